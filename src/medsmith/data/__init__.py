@@ -1,0 +1,1 @@
+"""From cases to tensors and back: fingerprint, scaling and resampling, batches, similarity."""

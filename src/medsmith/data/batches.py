@@ -1,0 +1,48 @@
+"""Batches as a pure function of (seed, step): nothing to save, nothing to lose."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsmith.diffusion import derive_seed
+
+Example = Mapping[str, Tensor]
+Batch = Mapping[str, Tensor]
+
+
+@final
+class Batches:
+    """Random batches over a cohort, each case once per pass.
+
+    Args:
+        examples: prepared cases; tensors whose trailing axes are c *space.
+        size: cases per batch.
+        seed: of the order and the mirroring.
+        flips: axes of space along which a case is mirrored half of the time.
+    """
+
+    def __init__(self, examples: Sequence[Example], size: int, seed: int, flips: tuple[int, ...] = ()) -> None:
+        self._examples, self._size, self._seed, self._flips = examples, size, seed, flips
+
+    def indices(self, step: int) -> list[int]:
+        """Cases of the batch at ``step``; passes follow each other without a gap."""
+        count = len(self._examples)
+        places = range(step * self._size, (step + 1) * self._size)
+        return [int(self._order(place // count)[place % count]) for place in places]
+
+    def __call__(self, step: int) -> Batch:
+        """The batch at ``step``: each tensor with a leading batch axis."""
+        flip = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "flip", step)))
+        chosen = [self._mirrored(self._examples[index], flip) for index in self.indices(step)]
+        return {key: torch.stack([example[key] for example in chosen]) for key in chosen[0]}
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "order", epoch)))
+        return order.permutation(len(self._examples))
+
+    def _mirrored(self, example: Example, draw: np.random.Generator) -> Example:
+        axes = [1 + axis for axis in self._flips if draw.random() < 0.5]
+        return {key: tensor.flip(axes) if axes else tensor for key, tensor in example.items()}

@@ -1,0 +1,88 @@
+"""Between physical units and model space [-1, 1], and between a case's grid and the network's.
+
+Axes: c channels, k mask channels (one per label above background), ``*space`` = x y or x y z.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from medsmith.case import Case
+from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
+
+Array = np.ndarray
+
+
+def _ends(case: Case, fingerprint: Fingerprint) -> Float32[Array, "c 2"]:
+    """Grey values that become -1 and 1."""
+    if fingerprint.absolute:
+        return np.array(_output_ends(fingerprint), np.float32)
+    ends = np.array([np.percentile(channel, (LOW, HIGH)) for channel in case.image], np.float32)
+    return ends
+
+
+def _output_ends(fingerprint: Fingerprint) -> tuple[tuple[float, float], ...]:
+    """8-bit pictures use their whole scale; every other stored form its robust range."""
+    return fingerprint.full_range if fingerprint.stored == "uint8" else fingerprint.robust_range
+
+
+def to_grid(volume: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Resample c *space to another grid over the same field of view, low-pass filtered where it shrinks.
+
+    Args:
+        volume: c *space.
+        size: voxels along each axis of space.
+    """
+    if volume.shape[1:] == torch.Size(size):
+        return volume
+    if len(size) == 2:
+        return interpolate(volume[None], size=size, mode="bilinear", antialias=True)[0]
+    shrinking = all(new <= old for new, old in zip(size, volume.shape[1:], strict=True))
+    if shrinking:
+        return interpolate(volume[None], size=size, mode="area")[0]
+    return interpolate(volume[None], size=size, mode="trilinear")[0]
+
+
+def image_to_model(case: Case, fingerprint: Fingerprint, size: tuple[int, ...]) -> Float32[Tensor, "c *space"]:
+    """A case's image on the network's grid, in [-1, 1]; values outside the cohort's range are clipped."""
+    ends = _ends(case, fingerprint)
+    low, high = ends[:, 0, None, None, None], ends[:, 1, None, None, None]
+    scaled = np.clip((case.image - low) / np.maximum(high - low, 1e-6), 0, 1) * 2 - 1
+    return to_grid(_to_space(torch.from_numpy(scaled), size), size).clamp(-1, 1)
+
+
+def labels_to_model(
+    labels: UInt8[Array, "x y z"], fingerprint: Fingerprint, size: tuple[int, ...]
+) -> Float32[Tensor, "k *space"]:
+    """One mask channel per label, 1 inside and -1 outside, on the network's grid.
+
+    Each network voxel takes the label that covers most of it: labels are counted, never interpolated.
+    """
+    values = (0, *fingerprint.foreground_labels)
+    one_hot = torch.from_numpy(np.stack([labels == value for value in values]).astype(np.float32))
+    winner = to_grid(_to_space(one_hot, size), size).argmax(0)
+    return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(values))])
+
+
+def model_to_labels(masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint) -> UInt8[Array, "x y z"]:
+    """Labels of a clean mask estimate: the strongest channel where it is above 0, else background."""
+    strength, winner = masks.max(0)
+    values = torch.tensor(fingerprint.foreground_labels, dtype=torch.uint8)
+    labels = torch.where(strength > 0, values[winner], torch.zeros((), dtype=torch.uint8)).numpy()
+    return np.asarray(labels.reshape((*labels.shape, 1) if labels.ndim == 2 else labels.shape), np.uint8)
+
+
+def model_to_image(image: Float32[Tensor, "c *space"], fingerprint: Fingerprint) -> Float32[Array, "c x y z"]:
+    """A clean image estimate in stored units, rounded where the cohort stores integers."""
+    ends = np.array(_output_ends(fingerprint), np.float32)[:, :, None, None, None]
+    array = image.clamp(-1, 1).numpy()
+    array = array[..., None] if fingerprint.dimensions == 2 else array
+    physical = (array + 1) / 2 * (ends[:, 1] - ends[:, 0]) + ends[:, 0]
+    return np.asarray(np.rint(physical) if "int" in fingerprint.stored else physical, np.float32)
+
+
+def _to_space(volume: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Drop the one-voxel z axis of a 2-D case."""
+    return volume[..., 0] if len(size) == 2 else volume

@@ -1,0 +1,34 @@
+"""Noise that belongs to a case, not to a batch."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 127-bit seed that depends on every part: the same parts give the same seed on every machine."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]) >> 1
+
+
+@final
+class SeededNoise:
+    """Standard normal draws, one stream per case of a batch, float32 on the CPU.
+
+    A case's noise depends on its own seed and on how often it was drawn: not on the batch it sits in, the order, the
+    worker, or the device it moves to. NumPy's PCG64 takes the whole seed; torch's CPU generator keeps 32 bits of it,
+    so that two cases in ten thousand would meet at odds of 1 in 100.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+
+    def __call__(self, *shape: int) -> Float32[Tensor, "b ..."]:
+        """The next draw of every stream: b × shape."""
+        draws = [stream.standard_normal(shape, dtype=np.float32) for stream in self._streams]
+        return torch.from_numpy(np.stack(draws))

@@ -1,0 +1,169 @@
+"""How noise mixes with a clean image over time.
+
+Every schedule is two tables, so that ``x_t = signal[t] * clean + noise[t] * eps``. Axes: b batch, c channels,
+``*space`` = x y or x y z. Time t runs over 0 .. length - 1; t == -1 is the clean image (signal 1, noise 0).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+Prediction = Literal["noise", "velocity", "clean"]
+Predict = Callable[[Float[Tensor, "b c *space"], Int[Tensor, "b"]], Float[Tensor, "b c *space"]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Noised:
+    """A noised image with what it was made of.
+
+    Attributes:
+        x: the noised image, b c *space.
+        t: time of each image, b.
+        clean: the image without noise, b c *space.
+        noise: the standard normal draw that was mixed in, b c *space.
+    """
+
+    x: Float[Tensor, "b c *space"]
+    t: Int[Tensor, "b"]
+    clean: Float[Tensor, "b c *space"]
+    noise: Float[Tensor, "b c *space"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """Signal and noise at each time; immutable. Build one with a class method.
+
+    Attributes:
+        signal: weight of the clean image, float64, one entry per time.
+        noise: weight of the unit noise, float64, one entry per time.
+        straight: True for rectified flow, whose velocity is ``eps - clean`` (Liu et al. 2022); False for
+            variance-preserving schedules, whose velocity is ``signal eps - noise clean`` (Salimans & Ho 2022).
+    """
+
+    signal: Float64[Tensor, " T"]
+    noise: Float64[Tensor, " T"]
+    straight: bool = False
+
+    @classmethod
+    def from_betas(cls, betas: Float64[Tensor, " T"]) -> "NoiseSchedule":
+        """Variance-preserving schedule from the variances of the forward chain (Ho et al. 2020, eq. 4)."""
+        survived = torch.cumprod(1 - betas, 0)
+        return cls(survived.sqrt(), (1 - survived).sqrt())
+
+    @classmethod
+    def linear(cls, length: int = 1000, first: float = 1e-4, final: float = 0.02) -> "NoiseSchedule":
+        """Betas on a line (Ho et al. 2020, section 4)."""
+        return cls.from_betas(torch.linspace(first, final, length, dtype=torch.float64))
+
+    @classmethod
+    def scaled_linear(cls, length: int = 1000, first: float = 0.0015, final: float = 0.0195) -> "NoiseSchedule":
+        """Square roots of the betas on a line (Rombach et al. 2022, latent diffusion)."""
+        return cls.from_betas(torch.linspace(first**0.5, final**0.5, length, dtype=torch.float64) ** 2)
+
+    @classmethod
+    def cosine(cls, length: int = 1000, offset: float = 0.008, largest: float = 0.999) -> "NoiseSchedule":
+        """Signal power along a squared cosine (Nichol & Dhariwal 2021, eq. 17)."""
+        ends = torch.arange(length + 1, dtype=torch.float64) / length
+        power = torch.cos((ends + offset) / (1 + offset) * math.pi / 2) ** 2
+        return cls.from_betas((1 - power[1:] / power[:-1]).clamp(max=largest))
+
+    @classmethod
+    def rectified_flow(cls, length: int = 1000) -> "NoiseSchedule":
+        """The straight line from image to noise (Liu et al. 2022, eq. 1)."""
+        share = torch.arange(1, length + 1, dtype=torch.float64) / length
+        return cls(1 - share, share, straight=True)
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    def at(self, t: Int[Tensor, "b"], like: Float[Tensor, "b c *space"]) -> tuple[Tensor, Tensor]:
+        """Signal and noise at times t, shaped to multiply ``like``; t == -1 gives (1, 0)."""
+        clean = t < 0
+        index = t.clamp(min=0).cpu()
+        shape = (-1,) + (1,) * (like.ndim - 1)
+        signal = self.signal[index].to(like).masked_fill(clean.to(like.device), 1.0)
+        noise = self.noise[index].to(like).masked_fill(clean.to(like.device), 0.0)
+        return signal.reshape(shape), noise.reshape(shape)
+
+    def add_noise(
+        self, clean: Float[Tensor, "b c *space"], noise: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]
+    ) -> Noised:
+        """Mix clean images with noise at times t (Ho et al. 2020, eq. 4; PIG eq. 9-10)."""
+        signal, level = self.at(t, clean)
+        return Noised(signal * clean + level * noise, t, clean, noise)
+
+    def target(self, noised: Noised, prediction: Prediction) -> Float[Tensor, "b c *space"]:
+        """What a network that predicts ``prediction`` should answer for a noised image."""
+        if prediction == "noise":
+            return noised.noise
+        if prediction == "clean":
+            return noised.clean
+        if self.straight:
+            return noised.noise - noised.clean
+        signal, level = self.at(noised.t, noised.clean)
+        return signal * noised.noise - level * noised.clean
+
+    def clean_estimate(
+        self,
+        x: Float[Tensor, "b c *space"],
+        t: Int[Tensor, "b"],
+        predicted: Float[Tensor, "b c *space"],
+        prediction: Prediction,
+    ) -> Float[Tensor, "b c *space"]:
+        """The clean image that a network's answer implies: the inverse of ``target``.
+
+        Raises:
+            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+        """
+        signal, level = self.at(t, x)
+        if prediction == "clean":
+            return predicted
+        if prediction == "noise":
+            if self.straight:
+                raise ValueError("rectified flow ends in pure noise: predict velocity or clean, not noise")
+            return (x - level * predicted) / signal
+        return x - level * predicted if self.straight else signal * x - level * predicted
+
+    def noise_estimate(
+        self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], clean: Float[Tensor, "b c *space"]
+    ) -> Float[Tensor, "b c *space"]:
+        """The noise that a clean estimate implies."""
+        signal, level = self.at(t, x)
+        return (x - signal * clean) / level
+
+    def denoiser(self, predict: Predict, prediction: Prediction, clamp: float | None = None) -> Predict:
+        """A network's answer turned into the clean estimate, the only thing the sampler sees.
+
+        Args:
+            predict: the network, conditions already bound.
+            prediction: what the network answers with.
+            clamp: largest magnitude of the estimate: 1 in pixel space, None in a latent space.
+        """
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            clean = self.clean_estimate(x, t, predict(x, t).to(x.dtype), prediction)
+            return clean if clamp is None else clean.clamp(-clamp, clamp)
+
+        return denoise
+
+    def loss_weight(self, t: Int[Tensor, "b"], prediction: Prediction, limit: float) -> Float[Tensor, "b"]:
+        """Min-SNR weights of the squared error at times t (Hang et al. 2023, section 3.4).
+
+        Args:
+            t: times, b.
+            prediction: what the error is measured in.
+            limit: gamma, the signal-to-noise ratio above which all times count alike.
+        """
+        index = t.cpu()
+        ratio = (self.signal[index] / self.noise[index]) ** 2
+        capped = ratio.clamp(max=limit)
+        # The error of the clean image is ratio times that of the noise and (ratio + 1) times that of the velocity.
+        scale = {"clean": torch.ones_like(ratio), "noise": ratio.clamp(min=1e-8), "velocity": ratio + 1}
+        return (capped / scale[prediction]).to(t.device, torch.float32)

@@ -1,0 +1,81 @@
+"""The error family: every mistake of a user ends as one line and exit code 2.
+
+MedsmithError
+├── FileError        a file or folder is not what it should be, or cannot be read or written
+├── GeometryError    image and label, or header and patient, do not fit together
+├── ContentError     voxel or label values that cannot be right
+├── CohortError      a folder of cases breaks a rule of the cohort format
+├── RequestError     something was asked for that a method cannot do
+├── RunError         a run folder, a checkpoint or shipped weights cannot be used
+├── TrainingError    training had to stop (a loss that is not finite, say)
+└── SynthesisError   cases could not be made, or not made again
+"""
+
+from typing import ClassVar, final
+
+
+class MedsmithError(Exception):
+    """One line that names the file, the fact found, the limit and the cure.
+
+    Args:
+        subject: what the line is about, most often a path.
+        found: the fact found.
+        limit: the rule or number that the fact breaks.
+        cure: what the user can do.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, subject: object, found: str, limit: str = "", cure: str = "") -> None:
+        self.subject, self.found, self.limit, self.cure = str(subject), found, limit, cure
+        super().__init__(self.line)
+
+    def __reduce__(self) -> tuple[type["MedsmithError"], tuple[str, str, str, str]]:
+        """Crosses process borders whole (the default would keep the line alone)."""
+        return type(self), (self.subject, self.found, self.limit, self.cure)
+
+    @property
+    def line(self) -> str:
+        """The message on a single line, control characters escaped."""
+        text = f"{self.subject}: " + "; ".join(filter(None, (self.found, self.limit, self.cure)))
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@final
+class FileError(MedsmithError):
+    """A file or folder is not what it should be, or cannot be read or written."""
+
+
+@final
+class GeometryError(MedsmithError):
+    """Image and label, or header and patient, do not fit together."""
+
+
+@final
+class ContentError(MedsmithError):
+    """Voxel or label values that cannot be right."""
+
+
+@final
+class CohortError(MedsmithError):
+    """A folder of cases breaks a rule of the cohort format."""
+
+
+@final
+class RequestError(MedsmithError):
+    """Something was asked for that a method cannot do."""
+
+
+@final
+class RunError(MedsmithError):
+    """A run folder, a checkpoint or shipped weights cannot be used."""
+
+
+@final
+class TrainingError(MedsmithError):
+    """Training had to stop."""
+
+
+@final
+class SynthesisError(MedsmithError):
+    """Cases could not be made, or not made again."""

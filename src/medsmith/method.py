@@ -1,0 +1,114 @@
+"""The contract that every method fulfils. One method is one paper: one final subclass in ``methods/``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from medsmith.case import Case, Geometry
+from medsmith.config import SamplingConfig, TrainingConfig
+from medsmith.data.batches import Batch, Example
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import model_to_image, model_to_labels
+from medsmith.diffusion import Solver
+
+
+class MethodConfig(Protocol):
+    """What training and synthesis read of any method's config."""
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Grid of the networks, voxels along each axis of space."""
+        ...
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How each stage is trained."""
+        ...
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """How a trained method samples unless told otherwise."""
+        ...
+
+
+class Method(nn.Module, ABC):
+    """A trainable way of making annotated images.
+
+    Class attributes:
+        stages: stage -> names of the parts (sub-modules) trained in turn on each batch of it, in training order.
+        presets: name -> config.
+        Config: type of the config.
+        Request: type of what can be asked of one case; an empty request must be valid or be refused by name.
+
+    Attributes:
+        fingerprint: of the cohort it is trained on.
+        memory: what it keeps of its training cohort beside weights; filled by ``remember`` or from a run folder.
+    """
+
+    stages: ClassVar[Mapping[str, tuple[str, ...]]]
+    presets: ClassVar[Mapping[str, BaseModel]]
+    Config: ClassVar[type[BaseModel]]
+    Request: ClassVar[type[BaseModel]]
+
+    config: MethodConfig
+    fingerprint: Fingerprint
+    memory: Mapping[str, Tensor]
+
+    @abstractmethod
+    def prepare(self, case: Case) -> Example:
+        """One case as tensors c *space in model space."""
+
+    @abstractmethod
+    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+        """What training of one part minimises.
+
+        Args:
+            part: name of the part whose weights move.
+            batch: prepared cases, b c *space.
+            draw: source of times and noise, on the CPU.
+        """
+
+    @abstractmethod
+    def synthesize(self, request: Any, seed: int, *, solver: Solver, steps: int) -> Case:
+        """One new case; its bytes depend on the weights, the request, the seed, the solver and the steps.
+
+        Raises:
+            RequestError: something is asked for that this method cannot do.
+        """
+
+    def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """What the method keeps of its training cohort beside weights; by default nothing."""
+        return {}
+
+    def part(self, name: str) -> nn.Module:
+        """A trainable part by name."""
+        return self.get_submodule(name)
+
+    def forward(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+        """The loss: distributed training wraps ``forward``."""
+        return self.loss(part, batch, draw)
+
+
+def assemble(
+    id: str, image: Float32[Tensor, "c *space"], masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint
+) -> Case:
+    """A synthetic case from clean estimates in model space, on the cohort's median field of view."""
+    labels = model_to_labels(masks, fingerprint)
+    grid = (labels.shape[0], labels.shape[1], labels.shape[2])
+    field = Geometry(fingerprint.shape, np.diag([*fingerprint.spacing, 1.0]), spacing_known=True)
+    geometry = field.resampled(grid) if fingerprint.spacing_known else Geometry.plain(grid)
+    return Case(
+        id=id,
+        image=model_to_image(image, fingerprint),
+        labels=labels,
+        geometry=geometry,
+        channel_names=fingerprint.channel_names,
+        label_names=fingerprint.label_names,
+        stored=np.dtype(fingerprint.stored),
+    )

@@ -1,0 +1,224 @@
+"""PIG: image and mask born together from two diffusion models that guide each other.
+
+Zhang et al., Paired Image Generation with Diffusion-Guided Diffusion Models. In the paper's letters x is the mask, y
+the image. The guider (model_x) sees the noisy mask and the noisy image; the image network (model_y) sees the clean
+estimate of the mask and the noisy image. Both walk one schedule side by side (eq. 12), so sampling is one walk of a
+single denoiser over the stacked state [mask, image] (Algorithm 2).
+
+Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x y or x y z; all in [-1, 1].
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, final
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, avg_pool3d
+
+from medsmith.case import Case
+from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig
+from medsmith.data.batches import Batch, Example
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import image_to_model, labels_to_model
+from medsmith.diffusion import SeededNoise, Solver, last, sample
+from medsmith.method import Method, assemble
+from medsmith.networks import NetworkConfig, UNet
+from medsmith.objective import denoising_error, draw_times, normal_like
+
+LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: lesion voxels weigh sigmoid(1) = .73, others sigmoid(-1) = .27
+
+
+@final
+class PigConfig(BaseModel):
+    """Settings of PIG.
+
+    Attributes:
+        size: grid of both networks, voxels along each axis of space.
+        network: shape of both networks.
+        diffusion: noise and prediction of both.
+        estimates: share of training cases whose image network sees the frozen guider's one-step estimate instead of
+            the true mask: 0 is the paper's text, 1 the released code.
+        lesion_weight: "sigmoid" weighs the image error by the sigmoid of the mask channels, as the released code.
+        binarise: what the image network sees of the mask estimate while sampling: "smoothed" is the released code's
+            5-voxel mean and threshold at 3/4 of the range, "none" the clamped estimate.
+        training: of each stage.
+        sampling: defaults of the walk.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: tuple[int, ...] = (64, 64)
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    estimates: float = Field(default=0.5, ge=0, le=1)
+    lesion_weight: Literal["none", "sigmoid"] = "none"
+    binarise: Literal["none", "smoothed"] = "none"
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
+
+
+@final
+class PigRequest(BaseModel):
+    """PIG is unconditional: nothing can be asked of a case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_PAPER_NETWORK = NetworkConfig(
+    channels=(32, 32, 64, 64, 128, 128),
+    attention=(False, False, False, False, False, True),
+    residual_blocks=2,
+    head_channels=128,
+    groups=32,
+    space_to_depth=1,
+)
+_PAPER_DIFFUSION = DiffusionConfig(schedule="linear", length=1024, prediction="noise", min_snr=None)
+_PAPER = PigConfig(
+    size=(512, 512),
+    network=_PAPER_NETWORK,
+    diffusion=_PAPER_DIFFUSION,
+    estimates=0.0,
+    training=TrainingConfig(
+        steps=186_000,
+        batch=6,
+        learning_rate=2e-4,
+        weight_decay=0.0,
+        warm_up=0,
+        ema=0.0,
+        flips=(),
+        precision="float32",
+    ),
+    sampling=SamplingConfig(solver="ddim", steps=256),
+)
+_RELEASED = _PAPER.model_copy(
+    update={
+        "diffusion": _PAPER_DIFFUSION.model_copy(update={"draw": "antithetic"}),
+        "estimates": 1.0,
+        "lesion_weight": "sigmoid",
+        "binarise": "smoothed",
+        "sampling": SamplingConfig(solver="ddim", steps=1024),
+    }
+)
+_BEST = PigConfig(
+    size=(128, 128),
+    network=NetworkConfig(channels=(96, 128, 192), residual_blocks=2, space_to_depth=2),
+    training=TrainingConfig(steps=40_000, ema=0.999),
+)
+_TINY = PigConfig()
+
+
+@final
+class Pig(Method):
+    """Paired image generation for any number of label classes, in 2-D and 3-D.
+
+    Args:
+        config: settings.
+        fingerprint: of the training cohort.
+    """
+
+    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"guider": ("guider",), "image": ("image_network",)}
+    presets: ClassVar[Mapping[str, BaseModel]] = {
+        "paper": _PAPER,
+        "released": _RELEASED,
+        "best": _BEST,
+        "tiny": _TINY,
+    }
+    Config = PigConfig
+    Request = PigRequest
+
+    def __init__(self, config: PigConfig, fingerprint: Fingerprint) -> None:
+        super().__init__()
+        self.config: PigConfig = config
+        self.fingerprint, self.memory = fingerprint, {}
+        self._masks = len(fingerprint.foreground_labels)
+        self._channels = len(fingerprint.channel_names)
+        both = self._masks + self._channels
+        self.schedule = config.diffusion.noise_schedule()
+        self.guider = UNet(config.network, fingerprint.dimensions, both, self._masks)
+        self.image_network = UNet(config.network, fingerprint.dimensions, both, self._channels)
+
+    def prepare(self, case: Case) -> Example:
+        """Image and mask channels on the network's grid."""
+        size = self.config.size
+        return {
+            "image": image_to_model(case, self.fingerprint, size),
+            "mask": labels_to_model(case.labels, self.fingerprint, size),
+        }
+
+    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+        """Algorithm 1, and its counterpart for the image network."""
+        t = draw_times(self.config.diffusion, len(batch["image"]), draw).to(batch["image"].device)
+        mask = self.schedule.add_noise(batch["mask"], normal_like(batch["mask"], draw), t)
+        image = self.schedule.add_noise(batch["image"], normal_like(batch["image"], draw), t)
+        if part == "guider":
+            answer = self._ask_guider(mask.x, image.x, t)
+            return denoising_error(answer, mask, self.schedule, self.config.diffusion)
+        guide = self._guide(batch["mask"], mask.x, image.x, t, draw)
+        answer = self._ask_image_network(guide, image.x, t)
+        weight: Tensor | float = 1.0
+        if self.config.lesion_weight == "sigmoid":
+            weight = LOSS_WEIGHT_OF_MASK(guide).amax(1, keepdim=True)
+        return denoising_error(answer, image, self.schedule, self.config.diffusion, weight)
+
+    def synthesize(self, request: PigRequest, seed: int, *, solver: Solver, steps: int) -> Case:  # noqa: ARG002
+        """Algorithm 2: mask and image from noise, side by side."""
+        shape = (self._masks + self._channels, *self.config.size)
+        device = next(self.parameters()).device
+        walk = sample(
+            self._denoise,
+            self.schedule,
+            shape,
+            SeededNoise((seed,)),
+            solver=solver,
+            steps=steps,
+            stochasticity=self.config.sampling.stochasticity if solver == "ddim" else 0.0,
+            device=device,
+        )
+        with torch.inference_mode():
+            state = last(walk).float().cpu()
+        masks, image = state[0, : self._masks], state[0, self._masks :]
+        if self.config.binarise == "smoothed":
+            masks = self._binarised(masks[None])[0]
+        return assemble("pig", image, masks, self.fingerprint)
+
+    def _denoise(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
+        """Clean estimates of mask and image; the image's is made from the mask's (Algorithm 2, lines 4-7)."""
+        noisy_mask, noisy_image = x[:, : self._masks], x[:, self._masks :]
+        mask = self._clean(noisy_mask, t, self._ask_guider(noisy_mask, noisy_image, t))
+        image = self._clean(noisy_image, t, self._ask_image_network(self._shown(mask), noisy_image, t))
+        return torch.cat([mask, image], dim=1)
+
+    def _ask_guider(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
+        answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
+        return answer
+
+    def _ask_image_network(self, guide: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
+        answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
+        return answer
+
+    def _clean(self, x: Tensor, t: Tensor, answer: Tensor) -> Tensor:
+        limit = self.config.diffusion.clamp
+        clean = self.schedule.clean_estimate(x, t, answer.to(x.dtype), self.config.diffusion.prediction)
+        return clean if limit is None else clean.clamp(-limit, limit)
+
+    def _guide(self, true: Tensor, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor, draw: torch.Generator) -> Tensor:
+        """The mask that the image network is trained on: true, or the frozen guider's one-step estimate."""
+        chosen = torch.rand(len(true), generator=draw).to(true.device) < self.config.estimates
+        if not chosen.any():
+            return true
+        with torch.no_grad():
+            estimate = self._clean(noisy_mask, t, self._ask_guider(noisy_mask, noisy_image, t)).clamp(-1, 1)
+        return torch.where(chosen.reshape((-1,) + (1,) * (true.ndim - 1)), estimate, true)
+
+    def _shown(self, mask: Tensor) -> Tensor:
+        return self._binarised(mask) if self.config.binarise == "smoothed" else mask.clamp(-1, 1)
+
+    def _binarised(self, mask: Tensor) -> Tensor:
+        """The released sampler's binarisation: 5-voxel mean, threshold at 3/4 maximum + 1/4 minimum of each image."""
+        pool = avg_pool2d if mask.ndim == 4 else avg_pool3d
+        smooth = pool(mask.clamp(-1, 1), 5, stride=1, padding=2, count_include_pad=False)
+        axes = tuple(range(1, mask.ndim))
+        threshold = 0.75 * smooth.amax(axes, keepdim=True) + 0.25 * smooth.amin(axes, keepdim=True)
+        return (smooth > threshold).to(mask) * 2 - 1
