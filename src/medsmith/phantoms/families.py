@@ -1,0 +1,21 @@
+"""The families that ship with the project, by the name the command line calls them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from medsmith.errors import RequestError
+from medsmith.phantoms.breast import BreastPhantom
+from medsmith.phantoms.frame import PhantomFamily
+
+FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in (BreastPhantom(),)})
+
+
+def find_family(name: str) -> PhantomFamily:
+    """The family of this name.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if name not in FAMILIES:
+        raise RequestError(f"phantom {name}", "no such family", f"there are {', '.join(sorted(FAMILIES))}")
+    return FAMILIES[name]

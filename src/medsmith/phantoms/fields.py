@@ -1,0 +1,91 @@
+"""Random fields on the native grid that every 2-D phantom is drawn on, whatever size it is delivered in.
+
+Arrays are indexed [depth, lateral]. Sums run over fixed orders without BLAS, so that bytes do not depend on
+threads.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float64
+
+NATIVE = 256
+FIELD_MM = 38.4
+NATIVE_MM = FIELD_MM / NATIVE
+
+Field = Float64[np.ndarray, "n n"]
+Line = Float64[np.ndarray, " n"]
+
+CENTRES_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
+DEPTH_MM = CENTRES_MM[:, None]
+LATERAL_MM = CENTRES_MM[None, :]
+
+
+@lru_cache(maxsize=64)
+def _spline_basis(knot_mm: float) -> Float64[np.ndarray, "n k"]:
+    """Uniform cubic B-splines at the pixel centres, scaled to unit length per pixel."""
+    knots = int(np.ceil(FIELD_MM / knot_mm)) + 3
+    distance = np.abs(CENTRES_MM[:, None] / knot_mm - (np.arange(knots)[None, :] - 1))
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - np.minimum(distance, 2)) ** 3 / 6
+    basis = np.where(distance < 1, near, far)
+    unit: Float64[np.ndarray, "n k"] = basis / np.sqrt((basis**2).sum(axis=1, keepdims=True))
+    return unit
+
+
+def smooth_field(rng: np.random.Generator, depth_mm: float, lateral_mm: float) -> Field:
+    """Smooth Gaussian noise of zero mean and unit variance at every pixel.
+
+    Args:
+        rng: the case's generator.
+        depth_mm: knot distance of the cubic B-splines along depth, in mm; about the size of a blob.
+        lateral_mm: the same across.
+    """
+    rows, columns = _spline_basis(depth_mm), _spline_basis(lateral_mm)
+    knots = rng.standard_normal((rows.shape[1], columns.shape[1]))
+    field: Field = np.einsum("ik,jk->ij", np.einsum("ik,kl->il", rows, knots), columns)
+    return field
+
+
+def smooth_line(rng: np.random.Generator, knot_mm: float) -> Line:
+    """Smooth Gaussian noise of zero mean and unit variance along one axis; knot distance in mm."""
+    basis = _spline_basis(knot_mm)
+    line: Line = np.einsum("ik,k->i", basis, rng.standard_normal(basis.shape[1]))
+    return line
+
+
+def ridges(field: Field, width_mm: float) -> Field:
+    """Thin bright curves along the zero crossings of a smooth field, 0..1.
+
+    They reflect like mirrors: the echo falls with the square of the cosine between the beam (straight down)
+    and the curve's normal.
+
+    Args:
+        field: a smooth field.
+        width_mm: standard deviation of the curve's profile.
+    """
+    down, across = np.gradient(field, NATIVE_MM)
+    steepness = down**2 + across**2 + 1e-6
+    curves: Field = np.exp(-0.5 * field**2 / (steepness * width_mm**2)) * (down**2 / steepness)
+    return curves
+
+
+def step_below(boundary_mm: Line, width_mm: float) -> Field:
+    """0 above and 1 below a boundary (depth in mm for every column), over a width in mm."""
+    steps: Field = 1 / (1 + np.exp(-np.clip((DEPTH_MM - boundary_mm) / (width_mm / 4), -40, 40)))
+    return steps
+
+
+def area_average(field: Float64[np.ndarray, "n n"], size: int) -> Float64[np.ndarray, "m m"]:
+    """The mean over each of size x size equal squares of the field of view."""
+    return _average_rows(_average_rows(field, size).T, size).T
+
+
+def _average_rows(field: Float64[np.ndarray, "a b"], size: int) -> Float64[np.ndarray, "m b"]:
+    """Mean over equal bands of rows, the shared rows split by area (from the running sum)."""
+    total = np.concatenate([np.zeros((1, field.shape[1])), np.cumsum(field, axis=0)])
+    edges = np.linspace(0, field.shape[0], size + 1)
+    below = np.minimum(edges.astype(np.int64), field.shape[0] - 1)
+    at_edges = total[below] + (edges - below)[:, None] * field[below]
+    means: Float64[np.ndarray, "m b"] = np.diff(at_edges, axis=0) * (size / field.shape[0])
+    return means

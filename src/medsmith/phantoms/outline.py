@@ -1,0 +1,109 @@
+"""The outline of a mass as a closed curve in polar form: exact area, perimeter, hull, and distance to it."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+
+from medsmith.phantoms.fields import DEPTH_MM, LATERAL_MM, NATIVE_MM, Field
+from medsmith.phantoms.masses import DEVIATIONS, Mass
+
+ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+"""Directions from the centre, from lateral towards depth, in radians."""
+
+Radii = Float64[np.ndarray, " angles"]
+Points = Float64[np.ndarray, "angles 2"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A closed star-shaped curve.
+
+    Attributes:
+        radii: distance in mm from the centre at `ANGLES`.
+        centre: lateral and depth position in mm.
+    """
+
+    radii: Radii
+    centre: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def points(self) -> Points:
+        """Lateral and depth positions in mm."""
+        around = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+        points: Points = self.radii[:, None] * around + np.array(self.centre)
+        return points
+
+    @property
+    def area_mm2(self) -> float:
+        """Enclosed area (shoelace formula)."""
+        x, y = self.points.T
+        return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+    @property
+    def circularity(self) -> float:
+        """4 pi area / perimeter^2: 1 for a circle, less for every other curve."""
+        steps = np.roll(self.points, -1, axis=0) - self.points
+        perimeter = np.hypot(steps[:, 0], steps[:, 1]).sum()
+        return float(4 * np.pi * self.area_mm2 / perimeter**2)
+
+    @property
+    def solidity(self) -> float:
+        """Area over the area of the convex hull."""
+        return self.area_mm2 / float(ConvexHull(self.points).volume)
+
+    @property
+    def longest_diameter_mm(self) -> float:
+        """Largest distance between two points of the curve (Feret diameter)."""
+        points = self.points
+        return float(pdist(points[ConvexHull(points).vertices]).max())
+
+    def contains(self) -> Bool[np.ndarray, "n n"]:
+        """Whether each native pixel's centre lies inside."""
+        across, down = LATERAL_MM - self.centre[0], DEPTH_MM - self.centre[1]
+        angle = np.arctan2(down, across) % (2 * np.pi)
+        limit = np.interp(angle, np.append(ANGLES, 2 * np.pi), np.append(self.radii, self.radii[0]))
+        inside: Bool[np.ndarray, "n n"] = np.hypot(across, down) < limit
+        return inside
+
+
+def draw_outline(mass: Mass, rng: np.random.Generator) -> Outline:
+    """The outline of a mass about the origin, scaled so that its area is that of the mass's diameter."""
+    tilt = np.deg2rad(mass.tilt_degrees)
+    ellipse = 1 / np.hypot(np.cos(ANGLES - tilt), mass.ratio * np.sin(ANGLES - tilt))
+    deviation = 1 + _waves(mass, rng) + _spicules(mass, rng)
+    outline = Outline(ellipse * np.maximum(deviation, 0.35))
+    return Outline(outline.radii * mass.diameter_mm / 2 * np.sqrt(np.pi / outline.area_mm2))
+
+
+def signed_distance(inside: Bool[np.ndarray, "n n"]) -> Field:
+    """Distance in mm of every native pixel's centre to the edge of a region, negative inside."""
+    outwards = distance_transform_edt(~inside)
+    inwards = distance_transform_edt(inside)
+    distance: Field = NATIVE_MM * np.where(inside, 0.5 - inwards, outwards - 0.5)
+    return distance
+
+
+def _waves(mass: Mass, rng: np.random.Generator) -> Radii:
+    """A sum of waves with random phase whose root mean square is the mass's roughness."""
+    lowest, highest = DEVIATIONS[mass.shape].waves
+    frequencies = np.arange(lowest, highest + 1)
+    weights, phases = rng.uniform(0.4, 1, frequencies.size), rng.uniform(0, 2 * np.pi, frequencies.size)
+    waves = np.sum(weights[:, None] * np.cos(frequencies[:, None] * ANGLES + phases[:, None]), axis=0)
+    scaled: Radii = mass.rough * waves / np.sqrt(np.mean(waves**2))
+    return scaled
+
+
+def _spicules(mass: Mass, rng: np.random.Generator) -> Radii:
+    """Narrow peaks in random directions."""
+    reach = DEVIATIONS[mass.shape].reach
+    peaks = np.zeros(ANGLES.size)
+    for _ in range(mass.spicules):
+        away = (ANGLES - rng.uniform(0, 2 * np.pi) + np.pi) % (2 * np.pi) - np.pi
+        peaks = np.maximum(peaks, rng.uniform(*reach) * np.exp(-np.abs(away) / rng.uniform(0.06, 0.14)))
+    return peaks
