@@ -134,7 +134,8 @@ def _gland(level: float, rng: np.random.Generator) -> Field:
     fine = ridges(smooth_field(rng, 0.5, rng.uniform(1.5, 4)), 0.12)
     bright = rng.uniform(5, 10) * strands * _seen(rng) + rng.uniform(3, 7) * fine * _seen(rng)
     mixed = rng.uniform(1.0, 2.4) * mottle + rng.uniform(1.0, 3.5) * patches + rng.uniform(2, 9) * dark
-    return level + mixed + bright
+    gland: Field = level + mixed + bright
+    return gland
 
 
 def _muscle(level: float, rng: np.random.Generator) -> Field:

@@ -7,14 +7,14 @@ threads.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float32
 
 NATIVE = 256
 FIELD_MM = 38.4
 NATIVE_MM = FIELD_MM / NATIVE
 
-Field = Float64[np.ndarray, "n n"]
-Line = Float64[np.ndarray, " n"]
+Field = Float[np.ndarray, "n n"]
+Line = Float[np.ndarray, " n"]
 
 CENTRES_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
 DEPTH_MM = CENTRES_MM[:, None]
@@ -22,14 +22,14 @@ LATERAL_MM = CENTRES_MM[None, :]
 
 
 @lru_cache(maxsize=64)
-def _spline_basis(knot_mm: float) -> Float64[np.ndarray, "n k"]:
+def _spline_basis(knot_mm: float) -> Float32[np.ndarray, "k n"]:
     """Uniform cubic B-splines at the pixel centres, scaled to unit length per pixel."""
     knots = int(np.ceil(FIELD_MM / knot_mm)) + 3
-    distance = np.abs(CENTRES_MM[:, None] / knot_mm - (np.arange(knots)[None, :] - 1))
+    distance = np.abs(CENTRES_MM[None, :] / knot_mm - (np.arange(knots)[:, None] - 1))
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - np.minimum(distance, 2)) ** 3 / 6
     basis = np.where(distance < 1, near, far)
-    unit: Float64[np.ndarray, "n k"] = basis / np.sqrt((basis**2).sum(axis=1, keepdims=True))
+    unit: Float32[np.ndarray, "k n"] = (basis / np.linalg.norm(basis, axis=0)).astype(np.float32)
     return unit
 
 
@@ -42,15 +42,15 @@ def smooth_field(rng: np.random.Generator, depth_mm: float, lateral_mm: float) -
         lateral_mm: the same across.
     """
     rows, columns = _spline_basis(depth_mm), _spline_basis(lateral_mm)
-    knots = rng.standard_normal((rows.shape[1], columns.shape[1]))
-    field: Field = np.einsum("ik,jk->ij", np.einsum("ik,kl->il", rows, knots), columns)
+    knots = rng.standard_normal((rows.shape[0], columns.shape[0]), dtype=np.float32)
+    field: Field = np.einsum("il,lj->ij", np.einsum("ki,kl->il", rows, knots), columns)
     return field
 
 
 def smooth_line(rng: np.random.Generator, knot_mm: float) -> Line:
     """Smooth Gaussian noise of zero mean and unit variance along one axis; knot distance in mm."""
     basis = _spline_basis(knot_mm)
-    line: Line = np.einsum("ik,k->i", basis, rng.standard_normal(basis.shape[1]))
+    line: Line = np.einsum("ki,k->i", basis, rng.standard_normal(basis.shape[0], dtype=np.float32))
     return line
 
 
@@ -76,16 +76,17 @@ def step_below(boundary_mm: Line, width_mm: float) -> Field:
     return steps
 
 
-def area_average(field: Float64[np.ndarray, "n n"], size: int) -> Float64[np.ndarray, "m m"]:
+def area_average(field: Float[np.ndarray, "n n"], size: int) -> Float[np.ndarray, "m m"]:
     """The mean over each of size x size equal squares of the field of view."""
-    return _average_rows(_average_rows(field, size).T, size).T
+    return np.ascontiguousarray(_average_columns(_average_columns(field, size).T, size).T)
 
 
-def _average_rows(field: Float64[np.ndarray, "a b"], size: int) -> Float64[np.ndarray, "m b"]:
-    """Mean over equal bands of rows, the shared rows split by area (from the running sum)."""
-    total = np.concatenate([np.zeros((1, field.shape[1])), np.cumsum(field, axis=0)])
-    edges = np.linspace(0, field.shape[0], size + 1)
-    below = np.minimum(edges.astype(np.int64), field.shape[0] - 1)
-    at_edges = total[below] + (edges - below)[:, None] * field[below]
-    means: Float64[np.ndarray, "m b"] = np.diff(at_edges, axis=0) * (size / field.shape[0])
+def _average_columns(field: Float[np.ndarray, "a b"], size: int) -> Float[np.ndarray, "a m"]:
+    """Mean over equal bands of columns, the shared columns split by area (from the running sum)."""
+    total = np.zeros((field.shape[0], field.shape[1] + 1))
+    np.cumsum(np.ascontiguousarray(field), axis=1, out=total[:, 1:])
+    edges = np.linspace(0, field.shape[1], size + 1)
+    before = np.minimum(edges.astype(np.int64), field.shape[1] - 1)
+    at_edges = total[:, before] + (edges - before) * field[:, before]
+    means: Float[np.ndarray, "a m"] = np.diff(at_edges, axis=1) * (size / field.shape[1])
     return means

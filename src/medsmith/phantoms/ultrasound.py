@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 from scipy.ndimage import gaussian_filter1d
 
 from medsmith.phantoms.fields import DEPTH_MM, NATIVE, NATIVE_MM, Field
@@ -39,7 +39,7 @@ class Probe:
     floor_db: float = -52.0
 
 
-def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generator) -> Float64[np.ndarray, "n n"]:
+def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generator) -> Field:
     """A grey picture in 0..255 of an echogenicity in dB below white.
 
     Args:
@@ -64,18 +64,18 @@ def _look(amplitude: Field, probe: Probe, rng: np.random.Generator) -> Field:
     return intensity
 
 
-def _point_spread(parts: Float32[np.ndarray, "2 n n"], probe: Probe) -> Float64[np.ndarray, "2 n n"]:
+def _point_spread(parts: Float32[np.ndarray, "2 n n"], probe: Probe) -> Float32[np.ndarray, "2 n n"]:
     """Blurs along depth with one width and across with a width that grows from the focus; keeps power."""
     axial, near, far = (mm / NATIVE_MM for mm in (probe.axial_mm, probe.focal_mm, probe.far_mm))
     pulse = gaussian_filter1d(parts, axial, axis=1, mode="nearest", truncate=3)
     sharp, wide = (gaussian_filter1d(pulse, width, axis=2, mode="nearest", truncate=3) for width in (near, far))
-    blend = np.clip(np.abs(DEPTH_MM - probe.focus_mm) / probe.focus_mm, 0, 1)
+    blend = np.float32(np.clip(np.abs(DEPTH_MM - probe.focus_mm) / probe.focus_mm, 0, 1))
     power = (
         (1 - blend) ** 2 * _overlap(near, near)
         + blend**2 * _overlap(far, far)
         + 2 * blend * (1 - blend) * _overlap(near, far)
     ) * _overlap(axial, axial)
-    spread: Float64[np.ndarray, "2 n n"] = ((1 - blend) * sharp + blend * wide) / np.sqrt(power)
+    spread: Float32[np.ndarray, "2 n n"] = ((1 - blend) * sharp + blend * wide) / np.sqrt(power)
     return spread
 
 
