@@ -1,0 +1,95 @@
+"""Writes that happen whole or not at all: a temporary file in the same folder, fsync, then replace."""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from medsmith.errors import FileError
+from medsmith.formats.opening import open_regular
+
+_TEMPORARY = ".medsmith-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the folder of ``path`` that takes its place when the block succeeds.
+
+    The temporary name ends as ``path`` does, for writers that choose the format by the ending. If the block
+    fails, the file at ``path`` stays as it was and the temporary file is removed.
+
+    Raises:
+        FileError: the folder or the disk does not take the file.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])[-16:]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(path, f"cannot be written ({reason})", cure="free or choose another disk") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        FileError: the folder or the disk does not take the file.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON whole or not at all: sorted keys, two spaces, a newline at the end, no NaN.
+
+    Raises:
+        FileError: the folder or the disk does not take the file.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    write_bytes(path, (text + "\n").encode())
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Removes temporary files of writers that were killed; returns how many.
+
+    Only for a folder that nobody writes to at the moment.
+    """
+    leftovers = list(folder.glob(f"{_TEMPORARY}*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)

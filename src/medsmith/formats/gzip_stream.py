@@ -1,0 +1,81 @@
+"""gzip read to its end, so that the checksum is compared; written so that equal data give equal bytes.
+
+Readers that stop at the last byte they need never reach the checksum and return damaged voxels.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+from medsmith.errors import FileError
+from medsmith.formats.opening import readable_bytes
+
+MAGIC = b"\x1f\x8b"
+MOST_EXPANSION = 1032
+"""DEFLATE cannot make one byte into more than this many (zlib, technical details)."""
+_GZIP = 31
+_RAW = -15
+_CURE = "copy or download the file again"
+# ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no name, no time, fastest, unknown system (RFC 1952).
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+
+
+def inflate_start(data: bytes, count: int, path: Path) -> bytes:
+    """At most the first ``count`` bytes of a gzip stream.
+
+    Raises:
+        FileError: the stream is damaged.
+    """
+    try:
+        return zlib.decompressobj(_GZIP).decompress(data[: 64 * 1024], count)
+    except zlib.error as error:
+        raise _damaged(path, error) from error
+
+
+def inflate(data: bytes, cap: int, path: Path) -> tuple[bytes, tuple[str, ...]]:
+    """All members of a gzip stream, checksums compared, and notes on what follows them.
+
+    Args:
+        data: the compressed bytes.
+        cap: most bytes that the header of the content allows; more are never held in memory.
+        path: for error lines.
+
+    Raises:
+        FileError: the stream ends early, is damaged, or goes beyond ``cap``.
+    """
+    parts: list[bytes] = []
+    total = 0
+    while data.startswith(MAGIC):
+        part, data = _inflate_member(data, cap - total, path)
+        parts.append(part)
+        total += len(part)
+    rest = data.rstrip(b"\0")
+    notes = (f"{len(rest)} bytes after the gzip stream are ignored",) if rest else ()
+    return (parts[0] if len(parts) == 1 else b"".join(parts)), notes
+
+
+def _inflate_member(data: bytes, cap: int, path: Path) -> tuple[bytes, bytes]:
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        part = stream.decompress(data, cap + 1)
+    except zlib.error as error:
+        raise _damaged(path, error) from error
+    if len(part) > cap:
+        limit = f"its header allows {readable_bytes(cap)}"
+        raise FileError(path, "decompresses to more than its header says", limit, "do not trust this file")
+    if not stream.eof:
+        raise FileError(path, "the compressed stream ends early", cure=_CURE)
+    return part, stream.unused_data
+
+
+def _damaged(path: Path, error: zlib.error) -> FileError:
+    if "incorrect data check" in str(error) or "incorrect length check" in str(error):
+        return FileError(path, "CRC mismatch, the compressed data are damaged", cure=_CURE)
+    return FileError(path, "the compressed stream is damaged", cure=_CURE)
+
+
+def deflate(data: bytes) -> bytes:
+    """One gzip member without name and time, fastest level: equal data give equal bytes."""
+    stream = zlib.compressobj(1, zlib.DEFLATED, _RAW)
+    trailer = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return b"".join((_HEADER, stream.compress(data), stream.flush(), trailer))

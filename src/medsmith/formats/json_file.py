@@ -1,0 +1,37 @@
+"""JSON read with care: one line of error, no duplicate keys."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from medsmith.errors import FileError
+from medsmith.formats.opening import read_bytes
+
+_LIMIT = 256 * 2**20
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        FileError: it cannot be read, is not JSON, not an object, or names a key twice.
+    """
+    try:
+        value = json.loads(read_bytes(path, _LIMIT).decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        found = f"not JSON ({error.msg} in line {error.lineno})"
+        raise FileError(path, found, cure="repair or restore it") from error
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise FileError(path, f"not JSON ({error})", cure="repair or restore it") from error
+    if not isinstance(value, dict):
+        raise FileError(path, f"holds a JSON {type(value).__name__}", "an object is expected", "restore it")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} is given twice")
+    return result

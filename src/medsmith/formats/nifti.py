@@ -1,0 +1,185 @@
+"""NIfTI images and label maps in and out (.nii, .nii.gz, .hdr/.img)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float32, Num, Shaped, UInt8
+
+from medsmith.case import Geometry
+from medsmith.errors import FileError, GeometryError
+from medsmith.formats import gzip_stream
+from medsmith.formats.atomic import write_bytes
+from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
+from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
+from medsmith.formats.opening import read_bytes, readable_bytes
+from medsmith.formats.values import as_float32, as_labels, to_stored
+from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions
+
+_SLACK = 2**20
+"""Bytes after the array that are tolerated."""
+_DEFAULT = ReadOptions()
+Grid = tuple[int, int, int]
+
+
+def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
+    """One channel in stored units, with its grid.
+
+    Raises:
+        FileError: the container is damaged, or not NIfTI.
+        GeometryError: the grid cannot be used.
+        ContentError: NaN or infinite voxels.
+    """
+    header, array, notes = _read_array(path)
+    volume = _one_volume(array, path, options)
+    geometry, geometry_notes = read_geometry(header, volume.shape, path, options)
+    values, stored = _rescaled(volume, header)
+    image, value_notes = as_float32(values, path, options)
+    return ImageFile(image, geometry, stored, notes + geometry_notes + value_notes)
+
+
+def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
+    """A label map through its whole numbers, with its grid.
+
+    Raises:
+        FileError: the container is damaged, or not NIfTI.
+        GeometryError: the grid cannot be used.
+        ContentError: values that are not whole, negative, or above 255.
+    """
+    header, array, notes = _read_array(path)
+    volume = _one_volume(array, path, options)
+    geometry, geometry_notes = read_geometry(header, volume.shape, path, options)
+    values, _ = _rescaled(volume, header)
+    return LabelFile(as_labels(values, path), geometry, notes + geometry_notes)
+
+
+def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[str, ...]]:
+    data, zipped = _read_half(path, ".img", ".hdr")
+    head = gzip_stream.inflate_start(data, HEADER_BYTES, path) if zipped else data[:HEADER_BYTES]
+    header = parse_header(head, path)
+    notes = header.notes + _name_notes(path, zipped)
+    if header.in_pair:
+        path = _other_half(path, ".hdr", ".img")
+        data, zipped = read_bytes(path), path.name.lower().endswith(".gz")
+    data, more_notes = _unpacked(data, zipped, header, path)
+    array = np.frombuffer(data, header.dtype, offset=header.offset, count=int(np.prod(header.shape, dtype=int)))
+    native = array.astype(header.dtype.newbyteorder("="), copy=False)
+    return header, native.reshape(header.shape, order="F"), notes + more_notes
+
+
+def _read_half(path: Path, image: str, header: str) -> tuple[bytes, bool]:
+    """The bytes of the file that holds the header, and whether they are compressed."""
+    if _lower_stem(path).endswith(image):
+        path = _other_half(path, image, header)
+    data = read_bytes(path)
+    return data, data.startswith(gzip_stream.MAGIC)
+
+
+def _lower_stem(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz")
+
+
+def _other_half(path: Path, mine: str, other: str) -> Path:
+    base = path.name[: len(_lower_stem(path)) - len(mine)]
+    if not _lower_stem(path).endswith(mine):
+        base = path.name[: -len(path.suffix)] if path.suffix else path.name
+    for ending in (other, other + ".gz", other.upper()):
+        if os.path.lexists(path.with_name(base + ending)):
+            return path.with_name(base + ending)
+    missing = path.with_name(base + other)
+    raise FileError(missing, f"does not exist, the other half of {path.name}", "", "copy both halves")
+
+
+def _name_notes(path: Path, zipped: bool) -> tuple[str, ...]:
+    if path.name.lower().endswith(".gz") == zipped:
+        return ()
+    return (f"named {path.name} but {'' if zipped else 'not '}compressed; read as what it is",)
+
+
+def _unpacked(data: bytes, zipped: bool, header: Header, path: Path) -> tuple[bytes, tuple[str, ...]]:
+    expected = header.offset + header.array_bytes
+    ceiling = len(data) * gzip_stream.MOST_EXPANSION if zipped else len(data)
+    if expected > ceiling:
+        claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {readable_bytes(expected)} in all"
+        limit = f"the file has {readable_bytes(len(data))}{' compressed' if zipped else ''}"
+        raise FileError(path, claim, limit, "copy or download the file again")
+    notes: tuple[str, ...] = ()
+    if zipped:
+        data, notes = gzip_stream.inflate(data, expected + _SLACK, path)
+    if len(data) < expected:
+        found = f"{len(data)} bytes where the header needs {expected}"
+        raise FileError(path, found, cure="copy or download the file again")
+    if len(data) > expected:
+        notes += (f"{len(data) - expected} bytes after the array are ignored",)
+    return data, notes
+
+
+def _one_volume(array: Shaped[np.ndarray, "..."], path: Path, options: ReadOptions) -> Shaped[np.ndarray, "x y z"]:
+    """Axes of length 1 beyond the third vanish; of several volumes the chosen one is taken."""
+    if array.ndim < 2:
+        raise GeometryError(path, "one axis", "an image has two or three", "give the image")
+    grid = array.shape[:3] if array.ndim >= 3 else (*array.shape, 1)
+    volumes = array.reshape(*grid, -1, order="F")
+    count = volumes.shape[3]
+    if count == 1:
+        return volumes[..., 0]
+    if options.volume is None:
+        found = f"{count} volumes ({' x '.join(map(str, array.shape))})"
+        raise GeometryError(path, found, "one is needed", f"pass --volume K, 0 to {count - 1}")
+    if not 0 <= options.volume < count:
+        raise GeometryError(path, f"volume {options.volume} of {count}", "", f"choose 0 to {count - 1}")
+    return volumes[..., options.volume]
+
+
+def _rescaled(volume: Shaped[np.ndarray, "x y z"], header: Header) -> tuple[Num[np.ndarray, "x y z"], np.dtype[Any]]:
+    if (header.slope, header.intercept) == (1.0, 0.0):
+        return volume, volume.dtype
+    values = volume.astype(np.float64) * header.slope + header.intercept
+    # An offset in whole numbers (CT: -1024) keeps whole numbers; any other scale needs fractions.
+    limits = np.iinfo(np.int16)
+    whole = volume.dtype.kind in "iu" and header.slope.is_integer() and header.intercept.is_integer()
+    if whole and limits.min <= values.min() and values.max() <= limits.max:
+        return values.astype(np.int16), np.dtype(np.int16)
+    return values, volume.dtype if volume.dtype.kind == "f" else np.dtype(np.float32)
+
+
+def write_image(
+    path: Path,
+    values: Float32[np.ndarray, "x y z"],
+    geometry: Geometry,
+    stored: np.dtype[Any],
+    *,
+    synthetic: bool,
+) -> None:
+    """Writes one channel with a fresh header: nothing of the source but grid, codes and dtype.
+
+    Raises:
+        ContentError: values that are not finite or outside the range of ``stored``.
+        FileError: ``stored`` has no NIfTI form, or the disk does not take the file.
+    """
+    if stored not in DTYPES.values():
+        raise FileError(path, f"{stored} has no NIfTI form", f"one of {', '.join(map(str, DTYPES.values()))}")
+    _write(path, to_stored(values, stored, path), geometry, synthetic)
+
+
+def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
+    """Writes a label map as uint8 with a fresh header.
+
+    Raises:
+        FileError: the disk does not take the file.
+    """
+    _write(path, values, geometry, synthetic)
+
+
+def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, synthetic: bool) -> None:
+    fields = nib.Nifti1Header(endianness="<")
+    fields.set_data_dtype(array.dtype)
+    fill_geometry(fields, geometry)
+    fields["scl_slope"], fields["scl_inter"] = 1, 0
+    fields["vox_offset"], fields["magic"] = 352, b"n+1"
+    fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    data = fields.binaryblock + b"\0\0\0\0" + little.tobytes(order="F")
+    write_bytes(path, gzip_stream.deflate(data) if path.name.lower().endswith(".gz") else data)

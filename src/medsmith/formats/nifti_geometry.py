@@ -1,0 +1,150 @@
+"""From the fields of a NIfTI header to a grid in the patient, in mm, RAS+; and back.
+
+nifti1.h: sform is used where its code is set, else qform; "method 1" (voxel sizes alone) gives no orientation
+and is taken only where the user says so.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float64
+
+from medsmith.case import Geometry
+from medsmith.errors import GeometryError
+from medsmith.formats.nifti_header import Header
+from medsmith.formats.volume import ReadOptions
+
+LEAST_AXIS = 8
+"""Fewest voxels along an axis."""
+SPACINGS_MM = (0.05, 20.0)
+_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Code in the low three bits of xyzt_units -> mm: unknown (taken as mm), metre, mm, micrometre."""
+_SHEAR = 1e-3
+_FORMS_AGREE_MM = 0.01
+_ASSUMED_CODE = 2
+Affine = Float64[np.ndarray, "4 4"]
+Grid = tuple[int, int, int]
+
+
+def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions) -> tuple[Geometry, tuple[str, ...]]:
+    """The grid that a header describes, and notes on what was odd.
+
+    Raises:
+        GeometryError: no orientation, a sheared, singular or non-finite affine, an absurd spacing, or fewer
+            than ``LEAST_AXIS`` voxels along an axis.
+    """
+    check_shape(shape, path)
+    codes = int(header.fields["sform_code"]), int(header.fields["qform_code"])
+    _check_pixdim(header, shape, path)
+    affine, notes = _affine(header, codes, shape, path, options)
+    affine, unit_notes = _in_mm(affine, int(header.fields["xyzt_units"]) & 7)
+    _check_affine(affine, shape, path)
+    kept = codes if any(code > 0 for code in codes) else (_ASSUMED_CODE, _ASSUMED_CODE)
+    return Geometry(shape, affine, kept), notes + unit_notes
+
+
+def check_shape(shape: Grid, path: Path) -> None:
+    """Refuses grids that are too small; a single slice along z is a 2-D image.
+
+    Raises:
+        GeometryError: an axis has fewer than ``LEAST_AXIS`` voxels.
+    """
+    if min(shape[:2]) < LEAST_AXIS or 1 < shape[2] < LEAST_AXIS:
+        found = f"{shape[0]} x {shape[1]} x {shape[2]} voxels"
+        limit = f"at least {LEAST_AXIS} along each axis, or a single slice along z"
+        raise GeometryError(path, found, limit, "use a larger crop")
+
+
+def _check_pixdim(header: Header, shape: Grid, path: Path) -> None:
+    for axis in range(min(3, len(header.shape))):
+        size = float(header.fields["pixdim"][axis + 1])
+        if not np.isfinite(size) or size <= 0:
+            found = f"pixdim[{axis + 1}] = {size:g}"
+            raise GeometryError(path, found, "voxel sizes are positive", "correct the header")
+
+
+def _affine(
+    header: Header, codes: tuple[int, int], shape: Grid, path: Path, options: ReadOptions
+) -> tuple[Affine, tuple[str, ...]]:
+    sform = np.asarray(header.fields.get_sform(), dtype=np.float64)
+    if codes[0] > 0:
+        return sform, _disagreement(sform, header, shape, path) if codes[1] > 0 else ()
+    if codes[1] > 0:
+        return _qform(header, path), ()
+    sizes = np.array([header.fields["pixdim"][i] for i in (1, 2, 3)], dtype=np.float64)
+    said = " x ".join(f"{size:g}" for size in sizes)
+    if not options.assume_spacing:
+        found = "sform and qform codes are 0: no orientation is given"
+        raise GeometryError(path, found, f"voxel sizes {said} mm", "pass --assume-spacing to take these as R, A, S")
+    return np.diag([*sizes, 1.0]), (f"no orientation: {said} mm along R, A, S assumed",)
+
+
+def _qform(header: Header, path: Path) -> Affine:
+    fields = header.fields.copy()
+    if fields["pixdim"][0] not in (-1, 1):
+        fields["pixdim"][0] = 1  # nifti1.h: any other qfac counts as 1
+    try:
+        return np.asarray(fields.get_qform(), dtype=np.float64)
+    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise GeometryError(path, "the qform's quaternion is not a rotation", cure="correct the header") from error
+
+
+def _disagreement(sform: Affine, header: Header, shape: Grid, path: Path) -> tuple[str, ...]:
+    qform = _qform(header, path)
+    if not (np.isfinite(sform).all() and np.isfinite(qform).all()):
+        return ()
+    shift = Geometry(shape, sform).displacement(Geometry(shape, qform))
+    if shift <= _FORMS_AGREE_MM:
+        return ()
+    return (f"sform and qform disagree by {_angle(sform, qform):.2f} degrees and {shift:.3g} mm; sform is used",)
+
+
+def _angle(one: Affine, other: Affine) -> float:
+    """Degrees of the rotation between the axes of two affines, the largest of the three axes."""
+    unit = [form[:3, :3] / np.maximum(np.linalg.norm(form[:3, :3], axis=0), 1e-12) for form in (one, other)]
+    cosines = np.clip((unit[0] * unit[1]).sum(axis=0), -1, 1)
+    return float(np.degrees(np.arccos(cosines)).max())
+
+
+def _in_mm(affine: Affine, unit: int) -> tuple[Affine, tuple[str, ...]]:
+    factor = _UNITS.get(unit)
+    if factor is None:
+        return affine, (f"the unit of length is {unit}, which means nothing; mm assumed",)
+    if factor == 1.0:
+        return affine, ()
+    scaled = affine.copy()
+    scaled[:3] *= factor
+    return scaled, (f"lengths in {'metres' if unit == 1 else 'micrometres'} were converted to mm",)
+
+
+def _check_affine(affine: Affine, shape: Grid, path: Path) -> None:
+    if not np.isfinite(affine).all():
+        raise GeometryError(path, "the affine has NaN or infinite numbers", cure="correct the header")
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if edges.min() == 0:
+        axis = "xyz"[int(edges.argmin())]
+        raise GeometryError(path, f"the affine has a zero column: no extent along {axis}", cure="correct the header")
+    low, high = SPACINGS_MM
+    for axis, edge, count in zip("xyz", edges, shape, strict=True):
+        if count > 1 and not low <= edge <= high:
+            cure = "correct the header's voxel sizes or units"
+            raise GeometryError(path, f"voxels of {edge:g} mm along {axis}", f"{low} to {high:g} mm", cure)
+    _check_shear(affine[:3, :3] / edges, path)
+
+
+def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path) -> None:
+    cosines = np.abs(axes.T @ axes - np.eye(3))
+    if cosines.max() > _SHEAR:
+        found = f"the axes are not at right angles (cosine {cosines.max():.3g}; a tilted gantry?)"
+        raise GeometryError(path, found, f"at most {_SHEAR:g}", "correct the tilt, for example with dcm2niix")
+
+
+def fill_geometry(fields: Any, geometry: Geometry) -> None:
+    """Writes a grid into a fresh header: both forms from one affine, codes kept, mm."""
+    fields.set_data_shape(geometry.shape)
+    sform_code, qform_code = geometry.codes
+    fields.set_qform(geometry.affine, code=qform_code)
+    fields.set_sform(geometry.affine, code=sform_code)
+    fields.set_xyzt_units("mm")

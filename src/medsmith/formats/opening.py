@@ -1,0 +1,78 @@
+"""Opens regular files and nothing else: a pipe must not hang, a folder must not look like a scan."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from medsmith.errors import FileError
+
+MAX_BYTES = 8 * 2**30
+"""Largest file, and largest array that a header may claim, in bytes."""
+
+_REASONS = {
+    errno.ELOOP: ("a link that leads back to itself", "replace it by the file"),
+    errno.EACCES: ("no permission to read it", "change its mode or owner"),
+    errno.EPERM: ("no permission to read it", "change its mode or owner"),
+    errno.ENAMETOOLONG: ("its name is too long for this file system", "rename it"),
+    errno.ENOTDIR: ("part of its path is not a folder", "check the path"),
+}
+
+
+def readable_bytes(count: int) -> str:
+    """A byte count for people: ``readable_bytes(2048) == "2.0 KiB"``."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file for reading.
+
+    Raises:
+        FileError: it is missing, a folder, a pipe, a device, a broken link, or may not be read.
+    """
+    # O_NONBLOCK: opening a pipe that nobody writes to would otherwise wait for ever.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise _not_opened(path, error) from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+    raise FileError(path, f"{kind}, not a file", cure="give the path of a file")
+
+
+def _not_opened(path: Path, error: OSError | ValueError) -> FileError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOENT:
+        if path.is_symlink():
+            return FileError(path, f"a link to {path.readlink()}, which does not exist", cure="restore it")
+        return FileError(path, "does not exist", cure="check the path")
+    found, cure = _REASONS.get(number or 0, (f"cannot be opened ({error})", "check the path"))
+    return FileError(path, found, cure=cure)
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The whole of a regular file.
+
+    Raises:
+        FileError: it cannot be read, is empty, or is larger than ``limit`` bytes.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise FileError(path, "empty (0 bytes), probably an interrupted copy", cure="copy it again")
+        if size > limit:
+            raise FileError(path, f"{readable_bytes(size)}", f"at most {readable_bytes(limit)}", "crop or split it")
+        try:
+            return file.read()
+        except OSError as error:
+            raise FileError(path, f"cannot be read ({error.strerror})", cure="check the disk") from error

@@ -1,0 +1,162 @@
+"""PNG pictures and label maps in and out (ISO/IEC 15948). x runs along the columns, y along the rows."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+from PIL import Image, PngImagePlugin
+
+from medsmith.case import Geometry
+from medsmith.errors import ContentError, FileError, GeometryError
+from medsmith.formats.atomic import write_bytes
+from medsmith.formats.nifti_geometry import check_shape
+from medsmith.formats.opening import read_bytes
+from medsmith.formats.recognise import cure_for, what_is
+from medsmith.formats.values import as_labels, to_stored
+from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MOST_PIXELS = 2**26
+_CURE = "copy or download the file again"
+_TEXT_KEYWORD = "Description"
+STORED = (np.dtype(np.uint8), np.dtype(np.uint16))
+
+
+def read_image(path: Path) -> ImageFile:
+    """A grey picture as one channel; colour is taken where its channels are equal.
+
+    Raises:
+        FileError: the container is damaged, not PNG, or too large.
+        ContentError: the picture is in colour, partly transparent, or 1-bit.
+    """
+    with _decoded(path) as picture:
+        if picture.mode == "1":
+            raise ContentError(path, "a 1-bit picture", "an image has grey values", "is this the label map?")
+        pixels, notes = _grey(picture, path)
+    values = pixels.T[:, :, np.newaxis]
+    return ImageFile(values.astype(np.float32), _grid(values, path), values.dtype, notes)
+
+
+def read_labels(path: Path) -> LabelFile:
+    """A label map: grey values, or the indices of a palette.
+
+    Raises:
+        FileError: the container is damaged, not PNG, or too large.
+        ContentError: the picture is in colour, partly transparent, or has values above 255.
+    """
+    with _decoded(path) as picture:
+        if picture.mode in ("1", "P"):
+            pixels, notes = np.asarray(picture).astype(np.uint8), ()
+        else:
+            pixels, notes = _grey(picture, path)
+    values = as_labels(pixels.T[:, :, np.newaxis], path)
+    return LabelFile(values, _grid(values, path), notes)
+
+
+def _grid(values: Shaped[np.ndarray, "x y 1"], path: Path) -> Geometry:
+    shape = (values.shape[0], values.shape[1], 1)
+    check_shape(shape, path)
+    return Geometry.plain(shape)
+
+
+def _decoded(path: Path) -> Image.Image:
+    data = read_bytes(path)
+    _check_chunks(data, path)
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG",))
+        if getattr(picture, "n_frames", 1) != 1:
+            raise ContentError(path, "an animated picture", "one frame", "export the frame")
+        picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise FileError(path, f"the picture cannot be decoded ({error})", cure=_CURE) from error
+    return picture
+
+
+def _check_chunks(data: bytes, path: Path) -> None:
+    """Walks the chunks: each checksum right, the end there, the size within bounds, before decoding."""
+    if not data.startswith(_SIGNATURE):
+        kind = what_is(data[:1024])
+        raise FileError(path, f"not a PNG file but {kind}", cure=cure_for(kind))
+    position, name = len(_SIGNATURE), b""
+    while name != b"IEND":
+        if position + 12 > len(data):
+            raise FileError(path, "the file ends early", cure=_CURE)
+        length, name = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            raise FileError(path, "the file ends early", cure=_CURE)
+        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise FileError(path, "CRC mismatch, the picture is damaged", cure=_CURE)
+        if name == b"IHDR":
+            _check_size(*struct.unpack_from(">II", data, position + 8), path)
+        position = end
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    if width * height > _MOST_PIXELS:
+        found = f"claims {width} x {height} pixels"
+        raise FileError(path, found, f"at most {_MOST_PIXELS}", "crop or tile the picture")
+
+
+def _grey(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
+    if picture.mode in ("L", "I;16"):
+        return np.asarray(picture), ()
+    if picture.mode == "P":
+        picture = picture.convert("RGBA")
+    pixels = np.asarray(picture)
+    if picture.mode in ("LA", "RGBA"):
+        if pixels[..., -1].min() < 255:
+            raise ContentError(path, "partly transparent", "all pixels are opaque", "flatten the picture")
+        pixels = pixels[..., :-1]
+    if picture.mode not in ("LA", "RGB", "RGBA"):
+        raise ContentError(path, f"colour mode {picture.mode}", "8- or 16-bit grey", "convert it to grey")
+    spread = np.ptp(pixels, axis=-1)
+    if spread.max() > 0:
+        found = f"in colour ({int((spread > 0).sum())} pixels where the channels differ)"
+        raise ContentError(path, found, "8- or 16-bit grey", "convert it to grey")
+    return pixels[..., 0], ("stored in colour, its channels are equal: read as grey",)
+
+
+def write_image(
+    path: Path,
+    values: Float32[np.ndarray, "x y z"],
+    geometry: Geometry,
+    stored: np.dtype[Any],
+    *,
+    synthetic: bool,
+) -> None:
+    """Writes a single slice as 8- or 16-bit grey.
+
+    Raises:
+        GeometryError: the image has several slices.
+        ContentError: values that are not finite or outside the range of ``stored``.
+        FileError: ``stored`` has no PNG form, or the disk does not take the file.
+    """
+    if stored not in STORED:
+        raise FileError(path, f"{stored} has no PNG form", "uint8 or uint16", "use .nii.gz")
+    _write(path, to_stored(values, stored, path), geometry, synthetic)
+
+
+def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
+    """Writes the labels of a single slice as 8-bit grey, each pixel its label.
+
+    Raises:
+        GeometryError: the map has several slices.
+        FileError: the disk does not take the file.
+    """
+    _write(path, values, geometry, synthetic)
+
+
+def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, synthetic: bool) -> None:
+    if geometry.dimensions != 2:
+        raise GeometryError(path, f"{geometry.shape[2]} slices", "a PNG has one", "use .nii.gz")
+    text = PngImagePlugin.PngInfo()
+    if synthetic:
+        text.add_text(_TEXT_KEYWORD, SYNTHETIC_MARK)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(buffer, format="PNG", pnginfo=text)
+    write_bytes(path, buffer.getvalue())

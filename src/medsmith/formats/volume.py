@@ -1,0 +1,63 @@
+"""What the readers of single files return."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.case import Geometry
+
+SYNTHETIC_MARK = "synthetic, not for diagnosis (medsmith)"
+"""Written into every synthetic image and label file."""
+
+
+@final
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user allows where a file leaves something open.
+
+    Attributes:
+        assume_spacing: take the voxel sizes as stored and the axes as R, A, S where the file gives no
+            orientation.
+        volume: the volume to take of a four-dimensional file, counted from 0.
+        nan_fill: the value that stands in for NaN and infinite voxels.
+    """
+
+    assume_spacing: bool = False
+    volume: int | None = None
+    nan_fill: float | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """One channel as read.
+
+    Attributes:
+        values: x y z in stored units, rescaled by the file's slope and intercept.
+        geometry: its grid in the patient.
+        stored: the dtype in which it is kept on disk.
+        notes: one line per oddity that was accepted.
+    """
+
+    values: Float32[np.ndarray, "x y z"]
+    geometry: Geometry
+    stored: np.dtype[Any]
+    notes: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """A label map as read: whole numbers from 0 to 255, never interpolated.
+
+    Attributes:
+        values: x y z.
+        geometry: its grid in the patient.
+        notes: one line per oddity that was accepted.
+    """
+
+    values: UInt8[np.ndarray, "x y z"]
+    geometry: Geometry
+    notes: tuple[str, ...] = ()
