@@ -3,8 +3,10 @@
 The similarity of a query and a gallery image is the largest normalised cross-correlation of their thumbnails
 over all shifts of up to an eighth of the field of view along each axis and over the symmetries of the grid
 (eight flips and quarter turns in 2-D, eight flips in 3-D). It is 1 for a copy, whatever its brightness and
-contrast. Nothing is learnt, so nothing can be over-fitted (Dar et al., arXiv:2402.01054, compare learnt
-embeddings instead; their frame of a threshold from real pairs is kept).
+contrast. Thumbnails are freed of slow brightness changes, which all images of one organ share: without that,
+slices of different patients' chests correlate at .90 in the median and near-duplicates hide among them.
+Nothing is learnt, so nothing can be over-fitted (Dar et al., arXiv:2402.01054, compare learnt embeddings
+instead; their frame of a threshold taken from real pairs is kept).
 
 The central part of a gallery thumbnail, which stays in sight at every shift, is the template; the query is
 moved and turned. All moves of one query against the whole gallery are then one matrix product: exact and,
@@ -16,6 +18,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.csgraph import connected_components
 
 from medsmith.data.resizing import resize
 
@@ -24,6 +28,12 @@ EDGE_2D = 32
 EDGE_3D = 16
 """Thumbnail edge in voxels for volumes; shifts go to 2 voxels."""
 _SHIFTS_PER_EDGE = 8
+_COARSE, _FINE = 1 / 16, 1 / 45
+"""Band that is compared, as Gaussian widths in thumbnail edges: slower changes are shared by all images of one
+organ; faster ones would tell a copy from its original by a shift of half a thumbnail pixel."""
+TWIN = 0.88
+"""Real images this much alike show the same scene: one picture saved twice, or neighbours in one patient."""
+_QUANTILE = 0.99
 _FLAT = 1e-6
 """Relative spread below which a window counts as flat: a flat window resembles nothing."""
 
@@ -44,7 +54,11 @@ def thumbnails(
 def _thumbnail(image: Float32[np.ndarray, "c x y z"], edge: int | None) -> Float32[np.ndarray, "ex ey ez"]:
     flat = image.shape[-1] == 1
     side = edge or (EDGE_2D if flat else EDGE_3D)
-    return resize(image.mean(axis=0, dtype=np.float32), (side, side, 1 if flat else side))
+    small = resize(image.mean(axis=0, dtype=np.float32), (side, side, 1 if flat else side))
+    axes = (0, 1) if flat else (0, 1, 2)
+    fine, coarse = (gaussian_filter(small, side * w, mode="nearest", axes=axes) for w in (_FINE, _COARSE))
+    band: Float32[np.ndarray, "ex ey ez"] = fine - coarse
+    return band
 
 
 def nearest(
@@ -64,21 +78,30 @@ def nearest(
     return scores[np.arange(len(scores)), index], index
 
 
-def nearest_other(
-    gallery: Float32[np.ndarray, "n ex ey ez"],
-) -> tuple[Float32[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The most similar other image of every image of one set (leave one out).
+def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
+    """Similarity above which an image counts as a copy: the 99th percentile between different real scenes.
+
+    Twins are left out of the comparison. Public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani
+    et al. 2020 have one), and a percentile over them would be 1 and find no copy at all.
 
     Args:
-        gallery: thumbnails, at least two.
-
-    Returns:
-        similarity in [-1, 1] and index of the neighbour, per image.
+        gallery: thumbnails of real images; fewer than two say nothing and leave the limit at ``TWIN``.
     """
     scores = similarities(gallery, gallery)
-    np.fill_diagonal(scores, -np.inf)
-    index = scores.argmax(axis=1)
-    return scores[np.arange(len(scores)), index], index
+    np.fill_diagonal(scores, -1)
+    different = np.where(scores < TWIN, scores, -1).max(axis=1, initial=-1)
+    different = different[different > -1]
+    return float(np.quantile(different, _QUANTILE)) if len(different) else TWIN
+
+
+def twin_groups(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Int[np.ndarray, " n"]:
+    """Number the scenes of a set: images linked by chains of twins share a number.
+
+    A cohort must be split by these numbers and not by image, or the test set has been seen in training.
+    """
+    _, numbers = connected_components(similarities(gallery, gallery) >= TWIN, directed=False)
+    groups: Int[np.ndarray, " n"] = numbers
+    return groups
 
 
 def similarities(
@@ -91,18 +114,16 @@ def similarities(
         gallery: thumbnails whose central part is looked for.
     """
     shift = tuple(edge // _SHIFTS_PER_EDGE if edge > 1 else 0 for edge in gallery.shape[1:])
-    core = tuple(slice(s, edge - s) for s, edge in zip(shift, gallery.shape[1:], strict=True))
-    templates = _standardised(gallery[:, *core].reshape(len(gallery), -1))
     window = tuple(edge - 2 * s for s, edge in zip(shift, gallery.shape[1:], strict=True))
+    core = tuple(slice(s, s + w) for s, w in zip(shift, window, strict=True))
+    templates = _standardised(gallery[:, *core].reshape(len(gallery), int(np.prod(window))))
     scores = np.empty((len(queries), len(gallery)), np.float32)
     for row, query in zip(scores, queries, strict=True):
         row[:] = (templates @ _windows(query, window).T).max(axis=1)
     return scores
 
 
-def _windows(
-    query: Float32[np.ndarray, "ex ey ez"], window: tuple[int, ...]
-) -> Float32[np.ndarray, "moves voxels"]:
+def _windows(query: Float32[np.ndarray, "ex ey ez"], window: tuple[int, ...]) -> Float32[np.ndarray, "moves voxels"]:
     """Every shifted and turned view of a query, each with mean 0 and norm 1."""
     voxels = int(np.prod(window))
     views = [sliding_window_view(turned, window).reshape(-1, voxels) for turned in _turned(query)]
