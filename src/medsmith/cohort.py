@@ -3,21 +3,23 @@
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
-import numpy as np
-from jaxtyping import UInt8
-
-from medsmith.case import Case, Geometry
-from medsmith.errors import CohortError, ContentError, GeometryError
+from medsmith.case import Case
+from medsmith.case_io import read_case, write_case_files
+from medsmith.errors import CohortError
 from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
-from medsmith.formats.files import read_image, read_labels, write_image, write_labels
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
+from medsmith.integrity import (
+    check_belongs,
+    check_consecutive,
+    check_declaration,
+    first_of,
+)
 from medsmith.layouts import (
     DATASET,
     IMAGES,
@@ -26,17 +28,12 @@ from medsmith.layouts import (
     REPORTS,
     UNFINISHED,
     CaseFiles,
-    ChannelFile,
     Layout,
     find_layout,
-    first_of,
+    nnunet_files,
     scan_nnunet,
 )
 
-ENDINGS_WRITTEN = (".nii.gz", ".png")
-_SAME_GRID_MM = 1e-3
-_ID = re.compile(r"\w[\w.\-]*")
-_ID_BYTES = 200
 _log = logging.getLogger("medsmith")
 
 
@@ -94,14 +91,14 @@ class Cohort:
         """
         root = Path(root)
         layout = Layout(tuple(channel_names), dict(label_names), file_ending, {})
-        _check_declared(root, layout)
+        check_declaration(root, layout.channel_names, layout.label_names, file_ending)
         if (root / DATASET).exists():
-            layout = _same(root, layout)
-        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise CohortError(root, "exists and holds something else", "", "choose a new folder")
+            description = description or str(read_json(root / DATASET).get("description", ""))
+            return cls(root, _same(root, layout), writable=True, description=description)
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise CohortError(root, "exists and holds something else", cure="choose a new folder")
         cohort = cls(root, layout, writable=True, description=description)
-        if not (root / DATASET).exists():
-            cohort._write_dataset(0)
+        cohort._write_dataset(0)
         return cohort
 
     @property
@@ -135,28 +132,9 @@ class Cohort:
             GeometryError: grids cannot be used, or differ between channels and label.
             ContentError: voxels that are not finite, or label values that are not declared.
         """
-        files, options = self.files(case_id), options or ReadOptions()
-        images = [read_image(file.path, _for_volume(options, file.volume)) for file in files.channels]
-        labels = read_labels(files.labels, options)
-        geometry = images[0].geometry
-        for file, other in zip(files.channels[1:], images[1:], strict=True):
-            _check_same_grid(files.channels[0].path, geometry, file.path, other.geometry)
-        _check_same_grid(files.channels[0].path, geometry, files.labels, labels.geometry)
-        case = Case(
-            id=case_id,
-            image=np.stack([image.values for image in images]),
-            labels=self._declared(labels.values, files.labels),
-            geometry=geometry,
-            channel_names=self.channel_names,
-            label_names=self.label_names,
-            stored=np.result_type(*[image.stored for image in images]),
-            report=self._json_of(REPORTS, case_id),
-            provenance=self._json_of(PROVENANCE, case_id),
-        )
-        notes = [
-            f"{file.path}: {note}" for file, image in zip(files.channels, images, strict=True) for note in image.notes
-        ]
-        return case, (*notes, *(f"{files.labels}: {note}" for note in labels.notes))
+        reports = [_json_at(self.root / folder / f"{case_id}.json") for folder in (REPORTS, PROVENANCE)]
+        case, notes = read_case(case_id, self.files(case_id), self._layout, options or ReadOptions())
+        return replace(case, report=reports[0], provenance=reports[1]), notes
 
     def files(self, case_id: str) -> CaseFiles:
         """Where a case lies.
@@ -174,29 +152,7 @@ class Cohort:
         Raises:
             CohortError: no case has one of these ids.
         """
-        cases = {case_id: self.files(case_id) for case_id in ids}
-        layout = self._layout
-        return Cohort(
-            self.root,
-            Layout(layout.channel_names, layout.label_names, layout.file_ending, cases, layout.label_of),
-        )
-
-    def _declared(self, values: UInt8[np.ndarray, "x y z"], path: Path) -> UInt8[np.ndarray, "x y z"]:
-        """Labels from the file's values; refuses those that nobody declared."""
-        label_of = self._layout.label_of or {value: value for value in self.label_names.values()}
-        counts = np.bincount(values.ravel(), minlength=256)
-        strange = [int(value) for value in np.flatnonzero(counts) if value not in label_of]
-        if strange:
-            declared = ", ".join(f"{name} = {value}" for name, value in self.label_names.items())
-            found = f"undeclared label values {first_of(strange)}"
-            raise ContentError(path, found, f"declared: {declared}", "is this the image? else declare them")
-        table = np.zeros(256, dtype=np.uint8)
-        table[list(label_of)] = list(label_of.values())
-        return table[np.ascontiguousarray(values)]
-
-    def _json_of(self, folder: str, case_id: str) -> dict[str, object] | None:
-        path = self.root / folder / f"{case_id}.json"
-        return read_json(path) if path.exists() else None
+        return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
     def write(self, case: Case) -> None:
         """Writes a case, each file whole or not at all; provenance last.
@@ -207,40 +163,20 @@ class Cohort:
             CohortError: this view is for reading, the id is no file name, or channels or labels differ.
             ContentError: values that the stored dtype cannot hold, or undeclared labels.
         """
-        self._check_writable(case)
+        if not self._writable:
+            raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
+        check_belongs(self.root, case, self.channel_names, self.label_names)
         marker = self.root / PROVENANCE / f"{case.id}{UNFINISHED}"
         record = self.root / PROVENANCE / f"{case.id}.json"
         if case.synthetic:
             write_bytes(marker, b"")
-            record.unlink(missing_ok=True)
-        files = self._target(case.id)
-        for file, channel in zip(files.channels, case.image, strict=True):
-            write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
-        write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
-        if case.report is not None:
-            write_json(self.root / REPORTS / f"{case.id}.json", case.report)
+        record.unlink(missing_ok=True)
+        files = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
+        write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
         if case.provenance is not None:
             write_json(record, case.provenance)
             marker.unlink(missing_ok=True)
         self._cases[case.id] = files
-
-    def _check_writable(self, case: Case) -> None:
-        if not self._writable:
-            raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
-        check_id(case.id)
-        if case.channel_names != self.channel_names or dict(case.label_names) != dict(self.label_names):
-            found = f"case {case.id} has {case.channel_names} and {dict(case.label_names)}"
-            limit = f"the cohort has {self.channel_names} and {dict(self.label_names)}"
-            raise CohortError(self.root, found, limit, "write it to a cohort of its own")
-        strange = np.setdiff1d(np.unique(case.labels), list(self.label_names.values()))
-        if strange.size:
-            declared = ", ".join(f"{name} = {value}" for name, value in self.label_names.items())
-            raise ContentError(case.id, f"undeclared label values {first_of(strange)}", f"declared: {declared}")
-
-    def _target(self, case_id: str) -> CaseFiles:
-        names = [f"{case_id}_{channel:04d}{self.file_ending}" for channel in range(len(self.channel_names))]
-        files = tuple(ChannelFile(self.root / IMAGES / name) for name in names)
-        return CaseFiles(files, self.root / LABELS / f"{case_id}{self.file_ending}")
 
     def finish(self) -> None:
         """Writes dataset.json for the cases on disk and proves that nnU-Net's rules hold.
@@ -252,15 +188,17 @@ class Cohort:
         """
         for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
             remove_leftovers(self.root / folder)
-        self._cases, left_out = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
-        if left_out:
-            found = f"{len(left_out)} incomplete cases: {first_of(left_out)}"
-            raise CohortError(self.root, found, "image, label and provenance", "write them again or delete them")
+        self._cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
+        if strays:
+            found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+            raise CohortError(self.root, found, "image, label, provenance", "write the cases again or delete the files")
+        for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
+            marker.unlink()
         self._write_dataset(len(self._cases))
         verify(self)
 
     def _write_dataset(self, count: int) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "channel_names": {str(index): name for index, name in enumerate(self.channel_names)},
             "labels": self.label_names,
             "numTraining": count,
@@ -280,56 +218,8 @@ class Cohort:
         return digest.hexdigest()
 
 
-def check_id(case_id: str) -> None:
-    """Refuses ids that are no portable file name.
-
-    Raises:
-        CohortError: other characters than letters, digits, ``_ . -``, a first ``.`` or ``-``, or over 200 bytes.
-    """
-    if not _ID.fullmatch(case_id) or len(case_id.encode()) > _ID_BYTES:
-        limit = f"letters, digits, _ . - (the first a letter, digit or _), at most {_ID_BYTES} bytes"
-        raise CohortError(f"case id {case_id[:80]!r}", "is no portable file name", limit, "rename the case")
-
-
-def verify(cohort: Cohort) -> None:
-    """Proves nnU-Net v2's integrity rules by reading every case (verify_dataset_integrity).
-
-    Raises:
-        CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a case is
-            incomplete, or there is none.
-        FileError: a file is damaged.
-        GeometryError: grids of channels and label differ.
-        ContentError: voxels that are not finite, or label values that are not declared.
-    """
-    path = cohort.root / DATASET
-    facts = read_json(path)
-    missing = [key for key in ("channel_names", "labels", "numTraining", "file_ending") if key not in facts]
-    if missing:
-        raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
-    _check_consecutive(path, cohort.label_names)
-    _, left_out = scan_nnunet(cohort.root, len(cohort.channel_names), cohort.file_ending)
-    if left_out:
-        raise CohortError(cohort.root, f"{len(left_out)} incomplete cases: {first_of(left_out)}", "", "delete them")
-    if facts["numTraining"] != len(cohort) or not len(cohort):
-        found = f"numTraining is {facts['numTraining']}, {len(cohort)} cases are there"
-        raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
-    for case_id in cohort.ids:
-        cohort.read(case_id)
-
-
-def _check_consecutive(subject: Path, label_names: Mapping[str, int]) -> None:
-    if sorted(label_names.values()) != list(range(len(label_names))) or label_names.get("background") != 0:
-        found = "labels " + ", ".join(f"{name} = {value}" for name, value in label_names.items())
-        raise CohortError(subject, found, "nnU-Net wants background = 0 and then 1, 2, ...", "renumber them")
-
-
-def _check_declared(root: Path, layout: Layout) -> None:
-    if layout.file_ending not in ENDINGS_WRITTEN:
-        found = f"file_ending {layout.file_ending!r}"
-        raise CohortError(root, found, f"one of {', '.join(ENDINGS_WRITTEN)}", "choose one")
-    if not layout.channel_names:
-        raise CohortError(root, "no channel is named", "at least one", "name the channels")
-    _check_consecutive(root, layout.label_names)
+def _json_at(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.exists() else None
 
 
 def _same(root: Path, asked: Layout) -> Layout:
@@ -343,16 +233,29 @@ def _same(root: Path, asked: Layout) -> Layout:
     return found
 
 
-def _for_volume(options: ReadOptions, volume: int | None) -> ReadOptions:
-    return options if volume is None else replace(options, volume=volume)
+def verify(cohort: Cohort) -> None:
+    """Proves nnU-Net v2's integrity rules by reading every case (as its verify_dataset_integrity does).
 
-
-def _check_same_grid(path: Path, grid: Geometry, other_path: Path, other: Geometry) -> None:
-    if grid.shape != other.shape:
-        found = f"shape {other.shape}, while {path.name} has {grid.shape}"
-        raise GeometryError(other_path, found, "image and label share a grid", "resample one (nearest for labels)")
-    shift = grid.displacement(other)
-    if grid.spacing_known and other.spacing_known and shift > _SAME_GRID_MM:
-        found = f"lies {shift:.4g} mm away from {path.name} (largest corner displacement)"
-        cure = "resample one (nearest for labels), or correct its header"
-        raise GeometryError(other_path, found, f"at most {_SAME_GRID_MM:g} mm", cure)
+    Raises:
+        CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a file belongs to
+            no complete case, or there is no case.
+        FileError: a file is damaged.
+        GeometryError: grids of channels and label differ.
+        ContentError: voxels that are not finite, or label values that are not declared.
+    """
+    path = cohort.root / DATASET
+    facts = read_json(path)
+    missing = [key for key in ("channel_names", "labels", "numTraining", "file_ending") if key not in facts]
+    if missing:
+        raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
+    check_consecutive(path, cohort.label_names)
+    cases, strays = scan_nnunet(cohort.root, len(cohort.channel_names), cohort.file_ending)
+    if strays:
+        found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+        raise CohortError(cohort.root, found, "image and label", "delete them or add what is missing")
+    if facts["numTraining"] != len(cases) or not cases:
+        found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
+        raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
+    whole = Cohort.open(cohort.root)
+    for case_id in whole.ids:
+        whole.read(case_id)

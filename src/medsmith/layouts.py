@@ -4,8 +4,7 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -15,12 +14,11 @@ import numpy as np
 from medsmith.errors import CohortError, ContentError, FileError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.json_file import read_json
+from medsmith.integrity import first_of
 
 IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
 UNFINISHED = ".unfinished"
 """Ending of the file that stands in ``provenance/`` while a synthetic case is being written."""
-_CHANNEL = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
-_SHOWN = 3
 
 
 @final
@@ -63,13 +61,6 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def first_of(names: Iterable[object]) -> str:
-    """The first few names and how many more there are, for an error line."""
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
-
-
 def find_layout(root: Path) -> Layout:
     """Recognises a folder and lists its cases.
 
@@ -102,8 +93,8 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     ending = str(facts["file_ending"])
     if ending not in ENDINGS:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
-    cases, left_out = scan_nnunet(root, len(channels), ending)
-    notes = (f"{len(left_out)} incomplete cases are left out: {first_of(left_out)}",) if left_out else ()
+    cases, strays = scan_nnunet(root, len(channels), ending)
+    notes = (f"{len(strays)} files belong to no complete case: {first_of(strays)}",) if strays else ()
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
 
 
@@ -140,23 +131,31 @@ def _label_value(name: str, value: Any, path: Path) -> int:
     return int(value)
 
 
-def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
-    """Complete cases of an nnU-Net folder, and the ids of incomplete ones.
+def nnunet_files(root: Path, case_id: str, channels: int, ending: str) -> CaseFiles:
+    """Where nnU-Net's raw format keeps a case."""
+    images = [root / IMAGES / f"{case_id}_{channel:04d}{ending}" for channel in range(channels)]
+    return CaseFiles(tuple(ChannelFile(path) for path in images), root / LABELS / f"{case_id}{ending}")
 
-    A case is complete with all its channels and its label, and when it is not just being written.
+
+def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
+    """Complete cases of an nnU-Net folder, and the names of files that belong to none.
+
+    A case is complete with all its channels and its label, and when nobody is or was just writing it.
     """
     images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
-    found = {match["id"] for name in images if (match := _CHANNEL.fullmatch(name))} | labels
-    unfinished = {path.name.removesuffix(UNFINISHED) for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")}
-    cases, left_out = {}, []
-    for case in sorted(found):
-        names = [f"{case}_{channel:04d}" for channel in range(channels)]
-        if case in labels and images.issuperset(names) and case not in unfinished:
-            files = tuple(ChannelFile(root / IMAGES / f"{name}{ending}") for name in names)
-            cases[case] = CaseFiles(files, root / LABELS / f"{case}{ending}")
-        else:
-            left_out.append(case)
-    return cases, left_out
+    unfinished = {
+        path.name.removesuffix(UNFINISHED)
+        for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
+        if not path.with_suffix(".json").exists()
+    }
+    cases = {}
+    strays = set(images) | set(labels)
+    for case_id in sorted(labels - unfinished):
+        wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
+        if wanted <= images:
+            cases[case_id] = nnunet_files(root, case_id, channels, ending)
+            strays -= wanted | {case_id}
+    return cases, sorted(f"{name}{ending}" for name in strays)
 
 
 def _names(folder: Path, ending: str) -> set[str]:

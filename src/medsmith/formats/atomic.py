@@ -13,6 +13,7 @@ from medsmith.errors import FileError
 from medsmith.formats.opening import open_regular
 
 _TEMPORARY = ".medsmith-"
+_BLOCK = 2**20
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _sync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -80,8 +81,11 @@ def sha256_of(path: Path) -> str:
     Raises:
         FileError: it cannot be read.
     """
+    digest = hashlib.sha256()
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -14,6 +14,9 @@ MAGIC = b"\x1f\x8b"
 MOST_EXPANSION = 1032
 """DEFLATE cannot make one byte into more than this many (zlib, technical details)."""
 _GZIP = 31
+_START = 2**18
+_BLOCK = 2**20
+_MOST_CHECKED = 2**30
 _RAW = -15
 _CURE = "copy or download the file again"
 # ID1 ID2 CM FLG MTIME(4) XFL OS: deflate, no name, no time, fastest, unknown system (RFC 1952).
@@ -27,7 +30,7 @@ def inflate_start(data: bytes, count: int, path: Path) -> bytes:
         FileError: the stream is damaged.
     """
     try:
-        return zlib.decompressobj(_GZIP).decompress(data[: 64 * 1024], count)
+        return zlib.decompressobj(_GZIP).decompress(data[:_START], count)
     except zlib.error as error:
         raise _damaged(path, error) from error
 
@@ -66,6 +69,23 @@ def _inflate_member(data: bytes, cap: int, path: Path) -> tuple[bytes, bytes]:
     if not stream.eof:
         raise FileError(path, "the compressed stream ends early", cure=_CURE)
     return part, stream.unused_data
+
+
+def check(data: bytes, path: Path) -> None:
+    """Reads the first member to its end in little memory, for its checksum alone.
+
+    Raises:
+        FileError: the stream ends early or is damaged.
+    """
+    stream, total = zlib.decompressobj(_GZIP), 0
+    try:
+        while not stream.eof and total < _MOST_CHECKED:
+            block = stream.decompress(stream.unconsumed_tail if total else data, _BLOCK)
+            if not block and not stream.eof:
+                raise FileError(path, "the compressed stream ends early", cure=_CURE)
+            total += len(block)
+    except zlib.error as error:
+        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: zlib.error) -> FileError:

@@ -1,6 +1,8 @@
 """NIfTI images and label maps in and out (.nii, .nii.gz, .hdr/.img)."""
 
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from medsmith.formats.opening import read_bytes, readable_bytes
 from medsmith.formats.values import as_float32, as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions
 
+_PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
+_NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)
 _SLACK = 2**20
 """Bytes after the array that are tolerated."""
 _DEFAULT = ReadOptions()
@@ -56,40 +60,37 @@ def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
 
 
 def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[str, ...]]:
-    data, zipped = _read_half(path, ".img", ".hdr")
-    head = gzip_stream.inflate_start(data, HEADER_BYTES, path) if zipped else data[:HEADER_BYTES]
-    header = parse_header(head, path)
-    notes = header.notes + _name_notes(path, zipped)
+    header_path = _other_half(path, ".hdr") if _PAIRED.search(path.name) else path
+    data = read_bytes(header_path)
+    zipped = data.startswith(gzip_stream.MAGIC)
+    header = _header(data, zipped, header_path)
+    notes = header.notes + _name_notes(header_path, zipped)
     if header.in_pair:
-        path = _other_half(path, ".hdr", ".img")
+        path = _other_half(header_path, ".img")
         data, zipped = read_bytes(path), path.name.lower().endswith(".gz")
     data, more_notes = _unpacked(data, zipped, header, path)
-    array = np.frombuffer(data, header.dtype, offset=header.offset, count=int(np.prod(header.shape, dtype=int)))
+    array = np.frombuffer(data, header.dtype, offset=header.offset, count=math.prod(header.shape))
     native = array.astype(header.dtype.newbyteorder("="), copy=False)
     return header, native.reshape(header.shape, order="F"), notes + more_notes
 
 
-def _read_half(path: Path, image: str, header: str) -> tuple[bytes, bool]:
-    """The bytes of the file that holds the header, and whether they are compressed."""
-    if _lower_stem(path).endswith(image):
-        path = _other_half(path, image, header)
-    data = read_bytes(path)
-    return data, data.startswith(gzip_stream.MAGIC)
+def _header(data: bytes, zipped: bool, path: Path) -> Header:
+    if not zipped:
+        return parse_header(data[:HEADER_BYTES], path)
+    try:
+        return parse_header(gzip_stream.inflate_start(data, HEADER_BYTES, path), path)
+    except FileError:
+        # A damaged stream makes nonsense of the header: name the cause before the symptom.
+        gzip_stream.check(data, path)
+        raise
 
 
-def _lower_stem(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz")
-
-
-def _other_half(path: Path, mine: str, other: str) -> Path:
-    base = path.name[: len(_lower_stem(path)) - len(mine)]
-    if not _lower_stem(path).endswith(mine):
-        base = path.name[: -len(path.suffix)] if path.suffix else path.name
-    for ending in (other, other + ".gz", other.upper()):
-        if os.path.lexists(path.with_name(base + ending)):
-            return path.with_name(base + ending)
-    missing = path.with_name(base + other)
-    raise FileError(missing, f"does not exist, the other half of {path.name}", "", "copy both halves")
+def _other_half(path: Path, ending: str) -> Path:
+    base = _NIFTI_ENDING.sub("", path.name)
+    for name in (base + ending, base + ending + ".gz", base + ending.upper()):
+        if os.path.lexists(path.with_name(name)):
+            return path.with_name(name)
+    raise FileError(path.with_name(base + ending), f"does not exist, the other half of {path.name}", "", "copy it too")
 
 
 def _name_notes(path: Path, zipped: bool) -> tuple[str, ...]:
@@ -176,7 +177,7 @@ def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geome
 def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, synthetic: bool) -> None:
     fields = nib.Nifti1Header(endianness="<")
     fields.set_data_dtype(array.dtype)
-    fill_geometry(fields, geometry)
+    fill_geometry(fields, geometry, path)
     fields["scl_slope"], fields["scl_inter"] = 1, 0
     fields["vox_offset"], fields["magic"] = 352, b"n+1"
     fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""

@@ -7,9 +7,9 @@ and is taken only where the user says so.
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float64
+from nibabel.spatialimages import HeaderDataError
 
 from medsmith.case import Geometry
 from medsmith.errors import GeometryError
@@ -24,6 +24,7 @@ _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _SHEAR = 1e-3
 _FORMS_AGREE_MM = 0.01
 _ASSUMED_CODE = 2
+_LONGEST_AXIS = 32767
 Affine = Float64[np.ndarray, "4 4"]
 Grid = tuple[int, int, int]
 
@@ -37,7 +38,7 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
     """
     check_shape(shape, path)
     codes = int(header.fields["sform_code"]), int(header.fields["qform_code"])
-    _check_pixdim(header, shape, path)
+    _check_pixdim(header, path)
     affine, notes = _affine(header, codes, shape, path, options)
     affine, unit_notes = _in_mm(affine, int(header.fields["xyzt_units"]) & 7)
     _check_affine(affine, shape, path)
@@ -57,7 +58,7 @@ def check_shape(shape: Grid, path: Path) -> None:
         raise GeometryError(path, found, limit, "use a larger crop")
 
 
-def _check_pixdim(header: Header, shape: Grid, path: Path) -> None:
+def _check_pixdim(header: Header, path: Path) -> None:
     for axis in range(min(3, len(header.shape))):
         size = float(header.fields["pixdim"][axis + 1])
         if not np.isfinite(size) or size <= 0:
@@ -87,7 +88,7 @@ def _qform(header: Header, path: Path) -> Affine:
         fields["pixdim"][0] = 1  # nifti1.h: any other qfac counts as 1
     try:
         return np.asarray(fields.get_qform(), dtype=np.float64)
-    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+    except (ValueError, HeaderDataError) as error:
         raise GeometryError(path, "the qform's quaternion is not a rotation", cure="correct the header") from error
 
 
@@ -141,10 +142,16 @@ def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path) -> None:
         raise GeometryError(path, found, f"at most {_SHEAR:g}", "correct the tilt, for example with dcm2niix")
 
 
-def fill_geometry(fields: Any, geometry: Geometry) -> None:
-    """Writes a grid into a fresh header: both forms from one affine, codes kept, mm."""
+def fill_geometry(fields: Any, geometry: Geometry, path: Path) -> None:
+    """Writes a grid into a fresh NIfTI-1 header: both forms from one affine, codes kept, mm.
+
+    Raises:
+        GeometryError: an axis is longer than NIfTI-1 can say.
+    """
+    if max(geometry.shape) > _LONGEST_AXIS:
+        raise GeometryError(path, f"shape {geometry.shape}", f"NIfTI-1 ends at {_LONGEST_AXIS}", "crop the image")
     fields.set_data_shape(geometry.shape)
-    sform_code, qform_code = geometry.codes
+    sform_code, qform_code = geometry.codes if any(geometry.codes) else (_ASSUMED_CODE, _ASSUMED_CODE)
     fields.set_qform(geometry.affine, code=qform_code)
     fields.set_sform(geometry.affine, code=sform_code)
     fields.set_xyzt_units("mm")

@@ -18,7 +18,7 @@ from medsmith.formats.recognise import UNKNOWN, cure_for, what_is
 
 HEADER_BYTES = 544
 """Enough of a file's start for either header and its four extension bytes."""
-DTYPES = {
+DTYPES: dict[int, np.dtype[Any]] = {
     2: np.dtype("u1"),
     4: np.dtype("i2"),
     8: np.dtype("i4"),
@@ -130,7 +130,7 @@ def _shape(dim: Any, path: Path) -> tuple[int, ...]:
     return shape
 
 
-def _dtype(fields: Any, order: str, path: Path) -> tuple[np.dtype[Any], tuple[str, ...]]:
+def _dtype(fields: Any, order: Literal["<", ">"], path: Path) -> tuple[np.dtype[Any], tuple[str, ...]]:
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
     if code in _COLOUR:
         raise FileError(path, "a colour overlay, not a scan", f"datatype {code}", "export the scan in grey")

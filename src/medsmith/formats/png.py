@@ -50,9 +50,11 @@ def read_labels(path: Path) -> LabelFile:
     """
     with _decoded(path) as picture:
         if picture.mode in ("1", "P"):
-            pixels, notes = np.asarray(picture).astype(np.uint8), ()
-        else:
-            pixels, notes = _grey(picture, path)
+            return _label_file(np.asarray(picture).astype(np.uint8), (), path)
+        return _label_file(*_grey(picture, path), path)
+
+
+def _label_file(pixels: Shaped[np.ndarray, "y x"], notes: tuple[str, ...], path: Path) -> LabelFile:
     values = as_labels(pixels.T[:, :, np.newaxis], path)
     return LabelFile(values, _grid(values, path), notes)
 
@@ -92,7 +94,8 @@ def _check_chunks(data: bytes, path: Path) -> None:
         if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise FileError(path, "CRC mismatch, the picture is damaged", cure=_CURE)
         if name == b"IHDR":
-            _check_size(*struct.unpack_from(">II", data, position + 8), path)
+            width, height = struct.unpack_from(">II", data, position + 8)
+            _check_size(width, height, path)
         position = end
 
 

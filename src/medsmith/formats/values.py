@@ -77,8 +77,8 @@ def as_labels(values: Num[np.ndarray, "x y z"], path: Path) -> UInt8[np.ndarray,
 
 def _whole(values: Num[np.ndarray, "x y z"], path: Path) -> Num[np.ndarray, "x y z"]:
     with np.errstate(invalid="ignore"):
-        rounded = np.rint(values)
-        off = ~(np.abs(values - rounded) < _LABEL_TOLERANCE)
+        rounded: Num[np.ndarray, "x y z"] = np.rint(values)
+        off = np.logical_not(np.abs(values - rounded) < _LABEL_TOLERANCE)
     if off.any():
         example = values[off][0]
         found = f"label value {example:g} at {index_of_first(off)} is not a whole number"
