@@ -155,7 +155,7 @@ class Cohort:
         return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
     def write(self, case: Case) -> None:
-        """Writes a case, each file whole or not at all; provenance last.
+        """Writes a case, each file whole or not at all; provenance last, with the hashes of the others.
 
         A synthetic case whose writer was killed has no provenance, is in no listing, and may be written again.
 
@@ -174,9 +174,15 @@ class Cohort:
         files = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
         write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
         if case.provenance is not None:
-            write_json(record, case.provenance)
+            write_json(record, {**case.provenance, "files": self._sums(case, files)})
             marker.unlink(missing_ok=True)
         self._cases[case.id] = files
+
+    def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
+        """Path within the cohort -> SHA-256 of each file that a case has beside its provenance."""
+        report = [] if case.report is None else [self.root / REPORTS / f"{case.id}.json"]
+        paths = [*(file.path for file in files.channels), files.labels, *report]
+        return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in paths}
 
     def finish(self) -> None:
         """Writes dataset.json for the cases on disk and proves that nnU-Net's rules hold.
@@ -210,9 +216,8 @@ class Cohort:
         """SHA-256 over ids and file bytes; the order of listing and the files' times do not matter."""
         digest = hashlib.sha256()
         for case_id in self.ids:
-            files = self.files(case_id)
             extra = [self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
-            paths = [*(file.path for file in files.channels), files.labels, *extra]
+            paths = [*self.files(case_id).paths, *extra]
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
         return digest.hexdigest()
