@@ -30,9 +30,9 @@ FAT_MM = (2.0, 11.0)
 GLAND_MM = (9.0, 20.0)
 MUSCLE_MM = (4.0, 9.0)
 """Thickness of each layer; the chest wall takes the rest."""
-LOBULES_MEAN = 2.0
+LOBULES_MEAN = 1.2
 """Fat lobules inside the gland: unlabelled ovals that look like masses (Poisson)."""
-SHADOWS_MEAN = 0.8
+SHADOWS_MEAN = 0.7
 """Shadows that no mass throws: ligaments, poor contact (Poisson)."""
 RIB_SHARE = 0.3
 """Share of cases with a rib in view."""
@@ -133,7 +133,7 @@ def _gland(level: float, rng: np.random.Generator) -> Field:
     strands = ridges(smooth_field(rng, rng.uniform(0.8, 1.6), rng.uniform(3, 8)), 0.16)
     fine = ridges(smooth_field(rng, 0.5, rng.uniform(1.5, 4)), 0.12)
     bright = rng.uniform(5, 10) * strands * _seen(rng) + rng.uniform(3, 7) * fine * _seen(rng)
-    mixed = rng.uniform(1.0, 2.4) * mottle + rng.uniform(1.0, 3.5) * patches + rng.uniform(2, 9) * dark
+    mixed = rng.uniform(1.0, 2.4) * mottle + rng.uniform(1.0, 3.5) * patches + rng.uniform(1, 6) * dark
     gland: Field = level + mixed + bright
     return gland
 
@@ -176,7 +176,7 @@ def _draw_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[
         "half_width_mm": across,
         "half_height_mm": across * rng.uniform(0.4, 0.7),
         "tilt_degrees": 10 * rng.standard_normal(),
-        "contrast_db": rng.uniform(-10, -4),
+        "contrast_db": rng.uniform(-7, -3),
     }
     return {name: round(float(value), 2) for name, value in lobule.items()}
 
@@ -249,7 +249,7 @@ def _draw_shadow(rng: np.random.Generator) -> dict[str, float]:
         "from_depth_mm": rng.uniform(1, 16),
         "half_width_mm": rng.uniform(0.6, 2.5),
         "slope": 0.06 * rng.standard_normal(),
-        "level_db": rng.uniform(-10, -4),
+        "level_db": rng.uniform(-9, -3),
     }
     return {name: round(float(value), 2) for name, value in shadow.items()}
 

@@ -5,7 +5,6 @@ folder that holds something else) is the same for ultrasound, CT, MR and radiogr
 """
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import ClassVar
 from medsmith import __version__
 from medsmith.case import Case, Json
 from medsmith.cohort import Cohort
-from medsmith.errors import CohortError, FileError, RequestError
+from medsmith.errors import CohortError, RequestError
+from medsmith.formats.json_file import read_json
+from medsmith.layouts import PROVENANCE
 
 
 class PhantomFamily(ABC):
@@ -121,11 +122,13 @@ def write_phantom(
         file_ending=family.file_ending,
         description=f"Procedural {family.name} phantoms. Synthetic research data, not for diagnosis.",
     )
-    _require_own_cases(cohort, family, count)
-    for index in range(count):
-        _write_case(cohort, family, index, seed, size)
-        if (index + 1) % 100 == 0 or index + 1 == count:
-            say(f"{index + 1} of {count} {family.name} phantoms")
+    seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
+    _require_own_cases(cohort, family, {name: family.provenance(own, size) for name, own in seeds.items()})
+    for done, (name, own_seed) in enumerate(seeds.items(), start=1):
+        if name not in cohort:
+            cohort.write(family.make(own_seed, name, size))
+        if done % 100 == 0 or done == count:
+            say(f"{done} of {count} {family.name} phantoms")
     cohort.finish()
     return Cohort.open(out)
 
@@ -140,39 +143,25 @@ def _require_request(family: PhantomFamily, count: int, seed: int, size: int) ->
         raise RequestError(subject, f"seed {seed}", "seeds are 0 or more", "choose --seed 0 or more")
 
 
-def _require_own_cases(cohort: Cohort, family: PhantomFamily, count: int) -> None:
-    """Refuses a folder with cases that this request would not have made."""
-    foreign = sorted(set(cohort.ids) - {case_id(family.name, index) for index in range(count)})
+def _require_own_cases(cohort: Cohort, family: PhantomFamily, wanted: Mapping[str, Json]) -> None:
+    """Refuses a folder with cases that this request would not have made, before anything is written to it."""
+    foreign = [name for name in cohort.ids if name not in wanted]
     if foreign:
         raise CohortError(
             cohort.root,
             f"holds {len(foreign)} other cases, {foreign[0]} first",
-            f"a phantom cohort of {count} holds only its own",
+            f"{len(wanted)} {family.name} phantoms are asked for",
             "choose a new folder",
         )
+    for name in cohort.ids:
+        _require_same(cohort.root / PROVENANCE / f"{name}.json", wanted[name])
 
 
-def _write_case(cohort: Cohort, family: PhantomFamily, index: int, seed: int, size: int) -> None:
-    """Makes and writes one case, unless it is there already."""
-    name, own_seed = case_id(family.name, index), case_seed(family.name, seed, index)
-    provenance = cohort.root / "provenance" / f"{name}.json"
-    if provenance.is_file():
-        _require_same(provenance, family.provenance(own_seed, size))
-    else:
-        cohort.write(family.make(own_seed, name, size))
-
-
-def _require_same(provenance: Path, wanted: Json) -> None:
+def _require_same(path: Path, wanted: Json) -> None:
     """Refuses to continue a cohort that another seed, size or version began."""
-    try:
-        found = json.loads(provenance.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(provenance, f"cannot be read ({error})", "", "delete it to make the case again") from error
-    changed = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
+    found = read_json(path)
+    changed = [key for key in wanted if found.get(key) != wanted[key]]
     if changed:
         raise CohortError(
-            provenance,
-            f"was made with another {changed[0]}",
-            f"{changed[0]} {wanted[changed[0]]} is asked for",
-            "choose a new folder or the same request",
+            path, f"was made with another {changed[0]}", cure="choose a new folder, or the request that began this one"
         )

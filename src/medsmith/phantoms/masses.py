@@ -61,9 +61,9 @@ class Kind:
     texture_db: Range
 
 
-DIAMETER_MM = (9.0, 0.42)
+DIAMETER_MM = (10.5, 0.40)
 """Diameter of the circle of equal area: median, and standard deviation of the logarithm (log-normal)."""
-DIAMETER_LIMITS_MM = (4.5, 19.0)
+DIAMETER_LIMITS_MM = (5.0, 20.0)
 """Where the distribution of diameters is cut (clipped)."""
 
 DEVIATIONS: Mapping[str, Deviation] = MappingProxyType(
@@ -85,9 +85,9 @@ MARGIN_LIMIT = 1 / 3
 CONTRAST_DB: Mapping[str, Range] = MappingProxyType(
     {
         "anechoic": (-24.0, -16.0),
-        "hypoechoic": (-12.0, -5.0),
-        "isoechoic": (-4.0, 1.5),
-        "hyperechoic": (4.0, 8.0),
+        "hypoechoic": (-15.0, -8.0),
+        "isoechoic": (-5.0, 0.0),
+        "hyperechoic": (5.0, 9.0),
     }
 )
 """Echo pattern -> mean level inside minus mean level of the tissue around, in dB (uniform)."""
@@ -113,7 +113,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             share=0.42,
             shapes={"round": 0.15, "oval": 0.55, "lobulated": 0.3},
             margins={"well-defined": 0.75, "ill-defined": 0.25},
-            echoes={"hypoechoic": 0.55, "isoechoic": 0.35, "hyperechoic": 0.10},
+            echoes={"hypoechoic": 0.72, "isoechoic": 0.22, "hyperechoic": 0.06},
             posteriors={"none": 0.6, "enhancement": 0.3, "shadowing": 0.1},
             tilt_degrees=12.0,
             diameter_factor=1.0,
@@ -123,7 +123,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             share=0.40,
             shapes={"lobulated": 0.2, "irregular": 0.45, "spiculated": 0.35},
             margins={"well-defined": 0.25, "ill-defined": 0.75},
-            echoes={"hypoechoic": 0.75, "isoechoic": 0.22, "hyperechoic": 0.03},
+            echoes={"hypoechoic": 0.86, "isoechoic": 0.13, "hyperechoic": 0.01},
             posteriors={"shadowing": 0.6, "none": 0.4},
             tilt_degrees=45.0,
             diameter_factor=1.1,
