@@ -1,0 +1,1 @@
+"""Compares a synthetic cohort with a real one: distributions, copies, masks. Knows no method."""
