@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
-from medsmith.case import Case
+from medsmith.case import Case, Geometry
+from medsmith.errors import ContentError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.files import read_image, read_labels, write_image, write_labels
+from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import check_same_grid, relabelled
-from medsmith.layouts import CaseFiles, Layout
+from medsmith.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
 
 
 def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptions) -> tuple[Case, tuple[str, ...]]:
@@ -19,24 +23,53 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
         read_image(file.path, options if file.volume is None else replace(options, volume=file.volume))
         for file in files.channels
     ]
-    labels = read_labels(files.labels, options)
     first, geometry = files.channels[0].path, images[0].geometry
     for file, image in zip(files.channels, images, strict=True):
         check_same_grid(first, geometry, file.path, image.geometry)
-    check_same_grid(first, geometry, files.labels, labels.geometry)
-    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
+    labels, label_notes = _read_labels(files, geometry, layout, options)
     case = Case(
         id=case_id,
         image=np.stack([image.values for image in images]),
-        labels=relabelled(labels.values, label_of, layout.label_names, files.labels),
+        labels=labels,
         geometry=geometry,
         channel_names=layout.channel_names,
         label_names=layout.label_names,
         stored=np.result_type(*[image.stored for image in images]),
     )
-    notes = [(file.path, note) for file, image in zip(files.channels, images, strict=True) for note in image.notes]
-    notes += [(files.labels, note) for note in labels.notes]
-    return case, tuple(f"{path}: {note}" for path, note in notes)
+    pairs = zip(files.channels, images, strict=True)
+    notes = tuple(f"{file.path}: {note}" for file, image in pairs for note in image.notes)
+    return case, notes + label_notes
+
+
+def _read_labels(
+    files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
+) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
+    """The labels of a case, united where they lie in several files."""
+    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
+    united = np.zeros(geometry.shape, dtype=np.uint8)
+    notes: list[str] = []
+    for path in (files.labels, *files.more_labels):
+        read = read_labels(path, options)
+        check_same_grid(files.channels[0].path, geometry, path, read.geometry)
+        labels = relabelled(read.values, label_of, layout.label_names, path)
+        clash = (united > 0) & (labels > 0) & (united != labels)
+        if clash.any():
+            found = f"{int(clash.sum())} voxels carry another label in {files.labels.name}"
+            raise ContentError(path, found, "masks of one case agree", "correct the masks")
+        united = np.maximum(united, labels)
+        notes += [f"{path}: {note}" for note in read.notes]
+    return united, tuple(notes)
+
+
+def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Report and provenance of a case, each None where there is none.
+
+    Raises:
+        FileError: one cannot be read.
+    """
+    paths = [root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
+    report, provenance = (read_json(path) if path.exists() else None for path in paths)
+    return report, provenance
 
 
 def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.case import Case
-from medsmith.case_io import read_case, write_case_files
+from medsmith.case_io import read_case, read_records, write_case_files
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
@@ -132,9 +132,9 @@ class Cohort:
             GeometryError: grids cannot be used, or differ between channels and label.
             ContentError: voxels that are not finite, or label values that are not declared.
         """
-        reports = [_json_at(self.root / folder / f"{case_id}.json") for folder in (REPORTS, PROVENANCE)]
         case, notes = read_case(case_id, self.files(case_id), self._layout, options or ReadOptions())
-        return replace(case, report=reports[0], provenance=reports[1]), notes
+        report, provenance = read_records(self.root, case_id)
+        return replace(case, report=report, provenance=provenance), notes
 
     def files(self, case_id: str) -> CaseFiles:
         """Where a case lies.
@@ -221,10 +221,6 @@ class Cohort:
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
         return digest.hexdigest()
-
-
-def _json_at(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.exists() else None
 
 
 def _same(root: Path, asked: Layout) -> Layout:

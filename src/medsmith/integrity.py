@@ -103,8 +103,9 @@ def relabelled(
     strange = [value for value in found if value not in label_of]
     if strange:
         line = f"undeclared label values {first_of(strange)} (found {first_of(found)})"
-        cure = "is this the image? else declare them"
-        raise ContentError(subject, line, f"declared: {declared_line(label_names)}", cure)
+        name_of = {label: name for name, label in label_names.items()}
+        declared = declared_line({name_of[label]: value for value, label in label_of.items()})
+        raise ContentError(subject, line, f"declared: {declared}", "is this the image? else declare them")
     table = np.zeros(256, dtype=np.uint8)
     for value, label in label_of.items():
         table[value] = label

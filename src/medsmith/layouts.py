@@ -4,7 +4,7 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -14,11 +14,14 @@ import numpy as np
 from medsmith.errors import CohortError, ContentError, FileError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.json_file import read_json
+from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import first_of
 
 IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
 UNFINISHED = ".unfinished"
 """Ending of the file that stands in ``provenance/`` while a synthetic case is being written."""
+_MOST_UNDECLARED = 64
+_DEFAULT = ReadOptions()
 
 
 @final
@@ -33,10 +36,23 @@ class ChannelFile:
 @final
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where one case lies."""
+    """Where one case lies.
+
+    Attributes:
+        channels: one per channel.
+        labels: the label map.
+        more_labels: further maps of the same case, one lesion each; they are united.
+    """
 
     channels: tuple[ChannelFile, ...]
     labels: Path
+    more_labels: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file, each once, images first."""
+        images = dict.fromkeys(channel.path for channel in self.channels)
+        return (*images, self.labels, *self.more_labels)
 
 
 @final
@@ -209,7 +225,7 @@ def _pairs(root: Path) -> Layout:
             "a pair has the same name",
             "rename them",
         )
-    label_of, label_names = infer_labels({case: files.labels for case, files in cases.items()})
+    label_of, label_names = name_labels(label_values(files.labels for files in cases.values()))
     left_out = (f"{len(alone)} files without their pair are left out: {first_of(alone)}",) if alone else ()
     ending = ending_of(next(iter(cases.values())).labels)
     return Layout(("image",), label_names, ending, cases, label_of, left_out)
@@ -220,32 +236,40 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {stem_of(path): path for path in files}
 
 
-def infer_labels(files: Mapping[str, Path]) -> tuple[dict[int, int], dict[str, int]]:
-    """Label values and names of label maps that nobody declared.
+def label_values(paths: Iterable[Path], options: ReadOptions = _DEFAULT) -> dict[int, Path]:
+    """Every value that occurs in label maps, and the first file that has it."""
+    where: dict[int, Path] = {}
+    for path in paths:
+        counts = np.bincount(read_labels(path, options).values.ravel(), minlength=256)
+        for value in np.flatnonzero(counts):
+            where.setdefault(int(value), path)
+    return where
+
+
+def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, int]]:
+    """Labels for values that nobody declared.
 
     Values 0, 1, ..., n are taken as they are; 0 and 255 are the two values of a binary picture.
 
+    Args:
+        where: value -> a file that has it.
+
     Returns:
-        value in the files -> label (empty where they are the same), and name -> label.
+        value in the files -> label, and name -> label.
 
     Raises:
         ContentError: other values, of which nobody can know the meaning.
     """
-    where: dict[int, Path] = {}
-    for path in files.values():
-        counts = np.bincount(read_labels(path).values.ravel(), minlength=256)
-        for value in np.flatnonzero(counts):
-            where.setdefault(int(value), path)
     values = sorted(where.keys() | {0})
     if values == [0, 255]:
         return {0: 0, 255: 1}, {"background": 0, "label_1": 1}
-    if values != list(range(len(values))):
-        odd = next(value for index, value in enumerate(values) if value != index)
+    if values != list(range(len(values))) or len(values) > _MOST_UNDECLARED:
+        odd = next((value for index, value in enumerate(values) if value != index), values[-1])
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         raise ContentError(
             where[odd],
             f"label value {odd} among {shown}",
-            "undeclared values must be 0, 1, ..., n, or 0 and 255",
+            f"undeclared values must be 0, 1, ..., n (n < {_MOST_UNDECLARED}), or 0 and 255",
             "is this the image? else run medsmith prepare with --label NAME=VALUE for each",
         )
-    return {}, {"background": 0} | {f"label_{value}": value for value in values[1:]}
+    return {value: value for value in values}, {"background": 0} | {f"label_{v}": v for v in values[1:]}

@@ -11,7 +11,7 @@ from medsmith.errors import FileError
 from medsmith.formats import nifti, png
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions
 
-NIFTI_ENDINGS = (".nii.gz", ".nii", ".hdr", ".hdr.gz")
+NIFTI_ENDINGS = (".nii.gz", ".nii", ".hdr", ".hdr.gz", ".img", ".img.gz")
 ENDINGS = (*NIFTI_ENDINGS, ".png")
 _DEFAULT = ReadOptions()
 

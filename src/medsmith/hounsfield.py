@@ -1,0 +1,102 @@
+"""Tells by their statistics whether voxel values are Hounsfield units.
+
+Air lies near -1000 HU, fat near -100, soft tissue between 0 and 100. Scans that were scaled, lost their offset of
+1024, or come from another modality lack these.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32
+
+from medsmith.errors import ContentError
+
+LOWEST_HU = -1024.0
+HIGHEST_HU = 3071.0
+"""Ends of the 12-bit scale; padding beyond them is set to the nearer end."""
+_PADDING_BELOW = -1500.0
+_PADDING_ABOVE = 32767.0
+_SOFT = (-200.0, 300.0)
+_LEAST_SOFT = 0.05
+_LEAST_BELOW_WATER = 0.001
+_BELOW_WATER = -20.0
+_DENSER_THAN_LUNG = -600.0
+_LEAST_COMPACT = 0.8
+"""Measured: .84 to .97 on 12 CT crops of soft-tissue sarcoma, .19 to .77 on 37 MR of the same cohort less 1024."""
+_OFFSET = 1024.0
+Values = Float32[np.ndarray, "*space"]
+
+
+@final
+@dataclass(frozen=True)
+class HounsfieldScores:
+    """Shares of voxels, 0 to 1, padding left aside.
+
+    Attributes:
+        soft: between -200 and 300, where fat, blood and organs lie.
+        below_water: under -20, where fat, lung and air lie.
+        compact: soft tissue among everything denser than lung; body parts in CT crowd there, MR spreads out.
+    """
+
+    soft: float
+    below_water: float
+    compact: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the values can be Hounsfield units."""
+        return self.soft >= _LEAST_SOFT and self.below_water >= _LEAST_BELOW_WATER
+
+    @property
+    def typical(self) -> bool:
+        """Whether the values are so like CT that nobody needs to say it."""
+        return self.fits and self.compact >= _LEAST_COMPACT
+
+    def __str__(self) -> str:
+        return f"soft tissue {self.soft:.1%}, below water {self.below_water:.1%}"
+
+
+def hounsfield_scores(values: Values) -> HounsfieldScores:
+    """Scores of voxel values taken as Hounsfield units."""
+    inside = values[(values > _PADDING_BELOW) & (values < _PADDING_ABOVE)]
+    if not inside.size:
+        return HounsfieldScores(0.0, 0.0, 0.0)
+    soft = float(((inside > _SOFT[0]) & (inside < _SOFT[1])).mean())
+    dense = float((inside > _DENSER_THAN_LUNG).mean())
+    return HounsfieldScores(soft, float((inside < _BELOW_WATER).mean()), soft / dense if dense else 0.0)
+
+
+def check_hounsfield(values: Values, subject: object) -> None:
+    """Refuses values that cannot be Hounsfield units, and says what they look like.
+
+    Raises:
+        ContentError: the image is scaled, lost its offset, or comes from another modality.
+    """
+    scores = hounsfield_scores(values)
+    low, high = float(values.min()), float(values.max())
+    scaled = next((end for end in (1, 255) if low >= -end and high <= end and (low >= 0 or end == 1)), None)
+    if scaled is not None:
+        found = f"CT values from {low:g} to {high:g}, already scaled to {'[-1, 1]' if low < 0 else f'[0, {scaled}]'}"
+        cure = "give the scan in HU, or name the channel otherwise than CT"
+        raise ContentError(subject, found, "CT is in Hounsfield units", cure)
+    if scores.fits:
+        return
+    if low >= 0 and hounsfield_scores(values - np.float32(_OFFSET)).typical:
+        found = f"CT values from {low:g} to {high:g}, {_OFFSET:g} too high (rescale intercept lost)"
+        raise ContentError(subject, found, "CT is in Hounsfield units", f"pass --hu-offset {-_OFFSET:g}")
+    found = f"values are not Hounsfield units ({scores})"
+    limit = f"CT has soft tissue {_LEAST_SOFT:.0%} and below water {_LEAST_BELOW_WATER:.1%} at least"
+    raise ContentError(subject, found, limit, "is this MR or another modality? name the channel for what it is")
+
+
+def without_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
+    """Values with padding (-2000, -3024, 32767 and the like) set to the end of the scale, and a note on it."""
+    padded = (values < _PADDING_BELOW) | (values >= _PADDING_ABOVE)
+    count = int(padded.sum())
+    if not count:
+        return values, ()
+    low, high = float(values.min()), float(values.max())
+    result = np.where(padded, np.clip(values, LOWEST_HU, HIGHEST_HU), values).astype(np.float32)
+    note = f"{count} voxels of padding (values {low:g} to {high:g}) were set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU"
+    return result, (note,)

@@ -1,0 +1,210 @@
+"""Infers from names which files are images, which are label maps, and which belong together.
+
+Understood are: folders named for images and labels, endings such as ``_mask`` or ``_seg`` (also several masks of
+one image, ``_mask_1``), one folder per case (``imaging`` and ``segmentation``), and nnU-Net's channels ``_0000``.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import final
+
+from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
+from medsmith.integrity import check_id, first_of
+from medsmith.layouts import CaseFiles, ChannelFile
+
+_IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
+_LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}
+_MASK = re.compile(
+    r"(?:^|[ _.\-]+)(?:masks?|seg|segmentation|labels?|gt|annotation)(?:[ _.\-]*\d{1,3})?$", re.IGNORECASE
+)
+_IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
+_CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
+_NOT_IN_ID = re.compile(r"[^\w.\-]+")
+
+Key = PurePosixPath
+"""What image and label of one case share: folders without the words for images and labels, then the bare name."""
+
+
+@final
+@dataclass(frozen=True)
+class Pairing:
+    """Which files make up which case.
+
+    Attributes:
+        cases: id -> files.
+        rule: an example, in words.
+        images_alone: images without a label, as paths in the source.
+        labels_alone: labels without an image.
+    """
+
+    cases: Mapping[str, CaseFiles]
+    rule: str
+    images_alone: tuple[str, ...]
+    labels_alone: tuple[str, ...]
+
+
+def pair_files(root: Path) -> Pairing:
+    """Pairs the NIfTI or PNG files under a folder by their names.
+
+    Raises:
+        CohortError: there are no such files, images or labels cannot be told apart, several images share a
+            name, or two cases would have one id.
+    """
+    files = _readable_files(root)
+    images, labels = _by_role(root, files)
+    if not images or not labels:
+        raise _one_kind_only(root, files)
+    keyed = _in_channels(root, images, labels)
+    paired = {key: CaseFiles(keyed[key], labels[key][0], tuple(labels[key][1:])) for key in keyed if key in labels}
+    if not paired:
+        found = f"no image and label share a name ({_shown(root, images)} and {_shown(root, labels)})"
+        raise CohortError(root, found, "a pair is NAME and NAME or NAME_mask", "rename the files")
+    example = paired[min(paired)]
+    images_alone = [channel.path for key in keyed.keys() - labels.keys() for channel in keyed[key]]
+    labels_alone = [path for key in labels.keys() - keyed.keys() for path in labels[key]]
+    return Pairing(
+        cases=_with_ids(root, paired),
+        rule=" + ".join(path.relative_to(root).as_posix() for path in example.paths),
+        images_alone=_names(root, sorted(images_alone)),
+        labels_alone=_names(root, sorted(labels_alone)),
+    )
+
+
+def _readable_files(root: Path) -> list[Path]:
+    if not root.is_dir():
+        found = "a file, not a folder" if root.exists() else "does not exist"
+        raise FileError(root, found, cure="give the folder of the images")
+    everything = [path for path in sorted(root.rglob("*")) if not _hidden(path.relative_to(root))]
+    files = [path for path in everything if ending_of(path) and not _second_half(path)]
+    if not files:
+        others = Counter(path.suffix.lower() or "no ending" for path in everything if path.is_file())
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4)) or "nothing"
+        cure = "convert the images (dcm2niix for DICOM)"
+        raise CohortError(root, f"holds no image that can be read ({kinds})", f"{', '.join(ENDINGS)}", cure)
+    if len({ending_of(path) == ".png" for path in files}) == 2:
+        pngs = [path for path in files if ending_of(path) == ".png"]
+        found = f"{len(pngs)} PNG and {len(files) - len(pngs)} NIfTI files"
+        raise CohortError(root, found, "a cohort has one format", "prepare each on its own, or move one away")
+    return files
+
+
+def _second_half(path: Path) -> bool:
+    """Whether this is the .img of a pair whose .hdr is there, and so is read with it."""
+    base = path.with_name(stem_of(path))
+    return ending_of(path).startswith(".img") and any(
+        base.with_name(base.name + ending).exists() for ending in (".hdr", ".hdr.gz", ".HDR")
+    )
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _by_role(root: Path, files: Iterable[Path]) -> tuple[dict[Key, list[Path]], dict[Key, list[Path]]]:
+    """Image files and label files, each by the key that pairs them."""
+    images: dict[Key, list[Path]] = defaultdict(list)
+    labels: dict[Key, list[Path]] = defaultdict(list)
+    for path in (path for path in files if not _is_label(root, path)):
+        stem, in_folder = stem_of(path), bool(_folders(root, path) & _IMAGE_FOLDERS)
+        alone = _IMAGE_ALONE.fullmatch(stem) is not None and not in_folder
+        images[Key(*_kept_folders(root, path), "" if alone else stem)].append(path)
+    for path in (path for path in files if _is_label(root, path)):
+        kept, stem = _kept_folders(root, path), stem_of(path)
+        same = Key(*kept, stem)
+        labels[same if same in images else Key(*kept, _MASK.sub("", stem))].append(path)
+    return images, labels
+
+
+def _folders(root: Path, path: Path) -> set[str]:
+    return {part.lower() for part in path.relative_to(root).parent.parts}
+
+
+def _kept_folders(root: Path, path: Path) -> list[str]:
+    words = _IMAGE_FOLDERS | _LABEL_FOLDERS
+    return [part for part in path.relative_to(root).parent.parts if part.lower() not in words]
+
+
+def _is_label(root: Path, path: Path) -> bool:
+    folders = _folders(root, path)
+    if folders & _LABEL_FOLDERS:
+        return True
+    return not folders & _IMAGE_FOLDERS and _MASK.search(stem_of(path)) is not None
+
+
+def _in_channels(
+    root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]
+) -> dict[Key, tuple[ChannelFile, ...]]:
+    """Images by key; names that end in _0000, _0001, ... are channels where no label has such a name."""
+    twice = [path for paths in images.values() if len(paths) > 1 for path in paths]
+    if twice:
+        raise CohortError(
+            root, f"several images of one name: {_shown_paths(root, twice)}", "one each", "remove the others"
+        )
+    matches = {key: _CHANNEL.fullmatch(key.name) for key in images}
+    if not all(matches.values()) or images.keys() & labels.keys():
+        return {key: (ChannelFile(paths[0]),) for key, paths in images.items()}
+    channels: dict[Key, dict[int, Path]] = defaultdict(dict)
+    for key, match in matches.items():
+        if match:
+            channels[key.with_name(match["base"])][int(match["channel"])] = images[key][0]
+    count = max(len(found) for found in channels.values())
+    gaps = [str(key) for key, found in channels.items() if sorted(found) != list(range(count))]
+    if gaps:
+        found = f"{len(gaps)} cases lack a channel: {first_of(gaps)}"
+        raise CohortError(root, found, f"the others have _0000 to _{count - 1:04d}", "add the files")
+    return {key: tuple(ChannelFile(found[i]) for i in range(count)) for key, found in channels.items()}
+
+
+def _with_ids(root: Path, cases: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
+    """Portable ids: the bare name, or with its folders before it where names repeat."""
+    bare = Counter(key.name.casefold() for key in cases)
+    unique = max(bare.values()) == 1 and "" not in bare
+    result: dict[str, CaseFiles] = {}
+    seen: dict[str, Key] = {}
+    for key, files in sorted(cases.items()):
+        case_id = portable_id(key.name if unique else "_".join(key.parts))
+        check_id(case_id)
+        if case_id.casefold() in seen:
+            found = f"{key} and {seen[case_id.casefold()]} would both be case {case_id}"
+            raise CohortError(root, found, "ids differ in more than case and punctuation", "rename one")
+        seen[case_id.casefold()] = key
+        result[case_id] = files
+    return result
+
+
+def portable_id(name: str) -> str:
+    """A file name's stem as a case id: letters and digits kept, other characters become ``_``.
+
+    ``portable_id("benign (1)") == "benign_1"``
+    """
+    composed = unicodedata.normalize("NFC", name)
+    return _NOT_IN_ID.sub("_", composed).strip("_.-") or "case"
+
+
+def _one_kind_only(root: Path, files: list[Path]) -> CohortError:
+    try:
+        kinds = len(set(read_labels(files[0]).values.ravel().tolist()))
+    except MedsmithError:
+        kinds = 256
+    if kinds <= 32:
+        found = f"{len(files)} files that look like label maps ({files[0].name} has {kinds} values), no images"
+        return CohortError(root, found, "a cohort has images and labels", "add the images in a folder images/")
+    found = f"{len(files)} images, no label map that its name gives away"
+    return CohortError(root, found, "names NAME_mask or folders images/ and labels/", "add or rename the label maps")
+
+
+def _names(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(path.relative_to(root).as_posix() for path in paths)
+
+
+def _shown(root: Path, files: Mapping[Key, list[Path]]) -> str:
+    return _shown_paths(root, [path for paths in files.values() for path in paths])
+
+
+def _shown_paths(root: Path, paths: Iterable[Path]) -> str:
+    return first_of(_names(root, paths))

@@ -1,0 +1,191 @@
+"""Turns a folder of annotated images into a cohort.
+
+What the folder does not say is inferred where only one answer is possible, said, and written to ``prepare.json``;
+anything else is refused before the first file is written.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from medsmith.case import Case
+from medsmith.case_io import read_case
+from medsmith.cohort import Cohort
+from medsmith.errors import CohortError, RequestError
+from medsmith.formats.atomic import sha256_of
+from medsmith.hounsfield import hounsfield_scores, without_padding
+from medsmith.integrity import declared_line
+from medsmith.quality import CT, check_labels, inspect
+from medsmith.recorded import check_apart, open_recorded
+from medsmith.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
+
+RECORD = "prepare.json"
+_SHOWN = 10
+Say = Callable[[str], None]
+
+
+@final
+@dataclass(frozen=True)
+class _Look:
+    """What one look at a case tells."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float] | None
+    stored: str
+    typical_ct: bool
+    empty: bool
+    notes: tuple[str, ...]
+
+
+def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, say: Say) -> Cohort:
+    """Makes a cohort of a folder of annotated images; continues one that was made of the same files.
+
+    Args:
+        source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
+        out: a new folder, or the one that an earlier call with the same source and options has begun.
+        options: what the user says about the source.
+        say: takes the lines about what was inferred.
+
+    Raises:
+        FileError: a file is damaged, or cannot be read or written.
+        GeometryError: grids cannot be used, or differ within a case.
+        ContentError: values that cannot be an annotated image.
+        CohortError: files do not pair, names are no ids, several cases cannot be used, or ``out`` holds
+            something else.
+        RequestError: an option does not apply.
+    """
+    root, out, options = Path(source), Path(out), options or PrepareOptions()
+    _check_options(options)
+    check_apart((root, out))
+    found = find_source(root, options, say)
+    looks = each_case(root, found.cases, lambda case_id: _look(found, case_id, options), say)
+    kept = {case_id: look for case_id, look in looks.items() if not look.empty}
+    if not kept:
+        raise CohortError(root, f"all {len(looks)} cases have a label that is all background", "", "draw the labels")
+    found = _with_channels(found, kept.values())
+    record = _record(found, looks, options)
+    for line in _lines(found, looks):
+        say(line)
+    cohort = open_recorded(out, RECORD, record, found.layout)
+    for case_id in sorted(kept.keys() - set(cohort.ids)):
+        cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
+    cohort.finish()
+    return cohort
+
+
+def _check_options(options: PrepareOptions) -> None:
+    unknown = options.leave_out - {EMPTY, UNPAIRED}
+    if unknown:
+        raise RequestError("--leave-out", f"{sorted(unknown)[0]!r}", f"one of {EMPTY}, {UNPAIRED}", "choose one")
+    if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
+        raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
+
+
+def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
+    case, notes = read_case(case_id, source.cases[case_id], source.layout, options.read)
+    prefix = f"{source.root}/"
+    return source.with_records(case), tuple(note.removeprefix(prefix) for note in notes)
+
+
+def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
+    """A case whose CT channels are in HU: the lost offset added, padding set to the ends of the scale."""
+    image, notes = case.image.copy(), []
+    for index, name in enumerate(case.channel_names):
+        if name.casefold() == CT:
+            image[index], found = without_padding(image[index] + np.float32(options.hu_offset))
+            notes += [f"{case.id}: {note}" for note in found]
+    unsigned = case.stored.kind == "u" and image.min() < 0
+    return replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored), tuple(notes)
+
+
+def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
+    """Reads a case and inspects its values; the errors of both are the source's."""
+    case, notes = _read(source, case_id, options)
+    case, repairs = _repaired(case, options)
+    empty = EMPTY in options.leave_out and not case.labels.any()
+    if not empty:
+        check_labels(case)
+        notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
+    return _Look(
+        shape=case.geometry.shape,
+        spacing=case.geometry.spacing if case.geometry.spacing_known else None,
+        stored=str(case.stored),
+        typical_ct=len(case.image) == 1 and hounsfield_scores(case.image).typical,
+        empty=empty,
+        notes=notes,
+    )
+
+
+def _with_channels(source: Source, looks: Iterable[_Look]) -> Source:
+    """Names a single channel CT where nobody named it and every case looks like it."""
+    if source.channels_known or not all(look.typical_ct for look in looks):
+        return source
+    return replace(source, layout=replace(source.layout, channel_names=("CT",)))
+
+
+def _record(source: Source, looks: Mapping[str, _Look], options: PrepareOptions) -> dict[str, Any]:
+    """What ``prepare.json`` says; equal sources and options give an equal record."""
+    sums = {
+        case_id: {path.relative_to(source.root).as_posix(): sha256_of(path) for path in files.paths}
+        for case_id, files in source.cases.items()
+    }
+    return {
+        "channel_names": source.layout.channel_names,
+        "file_ending": source.layout.file_ending,
+        "label_names": source.layout.label_names,
+        "label_of_source_value": {str(value): label for value, label in source.layout.label_of.items()},
+        "inferred": _lines(source, looks),
+        "left_out": [*source.left_out, *(case_id for case_id, look in looks.items() if look.empty)],
+        "notes": [note for look in looks.values() for note in look.notes],
+        "options": asdict(options) | {"leave_out": sorted(options.leave_out)},
+        "sources": sums,
+    }
+
+
+def _lines(source: Source, looks: Mapping[str, _Look]) -> list[str]:
+    """What was inferred, one line each."""
+    layout, kept = source.layout, [look for look in looks.values() if not look.empty]
+    notes = [note for look in looks.values() for note in look.notes]
+    more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
+    empty = [case_id for case_id, look in looks.items() if look.empty]
+    return [
+        f"{len(kept)} cases: {source.rule}",
+        f"channels: {', '.join(layout.channel_names)} ({_channel_reason(source)})",
+        f"labels: {declared_line(layout.label_names)} ({source.label_reason})",
+        _spacing_line(kept),
+        f"shapes: {_span([look.shape for look in kept])}; stored as {_counted(look.stored for look in kept)}",
+        *(f"left out: {name}" for name in source.left_out),
+        *(f"left out, all background: {name}" for name in empty),
+        *(f"note: {note}" for note in notes[:_SHOWN]),
+        *more,
+    ]
+
+
+def _channel_reason(source: Source) -> str:
+    if source.channels_known:
+        return "as declared"
+    if source.layout.channel_names == ("CT",):
+        return "every image is in Hounsfield units"
+    return "nobody says what it shows: name it with --channel"
+
+
+def _spacing_line(looks: Iterable[_Look]) -> str:
+    known = [look.spacing for look in looks if look.spacing is not None]
+    if not known:
+        return "spacing: PNG stores none, 1 mm stands in"
+    middle = " x ".join(f"{size:.3g}" for size in np.median(known, axis=0))
+    return f"spacing: {middle} mm (median), {_span([tuple(float(f'{size:.3g}') for size in s) for s in known])}"
+
+
+def _span(rows: list[tuple[Any, ...]]) -> str:
+    ends = [" x ".join(f"{value:g}" for value in end) for end in (np.min(rows, axis=0), np.max(rows, axis=0))]
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{value} ({n})" for value, n in counts.items())

@@ -1,0 +1,92 @@
+"""Looks at a case's values: refuses what cannot be an annotated image, notes what is odd."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from medsmith.case import Case
+from medsmith.errors import ContentError
+from medsmith.hounsfield import check_hounsfield
+
+CT = "ct"
+"""The channel name, in lower case, that means Hounsfield units (nnU-Net normalises by it)."""
+_FEW_VOXELS = 4
+_MANY_COMPONENTS = 100
+_ANISOTROPIC = 3.0
+_FEW_SLICES = 3
+
+
+def inspect(case: Case) -> tuple[str, ...]:
+    """One line per oddity of a case that is accepted.
+
+    Raises:
+        ContentError: a channel is constant, a CT is not in Hounsfield units, or the label is all background.
+    """
+    check_image(case)
+    check_labels(case)
+    return (*_repeated_slices(case.image[0]), *_label_notes(case))
+
+
+def check_image(case: Case) -> None:
+    """Refuses constant channels, and CT that is not in Hounsfield units.
+
+    Raises:
+        ContentError: as said.
+    """
+    for name, channel in zip(case.channel_names, case.image, strict=True):
+        if channel.min() == channel.max():
+            found = f"no body found: every voxel of channel {name} is {channel.min():g}"
+            raise ContentError(case.id, found, "an image varies", "leave the case out")
+        if name.casefold() == CT:
+            check_hounsfield(channel, f"{case.id}, channel {name}")
+
+
+def check_labels(case: Case) -> None:
+    """Refuses a label that is all background.
+
+    Raises:
+        ContentError: no voxel is labelled.
+    """
+    if case.labels.any():
+        return
+    lesions = len((case.report or {}).get("lesions", ()))
+    found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
+    raise ContentError(case.id, found, "a case has a labelled voxel", "draw the label or pass --leave-out empty")
+
+
+def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
+    """Exact repeats among slices that are not blank: a phase appended twice, say."""
+    first: dict[bytes, int] = {}
+    repeats = []
+    for z in range(image.shape[2]):
+        plane = image[:, :, z]
+        if plane.min() < plane.max():
+            seen = first.setdefault(plane.tobytes(), z)
+            repeats += [(z, seen)] if seen != z else []
+    if repeats:
+        z, seen = repeats[0]
+        yield f"{len(repeats)} slices repeat earlier ones (slice {z} is slice {seen})"
+
+
+def _label_notes(case: Case) -> Iterable[str]:
+    for name, value in case.label_names.items():
+        mask = case.labels == value
+        if value and mask.any():
+            yield from _mask_notes(name, mask, case.geometry.spacing)
+
+
+def _mask_notes(name: str, mask: Bool[np.ndarray, "x y z"], spacing: tuple[float, float, float]) -> Iterable[str]:
+    from scipy import ndimage
+
+    voxels = int(mask.sum())
+    if voxels < _FEW_VOXELS:
+        yield f"label {name} has {voxels} voxel{'s' if voxels > 1 else ''}"
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    components = int(ndimage.label(mask[box])[1])
+    if components >= _MANY_COMPONENTS:
+        yield f"label {name} has {components} separate components"
+    thick = int(np.argmax(spacing))
+    slices = box[thick].stop - box[thick].start
+    if mask.shape[thick] > 1 and spacing[thick] >= _ANISOTROPIC * min(spacing) and slices < _FEW_SLICES:
+        yield f"label {name} spans {slices} slices of {spacing[thick]:g} mm"

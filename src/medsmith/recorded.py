@@ -1,0 +1,56 @@
+"""A cohort with a record of how it is made, so that an equal call continues it and another is refused."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from medsmith.cohort import Cohort
+from medsmith.errors import CohortError
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
+from medsmith.layouts import DATASET, Layout
+
+
+def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:
+    """The cohort to write to: new, or begun by an earlier call with an equal record.
+
+    Args:
+        out: its folder.
+        name: file name of the record in it.
+        record: JSON.
+        layout: channels, labels and ending.
+
+    Raises:
+        CohortError: the folder holds something else, or was made by another record.
+    """
+    wanted = json.loads(json.dumps(record))
+    if (out / name).exists():
+        earlier = read_json(out / name)
+        other = sorted(key for key in wanted.keys() | earlier.keys() if wanted.get(key) != earlier.get(key))
+        if other:
+            found = f"was made of other files or with other options ({name} differs in {', '.join(other)})"
+            raise CohortError(out, found, cure="choose a new folder")
+    elif (out / DATASET).exists() and len(Cohort.open(out)):
+        raise CohortError(out, f"holds a cohort without {name}", cure="choose a new folder")
+    cohort = Cohort.create(
+        out, channel_names=layout.channel_names, label_names=layout.label_names, file_ending=layout.file_ending
+    )
+    write_json(out / name, wanted)
+    return cohort
+
+
+def check_apart(folders: Iterable[Path]) -> None:
+    """Refuses folders of which one lies in another.
+
+    Raises:
+        CohortError: two are one, or nested.
+    """
+    seen: list[Path] = []
+    for folder in folders:
+        there = folder.resolve()
+        for other in seen:
+            here = other.resolve()
+            if here == there or here in there.parents or there in here.parents:
+                raise CohortError(folder, f"lies in, on or around {other}", cure="choose a folder of its own")
+        seen.append(folder)

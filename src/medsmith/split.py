@@ -1,0 +1,106 @@
+"""Splits a cohort in two that share no case, or no patient."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medsmith.cohort import Cohort
+from medsmith.errors import RequestError
+from medsmith.integrity import ENDINGS_WRITTEN, first_of
+from medsmith.layouts import Layout
+from medsmith.recorded import check_apart, open_recorded
+
+RECORD = "split.json"
+Say = Callable[[str], None]
+
+
+def split(
+    source: Path | str,
+    train: Path | str,
+    test: Path | str,
+    *,
+    test_fraction: float,
+    seed: int = 0,
+    group: str | None = None,
+    say: Say,
+) -> tuple[Cohort, Cohort]:
+    """Writes two cohorts; the seed alone decides which group goes where.
+
+    Groups are taken for the test set in the order of a hash of seed and name until it has its share of cases, so
+    neither the order of listing nor further cases move a group.
+
+    Args:
+        source: a cohort.
+        train: a new folder, or the one that an equal call has begun.
+        test: the same.
+        test_fraction: share of the cases that go to ``test``, between 0 and 1.
+        seed: of the order of groups.
+        group: regular expression searched in each id; its first group (or the whole match) names the patient.
+            Without it each case is its own group.
+        say: takes the lines about what was done.
+
+    Returns:
+        The cohorts ``train`` and ``test``.
+
+    Raises:
+        RequestError: fraction or expression cannot be used, or one of the sets would be empty.
+        CohortError: a folder holds something else.
+    """
+    check_apart((Path(source), Path(train), Path(test)))
+    cohort = Cohort.open(source)
+    ids = test_ids(cohort.ids, test_fraction, seed, group)
+    sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
+    rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}
+    written = []
+    for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
+        written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
+        say(f"{side}: {len(members)} cases in {len(_groups(members, group))} groups -> {out}")
+    return written[0], written[1]
+
+
+def test_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
+    """Which ids go to the test set (see ``split``)."""
+    if not 0 < test_fraction < 1:
+        raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "choose 0.2, say")
+    chosen: list[str] = []
+    groups = _groups(ids, group)
+    for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
+        if len(chosen) >= round(test_fraction * len(ids)):
+            break
+        chosen += groups[name]
+    if not chosen or len(chosen) == len(ids):
+        found = f"{len(ids)} cases in {len(groups)} groups cannot be split at {test_fraction:g}"
+        raise RequestError("--test-fraction", found, "each side needs a case", "choose another fraction or group")
+    return frozenset(chosen)
+
+
+def _groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
+    if group is None:
+        return {case_id: [case_id] for case_id in ids}
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise RequestError("--group", f"{group!r} is no regular expression ({error})", "", "correct it") from error
+    matches = {case_id: pattern.search(case_id) for case_id in ids}
+    strange = [case_id for case_id, match in matches.items() if match is None]
+    if strange:
+        found = f"{group!r} does not match {len(strange)} ids: {first_of(strange)}"
+        raise RequestError("--group", found, "it names the patient of every case", "widen it")
+    groups: dict[str, list[str]] = defaultdict(list)
+    for case_id, match in matches.items():
+        if match is not None:
+            groups[(match.groups() or (match[0],))[0] or ""].append(case_id)
+    return groups
+
+
+def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) -> Cohort:
+    ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
+    layout = Layout(source.channel_names, source.label_names, ending, {})
+    cohort = open_recorded(out, RECORD, record, layout)
+    for case_id in sorted(set(ids) - set(cohort.ids)):
+        cohort.write(source[case_id])
+    cohort.finish()
+    return cohort
