@@ -1,0 +1,1 @@
+"""What a finished case must satisfy before it is written."""

@@ -1,0 +1,33 @@
+"""Checks of the label map."""
+
+import numpy as np
+
+from medsmith.case import Case
+from medsmith.checks.training import TrainingFacts
+from medsmith.checks.verdict import Limits, Verdict
+from medsmith.data.fingerprint import count_components
+
+
+def labels_declared(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """Voxels whose label nobody declared: none."""
+    declared = list(training.fingerprint.label_names.values())
+    return Verdict.of("labels_declared", float((~np.isin(case.labels, declared)).sum()), high=0)
+
+
+def mask_not_empty(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """Labelled voxels: at least one, if every training case has some."""
+    if training.fingerprint.foreground[0] == 0:
+        return Verdict.not_made("mask_not_empty", "training has cases without labelled voxels")
+    return Verdict.of("mask_not_empty", float((case.labels > 0).sum()), low=1)
+
+
+def foreground_share(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:
+    """Share of labelled voxels: within the range seen in training, with a tolerance."""
+    least, most = training.fingerprint.foreground
+    low, high = limits.foreground[0] * least, min(limits.foreground[1] * most, 1.0)
+    return Verdict.of("foreground_share", float((case.labels > 0).mean()), low, high)
+
+
+def components(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """Connected components of labelled voxels: no more than any training case has."""
+    return Verdict.of("components", count_components(case.labels), high=training.fingerprint.components)

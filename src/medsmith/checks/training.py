@@ -1,0 +1,37 @@
+"""What the checks know of the training cohort."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32
+from torch import Tensor
+
+from medsmith.data.fingerprint import Fingerprint
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingFacts:
+    """The training cohort in numbers and small pictures.
+
+    Attributes:
+        fingerprint: its ranges.
+        thumbnails: of its images, as ``data.similarity`` makes them; None where the run keeps none.
+        copy_threshold: similarity above which an image is a copy; None where the run keeps none.
+    """
+
+    fingerprint: Fingerprint
+    thumbnails: Float32[np.ndarray, "n ex ey ez"] | None = None
+    copy_threshold: float | None = None
+
+    @classmethod
+    def of(cls, fingerprint: Fingerprint, memory: Mapping[str, Tensor]) -> "TrainingFacts":
+        """From a trained method's fingerprint and memory."""
+        small, threshold = memory.get("thumbnails"), memory.get("copy_threshold")
+        return cls(
+            fingerprint,
+            None if small is None or not len(small) else small.float().numpy(),
+            None if threshold is None else float(threshold),
+        )

@@ -1,0 +1,152 @@
+"""One task in, one checked case out: the unit of work, whoever runs it."""
+
+import importlib
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from pydantic import BaseModel
+
+from medsmith.case import Case
+from medsmith.checks.finished import check_case
+from medsmith.checks.training import TrainingFacts
+from medsmith.checks.verdict import Verdict
+from medsmith.config import validated
+from medsmith.diffusion import SOLVERS, Solver, derive_seed
+from medsmith.errors import RequestError, RunError
+from medsmith.synthesis.tasks import CaseTask, Form, Order, Recipe, canonical_hash
+
+if TYPE_CHECKING:
+    from medsmith.method import Method
+
+NOTICE = "Synthetic research data. Not for diagnosis."
+# Whatever decides the bytes of a case and of its files.
+_LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What came of a task.
+
+    Attributes:
+        case: the case with its provenance; None if every draw was refused.
+        refused: check -> draws that it refused.
+    """
+
+    case: Case | None
+    refused: Mapping[str, int]
+
+
+@cache
+def load(run: str, loader: str, device: str) -> "Method":
+    """The run's method, loaded once per process."""
+    module, _, function = loader.partition(":")
+    method: Method = getattr(importlib.import_module(module), function)(run, device=device)
+    return method
+
+
+def settle(order: Order) -> tuple[Recipe, Form]:
+    """Fill in what an order leaves open, and refuse what the method cannot do.
+
+    Raises:
+        RunError: the run cannot be loaded.
+        RequestError: an unknown key in the request, an unknown solver, or steps below 1.
+    """
+    method = load(order.run, order.loader, order.device)
+    defaults, facts = method.config.sampling, method.fingerprint
+    solver, steps = order.solver or defaults.solver, defaults.steps if order.steps is None else order.steps
+    if solver not in SOLVERS:
+        raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
+    if steps < 1:
+        raise RequestError("steps", f"{steps}", "at least 1")
+    assert isinstance(method.config, BaseModel)
+    recipe = Recipe(
+        method=method.name,
+        weights_hash=method.weights_hash,
+        config_hash=canonical_hash(method.config.model_dump(mode="json")),
+        device=torch.device(order.device).type,
+        precision=method.compute.label,
+        seed=order.seed,
+        request=validated(method.Request, "request", order.request).model_dump(mode="json"),
+        solver=solver,
+        steps=steps,
+        limits=order.limits,
+    )
+    form = Form(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
+    return recipe, form
+
+
+def make_case(task: CaseTask, before_draw: Callable[[int], None] = lambda attempt: None) -> Made:
+    """Draw a case until it passes every check.
+
+    The result depends on the task alone: each draw has its own seed, and sampling runs on one thread, one case at a
+    time (both change low bits otherwise).
+
+    Args:
+        task: the case.
+        before_draw: told the attempt's number, from 0, before each draw.
+
+    Raises:
+        RunError: the weights are no longer those of the recipe.
+        RequestError: the method refuses the request.
+    """
+    recipe, limits = task.recipe, task.recipe.limits
+    method = load(task.run, task.loader, recipe.device)
+    if method.weights_hash != recipe.weights_hash:
+        raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
+    request = validated(method.Request, "request", recipe.request)
+    training = TrainingFacts.of(method.fingerprint, method.memory)
+    refused: Counter[str] = Counter()
+    for attempt in range(limits.attempts):
+        before_draw(attempt)
+        seed = derive_seed(recipe.seed, task.id, attempt)
+        drawn = _draw(method, request, seed, recipe)
+        verdicts = check_case(drawn, training, limits)
+        failed = [verdict.check for verdict in verdicts if verdict.outcome == "failed"]
+        if not failed:
+            record = provenance(task, seed, attempt, refused, verdicts)
+            return Made(replace(drawn, id=task.id, provenance=record), dict(refused))
+        refused.update(failed)
+    return Made(None, dict(refused))
+
+
+def _draw(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
+    solver: Solver = next(known for known in SOLVERS if known == recipe.solver)
+    with _one_thread():
+        return method.synthesize(request, seed, solver=solver, steps=recipe.steps)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def provenance(
+    task: CaseTask, seed: int, attempt: int, refused: Mapping[str, int], verdicts: tuple[Verdict, ...]
+) -> dict[str, Any]:
+    """How a case was made (docs/provenance.md); no time, path or host, so that it can be made again to the byte."""
+    recipe = task.recipe.model_dump(mode="json")
+    run_seed = recipe.pop("seed")
+    return recipe | {
+        "synthetic": True,
+        "notice": NOTICE,
+        "index": task.index,
+        "run_seed": run_seed,
+        "case_seed": str(seed),
+        "attempt": attempt,
+        "refused": dict(refused),
+        "checks": [verdict.as_json() for verdict in verdicts],
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
+    }

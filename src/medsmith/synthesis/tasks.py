@@ -1,0 +1,128 @@
+"""What is asked for, what every case of a folder shares, and one case as a unit of work. All of it is JSON."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medsmith.checks.verdict import Limits
+
+LOADER = "medsmith.checkpoints:load_method"
+
+
+@final
+class Order(BaseModel):
+    """What is asked of a trained method; what is left open, the method settles.
+
+    Attributes:
+        run: a run folder, or the name of shipped weights.
+        loader: ``module:function`` that loads it; named, so that no code travels.
+        device: where its networks live.
+        seed: of the run, from which every case has its own.
+        request: what is asked of each case, in the method's own words.
+        solver: None takes the method's.
+        steps: None takes the method's.
+        limits: of the checks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    loader: str = LOADER
+    device: str = "cpu"
+    seed: int = 0
+    request: Mapping[str, Any] = {}
+    solver: str | None = None
+    steps: int | None = None
+    limits: Limits = Limits()
+
+
+@final
+class Recipe(BaseModel):
+    """All that decides the bytes of a case but its index: what the cases of one folder share.
+
+    Attributes:
+        method: the method's name.
+        weights_hash: sha256 of its weights file.
+        config_hash: sha256 of its config in canonical JSON.
+        device: kind of the device.
+        precision: how passes are computed.
+        seed: of the run.
+        request: as the method understood it.
+        solver: of the sampling loop.
+        steps: evaluations of the denoiser.
+        limits: of the checks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    weights_hash: str
+    config_hash: str
+    device: str
+    precision: str
+    seed: int
+    request: Mapping[str, Any]
+    solver: str
+    steps: int = Field(ge=1)
+    limits: Limits
+
+
+@final
+class Form(BaseModel):
+    """What the cohort of a method's cases looks like on disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel_names: tuple[str, ...]
+    label_names: Mapping[str, int]
+    file_ending: str
+
+
+@final
+class CaseTask(BaseModel):
+    """One case: enough to make it on any machine that can load the run.
+
+    Attributes:
+        run: a run folder, or the name of shipped weights.
+        loader: ``module:function`` that loads it.
+        recipe: what it shares with the other cases.
+        index: its number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    loader: str
+    recipe: Recipe
+    index: int = Field(ge=0)
+
+    @property
+    def id(self) -> str:
+        """The case's id."""
+        return case_id(self.recipe.method, self.index)
+
+
+def case_id(method: str, index: int) -> str:
+    """The id of a method's case number ``index``."""
+    return f"{method}_{index:05d}"
+
+
+def canonical_hash(value: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON value that does not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> str:
+    """The first key, in the order of ``there``, whose values differ, with both values; empty if none does."""
+    for key in (*there, *(key for key in here if key not in there)):
+        old, new = there.get(key), here.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            deeper = first_difference(old, new, f"{prefix}{key}.")
+            if deeper:
+                return deeper
+        elif old != new:
+            return f"{prefix}{key} is {json.dumps(old)} there and {json.dumps(new)} here"
+    return ""

@@ -1,0 +1,133 @@
+"""A process that makes cases: ``python -m medsmith.synthesis.worker``, driven through its standard streams.
+
+It ends with its coordinator: its standard input closes then. What it or a library prints goes to standard error,
+which the coordinator keeps as the log of the case.
+"""
+
+import faulthandler
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from medsmith.errors import MedsmithError
+from medsmith.synthesis.messages import Message, encoded, error_to_json
+
+if TYPE_CHECKING:
+    from medsmith.cohort import Cohort
+    from medsmith.synthesis.tasks import Form
+
+ALIVE_SECONDS = 1.0
+
+
+@final
+class _Line:
+    """The two directions of talk with the coordinator."""
+
+    def __init__(self) -> None:
+        self._out = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        self._lock = threading.Lock()
+        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def say(self, message: Message) -> None:
+        """Send one message; ends the process if nobody is there to hear it."""
+        line = encoded(message)
+        with self._lock:
+            try:
+                while line:
+                    line = line[os.write(self._out, line) :]
+            except OSError:
+                os._exit(1)
+
+    def hear(self) -> Any:
+        """The next message, as parsed JSON."""
+        import json
+
+        return json.loads(self._heard.get())
+
+    def _listen(self) -> None:
+        for line in sys.stdin.buffer:
+            self._heard.put(line)
+        os._exit(0)
+
+    def _beat(self) -> None:
+        while True:
+            self.say({"is": "alive"})
+            time.sleep(ALIVE_SECONDS)
+
+
+def main() -> None:
+    """Load what the order names, then make case after case."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
+    line = _Line()
+    try:
+        _work(line)
+    except MedsmithError as error:
+        line.say({"is": "stop", "error": error_to_json(error)})
+    except Exception as error:
+        line.say(_broken(error))
+
+
+def _work(line: _Line) -> None:
+    from medsmith.synthesis.making import settle
+    from medsmith.synthesis.tasks import Order
+
+    recipe, form = settle(Order.model_validate(line.hear()["order"]))
+    line.say({"is": "ready", "recipe": recipe.model_dump(mode="json"), "form": form.model_dump(mode="json")})
+    cohorts: dict[str, Cohort] = {}
+    while True:
+        asked = line.hear()
+        if asked["out"] not in cohorts:
+            cohorts[asked["out"]] = open_cohort(Path(asked["out"]), form)
+        try:
+            line.say(_make(line, cohorts[asked["out"]], asked["task"]))
+        except MedsmithError:
+            raise
+        except Exception as error:
+            line.say(_broken(error))
+
+
+def _broken(error: Exception) -> Message:
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    return {"is": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
+
+
+def _make(line: _Line, cohort: "Cohort", task: Any) -> Message:
+    from medsmith.synthesis.making import make_case
+    from medsmith.synthesis.tasks import CaseTask
+
+    made = make_case(
+        CaseTask.model_validate(task), before_draw=lambda attempt: line.say({"is": "drawing", "attempt": attempt})
+    )
+    if made.case is None:
+        return {"is": "refused", "refused": dict(made.refused)}
+    cohort.write(made.case)
+    return {"is": "made"}
+
+
+def open_cohort(out: Path, form: "Form") -> "Cohort":
+    """The cohort that cases of this form are written to, made if it is missing."""
+    from medsmith.cohort import Cohort
+
+    return Cohort.create(
+        out,
+        channel_names=form.channel_names,
+        label_names=form.label_names,
+        file_ending=form.file_ending,
+        description="Synthetic research data. Not for diagnosis.",
+    )
+
+
+if __name__ == "__main__":
+    main()
