@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from medsmith.case import Case, Geometry
+from medsmith.compute import Compute
 from medsmith.config import SamplingConfig, TrainingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
@@ -49,6 +50,9 @@ class Method(nn.Module, ABC):
     Attributes:
         fingerprint: of the cohort it is trained on.
         memory: what it keeps of its training cohort beside weights; filled by ``remember`` or from a run folder.
+        compute: how its passes are computed.
+        name: the method's name.
+        weights_hash: sha256 of the loaded weights file.
     """
 
     stages: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -59,6 +63,9 @@ class Method(nn.Module, ABC):
     config: MethodConfig
     fingerprint: Fingerprint
     memory: Mapping[str, Tensor]
+    compute: Compute
+    name: str
+    weights_hash: str
 
     @abstractmethod
     def prepare(self, case: Case) -> Example:

@@ -19,8 +19,7 @@ def _ends(case: Case, fingerprint: Fingerprint) -> Float32[Array, "c 2"]:
     """Grey values that become -1 and 1."""
     if fingerprint.absolute:
         return np.array(_output_ends(fingerprint), np.float32)
-    ends = np.array([np.percentile(channel, (LOW, HIGH)) for channel in case.image], np.float32)
-    return ends
+    return np.array([np.percentile(channel, (LOW, HIGH)) for channel in case.image], np.float32)
 
 
 def _output_ends(fingerprint: Fingerprint) -> tuple[tuple[float, float], ...]:

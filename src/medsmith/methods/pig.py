@@ -191,12 +191,14 @@ class Pig(Method):
         return torch.cat([mask, image], dim=1)
 
     def _ask_guider(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
-        return answer
+        with self.compute.passes(t.device.type):
+            answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
+        return answer.float()
 
     def _ask_image_network(self, guide: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
-        return answer
+        with self.compute.passes(t.device.type):
+            answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
+        return answer.float()
 
     def _clean(self, x: Tensor, t: Tensor, answer: Tensor) -> Tensor:
         limit = self.config.diffusion.clamp
