@@ -100,8 +100,9 @@ def test_a_star_is_not_solid() -> None:
 
 
 def test_an_outline_contains_what_lies_inside_and_distance_is_signed() -> None:
-    inside = Outline(np.full(ANGLES.size, 6.0), (15.0, 22.0)).contains()
+    coverage = Outline(np.full(ANGLES.size, 6.0), (15.0, 22.0)).coverage()
     from_centre = np.hypot(LATERAL_MM - 15.0, DEPTH_MM - 22.0)
+    inside = coverage > 0.5
     np.testing.assert_array_equal(inside, from_centre < 6.0)
     np.testing.assert_allclose(signed_distance(inside), from_centre - 6.0, atol=NATIVE_MM)
 
@@ -124,6 +125,11 @@ def test_the_envelope_of_one_look_is_rayleigh() -> None:
 def test_brightness_does_not_depend_on_the_width_of_the_beam() -> None:
     bands = _intensity(-20.0, 3, seeds=4).reshape(4, 8, -1).mean(axis=(0, 2))
     np.testing.assert_allclose(bands, 10**-2, rtol=0.03)
+
+
+def test_coverage_adds_up_to_the_area_of_a_rough_outline() -> None:
+    outline = Outline(4 + 0.8 * np.cos(7 * ANGLES), (15.03, 22.11))
+    assert outline.coverage().sum() * NATIVE_MM**2 == pytest.approx(outline.area_mm2, rel=1e-3)
 
 
 def test_speckle_is_fine_along_depth_and_coarser_away_from_the_focus() -> None:

@@ -45,6 +45,7 @@ class Scene:
     Attributes:
         mass: what was drawn.
         outline: its edge, where it lies.
+        coverage: share of each pixel that lies within that edge.
         distance_mm: to that edge, negative inside.
         share: of a pixel's echo that comes from the mass, 0..1; one half at the edge.
         echo_db: mean echo level of tissue and mass, without gain.
@@ -56,6 +57,7 @@ class Scene:
 
     mass: Mass
     outline: Outline
+    coverage: Field
     distance_mm: Field
     share: Field
     echo_db: Field
@@ -112,17 +114,18 @@ def draw_scene(seed: int) -> Scene:
     tissue = draw_tissue(tissue_rng)
     mass = draw_mass(mass_rng)
     outline = _place(draw_outline(mass, mass_rng), mass, tissue)
-    distance = signed_distance(outline.contains())
+    coverage = outline.coverage()
+    distance = signed_distance(coverage > 0.5)
     share: Field = ndtr(-distance * (RISE / mass.margin_mm))
     around = float(tissue.echo_db[_shell(distance)].mean())
     echo = _with_mass(tissue.echo_db, mass, distance, share, around, inside_rng)
     gain = tissue.gain_db + _posterior(mass, share)
-    return Scene(mass, outline, distance, share, echo, gain, around, tissue, speckle)
+    return Scene(mass, outline, coverage, distance, share, echo, gain, around, tissue, speckle)
 
 
 def render_mask(scene: Scene, size: int) -> UInt8[np.ndarray, "m m"]:
     """Pixels of which at least half lies in the mass; their largest connected part ([depth, lateral])."""
-    inside = area_average((scene.distance_mm <= 0).astype(np.float64), size) >= 0.5
+    inside = area_average(scene.coverage, size) >= 0.5
     parts, _count = components(inside)
     largest = np.argmax(np.bincount(parts.ravel())[1:]) + 1
     mask: UInt8[np.ndarray, "m m"] = (parts == largest).astype(np.uint8)

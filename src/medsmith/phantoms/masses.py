@@ -213,6 +213,10 @@ def _draw_diameter(kind: Kind, rng: np.random.Generator) -> float:
 
 
 def _draw_tilt(kind: Kind, rng: np.random.Generator) -> float:
-    """Normal, folded into (-90, 90]."""
-    tilt = kind.tilt_degrees * rng.standard_normal()
-    return float(90 - (90 - tilt) % 180)
+    """Normal, folded."""
+    return fold_degrees(kind.tilt_degrees * float(rng.standard_normal()))
+
+
+def fold_degrees(tilt: float) -> float:
+    """The angle in (-90, 90] under which an axis of this tilt is seen: an axis has no front."""
+    return 90 - (90 - tilt) % 180

@@ -63,13 +63,18 @@ class Outline:
         points = self.points
         return float(pdist(points[ConvexHull(points).vertices]).max())
 
-    def contains(self) -> Bool[np.ndarray, "n n"]:
-        """Whether each native pixel's centre lies inside."""
+    def coverage(self) -> Field:
+        """Which share of each native pixel lies inside: 0 or 1, and between where the curve passes through it."""
         across, down = LATERAL_MM - self.centre[0], DEPTH_MM - self.centre[1]
         angle = np.arctan2(down, across) % (2 * np.pi)
-        limit = np.interp(angle, np.append(ANGLES, 2 * np.pi), np.append(self.radii, self.radii[0]))
-        inside: Bool[np.ndarray, "n n"] = np.hypot(across, down) < limit
-        return inside
+        slope = np.gradient(np.pad(self.radii, 1, mode="wrap"), ANGLES[1])[1:-1]
+        tilt = np.hypot(1, slope / self.radii)
+        limit, steepness = (
+            np.interp(angle, np.append(ANGLES, 2 * np.pi), np.append(values, values[0]))
+            for values in (self.radii, tilt)
+        )
+        share: Field = np.clip(0.5 + (limit - np.hypot(across, down)) / (steepness * NATIVE_MM), 0, 1)
+        return share
 
 
 def draw_outline(mass: Mass, rng: np.random.Generator) -> Outline:
