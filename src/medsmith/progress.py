@@ -4,12 +4,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 Advance = Callable[[int, str], None]
 LOG_SECONDS = 30.0
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows how far a task is."""
 
