@@ -3,7 +3,7 @@
 from medsmith.diffusion.corrections import Correction, keep_outside, match_low_frequencies
 from medsmith.diffusion.denoisers import Denoiser, guided
 from medsmith.diffusion.noise import SeededNoise, derive_seed
-from medsmith.diffusion.sampler import SOLVERS, SamplingStep, Solver, last, sample, times
+from medsmith.diffusion.sampler import SOLVERS, SamplingStep, Solver, check_walk, last, sample, times
 from medsmith.diffusion.schedule import Noised, NoiseSchedule, Prediction
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SamplingStep",
     "SeededNoise",
     "Solver",
+    "check_walk",
     "derive_seed",
     "guided",
     "keep_outside",

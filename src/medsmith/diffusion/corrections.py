@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -14,6 +14,7 @@ from medsmith.diffusion.schedule import NoiseSchedule
 LowPass = Callable[[Tensor], Tensor]
 
 
+@runtime_checkable
 class Correction(Protocol):
     """(x, t, noise) -> x, where t is the time that x has reached; t == -1 is the finished image."""
 
@@ -31,7 +32,8 @@ def _projection_matrix(size: int, factor: int) -> Float64[Tensor, "n n"]:
     place = (torch.arange(size, dtype=torch.float64) + 0.5)[None]
     modes = torch.cos(torch.pi * kept * place / size)
     modes = modes / modes.norm(dim=1, keepdim=True)
-    return modes.T @ modes
+    matrix: Tensor = modes.T @ modes
+    return matrix
 
 
 @lru_cache(maxsize=64)
@@ -57,8 +59,10 @@ def low_pass(factor: int, kind: Literal["projection", "bicubic"] = "projection")
             reduces and enlarges as the reference code of ILVR does, and is not a projection.
 
     Raises:
-        ValueError: the factor is not a power of two.
+        ValueError: the factor is not a power of two, or there is no such filter.
     """
+    if kind not in _FILTERS:
+        raise ValueError(f"unknown low-pass {kind!r}: choose one of {', '.join(_FILTERS)}")
     if factor < 1 or factor & (factor - 1):
         raise ValueError(f"low-pass factor {factor} is not a power of two")
 
@@ -88,14 +92,16 @@ def match_low_frequencies(
         schedule: the schedule the sampler walks.
         factor: power-of-two reduction below which frequencies are taken from the reference.
         kind: the low-pass filter.
-        until: the last time at which the correction acts (mDDPM's a); -1 acts to the end.
+        until: the last time, reached by the state, at which the correction acts; -1 acts to the end. mDDPM counts
+            times from 1 and names the time before the step: its a is ``until + 2``.
     """
     keep_low = low_pass(factor, kind)
 
     def correct(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         guide = schedule.add_noise(reference.expand_as(x).to(x), noise, t).x
         active = (t >= until).reshape((-1,) + (1,) * (x.ndim - 1))
-        return torch.where(active.to(x.device), x + keep_low(guide) - keep_low(x), x)
+        # The filter is linear, so that one pass over the difference does for both of eq. 9's.
+        return torch.where(active.to(x.device), x + keep_low(guide - x), x)
 
     return correct
 
@@ -117,11 +123,7 @@ def keep_outside(
     def correct(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         known = background.expand_as(x).to(x)
         if noised_by is not None:
-            known = torch.where(
-                (t < 0).reshape((-1,) + (1,) * (x.ndim - 1)).to(x.device),
-                known,
-                noised_by.add_noise(known, noise, t).x,
-            )
+            known = noised_by.add_noise(known, noise, t).x
         return torch.where(inside.to(x.device) > 0, x, known)
 
     return correct

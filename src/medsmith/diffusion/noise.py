@@ -1,8 +1,9 @@
 """Noise that belongs to a case, not to a batch."""
 
 import hashlib
+import json
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -10,9 +11,13 @@ from jaxtyping import Float32
 from torch import Tensor
 
 
-def derive_seed(*parts: int | str) -> int:
-    """A 127-bit seed that depends on every part: the same parts give the same seed on every machine."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+def derive_seed(*parts: int | np.integer[Any] | str) -> int:
+    """A 127-bit seed that depends on every part: the same parts give the same seed on every machine.
+
+    Args:
+        parts: whole numbers and texts; 1 and "1" are different parts.
+    """
+    text = json.dumps([part if isinstance(part, str) else int(part) for part in parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]) >> 1
 
 

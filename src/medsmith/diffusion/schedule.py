@@ -7,6 +7,7 @@ Every schedule is two tables, so that ``x_t = signal[t] * clean + noise[t] * eps
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, final
 
 import torch
@@ -53,7 +54,13 @@ class NoiseSchedule:
 
     @classmethod
     def from_betas(cls, betas: Float64[Tensor, " T"]) -> "NoiseSchedule":
-        """Variance-preserving schedule from the variances of the forward chain (Ho et al. 2020, eq. 4)."""
+        """Variance-preserving schedule from the variances of the forward chain (Ho et al. 2020, eq. 4).
+
+        Raises:
+            ValueError: a variance outside (0, 1): no noise at all, or nothing left of the image.
+        """
+        if not ((betas > 0) & (betas < 1)).all():
+            raise ValueError("the variances (betas) of a noise schedule lie between 0 and 1, both excluded")
         survived = torch.cumprod(1 - betas, 0)
         return cls(survived.sqrt(), (1 - survived).sqrt())
 
@@ -83,14 +90,17 @@ class NoiseSchedule:
     def __len__(self) -> int:
         return len(self.signal)
 
+    @cached_property
+    def _table(self) -> Float64[Tensor, "2 times"]:
+        """Signal and noise at every time, and last of all at t == -1, where counting from the end finds them."""
+        ends = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+        return torch.cat([torch.stack([self.signal, self.noise]), ends], dim=1)
+
     def at(self, t: Int[Tensor, "b"], like: Float[Tensor, "b c *space"]) -> tuple[Tensor, Tensor]:
         """Signal and noise at times t, shaped to multiply ``like``; t == -1 gives (1, 0)."""
-        clean = t < 0
-        index = t.clamp(min=0).cpu()
-        shape = (-1,) + (1,) * (like.ndim - 1)
-        signal = self.signal[index].to(like).masked_fill(clean.to(like.device), 1.0)
-        noise = self.noise[index].to(like).masked_fill(clean.to(like.device), 0.0)
-        return signal.reshape(shape), noise.reshape(shape)
+        table = self._table.to(t.device)[:, t].to(like)
+        signal, noise = table.reshape(2, -1, *(1,) * (like.ndim - 1))
+        return signal, noise
 
     def add_noise(
         self, clean: Float[Tensor, "b c *space"], noise: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]
@@ -99,8 +109,22 @@ class NoiseSchedule:
         signal, level = self.at(t, clean)
         return Noised(signal * clean + level * noise, t, clean, noise)
 
+    def check_prediction(self, prediction: Prediction) -> None:
+        """Refuse what a network cannot usefully predict on this schedule.
+
+        Raises:
+            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+        """
+        if prediction == "noise" and self.straight:
+            raise ValueError("rectified flow ends in pure noise: predict velocity or clean, not noise")
+
     def target(self, noised: Noised, prediction: Prediction) -> Float[Tensor, "b c *space"]:
-        """What a network that predicts ``prediction`` should answer for a noised image."""
+        """What a network that predicts ``prediction`` should answer for a noised image.
+
+        Raises:
+            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+        """
+        self.check_prediction(prediction)
         if prediction == "noise":
             return noised.noise
         if prediction == "clean":
@@ -122,19 +146,18 @@ class NoiseSchedule:
         Raises:
             ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
         """
-        signal, level = self.at(t, x)
+        self.check_prediction(prediction)
         if prediction == "clean":
             return predicted
+        signal, level = self.at(t, x)
         if prediction == "noise":
-            if self.straight:
-                raise ValueError("rectified flow ends in pure noise: predict velocity or clean, not noise")
             return (x - level * predicted) / signal
         return x - level * predicted if self.straight else signal * x - level * predicted
 
     def noise_estimate(
         self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], clean: Float[Tensor, "b c *space"]
     ) -> Float[Tensor, "b c *space"]:
-        """The noise that a clean estimate implies."""
+        """The noise that a clean estimate implies, at t >= 0."""
         signal, level = self.at(t, x)
         return (x - signal * clean) / level
 
@@ -156,14 +179,21 @@ class NoiseSchedule:
     def loss_weight(self, t: Int[Tensor, "b"], prediction: Prediction, limit: float) -> Float[Tensor, "b"]:
         """Min-SNR weights of the squared error at times t (Hang et al. 2023, section 3.4).
 
+        The paper weighs the error of the clean image by min(SNR, gamma). The same error, measured in the noise, is
+        1 / SNR times as large; measured in the velocity, it is noise^2 times as large on every schedule (that is
+        1 / (SNR + 1) on variance-preserving ones).
+
         Args:
             t: times, b.
             prediction: what the error is measured in.
             limit: gamma, the signal-to-noise ratio above which all times count alike.
         """
-        index = t.cpu()
-        ratio = (self.signal[index] / self.noise[index]) ** 2
+        signal, noise = self._table.to(t.device)[:, t]
+        ratio = (signal / noise) ** 2
         capped = ratio.clamp(max=limit)
-        # The error of the clean image is ratio times that of the noise and (ratio + 1) times that of the velocity.
-        scale = {"clean": torch.ones_like(ratio), "noise": ratio.clamp(min=1e-8), "velocity": ratio + 1}
-        return (capped / scale[prediction]).to(t.device, torch.float32)
+        weights: dict[Prediction, Tensor] = {
+            "clean": capped,
+            "noise": (limit / ratio).clamp(max=1),
+            "velocity": capped * noise**2,
+        }
+        return weights[prediction].float()
