@@ -16,7 +16,7 @@ from medsmith.config import SamplingConfig, TrainingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image, model_to_labels
-from medsmith.diffusion import Solver
+from medsmith.diffusion import Denoiser, NoiseSchedule, SeededNoise, Solver, last, sample
 
 
 class MethodConfig(Protocol):
@@ -63,7 +63,7 @@ class Method(nn.Module, ABC):
     config: MethodConfig
     fingerprint: Fingerprint
     memory: Mapping[str, Tensor]
-    compute: Compute
+    compute: Compute = Compute()
     name: str
     weights_hash: str
 
@@ -83,7 +83,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def synthesize(self, request: Any, seed: int, *, solver: Solver, steps: int) -> Case:
-        """One new case; its bytes depend on the weights, the request, the seed, the solver and the steps.
+        """One new case, not yet named; its bytes depend on weights, request, seed, solver and steps.
 
         Raises:
             RequestError: something is asked for that this method cannot do.
@@ -92,6 +92,10 @@ class Method(nn.Module, ABC):
     def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
         """What the method keeps of its training cohort beside weights; by default nothing."""
         return {}
+
+    def walk(self, solver: Solver, steps: int) -> SamplingConfig:
+        """The configured sampling with another solver and number of steps."""
+        return self.config.sampling.model_copy(update={"solver": solver, "steps": steps})
 
     def part(self, name: str) -> nn.Module:
         """A trainable part by name."""
@@ -102,16 +106,46 @@ class Method(nn.Module, ABC):
         return self.loss(part, batch, draw)
 
 
-def assemble(
-    id: str, image: Float32[Tensor, "c *space"], masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint
-) -> Case:
-    """A synthetic case from clean estimates in model space, on the cohort's median field of view."""
+def finished(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    shape: tuple[int, ...],
+    seed: int,
+    sampling: SamplingConfig,
+    device: torch.device,
+) -> Float32[Tensor, "c *space"]:
+    """Walk one case from noise to its finished state, without batch axis, on the CPU.
+
+    Args:
+        denoise: with all conditions bound.
+        schedule: that it was trained on.
+        shape: channels and space of the state.
+        seed: of all noise.
+        sampling: solver, steps and stochasticity.
+        device: where the networks are.
+    """
+    walk = sample(
+        denoise,
+        schedule,
+        shape,
+        SeededNoise((seed,)),
+        solver=sampling.solver,
+        steps=sampling.steps,
+        stochasticity=sampling.stochasticity if sampling.solver == "ddim" else 0.0,
+        device=device,
+    )
+    with torch.inference_mode():
+        return last(walk)[0].float().cpu()
+
+
+def assemble(image: Float32[Tensor, "c *space"], masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint) -> Case:
+    """A synthetic case, not yet named, from clean estimates in model space, on the cohort's median field of view."""
     labels = model_to_labels(masks, fingerprint)
     grid = (labels.shape[0], labels.shape[1], labels.shape[2])
     field = Geometry(fingerprint.shape, np.diag([*fingerprint.spacing, 1.0]), spacing_known=True)
     geometry = field.resampled(grid) if fingerprint.spacing_known else Geometry.plain(grid)
     return Case(
-        id=id,
+        id="",
         image=model_to_image(image, fingerprint),
         labels=labels,
         geometry=geometry,

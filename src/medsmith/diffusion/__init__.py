@@ -4,7 +4,7 @@ from medsmith.diffusion.corrections import Correction, keep_outside, match_low_f
 from medsmith.diffusion.denoisers import Denoiser, guided
 from medsmith.diffusion.noise import SeededNoise, derive_seed
 from medsmith.diffusion.sampler import SOLVERS, SamplingStep, Solver, check_walk, last, sample, times
-from medsmith.diffusion.schedule import Noised, NoiseSchedule, Prediction
+from medsmith.diffusion.schedule import Noised, NoiseSchedule, Predict, Prediction
 
 __all__ = [
     "SOLVERS",
@@ -12,6 +12,7 @@ __all__ = [
     "Denoiser",
     "NoiseSchedule",
     "Noised",
+    "Predict",
     "Prediction",
     "SamplingStep",
     "SeededNoise",

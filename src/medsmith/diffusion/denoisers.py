@@ -10,7 +10,7 @@ from torch import Tensor
 class Denoiser(Protocol):
     """(x, t) -> the clean estimate."""
 
-    def __call__(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b c *space"]:
+    def __call__(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], /) -> Float[Tensor, "b c *space"]:
         """The clean estimate of x at times t."""
         ...
 

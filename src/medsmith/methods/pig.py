@@ -9,6 +9,7 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar, Literal, final
 
 import torch
@@ -22,8 +23,8 @@ from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import SeededNoise, Solver, last, sample
-from medsmith.method import Method, assemble
+from medsmith.diffusion import Denoiser, Predict, Solver
+from medsmith.method import Method, assemble, finished
 from medsmith.networks import NetworkConfig, UNet
 from medsmith.objective import denoising_error, draw_times, normal_like
 
@@ -166,29 +167,25 @@ class Pig(Method):
         """Algorithm 2: mask and image from noise, side by side."""
         shape = (self._masks + self._channels, *self.config.size)
         device = next(self.parameters()).device
-        walk = sample(
-            self._denoise,
-            self.schedule,
-            shape,
-            SeededNoise((seed,)),
-            solver=solver,
-            steps=steps,
-            stochasticity=self.config.sampling.stochasticity if solver == "ddim" else 0.0,
-            device=device,
-        )
-        with torch.inference_mode():
-            state = last(walk).float().cpu()
-        masks, image = state[0, : self._masks], state[0, self._masks :]
+        state = finished(self._denoise, self.schedule, shape, seed, self.walk(solver, steps), device)
+        masks, image = state[: self._masks], state[self._masks :]
         if self.config.binarise == "smoothed":
             masks = self._binarised(masks[None])[0]
-        return assemble("pig", image, masks, self.fingerprint)
+        return assemble(image, masks, self.fingerprint)
 
     def _denoise(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
         """Clean estimates of mask and image; the image's is made from the mask's (Algorithm 2, lines 4-7)."""
         noisy_mask, noisy_image = x[:, : self._masks], x[:, self._masks :]
-        mask = self._clean(noisy_mask, t, self._ask_guider(noisy_mask, noisy_image, t))
-        image = self._clean(noisy_image, t, self._ask_image_network(self._shown(mask), noisy_image, t))
+        mask = self._mask_estimate(noisy_mask, noisy_image, t)
+        image = self._bound(partial(self._ask_image_network, self._shown(mask)))(noisy_image, t)
         return torch.cat([mask, image], dim=1)
+
+    def _bound(self, predict: Predict) -> Denoiser:
+        diffusion = self.config.diffusion
+        return self.schedule.denoiser(predict, diffusion.prediction, diffusion.clamp)
+
+    def _mask_estimate(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
+        return self._bound(lambda x, t: self._ask_guider(x, noisy_image, t))(noisy_mask, t)
 
     def _ask_guider(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
         with self.compute.passes(t.device.type):
@@ -200,18 +197,13 @@ class Pig(Method):
             answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
         return answer.float()
 
-    def _clean(self, x: Tensor, t: Tensor, answer: Tensor) -> Tensor:
-        limit = self.config.diffusion.clamp
-        clean = self.schedule.clean_estimate(x, t, answer.to(x.dtype), self.config.diffusion.prediction)
-        return clean if limit is None else clean.clamp(-limit, limit)
-
     def _guide(self, true: Tensor, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor, draw: torch.Generator) -> Tensor:
         """The mask that the image network is trained on: true, or the frozen guider's one-step estimate."""
         chosen = torch.rand(len(true), generator=draw).to(true.device) < self.config.estimates
         if not chosen.any():
             return true
         with torch.no_grad():
-            estimate = self._clean(noisy_mask, t, self._ask_guider(noisy_mask, noisy_image, t)).clamp(-1, 1)
+            estimate = self._mask_estimate(noisy_mask, noisy_image, t).clamp(-1, 1)
         return torch.where(chosen.reshape((-1,) + (1,) * (true.ndim - 1)), estimate, true)
 
     def _shown(self, mask: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: tuple[int, ...] = (64, 96, 128)
+    channels: tuple[int, ...] = (48, 64, 96)
     attention: tuple[bool, ...] = (False, False, True)
     residual_blocks: int = Field(default=1, ge=1)
     head_channels: int = Field(default=32, ge=1)
