@@ -1,3 +1,41 @@
-"""medsmith makes annotated medical images: synthetic research data, not for diagnosis."""
+"""medsmith makes annotated medical images: synthetic research data, not for diagnosis.
+
+The names below are imported when first used, so that ``import medsmith`` loads nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from medsmith.case import Case as Case
+    from medsmith.case import Geometry as Geometry
+    from medsmith.checkpoints import load_method as load_method
+    from medsmith.cohort import Cohort as Cohort
+    from medsmith.errors import MedsmithError as MedsmithError
+    from medsmith.evaluation.evaluate import evaluate as evaluate
+    from medsmith.synthesis import regenerate as regenerate
+    from medsmith.synthesis import synthesize as synthesize
+    from medsmith.training import Budget as Budget
+    from medsmith.training import train as train
+
+_HOMES = {
+    "Budget": "medsmith.training",
+    "Case": "medsmith.case",
+    "Cohort": "medsmith.cohort",
+    "Geometry": "medsmith.case",
+    "MedsmithError": "medsmith.errors",
+    "evaluate": "medsmith.evaluation.evaluate",
+    "load_method": "medsmith.checkpoints",
+    "regenerate": "medsmith.synthesis",
+    "synthesize": "medsmith.synthesis",
+    "train": "medsmith.training",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,42 @@
+# make demo   the main job on the embedded default, under 3 minutes on 2 cores once .venv exists
+# make test   the fast tests
+# make check  style, types, layers, and docs in step with the code
+# make slow   the tests that take minutes
+# make weights  train the starter weights again
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check slow weights docs clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/write_commands.py --check
+
+docs: $(STAMP)
+	$(BIN)/python docs/write_commands.py
+
+weights: $(STAMP)
+	$(BIN)/python examples/train_starter_weights.py runs/starter
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) demo
