@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from medsmith.data.resizing import resize
-from medsmith.data.similarity import TWIN, copy_threshold, nearest, similarities, thumbnails, twin_groups
+from medsmith.data.similarity import TWIN, copy_threshold, find_scenes, nearest, similarities, thumbnails
 
 
 def fields(count, shape, seed):
@@ -57,35 +57,35 @@ COPIES_2D = {
 @pytest.mark.parametrize("name", COPIES_2D)
 def test_planted_copies_are_found(name):
     rng = np.random.default_rng(3)
-    training = fields(40, (96, 96, 1), 1)
+    training = fields(20, (64, 64, 1), 1)
     gallery = thumbnails(training)
     copies = [np.ascontiguousarray(COPIES_2D[name](image, rng), np.float32) for image in training]
     score, index = nearest(thumbnails(copies), gallery)
-    np.testing.assert_array_equal(index, np.arange(40))
+    np.testing.assert_array_equal(index, np.arange(20))
     assert (score > copy_threshold(gallery)).all()
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 1), (24, 24, 24)])
+@pytest.mark.parametrize("shape", [(64, 64, 1), (16, 16, 16)])
 def test_new_images_of_the_same_law_raise_few_alarms(shape):
-    gallery = thumbnails(fields(40, shape, 1))
-    alarms = nearest(thumbnails(fields(60, shape, 4)), gallery)[0] > copy_threshold(gallery)
+    gallery = thumbnails(fields(30, shape, 1))
+    alarms = nearest(thumbnails(fields(40, shape, 4)), gallery)[0] > copy_threshold(gallery)
     assert alarms.mean() <= 0.05
 
 
 @pytest.mark.parametrize("flip", [(), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3)])
 def test_planted_copies_of_volumes_are_found(flip):
-    training = fields(12, (32, 32, 24), 5)
+    training = fields(6, (24, 24, 16), 5)
     gallery = thumbnails(training)
     copies = [np.ascontiguousarray(np.flip(moved(0.5 * image, (2, -1, 1)), flip)) for image in training]
     score, index = nearest(thumbnails(copies), gallery)
-    np.testing.assert_array_equal(index, np.arange(12))
+    np.testing.assert_array_equal(index, np.arange(6))
     assert (score > copy_threshold(gallery)).all()
 
 
 def test_twins_do_not_blind_the_threshold():
-    images = fields(40, (64, 64, 1), 7)
+    images = fields(30, (64, 64, 1), 7)
     gallery = thumbnails(images)
-    with_twins = thumbnails([*images, *(moved(image, (2, 2)) for image in images[:15])])
+    with_twins = thumbnails([*images, *(moved(image, (2, 2)) for image in images[:12])])
     assert np.quantile(np.sort(similarities(with_twins, with_twins), axis=1)[:, -2], 0.99) > 0.95
     assert copy_threshold(with_twins) == pytest.approx(copy_threshold(gallery), abs=0.05)
 
@@ -93,7 +93,7 @@ def test_twins_do_not_blind_the_threshold():
 def test_twins_share_a_group():
     images = fields(10, (64, 64, 1), 8)
     order = [*images, *(image[:, ::-1].copy() for image in images[:4])]
-    groups = twin_groups(thumbnails(order))
+    groups = find_scenes(thumbnails(order)).groups
     assert len(set(groups)) == 10
     np.testing.assert_array_equal(groups[10:], groups[:4])
 

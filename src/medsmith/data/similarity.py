@@ -14,6 +14,8 @@ for so few shifts, cheaper than the Fourier transform.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -34,8 +36,8 @@ organ; faster ones would tell a copy from its original by a shift of half a thum
 TWIN = 0.88
 """Real images this much alike show the same scene: one picture saved twice, or neighbours in one patient."""
 _QUANTILE = 0.99
-_FLAT = 1e-6
-"""Relative spread below which a window counts as flat: a flat window resembles nothing."""
+_FLAT = 1e-5
+"""Detail below this share of an image's largest value is rounding: the image counts as flat."""
 
 
 def thumbnails(
@@ -58,7 +60,7 @@ def _thumbnail(image: Float32[np.ndarray, "c x y z"], edge: int | None) -> Float
     axes = (0, 1) if flat else (0, 1, 2)
     fine, coarse = (gaussian_filter(small, side * w, mode="nearest", axes=axes) for w in (_FINE, _COARSE))
     band: Float32[np.ndarray, "ex ey ez"] = fine - coarse
-    return band
+    return band if np.abs(band).max() > _FLAT * np.abs(small).max() else np.zeros_like(band)
 
 
 def nearest(
@@ -78,30 +80,43 @@ def nearest(
     return scores[np.arange(len(scores)), index], index
 
 
-def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
-    """Similarity above which an image counts as a copy: the 99th percentile between different real scenes.
+@final
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """How alike the images of a set are among themselves.
 
-    Twins are left out of the comparison. Public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani
-    et al. 2020 have one), and a percentile over them would be 1 and find no copy at all.
+    Attributes:
+        threshold: similarity above which a new image counts as a copy of one of the set.
+        groups: number of each image's scene: images linked by chains of twins share one. A cohort must be split by
+            these numbers and not by image, or the test set has been seen in training.
+    """
+
+    threshold: float
+    groups: Int[np.ndarray, " n"]
+
+
+def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
+    """Compares a set of real images with itself.
+
+    The threshold is the 99th percentile of the nearest similarity between different scenes. Twins are left out of it:
+    public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani et al. 2020 have one), and a percentile
+    over them would be 1 and find no copy at all.
 
     Args:
-        gallery: thumbnails of real images; fewer than two say nothing and leave the limit at ``TWIN``.
+        gallery: thumbnails; fewer than two leave the threshold at ``TWIN``.
     """
     scores = similarities(gallery, gallery)
+    _, groups = connected_components(scores >= TWIN, directed=False)
     np.fill_diagonal(scores, -1)
     different = np.where(scores < TWIN, scores, -1).max(axis=1, initial=-1)
     different = different[different > -1]
-    return float(np.quantile(different, _QUANTILE)) if len(different) else TWIN
+    threshold = float(np.quantile(different, _QUANTILE)) if len(different) else TWIN
+    return Scenes(threshold, groups)
 
 
-def twin_groups(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Int[np.ndarray, " n"]:
-    """Number the scenes of a set: images linked by chains of twins share a number.
-
-    A cohort must be split by these numbers and not by image, or the test set has been seen in training.
-    """
-    _, numbers = connected_components(similarities(gallery, gallery) >= TWIN, directed=False)
-    groups: Int[np.ndarray, " n"] = numbers
-    return groups
+def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
+    """Similarity above which an image counts as a copy of one of these real ones (see ``find_scenes``)."""
+    return find_scenes(gallery).threshold
 
 
 def similarities(
@@ -116,18 +131,22 @@ def similarities(
     shift = tuple(edge // _SHIFTS_PER_EDGE if edge > 1 else 0 for edge in gallery.shape[1:])
     window = tuple(edge - 2 * s for s, edge in zip(shift, gallery.shape[1:], strict=True))
     core = tuple(slice(s, s + w) for s, w in zip(shift, window, strict=True))
-    templates = _standardised(gallery[:, *core].reshape(len(gallery), int(np.prod(window))))
+    templates = gallery[:, *core].reshape(len(gallery), int(np.prod(window)))
+    templates = templates - templates.mean(axis=1, keepdims=True)
+    templates = templates * _inverse(np.linalg.norm(templates, axis=1, keepdims=True))
     scores = np.empty((len(queries), len(gallery)), np.float32)
     for row, query in zip(scores, queries, strict=True):
-        row[:] = (templates @ _windows(query, window).T).max(axis=1)
+        windows = _windows(query, window)
+        # The templates have mean 0, so that a window's own mean drops out of the product.
+        spread = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
+        row[:] = (templates @ windows.T * _inverse(np.sqrt(spread))).max(axis=1)
     return scores
 
 
 def _windows(query: Float32[np.ndarray, "ex ey ez"], window: tuple[int, ...]) -> Float32[np.ndarray, "moves voxels"]:
-    """Every shifted and turned view of a query, each with mean 0 and norm 1."""
+    """Every shifted and turned view of a query."""
     voxels = int(np.prod(window))
-    views = [sliding_window_view(turned, window).reshape(-1, voxels) for turned in _turned(query)]
-    return _standardised(np.concatenate(views))
+    return np.concatenate([sliding_window_view(turned, window).reshape(-1, voxels) for turned in _turned(query)])
 
 
 def _turned(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
@@ -137,9 +156,8 @@ def _turned(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarr
         yield from (side, side[::-1], side[:, ::-1], side[::-1, ::-1])
 
 
-def _standardised(rows: Float32[np.ndarray, "n voxels"]) -> Float32[np.ndarray, "n voxels"]:
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    flat = norm <= _FLAT * np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Float32[np.ndarray, "n voxels"] = np.where(flat, 0, centred / np.where(flat, 1, norm))
-    return unit
+def _inverse(norms: Float32[np.ndarray, "*n"]) -> Float32[np.ndarray, "*n"]:
+    """1 / norm; 0 for what is flat, which resembles nothing."""
+    flat = norms == 0
+    inverse: Float32[np.ndarray, "*n"] = np.where(flat, 0, 1 / np.where(flat, 1, norms))
+    return inverse

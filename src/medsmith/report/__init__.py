@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: text, tables, pictures. Knows nothing of what it shows."""
