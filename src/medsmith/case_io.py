@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from medsmith.case import Case, Geometry
 from medsmith.errors import ContentError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import read_image, read_labels, write_image, write_labels
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
@@ -78,6 +78,6 @@ def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
         write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
     write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
     if case.report is None:
-        report.unlink(missing_ok=True)
+        remove(report)
     else:
         write_json(report, case.report)

@@ -11,7 +11,7 @@ from typing import Any, final
 from medsmith.case import Case
 from medsmith.case_io import read_case, read_records, write_case_files
 from medsmith.errors import CohortError
-from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import mark, remove, remove_leftovers, sha256_of, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import (
@@ -169,13 +169,13 @@ class Cohort:
         marker = self.root / PROVENANCE / f"{case.id}{UNFINISHED}"
         record = self.root / PROVENANCE / f"{case.id}.json"
         if case.synthetic:
-            write_bytes(marker, b"")
-        record.unlink(missing_ok=True)
+            mark(marker)
+        remove(record)
         files = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
         write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
         if case.provenance is not None:
             write_json(record, {**case.provenance, "files": self._sums(case, files)})
-            marker.unlink(missing_ok=True)
+            remove(marker)
         self._cases[case.id] = files
 
     def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
@@ -199,7 +199,7 @@ class Cohort:
             found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
             raise CohortError(self.root, found, "image, label, provenance", "write the cases again or delete the files")
         for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
-            marker.unlink()
+            remove(marker)
         self._write_dataset(len(self._cases))
         verify(self)
 

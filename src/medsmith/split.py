@@ -29,8 +29,8 @@ def split(
 ) -> tuple[Cohort, Cohort]:
     """Writes two cohorts; the seed alone decides which group goes where.
 
-    Groups are taken for the test set in the order of a hash of seed and name until it has its share of cases, so
-    neither the order of listing nor further cases move a group.
+    In the order of a hash of seed and name, each group joins the test set if that brings the set nearer to its
+    share of the cases, so the order of listing does not matter and a large group does not overfill it.
 
     Args:
         source: a cohort.
@@ -51,7 +51,7 @@ def split(
     """
     check_apart((Path(source), Path(train), Path(test)))
     cohort = Cohort.open(source)
-    ids = test_ids(cohort.ids, test_fraction, seed, group)
+    ids = ids_held_back(cohort.ids, test_fraction, seed, group)
     sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
     rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}
     written = []
@@ -61,17 +61,18 @@ def split(
     return written[0], written[1]
 
 
-def test_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
+def ids_held_back(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
     """Which ids go to the test set (see ``split``)."""
     if not 0 < test_fraction < 1:
         raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "choose 0.2, say")
     chosen: list[str] = []
     groups = _groups(ids, group)
+    wanted = max(1.0, test_fraction * len(ids))
     for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
-        if len(chosen) >= round(test_fraction * len(ids)):
-            break
-        chosen += groups[name]
-    if not chosen or len(chosen) == len(ids):
+        count = len(chosen) + len(groups[name])
+        if count < len(ids) and abs(count - wanted) < abs(len(chosen) - wanted):
+            chosen += groups[name]
+    if not chosen:
         found = f"{len(ids)} cases in {len(groups)} groups cannot be split at {test_fraction:g}"
         raise RequestError("--test-fraction", found, "each side needs a case", "choose another fraction or group")
     return frozenset(chosen)

@@ -17,6 +17,15 @@ _BLOCK = 2**20
 
 
 @contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(path, f"cannot be written ({reason})", cure="free or choose another disk") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the folder of ``path`` that takes its place when the block succeeds.
 
@@ -28,14 +37,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])[-16:]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(path, f"cannot be written ({reason})", cure="free or choose another disk") from error
+        with _one_line(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -57,6 +64,27 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def mark(path: Path) -> None:
+    """Creates an empty file, a sign for later; not synced.
+
+    Raises:
+        FileError: the folder does not take the file.
+    """
+    with _one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def remove(path: Path) -> None:
+    """Removes a file if it is there.
+
+    Raises:
+        FileError: the folder does not let it go.
+    """
+    with _one_line(path):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -95,5 +123,5 @@ def remove_leftovers(folder: Path) -> int:
     """
     leftovers = list(folder.glob(f"{_TEMPORARY}*"))
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        remove(path)
     return len(leftovers)
