@@ -2,13 +2,18 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar, final
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar, final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medsmith.diffusion import NoiseSchedule, Prediction, Solver
+from medsmith.diffusion import NoiseSchedule, Prediction, Solver, check_walk
 from medsmith.errors import RequestError
+
+Size = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
+"""Grid of the networks, voxels along each axis of space, 2-D or 3-D."""
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+_SHOWN = 60
 
 
 @final
@@ -24,14 +29,19 @@ class DiffusionConfig(BaseModel):
         draw: how the times of a batch are drawn; "antithetic" pairs t with T - 1 - t.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schedule: Literal["linear", "scaled_linear", "cosine", "rectified_flow"] = "cosine"
-    length: int = Field(default=1000, ge=1)
+    length: int = Field(default=1000, ge=1, le=100_000)
     prediction: Prediction = "velocity"
-    clamp: float | None = 1.0
+    clamp: float | None = Field(default=1.0, gt=0)
     min_snr: float | None = Field(default=5.0, gt=0)
     draw: Literal["uniform", "antithetic"] = "uniform"
+
+    @model_validator(mode="after")
+    def _can_be_predicted(self) -> "DiffusionConfig":
+        self.noise_schedule().check_prediction(self.prediction)
+        return self
 
     def noise_schedule(self) -> NoiseSchedule:
         """The schedule itself."""
@@ -51,14 +61,14 @@ class SamplingConfig(BaseModel):
     Attributes:
         solver: solver of the sampling loop.
         steps: evaluations of the denoiser.
-        stochasticity: eta of DDIM.
+        stochasticity: eta of DDIM; 0 for every other solver.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     solver: Solver = "dpm++2m"
     steps: int = Field(default=20, ge=1)
-    stochasticity: float = Field(default=0.0, ge=0)
+    stochasticity: float = Field(default=0.0, ge=0, le=1)
 
 
 @final
@@ -78,18 +88,37 @@ class TrainingConfig(BaseModel):
         precision: number format of the network passes; "measured" times both at the start and keeps the faster.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(default=2000, ge=1)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[_Decay, _Decay] = (0.9, 0.999)
     warm_up: int = Field(default=100, ge=0)
     clip: float = Field(default=1.0, gt=0)
-    ema: float = Field(default=0.995, ge=0, lt=1)
-    flips: tuple[int, ...] = (0,)
+    ema: _Decay = 0.995
+    flips: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     precision: Literal["measured", "float32", "bfloat16"] = "measured"
+
+    @model_validator(mode="after")
+    def _flips_once(self) -> "TrainingConfig":
+        if len(set(self.flips)) < len(self.flips):
+            raise ValueError(f"flips = {list(self.flips)} names an axis twice")
+        return self
+
+
+def check_settings(
+    size: tuple[int, ...], diffusion: DiffusionConfig, training: TrainingConfig, sampling: SamplingConfig
+) -> None:
+    """Refuse sections that are right each for itself and cannot work together; for a method config's validator.
+
+    Raises:
+        ValueError: a mirrored axis that the grid does not have, or a walk that its schedule does not allow.
+    """
+    if any(axis >= len(size) for axis in training.flips):
+        raise ValueError(f"training.flips = {list(training.flips)}: the axes of size {list(size)} count from 0")
+    check_walk(diffusion.noise_schedule(), sampling.solver, sampling.steps, sampling.stochasticity)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -104,27 +133,32 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
             yield prefix + name
 
 
-def _near(key: str, model: BaseModel | type[BaseModel]) -> list[str]:
-    known = list(_keys(model if isinstance(model, type) else type(model)))
-    return difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known
+def _hint(key: str, model: type[BaseModel]) -> str:
+    known = list(_keys(model))
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+    if near:
+        return f"nearest: {', '.join(near)}"
+    return f"there are {', '.join(model.model_fields)}" if known else "nothing can be asked for here"
 
 
 def explain(model: type[BaseModel], subject: str, error: ValidationError) -> RequestError:
-    """A validation error as one line: the key, what was given, and the nearest keys there are."""
+    """A validation error as one line: the key, what was given, and the rule or the nearest keys there are."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the whole"
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = _near(key, model)
-        hint = f"nearest: {', '.join(near)}" if near else "nothing can be asked for here"
-        return RequestError(subject, f"unknown key '{key}'", hint)
-    return RequestError(subject, f"{key} = {json.dumps(first.get('input'), default=str)}", first["msg"])
+        return RequestError(subject, f"unknown key '{key}'", _hint(key, model))
+    if first["type"] == "value_error":
+        return RequestError(subject, ": ".join(filter(None, (key, str(first["ctx"]["error"])))))
+    given = json.dumps(first["input"], default=str)
+    given = given if len(given) <= _SHOWN else given[:_SHOWN] + "..."
+    return RequestError(subject, f"{key} = {given}" if key else given, first["msg"])
 
 
-def validated(model: type[Model], subject: str, values: Mapping[str, Any]) -> Model:
-    """Build a model from outside values.
+def validated(model: type[Model], subject: str, values: object) -> Model:
+    """Build a model from outside values, such as parsed JSON.
 
     Raises:
-        RequestError: an unknown key (with the nearest ones) or a value out of range.
+        RequestError: no object, an unknown key (with the nearest ones) or a value out of range.
     """
     try:
         return model.model_validate(values)
@@ -145,16 +179,27 @@ def changed(config: Model, assignments: Iterable[str]) -> Model:
     values = config.model_dump()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        if not equals:
-            raise RequestError("--set", f"'{assignment}' has no '='", cure="write key=value")
-        *path, leaf = key.strip().split(".")
-        place: Any = values
-        for part in path:
-            place = place.get(part)
-            if not isinstance(place, dict):
-                raise RequestError("--set", f"unknown key '{key}'", f"nearest: {', '.join(_near(key, config))}")
-        try:
-            place[leaf] = json.loads(text)
-        except json.JSONDecodeError:
-            place[leaf] = text
+        if not key.strip() or not equals:
+            raise RequestError("--set", f"'{assignment}' is not key=value", cure="write training.batch=8, say")
+        _put(values, key.strip(), _read(text), type(config))
     return validated(type(config), "--set", values)
+
+
+def _read(text: str) -> Any:
+    """A JSON value, or the text itself, so that names need no quotes."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _put(values: dict[str, Any], key: str, value: Any, model: type[BaseModel]) -> None:
+    """Set one dotted key; a section given as an object changes the keys it names and keeps the others."""
+    *path, leaf = key.split(".")
+    place: Any = values
+    for part in path:
+        place = place.get(part)
+        if not isinstance(place, dict):
+            raise RequestError("--set", f"unknown key '{key}'", _hint(key, model))
+    merge = isinstance(value, dict) and isinstance(place.get(leaf), dict)
+    place[leaf] = {**place[leaf], **value} if merge else value

@@ -1,12 +1,12 @@
 """The U-Net of every method: MONAI's, behind an optional space-to-depth."""
 
-from typing import final
+from typing import Annotated, final
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from monai.networks.nets import DiffusionModelUNet
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -27,12 +27,25 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: tuple[int, ...] = (48, 64, 96)
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (48, 64, 96)
     attention: tuple[bool, ...] = (False, False, True)
     residual_blocks: int = Field(default=1, ge=1)
     head_channels: int = Field(default=32, ge=1)
     groups: int = Field(default=8, ge=1)
     space_to_depth: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "NetworkConfig":
+        if len(self.channels) != len(self.attention):
+            raise ValueError(f"{len(self.channels)} levels in channels, {len(self.attention)} in attention")
+        for width in self.channels:
+            if width % self.groups:
+                raise ValueError(f"channels: {width} is not a multiple of groups = {self.groups}")
+        # The block between the two halves attends whatever the levels do.
+        for width, attends in zip(self.channels, (*self.attention[:-1], True), strict=True):
+            if attends and width % self.head_channels:
+                raise ValueError(f"channels: {width} is not a multiple of head_channels = {self.head_channels}")
+        return self
 
     @property
     def multiple(self) -> int:
