@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.image.kid import poly_mmd
 
-from medsmith.evaluation.coverage import coverage, density
-from medsmith.evaluation.frechet import frechet, frechet_distance
-from medsmith.evaluation.kernel import kernel, kernel_distance
+from medsmith.evaluation.coverage import COVERAGE, DENSITY, coverage, density
+from medsmith.evaluation.frechet import FRECHET, frechet, frechet_distance
+from medsmith.evaluation.kernel import KID, kernel, kernel_distance
 from medsmith.evaluation.pairs import Plan, compare
 
 
@@ -130,7 +130,7 @@ def test_repeated_real_cases_leave_the_density_on_scale():
     assert density(x, y)(drawn, np.arange(n)) == pytest.approx(1, abs=0.15)
 
 
-@pytest.mark.parametrize("distance", [frechet, kernel, density, coverage])
+@pytest.mark.parametrize("distance", [FRECHET, KID, DENSITY, COVERAGE], ids=lambda d: d.name)
 def test_equal_laws_are_at_the_floor(distance):
     compared = compare(distance, rows(120, 12, 0), rows(90, 12, 1), Plan())
     assert compared.synthetic.n == compared.floor.n == 60
@@ -139,7 +139,7 @@ def test_equal_laws_are_at_the_floor(distance):
     assert abs(compared.synthetic.value - compared.floor.value) < width
 
 
-@pytest.mark.parametrize("distance", [frechet, kernel])
+@pytest.mark.parametrize("distance", [FRECHET, KID], ids=lambda d: d.name)
 def test_other_laws_are_above_the_floor(distance):
     compared = compare(distance, rows(120, 12, 0), rows(120, 12, 1, 1.6, 0.5), Plan())
     assert compared.synthetic.low > compared.floor.high
@@ -147,21 +147,22 @@ def test_other_laws_are_above_the_floor(distance):
 
 def test_coverage_sees_a_collapse_and_density_does_not_call_it_bad():
     collapsed = rows(80, 12, 0)[:1] + rows(80, 12, 1, 0.01)
-    assert compare(coverage, rows(120, 12, 0), collapsed, Plan()).synthetic.high < 0.5
-    assert compare(density, rows(120, 12, 0), collapsed, Plan()).synthetic.value > 0.5
+    assert compare(COVERAGE, rows(120, 12, 0), collapsed, Plan()).synthetic.high < 0.5
+    assert compare(DENSITY, rows(120, 12, 0), collapsed, Plan()).synthetic.value > 0.5
 
 
 def test_the_seed_decides_the_result():
     x, y = rows(40, 6, 0), rows(40, 6, 1)
-    first, again, other = (compare(frechet, x, y, Plan(seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (compare(FRECHET, x, y, Plan(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
+@pytest.mark.slow
 def test_intervals_of_the_frechet_distance_hold_its_mean_at_that_size():
     # The mean over many samples of 40 is what an estimate from one pair of samples of 40 stands for.
     pairs = [(rows(80, 4, 2 * s), rows(40, 4, 2 * s + 1, 1.5, 0.5)) for s in range(60)]
     values = [frechet_distance(x[:40], y) for x, y in pairs]
-    found = [compare(frechet, x, y, Plan(draws=2, resamples=60)).synthetic for x, y in pairs]
+    found = [compare(FRECHET, x, y, Plan(draws=2, resamples=60)).synthetic for x, y in pairs]
     held = np.mean([e.low <= np.mean(values) <= e.high for e in found])
     assert 0.87 <= held <= 0.99

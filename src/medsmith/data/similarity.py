@@ -35,6 +35,8 @@ _COARSE, _FINE = 1 / 16, 1 / 45
 organ; faster ones would tell a copy from its original by a shift of half a thumbnail pixel."""
 TWIN = 0.88
 """Real images this much alike show the same scene: one picture saved twice, or neighbours in one patient."""
+LEAST_COPY = 0.5
+"""Images less alike than this share less than a quarter of their detail (r squared): no copy in any set."""
 _QUANTILE = 0.99
 _FLAT = 1e-5
 """Detail below this share of an image's largest value is rounding: the image counts as flat."""
@@ -98,7 +100,7 @@ class Scenes:
 def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
     """Compares a set of real images with itself.
 
-    The threshold is the 99th percentile of the nearest similarity between different scenes. Twins are left out of it:
+    The threshold is the 99th percentile of the nearest similarity between different scenes, at least .5. Twins are left out of it:
     public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani et al. 2020 have one), and a percentile
     over them would be 1 and find no copy at all.
 
@@ -111,7 +113,7 @@ def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
     different = np.where(scores < TWIN, scores, -1).max(axis=1, initial=-1)
     different = different[different > -1]
     threshold = float(np.quantile(different, _QUANTILE)) if len(different) else TWIN
-    return Scenes(threshold, groups)
+    return Scenes(max(threshold, LEAST_COPY), groups)
 
 
 def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:

@@ -44,7 +44,7 @@ class Estimate:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "interval": self.interval}
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
 def mean_of_cases(values: Float[np.ndarray, " n"], *, seed: int, resamples: int = 10_000) -> Estimate:
@@ -84,16 +84,20 @@ def _bca_levels(
     return levels
 
 
-def centred(value: float, deviations: Float64[np.ndarray, " resamples"], n: int) -> Estimate:
+def centred(
+    value: float, deviations: Float64[np.ndarray, " resamples"], n: int, bounds: tuple[float, float]
+) -> Estimate:
     """An estimate with the spread of its resamples laid round it.
 
     Args:
         value: the estimate.
         deviations: resampled statistics, less the mean of their own draw.
         n: cases of each cohort.
+        bounds: values that the statistic can take at all; the interval ends there.
     """
-    low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, value + float(low), value + float(high), n, "centred bootstrap over cases")
+    ends = value + np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.clip(ends, *bounds)
+    return Estimate(value, float(low), float(high), n, "centred bootstrap over cases")
 
 
 def share(hits: int, n: int) -> Estimate:

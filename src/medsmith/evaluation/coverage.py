@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 from scipy.spatial.distance import cdist
 
-from medsmith.evaluation.pairs import Statistic
+from medsmith.evaluation.pairs import Distance, Statistic
 
 NEIGHBOURS = 5
 
@@ -46,3 +46,7 @@ def _radii(within: Float64[np.ndarray, "n n"], real: Int[np.ndarray, " i"]) -> F
     k = min(NEIGHBOURS, len(real) - 1)
     radii: Float64[np.ndarray, " i"] = np.partition(within[np.ix_(real, real)], k, axis=1)[:, k]
     return radii
+
+
+DENSITY = Distance("density", density, (0.0, np.inf))
+COVERAGE = Distance("coverage", coverage, (0.0, 1.0))

@@ -11,16 +11,16 @@ from medsmith.cohort import Cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError
 from medsmith.evaluation.bootstrap import share
-from medsmith.evaluation.coverage import coverage, density
+from medsmith.evaluation.coverage import COVERAGE, DENSITY
 from medsmith.evaluation.extractors import Extractor
-from medsmith.evaluation.frechet import frechet
+from medsmith.evaluation.frechet import FRECHET
 from medsmith.evaluation.gather import Gathered, gather
 from medsmith.evaluation.inception import Inception, find_inception
-from medsmith.evaluation.kernel import kernel
-from medsmith.evaluation.masks import kolmogorov_smirnov
+from medsmith.evaluation.kernel import KID
+from medsmith.evaluation.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.neighbours import find_neighbours
 from medsmith.evaluation.page import evaluation_page
-from medsmith.evaluation.pairs import Compared, Distance, Plan, compare
+from medsmith.evaluation.pairs import Compared, Plan, compare
 from medsmith.evaluation.radiomics import Radiomics, standardised
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.views import agree
@@ -28,12 +28,7 @@ from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress, Silent
 from medsmith.report.page import write_page
 
-STATISTICS: Mapping[str, Distance] = {
-    "Fréchet distance": frechet,
-    "KID": kernel,
-    "density": density,
-    "coverage": coverage,
-}
+STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
 FEWEST_REAL, FEWEST_SYNTHETIC = 8, 4
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
@@ -119,7 +114,7 @@ def _distances(real: Gathered, synthetic: Gathered, plan: Plan) -> dict[str, dic
         x, y = real.features[name], synthetic.features[name]
         if name == Radiomics.name:
             x, y = standardised(x, y)
-        found[name] = {statistic: compare(distance, x, y, plan) for statistic, distance in STATISTICS.items()}
+        found[name] = {distance.name: compare(distance, x, y, plan) for distance in STATISTICS}
     return found
 
 
@@ -131,7 +126,7 @@ def _masks(real: Gathered, synthetic: Gathered, plan: Plan) -> dict[str, LabelCo
         for measure in of_real if of_synthetic else ():
             x, y = of_real[measure], of_synthetic[measure]
             enough = len(x) >= FEWEST_REAL and len(y) >= FEWEST_SYNTHETIC
-            distance = compare(kolmogorov_smirnov, x[:, None], y[:, None], plan) if enough else None
+            distance = compare(KOLMOGOROV_SMIRNOV, x[:, None], y[:, None], plan) if enough else None
             measures[measure] = ComparedMeasure(quartiles(x), quartiles(y), distance)
         found[label] = LabelComparison(
             share(_cases(of_real), len(real.ids)), share(_cases(of_synthetic), len(synthetic.ids)), measures

@@ -10,7 +10,7 @@ n x m matrix A B'. No d x d root is taken, nothing complex arises, and for fewer
 import numpy as np
 from jaxtyping import Float64, Int
 
-from medsmith.evaluation.pairs import Statistic
+from medsmith.evaluation.pairs import Distance, Statistic
 
 
 def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
@@ -53,3 +53,6 @@ def _in_their_span(
         return x, y
     basis = np.linalg.qr(np.concatenate([x, y]).T)[0]
     return x @ basis, y @ basis
+
+
+FRECHET = Distance("Fréchet distance", frechet, (0.0, np.inf))

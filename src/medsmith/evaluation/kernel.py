@@ -10,7 +10,7 @@ distance below some 2,000 cases.
 import numpy as np
 from jaxtyping import Float64, Int
 
-from medsmith.evaluation.pairs import Statistic
+from medsmith.evaluation.pairs import Distance, Statistic
 
 
 def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
@@ -47,3 +47,6 @@ def _within(kernel_matrix: Float64[np.ndarray, "n n"], counts: Float64[np.ndarra
     """Mean kernel over pairs of different cases, each pair as often as both were drawn."""
     pairs = counts.sum() ** 2 - (counts**2).sum()
     return float(counts @ kernel_matrix @ counts / pairs)
+
+
+KID = Distance("KID", kernel, (-np.inf, np.inf))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from medsmith.evaluation.pairs import Statistic
+from medsmith.evaluation.pairs import Distance, Statistic
 from medsmith.evaluation.views import View
 
 _CORNERS = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij")).reshape(3, -1).T
@@ -29,7 +29,7 @@ class Measure:
     CENTRE_X = "centre, left to right (%)"
     CENTRE_Y = "centre, top to bottom (%)"
     CENTRE_Z = "centre, first to last slice (%)"
-    BORDER = "touches the border"
+    BORDER = "on the image's border (% of its voxels)"
     ELONGATION = "elongation"
     SOLIDITY = "solidity"
 
@@ -53,7 +53,7 @@ def measure_label(view: View, label: int) -> Mapping[str, float] | None:
         Measure.COMPONENTS: float(count),
         Measure.CENTRE_X: float(centre[0]),
         Measure.CENTRE_Y: float(centre[1]),
-        Measure.BORDER: float(_touches_border(region, flat)),
+        Measure.BORDER: _share_on_border(region, flat),
         Measure.ELONGATION: _elongation(largest, view.edges, flat),
         Measure.SOLIDITY: _solidity(largest, flat),
     }
@@ -66,9 +66,10 @@ def _equivalent_diameter(voxels: int, edges: tuple[float, float, float], flat: b
     return float(np.cbrt(6 * voxels * np.prod(edges) / np.pi))
 
 
-def _touches_border(region: Bool[np.ndarray, "x y z"], flat: bool) -> bool:
-    axes = (0, 1) if flat else (0, 1, 2)
-    return any(bool(np.take(region, end, axis=axis).any()) for axis in axes for end in (0, -1))
+def _share_on_border(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
+    """Per cent of the region's voxels that lie on the image's border."""
+    inner = tuple(slice(1, -1) for _ in range(2 if flat else 3))
+    return 100 * (1 - float(region[inner].sum()) / float(region.sum()))
 
 
 def _elongation(region: Bool[np.ndarray, "x y z"], edges: tuple[float, float, float], flat: bool) -> float:
@@ -99,3 +100,6 @@ def kolmogorov_smirnov(x: Float64[np.ndarray, "n 1"], y: Float64[np.ndarray, "m 
         return float(np.abs(gap).max())
 
     return between
+
+
+KOLMOGOROV_SMIRNOV = Distance("Kolmogorov-Smirnov", kolmogorov_smirnov, (0.0, 1.0))

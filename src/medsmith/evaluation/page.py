@@ -7,18 +7,18 @@ import numpy as np
 from medsmith.cohort import Cohort
 from medsmith.evaluation.bootstrap import Estimate
 from medsmith.evaluation.extractors import planes
+from medsmith.evaluation.frechet import FRECHET
 from medsmith.evaluation.gather import Gathered
 from medsmith.evaluation.inception import INSTALL, Inception
 from medsmith.evaluation.masks import Measure
 from medsmith.evaluation.pairs import Compared
-from medsmith.evaluation.result import Evaluation, Quartiles
+from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 from medsmith.evaluation.views import View
 from medsmith.report.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.report.page import Page, Picture, Section, Table
 from medsmith.report.sheets import Tile, contact_sheet
 
 _ROW = 6
-_DISTANCES = ("Fréchet distance", "KID")
 
 
 def evaluation_page(
@@ -52,18 +52,27 @@ def evaluation_page(
 def _summary(evaluation: Evaluation) -> list[str]:
     lines = []
     for extractor, statistics in evaluation.distances.items():
-        compared = statistics[_DISTANCES[0]]
+        compared = statistics[FRECHET.name]
         lines.append(
-            f"{extractor}: Fréchet distance {compared.synthetic} with {compared.synthetic.n} cases each; "
-            f"real from real {compared.floor} at the same size. {_verdict(compared)}"
+            f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
+            f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
         )
     lines.append(_copy_sentence(evaluation))
     for label, comparison in evaluation.masks.items():
-        apart = {name: m.distance.synthetic.value for name, m in comparison.measures.items() if m.distance}
-        if apart:
-            widest = max(apart, key=lambda name: apart[name])
-            lines.append(f"Masks of {label} differ most in {widest} (Kolmogorov-Smirnov {apart[widest]:.2f}).")
+        lines.append(_mask_sentence(label, comparison))
     return lines
+
+
+def _mask_sentence(label: str, comparison: LabelComparison) -> str:
+    compared = {name: measure.distance for name, measure in comparison.measures.items() if measure.distance}
+    apart = {name: d.synthetic.value for name, d in compared.items() if d.synthetic.low > d.floor.value}
+    if not compared:
+        return f"Masks of {label}: too few cases have it for a comparison."
+    if not apart:
+        return f"Masks of {label}: no measure of size, place or shape differs more than chance."
+    widest = sorted(apart, key=lambda name: -apart[name])
+    listed = ", ".join(f"{name} ({apart[name]:.2f})" for name in widest[:3])
+    return f"Masks of {label} differ in {listed}: largest gaps of the cumulative distributions, 0 alike to 1 apart."
 
 
 def _verdict(compared: Compared) -> str:
@@ -149,8 +158,7 @@ def _copies(evaluation: Evaluation, synthetic: Gathered, training: Gathered, sou
         made = _tile(evaluation.viewing.view(sources[0][synthetic.ids[row]]))
         origin = _tile(evaluation.viewing.view(sources[1][training.ids[int(found.index[row])]]))
         pairs.append((Tile(made.image, made.labels, f"{found.similarity[row]:.3f} {made.title}"), origin))
-    half = -(-len(pairs) // 2)
-    rows = [[tile for pair in pairs[start : start + half] for tile in pair] for start in (0, half)]
+    rows = [[tile for pair in pairs[start : start + 3] for tile in pair] for start in range(0, len(pairs), 3)]
     similarity = found.similarity.astype(np.float64)
     histogram = histogram_with_limit(
         [("synthetic", similarity)], found.threshold, "similarity to nearest training case"
@@ -161,7 +169,7 @@ def _copies(evaluation: Evaluation, synthetic: Gathered, training: Gathered, sou
         pictures=(
             Picture(histogram, "How alike each synthetic case and its nearest training case are."),
             Picture(
-                contact_sheet([row for row in rows if row]),
+                contact_sheet(rows),
                 "The pairs most alike: synthetic (with its similarity), then its nearest training case.",
             ),
         ),
@@ -172,8 +180,7 @@ def _masks(evaluation: Evaluation, label: str, real: Gathered, synthetic: Gather
     comparison = evaluation.masks[label]
     rows = []
     for name, measure in comparison.measures.items():
-        apart = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
-        rows.append([_with_unit(name, evaluation), _spread(measure.real), _spread(measure.synthetic), *apart])
+        rows.append([_with_unit(name, evaluation), *_row(measure)])
     head = ["", "real: median (quartiles)", "synthetic", "Kolmogorov-Smirnov", "real and real (floor)"]
     panels = [
         Samples(_with_unit(name, evaluation), real.masks[label][name], synthetic.masks[label][name])
@@ -188,6 +195,11 @@ def _masks(evaluation: Evaluation, label: str, real: Gathered, synthetic: Gather
         (Table(head, rows, "Over the cases that have the label."),) if rows else (),
         (Picture(histograms(panels), f"Masks of {label}: shares of cases."),) if panels else (),
     )
+
+
+def _row(measure: ComparedMeasure) -> list[str]:
+    apart = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
+    return [_spread(measure.real), _spread(measure.synthetic), *apart]
 
 
 def _with_unit(measure: str, evaluation: Evaluation) -> str:

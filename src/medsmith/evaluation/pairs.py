@@ -14,8 +14,24 @@ Rows = Int[np.ndarray, " rows"]
 
 Statistic = Callable[[Rows, Rows], float]
 """A number that compares some rows of one sample with some rows of another; rows may repeat."""
-Distance = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]], Statistic]
-"""Prepares two samples of features once and answers for any parts of them."""
+Prepare = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]], Statistic]
+"""Looks at two samples of features once and answers for any parts of them."""
+
+
+@final
+@dataclass(frozen=True)
+class Distance:
+    """A statistic by name.
+
+    Attributes:
+        name: as it is printed.
+        prepare: makes the statistic of two samples.
+        bounds: values that it can take.
+    """
+
+    name: str
+    prepare: Prepare
+    bounds: tuple[float, float]
 
 
 @final
@@ -67,7 +83,7 @@ def compare(
         plan: draws and resamples.
     """
     size = min(len(real) // 2, len(synthetic))
-    to_synthetic, to_real = distance(real, synthetic), distance(real, real)
+    to_synthetic, to_real = distance.prepare(real, synthetic), distance.prepare(real, real)
     rng = np.random.default_rng(plan.seed)
     measured, floors = [], []
     for _ in range(plan.draws):
@@ -75,19 +91,12 @@ def compare(
         made = rng.permutation(len(synthetic))[:size]
         measured.append(_with_resamples(to_synthetic, order[:size], made, plan.resamples, rng))
         floors.append(_with_resamples(to_real, order[:size], order[size : 2 * size], plan.resamples, rng))
-    return Compared(_pooled(measured, size), _pooled(floors, size), _whole(to_synthetic, real, synthetic, plan))
-
-
-def _whole(
-    statistic: Statistic,
-    real: Float64[np.ndarray, "n d"],
-    synthetic: Float64[np.ndarray, "m d"],
-    plan: Plan,
-) -> Estimate:
-    size = min(len(real), len(synthetic))
-    rng = np.random.default_rng(plan.seed)
-    rows, made = rng.permutation(len(real))[:size], rng.permutation(len(synthetic))[:size]
-    return _pooled([_with_resamples(statistic, rows, made, plan.draws * plan.resamples // 4, rng)], size)
+    whole_size = min(len(real), len(synthetic))
+    rows, made = rng.permutation(len(real))[:whole_size], rng.permutation(len(synthetic))[:whole_size]
+    whole = _with_resamples(to_synthetic, rows, made, -(-plan.draws * plan.resamples // 4), rng)
+    return Compared(
+        _pooled(measured, size, distance), _pooled(floors, size, distance), _pooled([whole], whole_size, distance)
+    )
 
 
 def _with_resamples(
@@ -98,6 +107,6 @@ def _with_resamples(
     return statistic(x, y), drawn - drawn.mean()
 
 
-def _pooled(draws: list[tuple[float, Float64[np.ndarray, " resamples"]]], size: int) -> Estimate:
+def _pooled(draws: list[tuple[float, Float64[np.ndarray, " resamples"]]], size: int, distance: Distance) -> Estimate:
     values, deviations = zip(*draws, strict=True)
-    return centred(float(np.mean(values)), np.concatenate(deviations), size)
+    return centred(float(np.mean(values)), np.concatenate(deviations), size, distance.bounds)
