@@ -67,7 +67,7 @@ def test_round_trip_in_every_orientation(axis_codes, tmp_path):
         assert nib.aff2axcodes(read.geometry.affine) == axis_codes
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     axis_codes=st.sampled_from(AXIS_CODES),
     spacing=st.tuples(*[st.floats(0.0625, 19.5)] * 3),
@@ -79,11 +79,12 @@ def test_oblique_affines_survive(axis_codes, spacing, degrees, codes, tmp_path):
     path = tmp_path / "x.nii"
     nifti.write_labels(path, np.ones((9, 8, 10), np.uint8), geometry, synthetic=False)
     once = nifti.read_labels(path)
-    # float32 in the header: half a unit in the last place of 300 mm is 1.5e-5; the quaternion has its own rounding.
-    assert once.geometry.displacement(geometry) < 1e-4
+    # float32 in the header: half a unit in the last place of 300 mm is 1.5e-5. A quaternion alone loses more near
+    # half a turn, where its first component is the root of a small difference; read once, it is kept exactly.
+    assert once.geometry.displacement(geometry) < (1e-4 if codes[0] else 0.5)
     assert not once.notes
     nifti.write_labels(path, once.values, once.geometry, synthetic=False)
-    assert nifti.read_labels(path).geometry.displacement(once.geometry) < 2e-5
+    assert nifti.read_labels(path).geometry.displacement(once.geometry) < 1e-6
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,6 +107,19 @@ def test_scaled_values_equal_nibabels(dtype, slope, intercept, order, version, t
     whole = float(slope).is_integer() and intercept.is_integer()
     unscaled = (slope, intercept) == (1, 0)
     assert read.stored == (dtype if unscaled else "int16" if whole else "float32")
+
+
+def test_qforms_equal_nibabels(tmp_path):
+    """Random rotations and both handednesses, read through the quaternion alone."""
+    rng, path = np.random.default_rng(0), tmp_path / "x.nii"
+    for _ in range(50):
+        rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        affine = np.eye(4)
+        affine[:3, :3] = rotation * rng.uniform(0.3, 5, 3)
+        affine[:3, 3] = rng.uniform(-200, 200, 3)
+        path.write_bytes(nifti_bytes(image_array(), affine, codes=(0, 1)))
+        np.testing.assert_allclose(nifti.read_image(path).geometry.affine, nib.load(path).affine, atol=1e-9)
+        np.testing.assert_allclose(nib.load(path).affine, affine, atol=2e-3)
 
 
 def test_300_bit_flips_are_caught_or_harmless(tmp_path):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from nibabel.spatialimages import HeaderDataError
 
 from medsmith.case import Geometry
 from medsmith.errors import GeometryError
@@ -24,6 +23,8 @@ _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _SHEAR = 1e-3
 _FORMS_AGREE_MM = 0.01
 _ASSUMED_CODE = 2
+_HALF_TURN = 1e-7
+_LONGEST_QUATERNION = 1.001
 _LONGEST_AXIS = 32767
 Affine = Float64[np.ndarray, "4 4"]
 Grid = tuple[int, int, int]
@@ -83,23 +84,58 @@ def _affine(
 
 
 def _qform(header: Header, path: Path) -> Affine:
-    fields = header.fields.copy()
-    if fields["pixdim"][0] not in (-1, 1):
-        fields["pixdim"][0] = 1  # nifti1.h: any other qfac counts as 1
-    try:
-        return np.asarray(fields.get_qform(), dtype=np.float64)
-    except (ValueError, HeaderDataError) as error:
-        raise GeometryError(path, "the qform's quaternion is not a rotation", cure="correct the header") from error
+    """The affine of a quaternion (nifti1.h, "method 2"; the limits are those of its nifti1_io.c)."""
+    fields = header.fields
+    vector = np.array([fields[name] for name in ("quatern_b", "quatern_c", "quatern_d")], dtype=np.float64)
+    squared = float(vector @ vector)
+    if not squared <= _LONGEST_QUATERNION:
+        raise GeometryError(path, "the qform's quaternion is not a rotation", cure="correct the header")
+    first = _first_component(vector)
+    if first == 0:
+        vector = vector / squared**0.5
+    flip = -1.0 if fields["pixdim"][0] < 0 else 1.0
+    sizes = np.array([fields["pixdim"][1], fields["pixdim"][2], flip * fields["pixdim"][3]], dtype=np.float64)
+    affine = np.eye(4)
+    affine[:3, :3] = _rotation(first, *vector) * sizes
+    affine[:3, 3] = [fields[name] for name in ("qoffset_x", "qoffset_y", "qoffset_z")]
+    return affine
+
+
+def _first_component(vector: Float64[np.ndarray, "3"]) -> float:
+    remainder = 1 - float(vector @ vector)
+    return float(remainder**0.5) if remainder >= _HALF_TURN else 0.0
+
+
+def _rotation(a: float, b: float, c: float, d: float) -> Float64[np.ndarray, "3 3"]:
+    return np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b],
+        ]
+    )
 
 
 def _disagreement(sform: Affine, header: Header, shape: Grid, path: Path) -> tuple[str, ...]:
     qform = _qform(header, path)
     if not (np.isfinite(sform).all() and np.isfinite(qform).all()):
         return ()
-    shift = Geometry(shape, sform).displacement(Geometry(shape, qform))
-    if shift <= _FORMS_AGREE_MM:
+    grid = Geometry(shape, sform)
+    shift = grid.displacement(Geometry(shape, qform))
+    extent = float(np.linalg.norm(np.ptp(grid.corners(), axis=0)))
+    if shift <= _FORMS_AGREE_MM + extent * _quaternion_precision(header):
         return ()
     return (f"sform and qform disagree by {_angle(sform, qform):.2f} degrees and {shift:.3g} mm; sform is used",)
+
+
+def _quaternion_precision(header: Header) -> float:
+    """Radians that float32 leaves open in the rotation of a qform.
+
+    Its first component is stored nowhere: a = sqrt(1 - b^2 - c^2 - d^2) loses figures as a goes to 0 (half a turn).
+    """
+    vector = [float(header.fields[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
+    least: float = _HALF_TURN**0.5
+    return 4 * float(np.finfo(np.float32).eps) / max(_first_component(np.array(vector)), least)
 
 
 def _angle(one: Affine, other: Affine) -> float:

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsmith.cohort import verify
+from medsmith.prepare import prepare
+from medsmith.split import ids_held_back, split
+from scan_files import (
+    good_source,
+    listing,
+    run,
+)
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def silent(_):
+    """Takes a line and drops it."""
+
+
+PATIENTS = tuple(f"P{patient:02d}_{slice_}" for patient in range(12) for slice_ in range(patient % 4 + 1))
+
+
+@given(st.floats(0.1, 0.9), st.integers(0, 2**32))
+def test_patients_stay_together_and_the_share_is_met(fraction, seed):
+    test = ids_held_back(PATIENTS, fraction, seed, r"(P\d+)_")
+    train = set(PATIENTS) - test
+    assert not {i[:3] for i in train} & {i[:3] for i in test}
+    assert train
+    assert abs(len(test) - fraction * len(PATIENTS)) <= 2
+    assert ids_held_back(tuple(reversed(PATIENTS)), fraction, seed, r"(P\d+)_") == test
+
+
+def test_the_seed_decides_and_seeds_differ():
+    chosen = {ids_held_back(PATIENTS, 0.3, seed, None) for seed in range(20)}
+    assert len(chosen) > 15
+    share = np.mean([("P03_0" in ids_held_back(PATIENTS, 0.3, seed, None)) for seed in range(300)])
+    assert 0.2 < share < 0.4
+
+
+@pytest.mark.parametrize(
+    ("fraction", "group", "words"),
+    [
+        (0.0, None, "--test-fraction: 0; between 0 and 1"),
+        (1.5, None, "--test-fraction: 1.5"),
+        (0.5, "P", "30 cases in 1 groups cannot be split"),
+        (0.5, "(P", "is no regular expression"),
+        (0.5, "Q", "does not match 30 ids: P00_0"),
+    ],
+)
+def test_splits_that_cannot_be_made(fraction, group, words):
+    code, line = run(lambda: ids_held_back(PATIENTS, fraction, 0, group))
+    assert code == 2
+    assert words in line
+
+
+def test_split_writes_two_cohorts_and_continues(tmp_path):
+    whole = prepare(good_source(tmp_path / "in", count=5), tmp_path / "all", say=silent)
+    said = []
+    places = (tmp_path / "all", tmp_path / "train", tmp_path / "test")
+    train, test = split(*places, test_fraction=0.4, seed=3, say=said.append)
+    assert sorted(train.ids + test.ids) == list(whole.ids)
+    assert len(test) == 2
+    assert [line.split(":")[0] for line in said] == ["train", "test"]
+    for part in (train, test):
+        verify(part)
+        assert part.content_hash() == whole.subset(part.ids).content_hash()
+    before = listing(tmp_path)
+    split(*places, test_fraction=0.4, seed=3, say=silent)
+    assert listing(tmp_path) == before
+    code, line = run(lambda: split(*places, test_fraction=0.4, seed=4, say=silent))
+    assert code == 2
+    assert "split.json differs in" in line
+    code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, say=silent))
+    assert code == 2
+    assert "lies in, on or around" in line
