@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL.PngImagePlugin import PngInfo
 
 from medsmith.cohort import Cohort, verify
 from medsmith.pairing import portable_id
@@ -110,6 +112,7 @@ REFUSED = [
     ("DICOM", {"1.dcm": b"x", "2.dcm": b"x"}, "2 .dcm"),
     ("images only", pngs("a", "b"), "2 images, no label map"),
     ("labels only", {"a.png": MASK_PNG, "b.png": MASK_PNG}, "2 files that look like label maps (a.png has 2 values)"),
+    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "no images (besides 1 .jpg, which are not read)"),
     ("label without image", pngs("a", "a_mask", "b_mask"), "1 files without their pair: b_mask.png"),
     ("image without label", pngs("a", "a_mask", "b"), "1 files without their pair: b.png"),
     ("no name shared", pngs("a", "b_mask"), "no image and label share a name"),
@@ -257,6 +260,27 @@ def test_a_prepared_cohort_can_be_prepared_again_with_its_reports(tmp_path):
     second = prepare(first.root, tmp_path / "two", say=silent)
     assert second[ID].report == {"lesions": [1]}
     np.testing.assert_array_equal(second[ID].image, first[ID].image)
+
+
+def test_no_text_of_the_source_reaches_the_outputs(tmp_path):
+    """P13: strings planted in every place that the formats have for text."""
+    text = PngInfo()
+    text.add_text("Patient", "DOE^JANE")
+    pictures = fill(
+        tmp_path / "png", {"a.png": png_bytes(PIXELS, pnginfo=text), "a_mask.png": png_bytes(MASK, pnginfo=text)}
+    )
+    planted = {"descrip": b"DOE^JANE", "aux_file": b"DOE.nii", "intent_name": b"DOE", "db_name": b"DOE"}
+    scans = write_pair(
+        tmp_path / "nii",
+        zipped(nifti_bytes(image_array(), fields=planted, extension=b"DOE^JANE")),
+        zipped(nifti_bytes(label_array(), fields=planted, extension=b"DOE^JANE")),
+    )
+    for source in (pictures, scans):
+        out = prepare(source, tmp_path / f"{source.name}-out", say=silent).root
+        for path in out.rglob("*.*"):
+            data = path.read_bytes() if path.is_file() else b""
+            assert b"DOE" not in data
+            assert b"DOE" not in (gzip.decompress(data) if path.suffix == ".gz" else b"")
 
 
 @given(st.text(max_size=40))

@@ -24,6 +24,7 @@ _MASK = re.compile(
 )
 _IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
+_MOST_LABELS = 32
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
 Key = PurePosixPath
@@ -82,10 +83,10 @@ def _readable_files(root: Path) -> list[Path]:
     everything = [path for path in sorted(root.rglob("*")) if not _hidden(path.relative_to(root))]
     files = [path for path in everything if ending_of(path) and not _second_half(path)]
     if not files:
-        others = Counter(path.suffix.lower() or "no ending" for path in everything if path.is_file())
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4)) or "nothing"
         cure = "convert the images (dcm2niix for DICOM)"
-        raise CohortError(root, f"holds no image that can be read ({kinds})", f"{', '.join(ENDINGS)}", cure)
+        raise CohortError(
+            root, f"holds no image that can be read ({_other_kinds(root) or 'nothing'})", f"{', '.join(ENDINGS)}", cure
+        )
     if len({ending_of(path) == ".png" for path in files}) == 2:
         pngs = [path for path in files if ending_of(path) == ".png"]
         found = f"{len(pngs)} PNG and {len(files) - len(pngs)} NIfTI files"
@@ -191,11 +192,20 @@ def _one_kind_only(root: Path, files: list[Path]) -> CohortError:
         kinds = len(set(read_labels(files[0]).values.ravel().tolist()))
     except MedsmithError:
         kinds = 256
-    if kinds <= 32:
-        found = f"{len(files)} files that look like label maps ({files[0].name} has {kinds} values), no images"
+    others = _other_kinds(root)
+    also = f" (besides {others}, which are not read)" if others else ""
+    if kinds <= _MOST_LABELS:
+        found = f"{len(files)} files that look like label maps ({files[0].name} has {kinds} values), no images{also}"
         return CohortError(root, found, "a cohort has images and labels", "add the images in a folder images/")
-    found = f"{len(files)} images, no label map that its name gives away"
+    found = f"{len(files)} images, no label map that its name gives away{also}"
     return CohortError(root, found, "names NAME_mask or folders images/ and labels/", "add or rename the label maps")
+
+
+def _other_kinds(root: Path) -> str:
+    """How many files of other endings lie under a folder: ``"12 .jpg, 1 .txt"``."""
+    paths = (path for path in root.rglob("*") if not ending_of(path) and path.is_file())
+    kinds = Counter(path.suffix.lower() or "without ending" for path in paths if not _hidden(path.relative_to(root)))
+    return ", ".join(f"{count} {suffix}" for suffix, count in kinds.most_common(4))
 
 
 def _names(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:

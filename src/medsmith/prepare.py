@@ -23,6 +23,8 @@ from medsmith.quality import CT, check_labels, inspect
 from medsmith.recorded import check_apart, open_recorded
 from medsmith.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
 
+__all__ = ["RECORD", "PrepareOptions", "prepare"]
+
 RECORD = "prepare.json"
 _SHOWN = 10
 Say = Callable[[str], None]
