@@ -33,6 +33,7 @@ from medsmith.methods import method_class
 
 SHIPPED = Path(__file__).parent / "weights"
 FILES = ("run.json", "weights.safetensors", "memory.safetensors")
+_FINISH = "run the same train command again, or copy the folder again"
 
 
 @final
@@ -74,9 +75,10 @@ def build_method(record: RunRecord, seed: int | None = None) -> Method:
     """
     kind = method_class(record.method)
     config = validated(kind.Config, "config", record.config)
-    if seed is not None:
-        torch.manual_seed(seed % 2**63)
-    method = kind(config, record.fingerprint)
+    with torch.random.fork_rng(devices=()):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed % 2**63)
+        method = kind(config, record.fingerprint)
     method.name, method.compute = record.method, record.compute
     return method
 
@@ -122,7 +124,7 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
     put_weights(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
     method.memory = unpack(folder / "memory.safetensors")
     method.weights_hash = sha256_of(folder / "weights.safetensors")
-    return record.compute.lay_out(method.to(device)).eval().requires_grad_(False)  # type: ignore[return-value]
+    return record.compute.lay_out(method.to(device)).eval().requires_grad_(False)
 
 
 def find_run(run: Path | str) -> Path:
@@ -158,10 +160,10 @@ def _check_manifest(folder: Path) -> None:
     try:
         promised = json.loads(path.read_text())
     except (OSError, ValueError):
-        raise RunError(folder, "no finished weights", cure="run the same train command again to finish it") from None
+        raise RunError(folder, "no finished weights", cure=_FINISH) from None
     for name in FILES:
         if not isinstance(promised, dict) or promised.get(name) != sha256_of(folder / name):
-            raise RunError(folder / name, "does not match manifest.json", cure="copy the folder again, or train again")
+            raise RunError(folder / name, "does not match manifest.json", cure=_FINISH)
 
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:

@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, final
+from typing import Literal, TypeVar, final
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from medsmith.errors import TrainingError
 from medsmith.networks import UNet
 
+Module = TypeVar("Module", bound=nn.Module)
 Precision = Literal["float32", "bfloat16"]
-# A convolution in bfloat16 keeps 8 bits: on unit-scale numbers an error beyond this is a broken kernel, not rounding.
+# bfloat16 keeps 8 bits: an error beyond this share, of a convolution or of a loss, is a broken kernel and no rounding.
 TOLERANCE = 0.05
 
 
@@ -47,7 +49,17 @@ class Compute(BaseModel):
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
             yield
 
-    def lay_out(self, module: nn.Module) -> nn.Module:
+    def check(self, dimensions: int, device: str) -> None:
+        """Make sure that this machine computes right in this number format.
+
+        Raises:
+            TrainingError: it does not.
+        """
+        if self.precision == "bfloat16" and not bfloat16_is_right(dimensions, device):
+            cure = "use another build of torch, or a new run with training.precision=float32"
+            raise TrainingError("bfloat16", f"{dimensions}-D convolutions are wrong on this {device}", cure=cure)
+
+    def lay_out(self, module: Module) -> Module:
         """The module in the chosen memory layout, compiled if that was chosen."""
         for part in module.modules():
             if self.channels_last and isinstance(part, nn.Conv2d | nn.Conv3d):
@@ -73,14 +85,14 @@ def bfloat16_is_right(dimensions: int, device: str) -> bool:
     return bool((exact - rounded).abs().max() < TOLERANCE * exact.abs().max())
 
 
-def measured(step: Callable[[Compute], object], dimensions: int, device: str, repeats: int = 3) -> Compute:
-    """Times one training step under each candidate and keeps the fastest.
+def measured(step: Callable[[Compute], float], dimensions: int, device: str, repeats: int = 3) -> Compute:
+    """Times one training step under each candidate and keeps the fastest that computes the same loss.
 
     On a CPU only the number format is tried: channels-last weights train slower and compiling gains nothing there
     (docs/performance.md).
 
     Args:
-        step: one training step under the settings it is given.
+        step: one training step under the settings it is given; returns its loss.
         dimensions: 2 or 3.
         device: type of the device.
         repeats: timed steps of each candidate after one to warm up.
@@ -91,20 +103,24 @@ def measured(step: Callable[[Compute], object], dimensions: int, device: str, re
         if device == "cuda":
             candidates.append(Compute(precision="bfloat16", channels_last=True))
             candidates.append(Compute(precision="bfloat16", channels_last=True, compiled=True))
+    exact = step(candidates[0])
     rates: dict[str, float] = {}
     for candidate in candidates:
-        rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats), 3)
-    fastest = max(candidates, key=lambda candidate: rates[candidate.label])
+        loss = step(candidate)  # warms up, and shows whether the whole network computes right
+        if abs(loss - exact) <= TOLERANCE * abs(exact):
+            rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats), 3)
+    right = [candidate for candidate in candidates if candidate.label in rates]
+    fastest = max(right, key=lambda candidate: rates[candidate.label], default=candidates[0])
     return fastest.model_copy(update={"steps_per_second": rates})
 
 
 def _duration(step: Callable[[], object], device: str, repeats: int) -> float:
-    """Shortest of several timed calls in seconds, after one to warm up."""
+    """Shortest of several timed calls in seconds."""
     durations = []
-    for _ in range(1 + repeats):
+    for _ in range(repeats):
         start = time.perf_counter()
         step()
         if device == "cuda":
             torch.cuda.synchronize()
         durations.append(time.perf_counter() - start)
-    return min(durations[1:])
+    return min(durations)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel
 
@@ -27,14 +27,22 @@ class Trainees:
 
     def __init__(self, method: Method, names: Sequence[str], training: TrainingConfig) -> None:
         self._training = training
-        method.requires_grad_(False)
-        self.parts = {name: method.part(name).requires_grad_(True) for name in names}
+        method.eval().requires_grad_(False)
+        self.parts = {name: method.part(name).train().requires_grad_(True) for name in names}
         self.optimisers = {
             name: AdamW(part.parameters(), training.learning_rate, training.betas, weight_decay=training.weight_decay)
             for name, part in self.parts.items()
         }
         average = _warmed_average(training.ema)
         self._averages = {name: AveragedModel(part, multi_avg_fn=average) for name, part in self.parts.items()}
+
+    def focused(self) -> Iterator[tuple[str, nn.Module]]:
+        """The parts in turn, the others frozen meanwhile: the critic that a loss passes through gathers no gradient."""
+        for name, part in self.parts.items():
+            if len(self.parts) > 1:
+                for other, module in self.parts.items():
+                    module.requires_grad_(other == name)
+            yield name, part
 
     def set_rate(self, step: int) -> None:
         """The learning rate of a step: a line up to the configured rate, then constant."""
@@ -70,21 +78,17 @@ class Trainees:
             self._averages[name].n_averaged.fill_(step)
             _put_moments(self.optimisers[name], below(tensors, f"optimiser.{name}."))
 
-    def take_averages(self) -> None:
-        """Leave the averaged weights in the parts."""
-        for name, part in self.parts.items():
-            part.load_state_dict(self._averages[name].module.state_dict())
-
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the parts have their averaged weights."""
+        """Inside, the parts have their averaged weights and are in evaluation mode."""
         raw = {name: {k: v.clone() for k, v in part.state_dict().items()} for name, part in self.parts.items()}
-        self.take_averages()
+        for name, part in self.parts.items():
+            part.eval().load_state_dict(self._averages[name].module.state_dict())
         try:
             yield
         finally:
             for name, part in self.parts.items():
-                part.load_state_dict(raw[name])
+                part.train().load_state_dict(raw[name])
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -104,7 +108,10 @@ Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 
 
 def _warmed_average(decay: float) -> Average:
-    """An exponential moving average whose decay rises from .1, so that it forgets the initial weights."""
+    """An exponential moving average that starts as a copy and forgets its first weights fast.
+
+    The decay of the n-th update is min(decay, (1 + n) / (10 + n)), as in TensorFlow's ExponentialMovingAverage.
+    """
 
     @torch.no_grad()
     def update(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:

@@ -8,18 +8,78 @@ metrics.jsonl                              one line per logged step
 samples/                                   grids of cases
 """
 
+import fcntl
+import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, final
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from medsmith.checkpoints import RunRecord, pack, unpack
-from medsmith.errors import RunError
-from medsmith.formats.atomic import sha256_of, write_bytes, write_json
+from medsmith.errors import FileError, RunError
+from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
 
+CHECKPOINTS, SAMPLES = "checkpoints", "samples"
 KEPT = 2
+
+_log = logging.getLogger("medsmith")
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """Hold a run folder, made if missing, for this process alone; the system lets go of it when the process ends.
+
+    Temporary files of writers that were killed are removed.
+
+    Raises:
+        RunError: another process trains here.
+        FileError: the folder cannot be made.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileError(run, f"cannot be made ({error.strerror})", cure="choose another folder") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                run, "another process is training here", "one at a time", "wait for it, or stop it"
+            ) from None
+        for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*")):
+            remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@final
+class Checkpoint(BaseModel):
+    """What the index says of one checkpoint.
+
+    Attributes:
+        file: its name.
+        sha256: of its bytes.
+        step: steps that the stage had done.
+        seconds: of training that led to it, over all calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Annotated[str, Field(pattern=r"^step-\d+\.safetensors$")]
+    sha256: str
+    step: int
+    seconds: float
+
+
+_INDEX = TypeAdapter(tuple[Checkpoint, ...])
 
 
 @final
@@ -32,32 +92,39 @@ class StageCheckpoints:
     """
 
     def __init__(self, run: Path, stage: str) -> None:
-        self._folder = run / "checkpoints" / stage
+        self._folder = run / CHECKPOINTS / stage
         self._index = self._folder / "index.json"
+        self._damaged: set[str] = set()
 
     def save(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
         """Write one checkpoint, then point at it, then drop the oldest: a kill at any point leaves one that loads."""
         path = self._folder / f"step-{step:08d}.safetensors"
-        write_bytes(path, pack(tensors))
-        entry = {"file": path.name, "sha256": sha256_of(path), "step": step, "seconds": round(seconds, 3)}
-        entries = [entry, *(old for old in self.entries() if old["file"] != path.name)][:KEPT]
-        write_json(self._index, entries)
-        named = {entry["file"] for entry in entries}
-        for old in self._folder.glob("step-*.safetensors"):
-            if old.name not in named:
-                old.unlink()
+        data = pack(tensors)
+        write_bytes(path, data)
+        newest = Checkpoint(
+            file=path.name, sha256=hashlib.sha256(data).hexdigest(), step=step, seconds=round(seconds, 3)
+        )
+        older = (entry for entry in self.entries() if entry.file not in self._damaged | {path.name})
+        kept = (newest, *older)[:KEPT]
+        write_json(self._index, [entry.model_dump() for entry in kept])
+        for stray in {file.name for file in self._folder.glob("step-*")} - {entry.file for entry in kept}:
+            (self._folder / stray).unlink()
 
-    def entries(self) -> list[dict[str, Any]]:
-        """What the index lists, newest first."""
+    def entries(self) -> tuple[Checkpoint, ...]:
+        """What the index lists, newest first.
+
+        Raises:
+            RunError: it is damaged.
+        """
         if not self._index.is_file():
-            return []
+            return ()
         try:
-            entries: list[dict[str, Any]] = json.loads(self._index.read_text())
+            return _INDEX.validate_json(self._index.read_bytes())
         except ValueError:
-            raise RunError(self._index, "is not JSON", cure=f"remove {self._folder} to train this stage anew") from None
-        return entries
+            cure = f"restore it, or remove {self._folder} to train this stage anew"
+            raise RunError(self._index, "is no index of checkpoints", cure=cure) from None
 
-    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def newest(self) -> tuple[dict[str, Tensor], Checkpoint] | None:
         """Tensors and index entry of the newest checkpoint whose bytes are as written; None before the first.
 
         Raises:
@@ -65,9 +132,11 @@ class StageCheckpoints:
         """
         entries = self.entries()
         for entry in entries:
-            path = self._folder / entry["file"]
-            if path.is_file() and sha256_of(path) == entry["sha256"]:
+            path = self._folder / entry.file
+            if path.is_file() and sha256_of(path) == entry.sha256:
                 return unpack(path), entry
+            self._damaged.add(entry.file)
+            _log.warning("%s: is missing or damaged; an earlier checkpoint is looked for", path)
         if entries:
             raise RunError(self._folder, "every checkpoint is damaged", cure="remove the folder to train anew")
         return None
@@ -99,18 +168,27 @@ class Metrics:
         write_bytes(self.path, "".join(kept).encode())
 
     def append(self, **entry: str | float) -> None:
-        """Add one line."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Add one line.
+
+        Raises:
+            FileError: the disk does not take it.
+        """
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
 
 
-def model_card(record: RunRecord, stages: Mapping[str, Mapping[str, Any]]) -> str:
+def model_card(record: RunRecord, stages: Mapping[str, Checkpoint]) -> str:
     """The run folder's README: what the weights are, what they were trained on, what they are not."""
     facts = record.fingerprint
     trained = "\n".join(
-        f"- {name}: {entry['step']} steps, {entry['seconds'] / 60:.1f} minutes" for name, entry in stages.items()
+        f"- {name}: {entry.step} steps, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()
     )
-    labels = ", ".join(f"{name} ({share:.0%} of cases)" for name, share in facts.label_share.items())
+    labels = ", ".join(
+        f"{name} ({share:.0%} of cases)" for name, share in facts.label_share.items() if facts.label_names[name]
+    )
     return f"""# {record.method}, preset {record.preset}
 
 Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
