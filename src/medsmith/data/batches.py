@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from medsmith.diffusion import derive_seed
@@ -29,9 +30,9 @@ class Batches:
 
     def indices(self, step: int) -> list[int]:
         """Cases of the batch at ``step``; passes follow each other without a gap."""
-        count = len(self._examples)
-        places = range(step * self._size, (step + 1) * self._size)
-        return [int(self._order(place // count)[place % count]) for place in places]
+        places = [divmod(place, len(self._examples)) for place in range(step * self._size, (step + 1) * self._size)]
+        orders = {number: self._order(number) for number, _ in places}
+        return [int(orders[number][place]) for number, place in places]
 
     def __call__(self, step: int) -> Batch:
         """The batch at ``step``: each tensor with a leading batch axis."""
@@ -39,8 +40,9 @@ class Batches:
         chosen = [self._mirrored(self._examples[index], flip) for index in self.indices(step)]
         return {key: torch.stack([example[key] for example in chosen]) for key in chosen[0]}
 
-    def _order(self, epoch: int) -> np.ndarray:
-        order = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "order", epoch)))
+    def _order(self, number: int) -> Int[np.ndarray, " cases"]:
+        """The order of the cases in one pass."""
+        order = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "order", number)))
         return order.permutation(len(self._examples))
 
     def _mirrored(self, example: Example, draw: np.random.Generator) -> Example:

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from medsmith.case import Case
 from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
+from medsmith.data.resizing import resize
 
 Array = np.ndarray
 
@@ -27,8 +28,11 @@ def _output_ends(fingerprint: Fingerprint) -> tuple[tuple[float, float], ...]:
     return fingerprint.full_range if fingerprint.stored == "uint8" else fingerprint.robust_range
 
 
-def to_grid(volume: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Resample c *space to another grid over the same field of view, low-pass filtered where it shrinks.
+def to_grid(volume: Float32[Tensor, "c *space"], size: tuple[int, ...]) -> Float32[Tensor, "c *grid"]:
+    """Resample to another grid over the same field of view, low-pass filtered along the axes that shrink.
+
+    The rule is that of ``resizing``, a triangle filter. Pictures take torch's own filter, which follows it to rounding
+    and is faster; for volumes torch has none that averages.
 
     Args:
         volume: c *space.
@@ -38,10 +42,7 @@ def to_grid(volume: Tensor, size: tuple[int, ...]) -> Tensor:
         return volume
     if len(size) == 2:
         return interpolate(volume[None], size=size, mode="bilinear", antialias=True)[0]
-    shrinking = all(new <= old for new, old in zip(size, volume.shape[1:], strict=True))
-    if shrinking:
-        return interpolate(volume[None], size=size, mode="area")[0]
-    return interpolate(volume[None], size=size, mode="trilinear")[0]
+    return torch.from_numpy(resize(volume.numpy(), (size[0], size[1], size[2])))
 
 
 def image_to_model(case: Case, fingerprint: Fingerprint, size: tuple[int, ...]) -> Float32[Tensor, "c *space"]:
@@ -57,11 +58,11 @@ def labels_to_model(
 ) -> Float32[Tensor, "k *space"]:
     """One mask channel per label, 1 inside and -1 outside, on the network's grid.
 
-    Each network voxel takes the label that covers most of it: labels are counted, never interpolated.
+    Each network voxel takes the label with the largest share under the filter: no label arises that was not there.
     """
     values = (0, *fingerprint.foreground_labels)
-    one_hot = torch.from_numpy(np.stack([labels == value for value in values]).astype(np.float32))
-    winner = to_grid(_to_space(one_hot, size), size).argmax(0)
+    inside = (torch.from_numpy((labels == value).astype(np.float32))[None] for value in values)
+    winner = torch.cat([to_grid(_to_space(mask, size), size) for mask in inside]).argmax(0)
     return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(values))])
 
 

@@ -7,15 +7,15 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
 from medsmith.case import Case
-from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig
+from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
@@ -39,11 +39,16 @@ class DdpmConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: tuple[int, ...] = (64, 64)
+    size: Size = (64, 64)
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_settings(self.size, self.diffusion, self.training, self.sampling)
+        return self
 
 
 @final

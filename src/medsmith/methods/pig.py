@@ -10,16 +10,16 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, Self, final
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from medsmith.case import Case
-from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig
+from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
@@ -43,14 +43,14 @@ class PigConfig(BaseModel):
             the true mask: 0 is the paper's text, 1 the released code.
         lesion_weight: "sigmoid" weighs the image error by the sigmoid of the mask channels, as the released code.
         binarise: what the image network sees of the mask estimate while sampling: "smoothed" is the released code's
-            5-voxel mean and threshold at 3/4 of the range, "none" the clamped estimate.
+            5-voxel mean and threshold at 3/4 of the range, "none" the estimate itself (clamped by diffusion.clamp).
         training: of each stage.
         sampling: defaults of the walk.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: tuple[int, ...] = (64, 64)
+    size: Size = (64, 64)
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     estimates: float = Field(default=0.5, ge=0, le=1)
@@ -58,6 +58,11 @@ class PigConfig(BaseModel):
     binarise: Literal["none", "smoothed"] = "none"
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_settings(self.size, self.diffusion, self.training, self.sampling)
+        return self
 
 
 @final
@@ -203,11 +208,11 @@ class Pig(Method):
         if not chosen.any():
             return true
         with torch.no_grad():
-            estimate = self._mask_estimate(noisy_mask, noisy_image, t).clamp(-1, 1)
+            estimate = self._mask_estimate(noisy_mask, noisy_image, t)
         return torch.where(chosen.reshape((-1,) + (1,) * (true.ndim - 1)), estimate, true)
 
     def _shown(self, mask: Tensor) -> Tensor:
-        return self._binarised(mask) if self.config.binarise == "smoothed" else mask.clamp(-1, 1)
+        return self._binarised(mask) if self.config.binarise == "smoothed" else mask
 
     def _binarised(self, mask: Tensor) -> Tensor:
         """The released sampler's binarisation: 5-voxel mean, threshold at 3/4 maximum + 1/4 minimum of each image."""

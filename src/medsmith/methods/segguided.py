@@ -10,16 +10,16 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from medsmith.case import Case
 from medsmith.cohort import Cohort
-from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig
+from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
@@ -48,13 +48,18 @@ class SegGuidedConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: tuple[int, ...] = (64, 64)
+    size: Size = (64, 64)
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     mask_dropout: float = Field(default=0.1, ge=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_settings(self.size, self.diffusion, self.training, self.sampling)
+        return self
 
 
 @final
@@ -167,14 +172,24 @@ class SegGuided(Method):
                 raise RequestError("request", f"case '{request.case}' of no cohort", cure="name the cohort as masks")
             masks = self.memory["masks"]
             return masks[lot % len(masks)].float()
-        cohort = _opened(request.masks)
-        if request.case is not None and request.case not in cohort.ids:
-            raise RequestError("request", f"no case '{request.case}' in {request.masks}")
-        if dict(cohort.label_names) != dict(self.fingerprint.label_names):
-            found, needed = dict(cohort.label_names), dict(self.fingerprint.label_names)
-            raise RequestError("request", f"labels of {request.masks} are {found}", f"trained on {needed}")
-        case = cohort[request.case or cohort.ids[lot % len(cohort)]]
+        case = self._requested(request.masks, request.case, lot)
         return labels_to_model(case.labels, self.fingerprint, self.config.size)
+
+    def _requested(self, folder: Path, name: str | None, lot: int) -> Case:
+        """A case of another cohort, by its name or by lot."""
+        cohort = _opened(folder)
+        if name is not None and name not in cohort:
+            raise RequestError("request", f"no case '{name}' in {folder}")
+        if dict(cohort.label_names) != dict(self.fingerprint.label_names):
+            there, needed = dict(cohort.label_names), dict(self.fingerprint.label_names)
+            raise RequestError("request", f"labels of {folder} are {there}", f"trained on {needed}")
+        if not len(cohort):
+            raise RequestError("request", f"{folder} has no cases")
+        case = cohort[name or cohort.ids[lot % len(cohort)]]
+        if case.geometry.dimensions != self.fingerprint.dimensions:
+            found = f"case '{case.id}' of {folder} is {case.geometry.dimensions}-D"
+            raise RequestError("request", found, f"trained on {self.fingerprint.dimensions}-D")
+        return case
 
     def _ask(self, mask: Tensor, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b c *space"]:
         with self.compute.passes(t.device.type):
