@@ -38,8 +38,8 @@ from bad_scans import (
     without_header,
 )
 from medsmith.formats.volume import ReadOptions
-from medsmith.prepare import prepare
-from medsmith.sources import PrepareOptions
+from medsmith.preparation.prepare import prepare
+from medsmith.preparation.sources import PrepareOptions
 from scan_files import AFFINE, ID, SHAPE, good_source, image_array, label_array, listing, nifti_bytes, run, zipped
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -205,7 +205,7 @@ def test_a_claim_is_refused_without_allocating(tmp_path, monkeypatch):
     header_has(dim=[3, 1500, 1500, 1500, 1, 1, 1, 1])(source)
     monkeypatch.setattr(np, "frombuffer", lambda *_, **__: pytest.fail("allocated"))
     label = source / LABEL
-    monkeypatch.setattr("medsmith.sources.label_values", lambda *_: {0: label, 1: label})
+    monkeypatch.setattr("medsmith.preparation.sources.label_values", lambda *_: {0: label, 1: label})
     code, line = run(lambda: prepare(source, tmp_path / "out", say=lambda _: None))
     assert code == 2
     assert "1500x1500x1500" in line

@@ -24,8 +24,8 @@ from bad_scans import (
     with_dot,
 )
 from medsmith.formats.volume import ReadOptions
-from medsmith.prepare import RECORD, prepare
-from medsmith.sources import PrepareOptions
+from medsmith.preparation.prepare import RECORD, prepare
+from medsmith.preparation.sources import PrepareOptions
 from scan_files import AFFINE, ID, SHAPE, good_source, image_array, label_array, nifti_bytes, write_pair, zipped
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -7,7 +7,7 @@ import pytest
 
 from bad_scans import flipped
 from medsmith.cohort import Cohort
-from medsmith.prepare import prepare
+from medsmith.preparation.prepare import prepare
 from scan_files import ID, listing, png_bytes, run, write_pair
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
 from medsmith.cohort import Cohort, verify
-from medsmith.pairing import portable_id
-from medsmith.prepare import RECORD, prepare
-from medsmith.sources import PrepareOptions
+from medsmith.preparation.pairing import portable_id
+from medsmith.preparation.prepare import RECORD, prepare
+from medsmith.preparation.sources import PrepareOptions
 from scan_files import (
     ID,
     good_source,

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsmith.cohort import verify
-from medsmith.prepare import prepare
-from medsmith.split import ids_held_back, split
+from medsmith.preparation.prepare import prepare
+from medsmith.preparation.split import ids_held_back, split
 from scan_files import (
     good_source,
     listing,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from medsmith.cohort import Cohort as Cohort
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation.evaluate import evaluate as evaluate
+    from medsmith.preparation import prepare as prepare
+    from medsmith.preparation import split as split
     from medsmith.synthesis import regenerate as regenerate
     from medsmith.synthesis import synthesize as synthesize
     from medsmith.training import Budget as Budget
@@ -28,11 +30,13 @@ _HOMES = {
     "MedsmithError": "medsmith.errors",
     "evaluate": "medsmith.evaluation.evaluate",
     "load_method": "medsmith.checkpoints",
+    "prepare": "medsmith.preparation",
     "regenerate": "medsmith.synthesis",
+    "split": "medsmith.preparation",
     "synthesize": "medsmith.synthesis",
     "train": "medsmith.training",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

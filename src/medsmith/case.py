@@ -6,7 +6,6 @@ picture (to the right) and y along the rows (down), so that a PNG and a one-slic
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
@@ -112,7 +111,6 @@ class Case:
             raise GeometryError(
                 self.id, f"{self.image.shape[0]} channels, named {', '.join(self.channel_names) or 'none'}"
             )
-        object.__setattr__(self, "label_names", MappingProxyType(dict(self.label_names)))
 
     @property
     def synthetic(self) -> bool:

@@ -53,19 +53,22 @@ def phantom(
 
 @app.command()
 def prepare(
-    source: Annotated[
-        Path, typer.Argument(help="nnU-Net, Decathlon, images/ + labels/, or PNG and NIfTI files.")
-    ],
+    source: Annotated[Path, typer.Argument(help="nnU-Net, Decathlon, images/ + labels/, or PNG and NIfTI files.")],
     out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
     channel: Annotated[list[str] | None, typer.Option(help="Channel name; once per channel.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="name=value of a label; once per label.")] = None,
     leave_out: Annotated[list[str] | None, typer.Option(help="Leave out cases that are: empty, unpaired.")] = None,
     hu_offset: Annotated[float, typer.Option(help="Added to CT values whose intercept was lost (-1024).")] = 0.0,
+    assume_spacing: Annotated[
+        bool, typer.Option("--assume-spacing", help="Take stored voxel sizes where a file gives no orientation.")
+    ] = False,
+    volume: Annotated[int | None, typer.Option(min=0, help="Volume to take of four-dimensional files.")] = None,
+    nan_fill: Annotated[float | None, typer.Option(help="Stands in for NaN and infinite voxels.")] = None,
 ) -> None:
     """Turn a folder of annotated images into a cohort; says what it inferred and writes it down."""
     from medsmith.errors import RequestError
-    from medsmith.prepare import PrepareOptions
-    from medsmith.prepare import prepare as prepare_cohort
+    from medsmith.preparation import PrepareOptions, ReadOptions
+    from medsmith.preparation import prepare as prepare_cohort
 
     labels = _pairs("--label", label or [])
     if not all(value.isdigit() for value in labels.values()):
@@ -75,6 +78,7 @@ def prepare(
         label_names={name: int(value) for name, value in labels.items()},
         leave_out=frozenset(leave_out or ()),
         hu_offset=hu_offset,
+        read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, say=_say)
 
@@ -89,7 +93,7 @@ def split(
     seed: Seed = 0,
 ) -> None:
     """Split a cohort in two, by case or by patient."""
-    from medsmith.split import split as split_cohort
+    from medsmith.preparation import split as split_cohort
 
     split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, say=_say)
 
@@ -191,7 +195,7 @@ def evaluate(
     _say(f"report: {out / 'evaluation.html'}")
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         _say(f"medsmith {__version__}")
         raise typer.Exit
@@ -200,8 +204,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = None,
 ) -> None:
     """Makes annotated medical images from a few labelled ones. Synthetic research data, not for diagnosis."""
 

@@ -11,7 +11,7 @@ from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import check_id, declared_line, first_of
 from medsmith.layouts import DATASET, CaseFiles, Layout, find_layout, label_names_of, label_values, name_labels
-from medsmith.pairing import pair_files
+from medsmith.preparation.pairing import pair_files
 
 EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 5

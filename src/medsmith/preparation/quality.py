@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32
 
 from medsmith.case import Case
 from medsmith.errors import ContentError
-from medsmith.hounsfield import check_hounsfield
+from medsmith.preparation.hounsfield import check_hounsfield
 
 CT = "ct"
 """The channel name, in lower case, that means Hounsfield units (nnU-Net normalises by it)."""

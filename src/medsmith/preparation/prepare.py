@@ -17,11 +17,11 @@ from medsmith.case_io import read_case
 from medsmith.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.hounsfield import hounsfield_scores, without_padding
 from medsmith.integrity import declared_line
-from medsmith.quality import CT, check_labels, inspect
-from medsmith.recorded import check_apart, open_recorded
-from medsmith.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
+from medsmith.preparation.hounsfield import hounsfield_scores, without_padding
+from medsmith.preparation.quality import CT, check_labels, inspect
+from medsmith.preparation.recorded import check_apart, open_recorded
+from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 

@@ -11,7 +11,7 @@ from medsmith.cohort import Cohort
 from medsmith.errors import RequestError
 from medsmith.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.layouts import Layout
-from medsmith.recorded import check_apart, open_recorded
+from medsmith.preparation.recorded import check_apart, open_recorded
 
 RECORD = "split.json"
 Say = Callable[[str], None]

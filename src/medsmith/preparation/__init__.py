@@ -1,0 +1,8 @@
+"""From any folder of annotated images to a cohort, and from one cohort to a training and a test cohort."""
+
+from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.prepare import prepare
+from medsmith.preparation.sources import PrepareOptions
+from medsmith.preparation.split import split
+
+__all__ = ["PrepareOptions", "ReadOptions", "prepare", "split"]

@@ -1,0 +1,94 @@
+"""The commands: quick to answer, one line for a mistake, the documentation in step."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medsmith.cli import main
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
+
+
+def cpu_seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, contextlib\n"
+        "from medsmith.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['train', '--help'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    assert min(cpu_seconds("-m", "medsmith", "--help") for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "pig", "nowhere", "--run", "r"], "nowhere: does not exist"),
+        (["phantom", "knee", "out"], "phantom knee: no such family; there are breast"),
+        (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no run.json in it"),
+        (["prepare", "nowhere", "out"], "nowhere: "),
+        (["evaluate", "nowhere", "out", "--out", "report"], "nowhere: does not exist"),
+        (["prepare", "nowhere", "out", "--label", "lesion"], "--label: 'lesion' has no '='; write name=value"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(said)
+    assert line.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_commands_is_in_step() -> None:
+    subprocess.run([sys.executable, "docs/write_commands.py", "--check"], check=True, cwd=ROOT)
+
+
+def test_links_in_the_documentation_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_source_file_is_on_the_map() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    top = {path.name for path in (ROOT / "src" / "medsmith").iterdir() if not path.name.startswith("_")}
+    named = {name for name in top if re.search(rf"\b{re.escape(name)}\b", text)}
+    assert top - named <= {"py.typed"}
+
+
+def test_long_lists_of_public_names_hold() -> None:
+    import medsmith
+
+    assert all(hasattr(medsmith, name) for name in medsmith.__all__)
+
+
+def test_no_machine_path_in_the_tree() -> None:
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
+    needle = os.sep + "work" + os.sep
+    texts = [ROOT / name for name in listed if Path(name).suffix in {".py", ".md", ".toml", ".txt", ".json"}]
+    assert not [path.name for path in texts if path.exists() and needle in path.read_text(errors="ignore")]
