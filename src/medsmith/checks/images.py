@@ -52,5 +52,5 @@ def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> Verdict: 
     if training.thumbnails is None or training.copy_threshold is None:
         return Verdict.not_made("not_a_copy", "the run keeps no thumbnails of its training cohort")
     edge = training.thumbnails.shape[1]
-    scores, _ = nearest(thumbnails([np.nan_to_num(case.image)], edge), training.thumbnails)
+    scores, _ = nearest(thumbnails([np.nan_to_num(case.image, posinf=0, neginf=0)], edge), training.thumbnails)
     return Verdict.of("not_a_copy", float(scores[0]), high=training.copy_threshold)

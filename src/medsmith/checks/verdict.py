@@ -63,6 +63,5 @@ class Verdict:
         """For provenance: six significant digits, so that no processor's last bit shows."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         rounded = {name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
-        return (
-            {"check": self.check, "outcome": self.outcome} | rounded | ({"reason": self.reason} if self.reason else {})
-        )
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"check": self.check, "outcome": self.outcome} | rounded | reason

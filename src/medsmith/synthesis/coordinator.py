@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -33,8 +33,8 @@ class Conditions:
     """
 
     device: str = "cpu"
-    limits: Limits = Limits()
-    patience: Patience = Patience()
+    limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
     loader: str = LOADER
 
 
@@ -109,9 +109,12 @@ def _fill(crew: Crew, order: Order, out: Path, count: int, progress: Progress) -
         there = folder.finished_ids(out) & set(cohort.ids)
         missing = [index for index, id in enumerate(ids) if id not in there]
         tasks = [CaseTask(run=order.run, loader=order.loader, recipe=recipe, index=index) for index in missing]
-        with progress.task("synthesize", count, len(there)) as advance:
-            failures = _collect(crew.work(tasks, out), out, partial(advance, 1, ""), len(there))
-        crew.dismiss()
+        try:
+            with progress.task("synthesize", count, len(there)) as advance:
+                failures = _collect(crew.work(tasks, out), out, partial(advance, 1, ""), len(there))
+        finally:  # nobody writes any more when the folder is given free
+            crew.dismiss()
+            folder.remove_temporaries(out)
         folder.close(cohort, ids, failures)
     return folder.summarise(out, ids, made=len(tasks))
 

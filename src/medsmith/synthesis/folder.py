@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -62,9 +63,15 @@ def refuse_foreign(out: Path) -> None:
 
 def sweep(out: Path) -> None:
     """Remove what an earlier call left that was killed, and the logs of cases that will be tried again."""
-    for part in _PARTS:
-        remove_leftovers(out / part)
+    remove_temporaries(out)
     shutil.rmtree(out / FAILURES, ignore_errors=True)
+
+
+def remove_temporaries(out: Path) -> None:
+    """Remove half-written files; where the disk refuses even that, the next start will."""
+    with suppress(OSError):
+        for part in _PARTS:
+            remove_leftovers(out / part)
 
 
 def finished_ids(out: Path) -> set[str]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from medsmith.method import Method
 
 NOTICE = "Synthetic research data. Not for diagnosis."
-# Whatever decides the bytes of a case and of its files.
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
 
 
@@ -59,7 +58,8 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         RunError: the run cannot be loaded.
         RequestError: an unknown key in the request, an unknown solver, or steps below 1.
     """
-    method = load(order.run, order.loader, order.device)
+    device = _device_kind(order.device)
+    method = load(order.run, order.loader, device)
     defaults, facts = method.config.sampling, method.fingerprint
     solver, steps = order.solver or defaults.solver, defaults.steps if order.steps is None else order.steps
     if solver not in SOLVERS:
@@ -71,7 +71,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         method=method.name,
         weights_hash=method.weights_hash,
         config_hash=canonical_hash(method.config.model_dump(mode="json")),
-        device=torch.device(order.device).type,
+        device=device,
         precision=method.compute.label,
         seed=order.seed,
         request=validated(method.Request, "request", order.request).model_dump(mode="json"),
@@ -83,7 +83,14 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     return recipe, form
 
 
-def make_case(task: CaseTask, before_draw: Callable[[int], None] = lambda attempt: None) -> Made:
+def _device_kind(device: str) -> str:
+    try:
+        return torch.device(device).type
+    except RuntimeError:
+        raise RequestError("device", f"'{device}' is not known", "cpu or cuda") from None
+
+
+def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) -> Made:
     """Draw a case until it passes every check.
 
     The result depends on the task alone: each draw has its own seed, and sampling runs on one thread, one case at a
@@ -91,7 +98,7 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] = lambda attemp
 
     Args:
         task: the case.
-        before_draw: told the attempt's number, from 0, before each draw.
+        before_draw: told the attempt's number, from 0, before each draw; a sign of life.
 
     Raises:
         RunError: the weights are no longer those of the recipe.
@@ -105,7 +112,8 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] = lambda attemp
     training = TrainingFacts.of(method.fingerprint, method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
-        before_draw(attempt)
+        if before_draw is not None:
+            before_draw(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
         drawn = _draw(method, request, seed, recipe)
         verdicts = check_case(drawn, training, limits)
@@ -148,5 +156,11 @@ def provenance(
         "attempt": attempt,
         "refused": dict(refused),
         "checks": [verdict.as_json() for verdict in verdicts],
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
+        "versions": versions(),
     }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of all that decides the bytes of a case and of its files."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES}

@@ -52,7 +52,12 @@ def regenerate(
     order = Order(
         run=where,
         loader=loader,
-        **{key: getattr(recipe, key) for key in ("device", "seed", "request", "solver", "steps", "limits")},
+        device=recipe.device,
+        seed=recipe.seed,
+        request=recipe.request,
+        solver=recipe.solver,
+        steps=recipe.steps,
+        limits=recipe.limits,
     )
     with Crew(order, 1, patience or Patience()) as crew, _scratch() as scratch:
         here, _ = crew.settled()
@@ -93,13 +98,11 @@ def _compared(out: Path, scratch: Path, case_id: str, record: Mapping[str, Any])
     names = sorted(again["files"])
     for name in names:
         if not (out / name).is_file() or read_bytes(out / name) != read_bytes(scratch / name):
-            raise SynthesisError(
-                out / name, "differs from what its provenance makes", "the same bytes", _why(record, again)
-            )
+            raise SynthesisError(out / name, "is not what its provenance makes", cure=_why(record, again))
     name = f"{PROVENANCE}/{case_id}.json"
     if read_bytes(out / name) != read_bytes(scratch / name):
         difference = first_difference(record, again) or "the same content in other bytes"
-        raise SynthesisError(out / name, f"differs from what it makes: {difference}", "the same bytes")
+        raise SynthesisError(out / name, f"is not what it makes: {difference}", cure="the file was changed")
     return (*names, name)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from medsmith.checks.verdict import Limits
 
 LOADER = "medsmith.checkpoints:load_method"
+_SHOWN = 40
 
 
 @final
@@ -124,5 +125,10 @@ def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], prefix: 
             if deeper:
                 return deeper
         elif old != new:
-            return f"{prefix}{key} is {json.dumps(old)} there and {json.dumps(new)} here"
+            return f"{prefix}{key} is {_short(old)} there and {_short(new)} here"
     return ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

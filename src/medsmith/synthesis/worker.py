@@ -5,6 +5,7 @@ which the coordinator keeps as the log of the case.
 """
 
 import faulthandler
+import json
 import os
 import queue
 import signal
@@ -49,8 +50,6 @@ class _Line:
 
     def hear(self) -> Any:
         """The next message, as parsed JSON."""
-        import json
-
         return json.loads(self._heard.get())
 
     def _listen(self) -> None:

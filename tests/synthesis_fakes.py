@@ -1,0 +1,171 @@
+"""Runs for the tests of synthesis: a method of a few lines that starts fast, and misbehaves when told to.
+
+A fake run is a folder with a fake.json; ``load`` is what workers are told to load it with.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from medsmith.case import Case, Geometry
+from medsmith.checks.verdict import Limits
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.diffusion import derive_seed
+from medsmith.errors import MedsmithError, RequestError
+from medsmith.synthesis import Conditions, Patience, synthesize
+from medsmith.synthesis.crew import Crew, Outcome
+from medsmith.synthesis.making import load as load_once
+from medsmith.synthesis.making import make_case, settle
+from medsmith.synthesis.worker import open_cohort
+
+LOADER = "synthesis_fakes:load"
+SHAPE = (16, 16, 1)
+
+
+class FakeConfig(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    bias: float = 0.0
+
+    @property
+    def sampling(self):
+        return SimpleNamespace(solver="ddim", steps=4)
+
+
+class FakeRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    brightness: float = 0.0
+
+
+def fingerprint(**changes):
+    facts = {
+        "dimensions": 2,
+        "channel_names": ("ultrasound",),
+        "label_names": {"background": 0, "lesion": 1},
+        "file_ending": ".png",
+        "stored": "uint8",
+        "shape": SHAPE,
+        "spacing": (1.0, 1.0, 1.0),
+        "spacing_known": False,
+        "absolute": True,
+        "full_range": ((0.0, 255.0),),
+        "robust_range": ((20.0, 220.0),),
+        "foreground": (0.02, 0.2),
+        "label_share": {"background": 1.0, "lesion": 1.0},
+        "components": 1,
+        "count": 40,
+        "cohort_hash": "0" * 64,
+    }
+    return Fingerprint.model_validate(facts | changes)
+
+
+class FakeMethod:
+    name, Request, compute = "fake", FakeRequest, SimpleNamespace(label="float32")
+
+    def __init__(self, facts):
+        self.facts, self.config = facts, FakeConfig(bias=facts.get("bias", 0.0))
+        self.fingerprint, self.memory = fingerprint(**facts.get("fingerprint", {})), {}
+        self.weights_hash = hashlib.sha256(json.dumps(facts.get("weights", 0)).encode()).hexdigest()
+
+    def synthesize(self, request, seed, *, solver, steps):
+        """A bright disc on noise; a third of the draws have an empty mask."""
+        self._misbehave(str(seed))
+        if request.brightness > 1000:
+            raise RequestError("brightness", f"{request.brightness}", "at most 1000")
+        time.sleep(self.facts.get("seconds", 0.0))
+        draw = np.random.default_rng([seed, len(solver)])
+        image = draw.normal(100 + request.brightness, 40 + steps, SHAPE).clip(0, 255).round()
+        image = torch.from_numpy(image).float().numpy()[None]
+        labels = np.zeros(SHAPE, np.uint8)
+        if draw.random() > self.facts.get("empty", 0.33):
+            x, y = draw.integers(2, 11, 2)
+            labels[x : x + 3, y : y + 4] = 1
+        kind = self.fingerprint
+        return Case("fake", image, labels, Geometry.plain(SHAPE), kind.channel_names, kind.label_names, np.dtype("u1"))
+
+    def _misbehave(self, seed):
+        if seed in self.facts.get("poison", ()):
+            os.write(2, b"the poison bites\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if seed in self.facts.get("once", ()):
+            marker = Path(self.facts["folder"]) / f"died-{seed}"
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if seed in self.facts.get("hang", ()):
+            while True:
+                time.sleep(0.01)
+        if seed in self.facts.get("raise", ()):
+            raise ZeroDivisionError("a bug in the method")
+
+
+def load(run, *, device):
+    assert device == "cpu"
+    facts = json.loads((Path(run) / "fake.json").read_text())
+    if facts.get("unloadable"):
+        raise ZeroDivisionError("a bug in loading")
+    return FakeMethod(facts | {"folder": str(run)})
+
+
+def write_run(folder, **facts):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fake.json").write_text(json.dumps(facts))
+    return folder
+
+
+def conditions(**changes):
+    limits = changes.pop("limits", Limits(attempts=20))
+    return Conditions(loader=LOADER, limits=limits, patience=Patience(**changes))
+
+
+def _settled_here(crew):
+    load_once.cache_clear()
+    return settle(crew._order)
+
+
+def _work_here(crew, tasks, out):
+    cohort = open_cohort(out, settle(crew._order)[1])
+    for task in tasks:
+        made = make_case(task)
+        if made.case is not None:
+            cohort.write(made.case)
+        yield Outcome(task, "made" if made.case else "refused", refused=made.refused)
+
+
+def inline(patch):
+    """Let ``synthesize`` and ``regenerate`` work in this process, where workers are not what is tested."""
+    patch.setattr(Crew, "settled", _settled_here)
+    patch.setattr(Crew, "work", _work_here)
+
+
+def case_seed(index, attempt=0, seed=0):
+    return str(derive_seed(seed, f"fake_{index:05d}", attempt))
+
+
+def contents(out):
+    """Every file below a folder, as bytes."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def main(run, out, count, workers, file_bytes="0"):
+    """As the command does: one line and exit code 2 for an error of the family."""
+    if int(file_bytes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
+    try:
+        synthesize(run, out, count=int(count), workers=int(workers), conditions=conditions())
+    except MedsmithError as error:
+        print(error.line, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

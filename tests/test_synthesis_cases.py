@@ -1,0 +1,252 @@
+"""One case as a unit of work, and the words that coordinator and worker exchange; no process is started here."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsmith import errors
+from medsmith.checks.verdict import Limits
+from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
+from medsmith.synthesis.crew import Crew
+from medsmith.synthesis.lock import LOCK, claimed
+from medsmith.synthesis.making import load, make_case, settle
+from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
+from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
+from medsmith.synthesis.process import Patience
+from medsmith.synthesis.tasks import CaseTask, Order, first_difference
+from synthesis_fakes import LOADER, case_seed, write_run
+
+
+@pytest.fixture
+def order(tmp_path):
+    load.cache_clear()
+    return Order(run=str(write_run(tmp_path / "run")), loader=LOADER, limits=Limits(attempts=20))
+
+
+def task_of(order, index):
+    return CaseTask(run=order.run, loader=order.loader, recipe=settle(order)[0], index=index)
+
+
+def same(one, other):
+    return np.array_equal(one.image, other.image) and np.array_equal(one.labels, other.labels)
+
+
+def test_a_case_depends_on_its_task_alone(order):
+    tasks = [task_of(order, index) for index in range(6)]
+    forward = [make_case(task).case for task in tasks]
+    load.cache_clear()
+    backward = [make_case(task).case for task in reversed(tasks)][::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert same(one, other)
+        assert one.provenance == other.provenance
+    assert not any(same(forward[0], other) for other in forward[1:])
+
+
+def test_a_task_survives_json(order):
+    task = task_of(order, 3)
+    again = CaseTask.model_validate_json(task.model_dump_json())
+    assert again == task
+    assert same(make_case(again).case, make_case(task).case)
+
+
+def test_a_refused_draw_is_drawn_again_with_the_next_seed(order):
+    made = [make_case(task_of(order, index)).case for index in range(12)]
+    attempts = [case.provenance["attempt"] for case in made]
+    assert 0 in attempts
+    assert max(attempts) > 0
+    for index, case in enumerate(made):
+        record = case.provenance
+        assert record["case_seed"] == case_seed(index, record["attempt"])
+        assert record["refused"].get("mask_not_empty", 0) == record["attempt"]
+        assert {check["outcome"] for check in record["checks"]} == {"passed", "not made"}
+
+
+def test_draws_end(tmp_path):
+    order = Order(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
+    seen = []
+    made = make_case(task_of(order, 0), before_draw=seen.append)
+    assert made.case is None
+    assert made.refused == {"mask_not_empty": 7, "foreground_share": 7}
+    assert seen == list(range(7))
+
+
+def test_provenance_says_what_it_must(order, tmp_path):
+    case = make_case(task_of(order, 2)).case
+    record = case.provenance
+    assert case.id == "fake_00002"
+    assert record["synthetic"] is True
+    assert record["notice"] == "Synthetic research data. Not for diagnosis."
+    assert (record["method"], record["run_seed"], record["index"]) == ("fake", 0, 2)
+    assert (record["solver"], record["steps"], record["request"]) == ("ddim", 4, {"brightness": 0.0})
+    assert {"medsmith", "torch", "monai", "numpy", "python"} <= record["versions"].keys()
+    text = json.dumps(record)
+    assert str(tmp_path) not in text
+    assert os.uname().nodename not in text
+
+
+def test_every_field_of_provenance_is_documented(order):
+    record = make_case(task_of(order, 0)).case.provenance
+    page = (Path(__file__).parents[1] / "docs" / "provenance.md").read_text()
+    keys = [*record, "files", *record["limits"], *record["checks"][0], "reason"]
+    assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"request": {"brihgtness": 2}}, "unknown key 'brihgtness'; nearest: brightness"),
+        ({"solver": "dpm"}, "'dpm' is not known; there are ddpm, ddim, dpm++2m, euler"),
+        ({"steps": 0}, "steps: 0; at least 1"),
+        ({"device": "abacus"}, "'abacus' is not known"),
+    ],
+)
+def test_an_order_is_refused_by_name(order, changes, words):
+    with pytest.raises(RequestError) as caught:
+        settle(order.model_copy(update=changes))
+    assert words in caught.value.line
+
+
+def test_other_weights_are_refused(order):
+    task = task_of(order, 0)
+    recipe = task.recipe.model_copy(update={"weights_hash": "0" * 64})
+    with pytest.raises(RunError, match="the weights have changed"):
+        make_case(task.model_copy(update={"recipe": recipe}))
+
+
+def test_a_plan_is_kept_extended_or_refused(order, tmp_path):
+    plan = Plan(count=5, run="../run", recipe=settle(order)[0])
+    agree(tmp_path, plan)
+    agree(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+    agree(tmp_path, plan.model_copy(update={"count": 9}))
+    assert read_plan(tmp_path).count == 9
+    with pytest.raises(SynthesisError, match="count is 9 there and 5 here"):
+        agree(tmp_path, plan)
+    for key, value, words in [
+        ("seed", 4, "seed is 0 there and 4 here"),
+        ("steps", 9, "steps is 4 there and 9 here"),
+        ("request", {"brightness": 3.0}, r"request.brightness is 0.0 there and 3.0 here"),
+        ("limits", Limits(attempts=21), "limits.attempts is 20 there and 21 here"),
+        ("weights_hash", "f" * 64, "weights_hash is "),
+    ]:
+        recipe = plan.recipe.model_copy(update={key: value})
+        with pytest.raises(SynthesisError, match=words):
+            agree(tmp_path, Plan(count=9, run="../run", recipe=recipe))
+    assert read_plan(tmp_path).recipe == plan.recipe
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+    (tmp_path / PLAN).write_text('{"format": 1, "count": "many"}')
+    with pytest.raises(FileError, match=r"synthesis.json: count: .*restore it"):
+        read_plan(tmp_path)
+
+
+def test_a_run_is_found_after_both_have_moved(tmp_path):
+    (tmp_path / "a" / "run").mkdir(parents=True)
+    (tmp_path / "a" / "out").mkdir()
+    written = run_as_written(str(tmp_path / "a" / "run"), tmp_path / "a" / "out")
+    assert str(tmp_path) not in written
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert Path(run_as_read(written, tmp_path / "b" / "out")).samefile(tmp_path / "b" / "run")
+    assert run_as_read(run_as_written("pig", tmp_path), tmp_path) == "pig"
+
+
+@pytest.mark.parametrize("kind", MedsmithError.__subclasses__())
+def test_errors_cross_process_borders(kind):
+    error = kind("a", "b", "c", "d")
+    again = error_from_json(json.loads(encoded(error_to_json(error))))
+    assert type(again) is kind
+    assert again.line == error.line
+
+
+def test_errors_family_is_complete():
+    assert {kind.__name__ for kind in MedsmithError.__subclasses__()} <= set(vars(errors))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+OBJECT = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(OBJECT)
+def test_nothing_differs_from_itself(value):
+    assert first_difference(value, json.loads(json.dumps(value))) == ""
+
+
+@settings(max_examples=80, deadline=None)
+@given(OBJECT, OBJECT)
+def test_a_difference_is_found(one, other):
+    assert bool(first_difference(one, other)) == _differ(one, other)
+
+
+def _differ(one, other):
+    """A key that is absent and one that is null say the same."""
+    pairs = [(one.get(key), other.get(key)) for key in one.keys() | other.keys()]
+    return any(_differ(a, b) if isinstance(a, dict) and isinstance(b, dict) else a != b for a, b in pairs)
+
+
+def lock_of(folder):
+    return json.loads((folder / LOCK).read_text())
+
+
+def test_a_held_folder_is_refused_and_a_left_one_taken_over(tmp_path):
+    with claimed(tmp_path, lambda: "prepared") as prepared:
+        assert prepared == "prepared"
+        held = lock_of(tmp_path)
+        assert held["pid"] == os.getpid()
+        with (
+            pytest.raises(SynthesisError, match=rf"process {os.getpid()} on .* is making cases here"),
+            claimed(tmp_path, lambda: None),
+        ):
+            pass
+        assert lock_of(tmp_path) == held
+    assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("change", [{"pid": 2**22 + 1}, {"started": 1}, {"boot": "another"}, {"pid": None}])
+def test_a_stale_lock_is_taken_over(tmp_path, change):
+    with claimed(tmp_path, lambda: None):
+        held = lock_of(tmp_path)
+    (tmp_path / LOCK).write_text(json.dumps(held | change))
+    with claimed(tmp_path, lambda: None):
+        assert lock_of(tmp_path) == held
+
+
+def test_a_torn_lock_is_taken_over(tmp_path):
+    (tmp_path / LOCK).write_text('{"pid": 1')
+    with claimed(tmp_path, lambda: None):
+        assert lock_of(tmp_path)["pid"] == os.getpid()
+
+
+def test_a_lock_of_another_host_is_respected(tmp_path):
+    with claimed(tmp_path, lambda: None):
+        held = lock_of(tmp_path)
+    (tmp_path / LOCK).write_text(json.dumps(held | {"host": "elsewhere"}))
+    with pytest.raises(SynthesisError, match=r"on elsewhere is making cases here.*else remove .*synthesis.lock"):
+        claimed(tmp_path, lambda: None).__enter__()
+
+
+def test_patience_grows_with_the_work():
+    assert Patience().for_draw(None) == 3600
+    assert Patience().for_draw(0.1) == 60
+    assert Patience().for_draw(30.0) == 600
+    assert Patience(draw=5.0).for_draw(30.0) == 5
+
+
+def test_workers_that_die_while_loading_are_counted(order, monkeypatch):
+    monkeypatch.setattr("medsmith.synthesis.process.sys.executable", "/bin/false")
+    with (
+        Crew(order, 2, Patience()) as crew,
+        pytest.raises(SynthesisError, match="10 workers in a row") as caught,
+    ):
+        crew.settled()
+    assert "exit code 1" in caught.value.line
