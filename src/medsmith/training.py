@@ -102,6 +102,8 @@ def _check_stage(method: str, stage: str | None) -> None:
 
 def _check_devices(devices: int, record: RunRecord) -> None:
     """Every device takes the same share of a batch, or means over devices would not be means over cases."""
+    if devices == 1:
+        return
     batch = build_method(record).config.training.batch
     if devices < 1 or batch % devices:
         found = f"training.batch = {batch} is no multiple of {devices} devices"

@@ -7,7 +7,7 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
@@ -46,7 +46,7 @@ class DdpmConfig(BaseModel):
     sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self) -> "DdpmConfig":
         check_settings(self.size, self.diffusion, self.training, self.sampling)
         return self
 

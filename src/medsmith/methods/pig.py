@@ -10,7 +10,7 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, Literal, final
 
 import torch
 from jaxtyping import Float, Int
@@ -60,7 +60,7 @@ class PigConfig(BaseModel):
     sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self) -> "PigConfig":
         check_settings(self.size, self.diffusion, self.training, self.sampling)
         return self
 

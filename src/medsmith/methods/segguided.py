@@ -10,7 +10,7 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
@@ -57,7 +57,7 @@ class SegGuidedConfig(BaseModel):
     sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self) -> "SegGuidedConfig":
         check_settings(self.size, self.diffusion, self.training, self.sampling)
         return self
 

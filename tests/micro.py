@@ -1,0 +1,66 @@
+"""Cohorts and configs so small that any method trains on them in a second."""
+
+import numpy as np
+
+from medsmith.case import Case, Geometry
+from medsmith.cohort import Cohort
+from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig, changed
+from medsmith.networks import NetworkConfig
+
+LABELS = {"background": 0, "mass": 1, "cyst": 2}
+EDGE = 8
+
+# How every section of a method's tiny preset is made small, whatever its name and however many there are.
+_SMALL = {
+    NetworkConfig: ("channels=[8,8]", "attention=[false,true]", "groups=4", "head_channels=4", "residual_blocks=1"),
+    DiffusionConfig: ("length=20",),
+    SamplingConfig: ("steps=3",),
+    TrainingConfig: ("batch=2", "warm_up=1", "ema=0.5", "learning_rate=0.01", "precision=float32"),
+}
+# A method whose tiny preset needs more than that (a codebook, a frozen text encoder) is named here with its settings.
+SETTINGS: dict[str, tuple[str, ...]] = {}
+
+
+def micro_settings(name, kind, dimensions):
+    """``--set`` lines that turn the tiny preset of a method into one for a grid of 8 voxels along each axis."""
+    tiny = kind.presets["tiny"]
+    lines = [f"size={[EDGE] * dimensions}"]
+    for field in type(tiny).model_fields:
+        section = getattr(tiny, field)
+        lines += [f"{field}.{line}" for line in _SMALL.get(type(section), ())]
+    return (*lines, *SETTINGS.get(name, ()))
+
+
+def micro_config(name, kind, dimensions):
+    return changed(kind.presets["tiny"], micro_settings(name, kind, dimensions))
+
+
+def micro_case(index, dimensions, classes):
+    """Noise with a bright ball per label class, on a grid that is not the network's."""
+    draw = np.random.default_rng(index)
+    shape = (12, 10, 1) if dimensions == 2 else (12, 10, 9)
+    place = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), axis=-1)
+    image, labels = draw.normal(60, 12, shape), np.zeros(shape, np.uint8)
+    for value in range(1, classes + 1):
+        centre = draw.uniform([min(2, n - 1) for n in shape], [max(n - 3, 0) for n in shape]).round()
+        inside = np.linalg.norm(place - centre, axis=-1) < 2.6
+        labels[inside] = value
+        image[inside] += 50 * value
+    stored = np.dtype(np.uint8) if dimensions == 2 else np.dtype(np.int16)
+    spacing = np.diag([0.5, 0.5, 2.0, 1.0])
+    geometry = Geometry.plain(shape) if dimensions == 2 else Geometry(shape, spacing)
+    names = {name: value for name, value in LABELS.items() if value <= classes}
+    values = image.clip(0, 255).round().astype(np.float32)[None]
+    return Case(f"case_{index}", values, labels, geometry, ("MR" if dimensions == 3 else "ultrasound",), names, stored)
+
+
+def micro_cohort(folder, dimensions=2, classes=1, count=4):
+    """A written cohort of such cases."""
+    cases = [micro_case(index, dimensions, classes) for index in range(count)]
+    ending = ".png" if dimensions == 2 else ".nii.gz"
+    channels, names = cases[0].channel_names, cases[0].label_names
+    cohort = Cohort.create(folder, channel_names=channels, label_names=names, file_ending=ending)
+    for case in cases:
+        cohort.write(case)
+    cohort.finish()
+    return Cohort.open(folder)

@@ -1,0 +1,255 @@
+"""What every method must keep, whoever writes it. A file in ``methods/`` is found and tested without being named here.
+
+A method is trained by ``train`` on cohorts of four small cases, in 2-D and 3-D, with one and two label classes, under
+its tiny preset made small by ``micro.py``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import medsmith.training
+import micro
+from medsmith.checkpoints import load_method, read_record, save_weights
+from medsmith.config import changed, validated
+from medsmith.diffusion import SOLVERS
+from medsmith.errors import RequestError, RunError
+from medsmith.method import Method
+from medsmith.methods import method_class, method_names
+from medsmith.training import Budget, train
+
+NAMES = method_names()
+STEPS = 3
+DOCS = Path(__file__).parents[1] / "docs" / "methods"
+
+
+@dataclass
+class Moved:
+    """All weights of a method before and after one stage of its training."""
+
+    stage: str
+    before: dict[str, torch.Tensor]
+    after: dict[str, torch.Tensor]
+
+
+@dataclass
+class Trained:
+    name: str
+    run: Path
+    cohort: Any
+    stages: list[Moved]
+    method: Method
+
+    def case(self, seed, method=None, **request):
+        chosen = method or self.method
+        walk = chosen.config.sampling
+        return chosen.synthesize(chosen.Request(**request), seed, solver=walk.solver, steps=walk.steps)
+
+
+def weights(method):
+    return {name: tensor.clone() for name, tensor in method.state_dict().items()}
+
+
+@pytest.fixture(scope="module", params=[(d, k) for d in (2, 3) for k in (1, 2)], ids=lambda p: f"{p[0]}d-{p[1]}label")
+def cohort(request, tmp_path_factory):
+    return micro.micro_cohort(tmp_path_factory.mktemp("cohort") / "c", *request.param)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def trained(request, cohort, tmp_path_factory):
+    """A method trained through all its stages, each watched from outside."""
+    name, kind = request.param, method_class(request.param)
+    dimensions = cohort[cohort.ids[0]].geometry.dimensions
+    stages = []
+    train_stage = medsmith.training._Stage.train
+
+    def watched(stage, *arguments):
+        before = weights(stage._method)
+        train_stage(stage, *arguments)
+        stages.append(Moved(stage._stage, before, weights(stage._method)))
+
+    run = tmp_path_factory.mktemp("run") / name
+    settings = micro.micro_settings(name, kind, dimensions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(medsmith.training._Stage, "train", watched)
+        patch.setattr(medsmith.training, "SAMPLE_SHEETS", 1)
+        train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
+    return Trained(name, run, cohort, stages, load_method(run))
+
+
+def of_parts(tensors, parts):
+    return {key for key in tensors if any(key.startswith(part + ".") for part in parts)}
+
+
+def test_each_stage_moves_its_own_weights_and_no_other(trained):
+    assert [moved.stage for moved in trained.stages] == list(trained.method.stages)
+    parameters = {name for name, _ in trained.method.named_parameters()}
+    for moved in trained.stages:
+        own = of_parts(moved.after, trained.method.stages[moved.stage])
+        for key in moved.after.keys() - own:
+            assert torch.equal(moved.after[key], moved.before[key]), f"{moved.stage} moved {key}"
+        still = {key for key in own & parameters if torch.equal(moved.after[key], moved.before[key])}
+        assert len(still) <= len(own & parameters) / 20, f"{moved.stage} left still {sorted(still)}"
+
+
+def test_every_weight_is_trained_by_one_stage(trained):
+    parts = [part for parts in trained.method.stages.values() for part in parts]
+    assert len(parts) == len(set(parts)) > 0
+    trainable = {name for name, _ in trained.method.named_parameters()}
+    assert of_parts(trainable, parts) == trainable
+
+
+def test_losses_are_finite_and_written_down(trained):
+    lines = [json.loads(line) for line in (trained.run / "metrics.jsonl").read_text().splitlines()]
+    for stage, parts in trained.method.stages.items():
+        (entry,) = (line for line in lines if line["stage"] == stage)
+        assert entry["step"] == STEPS
+        assert all(0 < entry[part] < np.inf for part in parts)
+
+
+def test_the_seed_alone_decides_the_case(trained):
+    first = trained.case(1)
+    other = trained.case(2)
+    torch.rand(7)
+    again = trained.case(1, load_method(trained.run))
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_a_case_is_of_the_cohorts_kind(trained):
+    real = trained.cohort[trained.cohort.ids[0]]
+    grid = (micro.EDGE,) * real.geometry.dimensions + (1,) * (3 - real.geometry.dimensions)
+    for seed in range(4):
+        case = trained.case(seed)
+        assert case.image.dtype == np.float32
+        assert case.image.shape == (len(real.channel_names), *grid)
+        assert np.isfinite(case.image).all()
+        assert case.labels.dtype == np.uint8
+        assert case.labels.shape == grid
+        assert set(np.unique(case.labels)) <= set(real.label_names.values())
+        assert (case.channel_names, dict(case.label_names)) == (real.channel_names, dict(real.label_names))
+        assert case.stored == real.stored
+        assert np.array_equal(case.image, np.rint(case.image))
+        assert case.geometry.spacing_known == real.geometry.spacing_known
+        reach = np.array(case.geometry.shape) * case.geometry.spacing
+        if case.geometry.spacing_known:
+            assert np.allclose(reach, np.array(real.geometry.shape) * real.geometry.spacing)
+
+
+def test_the_case_fits_into_a_cohort_of_its_kind(trained, tmp_path):
+    from dataclasses import replace
+
+    from medsmith.cohort import Cohort
+
+    kind = trained.method.fingerprint
+    out = Cohort.create(
+        tmp_path / "out", channel_names=kind.channel_names, label_names=kind.label_names, file_ending=kind.file_ending
+    )
+    out.write(replace(trained.case(3), id="made_1"))
+    out.finish()
+    assert np.array_equal(Cohort.open(tmp_path / "out")["made_1"].labels, trained.case(3).labels)
+
+
+def test_weights_and_memory_come_back_from_disk(trained, tmp_path):
+    save_weights(tmp_path, trained.method, read_record(trained.run))
+    back = load_method(tmp_path)
+    assert back.state_dict().keys() == trained.method.state_dict().keys()
+    assert all(torch.equal(tensor, back.state_dict()[key]) for key, tensor in trained.method.state_dict().items())
+    assert back.memory.keys() == trained.method.memory.keys()
+    assert all(torch.equal(tensor, back.memory[key]) for key, tensor in trained.method.memory.items())
+    assert (back.weights_hash, back.name) == (trained.method.weights_hash, trained.name)
+    assert np.array_equal(back_image := trained.case(4, back).image, trained.case(4).image)
+    assert back_image.any()
+
+
+def test_a_loaded_method_is_ready_to_synthesize(trained):
+    assert not trained.method.training
+    assert not any(weight.requires_grad for weight in trained.method.parameters())
+    assert trained.method.name == trained.name
+    assert {"thumbnails", "copy_threshold"} <= trained.method.memory.keys()
+
+
+def test_weights_of_another_architecture_are_refused_by_the_first_keys(trained, tmp_path):
+    record = read_record(trained.run)
+    kind = method_class(trained.name)
+    wider = changed(validated(kind.Config, "config", record.config), _widened(kind)).model_dump(mode="json")
+    save_weights(tmp_path, trained.method, record.model_copy(update={"config": wider}))
+    with pytest.raises(RunError, match="made for another architecture") as refusal:
+        load_method(tmp_path)
+    assert "\n" not in refusal.value.line
+
+
+def _widened(kind):
+    tiny = kind.presets["tiny"]
+    sections = [name for name in type(tiny).model_fields if isinstance(getattr(tiny, name), micro.NetworkConfig)]
+    return [f"{name}.channels=[16,16]" for name in sections]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_request_is_refused_by_name_with_the_nearest(name):
+    kind = method_class(name)
+    fields = list(kind.Request.model_fields)
+    for wrong, cure in [("lesionz", "")] + [(field + "x", field) for field in fields]:
+        with pytest.raises(RequestError) as refusal:
+            validated(kind.Request, "request", {wrong: 1})
+        assert refusal.value.line.startswith(f"request: unknown key '{wrong}'; ")
+        assert cure in refusal.value.limit
+    if not fields:
+        assert refusal.value.limit == "nothing can be asked for here"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_is_json(name):
+    kind = method_class(name)
+    empty = kind.Request()
+    assert validated(kind.Request, "request", json.loads("{}")) == empty
+    assert validated(kind.Request, "request", json.loads(empty.model_dump_json())) == empty
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_are_configs_that_survive_json(name):
+    kind = method_class(name)
+    assert {"paper", "best", "tiny"} <= kind.presets.keys()
+    for preset in kind.presets.values():
+        assert type(preset) is kind.Config
+        back = validated(kind.Config, "config", json.loads(preset.model_dump_json()))
+        assert back == preset
+        assert preset.sampling.solver in SOLVERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_preset_or_setting_is_refused_and_nothing_is_written(name, cohort, tmp_path):
+    with pytest.raises(RequestError) as refusal:
+        train(name, cohort, tmp_path / "run", preset="huge")
+    assert refusal.value.line == f"{name}: no preset 'huge'; there are {', '.join(method_class(name).presets)}"
+    with pytest.raises(RequestError, match=r"unknown key 'trainng.batch'; nearest: training.batch"):
+        train(name, cohort, tmp_path / "run", settings=["trainng.batch=2"])
+    assert not list((tmp_path / "run").glob("*"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_grid_of_other_dimensions_than_the_cohorts_is_refused(name, cohort, tmp_path):
+    dimensions = cohort[cohort.ids[0]].geometry.dimensions
+    settings = micro.micro_settings(name, method_class(name), 5 - dimensions)
+    with pytest.raises(RequestError, match=rf"the cohort is {dimensions}-D; set size=\[8,8"):
+        train(name, cohort, tmp_path / "run", settings=settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_is_one_final_class_and_explained(name):
+    kind = method_class(name)
+    assert kind.__bases__ == (Method,)
+    assert kind.__final__
+    assert (DOCS / f"{name}.md").read_text().startswith("# ")
+
+
+def test_an_unknown_method_is_refused_with_those_there_are(cohort, tmp_path):
+    with pytest.raises(RequestError) as refusal:
+        train("gan", cohort, tmp_path / "run")
+    assert refusal.value.line == f"gan: no such method; there are {', '.join(NAMES)}"
