@@ -100,9 +100,9 @@ class Scenes:
 def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
     """Compares a set of real images with itself.
 
-    The threshold is the 99th percentile of the nearest similarity between different scenes, at least .5. Twins are left out of it:
-    public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani et al. 2020 have one), and a percentile
-    over them would be 1 and find no copy at all.
+    The threshold is the 99th percentile of the nearest similarity between different scenes, and at least .5. Twins are
+    left out of it: public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani et al. 2020 have one),
+    and a percentile over them would be 1 and find no copy at all.
 
     Args:
         gallery: thumbnails; fewer than two leave the threshold at ``TWIN``.
