@@ -1,10 +1,14 @@
 """Cohorts and configs so small that any method trains on them in a second."""
 
 import numpy as np
+import torch
 
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig, changed
+from medsmith.data.batches import Batches
+from medsmith.data.fingerprint import take_fingerprint
+from medsmith.methods import method_class
 from medsmith.networks import NetworkConfig
 
 LABELS = {"background": 0, "mass": 1, "cyst": 2}
@@ -64,3 +68,28 @@ def micro_cohort(folder, dimensions=2, classes=1, count=4):
         cohort.write(case)
     cohort.finish()
     return Cohort.open(folder)
+
+
+def fingerprint(dimensions=2, classes=1):
+    """Of such a cohort, which is not written."""
+    cases = [micro_case(index, dimensions, classes) for index in range(4)]
+    return take_fingerprint(cases, ".png" if dimensions == 2 else ".nii.gz", "0" * 64)
+
+
+def build(name, dimensions=2, classes=1, preset="tiny", settings=()):
+    """A method with a micro network of random weights: as built, its last layer is zero and answers nothing."""
+    kind = method_class(name)
+    small = [line for line in micro_settings(name, kind, dimensions) if line.startswith(("size", "network."))]
+    method = kind(changed(kind.presets[preset], [*small, *settings]), fingerprint(dimensions, classes))
+    draw = torch.Generator().manual_seed(0)
+    for weight in method.parameters():
+        if not weight.any():
+            weight.data.normal_(0, 0.1, generator=draw)
+    return method.eval()
+
+
+def micro_batch(method, count=4):
+    """A batch of such cases, as training hands it over."""
+    facts = method.fingerprint
+    cases = [micro_case(index, facts.dimensions, len(facts.foreground_labels)) for index in range(count)]
+    return Batches([method.prepare(case) for case in cases], count, 0)(0)
