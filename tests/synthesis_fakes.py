@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from medsmith.case import Case, Geometry
 from medsmith.checks.verdict import Limits
+from medsmith.config import SamplingConfig
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import derive_seed
 from medsmith.errors import MedsmithError, RequestError
@@ -35,15 +36,13 @@ SHAPE = (16, 16, 1)
 class FakeConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
     bias: float = 0.0
-
-    @property
-    def sampling(self):
-        return SimpleNamespace(solver="ddim", steps=4)
+    sampling: SamplingConfig = SamplingConfig(solver="ddim", steps=4)
 
 
 class FakeRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     brightness: float = 0.0
+    like: Path | None = None
 
 
 def fingerprint(**changes):

@@ -2,15 +2,18 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsmith import errors
 from medsmith.checks.verdict import Limits
+from medsmith.cohort import Cohort
 from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
 from medsmith.synthesis.crew import Crew
 from medsmith.synthesis.lock import LOCK, claimed
@@ -19,7 +22,7 @@ from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
 from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
 from medsmith.synthesis.process import Patience
 from medsmith.synthesis.tasks import CaseTask, Order, first_difference
-from synthesis_fakes import LOADER, case_seed, write_run
+from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_provenance_says_what_it_must(order, tmp_path):
     assert record["synthetic"] is True
     assert record["notice"] == "Synthetic research data. Not for diagnosis."
     assert (record["method"], record["run_seed"], record["index"]) == ("fake", 0, 2)
-    assert (record["solver"], record["steps"], record["request"]) == ("ddim", 4, {"brightness": 0.0})
+    assert (record["solver"], record["steps"], record["request"]) == ("ddim", 4, {"brightness": 0.0, "like": None})
     assert {"medsmith", "torch", "monai", "numpy", "python"} <= record["versions"].keys()
     text = json.dumps(record)
     assert str(tmp_path) not in text
@@ -109,6 +112,29 @@ def test_an_order_is_refused_by_name(order, changes, words):
     with pytest.raises(RequestError) as caught:
         settle(order.model_copy(update=changes))
     assert words in caught.value.line
+
+
+def test_a_cohort_that_a_request_names_is_part_of_the_recipe(order, tmp_path):
+    facts = fingerprint()
+    cohort = Cohort.create(
+        tmp_path / "masks", channel_names=facts.channel_names, label_names=facts.label_names, file_ending=".png"
+    )
+    asked = order.model_copy(update={"request": {"like": str(tmp_path / "masks")}})
+    hashes = []
+    for index in range(2):
+        cohort.write(replace(make_case(task_of(order, index)).case, provenance=None))
+        hashes.append(settle(asked)[0].inputs["like"])
+    assert hashes[0] != hashes[1]
+    assert hashes[1] == cohort.content_hash()
+    assert settle(order)[0].inputs == {}
+
+
+def test_what_a_run_remembers_is_part_of_the_recipe(order):
+    method, recipe = load(order.run, LOADER, "cpu"), settle(order)[0]
+    method.memory = {"masks": torch.zeros(2, 3)}
+    once = settle(order)[0]
+    method.memory = {"masks": torch.zeros(3, 2)}
+    assert len({recipe.memory_hash, once.memory_hash, settle(order)[0].memory_hash}) == 3
 
 
 def test_other_weights_are_refused(order):
@@ -245,7 +271,7 @@ def test_patience_grows_with_the_work():
 def test_workers_that_die_while_loading_are_counted(order, monkeypatch):
     monkeypatch.setattr("medsmith.synthesis.process.sys.executable", "/bin/false")
     with (
-        Crew(order, 2, Patience()) as crew,
+        Crew(order, 2, Patience(), lambda: False) as crew,
         pytest.raises(SynthesisError, match="10 workers in a row") as caught,
     ):
         crew.settled()

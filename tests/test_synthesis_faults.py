@@ -149,14 +149,15 @@ def test_a_stopped_worker_is_replaced(tmp_path):
     assert_equal_to_calm(tmp_path, 3)
 
 
-def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path, wish):
     write_run(tmp_path / "run", seconds=0.3)
     process = start(tmp_path, 9, 1)
     while len(list((tmp_path / "out" / "provenance").glob("*.json"))) < 2:
         time.sleep(0.05)
         assert process.poll() is None
     workers = children(process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(wish)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 2
     assert said.count("\n") == 1

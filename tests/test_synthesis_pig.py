@@ -95,6 +95,13 @@ def test_a_method_that_repeats_its_training_images_is_found_out(made, monkeypatc
     assert not any(np.array_equal(one, other) for one, other in zip(images, again, strict=True))
 
 
+def test_steps_beyond_the_schedule_are_refused(made, monkeypatch, tmp_path):
+    inline(monkeypatch)
+    with pytest.raises(RequestError, match="50 steps: a schedule of 20 times allows 1 to 20") as caught:
+        synthesize(made / "run", tmp_path / "out", count=1, steps=50)
+    assert len(caught.value.line) < 160
+
+
 def test_nothing_can_be_asked_of_pig(made, monkeypatch, tmp_path):
     inline(monkeypatch)
     with pytest.raises(RequestError, match="unknown key 'lesions'; nothing can be asked for here"):

@@ -10,6 +10,7 @@ from typing import Any, final
 from medsmith.checks.verdict import Limits
 from medsmith.errors import RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
+from medsmith.interruption import held_back
 from medsmith.progress import Progress, Silent
 from medsmith.synthesis import folder
 from medsmith.synthesis.crew import Crew, Outcome, usable_cores
@@ -89,7 +90,8 @@ def synthesize(
     folder.refuse_foreign(out)
     refuse_if_held(out)
     try:
-        with Crew(order, min(workers or usable_cores(), count), conditions.patience) as crew:
+        size = min(workers or usable_cores(), count)
+        with held_back() as stop, Crew(order, size, conditions.patience, stop) as crew:
             return _fill(crew, order, out, count, progress or Silent())
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"

@@ -3,7 +3,7 @@
 import os
 import queue
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -51,10 +51,11 @@ class Crew:
         order: what they load.
         size: how many of them work at a time.
         patience: when a worker counts as hung.
+        stop: whether the work was asked to end.
     """
 
-    def __init__(self, order: Order, size: int, patience: Patience) -> None:
-        self._order, self._size, self._patience = order, size, patience
+    def __init__(self, order: Order, size: int, patience: Patience, stop: Callable[[], bool]) -> None:
+        self._order, self._size, self._patience, self._stop = order, size, patience, stop
         self._events: Events = queue.SimpleQueue()
         self._workers: set[Worker] = set()
         self._waiting: deque[CaseTask] = deque()
@@ -83,6 +84,7 @@ class Crew:
 
         Raises:
             MedsmithError: the run cannot be loaded, or the method refuses the order.
+            KeyboardInterrupt: the work was asked to end.
         """
         while self._settled is None:
             self._staff(self._size)
@@ -94,6 +96,7 @@ class Crew:
 
         Raises:
             MedsmithError: something that stops all cases.
+            KeyboardInterrupt: the work was asked to end.
         """
         self._waiting.extend(tasks)
         while self._waiting or self._aside or self._busy():
@@ -120,6 +123,8 @@ class Crew:
 
     def _turn(self) -> Outcome | None:
         """Wait for one event, briefly, and look after workers that hang."""
+        if self._stop():
+            raise KeyboardInterrupt
         for worker in self._workers:
             reason = "" if worker.hung else worker.overdue(self._patience, self._slowest)
             if reason:

@@ -1,5 +1,6 @@
 """One task in, one checked case out: the unit of work, whoever runs it."""
 
+import hashlib
 import importlib
 import platform
 from collections import Counter
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -17,15 +19,15 @@ from medsmith.case import Case
 from medsmith.checks.finished import check_case
 from medsmith.checks.training import TrainingFacts
 from medsmith.checks.verdict import Verdict
+from medsmith.cohort import Cohort
 from medsmith.config import validated
 from medsmith.diffusion import SOLVERS, Solver, derive_seed
 from medsmith.errors import RequestError, RunError
-from medsmith.synthesis.tasks import CaseTask, Form, Order, Recipe, canonical_hash
+from medsmith.synthesis.tasks import NOTICE, CaseTask, Form, Order, Recipe, canonical_hash
 
 if TYPE_CHECKING:
     from medsmith.method import Method
 
-NOTICE = "Synthetic research data. Not for diagnosis."
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
 
 
@@ -56,7 +58,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
 
     Raises:
         RunError: the run cannot be loaded.
-        RequestError: an unknown key in the request, an unknown solver, or steps below 1.
+        RequestError: an unknown key in the request, or a solver or steps that the method's schedule does not allow.
     """
     device = _device_kind(order.device)
     method = load(order.run, order.loader, device)
@@ -67,20 +69,35 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
     assert isinstance(method.config, BaseModel)
+    config = method.config.model_dump(mode="json")
+    walk = {**config["sampling"], "solver": solver, "steps": steps}
+    validated(type(method.config), "sampling", {**config, "sampling": walk})
+    request = validated(method.Request, "request", order.request)
     recipe = Recipe(
         method=method.name,
         weights_hash=method.weights_hash,
-        config_hash=canonical_hash(method.config.model_dump(mode="json")),
+        memory_hash=_memory_hash(method.memory),
+        config_hash=canonical_hash(config),
         device=device,
         precision=method.compute.label,
         seed=order.seed,
-        request=validated(method.Request, "request", order.request).model_dump(mode="json"),
+        request=request.model_dump(mode="json"),
+        inputs={name: Cohort.open(value).content_hash() for name, value in request if isinstance(value, Path)},
         solver=solver,
         steps=steps,
         limits=order.limits,
     )
     form = Form(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
     return recipe, form
+
+
+def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(memory.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _device_kind(device: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from medsmith.errors import FileError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
+from medsmith.interruption import held_back
 from medsmith.layouts import PROVENANCE
 from medsmith.synthesis.crew import Crew
 from medsmith.synthesis.plan import read_plan, run_as_read
@@ -59,7 +60,7 @@ def regenerate(
         steps=recipe.steps,
         limits=recipe.limits,
     )
-    with Crew(order, 1, patience or Patience()) as crew, _scratch() as scratch:
+    with held_back() as stop, Crew(order, 1, patience or Patience(), stop) as crew, _scratch() as scratch:
         here, _ = crew.settled()
         difference = first_difference(recipe.model_dump(mode="json"), here.model_dump(mode="json"))
         if difference:

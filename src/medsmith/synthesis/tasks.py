@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from medsmith.checks.verdict import Limits
 
 LOADER = "medsmith.checkpoints:load_method"
+NOTICE = "Synthetic research data. Not for diagnosis."
 _SHOWN = 40
 
 
@@ -47,11 +48,13 @@ class Recipe(BaseModel):
     Attributes:
         method: the method's name.
         weights_hash: sha256 of its weights file.
+        memory_hash: sha256 of what it keeps of its training cohort beside weights.
         config_hash: sha256 of its config in canonical JSON.
         device: kind of the device.
         precision: how passes are computed.
         seed: of the run.
         request: as the method understood it.
+        inputs: key of the request that names a cohort -> the cohort's content hash.
         solver: of the sampling loop.
         steps: evaluations of the denoiser.
         limits: of the checks.
@@ -61,11 +64,13 @@ class Recipe(BaseModel):
 
     method: str
     weights_hash: str
+    memory_hash: str
     config_hash: str
     device: str
     precision: str
     seed: int
     request: Mapping[str, Any]
+    inputs: Mapping[str, str]
     solver: str
     steps: int = Field(ge=1)
     limits: Limits

@@ -118,13 +118,14 @@ def _make(line: _Line, cohort: "Cohort", task: Any) -> Message:
 def open_cohort(out: Path, form: "Form") -> "Cohort":
     """The cohort that cases of this form are written to, made if it is missing."""
     from medsmith.cohort import Cohort
+    from medsmith.synthesis.tasks import NOTICE
 
     return Cohort.create(
         out,
         channel_names=form.channel_names,
         label_names=form.label_names,
         file_ending=form.file_ending,
-        description="Synthetic research data. Not for diagnosis.",
+        description=NOTICE,
     )
 
 
