@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from medsmith.checkpoints import load_method as load_method
     from medsmith.cohort import Cohort as Cohort
     from medsmith.errors import MedsmithError as MedsmithError
-    from medsmith.evaluation.evaluate import evaluate as evaluate
+    from medsmith.evaluation import evaluate as evaluate
     from medsmith.preparation import prepare as prepare
     from medsmith.preparation import split as split
     from medsmith.synthesis import regenerate as regenerate
@@ -28,7 +28,7 @@ _HOMES = {
     "Cohort": "medsmith.cohort",
     "Geometry": "medsmith.case",
     "MedsmithError": "medsmith.errors",
-    "evaluate": "medsmith.evaluation.evaluate",
+    "evaluate": "medsmith.evaluation",
     "load_method": "medsmith.checkpoints",
     "prepare": "medsmith.preparation",
     "regenerate": "medsmith.synthesis",

@@ -46,10 +46,11 @@ def evaluation_page(
     ]
     title = f"{len(synthetic.ids)} synthetic cases against {len(real.ids)} real ones"
     facts = {name: f"{identity}" for name, identity in evaluation.extractors.items()} | dict(evaluation.facts)
-    return Page(title, _summary(evaluation), sections, facts)
+    return Page(title, summary_lines(evaluation), sections, facts)
 
 
-def _summary(evaluation: Evaluation) -> list[str]:
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """The findings, a sentence each."""
     lines = []
     for extractor, statistics in evaluation.distances.items():
         compared = statistics[FRECHET.name]

@@ -19,7 +19,12 @@ def utility_page(utility: Utility) -> Page:
         Section("Dice on real test cases", (), (table,), (Picture(figure, "Mean Dice with 95 % intervals."),)),
         Section("How it was compared", _method(utility)),
     ]
-    return Page("Are the synthetic cases of use?", [_sentence(result) for result in mixed], sections, utility.facts)
+    return Page("Are the synthetic cases of use?", summary_lines(utility), sections, utility.facts)
+
+
+def summary_lines(utility: Utility) -> list[str]:
+    """The findings, a sentence each."""
+    return [_sentence(result) for result in utility.arms[2:]]
 
 
 def _point(place: float, estimate: Estimate) -> Point:

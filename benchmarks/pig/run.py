@@ -1,0 +1,88 @@
+"""PIG, DDPM and segmentation-guided diffusion on breast ultrasound: PIG's two tables in miniature.
+
+    python benchmarks/pig/run.py SOURCE WORK
+
+SOURCE is a folder of image-mask pairs (images/, labels/); WORK keeps cohorts, runs and reports, so that the same
+command continues where it was stopped. What it finds goes beside this file: results.json and pairs-<method>.png.
+"""
+
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
+from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.preparation import PrepareOptions
+from medsmith.progress import Shown
+from medsmith.samples import contact_sheet
+from medsmith.utility import utility
+
+HERE = Path(__file__).parent
+SIZE = 64
+UPDATES = 4000  # of all networks of a method together: the same budget for each
+NETWORKS = {"pig": 2, "ddpm": 1, "segguided": 1}
+RATIOS = {"pig": (0.5, 1.0, 2.0, 4.0), "ddpm": (1.0,), "segguided": (1.0,)}
+SEEDS = 3
+
+
+def cohorts(source: Path, work: Path) -> tuple[Cohort, Cohort, Cohort]:
+    """All cases, and training and test split by image."""
+    options = PrepareOptions(channel_names=("ultrasound",), label_names={"lesion": 1})
+    everything = prepare(source, work / "all", options, say=print)
+    return everything, *split(work / "all", work / "train", work / "test", test_fraction=0.2, seed=0, say=print)
+
+
+def make(method: str, training: Cohort, work: Path) -> Cohort:
+    """Train a method and let it make as many cases as its largest ratio needs."""
+    run = train(method, training, work / method, budget=Budget(steps=UPDATES // NETWORKS[method]), progress=Shown())
+    out, count = work / f"{method}-cases", round(max(RATIOS[method]) * len(training))
+    print(synthesize(run, out, count=count, seed=0, progress=Shown()).line)
+    return Cohort.open(out)
+
+
+def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Path) -> Mapping[str, object]:
+    """Distances to the real cases, and what the new ones teach."""
+    cases = Cohort.open(work / f"{method}-cases")
+    report, gain = work / f"{method}-report", work / f"{method}-utility"
+    reuse_real_arm(work / "pig-utility", gain, len(training))
+    distances = evaluate(every, cases, report, training=training, size=SIZE, progress=Shown())
+    worth = utility(training, cases, test, gain, ratios=RATIOS[method], seeds=SEEDS, size=SIZE, progress=Shown())
+    return {"evaluation": distances.as_json(), "utility": worth.as_json()}
+
+
+def reuse_real_arm(done: Path, out: Path, real: int) -> None:
+    """Networks that learn from real cases alone are the same for every method: train them once."""
+    for path in done.glob(f"networks/real{real}-synthetic0-seed*.json"):
+        copy = out / "networks" / path.name
+        if not copy.exists():
+            write_bytes(copy, path.read_bytes())
+
+
+def picture(cohort: Cohort, path: Path) -> None:
+    """The first sixteen cases, unchosen."""
+    data = BytesIO()
+    sheet = contact_sheet([cohort[id] for id in cohort.ids[:16]], columns=4)
+    Image.fromarray(sheet).save(data, "PNG", optimize=True)
+    write_bytes(path, data.getvalue())
+
+
+def main(source: Path, work: Path) -> None:
+    """Everything, method by method."""
+    every, training, test = cohorts(source, work)
+    results: dict[str, object] = {}
+    for method in NETWORKS:
+        picture(make(method, training, work), HERE / f"pairs-{method}.png")
+        results[method] = measure(method, every, training, test, work)
+    machine = f"{platform.machine()}, {torch.get_num_threads()} CPU cores, torch {torch.__version__}"
+    results["facts"] = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "updates": UPDATES}
+    write_json(HERE / "results.json", results)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
