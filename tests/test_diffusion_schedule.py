@@ -195,3 +195,15 @@ def test_min_snr_weighs_the_clean_images_error_whatever_is_predicted(family, pre
 def test_noise_weights_stay_1_where_hardly_any_signal_is_left():
     weights = NoiseSchedule.cosine(1000).loss_weight(torch.tensor([990, 999]), "noise", 5.0)
     assert weights.tolist() == [1.0, 1.0]
+
+
+def test_a_schedule_first_used_for_sampling_still_trains():
+    schedule = NoiseSchedule.cosine(20)
+    clean, noise = pair("2-D", 2, torch.float32)
+    t = torch.tensor([3, 15])
+    with torch.inference_mode():
+        schedule.add_noise(clean, noise, t)
+    answer = torch.zeros_like(clean, requires_grad=True)
+    noised = schedule.add_noise(clean, noise, t)
+    schedule.clean_estimate(noised.x, t, answer, "velocity").square().mean().backward()
+    assert answer.grad.abs().min() > 0

@@ -211,7 +211,8 @@ def sample(
 
 def _weights(schedule: NoiseSchedule, walk: list[int], solver: Solver, stochasticity: float) -> list[_Weights]:
     """Weights of every step, in double precision."""
-    levels = [_Level(float(schedule.signal[t]), float(schedule.noise[t])) for t in walk[:-1]] + [_Level(1.0, 0.0)]
+    signal, noise = schedule.signal.tolist(), schedule.noise.tolist()
+    levels = [*(_Level(signal[t], noise[t]) for t in walk[:-1]), _Level(1.0, 0.0)]
     befores = [None, *levels[:-2]]
     moves = zip(levels[:-1], levels[1:], befores, strict=True)
     return [_SOLVER_WEIGHTS[solver](_Move(here, ahead, before, stochasticity)) for here, ahead, before in moves]
@@ -228,9 +229,11 @@ def _walk(
 ) -> Iterator[SamplingStep]:
     x = draw(*shape).to(device)
     before = x  # has no weight in the first step
-    for index, (t, t_next, weight) in enumerate(zip(walk[:-1], walk[1:], weights, strict=True), 1):
-        with torch.no_grad():
-            clean = denoise(x, torch.full((len(x),), t, device=device))
+    moments = torch.tensor(walk, device=device)[:, None].expand(-1, len(x)).unbind()
+    guard = torch.no_grad()
+    for index, weight in enumerate(weights):
+        with guard:
+            clean = denoise(x, moments[index])
             x = weight.state * x + weight.clean * clean
             if weight.clean_before != 0:
                 x = x + weight.clean_before * before
@@ -238,8 +241,8 @@ def _walk(
                 x = x + weight.noise * draw(*shape).to(x)
             before = clean
             for correct in corrections:
-                x = correct(x, torch.full((len(x),), t_next, device=device), draw(*shape).to(x))
-        yield SamplingStep(x, clean, t, t_next, index, len(weights))
+                x = correct(x, moments[index + 1], draw(*shape).to(x))
+        yield SamplingStep(x, clean, walk[index], walk[index + 1], index + 1, len(weights))
 
 
 def last(walk: Iterator[SamplingStep]) -> Float[Tensor, "b c *space"]:

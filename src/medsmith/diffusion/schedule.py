@@ -91,15 +91,22 @@ class NoiseSchedule:
         return len(self.signal)
 
     @cached_property
-    def _table(self) -> Float64[Tensor, "2 times"]:
-        """Signal and noise at every time, and last of all at t == -1, where counting from the end finds them."""
-        ends = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-        return torch.cat([torch.stack([self.signal, self.noise]), ends], dim=1)
+    def _tables(self) -> dict[tuple[torch.dtype, torch.device], Tensor]:
+        return {}
+
+    def _look_up(self, t: Int[Tensor, "b"], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Signal and noise at times t: 2 b. One table for each number format and device, t == -1 its first column."""
+        table = self._tables.get((dtype, device))
+        if table is None:
+            start = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
+            table = torch.cat([start, torch.stack([self.signal, self.noise])], dim=1).to(device, dtype)
+            self._tables[dtype, device] = table
+        return table.index_select(1, t.to(device) + 1)
 
     def at(self, t: Int[Tensor, "b"], like: Float[Tensor, "b c *space"]) -> tuple[Tensor, Tensor]:
         """Signal and noise at times t, shaped to multiply ``like``; t == -1 gives (1, 0)."""
-        table = self._table.to(t.device)[:, t].to(like)
-        signal, noise = table.reshape(2, -1, *(1,) * (like.ndim - 1))
+        levels = self._look_up(t, like.dtype, like.device)
+        signal, noise = levels.reshape(2, -1, *(1,) * (like.ndim - 1))
         return signal, noise
 
     def add_noise(
@@ -188,7 +195,7 @@ class NoiseSchedule:
             prediction: what the error is measured in.
             limit: gamma, the signal-to-noise ratio above which all times count alike.
         """
-        signal, noise = self._table.to(t.device)[:, t]
+        signal, noise = self._look_up(t, torch.float64, t.device)
         ratio = (signal / noise) ** 2
         capped = ratio.clamp(max=limit)
         weights: dict[Prediction, Tensor] = {
