@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
+from medsmith.case import Case
 from medsmith.checkpoints import RunRecord, build_method, library_versions, read_record
 from medsmith.cohort import Cohort
 from medsmith.compute import Compute, measured
 from medsmith.config import changed, validated
 from medsmith.data.batches import Batches
-from medsmith.data.fingerprint import take_fingerprint
-from medsmith.errors import RequestError, RunError
+from medsmith.data.fingerprint import Fingerprint, take_fingerprint
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.formats.atomic import write_json
 from medsmith.method import Method
 from medsmith.methods import method_class
+from medsmith.preparation.quality import check_image
 from medsmith.runs import CHECKPOINTS
 
 _OTHER_FOLDER = "choose another run folder"
@@ -58,7 +60,7 @@ def start_run(
         preset=preset,
         config=config.model_dump(mode="json"),
         seed=seed,
-        fingerprint=take_fingerprint(cohort, cohort.file_ending, cohort_hash),
+        fingerprint=_fingerprint(cohort, cohort_hash),
         compute=Compute(),
         versions=library_versions(),
     )
@@ -97,6 +99,24 @@ def _check_dimensions(method: Method) -> None:
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)
 
 
+def _fingerprint(cohort: Cohort, cohort_hash: str) -> Fingerprint:
+    """The cohort's facts, its values looked at as ``prepare`` does; single cases without a label are allowed.
+
+    Raises:
+        ContentError: a constant image, or a CT that is not in Hounsfield units.
+        CohortError: nothing is labelled in any case.
+    """
+    fingerprint = take_fingerprint(map(_with_values_checked, cohort), cohort.file_ending, cohort_hash)
+    if fingerprint.foreground[1] == 0:
+        raise CohortError(cohort.root, "no case has a labelled voxel", cure="give a cohort with labels")
+    return fingerprint
+
+
+def _with_values_checked(case: Case) -> Case:
+    check_image(case)
+    return case
+
+
 def _choose_compute(method: Method, cohort: Cohort, device: str) -> Compute:
     """Number format and layout of the run: as configured, or the fastest of a few training steps."""
     training = method.config.training
@@ -113,6 +133,6 @@ def _choose_compute(method: Method, cohort: Cohort, device: str) -> Compute:
         method.zero_grad()
         loss = method.loss(part, batch, torch.Generator().manual_seed(0))
         torch.autograd.backward(loss)
-        return float(loss)
+        return float(loss.detach())
 
     return measured(step, method.fingerprint.dimensions, device)
