@@ -1,14 +1,15 @@
 """PIG, DDPM and segmentation-guided diffusion on breast ultrasound: PIG's two tables in miniature.
 
-    python benchmarks/pig/run.py SOURCE WORK
+    python benchmarks/pig/run.py SOURCE WORK [METHOD ...]
 
 SOURCE is a folder of image-mask pairs (images/, labels/); WORK keeps cohorts, runs and reports, so that the same
-command continues where it was stopped. What it finds goes beside this file: results.json and pairs-<method>.png.
+command continues where it was stopped. What it finds goes beside this file: results-<method>.json and
+pairs-<method>.png.
 """
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -72,17 +73,16 @@ def picture(cohort: Cohort, path: Path) -> None:
     write_bytes(path, data.getvalue())
 
 
-def main(source: Path, work: Path) -> None:
+def main(source: Path, work: Path, methods: Sequence[str]) -> None:
     """Everything, method by method."""
     every, training, test = cohorts(source, work)
-    results: dict[str, object] = {}
-    for method in NETWORKS:
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    for method in methods:
         picture(make(method, training, work), HERE / f"pairs-{method}.png")
-        results[method] = measure(method, every, training, test, work)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} CPU cores, torch {torch.__version__}"
-    results["facts"] = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "updates": UPDATES}
-    write_json(HERE / "results.json", results)
+        found = measure(method, every, training, test, work)
+        facts = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "updates": UPDATES}
+        write_json(HERE / f"results-{method}.json", {**found, "facts": facts})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or tuple(NETWORKS))

@@ -1,4 +1,4 @@
-"""Writes README.md of this folder from results.json and speed.json."""
+"""Writes README.md of this folder from results-*.json and speed.json."""
 
 import json
 from collections.abc import Mapping
@@ -133,10 +133,10 @@ def speed_rows(sampling: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Write the page."""
-    results = json.loads((HERE / "results.json").read_text())
+    results = {method: json.loads((HERE / f"results-{method}.json").read_text()) for method in METHODS}
     seeds = len(results["pig"]["utility"]["arms"]["real"]["seeds"])
     parts = [
-        HEAD.format(**results["facts"]),
+        HEAD.format(**results["pig"]["facts"]),
         DISTANCES.format(rows=distance_rows(results)),
         UTILITY.format(rows=utility_rows(results), seeds=seeds),
         COPIES.format(rows=copy_rows(results)),
