@@ -1,4 +1,7 @@
-"""The main job on phantoms and the shipped starter weights: pairs in nnU-Net's format, and a report about them."""
+"""The main job on phantoms and the shipped starter weights: pairs in nnU-Net's format, and a report about them.
+
+python examples/demo.py FOLDER [COUNT]
+"""
 
 import sys
 from pathlib import Path
@@ -11,12 +14,12 @@ from medsmith.progress import Shown
 CASES = 40
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, count: int) -> None:
     """Write FOLDER/real, FOLDER/synthetic and FOLDER/report."""
-    print(f"1/3 {CASES} phantoms that the weights never saw -> {folder / 'real'}")
-    real = write_phantom(find_family("breast"), folder / "real", CASES, seed=2, size=64)
-    print(f"2/3 {CASES} synthetic pairs from the starter weights -> {folder / 'synthetic'}")
-    summary = synthesize("pig", folder / "synthetic", count=CASES, seed=0, progress=Shown())
+    print(f"1/3 {count} phantoms that the weights never saw -> {folder / 'real'}")
+    real = write_phantom(find_family("breast"), folder / "real", count, seed=2, size=64)
+    print(f"2/3 {count} synthetic pairs from the starter weights -> {folder / 'synthetic'}")
+    summary = synthesize("pig", folder / "synthetic", count=count, seed=0, progress=Shown())
     print(f"    {summary.line}")
     print(f"3/3 the two compared -> {folder / 'report'}")
     evaluate(real, Cohort.open(folder / "synthetic"), folder / "report", progress=Shown())
@@ -25,4 +28,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else CASES)
