@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_INTERRUPTED = 130
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn by lot.")]
 
 
@@ -242,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MedsmithError as error:
         print(error.line, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer leaves silently
+            print("interrupted; the same command again continues", file=sys.stderr)
+        raise
     return 0

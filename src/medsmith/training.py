@@ -118,13 +118,15 @@ def _spread(method: str) -> DDPStrategy:
 
 @contextmanager
 def _interrupting_children() -> Iterator[None]:
-    """An interrupt of this process alone reaches those that train for it."""
+    """An interrupt of this process alone reaches those that it started to train."""
+    earlier = multiprocessing.active_children()
     try:
         yield
     except KeyboardInterrupt:
-        for child in multiprocessing.active_children():
-            os.kill(child.pid or 0, signal.SIGINT)
-        for child in multiprocessing.active_children():
+        started = [child for child in multiprocessing.active_children() if child not in earlier]
+        for child in started:
+            os.kill(child.pid or os.getpid(), signal.SIGINT)
+        for child in started:
             child.join()
         raise
 

@@ -1,0 +1,121 @@
+"""What training shows: progress, pictures, and how it takes an interrupt."""
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import medsmith.interruption
+import medsmith.progress
+import micro
+from medsmith.interruption import held_back
+from medsmith.progress import Progress, Shown, Silent
+from medsmith.samples import OUTLINE, TILE, contact_sheet
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when told to."""
+    now = [100.0]
+    for module in (medsmith.progress, medsmith.interruption):
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
+    with Shown().task("guider", 100, 40) as advance:
+        for _ in range(30):
+            clock[0] += 2
+            advance(2, "loss 0.5")
+    assert capsys.readouterr().err.splitlines() == [
+        "guider: 70 of 100, 0.5 min left loss 0.5",
+        "guider: 100 of 100, 0.0 min left loss 0.5",
+    ]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Shown().task("guider", 4, 1) as advance:
+        for _ in range(3):
+            advance(1, "loss 0.5")
+    shown = capsys.readouterr().err
+    assert "guider" in shown
+    assert "4/4" in shown
+    assert "loss 0.5" in shown
+
+
+def test_silence_is_silent(capsys):
+    with Silent().task("guider", 4) as advance:
+        advance(1, "loss 0.5")
+    assert capsys.readouterr() == ("", "")
+    assert isinstance(Silent(), Progress)
+    assert isinstance(Shown(), Progress)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), held_back() as interrupted:  # noqa: PT012
+        assert not interrupted()
+        os.kill(os.getpid(), number)
+        assert interrupted()
+        clock[0] += 0.5  # the same wish, passed on by terminal and parent
+        os.kill(os.getpid(), signal.SIGINT)
+        clock[0] += 1
+        os.kill(os.getpid(), number)
+        pytest.fail("the second one did not act")
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_outside_the_main_thread_nothing_is_held_back():
+    found = []
+
+    def elsewhere():
+        with held_back() as interrupted:
+            found.append(interrupted())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [False]
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (4, 1), (5, 2), (8, 2)])
+def test_a_contact_sheet_has_a_pair_of_tiles_for_each_case(count, rows):
+    sheet = contact_sheet([micro.micro_case(index, 2, 1) for index in range(count)], 4)
+    assert sheet.shape == (rows * TILE, 4 * 2 * TILE, 3)
+    assert sheet.dtype == np.uint8
+    last = sheet[-TILE:, 3 * 2 * TILE :]
+    assert last.any() == (count % 4 == 0)
+
+
+def test_labels_are_outlined_on_the_right_tile_alone():
+    case = micro.micro_case(0, 2, 2)
+    sheet = contact_sheet([case], 1)
+    drawn = (sheet == OUTLINE).all(-1)
+    assert not drawn[:, :TILE].any()
+    assert drawn[:, TILE:].any()
+    inside = np.kron(case.labels[:, :, 0].T > 0, np.ones((8, 8)))
+    assert inside.any()
+    bare = contact_sheet([replace(case, labels=np.zeros_like(case.labels))], 1)
+    assert not (bare == OUTLINE).all(-1).any()
+
+
+def test_a_volume_is_shown_where_most_of_it_is_labelled():
+    case = micro.micro_case(0, 3, 1)
+    labels, image = np.zeros_like(case.labels), np.zeros_like(case.image)
+    labels[2:6, 2:6, 7] = 1
+    labels[3, 3, 2] = 1
+    image[:, :, :, 7] = np.linspace(0, 100, image.shape[1])[:, None]
+    sheet = contact_sheet([replace(case, labels=labels, image=image)], 1)
+    assert sheet[:, :TILE].std() > 10
+
+
+def test_an_image_of_one_value_is_black_not_broken():
+    case = micro.micro_case(0, 2, 1)
+    sheet = contact_sheet([replace(case, image=np.full_like(case.image, 7.0))], 1)
+    assert not sheet[:, :TILE].any()
