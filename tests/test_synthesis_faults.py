@@ -20,9 +20,8 @@ from synthesis_fakes import case_seed, conditions, contents, inline, write_run
 def start(folder, count, workers, file_bytes=0):
     """The command in a process of its own."""
     arguments = [folder / "run", folder / "out", count, workers, file_bytes]
-    return subprocess.Popen(
-        [sys.executable, synthesis_fakes.__file__, *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, synthesis_fakes.__file__, *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def children(process):
@@ -149,15 +148,14 @@ def test_a_stopped_worker_is_replaced(tmp_path):
     assert_equal_to_calm(tmp_path, 3)
 
 
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path, wish):
+def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
     write_run(tmp_path / "run", seconds=0.3)
     process = start(tmp_path, 9, 1)
     while len(list((tmp_path / "out" / "provenance").glob("*.json"))) < 2:
         time.sleep(0.05)
         assert process.poll() is None
     workers = children(process)
-    process.send_signal(wish)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: coordinator and workers
     _, said = process.communicate(timeout=30)
     assert process.returncode == 2
     assert said.count("\n") == 1
