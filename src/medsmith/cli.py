@@ -144,9 +144,11 @@ def synthesize(
     solver: Annotated[str | None, typer.Option(help="ddpm, ddim, dpm++2m or euler; the method's if not given.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the method's if not given.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if not given.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; bytes are the same again on the same kind only.")] = "cpu",
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
     from medsmith.progress import Shown
+    from medsmith.synthesis import Conditions
     from medsmith.synthesis import synthesize as make_cases
 
     summary = make_cases(
@@ -158,6 +160,7 @@ def synthesize(
         solver=solver,
         steps=steps,
         workers=workers,
+        conditions=Conditions(device=device),
         progress=Shown(),
     )
     _say(summary.line)
