@@ -109,7 +109,7 @@ def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts
     assert found["warning"] == WARNING
     assert found["extractors"] == {"radiomic vector": "definition 1"}
     frechet = found["distances"]["radiomic vector"]["Fréchet distance"]
-    assert set(frechet) == {"synthetic", "floor", "whole"}
+    assert set(frechet) == {"synthetic", "floor", "excess", "whole"}
     assert frechet["synthetic"]["low"] <= frechet["synthetic"]["value"] <= frechet["synthetic"]["high"]
     page = (tmp_path / "first" / "evaluation.html").read_text()
     assert f"{frechet['synthetic']['value']:.3g}" in page

@@ -23,16 +23,7 @@ def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"
         x: features of one cohort, at least two cases.
         y: features of the other.
     """
-    a, b = _root(x), _root(y)
-    shift = x.mean(axis=0) - y.mean(axis=0)
-    overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
-    return float(shift @ shift + (a * a).sum() + (b * b).sum() - 2 * overlap)
-
-
-def _root(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "r d"]:
-    """A matrix R of at most d rows with R'R the covariance of the rows."""
-    centred = (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1)
-    return np.asarray(np.linalg.qr(centred, mode="r")) if len(rows) > rows.shape[1] else centred
+    return frechet(x, y)(np.arange(len(x)), np.arange(len(y)))
 
 
 def frechet(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
@@ -40,9 +31,24 @@ def frechet(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Sta
     x, y = _in_their_span(x, y)
 
     def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        return frechet_distance(x[of_x], y[of_y])
+        (mean_x, a), (mean_y, b) = _mean_and_root(x, of_x), _mean_and_root(y, of_y)
+        shift, overlap = mean_x - mean_y, np.linalg.svd(a @ b.T, compute_uv=False).sum()
+        return float(shift @ shift + (a * a).sum() + (b * b).sum() - 2 * overlap)
 
     return between
+
+
+def _mean_and_root(
+    rows: Float64[np.ndarray, "n d"], chosen: Int[np.ndarray, " i"]
+) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "r d"]]:
+    """Mean of the chosen rows, and a matrix R of at most d rows with R'R their covariance.
+
+    A row chosen several times is weighed, not repeated: a bootstrap resample has a third fewer different rows.
+    """
+    different, times = np.unique(chosen, return_counts=True)
+    mean = times @ rows[different] / len(chosen)
+    root = np.sqrt(times / (len(chosen) - 1))[:, None] * (rows[different] - mean)
+    return mean, np.asarray(np.linalg.qr(root, mode="r")) if len(root) > root.shape[1] else root
 
 
 def _in_their_span(

@@ -66,7 +66,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 
 def _mask_sentence(label: str, comparison: LabelComparison) -> str:
     compared = {name: measure.distance for name, measure in comparison.measures.items() if measure.distance}
-    apart = {name: d.synthetic.value for name, d in compared.items() if d.synthetic.low > d.floor.value}
+    apart = {name: d.synthetic.value for name, d in compared.items() if d.excess.low > 0}
     if not compared:
         return f"Masks of {label}: too few cases have it for a comparison."
     if not apart:
@@ -77,22 +77,22 @@ def _mask_sentence(label: str, comparison: LabelComparison) -> str:
 
 
 def _verdict(compared: Compared) -> str:
-    if compared.synthetic.low > compared.floor.high:
-        return "The cohorts differ by more than chance."
-    return "The intervals overlap: at this size they cannot be told apart by this measure."
+    if compared.excess.low > 0:
+        return f"The cohorts differ by more than chance: {compared.excess} above the floor."
+    return f"At this size they cannot be told apart by this measure: {compared.excess} above the floor."
 
 
 def _copy_sentence(evaluation: Evaluation) -> str:
     flagged = evaluation.neighbours.flagged
     count = round(flagged.value * flagged.n)
     return (
-        f"{count} of {flagged.n} synthetic cases ({_percent(flagged)}) are more like a training case than 99 % of "
+        f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more like a training case than 99 % of "
         f"training cases are like another scene."
     )
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.1f} %, {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+    return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
 def _pictures(real: Gathered, synthetic: Gathered) -> Section:
@@ -120,10 +120,10 @@ def _tile(view: View) -> Tile:
 def _distances(evaluation: Evaluation, extractor: str) -> Section:
     statistics = evaluation.distances[extractor]
     rows = [
-        [name, str(of.synthetic), str(of.floor), str(of.synthetic.n), str(of.whole), str(of.whole.n)]
+        [name, str(of.synthetic), str(of.floor), str(of.excess), str(of.synthetic.n), str(of.whole), str(of.whole.n)]
         for name, of in statistics.items()
     ]
-    head = ["", "real and synthetic", "real and real (floor)", "n each", "with all cases", "n each"]
+    head = ["", "real and synthetic", "real and real (floor)", "difference", "n each", "with all cases", "n each"]
     panels = [(name, _point(compared.floor), _point(compared.synthetic)) for name, compared in statistics.items()]
     return Section(
         f"Distributions: {extractor}",
@@ -161,9 +161,7 @@ def _copies(evaluation: Evaluation, synthetic: Gathered, training: Gathered, sou
         pairs.append((Tile(made.image, made.labels, f"{found.similarity[row]:.3f} {made.title}"), origin))
     rows = [[tile for pair in pairs[start : start + 3] for tile in pair] for start in range(0, len(pairs), 3)]
     similarity = found.similarity.astype(np.float64)
-    histogram = histogram_with_limit(
-        [("synthetic", similarity)], found.threshold, "similarity to nearest training case"
-    )
+    histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")
     return Section(
         "Copies of training cases",
         sentences,

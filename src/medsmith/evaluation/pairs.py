@@ -58,17 +58,33 @@ class Compared:
     Attributes:
         synthetic: real against synthetic, n cases each: mean over draws.
         floor: real against real, n cases each, disjoint: mean over draws.
+        excess: synthetic less floor; both share the first real sample, so that its chance cancels.
         whole: real against synthetic with as many cases as both have; it has no floor of its own.
     """
 
     synthetic: Estimate
     floor: Estimate
+    excess: Estimate
     whole: Estimate
 
     def as_json(self) -> Mapping[str, object]:
         """Plain numbers for a JSON file."""
-        parts = {"synthetic": self.synthetic, "floor": self.floor, "whole": self.whole}
+        parts = {"synthetic": self.synthetic, "floor": self.floor, "excess": self.excess, "whole": self.whole}
         return {name: part.as_json() for name, part in parts.items()}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """One real sample against a synthetic and a disjoint real one; column 0 is the former, column 1 the latter."""
+
+    values: Float64[np.ndarray, " 2"]
+    resampled: Float64[np.ndarray, "resamples 2"]
+
+    @property
+    def deviations(self) -> Float64[np.ndarray, "resamples 2"]:
+        moved: Float64[np.ndarray, "resamples 2"] = self.resampled - self.resampled.mean(axis=0)
+        return moved
 
 
 def compare(
@@ -82,31 +98,38 @@ def compare(
         synthetic: features of the synthetic cohort.
         plan: draws and resamples.
     """
-    size = min(len(real) // 2, len(synthetic))
+    size, rng = min(len(real) // 2, len(synthetic)), np.random.default_rng(plan.seed)
     to_synthetic, to_real = distance.prepare(real, synthetic), distance.prepare(real, real)
-    rng = np.random.default_rng(plan.seed)
-    measured, floors = [], []
+    draws = []
     for _ in range(plan.draws):
-        order = rng.permutation(len(real))
-        made = rng.permutation(len(synthetic))[:size]
-        measured.append(_with_resamples(to_synthetic, order[:size], made, plan.resamples, rng))
-        floors.append(_with_resamples(to_real, order[:size], order[size : 2 * size], plan.resamples, rng))
-    whole_size = min(len(real), len(synthetic))
-    rows, made = rng.permutation(len(real))[:whole_size], rng.permutation(len(synthetic))[:whole_size]
-    whole = _with_resamples(to_synthetic, rows, made, -(-plan.draws * plan.resamples // 4), rng)
+        order, made = rng.permutation(len(real)), rng.permutation(len(synthetic))[:size]
+        samples = (order[:size], made, order[size : 2 * size])
+        draws.append(_draw((to_synthetic, to_real), samples, plan.resamples, rng))
+    values = np.mean([draw.values for draw in draws], axis=0)
+    deviations = np.concatenate([draw.deviations for draw in draws])
     return Compared(
-        _pooled(measured, size, distance), _pooled(floors, size, distance), _pooled([whole], whole_size, distance)
+        synthetic=centred(float(values[0]), deviations[:, 0], size, distance.bounds),
+        floor=centred(float(values[1]), deviations[:, 1], size, distance.bounds),
+        excess=centred(float(values[0] - values[1]), deviations[:, 0] - deviations[:, 1], size, (-np.inf, np.inf)),
+        whole=_whole(distance, to_synthetic, (len(real), len(synthetic)), plan),
     )
 
 
-def _with_resamples(
-    statistic: Statistic, x: Rows, y: Rows, resamples: int, rng: np.random.Generator
-) -> tuple[float, Float64[np.ndarray, " resamples"]]:
-    """The statistic of one draw, and the deviations of its resamples from their mean."""
-    drawn = np.array([statistic(rng.choice(x, len(x)), rng.choice(y, len(y))) for _ in range(resamples)])
-    return statistic(x, y), drawn - drawn.mean()
+def _draw(
+    statistics: tuple[Statistic, Statistic], samples: tuple[Rows, Rows, Rows], resamples: int, rng: np.random.Generator
+) -> _Draw:
+    to_synthetic, to_real = statistics
+
+    def both(real: Rows, made: Rows, other: Rows) -> tuple[float, float]:
+        return to_synthetic(real, made), to_real(real, other)
+
+    drawn = [both(*(rng.choice(rows, len(rows)) for rows in samples)) for _ in range(resamples)]
+    return _Draw(np.array(both(*samples)), np.array(drawn))
 
 
-def _pooled(draws: list[tuple[float, Float64[np.ndarray, " resamples"]]], size: int, distance: Distance) -> Estimate:
-    values, deviations = zip(*draws, strict=True)
-    return centred(float(np.mean(values)), np.concatenate(deviations), size, distance.bounds)
+def _whole(distance: Distance, statistic: Statistic, counts: tuple[int, int], plan: Plan) -> Estimate:
+    size, rng = min(counts), np.random.default_rng(plan.seed)
+    real, made = (rng.permutation(count)[:size] for count in counts)
+    resamples = -(-plan.draws * plan.resamples // 4)
+    drawn = np.array([statistic(rng.choice(real, size), rng.choice(made, size)) for _ in range(resamples)])
+    return centred(statistic(real, made), drawn - drawn.mean(), size, distance.bounds)

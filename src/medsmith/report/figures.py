@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -66,23 +66,29 @@ def histograms(panels: Sequence[Samples], columns: int = 3) -> bytes:
 def _paired_histogram(axes: Axes, panel: Samples) -> None:
     every = np.concatenate([panel.real, panel.synthetic])
     low, high = float(every.min()), float(every.max())
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1).tolist()
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     for values, colour, name in ((panel.real, REAL, "real"), (panel.synthetic, SYNTHETIC, "synthetic")):
-        share = np.full(len(values), 1 / max(len(values), 1))
-        axes.hist(values, edges, weights=share, color=colour, alpha=0.3, label=name)
-        axes.hist(values, edges, weights=share, color=colour, histtype="step")
+        _steps(axes, values, edges, colour, name)
     axes.set_title(panel.title, fontsize=8)
     _quiet(axes)
 
 
-def histogram_with_limit(groups: Sequence[tuple[str, Float[np.ndarray, " n"]]], limit: float, label: str) -> bytes:
-    """Distributions of a similarity with the threshold above which a case counts as a copy."""
-    figure = Figure(figsize=(6.2, 2.6), layout="constrained")
+def _steps(
+    axes: Axes, values: Float[np.ndarray, " n"], edges: Float64[np.ndarray, " ends"], colour: str, name: str
+) -> None:
+    """Shares of the values per bin, filled and outlined."""
+    shares = np.histogram(values, edges)[0] / max(len(values), 1)
+    axes.stairs(shares, edges, fill=True, color=colour, alpha=0.3, label=name)
+    axes.stairs(shares, edges, color=colour)
+    axes.set_ylim(bottom=0)
+
+
+def histogram_with_limit(values: Float[np.ndarray, " n"], limit: float, label: str) -> bytes:
+    """The distribution of a similarity with the threshold above which a case counts as a copy."""
+    figure = Figure(figsize=(6.2, 2.6))
+    figure.subplots_adjust(0.1, 0.2, 0.98, 0.96)
     axes = figure.add_subplot()
-    edges = np.linspace(min(0.0, *(float(values.min()) for _, values in groups)), 1, 51).tolist()
-    for (name, values), colour in zip(groups, (SYNTHETIC, REAL), strict=False):
-        share = np.full(len(values), 1 / max(len(values), 1))
-        axes.hist(values, edges, weights=share, color=colour, alpha=0.45, label=name)
+    _steps(axes, values, np.linspace(min(0.0, float(values.min())), 1, 51), SYNTHETIC, "synthetic")
     axes.axvline(limit, color=LIMIT, linestyle="--", label=f"counts as a copy above {limit:.2f}")
     axes.set_xlabel(label, fontsize=8)
     axes.set_ylabel("share of cases", fontsize=8)
@@ -93,7 +99,8 @@ def histogram_with_limit(groups: Sequence[tuple[str, Float[np.ndarray, " n"]]], 
 
 def against_floor(panels: Sequence[tuple[str, Point, Point]]) -> bytes:
     """One panel per statistic: real against real (the floor), and real against synthetic."""
-    figure = Figure(figsize=(1.9 * len(panels), 2.5), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(panels), 2.5))
+    figure.subplots_adjust(0.07, 0.1, 0.99, 0.9, 0.4)
     for index, (title, floor, synthetic) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
         for place, (point, colour) in enumerate(((floor, REAL), (synthetic, SYNTHETIC))):
@@ -114,7 +121,8 @@ def curve(points: Sequence[Point], ticks: Sequence[str], baseline: Point, labels
         baseline: drawn as a band; its x does not count.
         labels: of the x and y axes.
     """
-    figure = Figure(figsize=(6.2, 3.1), layout="constrained")
+    figure = Figure(figsize=(6.2, 3.1))
+    figure.subplots_adjust(0.11, 0.16, 0.98, 0.96)
     axes = figure.add_subplot()
     axes.axhspan(baseline.low, baseline.high, color=REAL, alpha=0.15, linewidth=0)
     axes.axhline(baseline.value, color=REAL, label="real alone")
