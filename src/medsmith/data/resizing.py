@@ -46,9 +46,7 @@ def resize(
     return np.ascontiguousarray(resized, dtype=np.float32)
 
 
-def resize_labels(
-    labels: Shaped[np.ndarray, "x y z"], shape: tuple[int, int, int]
-) -> Shaped[np.ndarray, "u v w"]:
+def resize_labels(labels: Shaped[np.ndarray, "x y z"], shape: tuple[int, int, int]) -> Shaped[np.ndarray, "u v w"]:
     """Resample a label map by nearest neighbour: no value arises that was not there.
 
     Args:
