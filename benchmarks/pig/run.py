@@ -22,7 +22,7 @@ from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import Shown
 from medsmith.samples import contact_sheet
-from medsmith.utility import utility
+from medsmith.utility import Training, utility
 
 HERE = Path(__file__).parent
 SIZE = 64
@@ -30,6 +30,7 @@ UPDATES = 4000  # of all networks of a method together: the same budget for each
 NETWORKS = {"pig": 2, "ddpm": 1, "segguided": 1}
 RATIOS = {"pig": (0.5, 1.0, 2.0, 4.0), "ddpm": (1.0,), "segguided": (1.0,)}
 SEEDS = 3
+SEGMENTERS = Training(steps=600, precision="bfloat16")
 
 
 def cohorts(source: Path, work: Path) -> tuple[Cohort, Cohort, Cohort]:
@@ -52,8 +53,20 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
     cases = Cohort.open(work / f"{method}-cases")
     report, gain = work / f"{method}-report", work / f"{method}-utility"
     reuse_real_arm(work / "pig-utility", gain, len(training))
-    distances = evaluate(every, cases, report, training=training, size=SIZE, progress=Shown())
-    worth = utility(training, cases, test, gain, ratios=RATIOS[method], seeds=SEEDS, size=SIZE, progress=Shown())
+    distances = evaluate(
+        every, cases, report, training=training, size=SIZE, remember=work / "features", progress=Shown()
+    )
+    worth = utility(
+        training,
+        cases,
+        test,
+        gain,
+        ratios=RATIOS[method],
+        seeds=SEEDS,
+        size=SIZE,
+        training=SEGMENTERS,
+        progress=Shown(),
+    )
     return {"evaluation": distances.as_json(), "utility": worth.as_json()}
 
 

@@ -21,7 +21,6 @@ from medsmith import Cohort, evaluate, load_method
 from medsmith.compute import Compute, Precision
 from medsmith.data.batches import Batches
 from medsmith.diffusion import Solver, derive_seed
-from medsmith.evaluation import Plan
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.method import Method
@@ -93,7 +92,8 @@ def main(run: Path, real: Cohort, work: Path) -> None:
     for number, recipe in enumerate(RECIPES):
         times = make(method, recipe, real, work / f"recipe-{number}")
         cases = Cohort.open(work / f"recipe-{number}")
-        report = evaluate(real, cases, work / f"report-{number}", size=64, plan=Plan(draws=20), progress=Shown())
+        kept = work / "features"
+        report = evaluate(real, cases, work / f"report-{number}", size=64, remember=kept, progress=Shown())
         distances = {name: values["Fréchet distance"].as_json() for name, values in report.distances.items()}
         rows[recipe] = {"median_seconds_per_case": median(times), "n": len(times), "frechet": distances}
     facts = {
