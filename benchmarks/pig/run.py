@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 
 from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
+from medsmith.evaluation.evaluate import default_extractors
+from medsmith.evaluation.extractors import Remembered
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import Shown
@@ -53,9 +55,8 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
     cases = Cohort.open(work / f"{method}-cases")
     report, gain = work / f"{method}-report", work / f"{method}-utility"
     reuse_real_arm(work / "pig-utility", gain, len(training))
-    distances = evaluate(
-        every, cases, report, training=training, size=SIZE, remember=work / "features", progress=Shown()
-    )
+    kept = [Remembered(extractor, work / "features") for extractor in default_extractors()]
+    distances = evaluate(every, cases, report, training=training, size=SIZE, extractors=kept, progress=Shown())
     worth = utility(
         training,
         cases,

@@ -21,6 +21,8 @@ from medsmith import Cohort, evaluate, load_method
 from medsmith.compute import Compute, Precision
 from medsmith.data.batches import Batches
 from medsmith.diffusion import Solver, derive_seed
+from medsmith.evaluation.evaluate import default_extractors
+from medsmith.evaluation.extractors import Remembered
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.method import Method
@@ -89,11 +91,11 @@ def main(run: Path, real: Cohort, work: Path) -> None:
     torch.set_num_threads(1)
     method = load_method(run)
     rows = {}
+    kept = [Remembered(extractor, work / "features") for extractor in default_extractors()]
     for number, recipe in enumerate(RECIPES):
         times = make(method, recipe, real, work / f"recipe-{number}")
         cases = Cohort.open(work / f"recipe-{number}")
-        kept = work / "features"
-        report = evaluate(real, cases, work / f"report-{number}", size=64, remember=kept, progress=Shown())
+            report = evaluate(real, cases, work / f"report-{number}", size=64, extractors=kept, progress=Shown())
         distances = {name: values["Fréchet distance"].as_json() for name, values in report.distances.items()}
         rows[recipe] = {"median_seconds_per_case": median(times), "n": len(times), "frechet": distances}
     facts = {
