@@ -95,7 +95,7 @@ def main(run: Path, real: Cohort, work: Path) -> None:
     for number, recipe in enumerate(RECIPES):
         times = make(method, recipe, real, work / f"recipe-{number}")
         cases = Cohort.open(work / f"recipe-{number}")
-            report = evaluate(real, cases, work / f"report-{number}", size=64, extractors=kept, progress=Shown())
+        report = evaluate(real, cases, work / f"report-{number}", size=64, extractors=kept, progress=Shown())
         distances = {name: values["Fréchet distance"].as_json() for name, values in report.distances.items()}
         rows[recipe] = {"median_seconds_per_case": median(times), "n": len(times), "frechet": distances}
     facts = {
