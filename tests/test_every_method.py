@@ -5,7 +5,8 @@ its tiny preset made small by ``micro.py``.
 """
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 
 import medsmith.training
 import micro
-from medsmith.checkpoints import load_method, read_record, save_weights
+from medsmith.checkpoints import SHIPPED, load_method, pack, put_weights, read_record, save_weights, unpack
+from medsmith.cohort import Cohort
 from medsmith.config import changed, validated
 from medsmith.diffusion import SOLVERS
 from medsmith.errors import RequestError, RunError
@@ -143,10 +145,6 @@ def test_a_case_is_of_the_cohorts_kind(trained):
 
 
 def test_the_case_fits_into_a_cohort_of_its_kind(trained, tmp_path):
-    from dataclasses import replace
-
-    from medsmith.cohort import Cohort
-
     kind = trained.method.fingerprint
     out = Cohort.create(
         tmp_path / "out", channel_names=kind.channel_names, label_names=kind.label_names, file_ending=kind.file_ending
@@ -189,6 +187,22 @@ def _widened(kind):
     tiny = kind.presets["tiny"]
     sections = [name for name in type(tiny).model_fields if isinstance(getattr(tiny, name), micro.NetworkConfig)]
     return [f"{name}.channels=[16,16]" for name in sections]
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (lambda tensor: tensor.double(), r"is \(.*\) float64, needed \(.*\) float32; made for another architecture"),
+        (lambda tensor: tensor[None], r"is \(1, .*\) float32, needed \(.*\) float32; made for another architecture"),
+        (lambda tensor: tensor * torch.nan, r"has numbers that are not finite"),
+    ],
+)
+def test_weights_of_another_form_are_refused_by_the_first_that_differs(harm, line, trained, tmp_path):
+    tensors = trained.method.state_dict()
+    name = next(iter(tensors))
+    (tmp_path / "weights.safetensors").write_bytes(pack({**tensors, name: harm(tensors[name])}))
+    with pytest.raises(RunError, match=rf"weights.safetensors: {re.escape(name)} {line}"):
+        put_weights(trained.method, unpack(tmp_path / "weights.safetensors"), tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -253,3 +267,22 @@ def test_an_unknown_method_is_refused_with_those_there_are(cohort, tmp_path):
     with pytest.raises(RequestError) as refusal:
         train("gan", cohort, tmp_path / "run")
     assert refusal.value.line == f"gan: no such method; there are {', '.join(NAMES)}"
+
+
+SHIPPED_NAMES = sorted(path.parent.name for path in SHIPPED.glob("*/run.json"))
+
+
+@pytest.mark.parametrize("name", SHIPPED_NAMES)
+def test_shipped_weights_open_and_make_a_case(name):
+    method = load_method(name)
+    facts = method.fingerprint
+    case = method.synthesize(method.Request(), 1, solver="ddim", steps=2)
+    assert case.image.shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
+    assert "not for diagnosis" in (SHIPPED / name / "README.md").read_text()
+
+
+def test_a_run_that_is_not_there_is_refused_with_the_shipped_ones(tmp_path):
+    with pytest.raises(RunError) as refusal:
+        load_method(tmp_path / "none")
+    shipped = ", ".join(SHIPPED_NAMES) or "none"
+    assert refusal.value.line == f"{tmp_path}/none: no run.json in it; shipped weights: {shipped}; train one first"

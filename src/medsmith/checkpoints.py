@@ -185,19 +185,19 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 
 def put_weights(module: nn.Module, tensors: Mapping[str, Tensor], subject: Path) -> None:
-    """Load tensors into a module that must have exactly these names and shapes.
+    """Load tensors into a module that must have exactly these names, shapes and number formats.
 
     Raises:
-        RunError: keys missing or unexpected, another shape, or numbers that are not finite.
+        RunError: keys missing or unexpected, another shape or format, or numbers that are not finite.
     """
     wanted = module.state_dict()
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or extra:
         raise RunError(subject, f"missing {missing[:3]}, unexpected {extra[:3]}", "made for another architecture")
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            found = f"{name} is {tuple(tensor.shape)}, needed {tuple(wanted[name].shape)}"
-            raise RunError(subject, found, "made for another architecture")
+        found, needed = (f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in (tensor, wanted[name]))
+        if found != needed:
+            raise RunError(subject, f"{name} is {found}, needed {needed}", "made for another architecture")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise RunError(subject, f"{name} has numbers that are not finite", cure="use an earlier checkpoint")
     module.load_state_dict(dict(tensors))

@@ -47,17 +47,21 @@ def claimed(run: Path) -> Iterator[None]:
     except OSError as error:
         raise FileError(run, f"cannot be made ({error.strerror})", cure="choose another folder") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                run, "another process is training here", "one at a time", "wait for it, or stop it"
-            ) from None
+        _lock(descriptor, run)
         for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*")):
             remove_leftovers(folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, run: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(run, "another process is training here", "one at a time", "wait for it, or stop it") from None
+    except OSError:
+        _log.warning("%s: lies on a file system without locks; take care to train here once at a time", run)
 
 
 @final
