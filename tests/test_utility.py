@@ -1,3 +1,4 @@
+import importlib
 import json
 import re
 from itertools import pairwise
@@ -100,7 +101,7 @@ def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path,
             raise KeyboardInterrupt
         return train(*args)
 
-    monkeypatch.setattr("medsmith.utility.utility.train_segmenter", dies_in_the_second)
+    monkeypatch.setattr(importlib.import_module("medsmith.utility.utility"), "train_segmenter", dies_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
     utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
