@@ -35,6 +35,7 @@ class Nursery:
 
     def close(self):
         self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait(timeout=60)
 
 
