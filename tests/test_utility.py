@@ -16,6 +16,7 @@ from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.utility import segmenter
 from medsmith.utility.arms import plan_arms
 from medsmith.utility.pool import hash_of, load_pool
+from medsmith.utility.result import summarise
 from medsmith.utility.segmenter import Training, dice, dice_of_cases, train_segmenter
 from medsmith.utility.utility import utility
 
@@ -88,6 +89,19 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
     assert "not for diagnosis" in page
     assert "&lt;b&gt;" in page
     assert set(re.findall(r'src="(.{15})', page)) == {"data:image/png;"}
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [([0.05, 0.06], "a gain"), ([-0.05, -0.06], "a loss"), ([0.2, -0.01], "no difference"), ([0.0, 0.0], "no diff")],
+)
+def test_a_gain_is_called_so_only_where_every_seed_agrees(gains, verdict):
+    of_real = np.full((2, 30, 1), 0.5)
+    scores = of_real + np.array(gains)[:, None, None] + np.linspace(-0.01, 0.01, 30)[None, :, None]
+    arm = plan_arms(4, 4, [1])[2]
+    found = summarise(arm, scores, of_real, ("mass",), np.ones(30, bool))
+    assert found.verdict.startswith(verdict)
+    assert found.seed_gains == pytest.approx(gains)
 
 
 def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ def utility_page(utility: Utility) -> Page:
     points = [_point(place, result.dice) for place, result in enumerate((synthetic, *mixed))]
     ticks = [result.arm.name for result in (synthetic, *mixed)]
     figure = curve(points, ticks, _point(0, baseline.dice), ("what the network learnt from", "Dice on real test cases"))
-    table = Table(_HEAD, [_row(result) for result in utility.arms], "Gains are paired differences of Dice per case.")
+    table = Table(_HEAD, [_row(result) for result in utility.arms], _caption(utility))
     sections = [
         Section("Dice on real test cases", (), (table,), (Picture(figure, "Mean Dice with 95 % intervals."),)),
         Section("How it was compared", _method(utility)),
@@ -25,6 +25,12 @@ def utility_page(utility: Utility) -> Page:
 def summary_lines(utility: Utility) -> list[str]:
     """The findings, a sentence each."""
     return [_sentence(result) for result in utility.arms[2:]]
+
+
+def _caption(utility: Utility) -> str:
+    count = utility.twins.n
+    without = count - round(utility.twins.value * count)
+    return f"Over {count} test cases ({without} without twins); gains are paired differences of Dice per case."
 
 
 def _point(place: float, estimate: Estimate) -> Point:
@@ -38,16 +44,15 @@ def _row(result: ArmResult) -> list[str]:
 
 
 def _text(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f}), n = {estimate.n}" if estimate else ""
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})" if estimate else ""
 
 
 def _sentence(result: ArmResult) -> str:
     gain = result.gain
     if gain is None:
         return f"{result.arm.name}: nothing to compare."
-    verdict = "a gain" if gain.low > 0 else "a loss" if gain.high < 0 else "no difference that these cases could show"
     points, low, high = (f"{100 * end:+.1f}" for end in (gain.value, gain.low, gain.high))
-    return f"{result.arm.name}: {points} points of Dice over real alone ({low} to {high}): {verdict}."
+    return f"{result.arm.name}: {points} points of Dice over real alone ({low} to {high}): {result.verdict}."
 
 
 def _method(utility: Utility) -> list[str]:
@@ -60,5 +65,6 @@ def _method(utility: Utility) -> list[str]:
         f"{100 * utility.twins.value:.0f} % of the {utility.twins.n} test cases have a near-duplicate among the real "
         f"training cases. They favour every arm that has seen it; the column without twins leaves them out. No image "
         f"is in both sets.",
-        "One split: the interval covers the choice of test cases, not that of training cases.",
+        "One split: intervals cover the choice of test cases, not that of training cases or seeds. A gain or a loss is "
+        "called so only where every single seed agrees with the interval.",
     ]

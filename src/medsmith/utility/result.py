@@ -23,6 +23,7 @@ class ArmResult:
         gain: mean over test cases of the paired difference to the real arm, in points of Dice; None for itself.
         gain_without_twins: the same over the test cases without a near-duplicate in training; None where all have one.
         seeds: mean Dice of each seed.
+        seed_gains: mean gain of each seed; empty for the real arm.
         labels: mean Dice of each label.
     """
 
@@ -31,7 +32,19 @@ class ArmResult:
     gain: Estimate | None
     gain_without_twins: Estimate | None
     seeds: tuple[float, ...]
+    seed_gains: tuple[float, ...]
     labels: Mapping[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """Gain or loss only where the interval and every single seed agree: the interval covers cases, not seeds."""
+        if self.gain is None:
+            return ""
+        if self.gain.low > 0 and min(self.seed_gains) > 0:
+            return "a gain"
+        if self.gain.high < 0 and max(self.seed_gains) < 0:
+            return "a loss"
+        return "no difference that these cases and seeds could show"
 
     def as_json(self) -> Mapping[str, object]:
         """Plain numbers for a JSON file."""
@@ -42,6 +55,8 @@ class ArmResult:
             "gain": self.gain.as_json() if self.gain else None,
             "gain_without_twins": self.gain_without_twins.as_json() if self.gain_without_twins else None,
             "seeds": self.seeds,
+            "seed_gains": self.seed_gains,
+            "verdict": self.verdict,
             "labels": dict(self.labels),
         }
 
@@ -96,5 +111,6 @@ def summarise(
         gain=mean_of_cases(difference, seed=0) if compared else None,
         gain_without_twins=clean,
         seeds=tuple(float(mean) for mean in scores.mean(axis=(1, 2))),
+        seed_gains=tuple(float(mean) for mean in (scores - of_real).mean(axis=(1, 2))) if compared else (),
         labels=dict(zip(label_names, (float(mean) for mean in scores.mean(axis=(0, 1))), strict=True)),
     )
