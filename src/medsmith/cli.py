@@ -185,7 +185,7 @@ def evaluate(
     synthetic: Annotated[Path, typer.Argument(help="Synthetic cohort.")],
     out: Annotated[Path, typer.Option(help="Folder of the report.")],
     training: Annotated[Path | None, typer.Option(help="What the generator learnt from, for the copy check.")] = None,
-    size: Annotated[int | None, typer.Option(min=8, help="Edge of the common grid.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Edge of the common grid.")] = None,
 ) -> None:
     """Compare a synthetic cohort with a real one: distances with floors, copies, masks, pictures."""
     from medsmith.cohort import Cohort
