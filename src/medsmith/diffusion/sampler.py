@@ -7,6 +7,7 @@ before it and fresh noise, so that a solver is a function from noise levels to f
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, final, get_args
 
@@ -230,9 +231,8 @@ def _walk(
     x = draw(*shape).to(device)
     before = x  # has no weight in the first step
     moments = torch.tensor(walk, device=device)[:, None].expand(-1, len(x)).unbind()
-    guard = torch.no_grad()
     for index, weight in enumerate(weights):
-        with guard:
+        with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
             clean = denoise(x, moments[index])
             x = weight.state * x + weight.clean * clean
             if weight.clean_before != 0:

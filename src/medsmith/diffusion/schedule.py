@@ -106,7 +106,7 @@ class NoiseSchedule:
     def at(self, t: Int[Tensor, "b"], like: Float[Tensor, "b c *space"]) -> tuple[Tensor, Tensor]:
         """Signal and noise at times t, shaped to multiply ``like``; t == -1 gives (1, 0)."""
         levels = self._look_up(t, like.dtype, like.device)
-        signal, noise = levels.reshape(2, -1, *(1,) * (like.ndim - 1))
+        signal, noise = levels.reshape(2, -1, *(1,) * (like.ndim - 1)).unbind()
         return signal, noise
 
     def add_noise(
