@@ -13,9 +13,7 @@ def test_equals_the_antialiased_bilinear_rule_of_torch(target):
     image = np.random.default_rng(0).random((2, 20, 31, 1), dtype=np.float32)
     ours = resize(image, (*target, 1))[..., 0]
     picture = torch.from_numpy(image[None, ..., 0])
-    theirs = functional.interpolate(
-        picture, size=target, mode="bilinear", antialias=True, align_corners=False
-    )
+    theirs = functional.interpolate(picture, size=target, mode="bilinear", antialias=True, align_corners=False)
     np.testing.assert_allclose(ours, theirs[0].numpy(), atol=2e-6)
 
 
