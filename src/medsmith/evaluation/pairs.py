@@ -123,13 +123,21 @@ def _draw(
     def both(real: Rows, made: Rows, other: Rows) -> tuple[float, float]:
         return to_synthetic(real, made), to_real(real, other)
 
-    drawn = [both(*(rng.choice(rows, len(rows)) for rows in samples)) for _ in range(resamples)]
+    drawn = [both(*(_redrawn(rows, rng) for rows in samples)) for _ in range(resamples)]
     return _Draw(np.array(both(*samples)), np.array(drawn))
+
+
+def _redrawn(rows: Rows, rng: np.random.Generator) -> Rows:
+    """As many rows, drawn with repeats; one row alone, of which KID and covariance say nothing, is drawn again."""
+    while True:
+        drawn = rng.choice(rows, len(rows))
+        if len(rows) == 1 or (drawn != drawn[0]).any():
+            return drawn
 
 
 def _whole(distance: Distance, statistic: Statistic, counts: tuple[int, int], plan: Plan) -> Estimate:
     size, rng = min(counts), np.random.default_rng(plan.seed)
     real, made = (rng.permutation(count)[:size] for count in counts)
     resamples = -(-plan.draws * plan.resamples // 4)
-    drawn = np.array([statistic(rng.choice(real, size), rng.choice(made, size)) for _ in range(resamples)])
+    drawn = np.array([statistic(_redrawn(real, rng), _redrawn(made, rng)) for _ in range(resamples)])
     return centred(statistic(real, made), drawn - drawn.mean(), size, distance.bounds)
