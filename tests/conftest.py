@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Tests work on small tensors: a second thread costs more than it gives, and several times more beside other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def no_fsync(monkeypatch):

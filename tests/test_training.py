@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import medsmith.methods
+import medsmith.samples
 import medsmith.training
 import micro
 from medsmith.checkpoints import build_method, load_method, pack, read_record, unpack
@@ -54,10 +55,19 @@ def _other_methods(monkeypatch):
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
 
 
+# Networks of one level: what is tested is training.
+FLAT = ("network.channels=[4]", "network.attention=[false]", "network.groups=2", "network.head_channels=4")
+
+
+@pytest.fixture(autouse=True)
+def _small_sheets(monkeypatch):
+    monkeypatch.setattr(medsmith.samples, "COUNT", 1)
+
+
 def settings(method="ddpm", *more):
     if method == "adversaries":
         return more
-    return (*micro.micro_settings(method, method_class(method), 2), *more)
+    return (*micro.micro_settings(method, method_class(method), 2), *FLAT, *more)
 
 
 def state(run):
@@ -91,15 +101,11 @@ def reached(run):
 # --- kills
 
 
-# Both networks of PIG with one level: what is killed is training, and a life should be short.
-FLAT = ("network.channels=[4]", "network.attention=[false]", "network.groups=2", "network.head_channels=4")
-
-
 def undisturbed(nursery, cohort, folder, precision):
     """A run that saves every step: its order, state, and how long it took."""
     order = {
-        "settings": settings("pig", *FLAT, f"training.precision={precision}"),
-        "budget": {"steps": 6, "checkpoint_seconds": 0.0},
+        "settings": settings("pig", f"training.precision={precision}"),
+        "budget": {"steps": 5, "checkpoint_seconds": 0.0},
     }
     ended = nursery.live(folder / "run", cohort.root, **order)
     assert (ended.status, ended.error) == (0, "")

@@ -40,9 +40,12 @@ def to_grid(volume: Float32[Tensor, "c *space"], size: tuple[int, ...]) -> Float
     """
     if volume.shape[1:] == torch.Size(size):
         return volume
-    if len(size) == 2:
+    if len(size) == 2 and size[1] > 1:  # a grid one voxel wide is filled wrongly by torch 2.13
         return interpolate(volume[None], size=size, mode="bilinear", antialias=True)[0]
-    return torch.from_numpy(resize(volume.numpy(), (size[0], size[1], size[2])))
+    missing = [1] * (3 - len(size))
+    voxels = volume.reshape(*volume.shape, *missing).numpy()
+    x, y, z = (*size, *missing)
+    return torch.from_numpy(resize(voxels, (x, y, z))).reshape(-1, *size)
 
 
 def image_to_model(case: Case, fingerprint: Fingerprint, size: tuple[int, ...]) -> Float32[Tensor, "c *space"]:
