@@ -1,0 +1,37 @@
+"""Any scan seen along the patient's axes: x to the right, y to the front, z to the head.
+
+The voxel axes are permuted and flipped, never resampled: an oblique scan is taken along the nearest patient axes. A
+view shares memory with its array, so that what is written into the view is written into the array.
+"""
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from medsmith.case import Geometry
+
+
+def _orientation(geometry: Geometry) -> Float64[np.ndarray, "3 2"]:
+    """Per voxel axis the nearest patient axis, and -1 where it runs backwards."""
+    axes: Float64[np.ndarray, "3 2"] = nib.orientations.io_orientation(geometry.affine)
+    return axes
+
+
+def canonical_view(array: Shaped[np.ndarray, "x y z"], geometry: Geometry) -> Shaped[np.ndarray, "r a s"]:
+    """The array with its axes along right, anterior and superior, as a view.
+
+    Args:
+        array: voxels of the scan, axes in file order.
+        geometry: the grid of ``array``.
+    """
+    view: Shaped[np.ndarray, "r a s"] = nib.orientations.apply_orientation(array, _orientation(geometry))
+    return view
+
+
+def canonical_geometry(geometry: Geometry) -> Geometry:
+    """The grid of ``canonical_view``: the same voxels at the same places, indexed along right, anterior, superior."""
+    axes = _orientation(geometry)
+    to_file = nib.orientations.inv_ornt_aff(axes, geometry.shape)
+    order = np.argsort(axes[:, 0])
+    shape = geometry.shape[order[0]], geometry.shape[order[1]], geometry.shape[order[2]]
+    return Geometry(shape, geometry.affine @ to_file, geometry.codes, geometry.spacing_known)

@@ -1,0 +1,179 @@
+"""The cube in which a lesion is made: an isotropic grid about a box, whatever the spacing of the scan.
+
+Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube, which run along them.
+Resampling is separable, one matrix per axis. On the way in it is a triangle filter as wide as a voxel of the cube
+where that is wider than the scan's, so that fine texture is averaged rather than sampled, and linear interpolation
+otherwise (the rule of ``data.resizing``). On the way back it is linear interpolation at the centres of the scan's
+voxels, so that what varies linearly comes back as it was.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Integer, Shaped
+
+from medsmith.case import Geometry
+from medsmith.insertion.boxes import Box
+
+_EDGE = 1e-9
+"""Share of a voxel by which a centre may miss a face and still count as inside."""
+Triple = tuple[float, float, float]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An isotropic cube of voxels in a scan.
+
+    Attributes:
+        scan: grid of the scan, canonical.
+        centre: middle of the cube in the scan's voxel coordinates.
+        size: voxels along each edge of the cube.
+        spacing_mm: edge of a voxel of the cube.
+    """
+
+    scan: Geometry
+    centre: Triple
+    size: int
+    spacing_mm: float
+
+    @classmethod
+    def about(
+        cls,
+        box: Box,
+        scan: Geometry,
+        size: int,
+        fill: float = 0.625,
+        finest_mm: float = 0.5,
+        coarsest_mm: float | None = None,
+    ) -> "Frame":
+        """The cube about the middle of a box, as fine as the box allows.
+
+        Args:
+            box: bounds of the lesion in the scan.
+            scan: grid of the scan, canonical.
+            size: voxels along each edge of the cube.
+            fill: share of the cube's edge that the longest edge of the box takes.
+            finest_mm: the cube's voxels are never smaller, so that a small lesion fills less.
+            coarsest_mm: nor larger, so that a large lesion fills more; None for no bound.
+        """
+        longest = max(count * edge for count, edge in zip(box.shape, scan.spacing, strict=True))
+        spacing = max(longest / (fill * size), finest_mm)
+        return cls(scan, box.centre, size, spacing if coarsest_mm is None else min(spacing, coarsest_mm))
+
+    @property
+    def geometry(self) -> Geometry:
+        """The cube's grid in the patient."""
+        scale = self._step
+        affine = self.scan.affine.copy()
+        affine[:3, :3] = self.scan.affine[:3, :3] * scale
+        first = np.array(self.centre) - (self.size - 1) / 2 * scale
+        affine[:3, 3] = self.scan.affine[:3, :3] @ first + self.scan.affine[:3, 3]
+        return Geometry((self.size, self.size, self.size), affine, self.scan.codes, self.scan.spacing_known)
+
+    @property
+    def region(self) -> tuple[slice, slice, slice]:
+        """The scan's voxels whose centres lie in the cube."""
+        bounds = [self._bounds(axis) for axis in range(3)]
+        return slice(*bounds[0]), slice(*bounds[1]), slice(*bounds[2])
+
+    def take(self, volume: Shaped[np.ndarray, "x y z"], outside: float) -> Float32[np.ndarray, "s s s"]:
+        """The cube's view of a volume; only the part of it that is needed is read.
+
+        Args:
+            volume: values on the scan's grid; a memory-mapped array will do.
+            outside: the value of voxels of the cube whose centres lie outside the scan.
+        """
+        pairs = [self._mixing(axis) for axis in range(3)]
+        first, last = pairs[2][1].start, pairs[2][1].stop
+        slices = (volume[pairs[0][1], pairs[1][1], z].astype(np.float64) for z in range(first, last))
+        flat = [pairs[0][0] @ each @ pairs[1][0].T for each in slices]
+        cube = np.stack(flat, axis=-1) @ pairs[2][0].T
+        return np.where(self._inside_scan(), cube, outside).astype(np.float32)
+
+    def take_labels(self, labels: Integer[np.ndarray, "x y z"], outside: int = 0) -> Integer[np.ndarray, "s s s"]:
+        """The cube's view of a label map: the label of the scan's voxel in which each centre lies.
+
+        Args:
+            labels: one label per voxel of the scan.
+            outside: the label of voxels of the cube whose centres lie outside the scan.
+        """
+        nearest = [
+            np.clip(np.rint(self._centres(axis)).astype(np.intp), 0, count - 1)
+            for axis, count in enumerate(self.scan.shape)
+        ]
+        taken: Integer[np.ndarray, "s s s"] = labels[np.ix_(*nearest)]
+        taken[~self._inside_scan()] = outside
+        return taken
+
+    def give(self, values: Shaped[np.ndarray, "s s s"]) -> Float32[np.ndarray, "x y z"]:
+        """Values of the cube at the centres of the scan's voxels in ``region``, by linear interpolation.
+
+        Centres beyond the outermost centres of the cube, by half a voxel at most, get the nearest value.
+        """
+        across, along, up = (self._interpolation(axis) for axis in range(3))
+        flat = values.astype(np.float64) @ up.T
+        given = np.empty((len(across), len(along), len(up)), dtype=np.float32)
+        for z in range(len(up)):
+            given[..., z] = across @ flat[..., z] @ along.T
+        return given
+
+    def inside(self, box: Box) -> Bool[np.ndarray, "s s s"]:
+        """Voxels of the cube whose centres lie in a box of the scan."""
+        axes = [
+            (self._centres(axis) >= box.low[axis] - 0.5 - _EDGE) & (self._centres(axis) < box.high[axis] - 0.5 - _EDGE)
+            for axis in range(3)
+        ]
+        return _all_axes(*axes)
+
+    @property
+    def _step(self) -> Float64[np.ndarray, "3"]:
+        """Edge of a voxel of the cube in voxels of the scan."""
+        step: Float64[np.ndarray, "3"] = self.spacing_mm / np.array(self.scan.spacing)
+        return step
+
+    def _centres(self, axis: int) -> Float64[np.ndarray, "s"]:
+        """Centres of the cube's voxels in voxel coordinates of the scan."""
+        offsets: Float64[np.ndarray, "s"] = (np.arange(self.size) - (self.size - 1) / 2) * self._step[axis]
+        return self.centre[axis] + offsets
+
+    def _bounds(self, axis: int) -> tuple[int, int]:
+        half = self.size * self._step[axis] / 2
+        low = int(np.ceil(self.centre[axis] - half - _EDGE))
+        high = int(np.floor(self.centre[axis] + half + _EDGE)) + 1
+        count = self.scan.shape[axis]
+        return min(max(low, 0), count), min(max(high, 0), count)
+
+    def _inside_scan(self) -> Bool[np.ndarray, "s s s"]:
+        axes = [
+            (self._centres(axis) >= -0.5 - _EDGE) & (self._centres(axis) <= count - 0.5 + _EDGE)
+            for axis, count in enumerate(self.scan.shape)
+        ]
+        return _all_axes(*axes)
+
+    def _mixing(self, axis: int) -> tuple[Float64[np.ndarray, "s n"], slice]:
+        """How each voxel of the cube mixes the scan's voxels, and which of these are needed at all."""
+        count, centres = self.scan.shape[axis], np.clip(self._centres(axis), -0.5, self.scan.shape[axis] - 0.5)
+        radius = max(float(self._step[axis]), 1.0)
+        first = max(int(np.ceil(centres[0] - radius)), 0)
+        last = min(int(np.floor(centres[-1] + radius)), count - 1)
+        distance = np.abs(np.arange(first, last + 1) - centres[:, None]) / radius
+        weights = np.clip(1.0 - distance, 0.0, None)
+        rows: Float64[np.ndarray, "s n"] = weights / weights.sum(axis=1, keepdims=True)
+        return rows, slice(first, last + 1)
+
+    def _interpolation(self, axis: int) -> Float64[np.ndarray, "n s"]:
+        """How each of the region's voxels mixes the two nearest of the cube."""
+        low, high = self._bounds(axis)
+        places = (np.arange(low, high) - self.centre[axis]) / self._step[axis] + (self.size - 1) / 2
+        places = np.clip(places, 0, self.size - 1)
+        rows: Float64[np.ndarray, "n s"] = np.clip(1.0 - np.abs(np.arange(self.size) - places[:, None]), 0.0, None)
+        return rows
+
+
+def _all_axes(
+    first: Bool[np.ndarray, "x"], second: Bool[np.ndarray, "y"], third: Bool[np.ndarray, "z"]
+) -> Bool[np.ndarray, "x y z"]:
+    whole: Bool[np.ndarray, "x y z"] = first[:, None, None] & second[:, None] & third
+    return whole
