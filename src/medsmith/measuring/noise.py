@@ -1,0 +1,59 @@
+"""How noisy an image is about a lesion, from the image alone."""
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from scipy import stats
+
+from medsmith.measuring.surface import Spacing
+
+LAG_MM = 2.0
+"""Distance at which the noise of a reconstruction is no longer correlated, and tissue still is."""
+_FEWEST = 30
+
+
+def noise_of(
+    image: Float64[np.ndarray, "x y z"],
+    inside: Bool[np.ndarray, "x y z"],
+    around: Bool[np.ndarray, "x y z"],
+    spacing: Spacing,
+) -> float:
+    """Standard deviation of the noise in the image's units.
+
+    Two estimates: the spread of the surroundings about a linear trend, and the spread of differences over 2 mm inside
+    the lesion. Structure adds to either, nothing takes from them, so the smaller one is returned; 0 where there is
+    too little for both. Spreads are taken from the median absolute deviation, so that a vessel does not count.
+    """
+    found = [_around_trend(image, around, spacing), _of_differences(image, inside, spacing)]
+    return min((value for value in found if value is not None), default=0.0)
+
+
+def _spread(values: Float64[np.ndarray, " n"]) -> float:
+    return float(stats.median_abs_deviation(values, scale="normal"))
+
+
+def _around_trend(
+    image: Float64[np.ndarray, "x y z"], region: Bool[np.ndarray, "x y z"], spacing: Spacing
+) -> float | None:
+    places = np.argwhere(region) * spacing
+    if len(places) < _FEWEST:
+        return None
+    design = np.column_stack([np.ones(len(places)), places - places.mean(axis=0)])
+    values = image[region]
+    return _spread(values - design @ np.linalg.lstsq(design, values, rcond=None)[0])
+
+
+def _of_differences(
+    image: Float64[np.ndarray, "x y z"], region: Bool[np.ndarray, "x y z"], spacing: Spacing
+) -> float | None:
+    """Along the axes that are sampled finely enough."""
+    found = []
+    for axis, edge in enumerate(spacing):
+        lag = max(1, round(LAG_MM / edge))
+        if edge > 1.5 * LAG_MM or lag >= image.shape[axis]:
+            continue
+        first = tuple(slice(None, -lag) if other == axis else slice(None) for other in range(3))
+        second = tuple(slice(lag, None) if other == axis else slice(None) for other in range(3))
+        both = region[first] & region[second]
+        found.append((image[first] - image[second])[both])
+    values = np.concatenate(found) if found else np.empty(0)
+    return _spread(values) / float(np.sqrt(2)) if len(values) >= _FEWEST else None
