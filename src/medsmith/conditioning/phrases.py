@@ -1,0 +1,46 @@
+"""The finite list of phrases that a structured report can hold, by family: one family per attribute."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from medsmith.conditioning.vocabulary import ATTRIBUTES
+
+NULL = ""
+"""What is encoded where nothing is said."""
+LESION_TYPES = (
+    "gallstone",
+    "kidney stone",
+    "liver cyst",
+    "pancreas cyst",
+    "kidney cyst",
+    "esophageal cancer",
+    "gallbladder cancer",
+    "lung cancer",
+    "liver cancer",
+    "pancreas cancer",
+    "kidney cancer",
+    "stomach cancer",
+    "colon cancer",
+    "bladder cancer",
+    "intracranial hemorrhage",
+)
+
+
+def phrase_of(organ: str) -> str:
+    """An organ's name as words: "kidney_left" is encoded as "kidney left"."""
+    return organ.replace("_", " ")
+
+
+def _family(name: str) -> tuple[str, ...]:
+    """An attribute's options; of an attribute that holds a number, its title."""
+    return ATTRIBUTES[name].options or (ATTRIBUTES[name].title,)
+
+
+def _families() -> dict[str, tuple[str, ...]]:
+    organs = {"organ": ("liver", "kidney", "lung")}
+    options = {name: _family(name) for name in ATTRIBUTES}
+    return {**options, **organs, "lesion_type": LESION_TYPES, "null": (NULL,)}
+
+
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(_families())
+"""Family -> its phrases: every attribute of the template, then lesion types, then the null text."""
