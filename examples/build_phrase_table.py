@@ -6,13 +6,12 @@ python examples/build_phrase_table.py FILE biomedclip [FOLDER]     another one, 
 
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from medsmith.conditioning.embeddings import SHIPPED, PhraseTable
+from medsmith.conditioning.embeddings import PhraseTable, shipped_file
 from medsmith.conditioning.encoders import BiomedCLIP, MiniLM, TextEncoder
 from medsmith.conditioning.phrases import FAMILIES
 
@@ -53,5 +52,4 @@ def _encoder(arguments: list[str]) -> TextEncoder:
 
 
 if __name__ == "__main__":
-    shipped = Path(str(files("medsmith.conditioning") / f"{SHIPPED}.safetensors"))
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else shipped, _encoder(sys.argv[2:]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else shipped_file(), _encoder(sys.argv[2:]))

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self, final
 
@@ -20,6 +19,7 @@ from safetensors.numpy import save
 
 from medsmith.conditioning.encoders import TextEncoder
 from medsmith.conditioning.numbers import SCALES, encoded
+from medsmith.conditioning.organs import find_organ
 from medsmith.conditioning.phrases import FAMILIES, phrase_of
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import attributes_for
@@ -27,7 +27,7 @@ from medsmith.conditioning.whitening import IDENTITY_SHARE, told_apart
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
 
-SHIPPED = "all-MiniLM-L6-v2"
+SHIPPED = "minilm"
 _REBUILD = "build it again: python examples/build_phrase_table.py"
 _KEY = "phrase_table"
 
@@ -67,12 +67,12 @@ class PhraseTable:
 
     @classmethod
     def load(cls, name: str | Path = SHIPPED) -> Self:
-        """A table by the name of its text network, if it is shipped, or by its file.
+        """A table that is shipped, by its name, or any other by its file.
 
         Raises:
             FileError: no such table, or it is damaged, or its phrases are not those of this version.
         """
-        path = Path(str(files("medsmith.conditioning") / f"{name}.safetensors")) if str(name) == SHIPPED else Path(name)
+        path = shipped_file() if str(name) == SHIPPED else Path(name)
         try:
             with safe_open(path, "np") as file:
                 said = json.loads(file.metadata()[_KEY])
@@ -138,7 +138,7 @@ class PhraseTable:
         values = value if isinstance(value, tuple) else (value,)
         if attribute in SCALES:
             return self._number(attribute, values)
-        phrases = [phrase_of(str(each)) if attribute == "organ" else str(each) for each in values]
+        phrases = [_organ_phrase(str(each)) if attribute == "organ" else str(each) for each in values]
         mean: Float32[np.ndarray, "d"] = np.mean([self.vector(attribute, phrase) for phrase in phrases], axis=0)
         return mean
 
@@ -148,6 +148,16 @@ class PhraseTable:
         mixed = IDENTITY_SHARE**0.5 * title / np.linalg.norm(title) + (1 - IDENTITY_SHARE) ** 0.5 * waves
         length = np.linalg.norm(self.vector("null", ""))
         return np.asarray(mixed * length / np.linalg.norm(mixed), np.float32)
+
+
+def _organ_phrase(organ: str) -> str:
+    """As the vocabulary writes the organ that a name or phrase means."""
+    return phrase_of(find_organ(organ) or organ)
+
+
+def shipped_file() -> Path:
+    """Where the table that is shipped lies."""
+    return Path(__file__).with_name(f"{SHIPPED}.safetensors")
 
 
 def phrases_sha256() -> str:

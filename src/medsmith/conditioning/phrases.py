@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from medsmith.conditioning.organs import ORGANS
 from medsmith.conditioning.vocabulary import ATTRIBUTES
 
 NULL = ""
@@ -37,9 +38,9 @@ def _family(name: str) -> tuple[str, ...]:
 
 
 def _families() -> dict[str, tuple[str, ...]]:
-    organs = {"organ": ("liver", "kidney", "lung")}
     options = {name: _family(name) for name in ATTRIBUTES}
-    return {**options, **organs, "lesion_type": LESION_TYPES, "null": (NULL,)}
+    organs = tuple(phrase_of(organ) for organ in ORGANS)
+    return {**options, "organ": organs, "lesion_type": LESION_TYPES, "null": (NULL,)}
 
 
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(_families())
