@@ -81,7 +81,7 @@ def _profiles(
     profiles = ndimage.map_coordinates(image, at, order=1, mode="nearest")
     inside = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="constant") > 0.5
     last = np.array(image.shape)[:, None, None] - 1
-    whole = ((at >= 0) & (at <= last)).all(axis=(0, 2))
+    whole = np.asarray(((at >= 0) & (at <= last)).all(axis=(0, 2)))
     whole &= ~inside[:, distances > SHIFT_MM].any(axis=1)
     if organ is not None:
         home = ndimage.map_coordinates((organ | mask).astype(np.float32), at, order=1, mode="constant") > 0.5
