@@ -1,0 +1,170 @@
+"""Where in and about its organ a lesion may lie, by the kind of organ and the lesion's place in it.
+
+| location | the centre of the box lies | its voxels may lie |
+|---|---|---|
+| within | in the parenchymal organ | in the organ |
+| protruding | in a voxel on the organ's border | in the organ and its soft surroundings |
+| lumen | deeper than the wall of the hollow organ | in the organ |
+| wall | in the wall of the hollow organ | in the organ and, ``WALL_MM`` about it, its soft surroundings |
+
+These are the three places of LesionDiffusion's box step (Tian et al. 2025) and the protruding lesion of its released
+code. Soft surroundings are soft tissue, fat, and voxels that carry no label. Lesions that are there already, bones, air
+and all other labelled organs belong to no region.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+from medsmith.conditioning.organs import cavity_of, is_hollow, labels_of
+from medsmith.conditioning.schema import LesionReport
+from medsmith.conditioning.vocabulary import Cavity
+from medsmith.errors import RequestError
+from medsmith.insertion.organ_map import Chosen, OrganMap, Region, chosen_values, selected
+
+WALL_MM = 5.0
+"""Thickness of the wall of a hollow organ, whose label covers wall and content (the released code's five voxels of
+1 mm)."""
+SOFT_TISSUE = "soft_tissue"
+SURROUNDINGS = (SOFT_TISSUE, "fat")
+"""Names of labels that a lesion may grow into from its organ."""
+OUTSIDE_OF_PROTRUDING = (0.3, 0.7)
+"""Least and largest share of a protruding lesion's ellipsoid outside its organ."""
+Location = Literal["within", "protruding", "lumen", "wall"]
+Spacing = tuple[float, float, float]
+_OF_CAVITY: dict[Cavity, Location] = {
+    "within the parenchymal organ": "within",
+    "protruding from the parenchymal organ": "protruding",
+    "within the lumen of a hollow organ": "lumen",
+    "wall thickening": "wall",
+}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The place that a report asks for, in the labels of one organ map.
+
+    Attributes:
+        name: of the organ; "soft tissue" where the report names none.
+        location: where in the organ.
+        organ: labels of the organ.
+        surroundings: labels beyond it that the lesion may grow into.
+    """
+
+    name: str
+    location: Location
+    organ: Chosen
+    surroundings: Chosen
+
+    @property
+    def halo_mm(self) -> float:
+        """How far beyond a region one must look to know its allowed voxels."""
+        return WALL_MM if self.location == "wall" else 0.0
+
+    def allowed(self, labels: UInt8[np.ndarray, "x y z"], spacing: Spacing) -> Bool[np.ndarray, "x y z"]:
+        """Voxels where the lesion may lie; those less than ``halo_mm`` from the array's faces are not certain."""
+        organ, around = selected(labels, self.organ), selected(labels, self.surroundings)
+        if self.location == "wall":
+            around &= _distance(~organ, spacing) <= WALL_MM
+        together: Bool[np.ndarray, "x y z"] = organ | around
+        return together
+
+    def centres(
+        self, organ: Bool[np.ndarray, "x y z"], spacing: Spacing, depths: tuple[float, float]
+    ) -> Bool[np.ndarray, "x y z"]:
+        """Voxels that may be the centre of the box.
+
+        Args:
+            organ: voxels of the organ.
+            spacing: edges of a voxel, mm.
+            depths: centres in the lumen lie deeper than the first, centres in the wall not deeper than the second, mm.
+        """
+        if self.location == "within":
+            return organ
+        if self.location == "protruding":
+            eroded: Bool[np.ndarray, "x y z"] = binary_erosion(organ, border_value=1)
+            border: Bool[np.ndarray, "x y z"] = organ & ~eroded
+            return border
+        depth = _distance(organ, spacing)
+        return depth > depths[0] if self.location == "lumen" else organ & (depth <= depths[1])
+
+
+def _distance(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Float64[np.ndarray, "x y z"]:
+    """Distance in mm of each voxel of a mask to the nearest voxel outside it; infinite where there is none."""
+    if mask.all():
+        return np.full(mask.shape, np.inf)
+    distance: Float64[np.ndarray, "x y z"] = distance_transform_edt(mask, sampling=spacing)
+    return distance
+
+
+def location_of(report: LesionReport) -> Location:
+    """Where in its organ a report puts a lesion; the usual place where it does not say.
+
+    Raises:
+        RequestError: the place in the organ does not go with the kind of organ.
+    """
+    if report.organ is None:
+        return "within"
+    kind = " ".join(filter(None, (report.lesion_type, *report.features)))
+    location = _OF_CAVITY[report.cavity or cavity_of(report.organ, kind)]
+    if is_hollow(report.organ) != (location in ("lumen", "wall")):
+        hollow = "a hollow" if is_hollow(report.organ) else "a parenchymal"
+        found = f"'{report.cavity}' in {report.organ}, {hollow} organ"
+        raise RequestError("report", found, cure="name a place that goes with the organ, or leave it out")
+    return location
+
+
+def target_of(report: LesionReport, organ_map: OrganMap) -> Target:
+    """The place that a report asks for.
+
+    Raises:
+        RequestError: the organ map has no such organ, or the place does not go with the organ.
+    """
+    location = location_of(report)
+    name, wanted = (report.organ, report.organ) if report.organ else ("soft tissue", SOFT_TISSUE)
+    values = labels_of(wanted, organ_map.names)
+    organ = chosen_values(values)
+    if organ_map.extent(organ) is None:
+        found = f"no {name} in the organ map ({organ_map.source})"
+        limit = f"it has {', '.join(organ_map.present) or 'no labels'}"
+        raise RequestError("report", found, limit, "name one of these, or give a map that has it")
+    return Target(name, location, organ, _surroundings(report, location, organ_map) & ~organ)
+
+
+def _surroundings(report: LesionReport, location: Location, organ_map: OrganMap) -> Chosen:
+    soft = tuple(value for name in SURROUNDINGS for value in labels_of(name, organ_map.names))
+    if report.organ is None:
+        return chosen_values(soft)
+    return chosen_values(() if location in ("within", "lumen") else (0, *soft))
+
+
+def allowed_region(organ_map: OrganMap, report: LesionReport, region: Region) -> Bool[np.ndarray, "x y z"]:
+    """Voxels of a region of the scan where a lesion may lie.
+
+    Args:
+        organ_map: organs of the scan.
+        report: of the lesion.
+        region: voxels of the scan, canonical; a frame's ``region`` for one.
+
+    Raises:
+        RequestError: the organ map has no such organ, or the place does not go with the organ.
+    """
+    target = target_of(report, organ_map)
+    spacing = organ_map.geometry.spacing
+    wide, inner = widened(region, organ_map, target.halo_mm)
+    return target.allowed(organ_map.labels[wide], spacing)[inner]
+
+
+def widened(region: Region, organ_map: OrganMap, margin_mm: float) -> tuple[Region, Region]:
+    """A region with a margin, clipped to the scan, and the region's place in it."""
+    wide, inner = [], []
+    for part, count, edge in zip(region, organ_map.geometry.shape, organ_map.geometry.spacing, strict=True):
+        margin = int(np.ceil(margin_mm / edge))
+        first = max(part.start - margin, 0)
+        wide.append(slice(first, min(part.stop + margin, count)))
+        inner.append(slice(part.start - first, part.stop - first))
+    return (wide[0], wide[1], wide[2]), (inner[0], inner[1], inner[2])
