@@ -92,19 +92,23 @@ def save_weights(folder: Path, method: Method, record: RunRecord) -> None:
 
 
 def export_weights(run: Path | str, folder: Path) -> None:
-    """Copy a finished run to another folder at half the size: every number in 16 bits (weights lose 13 of 24 bits).
+    """Copy a finished run to another folder at half the size: every float in 16 bits (weights lose 13 of 24 bits).
 
     Raises:
         RunError: the run cannot be used.
     """
     method, source = load_method(run), find_run(run)
-    halved = {name: tensor.half() for name, tensor in method.state_dict().items()}
-    memory = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in method.memory.items()}
+    halved, memory = _halved(method.state_dict()), _halved(method.memory)
     write_json(folder / "run.json", read_record(source).model_dump(mode="json"))
     write_bytes(folder / "weights.safetensors", pack(halved))
     write_bytes(folder / "memory.safetensors", pack(memory))
     write_bytes(folder / "README.md", (source / "README.md").read_bytes())
     write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floats in 16 bits; counts as they are."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def load_method(run: Path | str, *, device: str = "cpu") -> Method:
