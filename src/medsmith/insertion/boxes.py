@@ -1,45 +1,93 @@
-"""Boxes that bound lesions: where each may lie, and drawing them."""
+"""Boxes for the lesions of a scan: as large as their reports say, where their reports put them, and apart.
 
-from dataclasses import dataclass
-from typing import final
+The box step of LesionDiffusion (Tian et al. 2025, section 2.4): organ type, location, organ and size choose the region
+in which the box is drawn. ``regions`` says which places a location allows, ``search`` finds them all.
+"""
 
-Index = tuple[int, int, int]
+from collections.abc import Sequence
+
+import numpy as np
+
+from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
+from medsmith.errors import RequestError
+from medsmith.insertion.box import Box
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.regions import Target, target_of
+from medsmith.insertion.search import Millimetres, find_box, largest_size, voxels_of
+
+__all__ = ["Box", "place_boxes"]
+_ARRANGEMENTS = 4
+"""Times that all boxes are placed anew because the earlier ones left no room for a later one."""
 
 
-@final
-@dataclass(frozen=True)
-class Box:
-    """A half-open box of voxels in canonical axes.
+def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.random.Generator) -> tuple[Box, ...]:
+    """One box per lesion, in the order of the reports.
 
-    Attributes:
-        low: first voxel along right, anterior, superior.
-        high: one past the last voxel.
+    Each box has the size of its report to half a voxel (one voxel at least), lies inside the scan, obeys the rules of
+    its location and shares no voxel with the others. The largest is placed first.
+
+    Args:
+        lesions: one to ``MAX_LESIONS`` reports, all with a size.
+        organ_map: organs of the scan.
+        rng: draws the places.
+
+    Raises:
+        RequestError: no size, an organ that the map does not have, a place that does not go with the organ, no room
+            (with the largest size that fits), or too many lesions.
     """
+    if not 1 <= len(lesions) <= MAX_LESIONS:
+        raise RequestError("report", f"{len(lesions)} lesions", f"1 to {MAX_LESIONS} in a scan", "divide them")
+    names = [f"lesion {number}" for number in range(1, len(lesions) + 1)]
+    targets = [target_of(lesion, organ_map, name) for lesion, name in zip(lesions, names, strict=True)]
+    sizes = [_size_of(lesion, name) for lesion, name in zip(lesions, names, strict=True)]
+    order = sorted(range(len(lesions)), key=lambda number: -float(np.prod(sizes[number])))
+    boxes: dict[int, Box] = {}
+    for _ in range(_ARRANGEMENTS):
+        boxes = _arranged(order, targets, sizes, organ_map, rng)
+        if len(boxes) == len(lesions):
+            return tuple(boxes[number] for number in range(len(lesions)))
+        if not boxes:
+            break
+    missing = order[len(boxes)]
+    raise _no_room(names[missing], targets[missing], sizes[missing], organ_map, tuple(boxes.values()))
 
-    low: Index
-    high: Index
 
-    def __post_init__(self) -> None:
-        if any(high <= low for low, high in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"a box from {self.low} to {self.high} holds no voxel")
+def _arranged(
+    order: Sequence[int],
+    targets: Sequence[Target],
+    sizes: Sequence[Millimetres],
+    organ_map: OrganMap,
+    rng: np.random.Generator,
+) -> dict[int, Box]:
+    """Boxes by number of the lesion, up to the first lesion for which no room is left."""
+    boxes: dict[int, Box] = {}
+    for number in order:
+        shape = voxels_of(sizes[number], organ_map.geometry.spacing)
+        box = find_box(organ_map, targets[number], tuple(boxes.values()), shape, rng)
+        if box is None:
+            break
+        boxes[number] = box
+    return boxes
 
-    @property
-    def shape(self) -> Index:
-        """Voxels along each axis."""
-        return self.high[0] - self.low[0], self.high[1] - self.low[1], self.high[2] - self.low[2]
 
-    @property
-    def slices(self) -> tuple[slice, slice, slice]:
-        """The box as an index of a canonical array."""
-        return slice(self.low[0], self.high[0]), slice(self.low[1], self.high[1]), slice(self.low[2], self.high[2])
+def _size_of(lesion: LesionReport, name: str) -> Millimetres:
+    if lesion.size_mm is None:
+        raise RequestError(name, "says no size", "a box needs one", "give size_mm, or let a report be sampled")
+    return lesion.size_mm
 
-    @property
-    def centre(self) -> tuple[float, float, float]:
-        """Its middle in voxel coordinates (the centre of voxel i lies at i)."""
-        first, second, third = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
-        return first, second, third
 
-    def overlaps(self, other: "Box") -> bool:
-        """Whether the two boxes share a voxel."""
-        axes = zip(self.low, self.high, other.low, other.high, strict=True)
-        return all(low < other_high and other_low < high for low, high, other_low, other_high in axes)
+def _no_room(
+    name: str, target: Target, size_mm: Millimetres, organ_map: OrganMap, taken: tuple[Box, ...]
+) -> RequestError:
+    largest = largest_size(organ_map, target, taken, size_mm)
+    beside = " beside the other lesions" if taken else ""
+    found = f"no room for {_written(size_mm)} in {target.name} ({target.location}){beside}"
+    there = f"the map has {', '.join(organ_map.present)}"
+    if largest is None:
+        return RequestError(name, found, f"nothing fits; {there}", "choose another organ or template")
+    limit = f"the largest of these proportions that fits is {_written(largest)}; {there}"
+    return RequestError(name, found, limit, "ask for that size, or choose another organ or template")
+
+
+def _written(size_mm: Millimetres) -> str:
+    return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in size_mm) + " mm"

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Integer, Shaped
 
 from medsmith.case import Geometry
-from medsmith.insertion.boxes import Box
+from medsmith.insertion.box import Box
 
 _EDGE = 1e-9
 """Share of a voxel by which a centre may miss a face and still count as inside."""
@@ -77,6 +77,16 @@ class Frame:
         """The scan's voxels whose centres lie in the cube."""
         bounds = [self._bounds(axis) for axis in range(3)]
         return slice(*bounds[0]), slice(*bounds[1]), slice(*bounds[2])
+
+    def on(self, region: tuple[slice, slice, slice]) -> "Frame":
+        """The same cube with a region of the scan in the scan's place."""
+        first = [part.start for part in region]
+        shape = tuple(part.stop - part.start for part in region)
+        affine = self.scan.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array(first, dtype=np.float64)
+        part = Geometry((shape[0], shape[1], shape[2]), affine, self.scan.codes, self.scan.spacing_known)
+        x, y, z = (place - start for place, start in zip(self.centre, first, strict=True))
+        return Frame(part, (x, y, z), self.size, self.spacing_mm)
 
     def take(self, volume: Shaped[np.ndarray, "x y z"], outside: float) -> Float32[np.ndarray, "s s s"]:
         """The cube's view of a volume; only the part of it that is needed is read.

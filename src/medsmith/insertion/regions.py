@@ -101,7 +101,7 @@ def _distance(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Float64[np.n
     return distance
 
 
-def location_of(report: LesionReport) -> Location:
+def location_of(report: LesionReport, subject: str = "report") -> Location:
     """Where in its organ a report puts a lesion; the usual place where it does not say.
 
     Raises:
@@ -114,24 +114,29 @@ def location_of(report: LesionReport) -> Location:
     if is_hollow(report.organ) != (location in ("lumen", "wall")):
         hollow = "a hollow" if is_hollow(report.organ) else "a parenchymal"
         found = f"'{report.cavity}' in {report.organ}, {hollow} organ"
-        raise RequestError("report", found, cure="name a place that goes with the organ, or leave it out")
+        raise RequestError(subject, found, cure="name a place that goes with the organ, or leave it out")
     return location
 
 
-def target_of(report: LesionReport, organ_map: OrganMap) -> Target:
+def target_of(report: LesionReport, organ_map: OrganMap, subject: str = "report") -> Target:
     """The place that a report asks for.
+
+    Args:
+        report: of the lesion.
+        organ_map: organs of the scan.
+        subject: what error lines call the lesion.
 
     Raises:
         RequestError: the organ map has no such organ, or the place does not go with the organ.
     """
-    location = location_of(report)
+    location = location_of(report, subject)
     name, wanted = (report.organ, report.organ) if report.organ else ("soft tissue", SOFT_TISSUE)
     values = labels_of(wanted, organ_map.names)
     organ = chosen_values(values)
     if organ_map.extent(organ) is None:
         found = f"no {name} in the organ map ({organ_map.source})"
         limit = f"it has {', '.join(organ_map.present) or 'no labels'}"
-        raise RequestError("report", found, limit, "name one of these, or give a map that has it")
+        raise RequestError(subject, found, limit, "name one of these, or give a map that has it")
     return Target(name, location, organ, _surroundings(report, location, organ_map) & ~organ)
 
 

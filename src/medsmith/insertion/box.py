@@ -1,0 +1,45 @@
+"""The box that bounds a lesion."""
+
+from dataclasses import dataclass
+from typing import final
+
+Index = tuple[int, int, int]
+
+
+@final
+@dataclass(frozen=True)
+class Box:
+    """A half-open box of voxels in canonical axes.
+
+    Attributes:
+        low: first voxel along right, anterior, superior.
+        high: one past the last voxel.
+    """
+
+    low: Index
+    high: Index
+
+    def __post_init__(self) -> None:
+        if any(high <= low for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"a box from {self.low} to {self.high} holds no voxel")
+
+    @property
+    def shape(self) -> Index:
+        """Voxels along each axis."""
+        return self.high[0] - self.low[0], self.high[1] - self.low[1], self.high[2] - self.low[2]
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """The box as an index of a canonical array."""
+        return slice(self.low[0], self.high[0]), slice(self.low[1], self.high[1]), slice(self.low[2], self.high[2])
+
+    @property
+    def centre(self) -> tuple[float, float, float]:
+        """Its middle in voxel coordinates (the centre of voxel i lies at i)."""
+        first, second, third = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
+        return first, second, third
+
+    def overlaps(self, other: "Box") -> bool:
+        """Whether the two boxes share a voxel."""
+        axes = zip(self.low, self.high, other.low, other.high, strict=True)
+        return all(low < other_high and other_low < high for low, high, other_low, other_high in axes)
