@@ -39,11 +39,11 @@ def _pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:
 
 @app.command()
 def phantom(
-    family: Annotated[str, typer.Argument(help="What to draw: breast.")],
+    family: Annotated[str, typer.Argument(help="What to draw: breast, ct or ct-healthy.")],
     out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
     count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100,
     seed: Seed = 0,
-    size: Annotated[int, typer.Option(help="Edge of the grid in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Edge of the grid in pixels or voxels.")] = 128,
 ) -> None:
     """Write a cohort of procedural cases whose truth is known exactly."""
     from medsmith.phantoms.families import find_family
@@ -97,6 +97,32 @@ def split(
     from medsmith.preparation import split as split_cohort
 
     split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, say=_say)
+
+
+@app.command()
+def merge(
+    out: Annotated[Path, typer.Argument(help="Folder of the merged cohort.")],
+    sources: Annotated[list[Path], typer.Argument(help="Cohorts to join.")],
+) -> None:
+    """Join cohorts into one; labels of one name become one label."""
+    from medsmith.preparation import merge as merge_cohorts
+
+    merge_cohorts(sources, out, say=_say)
+
+
+@app.command()
+def describe(
+    cohort: Annotated[Path, typer.Argument(help="Annotated CT, or masks alone, with labels of lesions.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the reports; the cohort's own if not given.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write reports anew that are there.")] = False,
+) -> None:
+    """Measure every lesion and write its report, words and numbers; the same command again continues."""
+    from medsmith.cohort import Cohort
+    from medsmith.measuring.reports import describe_cohort
+    from medsmith.progress import Shown
+
+    for line in describe_cohort(Cohort.open(cohort), out, replace=replace, progress=Shown()).lines:
+        _say(line)
 
 
 @app.command()

@@ -5,9 +5,12 @@ from types import MappingProxyType
 
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast import BreastPhantom
+from medsmith.phantoms.ct import CtPhantom, HealthyCtPhantom
 from medsmith.phantoms.frame import PhantomFamily
 
-FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in (BreastPhantom(),)})
+FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType(
+    {family.name: family for family in (BreastPhantom(), CtPhantom(), HealthyCtPhantom())}
+)
 
 
 def find_family(name: str) -> PhantomFamily:
