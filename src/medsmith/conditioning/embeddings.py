@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -60,13 +60,13 @@ class PhraseTable:
     vectors: Mapping[str, Float32[np.ndarray, "_ d"]]
 
     @classmethod
-    def build(cls, encoder: TextEncoder) -> Self:
+    def build(cls, encoder: TextEncoder) -> "PhraseTable":
         """Encode the vocabulary; the vectors are rounded to half precision, as they are kept."""
         rows = {name: encoder.encode(phrases) for name, phrases in FAMILIES.items()}
         return cls(encoder.name, {name: row.astype(np.float16).astype(np.float32) for name, row in rows.items()})
 
     @classmethod
-    def load(cls, name: str | Path = SHIPPED) -> Self:
+    def load(cls, name: str | Path = SHIPPED) -> "PhraseTable":
         """A table that is shipped, by its name, or any other by its file.
 
         Raises:

