@@ -94,6 +94,9 @@ _OTHER_WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "superior_vena_cava": ("svc",),
         "soft_tissue": ("soft tissues",),
         "bone": ("bony",),
+        "lung_upper_lobe": ("upper lobe",),
+        "lung_lower_lobe": ("lower lobe",),
+        "lung_middle_lobe_right": ("middle lobe",),
     }
 )
 
