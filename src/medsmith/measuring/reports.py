@@ -1,0 +1,95 @@
+"""The reports of a whole cohort, written beside its images."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from medsmith.cohort import Cohort
+from medsmith.conditioning.organs import is_lesion
+from medsmith.conditioning.rules import said_in
+from medsmith.conditioning.schema import ScanReport
+from medsmith.conditioning.vocabulary import ATTRIBUTES
+from medsmith.errors import RequestError
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
+from medsmith.layouts import REPORTS
+from medsmith.measuring.describe import describe_case
+from medsmith.progress import Progress
+
+
+@final
+@dataclass(frozen=True)
+class Described:
+    """What was done to a cohort.
+
+    Attributes:
+        written: reports written.
+        kept: reports that were there already.
+        lesions: lesions described in those that were written.
+        empty: cases among those written that show no lesion.
+        words: attribute -> option -> how often it was written.
+    """
+
+    written: int
+    kept: int
+    lesions: int
+    empty: int
+    words: Mapping[str, Mapping[str, int]]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was done, a line each."""
+        first = f"{self.written} reports written on {self.lesions} lesions, {self.kept} kept"
+        rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
+        return (f"{first}; cases without lesion: {self.empty}" if self.empty else first, *rows)
+
+
+def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress: Progress) -> Described:
+    """Measures every lesion of a cohort and writes a report per case, whole or not at all; continues where it stopped.
+
+    Args:
+        cohort: annotated images; the names of the labels say which are lesions and organs.
+        out: folder of the reports; the cohort's own if not given.
+        replace: whether reports that are there are written anew; what they say beside lesions is kept.
+        progress: shows how far it is.
+
+    Raises:
+        RequestError: the cohort has no label of a lesion.
+        FileError: a file is damaged or cannot be written.
+    """
+    if not any(is_lesion(name) for name in cohort.label_names):
+        found = f"no label is a lesion ({', '.join(cohort.label_names)})"
+        raise RequestError(cohort.root, found, "lesion, tumour, cyst, nodule, stone ...", "rename the label")
+    folder = cohort.root / REPORTS if out is None else out
+    due = [case_id for case_id in cohort.ids if replace or not (folder / f"{case_id}.json").exists()]
+    made: list[ScanReport] = []
+    with progress.task("describe", len(cohort), len(cohort) - len(due)) as advance:
+        for case_id in due:
+            report = describe_case(cohort[case_id])
+            _write(folder / f"{case_id}.json", report)
+            made.append(report)
+            advance(1, case_id)
+    return _summary(made, len(cohort) - len(due))
+
+
+def _write(path: Path, report: ScanReport) -> None:
+    earlier = read_json(path) if path.exists() else {}
+    write_json(path, earlier | report.model_dump(mode="json"))
+
+
+def _summary(reports: list[ScanReport], kept: int) -> Described:
+    words: dict[str, Counter[str]] = {
+        name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
+    }
+    for lesion in (lesion for report in reports for lesion in report.lesions):
+        for name, value in said_in(lesion).items():
+            if name in words:
+                words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
+    lesions = sum(len(report.lesions) for report in reports)
+    return Described(len(reports), kept, lesions, sum(not report.lesions for report in reports), words)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in Counter(counts).most_common())
