@@ -108,8 +108,9 @@ def _leave(clause: Clause, first: int, end: int, counted: set[int], draft: _Draf
 
 
 def _deny(said: str, phrase: Phrase, draft: _Draft) -> None:
-    options = [meaning for meaning in _meanings(phrase, draft) if meaning.name in ATTRIBUTES and meaning.name != "organ"]
-    draft.excluded += [meaning.value for meaning in options]
+    names = ATTRIBUTES.keys() - {"organ"}
+    options = [meaning.value for meaning in _meanings(phrase, draft) if meaning.name in names]
+    draft.excluded += options
     if not options:
         draft.unplaced.append(Unplaced(said, reason="denied"))
 
@@ -166,12 +167,10 @@ def _have_other_noun(clauses: Sequence[Clause]) -> bool:
 
 def _meanings(phrase: Phrase, draft: _Draft) -> tuple[Meaning, ...]:
     """What a phrase says here: beside another noun for the lesion a stone is one of its features."""
-    if phrase.meanings != (_STONE,):
-        return phrase.meanings
-    if not draft.stones_are_features:
-        draft.stones_are_features = True
-        return phrase.meanings
-    return (Meaning("features", "stone"),)
+    if phrase.meanings == (_STONE,) and draft.stones_are_features:
+        return (Meaning("features", "stone"),)
+    draft.stones_are_features |= _STONE in phrase.meanings
+    return phrase.meanings
 
 
 def _is_neighbour(clause: Clause, at: int) -> bool:

@@ -109,7 +109,7 @@ def _narrowed(rules: LesionType, wanted: Mapping[str, object], without: Collecti
             raise RequestError(name, found, _allowed(_options(name, left)), _CURE)
         left = agreeing
         given.append(_said(value))
-    free = [choice for choice in left if not choice.words() & set(without)]
+    free = [choice for choice in left if not choice.words() & set(without)] if without else left
     if not free:
         raise RequestError("report", f"nothing is left without {_said(tuple(without))}", f"of {', '.join(given)}")
     return free
