@@ -43,7 +43,7 @@ class CtPhantom(PhantomFamily):
     """CT of the trunk with one lesion of fourteen types."""
 
     name: ClassVar[str] = "ct"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
@@ -98,7 +98,7 @@ def drawn(seed: int) -> tuple[Anatomy, Lesion]:
 def window(lesion: Lesion, seed: int) -> Point:
     """Lower corner in patient mm of the cube that is rendered: the lesion lies in it, seldom in the middle."""
     rng = stream(seed, "window")
-    room = np.clip(WINDOW_MM / 2 - lesion.form.reach - 4, 0, JITTER_MM)
+    room = np.clip(WINDOW_MM / 2 - lesion.form.reach - 6, 0, JITTER_MM)
     corner: Point = np.round(lesion.form.centre + rng.uniform(-1, 1, 3) * room - WINDOW_MM / 2, 2)
     return corner
 

@@ -127,8 +127,8 @@ def _liver_layers(liver: Organ, warp: Warp, levels: Levels, seed: int, value: in
     """Parenchyma with portal and hepatic veins."""
     rng = stream(seed, "liver trees")
     box = ((-40, -60, -70), (130, 64, 50))
-    portal = tree(warp, rng, (28, 2, -34), box, 70, 0.9)
-    hepatic = tree(warp, rng, (28, -18, 36), box, 46, 0.9)
+    portal = tree(warp, rng, (28, 2, -34), box, 110, 0.8)
+    hepatic = tree(warp, rng, (28, -18, 36), box, 70, 0.9)
     vessel = plain(levels["liver vessels"], 4.0)
     return [
         Layer(liver.solid, plain(levels["liver"], 5.0), value, gap_mm=1.0),

@@ -40,6 +40,9 @@ class Trunk:
 
     def cavity(self, grid: Grid) -> Field:
         """Distance to the inner surface of the trunk's wall."""
+        return grid.once("cavity", self._cavity)
+
+    def _cavity(self, grid: Grid) -> Field:
         x, y, z = grid.anatomical
         up = np.clip(z / 232, 0, 0.985)
         down = np.clip((-150 - z) / 220, 0, 0.8)
@@ -48,6 +51,9 @@ class Trunk:
 
     def skin(self, grid: Grid) -> Field:
         """Distance to the body's surface."""
+        return grid.once("skin", self._skin)
+
+    def _skin(self, grid: Grid) -> Field:
         x, y, _z = grid.anatomical
         width, depth = self.half_width + 14 + 1.3 * self.fat, self.half_depth + 16 + self.fat
         return _oval(x, y + np.float32(7), np.float32(width), np.float32(depth))
@@ -60,6 +66,9 @@ class Trunk:
 
     def diaphragm(self, grid: Grid) -> Field:
         """Height over the diaphragm in mm, negative below it."""
+        return grid.once("diaphragm", self._diaphragm)
+
+    def _diaphragm(self, grid: Grid) -> Field:
         x, y, z = grid.anatomical
         right = np.float32(self.dome) - 0.0065 * (x - 62) ** 2
         left = np.float32(self.dome - 14) - 0.0065 * (x + 62) ** 2

@@ -12,7 +12,8 @@ from medsmith.phantoms.ct_tissue import smooth_noise
 
 SHARP_MM = (0.3, 1.0)
 BLURRED_MM = (4.0, 8.0)
-"""Width of a margin from 10 % to 90 %; a blurred one is at most half the equivalent diameter wide."""
+BLURRED_SHARE = 0.4
+"""Width of a margin from 10 % to 90 %; a blurred one is at most this share of the equivalent diameter wide."""
 SHARP_WORDS = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")
 HOMOGENEOUS_HU = (0.0, 3.0)
 HETEROGENEOUS_HU = (20.0, 34.0)
@@ -63,7 +64,7 @@ class Density:
         if "presence of decreased density areas" in self.report.features:
             hu -= np.float32(self.numbers["decrease_hu"]) * np.clip(3 * (areas - 0.55), 0, 1)
         if "presence of increased density areas" in self.report.features:
-            hu += np.float32(self.numbers["increase_hu"]) * np.clip(3 * (spots - 1.35), 0, 1)
+            hu += np.float32(self.numbers["increase_hu"]) * np.clip(3 * (spots - 1.7), 0, 1)
         return self._pockets(grid, hu.astype(np.float32))
 
     @property
@@ -122,7 +123,7 @@ def draw_density(
         report=report,
         form=form,
         mean_hu=mean,
-        margin_mm=margin if sharp else min(margin, diameter_mm / 2),
+        margin_mm=margin if sharp else min(margin, BLURRED_SHARE * diameter_mm),
         texture_hu=float(rng.uniform(*(HETEROGENEOUS_HU if varied else HOMOGENEOUS_HU))),
         grain_mm=float(np.clip(diameter_mm / 6, *GRAIN_MM)),
         depth_mm=deepest,
@@ -138,7 +139,7 @@ def _mean_hu(report: LesionReport, organ_hu: float) -> float:
         return min(mean, organ_hu - APART_HU)
     if report.density == "hyperdense":
         return max(mean, organ_hu + APART_HU)
-    if report.density == "isodense":
+    if report.density in ("isodense", "mixed-density"):
         return float(np.clip(mean, organ_hu - ISODENSE_HU, organ_hu + ISODENSE_HU))
     return mean
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from scipy.spatial import ConvexHull
-from scipy.special import ndtr
-from skimage.measure import marching_cubes
 
+from medsmith.conditioning.organs import PROTRUDING_SHARE
 from medsmith.conditioning.sampling import sample_report
 from medsmith.conditioning.schema import LesionReport
-from medsmith.measuring.surface import Mesh
+from medsmith.conditioning.vocabulary import Cavity, Relationship
 from medsmith.phantoms.ct_anatomy import LABELS, Anatomy
 from medsmith.phantoms.ct_canvas import Canvas, ramp_mm
 from medsmith.phantoms.ct_density import Density, draw_density
@@ -27,17 +25,27 @@ from medsmith.phantoms.ct_forms import (
     draw_star,
     thickened,
 )
-from medsmith.phantoms.ct_place import Surroundings, place_in_lumen, place_on_wall, place_star, survey
-from medsmith.phantoms.ct_space import Field, Grid, stream
+from medsmith.phantoms.ct_place import CLOSE_MM, Surroundings, place_in_lumen, place_on_wall, place_star, survey
+from medsmith.phantoms.ct_space import Grid, Point, stream
+from medsmith.phantoms.ct_truth import Body, Context, context_of, density_numbers, measured_body, share_of
 
 LARGEST_MM = 76.0
 """Longest edge that is drawn; what a report asks beyond it is drawn smaller, in proportion."""
-SHELL_MM = 5.0
-"""Thickness of the shell outside the margin that stands for the surroundings."""
-RISE = 2 * 1.2815515655446004
-"""Distance between the 10 % and 90 % points of a Gaussian edge, in standard deviations."""
-MEASURED_VOXELS = 56
-"""Voxels along the longest edge of the grid on which a lesion is measured."""
+PLAQUE = 0.4
+"""Thickness over length that a thickened wall has at most."""
+COMPARED_WITH: Mapping[str, tuple[str, ...]] = {
+    "kidney_left": ("kidney cortex", "kidney medulla"),
+    "kidney_right": ("kidney cortex", "kidney medulla"),
+    "lung_left": ("lung",),
+    "lung_right": ("lung",),
+    "gallbladder": ("gallbladder wall",),
+    "stomach": ("stomach wall",),
+    "colon": ("bowel wall",),
+    "esophagus": ("esophagus wall",),
+    "urinary_bladder": ("bladder wall",),
+    "brain": ("grey matter", "white matter", "white matter"),
+}
+"""Organ -> tissues whose mean a lesion's density is compared with; other organs are their own tissue."""
 
 
 @final
@@ -59,25 +67,26 @@ class Lesion:
 
     def paint(self, canvas: Canvas, grid: Grid) -> None:
         """Puts the lesion over the anatomy."""
-        reach = self.form.reach + 2 * self.density.margin_mm + 2
+        reach = self.form.reach + 2 * self.density.margin_mm + 2 * grid.spacing + 2
         part = grid.part(self.form.centre - reach, self.form.centre + reach)
         if part is None:
             return
         own = grid.crop(part)
         distance = self.form.distance(own)
-        share = self._share(distance, grid.spacing)
-        canvas.image[part] += share * (self.density.painted(own, distance) + self.shift_hu - canvas.image[part])
+        # The margin and the voxel's own edge add as variances do.
+        share = share_of(distance, float(np.hypot(self.density.margin_mm, 0.66 * ramp_mm(grid.spacing))))
+        painted = self.density.painted(own, distance) + np.float32(self.shift_hu)
+        canvas.image[part] += share * (painted - canvas.image[part])
         np.copyto(canvas.labels[part], LABELS["lesion"], where=distance <= 0)
 
-    def _share(self, distance: Field, spacing: float) -> Field:
-        """Share of the lesion in a voxel: the margin's ramp and the voxel's own."""
-        width = np.hypot(self.density.margin_mm, 0.66 * ramp_mm(spacing))
-        share: Field = ndtr(-distance * np.float32(RISE / width)).astype(np.float32)
-        return share
+
+def draw_report(lesion_type: str, organ: str, seed: int) -> LesionReport:
+    """Words and numbers that a lesion is asked to have."""
+    return sample_report(lesion_type, stream(seed, "report"), {"organ": organ})
 
 
 def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
-    """A lesion that obeys a report.
+    """A lesion that obeys a report, and the report of what it came to be.
 
     Args:
         anatomy: of the case.
@@ -87,71 +96,70 @@ def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
     rng = stream(seed, "lesion")
     organ = report.organ or ""
     around = survey(anatomy, anatomy.organs[organ], LABELS[organ], rng)
-    form, cavity = _draw_form(report, around, rng)
-    grid = _measuring_grid(anatomy, form)
-    distance = form.distance(grid)
-    inside = distance <= 0
-    volume = float(inside.sum()) * grid.spacing**3
-    diameter = float(np.cbrt(6 * volume / np.pi))
-    report = report.model_copy(update={"cavity": cavity})
+    body = measured_body(anatomy, _draw_form(report, around, rng))
+    context = context_of(anatomy, body.form, organ)
     density = draw_density(
         report,
-        form,
-        -distance[inside],
-        diameter,
+        body.form,
+        -body.distance[body.distance <= 0],
+        body.diameter_mm,
         organ_hu(anatomy, organ),
         rng,
         np.random.SeedSequence([seed, 7]),
     )
-    painted = density.painted(grid, distance)
-    shift = density.mean_hu - float(painted[inside].mean())
-    numbers = _measured(grid, distance, painted + np.float32(shift), density)
-    edges = tuple(round(numbers[f"edge_{axis}_mm"], 1) for axis in "xyz")
-    told = {"size_mm": edges, "ct_value_hu": round(density.mean_hu, 1), "measured": numbers}
-    return Lesion(LesionReport.model_validate({**report.model_dump(), **told}), form, density, shift)
+    painted = density.painted(body.grid, body.distance)
+    shift = density.mean_hu - float(painted[body.distance <= 0].mean())
+    numbers = {**body.shape_numbers(), **density_numbers(body, context, painted + np.float32(shift), density.margin_mm)}
+    return Lesion(_true_report(report, body, context, numbers), body.form, density, shift)
 
 
 def organ_hu(anatomy: Anatomy, organ: str) -> float:
     """Mean HU of what a lesion of this organ is compared with: its parenchyma, or its wall."""
-    names: Mapping[str, tuple[str, ...]] = {
-        "kidney_left": ("kidney cortex", "kidney medulla"),
-        "kidney_right": ("kidney cortex", "kidney medulla"),
-        "lung_left": ("lung",),
-        "lung_right": ("lung",),
-        "gallbladder": ("gallbladder wall",),
-        "stomach": ("stomach wall",),
-        "colon": ("bowel wall",),
-        "esophagus": ("esophagus wall",),
-        "urinary_bladder": ("bladder wall",),
-        "brain": ("grey matter", "white matter"),
-    }
-    return float(np.mean([anatomy.levels[name] for name in names.get(organ, (organ,))]))
+    return float(np.mean([anatomy.levels[name] for name in COMPARED_WITH.get(organ, (organ,))]))
 
 
-def draw_report(lesion_type: str, organ: str, seed: int) -> LesionReport:
-    """Words of one lesion, none of which goes beyond what the phantoms draw."""
-    return sample_report(lesion_type, stream(seed, "report"), {"organ": organ})
+def _true_report(report: LesionReport, body: Body, context: Context, numbers: Mapping[str, float]) -> LesionReport:
+    """The report with what was drawn in place of what was asked for."""
+    gap, outside = context.gap_mm(body.mesh.vertices), context.outside_share
+    relationship: Relationship = "no close relationship with surrounding organs"
+    if gap < CLOSE_MM:
+        relationship = "close relationship with adjacent organs"
+    cavity = report.cavity
+    if cavity in ("within the parenchymal organ", "protruding from the parenchymal organ"):
+        cavity = _place_word(outside)
+    measured = {**numbers, "share_outside": outside, "neighbour_distance_mm": gap}
+    x, y, z = (round(float(edge), 1) for edge in body.edges_mm)
+    return report.model_copy(
+        update={
+            "size_mm": (x, y, z),
+            "ct_value_hu": round(numbers["tissue_hu"], 1),
+            "relationship": relationship,
+            "cavity": cavity,
+            "measured": {name: round(value, 3) for name, value in measured.items()},
+        }
+    )
 
 
-def _draw_form(report: LesionReport, around: Surroundings, rng: np.random.Generator) -> tuple[Form, Any]:
-    """Body and place; the place in the organ as it was found."""
-    assert report.size_mm is not None
-    edges = np.array(report.size_mm) * min(1.0, LARGEST_MM / max(report.size_mm))
+def _place_word(outside: float) -> Cavity:
+    if outside < PROTRUDING_SHARE:
+        return "within the parenchymal organ"
+    return "protruding from the parenchymal organ"
+
+
+def _draw_form(report: LesionReport, around: Surroundings, rng: np.random.Generator) -> Form:
+    """A body where the report says."""
+    size = np.array(report.size_mm)
+    edges: Point = size * min(1.0, LARGEST_MM / float(size.max()))
     star = draw_star(rng, _bumps(report))
     if report.cavity == "within the lumen of a hollow organ":
-        centre, edges = place_in_lumen(around, edges, rng, touching=False)
-        return star.placed(centre, edges), report.cavity
+        return star.placed(*place_in_lumen(around, edges, rng, touching=False))
     if "protrusion into the lumen" in report.shape:
-        centre, edges = place_in_lumen(around, edges, rng, touching=True)
-        return clipped(star.placed(centre, edges), around.organ), report.cavity
+        return clipped(star.placed(*place_in_lumen(around, edges, rng, touching=True)), around.organ)
     if report.cavity == "wall thickening" and {"wall thickening", "luminal narrowing"} & set(report.shape):
-        return _swollen(report, around, star, edges, rng), report.cavity
+        return _swollen(report, around, star, float(edges.max()), rng)
     protruding = report.cavity in ("protruding from the parenchymal organ", "wall thickening")
-    centre, edges, protrudes = place_star(around, star, edges, protruding, rng)
-    if around.organ.wall_mm:
-        return star.placed(centre, edges), report.cavity
-    word = "protruding from the parenchymal organ" if protrudes else "within the parenchymal organ"
-    return star.placed(centre, edges), word
+    close = report.relationship == "close relationship with adjacent organs"
+    return star.placed(*place_star(around, star, edges, protruding, close, rng))
 
 
 def _bumps(report: LesionReport) -> tuple[Bumps, ...]:
@@ -161,61 +169,30 @@ def _bumps(report: LesionReport) -> tuple[Bumps, ...]:
     return tuple(kinds)
 
 
-def _swollen(report: LesionReport, around: Surroundings, star: Star, edges: Field, rng: np.random.Generator) -> Form:
-    """A thickened wall whose longest edge is as asked for."""
+def _swollen(report: LesionReport, around: Surroundings, star: Star, longest: float, rng: np.random.Generator) -> Form:
+    """A thickened wall whose longest edge is as asked for: its length is corrected twice."""
+    centre, wall = place_on_wall(around, rng), around.organ.wall_mm
     ring = "luminal narrowing" in report.shape
-    lumen = -float(around.distance.min()) - around.organ.wall_mm
-    inwards = lumen * float(rng.uniform(0.62, 0.85)) if ring else float(rng.uniform(5, 11))
+    lumen = -float(around.distance.min()) - wall
     rough = 0.55 if "irregular" in report.shape else 0.12
-    outwards = float(rng.uniform(2.5, 5) if report.surface == "serosal surface irregularity" else rng.uniform(0.5, 2))
-    wanted, length = float(edges.max()), float(edges.max())
-    centre = place_on_wall(around, rng)
+    outwards = float(rng.uniform(2.5, 4) if report.surface == "serosal surface irregularity" else rng.uniform(0.4, 1.2))
+    inwards = lumen * float(rng.uniform(0.62, 0.85)) if ring else float(rng.uniform(4, 10))
     if ring and around.organ.course is not None:
-        gaps = around.organ.course - centre
-        centre = around.organ.course[int(np.argmin(np.sum(gaps**2, axis=1)))]
+        gaps = np.sum((around.organ.course - centre) ** 2, axis=1)
+        centre = around.organ.course[int(np.argmin(gaps))]
+    least = (wall + outwards + 2) / PLAQUE
+    longest = longest if ring else max(longest, least)
+    thick = inwards if ring else min(inwards, PLAQUE * longest - wall - outwards)
+    length = longest
     for _ in range(3):
-        swelling = Swelling(length, min(inwards, 0.9 * lumen), outwards, rough, ring)
+        swelling = Swelling(length, min(thick, 0.9 * lumen), outwards, rough, ring)
         form = thickened(around.organ, centre, around.axis, swelling, star)
-        spans = _spans(form, around.grid)
-        length *= float(np.clip(wanted / max(spans), 0.6, 1.6))
+        length *= float(np.clip(longest / _longest(form, around.grid), 0.6, 1.6))
     return form
 
 
-def _spans(form: Form, grid: Grid) -> list[float]:
-    """Edges of a form's bounding box on a coarse grid, to about half a voxel."""
+def _longest(form: Form, grid: Grid) -> float:
+    """Longest edge of a form's bounding box on a coarse grid, to about half a voxel."""
     part = grid.part(form.centre - form.reach, form.centre + form.reach)
-    assert part is not None
-    inside = form.distance(grid.crop(part)) <= 0
-    found = np.argwhere(inside)
-    return [1.0] * 3 if not len(found) else list((np.ptp(found, axis=0) + 1) * grid.spacing)
-
-
-def _measuring_grid(anatomy: Anatomy, form: Form) -> Grid:
-    """A fine grid around a form, tight where the form is known to be smaller than its reach."""
-    reach = form.reach + 1.0
-    rough = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, max(float(reach.max()) / 24, 0.4))
-    found = np.argwhere(form.distance(rough) <= rough.spacing)
-    first = np.array([axis[0] for axis in rough.axes])
-    low, high = first + (found.min(axis=0) - 2) * rough.spacing, first + (found.max(axis=0) + 2) * rough.spacing
-    return Grid.around(anatomy.warp, low, high, max(float(np.max(high - low)) / MEASURED_VOXELS, 0.15))
-
-
-def _measured(grid: Grid, distance: Field, hu: Field, density: Density) -> dict[str, float]:
-    """Size, shape and HU of what was drawn, free of noise and voxels."""
-    inside = distance <= 0
-    vertices, faces, _, _ = marching_cubes(np.pad(distance, 1, constant_values=float(grid.spacing)), 0.0)
-    mesh = Mesh((vertices * grid.spacing).astype(np.float64), faces)
-    edges = np.ptp(vertices, axis=0) * grid.spacing
-    values = {
-        "volume_mm3": mesh.volume,
-        "equivalent_diameter_mm": float(np.cbrt(6 * mesh.volume / np.pi)),
-        "edge_x_mm": float(edges[0]),
-        "edge_y_mm": float(edges[1]),
-        "edge_z_mm": float(edges[2]),
-        "sphericity": float(np.cbrt(np.pi) * (6 * mesh.volume) ** (2 / 3) / mesh.area),
-        "convexity": mesh.volume / float(ConvexHull(mesh.vertices).volume),
-        "mean_hu": float(hu[inside].mean()),
-        "heterogeneity_hu": float(hu[inside].std()),
-        "margin_width_mm": density.margin_mm,
-    }
-    return {name: round(float(value), 3) for name, value in values.items()}
+    found = np.argwhere(form.distance(grid.crop(part)) <= 0) if part else np.zeros((0, 3))
+    return float(np.ptp(found, axis=0).max() + 1) * grid.spacing if len(found) else 1.0

@@ -6,6 +6,7 @@ from functools import cache
 from typing import final
 
 import numpy as np
+from jaxtyping import Float64
 
 from medsmith.phantoms.ct_solids import Solid, Tubes, chain, smooth_curve
 from medsmith.phantoms.ct_space import Field, Grid, Points, Warp
@@ -55,7 +56,7 @@ def tube(
 
 def grown_tree(
     rng: np.random.Generator, root: Sequence[float], targets: Points, leaf_mm: float, exponent: float = 2.7
-) -> tuple[Points, Points, np.ndarray]:
+) -> tuple[Points, Points, Float64[np.ndarray, "n 2"]]:
     """A tree that reaches every target: each is joined to the nearest branch, nearest to the root first.
 
     Radii follow Murray's law: the sum of radius ** exponent is kept where a branch divides.
@@ -63,25 +64,24 @@ def grown_tree(
     Returns:
         Starts, ends and radii (n x 2) of its branches, in the space of the targets.
     """
-    nodes: list[np.ndarray] = [np.asarray(root, np.float64)]
-    parents = [-1]
-    order = np.argsort(np.linalg.norm(targets - nodes[0], axis=1))
-    for target in targets[order]:
-        gaps = np.linalg.norm(np.stack(nodes) - target, axis=1)
+    count = 2 * len(targets) + 1
+    nodes, parents = np.empty((count, 3)), np.zeros(count, np.int64)
+    nodes[0] = root
+    bends = rng.normal(size=targets.shape) * 0.10
+    order = np.argsort(np.sum((targets - nodes[0]) ** 2, axis=1))
+    for index, (target, bend) in enumerate(zip(targets[order], bends, strict=True)):
+        bent, last = 2 * index + 1, 2 * index + 2
+        gaps = np.sum((nodes[:bent] - target) ** 2, axis=1)
         nearest = int(np.argmin(gaps))
-        bend = nodes[nearest] + (target - nodes[nearest]) * 0.5 + rng.normal(size=3) * 0.10 * gaps[nearest]
-        nodes.append(bend)
-        parents.append(nearest)
-        nodes.append(target)
-        parents.append(len(nodes) - 2)
-    flow = np.full(len(nodes), leaf_mm**exponent)
-    for index in range(len(nodes) - 1, 0, -1):
+        nodes[bent] = (nodes[nearest] + target) / 2 + bend * np.sqrt(gaps[nearest])
+        nodes[last] = target
+        parents[bent], parents[last] = nearest, bent
+    flow = np.full(count, leaf_mm**exponent)
+    for index in range(count - 1, 0, -1):
         flow[parents[index]] += flow[index]
-    radius = flow ** (1 / exponent)
-    own, above = np.arange(1, len(nodes)), np.array(parents[1:])
-    placed = np.stack(nodes)
-    first = np.minimum(radius[above], radius[own] * 1.25)
-    return placed[above], placed[own], np.stack([first, radius[own]], axis=1)
+    radius, above = flow ** (1 / exponent), parents[1:]
+    first = np.minimum(radius[above], radius[1:] * 1.25)
+    return nodes[above], nodes[1:], np.stack([first, radius[1:]], axis=1)
 
 
 def tree(

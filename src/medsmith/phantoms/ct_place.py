@@ -1,11 +1,12 @@
 """Where a lesion goes: candidates in and on its organ, tested against the anatomy around them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from medsmith.phantoms.ct_anatomy import Anatomy
 from medsmith.phantoms.ct_forms import Star
@@ -22,6 +23,8 @@ STRETCH_MM = 46.0
 TRIES = 48
 SHRINK = 0.88
 SMALLEST_MM = 2.0
+CLOSE_MM = 2.0
+"""Gap below which another organ is adjacent."""
 OUTSIDE_WITHIN = 0.03
 """Share of the surface that may leave the organ where a lesion is to lie within it."""
 OUTSIDE_PROTRUDING = (0.32, 0.68)
@@ -38,6 +41,7 @@ class Surroundings:
         grid: coarse points around it, or around a stretch of it.
         distance: to the organ's outer surface.
         free: where a lesion may grow: the organ, fat, bowel.
+        others: other labelled organs.
         axis: direction of the organ's course at the stretch; feet-head where it has none.
     """
 
@@ -45,7 +49,16 @@ class Surroundings:
     grid: Grid
     distance: Field
     free: Bool[np.ndarray, "x y z"]
+    others: Bool[np.ndarray, "x y z"]
     axis: Point
+
+    @cached_property
+    def gap(self) -> Field:
+        """Distance to the nearest other labelled organ."""
+        if not self.others.any():
+            return np.full(self.grid.shape, 99.0, np.float32)
+        far = distance_transform_edt(~self.others, sampling=self.grid.spacing) - 0.5 * self.grid.spacing
+        return np.asarray(far, np.float32)
 
     def sampled(self, field: Field, points: Points) -> Points:
         """Linear interpolation at patient positions."""
@@ -78,36 +91,48 @@ def survey(anatomy: Anatomy, organ: Organ, label: int, rng: np.random.Generator)
     canvas = anatomy.painted(grid, Textures.none(grid.shape))
     distance = organ.solid.distance(grid)
     free = ((canvas.labels == label) & (distance <= 0)) | (canvas.yields & (distance > 0))
-    return Surroundings(organ, grid, distance, free, axis)
+    others = (canvas.labels != 0) & (canvas.labels != label)
+    return Surroundings(organ, grid, distance, free, others, axis)
 
 
 def place_star(
-    around: Surroundings, star: Star, edges: Points, protruding: bool, rng: np.random.Generator
-) -> tuple[Point, Points, bool]:
+    around: Surroundings, star: Star, edges: Point, protruding: bool, close: bool, rng: np.random.Generator
+) -> tuple[Point, Point]:
     """A centre for a star-shaped lesion; where it does not fit, smaller edges.
 
+    Args:
+        around: the organ.
+        star: the lesion's surface.
+        edges: of its bounding box in mm.
+        protruding: whether it is to leave the organ.
+        close: whether it is to lie close to another organ; obeyed where there is such a place.
+        rng: generator.
+
     Returns:
-        Centre and edges in mm, and whether it protrudes after all.
+        Centre and edges in mm.
     """
     surface = star.points[:: max(1, len(star.points) // 300)]
     surface = (surface - (surface.min(axis=0) + surface.max(axis=0)) / 2) / np.ptp(surface, axis=0)
     cloud = np.concatenate([surface, surface * 0.6])
     for attempt in range(30):
         shrunk = np.maximum(edges * SHRINK**attempt, min(SMALLEST_MM, float(edges.max())))
-        found = _try(around, cloud * shrunk, len(surface), protruding, rng)
+        found = _try(around, cloud * shrunk, len(surface), protruding, close, rng)
         if found is not None:
-            return found, shrunk, protruding
+            return found, shrunk
     deepest = np.unravel_index(int(np.argmin(around.distance)), around.distance.shape)
     centre = np.array([axis[i] for axis, i in zip(around.grid.axes, deepest, strict=True)])
-    return centre, np.minimum(edges, SMALLEST_MM), False
+    return centre, np.minimum(edges, SMALLEST_MM)
 
 
-def _try(around: Surroundings, cloud: Points, surface: int, protruding: bool, rng: np.random.Generator) -> Point | None:
-    """The first candidate at which the lesion obeys the rule of its place."""
+def _try(
+    around: Surroundings, cloud: Points, surface: int, protruding: bool, close: bool, rng: np.random.Generator
+) -> Point | None:
+    """The first candidate at which the lesion obeys the rule of its place, and its relationship if one does."""
     half = float(np.ptp(cloud, axis=0).min()) / 2
     depth = np.abs(around.distance) < 0.7 * half + around.grid.spacing / 2
     chosen = depth if protruding else around.distance < min(-0.5 * half, -0.5)
     free = around.free.astype(np.float32)
+    second: Point | None = None
     centre: Point
     for centre in around.candidates(chosen, rng):
         points = centre + cloud
@@ -117,8 +142,11 @@ def _try(around: Surroundings, cloud: Points, surface: int, protruding: bool, rn
         if protruding:
             fits = OUTSIDE_PROTRUDING[0] <= outside <= OUTSIDE_PROTRUDING[1]
         if fits and clear >= 0.96:
-            return centre
-    return None
+            near = float(around.sampled(around.gap, points[:surface]).min()) < CLOSE_MM
+            if near == close:
+                return centre
+            second = centre if second is None else second
+    return second
 
 
 def place_in_lumen(

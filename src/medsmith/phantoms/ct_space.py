@@ -7,7 +7,8 @@ Axes: x y z voxel axes; k l m knots of a cubic B-spline.
 """
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -142,11 +143,15 @@ class Grid:
         axes: patient positions of the voxel centres along x, y, z in mm.
         spacing: edge of a voxel in mm.
         anatomical: anatomical positions of the voxel centres.
+        whole: the grid that this one was cropped from, and where; None for a whole grid.
+        kept: fields that several structures need, computed once on the whole grid.
     """
 
     axes: tuple[Float64[np.ndarray, " _"], Float64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
     spacing: float
     anatomical: Float32[np.ndarray, "3 x y z"]
+    whole: "tuple[Grid, Part] | None" = None
+    kept: dict[str, Field] = field(default_factory=dict)
 
     @classmethod
     def over(cls, warp: Warp, low: Point, shape: tuple[int, int, int], spacing: float) -> "Grid":
@@ -180,7 +185,24 @@ class Grid:
     def crop(self, part: Part) -> "Grid":
         """The grid of these voxels alone."""
         x, y, z = (axis[cut] for axis, cut in zip(self.axes, part, strict=True))
-        return Grid((x, y, z), self.spacing, self.anatomical[(slice(None), *part)])
+        return Grid((x, y, z), self.spacing, self.anatomical[(slice(None), *part)], self._inside(part))
+
+    def _inside(self, part: Part) -> "tuple[Grid, Part]":
+        """The whole grid, and where a part of this one lies in it."""
+        if self.whole is None:
+            return self, part
+        root, own = self.whole
+        x, y, z = (slice(o.start + p.start, o.start + p.stop) for o, p in zip(own, part, strict=True))
+        return root, (x, y, z)
+
+    def once(self, name: str, compute: "Callable[[Grid], Field]") -> Field:
+        """A field that many structures share, computed on the whole grid when it is first asked for."""
+        if self.whole is None:
+            if name not in self.kept:
+                self.kept[name] = compute(self)
+            return self.kept[name]
+        root, part = self.whole
+        return root.once(name, compute)[part]
 
 
 def cover(distance: Field, width_mm: float) -> Field:

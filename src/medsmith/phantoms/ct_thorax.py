@@ -1,5 +1,7 @@
 """Organs of the chest: lungs with vessels and airways, heart, great vessels, oesophagus."""
 
+from functools import partial
+
 import numpy as np
 
 from medsmith.phantoms.ct_body import Trunk
@@ -9,24 +11,28 @@ from medsmith.phantoms.ct_solids import Solid, ellipsoid, resized, union
 from medsmith.phantoms.ct_space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct_tissue import Levels, Painter, Spot, layered, plain
 
-LABELS = {"lung_left": -1, "lung_right": 1}
+SIDES = {"lung_left": -1, "lung_right": 1}
 
 
 def lungs(trunk: Trunk, warp: Warp) -> dict[str, Organ]:
     """Both lungs: the cavity over the diaphragm, without the mediastinum."""
     organs = {}
-    for name, side in LABELS.items():
+    for name, side in SIDES.items():
         low = np.array([min(0, side * 140), -100, -50]) * np.array(warp.scale) - 9
         high = np.array([max(0, side * 140), 100, 236]) * np.array(warp.scale) + 9
-        organs[name] = Organ(name, Solid(low, high, lambda grid, s=side: _lung(trunk, grid, s)))  # type: ignore[misc]
+        organs[name] = Organ(name, Solid(low, high, partial(_lung, trunk, name)))
     return organs
 
 
-def _lung(trunk: Trunk, grid: Grid, side: int) -> Field:
+def _lung(trunk: Trunk, name: str, grid: Grid) -> Field:
     """Distance to one lung."""
+    return grid.once(name, partial(_lung_of, trunk, SIDES[name]))
+
+
+def _lung_of(trunk: Trunk, side: int, grid: Grid) -> Field:
     x, y, z = grid.anatomical
     hilum = np.exp(-(((z - 118) / 42) ** 2) - ((y + 8) / 40) ** 2)
-    apart = 17 + 13 * np.clip(1 - (z - 20) / 130, 0, 1) - 9 * np.clip((np.abs(y) - 45) / 25, 0, 1) + 5 * hilum
+    apart = 21 + 11 * np.clip(1 - (z - 20) / 130, 0, 1) - 9 * np.clip((np.abs(y) - 45) / 25, 0, 1) + 5 * hilum
     middle = apart.astype(np.float32) - side * x
     inner = np.maximum(trunk.cavity(grid) + np.float32(1.5), -trunk.diaphragm(grid) + np.float32(3))
     lung: Field = np.maximum(inner, middle)
@@ -37,15 +43,15 @@ def lung_layers(trunk: Trunk, warp: Warp, levels: Levels, seed: int, values: dic
     """Parenchyma, fissures, vessels, airways."""
     layers = []
     for name, organ in lungs(trunk, warp).items():
-        side, rng = LABELS[name], stream(seed, f"tree {name}")
+        side, rng = SIDES[name], stream(seed, f"tree {name}")
         box = ((side * 22 if side > 0 else -124, -78, -25), (124 if side > 0 else -22, 74, 212))
         hilum = (side * 24, -10, 112)
-        arteries, veins = (tree(warp, rng, hilum, box, 130, 0.62) for _ in range(2))
-        bronchi = tree(warp, rng, (side * 24, -18, 116), box, 34, 0.85)
+        arteries, veins = (tree(warp, rng, hilum, box, 420, 0.5) for _ in range(2))
+        bronchi = tree(warp, rng, (side * 24, -18, 116), box, 60, 0.7)
         vessel = plain(levels["lung vessels"], 4.0)
         layers += [
             Layer(organ.solid, _parenchyma(levels), values[name]),
-            Layer(branches(organ.solid, bronchi, 9.0, 0.9), plain(levels["airway wall"], 4.0)),
+            Layer(branches(organ.solid, bronchi, 9.0, 0.8), plain(levels["airway wall"], 4.0)),
             Layer(branches(organ.solid, bronchi, 9.0), plain(-940.0, 4.0)),
             Layer(branches(organ.solid, arteries, 3.0), vessel),
             Layer(branches(organ.solid, veins, 3.0), vessel),
@@ -59,7 +65,7 @@ def _parenchyma(levels: Levels) -> Painter:
 
     def paint(spot: Spot) -> Field:
         _x, y, z = spot.grid.anatomical
-        fissure = z - np.float32(85) - np.float32(0.75) * y - np.float32(4) * spot.textures.coarse
+        fissure = z - np.float32(85) - np.float32(0.75) * y - np.float32(2) * spot.textures.coarse
         line = np.float32(170) * np.exp(-((fissure / np.float32(0.6 + 0.4 * spot.grid.spacing)) ** 2))
         depend = np.float32(-0.45) * (y - np.float32(10))
         painted: Field = base(spot) + depend + line
@@ -85,7 +91,7 @@ def mediastinum_layers(warp: Warp, levels: Levels, values: dict[str, int]) -> li
     pulmonary = [
         tube(warp, [(-12, 36, 100), (-10, 22, 122), (-24, -4, 124), (-44, -14, 118)], (12, 13, 10, 8))[0],
         tube(warp, [(-10, 22, 122), (8, 2, 124), (26, -8, 118), (46, -14, 112)], (12, 11, 9, 7))[0],
-        tube(warp, [(30, 22, 200), (26, 16, 150), (26, 14, 105)], (7, 9, 10))[0],
+        tube(warp, [(18, 12, 200), (20, 16, 150), (24, 14, 105)], (7, 8.5, 9.5))[0],
     ]
     airway = _trachea(warp)
     blood, vein = plain(levels["heart blood"], 6.0), plain(levels["blood"] * 0.5 + levels["vein"] * 0.5, 6.0)

@@ -1,0 +1,182 @@
+"""The numbers of a drawn lesion, measured on its own surface and on the anatomy around it, free of noise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial import ConvexHull
+from scipy.special import ndtr
+from skimage.measure import marching_cubes
+
+from medsmith.conditioning.organs import share_outside
+from medsmith.measuring.surface import Mesh
+from medsmith.phantoms.ct_anatomy import LABELS, Anatomy
+from medsmith.phantoms.ct_canvas import Canvas
+from medsmith.phantoms.ct_forms import Form
+from medsmith.phantoms.ct_space import Field, Grid, Point, Points
+from medsmith.phantoms.ct_tissue import Textures
+
+VOXELS = 52
+"""Voxels along the longest edge of the grid on which a lesion is measured."""
+CONTEXT_MM = 8.0
+"""How far around a lesion its neighbours are looked for."""
+CONTEXT_STEP_MM = (1.0, 2.2)
+"""Finest and coarsest voxel of that grid."""
+SHELL_MM = 5.0
+"""Thickness of the shell outside the margin that stands for the surroundings."""
+RISE = 2 * 1.2815515655446004
+"""Distance between the 10 % and 90 % points of a Gaussian edge, in standard deviations."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A lesion's body, measured.
+
+    Attributes:
+        form: the same, with a tight reach about the centre of its bounding box.
+        grid: fine grid around it.
+        distance: to its surface on that grid.
+        mesh: its surface, patient mm.
+    """
+
+    form: Form
+    grid: Grid
+    distance: Field
+    mesh: Mesh
+
+    @property
+    def diameter_mm(self) -> float:
+        """Of the ball of equal volume."""
+        return float(np.cbrt(6 * self.mesh.volume / np.pi))
+
+    @property
+    def edges_mm(self) -> Point:
+        """Of the bounding box."""
+        return np.asarray(np.ptp(self.mesh.vertices, axis=0))
+
+    def shape_numbers(self) -> Mapping[str, float]:
+        """Volume, size, sphericity (Wadell 1935) and convexity."""
+        volume, (x, y, z) = self.mesh.volume, self.edges_mm
+        return {
+            "volume_mm3": volume,
+            "equivalent_diameter_mm": self.diameter_mm,
+            "edge_x_mm": float(x),
+            "edge_y_mm": float(y),
+            "edge_z_mm": float(z),
+            "sphericity": float(np.cbrt(np.pi) * (6 * volume) ** (2 / 3) / self.mesh.area),
+            "convexity": min(1.0, volume / float(ConvexHull(self.mesh.vertices).volume)),
+        }
+
+
+def measured_body(anatomy: Anatomy, form: Form) -> Body:
+    """Finds the surface of a form."""
+    low, high = _bounds(anatomy, form)
+    spacing = max(float(np.max(high - low)) / VOXELS, 0.12)
+    grid = Grid.around(anatomy.warp, low, high, spacing)
+    distance = form.distance(grid)
+    first = np.array([axis[0] for axis in grid.axes]) - spacing
+    closed = np.pad(distance, 1, constant_values=spacing)
+    vertices, faces, _, _ = marching_cubes(closed, 0.0)
+    mesh = Mesh(vertices.astype(np.float64) * spacing + first, faces)
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    return Body(Form((low + high) / 2, (high - low) / 2, form.distance), grid, distance, mesh)
+
+
+def _bounds(anatomy: Anatomy, form: Form) -> tuple[Point, Point]:
+    """A box that holds the form, found on a coarse grid where its reach is generous."""
+    reach = form.reach + 1.0
+    rough = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, max(float(reach.max()) / 22, 0.4))
+    found = np.argwhere(form.distance(rough) <= 0.7 * rough.spacing)
+    first = np.array([axis[0] for axis in rough.axes])
+    return first + (found.min(axis=0) - 1.5) * rough.spacing, first + (found.max(axis=0) + 1.5) * rough.spacing
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What lies around a lesion.
+
+    Attributes:
+        grid: around its box.
+        distance: to its surface.
+        canvas: the anatomy without it.
+        label: of its organ.
+    """
+
+    grid: Grid
+    distance: Field
+    canvas: Canvas
+    label: int
+
+    @property
+    def outside_share(self) -> float:
+        """Share of the lesion's surface that does not lie against its organ."""
+        edge = self.grid.spacing
+        return share_outside(self.distance <= 0, self.canvas.labels == self.label, (edge, edge, edge))
+
+    def gap_mm(self, vertices: Points) -> float:
+        """From the lesion's surface to the nearest other labelled organ, at most `CONTEXT_MM`."""
+        other = (self.canvas.labels != 0) & (self.canvas.labels != self.label)
+        if not other.any():
+            return CONTEXT_MM
+        far = distance_transform_edt(~other, sampling=self.grid.spacing) - 0.5 * self.grid.spacing
+        return float(np.clip(self._sampled(far, vertices).min(), 0, CONTEXT_MM))
+
+    def background(self, grid: Grid) -> Field:
+        """HU of the anatomy without the lesion, interpolated on another grid."""
+        places = [(axis - own[0]) / self.grid.spacing for axis, own in zip(grid.axes, self.grid.axes, strict=True)]
+        mesh = np.meshgrid(*places, indexing="ij")
+        return np.asarray(map_coordinates(self.canvas.image, mesh, order=1, mode="nearest"))
+
+    def surroundings_hu(self, margin_mm: float) -> float:
+        """Median of the organ in a shell outside the margin; of whatever is there where that is too little."""
+        start = margin_mm / 2 + self.grid.spacing
+        shell = (self.distance > start) & (self.distance <= start + SHELL_MM)
+        own = shell & (self.canvas.labels == self.label)
+        return float(np.median(self.canvas.image[own if own.sum() >= 30 else shell]))
+
+    def _sampled(self, field: Field, points: Points) -> Points:
+        first = np.array([axis[0] for axis in self.grid.axes])
+        return np.asarray(map_coordinates(field, ((points - first) / self.grid.spacing).T, order=1, mode="nearest"))
+
+
+def context_of(anatomy: Anatomy, form: Form, organ: str) -> Context:
+    """Paints the anatomy around a form."""
+    reach = form.reach + CONTEXT_MM
+    spacing = float(np.clip(reach.max() / 24, *CONTEXT_STEP_MM))
+    grid = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, spacing)
+    canvas = anatomy.painted(grid, Textures.none(grid.shape))
+    return Context(grid, form.distance(grid), canvas, LABELS[organ])
+
+
+def share_of(distance: Field, margin_mm: float) -> Field:
+    """Share of a lesion in a point at this distance from its surface: 90 % to 10 % over the margin's width."""
+    share: Field = ndtr(-distance * np.float32(RISE / margin_mm)).astype(np.float32)
+    return share
+
+
+def density_numbers(body: Body, context: Context, hu: Field, margin_mm: float) -> dict[str, float]:
+    """HU of the lesion's own tissue, and of what its margin leaves of it.
+
+    Args:
+        body: the lesion.
+        context: its surroundings.
+        hu: of its tissue on the body's grid.
+        margin_mm: width of the margin.
+    """
+    inside = body.distance <= 0
+    share = share_of(body.distance, margin_mm)[inside]
+    behind = context.background(body.grid)[inside]
+    around = context.surroundings_hu(margin_mm)
+    own = hu[inside]
+    return {
+        "tissue_hu": float(own.mean()),
+        "mean_hu": float((own * share + behind * (1 - share)).mean()),
+        "surroundings_hu": around,
+        "contrast_hu": float(own.mean()) - around,
+        "heterogeneity_hu": float(own.std()),
+        "margin_width_mm": margin_mm,
+    }
