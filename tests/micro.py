@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
@@ -22,17 +23,29 @@ _SMALL = {
     TrainingConfig: ("batch=2", "warm_up=1", "ema=0.5", "learning_rate=0.01", "precision=float32"),
 }
 # A method whose tiny preset needs more than that (a codebook, a frozen text encoder) is named here with its settings.
-SETTINGS: dict[str, tuple[str, ...]] = {}
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "lesiondiffusion": tuple(
+        f"{part}.{line}"
+        for part in ("mask", "paint")
+        for line in (f"frame.size={EDGE}", "words.width=8", "words.pooled=8", "words.null=0.5")
+    ),
+}
 
 
 def micro_settings(name, kind, dimensions):
     """``--set`` lines that turn the tiny preset of a method into one for a grid of 8 voxels along each axis."""
     tiny = kind.presets["tiny"]
-    lines = [f"size={[EDGE] * dimensions}"]
-    for field in type(tiny).model_fields:
-        section = getattr(tiny, field)
-        lines += [f"{field}.{line}" for line in _SMALL.get(type(section), ())]
-    return (*lines, *SETTINGS.get(name, ()))
+    lines = [f"size={[EDGE] * dimensions}"] if "size" in type(tiny).model_fields else []
+    return (*lines, *_small(tiny, ""), *SETTINGS.get(name, ()))
+
+
+def _small(config, prefix):
+    """Settings for every section of a config, however deep."""
+    for field in type(config).model_fields:
+        section = getattr(config, field)
+        yield from (f"{prefix}{field}.{line}" for line in _SMALL.get(type(section), ()))
+        if isinstance(section, BaseModel):
+            yield from _small(section, f"{prefix}{field}.")
 
 
 def micro_config(name, kind, dimensions):

@@ -43,6 +43,9 @@ class Method(nn.Module, ABC):
 
     Class attributes:
         stages: stage -> names of the parts (sub-modules) trained in turn on each batch of it, in training order.
+        dimensions: of the images it can make.
+        checks: names of the general checks that its cases must pass; None for all. A method that edits real scans
+            cannot promise what a whole training cohort looks like.
         presets: name -> config.
         Config: type of the config.
         Request: type of what can be asked of one case; an empty request must be valid or be refused by name.
@@ -56,6 +59,8 @@ class Method(nn.Module, ABC):
     """
 
     stages: ClassVar[Mapping[str, tuple[str, ...]]]
+    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    checks: ClassVar[tuple[str, ...] | None] = None
     presets: ClassVar[Mapping[str, BaseModel]]
     Config: ClassVar[type[BaseModel]]
     Request: ClassVar[type[BaseModel]]
@@ -85,13 +90,31 @@ class Method(nn.Module, ABC):
     def synthesize(self, request: Any, seed: int, *, solver: Solver, steps: int) -> Case:
         """One new case, not yet named; its bytes depend on weights, request, seed, solver and steps.
 
+        What it has as provenance goes into the record of the finished case as it is.
+
         Raises:
             RequestError: something is asked for that this method cannot do.
         """
 
+    def planned_stages(self) -> tuple[str, ...]:
+        """Stages that this config needs, in training order; by default all."""
+        return tuple(self.stages)
+
+    def uses(self, stage: str, example: Example) -> bool:  # noqa: ARG002
+        """Whether a stage learns from a prepared case; by default every stage from every case."""
+        return True
+
     def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
         """What the method keeps of its training cohort beside weights; by default nothing."""
         return {}
+
+    def makes(self, request: Any) -> Fingerprint:  # noqa: ARG002
+        """What the cases made for a request are like; by default as the training cohort.
+
+        Raises:
+            RequestError: the request names something that is not there.
+        """
+        return self.fingerprint
 
     def walk(self, solver: Solver, steps: int) -> SamplingConfig:
         """The configured sampling with another solver and number of steps."""

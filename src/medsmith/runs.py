@@ -184,7 +184,7 @@ class Metrics:
             raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
 
 
-def model_card(record: RunRecord, stages: Mapping[str, Checkpoint]) -> str:
+def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[int, ...]) -> str:
     """The run folder's README: what the weights are, what they were trained on, what they are not."""
     facts = record.fingerprint
     trained = "\n".join(
@@ -200,7 +200,7 @@ Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic r
 - Trained on {facts.count} cases ({", ".join(facts.channel_names)}; {facts.dimensions}-D; labels: {labels}), content
   hash `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of them for the copy check: treat this folder
   as patient data if the cohort is.
-- Grid {" x ".join(map(str, record.config["size"]))}, seed {record.seed}, passes in {record.compute.label}.
+- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {record.compute.label}.
 {trained}
 
 Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.

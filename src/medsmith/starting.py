@@ -94,6 +94,9 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _check_dimensions(method: Method) -> None:
     size, dimensions = list(method.config.size), method.fingerprint.dimensions
+    if dimensions not in method.dimensions:
+        works = " and ".join(f"{count}-D" for count in method.dimensions)
+        raise RequestError(method.name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
     if len(size) != dimensions:
         cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)

@@ -22,7 +22,7 @@ from torch import Tensor
 from medsmith.budget import Budget as Budget
 from medsmith.checkpoints import RunRecord, build_method, put_weights, save_weights
 from medsmith.cohort import Cohort
-from medsmith.data.batches import Batches
+from medsmith.data.batches import Batches, Example
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.diffusion import derive_seed
 from medsmith.errors import MedsmithError, RequestError, RunError, TrainingError
@@ -141,22 +141,33 @@ def _train_all(
         method.memory = method.remember(examples)
         training = method.config.training
         reached: dict[str, Checkpoint] = {}
-        for name in method.stages:
+        planned = method.planned_stages()
+        for name in planned:
             stage = _Stage(fabric, record, method, name, folder)
             if budget.stage in (None, name):
-                batches = Batches(examples, training.batch, derive_seed(record.seed, name), training.flips)
-                stage.train(batches, cohort.ids, budget, progress if fabric.is_global_zero else Silent())
+                used = _used(method, name, dict(zip(cohort.ids, examples, strict=True)))
+                batches = Batches([*used.values()], training.batch, derive_seed(record.seed, name), training.flips)
+                stage.train(batches, [*used], budget, progress if fabric.is_global_zero else Silent())
             fabric.barrier()  # what the first process has saved, all read
             found = stage.take_trained()
             if found is not None:
                 reached[name] = found
             elif budget.stage not in reached:
                 raise RunError(folder, f"stage '{name}' is not trained", cure=f"train it first: --stage {name}")
-        if fabric.is_global_zero and len(reached) == len(method.stages):
+        if fabric.is_global_zero and len(reached) == len(planned):
             _finish(record, method, cohort, folder, reached)
     except (MedsmithError, KeyboardInterrupt) as error:
         return error
     return None
+
+
+def _used(method: Method, stage: str, examples: Mapping[str, Example]) -> dict[str, Example]:
+    """The cases that a stage learns from, by id."""
+    used = {id: example for id, example in examples.items() if method.uses(stage, example)}
+    if not used:
+        found = f"none of {len(examples)} cases can be used"
+        raise TrainingError(f"stage '{stage}'", found, cure="add cases that have both image and labels")
+    return used
 
 
 def _finish(record: RunRecord, method: Method, cohort: Cohort, folder: Path, reached: Mapping[str, Checkpoint]) -> None:
@@ -166,7 +177,7 @@ def _finish(record: RunRecord, method: Method, cohort: Cohort, folder: Path, rea
         "thumbnails": torch.from_numpy(small),
         "copy_threshold": torch.tensor(copy_threshold(small)),
     }
-    write_bytes(folder / "README.md", model_card(record, reached).encode())
+    write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
     save_weights(folder, method, record)
 
 
@@ -247,7 +258,7 @@ class _Stage:
             yield losses
 
     def _share_spent(self, budget: Budget) -> float:
-        planned, stages = self._method.config.training.steps, len(self._method.stages)
+        planned, stages = self._method.config.training.steps, len(self._method.planned_stages())
         return budget.share_spent(self._step, self._seconds, planned, stages)
 
     def _agreed(self, wish: bool) -> bool:
@@ -261,7 +272,7 @@ class _Stage:
         """The metrics of some steps, and pictures at each quarter of the budget of the last stage."""
         if self._step % LOG_EVERY == 0 or share >= 1:
             self._metrics.append(stage=self._stage, step=self._step, seconds=round(self._seconds, 2), **losses)
-        is_last_stage = self._stage == [*self._method.stages][-1]
+        is_last_stage = self._stage == self._method.planned_stages()[-1]
         if is_last_stage and int(share * SAMPLE_SHEETS) > int(before * SAMPLE_SHEETS):
             with self._trainees.averaged():
                 write_samples(self._method, self._folder / SAMPLES / f"step-{self._step:08d}.png")

@@ -19,7 +19,8 @@ class Batches:
     """Random batches over a cohort, each case once per pass.
 
     Args:
-        examples: prepared cases; tensors whose trailing axes are c *space.
+        examples: prepared cases: tensors c *space; those of fewer axes (vectors of words) have no place in space and
+            are never mirrored.
         size: cases per batch.
         seed: of the order and the mirroring.
         flips: axes of space along which a case is mirrored half of the time.
@@ -47,4 +48,5 @@ class Batches:
 
     def _mirrored(self, example: Example, draw: np.random.Generator) -> Example:
         axes = [1 + axis for axis in self._flips if draw.random() < 0.5]
-        return {key: tensor.flip(axes) if axes else tensor for key, tensor in example.items()}
+        rank = max(tensor.ndim for tensor in example.values())
+        return {key: tensor.flip(axes) if axes and tensor.ndim == rank else tensor for key, tensor in example.items()}

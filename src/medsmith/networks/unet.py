@@ -62,9 +62,21 @@ class UNet(nn.Module):
         dimensions: 2 or 3.
         in_channels: channels of the noisy image with all channel conditions.
         out_channels: channels of the answer.
+        context: length of the vectors that the levels with attention look at by cross-attention; 0 for none.
+        modulation: length of the vector that is added, through a learned map, to the embedding of the time, and so
+            reaches every residual block; 0 for none.
     """
 
-    def __init__(self, config: NetworkConfig, dimensions: int, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        dimensions: int,
+        in_channels: int,
+        out_channels: int,
+        *,
+        context: int = 0,
+        modulation: int = 0,
+    ) -> None:
         super().__init__()
         self.config, self.dimensions = config, dimensions
         fold = config.space_to_depth**dimensions
@@ -77,13 +89,31 @@ class UNet(nn.Module):
             num_res_blocks=config.residual_blocks,
             num_head_channels=config.head_channels,
             norm_num_groups=config.groups,
+            with_conditioning=context > 0,
+            cross_attention_dim=context or None,
+            num_class_embeds=1 if modulation else None,
         )
+        if modulation:  # MONAI adds an embedding of the class to that of the time: here of a vector in its place
+            self.network.class_embedding = nn.Linear(modulation, self.network.time_embed[-1].out_features)
 
-    def forward(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b d *space"]:
-        """The network's answer, on the grid of x."""
+    def forward(
+        self,
+        x: Float[Tensor, "b c *space"],
+        t: Int[Tensor, "b"],
+        context: Float[Tensor, "b n d"] | None = None,
+        modulation: Float[Tensor, "b m"] | None = None,
+    ) -> Float[Tensor, "b out *space"]:
+        """The network's answer, on the grid of x.
+
+        Args:
+            x: noisy image with all channel conditions.
+            t: times.
+            context: vectors to look at by cross-attention.
+            modulation: vector that acts in every residual block.
+        """
         space = x.shape[2:]
         x = pad(x, self._padding(space), mode="replicate") if any(self._excess(space)) else x
-        answer = self._unfold(self.network(self._fold(x), timesteps=t))
+        answer = self._unfold(self.network(self._fold(x), timesteps=t, context=context, class_labels=modulation))
         for axis, length in enumerate(space, 2):
             answer = answer.narrow(axis, 0, length)
         return answer

@@ -1,8 +1,9 @@
 """From any folder of annotated images to a cohort, and from one cohort to a training and a test cohort."""
 
 from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.merge import merge
 from medsmith.preparation.prepare import prepare
 from medsmith.preparation.sources import PrepareOptions
 from medsmith.preparation.split import split
 
-__all__ = ["PrepareOptions", "ReadOptions", "prepare", "split"]
+__all__ = ["PrepareOptions", "ReadOptions", "merge", "prepare", "split"]

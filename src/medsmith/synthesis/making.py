@@ -23,6 +23,7 @@ from medsmith.cohort import Cohort
 from medsmith.config import validated
 from medsmith.diffusion import SOLVERS, Solver, derive_seed
 from medsmith.errors import RequestError, RunError
+from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis.tasks import NOTICE, CaseTask, Form, Order, Recipe, canonical_hash
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     """
     device = _device_kind(order.device)
     method = load(order.run, order.loader, device)
-    defaults, facts = method.config.sampling, method.fingerprint
+    defaults = method.config.sampling
     solver, steps = order.solver or defaults.solver, defaults.steps if order.steps is None else order.steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
@@ -73,6 +74,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     walk = {**config["sampling"], "solver": solver, "steps": steps}
     validated(type(method.config), "sampling", {**config, "sampling": walk})
     request = validated(method.Request, "request", order.request)
+    facts = method.makes(request)
     recipe = Recipe(
         method=method.name,
         weights_hash=method.weights_hash,
@@ -82,13 +84,17 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         precision=method.compute.label,
         seed=order.seed,
         request=request.model_dump(mode="json"),
-        inputs={name: Cohort.open(value).content_hash() for name, value in request if isinstance(value, Path)},
+        inputs={name: _content_hash(value) for name, value in request if isinstance(value, Path)},
         solver=solver,
         steps=steps,
         limits=order.limits,
     )
     form = Form(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
     return recipe, form
+
+
+def _content_hash(path: Path) -> str:
+    return Cohort.open(path).content_hash() if path.is_dir() else sha256_of(path)
 
 
 def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
@@ -126,17 +132,17 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
     request = validated(method.Request, "request", recipe.request)
-    training = TrainingFacts.of(method.fingerprint, method.memory)
+    training = TrainingFacts.of(method.makes(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
         if before_draw is not None:
             before_draw(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
         drawn = _draw(method, request, seed, recipe)
-        verdicts = check_case(drawn, training, limits)
+        verdicts = check_case(drawn, training, limits, method.checks)
         failed = [verdict.check for verdict in verdicts if verdict.outcome == "failed"]
         if not failed:
-            record = provenance(task, seed, attempt, refused, verdicts)
+            record = provenance(task, seed, attempt, refused, verdicts) | dict(drawn.provenance or {})
             return Made(replace(drawn, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
     return Made(None, dict(refused))

@@ -1,0 +1,243 @@
+"""Settings of LesionDiffusion and its presets."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig, check_settings
+from medsmith.networks import NetworkConfig
+from medsmith.networks.autoencoding import AutoencodingConfig
+from medsmith.networks.critic import CriticConfig
+from medsmith.networks.vqgan import FACTOR, VQGANConfig
+
+
+@final
+class FrameConfig(BaseModel):
+    """The cube that a network works in, about the lesion's box.
+
+    Attributes:
+        size: voxels along each edge.
+        fill: share of the edge that the box's longest edge takes, where the limits below allow it.
+        finest_mm: smallest voxel edge.
+        coarsest_mm: largest voxel edge; None lets large boxes grow as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: int = Field(default=32, ge=8)
+    fill: float = Field(default=0.625, gt=0, le=1)
+    finest_mm: float = Field(default=0.5, gt=0)
+    coarsest_mm: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> "FrameConfig":
+        if self.coarsest_mm is not None and self.coarsest_mm < self.finest_mm:
+            raise ValueError(f"coarsest_mm {self.coarsest_mm} is below finest_mm {self.finest_mm}")
+        return self
+
+
+@final
+class WordsConfig(BaseModel):
+    """How the words of a report steer a network.
+
+    Attributes:
+        table: the encoded vocabulary: the name of the shipped one, or the file of another.
+        vectors: "raw" as the encoder gives them (the paper), or "whitened": centred and whitened over the vocabulary.
+        reach: "cross-attention" alone (the paper), or "everywhere": also, pooled, in every residual block.
+        width: length of the vectors that the network looks at.
+        pooled: length of the pooled vector.
+        left_out: share of attributes that training replaces by the null text.
+        null: share of cases whose whole report training replaces by null texts; guidance needs some.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    table: str = "minilm"
+    vectors: Literal["raw", "whitened"] = "whitened"
+    reach: Literal["cross-attention", "everywhere"] = "everywhere"
+    width: int = Field(default=64, ge=1)
+    pooled: int = Field(default=128, ge=1)
+    left_out: float = Field(default=0.15, ge=0, lt=1)
+    null: float = Field(default=0.1, ge=0, lt=1)
+
+
+@final
+class MaskConfig(BaseModel):
+    """LMNet, which shapes the lesion.
+
+    Attributes:
+        frame: the cube it works in.
+        network: its shape.
+        diffusion: noise and prediction, on masks of -1 and 1.
+        words: how the report steers it.
+        organs: how the organs around are shown: "id" as one channel of ids over 104 (the released code), "groups" as
+            a channel each for parenchymal, hollow and other structures.
+        outside: gamma of equation 2, the weight of voxels outside the box.
+        guidance: weight of classifier-free guidance; 1 is the network alone.
+        threshold: "box" cuts at the level whose volume is nearest to that of the box's ellipsoid; "zero" at 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    frame: FrameConfig = FrameConfig()
+    network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
+    diffusion: DiffusionConfig = DiffusionConfig(prediction="clean")
+    words: WordsConfig = WordsConfig()
+    organs: Literal["id", "groups"] = "groups"
+    outside: float = Field(default=0.1, ge=0, le=1)
+    guidance: float = Field(default=2.0, ge=0)
+    threshold: Literal["box", "zero"] = "box"
+
+
+@final
+class PaintConfig(BaseModel):
+    """LINet, which paints the lesion.
+
+    Attributes:
+        frame: the cube it works in.
+        network: its shape.
+        diffusion: noise and prediction.
+        words: how the report steers it.
+        space: what is diffused: "latent" of the VQGAN (the paper) or "voxels" themselves, folded by space-to-depth.
+        reach_mm: the painted region ends this far outside the mask, so that margins can be painted.
+        norm: of the error: "l1" (equation 5) or "l2".
+        mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
+        guidance: weight of classifier-free guidance; 1 is the network alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    frame: FrameConfig = FrameConfig(finest_mm=1.0)
+    network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
+    diffusion: DiffusionConfig = DiffusionConfig()
+    words: WordsConfig = WordsConfig()
+    space: Literal["latent", "voxels"] = "voxels"
+    reach_mm: float = Field(default=3.0, ge=0)
+    norm: Literal["l1", "l2"] = "l2"
+    mask_head: float = Field(default=0.0, ge=0)
+    guidance: float = Field(default=1.5, ge=0)
+
+
+@final
+class LesionDiffusionConfig(BaseModel):
+    """Settings of LesionDiffusion.
+
+    Attributes:
+        mask: of LMNet.
+        vqgan: the autoencoder in whose latents LINet paints, if it does.
+        critic: of the autoencoder.
+        autoencoding: weights of its losses.
+        paint: of LINet.
+        training: of each stage.
+        sampling: defaults of both walks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mask: MaskConfig = MaskConfig()
+    vqgan: VQGANConfig = VQGANConfig(channels=32, codes=512)
+    critic: CriticConfig = CriticConfig(channels=16, layers=2)
+    autoencoding: AutoencodingConfig = AutoencodingConfig()
+    paint: PaintConfig = PaintConfig()
+    training: TrainingConfig = TrainingConfig(steps=4000, batch=8, flips=(0, 1, 2), ema=0.998)
+    sampling: SamplingConfig = SamplingConfig(solver="dpm++2m", steps=10)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Grid of LINet."""
+        edge = self.paint.frame.size
+        return edge, edge, edge
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LesionDiffusionConfig":
+        check_settings(self.size, self.mask.diffusion, self.training, self.sampling)
+        check_settings(self.size, self.paint.diffusion, self.training, self.sampling)
+        edge = self.paint.frame.size
+        if self.paint.space == "latent" and edge % FACTOR:
+            raise ValueError(f"paint.frame.size = {edge} is odd and the VQGAN halves it")
+        if self.paint.space == "latent" and edge < self.critic.smallest:
+            raise ValueError(
+                f"paint.frame.size = {edge} is below the {self.critic.smallest} voxels that a critic needs"
+            )
+        return self
+
+
+_PAPER_WORDS = WordsConfig(table="biomedclip", vectors="raw", reach="cross-attention", width=512, left_out=0.0)
+_MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
+_PAPER = LesionDiffusionConfig(
+    mask=MaskConfig(
+        frame=_MILLIMETRE,
+        network=NetworkConfig(
+            channels=(32, 64, 128), attention=(False, False, True), residual_blocks=1, head_channels=32, groups=16,
+            space_to_depth=1,
+        ),
+        diffusion=DiffusionConfig(schedule="cosine", prediction="noise", clamp=None, min_snr=None),
+        words=_PAPER_WORDS,
+        organs="id",
+        outside=0.001,
+        guidance=2.5,
+        threshold="zero",
+    ),
+    vqgan=VQGANConfig(channels=96, codes=2048, codebook="gradient"),
+    critic=CriticConfig(channels=64, layers=3),
+    autoencoding=AutoencodingConfig(norm="l2", game="logistic", adversarial=1.0, critic_from=0),
+    paint=PaintConfig(
+        frame=_MILLIMETRE,
+        network=NetworkConfig(
+            channels=(128, 256, 512), attention=(False, False, True), residual_blocks=2, head_channels=32, groups=32,
+            space_to_depth=1,
+        ),
+        diffusion=DiffusionConfig(schedule="cosine", prediction="noise", clamp=None, min_snr=None),
+        words=_PAPER_WORDS,
+        space="latent",
+        reach_mm=0.0,
+        norm="l1",
+        guidance=2.5,
+    ),
+    training=TrainingConfig(
+        steps=200_000, batch=1, learning_rate=1e-4, weight_decay=1e-5, warm_up=0, ema=0.9999, flips=(),
+        precision="float32",
+    ),
+    sampling=SamplingConfig(solver="ddim", steps=200),
+)  # fmt: skip
+_RELEASED_DIFFUSION = DiffusionConfig(schedule="scaled_linear", prediction="noise", clamp=None, min_snr=None)
+_RELEASED = _PAPER.model_copy(
+    update={
+        "mask": _PAPER.mask.model_copy(
+            update={
+                "diffusion": _RELEASED_DIFFUSION,
+                "network": _PAPER.mask.network.model_copy(update={"channels": (16, 32, 64), "groups": 16}),
+                "words": _PAPER_WORDS.model_copy(update={"null": 0.0}),
+                "guidance": 1.0,
+                "threshold": "box",
+            }
+        ),
+        "autoencoding": AutoencodingConfig(norm="l1", game="hinge", adversarial=0.5, critic_from=50_001),
+        "paint": _PAPER.paint.model_copy(
+            update={
+                "diffusion": _RELEASED_DIFFUSION,
+                "words": _PAPER_WORDS.model_copy(update={"null": 0.0}),
+                "mask_head": 1.0,
+                "guidance": 1.0,
+            }
+        ),
+        "training": _PAPER.training.model_copy(update={"learning_rate": 8e-5, "weight_decay": 0.01}),
+        "sampling": SamplingConfig(solver="ddim", steps=200, stochasticity=1.0),
+    }
+)
+_BEST = LesionDiffusionConfig(
+    mask=MaskConfig(
+        frame=FrameConfig(size=64),
+        network=NetworkConfig(channels=(64, 128, 192), residual_blocks=2),
+    ),
+    paint=PaintConfig(
+        frame=FrameConfig(size=64, finest_mm=1.0),
+        network=NetworkConfig(channels=(96, 160, 256), residual_blocks=2),
+    ),
+    training=TrainingConfig(steps=60_000, batch=16, flips=(0, 1, 2), ema=0.999),
+)
+PRESETS: Mapping[str, BaseModel] = MappingProxyType(
+    {"paper": _PAPER, "released": _RELEASED, "best": _BEST, "tiny": LesionDiffusionConfig()}
+)

@@ -1,0 +1,190 @@
+"""What draws: LMNet or a deformed ellipsoid gives the shape, LINet the paint.
+
+Axes: s s s a cube about the lesion, x y z of the patient along right, anterior, superior.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, final, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from medsmith.case import Geometry
+from medsmith.compute import Compute
+from medsmith.conditioning.embeddings import PhraseTable
+from medsmith.conditioning.schema import LesionReport
+from medsmith.config import SamplingConfig
+from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
+from medsmith.insertion.box import Box
+from medsmith.insertion.frame import Frame
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.method import finished
+from medsmith.methods.lesiondiffusion.config import FrameConfig, MaskConfig, PaintConfig
+from medsmith.methods.lesiondiffusion.examples import painted_region
+from medsmith.methods.lesiondiffusion.linet import LINet, paint_denoiser
+from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_denoiser, site_of
+from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
+from medsmith.methods.lesiondiffusion.site import cube_about, look_around
+from medsmith.methods.lesiondiffusion.states import States
+
+
+@runtime_checkable
+class Shaper(Protocol):
+    """Gives a lesion its shape."""
+
+    def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
+        """A field on the cube, positive inside the lesion."""
+        ...
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """Gives a lesion its look."""
+
+    def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
+        """The cube's image in HU with the lesion, whose share of each voxel is given, in it."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Artist:
+    """Shape and paint with the cubes they are drawn in.
+
+    Attributes:
+        shape: gives the shape.
+        paint: gives the look.
+        cubes: settings of the two cubes.
+        reach_mm: how far outside the mask is painted.
+        levels: thresholds of the field that are tried.
+    """
+
+    shape: Shaper
+    paint: Painter
+    cubes: tuple[FrameConfig, FrameConfig]
+    reach_mm: float
+    levels: tuple[float, ...]
+
+    def frames(self, box: Box, scan: Geometry) -> tuple[Frame, Frame]:
+        """The cubes of shape and of paint about a box."""
+        shaping, painting = (cube_about(box, scan, config) for config in self.cubes)
+        return shaping, painting
+
+
+@final
+@dataclass(frozen=True)
+class Vocabulary:
+    """The encoded vocabulary of one network."""
+
+    table: PhraseTable
+    consumer: Literal["mask", "image"]
+
+    def of(self, report: LesionReport) -> Float32[Tensor, "1 n d"]:
+        """One vector per attribute."""
+        return torch.from_numpy(self.table.tokens(report, self.consumer).vectors)[None]
+
+    @property
+    def null(self) -> Float32[Tensor, "1 n d"]:
+        """The null text of every attribute."""
+        return torch.from_numpy(self.table.tokens(LesionReport(), self.consumer).vectors)[None]
+
+
+@final
+@dataclass(frozen=True)
+class EllipsoidShaper:
+    """Hand-made ellipsoids with an elastic deformation, whatever the words say."""
+
+    def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:  # noqa: ARG002
+        """One deformed ellipsoid."""
+        return ellipsoid(frame, box, np.random.Generator(np.random.PCG64(seed)))
+
+
+@final
+@dataclass(frozen=True)
+class LmnetShaper:
+    """Walks LMNet from noise to a mask.
+
+    Attributes:
+        net: the network.
+        config: its settings.
+        words: its vocabulary.
+        guidance: weight of classifier-free guidance.
+        sampling: of the walk.
+        compute: number format.
+    """
+
+    net: LMNet
+    config: MaskConfig
+    words: Vocabulary
+    guidance: float
+    sampling: SamplingConfig
+    compute: Compute
+
+    def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
+        """The network's mask, -1 outside and 1 inside."""
+        seen = look_around(organ_map.labels, organ_map.names, frame, frame.inside(box), report.organ, self.config)
+        site = {key: torch.from_numpy(value)[None] for key, value in vars(seen).items()}
+        device = next(self.net.parameters()).device
+        schedule = self.config.diffusion.noise_schedule()
+        denoise = mask_denoiser(
+            self.net,
+            site_of(site).to(device),
+            self.words.of(report).to(device),
+            self.words.null.to(device),
+            self.config,
+            self.guidance,
+            self.compute,
+        )
+        field = finished(denoise, schedule, (1, *[frame.size] * 3), seed, self.sampling, device)
+        return np.ascontiguousarray(field[0].numpy())
+
+
+@final
+@dataclass(frozen=True)
+class LinetPainter:
+    """Walks LINet from noise inside the lesion to an image.
+
+    Attributes:
+        net: the network.
+        config: its settings.
+        states: between images and what is diffused.
+        words: its vocabulary.
+        guidance: weight of classifier-free guidance.
+        sampling: of the walk.
+        compute: number format.
+    """
+
+    net: LINet
+    config: PaintConfig
+    states: States
+    words: Vocabulary
+    guidance: float
+    sampling: SamplingConfig
+    compute: Compute
+
+    def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
+        """The cube with the lesion, HU."""
+        device = next(self.net.parameters()).device
+        region = painted_region(share > 0.5, frame.spacing_mm, self.config).astype(np.float32)
+        lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
+        with torch.inference_mode():
+            background = self.states.of(torch.from_numpy(hu_to_model(image))[None, None].to(device))
+        lesion, painted = self.states.masks(lesion), self.states.masks(painted)
+        schedule = self.config.diffusion.noise_schedule()
+        denoise = paint_denoiser(
+            self.net,
+            background,
+            lesion,
+            painted,
+            self.words.of(report).to(device),
+            self.words.null.to(device),
+            self.config,
+            self.guidance,
+            self.compute,
+        )
+        state = finished(denoise, schedule, tuple(background.shape[1:]), seed, self.sampling, device)
+        with torch.inference_mode():
+            drawn = self.states.back(state[None].to(device)).cpu()[0, 0]
+        return model_to_hu(drawn.numpy())

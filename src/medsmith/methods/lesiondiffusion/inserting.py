@@ -1,0 +1,167 @@
+"""One lesion into a scan: shaped, painted, blended, measured, and drawn again where it is not what was asked for.
+
+Axes: r a s voxels of the scan, canonical; s s s a cube about the lesion. The scan is edited in place, in the cube's
+region alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from medsmith.conditioning.schema import LesionReport
+from medsmith.diffusion import derive_seed
+from medsmith.insertion.box import Box
+from medsmith.insertion.organ_map import OrganMap, Region
+from medsmith.insertion.regions import allowed_region
+from medsmith.insertion.write_back import blend, feather
+from medsmith.methods.lesiondiffusion.drawing import Artist
+from medsmith.methods.lesiondiffusion.examples import AIR_HU
+from medsmith.methods.lesiondiffusion.judging import Judgement, judged
+from medsmith.methods.lesiondiffusion.shaping import stretched, voxels_of
+
+_GRAIN_SIGMAS = 3.0
+"""What the cube cannot show of the scan is its grain up to here; beyond are vessels and edges that the lesion hides."""
+_ROBUST = 1.4826  # standard deviation of a normal law over its median absolute deviation
+_SMALLEST_SHARE = 0.2
+"""Of the volume of the box's ellipsoid: a smaller mask is no answer."""
+BLEND_MM = 2.0
+"""Width of the feather outside the painted region; nothing beyond it changes."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan that lesions are put into, all arrays canonical.
+
+    Attributes:
+        image: Hounsfield units; a view that is written into.
+        labels: label map; a view that is written into.
+        organ_map: organs.
+        lesion_value: label of lesions.
+        stored: dtype of the image on disk.
+    """
+
+    image: Float32[np.ndarray, "r a s"]
+    labels: UInt8[np.ndarray, "r a s"]
+    organ_map: OrganMap
+    lesion_value: int
+    stored: np.dtype[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One lesion as it was drawn, in the region of its cube of paint.
+
+    Attributes:
+        mask: its voxels.
+        image: the region with the lesion, HU.
+        weight: share of the new image in each voxel; 0 outside the margin.
+        judgement: what was asked against what was measured.
+    """
+
+    mask: Bool[np.ndarray, "u v w"]
+    image: Float32[np.ndarray, "u v w"]
+    weight: Float32[np.ndarray, "u v w"]
+    judgement: Judgement
+
+
+def insert_lesion(
+    scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int, draws: int
+) -> Mapping[str, Any]:
+    """Draw a lesion until it is measured as asked for, and write the best draw into the scan.
+
+    Args:
+        scan: edited in place.
+        report: what is asked for.
+        box: where.
+        artist: what draws.
+        seed: of all draws.
+        draws: at most.
+
+    Returns:
+        The record of the lesion: asked, got, pass. One that no draw gave is not visible and has no "got".
+    """
+    best: Draw | None = None
+    for number in range(draws):
+        drawn = _draw(scan, report, box, artist, derive_seed(seed, "draw", number))
+        if drawn is not None and (best is None or drawn.judgement.misses < best.judgement.misses):
+            best = drawn
+        if best is not None and not best.judgement.misses:
+            break
+    record: dict[str, Any] = {
+        "asked": report.model_dump(mode="json", exclude_defaults=True),
+        "box": [list(box.low), list(box.high)],
+        "draws": number + 1,
+        "visible": False,
+        "passed": False,
+    }
+    if best is None:
+        return record
+    region = artist.frames(box, scan.organ_map.geometry)[1].region
+    blend(scan.image, region, best.image, best.weight, scan.stored)
+    scan.labels[region][best.mask] = scan.lesion_value
+    return record | {
+        "visible": best.judgement.visible,
+        "passed": best.judgement.misses == 0,
+        "got": best.judgement.got.model_dump(mode="json", exclude_defaults=True),
+        "verdicts": [verdict.as_json() for verdict in best.judgement.verdicts],
+        "voxels": int(best.mask.sum()),
+    }
+
+
+def _draw(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int) -> Draw | None:
+    """One draw; None if its mask is far too small to be the lesion."""
+    _, painting = artist.frames(box, scan.organ_map.geometry)
+    mask = _mask(scan, report, box, artist, derive_seed(seed, "shape"))
+    if mask.sum() < max(1.0, _SMALLEST_SHARE * np.pi / 6 * float(np.prod(box.shape))):
+        return None
+    region, spacing = painting.region, scan.organ_map.geometry.spacing
+    before = scan.image[region].copy()
+    cube = painting.take(scan.image, AIR_HU)
+    share = painting.on(region).take(mask, 0.0)
+    painted = artist.paint(cube, share, painting, report, derive_seed(seed, "paint"))
+    image = painting.give(painted) + grain(before - painting.give(cube))
+    reached = mask | (feather(mask, spacing, artist.reach_mm) > 0)
+    weight = feather(reached, spacing, BLEND_MM)
+    after = before.copy()
+    blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
+    return Draw(mask, image, weight, judged(after, mask, report, scan.organ_map, region))
+
+
+def _mask(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int) -> Bool[np.ndarray, "u v w"]:
+    """The lesion's voxels in the region of the cube of paint."""
+    shaping, painting = artist.frames(box, scan.organ_map.geometry)
+    field = stretched(artist.shape(scan.organ_map, shaping, box, report, seed), shaping, box)
+    region = shaping.region
+    allowed = allowed_region(scan.organ_map, report, region) & (scan.labels[region] != scan.lesion_value)
+    mask = np.zeros([part.stop - part.start for part in painting.region], dtype=bool)
+    there, here = _shared(region, painting.region)
+    mask[there] = voxels_of(field, shaping, box, allowed, artist.levels)[here]
+    return mask
+
+
+def _shared(first: Region, second: Region) -> tuple[Region, Region]:
+    """The voxels that two regions share, as a part of the second and as a part of the first."""
+    low = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
+    high = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
+
+    def part_of(region: Region) -> Region:
+        x, y, z = (
+            slice(start - part.start, stop - part.start) for start, stop, part in zip(low, high, region, strict=True)
+        )
+        return x, y, z
+
+    return part_of(second), part_of(first)
+
+
+def grain(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
+    """What a scan has that its cube cannot show, as far as it is noise: it stays, and the lesion has the scan's grain.
+
+    Vessels and edges stand out of the noise; they are cut at three of its standard deviations.
+    """
+    sigma = _ROBUST * float(np.median(np.abs(residual - np.median(residual))))
+    return np.asarray(np.clip(residual, -_GRAIN_SIGMAS * sigma, _GRAIN_SIGMAS * sigma), np.float32)

@@ -1,0 +1,62 @@
+"""A few cubes of the training cohort, to draw into while training and where no templates are given."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsmith.case import Case, Geometry
+from medsmith.conditioning.schema import LesionReport
+from medsmith.data.batches import Example
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.hounsfield_scale import model_to_hu
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.regions import SOFT_TISSUE
+
+KEPT = 8
+LARGEST_SHARE = 0.4
+"""Of the cube's edge that a lesion drawn into a kept cube takes at most."""
+
+
+def keepsakes_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
+    """Images and lesions of some examples, evenly chosen, on LINet's cube."""
+    chosen = [examples[place * len(examples) // KEPT] for place in range(min(KEPT, len(examples)))]
+    if not chosen:
+        return {}
+    return {
+        "kept_images": torch.stack([example["image"][0].half() for example in chosen]),
+        "kept_lesions": torch.stack([(example["lesion"][0] > 0.5).to(torch.uint8) for example in chosen]),
+    }
+
+
+def kept_scan(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int) -> tuple[Case, OrganMap]:
+    """One of the kept cubes as a scan of 1 mm, soft tissue throughout; the lesion that it has is part of it.
+
+    Raises:
+        RequestError: the run keeps none, since it was trained on masks alone.
+    """
+    if "kept_images" not in memory:
+        raise RequestError("request", "no templates", "the run keeps no scans of its own", "name a cohort as templates")
+    images = memory["kept_images"].float().numpy()
+    image = np.rint(model_to_hu(images[derive_seed(seed, "keepsake") % len(images)]))
+    geometry = Geometry(image.shape, np.eye(4))
+    case = Case(
+        id="keepsake",
+        image=np.ascontiguousarray(image[None], np.float32),
+        labels=np.zeros(image.shape, np.uint8),
+        geometry=geometry,
+        channel_names=fingerprint.channel_names,
+        label_names=fingerprint.label_names,
+        stored=np.dtype(fingerprint.stored),
+    )
+    return case, OrganMap(np.ones(image.shape, np.uint8), {SOFT_TISSUE: 1}, geometry, "soft tissue throughout")
+
+
+def modest(report: LesionReport, edge_mm: float) -> LesionReport:
+    """A report for a cube: of no organ, and no larger than a good part of it."""
+    longest = max(report.size_mm or (edge_mm,))
+    x, y, z = (edge * min(1.0, LARGEST_SHARE * edge_mm / longest) for edge in report.size_mm or (edge_mm,) * 3)
+    return report.model_copy(update={"organ": None, "cavity": None, "size_mm": (x, y, z)})

@@ -1,0 +1,152 @@
+"""LINet: a diffusion model that paints the lesion and nothing else (Tian et al. 2025, section 2.2).
+
+Axes: b batch, c channels of the state (1 in voxel space, those of the latent otherwise), s edge of the state's cube.
+The state outside the painted region is the scan's own, without noise, at every time (equation 4).
+"""
+
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from medsmith.compute import Compute
+from medsmith.diffusion import Denoiser, guided
+from medsmith.methods.lesiondiffusion.config import PaintConfig
+from medsmith.methods.lesiondiffusion.lmnet import clamped
+from medsmith.methods.lesiondiffusion.words import Words, forgotten
+from medsmith.networks import UNet
+from medsmith.objective import draw_times, normal_like
+
+
+@final
+class LINet(nn.Module):
+    """Answers for states with noise in the painted region.
+
+    Args:
+        config: settings.
+        channels: of the state.
+        attributes: number of attributes that an image shows.
+        dimension: numbers per encoded attribute.
+    """
+
+    def __init__(self, config: PaintConfig, channels: int, attributes: int, dimension: int) -> None:
+        super().__init__()
+        self.words = Words(config.words, attributes, dimension)
+        self._margin = config.reach_mm > 0
+        self._state = channels
+        self.network = UNet(
+            config.network,
+            3,
+            channels + 1 + self._margin,
+            channels + (config.mask_head > 0),
+            context=self.words.context,
+            modulation=self.words.modulation,
+        )
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "b c s s s"],
+        t: Int[Tensor, "b"],
+        lesion: Float[Tensor, "b 1 s s s"],
+        region: Float[Tensor, "b 1 s s s"],
+        vectors: Float[Tensor, "b n d"],
+    ) -> tuple[Float[Tensor, "b c s s s"], Float[Tensor, "b m s s s"]]:
+        """The answer for the state, and the logits of the mask (no channel without a mask head).
+
+        Args:
+            noisy: state, noisy in the painted region.
+            t: times.
+            lesion: share of each voxel inside the lesion, 0..1.
+            region: 1 where the state is painted.
+            vectors: encoded attributes.
+        """
+        shown = [noisy, lesion * 2 - 1] + [region * 2 - 1] * self._margin
+        answer: Tensor = self.network(torch.cat(shown, dim=1), t, *self.words(vectors))
+        return answer[:, : self._state], answer[:, self._state :]
+
+
+def paint_loss(
+    net: LINet,
+    clean: Float[Tensor, "b c s s s"],
+    lesion: Float[Tensor, "b 1 s s s"],
+    region: Float[Tensor, "b 1 s s s"],
+    vectors: Float[Tensor, "b n d"],
+    null: Float[Tensor, "n d"],
+    config: PaintConfig,
+    compute: Compute,
+    draw: torch.Generator,
+) -> Float[Tensor, ""]:
+    """Equations 4 and 5: noise in the painted region alone, and its error over the number of voxels of its box.
+
+    The paper sums over the whole box; voxels of it that carry no noise have nothing to predict, so that both its code
+    and ours sum over the region. The weights over times are those of the diffusion settings.
+    """
+    diffusion, schedule = config.diffusion, config.diffusion.noise_schedule()
+    t = draw_times(diffusion, len(clean), draw).to(clean.device)
+    vectors = forgotten(vectors, null, config.words, draw)
+    noised = schedule.add_noise(clean, normal_like(clean, draw), t)
+    state = torch.where(region > 0, noised.x, clean)
+    with compute.passes(t.device.type):
+        answer, logits = net(state, t, lesion, region, vectors)
+    error = answer.float() - schedule.target(noised, diffusion.prediction)
+    size = error.abs() if config.norm == "l1" else error**2
+    per_case = (size * region).flatten(1).sum(1) / (_box_voxels(region) * clean.shape[1])
+    if diffusion.min_snr is not None:
+        per_case = per_case * schedule.loss_weight(t, diffusion.prediction, diffusion.min_snr)
+    total: Tensor = per_case.mean()
+    if config.mask_head > 0:
+        total = total + config.mask_head * _dice_loss(logits.float(), lesion)
+    return total
+
+
+def paint_denoiser(
+    net: LINet,
+    background: Float[Tensor, "1 c s s s"],
+    lesion: Float[Tensor, "1 1 s s s"],
+    region: Float[Tensor, "1 1 s s s"],
+    vectors: Float[Tensor, "1 n d"],
+    null: Float[Tensor, "1 n d"],
+    config: PaintConfig,
+    guidance: float,
+    compute: Compute,
+) -> Denoiser:
+    """LINet with everything bound; what it sees and says outside the region is the background (equation 4)."""
+    schedule = config.diffusion.noise_schedule()
+
+    def seeing(words: Tensor) -> Denoiser:
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            with compute.passes(t.device.type):
+                answer: Tensor = net(x, t, lesion, region, words)[0]
+            return answer.float()
+
+        return schedule.denoiser(predict, config.diffusion.prediction, None)
+
+    steered = clamped(guided(seeing(null), (seeing(vectors), guidance)), config.diffusion.clamp)
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        estimate = steered(torch.where(region > 0, x, background), t)
+        return torch.where(region > 0, estimate, background)
+
+    return denoise
+
+
+def _box_voxels(region: Float[Tensor, "b 1 s s s"]) -> Float[Tensor, "b"]:
+    """Voxels of the tight box of each region, B' of equation 5."""
+    voxels = torch.ones(len(region), device=region.device)
+    for axis in (2, 3, 4):
+        others = [other for other in (1, 2, 3, 4) if other != axis]
+        hit = (region > 0).float().amax(dim=others)
+        places = torch.arange(hit.shape[1], device=region.device).float()
+        last = torch.where(hit > 0, places, -1.0).amax(1)
+        first = torch.where(hit > 0, places, float(hit.shape[1])).amin(1)
+        voxels = voxels * (last - first + 1).clamp(min=1)
+    return voxels
+
+
+def _dice_loss(logits: Float[Tensor, "b 1 s s s"], lesion: Float[Tensor, "b 1 s s s"]) -> Float[Tensor, ""]:
+    """One minus the soft Dice overlap, mean over cases (the released code's extra term)."""
+    share = logits.sigmoid().flatten(1)
+    truth = lesion.flatten(1)
+    overlap = (2 * (share * truth).sum(1) + 1) / (share.sum(1) + truth.sum(1) + 1)
+    return (1 - overlap).mean()

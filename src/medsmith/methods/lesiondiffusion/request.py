@@ -1,0 +1,48 @@
+"""What can be asked of LesionDiffusion."""
+
+from pathlib import Path
+from typing import Literal, final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
+
+
+@final
+class LesionDiffusionRequest(BaseModel):
+    """One scan with one to three lesions.
+
+    Attributes:
+        templates: cohort of the scans that lesions are put into; None takes a small piece of the training cohort.
+        template: the one case of it that is used; None draws one by the seed.
+        lesions: report of each lesion; none draws a report of ``lesion_type``.
+        lesion_type: kind of lesion that reports are drawn for; None draws one whose organ the template has.
+        organ_map: who says where organs are: the labels of the "template", a run of "totalsegmentator", a "coarse" map
+            by density, or a label map in TotalSegmentator's numbers.
+        mask_source: "lmnet", or "ellipsoid": a deformed ellipsoid that no word shapes (the baseline).
+        words: "ignored" gives both networks null texts (the ablation).
+        mask_guidance: of LMNet; None takes the method's.
+        paint_guidance: of LINet; None takes the method's.
+        draws: of one lesion at most, until it is measured as it was asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    templates: Path | None = None
+    template: str | None = None
+    lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
+    lesion_type: str | None = None
+    organ_map: Literal["template", "totalsegmentator", "coarse"] | Path = "template"
+    mask_source: Literal["lmnet", "ellipsoid"] = "lmnet"
+    words: Literal["used", "ignored"] = "used"
+    mask_guidance: float | None = Field(default=None, ge=0)
+    paint_guidance: float | None = Field(default=None, ge=0)
+    draws: int = Field(default=3, ge=1, le=50)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LesionDiffusionRequest":
+        if self.template is not None and self.templates is None:
+            raise ValueError(f"template '{self.template}' of no cohort: name the cohort as templates")
+        if self.lesions and self.lesion_type:
+            raise ValueError("lesions and lesion_type: give one of them")
+        return self

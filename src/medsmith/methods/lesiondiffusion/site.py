@@ -1,0 +1,116 @@
+"""Where a lesion is, as the networks see it: organs and box in a cube about the lesion.
+
+Axes: r a s voxel axes of the scan along right, anterior, superior; s s s those of the cube; g groups of organs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Integer, UInt8
+from scipy.ndimage import distance_transform_edt
+
+from medsmith.case import Geometry
+from medsmith.conditioning.organs import V1, is_hollow, is_lesion, labels_of
+from medsmith.insertion.box import Box
+from medsmith.insertion.frame import Frame
+from medsmith.methods.lesiondiffusion.config import FrameConfig, MaskConfig
+from medsmith.methods.lesiondiffusion.lmnet import GROUPS
+
+ORGANS_OF_TOTALSEGMENTATOR = 104
+_PARENCHYMAL = ("liver", "kidney", "pancreas", "spleen", "lung", "brain", "prostate", "thyroid", "adrenal")
+_CLOSING = 0.35
+"""Radius of the closing that fills the lesion's place in its organ, as a share of the cube's edge."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The surroundings of one lesion in LMNet's cube.
+
+    Attributes:
+        organ: 1 inside the target organ; 1 everywhere where nothing is known of it.
+        around: the other organs, as ``MaskConfig.organs`` says.
+        box: 1 inside the lesion's box.
+    """
+
+    organ: UInt8[np.ndarray, "1 s s s"]
+    around: Float32[np.ndarray, "g s s s"]
+    box: UInt8[np.ndarray, "1 s s s"]
+
+
+def cube_about(box: Box, scan: Geometry, config: FrameConfig) -> Frame:
+    """The cube of a network about a box of a scan."""
+    return Frame.about(box, scan, config.size, config.fill, config.finest_mm, config.coarsest_mm)
+
+
+def look_around(
+    labels: Integer[np.ndarray, "r a s"],
+    label_names: Mapping[str, int],
+    frame: Frame,
+    box: Bool[np.ndarray, "s s s"],
+    organ: str | None,
+    config: MaskConfig,
+) -> Site:
+    """The site of a lesion.
+
+    A lesion that is there already hides its organ: a closing gives back the part of the organ that it took, by the
+    organ's outline alone, so that the mask to be learnt cannot be read off the site.
+
+    Args:
+        labels: organ map of the scan, canonical; lesions may be in it.
+        label_names: name -> value.
+        frame: the cube.
+        box: of the lesion, in the cube.
+        organ: that has the lesion; None where nobody said.
+        config: of LMNet.
+    """
+    taken = frame.take_labels(labels)
+    lesions = [value for name, value in label_names.items() if is_lesion(name)]
+    values = labels_of(organ, label_names) if organ else ()
+    target = np.isin(taken, values)
+    lesion = np.isin(taken, lesions)
+    if target.any() and lesion.any():
+        target = target | (lesion & _closed(target, _CLOSING * frame.size))
+    elif not target.any():
+        target = np.ones_like(target)
+    others = np.where(target | lesion, 0, taken)
+    return Site(
+        organ=target[None].astype(np.uint8),
+        around=_around(others, label_names, config),
+        box=box[None].astype(np.uint8),
+    )
+
+
+def _closed(mask: Bool[np.ndarray, "s s s"], radius: float) -> Bool[np.ndarray, "s s s"]:
+    """Morphological closing by a ball; beyond the cube the mask goes on as at its faces."""
+    reach = int(np.ceil(radius))
+    padded = np.pad(mask, reach, mode="edge")
+    grown = distance_transform_edt(~padded) <= radius
+    closed = distance_transform_edt(np.pad(grown, 1, constant_values=True)) > radius
+    inner = slice(reach + 1, -reach - 1)
+    return np.asarray(closed[inner, inner, inner])
+
+
+def _around(
+    labels: Integer[np.ndarray, "s s s"], label_names: Mapping[str, int], config: MaskConfig
+) -> Float32[np.ndarray, "g s s s"]:
+    """The other organs as one channel of ids (the released code) or one channel per group."""
+    if config.organs == "id":
+        ids = {name: number for number, name in V1.items()}
+        table = np.zeros(256, np.float32)
+        for name, value in label_names.items():
+            table[value] = ids.get(name, 0) / ORGANS_OF_TOTALSEGMENTATOR
+        return table[labels][None]
+    groups = np.zeros((GROUPS, 256), np.float32)
+    for name, value in label_names.items():
+        if value > 0:
+            groups[_group(name), value] = 1
+    return np.asarray(groups[:, labels])
+
+
+def _group(name: str) -> int:
+    if is_hollow(name):
+        return 1
+    return 0 if name.startswith(_PARENCHYMAL) else 2

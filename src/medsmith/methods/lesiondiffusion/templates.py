@@ -1,0 +1,81 @@
+"""The scans that lesions are put into."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from medsmith.case import Case
+from medsmith.cohort import Cohort
+from medsmith.conditioning.organs import is_lesion
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+
+LESION = "lesion"
+LARGEST_LABEL = 255
+
+
+def chosen_template(request: LesionDiffusionRequest, seed: int) -> Case:
+    """The scan of a request: by name, or by lot.
+
+    Raises:
+        RequestError: the cohort has no such case, no case at all, or no scan in three dimensions.
+    """
+    assert request.templates is not None
+    cohort = opened(request.templates)
+    name = request.template or cohort.ids[derive_seed(seed, "template") % len(cohort)]
+    case = cohort[name]
+    if case.geometry.dimensions != 3:
+        raise RequestError("templates", f"case '{name}' of {request.templates} is 2-D", "lesions are made in 3-D")
+    return case
+
+
+def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerprint:
+    """What the cases made for a request are like: as the templates, with a label for lesions.
+
+    Raises:
+        RequestError: the cohort has no such case, no case at all, or more than one channel.
+    """
+    if request.templates is None:
+        return training.model_copy(update={"label_names": with_lesion(training.label_names)})
+    cohort = opened(request.templates)
+    if not len(cohort):
+        raise RequestError("templates", f"{request.templates} has no cases")
+    if request.template is not None and request.template not in cohort:
+        raise RequestError("templates", f"no case '{request.template}' in {request.templates}")
+    if len(cohort.channel_names) != 1:
+        found = f"{request.templates} has channels {', '.join(cohort.channel_names)}"
+        raise RequestError("templates", found, "a CT has one", "prepare a cohort of the CT alone")
+    return training.model_copy(
+        update={
+            "channel_names": cohort.channel_names,
+            "label_names": with_lesion(cohort.label_names),
+            "file_ending": cohort.file_ending,
+        }
+    )
+
+
+def with_lesion(label_names: Mapping[str, int]) -> dict[str, int]:
+    """The labels with one for lesions: the first that is there, or a new one.
+
+    Raises:
+        RequestError: no value is left.
+    """
+    if any(is_lesion(name) for name in label_names):
+        return dict(label_names)
+    value = max(label_names.values()) + 1
+    if value > LARGEST_LABEL:
+        raise RequestError("templates", f"{len(label_names)} labels leave no value for lesions", "255 at most")
+    return {**label_names, LESION: value}
+
+
+def lesion_value(label_names: Mapping[str, int]) -> int:
+    """The value of the label that lesions are written as."""
+    return label_names.get(LESION) or next(value for name, value in label_names.items() if is_lesion(name))
+
+
+@lru_cache(maxsize=4)
+def opened(folder: Path) -> Cohort:
+    """A cohort, opened once per process."""
+    return Cohort.open(folder)

@@ -1,0 +1,100 @@
+"""Joins cohorts into one: labels by their names, cases of masks without scans marked as such."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from medsmith.case import Case
+from medsmith.cohort import Cohort
+from medsmith.errors import CohortError, RequestError
+from medsmith.integrity import ENDINGS_WRITTEN
+from medsmith.layouts import Layout
+from medsmith.preparation.recorded import check_apart, open_recorded
+
+RECORD = "merge.json"
+MASK_CHANNEL = "mask"
+"""Name of the channel of cohorts that have label maps and no scans."""
+STAND_IN = "image_is_stand_in"
+"""Key of the report of a case whose image was painted from its label map."""
+STAND_IN_HU = (-1000.0, 40.0)
+"""Background and labelled voxels of such an image: air and soft tissue, for no network to learn from."""
+MOST_LABELS = 255
+Say = Callable[[str], None]
+
+
+def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort:
+    """Writes one cohort with the cases of several.
+
+    A case keeps its id behind the name of its folder. Labels of equal names become one label. A cohort whose one
+    channel is called "mask" has no scans: beside a CT its images are stand-ins, and the cases' reports say so.
+
+    Args:
+        sources: cohorts, two or more.
+        out: a new folder, or the one that an equal call has begun.
+        say: takes the lines about what was done.
+
+    Raises:
+        RequestError: fewer than two cohorts, or two folders of one name.
+        CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
+    """
+    folders = [Path(source) for source in sources]
+    check_apart((*folders, Path(out)))
+    if len(folders) < 2:
+        raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
+    if len({folder.resolve().name for folder in folders}) < len(folders):
+        raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
+    cohorts = {folder.resolve().name: Cohort.open(folder) for folder in folders}
+    layout = _common_layout(cohorts)
+    record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
+    merged = open_recorded(Path(out), RECORD, record, layout)
+    for name, cohort in cohorts.items():
+        for id in cohort.ids:
+            if f"{name}-{id}" not in merged:
+                merged.write(_fitted(cohort[id], f"{name}-{id}", layout))
+        say(f"{name}: {len(cohort)} cases{' (masks without scans)' if _is_masks(cohort) else ''}")
+    merged.finish()
+    return merged
+
+
+def _is_masks(cohort: Cohort) -> bool:
+    return cohort.channel_names == (MASK_CHANNEL,)
+
+
+def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
+    channels = {cohort.channel_names for cohort in cohorts.values() if not _is_masks(cohort)} or {(MASK_CHANNEL,)}
+    if len(channels) > 1:
+        found = "; ".join(f"{name} has {', '.join(cohort.channel_names)}" for name, cohort in cohorts.items())
+        raise CohortError("merge", found, "channels must be the same")
+    endings = {cohort.file_ending for cohort in cohorts.values()}
+    if len(endings) > 1 and ".png" in endings:
+        raise CohortError("merge", f"files end in {', '.join(sorted(endings))}", "pictures and volumes do not mix")
+    names = dict.fromkeys(name for cohort in cohorts.values() for name in cohort.label_names if name != "background")
+    if len(names) > MOST_LABELS:
+        raise CohortError("merge", f"{len(names)} labels", f"{MOST_LABELS} at most")
+    (chosen,) = channels
+    ending = next((ending for ending in sorted(endings) if ending in ENDINGS_WRITTEN), ".nii.gz")
+    return Layout(chosen, {"background": 0} | {name: value for value, name in enumerate(names, start=1)}, ending, {})
+
+
+def _fitted(case: Case, id: str, layout: Layout) -> Case:
+    """A case with the merged cohort's labels and channel."""
+    table = np.zeros(MOST_LABELS + 1, np.uint8)
+    for name, value in case.label_names.items():
+        table[value] = layout.label_names[name]
+    labels: UInt8[np.ndarray, "x y z"] = table[case.labels]
+    fitted = replace(case, id=id, labels=labels, label_names=dict(layout.label_names))
+    if case.channel_names == layout.channel_names:
+        return fitted
+    low, high = STAND_IN_HU
+    report: dict[str, Any] = {**(case.report or {}), STAND_IN: True}
+    return replace(
+        fitted,
+        image=np.where(labels > 0, high, low).astype(np.float32)[None],
+        channel_names=layout.channel_names,
+        stored=np.dtype(np.int16),
+        report=report,
+    )

@@ -1,0 +1,99 @@
+"""Cohorts joined into one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medsmith.case import Case, Geometry
+from medsmith.cohort import Cohort
+from medsmith.errors import CohortError, RequestError
+from medsmith.preparation import merge
+from medsmith.preparation.merge import STAND_IN, STAND_IN_HU
+
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def silent(_line):
+    return None
+
+
+def cohort(root, names, *, channel="CT", count=2, edge=9):
+    out = Cohort.create(root, channel_names=(channel,), label_names=names, file_ending=".nii.gz")
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        labels = np.zeros((edge, edge, edge), np.uint8)
+        labels[2:5, 2:5, 2:5] = max(names.values())
+        image = labels if channel == "mask" else rng.integers(-1000, 1000, labels.shape)
+        case = Case(
+            id=f"a{number}",
+            image=image.astype(np.float32)[None],
+            labels=labels,
+            geometry=Geometry(labels.shape, np.diag([1.0, 1.0, 2.0, 1.0])),
+            channel_names=(channel,),
+            label_names=names,
+            stored=np.dtype(np.uint8 if channel == "mask" else np.int16),
+            report={"lesions": []},
+        )
+        out.write(case)
+    out.finish()
+    return Cohort.open(root)
+
+
+def test_labels_are_joined_by_their_names_and_images_stay(tmp_path):
+    first = cohort(tmp_path / "first", {"background": 0, "liver": 1, "lesion": 2})
+    second = cohort(tmp_path / "second", {"background": 0, "lesion": 1})
+    said = []
+    merged = merge([first.root, second.root], tmp_path / "out", say=said.append)
+    assert merged.ids == ("first-a0", "first-a1", "second-a0", "second-a1")
+    assert dict(merged.label_names) == {"background": 0, "liver": 1, "lesion": 2}
+    assert said == ["first: 2 cases", "second: 2 cases"]
+    again = Cohort.open(tmp_path / "out")
+    assert np.array_equal(again["first-a1"].image, first["a1"].image)
+    assert np.array_equal(again["second-a0"].labels == 2, second["a0"].labels == 1)
+    assert again["second-a0"].geometry.spacing == (1.0, 1.0, 2.0)
+    assert not (again["first-a0"].report or {}).get(STAND_IN)
+
+
+def test_masks_without_scans_get_stand_ins_that_say_so(tmp_path):
+    scans = cohort(tmp_path / "scans", {"background": 0, "lesion": 1})
+    masks = cohort(tmp_path / "masks", {"background": 0, "nodule": 1}, channel="mask")
+    merged = merge([scans.root, masks.root], tmp_path / "out", say=silent)
+    case = merged["masks-a0"]
+    assert case.report[STAND_IN] is True
+    assert case.channel_names == ("CT",)
+    assert set(np.unique(case.image)) == set(STAND_IN_HU)
+    assert np.array_equal(case.image[0] == STAND_IN_HU[1], case.labels > 0)
+
+
+def test_masks_alone_stay_masks(tmp_path):
+    folders = [cohort(tmp_path / name, {"background": 0, "nodule": 1}, channel="mask").root for name in "ab"]
+    merged = merge(folders, tmp_path / "out", say=silent)
+    assert merged.channel_names == ("mask",)
+    assert STAND_IN not in merged["a-a0"].report
+
+
+def test_the_same_call_goes_on_and_another_is_refused(tmp_path):
+    folders = [cohort(tmp_path / name, {"background": 0, "lesion": 1}).root for name in "ab"]
+    merge(folders, tmp_path / "out", say=silent)
+    before = (tmp_path / "out" / "labelsTr" / "a-a0.nii.gz").stat().st_mtime_ns
+    merge(folders, tmp_path / "out", say=silent)
+    assert (tmp_path / "out" / "labelsTr" / "a-a0.nii.gz").stat().st_mtime_ns == before
+    third = cohort(tmp_path / "c", {"background": 0, "lesion": 1}).root
+    with pytest.raises(CohortError, match=r"merge.json differs in sources.*choose a new folder"):
+        merge([folders[0], third], tmp_path / "out", say=silent)
+
+
+def test_what_does_not_go_together_is_refused_by_name(tmp_path):
+    ct = cohort(tmp_path / "ct", {"background": 0, "lesion": 1})
+    mr = cohort(tmp_path / "mr", {"background": 0, "lesion": 1}, channel="T1")
+    with pytest.raises(CohortError, match="ct has CT; mr has T1; channels must be the same"):
+        merge([ct.root, mr.root], tmp_path / "out", say=silent)
+    with pytest.raises(RequestError, match="1 cohorts; two or more"):
+        merge([ct.root], tmp_path / "out", say=silent)
+    twin = cohort(tmp_path / "deep" / "ct", {"background": 0, "lesion": 1})
+    with pytest.raises(RequestError, match="two folders of one name"):
+        merge([ct.root, twin.root], tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+    assert replace(ct["a0"], id="x").id == "x"
