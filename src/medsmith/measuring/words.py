@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from medsmith.conditioning.organs import cavity_of, is_hollow, members_of
-from medsmith.conditioning.rules import types_of
+from medsmith.conditioning.rules import ORGAN_BOUND, types_of
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import (
     Cavity,
@@ -24,7 +24,6 @@ from medsmith.measuring.measures import Measures
 from medsmith.measuring.place import PlaceMeasures
 
 LUNG: Final = frozenset(members_of("lung"))
-_KIDNEY_OR_GALL: Final = frozenset((*members_of("kidney"), "gallbladder", "urinary_bladder"))
 
 
 @final
@@ -90,7 +89,7 @@ def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> Lesio
         organ=measures.place.organ,
         shape=_shape(measures, kind, thresholds),
         size_mm=measures.size_mm,
-        density=None if density is None else density_word(density, measures.place.organ, thresholds),
+        density=_density(measures, thresholds),
         density_variation=None if density is None else _variation(density, thresholds),
         ct_value_hu=None if density is None else float(min(max(round(density.mean_hu, 1), -1024), 3071)),
         surface=None if density is None else _surface(density, thresholds),
@@ -122,10 +121,9 @@ def kind_of(measures: Measures, thresholds: Thresholds) -> str | None:
     said = [_KINDS[word] for word in words if word in _KINDS]
     if said or measures.density is None:
         return said[0] if said else None
-    if measures.place.organ in _KIDNEY_OR_GALL and measures.density.mean_hu >= thresholds.stone_hu:
+    if measures.place.organ in ORGAN_BOUND["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
         return "stone" if _variation(measures.density, thresholds) == "homogeneous" or _bright(measures) else "cancer"
-    fluid = density_word(measures.density, measures.place.organ, thresholds) == "hypodense fluid-like"
-    return "cyst" if fluid else "cancer"
+    return "cyst" if _density(measures, thresholds) == "hypodense fluid-like" else "cancer"
 
 
 def _bright(measures: Measures) -> bool:
@@ -157,14 +155,22 @@ def _wall_shape(place: PlaceMeasures, solid: Shape, thresholds: Thresholds) -> t
     return ("wall thickening",) if thin else (solid, "protrusion into the lumen")
 
 
-def density_word(density: DensityMeasures, organ: str | None, thresholds: Thresholds) -> Density | None:
-    """Density against the surroundings; lungs have words of their own."""
+def _density(measures: Measures, thresholds: Thresholds) -> Density | None:
+    """Density against the surroundings; lungs have words of their own, and no rim enhances without contrast agent."""
+    density, organ = measures.density, measures.place.organ
+    if density is None:
+        return None
     if organ in LUNG:
         return _lung_density(density, thresholds)
+    ring = density.rim_minus_core_hu is not None and density.rim_minus_core_hu >= thresholds.ring_hu
+    if ring and measures.enhancement != "non-contrast CT":
+        return "ring enhancement"
+    return _against(density, organ, thresholds)
+
+
+def _against(density: DensityMeasures, organ: str | None, thresholds: Thresholds) -> Density | None:
     if density.surroundings_hu is None or density.contrast_hu is None:
         return None
-    if density.rim_minus_core_hu is not None and density.rim_minus_core_hu >= thresholds.ring_hu:
-        return "ring enhancement"
     below, above = density.surroundings_hu - density.low_hu, density.high_hu - density.surroundings_hu
     if min(below, above) >= thresholds.mixed_hu and _variation(density, thresholds) == "heterogeneous":
         return "mixed-density"
@@ -208,15 +214,16 @@ def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship 
 def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> tuple[Feature, ...]:
     """In the order of the template. Retained pancreatic fluid is never said: a label map does not show the duct."""
     found: list[Feature] = []
-    density = measures.density
-    if density is not None and _variation(density, thresholds) == "heterogeneous" and kind != "stone":
+    density, dot = measures.density, max(measures.size_mm) <= thresholds.punctate_mm
+    uneven = density is not None and _variation(density, thresholds) == "heterogeneous"
+    if density is not None and uneven and not dot and kind != "stone":
         if density.mean_hu - density.low_hu >= thresholds.decreased_hu:
             found.append("presence of decreased density areas")
         if density.high_hu - density.mean_hu >= thresholds.increased_hu:
             found.append("presence of increased density areas")
     if measures.place.organ in LUNG and measures.shape.convexity < thresholds.spiculated_convexity:
         found.append("spiculated margins")
-    if kind == "stone":
+    if kind == "stone" and measures.place.organ in ORGAN_BOUND["stone"]:
         found.append("stone")
     return tuple(found)
 
