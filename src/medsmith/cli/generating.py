@@ -1,0 +1,110 @@
+"""Commands that train methods and make cases."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medsmith.cli.app import Seed, app, say
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(help="ddpm, lesiondiffusion, pig or segguided.")],
+    cohort: Annotated[Path, typer.Argument(help="Annotated images to learn from.")],
+    run: Annotated[Path, typer.Option(help="Run folder; the same command again continues.")],
+    preset: Annotated[str, typer.Option(help="paper, released, best or tiny.")] = "tiny",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the config: training.batch=8.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Train one stage; all in order if not given.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of each stage.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0, help="Minutes over all stages and calls.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes, one per GPU where there are GPUs.")] = 1,
+    seed: Seed = 0,
+) -> None:
+    """Train a method on a cohort."""
+    from medsmith.cohort import Cohort
+    from medsmith.progress import Shown
+    from medsmith.training import Budget
+    from medsmith.training import train as train_method
+
+    budget = Budget(steps=max_steps, minutes=max_minutes, stage=stage)
+    cases = Cohort.open(cohort)
+    train_method(
+        method,
+        cases,
+        run,
+        preset=preset,
+        settings=set_ or (),
+        seed=seed,
+        budget=budget,
+        devices=devices,
+        progress=Shown(),
+    )
+    say(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
+
+
+def _request(
+    file: Path | None, templates: Path | None, report: str | None, lesion_type: str | None, organ_map: str | None
+) -> dict[str, Any]:
+    """The request file with what the options add; what no attribute took of the words is said."""
+    from medsmith.conditioning.reading import read_report
+    from medsmith.formats.json_file import read_json
+
+    asked: dict[str, Any] = dict(read_json(file)) if file else {}
+    options = {"templates": templates, "lesion_type": lesion_type, "organ_map": organ_map}
+    asked |= {key: str(value) for key, value in options.items() if value is not None}
+    if report is not None:
+        parsed = read_report(report)
+        for remark in parsed.remarks:
+            typer.echo(remark, err=True)
+        asked["lesions"] = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
+    return asked
+
+
+@app.command()
+def synthesize(  # noqa: PLR0913
+    run: Annotated[str, typer.Argument(help="A run folder, or the name of shipped weights: lesiondiffusion or pig.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the synthetic cohort.")],
+    count: Annotated[int, typer.Option(min=1, help="Cases the folder will hold.")] = 100,
+    seed: Seed = 0,
+    templates: Annotated[Path | None, typer.Option(help="Cohort of scans that lesions are put into.")] = None,
+    report: Annotated[str | None, typer.Option(help="The lesions in words, or a JSON file of their reports.")] = None,
+    lesion_type: Annotated[str | None, typer.Option(help="Draw reports of this type: 'kidney cyst'.")] = None,
+    organ_map: Annotated[str | None, typer.Option(help="template, totalsegmentator, coarse, or a label map.")] = None,
+    request: Annotated[Path | None, typer.Option(help="JSON file of what is asked of each case.")] = None,
+    solver: Annotated[str | None, typer.Option(help="ddpm, ddim, dpm++2m or euler; the method's if not given.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the method's if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if not given.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; bytes are the same again on the same kind only.")] = "cpu",
+) -> None:
+    """Make synthetic cases, each checked before it is written; the same command again continues."""
+    from medsmith.progress import Shown
+    from medsmith.synthesis import Conditions
+    from medsmith.synthesis import synthesize as make_cases
+
+    summary = make_cases(
+        run,
+        out,
+        count=count,
+        seed=seed,
+        request=_request(request, templates, report, lesion_type, organ_map),
+        solver=solver,
+        steps=steps,
+        workers=workers,
+        conditions=Conditions(device=device),
+        progress=Shown(),
+    )
+    say(summary.line)
+
+
+@app.command()
+def regenerate(
+    out: Annotated[Path, typer.Argument(help="A synthetic cohort.")],
+    case: Annotated[str, typer.Argument(help="Case to make again.")],
+    run: Annotated[Path | None, typer.Option(help="Run folder, where it has moved.")] = None,
+) -> None:
+    """Make a case again from its provenance; succeeds only if every byte is the same."""
+    from medsmith.synthesis import regenerate as make_again
+
+    files = make_again(out, case, run=run)
+    say(f"{case}: {', '.join(files)} made again, byte for byte")
