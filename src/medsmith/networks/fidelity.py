@@ -13,8 +13,8 @@ from medsmith.networks.quantiser import perplexity
 from medsmith.networks.tiling import TILE, decode_in_tiles, encode_in_tiles
 from medsmith.networks.vqgan import VQGAN
 
-Volume = tuple[Float32[np.ndarray, "x y z"], Integer[np.ndarray, "x y z"]]
-"""HU and labels of one volume."""
+Volume = tuple[Float32[np.ndarray, "_ _ _"], Integer[np.ndarray, "_ _ _"]]
+"""HU and labels of one volume, both x y z."""
 
 
 @final
