@@ -1,9 +1,11 @@
 """Writes docs/commands.md from the commands themselves; with --check, fails where it is out of step."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from medsmith.cli import app
 
@@ -15,16 +17,19 @@ Written by `make docs` from the commands themselves. A user's mistake ends as on
 """
 
 
+def _sections(command: TyperCommand | TyperGroup, path: str) -> Iterator[str]:
+    """A command's help, or that of every command of a group."""
+    context = typer.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    if isinstance(command, TyperGroup):
+        for name in command.list_commands(context):
+            yield from _sections(command.commands[name], f"{path} {name}")
+    else:
+        yield f"## {path}\n\n```text\n{command.get_help(context).strip()}\n```\n"
+
+
 def page() -> str:
     """The whole page."""
-    group = typer.main.get_command(app)
-    context = typer.Context(group, info_name="medsmith")
-    parts = [HEAD]
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        inner = typer.Context(command, info_name=f"medsmith {name}", terminal_width=100, max_content_width=100)
-        parts.append(f"## medsmith {name}\n\n```text\n{command.get_help(inner).strip()}\n```\n")
-    return "\n".join(parts)
+    return "\n".join((HEAD, *_sections(typer.main.get_command(app), "medsmith")))
 
 
 def main() -> int:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from medsmith import __version__
-from medsmith.cli import cohorts, comparing, generating
+from medsmith.cli import cohorts, comparing, generating, reports
 from medsmith.cli.app import app, say
 from medsmith.errors import MedsmithError
 
-__all__ = ["app", "cohorts", "comparing", "generating", "main"]
+__all__ = ["app", "cohorts", "comparing", "generating", "main", "reports"]
 _INTERRUPTED = 130
 
 

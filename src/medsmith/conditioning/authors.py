@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from medsmith.conditioning.organs import V1
 from medsmith.conditioning.parsing import Parsed
-from medsmith.conditioning.parsing_lexicon import LEXICON, nearest_options, stems
+from medsmith.conditioning.parsing_lexicon import nearest_options
 from medsmith.conditioning.parsing_unplaced import Unplaced
 from medsmith.conditioning.schema import LesionReport, ScanReport
-from medsmith.conditioning.vocabulary import ATTRIBUTES, SYNONYMS
+from medsmith.conditioning.values import find_options
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 
@@ -172,19 +172,10 @@ def _said(fields: Mapping[str, str], unplaced: list[Unplaced]) -> dict[str, Any]
 
 
 def _place(name: str | None, title: str, phrase: str, said: dict[str, Any], unplaced: list[Unplaced]) -> None:
-    options = _options(name, phrase) if name else ()
+    options = find_options(name, phrase) if name else ()
     if name in _LISTS and options:
         said[name] = tuple(dict.fromkeys((*said.get(name, ()), *options)))
     elif name and options and said.setdefault(name, options[0]) == options[0]:
         return
     else:
         unplaced.append(Unplaced(phrase, nearest_options(phrase), f"in '{title}'"))
-
-
-def _options(name: str, phrase: str) -> tuple[str, ...]:
-    """The options of an attribute that a phrase means; "hypodense lesion" is hypodense."""
-    words = stems(phrase)
-    words = words[:-1] if words[-1:] == ("lesion",) else words
-    own = next((o for o in ATTRIBUTES[name].options if words in map(stems, (o, *SYNONYMS.get(o, ())))), None)
-    both = tuple(meaning.value for meaning in LEXICON.get(words, ()) if meaning.name == name)
-    return both if len(both) > 1 or own is None else (own,)

@@ -50,9 +50,9 @@ def _fluid(features: FeatureSets = ((),)) -> tuple[Look, ...]:
 
 def _cyst_forms(longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = (_SHARP,)) -> tuple[Form, ...]:
     return (
-        Form(("round-like",), longest_mm, 0.5, surfaces, _ANYWHERE, (NOT_CLOSE,), weight=2),
+        Form(("round-like",), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,), weight=2),
         Form(("cystic",), longest_mm, 0.5, surfaces, _ANYWHERE, (NOT_CLOSE,)),
-        Form(("round-like", "cystic"), longest_mm, 0.5, surfaces, _ANYWHERE, (NOT_CLOSE,)),
+        Form(("round-like", "cystic"), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,)),
     )
 
 
@@ -73,7 +73,7 @@ def _wall_forms(longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] =
         Form(("wall thickening",), longest_mm, 0.2, surfaces, (_WALL,)),
         Form(("protrusion into the lumen",), longest_mm, 0.3, surfaces, (_WALL,)),
         Form(("irregular", "protrusion into the lumen"), longest_mm, 0.3, surfaces, (_WALL,)),
-        Form(("round-like", "protrusion into the lumen"), longest_mm, 0.5, surfaces, (_WALL,)),
+        Form(("round-like", "protrusion into the lumen"), longest_mm, 0.6, surfaces, (_WALL,)),
     )
 
 
@@ -109,7 +109,7 @@ _STONES: Final = (
         (Look("hyperdense", "homogeneous", (250, 1500), (250, 1500), _STONE),),
         (
             Form(("punctate",), (2, 10), 0.5, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=2),
-            Form(("round-like",), (6, 25), 0.5, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,)),
+            Form(("round-like",), (6, 25), 0.6, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,)),
             Form(("irregular",), (15, 45), 0.3, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=0.5),
         ),
     ),
@@ -184,7 +184,7 @@ _OF_PARENCHYMA: Final = (
             Look("low-density ground-glass opacity", "homogeneous", (-780, -450), (-760, -430)),
         ),
         (
-            Form(("round-like",), (6, 40), 0.5, (_SHARP, _BLURRED), _ANYWHERE, features=_MAY_BE_SPICULATED),
+            Form(("round-like",), (6, 40), 0.6, (_SHARP, _BLURRED), _ANYWHERE, features=_MAY_BE_SPICULATED),
             Form(("irregular",), (8, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, features=_MAY_BE_SPICULATED),
             Form(("punctate",), (4, 10), 0.5, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,), weight=0.5),
         ),
@@ -204,7 +204,7 @@ _OF_PARENCHYMA: Final = (
             Look("ring enhancement", "heterogeneous", None, (40, 95), _MAY_BE_NECROTIC),
         ),
         (
-            Form(("round-like",), (8, 90), 0.5, (_SHARP, _BLURRED), _ANYWHERE),
+            Form(("round-like",), (8, 90), 0.6, (_SHARP, _BLURRED), _ANYWHERE),
             Form(("irregular",), (12, 160), 0.3, (_BLURRED, _SHARP), _ANYWHERE),
         ),
     ),
@@ -219,7 +219,7 @@ _OF_PARENCHYMA: Final = (
             Look("isodense", "homogeneous", (34, 50), (78, 105), _DUCT, weight=0.5),
         ),
         (
-            Form(("round-like",), (8, 60), 0.5, (_BLURRED, _SHARP), _ANYWHERE),
+            Form(("round-like",), (8, 60), 0.6, (_BLURRED, _SHARP), _ANYWHERE),
             Form(("irregular",), (12, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, weight=2),
         ),
     ),
@@ -236,7 +236,7 @@ _OF_PARENCHYMA: Final = (
             Look("hyperdense", "homogeneous", (42, 75), None, weight=0.5),
         ),
         (
-            Form(("round-like",), (8, 90), 0.5, _ANY_RENAL, _ANYWHERE),
+            Form(("round-like",), (8, 90), 0.6, _ANY_RENAL, _ANYWHERE),
             Form(("irregular",), (15, 150), 0.3, _ANY_RENAL, _ANYWHERE),
         ),
     ),
@@ -250,7 +250,7 @@ _OF_PARENCHYMA: Final = (
             Look("mixed-density", "heterogeneous", (38, 70), None, _UNEVEN),
         ),
         (
-            Form(("round-like",), (6, 60), 0.5, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,)),
+            Form(("round-like",), (6, 60), 0.6, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,)),
             Form(("irregular",), (8, 100), 0.3, (_BLURRED, _SHARP), (_WITHIN,), (NOT_CLOSE,)),
         ),
     ),
