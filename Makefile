@@ -26,9 +26,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/write_commands.py --check
+	$(BIN)/python docs/write_reports.py --check
 
 docs: $(STAMP)
 	$(BIN)/python docs/write_commands.py
+	$(BIN)/python docs/write_reports.py
 
 weights: $(STAMP)
 	$(BIN)/python examples/train_starter_weights.py runs/starter

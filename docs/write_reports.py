@@ -1,0 +1,146 @@
+"""Writes the tables of docs/reports.md and the JSON Schema from the code; --check fails where they are out of step."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from medsmith.conditioning.organs import GROUPS, HOLLOW, ORGAN_PHRASES
+from medsmith.conditioning.rules import LESION_TYPES, NEVER_TOGETHER, ORGAN_BOUND
+from medsmith.conditioning.rules_types import FeatureSets, Range
+from medsmith.conditioning.schema import json_schema
+from medsmith.conditioning.vocabulary import ATTRIBUTES, SYNONYMS
+
+PAGE = Path(__file__).with_name("reports.md")
+SCHEMA = Path(__file__).with_name("report.schema.json")
+BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def template() -> str:
+    """What an attribute can say, and which step reads it."""
+    numbers = {
+        "organ": "TotalSegmentator's names, or a group of them",
+        "size_mm": "three edges, mm",
+        "ct_value_hu": "mean, HU",
+    }
+    rows = [
+        (
+            f"`{row.name}`",
+            row.title,
+            "; ".join(row.options) or numbers[row.name],
+            *("yes" if consumer in row.feeds else "" for consumer in ("box", "mask", "image")),
+        )
+        for row in ATTRIBUTES.values()
+    ]
+    return _table(["field", "attribute", "options", "box", "mask (LMNet)", "image (LINet)"], rows)
+
+
+def synonyms() -> str:
+    """Other ways to say each option."""
+    return _table(["kept", "understood as well"], [(option, "; ".join(others)) for option, others in SYNONYMS.items()])
+
+
+def organs() -> str:
+    """Groups and other words of the organs that have lesions here."""
+    names = dict.fromkeys(name for row in LESION_TYPES.values() for name in (row.organ,))
+    rows = []
+    for name in names:
+        words = [phrase for phrase, organ in ORGAN_PHRASES.items() if organ == name]
+        kind = "hollow" if name in HOLLOW else "parenchymal"
+        rows.append((f"`{name}`", kind, ", ".join(f"`{part}`" for part in GROUPS.get(name, ())), ", ".join(words)))
+    return _table(["organ", "kind", "members", "words"], rows)
+
+
+def _range(values: Range | None) -> str:
+    return f"{values[0]:g} to {values[1]:g}" if values else "not seen"
+
+
+def _sets(features: FeatureSets) -> str:
+    return "; ".join(" + ".join(one) if one else "none" for one in features)
+
+
+def looks() -> str:
+    """Words of the image that go together."""
+    rows = [
+        (
+            row.name,
+            look.density,
+            look.variation,
+            _range(look.enhanced_hu),
+            _range(look.non_contrast_hu),
+            _sets(look.features),
+        )
+        for row in LESION_TYPES.values()
+        for look in row.looks
+    ]
+    return _table(["type", "density", "variation", "HU, enhanced", "HU, non-contrast", "features (one set)"], rows)
+
+
+def forms() -> str:
+    """Words of the mask that go together."""
+    rows = [
+        (
+            row.name,
+            " + ".join(form.shape),
+            _range(form.longest_mm),
+            f"{form.flattest:g}",
+            "; ".join(form.surfaces),
+            "; ".join(form.cavities),
+            "; ".join("none" if option.startswith("no ") else "close" for option in form.relationships),
+            _sets(form.features),
+        )
+        for row in LESION_TYPES.values()
+        for form in row.forms
+    ]
+    head = ["type", "shape", "longest edge, mm", "shortest / longest, least", "margin (one)", "place (one)"]
+    return _table([*head, "relationship (one)", "features (one set)"], rows)
+
+
+def bound() -> str:
+    """Options that are said of some organs only."""
+    rows = []
+    for option, only in ORGAN_BOUND.items():
+        inside = {member for organ in only for member in GROUPS.get(organ, ())}
+        short = [
+            f"`{organ}` and its parts" if organ in GROUPS else f"`{organ}`" for organ in only if organ not in inside
+        ]
+        rows.append((option, "every organ that is not hollow" if len(short) > len(HOLLOW) else ", ".join(short)))
+    return _table(["option", "only of"], rows)
+
+
+def never() -> str:
+    """Pairs of options that contradict each other."""
+    return _table(["option", "never with"], NEVER_TOGETHER)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    table.__name__: table for table in (template, synonyms, organs, looks, forms, bound, never)
+}
+
+
+def filled(text: str) -> str:
+    """The page with every table written anew."""
+    return BLOCK.sub(lambda block: f"{block[1]}{TABLES[block['name']]()}{block[3]}", text)
+
+
+def main() -> int:
+    """Write the tables and the schema, or compare them."""
+    wanted = {PAGE: filled(PAGE.read_text()), SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
+    if "--check" not in sys.argv:
+        for path in stale:
+            path.write_text(wanted[path])
+        return 0
+    for path in stale:
+        print(f"{path.name} is out of step with the code: run make docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
