@@ -1,5 +1,7 @@
 """Any scan seen along the patient's axes: x to the right, y to the front, z to the head.
 
+Axes: i j k voxel axes in file order; x y z along right, anterior, superior.
+
 The voxel axes are permuted and flipped, never resampled: an oblique scan is taken along the nearest patient axes. A
 view shares memory with its array, so that what is written into the view is written into the array.
 """
@@ -17,14 +19,14 @@ def _orientation(geometry: Geometry) -> Float64[np.ndarray, "3 2"]:
     return axes
 
 
-def canonical_view(array: Shaped[np.ndarray, "x y z"], geometry: Geometry) -> Shaped[np.ndarray, "r a s"]:
+def canonical_view(array: Shaped[np.ndarray, "i j k"], geometry: Geometry) -> Shaped[np.ndarray, "x y z"]:
     """The array with its axes along right, anterior and superior, as a view.
 
     Args:
         array: voxels of the scan, axes in file order.
         geometry: the grid of ``array``.
     """
-    view: Shaped[np.ndarray, "r a s"] = nib.orientations.apply_orientation(array, _orientation(geometry))
+    view: Shaped[np.ndarray, "x y z"] = nib.orientations.apply_orientation(array, _orientation(geometry))
     return view
 
 

@@ -12,12 +12,12 @@ LEAST_ALLOWED: dict[Location, float] = {"within": 0.9, "wall": 0.75, "lumen": 1.
 """Least share of the ellipsoid in the allowed region, where no place holds all of it."""
 _AS_GOOD = 0.01
 """Shares this near to the best count as the best."""
-_NEARLY_ALL = 0.97
-"""Share on a thinned grid from which on a place may hold the whole ellipsoid."""
-_PROOFS = 32
+_ERROR = 0.03
+"""By how much a share on a thinned grid may be wrong."""
+_NEARLY_ALL = 1.0 - _ERROR
+_PROOFS = 16
 """Places of a thinned grid that are proven on the full grid before the search gives up."""
 _HALVINGS = 8
-_ROUNDING = 1e-9
 Millimetres = tuple[float, float, float]
 Shares = Float64[np.ndarray, "i j k"]
 
@@ -48,17 +48,17 @@ def find_box(
 
 
 def _drawn(ground: Ground, held: Shares, shape: Index, rng: np.random.Generator | None) -> Box | None:
-    best = float(held.max())
-    if best < LEAST_ALLOWED[ground.target.location]:
+    least, best = LEAST_ALLOWED[ground.target.location], float(held.max())
+    if best < least:
         return None
-    places = np.flatnonzero(held >= (best if best >= 1 else best - _AS_GOOD))
+    places = np.flatnonzero(held >= (1.0 if best == 1.0 else max(best - _AS_GOOD, least)))
     chosen = places[rng.integers(len(places))] if rng else places[0]
     return box_at(np.array(np.unravel_index(chosen, held.shape)) + ground.start, shape)
 
 
 def _any_order(held: Shares, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
-    places = np.flatnonzero(held >= _NEARLY_ALL)
-    return rng.choice(places, min(_PROOFS, len(places)), replace=False) if len(places) else places
+    places = np.flatnonzero(held >= min(_NEARLY_ALL, float(held.max()) - _ERROR))
+    return rng.choice(places, min(_PROOFS, len(places)), replace=False)
 
 
 def _best_first(held: Shares) -> Int64[np.ndarray, "n"]:
@@ -68,14 +68,17 @@ def _best_first(held: Shares) -> Int64[np.ndarray, "n"]:
 def _proven(
     ground: Ground, places: Int64[np.ndarray, "n"], held: Shares, shape: Index, rng: np.random.Generator | None
 ) -> Box | None:
-    """The first of the places that holds the whole ellipsoid on the full grid, else the best that holds enough."""
-    best, best_share = None, LEAST_ALLOWED[ground.target.location] - _ROUNDING
-    for place in np.stack(np.unravel_index(places, held.shape), axis=-1):
-        low = settled(ground, _on_full_grid(ground, place, shape, rng), shape)
+    """The first of the places that on the full grid holds as much as one can hope for, else the best of them."""
+    least = LEAST_ALLOWED[ground.target.location]
+    enough = 1.0 if held.max() >= _NEARLY_ALL else least
+    best, best_share = None, 0.0
+    for place in places[held.ravel()[places] >= least - _ERROR]:
+        corner = np.array(np.unravel_index(place, held.shape))
+        low = settled(ground, _on_full_grid(ground, corner, shape, rng), shape)
         share = share_at(ground, low, shape) if low is not None else NOWHERE
-        if low is not None and share > best_share:
+        if low is not None and share >= least and share > best_share:
             best, best_share = box_at(low, shape), share
-        if share == 1.0:
+        if best_share >= enough:
             break
     return best
 
