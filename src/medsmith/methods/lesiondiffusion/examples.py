@@ -38,7 +38,7 @@ class Lesion:
         geometry: grid of the scan, canonical.
     """
 
-    mask: Bool[np.ndarray, "r a s"]
+    mask: Bool[np.ndarray, "x y z"]
     box: Box
     report: LesionReport
     geometry: Geometry
@@ -65,7 +65,7 @@ def largest_lesion(case: Case) -> Lesion:
     return Lesion(mask, box, _report(case, (x, y, z)), geometry)
 
 
-def box_of(mask: Bool[np.ndarray, "r a s"]) -> Box:
+def box_of(mask: Bool[np.ndarray, "x y z"]) -> Box:
     """The bounds of a mask that is not empty."""
     x, y, z = find_objects(mask.astype(np.uint8))[0]
     return Box((x.start, y.start, z.start), (x.stop, y.stop, z.stop))
@@ -127,6 +127,6 @@ def painted_region(
     return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm) <= max(config.reach_mm, spacing_mm))
 
 
-def share_inside(mask: Bool[np.ndarray, "r a s"], frame: Frame) -> Float32[np.ndarray, "s s s"]:
+def share_inside(mask: Bool[np.ndarray, "x y z"], frame: Frame) -> Float32[np.ndarray, "s s s"]:
     """The share of each voxel of a cube that lies in a mask of the scan."""
     return frame.take(mask, 0.0)

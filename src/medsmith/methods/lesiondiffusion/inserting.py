@@ -1,6 +1,6 @@
 """One lesion into a scan: shaped, painted, blended, measured, and drawn again where it is not what was asked for.
 
-Axes: r a s voxels of the scan, canonical; s s s a cube about the lesion. The scan is edited in place, in the cube's
+Axes: x y z voxels of the scan, canonical; s s s a cube about the lesion. The scan is edited in place, in the cube's
 region alone.
 """
 
@@ -44,8 +44,8 @@ class Scan:
         stored: dtype of the image on disk.
     """
 
-    image: Float32[np.ndarray, "r a s"]
-    labels: UInt8[np.ndarray, "r a s"]
+    image: Float32[np.ndarray, "x y z"]
+    labels: UInt8[np.ndarray, "x y z"]
     organ_map: OrganMap
     lesion_value: int
     stored: np.dtype[Any]

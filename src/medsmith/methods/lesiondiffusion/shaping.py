@@ -1,6 +1,6 @@
 """From what shapes a lesion to its voxels in the scan.
 
-Axes: s s s the cube of LMNet; r a s voxels of the scan, canonical, in the region that the cube covers. A field is
+Axes: s s s the cube of LMNet; x y z voxels of the scan, canonical, in the region that the cube covers. A field is
 positive inside the lesion.
 """
 
@@ -20,7 +20,7 @@ LEVELS = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
 """Levels that are tried: .3 to .9 on the released code's scale of 0 to 1."""
 _STRETCH = (2 / 3, 3 / 2)
 """Limits of the factor by which a field is stretched to its box."""
-_SMOOTHNESS, _STRENGTH = 0.18, 0.22
+_SMOOTHNESS, _STRENGTH = 0.18, 0.18
 """Of the elastic deformation: standard deviation of the filter over the cube's edge; of the shift over the radius."""
 
 
@@ -37,6 +37,8 @@ def ellipsoid(frame: Frame, box: Box, draw: np.random.Generator) -> Field:
     places = np.stack(np.meshgrid(*[np.arange(frame.size) - centre] * 3, indexing="ij"))
     scaled = places / radii[:, None, None, None]
     shift = np.stack([_smooth(draw, frame.size) for _ in range(3)])
+    inside = np.linalg.norm(scaled, axis=0) <= 1
+    shift -= shift[:, inside].mean(axis=1)[:, None, None, None]  # deformed where it is, not moved away
     distance = np.linalg.norm(scaled + _STRENGTH * shift, axis=0)
     return np.asarray(np.clip(1 - distance, -1, 1), np.float32)
 
@@ -62,7 +64,7 @@ def stretched(field: Field, frame: Frame, box: Box) -> Field:
         factor = float(np.clip((high - low) / wanted, 1 / _STRETCH[1], 1 / _STRETCH[0]))
         matrix.append(factor)
         offset.append((low + high) / 2 - factor * (frame.size - 1) / 2)
-    moved: Field = affine_transform(inside, np.array(matrix), np.array(offset), order=1, mode="nearest")
+    moved: Field = affine_transform(inside, np.array(matrix), np.array(offset), order=1, mode="constant", cval=-1.0)
     return moved.astype(np.float32)
 
 
@@ -87,9 +89,9 @@ def voxels_of(
     field: Field,
     frame: Frame,
     box: Box,
-    allowed: Bool[np.ndarray, "r a s"],
+    allowed: Bool[np.ndarray, "x y z"],
     levels: Sequence[float],
-) -> Bool[np.ndarray, "r a s"]:
+) -> Bool[np.ndarray, "x y z"]:
     """The lesion's voxels: the largest part above a level, within the allowed region.
 
     Of several levels the one whose volume is nearest to that of the ellipsoid in the box is taken (the released code

@@ -1,6 +1,6 @@
 """Where a lesion is, as the networks see it: organs and box in a cube about the lesion.
 
-Axes: r a s voxel axes of the scan along right, anterior, superior; s s s those of the cube; g groups of organs.
+Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube; g groups of organs.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def cube_about(box: Box, scan: Geometry, config: FrameConfig) -> Frame:
 
 
 def look_around(
-    labels: Integer[np.ndarray, "r a s"],
+    labels: Integer[np.ndarray, "x y z"],
     label_names: Mapping[str, int],
     frame: Frame,
     box: Bool[np.ndarray, "s s s"],
@@ -102,7 +102,7 @@ def _around(
         table = np.zeros(256, np.float32)
         for name, value in label_names.items():
             table[value] = ids.get(name, 0) / ORGANS_OF_TOTALSEGMENTATOR
-        return table[labels][None]
+        return np.asarray(table[labels][None])
     groups = np.zeros((GROUPS, 256), np.float32)
     for name, value in label_names.items():
         if value > 0:
