@@ -12,7 +12,8 @@ from medsmith.conditioning.parsing_unplaced import Unplaced
 from medsmith.conditioning.schema import LesionReport, ScanReport
 
 _NEXT_CLAUSE: Final = re.compile(
-    r"[;\n!?]+|\.+(?!\d)|(?:,|\band\b|,\s*and\b|\bplus\b)\s+(?=(?:an?|another|one|two|three|four|five)\b)",
+    r"[;\n!?]+|\.+(?!\d)|(?:,|\band\b|,\s*and\b|\bplus\b)\s+(?=(?:an?|another|one|two|three|four|five)\b)"
+    r"|(?<=[a-z])(?<![mc]m)\s+and\s+(?=\d+(?:\.\d+)?\s*-?\s*[mc]m\b)",
     re.IGNORECASE,
 )
 _SAME: Final = frozenset(("the", "this", "that", "it", "its", "same"))

@@ -10,7 +10,7 @@ from typing import Final, final
 from medsmith.conditioning.organs import ORGAN_PHRASES
 from medsmith.conditioning.vocabulary import ATTRIBUTES, SYNONYMS
 
-_NEAR_ENOUGH = 0.6
+_NEAR_ENOUGH = 0.7
 _SHOWN = 3
 
 
@@ -70,7 +70,7 @@ STOP: Final = frozenset(
         "having this that these those which there show shows showing seen visible located situated measuring measures "
         "measured size sized diameter approximately approx about around roughly ca circa appears ct scan image value "
         "mean region side sided one single solitary evidence sign present presence type sort any each edge axis "
-        "but contains contain containing",
+        "but contains contain containing arising",
     )
 )
 """Words that say nothing by themselves."""
