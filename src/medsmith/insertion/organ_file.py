@@ -1,0 +1,71 @@
+"""An organ map from a file in TotalSegmentator's labels."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+
+from medsmith.case import Geometry
+from medsmith.conditioning.organs import V1, V2
+from medsmith.errors import ContentError
+from medsmith.formats.files import read_labels
+from medsmith.insertion.canonical import canonical_geometry
+from medsmith.insertion.organ_map import OrganMap, seen_canonical
+from medsmith.integrity import check_same_grid, first_of
+
+Version = Literal["v1", "v2"]
+CLASSES: Mapping[Version, Mapping[int, str]] = {"v1": V1, "v2": V2}
+_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d{1,3})"[^>]*>\s*(?:<!\[CDATA\[)?\s*([\w .-]+?)\s*(?:\]\]>)?\s*</Label>')
+_NIFTI = (".nii", ".nii.gz")
+
+
+def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version = "v2") -> OrganMap:
+    """Organs from a label map that TotalSegmentator made of the scan (``--ml``), or that uses its numbers.
+
+    The table of names that TotalSegmentator 2 writes into the file is believed before ``version``.
+
+    Args:
+        path: the label map; its voxel axes may be permuted or flipped against the scan's.
+        scan: the scan's file, for error lines.
+        geometry: grid of the scan, axes in file order.
+        version: class map whose numbers the file uses where it names none: 104 classes of TotalSegmentator 1 or 117
+            of TotalSegmentator 2.
+
+    Raises:
+        FileError: the file cannot be read.
+        GeometryError: it does not lie on the scan's grid.
+        ContentError: values that are no labels, that the version does not know, or no organ at all.
+    """
+    read = read_labels(path)
+    check_same_grid(scan, canonical_geometry(geometry), path, canonical_geometry(read.geometry))
+    written = _table_in(path)
+    known = written or CLASSES[version]
+    counts = np.zeros(256, dtype=np.int64)
+    for part in np.moveaxis(read.values, 2, 0):
+        counts += np.bincount(part.ravel(), minlength=256)
+    values = [int(value) for value in np.flatnonzero(counts) if value]
+    strange = [value for value in values if value not in known]
+    if strange:
+        whose = "the table in the file" if written else f"TotalSegmentator {version} (1 to {max(known)})"
+        cure = "give the right version, or a map in TotalSegmentator's labels"
+        raise ContentError(path, f"label values {first_of(strange)}", f"not in {whose}", cure)
+    if not values:
+        raise ContentError(path, "no organ is labelled", "at least one", "give the map that belongs to the scan")
+    names = {known[value]: value for value in values}
+    named = "names written in it" if written else f"TotalSegmentator {version}"
+    return seen_canonical(read.values, read.geometry, names, f"{path.name}, {named}")
+
+
+def _table_in(path: Path) -> dict[int, str]:
+    """Value -> name as TotalSegmentator 2 writes them into the header's extension; empty where there is none."""
+    if not path.name.lower().endswith(_NIFTI):
+        return {}
+    table: dict[int, str] = {}
+    for extension in nib.load(path).header.extensions:
+        content = extension.get_content()
+        text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+        table |= {int(value): name for value, name in _LABEL.findall(text)}
+    return {value: name for value, name in table.items() if value}
