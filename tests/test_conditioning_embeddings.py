@@ -130,7 +130,7 @@ def test_a_table_of_other_phrases_is_refused(tmp_path, monkeypatch):
     PhraseTable.build(Spelling()).save(tmp_path / "old.safetensors")
     others = {**FAMILIES, "lesion_type": ("liver cyst",)}
     monkeypatch.setattr("medsmith.conditioning.embeddings.FAMILIES", others)
-    with pytest.raises(FileError, match=r"phrases are not those of this version; .*build_phrase_table\.py"):
+    with pytest.raises(FileError, match=r"phrases are not those of this version; build it as docs/text\.md says"):
         PhraseTable.load(tmp_path / "old.safetensors")
 
 

@@ -28,7 +28,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
 
 SHIPPED = "minilm"
-_REBUILD = "build it again: python examples/build_phrase_table.py"
+_REBUILD = "build it as docs/text.md says"
 _KEY = "phrase_table"
 
 
