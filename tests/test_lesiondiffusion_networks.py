@@ -14,7 +14,7 @@ from medsmith.networks import NetworkConfig
 
 EDGE, ATTRIBUTES, DIMENSION = 8, 3, 6
 NETWORK = NetworkConfig(channels=(8, 8), attention=(False, True), groups=4, head_channels=4)
-HEARD = WordsConfig(width=4, pooled=4, left_out=0.0, null=0.0)
+HEARD = WordsConfig(dimension=DIMENSION, width=4, pooled=4, left_out=0.0, null=0.0)
 DIFFUSION = DiffusionConfig(length=20, prediction="noise", clamp=None, min_snr=None)
 
 
@@ -46,7 +46,7 @@ def awake(net):
 
 def test_equation_2_by_hand():
     config = MaskConfig(network=NETWORK, diffusion=DIFFUSION, words=HEARD, outside=0.25)
-    net, batch = awake(LMNet(config, ATTRIBUTES, DIMENSION)), masks()
+    net, batch = awake(LMNet(config, ATTRIBUTES)), masks()
     found = mask_loss(net, batch, torch.zeros(ATTRIBUTES, DIMENSION), config, Compute(), drawn(5))
 
     draw, schedule = drawn(5), config.diffusion.noise_schedule()
@@ -75,7 +75,7 @@ def paint_parts(count=2, channels=1):
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_equations_4_and_5_by_hand(norm):
     config = PaintConfig(network=NETWORK, diffusion=DIFFUSION, words=HEARD, norm=norm, reach_mm=2.0)
-    net = awake(LINet(config, 1, ATTRIBUTES, DIMENSION))
+    net = awake(LINet(config, 1, ATTRIBUTES))
     clean, lesion, region = paint_parts()
     said, null = vectors(2), torch.zeros(ATTRIBUTES, DIMENSION)
     found = paint_loss(net, clean, lesion, region, said, null, config, Compute(), drawn(5))
@@ -102,8 +102,8 @@ def test_a_mask_head_adds_one_channel_and_the_dice_loss():
     clean, lesion, region = paint_parts()
     said = vectors(2)
     t = torch.zeros(2, dtype=torch.int64)
-    _, none = LINet(plain, 1, ATTRIBUTES, DIMENSION)(clean, t, lesion, region, said)
-    _, logits = LINet(headed, 1, ATTRIBUTES, DIMENSION)(clean, t, lesion, region, said)
+    _, none = LINet(plain, 1, ATTRIBUTES)(clean, t, lesion, region, said)
+    _, logits = LINet(headed, 1, ATTRIBUTES)(clean, t, lesion, region, said)
     assert (none.shape[1], logits.shape[1]) == (0, 1)
     sure = torch.where(lesion > 0, 50.0, -50.0)
     assert float(_dice_loss(sure, lesion)) == pytest.approx(0, abs=1e-6)
@@ -113,7 +113,7 @@ def test_a_mask_head_adds_one_channel_and_the_dice_loss():
 @pytest.mark.parametrize("solver", ["ddim", "dpm++2m"])
 def test_what_lies_outside_the_region_comes_back_exactly(solver):
     config = PaintConfig(network=NETWORK, diffusion=DiffusionConfig(length=20), words=HEARD)
-    net = awake(LINet(config, 1, ATTRIBUTES, DIMENSION))
+    net = awake(LINet(config, 1, ATTRIBUTES))
     clean, lesion, region = (part[:1] for part in paint_parts())
     said, null = vectors(1), torch.zeros(1, ATTRIBUTES, DIMENSION)
     denoise = paint_denoiser(net, clean, lesion, region, said, null, config, 1.5, Compute())
@@ -127,7 +127,7 @@ def test_what_lies_outside_the_region_comes_back_exactly(solver):
 
 def test_guidance_moves_away_from_the_null_text_and_zero_ignores_words():
     config = MaskConfig(network=NETWORK, diffusion=DiffusionConfig(length=20, clamp=None), words=HEARD)
-    net, batch = awake(LMNet(config, ATTRIBUTES, DIMENSION)), masks(1)
+    net, batch = awake(LMNet(config, ATTRIBUTES)), masks(1)
     site, null = site_of(batch), torch.zeros(1, ATTRIBUTES, DIMENSION)
     x, t = torch.randn((1, 1, EDGE, EDGE, EDGE), generator=drawn(2)), torch.tensor([10])
 
@@ -152,9 +152,9 @@ def test_words_are_forgotten_as_often_as_asked():
 
 
 def test_the_papers_way_hands_the_vectors_on_as_they_are():
-    words = Words(WordsConfig(reach="cross-attention", width=DIMENSION), ATTRIBUTES, DIMENSION)
+    words = Words(WordsConfig(dimension=DIMENSION, reach="cross-attention", width=DIMENSION), ATTRIBUTES)
     context, pooled = words(vectors(2))
     assert torch.equal(context, vectors(2))
     assert pooled is None
     assert not list(words.parameters())
-    assert Words(HEARD, ATTRIBUTES, DIMENSION)(vectors(2))[1].shape == (2, 4)
+    assert Words(HEARD, ATTRIBUTES)(vectors(2))[1].shape == (2, 4)

@@ -24,6 +24,7 @@ from medsmith.config import validated
 from medsmith.diffusion import SOLVERS, Solver, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.formats.atomic import sha256_of
+from medsmith.layouts import DATASET
 from medsmith.synthesis.tasks import NOTICE, CaseTask, Form, Order, Recipe, canonical_hash
 
 if TYPE_CHECKING:
@@ -94,7 +95,12 @@ def settle(order: Order) -> tuple[Recipe, Form]:
 
 
 def _content_hash(path: Path) -> str:
-    return Cohort.open(path).content_hash() if path.is_dir() else sha256_of(path)
+    """Of a cohort, of a folder of files, or of one file."""
+    if (path / DATASET).is_file():
+        return Cohort.open(path).content_hash()
+    if path.is_dir():
+        return canonical_hash({file.name: sha256_of(file) for file in sorted(path.iterdir()) if file.is_file()})
+    return sha256_of(path)
 
 
 def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:

@@ -15,15 +15,14 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from medsmith.case import Case
-from medsmith.conditioning.embeddings import PhraseTable
 from medsmith.conditioning.vocabulary import attributes_for
 from medsmith.config import SamplingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Solver
 from medsmith.method import Method
-from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, WordsConfig
-from medsmith.methods.lesiondiffusion.drawing import Artist, EllipsoidShaper, LinetPainter, LmnetShaper, Vocabulary
+from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
+from medsmith.methods.lesiondiffusion.drawing import Artist, EllipsoidShaper, LinetPainter, LmnetShaper
 from medsmith.methods.lesiondiffusion.examples import example_of
 from medsmith.methods.lesiondiffusion.keepsakes import keepsakes_of, kept_scan
 from medsmith.methods.lesiondiffusion.linet import LINet, paint_loss
@@ -33,6 +32,7 @@ from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.shaping import levels_of
 from medsmith.methods.lesiondiffusion.states import Latents, States, Voxels
 from medsmith.methods.lesiondiffusion.templates import facts_of
+from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_tables, vocabulary_of
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
 from medsmith.networks.vqgan import VQGAN
@@ -62,12 +62,13 @@ class LesionDiffusion(Method):
         super().__init__()
         self.config: LesionDiffusionConfig = config
         self.fingerprint, self.memory = fingerprint, {}
+        self._vocabularies: dict[tuple[Consumer, bool], Vocabulary] = {}
         shaped, shown = len(attributes_for("mask")), len(attributes_for("image"))
-        self.lmnet = LMNet(config.mask, shaped, self._mask_words.table.dimension)
+        self.lmnet = LMNet(config.mask, shaped)
         if config.paint.space == "latent":
             self.vqgan, self.critics = VQGAN(config.vqgan), Critics(config.critic)
         channels = self._states.channels
-        self.linet = LINet(config.paint, channels, shown, self._image_words.table.dimension)
+        self.linet = LINet(config.paint, channels, shown)
 
     def planned_stages(self) -> tuple[str, ...]:
         """Without a latent there is no autoencoder to train."""
@@ -83,17 +84,20 @@ class LesionDiffusion(Method):
         Raises:
             ContentError: no lesion is labelled.
         """
-        return example_of(case, self.config, (self._mask_words.table, self._image_words.table))
+        return example_of(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
 
     def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:
-        """A few cubes to draw into where no templates are given."""
-        return keepsakes_of([example for example in examples if example["painted"] > 0])
+        """The encoded vocabulary, so that no text network is needed, and a few cubes to draw into without templates."""
+        return {
+            **keepsakes_of([example for example in examples if example["painted"] > 0]),
+            **kept_tables({"mask": self.config.mask.words, "image": self.config.paint.words}),
+        }
 
     def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
         """Equation 2 for LMNet, 3 for VQGAN and critics, 4 and 5 for LINet."""
         match part:
             case "lmnet":
-                null = self._mask_words.null[0].to(batch["mask"].device)
+                null = self.vocabulary("mask").null[0].to(batch["mask"].device)
                 return mask_loss(self.lmnet, batch, null, self.config.mask, self.compute, draw)
             case "linet":
                 return self._paint_loss(batch, draw)
@@ -121,22 +125,19 @@ class LesionDiffusion(Method):
         lesion, region = (self._states.masks(batch[key].float()) for key in ("lesion", "region"))
         with torch.no_grad():
             clean = self._states.of(batch["image"].float())
-        null = self._image_words.null[0].to(clean.device)
+        null = self.vocabulary("image").null[0].to(clean.device)
         return paint_loss(
             self.linet, clean, lesion, region, batch["image_words"], null, self.config.paint, self.compute, draw
         )
 
     def _artist(self, request: LesionDiffusionRequest, sampling: SamplingConfig) -> Artist:
         mask, paint = self.config.mask, self.config.paint
-        heard = request.words == "used"
-        guidance = mask.guidance if request.mask_guidance is None else request.mask_guidance
-        shape = LmnetShaper(self.lmnet, mask, self._mask_words, guidance if heard else 0.0, sampling, self.compute)
-        guidance = paint.guidance if request.paint_guidance is None else request.paint_guidance
+        weights = (_weight(request, request.mask_guidance, mask), _weight(request, request.paint_guidance, paint))
+        shape = LmnetShaper(self.lmnet, mask, self.vocabulary("mask"), weights[0], sampling, self.compute)
+        words = self.vocabulary("image")
         return Artist(
             shape=shape if request.mask_source == "lmnet" else EllipsoidShaper(),
-            paint=LinetPainter(
-                self.linet, paint, self._states, self._image_words, guidance if heard else 0.0, sampling, self.compute
-            ),
+            paint=LinetPainter(self.linet, paint, self._states, words, weights[1], sampling, self.compute),
             cubes=(mask.frame, paint.frame),
             reach_mm=paint.reach_mm,
             levels=levels_of(mask) if request.mask_source == "lmnet" else (0.0,),
@@ -146,15 +147,22 @@ class LesionDiffusion(Method):
     def _states(self) -> States:
         return Latents(self.vqgan) if self.config.paint.space == "latent" else Voxels()
 
-    @cached_property
-    def _mask_words(self) -> Vocabulary:
-        return Vocabulary(_table(self.config.mask.words), "mask")
+    def vocabulary(self, consumer: Consumer) -> Vocabulary:
+        """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.
 
-    @cached_property
-    def _image_words(self) -> Vocabulary:
-        return Vocabulary(_table(self.config.paint.words), "image")
+        Raises:
+            FileError: there is no such table.
+            RequestError: its vectors are not as long as the config says.
+        """
+        words = self.config.mask.words if consumer == "mask" else self.config.paint.words
+        found = (consumer, f"{consumer}_phrases.null" in self.memory)
+        if found not in self._vocabularies:
+            self._vocabularies[found] = vocabulary_of(words, consumer, self.memory)
+        return self._vocabularies[found]
 
 
-def _table(words: WordsConfig) -> PhraseTable:
-    table = PhraseTable.load(words.table)
-    return table if words.vectors == "raw" else table.centred_and_whitened()
+def _weight(request: LesionDiffusionRequest, asked: float | None, config: MaskConfig | PaintConfig) -> float:
+    """Weight of guidance; 0 leaves the null text alone."""
+    if request.words == "ignored":
+        return 0.0
+    return config.guidance if asked is None else asked

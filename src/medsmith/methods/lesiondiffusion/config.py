@@ -44,6 +44,7 @@ class WordsConfig(BaseModel):
 
     Attributes:
         table: the encoded vocabulary: the name of the shipped one, or the file of another.
+        dimension: numbers per vector of that table.
         vectors: "raw" as the encoder gives them (the paper), or "whitened": centred and whitened over the vocabulary.
         reach: "cross-attention" alone (the paper), or "everywhere": also, pooled, in every residual block.
         width: length of the vectors that the network looks at.
@@ -55,6 +56,7 @@ class WordsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     table: str = "minilm"
+    dimension: int = Field(default=384, ge=1)
     vectors: Literal["raw", "whitened"] = "whitened"
     reach: Literal["cross-attention", "everywhere"] = "everywhere"
     width: int = Field(default=64, ge=1)
@@ -164,7 +166,9 @@ class LesionDiffusionConfig(BaseModel):
         return self
 
 
-_PAPER_WORDS = WordsConfig(table="biomedclip", vectors="raw", reach="cross-attention", width=512, left_out=0.0)
+_PAPER_WORDS = WordsConfig(
+    table="biomedclip", dimension=512, vectors="raw", reach="cross-attention", width=512, left_out=0.0
+)
 _MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
 _PAPER = LesionDiffusionConfig(
     mask=MaskConfig(

@@ -4,16 +4,13 @@ Axes: s s s a cube about the lesion, x y z of the patient along right, anterior,
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32
-from torch import Tensor
 
 from medsmith.case import Geometry
 from medsmith.compute import Compute
-from medsmith.conditioning.embeddings import PhraseTable
 from medsmith.conditioning.schema import LesionReport
 from medsmith.config import SamplingConfig
 from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
@@ -28,6 +25,7 @@ from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_denoiser, site_of
 from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
 from medsmith.methods.lesiondiffusion.site import cube_about, look_around
 from medsmith.methods.lesiondiffusion.states import States
+from medsmith.methods.lesiondiffusion.vocabularies import Vocabulary
 
 
 @runtime_checkable
@@ -71,24 +69,6 @@ class Artist:
         """The cubes of shape and of paint about a box."""
         shaping, painting = (cube_about(box, scan, config) for config in self.cubes)
         return shaping, painting
-
-
-@final
-@dataclass(frozen=True)
-class Vocabulary:
-    """The encoded vocabulary of one network."""
-
-    table: PhraseTable
-    consumer: Literal["mask", "image"]
-
-    def of(self, report: LesionReport) -> Float32[Tensor, "1 n d"]:
-        """One vector per attribute."""
-        return torch.from_numpy(self.table.tokens(report, self.consumer).vectors)[None]
-
-    @property
-    def null(self) -> Float32[Tensor, "1 n d"]:
-        """The null text of every attribute."""
-        return torch.from_numpy(self.table.tokens(LesionReport(), self.consumer).vectors)[None]
 
 
 @final

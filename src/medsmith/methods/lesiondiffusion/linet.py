@@ -27,12 +27,11 @@ class LINet(nn.Module):
         config: settings.
         channels: of the state.
         attributes: number of attributes that an image shows.
-        dimension: numbers per encoded attribute.
     """
 
-    def __init__(self, config: PaintConfig, channels: int, attributes: int, dimension: int) -> None:
+    def __init__(self, config: PaintConfig, channels: int, attributes: int) -> None:
         super().__init__()
-        self.words = Words(config.words, attributes, dimension)
+        self.words = Words(config.words, attributes)
         self._margin = config.reach_mm > 0
         self._state = channels
         self.network = UNet(

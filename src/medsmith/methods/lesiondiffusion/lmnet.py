@@ -30,12 +30,11 @@ class LMNet(nn.Module):
     Args:
         config: settings.
         attributes: number of attributes that shape a mask.
-        dimension: numbers per encoded attribute.
     """
 
-    def __init__(self, config: MaskConfig, attributes: int, dimension: int) -> None:
+    def __init__(self, config: MaskConfig, attributes: int) -> None:
         super().__init__()
-        self.words = Words(config.words, attributes, dimension)
+        self.words = Words(config.words, attributes)
         channels = 1 + 1 + around_channels(config) + 1
         self.network = UNet(
             config.network, 3, channels, 1, context=self.words.context, modulation=self.words.modulation

@@ -14,12 +14,13 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.insertion.boxes import place_boxes
 from medsmith.insertion.canonical import canonical_view
-from medsmith.insertion.organ_map import OrganMap, labels_of_case
+from medsmith.insertion.organ_map import OrganMap
 from medsmith.methods.lesiondiffusion.drawing import Artist
 from medsmith.methods.lesiondiffusion.inserting import Scan, insert_lesion
 from medsmith.methods.lesiondiffusion.keepsakes import modest
+from medsmith.methods.lesiondiffusion.organs import organ_map_of
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.methods.lesiondiffusion.templates import chosen_template, lesion_value, with_lesion
+from medsmith.methods.lesiondiffusion.templates import chosen_template, image_file, lesion_value, with_lesion
 
 DEFAULT_MM = 20.0
 """Edge of a lesion of no known type whose size nobody says."""
@@ -37,7 +38,7 @@ def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Cas
         RequestError: a template, an organ or a place that is not there.
     """
     scan = chosen_template(request, seed)
-    organ_map = labels_of_case(scan)
+    organ_map = organ_map_of(request.organ_map, scan, image_file(request, scan.id), request.organ_numbers)
     reports = _reports(request, organ_map, _stream(seed, "report"))
     return with_lesions(scan, organ_map, reports, artist, seed, request.draws)
 

@@ -18,7 +18,8 @@ class LesionDiffusionRequest(BaseModel):
         lesions: report of each lesion; none draws a report of ``lesion_type``.
         lesion_type: kind of lesion that reports are drawn for; None draws one whose organ the template has.
         organ_map: who says where organs are: the labels of the "template", a run of "totalsegmentator", a "coarse" map
-            by density, or a label map in TotalSegmentator's numbers.
+            by density, or a label map in TotalSegmentator's numbers (or a folder with one per template, by its id).
+        organ_numbers: TotalSegmentator's class map that such a file follows, if it does not name its labels.
         mask_source: "lmnet", or "ellipsoid": a deformed ellipsoid that no word shapes (the baseline).
         words: "ignored" gives both networks null texts (the ablation).
         mask_guidance: of LMNet; None takes the method's.
@@ -33,6 +34,7 @@ class LesionDiffusionRequest(BaseModel):
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
     lesion_type: str | None = None
     organ_map: Literal["template", "totalsegmentator", "coarse"] | Path = "template"
+    organ_numbers: Literal["v1", "v2"] = "v2"
     mask_source: Literal["lmnet", "ellipsoid"] = "lmnet"
     words: Literal["used", "ignored"] = "used"
     mask_guidance: float | None = Field(default=None, ge=0)

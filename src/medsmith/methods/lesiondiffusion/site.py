@@ -20,6 +20,8 @@ from medsmith.methods.lesiondiffusion.lmnet import GROUPS
 
 ORGANS_OF_TOTALSEGMENTATOR = 104
 _PARENCHYMAL = ("liver", "kidney", "pancreas", "spleen", "lung", "brain", "prostate", "thyroid", "adrenal")
+_NO_ORGANS = frozenset(("soft_tissue", "fat", "air"))
+"""Labels of completed maps that scans with drawn organs do not have: shown as nothing, as in training."""
 _CLOSING = 0.35
 """Radius of the closing that fills the lesion's place in its organ, as a share of the cube's edge."""
 
@@ -105,7 +107,7 @@ def _around(
         return np.asarray(table[labels][None])
     groups = np.zeros((GROUPS, 256), np.float32)
     for name, value in label_names.items():
-        if value > 0:
+        if value > 0 and name not in _NO_ORGANS:
             groups[_group(name), value] = 1
     return np.asarray(groups[:, labels])
 

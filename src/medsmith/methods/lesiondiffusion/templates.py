@@ -31,6 +31,12 @@ def chosen_template(request: LesionDiffusionRequest, seed: int) -> Case:
     return case
 
 
+def image_file(request: LesionDiffusionRequest, id: str) -> Path:
+    """The file of a template's image."""
+    assert request.templates is not None
+    return opened(request.templates).files(id).channels[0].path
+
+
 def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerprint:
     """What the cases made for a request are like: as the templates, with a label for lesions.
 

@@ -20,14 +20,13 @@ class Words(nn.Module):
     Args:
         config: how words steer.
         attributes: number of attributes, n.
-        dimension: numbers per vector, d.
     """
 
-    def __init__(self, config: WordsConfig, attributes: int, dimension: int) -> None:
+    def __init__(self, config: WordsConfig, attributes: int) -> None:
         super().__init__()
         self.context = config.width
         self.modulation = config.pooled if config.reach == "everywhere" else 0
-        self.project = nn.Linear(dimension, config.width) if config.width != dimension else nn.Identity()
+        self.project = nn.Identity() if config.width == config.dimension else nn.Linear(config.dimension, config.width)
         if self.modulation:
             self.place = nn.Parameter(0.02 * torch.randn(attributes, config.width))
             self.pool = nn.Sequential(nn.Linear(attributes * config.width, config.pooled), nn.SiLU())

@@ -1,0 +1,54 @@
+"""Who says where the organs of a template are."""
+
+from pathlib import Path
+from typing import Literal
+
+from medsmith.case import Case
+from medsmith.errors import RequestError
+from medsmith.insertion.canonical import canonical_geometry, canonical_view
+from medsmith.insertion.coarse_map import coarse_map
+from medsmith.insertion.completing import completed
+from medsmith.insertion.organ_file import read_organ_map
+from medsmith.insertion.organ_map import OrganMap, labels_of_case
+from medsmith.insertion.totalsegmentator import segment
+
+Choice = Literal["template", "totalsegmentator", "coarse"] | Path
+_ENDINGS = (".nii.gz", ".nii")
+
+
+def organ_map_of(choice: Choice, scan: Case, file: Path, numbers: Literal["v1", "v2"]) -> OrganMap:
+    """The organ map of a template; what nobody labelled in it is completed by density.
+
+    A template without labels of organs falls back on the coarse map, which says so in its source.
+
+    Args:
+        choice: as in the request; a path is a label map, or a folder that has one under the name of each case.
+        scan: the template.
+        file: its image.
+        numbers: TotalSegmentator's class map that a file's labels follow where it does not name them.
+
+    Raises:
+        RequestError: TotalSegmentator is not there, or a folder has no map of this case.
+        FileError, GeometryError, ContentError: the map cannot be read, or does not fit.
+    """
+    image = canonical_view(scan.image[0], scan.geometry)
+    given: OrganMap | None = None
+    match choice:
+        case "template":
+            given = labels_of_case(scan)
+        case "totalsegmentator":
+            given = segment(file, scan.geometry)
+        case Path():
+            given = read_organ_map(_map_in(choice, scan.id), file, scan.geometry, numbers)
+    if given is None or set(given.names.values()) <= set(given.lesions):
+        return coarse_map(image, canonical_geometry(scan.geometry))
+    return completed(given, image)
+
+
+def _map_in(place: Path, id: str) -> Path:
+    if not place.is_dir():
+        return place
+    found = next((place / f"{id}{ending}" for ending in _ENDINGS if (place / f"{id}{ending}").is_file()), None)
+    if found is None:
+        raise RequestError("organ_map", f"no {id}.nii.gz in {place}", "one label map per template", "add it")
+    return found

@@ -1,0 +1,168 @@
+"""LesionDiffusion from command to cohort, trained for three steps: the way of a lesion, not its looks."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+
+import micro
+from medsmith.checkpoints import load_method
+from medsmith.cli import main
+from medsmith.cohort import Cohort
+from medsmith.conditioning.schema import LesionReport
+from medsmith.config import changed, validated
+from medsmith.errors import RequestError
+from medsmith.methods import method_class
+from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
+from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.phantoms.families import find_family
+from medsmith.phantoms.frame import write_phantom
+from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.training import Budget, train
+
+pytestmark = pytest.mark.usefixtures("no_fsync_of_module")
+KIND = method_class("lesiondiffusion")
+SETTINGS = (
+    *micro.micro_settings("lesiondiffusion", KIND, 3),
+    "mask.frame.size=16",
+    "paint.frame.size=16",
+    "paint.frame.finest_mm=3",
+)
+
+
+@pytest.fixture(scope="module")
+def no_fsync_of_module():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _file: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, no_fsync_of_module):  # noqa: ARG001
+    """A run trained on four phantoms, and templates without lesions."""
+    root = tmp_path_factory.mktemp("lesions")
+    cohort = write_phantom(find_family("ct"), root / "ct", 4, seed=1, size=48)
+    write_phantom(find_family("ct-healthy"), root / "healthy", 3, seed=2, size=48)
+    train("lesiondiffusion", cohort, root / "run", settings=SETTINGS, budget=Budget(steps=3))
+    return root
+
+
+def organ_of(template):
+    names = {value: name for name, value in template.label_names.items()}
+    counts = np.bincount(template.labels.ravel(), minlength=256)
+    liked = [value for value, name in names.items() if name in ("liver", "kidney_left", "kidney_right", "spleen")]
+    return names[max(liked, key=lambda value: counts[value])]
+
+
+def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(place, tmp_path, capsys):
+    templates = Cohort.open(place / "healthy")
+    fitting = [id for id in templates.ids if np.isin(templates[id].labels, [1, 2, 3, 4, 5]).sum() > 4000]
+    template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
+    organ = organ_of(template)
+    request = {"template": template.id, "draws": 1}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
+    code = main(
+        ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
+         "--templates", str(place / "healthy"), "--report", words, "--request", str(tmp_path / "request.json")]
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert code == 0
+    assert "not placed: 'frightening'" in said.err
+    made = Cohort.open(tmp_path / "out")
+    case = made[made.ids[0]]
+    (lesion,) = case.provenance["lesions"]
+    assert lesion["asked"]["organ"] == organ
+    assert lesion["asked"]["size_mm"] == [12.0, 12.0, 12.0]
+    assert {"asked", "got", "passed", "verdicts", "visible", "draws"} <= lesion.keys()
+    assert case.provenance["template"] == template.id
+    assert case.report["asked"] == [lesion["asked"]]
+    inside = case.labels == case.label_names["lesion"]
+    assert inside.sum() == lesion["voxels"] > 0
+    reach = load_method(place / "run").config.paint.reach_mm
+    spacing = case.geometry.spacing
+    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    assert np.array_equal(case.image[0][far], template.image[0][far])
+    assert np.array_equal(case.labels[~inside], template.labels[~inside])
+    assert np.array_equal(case.geometry.affine, template.geometry.affine)
+    assert dict(case.label_names) == dict(template.label_names)
+
+
+def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
+    request = {"templates": str(place / "healthy"), "draws": 1, "mask_source": "ellipsoid"}
+    synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, conditions=Conditions())
+    assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run")
+    for case in Cohort.open(tmp_path / "out"):
+        (lesion,) = case.provenance["lesions"]
+        assert lesion["asked"]["lesion_type"]
+
+
+def test_masks_alone_teach_lmnet_alone(place):
+    method = load_method(place / "run")
+    example = dict(method.prepare(Cohort.open(place / "ct")[Cohort.open(place / "ct").ids[0]]))
+    assert method.uses("paint", example)
+    example["painted"] = example["painted"] * 0
+    assert method.uses("mask", example)
+    assert not method.uses("paint", example)
+
+
+def test_the_latent_way_has_a_stage_more_and_paints_too(place):
+    settings = (
+        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "critic.channels=4", "critic.layers=1",
+        "autoencoding.critic_from=0",
+    )  # fmt: skip
+    run = place / "latent"
+    train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
+    method = load_method(run)
+    assert method.planned_stages() == ("mask", "autoencoder", "paint")
+    case = method.synthesize(method.Request(draws=1), 1, solver="ddim", steps=2)
+    assert np.isfinite(case.image).all()
+
+
+def test_presets_are_of_the_papers_shape():
+    paper, released = KIND.presets["paper"], KIND.presets["released"]
+    assert (paper.mask.frame.size, paper.mask.frame.finest_mm, paper.mask.frame.coarsest_mm) == (128, 1.0, 1.0)
+    assert (paper.vqgan.channels, paper.vqgan.codes, paper.vqgan.latent) == (96, 2048, 4)
+    assert (paper.sampling.solver, paper.sampling.steps, paper.mask.guidance) == ("ddim", 200, 2.5)
+    assert (released.sampling.stochasticity, released.paint.mask_head, released.mask.words.null) == (1.0, 1.0, 0.0)
+    assert released.mask.diffusion.schedule == "scaled_linear"
+    assert (paper.mask.words.vectors, paper.mask.words.reach) == ("raw", "cross-attention")
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        ({"template": "x"}, "template 'x' of no cohort"),
+        ({"lesion_type": "kidney cyst", "lesions": [{"organ": "liver"}]}, "lesions and lesion_type: give one of them"),
+        ({"lesions": [{"shape": ["square"]}]}, "lesions.0.shape.0"),
+        ({"lesions": [{}] * 4}, "lesions"),
+        ({"draws": 0}, "draws = 0"),
+        ({"mask_source": "sphere"}, "mask_source"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_by_its_key(request_, line):
+    with pytest.raises(RequestError) as refusal:
+        validated(LesionDiffusionRequest, "request", request_)
+    assert line in refusal.value.line
+
+
+def test_what_is_not_there_is_refused_by_name(place):
+    method = load_method(place / "run")
+
+    def ask(**said):
+        return method.synthesize(LesionDiffusionRequest(**said), 1, solver="ddim", steps=1)
+
+    with pytest.raises(RequestError, match="no case 'nobody'"):
+        method.makes(LesionDiffusionRequest(templates=place / "healthy", template="nobody"))
+    lesion = LesionReport(organ="prostate", size_mm=(10.0, 10.0, 10.0))
+    with pytest.raises(RequestError, match="no prostate in the organ map"):
+        ask(templates=place / "healthy", lesions=(lesion,))
+
+
+def test_settings_that_cannot_work_together_are_refused():
+    tiny = KIND.presets["tiny"]
+    with pytest.raises(RequestError, match="is odd and the VQGAN halves it"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=33"])
+    with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):
+        changed(tiny, ["mask.frame.coarsest_mm=0.1"])
