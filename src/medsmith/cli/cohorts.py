@@ -10,7 +10,7 @@ from medsmith.cli.app import Seed, app, pairs, say
 
 @app.command()
 def phantom(
-    family: Annotated[str, typer.Argument(help="What to draw: breast, ct or ct-healthy.")],
+    family: Annotated[str, typer.Argument(help="What to draw: breast, ct, ct-healthy, ct-head or ct-head-healthy.")],
     out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
     count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100,
     seed: Seed = 0,

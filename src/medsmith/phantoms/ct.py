@@ -3,39 +3,67 @@
 Everything is defined in mm, so that a seed gives the same anatomy at every size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, final
 
 import numpy as np
 
 from medsmith.case import Case, Geometry, Json
-from medsmith.phantoms.ct_anatomy import LABELS, Anatomy, draw_torso
+from medsmith.phantoms.ct_anatomy import LABELS, Anatomy, draw_head, draw_torso
 from medsmith.phantoms.ct_lesion import Lesion, draw_lesion, draw_report
 from medsmith.phantoms.ct_space import WINDOW_MM, Grid, Point, stream
-from medsmith.phantoms.ct_tissue import draw_textures, scanner_noise
+from medsmith.phantoms.ct_tissue import PHASES, draw_textures, scanner_noise
 from medsmith.phantoms.frame import PhantomFamily
 
-TYPES: Mapping[str, tuple[str, ...]] = {
-    "gallstone": ("gallbladder",),
-    "kidney stone": ("kidney_left", "kidney_right"),
-    "liver cyst": ("liver",),
-    "pancreas cyst": ("pancreas",),
-    "kidney cyst": ("kidney_left", "kidney_right"),
-    "esophageal cancer": ("esophagus",),
-    "gallbladder cancer": ("gallbladder",),
-    "lung cancer": ("lung_left", "lung_right"),
-    "liver cancer": ("liver",),
-    "pancreas cancer": ("pancreas",),
-    "kidney cancer": ("kidney_left", "kidney_right"),
-    "stomach cancer": ("stomach",),
-    "colon cancer": ("colon",),
-    "bladder cancer": ("urinary_bladder",),
-}
-"""Lesion type -> organs that it is drawn in, each as often as the others."""
 JITTER_MM = 22.0
 """Largest shift of the window against the lesion along each axis."""
-NOISE_HU = (8.0, 25.0)
-"""Standard deviation of the noise."""
+ROOM_MM = 6.0
+"""What of the window is kept around the lesion where there is room."""
+SIZES = (48, 160)
+
+
+@final
+@dataclass(frozen=True)
+class Subject:
+    """A part of the body with what can be found in it.
+
+    Attributes:
+        draw: anatomy of a seed and a phase of `PHASES`.
+        types: lesion type -> organs that it is drawn in; types and organs are drawn uniformly.
+        noise_hu: smallest and largest standard deviation of the noise.
+    """
+
+    draw: Callable[[int, int], Anatomy]
+    types: Mapping[str, tuple[str, ...]]
+    noise_hu: tuple[float, float]
+
+
+_KIDNEYS, _LUNGS = ("kidney_left", "kidney_right"), ("lung_left", "lung_right")
+TORSO = Subject(
+    draw_torso,
+    MappingProxyType(
+        {
+            "gallstone": ("gallbladder",),
+            "kidney stone": _KIDNEYS,
+            "liver cyst": ("liver",),
+            "pancreas cyst": ("pancreas",),
+            "kidney cyst": _KIDNEYS,
+            "esophageal cancer": ("esophagus",),
+            "gallbladder cancer": ("gallbladder",),
+            "lung cancer": _LUNGS,
+            "liver cancer": ("liver",),
+            "pancreas cancer": ("pancreas",),
+            "kidney cancer": _KIDNEYS,
+            "stomach cancer": ("stomach",),
+            "colon cancer": ("colon",),
+            "bladder cancer": ("urinary_bladder",),
+        }
+    ),
+    (8.0, 25.0),
+)
+HEAD = Subject(draw_head, MappingProxyType({"intracranial hemorrhage": ("brain",)}), (3.0, 7.0))
 
 
 @final
@@ -43,11 +71,11 @@ class CtPhantom(PhantomFamily):
     """CT of the trunk with one lesion of fourteen types."""
 
     name: ClassVar[str] = "ct"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
-    sizes: ClassVar[tuple[int, int]] = (48, 160)
+    sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
         """A cube of size voxels per edge over 128 mm, its labels and its report; the type is drawn from the seed.
@@ -55,8 +83,7 @@ class CtPhantom(PhantomFamily):
         Raises:
             RequestError: the size is not one that this family renders.
         """
-        self.require_size(size)
-        return rendered(self, seed, id, size, with_lesion=True)
+        return _case(self, TORSO, seed, id, size, _with_lesion)
 
 
 @final
@@ -68,7 +95,7 @@ class HealthyCtPhantom(PhantomFamily):
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
-    sizes: ClassVar[tuple[int, int]] = CtPhantom.sizes
+    sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
         """The case that `CtPhantom` makes of this seed, without its lesion.
@@ -76,49 +103,108 @@ class HealthyCtPhantom(PhantomFamily):
         Raises:
             RequestError: the size is not one that this family renders.
         """
-        self.require_size(size)
-        return rendered(self, seed, id, size, with_lesion=False)
+        return _case(self, TORSO, seed, id, size, _without_lesion)
+
+
+@final
+class CtHeadPhantom(PhantomFamily):
+    """CT of the head, not enhanced, with an intracranial hemorrhage."""
+
+    name: ClassVar[str] = "ct-head"
+    revision: ClassVar[int] = CtPhantom.revision
+    channel_names: ClassVar[tuple[str, ...]] = ("CT",)
+    label_names: ClassVar[Mapping[str, int]] = LABELS
+    file_ending: ClassVar[str] = ".nii.gz"
+    sizes: ClassVar[tuple[int, int]] = SIZES
+
+    def make(self, seed: int, id: str, size: int) -> Case:
+        """A cube of size voxels per edge over 128 mm, its labels and its report.
+
+        Raises:
+            RequestError: the size is not one that this family renders.
+        """
+        return _case(self, HEAD, seed, id, size, _with_lesion)
+
+
+@final
+class HealthyCtHeadPhantom(PhantomFamily):
+    """The same heads and windows without their hemorrhage."""
+
+    name: ClassVar[str] = "ct-head-healthy"
+    revision: ClassVar[int] = CtPhantom.revision
+    channel_names: ClassVar[tuple[str, ...]] = ("CT",)
+    label_names: ClassVar[Mapping[str, int]] = LABELS
+    file_ending: ClassVar[str] = ".nii.gz"
+    sizes: ClassVar[tuple[int, int]] = SIZES
+
+    def make(self, seed: int, id: str, size: int) -> Case:
+        """The case that `CtHeadPhantom` makes of this seed, without its lesion.
+
+        Raises:
+            RequestError: the size is not one that this family renders.
+        """
+        return _case(self, HEAD, seed, id, size, _without_lesion)
 
 
 def healthy_case(seed: int, id: str, size: int) -> Case:
-    """One template; see `HealthyCtPhantom.make`."""
+    """One template of the trunk; see `HealthyCtPhantom.make`."""
     return HealthyCtPhantom().make(seed, id, size)
 
 
-def drawn(seed: int) -> tuple[Anatomy, Lesion]:
-    """Body and lesion of one case."""
+def drawn_type(subject: Subject, seed: int) -> tuple[str, str]:
+    """Lesion type and organ of one case."""
     rng = stream(seed, "type")
-    lesion_type = list(TYPES)[int(rng.integers(len(TYPES)))]
-    organ = str(rng.choice(TYPES[lesion_type]))
-    report = draw_report(lesion_type, organ, seed)
-    anatomy = draw_torso(seed, 1 if report.enhancement == "enhanced CT" else 0)
+    lesion_type = list(subject.types)[int(rng.integers(len(subject.types)))]
+    return lesion_type, str(rng.choice(subject.types[lesion_type]))
+
+
+def drawn(subject: Subject, seed: int) -> tuple[Anatomy, Lesion]:
+    """Body and lesion of one case."""
+    report = draw_report(*drawn_type(subject, seed), seed)
+    phase = PHASES.index("portal venous" if report.enhancement == "enhanced CT" else "plain")
+    anatomy = subject.draw(seed, phase)
     return anatomy, draw_lesion(anatomy, report, seed)
 
 
 def window(lesion: Lesion, seed: int) -> Point:
     """Lower corner in patient mm of the cube that is rendered: the lesion lies in it, seldom in the middle."""
     rng = stream(seed, "window")
-    room = np.clip(WINDOW_MM / 2 - lesion.form.reach - 6, 0, JITTER_MM)
-    corner: Point = np.round(lesion.form.centre + rng.uniform(-1, 1, 3) * room - WINDOW_MM / 2, 2)
-    return corner
+    room = np.clip(WINDOW_MM / 2 - lesion.form.reach - ROOM_MM, 0, JITTER_MM)
+    return np.asarray(np.round(lesion.form.centre + rng.uniform(-1, 1, 3) * room - WINDOW_MM / 2, 2))
 
 
-def rendered(family: PhantomFamily, seed: int, id: str, size: int, *, with_lesion: bool) -> Case:
-    """One case of a family, with its lesion or without."""
-    anatomy, lesion = drawn(seed)
-    low = window(lesion, seed)
+Finish = Callable[[Lesion], tuple[Lesion, ...]]
+
+
+def _with_lesion(lesion: Lesion) -> tuple[Lesion, ...]:
+    return (lesion,)
+
+
+def _without_lesion(_lesion: Lesion) -> tuple[Lesion, ...]:
+    return ()
+
+
+def _case(family: PhantomFamily, subject: Subject, seed: int, id: str, size: int, finish: Finish) -> Case:
+    """One case of a family; finish says which lesions are painted.
+
+    Raises:
+        RequestError: the size is not one that this family renders.
+    """
+    family.require_size(size)
+    anatomy, lesion = drawn(subject, seed)
+    low, lesions = window(lesion, seed), finish(lesion)
     spacing = WINDOW_MM / size
     grid = Grid.over(anatomy.warp, low, (size, size, size), spacing)
     canvas = anatomy.painted(grid, draw_textures(stream(seed, "textures"), grid, low))
-    if with_lesion:
-        lesion.paint(canvas, grid)
+    for one in lesions:
+        one.paint(canvas, grid)
     rng = stream(seed, "noise")
-    sd = float(rng.uniform(*NOISE_HU))
+    sd = float(rng.uniform(*subject.noise_hu))
     image = np.rint(np.clip(canvas.image + scanner_noise(rng, grid, low, sd), -1024, 3071)).astype(np.float32)
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low + spacing / 2
     phantom = {"family": family.name, "revision": family.revision, "window_mm": low.tolist(), "noise_hu": round(sd, 2)}
-    report: Json = {"lesions": [lesion.report.model_dump(mode="json")] if with_lesion else [], "phantom": phantom}
+    report: Json = {"lesions": [one.report.model_dump(mode="json") for one in lesions], "phantom": phantom}
     return Case(
         id=id,
         image=image[None],

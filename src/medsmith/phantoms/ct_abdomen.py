@@ -7,8 +7,8 @@ import numpy as np
 from medsmith.phantoms.ct_body import Trunk
 from medsmith.phantoms.ct_canvas import Layer
 from medsmith.phantoms.ct_organs import Organ, branches, tree, tube
-from medsmith.phantoms.ct_solids import Solid, chain, ellipsoid, resized, union, within, without
-from medsmith.phantoms.ct_space import Field, Warp, stream
+from medsmith.phantoms.ct_solids import Solid, chain, ellipsoid, resized, union, within, within_smoothly, without
+from medsmith.phantoms.ct_space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct_tissue import Levels, Painter, Spot, gas_above, layered, plain
 
 Values = Mapping[str, int]
@@ -46,7 +46,14 @@ def _liver(trunk: Trunk, warp: Warp) -> Organ:
     """Right and left lobe under the dome."""
     right = ellipsoid(warp, (72, -2, -6), (66, 76, 78), (0, -10))
     left = ellipsoid(warp, (6, 40, 14), (74, 38, 38), (0, -14))
-    return Organ("liver", within(union(right, left), _below_dome(trunk, 2).distance))
+    whole = within(union(right, left), _below_dome(trunk, 2).distance)
+    return Organ("liver", within_smoothly(whole, _before_kidney, 34.0))
+
+
+def _before_kidney(grid: Grid) -> Field:
+    """Negative in front of a plane that falls towards the feet and the front."""
+    _x, y, z = grid.anatomical
+    return np.asarray(-(y + 24 + np.float32(0.75) * (z + 62)) * np.float32(0.8), np.float32)
 
 
 def _spleen(trunk: Trunk, warp: Warp) -> Organ:
@@ -64,7 +71,7 @@ def _gallbladder(warp: Warp, seed: int) -> Organ:
 
 def _kidneys(warp: Warp, seed: int) -> tuple[Organ, Organ]:
     kidneys = []
-    for name, side, height in (("kidney_left", -1, -52), ("kidney_right", 1, -64)):
+    for name, side, height in (("kidney_left", -1, -52), ("kidney_right", 1, -72)):
         rng = stream(seed, name)
         centre = _near(rng, (side * 63, -42, height), 3)
         size = float(rng.uniform(0.92, 1.1))

@@ -8,6 +8,7 @@ from typing import final
 from medsmith.phantoms.ct_abdomen import abdominal_layers, abdominal_organs
 from medsmith.phantoms.ct_body import bone_layers, draw_trunk, trunk_layers
 from medsmith.phantoms.ct_canvas import Canvas, Layer, paint
+from medsmith.phantoms.ct_head import head_layers, head_organs
 from medsmith.phantoms.ct_organs import Organ
 from medsmith.phantoms.ct_space import Grid, Warp, draw_warp, stream
 from medsmith.phantoms.ct_thorax import esophagus, esophagus_layers, lung_layers, lungs, mediastinum_layers
@@ -63,6 +64,14 @@ class Anatomy:
     def painted(self, grid: Grid, textures: Textures) -> Canvas:
         """The anatomy on a grid, without lesion and noise."""
         return paint(grid, self.layers, textures, plain(self.levels["fat"], 8.0))
+
+
+def draw_head(seed: int, phase: int) -> Anatomy:
+    """The head of one case; arguments as in `draw_torso`."""
+    warp = draw_warp(seed)
+    levels = draw_levels(stream(seed, "levels"), phase)
+    organs = head_organs(warp, seed)
+    return Anatomy(warp, levels, organs, head_layers(organs, warp, levels, seed, dict(LABELS)))
 
 
 def draw_torso(seed: int, phase: int) -> Anatomy:

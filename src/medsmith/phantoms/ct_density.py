@@ -12,9 +12,14 @@ from medsmith.phantoms.ct_tissue import smooth_noise
 
 SHARP_MM = (0.3, 1.0)
 BLURRED_MM = (4.0, 8.0)
-BLURRED_SHARE = 0.4
-"""Width of a margin from 10 % to 90 %; a blurred one is at most this share of the equivalent diameter wide."""
-SHARP_WORDS = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")
+BLURRED_SHARE = 0.8
+"""Width of a margin from 10 % to 90 %; a blurred one is at most this share of the lesion's greatest depth wide."""
+BLURRED_WORDS = (
+    "ill-defined margin",
+    "unclear boundary with the renal parenchyma",
+    "poorly defined boundary with normal esophageal tissue",
+)
+"""All other surfaces are sharp; an irregular serosa is uneven, not blurred."""
 HOMOGENEOUS_HU = (0.0, 3.0)
 HETEROGENEOUS_HU = (20.0, 34.0)
 """Standard deviation of the texture inside."""
@@ -115,7 +120,7 @@ def draw_density(
         seed: of the texture.
     """
     mean = _mean_hu(report, organ_hu)
-    sharp = report.surface in SHARP_WORDS
+    sharp = report.surface not in BLURRED_WORDS
     margin = float(rng.uniform(*(SHARP_MM if sharp else BLURRED_MM)))
     varied = report.density_variation == "heterogeneous" or report.density == "mixed-density"
     deepest = float(depths.max())
@@ -123,7 +128,7 @@ def draw_density(
         report=report,
         form=form,
         mean_hu=mean,
-        margin_mm=margin if sharp else min(margin, BLURRED_SHARE * diameter_mm),
+        margin_mm=margin if sharp else min(margin, BLURRED_SHARE * deepest),
         texture_hu=float(rng.uniform(*(HETEROGENEOUS_HU if varied else HOMOGENEOUS_HU))),
         grain_mm=float(np.clip(diameter_mm / 6, *GRAIN_MM)),
         depth_mm=deepest,

@@ -118,7 +118,7 @@ def draw_star(rng: np.random.Generator, kinds: Sequence[Bumps]) -> Star:
     radius = np.ones((POLAR, AROUND))
     for bumps in kinds:
         radius += _relief(rng, bumps)
-    return Star(np.maximum(radius, 0.35))
+    return Star(np.maximum(radius, 0.45))
 
 
 def _relief(rng: np.random.Generator, bumps: Bumps) -> Float64[np.ndarray, "p a"]:
@@ -144,6 +144,7 @@ class Swelling:
         outwards: greatest growth outwards in mm.
         rough: depth of its unevenness, as a share.
         ring: whether it goes all around.
+        radius: of the organ there in mm; a ring reaches no farther than twice that from its axis.
     """
 
     length: float
@@ -151,12 +152,14 @@ class Swelling:
     outwards: float
     rough: float
     ring: bool
+    radius: float
 
 
 def thickened(organ: Organ, centre: Point, axis: Point, swelling: Swelling, star: Star) -> Form:
     """The wall of a hollow organ with a swelling; the star's relief makes it uneven."""
     half = swelling.length / 2
-    wide = half + 4 if not swelling.ring else max(half + 4, 48.0)
+    aside = 1.6 * swelling.radius + 6
+    wide = float(np.hypot(1.3 * half, aside)) if swelling.ring else 1.3 * half + 4
 
     def distance(grid: Grid) -> Field:
         outer = organ.solid.distance(grid)
@@ -165,12 +168,16 @@ def thickened(organ: Organ, centre: Point, axis: Point, swelling: Swelling, star
             for axis, c, shape in zip(grid.axes, centre, ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
         ]
         along = sum((part * np.float32(w) for part, w in zip(offset, axis, strict=True)), np.float32(0))
-        far = np.abs(along) if swelling.ring else np.sqrt(sum((p * p for p in offset), np.float32(0)))
+        straight = np.sqrt(sum((p * p for p in offset), np.float32(0)))
+        far = np.abs(along) if swelling.ring else straight
         uneven = 1 + np.float32(swelling.rough) * _relief_at(star, offset, half)
         bell = np.clip(1 - (far / np.float32(half)) ** 2 / uneven, 0, 1)
         inner = -(outer + np.float32(organ.wall_mm) + bell * np.float32(swelling.inwards) * uneven)
         shell = np.maximum(outer - bell * np.float32(swelling.outwards) * uneven, inner)
-        return np.maximum(shell, far - np.float32(half) * np.sqrt(uneven)).astype(np.float32)
+        ends = far - np.float32(half) * np.sqrt(uneven)
+        if swelling.ring:
+            ends = np.maximum(ends, np.sqrt(np.maximum(straight**2 - along**2, 0)) - np.float32(aside))
+        return np.asarray(np.maximum(shell, ends), np.float32)
 
     return Form(centre, np.full(3, wide), distance)
 

@@ -29,8 +29,8 @@ from medsmith.phantoms.ct_place import CLOSE_MM, Surroundings, place_in_lumen, p
 from medsmith.phantoms.ct_space import Grid, Point, stream
 from medsmith.phantoms.ct_truth import Body, Context, context_of, density_numbers, measured_body, share_of
 
-LARGEST_MM = 76.0
-"""Longest edge that is drawn; what a report asks beyond it is drawn smaller, in proportion."""
+LARGEST_MM, SMALLEST_MM = 76.0, 3.0
+"""Edges that are drawn; what a report asks beyond them is drawn smaller, in proportion, or larger."""
 PLAQUE = 0.4
 """Thickness over length that a thickened wall has at most."""
 COMPARED_WITH: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +77,8 @@ class Lesion:
         share = share_of(distance, float(np.hypot(self.density.margin_mm, 0.66 * ramp_mm(grid.spacing))))
         painted = self.density.painted(own, distance) + np.float32(self.shift_hu)
         canvas.image[part] += share * (painted - canvas.image[part])
-        np.copyto(canvas.labels[part], LABELS["lesion"], where=distance <= 0)
+        # A lesion smaller than a voxel still has one.
+        np.copyto(canvas.labels[part], LABELS["lesion"], where=distance <= max(0.0, float(distance.min())))
 
 
 def draw_report(lesion_type: str, organ: str, seed: int) -> LesionReport:
@@ -149,7 +150,7 @@ def _place_word(outside: float) -> Cavity:
 def _draw_form(report: LesionReport, around: Surroundings, rng: np.random.Generator) -> Form:
     """A body where the report says."""
     size = np.array(report.size_mm)
-    edges: Point = size * min(1.0, LARGEST_MM / float(size.max()))
+    edges: Point = np.maximum(size * min(1.0, LARGEST_MM / float(size.max())), SMALLEST_MM)
     star = draw_star(rng, _bumps(report))
     if report.cavity == "within the lumen of a hollow organ":
         return star.placed(*place_in_lumen(around, edges, rng, touching=False))
@@ -185,7 +186,7 @@ def _swollen(report: LesionReport, around: Surroundings, star: Star, longest: fl
     thick = inwards if ring else min(inwards, PLAQUE * longest - wall - outwards)
     length = longest
     for _ in range(3):
-        swelling = Swelling(length, min(thick, 0.9 * lumen), outwards, rough, ring)
+        swelling = Swelling(length, min(thick, 0.9 * lumen), outwards, rough, ring, lumen + wall)
         form = thickened(around.organ, centre, around.axis, swelling, star)
         length *= float(np.clip(longest / _longest(form, around.grid), 0.6, 1.6))
     return form

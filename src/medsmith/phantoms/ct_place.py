@@ -22,7 +22,7 @@ STRETCH_MM = 46.0
 """Half the length of a long organ that is looked at."""
 TRIES = 48
 SHRINK = 0.88
-SMALLEST_MM = 2.0
+SMALLEST_MM = 3.0
 CLOSE_MM = 2.0
 """Gap below which another organ is adjacent."""
 OUTSIDE_WITHIN = 0.03

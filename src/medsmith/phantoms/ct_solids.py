@@ -182,6 +182,17 @@ def within(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
     return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), region(grid)))
 
 
+def within_smoothly(solid: Solid, region: Callable[[Grid], Field], rounding_mm: float) -> Solid:
+    """The same with a rounded edge: a polynomial smooth maximum over this width."""
+
+    def distance(grid: Grid) -> Field:
+        own, other = solid.distance(grid), region(grid)
+        overlap = np.maximum(np.float32(rounding_mm) - np.abs(own - other), 0)
+        return np.asarray(np.maximum(own, other) + overlap * overlap / np.float32(4 * rounding_mm), np.float32)
+
+    return Solid(solid.low, solid.high, distance)
+
+
 def without(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
     """What of a body lies where a distance is positive."""
     return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), -region(grid)))

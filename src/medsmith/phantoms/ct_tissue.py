@@ -14,48 +14,48 @@ from medsmith.phantoms.ct_space import WINDOW_MM, Field, Grid, Point, spline_mat
 
 Levels = Mapping[str, float]
 
-PHASES = ("plain", "portal venous", "arterial")
+PHASES = ("plain", "portal venous")
 """Columns of `LEVELS_HU`."""
-LEVELS_HU: Mapping[str, tuple[float, float, float]] = MappingProxyType(
+LEVELS_HU: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "air": (-1000, -1000, -1000),
-        "gas": (-960, -960, -960),
-        "skin": (15, 35, 30),
-        "fat": (-102, -100, -101),
-        "muscle": (52, 64, 58),
-        "liver": (58, 108, 74),
-        "liver vessels": (42, 155, 60),
-        "spleen": (48, 122, 140),
-        "pancreas": (40, 94, 112),
-        "kidney cortex": (33, 185, 195),
-        "kidney medulla": (31, 160, 80),
-        "renal pelvis": (6, 12, 8),
-        "gallbladder wall": (35, 72, 60),
-        "bile": (8, 8, 8),
-        "stomach wall": (42, 88, 95),
-        "bowel wall": (40, 84, 80),
-        "esophagus wall": (38, 70, 66),
-        "bladder wall": (38, 70, 58),
-        "urine": (3, 6, 4),
-        "fluid": (12, 12, 12),
-        "prostate": (40, 75, 65),
-        "blood": (42, 152, 300),
-        "vein": (42, 150, 80),
-        "heart blood": (42, 150, 240),
-        "myocardium": (45, 108, 95),
-        "lung": (-855, -845, -850),
-        "lung vessels": (40, 120, 160),
-        "airway wall": (-30, -20, -20),
-        "disc": (82, 85, 84),
-        "marrow": (165, 175, 170),
-        "cortex": (820, 820, 820),
-        "cartilage": (105, 110, 108),
-        "csf": (7, 7, 7),
-        "grey matter": (39, 44, 43),
-        "white matter": (29, 32, 31),
+        "air": (-1000, -1000),
+        "gas": (-960, -960),
+        "skin": (15, 35),
+        "fat": (-102, -100),
+        "muscle": (52, 64),
+        "liver": (58, 108),
+        "liver vessels": (42, 155),
+        "spleen": (48, 122),
+        "pancreas": (40, 94),
+        "kidney cortex": (33, 185),
+        "kidney medulla": (31, 160),
+        "renal pelvis": (6, 12),
+        "gallbladder wall": (35, 72),
+        "bile": (8, 8),
+        "stomach wall": (42, 88),
+        "bowel wall": (40, 84),
+        "esophagus wall": (38, 70),
+        "bladder wall": (38, 70),
+        "urine": (3, 6),
+        "fluid": (12, 12),
+        "prostate": (40, 75),
+        "blood": (42, 152),
+        "vein": (42, 150),
+        "heart blood": (42, 150),
+        "myocardium": (45, 108),
+        "lung": (-855, -845),
+        "lung vessels": (40, 120),
+        "airway wall": (-30, -20),
+        "disc": (82, 85),
+        "marrow": (165, 175),
+        "cortex": (820, 820),
+        "cartilage": (105, 110),
+        "csf": (7, 7),
+        "grey matter": (39, 44),
+        "white matter": (29, 32),
     }
 )
-"""Tissue -> mean HU without contrast agent, in the portal venous and in the arterial phase."""
+"""Tissue -> mean HU without contrast agent, and in the portal venous phase."""
 SPREAD = 0.07
 """Standard deviation of a case's factor on each enhanced part (normal); plain levels deviate by 3 HU."""
 

@@ -5,11 +5,12 @@ from types import MappingProxyType
 
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast import BreastPhantom
-from medsmith.phantoms.ct import CtPhantom, HealthyCtPhantom
+from medsmith.phantoms.ct import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
 from medsmith.phantoms.frame import PhantomFamily
 
+_ALL = (BreastPhantom(), CtPhantom(), HealthyCtPhantom(), CtHeadPhantom(), HealthyCtHeadPhantom())
 FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType(
-    {family.name: family for family in (BreastPhantom(), CtPhantom(), HealthyCtPhantom())}
+    {family.name: family for family in _ALL}
 )
 
 
