@@ -63,12 +63,13 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     request = {"template": template.id, "draws": 1}
     (tmp_path / "request.json").write_text(json.dumps(request))
     words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
-    code = main(
-        ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
-         "--templates", str(place / "healthy"), "--report", words, "--request", str(tmp_path / "request.json")]
-    )  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
+             "--templates", str(place / "healthy"), "--report", words, "--request", str(tmp_path / "request.json")]
+        )  # fmt: skip
     said = capsys.readouterr()
-    assert code == 0
+    assert ended.value.code == 0
     assert "not placed: 'frightening'" in said.err
     made = Cohort.open(tmp_path / "out")
     case = made[made.ids[0]]

@@ -92,7 +92,9 @@ def ellipsoid_distance(
     return filled
 
 
-def smooth_curve(points: Sequence[Sequence[float]], radii: Sequence[float], step_mm: float) -> tuple[Points, Points]:
+def smooth_curve(
+    points: Sequence[Sequence[float]], radii: Sequence[float], step_mm: float
+) -> tuple[Points, Float64[np.ndarray, "n 1"]]:
     """A cubic spline through control points: positions every step_mm or so, and radii (n x 1) there."""
     nodes = np.array(points, np.float64)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
