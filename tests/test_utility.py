@@ -78,6 +78,7 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
     assert [(r.arm.name, r.arm.real, r.arm.synthetic) for r in found.arms] == [
         ("real", 6, 0),
         ("synthetic", 0, 12),
+        ("synthetic then real", 6, 12),
         ("real+0.5x", 6, 3),
         ("real+1x", 6, 6),
         ("real+2x", 6, 12),
@@ -98,7 +99,7 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
 def test_a_gain_is_called_so_only_where_every_seed_agrees(gains, verdict):
     of_real = np.full((2, 30, 1), 0.5)
     scores = of_real + np.array(gains)[:, None, None] + np.linspace(-0.01, 0.01, 30)[None, :, None]
-    arm = plan_arms(4, 4, [1])[2]
+    arm = plan_arms(4, 4, [1])[3]
     found = summarise(arm, scores, of_real, ("mass",), np.ones(30, bool))
     assert found.verdict.startswith(verdict)
     assert found.seed_gains == pytest.approx(gains)
@@ -119,7 +120,7 @@ def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
     utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
-    assert len(trained) == 2 + 2
+    assert len(trained) == 2 + 3
     for path in sorted(calm.rglob("*.*")):
         assert path.read_bytes() == (broken / path.relative_to(calm)).read_bytes()
 
@@ -149,7 +150,7 @@ def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, 
     real = draw(tmp_path / "twins", 4, 6, copies=darker)
     found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, training=QUICK)
     assert found.twins.value == 2 / 5
-    gain = found.arms[2]
+    gain = found.arms[3]
     assert gain.gain is not None
     assert gain.gain_without_twins is not None
     assert (gain.gain.n, gain.gain_without_twins.n) == (5, 3)
@@ -178,17 +179,20 @@ def test_other_labels_are_refused(cohorts, tmp_path):
 
 
 def test_volumes_are_trained_on_too(tmp_path):
-    real, test = (draw(tmp_path / name, 3, seed, shape=(16, 16, 12)) for seed, name in enumerate(("real", "test")))
-    synthetic = draw(tmp_path / "synthetic", 3, 7, shape=(16, 16, 16), synthetic=True)
+    real, test = (
+        draw(tmp_path / name, 3, seed, shape=(16, 16, 12), label="lesion") for seed, name in enumerate(("real", "test"))
+    )
+    synthetic = draw(tmp_path / "synthetic", 3, 7, shape=(16, 16, 16), synthetic=True, label="lesion")
     found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, training=QUICK)
-    assert 0 <= found.arms[0].dice.value <= 1
+    assert [result.arm.name for result in found.arms] == ["real", "synthetic", "synthetic then real", "real+1x"]
+    assert all(set(result.labels) == {"lesion"} and 0 <= result.dice.value <= 1 for result in found.arms)
 
 
 def test_the_network_learns_what_is_there_to_learn(cohorts):
     real, _, test = cohorts
     of_real, of_test = pool(real), pool(test)
     training = Training(steps=60, batch=8, channels=8, learning_rate=5e-3)
-    network = train_segmenter(of_real.images, of_real.labels, 2, training, 0, lambda *_: None)
+    network = train_segmenter([(of_real.images, of_real.labels)], 2, training, 0, lambda *_: None)
     assert dice_of_cases(network, of_test, 2).mean() > 0.7
 
 
@@ -198,7 +202,7 @@ def test_the_seed_decides_the_weights_and_nobody_else_is_disturbed(cohorts):
     expected = torch.rand(3)
     torch.manual_seed(5)
     first, again, other = (
-        train_segmenter(of_real.images, of_real.labels, 2, QUICK, seed, lambda *_: None).state_dict()
+        train_segmenter([(of_real.images, of_real.labels)], 2, QUICK, seed, lambda *_: None).state_dict()
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.rand(3), expected)
@@ -227,8 +231,43 @@ def test_one_image_in_two_files_has_one_hash(cohorts):
 
 @given(st.integers(1, 40), st.integers(20, 200), st.integers(0, 9))
 def test_a_larger_ratio_holds_the_cases_of_a_smaller_one(real, synthetic, seed):
-    _, alone, *mixed = plan_arms(real, max(synthetic, real), None)
-    chosen = [set(arm.rows(synthetic + real, seed)[1]) for arm in mixed]
+    _, alone, then_real, *mixed = plan_arms(real, max(synthetic, real), None)
+    chosen = [set(arm.courses[0].rows(synthetic + real, seed)[1]) for arm in mixed]
     assert all(smaller <= larger for smaller, larger in pairwise(chosen))
     assert [len(rows) for rows in chosen] == [arm.synthetic for arm in mixed]
     assert alone.synthetic == max(arm.synthetic for arm in mixed)
+    assert then_real.courses[0] == alone.courses[0]
+
+
+def test_no_two_arms_share_a_file():
+    arms = plan_arms(4, 8, [1, 2])
+    assert [arm.stem for arm in arms] == [
+        "real4-synthetic0",
+        "real0-synthetic8",
+        "real0-synthetic8-then-real4-synthetic0",
+        "real4-synthetic4",
+        "real4-synthetic8",
+    ]
+
+
+@pytest.mark.parametrize(("steps", "learnt_from"), [(4, [3, 3, 5, 5]), (3, [3, 3, 5]), (2, [3, 5])])
+def test_courses_share_the_steps_in_their_order(cohorts, monkeypatch, steps, learnt_from):
+    of_real, seen, batch = pool(cohorts[0]), [], segmenter._batch
+
+    def noting(images, *others):
+        seen.append(len(images))
+        return batch(images, *others)
+
+    monkeypatch.setattr(segmenter, "_batch", noting)
+    courses = [(of_real.images[:3], of_real.labels[:3]), (of_real.images[:5], of_real.labels[:5])]
+    train_segmenter(courses, 2, QUICK.model_copy(update={"steps": steps}), 0, lambda *_: None)
+    assert seen == learnt_from
+
+
+def test_two_courses_of_the_same_cases_are_one(cohorts):
+    of_real = pool(cohorts[0])
+    course = (of_real.images, of_real.labels)
+    once, twice = (
+        train_segmenter(courses, 2, QUICK, 0, lambda *_: None).state_dict() for courses in ([course], [course, course])
+    )
+    assert all(torch.equal(once[name], twice[name]) for name in once)

@@ -106,7 +106,7 @@ def utility_rows(results: Mapping[str, Any]) -> str:
                 continue
             ratio = arm["synthetic_cases"] / max(real["real_cases"], 1)
             gains = [estimate(arm[key], 100) if arm[key] else "" for key in ("gain", "gain_without_twins")]
-            trained = "synthetic" if name == "synthetic" else "real + synthetic"
+            trained = name if name.startswith("synthetic") else "real + synthetic"
             rows.append(f"| {trained} | {method} | {ratio:g} | {estimate(arm['dice'])} | {gains[0]} | {gains[1]} |")
     return "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""What each network learns from: real cases, synthetic ones, or both in a stated ratio."""
+"""What each network learns from: real cases, synthetic ones, one after the other, or both in a stated ratio."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,29 +13,56 @@ RATIOS = (0.5, 1.0, 2.0, 4.0)
 
 @final
 @dataclass(frozen=True)
-class Arm:
-    """A mixture of cases.
+class Course:
+    """Cases that are learnt from together.
 
     Attributes:
-        name: in files and reports.
         real: number of real cases.
         synthetic: number of synthetic cases.
     """
 
-    name: str
     real: int
     synthetic: int
 
     def rows(self, synthetic_available: int, seed: int) -> tuple[list[int], list[int]]:
-        """Which real and which synthetic cases take part; a larger ratio holds those of a smaller one."""
+        """Which real and which synthetic cases take part; a larger number holds those of a smaller one."""
         order = np.random.default_rng([seed, 1]).permutation(synthetic_available)
         return list(range(self.real)), sorted(int(row) for row in order[: self.synthetic])
 
 
-def plan_arms(real: int, synthetic: int, ratios: Sequence[float] | None) -> list[Arm]:
-    """The arms R, S and R + S at each ratio of synthetic to real cases.
+@final
+@dataclass(frozen=True)
+class Arm:
+    """What one network learns from.
 
-    S alone has as many synthetic cases as the largest ratio.
+    Attributes:
+        name: in files and reports.
+        courses: one after the other, each for an equal share of the gradient steps.
+    """
+
+    name: str
+    courses: tuple[Course, ...]
+
+    @property
+    def real(self) -> int:
+        """Number of real cases."""
+        return max(course.real for course in self.courses)
+
+    @property
+    def synthetic(self) -> int:
+        """Number of synthetic cases."""
+        return max(course.synthetic for course in self.courses)
+
+    @property
+    def stem(self) -> str:
+        """Of the names of its files."""
+        return "-then-".join(f"real{course.real}-synthetic{course.synthetic}" for course in self.courses)
+
+
+def plan_arms(real: int, synthetic: int, ratios: Sequence[float] | None) -> list[Arm]:
+    """The arms R, S, S then R, and R + S at each ratio of synthetic to real cases.
+
+    S alone and S then R have as many synthetic cases as the largest ratio.
 
     Args:
         real: real training cases.
@@ -52,5 +79,6 @@ def plan_arms(real: int, synthetic: int, ratios: Sequence[float] | None) -> list
         listed = ", ".join(f"{ratio:g}" for ratio in asked) or "none"
         limit = f"{synthetic} synthetic cases for {real} real ones allow up to {synthetic / real:.2f}"
         raise RequestError("ratio", f"{listed} asked for", limit, "make more cases or ask for less")
-    mixed = [Arm(f"real+{ratio:g}x", real, count) for ratio, count in zip(asked, counts, strict=True)]
-    return [Arm("real", real, 0), Arm("synthetic", 0, max(counts)), *mixed]
+    r, s = Course(real, 0), Course(0, max(counts))
+    mixed = [Arm(f"real+{ratio:g}x", (Course(real, count),)) for ratio, count in zip(asked, counts, strict=True)]
+    return [Arm("real", (r,)), Arm("synthetic", (s,)), Arm("synthetic then real", (s, r)), *mixed]

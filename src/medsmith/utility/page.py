@@ -10,9 +10,9 @@ _HEAD = ("arm", "real", "synthetic", "Dice", "gain over real alone", "gain witho
 
 def utility_page(utility: Utility) -> Page:
     """The report of a utility experiment."""
-    baseline, synthetic, *mixed = utility.arms
-    points = [_point(place, result.dice) for place, result in enumerate((synthetic, *mixed))]
-    ticks = [result.arm.name for result in (synthetic, *mixed)]
+    baseline, *others = utility.arms
+    points = [_point(place, result.dice) for place, result in enumerate(others)]
+    ticks = [result.arm.name for result in others]
     figure = curve(points, ticks, _point(0, baseline.dice), ("what the network learnt from", "Dice on real test cases"))
     table = Table(_HEAD, [_row(result) for result in utility.arms], _caption(utility))
     sections = [
@@ -58,8 +58,9 @@ def _sentence(result: ArmResult) -> str:
 def _method(utility: Utility) -> list[str]:
     return [
         "Every arm: the same network, gradient steps, batch, schedule and seeds; the last weights are tested, so that "
-        "nothing is selected on any set. Larger ratios hold the cases of smaller ones. Gain: per test case, averaged "
-        "over seeds, then a BCa bootstrap over test cases.",
+        "nothing is selected on any set. Synthetic then real: half of the steps on the one, the other half on the "
+        "other. Larger ratios hold the cases of smaller ones. Gain: per test case, averaged over seeds, then a BCa "
+        "bootstrap over test cases.",
         "Dice is taken on each test case's own grid, averaged over labels; a label that truth and answer both lack "
         "scores 1, one that only one of them has 0.",
         f"{100 * utility.twins.value:.0f} % of the {utility.twins.n} test cases have a near-duplicate among the real "

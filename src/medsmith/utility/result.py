@@ -67,7 +67,7 @@ class Utility:
     """How useful the synthetic cases are for training a segmentation network.
 
     Attributes:
-        arms: real alone, synthetic alone, then both at rising ratios.
+        arms: real alone, synthetic alone, synthetic then real, then both at rising ratios.
         twins: share of test cases with a near-duplicate among the real training cases.
         facts: hashes, counts, settings, versions.
     """

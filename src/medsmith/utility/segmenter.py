@@ -1,6 +1,7 @@
-"""A small U-Net, trained for a fixed number of steps on a fixed mixture of cases."""
+"""A small U-Net, trained for a fixed number of steps on fixed cases, or on some first and on others then."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, final
 
 import numpy as np
@@ -19,6 +20,8 @@ _LEVELS = 4
 MULTIPLE = 2 ** (_LEVELS - 1)
 _CLIP = 1.0
 _TELL = 10
+Cases = tuple[Float[Tensor, "_ c *space"], Int64[Tensor, "_ *space"]]
+"""As many images as label maps; labels count from 0."""
 
 
 @final
@@ -26,7 +29,7 @@ class Training(BaseModel):
     """How every network is trained, whatever it learns from.
 
     Attributes:
-        steps: gradient steps; the last weights are tested, so that nothing is selected.
+        steps: gradient steps of all courses together; the last weights are tested, so that nothing is selected.
         batch: cases per step.
         learning_rate: of AdamW at the start; falls to 0 along a cosine.
         channels: of the first level; each further one has twice as many.
@@ -35,7 +38,7 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=1000, ge=2)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     channels: int = Field(default=16, ge=1)
@@ -43,32 +46,29 @@ class Training(BaseModel):
 
 
 def train_segmenter(
-    images: Float[Tensor, "n c *space"],
-    labels: Int64[Tensor, "n *space"],
-    classes: int,
-    training: Training,
-    seed: int,
-    advance: Advance,
+    courses: Sequence[Cases], classes: int, training: Training, seed: int, advance: Advance
 ) -> nn.Module:
     """Trains a U-Net; on a CPU the seed and the cases alone decide its weights.
 
+    Optimiser and learning rate run on from course to course, so that courses of the same cases are one.
+
     Args:
-        images: cases to learn from.
-        labels: theirs, from 0 to classes - 1.
+        courses: cases to learn from, one after the other for equal shares of the steps.
         classes: labels, background among them.
         training: steps, batch and the rest.
         seed: of weights, batches and flips.
         advance: told of the steps.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = _network(images, classes, training, seed).to(device)
+    network = _network(courses[0][0], classes, training, seed).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), training.learning_rate)
     loss_of = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
     draw = torch.Generator().manual_seed(seed)
     for step in range(training.steps):
         for group in optimiser.param_groups:
             group["lr"] = training.learning_rate * (1 + math.cos(math.pi * step / training.steps)) / 2
-        x, y = _flipped(*_batch(images, labels, training.batch, draw), draw)
+        course = courses[step * len(courses) // training.steps]
+        x, y = _flipped(*_batch(*course, training.batch, draw), draw)
         with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
             answer = network(x.to(device))
         loss = loss_of(answer.float(), y[:, None].to(device))

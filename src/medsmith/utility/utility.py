@@ -1,4 +1,4 @@
-"""Trains a segmentation network on real, synthetic and mixed cases; tests on real ones it never saw."""
+"""Trains segmentation networks on real and synthetic cases, apart and together; tests on real ones they never saw."""
 
 import json
 import platform
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from jaxtyping import Bool
 
 from medsmith.cohort import Cohort
 from medsmith.data.similarity import TWIN, nearest
@@ -19,11 +18,11 @@ from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.progress import Progress, Silent
 from medsmith.report.page import write_page
-from medsmith.utility.arms import Arm, plan_arms
+from medsmith.utility.arms import Arm, Course, plan_arms
 from medsmith.utility.page import utility_page
 from medsmith.utility.pool import Pool, load_pool
 from medsmith.utility.result import Utility, summarise
-from medsmith.utility.segmenter import MULTIPLE, Training, dice_of_cases, train_segmenter
+from medsmith.utility.segmenter import MULTIPLE, Cases, Training, dice_of_cases, train_segmenter
 
 LARGEST_VOLUME_EDGE = 64
 _LOOKED_AT = 20
@@ -43,7 +42,7 @@ def utility(
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Utility:
-    """Dice of networks trained on R, S and R + S; writes ``utility.json`` and ``utility.html``.
+    """Dice of networks trained on R, S, S then R, and R + S; writes ``utility.json`` and ``utility.html``.
 
     Each finished network is noted in ``out``; the same call continues where it was stopped.
 
@@ -81,7 +80,8 @@ def utility(
     total = len(jobs) * training.steps
     with shown.task("train networks", total, total - len(waiting) * training.steps) as advance:
         for arm, seed in waiting:
-            network = train_segmenter(*_cases(arm, seed, of_real, of_synthetic), classes, training, seed, advance)
+            courses = [_cases(course, seed, of_real, of_synthetic) for course in arm.courses]
+            network = train_segmenter(courses, classes, training, seed, advance)
             scores = dice_of_cases(network, of_test, classes)
             write_json(_result_path(out, arm, seed), {"dice": dict(zip(of_test.ids, scores.tolist(), strict=True))})
     result = _collect(out, arms, seeds, names[1:], (of_real, of_test), {**settings, **(facts or {})})
@@ -90,11 +90,9 @@ def utility(
     return result
 
 
-def _cases(
-    arm: Arm, seed: int, real: Pool, synthetic: Pool
-) -> tuple[Float[Tensor, "n c *space"], Int64[Tensor, "n *space"]]:
-    """Images and labels that one network learns from."""
-    of_real, of_synthetic = arm.rows(len(synthetic), seed)
+def _cases(course: Course, seed: int, real: Pool, synthetic: Pool) -> Cases:
+    """Images and labels that one network learns from at one time."""
+    of_real, of_synthetic = course.rows(len(synthetic), seed)
     images = torch.cat([real.images[of_real], synthetic.images[of_synthetic]])
     return images, torch.cat([real.labels[of_real], synthetic.labels[of_synthetic]])
 
@@ -123,7 +121,7 @@ def _twins(test: Pool, real: Pool) -> Bool[np.ndarray, " n"]:
 
 
 def _result_path(out: Path, arm: Arm, seed: int) -> Path:
-    return out / "networks" / f"real{arm.real}-synthetic{arm.synthetic}-seed{seed}.json"
+    return out / "networks" / f"{arm.stem}-seed{seed}.json"
 
 
 def _scores(path: Path, ids: Sequence[str]) -> list[list[float]]:
