@@ -79,15 +79,16 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
     from medsmith.progress import Shown
-    from medsmith.synthesis import Conditions
+    from medsmith.synthesis import Conditions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases
 
+    asked = _request(request, templates, report, lesion_type, organ_map)
     summary = make_cases(
         run,
         out,
         count=count,
         seed=seed,
-        request=_request(request, templates, report, lesion_type, organ_map),
+        request=asked,
         solver=solver,
         steps=steps,
         workers=workers,
@@ -95,6 +96,9 @@ def synthesize(  # noqa: PLR0913
         progress=Shown(),
     )
     say(summary.line)
+    page = write_lesions_page(out, Path(asked["templates"])) if "templates" in asked else None
+    if page:
+        say(f"asked and got: {page}")
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from medsmith.synthesis.coordinator import Conditions, synthesize
 from medsmith.synthesis.folder import Summary
+from medsmith.synthesis.lesions_page import write_lesions_page
 from medsmith.synthesis.process import Patience
 from medsmith.synthesis.regeneration import regenerate
 
-__all__ = ["Conditions", "Patience", "Summary", "regenerate", "synthesize"]
+__all__ = ["Conditions", "Patience", "Summary", "regenerate", "synthesize", "write_lesions_page"]

@@ -12,6 +12,7 @@ from medsmith.conditioning.sampling import sample_report
 from medsmith.conditioning.schema import LesionReport
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.insertion.box import Box
 from medsmith.insertion.boxes import place_boxes
 from medsmith.insertion.canonical import canonical_view
 from medsmith.insertion.organ_map import OrganMap
@@ -20,10 +21,12 @@ from medsmith.methods.lesiondiffusion.inserting import Scan, insert_lesion
 from medsmith.methods.lesiondiffusion.keepsakes import modest
 from medsmith.methods.lesiondiffusion.organs import organ_map_of
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.methods.lesiondiffusion.templates import chosen_template, image_file, lesion_value, with_lesion
+from medsmith.methods.lesiondiffusion.templates import image_file, lesion_value, templates_in_turn, with_lesion
 
 DEFAULT_MM = 20.0
 """Edge of a lesion of no known type whose size nobody says."""
+REPORTS_DRAWN = 12
+"""Reports that are drawn by the rules for one template until one has room there."""
 
 
 def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Case:
@@ -37,10 +40,22 @@ def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Cas
     Raises:
         RequestError: a template, an organ or a place that is not there.
     """
-    scan = chosen_template(request, seed)
-    organ_map = organ_map_of(request.organ_map, scan, image_file(request, scan.id), request.organ_numbers)
-    reports = _reports(request, organ_map, _stream(seed, "report"))
-    return with_lesions(scan, organ_map, reports, artist, seed, request.draws)
+    refusals: list[RequestError] = []
+    for scan in templates_in_turn(request, seed):
+        organ_map = organ_map_of(request.organ_map, scan, image_file(request, scan.id), request.organ_numbers)
+        for number in range(1 if request.lesions else REPORTS_DRAWN):
+            try:
+                reports = _reports(request, organ_map, _stream(seed, f"report {number}"))
+                boxes = place_boxes(reports, organ_map, _stream(seed, "box"))
+            except RequestError as refusal:
+                refusals.append(refusal)
+            else:
+                return with_lesions(scan, organ_map, reports, boxes, artist, seed, request.draws)
+    if len(refusals) == 1:
+        raise refusals[0]
+    last = refusals[-1]
+    found = f"no room in any template that was tried; the last: {last.found}"
+    raise RequestError("report", found, last.limit, last.cure)
 
 
 def make_small_case(request: LesionDiffusionRequest, kept: tuple[Case, OrganMap], artist: Artist, seed: int) -> Case:
@@ -51,18 +66,20 @@ def make_small_case(request: LesionDiffusionRequest, kept: tuple[Case, OrganMap]
     reports = tuple(_sized(report, draw) for report in request.lesions) or (sample_report(kind, draw),)
     edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
     fitted = tuple(modest(report, edge) for report in reports)
-    return with_lesions(scan, organ_map, fitted, artist, seed, request.draws)
+    boxes = place_boxes(fitted, organ_map, _stream(seed, "box"))
+    return with_lesions(scan, organ_map, fitted, boxes, artist, seed, request.draws)
 
 
 def with_lesions(
-    scan: Case, organ_map: OrganMap, reports: tuple[LesionReport, ...], artist: Artist, seed: int, draws: int
+    scan: Case,
+    organ_map: OrganMap,
+    reports: tuple[LesionReport, ...],
+    boxes: tuple[Box, ...],
+    artist: Artist,
+    seed: int,
+    draws: int,
 ) -> Case:
-    """A scan with the lesions of some reports. Its arrays are edited and become the case's.
-
-    Raises:
-        RequestError: an organ or a place that is not there.
-    """
-    boxes = place_boxes(reports, organ_map, _stream(seed, "box"))
+    """A scan with the lesions of some reports, one per box. Its arrays are edited and become the case's."""
     names = with_lesion(scan.label_names)
     place = Scan(
         image=canonical_view(scan.image[0], scan.geometry),

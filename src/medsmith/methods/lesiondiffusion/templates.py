@@ -1,8 +1,10 @@
 """The scans that lesions are put into."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from medsmith.case import Case
 from medsmith.cohort import Cohort
@@ -14,21 +16,25 @@ from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 
 LESION = "lesion"
 LARGEST_LABEL = 255
+TRIED = 20
+"""Templates that are tried until one has room for what is asked."""
 
 
-def chosen_template(request: LesionDiffusionRequest, seed: int) -> Case:
-    """The scan of a request: by name, or by lot.
+def templates_in_turn(request: LesionDiffusionRequest, seed: int) -> Iterator[Case]:
+    """The scans of a request, in an order drawn by lot: the one that is named, or as many as are tried.
 
     Raises:
-        RequestError: the cohort has no such case, no case at all, or no scan in three dimensions.
+        RequestError: a scan is not in three dimensions.
     """
     assert request.templates is not None
     cohort = opened(request.templates)
-    name = request.template or cohort.ids[derive_seed(seed, "template") % len(cohort)]
-    case = cohort[name]
-    if case.geometry.dimensions != 3:
-        raise RequestError("templates", f"case '{name}' of {request.templates} is 2-D", "lesions are made in 3-D")
-    return case
+    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(cohort))
+    names = [request.template] if request.template else [cohort.ids[lot] for lot in lots[:TRIED]]
+    for name in names:
+        case = cohort[name]
+        if case.geometry.dimensions != 3:
+            raise RequestError("templates", f"case '{name}' of {request.templates} is 2-D", "lesions are made in 3-D")
+        yield case
 
 
 def image_file(request: LesionDiffusionRequest, id: str) -> Path:
