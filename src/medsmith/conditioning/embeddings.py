@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -23,7 +23,7 @@ from medsmith.conditioning.organs import find_organ
 from medsmith.conditioning.phrases import FAMILIES, phrase_of
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import attributes_for
-from medsmith.conditioning.whitening import IDENTITY_SHARE, told_apart
+from medsmith.conditioning.whitening import combined, told_apart
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
 
@@ -144,10 +144,9 @@ class PhraseTable:
 
     def _number(self, attribute: str, values: tuple[float, ...]) -> Float32[np.ndarray, "d"]:
         title = self.vectors[attribute][0].astype(np.float64)
-        waves: Float64[np.ndarray, "d"] = encoded(values, SCALES[attribute], self.dimension)
-        mixed = IDENTITY_SHARE**0.5 * title / np.linalg.norm(title) + (1 - IDENTITY_SHARE) ** 0.5 * waves
-        length = np.linalg.norm(self.vector("null", ""))
-        return np.asarray(mixed * length / np.linalg.norm(mixed), np.float32)
+        waves = encoded(values, SCALES[attribute], self.dimension)
+        mixed = combined(title / np.linalg.norm(title), waves[None])[0]
+        return np.asarray(mixed * np.linalg.norm(self.vector("null", "")), np.float32)
 
 
 def _organ_phrase(organ: str) -> str:

@@ -46,19 +46,14 @@ def told_apart(families: Mapping[str, Points]) -> dict[str, Points]:
         families: name -> vectors, k d; at least two families.
     """
     means = np.stack([points.mean(axis=0) for points in families.values()])
+    length = means.shape[1] ** 0.5
     identities = dict(zip(families, whitened(means), strict=True))
-    return {name: combined(identities[name], whitened(points)) for name, points in families.items()}
+    return {name: length * combined(identities[name], whitened(points)) for name, points in families.items()}
 
 
 def combined(identity: Float64[np.ndarray, "d"], deviations: Points) -> Points:
-    """Identity and deviations, each of length 1 or 0, in their shares; the sum has length sqrt(d)."""
-    mixed = IDENTITY_SHARE**0.5 * identity + (1 - IDENTITY_SHARE) ** 0.5 * deviations
-    return _of_length_one(mixed) * points_scale(deviations.shape[1])
-
-
-def points_scale(dimension: int) -> float:
-    """Length of a vector whose numbers have a mean square of 1."""
-    return float(dimension**0.5)
+    """Identity and deviations, each of length 1 or 0, in their shares; of length 1."""
+    return _of_length_one(IDENTITY_SHARE**0.5 * identity + (1 - IDENTITY_SHARE) ** 0.5 * deviations)
 
 
 def _of_length_one(points: Points) -> Points:
