@@ -58,6 +58,7 @@ def _request(
         for remark in parsed.remarks:
             typer.echo(remark, err=True)
         asked["lesions"] = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
+        asked["without"] = parsed.excluded
     return asked
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from medsmith.case import Case
 from medsmith.conditioning.organs import labels_of
 from medsmith.conditioning.rules import LESION_TYPES
-from medsmith.conditioning.sampling import sample_report
+from medsmith.conditioning.sampling import complete_report, sample_report
 from medsmith.conditioning.schema import LesionReport
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
@@ -63,7 +63,7 @@ def make_small_case(request: LesionDiffusionRequest, kept: tuple[Case, OrganMap]
     scan, organ_map = kept
     draw = _stream(seed, "report")
     kind = request.lesion_type or list(LESION_TYPES)[int(draw.integers(len(LESION_TYPES)))]
-    reports = tuple(_sized(report, draw) for report in request.lesions) or (sample_report(kind, draw),)
+    reports = tuple(complete_report(report, draw) for report in request.lesions) or (sample_report(kind, draw),)
     edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
     fitted = tuple(modest(report, edge) for report in reports)
     boxes = place_boxes(fitted, organ_map, _stream(seed, "box"))
@@ -123,7 +123,9 @@ def _reports(
 ) -> tuple[LesionReport, ...]:
     """The reports of a request, a size given to those that have none; or one drawn by the rules."""
     if request.lesions:
-        return tuple(_sized(report, draw) for report in request.lesions)
+        denied = (*request.without, *[()] * len(request.lesions))
+        pairs = zip(request.lesions, denied, strict=False)
+        return tuple(_completed(report, without, organ_map, draw) for report, without in pairs)
     kinds = [request.lesion_type] if request.lesion_type else _fitting_types(organ_map)
     kind = kinds[int(draw.integers(len(kinds)))]
     return (_there(sample_report(kind, draw), organ_map),)
@@ -153,10 +155,15 @@ def _there(report: LesionReport, organ_map: OrganMap) -> LesionReport:
     return report.model_copy(update={"organ": LESION_TYPES[report.lesion_type].organ})
 
 
-def _sized(report: LesionReport, draw: np.random.Generator) -> LesionReport:
-    """The report with a size: as the rules of its type draw it, or a cube of 20 mm."""
-    if report.size_mm is not None:
-        return report
-    known = report.lesion_type in LESION_TYPES
-    size = sample_report(str(report.lesion_type), draw).size_mm if known else (DEFAULT_MM,) * 3
-    return report.model_copy(update={"size_mm": size})
+def _completed(
+    report: LesionReport, without: tuple[str, ...], organ_map: OrganMap, draw: np.random.Generator
+) -> LesionReport:
+    """The report with what it leaves open: as the rules of its type draw it; of no known type, a size of 20 mm.
+
+    A cyst that is only called a cyst must look like one, and the networks are told of attributes, not of types.
+
+    Raises:
+        RequestError: the rules do not allow what the report says.
+    """
+    complete = _there(complete_report(report, draw, without), organ_map)
+    return complete if complete.size_mm else complete.model_copy(update={"size_mm": (DEFAULT_MM,) * 3})

@@ -16,6 +16,7 @@ class LesionDiffusionRequest(BaseModel):
         templates: cohort of the scans that lesions are put into; None takes a small piece of the training cohort.
         template: the one case of it that is used; None draws one by the seed.
         lesions: report of each lesion; none draws a report of ``lesion_type``.
+        without: of each lesion, options that it shall not have.
         lesion_type: kind of lesion that reports are drawn for; None draws one whose organ the template has.
         organ_map: who says where organs are: the labels of the "template", a run of "totalsegmentator", a "coarse" map
             by density, or a label map in TotalSegmentator's numbers (or a folder with one per template, by its id).
@@ -32,6 +33,7 @@ class LesionDiffusionRequest(BaseModel):
     templates: Path | None = None
     template: str | None = None
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
+    without: tuple[tuple[str, ...], ...] = ()
     lesion_type: str | None = None
     organ_map: Literal["template", "totalsegmentator", "coarse"] | Path = "template"
     organ_numbers: Literal["v1", "v2"] = "v2"
