@@ -1,6 +1,7 @@
 """Density of a lesion against what surrounds it: level, noise, heterogeneity, rim and margin.
 
-Voxels next to the mask's border mix two tissues, so every value comes from voxels further from it than ``border_mm``.
+Voxels next to the mask's border mix two tissues, and the more of them do the wider the margin is. So every value comes
+from voxels further from the border than ``border_mm``.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ BLUR_MM = 1.0
 """Standard deviation of the Gaussian that precedes the percentiles: single noisy voxels are no areas."""
 FEWEST = 8
 """Voxels that a mean is taken from at least."""
+FEWEST_CLEAR = 20
+"""Voxels that a spread is taken from at least."""
 _FEWEST_SHELL = 30
 
 
@@ -39,7 +42,8 @@ class DensityMeasures:
         surroundings_hu: median of a shell of 5 mm, within the organ where one is given.
         contrast_hu: mean_hu - surroundings_hu.
         noise_hu: standard deviation of the noise.
-        heterogeneity_hu: standard deviation inside, less the noise (variances subtract).
+        heterogeneity_hu: standard deviation inside, less the noise (variances subtract). None where fewer than 20
+            voxels lie clear of the border.
         rim_minus_core_hu: mean of the outermost 2 mm less the mean of the inner half.
         margin_width_mm: distance over which 10 % of the contrast become 90 %.
     """
@@ -50,7 +54,7 @@ class DensityMeasures:
     surroundings_hu: float | None
     contrast_hu: float | None
     noise_hu: float
-    heterogeneity_hu: float
+    heterogeneity_hu: float | None
     rim_minus_core_hu: float | None
     margin_width_mm: float | None
 
@@ -61,13 +65,15 @@ class Zones:
     """Parts of a lesion and of its surroundings, all free of voxels that mix two tissues.
 
     Attributes:
-        inside: the lesion without its border.
+        inside: the lesion without its border; its deepest voxels where that leaves too few.
+        clear: whether that left enough of them.
         rim: its outermost 2 mm.
         core: its inner half by depth.
         around: the shell; empty where the lesion fills all there is.
     """
 
     inside: Bool[np.ndarray, "x y z"]
+    clear: bool
     rim: Bool[np.ndarray, "x y z"]
     core: Bool[np.ndarray, "x y z"]
     around: Bool[np.ndarray, "x y z"]
@@ -95,8 +101,10 @@ def measure_density(
         raise ValueError("an empty mask has no density")
     box = _around(mask, spacing)
     image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
-    zones = zones_of(mask, organ, spacing)
-    noise = noise_of(image, zones.inside, zones.around, spacing)
+    plain = zones_of(mask, organ, spacing, border_mm(spacing))
+    noise = noise_of(image, plain.inside, plain.around, spacing)
+    margin = margin_width(image, mask, organ, spacing, noise)
+    zones = zones_of(mask, organ, spacing, border_mm(spacing, margin))
     surroundings = float(np.median(image[zones.around])) if zones.around.any() else None
     mean = float(image[zones.inside].mean())
     low, high = np.percentile(_smooth(image, mask, spacing)[zones.inside], (5, 95))
@@ -107,9 +115,9 @@ def measure_density(
         surroundings_hu=surroundings,
         contrast_hu=None if surroundings is None else mean - surroundings,
         noise_hu=noise,
-        heterogeneity_hu=float(np.sqrt(max(0.0, image[zones.inside].var() - noise**2))),
+        heterogeneity_hu=float(np.sqrt(max(0.0, image[zones.inside].var() - noise**2))) if zones.clear else None,
         rim_minus_core_hu=_difference(image, zones.rim, zones.core),
-        margin_width_mm=margin_width(image, mask, organ, spacing, noise),
+        margin_width_mm=margin,
     )
 
 
@@ -119,22 +127,33 @@ def _around(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, .
     return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True))
 
 
-def zones_of(mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"] | None, spacing: Spacing) -> Zones:
-    """The parts that density is measured in; ``inside`` is never empty."""
+def zones_of(
+    mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"] | None, spacing: Spacing, border: float
+) -> Zones:
+    """The parts that density is measured in; ``inside`` is never empty.
+
+    Args:
+        mask: one connected lesion.
+        organ: where the surroundings are to lie.
+        spacing: voxel edges in mm.
+        border: distance from the border in mm within which a voxel may mix two tissues.
+    """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    border = border_mm(spacing)
-    enough = min(FEWEST, int(mask.sum()))
-    deep = np.sort(depth[mask])[-enough]
-    inside = mask & (depth >= min(deep, border))
+    clear = int((mask & (depth >= border)).sum()) >= FEWEST_CLEAR
+    deep = np.sort(depth[mask])[-min(FEWEST_CLEAR, max(FEWEST, mask.sum() // 8), mask.sum())]
+    inside = mask & (depth >= (border if clear else deep))
     rim = inside & (depth <= border + RIM_MM) & (depth < depth.max() / 2)
     core = inside & (depth >= depth.max() / 2)
-    return Zones(inside, rim, core, _shell(distance, mask, organ, border))
+    return Zones(inside, clear, rim, core, _shell(distance, mask, organ, border))
 
 
-def border_mm(spacing: Spacing) -> float:
-    """Distance from the nearest voxel of the other side up to which a voxel may mix both."""
-    return 1.75 * min(spacing)
+def border_mm(spacing: Spacing, margin_mm: float | None = None) -> float:
+    """Distance from the nearest voxel of the other side up to which a voxel may mix both.
+
+    A logistic margin has reached 93 % of its contrast .6 times its 10-90 % width inside the border.
+    """
+    return max(1.75 * min(spacing), 0.6 * (margin_mm or 0.0))
 
 
 def _shell(

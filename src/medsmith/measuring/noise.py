@@ -19,11 +19,13 @@ def noise_of(
 ) -> float:
     """Standard deviation of the noise in the image's units.
 
-    Two estimates: the spread of the surroundings about a linear trend, and the spread of differences over 2 mm inside
-    the lesion. Structure adds to either, nothing takes from them, so the smaller one is returned; 0 where there is
-    too little for both. Spreads are taken from the median absolute deviation, so that a vessel does not count.
+    Three estimates: the spread of the surroundings about a linear trend, and the spread of differences over 2 mm in the
+    surroundings and inside the lesion. Structure adds to each, nothing takes from them, so the smallest one is
+    returned; 0 where there is too little for all. Spreads are taken from the median absolute deviation, so that a
+    vessel does not count.
     """
-    found = [_around_trend(image, around, spacing), _of_differences(image, inside, spacing)]
+    differences = [_of_differences(image, region, spacing) for region in (around, inside)]
+    found = [_around_trend(image, around, spacing), *differences]
     return min((value for value in found if value is not None), default=0.0)
 
 

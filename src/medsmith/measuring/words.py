@@ -38,6 +38,7 @@ class Thresholds:
         plaque_thickness: thickness over length below which a lesion in a wall thickens it; above, it protrudes.
         density_hu: contrast from which on a lesion is darker or brighter than its organ.
         fluid_hu: lowest and highest mean of what looks like water.
+        wall_hu: lowest and highest mean of soft tissue in the wall of a hollow organ.
         mixed_hu: how far the darkest and the brightest twentieth both differ from the organ in mixed density.
         ring_hu: rim less core from which on the rim enhances.
         ground_glass_hu: mean above which a lung lesion is no pure ground glass.
@@ -57,6 +58,7 @@ class Thresholds:
     plaque_thickness: float = 0.5
     density_hu: float = 14.0
     fluid_hu: tuple[float, float] = (-20.0, 30.0)
+    wall_hu: tuple[float, float] = (12.0, 130.0)
     mixed_hu: float = 10.0
     ring_hu: float = 25.0
     ground_glass_hu: float = -430.0
@@ -122,13 +124,8 @@ def kind_of(measures: Measures, thresholds: Thresholds) -> str | None:
     if said or measures.density is None:
         return said[0] if said else None
     if measures.place.organ in ORGAN_BOUND["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
-        return "stone" if _variation(measures.density, thresholds) == "homogeneous" or _bright(measures) else "cancer"
+        return "stone"
     return "cyst" if _density(measures, thresholds) == "hypodense fluid-like" else "cancer"
-
-
-def _bright(measures: Measures) -> bool:
-    """Denser than any enhanced tissue."""
-    return measures.density is not None and measures.density.low_hu > 200
 
 
 def _type_of(organ: str | None, kind: str | None) -> str | None:
@@ -171,16 +168,31 @@ def _density(measures: Measures, thresholds: Thresholds) -> Density | None:
 def _against(density: DensityMeasures, organ: str | None, thresholds: Thresholds) -> Density | None:
     if density.surroundings_hu is None or density.contrast_hu is None:
         return None
+    if organ is not None and is_hollow(organ):
+        return _in_a_wall(density, thresholds)
     below, above = density.surroundings_hu - density.low_hu, density.high_hu - density.surroundings_hu
     if min(below, above) >= thresholds.mixed_hu and _variation(density, thresholds) == "heterogeneous":
         return "mixed-density"
     if density.contrast_hu >= thresholds.density_hu:
         return "hyperdense"
     if density.contrast_hu > -thresholds.density_hu:
-        return "isodense soft tissue mass" if organ is not None and is_hollow(organ) else "isodense"
+        return "isodense"
+    return "hypodense fluid-like" if _fluid(density, thresholds) else "hypodense"
+
+
+def _in_a_wall(density: DensityMeasures, thresholds: Thresholds) -> Density:
+    """A label holds wall and lumen, so a lesion in it is compared with what walls measure, not with what is there."""
+    low, high = thresholds.wall_hu
+    if density.mean_hu >= high:
+        return "hyperdense"
+    if density.mean_hu >= low:
+        return "isodense soft tissue mass"
+    return "hypodense fluid-like" if _fluid(density, thresholds) else "hypodense"
+
+
+def _fluid(density: DensityMeasures, thresholds: Thresholds) -> bool:
     low, high = thresholds.fluid_hu
-    fluid = low <= density.mean_hu <= high and _variation(density, thresholds) == "homogeneous"
-    return "hypodense fluid-like" if fluid else "hypodense"
+    return low <= density.mean_hu <= high and _variation(density, thresholds) != "heterogeneous"
 
 
 def _lung_density(density: DensityMeasures, thresholds: Thresholds) -> Density:
@@ -192,7 +204,9 @@ def _lung_density(density: DensityMeasures, thresholds: Thresholds) -> Density:
     return "isodense soft tissue mass"
 
 
-def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVariation:
+def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVariation | None:
+    if density.heterogeneity_hu is None:
+        return None
     return "heterogeneous" if density.heterogeneity_hu >= thresholds.heterogeneous_hu else "homogeneous"
 
 
