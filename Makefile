@@ -2,7 +2,7 @@
 # make test   the fast tests
 # make check  style, types, layers, and docs in step with the code
 # make slow   the tests that take minutes
-# make weights  train the starter weights again
+# make weights  train the starter weights again (runs/lidc: examples/data/lidc.py)
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -34,6 +34,7 @@ docs: $(STAMP)
 
 weights: $(STAMP)
 	$(BIN)/python examples/train_starter_weights.py runs/starter
+	$(BIN)/python examples/train_lesiondiffusion.py runs/lesiondiffusion runs/lidc
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

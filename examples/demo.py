@@ -1,4 +1,4 @@
-"""The main job on phantoms and the shipped starter weights: pairs in nnU-Net's format, and a report about them.
+"""The main jobs on phantoms and the shipped starter weights: lesions described in words, and pairs out of nothing.
 
 python examples/demo.py FOLDER [COUNT]
 """
@@ -7,24 +7,50 @@ import sys
 from pathlib import Path
 
 from medsmith import Cohort, evaluate, synthesize
+from medsmith.conditioning.reading import read_report
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.progress import Shown
+from medsmith.synthesis import write_lesions_page
 
-CASES = 40
+WORDS = "a 20 mm round-like hypodense cyst with a well-defined margin inside the liver"
+TEMPLATES, LESIONS, CASES = 6, 8, 40
 
 
-def main(folder: Path, count: int) -> None:
-    """Write FOLDER/real, FOLDER/synthetic and FOLDER/report."""
-    print(f"1/3 {count} phantoms that the weights never saw -> {folder / 'real'}")
+def main(folder: Path, count: int, templates: int = TEMPLATES, lesions: int = LESIONS) -> None:
+    """Write FOLDER/templates, FOLDER/described, FOLDER/lesions, FOLDER/real, FOLDER/synthetic and FOLDER/report."""
+    describe_lesions(folder, templates, lesions)
+    make_pairs(folder, count)
+    print("Synthetic research data, not for diagnosis. All folders of cases are nnU-Net v2 raw datasets.")
+
+
+def describe_lesions(folder: Path, templates: int, lesions: int) -> None:
+    """Scans without lesions, a lesion by words, and lesions whose reports are drawn by the rules."""
+    print(f"1/5 {templates} CT phantoms without lesions -> {folder / 'templates'}")
+    scans = write_phantom(find_family("ct-healthy"), folder / "templates", templates, seed=2, size=96)
+    print(f"2/5 '{WORDS}' -> {folder / 'described'}")
+    said = [lesion.model_dump(mode="json") for lesion in read_report(WORDS).report.lesions]
+    put_in(scans.root, folder / "described", 1, {"lesions": said})
+    print(f"3/5 {lesions} lesions of any type that the scans have room for -> {folder / 'lesions'}")
+    put_in(scans.root, folder / "lesions", lesions, {})
+
+
+def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> None:
+    """Lesions into templates, and the page that says how far they are what was asked for."""
+    request = {"templates": str(templates), **asked}
+    synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=Shown())
+    print(f"    asked and got, with pictures: {write_lesions_page(out, templates)}")
+
+
+def make_pairs(folder: Path, count: int) -> None:
+    """Ultrasound phantoms that the weights never saw, new pairs, and the two compared."""
+    print(f"4/5 {count} synthetic ultrasound pairs -> {folder / 'synthetic'}")
     real = write_phantom(find_family("breast"), folder / "real", count, seed=2, size=64)
-    print(f"2/3 {count} synthetic pairs from the starter weights -> {folder / 'synthetic'}")
     summary = synthesize("pig", folder / "synthetic", count=count, seed=0, progress=Shown())
     print(f"    {summary.line}")
-    print(f"3/3 the two compared -> {folder / 'report'}")
+    print(f"5/5 compared with {count} phantoms that the weights never saw -> {folder / 'report'}")
     evaluate(real, Cohort.open(folder / "synthetic"), folder / "report", progress=Shown())
-    print(f"Look at {folder / 'report' / 'evaluation.html'} (pictures first).")
-    print(f"{folder / 'synthetic'} is an nnU-Net v2 raw dataset. Synthetic research data, not for diagnosis.")
+    print(f"    pictures first: {folder / 'report' / 'evaluation.html'}")
 
 
 if __name__ == "__main__":

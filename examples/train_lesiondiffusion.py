@@ -1,4 +1,4 @@
-"""Trains the starter weights of LesionDiffusion on CT phantoms and the outlines of LIDC's nodules: 90 minutes on 2 cores.
+"""Trains the starter weights of LesionDiffusion on CT phantoms and outlines of LIDC's nodules: 90 minutes on 2 cores.
 
 python examples/train_lesiondiffusion.py FOLDER LIDC
 
@@ -26,18 +26,18 @@ TRAINING_SHARE = 0.8
 """Of LIDC's patients; the others are for testing."""
 
 
-def main(folder: Path, lidc: Path, destination: Path) -> None:
-    """Work in FOLDER and put the weights into DESTINATION."""
-    write_phantom(find_family("ct"), folder / "ct", PHANTOMS, SEED, SIZE, say=print)
+def main(folder: Path, lidc: Path, destination: Path, phantoms: int = PHANTOMS, budget: Budget | None = None) -> None:
+    """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
+    write_phantom(find_family("ct"), folder / "ct", phantoms, SEED, SIZE, say=print)
     write_nodules(Cohort.open(lidc), folder / "nodules", NODULES)
     cohort = merge([folder / "ct", folder / "nodules"], folder / "cohort", say=print)
-    run = train("lesiondiffusion", cohort, folder / "run", budget=Budget(), progress=Shown())
+    run = train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=Shown())
     export_weights(run, destination)
     print(f"{run} -> {destination}")
 
 
 def write_nodules(lidc: Cohort, out: Path, count: int, *, held_back: bool = False) -> Cohort:
-    """The first nodules in the order of a hash, of training patients or of those held back, with words by measurement."""
+    """The first nodules in the order of a hash, of training patients or of those held back; words by measurement."""
     cohort = Cohort.create(out, channel_names=lidc.channel_names, label_names=lidc.label_names, file_ending=".nii.gz")
     chosen = [id for id in sorted(lidc.ids, key=_lot) if (_lot(id.split("_")[0]) >= TRAINING_SHARE) == held_back]
     written = 0

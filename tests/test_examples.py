@@ -4,9 +4,12 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from medsmith import Budget, Cohort, load_method, regenerate
+from medsmith import Budget, Case, Cohort, load_method, regenerate
+from medsmith.case import Geometry
+from medsmith.conditioning.schema import LesionReport, ScanReport
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Eight is the fewest real cases that can be compared.
@@ -17,8 +20,14 @@ def example(name: str) -> dict[str, Any]:
     return runpy.run_path(str(EXAMPLES / name))
 
 
-def test_the_demo_makes_pairs_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    example("demo.py")["main"](tmp_path, COUNT)
+def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example("demo.py")["main"](tmp_path, COUNT, templates=2, lesions=1)
+    (described,) = Cohort.open(tmp_path / "described")
+    assert described.provenance is not None
+    (lesion,) = described.provenance["lesions"]
+    assert lesion["visible"]
+    assert (lesion["asked"]["organ"], lesion["asked"]["shape"]) == ("liver", ["round-like"])
+    assert "Lesions: asked and got" in (tmp_path / "described" / "lesions.html").read_text()
     made = Cohort.open(tmp_path / "synthetic")
     assert len(made) == COUNT
     assert all(case.synthetic and case.labels.any() for case in made)
@@ -34,6 +43,35 @@ def test_the_starter_weights_are_trained_by_their_example(tmp_path: Path) -> Non
     shipped = tmp_path / "weights" / "weights.safetensors"
     assert shipped.stat().st_size < 0.55 * whole.stat().st_size
     assert load_method(tmp_path / "weights").name == "pig"
+
+
+def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(tmp_path: Path) -> None:
+    nodules = example("train_lesiondiffusion.py")
+    lidc = Cohort.create(
+        tmp_path / "lidc", channel_names=("mask",), label_names={"background": 0, "nodule": 1}, file_ending=".nii.gz"
+    )
+    for patient in range(4):
+        lidc.write(nodule(f"LIDC-IDRI-{patient:04d}_s0001_n01_a00001", diameter_mm=8.0))
+    lidc.finish()
+    nodules["main"](tmp_path / "work", tmp_path / "lidc", tmp_path / "weights", phantoms=2, budget=Budget(steps=1))
+    assert load_method(tmp_path / "weights").name == "lesiondiffusion"
+
+
+def nodule(id: str, diameter_mm: float) -> Case:
+    """A ball, as the cohort of LIDC's outlines holds it."""
+    place = np.indices((16, 16, 16)) - 7.5
+    labels = (np.linalg.norm(place, axis=0) <= diameter_mm / 2).astype(np.uint8)
+    report = LesionReport(size_mm=(8.0, 8.0, 8.0), measured={"equivalent_diameter_mm": 8.0, "sphericity": 0.98})
+    return Case(
+        id=id,
+        image=labels[None].astype(np.float32),
+        labels=labels,
+        geometry=Geometry(labels.shape, np.eye(4)),
+        channel_names=("mask",),
+        label_names={"background": 0, "nodule": 1},
+        stored=np.dtype(np.uint8),
+        report=ScanReport(lesions=(report,)).model_dump(mode="json"),
+    )
 
 
 def test_shipped_weights_are_small() -> None:

@@ -78,6 +78,8 @@ class MaskConfig(BaseModel):
             a channel each for parenchymal, hollow and other structures.
         outside: gamma of equation 2, the weight of voxels outside the box.
         guidance: weight of classifier-free guidance; 1 is the network alone.
+        smoothing: standard deviation, in voxels of the cube, of the Gaussian that the finished mask passes before it is
+            cut: single voxels that the walk left noisy make no surface.
         threshold: "box" cuts at the level whose volume is nearest to that of the box's ellipsoid; "zero" at 0.
     """
 
@@ -89,7 +91,8 @@ class MaskConfig(BaseModel):
     words: WordsConfig = WordsConfig()
     organs: Literal["id", "groups"] = "groups"
     outside: float = Field(default=0.1, ge=0, le=1)
-    guidance: float = Field(default=2.0, ge=0)
+    guidance: float = Field(default=3.0, ge=0)
+    smoothing: float = Field(default=0.8, ge=0)
     threshold: Literal["box", "zero"] = "box"
 
 
@@ -182,6 +185,7 @@ _PAPER = LesionDiffusionConfig(
         organs="id",
         outside=0.001,
         guidance=2.5,
+        smoothing=0.0,
         threshold="zero",
     ),
     vqgan=VQGANConfig(channels=96, codes=2048, codebook="gradient"),

@@ -8,6 +8,7 @@ from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from medsmith.case import Geometry
 from medsmith.compute import Compute
@@ -118,7 +119,7 @@ class LmnetShaper:
             self.compute,
         )
         field = finished(denoise, schedule, (1, *[frame.size] * 3), seed, self.sampling, device)
-        return np.ascontiguousarray(field[0].numpy())
+        return np.asarray(gaussian_filter(field[0].numpy(), self.config.smoothing, mode="nearest"))
 
 
 @final
