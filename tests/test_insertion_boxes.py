@@ -12,9 +12,11 @@ from scipy.ndimage import distance_transform_edt
 
 from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
 from medsmith.conditioning.schema import LesionReport
-from medsmith.errors import RequestError
-from medsmith.insertion.boxes import place_boxes
+from medsmith.errors import GeometryError, RequestError
+from medsmith.insertion import ground
+from medsmith.insertion.boxes import Box, place_boxes
 from medsmith.insertion.organ_map import OrganMap, seen_canonical
+from medsmith.insertion.regions import allowed_region, location_of
 
 SHAPE = (44, 40, 36)
 LUMEN, WALL = "within the lumen of a hollow organ", "wall thickening"
@@ -189,9 +191,9 @@ def test_every_place_that_holds_the_ellipsoid_is_drawn_alike():
     scan = organ_map((1.0, 1.0, 1.0), labels=labels)
     report = LesionReport(organ="liver", size_mm=(3.0, 3.0, 3.0))
     rng = np.random.default_rng(0)
-    lows = Counter(place_boxes([report], scan, rng)[0].low for _ in range(1200))
+    lows = Counter(place_boxes([report], scan, rng)[0].low for _ in range(400))
     assert set(lows) == {(x, 3, 3) for x in range(2, 8)}
-    assert all(150 < count < 250 for count in lows.values())
+    assert all(40 < count < 95 for count in lows.values())
 
 
 def test_three_boxes_in_an_organ_with_room_for_three():
@@ -201,8 +203,10 @@ def test_three_boxes_in_an_organ_with_room_for_three():
     report = LesionReport(organ="liver", size_mm=(5.0, 5.0, 5.0))
     boxes = place_boxes([report] * 3, scan, np.random.default_rng(0))
     assert not any(boxes[i].overlaps(boxes[j]) for i in range(3) for j in range(i))
-    with pytest.raises(RequestError, match=r"beside the other lesions; the largest .* 2 x 2 x 2 mm|nothing fits"):
-        place_boxes([report.model_copy(update={"size_mm": (6.0, 6.0, 17.0)})] * 3, scan, np.random.default_rng(0))
+    with pytest.raises(
+        RequestError, match=r"lesion [123]: no room for 17 x 5 x 5 mm in liver \(within\) beside the other lesions; "
+    ):
+        place_boxes([report.model_copy(update={"size_mm": (17.0, 5.0, 5.0)})] * 3, scan, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from insertion_scans import ORIENTATIONS, grid, oriented
 from medsmith.case import Geometry
 from medsmith.data.resizing import resize
-from medsmith.insertion.boxes import Box
+from medsmith.insertion.box import Box
 from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.frame import Frame
 
@@ -164,10 +164,3 @@ def test_only_the_needed_part_of_a_file_is_read(tmp_path):
     frame = Frame.about(Box((250, 250, 1000), (270, 270, 1020)), scan, 32)
     assert not frame.take(volume, 0.0).any()
     assert max(part.stop - part.start for part in frame.region) == 32
-
-
-def test_a_box_without_voxels_is_a_mistake():
-    with pytest.raises(ValueError, match="holds no voxel"):
-        Box((1, 2, 3), (4, 2, 9))
-    assert Box((0, 0, 0), (4, 4, 4)).overlaps(Box((3, 3, 3), (5, 5, 5)))
-    assert not Box((0, 0, 0), (4, 4, 4)).overlaps(Box((4, 0, 0), (5, 5, 5)))

@@ -16,7 +16,7 @@ from scipy.ndimage import label as components
 
 from medsmith.case import Geometry
 from medsmith.errors import ContentError
-from medsmith.insertion.lungs import LUNG_HU, find_lungs, split_lungs, voxels_in
+from medsmith.insertion.lungs import LUNG_HU, aerated, find_lungs, split_lungs, voxels_in
 from medsmith.insertion.organ_map import OrganMap
 
 NAMES: Final = ("air", "fat", "soft_tissue", "bone", "lung", "lung_left", "lung_right")
@@ -24,8 +24,6 @@ _VALUES: Final = {name: value for value, name in enumerate(NAMES, start=1)}
 GRID_MM: Final = 2.0
 BODY_HU: Final = -300.0
 """Between air and tissue; lungs are found by their place within the body."""
-OUTSIDE_HU: Final = -940.0
-"""Median density below which a part that reaches a side of the scan is air beside the body, and no lung cut off."""
 FAT_HU: Final = -30.0
 """Below it and within the body: fat, or a voxel that only partly lies in tissue."""
 BONE_HU, CORTEX_HU = 220.0, 400.0
@@ -80,7 +78,7 @@ def _spread(
 def _labels(hu: Densities, spacing: tuple[float, float, float]) -> UInt8[np.ndarray, "u v w"]:
     body = _body(hu)
     lungs = find_lungs(hu, body, spacing)
-    left, right = split_lungs(lungs, body)
+    left, right = split_lungs(lungs)
     labels = np.full(hu.shape, _VALUES["air"], dtype=np.uint8)
     labels[body & (hu >= LUNG_HU)] = _VALUES["fat"]
     labels[body & (hu >= FAT_HU)] = _VALUES["soft_tissue"]
@@ -91,7 +89,7 @@ def _labels(hu: Densities, spacing: tuple[float, float, float]) -> UInt8[np.ndar
 
 
 def _body(hu: Densities) -> Mask:
-    """The large dense parts and what they enclose; what reaches a side of the scan is judged by its density."""
+    """The large dense parts and what they enclose; of what reaches a side of the scan, lungs."""
     dense = hu > BODY_HU
     trunk = _large(binary_opening(dense, generate_binary_structure(3, 1)))
     if not trunk.any():
@@ -102,7 +100,7 @@ def _body(hu: Densities) -> Mask:
     outside = np.zeros_like(trunk)
     for part in np.unique(sides[sides > 0]):
         inside = parts == part
-        if np.median(hu[inside]) < OUTSIDE_HU:
+        if not aerated(hu[inside]):
             outside |= inside
     return ~outside
 
