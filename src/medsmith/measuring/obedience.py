@@ -49,7 +49,9 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "presence of increased density areas": ("presence of increased density areas",),
     }
 )
-"""A word that is asked for -> measured words that it is fulfilled by; words that no image shows are missing.
+"""A word that is asked for -> measured words that it is fulfilled by.
+
+Words that no image shows are missing, and those of walls: what is measured of a wall ("luminal narrowing") says nothing of a lesion that was asked to be irregular.
 
 Synonyms that differ by organ ("clear serosal surface") are one measurement.
 """
@@ -113,7 +115,7 @@ def _ct_value(asked: LesionReport, got: LesionReport) -> list[Verdict]:
 def _words(asked: LesionReport, got: LesionReport) -> list[Verdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
-        measured = _said(getattr(got, attribute))
+        measured = tuple(word for word in _said(getattr(got, attribute)) if word in COUNTS_AS)
         for word in _said(getattr(asked, attribute)):
             if word in COUNTS_AS and (measured or attribute == "features"):
                 passed = any(other in COUNTS_AS[word] for other in measured)
