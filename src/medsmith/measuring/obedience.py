@@ -51,9 +51,8 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """A word that is asked for -> measured words that it is fulfilled by.
 
-Words that no image shows are missing, and those of walls: what is measured of a wall ("luminal narrowing") says nothing of a lesion that was asked to be irregular.
-
-Synonyms that differ by organ ("clear serosal surface") are one measurement.
+Words that no image shows are missing, and those of walls: what is measured of a wall ("luminal narrowing") says nothing
+of a lesion that was asked to be irregular. Synonyms that differ by organ ("clear serosal surface") are one measurement.
 """
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
