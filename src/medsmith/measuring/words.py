@@ -52,7 +52,7 @@ class Thresholds:
         stone_hu: mean from which on a lesion without another name is a stone, where stones are.
     """
 
-    punctate_mm: float = 8.0
+    punctate_mm: float = 6.0
     round_sphericity: float = 0.9
     narrowing_enclosed: float = 0.15
     plaque_thickness: float = 0.5
