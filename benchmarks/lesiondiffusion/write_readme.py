@@ -1,0 +1,233 @@
+"""Writes README.md of this folder, and figure4.png, from the results that lie in it; what is missing is said.
+
+python benchmarks/lesiondiffusion/write_readme.py
+"""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tables
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from medsmith.formats.atomic import write_bytes
+
+HERE = Path(__file__).parent
+COLOURS = {"round-like": "#1f6f8b", "irregular": "#e07a1f"}
+SAME_SIZE = 1.1
+"""Equivalent diameters of a matched pair differ by this factor at most."""
+
+HEAD = """# LesionDiffusion
+
+What the weights do that this project trained and ships (preset `tiny`, CT phantoms and outlines of LIDC's nodules):
+whether words steer, whether masks are like real ones, whether lesions are of use, and what they cost. Intervals are
+95 %. Every file beside this page holds its numbers, its command and its machine.
+
+```
+python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
+python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
+python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
+python benchmarks/lesiondiffusion/speed.py RUN TEMPLATES REAL OUT
+python benchmarks/lesiondiffusion/write_readme.py
+```
+"""
+
+ALIGNMENT = """
+## Do words steer?
+
+Pairs of requests that differ in one attribute, all else and all seeds alike, one draw each, measured on the finished
+scan by the code that describes real lesions. AUC: share of all couples in which the lesion measures more whose word
+should give more; .5 is a word that is ignored. The control swaps the words of each pair by lot.
+
+"""
+
+SHAPES = """
+## Masks
+
+On the sites of {n} real nodules that no network saw: a mask from the nodule's own report, one asked for as round-like
+and one as irregular (same site, box and seed), a deformed ellipsoid, and the real one. File `{file}`.
+
+{words}
+
+Density and coverage are those of the shapes below among real ones (Naeem et al. 2020; 1 and .97 on equal laws).
+
+{sources}
+
+{origin}
+"""
+
+FIGURE = """
+The paper's figure 4, size-matched ({note}):
+
+![Convexity against sphericity of masks asked for as round-like and as irregular](figure4.png)
+"""
+
+UTILITY = """
+## Are they of use?
+
+Dice of a small 3-D U-Net on cubes about lesions that no network and no generator saw, mean over cases and seeds. R:
+real cases alone. S: painted lesions alone. S then R: the first half of the same number of steps on S, the second on R.
+R + S: both at once. Gains are paired differences to R in points of Dice. "ellipsoid" has deformed ellipsoids for masks
+(the kind of DiffTumor), "no text" null texts for all words. Lesions of fewer than four voxels in their cube are left
+out.
+"""
+
+UTILITY_SET = """
+### {name}
+
+{n} test cases; R: {real} cases{folds}; {ratio:g} painted lesions per real case, types: {types}. Cubes of {edge:g} mm at
+{voxels} voxels per edge; {steps} steps, batch {batch}, {seeds} seeds; {network}.
+
+{table}
+
+{origin}
+"""
+
+UTILITY_TAIL = """
+The paper (nnU-Net, 14 types, 301 test scans, one split, no intervals): R 67.7, S 57.3, S then R 70.1; DiffTumor 50.4
+and 66.6; without text S 41.9. Its figures and ours cannot be compared with each other (other data, size and number);
+the order can.
+"""
+
+SPEED = """
+## Speed
+
+One process per recipe, one thread, processor seconds of a whole lesion on a phantom of 96 voxels per edge: placed,
+shaped, painted, blended and measured. The paper's recipe: DDIM of 200 steps (eta 0) in MONAI's loop, guidance (two
+calls per step and network), float32, cubes of 128 voxels at 1 mm, phrases encoded for every lesion; here with our
+weights, which fold voxels into channels and need no decoder, so that it is cheaper than with the paper's. "By calls":
+the calls in the next column were timed and multiplied; no whole lesion was. Quality: AUC of sphericity, round-like
+against irregular, and Fréchet distance of radiomic vectors of painted lesions to those of phantoms, beside its floor
+between halves of the phantoms.
+
+{table}
+
+{parts}
+
+Folding 2 x 2 x 2 voxels into channels, one call on our cube: {folding}. The phrase table and the text network differ by
+{text:.4f} at most.
+
+{origin}
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [HEAD, *alignment_part(), *shapes_part(), *utility_part(), *speed_part(), *autoencoder_part()]
+    notes = HERE / "notes.md"
+    parts.append("\n" + notes.read_text() if notes.is_file() else missing("Notes", "notes.md"))
+    write_bytes(HERE / "README.md", "".join(parts).rstrip().encode() + b"\n")
+
+
+def missing(title: str, file: str) -> str:
+    return f"\n## {title}\n\nNot measured yet: there is no `{file}`.\n"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def alignment_part() -> list[str]:
+    files = sorted((HERE / "alignment").glob("*.json"))
+    if not files:
+        return [missing("Do words steer?", "alignment/*.json")]
+    results = {file.stem.replace("-", " "): read(file) for file in files}
+    return [ALIGNMENT, tables.alignment(results), "\n\n", tables.origin(next(iter(results.values()))), "\n"]
+
+
+def shapes_part() -> list[str]:
+    files = sorted(HERE.glob("shapes*.json"))
+    if not files:
+        return [missing("Masks", "shapes.json")]
+    parts = []
+    for file in files:
+        found = read(file)
+        words, sources = tables.shape_words(found), tables.shape_sources(found)
+        text = SHAPES.format(n=found["n"], file=file.name, words=words, sources=sources, origin=tables.origin(found))
+        parts.append(text if not parts else text.replace("\n## Masks\n", "\n### Again\n"))
+        if file.name == "shapes.json":
+            parts.append(FIGURE.format(note=figure(found["rows"], HERE / "figure4.png")))
+    return parts
+
+
+def figure(rows: list[dict[str, Any]], path: Path) -> str:
+    """Draws the paper's figure 4 and says how many pairs are in it."""
+
+    def alike(row: dict[str, Any]) -> bool:
+        ratio = row["round-like"]["diameter"] / row["irregular"]["diameter"]
+        return bool(1 / SAME_SIZE <= ratio <= SAME_SIZE)
+
+    matched = [row for row in rows if alike(row)]
+    drawing = Figure(figsize=(4.6, 4.0))
+    FigureCanvasAgg(drawing)
+    axes = drawing.add_subplot()
+    for word, colour in COLOURS.items():
+        points = np.array([[row[word]["sphericity"], row[word]["convexity"]] for row in matched]).reshape(-1, 2)
+        points = points[np.isfinite(points).all(axis=1)]
+        axes.scatter(*points.T, s=14, color=colour, alpha=0.6, linewidths=0, label=word)
+        if len(points):
+            axes.plot(*points.mean(axis=0), "x", color="red", markersize=11, markeredgewidth=2.5)
+    axes.set_xlabel("sphericity")
+    axes.set_ylabel("convexity")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    data = BytesIO()
+    drawing.savefig(data, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
+    write_bytes(path, data.getvalue())
+    return f"{len(matched)} of {len(rows)} pairs, whose diameters differ by 10 % at most; red crosses are means"
+
+
+def utility_part() -> list[str]:
+    path = HERE / "results-utility.json"
+    if not path.is_file():
+        return [missing("Are they of use?", path.name)]
+    parts = [UTILITY]
+    for name, found in read(path).items():
+        folds, real, arms = found["folds"], found["real"], found["sources"]["ours"]["arms"]
+        text = UTILITY_SET.format(
+            name=name.capitalize(),
+            n=found["n"],
+            real=real[0] if len(set(real)) == 1 else f"{min(real)} to {max(real)}",
+            folds=f" in each of {folds} folds" if folds > 1 else "",
+            ratio=found["synthetic_per_real"],
+            types=", ".join(found["types"]) or "as the real cases' own words say",
+            edge=found["crop"]["edge_mm"],
+            voxels=found["crop"]["voxels"],
+            steps=found["training"]["steps"],
+            batch=found["training"]["batch"],
+            seeds=len(arms["real"]["seed_gains"]),
+            network=found["facts"]["network"],
+            table=tables.usefulness(found),
+            origin=tables.origin(found),
+        )
+        parts.append(text)
+    return [*parts, UTILITY_TAIL]
+
+
+def speed_part() -> list[str]:
+    path = HERE / "speed.json"
+    if not path.is_file():
+        return [missing("Speed", path.name)]
+    found = read(path)
+    calls = found["space_to_depth"]
+    each = [
+        f"{label} {calls['folded'][name]:.3f} s with, {calls['not folded'][name]:.3f} s without"
+        for name, label in (("lmnet", "LMNet"), ("linet", "LINet"))
+    ]
+    pieces = {"table": tables.speed(found), "parts": tables.parts_of_time(found), "folding": "; ".join(each)}
+    return [SPEED.format(**pieces, text=found["text_difference"], origin=tables.origin(found))]
+
+
+def autoencoder_part() -> list[str]:
+    path = HERE / "autoencoder.json"
+    if not path.is_file():
+        return [missing("The autoencoder", path.name)]
+    found = read(path)
+    return ["\n## The autoencoder\n\n", tables.numbers(found), "\n\n", tables.origin(found), "\n"]
+
+
+if __name__ == "__main__":
+    main()
