@@ -2,8 +2,8 @@
 
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES OUT [PAIRS]
 
-One draw per lesion: nothing is drawn again, so that what is measured is what the networks make of the words. OUT/NAME.json
-keeps every pair; the same command again goes on.
+One draw per lesion: nothing is drawn again, so that what is measured is what the networks make of the words.
+OUT/NAME.json keeps every pair; the same command again goes on.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from paired import summary
+from record import facts
 
 from medsmith import Cohort
 from medsmith.checkpoints import load_method
@@ -88,7 +89,8 @@ def main(run: str, templates: Path, out: Path, pairs: int) -> None:
         if len(kept) < pairs:
             kept = [*kept, *draw(method, templates, contrast, places, len(kept), pairs - len(kept))]
         found = summary([pair["more"] for pair in kept], [pair["less"] for pair in kept])
-        write_json(path, {"measure": contrast.measure, **found, "pairs": kept})
+        said = {**facts(), "weights": method.weights_hash}
+        write_json(path, {"measure": contrast.measure, **found, "facts": said, "pairs": kept})
         print(name, found, flush=True)
 
 

@@ -19,12 +19,20 @@ def facts() -> Mapping[str, str]:
     """Command, date, machine and versions, for the file of a result."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "monai", "numpy"))
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *map(portable, sys.argv)]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) used",
         "load_average": f"{os.getloadavg()[0]:.1f}",
         "versions": f"Python {platform.python_version()}, {versions}",
     }
+
+
+def portable(argument: str) -> str:
+    """An argument without this machine's folders."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 def processor() -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from paired import summary
+from record import facts
 
 from medsmith import Case, Cohort
 from medsmith.checkpoints import load_method
@@ -43,7 +44,8 @@ def main(run: str, nodules: Path, out: Path, count: int) -> None:
     for number, id in enumerate(cohort.ids[:count]):
         rows.append(masks_of(method, cohort[id], number))
     seconds = time.monotonic() - began
-    result = {"n": len(rows), "seconds": round(seconds, 1), **compared(rows), "rows": rows}
+    said = {**facts(), "weights": method.weights_hash}
+    result = {"n": len(rows), "seconds": round(seconds, 1), **compared(rows), "facts": said, "rows": rows}
     write_json(out, result)
     print({key: value for key, value in result.items() if key != "rows"})
 
