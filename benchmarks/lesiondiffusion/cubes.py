@@ -20,6 +20,7 @@ SOFT_TISSUE = {"background": 0, "soft_tissue": 1}
 SOFT_HU = (-30.0, 200.0)
 FEWEST_VOXELS = 4
 _REACH_MM = 4.0
+_GRAIN_MM = 0.8
 _WIDTHS_MM = (4.0, 8.0, 16.0, 32.0, 64.0)
 
 
@@ -115,8 +116,9 @@ def filled(case: Case) -> Case:
     soft = (image > SOFT_HU[0]) & (image < SOFT_HU[1])
     smooth = _mean_of(image, soft & ~lesion, lesion, spacing)
     rng = np.random.Generator(np.random.PCG64(derive_seed("filled", case.id)))
-    noise = _noise_of(image, soft & ~lesion, spacing)
-    image[lesion] = smooth[lesion] + rng.normal(0, noise, int(lesion.sum()))
+    grain = gaussian_filter(rng.standard_normal(image.shape), _GRAIN_MM / spacing)
+    grain *= _noise_of(image, soft & ~lesion, spacing) / grain.std()
+    image[lesion] = smooth[lesion] + grain[lesion]
     whole = np.rint(image).astype(np.float32)
     return replace(case, image=whole[None], labels=_soft_tissue(whole, case), label_names=SOFT_TISSUE)
 
@@ -132,9 +134,11 @@ def _soft_tissue(image: np.ndarray, case: Case) -> np.ndarray:
 def _mean_of(image: np.ndarray, known: np.ndarray, wanted: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Mean of the known voxels in the narrowest surroundings that have enough of them."""
     mean, missing = np.full(image.shape, image[known].mean()), wanted.copy()
+    shares, values = known.astype(np.float32), np.where(known, image, 0.0).astype(np.float32)
     for width in _WIDTHS_MM:
-        weight = gaussian_filter(known.astype(np.float64), width / spacing)
-        total = gaussian_filter(np.where(known, image, 0.0), width / spacing)
+        if not missing.any():
+            break
+        weight, total = (gaussian_filter(each, width / spacing, truncate=2.0) for each in (shares, values))
         enough = missing & (weight > 0.02)
         mean[enough] = total[enough] / weight[enough]
         missing &= ~enough
