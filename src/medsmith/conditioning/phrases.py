@@ -4,27 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from medsmith.conditioning.organs import ORGANS
+from medsmith.conditioning.rules import LESION_TYPES
 from medsmith.conditioning.vocabulary import ATTRIBUTES
 
 NULL = ""
 """What is encoded where nothing is said."""
-LESION_TYPES = (
-    "gallstone",
-    "kidney stone",
-    "liver cyst",
-    "pancreas cyst",
-    "kidney cyst",
-    "esophageal cancer",
-    "gallbladder cancer",
-    "lung cancer",
-    "liver cancer",
-    "pancreas cancer",
-    "kidney cancer",
-    "stomach cancer",
-    "colon cancer",
-    "bladder cancer",
-    "intracranial hemorrhage",
-)
 
 
 def phrase_of(organ: str) -> str:
@@ -40,7 +24,7 @@ def _family(name: str) -> tuple[str, ...]:
 def _families() -> dict[str, tuple[str, ...]]:
     options = {name: _family(name) for name in ATTRIBUTES}
     organs = tuple(phrase_of(organ) for organ in ORGANS)
-    return {**options, "organ": organs, "lesion_type": LESION_TYPES, "null": (NULL,)}
+    return {**options, "organ": organs, "lesion_type": tuple(LESION_TYPES), "null": (NULL,)}
 
 
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(_families())
