@@ -71,7 +71,7 @@ class CtPhantom(PhantomFamily):
     """CT of the trunk with one lesion of fourteen types."""
 
     name: ClassVar[str] = "ct"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"

@@ -1,6 +1,7 @@
 """Organs of the abdomen and pelvis."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from medsmith.phantoms.ct_space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct_tissue import Levels, Painter, Spot, gas_above, layered, plain
 
 Values = Mapping[str, int]
+Triple = tuple[float, float, float]
 
 
 def abdominal_organs(trunk: Trunk, warp: Warp, seed: int) -> dict[str, Organ]:
@@ -29,7 +31,8 @@ def abdominal_organs(trunk: Trunk, warp: Warp, seed: int) -> dict[str, Organ]:
     return {organ.name: organ for organ in organs}
 
 
-def _near(rng: np.random.Generator, centre: tuple[float, float, float], sd: float) -> tuple[float, float, float]:
+def _near(rng: np.random.Generator, centre: Triple, sd: float) -> Triple:
+    """A position near another one, off by two standard deviations along each axis at most."""
     x, y, z = (value + sd * float(np.clip(rng.standard_normal(), -2, 2)) for value in centre)
     return x, y, z
 
@@ -65,20 +68,29 @@ def _spleen(trunk: Trunk, warp: Warp) -> Organ:
 def _gallbladder(warp: Warp, seed: int) -> Organ:
     rng = stream(seed, "gallbladder")
     width = float(rng.uniform(14.5, 19))
-    solid = ellipsoid(warp, _near(rng, (44, 44, -56), 3), (width, width, width * 2.1), (20, 24))
+    solid = ellipsoid(warp, _near(rng, (60, 48, -58), 3), (width, width, width * 2.1), (20, 24))
     return Organ("gallbladder", solid, 2.2)
 
 
-def _kidneys(warp: Warp, seed: int) -> tuple[Organ, Organ]:
+KIDNEYS: Mapping[str, tuple[int, float]] = MappingProxyType({"kidney_left": (-1, -52.0), "kidney_right": (1, -72.0)})
+"""Name -> side (+1 is the patient's right) and height in anatomical mm."""
+
+
+def _kidney_centre(seed: int, name: str) -> tuple[Triple, float]:
+    """Where a kidney lies in anatomical mm, and its size against the usual one."""
+    side, height = KIDNEYS[name]
+    rng = stream(seed, name)
+    return _near(rng, (side * 63.0, -42.0, height), 3), float(rng.uniform(0.92, 1.1))
+
+
+def _kidneys(warp: Warp, seed: int) -> list[Organ]:
     kidneys = []
-    for name, side, height in (("kidney_left", -1, -52), ("kidney_right", 1, -72)):
-        rng = stream(seed, name)
-        centre = _near(rng, (side * 63, -42, height), 3)
-        size = float(rng.uniform(0.92, 1.1))
-        body = ellipsoid(warp, centre, (27 * size, 25 * size, 53 * size), (-side * 28, side * 9))
-        hilum = ellipsoid(warp, (centre[0] - side * 24 * size, centre[1] + 11, centre[2]), (17, 10, 19))
+    for name, (side, _height) in KIDNEYS.items():
+        (x, y, z), size = _kidney_centre(seed, name)
+        body = ellipsoid(warp, (x, y, z), (27 * size, 25 * size, 53 * size), (-side * 28, side * 9))
+        hilum = ellipsoid(warp, (x - side * 24 * size, y + 11, z), (17, 10, 19))
         kidneys.append(Organ(name, without(body, hilum.distance)))
-    return kidneys[0], kidneys[1]
+    return kidneys
 
 
 def _pancreas(warp: Warp, seed: int) -> Organ:
@@ -126,6 +138,7 @@ def abdominal_layers(organs: Mapping[str, Organ], warp: Warp, levels: Levels, se
         *_kidney_layers(organs, warp, levels, seed, values),
         *_hollow_layers(organs, levels, seed, values),
         *_pancreas_layers(organs["pancreas"], warp, levels, values),
+        _gallbladder_layer(organs["gallbladder"], levels, values["gallbladder"]),
         *_pelvic_layers(organs, warp, levels, values),
     ]
 
@@ -146,21 +159,20 @@ def _liver_layers(liver: Organ, warp: Warp, levels: Levels, seed: int, value: in
 
 def _kidney_layers(organs: Mapping[str, Organ], warp: Warp, levels: Levels, seed: int, values: Values) -> list[Layer]:
     """Cortex, pyramids, sinus fat, pelvis and ureter."""
+    urine, fat = plain(levels["renal pelvis"], 3.0), plain(levels["fat"] + 15, 8.0)
     layers = []
-    for name, side in (("kidney_left", -1), ("kidney_right", 1)):
-        organ = organs[name]
-        centre = (organ.solid.low + organ.solid.high) / 2 / np.array(warp.scale)
-        sinus = within(ellipsoid(warp, centre - (side * 5, -2, 0), (11, 9, 24)), resized(organ.solid, -9).distance)
+    for name, (side, _height) in KIDNEYS.items():
+        organ, ((x, y, z), _size) = organs[name], _kidney_centre(seed, name)
+        sinus = ellipsoid(warp, (x - side * 5, y + 2, z), (11, 9, 24))
         rng = stream(seed, f"{name} pelvis")
-        ends = [tuple(centre + np.array([side * 5, rng.normal() * 3, height])) for height in (-19, -7, 6, 18)]
-        hilum = tuple(centre - (side * 26, -10, 4))
-        cups = [tube(warp, [end, tuple(centre - (side * 6, -2, 0)), hilum], (3.0, 2.6, 4.0))[0] for end in ends]
-        ureter, _ = tube(warp, [hilum, (side * 36, -26, -120), (side * 36, -20, -200), (side * 20, 10, -250)], [3] * 4)
-        urine = plain(levels["renal pelvis"], 3.0)
+        middle, hilum = (x - side * 6, y + 2, z), (x - side * 26, y + 10, z - 4)
+        ends = [(x + side * 5, y + 3 * float(rng.normal()), z + height) for height in (-19, -7, 6, 18)]
+        cups = [tube(warp, [end, middle, hilum], (3.0, 2.6, 4.0))[0] for end in ends]
+        course = [hilum, (side * 36, -26, -120), (side * 36, -20, -200), (side * 20, 10, -250)]
         layers += [
             Layer(organ.solid, _kidney_painter(levels), values[name], gap_mm=4.0),
-            Layer(sinus, plain(levels["fat"] + 15, 8.0)),
-            Layer(ureter, plain(levels["renal pelvis"] + 15, 3.0), yields=True),
+            Layer(within(sinus, resized(organ.solid, -9).distance), fat),
+            Layer(tube(warp, course, [3] * 4)[0], plain(levels["renal pelvis"] + 15, 3.0), yields=True),
             *(Layer(cup, urine) for cup in cups),
         ]
     return layers
@@ -181,21 +193,14 @@ def _kidney_painter(levels: Levels) -> Painter:
 
 
 def _hollow_layers(organs: Mapping[str, Organ], levels: Levels, seed: int, values: Values) -> list[Layer]:
-    """Gallbladder, stomach, colon with what fills them."""
+    """Stomach and colon with what fills them."""
     rng = stream(seed, "contents")
-    bile = plain(levels["bile"], 2.0)
     drink = plain(float(rng.choice([12.0, 25.0, 30.0, 180.0])), 8.0)
     level = float(rng.uniform(25, 62))
-    stomach, colon, gallbladder = organs["stomach"], organs["colon"], organs["gallbladder"]
+    stomach, colon = organs["stomach"], organs["colon"]
     bowel_wall = plain(levels["bowel wall"], 6.0)
     inside = _stool(float(rng.uniform(-0.7, 1.2)), float(rng.uniform(15, 60)))
     return [
-        Layer(
-            gallbladder.solid,
-            layered(gallbladder.wall_mm, plain(levels["gallbladder wall"], 4.0), bile),
-            values["gallbladder"],
-            gap_mm=1.2,
-        ),
         Layer(
             stomach.solid,
             layered(stomach.wall_mm, plain(levels["stomach wall"], 6.0), gas_above(level, drink)),
@@ -204,6 +209,12 @@ def _hollow_layers(organs: Mapping[str, Organ], levels: Levels, seed: int, value
         ),
         Layer(colon.solid, layered(colon.wall_mm, bowel_wall, inside), values["colon"], gap_mm=1.5),
     ]
+
+
+def _gallbladder_layer(organ: Organ, levels: Levels, value: int) -> Layer:
+    """A thin wall around bile."""
+    painter = layered(organ.wall_mm, plain(levels["gallbladder wall"], 4.0), plain(levels["bile"], 2.0))
+    return Layer(organ.solid, painter, value, gap_mm=1.2)
 
 
 def _stool(level: float, mean: float) -> Painter:
@@ -250,7 +261,7 @@ def _pancreas_layers(organ: Organ, warp: Warp, levels: Levels, values: Values) -
 
     duct = chain(organ.course, np.full((len(organ.course), 1), 1.1)).solid()
     duodenum, _ = tube(
-        warp, [(26, 44, -58), (48, 26, -62), (58, 4, -88), (48, -8, -116), (8, -12, -122), (-24, -4, -104)], [13] * 6
+        warp, [(20, 42, -60), (38, 26, -64), (54, 4, -88), (46, -8, -116), (8, -12, -122), (-24, -4, -104)], [13] * 6
     )
     portal, _ = tube(warp, [(-66, -18, -22), (-20, 2, -46), (8, 4, -56), (22, 4, -44), (32, 2, -30)], (4, 5, 6.5, 7, 7))
     mesenteric = [

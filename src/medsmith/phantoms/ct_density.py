@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from jaxtyping import Float32
 
 from medsmith.conditioning.schema import LesionReport
 from medsmith.phantoms.ct_forms import Form
 from medsmith.phantoms.ct_space import Field, Grid, Point
 from medsmith.phantoms.ct_tissue import smooth_noise
+
+Depths = Float32[np.ndarray, " _"]
 
 SHARP_MM = (0.3, 1.0)
 BLURRED_MM = (4.0, 8.0)
@@ -102,7 +105,7 @@ class Density:
 def draw_density(
     report: LesionReport,
     form: Form,
-    depths: Field,
+    depths: Depths,
     diameter_mm: float,
     organ_hu: float,
     rng: np.random.Generator,
@@ -150,7 +153,7 @@ def _mean_hu(report: LesionReport, organ_hu: float) -> float:
 
 
 def _numbers(
-    report: LesionReport, mean: float, depths: Field, deepest: float, rng: np.random.Generator
+    report: LesionReport, mean: float, depths: Depths, deepest: float, rng: np.random.Generator
 ) -> dict[str, float]:
     """Numbers of the features and layered densities."""
     numbers: dict[str, float] = {}

@@ -25,9 +25,10 @@ from medsmith.phantoms.ct_forms import (
     draw_star,
     thickened,
 )
+from medsmith.phantoms.ct_organs import Organ
 from medsmith.phantoms.ct_place import CLOSE_MM, Surroundings, place_in_lumen, place_on_wall, place_star, survey
 from medsmith.phantoms.ct_space import Grid, Point, stream
-from medsmith.phantoms.ct_truth import Body, Context, context_of, density_numbers, measured_body, share_of
+from medsmith.phantoms.ct_truth import Body, Context, context_of, density_numbers, margin_on, measured_body, share_of
 
 LARGEST_MM, SMALLEST_MM = 76.0, 3.0
 """Edges that are drawn; what a report asks beyond them is drawn smaller, in proportion, or larger."""
@@ -57,12 +58,14 @@ class Lesion:
         report: its words, and the numbers of what is drawn.
         form: its body.
         density: its HU.
+        organ: that has it.
         shift_hu: added to `Density.painted`, so that the mean is right.
     """
 
     report: LesionReport
     form: Form
     density: Density
+    organ: Organ
     shift_hu: float
 
     def paint(self, canvas: Canvas, grid: Grid) -> None:
@@ -74,7 +77,8 @@ class Lesion:
         own = grid.crop(part)
         distance = self.form.distance(own)
         # The margin and the voxel's own edge add as variances do.
-        share = share_of(distance, float(np.hypot(self.density.margin_mm, 0.66 * ramp_mm(grid.spacing))))
+        margin = margin_on(own, self.organ, self.density.margin_mm)
+        share = share_of(distance, np.hypot(margin, np.float32(0.66 * ramp_mm(grid.spacing))))
         painted = self.density.painted(own, distance) + np.float32(self.shift_hu)
         canvas.image[part] += share * (painted - canvas.image[part])
         # A lesion smaller than a voxel still has one.
@@ -96,7 +100,8 @@ def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
     """
     rng = stream(seed, "lesion")
     organ = report.organ or ""
-    around = survey(anatomy, anatomy.organs[organ], LABELS[organ], rng)
+    home = anatomy.organs[organ]
+    around = survey(anatomy, home, LABELS[organ], rng)
     body = measured_body(anatomy, _draw_form(report, around, rng))
     context = context_of(anatomy, body.form, organ)
     density = draw_density(
@@ -110,8 +115,8 @@ def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
     )
     painted = density.painted(body.grid, body.distance)
     shift = density.mean_hu - float(painted[body.distance <= 0].mean())
-    numbers = {**body.shape_numbers(), **density_numbers(body, context, painted + np.float32(shift), density.margin_mm)}
-    return Lesion(_true_report(report, body, context, numbers), body.form, density, shift)
+    hu = density_numbers(body, context, painted + np.float32(shift), home, density.margin_mm)
+    return Lesion(_true_report(report, body, context, {**body.shape_numbers(), **hu}), body.form, density, home, shift)
 
 
 def organ_hu(anatomy: Anatomy, organ: str) -> float:

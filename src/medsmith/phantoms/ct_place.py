@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from medsmith.phantoms.ct_anatomy import Anatomy
@@ -60,12 +60,17 @@ class Surroundings:
         far = distance_transform_edt(~self.others, sampling=self.grid.spacing) - 0.5 * self.grid.spacing
         return np.asarray(far, np.float32)
 
-    def sampled(self, field: Field, points: Points) -> Points:
+    @property
+    def deepest(self) -> Point:
+        """The point farthest below the organ's surface."""
+        place = np.unravel_index(int(np.argmin(self.distance)), self.distance.shape)
+        return np.array([axis[i] for axis, i in zip(self.grid.axes, place, strict=True)])
+
+    def sampled(self, field: Field, points: Points) -> Float32[np.ndarray, " _"]:
         """Linear interpolation at patient positions."""
         first = np.array([axis[0] for axis in self.grid.axes])
         places = ((points - first) / self.grid.spacing).T
-        sampled: Points = map_coordinates(field, places, order=1, mode="nearest")
-        return sampled
+        return np.asarray(map_coordinates(field, places, order=1, mode="nearest"))
 
     def candidates(self, chosen: Bool[np.ndarray, "x y z"], rng: np.random.Generator) -> Points:
         """Some of these voxels in random order, as patient positions moved within their voxel."""
@@ -119,9 +124,7 @@ def place_star(
         found = _try(around, cloud * shrunk, len(surface), protruding, close, rng)
         if found is not None:
             return found, shrunk
-    deepest = np.unravel_index(int(np.argmin(around.distance)), around.distance.shape)
-    centre = np.array([axis[i] for axis, i in zip(around.grid.axes, deepest, strict=True)])
-    return centre, np.minimum(edges, SMALLEST_MM)
+    return around.deepest, np.minimum(edges, SMALLEST_MM)
 
 
 def _try(
@@ -149,9 +152,7 @@ def _try(
     return second
 
 
-def place_in_lumen(
-    around: Surroundings, edges: Points, rng: np.random.Generator, touching: bool
-) -> tuple[Point, Points]:
+def place_in_lumen(around: Surroundings, edges: Point, rng: np.random.Generator, touching: bool) -> tuple[Point, Point]:
     """A centre in the lumen: on its lowest wall (the patient lies on the back), or on any wall; smaller if need be."""
     lumen = around.distance + np.float32(around.organ.wall_mm)
     room = -float(lumen.min())
@@ -159,17 +160,17 @@ def place_in_lumen(
     radius = float(np.median(shrunk)) / 2
     depth = min(radius * (0.45 if touching else 1.02), 0.92 * room)
     chosen = np.abs(lumen + np.float32(depth)) < max(around.grid.spacing * 0.6, 0.08 * room)
+    chosen &= around.free
     places = around.candidates(chosen, rng)
     if not len(places):
-        deepest = np.unravel_index(int(np.argmin(lumen)), lumen.shape)
-        return np.array([axis[i] for axis, i in zip(around.grid.axes, deepest, strict=True)]), shrunk
+        return around.deepest, shrunk
     return (places[0] if touching else places[int(np.argmin(places[:, 1]))]), shrunk
 
 
 def place_on_wall(around: Surroundings, rng: np.random.Generator) -> Point:
     """A centre in the middle of the wall, near the middle of the stretch that was looked at."""
     offset = np.abs(around.distance + np.float32(around.organ.wall_mm / 2))
-    chosen = offset < around.grid.spacing * 0.6
+    chosen = (offset < around.grid.spacing * 0.6) & around.free
     if around.organ.course is not None:
         middle = [axis.mean() for axis in around.grid.axes]
         shape = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
@@ -179,4 +180,4 @@ def place_on_wall(around: Surroundings, rng: np.random.Generator) -> Point:
         )
         chosen &= np.abs(along) < 0.3 * STRETCH_MM
     places = around.candidates(chosen, rng)
-    return np.asarray(places[0])
+    return np.asarray(places[0] if len(places) else around.deepest)

@@ -15,6 +15,8 @@ from medsmith.phantoms.ct_space import Field, Grid, Part, Point, Points, Warp
 
 REACH_MM = 7.0
 """How far beyond its surface a body's distance is known."""
+Radii = Float64[np.ndarray, "_ 1"]
+
 SLACK_MM = 7.0
 """What the warp may add to the bounds of an ellipsoid."""
 
@@ -92,9 +94,7 @@ def ellipsoid_distance(
     return filled
 
 
-def smooth_curve(
-    points: Sequence[Sequence[float]], radii: Sequence[float], step_mm: float
-) -> tuple[Points, Float64[np.ndarray, "n 1"]]:
+def smooth_curve(points: Sequence[Sequence[float]], radii: Sequence[float], step_mm: float) -> tuple[Points, Radii]:
     """A cubic spline through control points: positions every step_mm or so, and radii (n x 1) there."""
     nodes = np.array(points, np.float64)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
@@ -149,7 +149,7 @@ class Tubes:
         return np.asarray(((highs >= first) & (lows <= last)).all(axis=1))
 
 
-def chain(points: Points, radii: Points) -> Tubes:
+def chain(points: Points, radii: Radii) -> Tubes:
     """The tubes along one curve; radii (n x 1)."""
     return Tubes(points[:-1], points[1:], np.concatenate([radii[:-1], radii[1:]], axis=1))
 

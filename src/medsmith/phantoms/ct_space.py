@@ -27,7 +27,7 @@ REGION_MM = ((-230.0, -170.0, -360.0), (230.0, 170.0, 330.0))
 
 Field = Float32[np.ndarray, "x y z"]
 Point = Float64[np.ndarray, "3"]
-Points = Float64[np.ndarray, "n 3"]
+Points = Float64[np.ndarray, "_ 3"]
 Part = tuple[slice, slice, slice]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import ConvexHull
 from scipy.special import ndtr
@@ -15,6 +16,7 @@ from medsmith.measuring.surface import Mesh
 from medsmith.phantoms.ct_anatomy import LABELS, Anatomy
 from medsmith.phantoms.ct_canvas import Canvas
 from medsmith.phantoms.ct_forms import Form
+from medsmith.phantoms.ct_organs import Organ
 from medsmith.phantoms.ct_space import Field, Grid, Point, Points
 from medsmith.phantoms.ct_tissue import Textures
 
@@ -26,6 +28,8 @@ CONTEXT_STEP_MM = (1.0, 2.2)
 """Finest and coarsest voxel of that grid."""
 SHELL_MM = 5.0
 """Thickness of the shell outside the margin that stands for the surroundings."""
+LUMEN_MARGIN_MM = 0.8
+"""Width of a margin against the content of a hollow organ."""
 RISE = 2 * 1.2815515655446004
 """Distance between the 10 % and 90 % points of a Gaussian edge, in standard deviations."""
 
@@ -138,7 +142,7 @@ class Context:
         own = shell & (self.canvas.labels == self.label)
         return float(np.median(self.canvas.image[own if own.sum() >= 30 else shell]))
 
-    def _sampled(self, field: Field, points: Points) -> Points:
+    def _sampled(self, field: Float[np.ndarray, "x y z"], points: Points) -> Float[np.ndarray, " _"]:
         first = np.array([axis[0] for axis in self.grid.axes])
         return np.asarray(map_coordinates(field, ((points - first) / self.grid.spacing).T, order=1, mode="nearest"))
 
@@ -152,23 +156,33 @@ def context_of(anatomy: Anatomy, form: Form, organ: str) -> Context:
     return Context(grid, form.distance(grid), canvas, LABELS[organ])
 
 
-def share_of(distance: Field, margin_mm: float) -> Field:
+def margin_on(grid: Grid, organ: Organ, margin_mm: float) -> Field:
+    """Width of a lesion's margin: in the lumen of a hollow organ it is sharp, whatever it is in tissue."""
+    width = np.full(grid.shape, margin_mm, np.float32)
+    if organ.wall_mm:
+        lumen = organ.solid.distance(grid) < -organ.wall_mm
+        np.minimum(width, np.float32(LUMEN_MARGIN_MM), out=width, where=lumen)
+    return width
+
+
+def share_of(distance: Field, width: Field) -> Field:
     """Share of a lesion in a point at this distance from its surface: 90 % to 10 % over the margin's width."""
-    share: Field = ndtr(-distance * np.float32(RISE / margin_mm)).astype(np.float32)
+    share: Field = ndtr(-distance * (np.float32(RISE) / width)).astype(np.float32)
     return share
 
 
-def density_numbers(body: Body, context: Context, hu: Field, margin_mm: float) -> dict[str, float]:
+def density_numbers(body: Body, context: Context, hu: Field, organ: Organ, margin_mm: float) -> dict[str, float]:
     """HU of the lesion's own tissue, and of what its margin leaves of it.
 
     Args:
         body: the lesion.
         context: its surroundings.
         hu: of its tissue on the body's grid.
+        organ: that has it.
         margin_mm: width of the margin.
     """
     inside = body.distance <= 0
-    share = share_of(body.distance, margin_mm)[inside]
+    share = share_of(body.distance, margin_on(body.grid, organ, margin_mm))[inside]
     behind = context.background(body.grid)[inside]
     around = context.surroundings_hu(margin_mm)
     own = hu[inside]
