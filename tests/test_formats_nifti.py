@@ -181,6 +181,28 @@ def test_own_gzip_opens_with_pythons(data):
     assert gzip.decompress(gzip_stream.deflate(data)) == data
 
 
+@pytest.mark.parametrize("size", [1, 1000, 65_536, 300_001])
+def test_where_data_are_cut_does_not_change_the_stream(size):
+    rng = np.random.default_rng(0)
+    data = (rng.integers(0, 40, 500_000) + rng.integers(0, 2, 500_000).cumsum() % 7).astype(np.uint8).tobytes()
+    data = data if size > 1 else data[:20_000]
+    parts = [data[first : first + size] for first in range(0, len(data), size)]
+    assert b"".join(gzip_stream.deflated(parts)) == gzip_stream.deflate(data)
+    assert gzip.decompress(gzip_stream.deflate(data)) == data
+
+
+def test_how_many_slices_are_written_at_a_time_does_not_change_the_file(tmp_path, monkeypatch):
+    geometry, values = Geometry((9, 8, 10), AFFINE), values_of("int16")
+    for name in ("a.nii.gz", "a.nii"):
+        nifti.write_image(tmp_path / name, values, geometry, np.dtype("int16"), synthetic=True)
+        whole = (tmp_path / name).read_bytes()
+        for chunk, array in ((1, values), (500, values), (500, np.asfortranarray(values))):
+            monkeypatch.setattr(nifti, "_CHUNK", chunk)
+            nifti.write_image(tmp_path / name, array, geometry, np.dtype("int16"), synthetic=True)
+            assert (tmp_path / name).read_bytes() == whole
+            monkeypatch.undo()
+
+
 def test_synthetic_files_say_so(tmp_path):
     geometry = Geometry((9, 8, 10), AFFINE)
     for synthetic in (True, False):

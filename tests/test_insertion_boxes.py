@@ -54,7 +54,7 @@ def check(box, report, labels, spacing):
     organ = voxels(labels, MEMBERS.get(report.organ, (report.organ,)))
     centre = tuple(low + count // 2 for low, count in zip(box.low, box.shape, strict=True))
     assert organ[centre]
-    depth = distance_transform_edt(organ, sampling=spacing)
+    depth = distance_transform_edt(organ, sampling=spacing) if place in (LUMEN, WALL) else None
     allowed = organ
     if place == PROTRUDING:
         padded = np.pad(organ, 1, mode="edge")

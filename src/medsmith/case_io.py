@@ -29,7 +29,7 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
     labels, label_notes = _read_labels(files, geometry, layout, options)
     case = Case(
         id=case_id,
-        image=np.stack([image.values for image in images]),
+        image=images[0].values[None] if len(images) == 1 else np.stack([image.values for image in images]),
         labels=labels,
         geometry=geometry,
         channel_names=layout.channel_names,
@@ -45,20 +45,26 @@ def _read_labels(
     files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
 ) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
     """The labels of a case, united where they lie in several files."""
-    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
-    united = np.zeros(geometry.shape, dtype=np.uint8)
-    notes: list[str] = []
-    for path in (files.labels, *files.more_labels):
-        read = read_labels(path, options)
-        check_same_grid(files.channels[0].path, geometry, path, read.geometry)
-        labels = relabelled(read.values, label_of, layout.label_names, path)
+    united, notes = _read_one(files.labels, files, geometry, layout, options)
+    for path in files.more_labels:
+        labels, more_notes = _read_one(path, files, geometry, layout, options)
         clash = (united > 0) & (labels > 0) & (united != labels)
         if clash.any():
             found = f"{int(clash.sum())} voxels carry another label in {files.labels.name}"
             raise ContentError(path, found, "masks of one case agree", "correct the masks")
         united = np.maximum(united, labels)
-        notes += [f"{path}: {note}" for note in read.notes]
-    return united, tuple(notes)
+        notes += more_notes
+    return united, notes
+
+
+def _read_one(
+    path: Path, files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
+) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
+    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
+    read = read_labels(path, options)
+    check_same_grid(files.channels[0].path, geometry, path, read.geometry)
+    labels = relabelled(read.values, label_of, layout.label_names, path)
+    return labels, tuple(f"{path}: {note}" for note in read.notes)
 
 
 def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

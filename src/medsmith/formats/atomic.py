@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,17 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         FileError: the folder or the disk does not take the file.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    write_parts(path, (data,))
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """``write_bytes`` of data that come in parts, so that the whole need not be in memory.
+
+    Raises:
+        FileError: the folder or the disk does not take the file.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(parts)
 
 
 def mark(path: Path) -> None:

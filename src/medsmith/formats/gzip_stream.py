@@ -5,6 +5,7 @@ Readers that stop at the last byte they need never reach the checksum and return
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from medsmith.errors import FileError
@@ -96,6 +97,15 @@ def _damaged(path: Path, error: zlib.error) -> FileError:
 
 def deflate(data: bytes) -> bytes:
     """One gzip member without name and time, fastest level: equal data give equal bytes."""
+    return b"".join(deflated((data,)))
+
+
+def deflated(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """``deflate`` of data that come in parts, in parts; where the data are cut does not change the bytes."""
     stream = zlib.compressobj(1, zlib.DEFLATED, _RAW)
-    trailer = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
-    return b"".join((_HEADER, stream.compress(data), stream.flush(), trailer))
+    checksum, length = 0, 0
+    yield _HEADER
+    for part in parts:
+        checksum, length = zlib.crc32(part, checksum), length + len(part)
+        yield stream.compress(part)
+    yield stream.flush() + struct.pack("<II", checksum, length & 0xFFFFFFFF)

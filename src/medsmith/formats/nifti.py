@@ -3,17 +3,19 @@
 import math
 import os
 import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float32, Num, Shaped, UInt8
+from jaxtyping import Float32, Int16, Num, Shaped, UInt8
 
 from medsmith.case import Geometry
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats import gzip_stream
-from medsmith.formats.atomic import write_bytes
+from medsmith.formats.atomic import write_parts
 from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
 from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
 from medsmith.formats.opening import read_bytes, readable_bytes
@@ -24,6 +26,8 @@ _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
 _NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)
 _SLACK = 2**20
 """Bytes after the array that are tolerated."""
+_CHUNK = 2**24
+"""Bytes that are written at a time."""
 _DEFAULT = ReadOptions()
 Grid = tuple[int, int, int]
 
@@ -137,13 +141,21 @@ def _one_volume(array: Shaped[np.ndarray, "..."], path: Path, options: ReadOptio
 def _rescaled(volume: Shaped[np.ndarray, "x y z"], header: Header) -> tuple[Num[np.ndarray, "x y z"], np.dtype[Any]]:
     if (header.slope, header.intercept) == (1.0, 0.0):
         return volume, volume.dtype
-    values = volume.astype(np.float64) * header.slope + header.intercept
     # An offset in whole numbers (CT: -1024) keeps whole numbers; any other scale needs fractions.
-    limits = np.iinfo(np.int16)
-    whole = volume.dtype.kind in "iu" and header.slope.is_integer() and header.intercept.is_integer()
-    if whole and limits.min <= values.min() and values.max() <= limits.max:
-        return values.astype(np.int16), np.dtype(np.int16)
+    if volume.dtype.kind in "iu" and header.slope.is_integer() and header.intercept.is_integer():
+        ends = [float(end) * header.slope + header.intercept for end in (volume.min(), volume.max())]
+        limits = np.iinfo(np.int16)
+        if limits.min <= min(ends) and max(ends) <= limits.max:
+            return _rescaled_whole(volume, header), np.dtype(np.int16)
+    values = volume.astype(np.float64) * header.slope + header.intercept
     return values, volume.dtype if volume.dtype.kind == "f" else np.dtype(np.float32)
+
+
+def _rescaled_whole(volume: Num[np.ndarray, "x y z"], header: Header) -> Int16[np.ndarray, "x y z"]:
+    values = np.empty_like(volume, dtype=np.int16)
+    for index in range(volume.shape[2]):
+        values[:, :, index] = volume[:, :, index].astype(np.float64) * header.slope + header.intercept
+    return values
 
 
 def write_image(
@@ -181,6 +193,13 @@ def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, s
     fields["scl_slope"], fields["scl_inter"] = 1, 0
     fields["vox_offset"], fields["magic"] = 352, b"n+1"
     fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    data = fields.binaryblock + b"\0\0\0\0" + little.tobytes(order="F")
-    write_bytes(path, gzip_stream.deflate(data) if path.name.lower().endswith(".gz") else data)
+    data = chain((fields.binaryblock + b"\0\0\0\0",), _voxels(array))
+    write_parts(path, gzip_stream.deflated(data) if path.name.lower().endswith(".gz") else data)
+
+
+def _voxels(array: Shaped[np.ndarray, "x y z"]) -> Iterator[bytes]:
+    """The array as the file has it, some slices at a time."""
+    slices = max(1, _CHUNK // max(1, array[:, :, :1].nbytes))
+    for first in range(0, array.shape[2], slices):
+        part = array[:, :, first : first + slices]
+        yield part.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="F")

@@ -1,5 +1,6 @@
 """Numbers on their way in and out: nothing wraps, nothing non-finite passes, labels stay whole."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def as_float32(
     if values.dtype.kind in "iu":
         return _from_integers(values, path), ()
     values, notes = _finite(values, path, options)
-    if np.abs(values).max(initial=0) > np.finfo(np.float32).max:
-        found = f"values up to {np.abs(values).max():.3g}"
+    largest = max(-float(values.min(initial=0)), float(values.max(initial=0)))
+    if largest > float(np.finfo(np.float32).max):
+        found = f"values up to {largest:.3g}"
         raise ContentError(path, found, "float32 ends at 3.4e38", "rescale the image")
     result = values.astype(np.float32)
     if values.dtype.itemsize > 4 and not np.array_equal(result, values):
@@ -92,16 +94,18 @@ def to_stored(values: Float32[np.ndarray, "*space"], stored: np.dtype[Any], path
     Raises:
         ContentError: NaN or infinite values, or values outside the range of the dtype.
     """
-    bad = ~np.isfinite(values)
-    if bad.any():
+    low, high = float(np.rint(values.min())), float(np.rint(values.max()))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = ~np.isfinite(values)
         found = f"{int(bad.sum())} NaN or infinite values, the first at {index_of_first(bad)}"
         raise ContentError(path, found, "all must be finite")
     if stored.kind == "f":
         return values.astype(stored)
     limits = np.iinfo(stored)
-    rounded = np.rint(values.astype(np.float64))
-    low, high = float(rounded.min()), float(rounded.max())
     if low < limits.min or high > limits.max:
         found = f"values from {low:g} to {high:g}"
         raise ContentError(path, found, f"{stored} holds {limits.min} to {limits.max}", "clip or rescale them")
-    return rounded.astype(stored)
+    rounded = np.empty_like(values, dtype=stored)
+    for target, part in zip(np.moveaxis(rounded, -1, 0), np.moveaxis(values, -1, 0), strict=True):
+        target[...] = np.rint(part)
+    return rounded

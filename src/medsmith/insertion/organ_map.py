@@ -55,6 +55,16 @@ class OrganMap:
 
     def extent(self, chosen: Chosen) -> Region | None:
         """The smallest region that holds every voxel of the chosen labels; None if there is none."""
+        asked = chosen.tobytes()
+        if asked not in self._extents:
+            self._extents[asked] = self._extent(chosen)
+        return self._extents[asked]
+
+    @cached_property
+    def _extents(self) -> dict[bytes, Region | None]:
+        return {}
+
+    def _extent(self, chosen: Chosen) -> Region | None:
         across = self._slowest
         masks = (selected(part, chosen) for part in self._slabs())
         seen = [(mask.any(axis=1), mask.any(axis=0)) for mask in masks]
