@@ -171,12 +171,10 @@ def _used(method: Method, stage: str, examples: Mapping[str, Example]) -> dict[s
 
 
 def _finish(record: RunRecord, method: Method, cohort: Cohort, folder: Path, reached: Mapping[str, Checkpoint]) -> None:
-    small = thumbnails(case.image for case in cohort)
-    method.memory = {
-        **method.memory,
-        "thumbnails": torch.from_numpy(small),
-        "copy_threshold": torch.tensor(copy_threshold(small)),
-    }
+    if method.checks is None or "not_a_copy" in method.checks:
+        small = thumbnails(case.image for case in cohort)
+        copies = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+        method.memory = {**method.memory, **copies}
     write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
     save_weights(folder, method, record)
 
