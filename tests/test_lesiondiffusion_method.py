@@ -12,10 +12,13 @@ from medsmith.cli import main
 from medsmith.cohort import Cohort
 from medsmith.conditioning.schema import LesionReport
 from medsmith.config import changed, validated
-from medsmith.errors import RequestError
+from medsmith.errors import FileError, RequestError
+from medsmith.formats.nifti import read_header
+from medsmith.insertion.write_back import estimate_memory
 from medsmith.methods import method_class
 from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.methods.lesiondiffusion.templates import memory_needed
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.synthesis import Conditions, regenerate, synthesize
@@ -97,6 +100,15 @@ def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_t
     for case in Cohort.open(tmp_path / "out"):
         (lesion,) = case.provenance["lesions"]
         assert lesion["asked"]["lesion_type"]
+
+
+def test_memory_is_estimated_from_headers_alone(place, tmp_path):
+    assert memory_needed(place / "healthy") == estimate_memory((48, 48, 48), np.dtype(np.int16))
+    path = Cohort.open(place / "healthy").files(Cohort.open(place / "healthy").ids[0]).channels[0].path
+    (tmp_path / "start.nii.gz").write_bytes(path.read_bytes()[:4000])
+    assert read_header(tmp_path / "start.nii.gz").shape == (48, 48, 48)
+    with pytest.raises(FileError, match=r"none.nii.gz: cannot be read"):
+        read_header(tmp_path / "none.nii.gz")
 
 
 def test_masks_alone_teach_lmnet_alone(place):

@@ -26,6 +26,8 @@ _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
 _NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)
 _SLACK = 2**20
 """Bytes after the array that are tolerated."""
+_START = 2**16
+"""Bytes of a file that hold its header for certain, compressed or not."""
 _CHUNK = 2**24
 """Bytes that are written at a time."""
 _DEFAULT = ReadOptions()
@@ -61,6 +63,21 @@ def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
     geometry, geometry_notes = read_geometry(header, volume.shape, path, options)
     values, _ = _rescaled(volume, header)
     return LabelFile(as_labels(values, path), geometry, notes + geometry_notes)
+
+
+def read_header(path: Path) -> Header:
+    """The header of a file, of which no more than the start is read.
+
+    Raises:
+        FileError: it cannot be read, or is not NIfTI.
+    """
+    place = _other_half(path, ".hdr") if _PAIRED.search(path.name) else path
+    try:
+        with place.open("rb") as file:
+            start = file.read(_START)
+    except OSError as error:
+        raise FileError(place, f"cannot be read ({error.strerror})", cure="check the path") from None
+    return _header(start, start.startswith(gzip_stream.MAGIC), place)
 
 
 def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[str, ...]]:
