@@ -56,7 +56,6 @@ def cube(edge: float) -> dict[str, Any]:
 
 CONTRASTS: Mapping[str, Contrast] = {
     "shape": Contrast({"shape": ("round-like",)}, {"shape": ("irregular",)}, cube(26), "sphericity", ORGANS),
-    "shape (convexity)": Contrast({"shape": ("round-like",)}, {"shape": ("irregular",)}, cube(26), "convexity", ORGANS),
     "size": Contrast(cube(28), cube(16), {"shape": ("round-like",)}, "equivalent_diameter_mm", ORGANS),
     "density": Contrast({"density": "hyperdense"}, {"density": "hypodense"}, cube(24), "contrast_hu"),
     "CT value": Contrast({"ct_value_hu": 100.0}, {"ct_value_hu": 30.0}, cube(24), "mean_hu"),

@@ -28,6 +28,7 @@ MOST_TRIES = 6
 EDGE_MM = 26.0
 CUBE = Crop(edge_mm=64.0, size=32, jitter_mm=0.0, window_hu=(-1000.0, 1000.0))
 SMALLEST_MM = 8.0
+FEWEST = 4
 Walk = tuple[Solver, int]
 
 
@@ -70,8 +71,11 @@ def pair(method: Any, templates: Cohort, walk: Walk, number: int) -> list[float]
 
 def frechet(
     method: Any, templates: Cohort, real: Cohort, reports: list[LesionReport], walk: Walk, lesions: int, folder: Path
-) -> dict[str, Any]:
-    """Fréchet distance of the radiomic vectors of painted lesions to those of phantoms, with its floor."""
+) -> dict[str, Any] | None:
+    """Fréchet distance of the radiomic vectors of painted lesions to those of phantoms, with its floor.
+
+    Half of the phantoms are the floor, so that there should be twice as many of them as painted lesions.
+    """
     path = folder / "lesions.json"
     rows = dict(read_json(path)) if path.exists() else {}
     for number in range(len(reports)):
@@ -83,6 +87,8 @@ def frechet(
             rows[str(number)] = vector(case) if case else None
             write_json(path, rows)
     made = np.array([row for row in rows.values() if row is not None])
+    if len(made) < FEWEST:
+        return None
     x, y = standardised(vectors_of(real, folder.parent / "real.json"), made)
     return {"extractor": Radiomics.name, "painted": len(made), **compare(FRECHET, x, y, Plan()).as_json()}
 

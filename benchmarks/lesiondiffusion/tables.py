@@ -5,6 +5,8 @@ from typing import Any
 
 Found = Mapping[str, Any]
 ARMS = ("real", "synthetic", "synthetic then real", "real + synthetic")
+SOURCES = ("ours", "ellipsoid", "no text")
+MASKS = {"real": "real (floor: one half against the other)", "lmnet": "LMNet", "ellipsoid": "ellipsoid"}
 SHAPES = ("sphericity", "convexity", "fill", "spicule_share")
 
 
@@ -75,12 +77,12 @@ def shape_sources(found: Found) -> str:
     head = ("masks", "density", "coverage", *(name.replace("_", " ") for name in SHAPES))
     rows = [
         [
-            {"real": "real (floor: one half against the other)"}.get(name, name),
-            f"{each['density']:.2f}",
-            f"{each['coverage']:.2f}",
-            *(estimate(each[feature]) for feature in SHAPES),
+            said,
+            f"{found['sources'][name]['density']:.2f}",
+            f"{found['sources'][name]['coverage']:.2f}",
+            *(estimate(found["sources"][name][feature]) for feature in SHAPES),
         ]
-        for name, each in found["sources"].items()
+        for name, said in MASKS.items()
     ]
     return table(head, rows)
 
@@ -89,8 +91,8 @@ def usefulness(found: Found) -> str:
     """Dice of every arm by source, then the differences between sources."""
     head = ("S made by", "R", "S", "S then R", "R + S", "gain of S then R", "gain of R + S")
     rows = []
-    for source, each in found["sources"].items():
-        arms = each["arms"]
+    for source in SOURCES:
+        arms = found["sources"][source]["arms"]
         gains = [estimate(arms[arm]["gain"], 100, 1) for arm in ARMS[2:]]
         rows.append([source, *(estimate(arms[arm]["dice"]) for arm in ARMS), *gains])
     differences = [
@@ -102,12 +104,13 @@ def usefulness(found: Found) -> str:
 
 def by_type(found: Found) -> Iterator[str]:
     """Mean Dice of each lesion type, where there are several."""
-    kinds = next(iter(found["sources"].values()))["arms"]["real"]["types"]
+    sources = {source: found["sources"][source]["arms"] for source in SOURCES}
+    kinds = sources["ours"]["real"]["types"]
     if len(kinds) < 2:
         return
     rows = [
-        [source, arm, *(f"{each['arms'][arm]['types'][kind]['dice']:.3f}" for kind in kinds)]
-        for source, each in found["sources"].items()
+        [source, arm, *(f"{arms[arm]['types'][kind]['dice']:.3f}" for kind in kinds)]
+        for source, arms in sources.items()
         for arm in (ARMS if source == "ours" else ARMS[1:])
     ]
     yield table(("S made by", "learnt from", *(f"{kind} (n {each['n']})" for kind, each in kinds.items())), rows)
@@ -118,7 +121,8 @@ def speed(found: Found) -> str:
     head = ["recipe", "network calls", "seconds a lesion", "timed", "times ours", "peak memory"]
     head += ["AUC of shape", "Fréchet distance", "floor"]
     rows = []
-    for name, row in found["recipes"].items():
+    for name in found["order"]:
+        row = found["recipes"][name]
         alignment_of, frechet = row.get("alignment"), row.get("frechet")
         rows.append(
             [
@@ -139,15 +143,11 @@ def speed(found: Found) -> str:
 def parts_of_time(found: Found) -> str:
     """Where the seconds go."""
     head = ("recipe", "a call of LMNet", "a call of LINet", "text", "all else")
-    rows = [
-        [
-            name,
-            *(f"{row['seconds_per_call'][part]:.3f} s" for part in ("lmnet", "linet")),
-            f"{row['seconds_text']:.2f} s",
-            f"{row['seconds_rest']:.2f} s",
-        ]
-        for name, row in found["recipes"].items()
-    ]
+    rows = []
+    for name in found["order"]:
+        row = found["recipes"][name]
+        each = [f"{row['seconds_per_call'][part]:.3f} s" for part in ("lmnet", "linet")]
+        rows.append([name, *each, f"{row['seconds_text']:.2f} s", f"{row['seconds_rest']:.2f} s"])
     return table(head, rows)
 
 
