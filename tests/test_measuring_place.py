@@ -35,7 +35,7 @@ def test_a_lesion_deep_in_its_organ():
     assert found.border_distance_mm == pytest.approx(24 - 4 - 5, abs=1.01)
     assert found.neighbour is None
     assert found.neighbours_known
-    assert found.enclosed_share is None
+    assert found.encircled_share is None
 
 
 @pytest.mark.parametrize(("centre", "low", "high"), [((43, 24, 24), 0.4, 0.65), ((40, 24, 24), 0.12, 0.35)])
@@ -95,11 +95,11 @@ def test_rings_plaques_and_polyps_in_a_hollow_organ():
     plaque = hollow_with(lambda x, y, z, r: (r <= 20) & (r > 15) & (np.abs(z) < 12) & (np.abs(np.arctan2(y, x)) < 0.7))
     polyp = hollow_with(lambda x, y, z, r: ((x - 12) ** 2 + y**2 + z**2 <= 49) & (r <= 20))
     assert [found.organ for found in (ring, plaque, polyp)] == ["stomach"] * 3
-    assert ring.enclosed_share > 0.3
-    assert plaque.enclosed_share < ring.enclosed_share - 0.1
-    assert polyp.enclosed_share < 0.05
-    assert plaque.thickness_share < 0.35
-    assert polyp.thickness_share > 0.7
+    assert ring.encircled_share == 1
+    assert plaque.encircled_share < 0.6
+    assert polyp.encircled_share == 0
+    assert plaque.depth_share < 0.2
+    assert polyp.depth_share > 0.4
 
 
 @settings(max_examples=8, deadline=None)
@@ -149,13 +149,13 @@ def test_coarse_voxels_make_small_stones_visible_and_fine_crumbs_not():
     assert len(find_lesions(labels, NAMES, (0.5, 0.5, 0.5))) == 0
 
 
-def test_a_hull_of_few_voxels_is_the_lesion_itself():
+def test_half_a_ring_covers_half_and_a_few_voxels_nothing():
     def flat(x, _y, z, r):
-        return (np.abs(z) < 1) & (r <= 20) & (r > 16) & (x > 0)
+        return (np.abs(z) < 3) & (r <= 20) & (r > 16) & (x > 0)
 
-    assert 0 <= hollow_with(flat).enclosed_share < 1
+    assert 0.4 < hollow_with(flat).encircled_share < 0.75
     labels = np.full((10, 10, 10), 2, dtype=np.uint8)
     mask = np.zeros((10, 10, 10), dtype=bool)
     mask[5, 5, 5:8] = True
     labels[mask] = 4
-    assert measure_place(mask, labels, NAMES, MM).enclosed_share == 0
+    assert measure_place(mask, labels, NAMES, MM).encircled_share == 0

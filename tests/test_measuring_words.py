@@ -19,7 +19,7 @@ SHAPE = ShapeMeasures(4000.0, 19.7, (20.0, 20.0, 20.0), 0.97, 0.99)
 PLACE = PlaceMeasures("liver", 0.0, 6.0, "stomach", 8.0, True, None, None)
 DENSITY = DensityMeasures(60.0, 52.0, 68.0, 100.0, -40.0, 10.0, 3.0, 2.0, 1.0)
 LESION = Measures("lesion", (20.0, 20.0, 20.0), SHAPE, 0.02, PLACE, DENSITY, "enhanced CT")
-WALL = replace(PLACE, organ="stomach", neighbour="liver", enclosed_share=0.0, thickness_share=0.3)
+WALL = replace(PLACE, organ="stomach", neighbour="liver", encircled_share=0.0, depth_share=0.1)
 STEP = 0.001
 
 
@@ -114,8 +114,8 @@ def test_the_lung_has_words_of_its_own():
 
 def test_the_walls_of_hollow_organs():
     assert said("shape", organ="stomach") == ("wall thickening",)
-    assert said("shape", organ="stomach", place_enclosed_share=T.narrowing_enclosed) == ("luminal narrowing",)
-    polyp = {"organ": "stomach", "place_thickness_share": 0.9}
+    assert said("shape", organ="stomach", place_encircled_share=T.narrowing_encircled) == ("luminal narrowing",)
+    polyp = {"organ": "stomach", "place_depth_share": 0.9}
     assert said("shape", **polyp) == ("round-like", "protrusion into the lumen")
     assert said("cavity", **polyp) == "wall thickening"
     for mean, word in ((60.0, "isodense soft tissue mass"), (300.0, "hyperdense"), (0.0, "hypodense fluid-like")):
@@ -123,7 +123,7 @@ def test_the_walls_of_hollow_organs():
 
 
 def test_stones():
-    gall = {"place_organ": "gallbladder", "place_enclosed_share": 0.0, "place_thickness_share": 1.0}
+    gall = {"place_organ": "gallbladder", "place_encircled_share": 0.0, "place_depth_share": 1.0}
     for change in ({"density_mean_hu": T.stone_hu}, {"label": "stone"}):
         assert said("features", **gall, **change) == ("stone",)
         assert said("lesion_type", **gall, **change) == "gallstone"

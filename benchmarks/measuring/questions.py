@@ -159,16 +159,16 @@ CUTS = (
         lambda row: row.measures.shape.sphericity,
     ),
     Cut(
-        "narrowing_enclosed",
+        "narrowing_encircled",
         in_wall,
         lambda r: "luminal narrowing" in r.shape,
-        lambda row: row.measures.place.enclosed_share,
+        lambda row: row.measures.place.encircled_share,
     ),
     Cut(
-        "plaque_thickness",
+        "protruding_depth",
         lambda r: in_wall(r) and _wall_shape(r) in ("wall thickening", "protrusion into the lumen"),
         lambda r: "protrusion into the lumen" in r.shape,
-        lambda row: row.measures.place.thickness_share,
+        lambda row: row.measures.place.depth_share,
     ),
     Cut(
         "density_hu",

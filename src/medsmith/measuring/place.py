@@ -1,22 +1,21 @@
 """Where a lesion lies: in which organ, how deep, and what is next to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 from scipy import ndimage
-from scipy.spatial import ConvexHull, Delaunay, QhullError
 
 from medsmith.conditioning.organs import GROUPS, find_organ, is_hollow, is_lesion, labels_of, share_outside
 from medsmith.measuring.surface import Spacing
+from medsmith.measuring.wall import depth_share, encircled_share
 
 NEAR_MM = 3.0
-"""Thickness of the shell whose organ is the lesion's."""
+"""Where no organ touches the lesion, thickness of the shell whose organ is the lesion's."""
 REACH_MM = 15.0
 """How far other organs are looked for."""
-_MOST_PLACES = 10_000
 LEAST_SHARE = 0.05
 """Share of the shell that an organ fills at least to be the lesion's."""
 
@@ -33,10 +32,10 @@ class PlaceMeasures:
         neighbour: the nearest other organ within 15 mm.
         neighbour_distance_mm: gap to it.
         neighbours_known: whether any other organ is labelled at all.
-        enclosed_share: share of the lesion's convex hull that is the hollow organ's own inside: a ring encloses much.
-            None in other organs.
-        thickness_share: twice the greatest depth inside the lesion over its longest edge: a plaque is thin. None in
-            other organs.
+        encircled_share: share of the directions around the lumen, in the plane that shows most, in which the lesion
+            lies: a ring has all. None unless the organ is hollow.
+        depth_share: mean depth below the organ's outer surface over the lesion's longest edge: a plaque keeps to the
+            wall, a polyp reaches into the lumen. None unless the organ is hollow.
     """
 
     organ: str | None
@@ -45,8 +44,8 @@ class PlaceMeasures:
     neighbour: str | None
     neighbour_distance_mm: float | None
     neighbours_known: bool
-    enclosed_share: float | None
-    thickness_share: float | None
+    encircled_share: float | None
+    depth_share: float | None
 
 
 def organ_mask(
@@ -74,7 +73,7 @@ def measure_place(
     """
     organs = {name: value for name, value in label_names.items() if value and not is_lesion(name)}
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    organ = _organ(label, labels, organs, (distance > 0) & (distance <= NEAR_MM + max(spacing)))
+    organ = _organ(label, labels, organs, distance, max(spacing))
     home = None if organ is None else organ_mask(organ, labels, label_names)
     neighbour, gap = _neighbour(distance, labels, organs, organ, spacing)
     hollow = home is not None and organ is not None and is_hollow(organ)
@@ -85,8 +84,8 @@ def measure_place(
         neighbour=neighbour,
         neighbour_distance_mm=gap,
         neighbours_known=len(organs) > 1,
-        enclosed_share=_enclosed_share(mask, home) if hollow and home is not None else None,
-        thickness_share=_thickness_share(mask, spacing) if hollow else None,
+        encircled_share=encircled_share(mask, home, spacing) if hollow and home is not None else None,
+        depth_share=depth_share(mask, home, spacing) if hollow and home is not None else None,
     )
 
 
@@ -94,18 +93,20 @@ def _organ(
     label: str,
     labels: UInt8[np.ndarray, "x y z"],
     organs: Mapping[str, int],
-    shell: Bool[np.ndarray, "x y z"],
+    distance: Float64[np.ndarray, "x y z"],
+    edge: float,
 ) -> str | None:
-    """What the label says; else the organ with the largest share of the shell."""
+    """What the label says; else the organ with the largest share of what touches the lesion, or is near it."""
     said = find_organ(" ".join(word for word in label.replace("_", " ").split() if not is_lesion(word)))
     if said is not None:
         return said
-    counts = np.bincount(labels[shell], minlength=256)
-    by_organ = {name: int(counts[value]) for name, value in organs.items()}
-    name = max(by_organ, key=lambda key: by_organ[key], default=None)
-    if name is None or by_organ[name] < max(1, LEAST_SHARE * shell.sum()):
-        return None
-    return find_organ(name) or name
+    for reach in (1.01 * edge, NEAR_MM + edge):
+        shell = (distance > 0) & (distance <= reach)
+        counts = np.bincount(labels[shell], minlength=256)
+        name = max(organs, key=lambda key: counts[organs[key]], default=None)
+        if name is not None and counts[organs[name]] >= max(1, LEAST_SHARE * shell.sum()):
+            return _named(name)
+    return None
 
 
 def _kin(organ: str | None) -> frozenset[str]:
@@ -145,28 +146,3 @@ def _share_outside(mask: Bool[np.ndarray, "x y z"], home: Bool[np.ndarray, "x y 
 def _border_distance(mask: Bool[np.ndarray, "x y z"], home: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
     depth = ndimage.distance_transform_edt(home | mask, sampling=spacing)
     return max(0.0, float(depth[mask].min()) - min(spacing))
-
-
-def _enclosed_share(mask: Bool[np.ndarray, "x y z"], home: Bool[np.ndarray, "x y z"]) -> float:
-    """On a grid of every n-th voxel, where the box holds many."""
-    surface = np.argwhere(mask & ~ndimage.binary_erosion(mask))
-    try:
-        hull = Delaunay(surface[ConvexHull(surface).vertices])
-    except QhullError:
-        return 0.0
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    step = 1 + int(np.cbrt(np.prod([part.stop - part.start for part in box]) / _MOST_PLACES))
-    places = np.argwhere(np.ones(mask[box][::step, ::step, ::step].shape)) * step + [part.start for part in box]
-    inside = places[hull.find_simplex(places) >= 0]
-    open_organ = (home & ~mask)[tuple(inside.T)]
-    return float(open_organ.sum() / max(1, len(inside)))
-
-
-def _thickness_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
-    depth = float(ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing).max())
-    return min(1.0, (2 * depth - min(spacing)) / max(_edges(mask, spacing)))
-
-
-def _edges(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Sequence[float]:
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return [(part.stop - part.start) * edge for part, edge in zip(box, spacing, strict=True)]

@@ -34,8 +34,8 @@ class Thresholds:
     Attributes:
         punctate_mm: longest edge up to which a lesion is a dot.
         round_sphericity: from here on a lesion is round-like; below, irregular.
-        narrowing_enclosed: share of the hull from which on a ring narrows the lumen.
-        plaque_thickness: thickness over length below which a lesion in a wall thickens it; above, it protrudes.
+        narrowing_encircled: share of the directions around the lumen from which on a ring narrows it.
+        protruding_depth: mean depth over length from which on a lesion of a wall protrudes; below, it thickens it.
         density_hu: contrast from which on a lesion is darker or brighter than its organ.
         fluid_hu: lowest and highest mean of what looks like water.
         wall_hu: lowest and highest mean of soft tissue in the wall of a hollow organ.
@@ -54,8 +54,8 @@ class Thresholds:
 
     punctate_mm: float = 6.0
     round_sphericity: float = 0.9
-    narrowing_enclosed: float = 0.15
-    plaque_thickness: float = 0.5
+    narrowing_encircled: float = 0.9
+    protruding_depth: float = 0.25
     density_hu: float = 14.0
     fluid_hu: tuple[float, float] = (-20.0, 30.0)
     wall_hu: tuple[float, float] = (12.0, 130.0)
@@ -145,11 +145,11 @@ def _shape(measures: Measures, kind: str | None, thresholds: Thresholds) -> tupl
 
 
 def _wall_shape(place: PlaceMeasures, solid: Shape, thresholds: Thresholds) -> tuple[Shape, ...]:
-    thin = place.thickness_share is not None and place.thickness_share < thresholds.plaque_thickness
-    narrow = place.enclosed_share is not None and place.enclosed_share >= thresholds.narrowing_enclosed
+    deep = place.depth_share is not None and place.depth_share >= thresholds.protruding_depth
+    narrow = place.encircled_share is not None and place.encircled_share >= thresholds.narrowing_encircled
     if narrow:
         return ("luminal narrowing",)
-    return ("wall thickening",) if thin else (solid, "protrusion into the lumen")
+    return (solid, "protrusion into the lumen") if deep else ("wall thickening",)
 
 
 def _density(measures: Measures, thresholds: Thresholds) -> Density | None:
