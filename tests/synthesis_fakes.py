@@ -69,11 +69,15 @@ def fingerprint(**changes):
 
 class FakeMethod:
     name, Request, compute = "fake", FakeRequest, SimpleNamespace(label="float32")
+    checks = None
 
     def __init__(self, facts):
         self.facts, self.config = facts, FakeConfig(bias=facts.get("bias", 0.0))
         self.fingerprint, self.memory = fingerprint(**facts.get("fingerprint", {})), {}
         self.weights_hash = hashlib.sha256(json.dumps(facts.get("weights", 0)).encode()).hexdigest()
+
+    def makes(self, _request):
+        return self.fingerprint
 
     def synthesize(self, request, seed, *, solver, steps):
         """A bright disc on noise; a third of the draws have an empty mask."""
