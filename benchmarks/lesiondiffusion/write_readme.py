@@ -31,6 +31,7 @@ python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondi
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
 python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
 python benchmarks/lesiondiffusion/speed.py RUN TEMPLATES REAL OUT
+python benchmarks/lesiondiffusion/autoencoder.py TRAIN TEST
 python benchmarks/lesiondiffusion/write_readme.py
 ```
 """
