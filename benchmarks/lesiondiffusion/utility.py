@@ -123,6 +123,8 @@ def make(
             if cube is not None:
                 cubes.write(replace(cube, provenance={**case.provenance, "request": number}))
                 advance(1, "")
+    if not len(cubes):
+        raise SystemExit(f"{folder}: not one lesion of {', '.join(types) or 'the real cases'} could be drawn")
     cubes.finish()
     return Cohort.open(folder)
 
