@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 
 import medsmith.training
 import micro
@@ -189,9 +190,16 @@ def test_weights_of_another_architecture_are_refused_by_the_first_keys(trained, 
 
 
 def _widened(kind):
-    tiny = kind.presets["tiny"]
-    sections = [name for name in type(tiny).model_fields if isinstance(getattr(tiny, name), micro.NetworkConfig)]
-    return [f"{name}.channels=[16,16]" for name in sections]
+    return [f"{name}.channels=[16,16]" for name in _networks(kind.presets["tiny"])]
+
+
+def _networks(config, prefix=""):
+    for name in type(config).model_fields:
+        section = getattr(config, name)
+        if isinstance(section, micro.NetworkConfig):
+            yield prefix + name
+        elif isinstance(section, BaseModel):
+            yield from _networks(section, f"{prefix}{name}.")
 
 
 @pytest.mark.parametrize(

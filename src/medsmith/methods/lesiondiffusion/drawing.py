@@ -148,7 +148,7 @@ class LinetPainter:
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
         """The cube with the lesion, HU."""
         device = next(self.net.parameters()).device
-        region = painted_region(share > 0.5, frame.spacing_mm, self.config).astype(np.float32)
+        region = painted_region(share, frame.spacing_mm, self.config).astype(np.float32)
         lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
         with torch.inference_mode():
             background = self.states.of(torch.from_numpy(hu_to_model(image))[None, None].to(device))

@@ -103,7 +103,7 @@ def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTa
     site = look_around(labels, case.label_names, shaping, shaping.inside(lesion.box), lesion.report.organ, config.mask)
     image = hu_to_model(painting.take(canonical_view(case.image[0], case.geometry), AIR_HU))
     share = painting.take(lesion.mask, 0.0)
-    region = painted_region(share > 0.5, painting.spacing_mm, config.paint)
+    region = painted_region(share, painting.spacing_mm, config.paint)
     return {
         "mask": torch.from_numpy(shaping.take(lesion.mask, 0.0) * 2 - 1)[None].half(),
         "organ": torch.from_numpy(site.organ),
@@ -119,9 +119,13 @@ def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTa
 
 
 def painted_region(
-    mask: Bool[np.ndarray, "s s s"], spacing_mm: float, config: PaintConfig
+    share: Float32[np.ndarray, "s s s"], spacing_mm: float, config: PaintConfig
 ) -> Bool[np.ndarray, "s s s"]:
-    """The lesion and, where margins are painted, what lies within reach of it: a voxel of the cube at least."""
+    """The lesion and, where margins are painted, what lies within reach of it: a voxel of the cube at least.
+
+    A voxel belongs to the lesion from half the largest share on, so that a lesion smaller than a voxel is not lost.
+    """
+    mask = (share > 0) & (share >= 0.5 * share.max())
     if not mask.any() or config.reach_mm == 0:
         return mask
     return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm) <= max(config.reach_mm, spacing_mm))

@@ -85,7 +85,7 @@ def stands_out(density: DensityMeasures, voxels: int) -> bool:
         voxels: of the largest slice.
     """
     signs = (density.contrast_hu, density.heterogeneity_hu, density.rim_minus_core_hu)
-    strongest = max(abs(sign) for sign in signs if sign is not None)
+    strongest = max((abs(sign) for sign in signs if sign is not None), default=0.0)  # too small to tell
     return bool(strongest * np.sqrt(voxels) >= SEEN_FROM * density.noise_hu)
 
 
