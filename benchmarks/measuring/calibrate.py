@@ -50,16 +50,18 @@ def _balanced(truth: np.ndarray, said: np.ndarray) -> float:
 
 
 def table(question: Question, rows: list[Row]) -> dict[str, Any]:
-    """Confusion: true answer -> described answer -> count, and the share that agrees."""
+    """Confusion: true answer -> described answer -> count, and the share that agrees of those that got an answer."""
     pairs = [(true_report(row), described(row)) for row in rows if question.asked(true_report(row))]
     answers = [(question.answer(truth), question.answer(found)) for truth, found in pairs]
     told = [(truth, found) for truth, found in answers if truth != NOTHING]
-    agree = sum(truth == found for truth, found in told)
+    said = [(truth, found) for truth, found in told if found != NOTHING]
+    agree = sum(truth == found for truth, found in said)
     counts = Counter(told)
     return {
         "n": len(told),
-        "agree": round(agree / max(1, len(told)), 3),
-        "interval": _wilson(agree, len(told)),
+        "answered": len(said),
+        "agree": round(agree / max(1, len(said)), 3),
+        "interval": _wilson(agree, len(said)),
         "counts": [[truth, found, count] for (truth, found), count in sorted(counts.items())],
     }
 
@@ -102,12 +104,14 @@ def page_of(result: dict[str, Any]) -> list[str]:
     lines = [
         f"Thresholds were chosen on {result['fit']} phantoms of one seed. Tested on {result['tested']} others:",
         "",
-        "| attribute | n | agree | 95 % interval |",
-        "|---|---|---|---|",
+        "| attribute | n | described | of these agree | 95 % interval |",
+        "|---|---|---|---|---|",
     ]
     for name, found in result["tables"].items():
         low, high = found["interval"]
-        lines.append(f"| {name} | {found['n']} | {found['agree']:.2f} | {low:.2f} to {high:.2f} |")
+        lines.append(
+            f"| {name} | {found['n']} | {found['answered']} | {found['agree']:.2f} | {low:.2f} to {high:.2f} |"
+        )
     lines += ["", "Confusion, true word -> described words with counts:", ""]
     for name, found in result["tables"].items():
         lines += [f"**{name}**", "", "| true | described |", "|---|---|"]
