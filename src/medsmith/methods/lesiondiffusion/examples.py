@@ -127,7 +127,7 @@ def painted_region(
     """
     mask = (share > 0) & (share >= 0.5 * share.max())
     if not mask.any() or config.reach_mm == 0:
-        return mask
+        return np.asarray(mask)
     return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm) <= max(config.reach_mm, spacing_mm))
 
 
