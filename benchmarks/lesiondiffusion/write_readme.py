@@ -96,7 +96,7 @@ the order can.
 SPEED = """
 ## Speed
 
-One process per recipe, one thread, processor seconds of a whole lesion on a phantom of 96 voxels per edge: placed,
+One process per recipe, one thread, processor seconds of a whole lesion in a phantom, a cube of 128 mm: placed,
 shaped, painted, blended and measured. The paper's recipe: DDIM of 200 steps (eta 0) in MONAI's loop, guidance (two
 calls per step and network), float32, cubes of 128 voxels at 1 mm, phrases encoded for every lesion; here with our
 weights, which fold voxels into channels and need no decoder, so that it is cheaper than with the paper's. "By calls":
