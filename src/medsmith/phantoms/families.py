@@ -9,9 +9,7 @@ from medsmith.phantoms.ct import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom,
 from medsmith.phantoms.frame import PhantomFamily
 
 _ALL = (BreastPhantom(), CtPhantom(), HealthyCtPhantom(), CtHeadPhantom(), HealthyCtHeadPhantom())
-FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType(
-    {family.name: family for family in _ALL}
-)
+FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in _ALL})
 
 
 def find_family(name: str) -> PhantomFamily:
