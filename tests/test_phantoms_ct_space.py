@@ -111,7 +111,7 @@ def test_distances_of_balls_and_cones_are_exact() -> None:
 def test_the_nearest_of_several_tubes_is_named() -> None:
     grid = still_grid(-10, 10, 1.0)
     starts = np.array([[-5.0, 0, -9], [5.0, 0, -9]])
-    tubes = Tubes(starts, [*starts, 0, 0, 18], np.full((2, 2), 2.0))
+    tubes = Tubes(starts, starts + np.array([0, 0, 18]), np.full((2, 2), 2.0))
     found, which = tubes.nearest(grid, 30.0)
     assert (which[grid.anatomical[0] < -0.5] == 0).all()
     assert (which[grid.anatomical[0] > 0.5] == 1).all()
