@@ -12,15 +12,11 @@ import numpy as np
 
 from medsmith.case import Case, Geometry, Json
 from medsmith.phantoms.ct_anatomy import LABELS, Anatomy, draw_head, draw_torso
-from medsmith.phantoms.ct_lesion import Lesion, draw_lesion, draw_report
-from medsmith.phantoms.ct_space import WINDOW_MM, Grid, Point, stream
+from medsmith.phantoms.ct_lesion import Lesion, draw_lesion, draw_report, window
+from medsmith.phantoms.ct_space import WINDOW_MM, Grid, stream
 from medsmith.phantoms.ct_tissue import PHASES, draw_textures, scanner_noise
 from medsmith.phantoms.frame import PhantomFamily
 
-JITTER_MM = 22.0
-"""Largest shift of the window against the lesion along each axis."""
-ROOM_MM = 6.0
-"""What of the window is kept around the lesion where there is room."""
 SIZES = (48, 160)
 
 
@@ -71,7 +67,7 @@ class CtPhantom(PhantomFamily):
     """CT of the trunk with one lesion of fourteen types."""
 
     name: ClassVar[str] = "ct"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     channel_names: ClassVar[tuple[str, ...]] = ("CT",)
     label_names: ClassVar[Mapping[str, int]] = LABELS
     file_ending: ClassVar[str] = ".nii.gz"
@@ -166,13 +162,6 @@ def drawn(subject: Subject, seed: int) -> tuple[Anatomy, Lesion]:
     return anatomy, draw_lesion(anatomy, report, seed)
 
 
-def window(lesion: Lesion, seed: int) -> Point:
-    """Lower corner in patient mm of the cube that is rendered: the lesion lies in it, seldom in the middle."""
-    rng = stream(seed, "window")
-    room = np.clip(WINDOW_MM / 2 - lesion.form.reach - ROOM_MM, 0, JITTER_MM)
-    return np.asarray(np.round(lesion.form.centre + rng.uniform(-1, 1, 3) * room - WINDOW_MM / 2, 2))
-
-
 Finish = Callable[[Lesion], tuple[Lesion, ...]]
 
 
@@ -192,7 +181,7 @@ def _case(family: PhantomFamily, subject: Subject, seed: int, id: str, size: int
     """
     family.require_size(size)
     anatomy, lesion = drawn(subject, seed)
-    low, lesions = window(lesion, seed), finish(lesion)
+    low, lesions = window(lesion.form, seed), finish(lesion)
     spacing = WINDOW_MM / size
     grid = Grid.over(anatomy.warp, low, (size, size, size), spacing)
     canvas = anatomy.painted(grid, draw_textures(stream(seed, "textures"), grid, low))

@@ -27,11 +27,15 @@ from medsmith.phantoms.ct_forms import (
 )
 from medsmith.phantoms.ct_organs import Organ
 from medsmith.phantoms.ct_place import CLOSE_MM, Surroundings, place_in_lumen, place_on_wall, place_star, survey
-from medsmith.phantoms.ct_space import Grid, Point, stream
+from medsmith.phantoms.ct_space import WINDOW_MM, Grid, Point, stream
 from medsmith.phantoms.ct_truth import Body, Context, context_of, density_numbers, margin_on, measured_body, share_of
 
 LARGEST_MM, SMALLEST_MM = 76.0, 3.0
 """Edges that are drawn; what a report asks beyond them is drawn smaller, in proportion, or larger."""
+JITTER_MM = 22.0
+"""Largest shift of the window against the lesion along each axis."""
+ROOM_MM = 6.0
+"""What of the window is kept around the lesion where there is room."""
 PLAQUE = 0.4
 """Thickness over length that a thickened wall has at most."""
 COMPARED_WITH: Mapping[str, tuple[str, ...]] = {
@@ -90,6 +94,13 @@ def draw_report(lesion_type: str, organ: str, seed: int) -> LesionReport:
     return sample_report(lesion_type, stream(seed, "report"), {"organ": organ})
 
 
+def window(form: Form, seed: int) -> Point:
+    """Lower corner in patient mm of the cube that is rendered: the lesion lies in it, seldom in the middle."""
+    room = np.clip(WINDOW_MM / 2 - form.reach - ROOM_MM, 0, JITTER_MM)
+    shift = stream(seed, "window").uniform(-1, 1, 3) * room
+    return np.asarray(np.round(form.centre + shift - WINDOW_MM / 2, 2))
+
+
 def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
     """A lesion that obeys a report, and the report of what it came to be.
 
@@ -103,19 +114,20 @@ def draw_lesion(anatomy: Anatomy, report: LesionReport, seed: int) -> Lesion:
     home = anatomy.organs[organ]
     around = survey(anatomy, home, LABELS[organ], rng)
     body = measured_body(anatomy, _draw_form(report, around, rng))
-    context = context_of(anatomy, body.form, organ)
+    context = context_of(anatomy, body.form, organ, window(body.form, seed), stream(seed, "textures"))
+    level = organ_hu(anatomy, organ)
     density = draw_density(
         report,
         body.form,
         -body.distance[body.distance <= 0],
         body.diameter_mm,
-        organ_hu(anatomy, organ),
+        level,
         rng,
         np.random.SeedSequence([seed, 7]),
     )
     painted = density.painted(body.grid, body.distance)
     shift = density.mean_hu - float(painted[body.distance <= 0].mean())
-    hu = density_numbers(body, context, painted + np.float32(shift), home, density.margin_mm)
+    hu = density_numbers(body, context, painted + np.float32(shift), home, density.margin_mm, level)
     return Lesion(_true_report(report, body, context, {**body.shape_numbers(), **hu}), body.form, density, home, shift)
 
 
@@ -141,7 +153,7 @@ def _true_report(report: LesionReport, body: Body, context: Context, numbers: Ma
             "ct_value_hu": round(numbers["tissue_hu"], 1),
             "relationship": relationship,
             "cavity": cavity,
-            "measured": {name: round(value, 3) for name, value in measured.items()},
+            "measured": {name: round(float(value), 3) for name, value in measured.items()},
         }
     )
 

@@ -158,13 +158,13 @@ def place_in_lumen(around: Surroundings, edges: Point, rng: np.random.Generator,
     room = -float(lumen.min())
     shrunk = edges * min(1.0, 1.7 * room / float(np.median(edges)))
     radius = float(np.median(shrunk)) / 2
-    depth = min(radius * (0.45 if touching else 1.02), 0.92 * room)
-    chosen = np.abs(lumen + np.float32(depth)) < max(around.grid.spacing * 0.6, 0.08 * room)
-    chosen &= around.free
-    places = around.candidates(chosen, rng)
-    if not len(places):
+    depth = min(radius * (0.45 if touching else 1.0), 0.92 * room)
+    band = max(around.grid.spacing, 0.08 * room)
+    places = around.candidates((lumen < -depth + 0.3 * band) & (lumen > -depth - band) & around.free, rng)
+    inside = [place for place in places if float(around.sampled(lumen, place[None])[0]) <= -depth]
+    if not inside:
         return around.deepest, shrunk
-    return (places[0] if touching else places[int(np.argmin(places[:, 1]))]), shrunk
+    return (inside[0] if touching else min(inside, key=lambda place: float(place[1]))), shrunk
 
 
 def place_on_wall(around: Surroundings, rng: np.random.Generator) -> Point:

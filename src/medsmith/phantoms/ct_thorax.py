@@ -99,8 +99,8 @@ def mediastinum_layers(warp: Warp, levels: Levels, values: dict[str, int]) -> li
         Layer(whole, plain(levels["myocardium"], 6.0), values["heart"], gap_mm=2.5),
         *(Layer(chamber, blood) for chamber in chambers),
         *(Layer(vessel, vein) for vessel in pulmonary),
-        Layer(_aorta(warp), plain(levels["blood"], 5.0), values["aorta"], gap_mm=1.0),
-        Layer(_cava(warp), plain(levels["vein"], 6.0), values["inferior_vena_cava"], gap_mm=1.0),
+        Layer(_aorta(warp), plain(levels["blood"], 5.0), values["aorta"]),
+        Layer(_cava(warp), plain(levels["vein"], 6.0), values["inferior_vena_cava"]),
         Layer(resized(airway, 1.4), plain(40.0, 5.0), values["trachea"]),
         Layer(airway, plain(-985.0, 4.0), values["trachea"]),
     ]

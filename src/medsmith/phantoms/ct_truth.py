@@ -18,7 +18,7 @@ from medsmith.phantoms.ct_canvas import Canvas
 from medsmith.phantoms.ct_forms import Form
 from medsmith.phantoms.ct_organs import Organ
 from medsmith.phantoms.ct_space import Field, Grid, Point, Points
-from medsmith.phantoms.ct_tissue import Textures
+from medsmith.phantoms.ct_tissue import draw_textures
 
 VOXELS = 52
 """Voxels along the longest edge of the grid on which a lesion is measured."""
@@ -26,6 +26,8 @@ CONTEXT_MM = 8.0
 """How far around a lesion its neighbours are looked for."""
 CONTEXT_STEP_MM = (1.0, 2.2)
 """Finest and coarsest voxel of that grid."""
+FEWEST = 30
+"""Points that stand for the surroundings at least."""
 SHELL_MM = 5.0
 """Thickness of the shell outside the margin that stands for the surroundings."""
 LUMEN_MARGIN_MM = 0.8
@@ -135,24 +137,27 @@ class Context:
         mesh = np.meshgrid(*places, indexing="ij")
         return np.asarray(map_coordinates(self.canvas.image, mesh, order=1, mode="nearest"))
 
-    def surroundings_hu(self, margin_mm: float) -> float:
-        """Median of the organ in a shell outside the margin; of whatever is there where that is too little."""
+    def surroundings_hu(self, margin_mm: float, otherwise: float) -> float:
+        """Median of the organ in a shell outside the margin, or anywhere near; otherwise where none is left."""
         start = margin_mm / 2 + self.grid.spacing
-        shell = (self.distance > start) & (self.distance <= start + SHELL_MM)
-        own = shell & (self.canvas.labels == self.label)
-        return float(np.median(self.canvas.image[own if own.sum() >= 30 else shell]))
+        around = (self.distance > start) & (self.canvas.labels == self.label)
+        shell = around & (self.distance <= start + SHELL_MM)
+        for part in (shell, around):
+            if part.sum() >= FEWEST:
+                return float(np.median(self.canvas.image[part]))
+        return otherwise
 
     def _sampled(self, field: Float[np.ndarray, "x y z"], points: Points) -> Float[np.ndarray, " _"]:
         first = np.array([axis[0] for axis in self.grid.axes])
         return np.asarray(map_coordinates(field, ((points - first) / self.grid.spacing).T, order=1, mode="nearest"))
 
 
-def context_of(anatomy: Anatomy, form: Form, organ: str) -> Context:
-    """Paints the anatomy around a form."""
+def context_of(anatomy: Anatomy, form: Form, organ: str, low: Point, rng: np.random.Generator) -> Context:
+    """Paints the anatomy around a form, with the textures of the window whose lower corner is low."""
     reach = form.reach + CONTEXT_MM
     spacing = float(np.clip(reach.max() / 24, *CONTEXT_STEP_MM))
     grid = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, spacing)
-    canvas = anatomy.painted(grid, Textures.none(grid.shape))
+    canvas = anatomy.painted(grid, draw_textures(rng, grid, low))
     return Context(grid, form.distance(grid), canvas, LABELS[organ])
 
 
@@ -171,7 +176,9 @@ def share_of(distance: Field, width: Field) -> Field:
     return share
 
 
-def density_numbers(body: Body, context: Context, hu: Field, organ: Organ, margin_mm: float) -> dict[str, float]:
+def density_numbers(
+    body: Body, context: Context, hu: Field, organ: Organ, margin_mm: float, organ_hu: float
+) -> dict[str, float]:
     """HU of the lesion's own tissue, and of what its margin leaves of it.
 
     Args:
@@ -180,11 +187,12 @@ def density_numbers(body: Body, context: Context, hu: Field, organ: Organ, margi
         hu: of its tissue on the body's grid.
         organ: that has it.
         margin_mm: width of the margin.
+        organ_hu: mean of the organ, where the lesion has left nothing of it.
     """
     inside = body.distance <= 0
     share = share_of(body.distance, margin_on(body.grid, organ, margin_mm))[inside]
     behind = context.background(body.grid)[inside]
-    around = context.surroundings_hu(margin_mm)
+    around = context.surroundings_hu(margin_mm, organ_hu)
     own = hu[inside]
     return {
         "tissue_hu": float(own.mean()),
