@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import distance_transform_edt
 
 import micro
@@ -12,7 +13,7 @@ from medsmith.cli import main
 from medsmith.cohort import Cohort
 from medsmith.conditioning.schema import LesionReport
 from medsmith.config import changed, validated
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
 from medsmith.insertion.write_back import estimate_memory
 from medsmith.methods import method_class
@@ -118,6 +119,25 @@ def test_masks_alone_teach_lmnet_alone(place):
     example["painted"] = example["painted"] * 0
     assert method.uses("mask", example)
     assert not method.uses("paint", example)
+
+
+def test_networks_that_learn_apart_are_trained_in_any_order_to_the_same_weights(place, tmp_path):
+    cohort = Cohort.open(place / "ct")
+    train("lesiondiffusion", cohort, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=3, stage="paint"))
+    with pytest.raises(RunError, match="no finished weights"):
+        load_method(tmp_path / "run")
+    train("lesiondiffusion", cohort, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=3, stage="mask"))
+    apart, together = (load_method(run).state_dict() for run in (tmp_path / "run", place / "run"))
+    assert all(torch.equal(apart[key], together[key]) for key in together)
+
+
+def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
+    settings = (*SETTINGS, "paint.space=latent", "vqgan.channels=8", "critic.channels=4", "critic.layers=1")
+    with pytest.raises(RunError, match="stage 'autoencoder' is not trained; train it first: --stage autoencoder"):
+        train(
+            "lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=settings,
+            budget=Budget(steps=1, stage="paint"),
+        )  # fmt: skip
 
 
 def test_the_latent_way_has_a_stage_more_and_paints_too(place):

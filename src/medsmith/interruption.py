@@ -1,5 +1,7 @@
 """Ctrl-C and polite kills that wait until a step is done, so that what is saved is whole."""
 
+import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -49,3 +51,18 @@ def held_back() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in earlier:
             signal.signal(number, handler)
+
+
+@contextmanager
+def interrupting_children() -> Iterator[None]:
+    """An interrupt of this process alone reaches those that it started to train."""
+    earlier = multiprocessing.active_children()
+    try:
+        yield
+    except KeyboardInterrupt:
+        started = [child for child in multiprocessing.active_children() if child not in earlier]
+        for child in started:
+            os.kill(child.pid or os.getpid(), signal.SIGINT)
+        for child in started:
+            child.join()
+        raise

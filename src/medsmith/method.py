@@ -100,6 +100,11 @@ class Method(nn.Module, ABC):
         """Stages that this config needs, in training order; by default all."""
         return tuple(self.stages)
 
+    def needs(self, stage: str) -> tuple[str, ...]:
+        """Stages whose weights a stage learns on, and that are trained before it; by default all earlier ones."""
+        planned = self.planned_stages()
+        return planned[: planned.index(stage)]
+
     def uses(self, stage: str, example: Example) -> bool:  # noqa: ARG002
         """Whether a stage learns from a prepared case; by default every stage from every case."""
         return True

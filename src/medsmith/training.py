@@ -5,11 +5,7 @@ same path to the same bytes on a CPU.
 """
 
 import math
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -27,7 +23,7 @@ from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.diffusion import derive_seed
 from medsmith.errors import MedsmithError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import write_bytes
-from medsmith.interruption import held_back
+from medsmith.interruption import held_back, interrupting_children
 from medsmith.method import Method
 from medsmith.methods import method_class
 from medsmith.optimisation import Trainees, below
@@ -87,7 +83,7 @@ def train(
         _check_devices(devices, record)
         strategy = _spread(method) if devices > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
-        with _interrupting_children():
+        with interrupting_children():
             error = fabric.launch(_train_all, record, cohort, folder, budget, progress or Silent())
     if error is not None:
         raise error
@@ -116,21 +112,6 @@ def _spread(method: str) -> DDPStrategy:
     return DDPStrategy(start_method="spawn", find_unused_parameters=several)
 
 
-@contextmanager
-def _interrupting_children() -> Iterator[None]:
-    """An interrupt of this process alone reaches those that it started to train."""
-    earlier = multiprocessing.active_children()
-    try:
-        yield
-    except KeyboardInterrupt:
-        started = [child for child in multiprocessing.active_children() if child not in earlier]
-        for child in started:
-            os.kill(child.pid or os.getpid(), signal.SIGINT)
-        for child in started:
-            child.join()
-        raise
-
-
 def _train_all(
     fabric: Fabric, record: RunRecord, cohort: Cohort, folder: Path, budget: Budget, progress: Progress
 ) -> MedsmithError | KeyboardInterrupt | None:
@@ -152,7 +133,7 @@ def _train_all(
             found = stage.take_trained()
             if found is not None:
                 reached[name] = found
-            elif budget.stage not in reached:
+            elif budget.stage and name in method.needs(budget.stage):
                 raise RunError(folder, f"stage '{name}' is not trained", cure=f"train it first: --stage {name}")
         if fabric.is_global_zero and len(reached) == len(planned):
             _finish(record, method, cohort, folder, reached)

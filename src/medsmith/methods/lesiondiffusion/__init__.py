@@ -74,6 +74,10 @@ class LesionDiffusion(Method):
         """Without a latent there is no autoencoder to train."""
         return tuple(name for name in self.stages if name != "autoencoder" or self.config.paint.space == "latent")
 
+    def needs(self, stage: str) -> tuple[str, ...]:
+        """LMNet and LINet learn each for itself; LINet paints in the latents of an autoencoder that is trained."""
+        return ("autoencoder",) if stage == "paint" and self.config.paint.space == "latent" else ()
+
     def uses(self, stage: str, example: Example) -> bool:
         """Masks that come without a scan teach LMNet alone."""
         return stage == "mask" or bool(example["painted"] > 0)
