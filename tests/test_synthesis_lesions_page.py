@@ -1,7 +1,10 @@
 """The page of asked and got, from records that are written by hand."""
 
 import json
+import re
+import tracemalloc
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -67,3 +70,47 @@ def test_cases_without_lesions_have_no_page(tmp_path):
     assert write_lesions_page(plain.root, scans.root) is None
     assert not (tmp_path / "out" / "lesions.html").exists()
     assert json.loads((tmp_path / "out" / "provenance" / "a.json").read_text())["synthetic"]
+
+
+def stored(root, axes, flips, *, lesion):
+    """The same anatomy, as a file along other axes holds it."""
+    rng, affine = np.random.default_rng(5), np.diag([2.0, 1.5, 3.0, 1.0])
+    image, labels = rng.normal(60, 40, (24, 22, 20)).round().astype(np.float32), np.ones((24, 22, 20), np.uint8)
+    if lesion:
+        labels[10:14, 9:13, 8:12], labels[2:20, 2:20, 11] = 2, 2
+    there = nib.orientations.inv_ornt_aff(np.column_stack([axes, flips]), labels.shape)
+    image, labels = (nib.orientations.apply_orientation(a, np.column_stack([axes, flips])) for a in (image, labels))
+    out = Cohort.create(root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+    case = Case("scan", image[None], labels, Geometry(labels.shape, affine @ there), ("CT",), NAMES, np.dtype("i2"),
+                provenance=record() if lesion else None)  # fmt: skip
+    out.write(case)
+    out.finish()
+    return out.root
+
+
+def test_pictures_do_not_depend_on_the_axes_of_the_file(tmp_path):
+    pictures = set()
+    for number, (axes, flips) in enumerate([((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, 1)), ((1, 0, 2), (1, -1, -1))]):
+        made, scans = (
+            stored(tmp_path / f"{name}{number}", axes, flips, lesion=name == "out") for name in ("out", "scans")
+        )
+        pictures.add(re.search('data:image/png;base64,[^"]*', write_lesions_page(made, scans).read_text())[0])
+    assert len(pictures) == 1
+
+
+def test_large_scans_are_not_held_in_memory(tmp_path):
+    """26 MB as stored, 52 MB as float32, each of two scans."""
+    shape, affine = (256, 256, 200), np.diag([0.8, 0.8, 2.0, 1.0])
+    for root, lesion in (("scans", False), ("out", True)):
+        labels = np.zeros(shape, np.uint8)
+        labels[100:120, 100:120, 90:100] = 2 if lesion else 0
+        out = Cohort.create(tmp_path / root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+        box = [[100, 100, 90], [120, 120, 100]]
+        out.write(Case("scan", np.zeros((1, *shape), np.float32), labels, Geometry(shape, affine), ("CT",), NAMES,
+                       np.dtype("i2"), provenance=record(box=box) if lesion else None))  # fmt: skip
+    tracemalloc.start()
+    try:
+        assert write_lesions_page(tmp_path / "out", tmp_path / "scans")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()

@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from medsmith.case import Case, Geometry
 from medsmith.errors import ContentError
 from medsmith.formats.atomic import remove, write_json
-from medsmith.formats.files import read_image, read_labels, write_image, write_labels
+from medsmith.formats.files import (
+    read_grid,
+    read_image,
+    read_image_region,
+    read_labels,
+    read_labels_region,
+    write_image,
+    write_labels,
+)
 from medsmith.formats.json_file import read_json
-from medsmith.formats.volume import ReadOptions
+from medsmith.formats.volume import ReadOptions, Region
 from medsmith.integrity import check_same_grid, relabelled
 from medsmith.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
 
@@ -60,11 +68,31 @@ def _read_labels(
 def _read_one(
     path: Path, files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
 ) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
-    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
     read = read_labels(path, options)
     check_same_grid(files.channels[0].path, geometry, path, read.geometry)
-    labels = relabelled(read.values, label_of, layout.label_names, path)
-    return labels, tuple(f"{path}: {note}" for note in read.notes)
+    return _declared(read.values, layout, path), tuple(f"{path}: {note}" for note in read.notes)
+
+
+def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
+    """Label values as the layout declares them."""
+    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
+    return relabelled(values, label_of, layout.label_names, path)
+
+
+def read_case_grid(files: CaseFiles) -> Geometry:
+    """The grid of a case, from one header."""
+    return read_grid(files.channels[0].path)
+
+
+def read_case_image(files: CaseFiles, region: Region) -> Float32[np.ndarray, "c x y z"]:
+    """Part of a case's image (see ``Cohort.image_region``)."""
+    return np.stack([read_image_region(file.path, region, ReadOptions(volume=file.volume)) for file in files.channels])
+
+
+def read_case_labels(files: CaseFiles, layout: Layout, region: Region) -> UInt8[np.ndarray, "x y z"]:
+    """Part of a case's labels, united where they lie in several files (see ``Cohort.labels_region``)."""
+    parts = [_declared(read_labels_region(path, region), layout, path) for path in (files.labels, *files.more_labels)]
+    return np.asarray(np.maximum.reduce(parts))
 
 
 def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

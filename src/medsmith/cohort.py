@@ -8,12 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
-from medsmith.case import Case
-from medsmith.case_io import read_case, read_records, write_case_files
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.case import Case, Geometry
+from medsmith.case_io import (
+    read_case,
+    read_case_grid,
+    read_case_image,
+    read_case_labels,
+    read_records,
+    write_case_files,
+)
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import mark, remove, remove_leftovers, sha256_of, write_json
 from medsmith.formats.json_file import read_json
-from medsmith.formats.volume import ReadOptions
+from medsmith.formats.volume import ReadOptions, Region
 from medsmith.integrity import (
     check_belongs,
     check_consecutive,
@@ -135,6 +145,18 @@ class Cohort:
         case, notes = read_case(case_id, self.files(case_id), self._layout, options or ReadOptions())
         report, provenance = read_records(self.root, case_id)
         return replace(case, report=report, provenance=provenance), notes
+
+    def geometry(self, case_id: str) -> Geometry:
+        """The grid of a case, of which one header is read."""
+        return read_case_grid(self.files(case_id))
+
+    def image_region(self, case_id: str, region: Region) -> Float32[np.ndarray, "c x y z"]:
+        """Part of a case's image, without the rest in memory; checksums of compressed files are not compared."""
+        return read_case_image(self.files(case_id), region)
+
+    def labels_region(self, case_id: str, region: Region) -> UInt8[np.ndarray, "x y z"]:
+        """Part of a case's labels, read as ``image_region`` reads."""
+        return read_case_labels(self.files(case_id), self._layout, region)
 
     def files(self, case_id: str) -> CaseFiles:
         """Where a case lies.

@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from medsmith.case import Geometry
 from medsmith.errors import FileError
 from medsmith.formats import nifti, png
-from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 
 NIFTI_ENDINGS = (".nii.gz", ".nii", ".hdr", ".hdr.gz", ".img", ".img.gz")
 ENDINGS = (*NIFTI_ENDINGS, ".png")
@@ -43,6 +43,21 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
 def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
     """A label map (see ``nifti.read_labels`` and ``png.read_labels``)."""
     return png.read_labels(path) if _is_png(path) else nifti.read_labels(path, options)
+
+
+def read_grid(path: Path, options: ReadOptions = _DEFAULT) -> Geometry:
+    """The grid of an image (see ``nifti.read_grid``)."""
+    return png.read_image(path).geometry if _is_png(path) else nifti.read_grid(path, options)
+
+
+def read_image_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> Float32[np.ndarray, "x y z"]:
+    """Part of one channel of an image (see ``nifti.read_image_region``)."""
+    return png.read_image(path).values[region] if _is_png(path) else nifti.read_image_region(path, region, options)
+
+
+def read_labels_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> UInt8[np.ndarray, "x y z"]:
+    """Part of a label map (see ``nifti.read_labels_region``)."""
+    return png.read_labels(path).values[region] if _is_png(path) else nifti.read_labels_region(path, region, options)
 
 
 def write_image(

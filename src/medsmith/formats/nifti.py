@@ -1,8 +1,10 @@
 """NIfTI images and label maps in and out (.nii, .nii.gz, .hdr/.img)."""
 
+import gzip
 import math
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, Int16, Num, Shaped, UInt8
+from nibabel.fileslice import fileslice
 
 from medsmith.case import Geometry
 from medsmith.errors import FileError, GeometryError
@@ -18,9 +21,9 @@ from medsmith.formats import gzip_stream
 from medsmith.formats.atomic import write_parts
 from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
 from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
-from medsmith.formats.opening import read_bytes, readable_bytes
+from medsmith.formats.opening import open_regular, read_bytes, readable_bytes
 from medsmith.formats.values import as_float32, as_labels, to_stored
-from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions
+from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, Region
 
 _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
 _NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)
@@ -78,6 +81,59 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise FileError(place, f"cannot be read ({error.strerror})", cure="check the path") from None
     return _header(start, start.startswith(gzip_stream.MAGIC), place)
+
+
+def read_grid(path: Path, options: ReadOptions = _DEFAULT) -> Geometry:
+    """The grid of a file, of which no more than the header is read.
+
+    Raises:
+        FileError: it cannot be read, or is not NIfTI.
+        GeometryError: the grid cannot be used.
+    """
+    header = read_header(path)
+    return read_geometry(header, _grid(header.shape, path), path, options)[0]
+
+
+def read_image_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> Float32[np.ndarray, "x y z"]:
+    """The voxels of ``read_image`` in a region, without the others in memory; a checksum is not compared.
+
+    Args:
+        path: the file.
+        region: one slice per axis of the file, with start and stop inside the grid.
+        options: as of ``read_image``.
+
+    Raises:
+        FileError: the container is damaged, or not NIfTI.
+        ContentError: NaN or infinite voxels in the region.
+    """
+    return as_float32(_read_region(path, region, options), path, options)[0]
+
+
+def read_labels_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> UInt8[np.ndarray, "x y z"]:
+    """The voxels of ``read_labels`` in a region, as ``read_image_region`` reads them.
+
+    Raises:
+        FileError: the container is damaged, or not NIfTI.
+        ContentError: values that are not whole, negative, or above 255.
+    """
+    return as_labels(_read_region(path, region, options), path)
+
+
+def _read_region(path: Path, region: Region, options: ReadOptions) -> Num[np.ndarray, "x y z"]:
+    header = read_header(path)
+    grid = _grid(header.shape, path)
+    count = math.prod(header.shape) // math.prod(grid)
+    place = _other_half(path, ".img") if header.in_pair else path
+    with open_regular(place) as file:
+        zipped = file.read(len(gzip_stream.MAGIC)) == gzip_stream.MAGIC
+        file.seek(0)
+        source = gzip.GzipFile(fileobj=file) if zipped else file
+        index = (*region, _which(count, header.shape, path, options))
+        try:
+            part = fileslice(source, index, (*grid, count), header.dtype, header.offset, order="F")
+        except (EOFError, OSError, ValueError, zlib.error) as error:
+            raise FileError(place, f"cannot be read ({error})", cure="copy or download the file again") from None
+    return _rescaled(part.astype(header.dtype.newbyteorder("="), copy=False), header)[0]
 
 
 def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[str, ...]]:
@@ -140,19 +196,26 @@ def _unpacked(data: bytes, zipped: bool, header: Header, path: Path) -> tuple[by
 
 def _one_volume(array: Shaped[np.ndarray, "..."], path: Path, options: ReadOptions) -> Shaped[np.ndarray, "x y z"]:
     """Axes of length 1 beyond the third vanish; of several volumes the chosen one is taken."""
-    if array.ndim < 2:
+    volumes = array.reshape(*_grid(array.shape, path), -1, order="F")
+    return volumes[..., _which(volumes.shape[3], array.shape, path, options)]
+
+
+def _grid(shape: tuple[int, ...], path: Path) -> Grid:
+    if len(shape) < 2:
         raise GeometryError(path, "one axis", "an image has two or three", "give the image")
-    grid = array.shape[:3] if array.ndim >= 3 else (*array.shape, 1)
-    volumes = array.reshape(*grid, -1, order="F")
-    count = volumes.shape[3]
+    return shape[0], shape[1], shape[2] if len(shape) > 2 else 1
+
+
+def _which(count: int, shape: tuple[int, ...], path: Path, options: ReadOptions) -> int:
+    """Which of ``count`` volumes is taken."""
     if count == 1:
-        return volumes[..., 0]
+        return 0
     if options.volume is None:
-        found = f"{count} volumes ({' x '.join(map(str, array.shape))})"
+        found = f"{count} volumes ({' x '.join(map(str, shape))})"
         raise GeometryError(path, found, "one is needed", f"pass --volume K, 0 to {count - 1}")
     if not 0 <= options.volume < count:
         raise GeometryError(path, f"volume {options.volume} of {count}", "", f"choose 0 to {count - 1}")
-    return volumes[..., options.volume]
+    return options.volume
 
 
 def _rescaled(volume: Shaped[np.ndarray, "x y z"], header: Header) -> tuple[Num[np.ndarray, "x y z"], np.dtype[Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from medsmith.case import Geometry
+from medsmith.formats.volume import Region
 
 
 def _orientation(geometry: Geometry) -> Float64[np.ndarray, "3 2"]:
@@ -28,6 +29,22 @@ def canonical_view(array: Shaped[np.ndarray, "i j k"], geometry: Geometry) -> Sh
     """
     view: Shaped[np.ndarray, "x y z"] = nib.orientations.apply_orientation(array, _orientation(geometry))
     return view
+
+
+def region_in_file(region: Region, geometry: Geometry) -> Region:
+    """A region of ``canonical_view`` as a region of its array.
+
+    Args:
+        region: slices along right, anterior, superior.
+        geometry: the grid of the array, axes in file order.
+    """
+
+    def along(axis: int) -> slice:
+        place, direction = _orientation(geometry)[axis]
+        part, length = region[int(place)], geometry.shape[axis]
+        return part if direction > 0 else slice(length - part.stop, length - part.start)
+
+    return along(0), along(1), along(2)
 
 
 def canonical_geometry(geometry: Geometry) -> Geometry:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Shaped, UInt8
 
-from medsmith.case import Case
+from medsmith.case import Geometry
 from medsmith.cohort import Cohort
 from medsmith.formats.json_file import read_json
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
+from medsmith.insertion.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.layouts import PROVENANCE
 from medsmith.report.page import Page, Picture, Section, Table, write_page
 from medsmith.report.sheets import Tile, contact_sheet
@@ -41,7 +41,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
     if not lesions:
         return None
     shown = [id for id in cohort.ids if records[id].get("lesions")][:SHOWN]
-    pictures = [_picture(cohort[id], scans[records[id]["template"]], records[id]["lesions"]) for id in shown]
+    pictures = [_picture(cohort, scans, id, records[id]) for id in shown]
     page = Page(
         title="Lesions: asked and got",
         summary=[_summary([lesion for _, lesion in lesions])],
@@ -93,33 +93,61 @@ def _plain(value: Any) -> str:
     return f"{value:.0f} HU" if isinstance(value, float) else str(value)
 
 
-def _picture(case: Case, template: Case, lesions: Sequence[Json]) -> Picture:
-    """The template, the case, and the case outlined, in the slice where the first lesion is largest."""
-    low, high = lesions[0]["box"]
-    spacing = canonical_geometry(case.geometry).spacing
-    middle = [(first + last) // 2 for first, last in zip(low, high, strict=True)]
-    reach = [int(HALF_MM / edge) for edge in spacing]
-    plane = tuple(slice(max(place - half, 0), place + half) for place, half in zip(middle[:2], reach[:2], strict=True))
-    changed = canonical_view(case.labels, case.geometry) != canonical_view(template.labels, template.geometry)
-    height = low[2] + int(changed[:, :, low[2] : high[2]].sum((0, 1)).argmax())
+def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
+    """The template, the case, and the case outlined, in the slice where the first lesion is largest.
+
+    No more is read of them than what is shown: a whole scan takes hundreds of MB.
+    """
+    lesions, template = record["lesions"], record["template"]
+    box, grid = lesions[0]["box"], canonical_geometry(cohort.geometry(id))
+    changed = _changed((cohort, id), (scans, template), grid.shape, box)
+    height = int(changed.sum((0, 1)).argmax())
+    plane = _plane(box, grid)
+    region = (*plane, slice(box[0][2] + height, box[0][2] + height + 1))
     window = LUNG_WINDOW if "lung" in str(lesions[0]["asked"].get("organ")) else SOFT_WINDOW
-
-    def shown(of: Case) -> Float32[np.ndarray, "w h"]:
-        view = canonical_view(of.image[0], of.geometry)[*plane, height]
-        grey = (view - window[0]) / (window[1] - window[0]) * 255
-        return np.asarray(_as_seen(np.clip(grey, 0, 255)), np.float32)
-
     outline = _as_seen(changed[*plane, height].astype(np.uint8))
+    before, after = (_grey(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     tiles = [
-        Tile(shown(template), np.zeros_like(outline), "before"),
-        Tile(shown(case), np.zeros_like(outline), "after"),
-        Tile(shown(case), outline, "outlined"),
+        Tile(before, np.zeros_like(outline), "before"),
+        Tile(after, np.zeros_like(outline), "after"),
+        Tile(after, outline, "outlined"),
     ]
     asked = lesions[0]["asked"]
     words = [asked.get("lesion_type"), *asked.get("shape", ()), asked.get("density"), asked.get("surface")]
-    return Picture(
-        contact_sheet([tiles]), f"{case.id} in {template.id}: {', '.join(filter(None, words)) or 'a lesion'}"
-    )
+    return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
+
+
+def _changed(
+    case: tuple[Cohort, str], template: tuple[Cohort, str], shape: tuple[int, int, int], box: Sequence[Sequence[int]]
+) -> Bool[np.ndarray, "x y z"]:
+    """Where the labels differ, in the slices of a box."""
+    region = (slice(0, shape[0]), slice(0, shape[1]), slice(box[0][2], box[1][2]))
+
+    def labels(cohort: Cohort, id: str) -> UInt8[np.ndarray, "x y z"]:
+        geometry = cohort.geometry(id)
+        return canonical_view(cohort.labels_region(id, region_in_file(region, geometry)), geometry)
+
+    return np.asarray(labels(*case) != labels(*template))
+
+
+def _plane(box: Sequence[Sequence[int]], grid: Geometry) -> tuple[slice, slice]:
+    """The part of a slice that is shown."""
+
+    def along(axis: int) -> slice:
+        middle, half = (box[0][axis] + box[1][axis]) // 2, int(HALF_MM / grid.spacing[axis])
+        return slice(max(middle - half, 0), min(middle + half, grid.shape[axis]))
+
+    return along(0), along(1)
+
+
+def _grey(
+    cohort: Cohort, id: str, region: tuple[slice, slice, slice], window: tuple[float, float]
+) -> Float32[np.ndarray, "w h"]:
+    """One slice as a picture, 0 to 255."""
+    geometry = cohort.geometry(id)
+    image = cohort.image_region(id, region_in_file(region, geometry))[0]
+    grey = (canonical_view(image, geometry)[:, :, 0] - window[0]) / (window[1] - window[0]) * 255
+    return np.asarray(_as_seen(np.clip(grey, 0, 255)), np.float32)
 
 
 def _as_seen(plane: Shaped[np.ndarray, "w h"]) -> Shaped[np.ndarray, "w h"]:
