@@ -83,10 +83,10 @@ class Critics(nn.Module):
     def forward(
         self, volumes: Float[Tensor, "b 1 x y z"], plane: Plane
     ) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 1 r s t"]]:
-        """One answer per patch of a plane, and one per patch of the volume."""
-        if min(volumes.shape[2:]) < self.config.smallest:
-            found, needed = tuple(volumes.shape[2:]), self.config.smallest
-            raise ValueError(f"a volume of {found} voxels is too small for critics that need {needed}")
+        """One answer per patch of a plane, and one per patch of the volume.
+
+        A method's config must see to it that volumes have ``config.smallest`` voxels along each axis.
+        """
         return self.plane(plane.of(volumes))[-1], self.volume(volumes)[-1]
 
 
