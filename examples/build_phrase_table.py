@@ -14,6 +14,7 @@ import numpy as np
 from medsmith.conditioning.embeddings import PhraseTable, shipped_file
 from medsmith.conditioning.encoders import BiomedCLIP, MiniLM, TextEncoder
 from medsmith.conditioning.phrases import FAMILIES
+from medsmith.errors import MedsmithError
 
 SHOWN = 9
 
@@ -52,4 +53,8 @@ def _encoder(arguments: list[str]) -> TextEncoder:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else shipped_file(), _encoder(sys.argv[2:]))
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else shipped_file(), _encoder(sys.argv[2:]))
+    except MedsmithError as error:
+        print(error.line, file=sys.stderr)
+        sys.exit(error.exit_code)

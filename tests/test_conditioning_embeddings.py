@@ -1,5 +1,7 @@
+import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,7 +132,7 @@ def test_a_table_of_other_phrases_is_refused(tmp_path, monkeypatch):
     PhraseTable.build(Spelling()).save(tmp_path / "old.safetensors")
     others = {**FAMILIES, "lesion_type": ("liver cyst",)}
     monkeypatch.setattr("medsmith.conditioning.embeddings.FAMILIES", others)
-    with pytest.raises(FileError, match=r"phrases are not those of this version; build it as docs/text\.md says"):
+    with pytest.raises(FileError, match=r"phrases are not those of this version; build it from .* FOLDER"):
         PhraseTable.load(tmp_path / "old.safetensors")
 
 
@@ -142,9 +144,28 @@ def test_a_file_that_is_no_table(tmp_path, content):
         PhraseTable.load(path)
 
 
-def test_an_unknown_table():
-    with pytest.raises(FileError, match=r"biomedclip: is no phrase table .*; shipped: minilm; build it"):
+def test_a_table_that_nobody_built_is_one_line_with_the_command():
+    found = (
+        r"^biomedclip.safetensors: does not exist, the table of encoded words that the config names; shipped: minilm; "
+    )
+    command = r"build it .*: python examples/build_phrase_table.py biomedclip.safetensors biomedclip FOLDER$"
+    with pytest.raises(FileError, match=found + command):
         PhraseTable.load("biomedclip")
+
+
+def test_a_table_is_found_with_and_without_its_ending(tmp_path, monkeypatch):
+    PhraseTable.build(Spelling()).save(tmp_path / "spelling.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert PhraseTable.load("spelling").encoder == PhraseTable.load("spelling.safetensors").encoder == "spelling"
+
+
+def test_building_without_the_encoder_is_one_line(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "build_phrase_table.py"
+    command = [sys.executable, script, tmp_path / "biomedclip.safetensors", "biomedclip", tmp_path]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert "no tokenizer.json or vocab.txt; copy the model's folder whole" in said.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # Tokens

@@ -126,6 +126,7 @@ def _choose_compute(method: Method, cohort: Cohort, device: str) -> Compute:
     """Number format and layout of the run: as configured, or the fastest of a few training steps."""
     training = method.config.training
     if training.precision != "measured":
+        method.prepare(cohort[cohort.ids[0]])  # what it refuses is refused before the run is written down
         return Compute(precision=training.precision)
     few = [method.prepare(cohort[id]) for id in cohort.ids[: training.batch]]
     batch = {key: tensor.to(device) for key, tensor in Batches(few, training.batch, 0)(0).items()}

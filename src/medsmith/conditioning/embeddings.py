@@ -7,6 +7,7 @@ ones tell opposites apart: MiniLM alone has "well-defined margin" and "ill-defin
 import difflib
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
 
 SHIPPED = "minilm"
-_REBUILD = "build it as docs/text.md says"
+_ENDING = ".safetensors"
 _KEY = "phrase_table"
 
 
@@ -67,21 +68,24 @@ class PhraseTable:
 
     @classmethod
     def load(cls, name: str | Path = SHIPPED) -> "PhraseTable":
-        """A table that is shipped, by its name, or any other by its file.
+        """A table that is shipped, by its name, or any other by its file; ``NAME.safetensors`` may be said as NAME.
 
         Raises:
             FileError: no such table, or it is damaged, or its phrases are not those of this version.
         """
-        path = shipped_file() if str(name) == SHIPPED else Path(name)
+        path = shipped_file() if str(name) == SHIPPED else _with_ending(Path(name))
+        if not path.exists():
+            found = "does not exist, the table of encoded words that the config names"
+            raise FileError(path, found, f"shipped: {SHIPPED}", _how_to_build(path))
         try:
             with safe_open(path, "np") as file:
                 said = json.loads(file.metadata()[_KEY])
                 encoder, phrases = str(said["encoder"]), said["phrases_sha256"]
                 vectors = {name: file.get_tensor(name).astype(np.float32) for name in FAMILIES}
         except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise FileError(path, f"is no phrase table ({error})", f"shipped: {SHIPPED}", _REBUILD) from None
+            raise FileError(path, f"is no phrase table ({error})", f"shipped: {SHIPPED}", _how_to_build(path)) from None
         if phrases != phrases_sha256():
-            raise FileError(path, "its phrases are not those of this version", cure=_REBUILD)
+            raise FileError(path, "its phrases are not those of this version", cure=_how_to_build(path))
         return cls(encoder, vectors)
 
     def save(self, path: Path) -> None:
@@ -152,6 +156,15 @@ class PhraseTable:
 def _organ_phrase(organ: str) -> str:
     """As the vocabulary writes the organ that a name or phrase means."""
     return phrase_of(find_organ(organ) or organ)
+
+
+def _with_ending(path: Path) -> Path:
+    return path if path.suffix else path.with_name(path.name + _ENDING)
+
+
+def _how_to_build(path: Path) -> str:
+    command = f"python examples/build_phrase_table.py {shlex.quote(str(path))} biomedclip FOLDER"
+    return f"build it from a folder with the encoder's weights (docs/text.md): {command}"
 
 
 def shipped_file() -> Path:
