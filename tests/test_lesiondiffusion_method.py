@@ -1,6 +1,7 @@
 """LesionDiffusion from command to cohort, trained for three steps: the way of a lesion, not its looks."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -97,7 +98,9 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
 def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
     request = {"templates": str(place / "healthy"), "draws": 1, "mask_source": "ellipsoid"}
     synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, conditions=Conditions())
-    assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run")
+    copied = shutil.copytree(place / "healthy", tmp_path / "copied")
+    assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
+    assert not [path for path in tmp_path.glob("out/*/*.json") if str(place) in path.read_text()]
     for case in Cohort.open(tmp_path / "out"):
         (lesion,) = case.provenance["lesions"]
         assert lesion["asked"]["lesion_type"]
@@ -153,6 +156,15 @@ def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     assert np.isfinite(case.image).all()
 
 
+@pytest.mark.parametrize("precision", ["float32", "measured"])
+def test_words_that_nobody_encoded_are_one_line_and_no_run(place, tmp_path, monkeypatch, precision):
+    monkeypatch.chdir(tmp_path)
+    words = ("mask.words.table=biomedclip", "mask.words.dimension=512", f"training.precision={precision}")
+    with pytest.raises(FileError, match=r"^biomedclip.safetensors: does not exist, .*build_phrase_table.py"):
+        train("lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=(*SETTINGS, *words))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_presets_are_of_the_papers_shape():
     paper, released = KIND.presets["paper"], KIND.presets["released"]
     assert (paper.mask.frame.size, paper.mask.frame.finest_mm, paper.mask.frame.coarsest_mm) == (128, 1.0, 1.0)
@@ -160,6 +172,7 @@ def test_presets_are_of_the_papers_shape():
     assert (paper.sampling.solver, paper.sampling.steps, paper.mask.guidance) == ("ddim", 200, 2.5)
     assert (released.sampling.stochasticity, released.paint.mask_head, released.mask.words.null) == (1.0, 1.0, 0.0)
     assert released.mask.diffusion.schedule == "scaled_linear"
+    assert {preset.mask.words.table for preset in (paper, released)} == {"biomedclip"}
     assert (paper.mask.words.vectors, paper.mask.words.reach) == ("raw", "cross-attention")
 
 
@@ -197,5 +210,7 @@ def test_settings_that_cannot_work_together_are_refused():
     tiny = KIND.presets["tiny"]
     with pytest.raises(RequestError, match="is odd and the VQGAN halves it"):
         changed(tiny, ["paint.space=latent", "paint.frame.size=33"])
+    with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a critic needs"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=8"])
     with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):
         changed(tiny, ["mask.frame.coarsest_mm=0.1"])

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.lock import LOCK, claimed
-from synthesis_fakes import LOADER, conditions, contents, fingerprint, inline, write_run
+from synthesis_fakes import LOADER, FakeMethod, FakeRequest, conditions, contents, fingerprint, inline, write_run
 
 COUNT = 8
 
@@ -144,9 +145,7 @@ def test_cases_are_never_mixed_with_others(tmp_path, content):
     out = tmp_path / "out"
     out.mkdir()
     if content == "dataset.json":
-        facts = fingerprint()
-        real = Cohort.create(out, channel_names=facts.channel_names, label_names=facts.label_names, file_ending=".png")
-        real.write(_real_case())
+        _real_cohort(out)
     else:
         (out / content).write_text("mine")
     before = contents(out)
@@ -156,11 +155,15 @@ def test_cases_are_never_mixed_with_others(tmp_path, content):
 
 
 def _real_case():
-    from dataclasses import replace
-
-    from synthesis_fakes import FakeMethod, FakeRequest
-
     return replace(FakeMethod({}).synthesize(FakeRequest(), 1, solver="ddim", steps=1), id="real_1")
+
+
+def _real_cohort(folder):
+    facts = fingerprint()
+    real = Cohort.create(folder, channel_names=facts.channel_names, label_names=facts.label_names, file_ending=".png")
+    real.write(_real_case())
+    real.finish()
+    return folder
 
 
 def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monkeypatch):
@@ -212,3 +215,48 @@ def test_only_synthetic_cases_are_made_again(copied):
     (copied / "out" / "provenance" / "fake_00003.json").write_text("{}")
     with pytest.raises(FileError, match="is no provenance"):
         regenerate(copied / "out", "fake_00003", loader=LOADER)
+
+
+@pytest.fixture
+def moved(tmp_path, here):  # noqa: ARG001
+    """The same files under two places, a cohort from each, and what nothing else names."""
+    write_run(tmp_path / "run")
+    for name in ("one", "other/deeper"):
+        place = _real_cohort(tmp_path / name)
+        synthesize(tmp_path / "run", tmp_path / f"out-{place.name}", count=2, workers=1, request={"like": str(place)},
+                   conditions=conditions())  # fmt: skip
+    return tmp_path
+
+
+def test_where_the_files_of_a_request_lie_changes_no_byte_of_a_case(moved):
+    one, other = (contents(moved / name) for name in ("out-one", "out-deeper"))
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == ["synthesis.json"]
+    record = json.loads(one["provenance/fake_00001.json"])
+    assert (record["request"], list(record["inputs"])) == ({"brightness": 0.0}, ["like"])
+    assert json.loads(other["synthesis.json"])["places"] == {"like": "../other/deeper"}
+
+
+def test_a_case_is_made_again_from_files_that_have_moved(moved):
+    out = moved / "out-one"
+    assert regenerate(out, "fake_00001", loader=LOADER)
+    (moved / "one").rename(moved / "elsewhere")
+    with pytest.raises(FileError, match=r"one: does not exist; .* with the hash \w{16}; name them: --input like=PATH$"):
+        regenerate(out, "fake_00001", loader=LOADER)
+    assert regenerate(out, "fake_00001", inputs={"like": moved / "elsewhere"}, loader=LOADER)
+    assert regenerate(out, "fake_00001", inputs={"like": moved / "other" / "deeper"}, loader=LOADER)
+
+
+def test_other_files_than_those_of_the_case_are_refused(moved):
+    changed = _real_cohort(moved / "changed")
+    next((changed / "imagesTr").iterdir()).write_bytes(next((moved / "one" / "labelsTr").iterdir()).read_bytes())
+    words = (
+        r"changed: fake_00000 was not made from it: its hash is \w{16}; \w{16} in the provenance; .*--input like=PATH"
+    )
+    with pytest.raises(SynthesisError, match=words):
+        regenerate(moved / "out-one", "fake_00000", inputs={"like": changed}, loader=LOADER)
+    with pytest.raises(RequestError, match=r"--input: 'lik' is no input of this case; its inputs: like"):
+        regenerate(moved / "out-one", "fake_00000", inputs={"lik": changed}, loader=LOADER)
+    asked = {"like": str(changed)}
+    with pytest.raises(SynthesisError, match=r"synthesis.json: another plan: inputs.like is "):
+        synthesize(moved / "run", moved / "out-one", count=2, request=asked, workers=1, conditions=conditions())

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medsmith.cli.app import Seed, app, say
+from medsmith.cli.app import Seed, app, pairs, say
 
 
 @app.command()
@@ -110,9 +110,12 @@ def regenerate(
     out: Annotated[Path, typer.Argument(help="A synthetic cohort.")],
     case: Annotated[str, typer.Argument(help="Case to make again.")],
     run: Annotated[Path | None, typer.Option(help="Run folder, where it has moved.")] = None,
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", help="key=PATH of files that have moved: templates=SCANS.")
+    ] = None,
 ) -> None:
     """Make a case again from its provenance; succeeds only if every byte is the same."""
     from medsmith.synthesis import regenerate as make_again
 
-    files = make_again(out, case, run=run)
+    files = make_again(out, case, run=run, inputs=pairs("--input", input_ or []))
     say(f"{case}: {', '.join(files)} made again, byte for byte")

@@ -56,7 +56,7 @@ def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version 
         raise ContentError(path, "no organ is labelled", "at least one", "give the map that belongs to the scan")
     names = {known[value]: value for value in values}
     named = "names written in it" if written else f"TotalSegmentator {version}"
-    return seen_canonical(read.values, read.geometry, names, f"{path.name}, {named}")
+    return seen_canonical(read.values, read.geometry, names, f"a label map, {named}")
 
 
 def _table_in(path: Path) -> dict[int, str]:

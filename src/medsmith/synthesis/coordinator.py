@@ -15,9 +15,9 @@ from medsmith.progress import Progress, Silent
 from medsmith.synthesis import folder
 from medsmith.synthesis.crew import Crew, Outcome, usable_cores
 from medsmith.synthesis.lock import claimed, refuse_if_held
-from medsmith.synthesis.plan import Plan, agree, run_as_written
+from medsmith.synthesis.plan import Plan, agree, places_as_written, run_as_written
 from medsmith.synthesis.process import Patience
-from medsmith.synthesis.tasks import LOADER, CaseTask, Order, case_id
+from medsmith.synthesis.tasks import LOADER, CaseTask, Order, case_id, places_of
 from medsmith.synthesis.worker import open_cohort
 
 
@@ -106,11 +106,14 @@ def _fill(crew: Crew, order: Order, out: Path, count: int, progress: Progress) -
     recipe, form = crew.settled()
     with claimed(out, lambda: open_cohort(out, form)) as cohort:
         folder.sweep(out)
-        agree(out, Plan(count=count, run=run_as_written(order.run, out), recipe=recipe))
+        places = places_of(order, recipe)
+        written = places_as_written(places, out)
+        agree(out, Plan(count=count, run=run_as_written(order.run, out), places=written, recipe=recipe))
         ids = [case_id(recipe.method, index) for index in range(count)]
         there = folder.finished_ids(out) & set(cohort.ids)
         missing = [index for index, id in enumerate(ids) if id not in there]
-        tasks = [CaseTask(run=order.run, loader=order.loader, recipe=recipe, index=index) for index in missing]
+        same = CaseTask(run=order.run, loader=order.loader, recipe=recipe, places=places, index=0)
+        tasks = [same.model_copy(update={"index": index}) for index in missing]
         try:
             with progress.task("synthesize", count, len(there)) as advance:
                 failures = _collect(crew.work(tasks, out), out, partial(advance, 1, ""), len(there))

@@ -76,6 +76,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     validated(type(method.config), "sampling", {**config, "sampling": walk})
     request = validated(method.Request, "request", order.request)
     facts = method.makes(request)
+    places = [name for name, value in request if isinstance(value, Path)]
     recipe = Recipe(
         method=method.name,
         weights_hash=method.weights_hash,
@@ -84,8 +85,8 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         device=device,
         precision=method.compute.label,
         seed=order.seed,
-        request=request.model_dump(mode="json"),
-        inputs={name: _content_hash(value) for name, value in request if isinstance(value, Path)},
+        request=request.model_dump(mode="json", exclude=set(places)),
+        inputs={name: _content_hash(getattr(request, name)) for name in places},
         solver=solver,
         steps=steps,
         limits=order.limits,
@@ -137,7 +138,7 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
     method = load(task.run, task.loader, recipe.device)
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
-    request = validated(method.Request, "request", recipe.request)
+    request = validated(method.Request, "request", {**recipe.request, **task.places})
     training = TrainingFacts.of(method.makes(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):

@@ -1,6 +1,7 @@
 """What a folder of synthetic cases is to become: written before the first case, so that any start continues it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, final
 
@@ -25,6 +26,7 @@ class Plan(BaseModel):
         format: of this file.
         count: cases that the folder is to hold.
         run: the run folder relative to the cohort, or the name of shipped weights.
+        places: key of the request that names files -> where they lie, relative to the cohort.
         recipe: what the cases share.
     """
 
@@ -33,6 +35,7 @@ class Plan(BaseModel):
     format: Literal[1] = 1
     count: int = Field(ge=1)
     run: str
+    places: Mapping[str, str] = {}
     recipe: Recipe
 
 
@@ -82,6 +85,16 @@ def parsed(model: type[Model], path: Path, drop: frozenset[str] = frozenset()) -
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise FileError(path, f"{key}: {first['msg']}", cure="restore it") from None
+
+
+def places_as_written(places: Mapping[str, str], out: Path) -> dict[str, str]:
+    """Places relative to the cohort: all may move together."""
+    return {key: os.path.relpath(place, out) for key, place in places.items()}
+
+
+def places_as_read(places: Mapping[str, str], out: Path) -> dict[str, str]:
+    """The other way round."""
+    return {key: os.path.normpath(out / place) for key, place in places.items()}
 
 
 def run_as_written(run: str, out: Path) -> str:

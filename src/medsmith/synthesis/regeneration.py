@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medsmith.errors import FileError, SynthesisError
+from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
 from medsmith.interruption import held_back
 from medsmith.layouts import PROVENANCE
 from medsmith.synthesis.crew import Crew
-from medsmith.synthesis.plan import read_plan, run_as_read
+from medsmith.synthesis.plan import places_as_read, read_plan, run_as_read
 from medsmith.synthesis.process import Patience
 from medsmith.synthesis.tasks import LOADER, CaseTask, Order, Recipe, first_difference
 
@@ -26,6 +26,7 @@ def regenerate(
     case_id: str,
     *,
     run: Path | str | None = None,
+    inputs: Mapping[str, Path | str] | None = None,
     loader: str = LOADER,
     patience: Patience | None = None,
 ) -> tuple[str, ...]:
@@ -35,6 +36,8 @@ def regenerate(
         out: the cohort.
         case_id: the case.
         run: the run that made it; None looks where the cohort's plan says.
+        inputs: key of the request that names files, such as "templates" -> where they lie; those that are not given are
+            looked for where the cohort's plan says.
         loader: ``module:function`` that loads the run.
         patience: when the worker counts as hung.
 
@@ -42,30 +45,31 @@ def regenerate(
         The files compared, as paths within the cohort. All are the same.
 
     Raises:
-        SynthesisError: a file differs, or the run is not the one that made the case.
-        FileError: there is no such synthetic case.
+        SynthesisError: a file differs, or the run or an input is not the one that made the case.
+        RequestError: the case was made without such an input.
+        FileError: there is no such synthetic case, or an input is not where it was.
         RunError: the run cannot be used.
     """
     out = Path(out)
     record = _read_record(out, case_id)
     recipe, index = _recipe(out / PROVENANCE / f"{case_id}.json", record)
-    where = run_as_read(read_plan(out).run, out) if run is None else str(run)
+    plan = read_plan(out)
+    where = run_as_read(plan.run, out) if run is None else str(run)
+    places = _places(recipe, places_as_read(plan.places, out), inputs or {})
     order = Order(
         run=where,
         loader=loader,
         device=recipe.device,
         seed=recipe.seed,
-        request=recipe.request,
+        request={**recipe.request, **places},
         solver=recipe.solver,
         steps=recipe.steps,
         limits=recipe.limits,
     )
     with held_back() as stop, Crew(order, 1, patience or Patience(), stop) as crew, _scratch() as scratch:
         here, _ = crew.settled()
-        difference = first_difference(recipe.model_dump(mode="json"), here.model_dump(mode="json"))
-        if difference:
-            raise SynthesisError(where, f"did not make {case_id}: {difference}", cure="name the run that did (--run)")
-        task = CaseTask(run=where, loader=loader, recipe=recipe, index=index)
+        _check_made_by(here, recipe, where, places, case_id)
+        task = CaseTask(run=where, loader=loader, recipe=recipe, places=places, index=index)
         (outcome,) = crew.work([task], scratch)
         if outcome.ended != "made" or task.id != case_id:
             reason = outcome.reason or f"its recipe makes {task.id}, {outcome.ended}"
@@ -86,6 +90,36 @@ def _recipe(path: Path, record: Mapping[str, Any]) -> tuple[Recipe, int]:
         return Recipe.model_validate(shared | {"seed": record["run_seed"]}), int(record["index"])
     except (KeyError, ValueError, ValidationError) as error:
         raise FileError(path, f"is no provenance ({type(error).__name__}: {error})", cure="restore it") from None
+
+
+def _places(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path | str]) -> dict[str, str]:
+    """Where the inputs of a case lie."""
+    for key in given:
+        if key not in recipe.inputs:
+            known = ", ".join(recipe.inputs) or "none"
+            raise RequestError("--input", f"'{key}' is no input of this case", f"its inputs: {known}")
+    places = {key: str(given.get(key, planned.get(key, ""))) for key in recipe.inputs}
+    for key, place in places.items():
+        if not place or not Path(place).exists():
+            limit = f"the case was made from {key} with the hash {recipe.inputs[key][:16]}"
+            found = "does not exist" if place else "is not known"
+            raise FileError(place or key, found, limit, f"name them: --input {key}=PATH")
+    return places
+
+
+def _check_made_by(here: Recipe, recipe: Recipe, run: str, places: Mapping[str, str], case_id: str) -> None:
+    for key, place in places.items():
+        there, found = recipe.inputs[key], here.inputs.get(key, "")
+        if found != there:
+            raise SynthesisError(
+                place,
+                f"{case_id} was not made from it: its hash is {found[:16]}",
+                f"{there[:16]} in the provenance",
+                f"name the {key} that it was made from: --input {key}=PATH",
+            )
+    difference = first_difference(recipe.model_dump(mode="json"), here.model_dump(mode="json"))
+    if difference:
+        raise SynthesisError(run, f"did not make {case_id}: {difference}", cure="name the run that did (--run)")
 
 
 @contextmanager

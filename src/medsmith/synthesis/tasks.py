@@ -53,8 +53,9 @@ class Recipe(BaseModel):
         device: kind of the device.
         precision: how passes are computed.
         seed: of the run.
-        request: as the method understood it.
-        inputs: key of the request that names a cohort -> the cohort's content hash.
+        request: as the method understood it, without the keys that name files.
+        inputs: key of the request that names files, such as a cohort's -> their content hash; where they lie decides
+            nothing.
         solver: of the sampling loop.
         steps: evaluations of the denoiser.
         limits: of the checks.
@@ -95,6 +96,7 @@ class CaseTask(BaseModel):
         run: a run folder, or the name of shipped weights.
         loader: ``module:function`` that loads it.
         recipe: what it shares with the other cases.
+        places: key of the request that names files -> where they lie here.
         index: its number.
     """
 
@@ -103,12 +105,18 @@ class CaseTask(BaseModel):
     run: str
     loader: str
     recipe: Recipe
+    places: Mapping[str, str] = {}
     index: int = Field(ge=0)
 
     @property
     def id(self) -> str:
         """The case's id."""
         return case_id(self.recipe.method, self.index)
+
+
+def places_of(order: Order, recipe: Recipe) -> dict[str, str]:
+    """Where the files lie that an order names."""
+    return {key: str(order.request[key]) for key in recipe.inputs if key in order.request}
 
 
 def case_id(method: str, index: int) -> str:
