@@ -49,6 +49,10 @@ def test_help_takes_less_than_half_a_second() -> None:
         (["prepare", "nowhere", "out"], "nowhere: "),
         (["evaluate", "nowhere", "out", "--out", "report"], "nowhere: does not exist"),
         (["prepare", "nowhere", "out", "--label", "lesion"], "--label: 'lesion' has no '='; write name=value"),
+        (["synthesize", "pig", "out", "--count", "0"], "medsmith synthesize: Invalid value for '--count': "),
+        (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
+        (["report", "sampel"], "medsmith report: No such command 'sampel'"),
+        (["--nothing"], "medsmith: No such option: --nothing"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

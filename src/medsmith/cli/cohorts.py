@@ -89,8 +89,14 @@ def describe(
 ) -> None:
     """Measure every lesion and write its report, words and numbers; the same command again continues."""
     from medsmith.cohort import Cohort
+    from medsmith.errors import CohortError, FileError
     from medsmith.measuring.reports import describe_cohort
     from medsmith.progress import Shown
 
-    for line in describe_cohort(Cohort.open(cohort), out, replace=replace, progress=Shown()).lines:
+    cases = Cohort.open(cohort)
+    if not len(cases):
+        raise CohortError(cohort, "has no cases", "at least one", "give the cohort that holds the scans")
+    if out is not None and out.exists() and not out.is_dir():
+        raise FileError(out, "a file, not a folder", cure="choose another folder: --out")
+    for line in describe_cohort(cases, out, replace=replace, progress=Shown()).lines:
         say(line)

@@ -79,12 +79,12 @@ def synthesize(  # noqa: PLR0913
     device: Annotated[str, typer.Option(help="cpu or cuda; bytes are the same again on the same kind only.")] = "cpu",
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
+    asked = _request(request, templates, report, lesion_type, organ_map)
     from medsmith.methods.lesiondiffusion.templates import memory_needed
     from medsmith.progress import Shown
     from medsmith.synthesis import Conditions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases
 
-    asked = _request(request, templates, report, lesion_type, organ_map)
     if "templates" in asked:
         say(f"memory: at most {memory_needed(Path(asked['templates'])) / 2**30:.1f} GiB per worker")
     summary = make_cases(

@@ -119,7 +119,7 @@ def _place_number(said: str, phrase: Phrase, draft: _Draft) -> None:
     number = phrase.number
     assert number is not None
     if number.attribute is None:
-        draft.unplaced.append(Unplaced(said, number.nearest, number.reason))
+        draft.unplaced.append(Unplaced(said, number.nearest, number.reason, number.impossible))
     elif draft.values.setdefault(number.attribute, number.value) != number.value:
         title = ATTRIBUTES[number.attribute].title
         draft.unplaced.append(Unplaced(said, reason=f"a second {title} of the same lesion"))

@@ -41,6 +41,7 @@ class Number:
         reason: why it is neither.
         nearest: what would be understood.
         note: what was assumed.
+        impossible: whether no lesion can have it.
     """
 
     start: int
@@ -50,6 +51,7 @@ class Number:
     reason: str = ""
     nearest: tuple[str, ...] = ()
     note: str = ""
+    impossible: bool = False
 
 
 def find_numbers(text: str) -> tuple[Number, ...]:
@@ -83,7 +85,7 @@ def _signed(text: str) -> float:
 def _ct_value(value: float, span: tuple[int, int]) -> Number:
     if _LOWEST_HU <= value <= _HIGHEST_HU:
         return Number(*span, "ct_value_hu", value)
-    return Number(*span, None, reason=f"CT values go from {_LOWEST_HU} to {_HIGHEST_HU} HU")
+    return Number(*span, None, reason=f"CT values go from {_LOWEST_HU} to {_HIGHEST_HU} HU", impossible=True)
 
 
 def _size(phrase: str, span: tuple[int, int], text: str) -> Number:
@@ -92,7 +94,7 @@ def _size(phrase: str, span: tuple[int, int], text: str) -> Number:
         return Number(*span, None, reason="a length that is not the size of the lesion")
     edges = tuple(_millimetres(phrase))
     if not all(0 < edge <= _LONGEST_MM for edge in edges):
-        return Number(*span, None, reason=f"edges are above 0 and at most {_LONGEST_MM} mm")
+        return Number(*span, None, reason=f"edges are above 0 and at most {_LONGEST_MM} mm", impossible=True)
     if len(edges) == 1:
         return Number(*span, "size_mm", (edges[0], edges[0], edges[0]))
     if len(edges) == 2:

@@ -13,11 +13,13 @@ class Unplaced:
         phrase: as it was written.
         nearest: options that it may have meant, best first.
         reason: why it was not taken.
+        impossible: whether it was understood, and no lesion can have it.
     """
 
     phrase: str
     nearest: tuple[str, ...] = ()
     reason: str = "not understood"
+    impossible: bool = False
 
     @property
     def line(self) -> str:

@@ -33,7 +33,8 @@ def read_option(phrase: str) -> tuple[str, ...]:
         if row.options and (options := find_options(name, phrase)):
             return options
     near = nearest_options(phrase)
-    raise RequestError(f"'{phrase}'", "no such option", f"nearest: {', '.join(near)}" if near else "")
+    limit = f"nearest: {', '.join(near)}" if near else ""
+    raise RequestError(f"'{phrase}'", "no such option", limit, "choose one of those in medsmith report schema")
 
 
 def find_options(name: str, phrase: str) -> tuple[str, ...]:
