@@ -84,6 +84,8 @@ class FakeMethod:
         self._misbehave(str(seed))
         if request.brightness > 1000:
             raise RequestError("brightness", f"{request.brightness}", "at most 1000")
+        if self.facts.get("tells"):
+            (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
         draw = np.random.default_rng([seed, len(solver)])
         image = draw.normal(100 + request.brightness, 40 + steps, SHAPE).clip(0, 255).round()
