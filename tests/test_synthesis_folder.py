@@ -114,7 +114,26 @@ def test_a_request_refused_by_the_method_itself_stops_at_once(tmp_path):
     run = write_run(tmp_path / "run")
     with pytest.raises(RequestError, match=r"brightness: 5000\.0; at most 1000"):
         synthesize(run, tmp_path / "out", count=2, request={"brightness": 5000}, workers=1, conditions=conditions())
-    assert not (tmp_path / "out" / LOCK).exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_an_order_that_came_to_nothing_does_not_stand_in_the_way_of_a_better_one(tmp_path, monkeypatch):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(RequestError, match="at most 1000"):
+        synthesize(run, out, count=2, request={"brightness": 5000}, workers=1, conditions=conditions())
+    assert not list(out.iterdir())
+    synthesize(run, out, count=2, request={"brightness": 5}, workers=1, conditions=conditions())
+    before = contents(out)
+    monkeypatch.setattr(FakeMethod, "synthesize", _refuses)
+    with pytest.raises(RequestError, match="today: not possible"):
+        synthesize(run, out, count=3, request={"brightness": 5}, workers=1, conditions=conditions())
+    assert contents(out).keys() == before.keys()
+
+
+def _refuses(*_, **__):
+    raise RequestError("today", "not possible")
 
 
 @pytest.mark.parametrize(("name", "number"), [("count", 0), ("count", -3), ("workers", 0)])

@@ -1,14 +1,15 @@
 """From an order to a folder of cases: exactly as many valid ones as asked for, whatever is killed on the way."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 from medsmith.checks.verdict import Limits
-from medsmith.errors import RequestError, SynthesisError
+from medsmith.errors import MedsmithError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import held_back
 from medsmith.progress import Progress, Silent
@@ -115,13 +116,23 @@ def _fill(crew: Crew, order: Order, out: Path, count: int, progress: Progress) -
         same = CaseTask(run=order.run, loader=order.loader, recipe=recipe, places=places, index=0)
         tasks = [same.model_copy(update={"index": index}) for index in missing]
         try:
-            with progress.task("synthesize", count, len(there)) as advance:
+            with progress.task("synthesize", count, len(there)) as advance, _none_left_working(crew, out):
                 failures = _collect(crew.work(tasks, out), out, partial(advance, 1, ""), len(there))
-        finally:  # nobody writes any more when the folder is given free
-            crew.dismiss()
-            folder.remove_temporaries(out)
-        folder.close(cohort, ids, failures)
+            folder.close(cohort, ids, failures)
+        except MedsmithError:
+            folder.forget_if_empty(cohort, ids)
+            raise
     return folder.summarise(out, ids, made=len(tasks))
+
+
+@contextmanager
+def _none_left_working(crew: Crew, out: Path) -> Iterator[None]:
+    """Nobody writes any more when the folder is given free."""
+    try:
+        yield
+    finally:
+        crew.dismiss()
+        folder.remove_temporaries(out)
 
 
 def _collect(outcomes: Iterable[Outcome], out: Path, count_one: Callable[[], None], done: int) -> dict[str, str]:

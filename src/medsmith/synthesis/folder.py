@@ -104,6 +104,23 @@ def close(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> No
         raise SynthesisError(out, f"{len(absent)} of {len(ids)} cases have vanished", cure="run the same command again")
 
 
+def forget_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
+    """Take back the beginnings of a folder that no case came of: a plan must not stand in the way of a better one.
+
+    The logs of cases that ended their workers stay, and the plan with them.
+    """
+    out = cohort.root
+    if finished_ids(out) or (out / FAILURES).exists():
+        return
+    with suppress(OSError):
+        _discard(cohort, ids)
+        for name in (PLAN, DATASET):
+            (out / name).unlink(missing_ok=True)
+    for part in _PARTS[1:]:
+        with suppress(OSError):  # missing, or something else lies there
+            (out / part).rmdir()
+
+
 def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
     """Remove what was written of cases that are not whole."""
     out, ending = cohort.root, cohort.file_ending

@@ -35,6 +35,7 @@ def claimed(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
         SynthesisError: a living process holds the folder.
         FileError: the folder cannot be made or written to.
     """
+    existed = out.exists()
     with _alone(out):
         refuse_if_held(out)
         folder = prepare()
@@ -44,6 +45,8 @@ def claimed(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
     finally:
         with suppress(OSError):
             (out / LOCK).unlink(missing_ok=True)
+            if not existed:
+                out.rmdir()  # goes only where nothing was put into it
 
 
 def refuse_if_held(out: Path) -> None:
