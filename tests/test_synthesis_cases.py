@@ -214,6 +214,12 @@ def test_a_difference_is_found(one, other):
     assert bool(first_difference(one, other)) == _differ(one, other)
 
 
+def test_the_entry_of_a_list_that_differs_is_named():
+    there, here = ({"lesions": [{"organ": "liver"}, {"organ": organ, "size": [1, 2]}]} for organ in ("spleen", "colon"))
+    assert first_difference(there, here) == 'lesions.1.organ is "spleen" there and "colon" here'
+    assert first_difference({"lesions": []}, here).startswith("lesions is [] there and")
+
+
 def _differ(one, other):
     """A key that is absent and one that is null say the same."""
     pairs = [(one.get(key), other.get(key)) for key in one.keys() | other.keys()]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -138,8 +138,16 @@ def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], prefix: 
             if deeper:
                 return deeper
         elif old != new:
+            if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+                deeper = first_difference(_numbered(old), _numbered(new), f"{prefix}{key}.")
+                if deeper:
+                    return deeper
             return f"{prefix}{key} is {_short(old)} there and {_short(new)} here"
     return ""
+
+
+def _numbered(values: Sequence[Any]) -> dict[str, Any]:
+    return {str(place): value for place, value in enumerate(values)}
 
 
 def _short(value: Any) -> str:
