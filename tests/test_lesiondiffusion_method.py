@@ -181,6 +181,7 @@ def test_presets_are_of_the_papers_shape():
     [
         ({"template": "x"}, "template 'x' of no cohort"),
         ({"lesion_type": "kidney cyst", "lesions": [{"organ": "liver"}]}, "lesions and lesion_type: give one of them"),
+        ({"lesion_type": "kidny cyst"}, "lesion type 'kidny cyst': no such type; there are kidney cyst, "),
         ({"lesions": [{"shape": ["square"]}]}, "lesions.0.shape.0"),
         ({"lesions": [{}] * 4}, "lesions"),
         ({"draws": 0}, "draws = 0"),

@@ -54,7 +54,7 @@ def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Cas
     if len(refusals) == 1:
         raise refusals[0]
     last = refusals[-1]
-    found = f"no room in any template that was tried; the last: {last.found}"
+    found = f"none of the templates that were tried can take it; the last: {last.found}"
     raise RequestError("report", found, last.limit, last.cure)
 
 

@@ -5,6 +5,7 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medsmith.conditioning.rules import find_type
 from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
 
 
@@ -49,4 +50,6 @@ class LesionDiffusionRequest(BaseModel):
             raise ValueError(f"template '{self.template}' of no cohort: name the cohort as templates")
         if self.lesions and self.lesion_type:
             raise ValueError("lesions and lesion_type: give one of them")
+        if self.lesion_type is not None:
+            find_type(self.lesion_type)
         return self

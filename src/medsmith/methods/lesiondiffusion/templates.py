@@ -14,6 +14,7 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.formats.nifti import read_header
 from medsmith.insertion.write_back import estimate_memory
+from medsmith.integrity import first_of
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 
 LESION = "lesion"
@@ -67,9 +68,11 @@ def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerpr
         return training.model_copy(update={"label_names": with_lesion(training.label_names)})
     cohort = opened(request.templates)
     if not len(cohort):
-        raise RequestError("templates", f"{request.templates} has no cases")
+        found = f"{request.templates} has no cases"
+        raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
     if request.template is not None and request.template not in cohort:
-        raise RequestError("templates", f"no case '{request.template}' in {request.templates}")
+        found = f"no case '{request.template}' in {request.templates}"
+        raise RequestError("templates", found, f"it has {first_of(cohort.ids)}", "name one of these")
     if len(cohort.channel_names) != 1:
         found = f"{request.templates} has channels {', '.join(cohort.channel_names)}"
         raise RequestError("templates", found, "a CT has one", "prepare a cohort of the CT alone")
