@@ -205,6 +205,9 @@ def test_what_is_not_there_is_refused_by_name(place):
     lesion = LesionReport(organ="prostate", size_mm=(10.0, 10.0, 10.0))
     with pytest.raises(RequestError, match="no prostate in the organ map"):
         ask(templates=place / "healthy", lesions=(lesion,))
+    report = LesionReport(organ="liver", lesion_type="kidney cyst")
+    with pytest.raises(RequestError, match=r"^[^;]*'liver' has no kidney cyst; allowed: kidney"):
+        ask(templates=place / "healthy", lesions=(report,))
 
 
 def test_settings_that_cannot_work_together_are_refused():

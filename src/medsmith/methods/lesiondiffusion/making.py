@@ -51,9 +51,9 @@ def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Cas
                 refusals.append(refusal)
             else:
                 return with_lesions(scan, organ_map, reports, boxes, artist, seed, request.draws)
-    if len(refusals) == 1:
-        raise refusals[0]
     last = refusals[-1]
+    if len({refusal.line for refusal in refusals}) == 1:  # one template, or a fault of the report alone
+        raise last
     found = f"none of the templates that were tried can take it; the last: {last.found}"
     raise RequestError("report", found, last.limit, last.cure)
 
