@@ -94,6 +94,8 @@ def test_schema_and_types(capsys: pytest.CaptureFixture[str]) -> None:
         (["sample", "--type", "kidney cyst", "--without", "xyzzy"], "'xyzzy': no such option"),
         (["sample", "--type", "kidney cyst", "--form", "authors"], "report: organ 'kidney'; the released form has 104"),
         (["read", "nowhere.json"], "nowhere.json: does not exist"),
+        (["parse", ""], "report: '' describes no lesion; say what and where"),
+        (["parse", "xyzzy"], "report: 'xyzzy' describes no lesion; not placed: 'xyzzy' (not understood); say what"),
         (["write", "--type", "gallstone", "--llm-url", "x", "--llm-model", "m"], "--llm-url: 'x'; addresses begin"),
     ],
 )

@@ -82,8 +82,11 @@ def parse(
 ) -> None:
     """Read a description in words; what found no place is said on standard error."""
     from medsmith.conditioning.parsing import parse_report
+    from medsmith.conditioning.reading import check_speaks
 
-    _print_parsed(parse_report(text), form)
+    parsed = parse_report(text)
+    check_speaks(parsed, text)
+    _print_parsed(parsed, form)
 
 
 @group.command("read")
@@ -98,8 +101,11 @@ def read(
 ) -> None:
     """Read a report in the released form; what found no place is said on standard error."""
     from medsmith.conditioning.authors import read_authors
+    from medsmith.conditioning.reading import check_speaks
 
-    _print_parsed(read_authors(file, lesion_type), form)
+    parsed = read_authors(file, lesion_type)
+    check_speaks(parsed, str(file))
+    _print_parsed(parsed, form)
 
 
 @group.command("write")

@@ -34,15 +34,24 @@ def read_report(said: str) -> Parsed:
         raise FileError(said, "a file of another ending", "reports are read from .json", "rename it, or give its words")
     else:
         parsed = parse_report(said)
-    if not parsed.report.lesions:
-        cure = "say what and where: 'a 20 mm cyst in the right kidney'"
-        raise RequestError("report", f"'{said}' describes no lesion", "; ".join(parsed.remarks), cure)
+    check_speaks(parsed, said)
     for item in parsed.unplaced:
         if item.impossible:
             raise RequestError(
                 "report", f"'{item.phrase}' is not possible", item.reason, "say another, or leave it out"
             )
     return parsed
+
+
+def check_speaks(parsed: Parsed, said: str) -> None:
+    """Refuse a report of nothing.
+
+    Raises:
+        RequestError: what was said describes no lesion.
+    """
+    if not parsed.report.lesions:
+        cure = "say what and where: 'a 20 mm cyst in the right kidney'"
+        raise RequestError("report", f"'{said}' describes no lesion", "; ".join(parsed.remarks), cure)
 
 
 def _from_file(path: Path) -> Parsed:
