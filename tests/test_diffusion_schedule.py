@@ -177,8 +177,9 @@ def test_min_snr_weights_are_those_of_the_paper(family):
         torch.testing.assert_close(ours.double(), expected, atol=1e-6, rtol=2e-5)
 
 
+@pytest.mark.parametrize("least", [0.0, 2.0])
 @pytest.mark.parametrize(("family", "prediction"), answerable)
-def test_min_snr_weighs_the_clean_images_error_whatever_is_predicted(family, prediction):
+def test_min_snr_weighs_the_clean_images_error_whatever_is_predicted(family, prediction, least):
     schedule = FAMILIES[family](30)
     t = torch.arange(30)
     generator = torch.Generator().manual_seed(0)
@@ -187,9 +188,18 @@ def test_min_snr_weighs_the_clean_images_error_whatever_is_predicted(family, pre
     error = (answer - schedule.target(noised, prediction)).square().mean((1, 2, 3))
     implied = schedule.clean_estimate(noised.x, t, answer, prediction)
     clean_error = (implied - clean).square().mean((1, 2, 3))
-    weight = schedule.loss_weight(t, prediction, 5.0).double()
-    clean_weight = schedule.loss_weight(t, "clean", 5.0).double()
+    weight = schedule.loss_weight(t, prediction, 5.0, least).double()
+    clean_weight = schedule.loss_weight(t, "clean", 5.0, least).double()
     torch.testing.assert_close(weight * error, clean_weight * clean_error, rtol=1e-5, atol=1e-9)
+
+
+def test_without_a_limit_the_weights_are_those_of_edm():
+    schedule, t, spread = NoiseSchedule.linear(1000), torch.arange(0, 1000, 7), 0.5
+    signal, noise = (table[t].double() for table in (schedule.signal, schedule.noise))
+    sigma = noise / signal
+    expected = (sigma**2 + spread**2) / (sigma * spread) ** 2
+    ours = schedule.loss_weight(t, "clean", 1e12, 1 / spread**2)
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=0)
 
 
 def test_noise_weights_stay_1_where_hardly_any_signal_is_left():

@@ -26,6 +26,8 @@ class DiffusionConfig(BaseModel):
         prediction: what the network answers with.
         clamp: largest magnitude of the clean estimate; None does not clamp.
         min_snr: gamma of the min-SNR loss weights; None weighs all times alike.
+        least_weight: added to the min-SNR weight of the clean estimate's error, so that times of much noise, at which
+            conditions say most, count too; 1 over the variance of the data is the choice of Karras et al. 2022.
         draw: how the times of a batch are drawn; "antithetic" pairs t with T - 1 - t.
     """
 
@@ -36,6 +38,7 @@ class DiffusionConfig(BaseModel):
     prediction: Prediction = "velocity"
     clamp: float | None = Field(default=1.0, gt=0)
     min_snr: float | None = Field(default=5.0, gt=0)
+    least_weight: float = Field(default=0.0, ge=0)
     draw: Literal["uniform", "antithetic"] = "uniform"
 
     @model_validator(mode="after")

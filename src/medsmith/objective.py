@@ -38,7 +38,11 @@ def denoising_error(
         voxel_weight: weight of each voxel's error.
     """
     error = (answer.float() - schedule.target(noised, diffusion.prediction)) ** 2 * voxel_weight
-    per_case = error.flatten(1).mean(1)
+    return (error.flatten(1).mean(1) * time_weights(noised.t, schedule, diffusion)).mean()
+
+
+def time_weights(t: Int[Tensor, "b"], schedule: NoiseSchedule, diffusion: DiffusionConfig) -> Float[Tensor, "b"]:
+    """Weight of the error at each time, as the settings say; 1 without min-SNR weights."""
     if diffusion.min_snr is None:
-        return per_case.mean()
-    return (per_case * schedule.loss_weight(noised.t, diffusion.prediction, diffusion.min_snr)).mean()
+        return torch.ones(len(t), device=t.device)
+    return schedule.loss_weight(t, diffusion.prediction, diffusion.min_snr, diffusion.least_weight)

@@ -183,7 +183,9 @@ class NoiseSchedule:
 
         return denoise
 
-    def loss_weight(self, t: Int[Tensor, "b"], prediction: Prediction, limit: float) -> Float[Tensor, "b"]:
+    def loss_weight(
+        self, t: Int[Tensor, "b"], prediction: Prediction, limit: float, least: float = 0.0
+    ) -> Float[Tensor, "b"]:
         """Min-SNR weights of the squared error at times t (Hang et al. 2023, section 3.4).
 
         The paper weighs the error of the clean image by min(SNR, gamma). The same error, measured in the noise, is
@@ -194,13 +196,15 @@ class NoiseSchedule:
             t: times, b.
             prediction: what the error is measured in.
             limit: gamma, the signal-to-noise ratio above which all times count alike.
+            least: added to the weight of the error of the clean image. SNR + 1 / variance of the data is the weight of
+                Karras et al. 2022 (table 1), where times of much noise count too.
         """
         signal, noise = self._look_up(t, torch.float64, t.device)
         ratio = (signal / noise) ** 2
-        capped = ratio.clamp(max=limit)
+        clean = ratio.clamp(max=limit) + least
         weights: dict[Prediction, Tensor] = {
-            "clean": capped,
-            "noise": (limit / ratio).clamp(max=1),
-            "velocity": capped * noise**2,
+            "clean": clean,
+            "noise": (limit / ratio).clamp(max=1) + (least / ratio if least else 0.0),
+            "velocity": clean * noise**2,
         }
         return weights[prediction].float()

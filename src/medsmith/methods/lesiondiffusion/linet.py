@@ -16,7 +16,7 @@ from medsmith.methods.lesiondiffusion.config import PaintConfig
 from medsmith.methods.lesiondiffusion.lmnet import clamped
 from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import UNet
-from medsmith.objective import draw_times, normal_like
+from medsmith.objective import draw_times, normal_like, time_weights
 
 
 @final
@@ -91,9 +91,7 @@ def paint_loss(
     error = answer.float() - schedule.target(noised, diffusion.prediction)
     size = error.abs() if config.norm == "l1" else error**2
     per_case = (size * region).flatten(1).sum(1) / (_box_voxels(region) * clean.shape[1])
-    if diffusion.min_snr is not None:
-        per_case = per_case * schedule.loss_weight(t, diffusion.prediction, diffusion.min_snr)
-    total: Tensor = per_case.mean()
+    total: Tensor = (per_case * time_weights(t, schedule, diffusion)).mean()
     if config.mask_head > 0:
         total = total + config.mask_head * _dice_loss(logits.float(), lesion)
     return total
