@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from medsmith.case import Geometry
 
 Region = tuple[slice, slice, slice]
-"""Part of a grid: one slice per axis in file order, with start and stop inside the grid."""
+"""Part of a grid: one slice per axis, with start and stop inside the grid."""
 SYNTHETIC_MARK = "synthetic, not for diagnosis (medsmith)"
 """Written into every synthetic image and label file."""
 

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from scipy.fft import irfftn, next_fast_len, rfftn
 from scipy.ndimage import distance_transform_edt
 
+from medsmith.formats.volume import Region
 from medsmith.insertion.box import Box, Index
-from medsmith.insertion.organ_map import OrganMap, Region, selected
+from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import OUTSIDE_OF_PROTRUDING, WALL_MM, Spacing, Target, widened
 
 SEARCH_VOXELS = 2_000_000

@@ -14,11 +14,11 @@ from jaxtyping import Bool, UInt8
 from medsmith.case import Case, Geometry
 from medsmith.conditioning.organs import is_lesion
 from medsmith.errors import GeometryError
+from medsmith.formats.volume import Region
 from medsmith.insertion.canonical import canonical_geometry, canonical_view
 
 LABEL_VALUES = 256
 _FEW = 12
-Region = tuple[slice, slice, slice]
 Chosen = Bool[np.ndarray, "256"]
 
 

@@ -23,7 +23,8 @@ from medsmith.conditioning.organs import cavity_of, is_hollow, labels_of
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import Cavity
 from medsmith.errors import RequestError
-from medsmith.insertion.organ_map import Chosen, OrganMap, Region, chosen_values, selected
+from medsmith.formats.volume import Region
+from medsmith.insertion.organ_map import Chosen, OrganMap, chosen_values, selected
 
 WALL_MM = 5.0
 """Thickness of the wall of a hollow organ, whose label covers wall and content (the released code's five voxels of

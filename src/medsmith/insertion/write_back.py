@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from medsmith.insertion.organ_map import Region
+from medsmith.formats.volume import Region
 
 Spacing = tuple[float, float, float]
 

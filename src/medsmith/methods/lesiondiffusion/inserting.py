@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.conditioning.schema import LesionReport
 from medsmith.diffusion import derive_seed
+from medsmith.formats.volume import Region
 from medsmith.insertion.box import Box
-from medsmith.insertion.organ_map import OrganMap, Region
+from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.write_back import blend, feather
 from medsmith.methods.lesiondiffusion.drawing import Artist

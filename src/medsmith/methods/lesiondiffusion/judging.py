@@ -12,7 +12,8 @@ from scipy.ndimage import find_objects
 
 from medsmith.case import Geometry
 from medsmith.conditioning.schema import LesionReport
-from medsmith.insertion.organ_map import OrganMap, Region
+from medsmith.formats.volume import Region
+from medsmith.insertion.organ_map import OrganMap
 from medsmith.measuring.density import DensityMeasures
 from medsmith.measuring.describe import Scan, measure_lesion
 from medsmith.measuring.lesions import Lesion
