@@ -99,3 +99,10 @@ def test_no_machine_path_in_the_tree() -> None:
     needle = os.sep + "work" + os.sep
     texts = [ROOT / name for name in listed if Path(name).suffix in {".py", ".md", ".toml", ".txt", ".json"}]
     assert not [path.name for path in texts if path.exists() and needle in path.read_text(errors="ignore")]
+
+
+def test_describing_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "lesion": 1}, "file_ending": ".nii.gz"}'
+    (tmp_path / "dataset.json").write_text(facts)
+    assert main(["describe", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}: has no cases; at least one; give the cohort that holds the scans\n"
