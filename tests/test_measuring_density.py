@@ -75,6 +75,12 @@ def test_no_margin_is_measured_where_none_can_be_seen():
     assert measure_density(image, mask, None, MM).margin_width_mm is None
 
 
+@pytest.mark.parametrize("grain_mm", [1.5, 3.0])
+def test_the_edges_of_a_texture_are_no_margin(grain_mm):
+    image, mask = scan_of_ball(rng_of(15), 9.0, MM, contrast=0.0, texture=40.0, grain_mm=grain_mm, noise=5.0)
+    assert measure_density(image, mask, None, MM).margin_width_mm is None
+
+
 def test_a_bright_rim_is_seen_and_its_width_does_not_count_as_heterogeneity_of_noise():
     image, mask = scan_of_ball(rng_of(8), 12.0, MM, contrast=0.0, noise=8.0)
     depth = ndimage.distance_transform_edt(mask)

@@ -95,7 +95,8 @@ QUESTIONS = (
     Question("density in walls", in_wall, _density),
     Question("density in lungs", _lung, lambda r: r.density or NOTHING),
     Question("density variation", _always, lambda r: r.density_variation or NOTHING),
-    Question("margin", _always, _margin),
+    Question("margin in solid organs, and of stones", lambda r: not in_wall(r), _margin),
+    Question("margin in walls", in_wall, _margin),
     Question(
         "place in solid organs", lambda r: r.organ is not None and not is_hollow(r.organ), lambda r: str(r.cavity)
     ),
@@ -185,7 +186,7 @@ CUTS = (
     ),
     Cut(
         "ill_defined_mm",
-        _always,
+        lambda r: not in_wall(r),
         lambda r: r.surface not in SHARP,
         lambda row: None if row.measures.density is None else row.measures.density.margin_width_mm,
     ),

@@ -28,6 +28,7 @@ FEWEST = 8
 FEWEST_CLEAR = 20
 """Voxels that a spread is taken from at least."""
 _FEWEST_SHELL = 30
+_DECILES_APART = 2 * 1.2815515655446004
 
 
 @final
@@ -42,8 +43,9 @@ class DensityMeasures:
         surroundings_hu: median of a shell of 5 mm, within the organ where one is given.
         contrast_hu: mean_hu - surroundings_hu.
         noise_hu: standard deviation of the noise.
-        heterogeneity_hu: standard deviation inside, less the noise (variances subtract). None where fewer than 20
-            voxels lie clear of the border.
+        heterogeneity_hu: spread inside, less the noise (variances subtract). The spread is the standard deviation of a
+            normal distribution with the same 10th and 90th percentile. None where fewer than 20 voxels lie clear of
+            the border.
         rim_minus_core_hu: mean of the outermost 2 mm less the mean of the inner half.
         margin_width_mm: distance over which 10 % of the contrast become 90 %.
     """
@@ -115,7 +117,7 @@ def measure_density(
         surroundings_hu=surroundings,
         contrast_hu=None if surroundings is None else mean - surroundings,
         noise_hu=noise,
-        heterogeneity_hu=float(np.sqrt(max(0.0, image[zones.inside].var() - noise**2))) if zones.clear else None,
+        heterogeneity_hu=_heterogeneity(image[zones.inside], noise) if zones.clear else None,
         rim_minus_core_hu=_difference(image, zones.rim, zones.core),
         margin_width_mm=margin,
     )
@@ -179,6 +181,12 @@ def _smooth(
     weight = ndimage.gaussian_filter(mask.astype(np.float64), sigma)
     summed = ndimage.gaussian_filter(np.where(mask, image, 0.0), sigma)
     return np.asarray(summed / np.maximum(weight, 1e-9))
+
+
+def _heterogeneity(values: Float64[np.ndarray, " n"], noise: float) -> float:
+    """By percentiles, so that what little of the margin is left inside does not count."""
+    low, high = np.percentile(values, (10, 90))
+    return float(np.sqrt(max(0.0, ((high - low) / _DECILES_APART) ** 2 - noise**2)))
 
 
 def _difference(

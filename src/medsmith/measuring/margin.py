@@ -19,7 +19,8 @@ REACH_MM = 7.0
 SHIFT_MM = 2.0
 """How far the edge may lie from the mask's border."""
 SMALLEST_CONTRAST = 3.0
-"""Contrast of a patch over the standard error of its profile; below, there is no edge to measure."""
+"""Contrast of a patch over the standard error of its profile, and over what of the profile the edge leaves unexplained;
+below, there is no edge to measure but noise or texture."""
 _STEP_MM = 0.25
 _SCALES = np.geomspace(0.05, 4.0, 40)
 _SHIFTS = np.linspace(-SHIFT_MM, SHIFT_MM, 17)
@@ -37,7 +38,7 @@ def margin_width(
     spacing: Spacing,
     noise: float,
 ) -> float | None:
-    """The 10-90 % width in mm; None where the lesion does not stand out against its surroundings.
+    """The 10-90 % width in mm; None where most of the lesion does not stand out against its surroundings.
 
     Args:
         image: any units.
@@ -55,10 +56,10 @@ def margin_width(
     patches, counts = _patch_means(profiles[whole], normals[whole])
     if not len(patches):
         return None
-    widths, contrasts = _fitted(patches, distances)
-    error = max(noise, 1e-6) / np.sqrt(counts)
+    widths, contrasts, left = _fitted(patches, distances)
+    error = np.maximum(max(noise, 1e-6) / np.sqrt(counts), left)
     clear = (np.abs(contrasts) > SMALLEST_CONTRAST * error) & (np.sign(contrasts) == np.sign(np.median(contrasts)))
-    if clear.sum() < max(1, len(clear) / 3):
+    if clear.sum() < max(1, len(clear) / 2):
         return None
     return _without_sampling(float(np.median(widths[clear])), spacing)
 
@@ -110,8 +111,8 @@ def _directions() -> Directions:
 
 def _fitted(
     profiles: Float64[np.ndarray, "p s"], distances: Float64[np.ndarray, " s"]
-) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
-    """10-90 % width and contrast (inside less outside) of the logistic edge nearest to each profile.
+) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
+    """The logistic edge nearest to each profile: 10-90 % width, contrast (inside less outside), deviation from it.
 
     For every scale and place on a grid, level and contrast are linear: all fits are one product of matrices.
     """
@@ -119,10 +120,12 @@ def _fitted(
     edges = expit((shifts[:, None] - distances) / scales[:, None])
     centred = edges - edges.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=1)
-    along = (profiles - profiles.mean(axis=1, keepdims=True)) @ (centred / lengths[:, None]).T
+    steep = profiles - profiles.mean(axis=1, keepdims=True)
+    along = steep @ (centred / lengths[:, None]).T
     best = np.argmax(np.abs(along), axis=1)
-    rows = np.arange(len(profiles))
-    return WIDTH_PER_SCALE * scales[best], along[rows, best] / lengths[best]
+    found = along[np.arange(len(profiles)), best]
+    left = np.sqrt(np.maximum(np.mean(steep**2, axis=1) - found**2 / len(distances), 0))
+    return WIDTH_PER_SCALE * scales[best], found / lengths[best], left
 
 
 def _without_sampling(width: float, spacing: Spacing) -> float:

@@ -56,7 +56,7 @@ def _of_differences(
     """Along the axes that are sampled finely enough."""
     found = []
     for axis, edge in enumerate(spacing):
-        lag = max(1, round(LAG_MM / edge))
+        lag = int(np.ceil(LAG_MM / edge - 1e-6))
         if edge > 1.5 * LAG_MM or lag >= image.shape[axis]:
             continue
         first = tuple(slice(None, -lag) if other == axis else slice(None) for other in range(3))

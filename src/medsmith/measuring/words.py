@@ -59,15 +59,15 @@ class Thresholds:
     density_hu: float = 12.0
     fluid_hu: tuple[float, float] = (-20.0, 30.0)
     wall_hu: tuple[float, float] = (12.0, 130.0)
-    mixed_hu: float = 17.0
+    mixed_hu: float = 10.0
     ring_hu: float = 25.0
     ground_glass_hu: float = -430.0
     part_solid_hu: float = 200.0
-    heterogeneous_hu: float = 15.0
-    ill_defined_mm: float = 2.8
+    heterogeneous_hu: float = 9.5
+    ill_defined_mm: float = 2.3
     close_mm: float = 2.0
-    decreased_hu: float = 30.0
-    increased_hu: float = 50.0
+    decreased_hu: float = 37.0
+    increased_hu: float = 38.0
     spiculated_convexity: float = 0.85
     stone_hu: float = 200.0
 
