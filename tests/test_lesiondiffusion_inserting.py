@@ -172,6 +172,17 @@ def test_what_stands_out_follows_roses_criterion():
     assert stands_out(measured(-10.0, 20.0), 100)
 
 
+def test_texture_stands_out_by_five_standard_errors_of_the_noises_variance():
+    def measured(heterogeneity):
+        return DensityMeasures(0, 0, 0, 0, 0.0, 10.0, heterogeneity, None, None)
+
+    rng = np.random.default_rng(0)
+    variances = (10.0 * rng.standard_normal((4000, 200))).var(axis=1)
+    least = np.sqrt(5 * variances.std())
+    assert stands_out(measured(1.03 * least), 200)
+    assert not stands_out(measured(0.97 * least), 200)
+
+
 def test_the_same_seed_gives_the_same_scan():
     box, asked = Box((20, 20, 20), (36, 36, 36)), report((16.0, 16.0, 16.0))
     first, again, other = scan(), scan(), scan()

@@ -76,18 +76,22 @@ def judged(
 
 
 def stands_out(density: DensityMeasures, voxels: int) -> bool:
-    """Whether a lesion's contrast, texture or rim is above the noise of its largest slice.
+    """Whether a lesion's contrast, rim or texture is above the noise of its largest slice.
 
-    Contrast below the noise of one voxel does not hide a lesion of many; Rose's criterion asks for five times the
-    noise of the mean over the slice.
+    Contrast below the noise of one voxel does not hide a lesion of many: Rose's criterion asks for five times the
+    noise of the mean over the slice. A texture shows as variance beside that of the noise, and is asked for five times
+    the standard error of a variance.
 
     Args:
         density: measured.
         voxels: of the largest slice.
     """
-    signs = (density.contrast_hu, density.heterogeneity_hu, density.rim_minus_core_hu)
+    signs = (density.contrast_hu, density.rim_minus_core_hu)
     strongest = max((abs(sign) for sign in signs if sign is not None), default=0.0)  # too small to tell
-    return bool(strongest * np.sqrt(voxels) >= SEEN_FROM * density.noise_hu)
+    if strongest * np.sqrt(voxels) >= SEEN_FROM * density.noise_hu:
+        return True
+    texture = density.heterogeneity_hu or 0.0
+    return bool(texture**2 >= SEEN_FROM * density.noise_hu**2 * np.sqrt(2 / voxels) and texture > 0)
 
 
 def geometry_of(scan: Geometry, region: Region) -> Geometry:
