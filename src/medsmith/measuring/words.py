@@ -66,7 +66,7 @@ class Thresholds:
     heterogeneous_hu: float = 9.5
     ill_defined_mm: float = 2.3
     close_mm: float = 2.0
-    decreased_hu: float = 37.0
+    decreased_hu: float = 30.0
     increased_hu: float = 38.0
     spiculated_convexity: float = 0.85
     stone_hu: float = 200.0
