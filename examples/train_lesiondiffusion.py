@@ -18,7 +18,7 @@ from medsmith.phantoms.frame import write_phantom
 from medsmith.preparation import merge
 from medsmith.progress import Shown
 
-PHANTOMS, SEED, SIZE = 700, 11, 96
+PHANTOMS, SEED, SIZE = 1100, 11, 96
 NODULES, SMALLEST_MM = 1500, 7.0
 IRREGULAR, ROUND = 0.87, 0.92
 """Sphericity below and above which a nodule is called irregular and round-like; between them nothing is said."""

@@ -54,18 +54,23 @@ def cube(edge: float) -> dict[str, Any]:
     return {"size_mm": (edge, edge, edge)}
 
 
+def ball(edge: float) -> dict[str, Any]:
+    """Round, so that a rough border is not taken for a soft one."""
+    return {**cube(edge), "shape": ("round-like",)}
+
+
 CONTRASTS: Mapping[str, Contrast] = {
     "shape": Contrast({"shape": ("round-like",)}, {"shape": ("irregular",)}, cube(26), "sphericity", ORGANS),
     "size": Contrast(cube(28), cube(16), {"shape": ("round-like",)}, "equivalent_diameter_mm", ORGANS),
     "density": Contrast({"density": "hyperdense"}, {"density": "hypodense"}, cube(24), "contrast_hu"),
     "CT value": Contrast({"ct_value_hu": 100.0}, {"ct_value_hu": 30.0}, cube(24), "mean_hu"),
     "density variation": Contrast(
-        {"density_variation": "heterogeneous"}, {"density_variation": "homogeneous"}, cube(26), "heterogeneity_hu"
+        {"density_variation": "heterogeneous"}, {"density_variation": "homogeneous"}, ball(26), "heterogeneity_hu"
     ),
     "surface": Contrast(
         {"surface": "ill-defined margin"},
         {"surface": "well-defined margin"},
-        {**cube(26), "density": "hypodense"},
+        {**ball(26), "density": "hypodense"},
         "margin_width_mm",
     ),
     "location": Contrast(

@@ -149,7 +149,7 @@ class LesionDiffusion(Method):
 
     @cached_property
     def _states(self) -> States:
-        return Latents(self.vqgan) if self.config.paint.space == "latent" else Voxels()
+        return Latents(self.vqgan) if self.config.paint.space == "latent" else Voxels(self.config.paint.amplitude)
 
     def vocabulary(self, consumer: Consumer) -> Vocabulary:
         """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.

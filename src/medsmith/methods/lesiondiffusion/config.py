@@ -106,6 +106,9 @@ class PaintConfig(BaseModel):
         diffusion: noise and prediction.
         words: how the report steers it.
         space: what is diffused: "latent" of the VQGAN (the paper) or "voxels" themselves, folded by space-to-depth.
+        amplitude: what voxels are multiplied by before noise is added; latents have unit variance as they are. Tissues
+            differ by a twentieth of model space: under noise of unit variance a network need not tell a texture, a
+            margin or a density from nothing (on amplitude and noise: Chen 2023).
         reach_mm: the painted region ends this far outside the mask, so that margins can be painted.
         norm: of the error: "l1" (equation 5) or "l2".
         mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
@@ -116,9 +119,10 @@ class PaintConfig(BaseModel):
 
     frame: FrameConfig = FrameConfig(finest_mm=1.0)
     network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
-    diffusion: DiffusionConfig = DiffusionConfig()
+    diffusion: DiffusionConfig = DiffusionConfig(prediction="clean", clamp=5.0, min_snr=20.0, least_weight=2.0)
     words: WordsConfig = WordsConfig()
     space: Literal["latent", "voxels"] = "voxels"
+    amplitude: float = Field(default=5.0, gt=0)
     reach_mm: float = Field(default=3.0, ge=0)
     norm: Literal["l1", "l2"] = "l2"
     mask_head: float = Field(default=0.0, ge=0)
@@ -146,7 +150,7 @@ class LesionDiffusionConfig(BaseModel):
     critic: CriticConfig = CriticConfig(channels=16, layers=2)
     autoencoding: AutoencodingConfig = AutoencodingConfig()
     paint: PaintConfig = PaintConfig()
-    training: TrainingConfig = TrainingConfig(steps=4000, batch=8, flips=(0, 1, 2), ema=0.998)
+    training: TrainingConfig = TrainingConfig(steps=3500, batch=8, learning_rate=1e-3, flips=(0, 1, 2), ema=0.998)
     sampling: SamplingConfig = SamplingConfig(solver="dpm++2m", steps=10)
 
     @property

@@ -36,17 +36,24 @@ class States(Protocol):
 
 @final
 class Voxels:
-    """The image itself: nothing is lost, and nothing needs decoding."""
+    """The image itself: nothing is lost, and nothing needs decoding.
+
+    Args:
+        amplitude: of the state, where the image has 1.
+    """
 
     channels = 1
 
+    def __init__(self, amplitude: float) -> None:
+        self._amplitude = amplitude
+
     def of(self, image: Tensor) -> Tensor:
-        """The image."""
-        return image
+        """The image, stretched."""
+        return image * self._amplitude
 
     def back(self, state: Tensor) -> Tensor:
-        """The state."""
-        return state
+        """The image, back in model space."""
+        return (state / self._amplitude).clamp(-1, 1)
 
     def masks(self, share: Tensor) -> Tensor:
         """The mask."""
