@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 from functools import cache
 
@@ -9,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from medsmith.case import Case, Geometry
 from medsmith.checks.finished import CHECKS, check_case
+from medsmith.checks.masks import labels_declared
 from medsmith.checks.training import TrainingFacts
 from medsmith.checks.verdict import Limits, Verdict
 from medsmith.data.similarity import copy_threshold, thumbnails
@@ -98,6 +100,18 @@ def test_an_empty_mask_is_allowed_where_training_has_some():
     outcomes = {verdict.check: verdict.outcome for verdict in verdicts}
     assert outcomes["mask_not_empty"] == "not made"
     assert "failed" not in outcomes.values()
+
+
+def test_the_check_of_labels_takes_less_memory_than_the_labels():
+    shape = (96, 96, 96)
+    labels = np.ones(shape, np.uint8)
+    case = Case("c", np.zeros((1, *shape), np.float32), labels, Geometry.plain(shape), ("CT",), {"lesion": 1})
+    tracemalloc.start()
+    verdict = labels_declared(case, facts(), LIMITS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert verdict.outcome == "passed"
+    assert peak < labels.nbytes
 
 
 def test_the_copy_check_says_when_it_cannot_be_made():
