@@ -66,3 +66,9 @@ def test_different_parts_give_different_seeds(parts, others):
 def test_a_separator_inside_a_part_does_not_split_it():
     assert derive_seed('a", "b') != derive_seed("a", "b")
     assert derive_seed("1") != derive_seed(1)
+
+
+def test_temperature_scales_every_draw_and_nothing_else():
+    plain, calm = SeededNoise((3, 4)), SeededNoise((3, 4), temperature=0.25)
+    for _ in range(3):
+        assert torch.equal(calm(5, 5), 0.25 * plain(5, 5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from medsmith.case import Geometry
 from medsmith.conditioning.schema import LesionReport
@@ -115,6 +115,28 @@ def test_nothing_changes_outside_the_margin_and_the_lesion_is_the_label(spacing)
     core = distance_transform_edt(lesion, sampling=spacing) > 3
     assert made.image[core].mean() == pytest.approx(140, abs=5)
     assert np.array_equal(made.image, np.rint(made.image))
+
+
+@dataclass(frozen=True)
+class Blurred:
+    """Paints 140 HU where the share is, with an edge that fades over two voxels of the cube on either side."""
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        soft = gaussian_filter(share, 1.6 / frame.spacing_mm)
+        return (image + soft * (140.0 - image)).astype(np.float32)
+
+
+def test_a_sharp_lesion_is_cut_by_its_mask_and_a_soft_one_is_not():
+    box, size = Box((16, 16, 16), (40, 40, 40)), (24.0, 24.0, 24.0)
+    widths, outside = {}, {}
+    for surface in ("well-defined margin", "ill-defined margin"):
+        made = scan(noise=3.0)
+        before = made.image.copy()
+        record = insert_lesion(made, report(size, surface=surface), box, artist(Blurred()), seed=3, draws=1)
+        widths[surface] = record["got"]["measured"]["margin_width_mm"]
+        outside[surface] = int((made.image != before)[made.labels != LESION].sum())
+    assert widths["well-defined margin"] < 1.7 < 3.0 < widths["ill-defined margin"]
+    assert outside["well-defined margin"] == 0 < outside["ill-defined margin"]
 
 
 def test_the_scans_grain_stays_in_the_lesion():

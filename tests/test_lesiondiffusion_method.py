@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 import micro
+from medsmith.case import Geometry
 from medsmith.checkpoints import load_method
 from medsmith.cli import main
 from medsmith.cohort import Cohort
@@ -16,6 +17,7 @@ from medsmith.conditioning.schema import LesionReport
 from medsmith.config import changed, validated
 from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
+from medsmith.insertion.frame import Frame
 from medsmith.insertion.write_back import estimate_memory
 from medsmith.methods import method_class
 from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
@@ -141,6 +143,22 @@ def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
             "lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=settings,
             budget=Budget(steps=1, stage="paint"),
         )  # fmt: skip
+
+
+def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
+    method = load_method("lesiondiffusion")
+    edge = method.config.paint.frame.size
+    painter = method._artist(method.Request(), method.config.sampling).paint
+    frame = Frame(Geometry((edge,) * 3, np.eye(4)), ((edge - 1) / 2,) * 3, edge, 1.0)
+    image = np.full((edge,) * 3, 100.0, np.float32)
+    middle = np.indices(image.shape) - (edge - 1) / 2
+    share = (np.linalg.norm(middle, axis=0) < 10).astype(np.float32)
+    core = np.linalg.norm(middle, axis=0) < 7
+    spreads = {}
+    for word in ("homogeneous", "heterogeneous"):
+        report = LesionReport(organ="liver", density="hypodense", density_variation=word, size_mm=(20.0, 20.0, 20.0))
+        spreads[word] = float(painter(image, share, frame, report, 1)[core].std())
+    assert spreads["homogeneous"] < 0.7 * spreads["heterogeneous"], spreads
 
 
 def test_the_latent_way_has_a_stage_more_and_paints_too(place):

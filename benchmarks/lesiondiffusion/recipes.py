@@ -100,6 +100,7 @@ def by_monai(
     seed: int,
     sampling: SamplingConfig,
     device: torch.device,
+    temperature: float = 1.0,
 ) -> Tensor:
     """`medsmith.method.finished` by MONAI's inferer and scheduler; the denoiser, with its guidance, is the same."""
     scheduler = DDIMScheduler(len(schedule), prediction_type="sample", clip_sample=False)
@@ -109,7 +110,7 @@ def by_monai(
     def network(x: Tensor, timesteps: Tensor, context: None = None) -> Tensor:  # noqa: ARG001
         return denoise(x, timesteps.long())
 
-    noise = SeededNoise((seed,))(*shape).to(device)
+    noise = SeededNoise((seed,), temperature)(*shape).to(device)
     with torch.inference_mode():
         return DiffusionInferer(scheduler).sample(noise, network, scheduler, verbose=False)[0].float().cpu()
 

@@ -141,6 +141,7 @@ def finished(
     seed: int,
     sampling: SamplingConfig,
     device: torch.device,
+    temperature: float = 1.0,
 ) -> Float32[Tensor, "c *space"]:
     """Walk one case from noise to its finished state, without batch axis, on the CPU.
 
@@ -151,12 +152,13 @@ def finished(
         seed: of all noise.
         sampling: solver, steps and stochasticity.
         device: where the networks are.
+        temperature: standard deviation of all noise.
     """
     walk = sample(
         denoise,
         schedule,
         shape,
-        SeededNoise((seed,)),
+        SeededNoise((seed,), temperature),
         solver=sampling.solver,
         steps=sampling.steps,
         stochasticity=sampling.stochasticity if sampling.solver == "ddim" else 0.0,

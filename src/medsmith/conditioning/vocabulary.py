@@ -41,6 +41,10 @@ Surface = Literal[
     "unclear boundary with the renal parenchyma",
     "poorly defined boundary with normal esophageal tissue",
 ]
+SHARP_SURFACES: frozenset[Surface] = frozenset(
+    {"well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma"}
+)
+"""Surfaces outside which the lesion has no part."""
 Relationship = Literal[
     "no close relationship with surrounding organs",
     "close relationship with adjacent organs",

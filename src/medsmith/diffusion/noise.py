@@ -28,12 +28,17 @@ class SeededNoise:
     A case's noise depends on its own seed and on how often it was drawn: not on the batch it sits in, the order, the
     worker, or the device it moves to. NumPy's PCG64 takes the whole seed; torch's CPU generator keeps 32 bits of it,
     so that two cases in ten thousand would meet at odds of 1 in 100.
+
+    Args:
+        seeds: of the cases.
+        temperature: standard deviation of the draws. Below 1 a walk keeps nearer to the mean of what it could draw.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int], temperature: float = 1.0) -> None:
+        self._temperature = np.float32(temperature)
         self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
 
     def __call__(self, *shape: int) -> Float32[Tensor, "b ..."]:
         """The next draw of every stream: b × shape."""
         draws = [stream.standard_normal(shape, dtype=np.float32) for stream in self._streams]
-        return torch.from_numpy(np.stack(draws))
+        return torch.from_numpy(np.stack(draws) * self._temperature)

@@ -113,6 +113,8 @@ class PaintConfig(BaseModel):
         norm: of the error: "l1" (equation 5) or "l2".
         mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
         guidance: weight of classifier-free guidance; 1 is the network alone.
+        homogeneous: standard deviation of the noise that a lesion starts from that is to be homogeneous; 1 for all
+            others. What a network leaves of that noise is the texture that it paints.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -127,6 +129,7 @@ class PaintConfig(BaseModel):
     norm: Literal["l1", "l2"] = "l2"
     mask_head: float = Field(default=0.0, ge=0)
     guidance: float = Field(default=1.5, ge=0)
+    homogeneous: float = Field(default=0.4, ge=0, le=1)
 
 
 @final
@@ -207,6 +210,7 @@ _PAPER = LesionDiffusionConfig(
         reach_mm=0.0,
         norm="l1",
         guidance=2.5,
+        homogeneous=1.0,
     ),
     training=TrainingConfig(
         steps=200_000, batch=1, learning_rate=1e-4, weight_decay=1e-5, warm_up=0, ema=0.9999, flips=(),

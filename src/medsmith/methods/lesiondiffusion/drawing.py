@@ -165,7 +165,8 @@ class LinetPainter:
             self.guidance,
             self.compute,
         )
-        state = finished(denoise, schedule, tuple(background.shape[1:]), seed, self.sampling, device)
+        temperature = self.config.homogeneous if report.density_variation == "homogeneous" else 1.0
+        state = finished(denoise, schedule, tuple(background.shape[1:]), seed, self.sampling, device, temperature)
         with torch.inference_mode():
             drawn = self.states.back(state[None].to(device)).cpu()[0, 0]
         return model_to_hu(drawn.numpy())

@@ -10,14 +10,16 @@ from typing import Any, final
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from scipy.ndimage import distance_transform_edt
 
 from medsmith.conditioning.schema import LesionReport
+from medsmith.conditioning.vocabulary import SHARP_SURFACES
 from medsmith.diffusion import derive_seed
 from medsmith.formats.volume import Region
 from medsmith.insertion.box import Box
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
-from medsmith.insertion.write_back import blend, feather
+from medsmith.insertion.write_back import Spacing, blend, feather
 from medsmith.methods.lesiondiffusion.drawing import Artist
 from medsmith.methods.lesiondiffusion.examples import AIR_HU
 from medsmith.methods.lesiondiffusion.judging import Judgement, judged
@@ -30,6 +32,10 @@ _SMALLEST_SHARE = 0.2
 """Of the volume of the box's ellipsoid: a smaller mask is no answer."""
 BLEND_MM = 2.0
 """Width of the feather outside the painted region; nothing beyond it changes."""
+BEYOND_MM = 2.5
+"""How far a sharp lesion is painted over the border of its mask: as far as networks blur an edge."""
+SHARP_MM = 1.0
+"""The same about a lesion whose surface is to be sharp: its margin, and not a blend of two pictures, is that wide."""
 
 
 @final
@@ -123,14 +129,29 @@ def _draw(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int)
     region, spacing = painting.region, scan.organ_map.geometry.spacing
     before = scan.image[region].copy()
     cube = painting.take(scan.image, AIR_HU)
-    share = painting.on(region).take(mask, 0.0)
+    share = painting.on(region).take(_painted(mask, spacing, report), 0.0)
     painted = artist.paint(cube, share, painting, report, derive_seed(seed, "paint"))
     image = painting.give(painted) + grain(before - painting.give(cube))
-    reached = mask | (feather(mask, spacing, artist.reach_mm) > 0)
-    weight = feather(reached, spacing, BLEND_MM)
+    weight = _weight(mask, spacing, report, artist.reach_mm)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
     return Draw(mask, image, weight, judged(after, mask, report, scan.organ_map, region))
+
+
+def _painted(mask: Bool[np.ndarray, "u v w"], spacing: Spacing, report: LesionReport) -> Bool[np.ndarray, "u v w"]:
+    """What is painted: of a sharp lesion more than the mask, which then cuts it, so that its edge is the cut."""
+    if report.surface in SHARP_SURFACES:
+        return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= BEYOND_MM)
+    return mask
+
+
+def _weight(
+    mask: Bool[np.ndarray, "u v w"], spacing: Spacing, report: LesionReport, reach_mm: float
+) -> Float32[np.ndarray, "u v w"]:
+    """Share of the painting in each voxel: outside a sharp surface the scan stays as it is."""
+    if report.surface in SHARP_SURFACES:
+        return feather(mask, spacing, SHARP_MM)
+    return feather(mask | (feather(mask, spacing, reach_mm) > 0), spacing, BLEND_MM)
 
 
 def _mask(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int) -> Bool[np.ndarray, "u v w"]:
