@@ -25,6 +25,8 @@ BLUR_MM = 1.0
 """Standard deviation of the Gaussian that precedes the percentiles: single noisy voxels are no areas."""
 FEWEST = 8
 """Voxels that a mean is taken from at least."""
+CLEAR_VOXELS = 1.75
+"""From the border on, in voxels, a voxel holds one tissue."""
 FEWEST_CLEAR = 20
 """Voxels that a spread is taken from at least."""
 _FEWEST_SHELL = 30
@@ -155,7 +157,7 @@ def border_mm(spacing: Spacing, margin_mm: float | None = None) -> float:
 
     A logistic margin has reached 93 % of its contrast .6 times its 10-90 % width inside the border.
     """
-    return max(1.75 * min(spacing), 0.6 * (margin_mm or 0.0))
+    return max(CLEAR_VOXELS * min(spacing), 0.6 * (margin_mm or 0.0))
 
 
 def _shell(

@@ -20,6 +20,7 @@ from medsmith.insertion.box import Box
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.write_back import Spacing, blend, feather
+from medsmith.measuring.density import CLEAR_VOXELS, FEWEST_CLEAR
 from medsmith.methods.lesiondiffusion.drawing import Artist
 from medsmith.methods.lesiondiffusion.examples import AIR_HU
 from medsmith.methods.lesiondiffusion.judging import Judgement, judged
@@ -132,6 +133,7 @@ def _draw(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int)
     share = painting.on(region).take(_painted(mask, spacing, report), 0.0)
     painted = artist.paint(cube, share, painting, report, derive_seed(seed, "paint"))
     image = painting.give(painted) + grain(before - painting.give(cube))
+    image += level(image, mask, spacing, report.ct_value_hu, artist.reach_mm)
     weight = _weight(mask, spacing, report, artist.reach_mm)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
@@ -143,6 +145,31 @@ def _painted(mask: Bool[np.ndarray, "u v w"], spacing: Spacing, report: LesionRe
     if report.surface in SHARP_SURFACES:
         return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= BEYOND_MM)
     return mask
+
+
+def level(
+    image: Float32[np.ndarray, "u v w"],
+    mask: Bool[np.ndarray, "u v w"],
+    spacing: Spacing,
+    asked_hu: float | None,
+    reach_mm: float,
+) -> Float32[np.ndarray, "u v w"] | float:
+    """What is added so that the lesion's mean is the CT value that was asked for; it fades over the margin.
+
+    The mean is taken clear of the border, as it is measured, or over the whole of a lesion too small for that.
+
+    Args:
+        image: painted, HU.
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        asked_hu: the CT value; None leaves the painting as it is.
+        reach_mm: how far outside the mask is painted.
+    """
+    if asked_hu is None:
+        return 0.0
+    core = distance_transform_edt(mask, sampling=spacing) > CLEAR_VOXELS * min(spacing)
+    inside = core if core.sum() >= FEWEST_CLEAR else mask
+    return feather(mask, spacing, reach_mm) * np.float32(asked_hu - float(image[inside].mean()))
 
 
 def _weight(
