@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import SHARP_SURFACES
@@ -35,8 +35,8 @@ BLEND_MM = 2.0
 """Width of the feather outside the painted region; nothing beyond it changes."""
 BEYOND_MM = 2.5
 """How far a sharp lesion is painted over the border of its mask: as far as networks blur an edge."""
-SHARP_MM = 1.0
-"""The same about a lesion whose surface is to be sharp: its margin, and not a blend of two pictures, is that wide."""
+EDGE_VOXELS = 0.42
+"""Standard deviation, in voxels, of the Gaussian that rounds the cut of a sharp lesion: a scan has no sharper edges."""
 
 
 @final
@@ -177,7 +177,7 @@ def _weight(
 ) -> Float32[np.ndarray, "u v w"]:
     """Share of the painting in each voxel: outside a sharp surface the scan stays as it is."""
     if report.surface in SHARP_SURFACES:
-        return feather(mask, spacing, SHARP_MM)
+        return gaussian_filter(mask.astype(np.float32), EDGE_VOXELS, truncate=2.0)  # reaches one voxel far
     return feather(mask | (feather(mask, spacing, reach_mm) > 0), spacing, BLEND_MM)
 
 
