@@ -423,6 +423,20 @@ def test_stages_can_be_trained_one_by_one(cohort, tmp_path):
     assert state(run) == state(whole)
 
 
+def test_the_command_says_what_is_left_to_train(cohort, run, capsys):
+    from medsmith.cli import main
+
+    lines = [f"--set={line}" for line in settings("pig")]
+    said = {}
+    for stage in ("guider", "image"):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "pig", str(cohort.root), "--run", str(run), "--max-steps=2", f"--stage={stage}", *lines])
+        assert ended.value.code == 0
+        said[stage] = "".join(capsys.readouterr())
+    assert "stage 'guider' is trained; next: the same command with another stage" in said["guider"]
+    assert "trained; next: medsmith synthesize" in said["image"]
+
+
 def test_a_stage_trained_further_is_in_the_weights(cohort, run):
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(steps=2))
     before = load_method(run).state_dict()

@@ -145,6 +145,11 @@ def find_run(run: Path | str) -> Path:
     raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", "train one first")
 
 
+def is_finished(run: Path) -> bool:
+    """Whether a run folder holds weights of all its stages."""
+    return all((run / name).is_file() for name in FILES)
+
+
 def read_record(folder: Path) -> RunRecord:
     """The run.json of a folder.
 

@@ -22,6 +22,7 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Train a method on a cohort."""
+    from medsmith.checkpoints import is_finished
     from medsmith.cohort import Cohort
     from medsmith.progress import Shown
     from medsmith.training import Budget
@@ -40,7 +41,10 @@ def train(
         devices=devices,
         progress=Shown(),
     )
-    say(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
+    if is_finished(run):
+        say(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
+    else:
+        say(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
 
 
 def _request(
