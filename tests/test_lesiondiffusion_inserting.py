@@ -15,7 +15,7 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.measuring.density import DensityMeasures
 from medsmith.methods.lesiondiffusion.config import FrameConfig, MaskConfig
 from medsmith.methods.lesiondiffusion.drawing import Artist, EllipsoidShaper
-from medsmith.methods.lesiondiffusion.inserting import BLEND_MM, Scan, grain, insert_lesion, level
+from medsmith.methods.lesiondiffusion.inserting import BLEND_MM, Scan, insert_lesion, level
 from medsmith.methods.lesiondiffusion.judging import stands_out
 from medsmith.methods.lesiondiffusion.shaping import LEVELS, ellipsoid, stretched, voxels_of
 from medsmith.methods.lesiondiffusion.site import _closed, cube_about, look_around
@@ -161,17 +161,12 @@ def test_the_level_fades_over_the_margin():
     assert level(image, mask, (1.0, 1.0, 1.0), None, 3.0) == 0
 
 
-def test_the_scans_grain_stays_in_the_lesion():
+def test_a_lesion_is_as_grainy_as_its_scan():
     made = scan(noise=12.0, spacing=(0.5, 0.5, 0.5), edge=70)
     box = Box((15, 15, 15), (55, 55, 55))
     insert_lesion(made, report((20.0, 20.0, 20.0)), box, artist(Fill(120.0)), seed=3, draws=1)
     core = distance_transform_edt(made.labels == LESION) > 6
-    assert made.image[core].std() > 6
-    quiet = np.zeros((10, 10, 10), np.float32)
-    quiet[5, 5, 5] = 500.0
-    assert not grain(quiet).any()
-    noise = np.random.default_rng(0).normal(0, 10, (20, 20, 20)).astype(np.float32)
-    assert np.abs(grain(noise) - noise).mean() < 0.1
+    assert made.image[core].std() == pytest.approx(12, rel=0.15)
 
 
 def test_an_earlier_lesion_is_not_painted_over():

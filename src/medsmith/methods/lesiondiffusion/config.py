@@ -129,7 +129,7 @@ class PaintConfig(BaseModel):
     norm: Literal["l1", "l2"] = "l2"
     mask_head: float = Field(default=0.0, ge=0)
     guidance: float = Field(default=1.5, ge=0)
-    homogeneous: float = Field(default=0.4, ge=0, le=1)
+    homogeneous: float = Field(default=0.2, ge=0, le=1)
 
 
 @final

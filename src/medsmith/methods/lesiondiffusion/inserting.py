@@ -23,12 +23,10 @@ from medsmith.insertion.write_back import Spacing, blend, feather
 from medsmith.measuring.density import CLEAR_VOXELS, FEWEST_CLEAR
 from medsmith.methods.lesiondiffusion.drawing import Artist
 from medsmith.methods.lesiondiffusion.examples import AIR_HU
+from medsmith.methods.lesiondiffusion.grain import hidden_grain, missing_grain
 from medsmith.methods.lesiondiffusion.judging import Judgement, judged
 from medsmith.methods.lesiondiffusion.shaping import stretched, voxels_of
 
-_GRAIN_SIGMAS = 3.0
-"""What the cube cannot show of the scan is its grain up to here; beyond are vessels and edges that the lesion hides."""
-_ROBUST = 1.4826  # standard deviation of a normal law over its median absolute deviation
 _SMALLEST_SHARE = 0.2
 """Of the volume of the box's ellipsoid: a smaller mask is no answer."""
 BLEND_MM = 2.0
@@ -132,7 +130,8 @@ def _draw(scan: Scan, report: LesionReport, box: Box, artist: Artist, seed: int)
     cube = painting.take(scan.image, AIR_HU)
     share = painting.on(region).take(_painted(mask, spacing, report), 0.0)
     painted = artist.paint(cube, share, painting, report, derive_seed(seed, "paint"))
-    image = painting.give(painted) + grain(before - painting.give(cube))
+    image = painting.give(painted) + hidden_grain(before - painting.give(cube))
+    image += missing_grain(image, before, mask, spacing, artist.reach_mm, derive_seed(seed, "grain"))
     image += level(image, mask, spacing, report.ct_value_hu, artist.reach_mm)
     weight = _weight(mask, spacing, report, artist.reach_mm)
     after = before.copy()
@@ -205,12 +204,3 @@ def _shared(first: Region, second: Region) -> tuple[Region, Region]:
         return x, y, z
 
     return part_of(second), part_of(first)
-
-
-def grain(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
-    """What a scan has that its cube cannot show, as far as it is noise: it stays, and the lesion has the scan's grain.
-
-    Vessels and edges stand out of the noise; they are cut at three of its standard deviations.
-    """
-    sigma = _ROBUST * float(np.median(np.abs(residual - np.median(residual))))
-    return np.asarray(np.clip(residual, -_GRAIN_SIGMAS * sigma, _GRAIN_SIGMAS * sigma), np.float32)
