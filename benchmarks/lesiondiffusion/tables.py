@@ -151,6 +151,18 @@ def parts_of_time(found: Found) -> str:
     return table(head, rows)
 
 
+def grain(found: Found) -> str:
+    """One row per word; real lesions first."""
+    ratios = found["ratios"]
+    ways = list(next(iter(ratios.values())))
+    head = ["lesions", *ways, "n"]
+    rows = [
+        [word, *(estimate(each[way], digits=2) for way in ways), " / ".join(str(each[way]["n"]) for way in ways)]
+        for word, each in ratios.items()
+    ]
+    return table(head, rows)
+
+
 def numbers(found: Found) -> str:
     """Every number of a file by its name."""
     return table(("what", "value"), [[name, f"{value:.4g}"] for name, value in _leaves(found)])

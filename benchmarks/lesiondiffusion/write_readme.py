@@ -29,6 +29,7 @@ whether words steer, whether masks are like real ones, whether lesions are of us
 ```
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
+python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST
 python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
 python benchmarks/lesiondiffusion/speed.py RUN TEMPLATES REAL OUT
 python benchmarks/lesiondiffusion/autoencoder.py TRAIN TEST
@@ -64,6 +65,17 @@ FIGURE = """
 The paper's figure 4, size-matched ({note}):
 
 ![Convexity against sphericity of masks asked for as round-like and as irregular](figure4.png)
+"""
+
+GRAIN = """
+## Grain
+
+Noise inside a lesion over noise of the tissue about it (finer than a Gaussian of 1 mm; 1 where a lesion is as grainy
+as its scan), for lesions that phantoms were drawn with, for paintings of LINet alone, and with the grain of the scan.
+
+{table}
+
+{origin}
 """
 
 UTILITY = """
@@ -117,7 +129,8 @@ Folding 2 x 2 x 2 voxels into channels, one call on our cube: {folding}. The phr
 
 def main() -> None:
     """Write the page."""
-    parts = [HEAD, *alignment_part(), *shapes_part(), *utility_part(), *speed_part(), *autoencoder_part()]
+    results = [alignment_part(), shapes_part(), grain_part(), utility_part(), speed_part(), autoencoder_part()]
+    parts = [HEAD, *[text for texts in results for text in texts]]
     notes = HERE / "notes.md"
     parts.append("\n" + notes.read_text() if notes.is_file() else missing("Notes", "notes.md"))
     write_bytes(HERE / "README.md", "".join(parts).rstrip().encode() + b"\n")
@@ -152,6 +165,14 @@ def shapes_part() -> list[str]:
         if file.name == "shapes.json":
             parts.append(FIGURE.format(note=figure(found["rows"], HERE / "figure4.png")))
     return parts
+
+
+def grain_part() -> list[str]:
+    path = HERE / "grain.json"
+    if not path.is_file():
+        return [missing("Grain", path.name)]
+    found = read(path)
+    return [GRAIN.format(table=tables.grain(found), origin=tables.origin(found))]
 
 
 def figure(rows: list[dict[str, Any]], path: Path) -> str:

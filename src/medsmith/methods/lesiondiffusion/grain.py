@@ -42,9 +42,9 @@ def missing_grain(
 ) -> Float32[np.ndarray, "u v w"] | float:
     """Noise to be added so that the lesion is as grainy as the scan about it; it fades over the margin.
 
-    Variances add, so the amplitude is the root of what the painting's lacks of the scan's: the smaller of that about the
-    lesion and that of the tissue which it takes the place of, since structure adds to each. The noise has the power
-    spectrum of the scan's own, so it looks as the reconstruction made it, along the slices and across them.
+    Variances add, so the amplitude is the root of what the painting's variance lacks of the scan's: the smaller of that
+    about the lesion and that of the tissue which it takes the place of, since structure adds to each. The noise has the
+    power spectrum of the scan's own, so it looks as the reconstruction made it, along the slices and across them.
 
     Args:
         image: painted.
@@ -65,9 +65,9 @@ def missing_grain(
     noise = min((spread for spread in scan if spread is not None), default=0.0)
     if painted is None or noise <= painted:
         return 0.0
-    added = np.zeros_like(image)
-    added[near] = np.sqrt(noise**2 - painted**2) * alike(fine, _SIGMAS * noise, seed)
-    return added * feather(mask, spacing, reach_mm)
+    added = feather(mask, spacing, reach_mm)
+    added[near] *= np.float32(np.sqrt(noise**2 - painted**2)) * alike(fine, _SIGMAS * noise, seed)
+    return added
 
 
 def alike(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) -> Float32[np.ndarray, "u v w"]:
