@@ -19,7 +19,8 @@ from medsmith.cohort import Cohort
 from medsmith.insertion.box import Box
 from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.frame import Frame
-from medsmith.insertion.write_back import blend, estimate_memory, feather
+from medsmith.insertion.memory import estimate_memory
+from medsmith.insertion.write_back import blend, feather
 from scan_files import nifti_bytes
 
 SHAPE = (26, 24, 22)
@@ -189,7 +190,8 @@ from medsmith.insertion.completing import completed
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.organ_map import labels_of_case
 from medsmith.insertion.regions import allowed_region
-from medsmith.insertion.write_back import blend, estimate_memory, feather
+from medsmith.insertion.memory import estimate_memory
+from medsmith.insertion.write_back import blend, feather
 
 source = Cohort.open(sys.argv[1])
 case = source["big"]

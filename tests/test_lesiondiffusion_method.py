@@ -18,17 +18,16 @@ from medsmith.config import changed, validated
 from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
 from medsmith.insertion.frame import Frame
-from medsmith.insertion.write_back import estimate_memory
+from medsmith.insertion.memory import estimate_memory, memory_needed
 from medsmith.methods import method_class
 from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.methods.lesiondiffusion.templates import memory_needed
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.synthesis import Conditions, regenerate, synthesize
 from medsmith.training import Budget, train
 
-pytestmark = pytest.mark.usefixtures("no_fsync_of_module")
+pytestmark = pytest.mark.usefixtures("quick")
 KIND = method_class("lesiondiffusion")
 SETTINGS = (
     *micro.micro_settings("lesiondiffusion", KIND, 3),
@@ -39,14 +38,16 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def no_fsync_of_module():
+def quick():
+    """No waiting for disks, and one picture where a sheet of samples has eight."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _file: None)
+        patch.setattr("medsmith.samples.COUNT", 1)
         yield
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, no_fsync_of_module):  # noqa: ARG001
+def place(tmp_path_factory, quick):  # noqa: ARG001
     """A run trained on four phantoms, and templates without lesions."""
     root = tmp_path_factory.mktemp("lesions")
     cohort = write_phantom(find_family("ct"), root / "ct", 4, seed=1, size=48)

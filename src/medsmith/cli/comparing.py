@@ -40,6 +40,9 @@ def utility(
     size: Annotated[int | None, typer.Option(min=16, help="Edge of the grid, a multiple of 8.")] = None,
 ) -> None:
     """Train a segmentation network on real, synthetic and both, with equal steps; compare Dice on TEST."""
+    from medsmith.lean import import_monai
+
+    import_monai()
     from medsmith.cohort import Cohort
     from medsmith.progress import Shown
     from medsmith.utility import summary_lines

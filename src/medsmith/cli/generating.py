@@ -84,7 +84,7 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
     asked = _request(request, templates, report, lesion_type, organ_map)
-    from medsmith.methods.lesiondiffusion.templates import memory_needed
+    from medsmith.insertion.memory import memory_needed
     from medsmith.progress import Shown
     from medsmith.synthesis import Conditions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases

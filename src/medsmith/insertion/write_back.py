@@ -67,23 +67,3 @@ def blend(
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     clipped = np.clip(mixed, float(limits.min), float(limits.max))
     part[touched] = (np.rint(clipped) if dtype.kind in "iu" else clipped).astype(view.dtype)
-
-
-_PROGRAM_BYTES = 500 * 2**20
-"""The interpreter with its libraries, and the crop about a lesion of usual size."""
-_LABEL_MAPS = 3
-"""Labels of the scan, its organ map, and the map by density that completes it: one byte per voxel each."""
-
-
-def estimate_memory(shape: tuple[int, int, int], stored: np.dtype[Any]) -> int:
-    """Bytes that are needed at most to put lesions into a scan, networks not counted.
-
-    The image is held once in float32, with the label maps. Beside it there is, while it is read or written, one array
-    as it is on disk.
-
-    Args:
-        shape: voxels of the scan.
-        stored: dtype of the image on disk.
-    """
-    voxels = int(np.prod(shape, dtype=np.int64))
-    return _PROGRAM_BYTES + voxels * (np.dtype(np.float32).itemsize + _LABEL_MAPS + stored.itemsize)

@@ -78,6 +78,9 @@ def main() -> None:
 
 
 def _work(line: _Line) -> None:
+    from medsmith.lean import import_monai
+
+    import_monai()
     from medsmith.synthesis.making import settle
     from medsmith.synthesis.tasks import Order
 

@@ -12,8 +12,6 @@ from medsmith.conditioning.organs import is_lesion
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.formats.nifti import read_header
-from medsmith.insertion.write_back import estimate_memory
 from medsmith.integrity import first_of
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 
@@ -44,18 +42,6 @@ def image_file(request: LesionDiffusionRequest, id: str) -> Path:
     """The file of a template's image."""
     assert request.templates is not None
     return opened(request.templates).files(id).channels[0].path
-
-
-def memory_needed(folder: Path) -> int:
-    """Bytes that one worker needs at most for the largest template of a cohort, networks and libraries included.
-
-    Raises:
-        FileError: a header cannot be read.
-    """
-    cohort = opened(folder)
-    headers = (read_header(cohort.files(id).channels[0].path) for id in cohort.ids)
-    shapes = ((header.shape[:3], header.dtype) for header in headers if len(header.shape) >= 3)
-    return max((estimate_memory((shape[0], shape[1], shape[2]), dtype) for shape, dtype in shapes), default=0)
 
 
 def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerprint:
