@@ -92,7 +92,7 @@ class MaskConfig(BaseModel):
     organs: Literal["id", "groups"] = "groups"
     outside: float = Field(default=0.1, ge=0, le=1)
     guidance: float = Field(default=3.0, ge=0)
-    smoothing: float = Field(default=0.8, ge=0)
+    smoothing: float = Field(default=1.2, ge=0)
     threshold: Literal["box", "zero"] = "box"
 
 
