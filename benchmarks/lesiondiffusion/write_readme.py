@@ -66,7 +66,8 @@ PAPER_WORDS = """
 
 LMNet trained again on the same cases for the same number of steps with vectors as the encoder gives them, looked at by
 cross-attention at the lowest level alone, no attribute ever left out: the settings of the presets `paper` and
-`released`. """
+`released`.
+"""
 
 FIGURE = """
 The paper's figure 4, size-matched ({note}):
