@@ -4,7 +4,7 @@ import importlib
 import sys
 
 _PASSED_OVER = ("matplotlib", "transformers")
-"""What MONAI imports where it is installed, for parts that nothing here uses: more than half of its start."""
+"""What MONAI imports where it is installed, for parts that nothing here uses: nearly half of its start."""
 
 
 def import_monai() -> None:

@@ -103,7 +103,7 @@ def measure_density(
     """
     if not mask.any():
         raise ValueError("an empty mask has no density")
-    box = _around(mask, spacing)
+    box = region_about(mask, spacing)
     image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
     plain = zones_of(mask, organ, spacing, border_mm(spacing))
     noise = noise_of(image, plain.inside, plain.around, spacing)
@@ -125,7 +125,8 @@ def measure_density(
     )
 
 
-def _around(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, ...]:
+def region_about(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, ...]:
+    """The lesion's box and 12 mm about it: whatever is looked at. The mask is not empty."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     reach = [int(np.ceil(REACH_MM / edge)) for edge in spacing]
     return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True))

@@ -6,11 +6,11 @@ Axes: u v w voxels of the region of the lesion's cube, canonical; Hounsfield uni
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy.fft import irfftn, rfftn
-from scipy.ndimage import find_objects, gaussian_filter
+from scipy.ndimage import gaussian_filter
 from scipy.stats import median_abs_deviation
 
 from medsmith.insertion.write_back import Spacing, feather
-from medsmith.measuring.density import REACH_MM, border_mm, zones_of
+from medsmith.measuring.density import border_mm, region_about, zones_of
 
 _SIGMAS = 3.0
 """Noise reaches up to here; what stands out further is vessels and edges, which the lesion hides."""
@@ -57,7 +57,7 @@ def missing_grain(
     Returns:
         What is to be added; 0 where the painting is as grainy as the scan, or too small to tell.
     """
-    near = _near(mask, spacing)
+    near = region_about(mask, spacing)
     zones = zones_of(mask[near], None, spacing, border_mm(spacing))
     fine = _fine(before[near], spacing)
     scan = [_spread(fine, zone) for zone in (zones.around, zones.inside)]
@@ -98,9 +98,3 @@ def _fine(image: Float32[np.ndarray, "u v w"], spacing: Spacing) -> Float32[np.n
 
 def _spread(fine: Float32[np.ndarray, "u v w"], zone: Bool[np.ndarray, "u v w"]) -> float | None:
     return float(median_abs_deviation(fine[zone], scale="normal")) if zone.sum() >= _FEWEST else None
-
-
-def _near(mask: Bool[np.ndarray, "u v w"], spacing: Spacing) -> tuple[slice, ...]:
-    bounds = find_objects(mask.astype(np.uint8))[0]
-    reach = [int(np.ceil(REACH_MM / edge)) for edge in spacing]
-    return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(bounds, reach, strict=True))
