@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from medsmith.diffusion import NoiseSchedule
+from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Sampling, sample
 
 FAMILIES = {
     "linear": NoiseSchedule.linear,
@@ -69,3 +69,14 @@ def levels(schedule, walk):
 def relative(ours, theirs):
     """Largest difference over largest magnitude."""
     return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def denoiser_of(schedule, predict, prediction, clamp=None):
+    """The clean estimate of a network that answers with ``prediction``."""
+    return DiffusionProcess(schedule, prediction, clamp).denoiser(predict)
+
+
+def sampled(denoise, schedule, shape, noise, *, solver, steps, stochasticity=0.0, **options):
+    """``sample`` with its sampling in words."""
+    sampling = Sampling(solver=solver, steps=steps, stochasticity=stochasticity)
+    return sample(denoise, schedule, shape, noise, sampling, **options)

@@ -6,9 +6,10 @@ from pydantic import BaseModel
 
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
-from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig, changed
-from medsmith.data.batches import Batches
+from medsmith.config import DiffusionConfig, TrainingConfig, changed
+from medsmith.data.batches import batches_of
 from medsmith.data.fingerprint import take_fingerprint
+from medsmith.diffusion import Sampling
 from medsmith.methods import method_class
 from medsmith.networks import NetworkConfig
 
@@ -19,7 +20,7 @@ EDGE = 8
 _SMALL = {
     NetworkConfig: ("channels=[8,8]", "attention=[false,true]", "groups=4", "head_channels=4", "residual_blocks=1"),
     DiffusionConfig: ("length=20",),
-    SamplingConfig: ("steps=3",),
+    Sampling: ("steps=3",),
     TrainingConfig: ("batch=2", "warm_up=1", "ema=0.5", "learning_rate=0.01", "precision=float32"),
 }
 # A method whose tiny preset needs more than that (a codebook, a frozen text encoder) is named here with its settings.
@@ -105,4 +106,4 @@ def micro_batch(method, count=4):
     """A batch of such cases, as training hands it over."""
     facts = method.fingerprint
     cases = [micro_case(index, facts.dimensions, len(facts.foreground_labels)) for index in range(count)]
-    return Batches([method.prepare(case) for case in cases], count, 0)(0)
+    return batches_of([method.prepare(case) for case in cases], count, 0)(0)

@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from medsmith.case import Case, Geometry
 from medsmith.checks.verdict import Limits
-from medsmith.config import SamplingConfig
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.diffusion import derive_seed
+from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.synthesis import Conditions, Patience, synthesize
 from medsmith.synthesis.crew import Crew, Outcome
@@ -36,7 +34,7 @@ SHAPE = (16, 16, 1)
 class FakeConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
     bias: float = 0.0
-    sampling: SamplingConfig = SamplingConfig(solver="ddim", steps=4)
+    sampling: Sampling = Sampling(solver="ddim", steps=4)
 
 
 class FakeRequest(BaseModel):
@@ -68,7 +66,7 @@ def fingerprint(**changes):
 
 
 class FakeMethod:
-    name, Request, compute = "fake", FakeRequest, SimpleNamespace(label="float32")
+    name, Request, precision = "fake", FakeRequest, "float32"
     checks = None
 
     def __init__(self, facts):
@@ -79,7 +77,7 @@ class FakeMethod:
     def makes(self, _request):
         return self.fingerprint
 
-    def synthesize(self, request, seed, *, solver, steps):
+    def synthesize(self, request, seed, sampling):
         """A bright disc on noise; a third of the draws have an empty mask."""
         self._misbehave(str(seed))
         if request.brightness > 1000:
@@ -87,8 +85,8 @@ class FakeMethod:
         if self.facts.get("tells"):
             (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
-        draw = np.random.default_rng([seed, len(solver)])
-        image = draw.normal(100 + request.brightness, 40 + steps, SHAPE).clip(0, 255).round()
+        draw = np.random.default_rng([seed, len(sampling.solver)])
+        image = draw.normal(100 + request.brightness, 40 + sampling.steps, SHAPE).clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]
         labels = np.zeros(SHAPE, np.uint8)
         if draw.random() > self.facts.get("empty", 0.33):

@@ -110,8 +110,8 @@ def test_on_a_gpu_the_layouts_are_tried_too(monkeypatch):
 def answers(compute, dimensions, module):
     draw = torch.Generator().manual_seed(3)
     x = torch.randn((2, 2, *(8,) * dimensions), generator=draw)
-    with torch.no_grad(), compute.passes("cpu"):
-        return module(x, torch.tensor([3, 500])).float()
+    with torch.no_grad():
+        return compute.lay_out(module)(x, torch.tensor([3, 500]))
 
 
 WAYS = [
@@ -128,6 +128,7 @@ def test_no_way_of_computing_changes_the_answer_beyond_rounding(way, tolerance, 
     exact = answers(Compute(), dimensions, network)
     laid_out = way.lay_out(copy.deepcopy(network))
     found = answers(way, dimensions, laid_out)
+    assert found.dtype == torch.float32
     assert float((found - exact).abs().max()) <= tolerance * float(exact.abs().max())
     assert all(weight.dtype == torch.float32 for weight in laid_out.parameters())
     if way.channels_last:
@@ -140,6 +141,7 @@ def test_no_way_of_computing_changes_the_answer_beyond_rounding(way, tolerance, 
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # inside torch
 def test_compiling_does_not_change_the_answer_beyond_rounding():
     network = micro.build("pig").guider
     exact = answers(Compute(), 2, network)
@@ -147,22 +149,51 @@ def test_compiling_does_not_change_the_answer_beyond_rounding():
     assert torch.allclose(answers(way, 2, way.lay_out(copy.deepcopy(network))), exact, atol=1e-4)
 
 
-def test_autocast_ends_with_the_passes():
-    with BFLOAT16.passes("cpu"):
-        assert torch.is_autocast_enabled("cpu")
+class Probe(nn.Module):
+    """Says what it was called under; fails when told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x, fail=False):
+        self.under = torch.is_autocast_enabled("cpu")
+        if fail:
+            raise ZeroDivisionError
+        return self.linear(x), "a word"
+
+
+def test_a_part_runs_under_autocast_and_nothing_else_does():
+    probe = BFLOAT16.lay_out(Probe())
+    answer, word = probe(torch.ones(1, 2))
+    assert (probe.under, answer.dtype, word) == (True, torch.float32, "a word")
     assert not torch.is_autocast_enabled("cpu")
-    with Compute().passes("cpu"):
-        assert not torch.is_autocast_enabled("cpu")
+    with pytest.raises(ZeroDivisionError):
+        probe(torch.ones(1, 2), fail=True)
+    assert not torch.is_autocast_enabled("cpu")
+    Compute().lay_out(probe)(torch.ones(1, 2))
+    assert not probe.under
+
+
+def test_a_layout_replaces_the_one_before_and_survives_a_copy():
+    probe = BFLOAT16.lay_out(BFLOAT16.lay_out(Probe()))
+    assert len(probe._forward_pre_hooks) == len(probe._forward_hooks) == 1
+    twin = copy.deepcopy(probe)
+    twin(torch.ones(1, 2))
+    assert twin.under
+    Compute().lay_out(twin)(torch.ones(1, 2))
+    probe(torch.ones(1, 2))
+    assert (twin.under, probe.under) == (False, True)
 
 
 def test_what_was_measured_is_written_down_once_and_kept(tmp_path, monkeypatch):
     cohort = micro.micro_cohort(tmp_path / "c")
     settings = [*micro.micro_settings("ddpm", method_class("ddpm"), 2), "training.precision=measured"]
     train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=1))
-    first = json.loads((tmp_path / "run" / "run.json").read_text())["compute"]
+    first = json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"]
     assert set(first["steps_per_second"]) == {"float32", "bfloat16"}
     rates = first["steps_per_second"]
     assert first["precision"] == max(rates, key=rates.get)
-    monkeypatch.setattr("medsmith.starting.measured", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("medsmith.starting.measured", lambda *_, **__: pytest.fail("measured again"))
     train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=2))
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["compute"] == first
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"] == first

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from medsmith.config import (
     DiffusionConfig,
-    SamplingConfig,
     Size,
     TrainingConfig,
     changed,
@@ -16,9 +15,8 @@ from medsmith.config import (
     explain,
     validated,
 )
-from medsmith.diffusion import NoiseSchedule
+from medsmith.diffusion import NoiseSchedule, Sampling
 from medsmith.errors import RequestError
-from medsmith.objective import denoising_error, draw_times, normal_like
 
 
 class Settings(BaseModel):
@@ -27,7 +25,7 @@ class Settings(BaseModel):
     size: Size = (64, 64)
     diffusion: DiffusionConfig = DiffusionConfig(length=500)
     training: TrainingConfig = TrainingConfig(steps=70, batch=3)
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: Sampling = Sampling()
 
 
 class Nothing(BaseModel):
@@ -75,7 +73,7 @@ def test_later_settings_win_and_none_leave_all_as_it_was():
     assert changed(START, []) == START
     assert changed(START, ["training.batch=8", "training.batch=9"]).training.batch == 9
     both = changed(START, ["sampling.stochasticity=0.5", "sampling.solver=ddim"])
-    assert both.sampling == SamplingConfig(solver="ddim", stochasticity=0.5)
+    assert both.sampling == Sampling(solver="ddim", stochasticity=0.5)
     assert START.training.batch == 3
 
 
@@ -161,13 +159,13 @@ def test_any_values_are_taken_or_explained_in_one_line(values):
     ("changes", "message"),
     [
         ({"training": TrainingConfig(flips=(0, 2))}, r"training.flips = \[0, 2\]: the axes of size \[64, 64\]"),
-        ({"sampling": SamplingConfig(steps=501)}, "501 steps: a schedule of 500 times allows 1 to 500"),
-        ({"sampling": SamplingConfig(solver="euler")}, "euler walks straight paths"),
-        ({"sampling": SamplingConfig(stochasticity=0.5)}, "stochasticity belongs to ddim"),
+        ({"sampling": Sampling(steps=501)}, "501 steps: a schedule of 500 times allows 1 to 500"),
+        ({"sampling": Sampling(solver="euler")}, "euler follows straight paths"),
+        ({"sampling": Sampling(stochasticity=0.5)}, "stochasticity belongs to ddim"),
         (
             {
                 "diffusion": DiffusionConfig(schedule="rectified_flow"),
-                "sampling": SamplingConfig(solver="ddpm"),
+                "sampling": Sampling(solver="ddpm"),
             },
             "rectified flow is deterministic",
         ),
@@ -181,7 +179,7 @@ def test_sections_that_cannot_work_together_are_refused(changes, message):
 
 def test_sections_that_work_together_pass():
     flow = DiffusionConfig(schedule="rectified_flow", length=20)
-    check_settings((8, 8, 8), flow, TrainingConfig(flips=(0, 1, 2)), SamplingConfig(solver="euler", steps=20))
+    check_settings((8, 8, 8), flow, TrainingConfig(flips=(0, 1, 2)), Sampling(solver="euler", steps=20))
     check_settings(**{name: getattr(START, name) for name in Settings.model_fields})
 
 
@@ -193,7 +191,7 @@ def test_size_is_2d_or_3d():
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "cosine", "rectified_flow"])
 def test_the_config_names_the_schedule_it_builds(schedule):
-    built = DiffusionConfig(schedule=schedule, length=17).noise_schedule()
+    built = DiffusionConfig(schedule=schedule, length=17).process().schedule
     named = getattr(NoiseSchedule, schedule)(17)
     assert torch.equal(built.signal, named.signal)
     assert torch.equal(built.noise, named.noise)
@@ -211,32 +209,34 @@ def test_a_config_survives_its_json():
 @pytest.mark.parametrize("draw", ["uniform", "antithetic"])
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_times_are_drawn_by_the_generator_within_the_schedule(draw, count):
-    diffusion = DiffusionConfig(length=50, draw=draw)
-    once, again = (draw_times(diffusion, count, torch.Generator().manual_seed(3)) for _ in range(2))
+    process = DiffusionConfig(length=50, draw=draw).process()
+    once, again = (process.times(count, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(once, again)
     assert once.shape == (count,)
-    many = draw_times(diffusion, 20_000, torch.Generator().manual_seed(4))
+    many = process.times(20_000, torch.Generator().manual_seed(4))
     assert torch.bincount(many, minlength=50).min() > 300  # 400 each, give or take
     assert len(torch.bincount(many)) == 50
 
 
 def test_antithetic_times_mirror_each_other():
-    t = draw_times(DiffusionConfig(length=50, draw="antithetic"), 8, torch.Generator().manual_seed(3))
+    t = DiffusionConfig(length=50, draw="antithetic").process().times(8, torch.Generator().manual_seed(3))
     assert torch.equal(t[:4] + t[4:], torch.full((4,), 49))
 
 
 def test_noise_takes_the_precision_of_what_it_is_for():
     like = torch.zeros(2, 1, 4, 4, dtype=torch.float64)
-    noise = normal_like(like, torch.Generator().manual_seed(3))
-    assert noise.dtype == torch.float64
-    assert torch.equal(noise.float(), torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(3)))
+    noised = (
+        DiffusionConfig().process().noised(like, torch.Generator().manual_seed(3), torch.zeros(2, dtype=torch.long))
+    )
+    assert noised.noise.dtype == torch.float64
+    assert torch.equal(noised.noise.float(), torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(3)))
 
 
 @pytest.mark.parametrize("prediction", ["noise", "velocity", "clean"])
 @pytest.mark.parametrize("min_snr", [None, 5.0])
 def test_the_error_is_that_of_the_formula(prediction, min_snr):
-    diffusion = DiffusionConfig(length=40, prediction=prediction, min_snr=min_snr)
-    schedule = diffusion.noise_schedule()
+    process = DiffusionConfig(length=40, prediction=prediction, min_snr=min_snr).process()
+    schedule = process.schedule
     generator = torch.Generator().manual_seed(1)
     clean, noise, answer = (torch.randn(3, 2, 4, 5, generator=generator) for _ in range(3))
     weight = torch.rand(3, 1, 4, 5, generator=generator)
@@ -244,15 +244,16 @@ def test_the_error_is_that_of_the_formula(prediction, min_snr):
     squares = (answer - schedule.target(noised, prediction)) ** 2 * weight
     of_case = torch.ones(3) if min_snr is None else schedule.loss_weight(noised.t, prediction, min_snr)
     expected = (squares * of_case.reshape(3, 1, 1, 1)).mean()
-    torch.testing.assert_close(denoising_error(answer, noised, schedule, diffusion, weight), expected)
-    perfect = denoising_error(schedule.target(noised, prediction), noised, schedule, diffusion)
+    torch.testing.assert_close(process.loss(answer, noised, weight), expected)
+    perfect = process.loss(schedule.target(noised, prediction), noised)
     assert perfect == 0
+    absolute = ((answer - schedule.target(noised, prediction)).abs() * of_case.reshape(3, 1, 1, 1)).mean()
+    torch.testing.assert_close(process.loss(answer, noised, norm="l1"), absolute)
 
 
 def test_a_half_precision_answer_is_compared_in_single():
-    diffusion = DiffusionConfig(length=40)
-    schedule = diffusion.noise_schedule()
+    process = DiffusionConfig(length=40).process()
     clean, noise = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    noised = schedule.add_noise(clean, noise, torch.tensor([20]))
-    error = denoising_error(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), noised, schedule, diffusion)
+    noised = process.schedule.add_noise(clean, noise, torch.tensor([20]))
+    error = process.loss(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), noised)
     assert error.dtype == torch.float32

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import micro
 from medsmith.case import Case, Geometry
-from medsmith.data.batches import Batches
+from medsmith.data.batches import batches_of
 from medsmith.data.fingerprint import count_components, take_fingerprint
 from medsmith.data.resizing import resize
 from medsmith.data.scaling import image_to_model, labels_to_model, model_to_image, model_to_labels, to_grid
@@ -28,7 +28,7 @@ def numbered(count, shape=(1, 4, 6)):
 
 @given(count=st.integers(1, 30), size=st.integers(1, 17), seed=st.integers(0, 2**70), step=st.integers(0, 10**9))
 def test_a_batch_depends_on_seed_and_step_alone(count, size, seed, step):
-    first, second = (Batches([{}] * count, size, seed) for _ in range(2))
+    first, second = (batches_of([{}] * count, size, seed) for _ in range(2))
     for earlier in range(3):
         second.indices(earlier)
     assert first.indices(step) == second.indices(step)
@@ -37,16 +37,16 @@ def test_a_batch_depends_on_seed_and_step_alone(count, size, seed, step):
 
 @given(count=st.integers(1, 30), size=st.integers(1, 17), seed=st.integers(0, 2**70))
 def test_each_case_comes_once_per_pass(count, size, seed):
-    batches = Batches([{}] * count, size, seed)
+    batches = batches_of([{}] * count, size, seed)
     stream = [index for step in range(-(-3 * count // size)) for index in batches.indices(step)]
     for start in range(0, 3 * count, count):
         assert Counter(stream[start : start + count]) == Counter(range(count))
 
 
 def test_passes_and_seeds_have_their_own_order():
-    stream = [index for step in range(4) for index in Batches([{}] * 40, 10, 1).indices(step)]
-    again = [index for step in range(4, 8) for index in Batches([{}] * 40, 10, 1).indices(step)]
-    other = [index for step in range(4) for index in Batches([{}] * 40, 10, 2).indices(step)]
+    stream = [index for step in range(4) for index in batches_of([{}] * 40, 10, 1).indices(step)]
+    again = [index for step in range(4, 8) for index in batches_of([{}] * 40, 10, 1).indices(step)]
+    other = [index for step in range(4) for index in batches_of([{}] * 40, 10, 2).indices(step)]
     assert sorted(stream) == sorted(again) == sorted(other) == list(range(40))
     assert stream not in (again, other)
 
@@ -54,7 +54,7 @@ def test_passes_and_seeds_have_their_own_order():
 @pytest.mark.parametrize(("shape", "flips"), [((1, 4, 6), (0,)), ((1, 4, 6), (0, 1)), ((2, 3, 4, 5), (0, 2))])
 def test_mirroring_is_whole_and_half_of_the_time_along_each_axis(shape, flips):
     examples = numbered(5, shape)
-    batches = Batches(examples, 50, 3, flips)
+    batches = batches_of(examples, 50, 3, flips)
     found = Counter()
     for step in range(20):
         batch = batches(step)
@@ -73,16 +73,16 @@ def test_mirroring_is_whole_and_half_of_the_time_along_each_axis(shape, flips):
 
 def test_image_and_mask_are_mirrored_together_and_repeatably():
     examples = [{"image": e["image"], "mask": e["image"].clone()} for e in numbered(4)]
-    batches = Batches(examples, 8, 3, (0, 1))
+    batches = batches_of(examples, 8, 3, (0, 1))
     for step in (0, 1, 7):
         batch = batches(step)
         assert torch.equal(batch["image"], batch["mask"])
-        assert torch.equal(batch["image"], Batches(examples, 8, 3, (0, 1))(step)["image"])
+        assert torch.equal(batch["image"], batches_of(examples, 8, 3, (0, 1))(step)["image"])
 
 
 def test_without_mirroring_cases_stay_as_they_are():
     examples = numbered(4)
-    batches = Batches(examples, 6, 0)
+    batches = batches_of(examples, 6, 0)
     assert torch.equal(batches(5)["image"], torch.stack([examples[i]["image"] for i in batches.indices(5)]))
 
 

@@ -8,15 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from diffusion_oracles import FAMILIES, network
+from diffusion_oracles import FAMILIES, denoiser_of, network, sampled
 from medsmith.diffusion import (
     SOLVERS,
+    Correction,
+    LowPassGuide,
     NoiseSchedule,
     SeededNoise,
     keep_outside,
     last,
     match_low_frequencies,
-    sample,
+    on_channels,
 )
 from medsmith.diffusion.corrections import low_pass
 
@@ -34,9 +36,9 @@ def schedule_of(solver, length=24):
 
 def walk(solver, shape, corrections, seeds=(1, 2), **options):
     schedule = schedule_of(solver)
-    denoise = schedule.denoiser(network, "velocity")
+    denoise = denoiser_of(schedule, network, "velocity")
     options = {"solver": solver, "steps": 8, **options}
-    return sample(denoise, schedule, shape, SeededNoise(seeds), corrections=corrections, **options)
+    return sampled(denoise, schedule, shape, SeededNoise(seeds), corrections=corrections, **options)
 
 
 # --- The low-pass filter ---------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def test_a_factor_that_is_no_power_of_two_is_refused(factor):
     with pytest.raises(ValueError, match=f"low-pass factor {factor} is not a power of two"):
         low_pass(factor)
     with pytest.raises(ValueError, match="not a power of two"):
-        match_low_frequencies(torch.zeros(1, 1, 8, 8), NoiseSchedule.linear(10), factor)
+        match_low_frequencies(NoiseSchedule.linear(10), LowPassGuide(torch.zeros(1, 1, 8, 8), factor))
 
 
 def test_an_unknown_filter_is_refused():
@@ -137,7 +139,7 @@ def test_an_unknown_filter_is_refused():
 def test_the_finished_image_has_the_references_low_frequencies(space, factor, solver):
     reference = randoms(7, 2, 1, *space, dtype=torch.float32)
     schedule = schedule_of(solver)
-    x = last(walk(solver, (1, *space), [match_low_frequencies(reference, schedule, factor)]))
+    x = last(walk(solver, (1, *space), [match_low_frequencies(schedule, LowPassGuide(reference, factor))]))
     keep_low = low_pass(factor)
     torch.testing.assert_close(keep_low(x), keep_low(reference), atol=1e-5, rtol=0)
     if factor > 1:
@@ -146,7 +148,7 @@ def test_the_finished_image_has_the_references_low_frequencies(space, factor, so
 
 def test_one_reference_serves_a_whole_batch():
     reference = randoms(8, 1, 1, 12, 12, dtype=torch.float32)
-    correction = match_low_frequencies(reference, schedule_of("ddpm"), 4)
+    correction = match_low_frequencies(schedule_of("ddpm"), LowPassGuide(reference, 4))
     x = last(walk("ddpm", (1, 12, 12), [correction], seeds=(1, 2, 3)))
     keep_low = low_pass(4)
     torch.testing.assert_close(keep_low(x), keep_low(reference).expand_as(x), atol=1e-5, rtol=0)
@@ -158,7 +160,7 @@ def test_a_correction_is_the_papers_equation(kind, t):
     schedule, keep_low = NoiseSchedule.linear(20), low_pass(2, kind)
     reference, x, noise = (randoms(seed, 2, 1, 8, 8) for seed in (1, 2, 3))
     times = torch.full((2,), t)
-    ours = match_low_frequencies(reference, schedule, 2, kind=kind)(x, times, noise)
+    ours = match_low_frequencies(schedule, LowPassGuide(reference, 2, kind=kind))(x, times, lambda: noise)
     signal, level = (1.0, 0.0) if t < 0 else (schedule.signal[t], schedule.noise[t])
     guide = signal * reference + level * noise
     torch.testing.assert_close(ours, x + keep_low(guide) - keep_low(x), atol=1e-12, rtol=0)
@@ -168,10 +170,10 @@ def test_a_correction_acts_until_its_time_and_no_longer():
     schedule = schedule_of("ddpm")
     reference = randoms(9, 1, 1, 8, 8, dtype=torch.float32)
     for until in (-1, 0, 9, 30):
-        correction = match_low_frequencies(reference, schedule, 2, until=until)
+        correction = match_low_frequencies(schedule, LowPassGuide(reference, 2, until))
         free = randoms(10, 1, 1, 8, 8, dtype=torch.float32)
         for t in (-1, 0, 8, 9, 23):
-            moved = correction(free, torch.tensor([t]), torch.zeros_like(free))
+            moved = correction(free, torch.tensor([t]), lambda like=free: torch.zeros_like(like))
             assert torch.equal(moved, free) == (t < until)
 
 
@@ -205,10 +207,10 @@ def test_a_noised_background_has_the_noise_of_its_time(family):
     x, noise = randoms(12, 1, 1, 8, 9, dtype=torch.float32), randoms(13, 1, 1, 8, 9, dtype=torch.float32)
     for t in (-1, 0, 25, 39):
         now = torch.tensor([t])
-        held = keep_outside(inside, background, schedule)(x, now, noise)
+        held = keep_outside(inside, background, schedule)(x, now, lambda: noise)
         expected = torch.where(inside > 0, x, schedule.add_noise(background, noise, now).x)
         assert torch.equal(held, expected)
-        clean = keep_outside(inside, background)(x, now, noise)
+        clean = keep_outside(inside, background)(x, now, lambda: noise)
         assert torch.equal(clean, torch.where(inside > 0, x, background))
 
 
@@ -216,12 +218,12 @@ def test_corrections_follow_each_other_and_each_draws_its_own_noise():
     drawn, order = [], []
 
     def watch(name):
-        def correct(x, t, noise):
+        def correct(x, t, fresh):
             order.append((name, t.tolist()))
-            drawn.append(noise)
+            drawn.append(fresh())
             return x
 
-        return correct
+        return Correction(correct)
 
     steps = list(walk("ddim", (1, 4, 4), [watch("first"), watch("second")], steps=3))
     reached = [[step.t_next] * 2 for step in steps]
@@ -237,8 +239,55 @@ def test_a_walk_with_corrections_is_repeated_by_its_seeds():
     inside, background = cut((8, 9))
     schedule = schedule_of("ddim")
     corrections = [
-        match_low_frequencies(background, schedule, 4, until=3),
+        match_low_frequencies(schedule, LowPassGuide(background, 4, until=3)),
         keep_outside(inside, background, schedule),
     ]
     once, again = (last(walk("ddim", (1, 8, 9), corrections)) for _ in range(2))
     assert torch.equal(once, again)
+
+
+def test_several_guides_are_one_sum_over_the_same_state():
+    """mDDPM, Algorithm 1: each guide has its own noise, and no term sees what another has done."""
+    schedule = NoiseSchedule.linear(20)
+    first, second, x = (randoms(seed, 2, 1, 16, 16) for seed in (1, 2, 3))
+    noises = [randoms(seed, 2, 1, 16, 16) for seed in (4, 5)]
+    t, source = torch.full((2,), 7), iter(noises)
+    guides = LowPassGuide(first, 2), LowPassGuide(second, 8)
+    ours = match_low_frequencies(schedule, *guides)(x, t, lambda: next(source))
+    expected = x.clone()
+    for guide, noise in zip(guides, noises, strict=True):
+        keep_low = low_pass(guide.factor)
+        expected += keep_low(schedule.add_noise(guide.reference, noise, t).x) - keep_low(x)
+    torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [slice(0, 1), slice(1, 3)])
+def test_a_correction_of_some_channels_leaves_the_others_alone(channels):
+    schedule = schedule_of("ddpm")
+    reference = randoms(14, 1, channels.stop - channels.start, 8, 8, dtype=torch.float32)
+    guide = match_low_frequencies(schedule, LowPassGuide(reference, 2))
+    x = last(walk("ddpm", (3, 8, 8), [on_channels(guide, channels)]))
+    free = last(walk("ddpm", (3, 8, 8), []))
+    keep_low = low_pass(2)
+    torch.testing.assert_close(keep_low(x[:, channels]), keep_low(reference).expand(2, -1, -1, -1), atol=1e-5, rtol=0)
+    others = [index for index in range(3) if index not in range(3)[channels]]
+    assert (keep_low(x[:, others]) - keep_low(reference[:, :1])).abs().max() > 0.1
+    assert free.shape == x.shape
+
+
+def test_the_background_is_held_from_the_first_step_on():
+    """The network must never see noise where the scan is known."""
+    inside, background = cut((8, 9))
+    schedule, seen = schedule_of("ddim"), []
+    denoise = denoiser_of(schedule, network, "velocity")
+
+    def watch(x, t):
+        seen.append(x.clone())
+        return denoise(x, t)
+
+    steps = sampled(watch, schedule, (1, 8, 9), SeededNoise((1,)), solver="ddim", steps=4,
+                    corrections=[keep_outside(inside, background)])  # fmt: skip
+    last(steps)
+    assert len(seen) == 4
+    assert all(torch.equal(x[inside == 0], background[inside == 0]) for x in seen)
+    assert not torch.equal(seen[0][inside > 0], background[inside > 0])

@@ -12,12 +12,12 @@ from diffusion_oracles import (
     Gaussian,
     in_double,
     levels,
+    sampled,
 )
 from medsmith.diffusion import (
     NoiseSchedule,
     SeededNoise,
     last,
-    sample,
     times,
 )
 
@@ -27,7 +27,7 @@ PIXELS = (1, 200, 250)
 
 def finished(schedule, shape=PIXELS, seeds=(5,), **options):
     noise = SeededNoise(seeds)(*shape)
-    return noise, last(sample(DATA.denoiser(schedule), schedule, shape, SeededNoise(seeds), **options))
+    return noise, last(sampled(DATA.denoiser(schedule), schedule, shape, SeededNoise(seeds), **options))
 
 
 def shrink_of_ddim(schedule, walk):
@@ -108,7 +108,7 @@ def test_halving_the_strides_shows_each_solvers_order(solver, order):
     for length in (33, 65, 129, 257):
         schedule, start = even_in_log_ratio(length), SeededNoise((5,))(1, 6, 6).double()
         denoise = in_double(DATA.denoiser(schedule))
-        walk = sample(denoise, schedule, (1, 6, 6), SeededNoise((5,)), solver=solver, steps=length)
+        walk = sampled(denoise, schedule, (1, 6, 6), SeededNoise((5,)), solver=solver, steps=length)
         state = next(step.x for step in walk if step.t_next == 0)
         # The probability flow keeps a pixel's distance from the mean in units of the spread at its time.
         (signal, noise), (signal_start, noise_start) = levels(schedule, [0, length - 1])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from diffusion_oracles import (
     FAMILIES,
     VARIANCE_PRESERVING,
+    denoiser_of,
     network,
 )
 from medsmith.diffusion import (
@@ -28,8 +29,8 @@ def test_guidance_of_clean_estimates_is_that_of_the_papers_noise_estimates(weigh
     for condition, weight in zip(conditions, weights, strict=True):
         noise = noise + weight * (condition(x, t) - network(x, t))
     expected = schedule.clean_estimate(x, t, noise, "noise")
-    denoisers = [schedule.denoiser(condition, "noise") for condition in conditions]
-    ours = guided(schedule.denoiser(network, "noise"), *zip(denoisers, weights, strict=True))(x, t)
+    denoisers = [denoiser_of(schedule, condition, "noise") for condition in conditions]
+    ours = guided(denoiser_of(schedule, network, "noise"), *zip(denoisers, weights, strict=True))(x, t)
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
 
 

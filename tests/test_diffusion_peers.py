@@ -14,14 +14,15 @@ from diffusion_oracles import (
     FAMILIES,
     SHAPES,
     VARIANCE_PRESERVING,
+    denoiser_of,
     in_double,
     network,
     relative,
+    sampled,
 )
 from medsmith.diffusion import (
     NoiseSchedule,
     SeededNoise,
-    sample,
     times,
 )
 
@@ -89,8 +90,8 @@ def agree(theirs, schedule, shape, step, *, limit=None, prediction="noise", clam
     kind = theirs.alphas_cumprod.dtype
     draws = SeededNoise(SEEDS)
     state = draws(*shape).to(kind)
-    denoise = schedule.denoiser(network, prediction, clamp)
-    walk = sample(lambda x, t: denoise(x.to(kind), t), schedule, shape, SeededNoise(SEEDS), **options)
+    denoise = denoiser_of(schedule, network, prediction, clamp)
+    walk = sampled(lambda x, t: denoise(x.to(kind), t), schedule, shape, SeededNoise(SEEDS), **options)
     for ours in itertools.islice(walk, limit):
         state = step(network(state, torch.full((len(SEEDS),), ours.t)), ours.t, state, draws)
         single = 1e-5 if schedule.noise[ours.t] > 0.2 else 5e-4
@@ -203,8 +204,8 @@ def test_dpm_solver_step_for_step(family, steps, spacing, dimensions):
 
 
 def flow_walk(schedule, shape, steps, **options):
-    denoise = schedule.denoiser(network, "velocity")
-    return sample(in_double(denoise), schedule, shape, SeededNoise(SEEDS), steps=steps, **options)
+    denoise = denoiser_of(schedule, network, "velocity")
+    return sampled(in_double(denoise), schedule, shape, SeededNoise(SEEDS), steps=steps, **options)
 
 
 @pytest.mark.parametrize("dimensions", SHAPES)

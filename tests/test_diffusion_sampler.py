@@ -1,5 +1,4 @@
 import gc
-import inspect
 import weakref
 from unittest import mock
 
@@ -9,15 +8,16 @@ import torch
 from diffusion_oracles import (
     FAMILIES,
     VARIANCE_PRESERVING,
+    denoiser_of,
     network,
+    sampled,
 )
 from medsmith.diffusion import (
     SOLVERS,
     NoiseSchedule,
+    Sampling,
     SeededNoise,
-    check_walk,
     last,
-    sample,
     times,
 )
 
@@ -25,8 +25,8 @@ from medsmith.diffusion import (
 def walk_of(schedule=None, seeds=(1, 2), shape=(1, 4, 4), denoise=None, **options):
     schedule = schedule or NoiseSchedule.cosine(30)
     options = {"solver": "ddim", "steps": 6, **options}
-    denoise = denoise or schedule.denoiser(network, "velocity", clamp=1.0)
-    return sample(denoise, schedule, shape, SeededNoise(seeds), **options)
+    denoise = denoise or denoiser_of(schedule, network, "velocity", clamp=1.0)
+    return sampled(denoise, schedule, shape, SeededNoise(seeds), **options)
 
 
 def test_a_walk_tells_where_it_is():
@@ -111,14 +111,14 @@ def test_a_walk_builds_no_graph():
 
 
 REFUSED = [
-    ("cosine", {"solver": "euler"}, "euler walks straight paths"),
+    ("cosine", {"solver": "euler"}, "euler follows straight paths"),
     ("cosine", {"steps": 31}, "31 steps: a schedule of 30 times allows 1 to 30"),
-    ("cosine", {"steps": 0}, "0 steps"),
+    ("cosine", {"steps": 0}, "greater than or equal to 1"),
     ("cosine", {"solver": "ddpm", "stochasticity": 0.5}, "stochasticity belongs to ddim"),
     ("cosine", {"solver": "dpm++2m", "stochasticity": 0.5}, "stochasticity belongs to ddim"),
-    ("cosine", {"stochasticity": -0.5}, "stochasticity -0.5: it is 0 or more"),
-    ("cosine", {"stochasticity": float("nan")}, "stochasticity nan: it is 0 or more"),
-    ("cosine", {"stochasticity": 3.0}, "stochasticity 3.0 draws more noise than the schedule has"),
+    ("cosine", {"stochasticity": -0.5}, "greater than or equal to 0"),
+    ("cosine", {"stochasticity": float("nan")}, "finite number"),
+    ("cosine", {"stochasticity": 3.0}, "less than or equal to 1"),
     ("rectified_flow", {"solver": "ddpm"}, "rectified flow is deterministic: take euler, ddim or dpm"),
     ("rectified_flow", {"stochasticity": 1.0}, "rectified flow is deterministic"),
 ]
@@ -132,14 +132,23 @@ def test_a_walk_that_cannot_be_made_is_refused_at_the_call(family, options, mess
 
 
 def test_an_unknown_solver_is_refused():
-    with pytest.raises(ValueError, match=r"unknown solver 'heun': choose one of ddpm, ddim, dpm\+\+2m, euler"):
-        inspect.unwrap(check_walk)(NoiseSchedule.cosine(30), "heun", 5)
+    with pytest.raises(ValueError, match=r"'ddpm', 'ddim', 'dpm\+\+2m' or 'euler'"):
+        Sampling(solver="heun")
+
+
+def test_another_solver_keeps_only_the_stochasticity_that_it_takes():
+    noisy = Sampling(solver="ddim", steps=9, stochasticity=0.5)
+    assert noisy.override() == noisy
+    assert noisy.override(steps=4) == Sampling(solver="ddim", steps=4, stochasticity=0.5)
+    for solver in set(SOLVERS) - {"ddim"}:
+        assert noisy.override(solver) == Sampling(solver=solver, steps=9)
+    noisy.override("dpm++2m").check(NoiseSchedule.cosine(30))
 
 
 def test_every_allowed_walk_passes_the_check():
     for family in VARIANCE_PRESERVING:
         for solver in ("ddpm", "ddim", "dpm++2m"):
-            check_walk(FAMILIES[family](30), solver, 30)
+            Sampling(solver=solver, steps=30).check(FAMILIES[family](30))
     for solver in ("euler", "ddim", "dpm++2m"):
-        check_walk(NoiseSchedule.rectified_flow(30), solver, 30)
-    check_walk(NoiseSchedule.cosine(30), "ddim", 1, stochasticity=1.0)
+        Sampling(solver=solver, steps=30).check(NoiseSchedule.rectified_flow(30))
+    Sampling(solver="ddim", steps=1, stochasticity=1.0).check(NoiseSchedule.cosine(30))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 from monai.networks.schedulers import RFlowScheduler
 
-from diffusion_oracles import FAMILIES, SHAPES, VARIANCE_PRESERVING, network
+from diffusion_oracles import FAMILIES, SHAPES, VARIANCE_PRESERVING, denoiser_of, network
 from medsmith.diffusion import NoiseSchedule
 
 LENGTHS = (10, 250, 1000, 1024)
@@ -151,15 +151,15 @@ def test_a_denoiser_clamps_only_when_asked(prediction):
     schedule = NoiseSchedule.cosine(50)
     x, _ = pair("3-D", 2)
     t = torch.tensor([3, 40])
-    free = schedule.denoiser(network, prediction)(x, t)
+    free = denoiser_of(schedule, network, prediction)(x, t)
     assert torch.equal(free, schedule.clean_estimate(x, t, network(x, t), prediction))
     assert free.abs().max() > 0.5
-    held = schedule.denoiser(network, prediction, clamp=0.5)(x, t)
+    held = denoiser_of(schedule, network, prediction, clamp=0.5)(x, t)
     assert torch.equal(held, free.clamp(-0.5, 0.5))
 
 
 def test_a_half_precision_network_leaves_the_state_in_its_own_precision():
-    denoise = NoiseSchedule.linear(50).denoiser(lambda x, t: network(x, t).bfloat16(), "noise")
+    denoise = denoiser_of(NoiseSchedule.linear(50), lambda x, t: network(x, t).bfloat16(), "noise")
     x, _ = pair("2-D", 2, torch.float32)
     assert denoise(x, torch.tensor([3, 40])).dtype == torch.float32
 

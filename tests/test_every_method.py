@@ -15,12 +15,12 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-import medsmith.training
+import medsmith.stage_loop
 import micro
 from medsmith.checkpoints import SHIPPED, load_method, pack, put_weights, read_record, save_weights, unpack
 from medsmith.cohort import Cohort
 from medsmith.config import changed, validated
-from medsmith.diffusion import SOLVERS
+from medsmith.diffusion import SOLVERS, Sampling
 from medsmith.errors import RequestError, RunError
 from medsmith.method import Method
 from medsmith.methods import method_class, method_names
@@ -50,8 +50,7 @@ class Trained:
 
     def case(self, seed, method=None, **request):
         chosen = method or self.method
-        walk = chosen.config.sampling
-        return chosen.synthesize(chosen.Request(**request), seed, solver=walk.solver, steps=walk.steps)
+        return chosen.synthesize(chosen.Request(**request), seed, chosen.config.sampling)
 
 
 def weights(method):
@@ -71,20 +70,24 @@ def trained(request, cohort, tmp_path_factory):
     if dimensions not in kind.dimensions:
         pytest.skip(f"{name} has no images of {dimensions} dimensions")
     stages = []
-    train_stage = medsmith.training._Stage.train
+    train_stage = medsmith.stage_loop.StageLoop.train
 
-    def watched(stage, *arguments):
-        before = weights(stage._method)
-        train_stage(stage, *arguments)
-        stages.append(Moved(stage._stage, before, weights(stage._method)))
+    def watched(loop, *arguments):
+        before = weights(loop.method)
+        train_stage(loop, *arguments)
+        stages.append(Moved(loop.stage.name, before, weights(loop.method)))
 
     run = tmp_path_factory.mktemp("run") / name
     settings = micro.micro_settings(name, kind, dimensions)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(medsmith.training._Stage, "train", watched)
-        patch.setattr(medsmith.training, "SAMPLE_SHEETS", 1)
+        patch.setattr(medsmith.stage_loop.StageLoop, "train", watched)
+        patch.setattr(medsmith.stage_loop, "SAMPLE_SHEETS", 1)
         train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
     return Trained(name, run, cohort, stages, load_method(run))
+
+
+def parts_of(method):
+    return {stage.name: stage.parts for stage in method.stages()}
 
 
 def of_parts(tensors, parts):
@@ -92,10 +95,10 @@ def of_parts(tensors, parts):
 
 
 def test_each_stage_moves_its_own_weights_and_no_other(trained):
-    assert [moved.stage for moved in trained.stages] == list(trained.method.planned_stages())
+    assert [moved.stage for moved in trained.stages] == [stage.name for stage in trained.method.stages()]
     parameters = {name for name, _ in trained.method.named_parameters()}
     for moved in trained.stages:
-        own = of_parts(moved.after, trained.method.stages[moved.stage])
+        own = of_parts(moved.after, parts_of(trained.method)[moved.stage])
         for key in moved.after.keys() - own:
             assert torch.equal(moved.after[key], moved.before[key]), f"{moved.stage} moved {key}"
         still = {key for key in own & parameters if torch.equal(moved.after[key], moved.before[key])}
@@ -103,7 +106,7 @@ def test_each_stage_moves_its_own_weights_and_no_other(trained):
 
 
 def test_every_weight_is_trained_by_one_stage(trained):
-    parts = [part for stage in trained.method.planned_stages() for part in trained.method.stages[stage]]
+    parts = [part for stage in trained.method.stages() for part in stage.parts]
     assert len(parts) == len(set(parts)) > 0
     trainable = {name for name, _ in trained.method.named_parameters()}
     assert of_parts(trainable, parts) == trainable
@@ -111,10 +114,10 @@ def test_every_weight_is_trained_by_one_stage(trained):
 
 def test_losses_are_finite_and_written_down(trained):
     lines = [json.loads(line) for line in (trained.run / "metrics.jsonl").read_text().splitlines()]
-    for stage in trained.method.planned_stages():
+    for stage, parts in parts_of(trained.method).items():
         (entry,) = (line for line in lines if line["stage"] == stage)
         assert entry["step"] == STEPS
-        assert all(0 < entry[part] < np.inf for part in trained.method.stages[stage])
+        assert all(0 < entry[part] < np.inf for part in parts)
 
 
 def test_the_seed_alone_decides_the_case(trained):
@@ -295,7 +298,7 @@ SHIPPED_NAMES = sorted(path.parent.name for path in SHIPPED.glob("*/run.json"))
 def test_shipped_weights_open_and_make_a_case(name):
     method = load_method(name)
     facts = method.fingerprint
-    case = method.synthesize(method.Request(), 1, solver="ddim", steps=2)
+    case = method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=2))
     assert case.image.shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
     assert "not for diagnosis" in (SHIPPED / name / "README.md").read_text()
 

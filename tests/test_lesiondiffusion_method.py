@@ -15,6 +15,7 @@ from medsmith.cli import main
 from medsmith.cohort import Cohort
 from medsmith.conditioning.schema import LesionReport
 from medsmith.config import changed, validated
+from medsmith.diffusion import Sampling
 from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
 from medsmith.insertion.frame import Frame
@@ -171,7 +172,7 @@ def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
     method = load_method(run)
     assert method.planned_stages() == ("mask", "autoencoder", "paint")
-    case = method.synthesize(method.Request(draws=1), 1, solver="ddim", steps=2)
+    case = method.synthesize(method.Request(draws=1), 1, Sampling(solver="ddim", steps=2))
     assert np.isfinite(case.image).all()
 
 
@@ -217,7 +218,7 @@ def test_what_is_not_there_is_refused_by_name(place):
     method = load_method(place / "run")
 
     def ask(**said):
-        return method.synthesize(LesionDiffusionRequest(**said), 1, solver="ddim", steps=1)
+        return method.synthesize(LesionDiffusionRequest(**said), 1, Sampling(solver="ddim", steps=1))
 
     with pytest.raises(RequestError, match="no case 'nobody'"):
         method.makes(LesionDiffusionRequest(templates=place / "healthy", template="nobody"))

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from medsmith.compute import Compute
 from medsmith.config import DiffusionConfig
-from medsmith.diffusion import SeededNoise, last, sample
+from medsmith.diffusion import Sampling, keep_outside
 from medsmith.methods.lesiondiffusion.config import MaskConfig, PaintConfig, WordsConfig
-from medsmith.methods.lesiondiffusion.linet import LINet, _box_voxels, _dice_loss, paint_denoiser, paint_loss
-from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_denoiser, mask_loss, site_of
+from medsmith.methods.lesiondiffusion.linet import LINet, _box_voxels, _dice_loss
+from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
 from medsmith.methods.lesiondiffusion.states import Voxels
 from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import NetworkConfig
@@ -48,11 +47,10 @@ def awake(net):
 def test_equation_2_by_hand():
     config = MaskConfig(network=NETWORK, diffusion=DIFFUSION, words=HEARD, outside=0.25)
     net, batch = awake(LMNet(config, ATTRIBUTES)), masks()
-    found = mask_loss(net, batch, torch.zeros(ATTRIBUTES, DIMENSION), config, Compute(), drawn(5))
+    found = net.loss(batch, torch.zeros(ATTRIBUTES, DIMENSION), drawn(5))
 
-    draw, schedule = drawn(5), config.diffusion.noise_schedule()
+    draw, schedule = drawn(5), net.process.schedule
     t = torch.randint(20, (2,), generator=draw)
-    torch.rand(2, 1, generator=draw), torch.rand(2, ATTRIBUTES, generator=draw)  # attributes that are left out
     noise = torch.randn(batch["mask"].shape, generator=draw)
     noised = schedule.add_noise(batch["mask"], noise, t)
     error = (net(noised.x, t, site_of(batch), batch["mask_words"]) - noise) ** 2
@@ -79,11 +77,10 @@ def test_equations_4_and_5_by_hand(norm):
     net = awake(LINet(config, 1, ATTRIBUTES))
     clean, lesion, region = paint_parts()
     said, null = vectors(2), torch.zeros(ATTRIBUTES, DIMENSION)
-    found = paint_loss(net, clean, lesion, region, said, null, config, Compute(), drawn(5))
+    found = net.loss(clean, lesion, region, said, null, drawn(5))
 
-    draw, schedule = drawn(5), config.diffusion.noise_schedule()
+    draw, schedule = drawn(5), net.process.schedule
     t = torch.randint(20, (2,), generator=draw)
-    torch.rand(2, 1, generator=draw), torch.rand(2, ATTRIBUTES, generator=draw)
     noise = torch.randn(clean.shape, generator=draw)
     state = schedule.add_noise(clean, noise, t).x * region + clean * (1 - region)
     error = net(state, t, lesion, region, said)[0] - noise
@@ -117,11 +114,13 @@ def test_what_lies_outside_the_region_comes_back_exactly(solver):
     net = awake(LINet(config, 1, ATTRIBUTES))
     clean, lesion, region = (part[:1] for part in paint_parts())
     said, null = vectors(1), torch.zeros(1, ATTRIBUTES, DIMENSION)
-    denoise = paint_denoiser(net, clean, lesion, region, said, null, config, 1.5, Compute())
-    with torch.inference_mode():
-        steps = sample(denoise, config.diffusion.noise_schedule(), (1, *[EDGE] * 3), SeededNoise((4,)), solver=solver,
-                       steps=5)  # fmt: skip
-        made = last(steps)
+    made = net.process.sample_one(
+        net.denoiser(lesion, region, said, null, 1.5),
+        (1, *[EDGE] * 3),
+        4,
+        Sampling(solver=solver, steps=5),
+        corrections=[keep_outside(region, clean)],
+    )[None]
     assert torch.equal(torch.where(region > 0, clean, made), clean)
     assert not torch.equal(made, clean)
 
@@ -134,7 +133,7 @@ def test_guidance_moves_away_from_the_null_text_and_zero_ignores_words():
 
     def estimate(said, guidance):
         with torch.inference_mode():
-            return mask_denoiser(net, site, said, null, config, guidance, Compute())(x, t)
+            return net.denoiser(site, said, null, guidance)(x, t)
 
     blind, seeing = estimate(vectors(1), 0.0), estimate(vectors(1), 1.0)
     assert torch.equal(blind, estimate(vectors(1, seed=9), 0.0))

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter
 
 import medsmith.methods.pig
 import micro
-from medsmith.diffusion import NoiseSchedule, SeededNoise
+from medsmith.diffusion import DiffusionProcess, NoiseSchedule, SeededNoise
 from medsmith.method import assemble
 from medsmith.methods.pig import Pig, PigRequest
 from medsmith.networks import UNet
@@ -61,7 +61,7 @@ def finished_state(pig, monkeypatch, seed, steps):
         return assemble(image, masks, fingerprint)
 
     monkeypatch.setattr(medsmith.methods.pig, "assemble", capture)
-    pig.synthesize(PigRequest(), seed, solver=pig.config.sampling.solver, steps=steps)
+    pig.synthesize(PigRequest(), seed, pig.config.sampling.override(steps=steps))
     return seen.masks, seen.image
 
 
@@ -152,11 +152,11 @@ def test_lesion_voxels_weigh_73_and_others_27_of_a_hundred(monkeypatch):
     batch = micro.micro_batch(pig)
     seen = []
 
-    def capture(answer, *others):
+    def capture(_process, answer, *others):
         seen.append(others[-1])
         return answer.sum()
 
-    monkeypatch.setattr(medsmith.methods.pig, "denoising_error", capture)
+    monkeypatch.setattr(DiffusionProcess, "loss", capture)
     pig.loss("image_network", batch, torch.Generator().manual_seed(0))
     assert torch.allclose(seen[0][batch["mask"] > 0], torch.tensor(0.731059))
     assert torch.allclose(seen[0][batch["mask"] < 0], torch.tensor(0.268941))
@@ -227,7 +227,7 @@ def test_antithetic_times_mirror_each_other(monkeypatch):
 def test_the_papers_presets_carry_the_papers_numbers(preset):
     config = Pig.presets[preset]
     assert config.size == (512, 512)
-    schedule = config.diffusion.noise_schedule()
+    schedule = config.diffusion.process().schedule
     betas = 1 - (schedule.signal[1:] / schedule.signal[:-1]) ** 2
     assert (len(schedule), 1 - float(schedule.signal[0]) ** 2) == (1024, pytest.approx(1e-4))
     assert float(betas[-1]) == pytest.approx(0.02)

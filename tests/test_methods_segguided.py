@@ -10,6 +10,7 @@ import medsmith.methods.segguided
 import micro
 from medsmith.config import validated
 from medsmith.data.scaling import labels_to_model
+from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.methods.segguided import HIDDEN, SegGuided, SegGuidedRequest
 
@@ -17,19 +18,19 @@ from medsmith.methods.segguided import HIDDEN, SegGuided, SegGuidedRequest
 def guided_method(*settings, dimensions=2, classes=1):
     method = micro.build("segguided", dimensions, classes, settings=["diffusion.length=20", *settings])
     cases = [micro.micro_case(index, dimensions, classes) for index in range(4)]
-    method.memory = method.remember([method.prepare(case) for case in cases])
+    method.memory = method.begin("image", [method.prepare(case) for case in cases])
     return method
 
 
 def made(method, seed=0, **request):
-    return method.synthesize(SegGuidedRequest(**request), seed, solver="ddim", steps=3)
+    return method.synthesize(SegGuidedRequest(**request), seed, Sampling(solver="ddim", steps=3))
 
 
 def seen_masks(method, monkeypatch):
     """What the network sees of the masks, call by call."""
     seen = []
-    ask = method._ask
-    monkeypatch.setattr(method, "_ask", lambda mask, x, t: seen.append(mask.clone()) or ask(mask, x, t))
+    predict = method._predict
+    monkeypatch.setattr(method, "_predict", lambda mask, x, t: seen.append(mask.clone()) or predict(mask, x, t))
     return seen
 
 
@@ -50,18 +51,18 @@ def test_the_mask_of_the_configured_share_of_cases_is_hidden(share, monkeypatch)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
-def test_guidance_is_the_weighted_step_from_blind_to_seeing(weight):
+def test_guidance_is_the_weighted_step_from_unconditional_to_conditional(weight):
     method = guided_method(f"guidance={weight}", "diffusion.clamp=null")
     mask = method.memory["masks"][:1].float()
     x, t = torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(0)), torch.tensor([11])
-    diffusion = method.config.diffusion
 
     def estimate(shown):
-        return method.schedule.clean_estimate(x, t, method._ask(shown, x, t), diffusion.prediction)
+        process = method.process
+        return process.schedule.clean_estimate(x, t, method._predict(shown, x, t), process.prediction)
 
     with torch.no_grad():
         seeing, blind = estimate(mask), estimate(torch.full_like(mask, HIDDEN))
-        assert torch.allclose(method._bound(mask)(x, t), blind + weight * (seeing - blind), atol=1e-5)
+        assert torch.allclose(method._denoiser(mask)(x, t), blind + weight * (seeing - blind), atol=1e-5)
     assert not torch.allclose(seeing, blind, atol=1e-3)
 
 
@@ -89,7 +90,7 @@ def test_masks_of_another_cohort_are_taken_to_the_grid(dimensions, classes, tmp_
     method = guided_method(dimensions=dimensions, classes=classes)
     cohort = micro.micro_cohort(tmp_path / "masks", dimensions, classes, count=3)
     request = validated(SegGuidedRequest, "request", {"masks": str(cohort.root), "case": "case_1"})
-    case = method.synthesize(request, 0, solver="ddim", steps=2)
+    case = method.synthesize(request, 0, Sampling(solver="ddim", steps=2))
     expected = labels_to_model(cohort["case_1"].labels, method.fingerprint, method.config.size)
     assert torch.equal(labels_to_model(case.labels, method.fingerprint, method.config.size), expected)
     drawn = {made(method, seed, masks=cohort.root).labels.tobytes() for seed in range(10)}

@@ -9,6 +9,7 @@ import pytest
 
 from medsmith.checks.verdict import Limits
 from medsmith.cohort import Cohort
+from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis import regenerate, synthesize
@@ -174,7 +175,7 @@ def test_cases_are_never_mixed_with_others(tmp_path, content):
 
 
 def _real_case():
-    return replace(FakeMethod({}).synthesize(FakeRequest(), 1, solver="ddim", steps=1), id="real_1")
+    return replace(FakeMethod({}).synthesize(FakeRequest(), 1, Sampling(solver="ddim", steps=1)), id="real_1")
 
 
 def _real_cohort(folder):

@@ -8,7 +8,6 @@ import torch
 
 from medsmith.checkpoints import RunRecord, build_method, library_versions, save_weights
 from medsmith.cohort import Cohort
-from medsmith.compute import Compute
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.errors import RequestError
 from medsmith.methods.pig import PigConfig
@@ -37,7 +36,7 @@ def write_micro_run(folder, training_images):
         config=PigConfig.model_validate(MICRO).model_dump(mode="json"),
         seed=0,
         fingerprint=fingerprint(foreground=(0.3, 0.6), components=200, full_range=((0.0, 255.0),)),
-        compute=Compute(),
+        compute={},
         versions=library_versions(),
     )
     method = build_method(record, seed=1)

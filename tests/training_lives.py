@@ -50,7 +50,7 @@ def life(order):
         no_pickle: end with status 7 if anything is unpickled.
         note_ranks: each process writes the hash of its weights into the run folder after each stage.
     """
-    import medsmith.training
+    import medsmith.stage_loop
     from medsmith.cohort import Cohort
     from medsmith.errors import MedsmithError
     from medsmith.training import Budget, train
@@ -58,7 +58,7 @@ def life(order):
     import medsmith.methods  # isort: skip
 
     medsmith.methods.__path__.append(str(HERE / "methods_of_tests"))
-    medsmith.training.LOG_EVERY = medsmith.samples.COUNT = 1
+    medsmith.stage_loop.LOG_EVERY = medsmith.samples.COUNT = 1
     _misfortunes(order)
     if order.get("note_ranks"):
         _note_ranks(Path(order["run"]))
@@ -126,27 +126,26 @@ def _die_at(number):
 def _note_ranks(run):
     import hashlib
 
+    import medsmith.stage_loop
     import medsmith.training
     from medsmith.checkpoints import pack
 
     medsmith.training._spread = _forked
-    train_stage = medsmith.training._Stage.train
+    train_stage = medsmith.stage_loop.StageLoop.train
 
-    def noted(stage, *arguments):
-        train_stage(stage, *arguments)
-        digest = hashlib.sha256(pack(stage._method.state_dict())).hexdigest()
-        (run / f"rank-{stage._fabric.global_rank}-{stage._stage}.txt").write_text(digest)
+    def noted(loop, *arguments):
+        train_stage(loop, *arguments)
+        digest = hashlib.sha256(pack(loop.method.state_dict())).hexdigest()
+        (run / f"rank-{loop._fabric.global_rank}-{loop.stage.name}.txt").write_text(digest)
 
-    medsmith.training._Stage.train = noted
+    medsmith.stage_loop.StageLoop.train = noted
 
 
 def _forked(method):
     """Processes of a life that is forked itself: starting them afresh would import all again."""
     from lightning.fabric.strategies import DDPStrategy
 
-    from medsmith.methods import method_class
-
-    several = any(len(parts) > 1 for parts in method_class(method).stages.values())
+    several = any(len(stage.parts) > 1 for stage in method.stages())
     return DDPStrategy(start_method="fork", find_unused_parameters=several)
 
 

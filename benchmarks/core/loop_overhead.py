@@ -57,9 +57,9 @@ def bare(network: Timed) -> Callable[[], object]:
 
 def ours(network: Timed, solver: Solver) -> Callable[[], object]:
     """medsmith's loop, from drawing the noise to the finished image."""
-    schedule = NoiseSchedule.linear(1000)
-    denoise = schedule.denoiser(network, "noise", clamp=1.0)
-    return lambda: last(sample(denoise, schedule, SHAPE, SeededNoise((0,)), solver=solver, steps=STEPS))
+    process = DiffusionProcess(NoiseSchedule.linear(1000), "noise", clamp=1.0)
+    denoise, sampling = process.denoiser(network), Sampling(solver=solver, steps=STEPS)
+    return lambda: last(sample(denoise, process.schedule, SHAPE, SeededNoise((0,)), sampling))
 
 
 def monais(network: Timed) -> Callable[[], object]:

@@ -16,7 +16,7 @@ from record import facts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medsmith import Cohort
-from medsmith.data.batches import Batches
+from medsmith.data.batches import batches_of
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.canonical import canonical_geometry, canonical_view
@@ -66,7 +66,7 @@ def trained(cohort: Cohort, config: LesionDiffusionConfig, steps: int, cases: in
     average = AveragedModel(vqgan, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     players = [(vqgan, autoencoder_loss), (critics, critic_loss)]
     optimisers = [torch.optim.AdamW(part.parameters(), RATE) for part, _ in players]
-    batches = Batches([{"image": cube_of(cohort, id, config)} for id in cohort.ids[:cases]], BATCH, 0, (0, 1, 2))
+    batches = batches_of([{"image": cube_of(cohort, id, config)} for id in cohort.ids[:cases]], BATCH, 0, (0, 1, 2))
     for step in range(steps):
         image = batches(step)["image"]
         for number, ((part, loss_of), optimiser) in enumerate(zip(players, optimisers, strict=True)):

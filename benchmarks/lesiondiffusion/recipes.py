@@ -18,8 +18,7 @@ from medsmith.conditioning.encoders import MiniLM
 from medsmith.conditioning.phrases import FAMILIES
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import attributes_for
-from medsmith.config import SamplingConfig
-from medsmith.diffusion import Denoiser, NoiseSchedule, SeededNoise, Solver
+from medsmith.diffusion import Denoiser, NoiseSchedule, Sampling, SeededNoise, Solver
 from medsmith.methods.lesiondiffusion import drawing
 from medsmith.methods.lesiondiffusion.config import FrameConfig
 
@@ -98,7 +97,7 @@ def by_monai(
     schedule: NoiseSchedule,
     shape: tuple[int, ...],
     seed: int,
-    sampling: SamplingConfig,
+    sampling: Sampling,
     device: torch.device,
     temperature: float = 1.0,
 ) -> Tensor:

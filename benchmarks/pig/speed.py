@@ -19,7 +19,7 @@ import torch
 
 from medsmith import Cohort, evaluate, load_method
 from medsmith.compute import Compute, Precision
-from medsmith.data.batches import Batches
+from medsmith.data.batches import batches_of
 from medsmith.diffusion import Solver, derive_seed
 from medsmith.evaluation.evaluate import default_extractors
 from medsmith.evaluation.extractors import Remembered
@@ -73,7 +73,7 @@ def make(method: Method, recipe: str, real: Cohort, folder: Path) -> list[float]
 def training_steps(method: Method, real: Cohort) -> dict[str, float]:
     """Median processor seconds of one step of the image network in each number format."""
     size = method.config.training.batch
-    batch = Batches([method.prepare(real[id]) for id in real.ids[:size]], size, 0)(0)
+    batch = batches_of([method.prepare(real[id]) for id in real.ids[:size]], size, 0)(0)
     method.requires_grad_(True)
     found = {}
     for name, compute in TRAINING.items():

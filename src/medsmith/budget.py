@@ -1,6 +1,7 @@
 """How long to train."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -14,7 +15,8 @@ class Budget:
 
     Attributes:
         steps: steps of each stage; None takes the config's.
-        minutes: minutes of all stages together, those of earlier calls counted in.
+        minutes: minutes of training over all stages, those of earlier calls counted in; previews and checkpoints are
+            not.
         stage: the one stage to train; None trains all in order.
         checkpoint_seconds: time between checkpoints.
     """
@@ -30,14 +32,26 @@ class Budget:
         if self.minutes is not None and not self.minutes > 0:
             raise RequestError("training", f"{self.minutes} minutes", "more than 0")
 
-    def share_spent(self, step: int, seconds: float, planned: int, stages: int) -> float:
+    def seconds_for(self, needs: Sequence[float], spent: float) -> float:
+        """Seconds that the next stage may train in all: what is left, shared out by need.
+
+        Args:
+            needs: expected seconds of the next stage and of those after it.
+            spent: by the stages before.
+        """
+        if self.minutes is None:
+            return math.inf
+        left = max(self.minutes * 60 - spent, 0.0)
+        return left if self.stage else left * needs[0] / sum(needs)
+
+    def share_spent(self, step: int, seconds: float, planned: int, allowed: float) -> float:
         """How much of one stage's part is spent: 1 at its end.
 
         Args:
             step: steps that the stage has done.
             seconds: of training that led there.
-            planned: steps of each stage in the config.
-            stages: number of stages of the method; they share the minutes alike.
+            planned: its steps in the config.
+            allowed: its seconds (``seconds_for``).
         """
-        allowed = math.inf if self.minutes is None else self.minutes * 60 / (1 if self.stage else stages)
-        return min(1.0, max(step / (self.steps or planned), seconds / allowed))
+        by_time = seconds / allowed if allowed > 0 else 1.0
+        return min(1.0, max(step / (self.steps or planned), by_time))

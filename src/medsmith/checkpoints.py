@@ -46,7 +46,7 @@ class RunRecord(BaseModel):
         config: the full config.
         seed: of initial weights, batches and noise.
         fingerprint: of the training cohort.
-        compute: how passes are computed.
+        compute: stage -> how its passes are computed.
         versions: of the libraries that matter.
     """
 
@@ -57,7 +57,7 @@ class RunRecord(BaseModel):
     config: dict[str, Any]
     seed: int
     fingerprint: Fingerprint
-    compute: Compute
+    compute: Mapping[str, Compute]
     versions: dict[str, str]
 
 
@@ -79,7 +79,19 @@ def build_method(record: RunRecord, seed: int | None = None) -> Method:
         if seed is not None:
             torch.default_generator.manual_seed(seed % 2**63)
         method = kind(config, record.fingerprint)
-    method.name, method.compute = record.method, record.compute
+    method.name = record.method
+    return lay_out(method, record)
+
+
+def lay_out(method: Method, record: RunRecord) -> Method:
+    """Every part in the number format and layout that its record says; float32 where it says nothing."""
+    labels: list[str] = []
+    for stage in method.stages():
+        compute = record.compute.get(stage.name, Compute())
+        labels.append(compute.label)
+        for part in stage.parts:
+            compute.lay_out(method.part(part))
+    method.precision = ", ".join(dict.fromkeys(labels))
     return method
 
 
@@ -128,7 +140,7 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
     put_weights(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
     method.memory = unpack(folder / "memory.safetensors")
     method.weights_hash = sha256_of(folder / "weights.safetensors")
-    return record.compute.lay_out(method.to(device)).eval().requires_grad_(False)
+    return lay_out(method.to(device), record).eval().requires_grad_(False)
 
 
 def find_run(run: Path | str) -> Path:
@@ -180,16 +192,25 @@ def pack(tensors: Mapping[str, Tensor]) -> bytes:
     return tensors_to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return tensors_from_bytes(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RunError(path, f"cannot be read ({error})", cure="copy the file again, or train again") from None
+
+
 def unpack(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file; those kept in 16 bits come back in 32.
 
     Raises:
         RunError: the file is missing or damaged.
     """
-    try:
-        tensors = tensors_from_bytes(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise RunError(path, f"cannot be read ({error})", cure="copy the file again, or train again") from None
+    tensors = read_tensors(path)
     return {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
 
 

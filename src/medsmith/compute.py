@@ -1,14 +1,13 @@
 """How network passes are computed: number format and memory layout, chosen by measuring, then written down."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeVar, final
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+from torch import Tensor, nn
 
 from medsmith.errors import TrainingError
 from medsmith.networks import UNet
@@ -38,16 +37,16 @@ class Compute(BaseModel):
     steps_per_second: dict[str, float] = {}
 
     @property
+    def seconds_per_step(self) -> float | None:
+        """Of training, as measured when it was chosen; None if nothing was."""
+        rate = self.steps_per_second.get(self.label)
+        return 1 / rate if rate else None
+
+    @property
     def label(self) -> str:
         """The settings in a few words."""
         words = [self.precision, "channels-last" * self.channels_last, "compiled" * self.compiled]
         return " ".join(filter(None, words))
-
-    @contextmanager
-    def passes(self, device: str) -> Iterator[None]:
-        """Network passes inside run in the chosen number format."""
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            yield
 
     def check(self, dimensions: int, device: str) -> None:
         """Make sure that this machine computes right in this number format.
@@ -59,15 +58,60 @@ class Compute(BaseModel):
             cure = "use another build of torch, or a new run with training.precision=float32"
             raise TrainingError("bfloat16", f"{dimensions}-D convolutions are wrong on this {device}", cure=cure)
 
-    def lay_out(self, module: Module) -> Module:
-        """The module in the chosen memory layout, compiled if that was chosen."""
-        for part in module.modules():
-            if self.channels_last and isinstance(part, nn.Conv2d | nn.Conv3d):
-                layout = torch.channels_last if isinstance(part, nn.Conv2d) else torch.channels_last_3d
-                part.weight.data = part.weight.data.contiguous(memory_format=layout)
-            if self.compiled and isinstance(part, UNet):
-                part.compile()
-        return module
+    def lay_out(self, part: Module) -> Module:
+        """A trainable part whose passes run in this number format and layout, compiled if that was chosen.
+
+        Autocast is applied here and nowhere else: a part that is called runs under it and answers in float32.
+        """
+        for module in part.modules():
+            if self.channels_last and isinstance(module, nn.Conv2d | nn.Conv3d):
+                layout = torch.channels_last if isinstance(module, nn.Conv2d) else torch.channels_last_3d
+                module.weight.data = module.weight.data.contiguous(memory_format=layout)
+            if self.compiled and isinstance(module, UNet):
+                module.network.compile()
+        _Autocast.put_on(part, torch.bfloat16 if self.precision == "bfloat16" else None)
+        return part
+
+
+@final
+class _Autocast:
+    """Hooks that run a module's calls under autocast and give their answers in float32.
+
+    Args:
+        dtype: of the calls.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._open: list[torch.autocast] = []
+
+    @classmethod
+    def put_on(cls, module: nn.Module, dtype: torch.dtype | None) -> None:
+        """Replace the hooks that a module may have; None leaves it without any."""
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key in [key for key, hook in hooks.items() if isinstance(getattr(hook, "__self__", None), cls)]:
+                del hooks[key]
+        if dtype is not None:
+            hook = cls(dtype)
+            module.register_forward_pre_hook(hook.enter)
+            module.register_forward_hook(hook.leave, always_call=True)
+
+    def enter(self, module: nn.Module, _inputs: object) -> None:
+        """Before the call."""
+        context = torch.autocast(next(module.parameters()).device.type, self._dtype)
+        context.__enter__()  # type: ignore[no-untyped-call]
+        self._open.append(context)
+
+    def leave(self, _module: nn.Module, _inputs: object, output: object) -> object:
+        """After the call, even one that failed."""
+        self._open.pop().__exit__(None, None, None)
+        if isinstance(output, tuple):
+            return tuple(_in_float32(each) for each in output)
+        return _in_float32(output)
+
+
+def _in_float32(output: object) -> object:
+    return output.float() if isinstance(output, Tensor) and output.is_floating_point() else output
 
 
 def bfloat16_is_right(dimensions: int, device: str) -> bool:
@@ -85,7 +129,13 @@ def bfloat16_is_right(dimensions: int, device: str) -> bool:
     return bool((exact - rounded).abs().max() < TOLERANCE * exact.abs().max())
 
 
-def measured(step: Callable[[Compute], float], dimensions: int, device: str, repeats: int = 3) -> Compute:
+def measured(
+    step: Callable[[Compute], float],
+    dimensions: int,
+    device: str,
+    repeats: int = 3,
+    formats: Sequence[Precision] = ("float32", "bfloat16"),
+) -> Compute:
     """Times one training step under each candidate and keeps the fastest that computes the same loss.
 
     On a CPU only the number format is tried: channels-last weights train slower and compiling gains nothing there
@@ -96,22 +146,29 @@ def measured(step: Callable[[Compute], float], dimensions: int, device: str, rep
         dimensions: 2 or 3.
         device: type of the device.
         repeats: timed steps of each candidate after one to warm up.
+        formats: number formats that are tried.
     """
-    candidates = [Compute()]
-    if bfloat16_is_right(dimensions, device):
-        candidates.append(Compute(precision="bfloat16"))
-        if device == "cuda":
-            candidates.append(Compute(precision="bfloat16", channels_last=True))
-            candidates.append(Compute(precision="bfloat16", channels_last=True, compiled=True))
-    exact = step(candidates[0])
+    exact = step(Compute())
+    candidates = [candidate for candidate in _candidates(dimensions, device) if candidate.precision in formats]
     rates: dict[str, float] = {}
     for candidate in candidates:
         loss = step(candidate)  # warms up, and shows whether the whole network computes right
         if abs(loss - exact) <= TOLERANCE * abs(exact):
             rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats), 3)
     right = [candidate for candidate in candidates if candidate.label in rates]
-    fastest = max(right, key=lambda candidate: rates[candidate.label], default=candidates[0])
+    fallback = Compute(precision=formats[0])
+    fastest = max(right, key=lambda candidate: rates[candidate.label], default=fallback)
     return fastest.model_copy(update={"steps_per_second": rates})
+
+
+def _candidates(dimensions: int, device: str) -> list[Compute]:
+    candidates = [Compute()]
+    if bfloat16_is_right(dimensions, device):
+        candidates.append(Compute(precision="bfloat16"))
+        if device == "cuda":
+            candidates.append(Compute(precision="bfloat16", channels_last=True))
+            candidates.append(Compute(precision="bfloat16", channels_last=True, compiled=True))
+    return candidates
 
 
 def _duration(step: Callable[[], object], device: str, repeats: int) -> float:

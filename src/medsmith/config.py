@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medsmith.diffusion import NoiseSchedule, Prediction, Solver, check_walk
+from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Sampling
 from medsmith.errors import RequestError
 
 Size = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
@@ -43,11 +43,21 @@ class DiffusionConfig(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_predicted(self) -> "DiffusionConfig":
-        self.noise_schedule().check_prediction(self.prediction)
+        self._schedule().check_prediction(self.prediction)
         return self
 
-    def noise_schedule(self) -> NoiseSchedule:
-        """The schedule itself."""
+    def process(self) -> DiffusionProcess:
+        """The process itself."""
+        return DiffusionProcess(
+            schedule=self._schedule(),
+            prediction=self.prediction,
+            clamp=self.clamp,
+            min_snr=self.min_snr,
+            least_weight=self.least_weight,
+            time_draw=self.draw,
+        )
+
+    def _schedule(self) -> NoiseSchedule:
         families = {
             "linear": NoiseSchedule.linear,
             "scaled_linear": NoiseSchedule.scaled_linear,
@@ -55,23 +65,6 @@ class DiffusionConfig(BaseModel):
             "rectified_flow": NoiseSchedule.rectified_flow,
         }
         return families[self.schedule](self.length)
-
-
-@final
-class SamplingConfig(BaseModel):
-    """How a trained method samples unless told otherwise.
-
-    Attributes:
-        solver: solver of the sampling loop.
-        steps: evaluations of the denoiser.
-        stochasticity: eta of DDIM; 0 for every other solver.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    solver: Solver = "dpm++2m"
-    steps: int = Field(default=20, ge=1)
-    stochasticity: float = Field(default=0.0, ge=0, le=1)
 
 
 @final
@@ -112,16 +105,16 @@ class TrainingConfig(BaseModel):
 
 
 def check_settings(
-    size: tuple[int, ...], diffusion: DiffusionConfig, training: TrainingConfig, sampling: SamplingConfig
+    size: tuple[int, ...], diffusion: DiffusionConfig, training: TrainingConfig, sampling: Sampling
 ) -> None:
     """Refuse sections that are right each for itself and cannot work together; for a method config's validator.
 
     Raises:
-        ValueError: a mirrored axis that the grid does not have, or a walk that its schedule does not allow.
+        ValueError: a mirrored axis that the grid does not have, or a sampling that its schedule does not allow.
     """
     if any(axis >= len(size) for axis in training.flips):
         raise ValueError(f"training.flips = {list(training.flips)}: the axes of size {list(size)} count from 0")
-    check_walk(diffusion.noise_schedule(), sampling.solver, sampling.steps, sampling.stochasticity)
+    sampling.check(diffusion.process().schedule)
 
 
 Model = TypeVar("Model", bound=BaseModel)

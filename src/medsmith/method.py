@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import numpy as np
 import torch
@@ -11,12 +12,16 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from medsmith.case import Case, Geometry
-from medsmith.compute import Compute
-from medsmith.config import SamplingConfig, TrainingConfig
+from medsmith.config import TrainingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image, model_to_labels
-from medsmith.diffusion import Denoiser, NoiseSchedule, SeededNoise, Solver, last, sample
+from medsmith.diffusion import Observe, Sampling, derive_seed
+
+Kind = Literal["image", "labels"]
+IMAGE_AND_LABELS: frozenset[Kind] = frozenset(("image", "labels"))
+PREVIEW_STEPS = 8
+"""Most sampling steps of a preview."""
 
 
 class MethodConfig(Protocol):
@@ -29,20 +34,42 @@ class MethodConfig(Protocol):
 
     @property
     def training(self) -> TrainingConfig:
-        """How each stage is trained."""
+        """How a stage is trained that has no settings of its own."""
         ...
 
     @property
-    def sampling(self) -> SamplingConfig:
+    def sampling(self) -> Sampling:
         """How a trained method samples unless told otherwise."""
         ...
+
+
+@final
+@dataclass(frozen=True)
+class Stage:
+    """One part of a method's training.
+
+    Attributes:
+        name: unique in the method.
+        parts: names of the sub-modules that are trained in turn on each batch.
+        needs: stages that must be trained before; their parts are frozen meanwhile.
+        inputs: what a case must have for this stage to learn from it.
+        training: how; None takes the config's ``training``.
+        encoded: whether each example passes once through ``Method.encode`` before training (frozen networks, a latent),
+            in every mirrored form; the result is kept on disk.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    inputs: frozenset[Kind] = IMAGE_AND_LABELS
+    training: TrainingConfig | None = None
+    encoded: bool = False
 
 
 class Method(nn.Module, ABC):
     """A trainable way of making annotated images.
 
     Class attributes:
-        stages: stage -> names of the parts (sub-modules) trained in turn on each batch of it, in training order.
         dimensions: of the images it can make.
         checks: names of the general checks that its cases must pass; None for all. A method that edits real scans
             cannot promise what a whole training cohort looks like.
@@ -52,13 +79,12 @@ class Method(nn.Module, ABC):
 
     Attributes:
         fingerprint: of the cohort it is trained on.
-        memory: what it keeps of its training cohort beside weights; filled by ``remember`` or from a run folder.
-        compute: how its passes are computed.
+        memory: what it keeps of its training cohort beside weights; filled by ``begin`` or from a run folder.
         name: the method's name.
+        precision: how its passes are computed, in a few words.
         weights_hash: sha256 of the loaded weights file.
     """
 
-    stages: ClassVar[Mapping[str, tuple[str, ...]]]
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     checks: ClassVar[tuple[str, ...] | None] = None
     presets: ClassVar[Mapping[str, BaseModel]]
@@ -68,50 +94,59 @@ class Method(nn.Module, ABC):
     config: MethodConfig
     fingerprint: Fingerprint
     memory: Mapping[str, Tensor]
-    compute: Compute = Compute()
     name: str
+    precision: str = "float32"
     weights_hash: str
 
     @abstractmethod
-    def prepare(self, case: Case) -> Example:
-        """One case as tensors c *space in model space."""
+    def stages(self) -> tuple[Stage, ...]:
+        """What is trained for this config and cohort, in order."""
 
     @abstractmethod
-    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+    def prepare(self, case: Case) -> Example:
+        """One case, in canonical axes, as tensors c *space in model space; a case without labels gives none of them."""
+
+    @abstractmethod
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """What training of one part minimises.
 
         Args:
             part: name of the part whose weights move.
             batch: prepared cases, b c *space.
-            draw: source of times and noise, on the CPU.
+            rng: source of times and noise, on the CPU.
         """
 
     @abstractmethod
-    def synthesize(self, request: Any, seed: int, *, solver: Solver, steps: int) -> Case:
-        """One new case, not yet named; its bytes depend on weights, request, seed, solver and steps.
+    def synthesize(self, request: Any, seed: int, sampling: Sampling, *, observe: Observe | None = None) -> Case:
+        """One new case, not yet named; its bytes depend on weights, request, seed and sampling.
 
         What it has as provenance goes into the record of the finished case as it is.
+
+        Args:
+            request: of the type ``Request``.
+            seed: of everything that is drawn.
+            sampling: solver and steps.
+            observe: told of every sampling step.
 
         Raises:
             RequestError: something is asked for that this method cannot do.
         """
 
-    def planned_stages(self) -> tuple[str, ...]:
-        """Stages that this config needs, in training order; by default all."""
-        return tuple(self.stages)
+    def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Once, before the first step of a stage: what must be set from the data or from earlier stages.
 
-    def needs(self, stage: str) -> tuple[str, ...]:
-        """Stages whose weights a stage learns on, and that are trained before it; by default all earlier ones."""
-        planned = self.planned_stages()
-        return planned[: planned.index(stage)]
+        Buffers of any part (the scale of a latent) and weights of the stage's own parts (a ControlNet's copy of an
+        encoder) may be set. What is returned is kept in ``memory`` (a bank of masks).
 
-    def uses(self, stage: str, example: Example) -> bool:  # noqa: ARG002
-        """Whether a stage learns from a prepared case; by default every stage from every case."""
-        return True
-
-    def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """What the method keeps of its training cohort beside weights; by default nothing."""
+        Args:
+            stage: its name; the stages that it needs are trained.
+            examples: those that it learns from, not encoded.
+        """
         return {}
+
+    def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
+        """What an encoded stage learns from, by networks that are frozen in it."""
+        return example
 
     def makes(self, request: Any) -> Fingerprint:  # noqa: ARG002
         """What the cases made for a request are like; by default as the training cohort.
@@ -121,51 +156,27 @@ class Method(nn.Module, ABC):
         """
         return self.fingerprint
 
-    def walk(self, solver: Solver, steps: int) -> SamplingConfig:
-        """The configured sampling with another solver and number of steps."""
-        return self.config.sampling.model_copy(update={"solver": solver, "steps": steps})
+    def preview(self, count: int) -> list[Case]:
+        """A few cases in a few steps, to be looked at while training; the same seeds every time."""
+        few = self.config.sampling.override(steps=min(self.config.sampling.steps, PREVIEW_STEPS))
+        return [self.synthesize(self.Request(), derive_seed("sample", index), few) for index in range(count)]
+
+    def training_of(self, stage: Stage) -> TrainingConfig:
+        """How a stage is trained."""
+        return stage.training or self.config.training
 
     def part(self, name: str) -> nn.Module:
         """A trainable part by name."""
         return self.get_submodule(name)
 
-    def forward(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    def forward(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """The loss: distributed training wraps ``forward``."""
-        return self.loss(part, batch, draw)
-
-
-def finished(
-    denoise: Denoiser,
-    schedule: NoiseSchedule,
-    shape: tuple[int, ...],
-    seed: int,
-    sampling: SamplingConfig,
-    device: torch.device,
-    temperature: float = 1.0,
-) -> Float32[Tensor, "c *space"]:
-    """Walk one case from noise to its finished state, without batch axis, on the CPU.
-
-    Args:
-        denoise: with all conditions bound.
-        schedule: that it was trained on.
-        shape: channels and space of the state.
-        seed: of all noise.
-        sampling: solver, steps and stochasticity.
-        device: where the networks are.
-        temperature: standard deviation of all noise.
-    """
-    walk = sample(
-        denoise,
-        schedule,
-        shape,
-        SeededNoise((seed,), temperature),
-        solver=sampling.solver,
-        steps=sampling.steps,
-        stochasticity=sampling.stochasticity if sampling.solver == "ddim" else 0.0,
-        device=device,
-    )
-    with torch.inference_mode():
-        return last(walk)[0].float().cpu()
+        return self.loss(part, batch, rng)
 
 
 def assemble(image: Float32[Tensor, "c *space"], masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint) -> Case:

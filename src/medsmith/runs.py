@@ -4,6 +4,8 @@ RUN/
 run.json, weights.safetensors, memory.safetensors, manifest.json     see checkpoints.py
 checkpoints/<stage>/step-<n>.safetensors   raw weights, moving average and optimiser of one stage
 checkpoints/<stage>/index.json             the last two, newest first, with their hashes
+checkpoints/<stage>/begun.safetensors      memory and buffers that were set when the stage began
+examples/                                  prepared cases; removed by ``medsmith clean``
 metrics.jsonl                              one line per logged step
 samples/                                   grids of cases
 """
@@ -13,19 +15,21 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
-from medsmith.checkpoints import RunRecord, pack, unpack
+from medsmith.checkpoints import RunRecord, pack, read_tensors, unpack
 from medsmith.errors import FileError, RunError
 from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
+from medsmith.formats.json_file import read_json
 
-CHECKPOINTS, SAMPLES = "checkpoints", "samples"
+CHECKPOINTS, SAMPLES, EXAMPLES, BEGUN = "checkpoints", "samples", "examples", "begun.safetensors"
 KEPT = 2
 
 _log = logging.getLogger("medsmith")
@@ -35,12 +39,13 @@ _log = logging.getLogger("medsmith")
 def claimed(run: Path) -> Iterator[None]:
     """Hold a run folder, made if missing, for this process alone; the system lets go of it when the process ends.
 
-    Temporary files of writers that were killed are removed.
+    Temporary files of writers that were killed are removed, and so is a folder that was made here and stayed empty.
 
     Raises:
         RunError: another process trains here.
         FileError: the folder cannot be made.
     """
+    existed = run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
@@ -53,6 +58,9 @@ def claimed(run: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        for folder in () if existed else (run / EXAMPLES, run):
+            with suppress(OSError):  # something was put into it
+                folder.rmdir()
 
 
 def _lock(descriptor: int, run: Path) -> None:
@@ -62,6 +70,23 @@ def _lock(descriptor: int, run: Path) -> None:
         raise RunError(run, "another process is training here", "one at a time", "wait for it, or stop it") from None
     except OSError:
         _log.warning("%s: lies on a file system without locks; take care to train here once at a time", run)
+
+
+def clean(run: Path) -> int:
+    """Remove the prepared cases of a run; training makes them again when it needs them.
+
+    Returns:
+        Bytes that were freed.
+
+    Raises:
+        RunError: it is no run folder, or another process trains in it.
+    """
+    if not (run / "run.json").is_file():
+        raise RunError(run, "no run.json in it", "a run folder", "name the folder of a run")
+    with claimed(run):
+        freed = sum(path.stat().st_size for path in (run / EXAMPLES).rglob("*") if path.is_file())
+        shutil.rmtree(run / EXAMPLES, ignore_errors=True)
+    return freed
 
 
 @final
@@ -113,6 +138,31 @@ class StageCheckpoints:
         write_json(self._index, [entry.model_dump() for entry in kept])
         for stray in {file.name for file in self._folder.glob("step-*")} - {entry.file for entry in kept}:
             (self._folder / stray).unlink()
+
+    def save_begun(self, memory: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Write what was set when the stage began; before its first checkpoint, so that every checkpoint has it."""
+        named = {f"memory.{name}": tensor for name, tensor in memory.items()}
+        named |= {f"buffer.{name}": tensor for name, tensor in buffers.items()}
+        data = pack(named)
+        write_bytes(self._folder / BEGUN, data)
+        write_json(self._folder / "begun.json", {"sha256": hashlib.sha256(data).hexdigest()})
+
+    def begun(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Memory and buffers that were set when the stage began.
+
+        Raises:
+            RunError: they are damaged.
+        """
+        path = self._folder / BEGUN
+        promised = read_json(self._folder / "begun.json").get("sha256")
+        if not path.is_file() or sha256_of(path) != promised:
+            raise RunError(path, "is missing or damaged", cure=f"remove {self._folder} to train this stage anew")
+        tensors = read_tensors(path)
+        memory, buffers = (
+            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            for prefix in ("memory.", "buffer.")
+        )
+        return memory, buffers
 
     def entries(self) -> tuple[Checkpoint, ...]:
         """What the index lists, newest first.
@@ -198,11 +248,15 @@ def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[
 Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
 
 - Trained on {facts.count} cases ({", ".join(facts.channel_names)}; {facts.dimensions}-D; labels: {labels}), content
-  hash `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of them for the copy check: treat this folder
-  as patient data if the cohort is.
-- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {record.compute.label}.
+  hash `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of them for the copy check, examples/ the
+  prepared cases (`medsmith clean` removes them): treat this folder as patient data if the cohort is.
+- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {_precision(record)}.
 {trained}
 
 Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.
 How good the cases are is for the report to say; nothing here has been validated by a reader.
 """
+
+
+def _precision(record: RunRecord) -> str:
+    return ", ".join(dict.fromkeys(compute.label for compute in record.compute.values()))

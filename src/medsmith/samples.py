@@ -10,7 +10,6 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from medsmith.case import Case
-from medsmith.diffusion import derive_seed
 from medsmith.formats.atomic import write_bytes
 from medsmith.method import Method
 
@@ -19,12 +18,8 @@ OUTLINE = (255, 160, 0)
 
 
 def write_samples(method: Method, path: Path) -> None:
-    """Eight cases of a method in training, image above mask outline; the same seeds every time."""
-    walk = method.config.sampling
-    cases = [
-        method.synthesize(method.Request(), derive_seed("sample", index), solver=walk.solver, steps=walk.steps)
-        for index in range(COUNT)
-    ]
+    """Previews of a method in training, image beside mask outline."""
+    cases = method.preview(COUNT)
     picture = BytesIO()
     Image.fromarray(contact_sheet(cases, COLUMNS)).save(picture, "PNG")
     write_bytes(path, picture.getvalue())

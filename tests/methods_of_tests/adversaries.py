@@ -8,9 +8,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from medsmith.config import SamplingConfig, TrainingConfig
+from medsmith.config import TrainingConfig
 from medsmith.data.scaling import image_to_model
-from medsmith.method import Method, assemble
+from medsmith.diffusion import Sampling
+from medsmith.method import Method, Stage, assemble
 
 
 @final
@@ -19,7 +20,7 @@ class AdversariesConfig(BaseModel):
 
     size: tuple[int, ...] = (8, 8)
     training: TrainingConfig = TrainingConfig(batch=4, precision="float32", warm_up=0, ema=0.9, learning_rate=1e-2)
-    sampling: SamplingConfig = SamplingConfig(steps=1)
+    sampling: Sampling = Sampling(steps=1)
 
 
 @final
@@ -29,7 +30,6 @@ class AdversariesRequest(BaseModel):
 
 @final
 class Adversaries(Method):
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"game": ("maker", "critic")}
     presets: ClassVar[Mapping[str, BaseModel]] = {"tiny": AdversariesConfig()}
     Config = AdversariesConfig
     Request = AdversariesRequest
@@ -40,6 +40,9 @@ class Adversaries(Method):
         self.maker = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.5), nn.Conv2d(4, 1, 3, padding=1))
         self.critic = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 1))
 
+    def stages(self):
+        return (Stage("game", parts=("maker", "critic")),)
+
     def prepare(self, case):
         return {"image": image_to_model(case, self.fingerprint, self.config.size)}
 
@@ -49,7 +52,7 @@ class Adversaries(Method):
             return (1 - self.critic(made)).square().mean()
         return (1 - self.critic(batch["image"])).square().mean() + self.critic(made).square().mean()
 
-    def synthesize(self, request, seed, *, solver, steps):
+    def synthesize(self, request, seed, sampling, *, observe=None):
         with torch.no_grad():
             image = self.maker(torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(seed % 2**63)))[0]
         return assemble(image, torch.from_numpy(-np.ones((1, 8, 8), np.float32)), self.fingerprint)

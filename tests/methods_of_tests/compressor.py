@@ -6,9 +6,10 @@ from typing import ClassVar, final
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from medsmith.config import SamplingConfig, TrainingConfig
+from medsmith.config import TrainingConfig
 from medsmith.data.scaling import image_to_model
-from medsmith.method import Method, assemble
+from medsmith.diffusion import Sampling
+from medsmith.method import Method, Stage, assemble
 from medsmith.networks.autoencoding import AutoencodingConfig, autoencoder_loss, critic_loss
 from medsmith.networks.critic import CriticConfig, Critics
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
@@ -23,7 +24,7 @@ class CompressorConfig(BaseModel):
     critics: CriticConfig = CriticConfig(channels=4, layers=1)
     objective: AutoencodingConfig = AutoencodingConfig(critic_from=3)
     training: TrainingConfig = TrainingConfig(batch=2, precision="float32", warm_up=0, ema=0.9, learning_rate=1e-3)
-    sampling: SamplingConfig = SamplingConfig(steps=1)
+    sampling: Sampling = Sampling(steps=1)
 
 
 @final
@@ -33,7 +34,6 @@ class CompressorRequest(BaseModel):
 
 @final
 class Compressor(Method):
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"autoencoder": ("autoencoder", "critic")}
     presets: ClassVar[Mapping[str, BaseModel]] = {"tiny": CompressorConfig()}
     Config = CompressorConfig
     Request = CompressorRequest
@@ -43,15 +43,17 @@ class Compressor(Method):
         self.config, self.fingerprint, self.memory = config, fingerprint, {}
         self.autoencoder, self.critic = VQGAN(config.vqgan), Critics(config.critics)
 
+    def stages(self):
+        return (Stage("autoencoder", parts=("autoencoder", "critic")),)
+
     def prepare(self, case):
         return {"image": image_to_model(case, self.fingerprint, self.config.size)}
 
     def loss(self, part, batch, draw):
         loss = autoencoder_loss if part == "autoencoder" else critic_loss
-        with self.compute.passes(batch["image"].device.type):
-            return loss(self.autoencoder, self.critic, batch["image"], self.config.objective, draw)
+        return loss(self.autoencoder, self.critic, batch["image"], self.config.objective, draw)
 
-    def synthesize(self, request, seed, *, solver, steps):
+    def synthesize(self, request, seed, sampling, *, observe=None):
         draw = torch.Generator().manual_seed(seed % 2**63)
         with torch.no_grad():
             state = torch.randn((1, self.config.vqgan.latent, 4, 4, 4), generator=draw)

@@ -47,6 +47,14 @@ def train(
         say(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
 
 
+@app.command()
+def clean(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Remove the prepared cases of a run; weights and checkpoints stay."""
+    from medsmith.runs import clean as clean_run
+
+    say(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
+
+
 def _request(
     file: Path | None, templates: Path | None, report: str | None, lesion_type: str | None, organ_map: str | None
 ) -> dict[str, Any]:

@@ -1,28 +1,41 @@
-"""The diffusion core: schedules, denoisers, corrections and one sampling loop. It knows torch and nothing else."""
+"""The diffusion core: schedules, processes, denoisers, corrections and one sampling loop. It knows torch alone."""
 
-from medsmith.diffusion.corrections import Correction, keep_outside, match_low_frequencies
+from medsmith.diffusion.corrections import (
+    Correction,
+    LowPassGuide,
+    keep_outside,
+    match_low_frequencies,
+    on_channels,
+)
 from medsmith.diffusion.denoisers import Denoiser, guided
 from medsmith.diffusion.noise import SeededNoise, derive_seed
-from medsmith.diffusion.sampler import SOLVERS, SamplingStep, Solver, check_walk, last, sample, times
+from medsmith.diffusion.process import DiffusionProcess, Norm
+from medsmith.diffusion.sampler import Observe, Sampling, SamplingStep, last, sample, times
 from medsmith.diffusion.schedule import Noised, NoiseSchedule, Predict, Prediction
+from medsmith.diffusion.solvers import SOLVERS, Solver
 
 __all__ = [
     "SOLVERS",
     "Correction",
     "Denoiser",
+    "DiffusionProcess",
+    "LowPassGuide",
     "NoiseSchedule",
     "Noised",
+    "Norm",
+    "Observe",
     "Predict",
     "Prediction",
+    "Sampling",
     "SamplingStep",
     "SeededNoise",
     "Solver",
-    "check_walk",
     "derive_seed",
     "guided",
     "keep_outside",
     "last",
     "match_low_frequencies",
+    "on_channels",
     "sample",
     "times",
 ]

@@ -1,8 +1,9 @@
-"""Corrections act on the state after each sampling step. They are pure: noise is passed in."""
+"""Corrections act on the state after each sampling step. They are pure: the source of noise is passed in."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -14,15 +15,39 @@ from medsmith.diffusion.schedule import NoiseSchedule
 LowPass = Callable[[Tensor], Tensor]
 
 
-@runtime_checkable
-class Correction(Protocol):
-    """(x, t, noise) -> x, where t is the time that x has reached; t == -1 is the finished image."""
+Fresh = Callable[[], Tensor]
+"""Standard normal noise of the state's shape, new at each call."""
+Apply = Callable[[Tensor, Tensor, Fresh], Tensor]
 
-    def __call__(
-        self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], noise: Float[Tensor, "b c *space"]
-    ) -> Float[Tensor, "b c *space"]:
+
+@final
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What is done to the state after a step.
+
+    Attributes:
+        apply: (x, t, fresh) -> x: the state b c *space, the time that it has reached (-1 is the finished image), and a
+            source of noise.
+        from_start: whether it also acts on the noise that sampling starts from, at the first time.
+    """
+
+    apply: Apply
+    from_start: bool = False
+
+    def __call__(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], fresh: Fresh) -> Tensor:
         """The corrected state."""
-        ...
+        return self.apply(x, t, fresh)
+
+
+def on_channels(correction: Correction, channels: slice) -> Correction:
+    """A correction of some channels of a state that stacks several things; the others stay as they are."""
+
+    def correct(x: Tensor, t: Tensor, fresh: Fresh) -> Tensor:
+        corrected = x.clone()
+        corrected[:, channels] = correction(x[:, channels], t, lambda: fresh()[:, channels])
+        return corrected
+
+    return Correction(correct, correction.from_start)
 
 
 @lru_cache(maxsize=64)
@@ -75,35 +100,51 @@ def low_pass(factor: int, kind: Literal["projection", "bicubic"] = "projection")
     return apply
 
 
-def match_low_frequencies(
-    reference: Float[Tensor, "#b c *space"],
-    schedule: NoiseSchedule,
-    factor: int,
-    *,
-    kind: Literal["projection", "bicubic"] = "projection",
-    until: int = -1,
-) -> Correction:
-    """Give the state the low frequencies of a reference (ILVR, Choi et al. 2021, eq. 8-9; mDDPM, Algorithm 1).
+@final
+@dataclass(frozen=True, eq=False)
+class LowPassGuide:
+    """A guidance image and how it acts.
 
-    ``x + low_pass(reference_t) - low_pass(x)``, where reference_t is the reference noised to the time x has reached.
+    Attributes:
+        reference: clean, in the space of the state: b or 1, c, *space.
+        factor: power-of-two reduction; frequencies that survive it are taken from the reference (ILVR's N).
+        until: the last time, reached by the state, at which it acts; -1 acts to the end. mDDPM counts times from 1 and
+            names the time before the step: its a is ``until + 2``.
+        kind: the low-pass filter.
+    """
+
+    reference: Float[Tensor, "#b c *space"]
+    factor: int
+    until: int = -1
+    kind: Literal["projection", "bicubic"] = "projection"
+
+
+def match_low_frequencies(schedule: NoiseSchedule, *guides: LowPassGuide) -> Correction:
+    """Give the state the low frequencies of guidance images.
+
+    ``x + sum_m (low_pass_m(reference_m,t) - low_pass_m(x))``, where reference_m,t is the m-th reference noised, with a
+    noise of its own, to the time that x has reached, and every term sees the same x (mDDPM, Algorithm 1). With one
+    guide that is ILVR (Choi et al. 2021, eq. 8-9).
 
     Args:
-        reference: clean guidance images in model space, b or 1, c, *space.
-        schedule: the schedule the sampler walks.
-        factor: power-of-two reduction below which frequencies are taken from the reference.
-        kind: the low-pass filter.
-        until: the last time, reached by the state, at which the correction acts; -1 acts to the end. mDDPM counts
-            times from 1 and names the time before the step: its a is ``until + 2``.
+        schedule: the schedule that is sampled through.
+        guides: the guidance images.
+
+    Raises:
+        ValueError: a factor is not a power of two, or there is no such filter.
     """
-    keep_low = low_pass(factor, kind)
+    filters = [low_pass(guide.factor, guide.kind) for guide in guides]
 
-    def correct(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        guide = schedule.add_noise(reference.expand_as(x).to(x), noise, t).x
-        active = (t >= until).reshape((-1,) + (1,) * (x.ndim - 1))
-        # The filter is linear, so that one pass over the difference does for both of eq. 9's.
-        return torch.where(active.to(x.device), x + keep_low(guide - x), x)
+    def correct(x: Tensor, t: Tensor, fresh: Fresh) -> Tensor:
+        moved = x
+        for guide, keep_low in zip(guides, filters, strict=True):
+            noised = schedule.add_noise(guide.reference.expand_as(x).to(x), fresh(), t).x
+            active = (t >= guide.until).reshape((-1,) + (1,) * (x.ndim - 1)).to(x.device)
+            # The filter is linear, so that one pass over the difference does for both of eq. 9's.
+            moved = torch.where(active, moved + keep_low(noised - x), moved)
+        return moved
 
-    return correct
+    return Correction(correct)
 
 
 def keep_outside(
@@ -111,7 +152,7 @@ def keep_outside(
     background: Float[Tensor, "#b c *space"],
     noised_by: NoiseSchedule | None = None,
 ) -> Correction:
-    """Hold the state to a known background wherever ``inside`` is 0; the finished image has it exactly.
+    """Hold the state to a known background wherever ``inside`` is 0, from the start; the finished image has it exactly.
 
     Args:
         inside: 1 where the sampler may draw, 0 where the background stays.
@@ -120,10 +161,10 @@ def keep_outside(
             eq. 8); None keeps it clean at every time (LesionDiffusion, eq. 4).
     """
 
-    def correct(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def correct(x: Tensor, t: Tensor, fresh: Fresh) -> Tensor:
         known = background.expand_as(x).to(x)
         if noised_by is not None:
-            known = noised_by.add_noise(known, noise, t).x
+            known = noised_by.add_noise(known, fresh(), t).x
         return torch.where(inside.to(x.device) > 0, x, known)
 
-    return correct
+    return Correction(correct, from_start=True)

@@ -168,21 +168,6 @@ class NoiseSchedule:
         signal, level = self.at(t, x)
         return (x - signal * clean) / level
 
-    def denoiser(self, predict: Predict, prediction: Prediction, clamp: float | None = None) -> Predict:
-        """A network's answer turned into the clean estimate, the only thing the sampler sees.
-
-        Args:
-            predict: the network, conditions already bound.
-            prediction: what the network answers with.
-            clamp: largest magnitude of the estimate: 1 in pixel space, None in a latent space.
-        """
-
-        def denoise(x: Tensor, t: Tensor) -> Tensor:
-            clean = self.clean_estimate(x, t, predict(x, t).to(x.dtype), prediction)
-            return clean if clamp is None else clean.clamp(-clamp, clamp)
-
-        return denoise
-
     def loss_weight(
         self, t: Int[Tensor, "b"], prediction: Prediction, limit: float, least: float = 0.0
     ) -> Float[Tensor, "b"]:

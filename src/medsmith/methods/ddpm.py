@@ -15,14 +15,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
 from medsmith.case import Case
-from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
+from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import Solver
-from medsmith.method import Method, assemble, finished
+from medsmith.diffusion import Observe, Sampling
+from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
-from medsmith.objective import denoising_error, draw_times, normal_like
 
 
 @final
@@ -34,7 +33,7 @@ class DdpmConfig(BaseModel):
         network: its shape.
         diffusion: noise and prediction.
         training: of its one stage.
-        sampling: defaults of the walk.
+        sampling: solver and steps unless told otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +42,7 @@ class DdpmConfig(BaseModel):
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     training: TrainingConfig = TrainingConfig()
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DdpmConfig":
@@ -72,7 +71,7 @@ _PAPER = DdpmConfig(
     training=TrainingConfig(
         steps=186_000, batch=6, learning_rate=2e-4, weight_decay=0.0, warm_up=0, ema=0.0, flips=(), precision="float32"
     ),
-    sampling=SamplingConfig(solver="ddpm", steps=1024),
+    sampling=Sampling(solver="ddpm", steps=1024),
 )
 _BEST = DdpmConfig(
     size=(128, 128),
@@ -90,7 +89,6 @@ class Ddpm(Method):
         fingerprint: of the training cohort.
     """
 
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"stack": ("network",)}
     presets: ClassVar[Mapping[str, BaseModel]] = {"paper": _PAPER, "best": _BEST, "tiny": DdpmConfig()}
     Config = DdpmConfig
     Request = DdpmRequest
@@ -101,32 +99,40 @@ class Ddpm(Method):
         self.fingerprint, self.memory = fingerprint, {}
         self._masks = len(fingerprint.foreground_labels)
         self._stack = self._masks + len(fingerprint.channel_names)
-        self.schedule = config.diffusion.noise_schedule()
+        self.process = config.diffusion.process()
         self.network = UNet(config.network, fingerprint.dimensions, self._stack, self._stack)
 
+    def stages(self) -> tuple[Stage, ...]:
+        """The one network."""
+        return (Stage("stack", parts=("network",)),)
+
     def prepare(self, case: Case) -> Example:
-        """Mask and image channels on the network's grid."""
+        """Mask and image channels on the network's grid; masks as signs, which take a quarter of the disk."""
         size = self.config.size
-        mask = labels_to_model(case.labels, self.fingerprint, size)
-        return {"stack": torch.cat([mask, image_to_model(case, self.fingerprint, size)])}
+        return {
+            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
+            "image": image_to_model(case, self.fingerprint, size),
+        }
 
-    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Ho et al. 2020, Algorithm 1."""
-        clean = batch["stack"]
-        t = draw_times(self.config.diffusion, len(clean), draw).to(clean.device)
-        noised = self.schedule.add_noise(clean, normal_like(clean, draw), t)
-        return denoising_error(self._ask(noised.x, t), noised, self.schedule, self.config.diffusion)
+        noised = self.process.noised(torch.cat([batch["mask"].float(), batch["image"]], dim=1), rng)
+        return self.process.loss(self._predict(noised.x, noised.t), noised)
 
-    def synthesize(self, request: DdpmRequest, seed: int, *, solver: Solver, steps: int) -> Case:  # noqa: ARG002
+    def synthesize(
+        self,
+        request: DdpmRequest,  # noqa: ARG002
+        seed: int,
+        sampling: Sampling,
+        *,
+        observe: Observe | None = None,
+    ) -> Case:
         """Ho et al. 2020, Algorithm 2, with any solver."""
-        diffusion = self.config.diffusion
-        denoise = self.schedule.denoiser(self._ask, diffusion.prediction, diffusion.clamp)
-        device = next(self.parameters()).device
         shape = (self._stack, *self.config.size)
-        state = finished(denoise, self.schedule, shape, seed, self.walk(solver, steps), device)
+        denoise = self.process.denoiser(self._predict)
+        state = self.process.sample_one(denoise, shape, seed, sampling, device=self.device, observe=observe)
         return assemble(state[self._masks :], state[: self._masks], self.fingerprint)
 
-    def _ask(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
-        with self.compute.passes(t.device.type):
-            answer: Tensor = self.network(x, t)
-        return answer.float()
+    def _predict(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
+        answer: Tensor = self.network(x, t)
+        return answer

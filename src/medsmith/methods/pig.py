@@ -2,8 +2,8 @@
 
 Zhang et al., Paired Image Generation with Diffusion-Guided Diffusion Models. In the paper's letters x is the mask, y
 the image. The guider (model_x) sees the noisy mask and the noisy image; the image network (model_y) sees the clean
-estimate of the mask and the noisy image. Both walk one schedule side by side (eq. 12), so sampling is one walk of a
-single denoiser over the stacked state [mask, image] (Algorithm 2).
+estimate of the mask and the noisy image. Both are sampled side by side through one schedule (eq. 12), so sampling is
+that of a single denoiser of the stacked state [mask, image] (Algorithm 2).
 
 Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x y or x y z; all in [-1, 1].
 """
@@ -19,14 +19,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from medsmith.case import Case
-from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
+from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import Denoiser, Predict, Solver
-from medsmith.method import Method, assemble, finished
+from medsmith.diffusion import Observe, Sampling
+from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
-from medsmith.objective import denoising_error, draw_times, normal_like
 
 LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: lesion voxels weigh sigmoid(1) = .73, others sigmoid(-1) = .27
 
@@ -45,7 +44,7 @@ class PigConfig(BaseModel):
         binarise: what the image network sees of the mask estimate while sampling: "smoothed" is the released code's
             5-voxel mean and threshold at 3/4 of the range, "none" the estimate itself (clamped by diffusion.clamp).
         training: of each stage.
-        sampling: defaults of the walk.
+        sampling: solver and steps unless told otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +56,7 @@ class PigConfig(BaseModel):
     lesion_weight: Literal["none", "sigmoid"] = "none"
     binarise: Literal["none", "smoothed"] = "none"
     training: TrainingConfig = TrainingConfig()
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "PigConfig":
@@ -96,7 +95,7 @@ _PAPER = PigConfig(
         flips=(),
         precision="float32",
     ),
-    sampling=SamplingConfig(solver="ddim", steps=256),
+    sampling=Sampling(solver="ddim", steps=256),
 )
 _RELEASED = _PAPER.model_copy(
     update={
@@ -104,7 +103,7 @@ _RELEASED = _PAPER.model_copy(
         "estimates": 1.0,
         "lesion_weight": "sigmoid",
         "binarise": "smoothed",
-        "sampling": SamplingConfig(solver="ddim", steps=1024),
+        "sampling": Sampling(solver="ddim", steps=1024),
     }
 )
 _BEST = PigConfig(
@@ -124,7 +123,6 @@ class Pig(Method):
         fingerprint: of the training cohort.
     """
 
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"guider": ("guider",), "image": ("image_network",)}
     presets: ClassVar[Mapping[str, BaseModel]] = {
         "paper": _PAPER,
         "released": _RELEASED,
@@ -141,38 +139,46 @@ class Pig(Method):
         self._masks = len(fingerprint.foreground_labels)
         self._channels = len(fingerprint.channel_names)
         both = self._masks + self._channels
-        self.schedule = config.diffusion.noise_schedule()
+        self.process = config.diffusion.process()
         self.guider = UNet(config.network, fingerprint.dimensions, both, self._masks)
         self.image_network = UNet(config.network, fingerprint.dimensions, both, self._channels)
 
+    def stages(self) -> tuple[Stage, ...]:
+        """The guider, then the image network, which may learn on the guider's estimates."""
+        return Stage("guider", parts=("guider",)), Stage("image", parts=("image_network",), needs=("guider",))
+
     def prepare(self, case: Case) -> Example:
-        """Image and mask channels on the network's grid."""
+        """Image and mask channels on the network's grid; masks as signs, which take a quarter of the disk."""
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size),
+            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
         }
 
-    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """Algorithm 1, and its counterpart for the image network."""
-        t = draw_times(self.config.diffusion, len(batch["image"]), draw).to(batch["image"].device)
-        mask = self.schedule.add_noise(batch["mask"], normal_like(batch["mask"], draw), t)
-        image = self.schedule.add_noise(batch["image"], normal_like(batch["image"], draw), t)
+        true = batch["mask"].float()
+        mask = self.process.noised(true, rng)
+        image = self.process.noised(batch["image"], rng, mask.t)
         if part == "guider":
-            answer = self._ask_guider(mask.x, image.x, t)
-            return denoising_error(answer, mask, self.schedule, self.config.diffusion)
-        guide = self._guide(batch["mask"], mask.x, image.x, t, draw)
-        answer = self._ask_image_network(guide, image.x, t)
+            return self.process.loss(self._predict_mask(image.x, mask.x, mask.t), mask)
+        guide = self._guide(true, mask.x, image.x, mask.t, rng)
         weight: Tensor | float = 1.0
         if self.config.lesion_weight == "sigmoid":
             weight = LOSS_WEIGHT_OF_MASK(guide).amax(1, keepdim=True)
-        return denoising_error(answer, image, self.schedule, self.config.diffusion, weight)
+        return self.process.loss(self._predict_image(guide, image.x, image.t), image, weight)
 
-    def synthesize(self, request: PigRequest, seed: int, *, solver: Solver, steps: int) -> Case:  # noqa: ARG002
+    def synthesize(
+        self,
+        request: PigRequest,  # noqa: ARG002
+        seed: int,
+        sampling: Sampling,
+        *,
+        observe: Observe | None = None,
+    ) -> Case:
         """Algorithm 2: mask and image from noise, side by side."""
         shape = (self._masks + self._channels, *self.config.size)
-        device = next(self.parameters()).device
-        state = finished(self._denoise, self.schedule, shape, seed, self.walk(solver, steps), device)
+        state = self.process.sample_one(self._denoise, shape, seed, sampling, device=self.device, observe=observe)
         masks, image = state[: self._masks], state[self._masks :]
         if self.config.binarise == "smoothed":
             masks = self._binarised(masks[None])[0]
@@ -182,29 +188,23 @@ class Pig(Method):
         """Clean estimates of mask and image; the image's is made from the mask's (Algorithm 2, lines 4-7)."""
         noisy_mask, noisy_image = x[:, : self._masks], x[:, self._masks :]
         mask = self._mask_estimate(noisy_mask, noisy_image, t)
-        image = self._bound(partial(self._ask_image_network, self._shown(mask)))(noisy_image, t)
+        image = self.process.denoiser(partial(self._predict_image, self._shown(mask)))(noisy_image, t)
         return torch.cat([mask, image], dim=1)
 
-    def _bound(self, predict: Predict) -> Denoiser:
-        diffusion = self.config.diffusion
-        return self.schedule.denoiser(predict, diffusion.prediction, diffusion.clamp)
-
     def _mask_estimate(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        return self._bound(lambda x, t: self._ask_guider(x, noisy_image, t))(noisy_mask, t)
+        return self.process.denoiser(partial(self._predict_mask, noisy_image))(noisy_mask, t)
 
-    def _ask_guider(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        with self.compute.passes(t.device.type):
-            answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
-        return answer.float()
+    def _predict_mask(self, noisy_image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
+        answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
+        return answer
 
-    def _ask_image_network(self, guide: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        with self.compute.passes(t.device.type):
-            answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
-        return answer.float()
+    def _predict_image(self, guide: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
+        answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
+        return answer
 
-    def _guide(self, true: Tensor, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor, draw: torch.Generator) -> Tensor:
+    def _guide(self, true: Tensor, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor, rng: torch.Generator) -> Tensor:
         """The mask that the image network is trained on: true, or the frozen guider's one-step estimate."""
-        chosen = torch.rand(len(true), generator=draw).to(true.device) < self.config.estimates
+        chosen = torch.rand(len(true), generator=rng).to(true.device) < self.config.estimates
         if not chosen.any():
             return true
         with torch.no_grad():

@@ -19,17 +19,18 @@ from torch import Tensor
 
 from medsmith.case import Case
 from medsmith.cohort import Cohort
-from medsmith.config import DiffusionConfig, SamplingConfig, Size, TrainingConfig, check_settings
+from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import Denoiser, Solver, derive_seed, guided
+from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
-from medsmith.method import Method, assemble, finished
+from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
-from medsmith.objective import denoising_error, draw_times, normal_like
 
 HIDDEN = 0.0  # in every mask channel: neither inside (1) nor outside (-1)
+BANK_BYTES = 64 * 2**20
+"""Of the masks that a run keeps of its training cohort, at most."""
 
 
 @final
@@ -43,7 +44,7 @@ class SegGuidedConfig(BaseModel):
         mask_dropout: share of training cases whose mask is hidden.
         guidance: weight of classifier-free guidance; 1 is the conditioned network alone.
         training: of its one stage.
-        sampling: defaults of the walk.
+        sampling: solver and steps unless told otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +55,7 @@ class SegGuidedConfig(BaseModel):
     mask_dropout: float = Field(default=0.1, ge=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
     training: TrainingConfig = TrainingConfig()
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SegGuidedConfig":
@@ -90,7 +91,7 @@ _PAPER = SegGuidedConfig(
     diffusion=DiffusionConfig(schedule="linear", length=1000, prediction="noise", min_snr=None),
     mask_dropout=0.0,
     training=TrainingConfig(steps=100_000, batch=16, learning_rate=1e-4, warm_up=500, ema=0.0, precision="float32"),
-    sampling=SamplingConfig(solver="ddim", steps=50),
+    sampling=Sampling(solver="ddim", steps=50),
 )
 _BEST = SegGuidedConfig(
     size=(128, 128),
@@ -108,7 +109,6 @@ class SegGuided(Method):
         fingerprint: of the training cohort.
     """
 
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {"image": ("network",)}
     presets: ClassVar[Mapping[str, BaseModel]] = {"paper": _PAPER, "best": _BEST, "tiny": SegGuidedConfig()}
     Config = SegGuidedConfig
     Request = SegGuidedRequest
@@ -119,51 +119,52 @@ class SegGuided(Method):
         self.fingerprint, self.memory = fingerprint, {}
         self._channels = len(fingerprint.channel_names)
         both = self._channels + len(fingerprint.foreground_labels)
-        self.schedule = config.diffusion.noise_schedule()
+        self.process = config.diffusion.process()
         self.network = UNet(config.network, fingerprint.dimensions, both, self._channels)
 
+    def stages(self) -> tuple[Stage, ...]:
+        """The one network."""
+        return (Stage("image", parts=("network",)),)
+
     def prepare(self, case: Case) -> Example:
-        """Image and mask channels on the network's grid."""
+        """Image and mask channels on the network's grid; masks as signs, which take a quarter of the disk."""
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size),
+            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
         }
 
-    def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:
-        """The masks of the training cohort, as signs."""
-        return {"masks": torch.stack([example["mask"] for example in examples]).to(torch.int8)}
+    def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """The masks of the training cohort, as signs; evenly chosen where they are too many to keep."""
+        kept = min(len(examples), max(1, BANK_BYTES // examples[0]["mask"].numel()))
+        chosen = [place * len(examples) // kept for place in range(kept)]
+        return {"masks": torch.stack([examples[index]["mask"] for index in chosen])}
 
-    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Konz et al. 2024, eq. 3, the mask hidden from some cases."""
-        clean, mask = batch["image"], batch["mask"]
-        t = draw_times(self.config.diffusion, len(clean), draw).to(clean.device)
-        hidden = torch.rand(len(mask), generator=draw).to(mask.device) < self.config.mask_dropout
+        noised, mask = self.process.noised(batch["image"], rng), batch["mask"].float()
+        hidden = torch.rand(len(mask), generator=rng).to(mask.device) < self.config.mask_dropout
         mask = torch.where(hidden.reshape((-1,) + (1,) * (mask.ndim - 1)), torch.full_like(mask, HIDDEN), mask)
-        noised = self.schedule.add_noise(clean, normal_like(clean, draw), t)
-        return denoising_error(self._ask(mask, noised.x, t), noised, self.schedule, self.config.diffusion)
+        return self.process.loss(self._predict(mask, noised.x, noised.t), noised)
 
-    def synthesize(self, request: SegGuidedRequest, seed: int, *, solver: Solver, steps: int) -> Case:
+    def synthesize(
+        self, request: SegGuidedRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
+    ) -> Case:
         """An image for one mask.
 
         Raises:
             RequestError: the requested case or its cohort does not fit.
         """
         mask = self._chosen_mask(request, seed)
-        device = next(self.parameters()).device
-        denoise = self._bound(mask[None].to(device))
+        denoise = self._denoiser(mask[None].to(self.device))
         shape = (self._channels, *self.config.size)
-        image = finished(denoise, self.schedule, shape, seed, self.walk(solver, steps), device)
+        image = self.process.sample_one(denoise, shape, seed, sampling, device=self.device, observe=observe)
         return assemble(image, mask, self.fingerprint)
 
-    def _bound(self, mask: Float[Tensor, "1 k *space"]) -> Denoiser:
-        diffusion = self.config.diffusion
-        seeing = self.schedule.denoiser(partial(self._ask, mask), diffusion.prediction, diffusion.clamp)
-        if self.config.guidance == 1:
-            return seeing
-        nothing = partial(self._ask, torch.full_like(mask, HIDDEN))
-        blind = self.schedule.denoiser(nothing, diffusion.prediction, diffusion.clamp)
-        return guided(blind, (seeing, self.config.guidance))
+    def _denoiser(self, mask: Float[Tensor, "1 k *space"]) -> Denoiser:
+        hidden = torch.full_like(mask, HIDDEN)
+        conditional = partial(self._predict, mask), self.config.guidance
+        return self.process.denoiser(partial(self._predict, hidden), conditional)
 
     def _chosen_mask(self, request: SegGuidedRequest, seed: int) -> Float[Tensor, "k *space"]:
         lot = derive_seed(seed, "mask")
@@ -191,10 +192,11 @@ class SegGuided(Method):
             raise RequestError("request", found, f"trained on {self.fingerprint.dimensions}-D")
         return case
 
-    def _ask(self, mask: Tensor, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b c *space"]:
-        with self.compute.passes(t.device.type):
-            answer: Tensor = self.network(torch.cat([mask.expand(len(x), *mask.shape[1:]), x], dim=1), t)
-        return answer.float()
+    def _predict(
+        self, mask: Tensor, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]
+    ) -> Float[Tensor, "b c *space"]:
+        answer: Tensor = self.network(torch.cat([mask.expand(len(x), *mask.shape[1:]), x], dim=1), t)
+        return answer
 
 
 @lru_cache(maxsize=4)

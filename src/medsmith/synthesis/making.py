@@ -21,7 +21,7 @@ from medsmith.checks.training import TrainingFacts
 from medsmith.checks.verdict import Verdict
 from medsmith.cohort import Cohort
 from medsmith.config import validated
-from medsmith.diffusion import SOLVERS, Solver, derive_seed
+from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.formats.atomic import sha256_of
 from medsmith.layouts import DATASET
@@ -72,8 +72,8 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         raise RequestError("steps", f"{steps}", "at least 1")
     assert isinstance(method.config, BaseModel)
     config = method.config.model_dump(mode="json")
-    walk = {**config["sampling"], "solver": solver, "steps": steps}
-    validated(type(method.config), "sampling", {**config, "sampling": walk})
+    sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
+    validated(type(method.config), "sampling", {**config, "sampling": sampling})
     request = validated(method.Request, "request", order.request)
     facts = method.makes(request)
     places = [name for name, value in request if isinstance(value, Path)]
@@ -83,7 +83,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
         memory_hash=_memory_hash(method.memory),
         config_hash=canonical_hash(config),
         device=device,
-        precision=method.compute.label,
+        precision=method.precision,
         seed=order.seed,
         request=request.model_dump(mode="json", exclude=set(places)),
         inputs={name: _content_hash(getattr(request, name)) for name in places},
@@ -156,9 +156,10 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
 
 
 def _draw(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
-    solver: Solver = next(known for known in SOLVERS if known == recipe.solver)
+    solver = next(known for known in SOLVERS if known == recipe.solver)
+    sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
     with _one_thread():
-        return method.synthesize(request, seed, solver=solver, steps=recipe.steps)
+        return method.synthesize(request, seed, sampling)
 
 
 @contextmanager

@@ -16,23 +16,22 @@ from torch import Tensor
 
 from medsmith.case import Case
 from medsmith.conditioning.vocabulary import attributes_for
-from medsmith.config import SamplingConfig
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.diffusion import Solver
-from medsmith.method import Method
+from medsmith.diffusion import Observe, Sampling
+from medsmith.method import Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.drawing import Artist, EllipsoidShaper, LinetPainter, LmnetShaper
 from medsmith.methods.lesiondiffusion.examples import example_of
 from medsmith.methods.lesiondiffusion.keepsakes import keepsakes_of, kept_scan
-from medsmith.methods.lesiondiffusion.linet import LINet, paint_loss
-from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_loss
+from medsmith.methods.lesiondiffusion.linet import LINet
+from medsmith.methods.lesiondiffusion.lmnet import LMNet
 from medsmith.methods.lesiondiffusion.making import make_case, make_small_case
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.shaping import levels_of
 from medsmith.methods.lesiondiffusion.states import Latents, States, Voxels
 from medsmith.methods.lesiondiffusion.templates import facts_of
-from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_tables, vocabulary_of
+from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_table, vocabulary_of
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
 from medsmith.networks.vqgan import VQGAN
@@ -47,11 +46,6 @@ class LesionDiffusion(Method):
         fingerprint: of the training cohort.
     """
 
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "mask": ("lmnet",),
-        "autoencoder": ("vqgan", "critics"),
-        "paint": ("linet",),
-    }
     dimensions: ClassVar[tuple[int, ...]] = (3,)
     checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_drawn")
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
@@ -70,17 +64,13 @@ class LesionDiffusion(Method):
         channels = self._states.channels
         self.linet = LINet(config.paint, channels, shown)
 
-    def planned_stages(self) -> tuple[str, ...]:
-        """Without a latent there is no autoencoder to train."""
-        return tuple(name for name in self.stages if name != "autoencoder" or self.config.paint.space == "latent")
-
-    def needs(self, stage: str) -> tuple[str, ...]:
-        """LMNet and LINet learn each for itself; LINet paints in the latents of an autoencoder that is trained."""
-        return ("autoencoder",) if stage == "paint" and self.config.paint.space == "latent" else ()
-
-    def uses(self, stage: str, example: Example) -> bool:
-        """Masks that come without a scan teach LMNet alone."""
-        return stage == "mask" or bool(example["painted"] > 0)
+    def stages(self) -> tuple[Stage, ...]:
+        """LMNet and LINet learn each for itself; in a latent LINet needs an autoencoder that is trained."""
+        mask = Stage("mask", parts=("lmnet",), inputs=frozenset(("labels",)))
+        if self.config.paint.space == "voxels":
+            return mask, Stage("paint", parts=("linet",))
+        autoencoder = Stage("autoencoder", parts=("vqgan", "critics"))
+        return mask, autoencoder, Stage("paint", parts=("linet",), needs=("autoencoder",), encoded=True)
 
     def prepare(self, case: Case) -> Example:
         """Cubes about the largest lesion of a case, and its report as vectors (``examples.example_of``).
@@ -90,62 +80,64 @@ class LesionDiffusion(Method):
         """
         return example_of(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
 
-    def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:
+    def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:
         """The encoded vocabulary, so that no text network is needed, and a few cubes to draw into without templates."""
-        return {
-            **keepsakes_of([example for example in examples if example["painted"] > 0]),
-            **kept_tables({"mask": self.config.mask.words, "image": self.config.paint.words}),
-        }
+        if stage == "mask":
+            return kept_table("mask", self.config.mask.words)
+        if stage == "paint":
+            return {**kept_table("image", self.config.paint.words), **keepsakes_of(examples)}
+        return {}
 
-    def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
+    def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
+        """What LINet learns from in a latent: the image's latent, and the masks on its grid."""
+        with torch.no_grad():
+            encoded = {key: self._states.masks(example[key][None].float())[0] for key in ("lesion", "region")}
+            image = self._states.of(example["image"][None].float().to(self.device))[0].cpu()
+        return {**encoded, "state": image, "image_words": example["image_words"]}
+
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """Equation 2 for LMNet, 3 for VQGAN and critics, 4 and 5 for LINet."""
         match part:
             case "lmnet":
-                null = self.vocabulary("mask").null[0].to(batch["mask"].device)
-                return mask_loss(self.lmnet, batch, null, self.config.mask, self.compute, draw)
+                return self.lmnet.loss(batch, self._null("mask"), rng)
             case "linet":
-                return self._paint_loss(batch, draw)
-        image = batch["image"].float()
+                clean = batch["state"] if "state" in batch else self._states.of(batch["image"].float())
+                lesion, region = batch["lesion"].float(), batch["region"].float()
+                return self.linet.loss(clean, lesion, region, batch["image_words"], self._null("image"), rng)
         play = autoencoder_loss if part == "vqgan" else critic_loss
-        with self.compute.passes(image.device.type):
-            return play(self.vqgan, self.critics, image, self.config.autoencoding, draw)
+        return play(self.vqgan, self.critics, batch["image"].float(), self.config.autoencoding, rng)
 
     def makes(self, request: LesionDiffusionRequest) -> Fingerprint:
         """Cases are as their templates, with a label for lesions."""
         return facts_of(request, self.fingerprint)
 
-    def synthesize(self, request: LesionDiffusionRequest, seed: int, *, solver: Solver, steps: int) -> Case:
+    def synthesize(
+        self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
+    ) -> Case:
         """A template with lesions in it; its report is what was measured, its provenance what was asked and got.
 
         Raises:
             RequestError: a template, an organ or a place that is not there.
         """
-        artist = self._artist(request, self.walk(solver, steps))
+        artist = self._artist(request, sampling, observe)
         if request.templates is None:
             return make_small_case(request, kept_scan(self.memory, self.fingerprint, seed), artist, seed)
         return make_case(request, artist, seed)
 
-    def _paint_loss(self, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
-        lesion, region = (self._states.masks(batch[key].float()) for key in ("lesion", "region"))
-        with torch.no_grad():
-            clean = self._states.of(batch["image"].float())
-        null = self.vocabulary("image").null[0].to(clean.device)
-        return paint_loss(
-            self.linet, clean, lesion, region, batch["image_words"], null, self.config.paint, self.compute, draw
-        )
-
-    def _artist(self, request: LesionDiffusionRequest, sampling: SamplingConfig) -> Artist:
+    def _artist(self, request: LesionDiffusionRequest, sampling: Sampling, observe: Observe | None) -> Artist:
         mask, paint = self.config.mask, self.config.paint
         weights = (_weight(request, request.mask_guidance, mask), _weight(request, request.paint_guidance, paint))
-        shape = LmnetShaper(self.lmnet, mask, self.vocabulary("mask"), weights[0], sampling, self.compute)
-        words = self.vocabulary("image")
+        shape = LmnetShaper(self.lmnet, self.vocabulary("mask"), weights[0], sampling, observe)
         return Artist(
             shape=shape if request.mask_source == "lmnet" else EllipsoidShaper(),
-            paint=LinetPainter(self.linet, paint, self._states, words, weights[1], sampling, self.compute),
+            paint=LinetPainter(self.linet, self._states, self.vocabulary("image"), weights[1], sampling, observe),
             cubes=(mask.frame, paint.frame),
             reach_mm=paint.reach_mm,
             levels=levels_of(mask) if request.mask_source == "lmnet" else (0.0,),
         )
+
+    def _null(self, consumer: Consumer) -> Float[Tensor, "n d"]:
+        return self.vocabulary(consumer).null[0].to(self.device)
 
     @cached_property
     def _states(self) -> States:

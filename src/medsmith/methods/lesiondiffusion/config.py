@@ -6,7 +6,8 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.config import DiffusionConfig, SamplingConfig, TrainingConfig, check_settings
+from medsmith.config import DiffusionConfig, TrainingConfig, check_settings
+from medsmith.diffusion import Sampling
 from medsmith.networks import NetworkConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
 from medsmith.networks.critic import CriticConfig
@@ -143,7 +144,7 @@ class LesionDiffusionConfig(BaseModel):
         autoencoding: weights of its losses.
         paint: of LINet.
         training: of each stage.
-        sampling: defaults of both walks.
+        sampling: of both networks unless told otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -154,7 +155,7 @@ class LesionDiffusionConfig(BaseModel):
     autoencoding: AutoencodingConfig = AutoencodingConfig()
     paint: PaintConfig = PaintConfig()
     training: TrainingConfig = TrainingConfig(steps=3500, batch=8, learning_rate=1e-3, flips=(0, 1, 2), ema=0.998)
-    sampling: SamplingConfig = SamplingConfig(solver="dpm++2m", steps=10)
+    sampling: Sampling = Sampling(solver="dpm++2m", steps=10)
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -216,7 +217,7 @@ _PAPER = LesionDiffusionConfig(
         steps=200_000, batch=1, learning_rate=1e-4, weight_decay=1e-5, warm_up=0, ema=0.9999, flips=(),
         precision="float32",
     ),
-    sampling=SamplingConfig(solver="ddim", steps=200),
+    sampling=Sampling(solver="ddim", steps=200),
 )  # fmt: skip
 _RELEASED_DIFFUSION = DiffusionConfig(schedule="scaled_linear", prediction="noise", clamp=None, min_snr=None)
 _RELEASED = _PAPER.model_copy(
@@ -240,7 +241,7 @@ _RELEASED = _PAPER.model_copy(
             }
         ),
         "training": _PAPER.training.model_copy(update={"learning_rate": 8e-5, "weight_decay": 0.01}),
-        "sampling": SamplingConfig(solver="ddim", steps=200, stochasticity=1.0),
+        "sampling": Sampling(solver="ddim", steps=200, stochasticity=1.0),
     }
 )
 _BEST = LesionDiffusionConfig(

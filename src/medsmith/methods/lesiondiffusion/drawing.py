@@ -11,18 +11,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medsmith.case import Geometry
-from medsmith.compute import Compute
 from medsmith.conditioning.schema import LesionReport
-from medsmith.config import SamplingConfig
 from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
+from medsmith.diffusion import Observe, Sampling, keep_outside
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.organ_map import OrganMap
-from medsmith.method import finished
-from medsmith.methods.lesiondiffusion.config import FrameConfig, MaskConfig, PaintConfig
+from medsmith.methods.lesiondiffusion.config import FrameConfig
 from medsmith.methods.lesiondiffusion.examples import painted_region
-from medsmith.methods.lesiondiffusion.linet import LINet, paint_denoiser
-from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_denoiser, site_of
+from medsmith.methods.lesiondiffusion.linet import LINet
+from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
 from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
 from medsmith.methods.lesiondiffusion.site import cube_about, look_around
 from medsmith.methods.lesiondiffusion.states import States
@@ -85,88 +83,79 @@ class EllipsoidShaper:
 @final
 @dataclass(frozen=True)
 class LmnetShaper:
-    """Walks LMNet from noise to a mask.
+    """Samples a mask with LMNet.
 
     Attributes:
         net: the network.
-        config: its settings.
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
-        sampling: of the walk.
-        compute: number format.
+        sampling: solver and steps.
+        observe: told of every sampling step.
     """
 
     net: LMNet
-    config: MaskConfig
     words: Vocabulary
     guidance: float
-    sampling: SamplingConfig
-    compute: Compute
+    sampling: Sampling
+    observe: Observe | None = None
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
         """The network's mask, -1 outside and 1 inside."""
-        seen = look_around(organ_map.labels, organ_map.names, frame, frame.inside(box), report.organ, self.config)
+        config, device = self.net.config, next(self.net.parameters()).device
+        seen = look_around(organ_map.labels, organ_map.names, frame, frame.inside(box), report.organ, config)
         site = {key: torch.from_numpy(value)[None] for key, value in vars(seen).items()}
-        device = next(self.net.parameters()).device
-        schedule = self.config.diffusion.noise_schedule()
-        denoise = mask_denoiser(
-            self.net,
-            site_of(site).to(device),
-            self.words.of(report).to(device),
-            self.words.null.to(device),
-            self.config,
-            self.guidance,
-            self.compute,
+        words, null = self.words.of(report).to(device), self.words.null.to(device)
+        field = self.net.process.sample_one(
+            self.net.denoiser(site_of(site).to(device), words, null, self.guidance),
+            (1, *[frame.size] * 3),
+            seed,
+            self.sampling,
+            device=device,
+            observe=self.observe,
         )
-        field = finished(denoise, schedule, (1, *[frame.size] * 3), seed, self.sampling, device)
-        return np.asarray(gaussian_filter(field[0].numpy(), self.config.smoothing, mode="nearest"))
+        return np.asarray(gaussian_filter(field[0].numpy(), config.smoothing, mode="nearest"))
 
 
 @final
 @dataclass(frozen=True)
 class LinetPainter:
-    """Walks LINet from noise inside the lesion to an image.
+    """Samples the inside of a lesion with LINet.
 
     Attributes:
         net: the network.
-        config: its settings.
         states: between images and what is diffused.
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
-        sampling: of the walk.
-        compute: number format.
+        sampling: solver and steps.
+        observe: told of every sampling step.
     """
 
     net: LINet
-    config: PaintConfig
     states: States
     words: Vocabulary
     guidance: float
-    sampling: SamplingConfig
-    compute: Compute
+    sampling: Sampling
+    observe: Observe | None = None
 
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
         """The cube with the lesion, HU."""
-        device = next(self.net.parameters()).device
-        region = painted_region(share, frame.spacing_mm, self.config).astype(np.float32)
+        config, device = self.net.config, next(self.net.parameters()).device
+        region = painted_region(share, frame.spacing_mm, config).astype(np.float32)
         lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
         with torch.inference_mode():
             background = self.states.of(torch.from_numpy(hu_to_model(image))[None, None].to(device))
         lesion, painted = self.states.masks(lesion), self.states.masks(painted)
-        schedule = self.config.diffusion.noise_schedule()
-        denoise = paint_denoiser(
-            self.net,
-            background,
-            lesion,
-            painted,
-            self.words.of(report).to(device),
-            self.words.null.to(device),
-            self.config,
-            self.guidance,
-            self.compute,
+        words, null = self.words.of(report).to(device), self.words.null.to(device)
+        state = self.net.process.sample_one(
+            self.net.denoiser(lesion, painted, words, null, self.guidance),
+            tuple(background.shape[1:]),
+            seed,
+            self.sampling,
+            device=device,
+            temperature=config.homogeneous if report.density_variation == "homogeneous" else 1.0,
+            corrections=(keep_outside(painted, background),),
+            observe=self.observe,
         )
-        temperature = self.config.homogeneous if report.density_variation == "homogeneous" else 1.0
-        state = finished(denoise, schedule, tuple(background.shape[1:]), seed, self.sampling, device, temperature)
         with torch.inference_mode():
             drawn = self.states.back(state[None].to(device)).cpu()[0, 0]
         return model_to_hu(drawn.numpy())

@@ -10,13 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medsmith.compute import Compute
-from medsmith.diffusion import Denoiser, guided
+from medsmith.diffusion import Denoiser, Predict
 from medsmith.methods.lesiondiffusion.config import PaintConfig
-from medsmith.methods.lesiondiffusion.lmnet import clamped
 from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import UNet
-from medsmith.objective import draw_times, normal_like, time_weights
 
 
 @final
@@ -31,6 +28,7 @@ class LINet(nn.Module):
 
     def __init__(self, config: PaintConfig, channels: int, attributes: int) -> None:
         super().__init__()
+        self.config, self.process = config, config.diffusion.process()
         self.words = Words(config.words, attributes)
         self._margin = config.reach_mm > 0
         self._state = channels
@@ -64,68 +62,51 @@ class LINet(nn.Module):
         answer: Tensor = self.network(torch.cat(shown, dim=1), t, *self.words(vectors))
         return answer[:, : self._state], answer[:, self._state :]
 
+    def loss(
+        self,
+        clean: Float[Tensor, "b c s s s"],
+        lesion: Float[Tensor, "b 1 s s s"],
+        region: Float[Tensor, "b 1 s s s"],
+        vectors: Float[Tensor, "b n d"],
+        null: Float[Tensor, "n d"],
+        rng: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Equations 4 and 5: noise in the painted region alone, and its error over the number of voxels of its box.
 
-def paint_loss(
-    net: LINet,
-    clean: Float[Tensor, "b c s s s"],
-    lesion: Float[Tensor, "b 1 s s s"],
-    region: Float[Tensor, "b 1 s s s"],
-    vectors: Float[Tensor, "b n d"],
-    null: Float[Tensor, "n d"],
-    config: PaintConfig,
-    compute: Compute,
-    draw: torch.Generator,
-) -> Float[Tensor, ""]:
-    """Equations 4 and 5: noise in the painted region alone, and its error over the number of voxels of its box.
+        The paper sums over the whole box; voxels of it that carry no noise have nothing to predict, so that both its
+        code and ours sum over the region. The weights over times are those of the diffusion settings.
 
-    The paper sums over the whole box; voxels of it that carry no noise have nothing to predict, so that both its code
-    and ours sum over the region. The weights over times are those of the diffusion settings.
-    """
-    diffusion, schedule = config.diffusion, config.diffusion.noise_schedule()
-    t = draw_times(diffusion, len(clean), draw).to(clean.device)
-    vectors = forgotten(vectors, null, config.words, draw)
-    noised = schedule.add_noise(clean, normal_like(clean, draw), t)
-    state = torch.where(region > 0, noised.x, clean)
-    with compute.passes(t.device.type):
-        answer, logits = net(state, t, lesion, region, vectors)
-    error = answer.float() - schedule.target(noised, diffusion.prediction)
-    size = error.abs() if config.norm == "l1" else error**2
-    per_case = (size * region).flatten(1).sum(1) / (_box_voxels(region) * clean.shape[1])
-    total: Tensor = (per_case * time_weights(t, schedule, diffusion)).mean()
-    if config.mask_head > 0:
-        total = total + config.mask_head * _dice_loss(logits.float(), lesion)
-    return total
+        Args:
+            clean: the state without noise.
+            lesion: share of each voxel inside the lesion.
+            region: 1 where the state is painted.
+            vectors: encoded attributes.
+            null: the null text of every attribute.
+            rng: source of times, noise and forgotten words.
+        """
+        noised = self.process.noised(clean, rng)
+        words = forgotten(vectors, null, self.config.words, rng)
+        answer, logits = self(torch.where(region > 0, noised.x, clean), noised.t, lesion, region, words)
+        share = region * (region[0].numel() / _box_voxels(region)).reshape(-1, 1, 1, 1, 1)
+        total = self.process.loss(answer, noised, share, self.config.norm)
+        if self.config.mask_head > 0:
+            total = total + self.config.mask_head * _dice_loss(logits, lesion)
+        return total
 
+    def denoiser(
+        self,
+        lesion: Float[Tensor, "1 1 s s s"],
+        region: Float[Tensor, "1 1 s s s"],
+        vectors: Float[Tensor, "1 n d"],
+        null: Float[Tensor, "1 n d"],
+        guidance: float,
+    ) -> Denoiser:
+        """The network with everything bound; it must be given the background outside the region (``keep_outside``)."""
 
-def paint_denoiser(
-    net: LINet,
-    background: Float[Tensor, "1 c s s s"],
-    lesion: Float[Tensor, "1 1 s s s"],
-    region: Float[Tensor, "1 1 s s s"],
-    vectors: Float[Tensor, "1 n d"],
-    null: Float[Tensor, "1 n d"],
-    config: PaintConfig,
-    guidance: float,
-    compute: Compute,
-) -> Denoiser:
-    """LINet with everything bound; what it sees and says outside the region is the background (equation 4)."""
-    schedule = config.diffusion.noise_schedule()
+        def with_words(words: Tensor) -> Predict:
+            return lambda x, t: self(x, t, lesion, region, words)[0]
 
-    def seeing(words: Tensor) -> Denoiser:
-        def predict(x: Tensor, t: Tensor) -> Tensor:
-            with compute.passes(t.device.type):
-                answer: Tensor = net(x, t, lesion, region, words)[0]
-            return answer.float()
-
-        return schedule.denoiser(predict, config.diffusion.prediction, None)
-
-    steered = clamped(guided(seeing(null), (seeing(vectors), guidance)), config.diffusion.clamp)
-
-    def denoise(x: Tensor, t: Tensor) -> Tensor:
-        estimate = steered(torch.where(region > 0, x, background), t)
-        return torch.where(region > 0, estimate, background)
-
-    return denoise
+        return self.process.denoiser(with_words(null), (with_words(vectors), guidance))
 
 
 def _box_voxels(region: Float[Tensor, "b 1 s s s"]) -> Float[Tensor, "b"]:

@@ -10,13 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medsmith.compute import Compute
 from medsmith.data.batches import Batch
-from medsmith.diffusion import Denoiser, guided
+from medsmith.diffusion import Denoiser, Predict
 from medsmith.methods.lesiondiffusion.config import MaskConfig
 from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import UNet
-from medsmith.objective import denoising_error, draw_times, normal_like
 
 GROUPS = 3
 """Parenchymal organs, hollow organs, everything else that is labelled."""
@@ -34,6 +32,7 @@ class LMNet(nn.Module):
 
     def __init__(self, config: MaskConfig, attributes: int) -> None:
         super().__init__()
+        self.config, self.process = config, config.diffusion.process()
         self.words = Words(config.words, attributes)
         channels = 1 + 1 + around_channels(config) + 1
         self.network = UNet(
@@ -58,6 +57,36 @@ class LMNet(nn.Module):
         answer: Tensor = self.network(torch.cat([noisy, site], dim=1), t, *self.words(vectors))
         return answer
 
+    def loss(self, batch: Batch, null: Float[Tensor, "n d"], rng: torch.Generator) -> Float[Tensor, ""]:
+        """Equation 2: the error inside the box, and gamma times that everywhere.
+
+        Each case's weights have mean 1, so that a large box counts no more than a small one.
+
+        Args:
+            batch: examples ("mask", "organ", "around", "box", "mask_words").
+            null: the null text of every attribute.
+            rng: source of times, noise and forgotten words.
+        """
+        noised = self.process.noised(batch["mask"].float(), rng)
+        vectors = forgotten(batch["mask_words"], null, self.config.words, rng)
+        weight = batch["box"].float() + self.config.outside
+        weight = weight / weight.mean(dim=(1, 2, 3, 4), keepdim=True)
+        return self.process.loss(self(noised.x, noised.t, site_of(batch), vectors), noised, weight)
+
+    def denoiser(
+        self,
+        site: Float[Tensor, "1 c s s s"],
+        vectors: Float[Tensor, "1 n d"],
+        null: Float[Tensor, "1 n d"],
+        guidance: float,
+    ) -> Denoiser:
+        """The network with site and words bound, guided away from the null text."""
+
+        def with_words(words: Tensor) -> Predict:
+            return lambda x, t: self(x, t, site, words)
+
+        return self.process.denoiser(with_words(null), (with_words(vectors), guidance))
+
 
 def around_channels(config: MaskConfig) -> int:
     """Channels of the organs around."""
@@ -67,56 +96,3 @@ def around_channels(config: MaskConfig) -> int:
 def site_of(batch: Batch) -> Float[Tensor, "b c s s s"]:
     """Target organ, organs around and box as channels; the one place that orders them."""
     return torch.cat([batch[key].float() for key in _SITE], dim=1)
-
-
-def mask_loss(
-    net: LMNet,
-    batch: Batch,
-    null: Float[Tensor, "n d"],
-    config: MaskConfig,
-    compute: Compute,
-    draw: torch.Generator,
-) -> Float[Tensor, ""]:
-    """Equation 2: the error inside the box, and gamma times that everywhere.
-
-    Each case's weights have mean 1, so that a large box counts no more than a small one.
-    """
-    clean, schedule = batch["mask"].float(), config.diffusion.noise_schedule()
-    t = draw_times(config.diffusion, len(clean), draw).to(clean.device)
-    vectors = forgotten(batch["mask_words"], null, config.words, draw)
-    noised = schedule.add_noise(clean, normal_like(clean, draw), t)
-    with compute.passes(t.device.type):
-        answer = net(noised.x, t, site_of(batch), vectors).float()
-    weight = batch["box"].float() + config.outside
-    weight = weight / weight.mean(dim=(1, 2, 3, 4), keepdim=True)
-    return denoising_error(answer, noised, schedule, config.diffusion, weight)
-
-
-def mask_denoiser(
-    net: LMNet,
-    site: Float[Tensor, "1 c s s s"],
-    vectors: Float[Tensor, "1 n d"],
-    null: Float[Tensor, "1 n d"],
-    config: MaskConfig,
-    guidance: float,
-    compute: Compute,
-) -> Denoiser:
-    """LMNet with site and words bound, guided away from the null text."""
-    schedule = config.diffusion.noise_schedule()
-
-    def seeing(words: Tensor) -> Denoiser:
-        def predict(x: Tensor, t: Tensor) -> Tensor:
-            with compute.passes(t.device.type):
-                answer: Tensor = net(x, t, site, words)
-            return answer.float()
-
-        return schedule.denoiser(predict, config.diffusion.prediction, None)
-
-    return clamped(guided(seeing(null), (seeing(vectors), guidance)), config.diffusion.clamp)
-
-
-def clamped(denoise: Denoiser, limit: float | None) -> Denoiser:
-    """The clean estimate within ``limit``; after guidance, which is linear only before."""
-    if limit is None:
-        return denoise
-    return lambda x, t: denoise(x, t).clamp(-limit, limit)

@@ -51,10 +51,7 @@ def vocabulary_of(words: WordsConfig, consumer: Consumer, memory: Mapping[str, T
     return Vocabulary(table if words.vectors == "raw" else table.centred_and_whitened(), consumer)
 
 
-def kept_tables(words: Mapping[Consumer, WordsConfig]) -> dict[str, Tensor]:
-    """The raw vectors of each network's table, in half precision as they are shipped."""
-    return {
-        f"{consumer}_phrases.{family}": torch.from_numpy(rows).half()
-        for consumer, config in words.items()
-        for family, rows in PhraseTable.load(config.table).vectors.items()
-    }
+def kept_table(consumer: Consumer, words: WordsConfig) -> dict[str, Tensor]:
+    """The raw vectors of one network's table, in half precision as they are shipped."""
+    vectors = PhraseTable.load(words.table).vectors
+    return {f"{consumer}_phrases.{family}": torch.from_numpy(rows).half() for family, rows in vectors.items()}

@@ -1,0 +1,236 @@
+"""Prepared cases on disk: written once, read through a memory map, so that memory does not grow with the cohort.
+
+FOLDER/
+<tensor>.bin     the bytes of one tensor of every example, one after another
+index.jsonl      one line per example: id, what its case has, and place, type and shape of each tensor
+complete.json    written last; without it the next build goes on where the last line of the index ends
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, final, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsmith.data.batches import Example
+from medsmith.errors import FileError
+from medsmith.formats.atomic import write_json
+
+INDEX, COMPLETE = "index.jsonl", "complete.json"
+_AT_A_TIME = 32
+"""Examples between two syncs of the disk: what a kill costs at most."""
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One example in the index.
+
+    Attributes:
+        id: of its case; with a suffix where a case gives several examples.
+        kinds: what the case has: "image", "labels".
+        tensors: name -> offset in its file, dtype, shape.
+    """
+
+    id: str
+    kinds: tuple[str, ...]
+    tensors: Mapping[str, tuple[int, str, tuple[int, ...]]]
+
+    def line(self) -> str:
+        """As a line of the index."""
+        return json.dumps({"id": self.id, "kinds": self.kinds, "tensors": self.tensors}) + "\n"
+
+    @classmethod
+    def parsed(cls, line: str) -> "Entry":
+        """From a line of the index.
+
+        Raises:
+            ValueError, KeyError: it is torn.
+        """
+        facts = json.loads(line)
+        tensors = {name: (place, dtype, tuple(shape)) for name, (place, dtype, shape) in facts["tensors"].items()}
+        return cls(facts["id"], tuple(facts["kinds"]), tensors)
+
+
+@final
+class ExampleStore(Sequence[Example]):
+    """A complete store.
+
+    Args:
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.entries = _read_index(folder)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(len(self))[place]]
+        return {name: self.tensor(place, name) for name in self.entries[place].tensors}
+
+    def tensor(self, place: int, name: str) -> Tensor:
+        """One tensor of one example, copied out of the map, which is let go at once."""
+        offset, dtype, shape = self.entries[place].tensors[name]
+        kind: torch.dtype = getattr(torch, dtype)
+        count = int(np.prod(shape)) * kind.itemsize
+        if not count:
+            return torch.empty(shape, dtype=kind)
+        mapped = np.memmap(self._folder / f"{name}.bin", np.uint8, "r", offset, (count,))
+        return torch.from_numpy(np.array(mapped)).view(kind).reshape(shape)
+
+
+@final
+class ExampleView(Sequence[Example]):
+    """Some examples of a store, of which those tensors are read that all of them have.
+
+    Args:
+        store: the store.
+        places: of the examples.
+        without: tensors that are left out.
+    """
+
+    def __init__(self, store: ExampleStore, places: Sequence[int], without: frozenset[str] = frozenset()) -> None:
+        self._store, self.places = store, places
+        names = [store.entries[place].tensors.keys() for place in places]
+        self._names = [name for name in names[0] if all(name in each for each in names)] if names else []
+        self._names = [name for name in self._names if name not in without]
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the examples."""
+        return [self._store.entries[place].id for place in self.places]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        return {name: self._store.tensor(self.places[index], name) for name in self._names}
+
+
+Make = Callable[[str], tuple[Sequence[str], Example]]
+
+
+def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[[int, str], None]) -> ExampleStore:
+    """Write a store, or go on with one that was begun; one process at a time may do so.
+
+    Args:
+        folder: of the store; its name should hold a hash of all that decides its content.
+        ids: of the examples, in order.
+        make: id -> what the case has, and its example.
+        advance: told of every example, also of those that are there.
+
+    Raises:
+        FileError: the disk does not take it.
+    """
+    if (folder / COMPLETE).is_file():
+        return ExampleStore(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = {entry.id for entry in _trimmed(folder)}
+        with ExitStack() as stack:
+            writer = _Writer(folder, stack)
+            for id in ids:
+                if id not in done:
+                    writer.append(id, *make(id))
+                advance(1, "")
+            writer.commit()
+    except OSError as error:
+        cure = "free the disk, or give the run a folder on another one"
+        raise FileError(folder, f"cannot be written ({error.strerror})", cure=cure) from None
+    store = ExampleStore(folder)
+    write_json(folder / COMPLETE, {"examples": len(store)})
+    return store
+
+
+def remove_other_stores(folder: Path, kept: Iterable[str], prefix: str) -> None:
+    """Remove the stores under ``folder`` whose name starts with a prefix and is not kept: they are out of date."""
+    names = set(kept)
+    for path in folder.glob(f"{prefix}*"):
+        if path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@final
+class _Writer:
+    """Appends examples; a line reaches the index only when the bytes that it names are on disk."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._files: dict[str, BinaryIO] = {}
+        self._index = stack.enter_context((folder / INDEX).open("a"))
+        self._lines: list[str] = []
+
+    def append(self, id: str, kinds: Sequence[str], example: Example) -> None:
+        tensors = {name: self._write(name, tensor) for name, tensor in example.items()}
+        self._lines.append(Entry(id, tuple(kinds), tensors).line())
+        if len(self._lines) == _AT_A_TIME:
+            self.commit()
+
+    def _write(self, name: str, tensor: Tensor) -> tuple[int, str, tuple[int, ...]]:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = self._stack.enter_context((self._folder / f"{name}.bin").open("ab"))
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        place = file.tell()
+        file.write(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+        return place, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+
+    def commit(self) -> None:
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        self._index.writelines(self._lines)
+        self._index.flush()
+        os.fsync(self._index.fileno())
+        self._lines.clear()
+
+
+def _read_index(folder: Path) -> list[Entry]:
+    """Entries of the index up to the first line that is torn."""
+    entries: list[Entry] = []
+    path = folder / INDEX
+    for line in path.read_text().splitlines(keepends=True) if path.is_file() else ():
+        try:
+            entries.append(Entry.parsed(line))
+        except (ValueError, KeyError, TypeError):
+            break
+    return entries
+
+
+def _trimmed(folder: Path) -> list[Entry]:
+    """The entries of a store that was begun; bytes and half lines beyond them are cut off."""
+    entries = _read_index(folder)
+    (folder / INDEX).write_text("".join(entry.line() for entry in entries))
+    ends: dict[str, int] = {}
+    for entry in entries:
+        for name, (place, dtype, shape) in entry.tensors.items():
+            ends[name] = place + int(np.prod(shape)) * _itemsize(dtype)
+    for path in folder.glob("*.bin"):
+        os.truncate(path, ends.get(path.stem, 0))
+    return entries
+
+
+def _itemsize(dtype: Any) -> int:
+    kind: torch.dtype = getattr(torch, dtype)
+    return kind.itemsize

@@ -1,0 +1,144 @@
+"""One diffusion process as a value: how noise is added, what a network predicts of it, and how it is sampled.
+
+Axes: b batch, c channels, ``*space`` = x y or x y z.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from medsmith.diffusion.corrections import Correction
+from medsmith.diffusion.denoisers import Denoiser, guided
+from medsmith.diffusion.noise import SeededNoise
+from medsmith.diffusion.sampler import Observe, Sampling, sample
+from medsmith.diffusion.schedule import Noised, NoiseSchedule, Predict, Prediction
+
+Norm = Literal["l1", "l2"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DiffusionProcess:
+    """How one state is diffused and denoised; the same object serves training and sampling.
+
+    Attributes:
+        schedule: of the noise.
+        prediction: what the network predicts.
+        clamp: largest magnitude of the clean estimate, applied after guidance: 1 in pixel space, None in a latent.
+        min_snr: gamma of the min-SNR loss weights (Hang et al. 2023); None weighs all times alike.
+        least_weight: added to the weight of the clean image's error (see ``NoiseSchedule.loss_weight``).
+        time_draw: how the times of a batch are drawn; "antithetic" pairs t with T - 1 - t.
+    """
+
+    schedule: NoiseSchedule
+    prediction: Prediction = "velocity"
+    clamp: float | None = None
+    min_snr: float | None = None
+    least_weight: float = 0.0
+    time_draw: Literal["uniform", "antithetic"] = "uniform"
+
+    def noised(
+        self, clean: Float[Tensor, "b c *space"], rng: torch.Generator, t: Int[Tensor, "b"] | None = None
+    ) -> Noised:
+        """Clean images with noise of drawn times.
+
+        Args:
+            clean: b c *space.
+            rng: source of times and noise, on the CPU, so that they do not depend on the device.
+            t: times, where another state has drawn them; None draws them.
+        """
+        moments = self.times(len(clean), rng).to(clean.device) if t is None else t
+        return self.schedule.add_noise(clean, torch.randn(clean.shape, generator=rng).to(clean), moments)
+
+    def times(self, count: int, rng: torch.Generator) -> Int[Tensor, "b"]:
+        """One time per case of a batch, uniform over the schedule; "antithetic" mirrors the first half."""
+        length = len(self.schedule)
+        if self.time_draw == "uniform":
+            return torch.randint(length, (count,), generator=rng)
+        half = torch.randint(length, ((count + 1) // 2,), generator=rng)
+        return torch.cat([half, length - 1 - half])[:count]
+
+    def loss(
+        self,
+        predicted: Float[Tensor, "b c *space"],
+        noised: Noised,
+        weight: Float[Tensor, "b #c *space"] | float = 1.0,
+        norm: Norm = "l2",
+    ) -> Float[Tensor, ""]:
+        """Mean error of a prediction (Ho et al. 2020, eq. 14), weighted over times by min-SNR if asked.
+
+        Args:
+            predicted: what the network said of ``noised.x`` at ``noised.t``.
+            noised: the noised images.
+            weight: of each voxel's error.
+            norm: squared or absolute error.
+        """
+        error = predicted.float() - self.schedule.target(noised, self.prediction)
+        size = (error.abs() if norm == "l1" else error**2) * weight
+        return (size.flatten(1).mean(1) * self.time_weights(noised.t)).mean()
+
+    def time_weights(self, t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Weight of the error at each time; 1 without min-SNR weights."""
+        if self.min_snr is None:
+            return torch.ones(len(t), device=t.device)
+        return self.schedule.loss_weight(t, self.prediction, self.min_snr, self.least_weight)
+
+    def denoiser(self, predict: Predict, *conditions: tuple[Predict, float]) -> Denoiser:
+        """The clean estimate of a network with all conditions bound; what the sampler sees.
+
+        Args:
+            predict: the network; with conditions, the network without any.
+            conditions: the network with one condition, and the weight of classifier-free guidance (see ``guided``).
+        """
+        base = self._estimate(predict)
+        steered = guided(base, *((self._estimate(condition), weight) for condition, weight in conditions))
+        limit = self.clamp
+        if limit is None:
+            return steered
+        return lambda x, t: steered(x, t).clamp(-limit, limit)
+
+    def _estimate(self, predict: Predict) -> Denoiser:
+        return lambda x, t: self.schedule.clean_estimate(x, t, predict(x, t).to(x.dtype), self.prediction)
+
+    def sample_one(
+        self,
+        denoise: Denoiser,
+        shape: tuple[int, ...],
+        seed: int,
+        sampling: Sampling,
+        *,
+        device: torch.device | str = "cpu",
+        temperature: float = 1.0,
+        corrections: Sequence[Correction] = (),
+        observe: Observe | None = None,
+    ) -> Float32[Tensor, "c *space"]:
+        """One case from noise to its finished state, without batch axis, on the CPU.
+
+        Args:
+            denoise: with all conditions bound.
+            shape: channels and space of the state.
+            seed: of all noise.
+            sampling: solver, steps and stochasticity.
+            device: where the networks are.
+            temperature: standard deviation of all noise.
+            corrections: applied after each step.
+            observe: told of every step.
+        """
+        steps = sample(
+            denoise,
+            self.schedule,
+            shape,
+            SeededNoise((seed,), temperature),
+            sampling,
+            corrections=corrections,
+            device=device,
+        )
+        with torch.inference_mode():
+            for step in steps:
+                if observe is not None:
+                    observe(step)
+        return step.x[0].float().cpu()
