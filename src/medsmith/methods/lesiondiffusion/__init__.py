@@ -6,7 +6,6 @@ never touched.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import ClassVar, final
 
 import torch
@@ -30,11 +29,11 @@ from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_loss
 from medsmith.methods.lesiondiffusion.making import make_case, make_small_case
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.shaping import levels_of
-from medsmith.methods.lesiondiffusion.states import Latents, States, Voxels
 from medsmith.methods.lesiondiffusion.templates import facts_of
 from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_tables, vocabulary_of
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
+from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
 
 
@@ -67,8 +66,7 @@ class LesionDiffusion(Method):
         self.lmnet = LMNet(config.mask, shaped)
         if config.paint.space == "latent":
             self.vqgan, self.critics = VQGAN(config.vqgan), Critics(config.critic)
-        channels = self._states.channels
-        self.linet = LINet(config.paint, channels, shown)
+        self.linet = LINet(config.paint, self._space.channels, shown)
 
     def planned_stages(self) -> tuple[str, ...]:
         """Without a latent there is no autoencoder to train."""
@@ -126,9 +124,9 @@ class LesionDiffusion(Method):
         return make_case(request, artist, seed)
 
     def _paint_loss(self, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:
-        lesion, region = (self._states.masks(batch[key].float()) for key in ("lesion", "region"))
+        lesion, region = (on_latent_grid(batch[key].float(), self._space.factor) for key in ("lesion", "region"))
         with torch.no_grad():
-            clean = self._states.of(batch["image"].float())
+            clean = self._space.encode(batch["image"].float())
         null = self.vocabulary("image").null[0].to(clean.device)
         return paint_loss(
             self.linet, clean, lesion, region, batch["image_words"], null, self.config.paint, self.compute, draw
@@ -141,15 +139,15 @@ class LesionDiffusion(Method):
         words = self.vocabulary("image")
         return Artist(
             shape=shape if request.mask_source == "lmnet" else EllipsoidShaper(),
-            paint=LinetPainter(self.linet, paint, self._states, words, weights[1], sampling, self.compute),
+            paint=LinetPainter(self.linet, paint, self._space, words, weights[1], sampling, self.compute),
             cubes=(mask.frame, paint.frame),
             reach_mm=paint.reach_mm,
             levels=levels_of(mask) if request.mask_source == "lmnet" else (0.0,),
         )
 
-    @cached_property
-    def _states(self) -> States:
-        return Latents(self.vqgan) if self.config.paint.space == "latent" else Voxels(self.config.paint.amplitude)
+    @property
+    def _space(self) -> LatentSpace:
+        return self.vqgan if self.config.paint.space == "latent" else VoxelSpace(self.config.paint.amplitude)
 
     def vocabulary(self, consumer: Consumer) -> Vocabulary:
         """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.

@@ -25,8 +25,8 @@ from medsmith.methods.lesiondiffusion.linet import LINet, paint_denoiser
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, mask_denoiser, site_of
 from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
 from medsmith.methods.lesiondiffusion.site import cube_about, look_around
-from medsmith.methods.lesiondiffusion.states import States
 from medsmith.methods.lesiondiffusion.vocabularies import Vocabulary
+from medsmith.networks.latent import LatentSpace, on_latent_grid
 
 
 @runtime_checkable
@@ -130,7 +130,7 @@ class LinetPainter:
     Attributes:
         net: the network.
         config: its settings.
-        states: between images and what is diffused.
+        space: between images and what is diffused.
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
         sampling: of the walk.
@@ -139,7 +139,7 @@ class LinetPainter:
 
     net: LINet
     config: PaintConfig
-    states: States
+    space: LatentSpace
     words: Vocabulary
     guidance: float
     sampling: SamplingConfig
@@ -151,8 +151,8 @@ class LinetPainter:
         region = painted_region(share, frame.spacing_mm, self.config).astype(np.float32)
         lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
         with torch.inference_mode():
-            background = self.states.of(torch.from_numpy(hu_to_model(image))[None, None].to(device))
-        lesion, painted = self.states.masks(lesion), self.states.masks(painted)
+            background = self.space.encode(torch.from_numpy(hu_to_model(image))[None, None].to(device))
+        lesion, painted = (on_latent_grid(each, self.space.factor) for each in (lesion, painted))
         schedule = self.config.diffusion.noise_schedule()
         denoise = paint_denoiser(
             self.net,
@@ -168,5 +168,5 @@ class LinetPainter:
         temperature = self.config.homogeneous if report.density_variation == "homogeneous" else 1.0
         state = finished(denoise, schedule, tuple(background.shape[1:]), seed, self.sampling, device, temperature)
         with torch.inference_mode():
-            drawn = self.states.back(state[None].to(device)).cpu()[0, 0]
+            drawn = self.space.decode(state[None].to(device)).cpu()[0, 0]
         return model_to_hu(drawn.numpy())
