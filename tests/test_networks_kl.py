@@ -1,5 +1,7 @@
 """The KL autoencoder, for images and label maps, and what it minimises."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from monai.losses import DiceLoss
 from pydantic import ValidationError
 from torch.distributions import Normal, kl_divergence
 
-from medsmith.checkpoints import pack
+import medsmith.methods
+import micro
+from medsmith.checkpoints import load_method, pack
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoding import AutoencodingConfig, adaptive_weight, fooling_loss, reconstruction_loss
 from medsmith.networks.critic import CriticConfig, Critics, Plane
@@ -21,6 +25,8 @@ from medsmith.networks.kl_autoencoding import (
     label_autoencoder_loss,
 )
 from medsmith.networks.labels import cross_entropy, dice_loss, most_likely, one_hot
+from medsmith.runs import StageCheckpoints
+from medsmith.training import Budget, train
 
 SMALL = AutoencoderConfig(channels=(8, 8))
 
@@ -300,3 +306,23 @@ def test_a_small_network_learns_one_image_by_heart():
     with torch.no_grad():
         error = (autoencoder.decode(autoencoder.encode(image)) - image).abs().mean()
     assert float(error) < 0.15 * float((image - image.mean()).abs().mean())
+
+
+# In a method
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, monkeypatch):
+    folder = str(Path(__file__).parent / "methods_of_tests")
+    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
+    cohort = micro.micro_cohort(tmp_path / "cohort", dimensions=2)
+    train("kl_compressor", cohort, tmp_path / "whole", budget=Budget(steps=6))
+    for steps in (1, 4, 6):
+        train("kl_compressor", cohort, tmp_path / "parts", budget=Budget(steps=steps))
+    for stage in ("labels", "images"):
+        whole, parts = (StageCheckpoints(tmp_path / run, stage).newest()[0] for run in ("whole", "parts"))
+        assert pack(whole) == pack(parts)
+    assert int(whole["weights.autoencoder.steps"]) == 6
+    method = load_method(tmp_path / "whole")
+    assert int(method.label_autoencoder.steps) == 6
+    assert method.synthesize(method.Request(), 1, solver="ddim", steps=1).image.shape == (1, 8, 8, 1)
