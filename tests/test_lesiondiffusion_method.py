@@ -232,8 +232,10 @@ def test_what_is_not_there_is_refused_by_name(place):
 
 def test_settings_that_cannot_work_together_are_refused():
     tiny = KIND.presets["tiny"]
-    with pytest.raises(RequestError, match="is odd and the VQGAN halves it"):
+    with pytest.raises(RequestError, match="is no multiple of 2, by which the VQGAN shrinks it"):
         changed(tiny, ["paint.space=latent", "paint.frame.size=33"])
+    with pytest.raises(RequestError, match="size = 34 is no multiple of 4"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=34", "vqgan.channels=[8,8,8]"])
     with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a critic needs"):
         changed(tiny, ["paint.space=latent", "paint.frame.size=8"])
     with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):

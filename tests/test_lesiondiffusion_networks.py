@@ -8,9 +8,9 @@ from medsmith.diffusion import Sampling, keep_outside
 from medsmith.methods.lesiondiffusion.config import MaskConfig, PaintConfig, WordsConfig
 from medsmith.methods.lesiondiffusion.linet import LINet, _box_voxels, _dice_loss
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
-from medsmith.methods.lesiondiffusion.states import Voxels
 from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import NetworkConfig
+from medsmith.networks.latent import VoxelSpace
 
 EDGE, ATTRIBUTES, DIMENSION = 8, 3, 6
 NETWORK = NetworkConfig(channels=(8, 8), attention=(False, True), groups=4, head_channels=4)
@@ -162,7 +162,7 @@ def test_the_papers_way_hands_the_vectors_on_as_they_are():
 
 def test_voxels_are_stretched_by_their_amplitude_and_come_back():
     image = torch.linspace(-1, 1, 8).reshape(1, 1, 2, 2, 2)
-    voxels = Voxels(5.0)
-    assert torch.equal(voxels.of(image), 5 * image)
-    assert torch.allclose(voxels.back(voxels.of(image)), image, atol=1e-6)
-    assert voxels.back(torch.full((1, 1, 1, 1, 1), 7.0)) == 1
+    voxels = VoxelSpace(5.0)
+    assert torch.equal(voxels.encode(image), 5 * image)
+    assert torch.allclose(voxels.decode(voxels.encode(image)), image, atol=1e-6)
+    assert voxels.decode(torch.full((1, 1, 1, 1, 1), 7.0)) == 1

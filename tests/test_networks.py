@@ -6,6 +6,7 @@ from monai.networks.nets import DiffusionModelUNet
 from pydantic import ValidationError
 
 from medsmith.networks import NetworkConfig, UNet
+from medsmith.networks._folding import Folding
 
 SMALL = {"channels": (8, 16), "attention": (False, True), "head_channels": 8, "groups": 4}
 
@@ -71,14 +72,19 @@ def test_without_folding_it_is_monais_network(space):
 
 @pytest.mark.parametrize(("space", "block"), [((8, 12), 2), ((9, 6), 3), ((4, 8, 12), 2), ((8, 4, 4), 4)])
 def test_unfolding_undoes_folding_and_folding_gathers_blocks(space, block):
-    network = unet(len(space), space_to_depth=block)
+    folding = Folding(len(space), block, block)
     x = torch.randn(2, 3, *space)
-    folded = network._fold(x)
-    assert folded.shape == (2, 3 * block ** len(space), *(n // block for n in space))
-    assert torch.equal(network._unfold(folded), x)
+    folded = folding.fold(x)
+    assert folded.shape == (2, 3 * folding.voxels, *(n // block for n in space))
+    assert torch.equal(folding.unfold(folded, space), x)
     corner = (slice(None), slice(None), *(slice(0, block) for _ in space))
     first = (slice(None), slice(None), *(0 for _ in space))
     assert torch.equal(folded[first], x[corner].reshape(2, -1))
+
+
+def test_the_answer_is_float32_under_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert unet()(torch.randn(1, 2, 8, 8), torch.tensor([5])).dtype == torch.float32
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

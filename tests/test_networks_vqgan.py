@@ -1,4 +1,5 @@
 import copy
+import hashlib
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from torch import nn
 
 from medsmith.checkpoints import pack
 from medsmith.data.hounsfield_scale import KNOTS_HU, hu_to_model, model_to_hu
+from medsmith.networks.autoencoder import VoxelNorm
 from medsmith.networks.fidelity import measure_fidelity
 from medsmith.networks.quantiser import EMACodebook, GradientCodebook
 from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
-from medsmith.networks.vqgan import VQGAN, VoxelNorm, VQGANConfig
+from medsmith.networks.vqgan import VQGAN, VQGANConfig
 
 LABELS = {"air": 0, "organ": 1, "bone": 2, "absent": 7}
 
@@ -31,7 +33,7 @@ def small(seed=0, **settings):
 def vqgan():
     """A network whose codes lie on latents."""
     network = small()
-    latents = network.encode(drawn(0, 1, 1, 16, 16, 16))
+    latents = network.latents(drawn(0, 1, 1, 16, 16, 16))
     network.codebook.learn(latents, network.codebook(latents).indices, torch.Generator().manual_seed(0))
     return network
 
@@ -72,7 +74,7 @@ def test_any_even_size_comes_back(vqgan, halves, batch):
 
 def test_odd_sizes_are_refused(vqgan):
     for function in (vqgan.encode, lambda image: encode_in_tiles(vqgan, image)):
-        with pytest.raises(ValueError, match=r"\(4, 5, 4\) voxels cannot be halved"):
+        with pytest.raises(ValueError, match=r"\(4, 5, 4\) voxels: every axis must be a multiple of 2"):
             function(torch.zeros(1, 1, 4, 5, 4))
 
 
@@ -114,7 +116,7 @@ def test_the_memory_layout_does_not_matter(vqgan):
         if isinstance(part, nn.Conv3d):
             part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
     with torch.inference_mode():
-        torch.testing.assert_close(turned.encode(image), vqgan.encode(image), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(turned.latents(image), vqgan.latents(image), atol=1e-5, rtol=1e-5)
 
 
 def test_the_norm_is_each_voxels_own():
@@ -134,10 +136,10 @@ def test_the_state_has_mean_0_and_deviation_1_over_the_codes_in_use(codebook):
     network.codebook.shares.copy_(torch.arange(16) / 120)
     picks = torch.repeat_interleave(torch.arange(16), torch.arange(16))
     latents = network.codebook.codes.detach()[picks].T.reshape(1, 4, 120, 1, 1)
-    state = network.to_state(latents)
+    state = network.scale.to_state(latents)
     torch.testing.assert_close(state.mean((2, 3, 4)), torch.zeros(1, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(state.std((2, 3, 4), correction=0), torch.ones(1, 4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(network.to_latents(state), latents)
+    torch.testing.assert_close(network.scale.to_latents(state), latents)
 
 
 # Tiles
@@ -148,17 +150,17 @@ def test_the_state_has_mean_0_and_deviation_1_over_the_codes_in_use(codebook):
 def test_tiles_have_no_seams(vqgan, halves, tile):
     image = torch.randn(1, 1, *(2 * half for half in halves))
     with torch.inference_mode():
-        latents = vqgan.encode(image)
-        made = vqgan.decode(latents)
-    torch.testing.assert_close(encode_in_tiles(vqgan, image, tile), latents, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(decode_in_tiles(vqgan, latents, tile), made, atol=2e-5, rtol=1e-5)
+        state = vqgan.encode(image)
+        made = vqgan.decode(state)
+    torch.testing.assert_close(encode_in_tiles(vqgan, image, tile), state, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(decode_in_tiles(vqgan, state, tile), made, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_the_halo_is_the_reach_and_no_more(blocks):
     """One voxel, or one latent, is changed; how far that is felt is the halo, on one side at least."""
     network = small(residual_blocks=blocks)
-    halo = network.config.halo
+    halo = network.halo
     middle, edge = halo + 1, 2 * halo + 4
     image, latents = drawn(5, 1, 1, 2 * edge, 2, 2), drawn(6, 1, 4, edge, 1, 1)
     felt = []
@@ -166,7 +168,7 @@ def test_the_halo_is_the_reach_and_no_more(blocks):
         for voxel in (2 * middle, 2 * middle + 1):
             moved = image.clone()
             moved[0, 0, voxel] += 3
-            changed = (network.encode(moved) != network.encode(image)).any(1).flatten().nonzero().flatten()
+            changed = (network.latents(moved) != network.latents(image)).any(1).flatten().nonzero().flatten()
             felt.append(int((changed - middle).abs().max()))
         moved = latents.clone()
         moved[0, :, middle] += 3
@@ -187,7 +189,7 @@ def test_memory_does_not_grow_with_the_volume(vqgan, length):
     decode_in_tiles(vqgan, encode_in_tiles(vqgan, torch.zeros(1, 1, length, 8, 8), tile=4), tile=4)
     for hook in hooks:
         hook.remove()
-    assert max(most) == 2 * (4 + 2 * vqgan.config.halo) * 8 * 8
+    assert max(most) == 2 * (4 + 2 * vqgan.halo) * 8 * 8
 
 
 # Fidelity
@@ -253,3 +255,45 @@ def test_a_network_is_its_state(vqgan):
     image = drawn(7, 1, 1, 8, 8, 8)
     with torch.inference_mode():
         assert torch.equal(other(image).image, vqgan(image).image)
+
+
+# What the two-level network of shipped and running trainings answered before there were others.
+RECORDED = [
+    ({}, "9be2ae557c69f97e", [-1.5472457, -0.3207686, -9.0801487, -0.8191867], [0.3360743, 0.0444085, 0.1110308]),
+    (
+        {"residual_blocks": 2, "codebook": "gradient"},
+        "332206ea82cf83b1",
+        [-6.3468409, -0.0700180, 5.8543983, -1.3101938],
+        [-0.5224134, -0.1067159, 0.4669502],
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "names", "state", "image"), RECORDED)
+def test_old_weights_load_and_answer_as_ever(settings, names, state, image):
+    network = small(**settings)
+    assert hashlib.sha256(" ".join(network.state_dict()).encode()).hexdigest()[:16] == names
+    with torch.no_grad():
+        for number, weights in enumerate(network.state_dict().values()):
+            if weights.is_floating_point():
+                weights.copy_(0.3 * drawn(number, *weights.shape))
+    network.codebook.shares.copy_(torch.arange(16) / 120)
+    with torch.inference_mode():
+        encoded = network.encode(drawn(99, 1, 1, 6, 4, 8))
+        decoded = network.decode(encoded)
+    torch.testing.assert_close(encoded[0, :, 1, 1, 2], torch.tensor(state), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(decoded[0, 0, 2, 2, :3], torch.tensor(image), atol=1e-4, rtol=1e-4)
+
+
+def test_in_2d_with_three_channels_and_two_halvings():
+    torch.manual_seed(0)
+    network = VQGAN(VQGANConfig(channels=(4, 6, 8), codes=16, latent=3), dimensions=2, channels=3).eval()
+    image = drawn(1, 2, 3, 12, 20)
+    with torch.inference_mode():
+        made = network(image)
+        state = network.encode(image)
+        torch.testing.assert_close(network.decode(state), made.image, atol=1e-4, rtol=1e-4)
+    assert state.shape == made.latents.shape == (2, 3, 3, 5)
+    assert made.image.shape == image.shape
+    with pytest.raises(ValueError, match=r"\(12, 22\) voxels: every axis must be a multiple of 4"):
+        network.encode(drawn(1, 1, 3, 12, 22))

@@ -57,5 +57,5 @@ class Compressor(Method):
         draw = torch.Generator().manual_seed(seed % 2**63)
         with torch.no_grad():
             state = torch.randn((1, self.config.vqgan.latent, 4, 4, 4), generator=draw)
-            image = self.autoencoder.decode(self.autoencoder.to_latents(state))[0]
+            image = self.autoencoder.decode(state)[0]
         return assemble(image, -torch.ones_like(image), self.fingerprint)

@@ -1,4 +1,4 @@
-"""What the VQGAN and its critics minimise (Tian et al. 2025, equation 3), as functions for a method to call.
+"""What autoencoders of images and their critics minimise (Tian et al. 2025, equation 3), for a method to call.
 
     L = |x - D(q(z))|^2 + |sg(z) - q(z)|^2 + beta |sg(q(z)) - z|^2 + lambda weight log(1 - C(D(q(z))))
 
@@ -8,7 +8,7 @@ Esser et al. 2021. Networks may run under autocast; all sums are taken in float3
 """
 
 from collections.abc import Callable
-from typing import Literal, final
+from typing import Literal, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,9 +20,22 @@ from medsmith.networks.critic import Critics, Plane
 from medsmith.networks.vqgan import VQGAN, Reconstruction
 
 PlaneDistance = Callable[[Tensor, Tensor], Tensor]
-"""Perceptual distance of two batches of planes b 1 u v in [-1, 1], as one number."""
+"""Perceptual distance of two batches of planes b c u v in [-1, 1], as one number."""
 _SMALL = 1e-4
 _MOST = 1e4
+
+
+@runtime_checkable
+class AdversarialAutoencoder(Protocol):
+    """What training against critics needs of an autoencoder."""
+
+    steps: Tensor
+    """Training steps so far."""
+
+    @property
+    def last_weight(self) -> Tensor:
+        """The last weight of the decoder."""
+        ...
 
 
 @final
@@ -49,7 +62,7 @@ class AutoencodingConfig(BaseModel):
 def autoencoder_loss(
     vqgan: VQGAN,
     critics: Critics,
-    image: Float[Tensor, "b 1 x y z"],
+    image: Float[Tensor, "b c *space"],
     config: AutoencodingConfig,
     draw: torch.Generator,
     perceptual: PlaneDistance | None = None,
@@ -59,7 +72,7 @@ def autoencoder_loss(
     Args:
         vqgan: what is trained.
         critics: frozen meanwhile.
-        image: volumes in model space.
+        image: in model space.
         config: weights of the terms.
         draw: source of planes and of revived codes, on the CPU.
         perceptual: distance of planes; None leaves the term out.
@@ -67,35 +80,81 @@ def autoencoder_loss(
     made: Reconstruction = vqgan(image)
     if vqgan.training:
         vqgan.learn(made, draw)
-    plane = Plane.drawn(image.shape, draw)
-    faithful = reconstruction_loss(made.image, image, config.norm)
-    if perceptual is not None:
-        faithful = faithful + config.perceptual * perceptual(plane.of(made.image), plane.of(image)).float()
-    total = faithful + made.quantised.loss
-    if not _critics_count(vqgan, config):
-        return total
-    fooling = fooling_loss(critics(made.image, plane), config.game)
-    return total + config.adversarial * adaptive_weight(faithful, fooling, vqgan.last_weight) * fooling
+    return image_loss(vqgan, critics, made.image, image, made.quantised.loss, config, draw, perceptual)
 
 
 def critic_loss(
     vqgan: VQGAN,
     critics: Critics,
-    image: Float[Tensor, "b 1 x y z"],
+    image: Float[Tensor, "b c *space"],
     config: AutoencodingConfig,
     draw: torch.Generator,
 ) -> Float[Tensor, ""]:
     """What the critics minimise: telling images from reconstructions; 0 before the step they count from."""
-    if not _critics_count(vqgan, config):
-        return sum((0 * weights.sum() for weights in critics.parameters()), torch.zeros((), device=image.device))
-    with torch.no_grad():
-        made = vqgan(image)
+    return discrimination_loss(vqgan, critics, image, lambda: vqgan(image).image, config, draw)
+
+
+def image_loss(
+    autoencoder: AdversarialAutoencoder,
+    discriminator: Critics,
+    made: Float[Tensor, "b c *space"],
+    image: Float[Tensor, "b c *space"],
+    penalty: Float[Tensor, ""],
+    config: AutoencodingConfig,
+    draw: torch.Generator,
+    perceptual: PlaneDistance | None = None,
+) -> Float[Tensor, ""]:
+    """Reconstruction, perceptual and generator loss, and a penalty on the latents.
+
+    Args:
+        autoencoder: what is trained.
+        discriminator: frozen meanwhile.
+        made: what the decoder made of the latents.
+        image: what it was to be.
+        penalty: the latents' own term, which has no part in the adaptive weight.
+        config: weights of the terms.
+        draw: source of planes, on the CPU.
+        perceptual: distance of planes; None leaves the term out.
+    """
     plane = Plane.drawn(image.shape, draw)
-    return telling_loss(critics(image, plane), critics(made.image, plane), config.game)
+    faithful = reconstruction_loss(made, image, config.norm)
+    if perceptual is not None:
+        faithful = faithful + config.perceptual * perceptual(plane.of(made), plane.of(image)).float()
+    total = faithful + penalty
+    if not _critics_count(autoencoder, config):
+        return total
+    fooling = fooling_loss(discriminator(made, plane), config.game)
+    return total + config.adversarial * adaptive_weight(faithful, fooling, autoencoder.last_weight) * fooling
+
+
+def discrimination_loss(
+    autoencoder: AdversarialAutoencoder,
+    discriminator: Critics,
+    image: Float[Tensor, "b c *space"],
+    reconstruct: Callable[[], Tensor],
+    config: AutoencodingConfig,
+    draw: torch.Generator,
+) -> Float[Tensor, ""]:
+    """The discriminator's loss; 0 before the step it counts from, when nothing is reconstructed either.
+
+    Args:
+        autoencoder: frozen.
+        discriminator: what is trained.
+        image: in model space.
+        reconstruct: gives the image after its way through the autoencoder.
+        config: weights of the terms.
+        draw: source of planes, on the CPU.
+    """
+    if not _critics_count(autoencoder, config):
+        return sum((0 * weights.sum() for weights in discriminator.parameters()), torch.zeros((), device=image.device))
+    with torch.no_grad():
+        made = reconstruct()
+    plane = Plane.drawn(image.shape, draw)
+    return telling_loss(discriminator(image, plane), discriminator(made, plane), config.game)
 
 
 def reconstruction_loss(
-    made: Float[Tensor, "b 1 x y z"], image: Float[Tensor, "b 1 x y z"], norm: Literal["l1", "l2"]
+    made: Float[Tensor, "b c *space"], image: Float[Tensor, "b c *space"], norm: Literal["l1", "l2"]
 ) -> Float[Tensor, ""]:
     """Mean absolute or squared error."""
     error = made.float() - image.float()
@@ -127,5 +186,5 @@ def adaptive_weight(
     return torch.clamp(ratio, max=_MOST).detach()
 
 
-def _critics_count(vqgan: VQGAN, config: AutoencodingConfig) -> bool:
-    return config.adversarial > 0 and int(vqgan.steps) >= config.critic_from
+def _critics_count(autoencoder: AdversarialAutoencoder, config: AutoencodingConfig) -> bool:
+    return config.adversarial > 0 and int(autoencoder.steps) >= config.critic_from

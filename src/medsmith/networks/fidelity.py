@@ -51,11 +51,12 @@ def measure_fidelity(
     counts = torch.zeros(vqgan.config.codes)
     for hu, labels in volumes:
         image = torch.from_numpy(hu_to_model(hu))[None, None]
-        latents = encode_in_tiles(vqgan, image, tile)
+        state = encode_in_tiles(vqgan, image, tile)
         with torch.inference_mode():
-            indices = vqgan.codebook(latents.to(vqgan.last_weight.device)).indices.flatten().cpu()
+            latents = vqgan.scale.to_latents(state.to(vqgan.last_weight.device))
+            indices = vqgan.codebook(latents).indices.flatten().cpu()
         counts += torch.bincount(indices, minlength=len(counts))
-        made = model_to_hu(decode_in_tiles(vqgan, latents, tile)[0, 0].numpy())
+        made = model_to_hu(decode_in_tiles(vqgan, state, tile)[0, 0].numpy())
         errors.add(np.abs(made - hu.clip(KNOTS_HU[0], KNOTS_HU[-1])), labels)
     return Fidelity(errors.means(), float((counts > 0).float().mean()), perplexity(counts))
 

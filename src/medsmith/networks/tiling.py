@@ -1,8 +1,8 @@
-"""Encoding and decoding volumes of any size in bounded memory, without seams.
+"""Encoding and decoding images of any size in bounded memory, without seams.
 
 Each tile is worked through with a halo as wide as the network's reach and the halo is cut off, so that every voxel has
-seen what it would have seen in the whole volume; the volume's own faces are faces of the tiles there. The result equals
-that of the whole volume up to the rounding of float32.
+seen what it would have seen in the whole image; the image's own faces are faces of the tiles there. The result equals
+that of the whole image up to the rounding of float32.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from medsmith.networks.vqgan import FACTOR, VQGAN
+from medsmith.networks.latent import LatentSpace, check_grid
 
 TILE = 32
 """Latents along each edge of a tile, halo not counted."""
@@ -20,69 +20,65 @@ Slices = tuple[slice, ...]
 
 
 @torch.inference_mode()
-def encode_in_tiles(vqgan: VQGAN, image: Float[Tensor, "b 1 x y z"], tile: int = TILE) -> Float32[Tensor, "b d u v w"]:
-    """The latents of a volume, on the volume's device; the network's device holds one tile at a time.
+def encode_in_tiles(
+    space: LatentSpace, x: Float[Tensor, "b c *space"], tile: int = TILE
+) -> Float32[Tensor, "b d *latent"]:
+    """The state of an image, on the image's device; the network's device holds one tile at a time.
 
     Args:
-        vqgan: the network.
-        image: volume in model space, even numbers of voxels.
+        space: whose encoder.
+        x: image in model space.
         tile: latents along each edge of a tile.
+
+    Raises:
+        ValueError: a length of the grid is no multiple of the space's factor.
     """
-    if any(length % FACTOR for length in image.shape[2:]):
-        raise ValueError(f"a volume of {tuple(image.shape[2:])} voxels cannot be halved")
-    grid = tuple(length // FACTOR for length in image.shape[2:])
-    latents = image.new_empty((len(image), vqgan.config.latent, *grid), dtype=torch.float32)
-    _fill(latents, image, vqgan.encode, vqgan, tile, (FACTOR, 1))
-    return latents
+    check_grid(x, space.factor)
+    return _tiled(space.encode, x, space, tile, (space.factor, 1))
 
 
 @torch.inference_mode()
 def decode_in_tiles(
-    vqgan: VQGAN, latents: Float[Tensor, "b d u v w"], tile: int = TILE
-) -> Float32[Tensor, "b 1 x y z"]:
-    """The volume of latents, which are quantised first; on the latents' device.
+    space: LatentSpace, z: Float[Tensor, "b d *latent"], tile: int = TILE
+) -> Float32[Tensor, "b c *space"]:
+    """The image of a state, on the state's device.
 
     Args:
-        vqgan: the network.
-        latents: as ``encode_in_tiles`` gives them, changed or not.
+        space: whose decoder.
+        z: as ``encode_in_tiles`` gives it, changed or not.
         tile: latents along each edge of a tile.
     """
-    grid = tuple(length * FACTOR for length in latents.shape[2:])
-    image = latents.new_empty((len(latents), 1, *grid), dtype=torch.float32)
-    _fill(image, latents, vqgan.decode, vqgan, tile, (1, FACTOR))
-    return image
+    return _tiled(space.decode, z, space, tile, (1, space.factor))
 
 
-def _fill(
-    result: Tensor,
-    source: Tensor,
-    network: Callable[[Tensor], Tensor],
-    vqgan: VQGAN,
-    tile: int,
-    scales: tuple[int, int],
-) -> None:
-    """Put the network's answer for every tile into the result.
+def _tiled(
+    network: Callable[[Tensor], Tensor], source: Tensor, space: LatentSpace, tile: int, scales: tuple[int, int]
+) -> Tensor:
+    """The network's answer, put together from tiles.
 
     Args:
-        result: what is filled.
+        network: from source to answer.
         source: what is read.
-        network: from one to the other.
-        vqgan: whose reach and device count.
+        space: whose reach and device count.
         tile: latents along each edge.
-        scales: voxels per latent of source and result.
+        scales: voxels per latent of source and answer.
     """
-    device, (read, written) = vqgan.last_weight.device, scales
+    device, halo, (read, written) = space.scale.mean.device, space.halo, scales
     grid = [length // read for length in source.shape[2:]]
+    result = source.new_empty(0)
     for core in _cores(grid, tile):
         wide = tuple(
-            slice(max(part.start - vqgan.config.halo, 0), min(part.stop + vqgan.config.halo, length))
+            slice(max(part.start - halo, 0), min(part.stop + halo, length))
             for part, length in zip(core, grid, strict=True)
         )
         answer = network(source[_all(_scaled(wide, read))].to(device))
+        if not result.numel():
+            result = source.new_empty((*answer.shape[:2], *(n * written for n in grid)), dtype=answer.dtype)
         inner = tuple(
             slice(part.start - edge.start, part.stop - edge.start) for part, edge in zip(core, wide, strict=True)
         )
         result[_all(_scaled(core, written))] = answer[_all(_scaled(inner, written))].to(result.device)
+    return result
 
 
 def _cores(grid: list[int], tile: int) -> Iterator[Slices]:

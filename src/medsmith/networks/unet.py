@@ -1,14 +1,14 @@
 """The U-Net of every method: MONAI's, behind an optional space-to-depth."""
 
-from typing import Annotated, final
+from dataclasses import dataclass
+from typing import Annotated, Any, final
 
-import torch
-from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from monai.networks.nets import DiffusionModelUNet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import pad
+
+from medsmith.networks._folding import Folding
 
 
 @final
@@ -52,6 +52,39 @@ class NetworkConfig(BaseModel):
         """Every axis of the grid the network works on is a multiple of this."""
         return int(self.space_to_depth * 2 ** (len(self.channels) - 1))
 
+    def folding(self, dimensions: int) -> Folding:
+        """How images of 2 or 3 dimensions come to the grid that the network works on."""
+        return Folding(dimensions, self.space_to_depth, self.multiple)
+
+    def monai_settings(self, dimensions: int, in_channels: int, context: int, modulation: int) -> dict[str, Any]:
+        """Arguments that MONAI's U-Net and ControlNet share, of a network on the folded grid."""
+        return {
+            "spatial_dims": dimensions,
+            "in_channels": in_channels * self.folding(dimensions).voxels,
+            "channels": self.channels,
+            "attention_levels": self.attention,
+            "num_res_blocks": self.residual_blocks,
+            "num_head_channels": self.head_channels,
+            "norm_num_groups": self.groups,
+            "with_conditioning": context > 0,
+            "cross_attention_dim": context or None,
+            "num_class_embeds": 1 if modulation else None,
+        }
+
+
+@final
+@dataclass(frozen=True)
+class ControlResiduals:
+    """What a ControlNet adds inside a U-Net (Zhang et al. 2023, section 3.2), on the grids of the U-Net's levels.
+
+    Attributes:
+        skips: one per skip connection, b c *grid, in the order of the encoder.
+        middle: for the block between encoder and decoder, b c *grid.
+    """
+
+    skips: tuple[Float32[Tensor, "b _ ..."], ...]
+    middle: Float32[Tensor, "b _ ..."]
+
 
 @final
 class UNet(nn.Module):
@@ -79,22 +112,12 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.dimensions = config, dimensions
-        fold = config.space_to_depth**dimensions
+        self._folding = config.folding(dimensions)
         self.network = DiffusionModelUNet(
-            spatial_dims=dimensions,
-            in_channels=in_channels * fold,
-            out_channels=out_channels * fold,
-            channels=config.channels,
-            attention_levels=config.attention,
-            num_res_blocks=config.residual_blocks,
-            num_head_channels=config.head_channels,
-            norm_num_groups=config.groups,
-            with_conditioning=context > 0,
-            cross_attention_dim=context or None,
-            num_class_embeds=1 if modulation else None,
+            out_channels=out_channels * self._folding.voxels,
+            **config.monai_settings(dimensions, in_channels, context, modulation),
         )
-        if modulation:  # MONAI adds an embedding of the class to that of the time: here of a vector in its place
-            self.network.class_embedding = nn.Linear(modulation, self.network.time_embed[-1].out_features)
+        modulate_by_vector(self.network, modulation)
 
     def forward(
         self,
@@ -102,7 +125,8 @@ class UNet(nn.Module):
         t: Int[Tensor, "b"],
         context: Float[Tensor, "b n d"] | None = None,
         modulation: Float[Tensor, "b m"] | None = None,
-    ) -> Float[Tensor, "b out *space"]:
+        residuals: ControlResiduals | None = None,
+    ) -> Float32[Tensor, "b out *space"]:
         """The network's answer, on the grid of x.
 
         Args:
@@ -110,33 +134,27 @@ class UNet(nn.Module):
             t: times.
             context: vectors to look at by cross-attention.
             modulation: vector that acts in every residual block.
+            residuals: of a ControlNet with this network's config that was shown the same x.
         """
-        space = x.shape[2:]
-        x = pad(x, self._padding(space), mode="replicate") if any(self._excess(space)) else x
-        answer = self._unfold(self.network(self._fold(x), timesteps=t, context=context, class_labels=modulation))
-        for axis, length in enumerate(space, 2):
-            answer = answer.narrow(axis, 0, length)
-        return answer
+        answer = self.network(
+            self._folding.fold(x),
+            timesteps=t,
+            context=context,
+            class_labels=modulation,
+            down_block_additional_residuals=None if residuals is None else residuals.skips,
+            mid_block_additional_residual=None if residuals is None else residuals.middle,
+        )
+        return self._folding.unfold(answer, x.shape[2:]).float()
 
-    def _excess(self, space: torch.Size) -> list[int]:
-        return [-n % self.config.multiple for n in space]
 
-    def _padding(self, space: torch.Size) -> list[int]:
-        return [n for extra in reversed(self._excess(space)) for n in (0, extra)]
+def modulate_by_vector(network: nn.Module, modulation: int) -> None:
+    """Let a U-Net or ControlNet of MONAI take a vector where it takes a class.
 
-    @property
-    def _axes(self) -> tuple[str, str, dict[str, int]]:
-        names = "xyz"[: self.dimensions]
-        folded = " ".join(f"({n} {n}f)" for n in names)
-        depth = " ".join(f"{n}f" for n in names)
-        return folded, depth, {f"{n}f": self.config.space_to_depth for n in names}
+    MONAI adds an embedding of the class to that of the time; a linear map of the vector stands in its place.
 
-    def _fold(self, x: Tensor) -> Tensor:
-        folded, depth, sizes = self._axes
-        names = " ".join("xyz"[: self.dimensions])
-        return rearrange(x, f"b c {folded} -> b (c {depth}) {names}", **sizes)
-
-    def _unfold(self, x: Tensor) -> Tensor:
-        folded, depth, sizes = self._axes
-        names = " ".join("xyz"[: self.dimensions])
-        return rearrange(x, f"b (c {depth}) {names} -> b c {folded}", **sizes)
+    Args:
+        network: what is changed.
+        modulation: length of the vector; 0 leaves the network as it is.
+    """
+    if modulation:
+        network.class_embedding = nn.Linear(modulation, network.time_embed[-1].out_features)  # type: ignore[index,union-attr]

@@ -6,7 +6,6 @@ never touched.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import ClassVar, final
 
 import torch
@@ -29,11 +28,11 @@ from medsmith.methods.lesiondiffusion.lmnet import LMNet
 from medsmith.methods.lesiondiffusion.making import make_case, make_small_case
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.shaping import levels_of
-from medsmith.methods.lesiondiffusion.states import Latents, States, Voxels
 from medsmith.methods.lesiondiffusion.templates import facts_of
 from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_table, vocabulary_of
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
+from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
 
 
@@ -61,8 +60,7 @@ class LesionDiffusion(Method):
         self.lmnet = LMNet(config.mask, shaped)
         if config.paint.space == "latent":
             self.vqgan, self.critics = VQGAN(config.vqgan), Critics(config.critic)
-        channels = self._states.channels
-        self.linet = LINet(config.paint, channels, shown)
+        self.linet = LINet(config.paint, self._space.channels, shown)
 
     def stages(self) -> tuple[Stage, ...]:
         """LMNet and LINet learn each for itself; in a latent LINet needs an autoencoder that is trained."""
@@ -91,9 +89,11 @@ class LesionDiffusion(Method):
     def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
         """What LINet learns from in a latent: the image's latent, and the masks on its grid."""
         with torch.no_grad():
-            encoded = {key: self._states.masks(example[key][None].float())[0] for key in ("lesion", "region")}
-            image = self._states.of(example["image"][None].float().to(self.device))[0].cpu()
-        return {**encoded, "state": image, "image_words": example["image_words"]}
+            masks = {
+                key: on_latent_grid(example[key][None].float(), self._space.factor)[0] for key in ("lesion", "region")
+            }
+            state = self._space.encode(example["image"][None].float().to(self.device))[0].cpu()
+        return {**masks, "state": state, "image_words": example["image_words"]}
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """Equation 2 for LMNet, 3 for VQGAN and critics, 4 and 5 for LINet."""
@@ -101,7 +101,7 @@ class LesionDiffusion(Method):
             case "lmnet":
                 return self.lmnet.loss(batch, self._null("mask"), rng)
             case "linet":
-                clean = batch["state"] if "state" in batch else self._states.of(batch["image"].float())
+                clean = batch["state"] if "state" in batch else self._space.encode(batch["image"].float())
                 lesion, region = batch["lesion"].float(), batch["region"].float()
                 return self.linet.loss(clean, lesion, region, batch["image_words"], self._null("image"), rng)
         play = autoencoder_loss if part == "vqgan" else critic_loss
@@ -130,7 +130,7 @@ class LesionDiffusion(Method):
         shape = LmnetShaper(self.lmnet, self.vocabulary("mask"), weights[0], sampling, observe)
         return Artist(
             shape=shape if request.mask_source == "lmnet" else EllipsoidShaper(),
-            paint=LinetPainter(self.linet, self._states, self.vocabulary("image"), weights[1], sampling, observe),
+            paint=LinetPainter(self.linet, self._space, self.vocabulary("image"), weights[1], sampling, observe),
             cubes=(mask.frame, paint.frame),
             reach_mm=paint.reach_mm,
             levels=levels_of(mask) if request.mask_source == "lmnet" else (0.0,),
@@ -139,9 +139,9 @@ class LesionDiffusion(Method):
     def _null(self, consumer: Consumer) -> Float[Tensor, "n d"]:
         return self.vocabulary(consumer).null[0].to(self.device)
 
-    @cached_property
-    def _states(self) -> States:
-        return Latents(self.vqgan) if self.config.paint.space == "latent" else Voxels(self.config.paint.amplitude)
+    @property
+    def _space(self) -> LatentSpace:
+        return self.vqgan if self.config.paint.space == "latent" else VoxelSpace(self.config.paint.amplitude)
 
     def vocabulary(self, consumer: Consumer) -> Vocabulary:
         """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.

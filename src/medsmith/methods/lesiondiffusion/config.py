@@ -11,7 +11,7 @@ from medsmith.diffusion import Sampling
 from medsmith.networks import NetworkConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
 from medsmith.networks.critic import CriticConfig
-from medsmith.networks.vqgan import FACTOR, VQGANConfig
+from medsmith.networks.vqgan import VQGANConfig
 
 
 @final
@@ -167,9 +167,9 @@ class LesionDiffusionConfig(BaseModel):
     def _fits_together(self) -> "LesionDiffusionConfig":
         check_settings(self.size, self.mask.diffusion, self.training, self.sampling)
         check_settings(self.size, self.paint.diffusion, self.training, self.sampling)
-        edge = self.paint.frame.size
-        if self.paint.space == "latent" and edge % FACTOR:
-            raise ValueError(f"paint.frame.size = {edge} is odd and the VQGAN halves it")
+        edge, factor = self.paint.frame.size, self.vqgan.shape.factor
+        if self.paint.space == "latent" and edge % factor:
+            raise ValueError(f"paint.frame.size = {edge} is no multiple of {factor}, by which the VQGAN shrinks it")
         if self.paint.space == "latent" and edge < self.critic.smallest:
             raise ValueError(
                 f"paint.frame.size = {edge} is below the {self.critic.smallest} voxels that a critic needs"

@@ -23,8 +23,8 @@ from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
 from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
 from medsmith.methods.lesiondiffusion.site import cube_about, look_around
-from medsmith.methods.lesiondiffusion.states import States
 from medsmith.methods.lesiondiffusion.vocabularies import Vocabulary
+from medsmith.networks.latent import LatentSpace, on_latent_grid
 
 
 @runtime_checkable
@@ -123,7 +123,7 @@ class LinetPainter:
 
     Attributes:
         net: the network.
-        states: between images and what is diffused.
+        space: between images and what is diffused.
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
         sampling: solver and steps.
@@ -131,7 +131,7 @@ class LinetPainter:
     """
 
     net: LINet
-    states: States
+    space: LatentSpace
     words: Vocabulary
     guidance: float
     sampling: Sampling
@@ -143,8 +143,8 @@ class LinetPainter:
         region = painted_region(share, frame.spacing_mm, config).astype(np.float32)
         lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
         with torch.inference_mode():
-            background = self.states.of(torch.from_numpy(hu_to_model(image))[None, None].to(device))
-        lesion, painted = self.states.masks(lesion), self.states.masks(painted)
+            background = self.space.encode(torch.from_numpy(hu_to_model(image))[None, None].to(device))
+        lesion, painted = (on_latent_grid(each, self.space.factor) for each in (lesion, painted))
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         state = self.net.process.sample_one(
             self.net.denoiser(lesion, painted, words, null, self.guidance),
@@ -157,5 +157,5 @@ class LinetPainter:
             observe=self.observe,
         )
         with torch.inference_mode():
-            drawn = self.states.back(state[None].to(device)).cpu()[0, 0]
+            drawn = self.space.decode(state[None].to(device)).cpu()[0, 0]
         return model_to_hu(drawn.numpy())
