@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medsmith.errors import TrainingError
 from medsmith.networks import UNet
+from medsmith.networks.controlnet import ControlNet
 
 Module = TypeVar("Module", bound=nn.Module)
 Precision = Literal["float32", "bfloat16"]
@@ -67,7 +68,7 @@ class Compute(BaseModel):
             if self.channels_last and isinstance(module, nn.Conv2d | nn.Conv3d):
                 layout = torch.channels_last if isinstance(module, nn.Conv2d) else torch.channels_last_3d
                 module.weight.data = module.weight.data.contiguous(memory_format=layout)
-            if self.compiled and isinstance(module, UNet):
+            if self.compiled and isinstance(module, UNet | ControlNet):
                 module.network.compile()
         _Autocast.put_on(part, torch.bfloat16 if self.precision == "bfloat16" else None)
         return part

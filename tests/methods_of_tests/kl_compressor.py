@@ -6,9 +6,10 @@ from typing import ClassVar, final
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from medsmith.config import SamplingConfig, TrainingConfig
+from medsmith.config import TrainingConfig
 from medsmith.data.scaling import image_to_model
-from medsmith.method import Method, assemble
+from medsmith.diffusion import Sampling
+from medsmith.method import Method, Stage, assemble
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
 from medsmith.networks.critic import CriticConfig, Critics
@@ -31,7 +32,7 @@ class KLCompressorConfig(BaseModel):
     discriminator: CriticConfig = CriticConfig(channels=4, layers=1)
     objective: KLConfig = KLConfig(image=AutoencodingConfig(critic_from=3))
     training: TrainingConfig = TrainingConfig(batch=2, precision="float32", warm_up=0, ema=0.9, learning_rate=1e-3)
-    sampling: SamplingConfig = SamplingConfig(steps=1)
+    sampling: Sampling = Sampling(steps=1)
 
 
 @final
@@ -41,10 +42,6 @@ class KLCompressorRequest(BaseModel):
 
 @final
 class KLCompressor(Method):
-    stages: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "labels": ("label_autoencoder",),
-        "images": ("autoencoder", "discriminator"),
-    }
     presets: ClassVar[Mapping[str, BaseModel]] = {"tiny": KLCompressorConfig()}
     Config = KLCompressorConfig
     Request = KLCompressorRequest
@@ -55,6 +52,9 @@ class KLCompressor(Method):
         self.label_autoencoder = KLAutoencoder(config.shape, len(config.size), 2)
         self.autoencoder = KLAutoencoder(config.shape, len(config.size))
         self.discriminator = Critics(config.discriminator, len(config.size))
+
+    def stages(self):
+        return Stage("labels", parts=("label_autoencoder",)), Stage("images", parts=("autoencoder", "discriminator"))
 
     def prepare(self, case):
         return {"image": image_to_model(case, self.fingerprint, self.config.size)}
@@ -69,7 +69,7 @@ class KLCompressor(Method):
                 return kl_autoencoder_loss(self.autoencoder, self.discriminator, image, self.config.objective, draw)
         return kl_discriminator_loss(self.autoencoder, self.discriminator, image, self.config.objective, draw)
 
-    def synthesize(self, request, seed, *, solver, steps):
+    def synthesize(self, request, seed, sampling, *, observe=None):
         draw = torch.Generator().manual_seed(seed % 2**63)
         with torch.no_grad():
             image = self.autoencoder.decode(torch.randn((1, self.autoencoder.channels, 4, 4), generator=draw))[0]
