@@ -112,7 +112,7 @@ class LesionDiffusion(Method):
 
     def makes(self, request: LesionDiffusionRequest) -> Fingerprint:
         """Cases are as their templates, with a label for lesions."""
-        return facts_of(request, self.fingerprint)
+        return facts_of(request.templates, self.fingerprint)
 
     def synthesize(self, request: LesionDiffusionRequest, seed: int, *, solver: Solver, steps: int) -> Case:
         """A template with lesions in it; its report is what was measured, its provenance what was asked and got.
