@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.case import Case, Geometry
-from medsmith.case_ref import CaseRef
+from medsmith.case_ref import CaseRef, case_of
 from medsmith.checks.verdict import Limits
 from medsmith.config import SamplingConfig
 from medsmith.data.fingerprint import Fingerprint
@@ -107,7 +107,8 @@ class FakeMethod:
             (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
         draw = np.random.default_rng([seed, len(solver)])
-        image = draw.normal(100 + request.brightness, 40 + steps, SHAPE).clip(0, 255).round()
+        guides = [case_of(guide.image, seed).image.mean() for guide in getattr(request, "guides", ())]
+        image = draw.normal(100 + request.brightness + sum(guides) / 10, 40 + steps, SHAPE).clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]
         labels = np.zeros(SHAPE, np.uint8)
         if draw.random() > self.facts.get("empty", 0.33):

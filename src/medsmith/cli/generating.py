@@ -97,7 +97,8 @@ def synthesize(  # noqa: PLR0913
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the method's if not given.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core or GPU if not given.")] = None,
     device: Annotated[
-        list[str] | None, typer.Option(help="cpu, cuda or cuda:1; several share the work. Bytes depend on the kind.")
+        list[str] | None,
+        typer.Option(help="cpu if not given; or cuda, cuda:1, ... Several share the work."),
     ] = None,
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
