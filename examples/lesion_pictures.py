@@ -12,11 +12,11 @@ import numpy as np
 
 from medsmith import load_method
 from medsmith.case import Case
+from medsmith.cohort import Cohort
 from medsmith.conditioning.reading import read_report
 from medsmith.formats.atomic import write_bytes
 from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.methods.lesiondiffusion.templates import opened
 from medsmith.report.sheets import Tile, contact_sheet
 
 SOFT, LUNG = (-160.0, 240.0), (-1350.0, 150.0)
@@ -45,7 +45,7 @@ def row(method: object, scans: Path, words: str, window: tuple[float, float], se
         lesions = read_report(words).report.lesions
         request = LesionDiffusionRequest(templates=scans, lesions=lesions)
         case = method.synthesize(request, seed + 100 * number, solver="dpm++2m", steps=10)  # type: ignore[attr-defined]
-        before = opened(scans)[case.provenance["template"]]
+        before = Cohort.open(scans).read(case.provenance["template"])[0]
         tiles += tiles_of(before, case, case.provenance["lesions"][0]["box"], window)
     return tiles
 

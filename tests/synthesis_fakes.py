@@ -10,19 +10,22 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.case import Case, Geometry
+from medsmith.case_ref import CaseRef, case_of
 from medsmith.checks.verdict import Limits
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.synthesis import Conditions, Patience, synthesize
-from medsmith.synthesis.crew import Crew, Outcome
+from medsmith.synthesis.executors.base import Outcome
 from medsmith.synthesis.making import load as load_once
 from medsmith.synthesis.making import make_case, settle
 from medsmith.synthesis.worker import open_cohort
@@ -41,6 +44,20 @@ class FakeRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     brightness: float = 0.0
     like: Path | None = None
+
+
+class Guide(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    image: CaseRef
+    notes: tuple[Path, ...] = ()
+
+
+class GuidedRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    brightness: float = 0.0
+    masks: CaseRef | None = None
+    guides: tuple[Guide, ...] = ()
+    named: dict[str, CaseRef] = {}
 
 
 def fingerprint(**changes):
@@ -70,6 +87,8 @@ class FakeMethod:
     checks = None
 
     def __init__(self, facts):
+        if facts.get("guided"):
+            self.Request = GuidedRequest
         self.facts, self.config = facts, FakeConfig(bias=facts.get("bias", 0.0))
         self.fingerprint, self.memory = fingerprint(**facts.get("fingerprint", {})), {}
         self.weights_hash = hashlib.sha256(json.dumps(facts.get("weights", 0)).encode()).hexdigest()
@@ -86,7 +105,9 @@ class FakeMethod:
             (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
         draw = np.random.default_rng([seed, len(sampling.solver)])
-        image = draw.normal(100 + request.brightness, 40 + sampling.steps, SHAPE).clip(0, 255).round()
+        guides = [case_of(guide.image, seed).image.mean() for guide in getattr(request, "guides", ())]
+        image = draw.normal(100 + request.brightness + sum(guides) / 10, 40 + sampling.steps, SHAPE)
+        image = image.clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]
         labels = np.zeros(SHAPE, np.uint8)
         if draw.random() > self.facts.get("empty", 0.33):
@@ -126,28 +147,42 @@ def write_run(folder, **facts):
 
 
 def conditions(**changes):
+    parts = {key: changes.pop(key) for key in ("executor", "devices") if key in changes}
     limits = changes.pop("limits", Limits(attempts=20))
-    return Conditions(loader=LOADER, limits=limits, patience=Patience(**changes))
+    return Conditions(loader=LOADER, limits=limits, patience=Patience(**changes), **parts)
 
 
-def _settled_here(crew):
-    load_once.cache_clear()
-    return settle(crew._order)
+def here(**changes):
+    """Conditions under which the cases are made in this process, where workers are not what is tested."""
+    return conditions(executor=InProcessExecutor, **changes)
 
 
-def _work_here(crew, tasks, out):
-    cohort = open_cohort(out, settle(crew._order)[1])
-    for task in tasks:
-        made = make_case(task)
-        if made.case is not None:
-            cohort.write(made.case)
-        yield Outcome(task, "made" if made.case else "refused", refused=made.refused)
+@dataclass
+class InProcessExecutor:
+    """An executor without workers."""
 
+    request: Any
+    workers: int
+    patience: Patience
+    stop: Any
 
-def inline(patch):
-    """Let ``synthesize`` and ``regenerate`` work in this process, where workers are not what is tested."""
-    patch.setattr(Crew, "settled", _settled_here)
-    patch.setattr(Crew, "work", _work_here)
+    def __enter__(self):
+        load_once.cache_clear()
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def settle(self):
+        return settle(self.request, self.request.devices[0])
+
+    def submit(self, tasks, out):
+        cohort = open_cohort(out, self.settle().spec)
+        for task in tasks:
+            result = make_case(task, self.request.devices[0])
+            if result.case is not None:
+                cohort.write(result.case)
+            yield Outcome(task, "made" if result.case else "refused", refused=result.refused)
 
 
 def case_seed(index, attempt=0, seed=0):

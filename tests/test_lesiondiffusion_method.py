@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 import micro
 from medsmith.case import Geometry
+from medsmith.case_ref import CaseRef
 from medsmith.checkpoints import load_method
 from medsmith.cli import main
 from medsmith.cohort import Cohort
@@ -69,13 +70,14 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     fitting = [id for id in templates.ids if np.isin(templates[id].labels, [1, 2, 3, 4, 5]).sum() > 4000]
     template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
     organ = organ_of(template)
-    request = {"template": template.id, "draws": 1}
+    request = {"draws": 1}
     (tmp_path / "request.json").write_text(json.dumps(request))
     words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
     with pytest.raises(SystemExit) as ended:
         main(
             ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
-             "--templates", str(place / "healthy"), "--report", words, "--request", str(tmp_path / "request.json")]
+             "--templates", str(place / "healthy"), "--template", template.id, "--report", words,
+             "--request", str(tmp_path / "request.json")]
         )  # fmt: skip
     said = capsys.readouterr()
     assert ended.value.code == 0
@@ -199,7 +201,7 @@ def test_presets_are_of_the_papers_shape():
 @pytest.mark.parametrize(
     ("request_", "line"),
     [
-        ({"template": "x"}, "template 'x' of no cohort"),
+        ({"templates": {"case": "x"}}, "templates: case 'x' of no cohort"),
         ({"lesion_type": "kidney cyst", "lesions": [{"organ": "liver"}]}, "lesions and lesion_type: give one of them"),
         ({"lesion_type": "kidny cyst"}, "lesion type 'kidny cyst': no such type; there are kidney cyst, "),
         ({"lesions": [{"shape": ["square"]}]}, "lesions.0.shape.0"),
@@ -221,7 +223,7 @@ def test_what_is_not_there_is_refused_by_name(place):
         return method.synthesize(LesionDiffusionRequest(**said), 1, Sampling(solver="ddim", steps=1))
 
     with pytest.raises(RequestError, match="no case 'nobody'"):
-        method.makes(LesionDiffusionRequest(templates=place / "healthy", template="nobody"))
+        method.makes(LesionDiffusionRequest(templates=CaseRef(cohort=place / "healthy", case="nobody")))
     lesion = LesionReport(organ="prostate", size_mm=(10.0, 10.0, 10.0))
     with pytest.raises(RequestError, match="no prostate in the organ map"):
         ask(templates=place / "healthy", lesions=(lesion,))

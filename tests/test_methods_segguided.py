@@ -8,6 +8,7 @@ import torch
 
 import medsmith.methods.segguided
 import micro
+from medsmith.case_ref import CaseRef
 from medsmith.config import validated
 from medsmith.data.scaling import labels_to_model
 from medsmith.diffusion import Sampling
@@ -89,7 +90,7 @@ def test_masks_of_the_training_cohort_are_drawn_by_the_seed():
 def test_masks_of_another_cohort_are_taken_to_the_grid(dimensions, classes, tmp_path):
     method = guided_method(dimensions=dimensions, classes=classes)
     cohort = micro.micro_cohort(tmp_path / "masks", dimensions, classes, count=3)
-    request = validated(SegGuidedRequest, "request", {"masks": str(cohort.root), "case": "case_1"})
+    request = validated(SegGuidedRequest, "request", {"masks": {"cohort": str(cohort.root), "case": "case_1"}})
     case = method.synthesize(request, 0, Sampling(solver="ddim", steps=2))
     expected = labels_to_model(cohort["case_1"].labels, method.fingerprint, method.config.size)
     assert torch.equal(labels_to_model(case.labels, method.fingerprint, method.config.size), expected)
@@ -103,10 +104,13 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
     two = micro.micro_cohort(tmp_path / "two", classes=2, count=2).root
     volumes = micro.micro_cohort(tmp_path / "volumes", dimensions=3, count=2).root
     refusals = [
-        ({"case": "case_1"}, RequestError, "request: case 'case_1' of no cohort; name the cohort as masks"),
-        ({"masks": folder, "case": "case_9"}, RequestError, f"request: no case 'case_9' in {folder}"),
+        ({"masks": {"cohort": folder, "case": "case_9"}}, RequestError, f"{folder}: no case 'case_9'; has case_0, "),
         ({"masks": two}, RequestError, f"request: labels of {two} are {{'background': 0, 'mass': 1, 'cyst': 2}}"),
-        ({"masks": volumes, "case": "case_0"}, RequestError, f"request: case 'case_0' of {volumes} is 3-D; trained on"),
+        (
+            {"masks": {"cohort": volumes, "case": "case_0"}},
+            RequestError,
+            f"request: case 'case_0' of {volumes} is 3-D; trained on",
+        ),
         ({"masks": tmp_path / "none"}, (FileError, CohortError), f"{tmp_path / 'none'}: "),
     ]
     for request, kind, line in refusals:
@@ -120,8 +124,10 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
     ("request_", "line"),
     [
         ({"mask": "here"}, "request: unknown key 'mask'; nearest: masks"),
-        ({"masks": 5}, "request: masks = 5; Input is not a valid path"),
-        ({"case": ["a"]}, 'request: case = ["a"]; Input should be a valid string'),
+        ({"masks": 5}, "request: masks: 5 is neither a cohort's folder nor an object of cohort and case"),
+        ({"masks": {"case": "case_1"}}, "request: masks: case 'case_1' of no cohort; name the cohort as well"),
+        ({"masks": {"cohort": "a", "case": ["b"]}}, 'request: masks.case = ["b"]; Input should be a valid string'),
+        ({"masks": {"cohort": "a", "cas": "b"}}, "request: unknown key 'masks.cas'; nearest: masks"),
     ],
 )
 def test_a_misspelt_request_is_refused_by_name(request_, line):
@@ -131,8 +137,9 @@ def test_a_misspelt_request_is_refused_by_name(request_, line):
 
 
 def test_a_request_says_in_json_where_its_masks_are():
-    request = SegGuidedRequest(masks=Path("masks"), case="a")
-    assert request.model_dump(mode="json") == {"masks": "masks", "case": "a"}
+    request = SegGuidedRequest(masks=CaseRef(cohort=Path("masks"), case="a"))
+    assert request.model_dump(mode="json") == {"masks": {"cohort": "masks", "case": "a"}}
+    assert SegGuidedRequest(masks="masks").masks == CaseRef(cohort=Path("masks"))
 
 
 def test_the_mask_alone_steers_the_image_for_one_seed(monkeypatch):

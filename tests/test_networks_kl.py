@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 import medsmith.methods
 import micro
 from medsmith.checkpoints import load_method, pack
+from medsmith.diffusion import Sampling
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoding import AutoencodingConfig, adaptive_weight, fooling_loss, reconstruction_loss
 from medsmith.networks.critic import CriticConfig, Critics, Plane
@@ -282,4 +283,4 @@ def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, mon
     assert int(whole["weights.autoencoder.steps"]) == 6
     method = load_method(tmp_path / "whole")
     assert int(method.label_autoencoder.steps) == 6
-    assert method.synthesize(method.Request(), 1, solver="ddim", steps=1).image.shape == (1, 8, 8, 1)
+    assert method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=1)).image.shape == (1, 8, 8, 1)

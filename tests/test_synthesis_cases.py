@@ -15,50 +15,51 @@ from medsmith import errors
 from medsmith.checks.verdict import Limits
 from medsmith.cohort import Cohort
 from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
-from medsmith.synthesis.crew import Crew
+from medsmith.synthesis.coordinator import with_hashes
+from medsmith.synthesis.executors.base import Patience
+from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.lock import LOCK, claimed
 from medsmith.synthesis.making import load, make_case, settle
 from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
 from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
-from medsmith.synthesis.process import Patience
-from medsmith.synthesis.tasks import CaseTask, Order, first_difference
+from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
 from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
 
 
 @pytest.fixture
-def order(tmp_path):
+def asked(tmp_path):
     load.cache_clear()
-    return Order(run=str(write_run(tmp_path / "run")), loader=LOADER, limits=Limits(attempts=20))
+    return SynthesisRequest(run=str(write_run(tmp_path / "run")), loader=LOADER, limits=Limits(attempts=20))
 
 
-def task_of(order, index):
-    return CaseTask(run=order.run, loader=order.loader, recipe=settle(order)[0], index=index)
+def task_of(asked, index):
+    return CaseTask(run=asked.run, loader=asked.loader, recipe=settle(asked, "cpu").recipe, index=index)
 
 
 def same(one, other):
     return np.array_equal(one.image, other.image) and np.array_equal(one.labels, other.labels)
 
 
-def test_a_case_depends_on_its_task_alone(order):
-    tasks = [task_of(order, index) for index in range(6)]
-    forward = [make_case(task).case for task in tasks]
+def test_a_case_depends_on_its_task_alone(asked):
+    tasks = [task_of(asked, index) for index in range(6)]
+    forward = [make_case(task, "cpu").case for task in tasks]
     load.cache_clear()
-    backward = [make_case(task).case for task in reversed(tasks)][::-1]
+    backward = [make_case(task, "cpu").case for task in reversed(tasks)][::-1]
     for one, other in zip(forward, backward, strict=True):
         assert same(one, other)
         assert one.provenance == other.provenance
     assert not any(same(forward[0], other) for other in forward[1:])
 
 
-def test_a_task_survives_json(order):
-    task = task_of(order, 3)
+def test_a_task_survives_json(asked):
+    task = task_of(asked, 3)
     again = CaseTask.model_validate_json(task.model_dump_json())
     assert again == task
-    assert same(make_case(again).case, make_case(task).case)
+    assert same(make_case(again, "cpu").case, make_case(task, "cpu").case)
 
 
-def test_a_refused_draw_is_drawn_again_with_the_next_seed(order):
-    made = [make_case(task_of(order, index)).case for index in range(12)]
+def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
+    made = [make_case(task_of(asked, index), "cpu").case for index in range(12)]
     attempts = [case.provenance["attempt"] for case in made]
     assert 0 in attempts
     assert max(attempts) > 0
@@ -70,16 +71,16 @@ def test_a_refused_draw_is_drawn_again_with_the_next_seed(order):
 
 
 def test_draws_end(tmp_path):
-    order = Order(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
+    asked = SynthesisRequest(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
     seen = []
-    made = make_case(task_of(order, 0), before_draw=seen.append)
+    made = make_case(task_of(asked, 0), "cpu", seen.append)
     assert made.case is None
     assert made.refused == {"mask_not_empty": 7, "foreground_share": 7}
     assert seen == list(range(7))
 
 
-def test_provenance_says_what_it_must(order, tmp_path):
-    case = make_case(task_of(order, 2)).case
+def test_provenance_says_what_it_must(asked, tmp_path):
+    case = make_case(task_of(asked, 2), "cpu").case
     record = case.provenance
     assert case.id == "fake_00002"
     assert record["synthetic"] is True
@@ -92,8 +93,8 @@ def test_provenance_says_what_it_must(order, tmp_path):
     assert os.uname().nodename not in text
 
 
-def test_every_field_of_provenance_is_documented(order):
-    record = make_case(task_of(order, 0)).case.provenance
+def test_every_field_of_provenance_is_documented(asked):
+    record = make_case(task_of(asked, 0), "cpu").case.provenance
     page = (Path(__file__).parents[1] / "docs" / "provenance.md").read_text()
     keys = [*record, "files", *record["limits"], *record["checks"][0], "reason"]
     assert [key for key in keys if f"`{key}`" not in page] == []
@@ -105,47 +106,47 @@ def test_every_field_of_provenance_is_documented(order):
         ({"request": {"brihgtness": 2}}, "unknown key 'brihgtness'; nearest: brightness"),
         ({"solver": "dpm"}, "'dpm' is not known; there are ddpm, ddim, dpm++2m, euler"),
         ({"steps": 0}, "steps: 0; at least 1"),
-        ({"device": "abacus"}, "'abacus' is not known"),
+        ({"devices": ("abacus",)}, "'abacus' is not known"),
     ],
 )
-def test_an_order_is_refused_by_name(order, changes, words):
+def test_a_request_is_refused_by_name(asked, changes, words):
     with pytest.raises(RequestError) as caught:
-        settle(order.model_copy(update=changes))
+        settle(asked.model_copy(update=changes), "cpu")
     assert words in caught.value.line
 
 
-def test_a_cohort_that_a_request_names_is_part_of_the_recipe(order, tmp_path):
+def test_a_cohort_that_a_request_names_is_part_of_the_recipe(asked, tmp_path):
     facts = fingerprint()
     cohort = Cohort.create(
         tmp_path / "masks", channel_names=facts.channel_names, label_names=facts.label_names, file_ending=".png"
     )
-    asked = order.model_copy(update={"request": {"like": str(tmp_path / "masks")}})
+    asking = asked.model_copy(update={"request": {"like": str(tmp_path / "masks")}})
     hashes = []
     for index in range(2):
-        cohort.write(replace(make_case(task_of(order, index)).case, provenance=None))
-        hashes.append(settle(asked)[0].inputs["like"])
+        cohort.write(replace(make_case(task_of(asked, index), "cpu").case, provenance=None))
+        hashes.append(with_hashes(settle(asking, "cpu")).inputs["like"])
     assert hashes[0] != hashes[1]
     assert hashes[1] == cohort.content_hash()
-    assert settle(order)[0].inputs == {}
+    assert with_hashes(settle(asked, "cpu")).inputs == {}
 
 
-def test_what_a_run_remembers_is_part_of_the_recipe(order):
-    method, recipe = load(order.run, LOADER, "cpu"), settle(order)[0]
+def test_what_a_run_remembers_is_part_of_the_recipe(asked):
+    method, recipe = load(asked.run, LOADER, "cpu"), settle(asked, "cpu").recipe
     method.memory = {"masks": torch.zeros(2, 3)}
-    once = settle(order)[0]
+    once = settle(asked, "cpu").recipe
     method.memory = {"masks": torch.zeros(3, 2)}
-    assert len({recipe.memory_hash, once.memory_hash, settle(order)[0].memory_hash}) == 3
+    assert len({recipe.memory_hash, once.memory_hash, settle(asked, "cpu").recipe.memory_hash}) == 3
 
 
-def test_other_weights_are_refused(order):
-    task = task_of(order, 0)
+def test_other_weights_are_refused(asked):
+    task = task_of(asked, 0)
     recipe = task.recipe.model_copy(update={"weights_hash": "0" * 64})
     with pytest.raises(RunError, match="the weights have changed"):
-        make_case(task.model_copy(update={"recipe": recipe}))
+        make_case(task.model_copy(update={"recipe": recipe}), "cpu")
 
 
-def test_a_plan_is_kept_extended_or_refused(order, tmp_path):
-    plan = Plan(count=5, run="../run", recipe=settle(order)[0])
+def test_a_plan_is_kept_extended_or_refused(asked, tmp_path):
+    plan = Plan(count=5, run="../run", recipe=settle(asked, "cpu").recipe)
     agree(tmp_path, plan)
     agree(tmp_path, plan)
     assert read_plan(tmp_path) == plan
@@ -274,11 +275,11 @@ def test_patience_grows_with_the_work():
     assert Patience(draw=5.0).for_draw(30.0) == 5
 
 
-def test_workers_that_die_while_loading_are_counted(order, monkeypatch):
-    monkeypatch.setattr("medsmith.synthesis.process.sys.executable", "/bin/false")
+def test_workers_that_die_while_loading_are_counted(asked, monkeypatch):
+    monkeypatch.setattr("medsmith.synthesis.executors.worker_process.sys.executable", "/bin/false")
     with (
-        Crew(order, 2, Patience(), lambda: False) as crew,
+        ProcessExecutor(asked, 2, Patience(), lambda: False) as executor,
         pytest.raises(SynthesisError, match="10 workers in a row") as caught,
     ):
-        crew.settled()
+        executor.settle()
     assert "exit code 1" in caught.value.line

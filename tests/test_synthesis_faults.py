@@ -14,7 +14,7 @@ import synthesis_fakes
 from medsmith.cohort import Cohort
 from medsmith.errors import FileError, SynthesisError
 from medsmith.synthesis import synthesize
-from synthesis_fakes import case_seed, conditions, contents, inline, write_run
+from synthesis_fakes import case_seed, conditions, contents, here, write_run
 
 
 def start(folder, count, workers, file_bytes=0):
@@ -125,9 +125,7 @@ def assert_equal_to_calm(tmp_path, count):
     """The folder holds what one undisturbed worker makes, and nothing else."""
     calm = tmp_path / "calm"
     write_run(calm / "run")
-    with pytest.MonkeyPatch.context() as patch:
-        inline(patch)
-        synthesize(calm / "run", calm / "out", count=count, workers=1, conditions=conditions())
+    synthesize(calm / "run", calm / "out", count=count, workers=1, conditions=here())
     assert contents(tmp_path / "out") == contents(calm / "out")
 
 

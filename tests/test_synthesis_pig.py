@@ -12,8 +12,9 @@ from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.errors import RequestError
 from medsmith.methods.pig import PigConfig
 from medsmith.synthesis import Conditions, regenerate, synthesize
-from synthesis_fakes import contents, fingerprint, inline
+from synthesis_fakes import InProcessExecutor, contents, fingerprint
 
+HERE = Conditions(executor=InProcessExecutor)
 MICRO = {
     "size": (16, 16),
     "network": {
@@ -55,20 +56,18 @@ def made(tmp_path_factory):
     return folder
 
 
-def test_workers_and_this_process_make_the_same_bytes(made, monkeypatch):
-    inline(monkeypatch)
+def test_workers_and_this_process_make_the_same_bytes(made):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        synthesize(made / "run", made / "here", count=3, workers=1)
+        synthesize(made / "run", made / "here", count=3, workers=1, conditions=HERE)
     finally:
         torch.set_num_threads(threads)
     assert contents(made / "here") == contents(made / "out")
 
 
-def test_a_case_is_made_again(made, monkeypatch):
-    inline(monkeypatch)
-    assert regenerate(made / "out", "pig_00001")[-1] == "provenance/pig_00001.json"
+def test_a_case_is_made_again(made):
+    assert regenerate(made / "out", "pig_00001", conditions=HERE)[-1] == "provenance/pig_00001.json"
 
 
 def test_cases_say_how_they_were_made(made):
@@ -84,24 +83,21 @@ def test_cases_say_how_they_were_made(made):
     assert {check["check"]: check["outcome"] for check in record["checks"]}["not_a_copy"] == "passed"
 
 
-def test_a_method_that_repeats_its_training_images_is_found_out(made, monkeypatch, tmp_path):
-    inline(monkeypatch)
+def test_a_method_that_repeats_its_training_images_is_found_out(made, tmp_path):
     images = [case.image for case in Cohort.open(made / "out")]
     write_micro_run(tmp_path / "run", [image + 1 for image in images])
-    summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1)
+    summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=HERE)
     assert summary.refused["not_a_copy"] >= 3
     again = [case.image for case in Cohort.open(tmp_path / "out")]
     assert not any(np.array_equal(one, other) for one, other in zip(images, again, strict=True))
 
 
-def test_steps_beyond_the_schedule_are_refused(made, monkeypatch, tmp_path):
-    inline(monkeypatch)
+def test_steps_beyond_the_schedule_are_refused(made, tmp_path):
     with pytest.raises(RequestError, match="50 steps: a schedule of 20 times allows 1 to 20") as caught:
-        synthesize(made / "run", tmp_path / "out", count=1, steps=50)
+        synthesize(made / "run", tmp_path / "out", count=1, steps=50, conditions=HERE)
     assert len(caught.value.line) < 160
 
 
-def test_nothing_can_be_asked_of_pig(made, monkeypatch, tmp_path):
-    inline(monkeypatch)
+def test_nothing_can_be_asked_of_pig(made, tmp_path):
     with pytest.raises(RequestError, match="unknown key 'lesions'; nothing can be asked for here"):
-        synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, conditions=Conditions())
+        synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, conditions=HERE)

@@ -20,6 +20,7 @@ from paired import summary
 from record import facts
 
 from medsmith import Cohort
+from medsmith.case_ref import CaseRef
 from medsmith.checkpoints import load_method
 from medsmith.conditioning.organs import labels_of
 from medsmith.conditioning.schema import LesionReport
@@ -132,7 +133,7 @@ def draw(
 
 def measured(method: Any, templates: Path, id: str, report: LesionReport, seed: int, measure: str) -> float | None:
     """One number of one lesion; None where it has no place or cannot be measured."""
-    request = method.Request(templates=templates, template=id, lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(report,), draws=1)
     walk = method.config.sampling
     try:
         case = method.synthesize(request, seed, solver=walk.solver, steps=walk.steps)

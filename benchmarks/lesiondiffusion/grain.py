@@ -21,6 +21,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import median_abs_deviation
 
 from medsmith import Case, Cohort, load_method
+from medsmith.case_ref import CaseRef
 from medsmith.conditioning.organs import is_lesion
 from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import RequestError
@@ -74,7 +75,7 @@ def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[flo
     places, made, walk = places_of(Cohort.open(templates), ("liver", "kidney")), 0, method.config.sampling
     for seed, (id, organ) in enumerate(places):
         asked = LesionReport(**{**COMMON, **ball(24), "organ": organ, "density_variation": word})
-        request = method.Request(templates=templates, template=id, lesions=(asked,), draws=1)
+        request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(asked,), draws=1)
         try:
             ratio = ratio_of(method.synthesize(request, seed, solver=walk.solver, steps=walk.steps))
         except RequestError:

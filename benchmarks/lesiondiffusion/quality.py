@@ -11,6 +11,7 @@ from cubes import Crop
 from paired import summary
 
 from medsmith import Case, Cohort
+from medsmith.case_ref import CaseRef
 from medsmith.conditioning.organs import labels_of
 from medsmith.conditioning.schema import LesionReport, ScanReport
 from medsmith.data.hounsfield_scale import hu_to_model
@@ -97,7 +98,7 @@ def painted(
     method: Any, templates: Cohort, template: str, report: LesionReport, walk: Walk, number: int
 ) -> Case | None:
     """A template with a lesion; None where there is no place for it or none was drawn."""
-    request = method.Request(templates=templates.root, template=template, lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
     try:
         case: Case = method.synthesize(request, derive_seed("quality", number), solver=walk[0], steps=walk[1])
     except RequestError:

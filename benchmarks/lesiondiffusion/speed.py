@@ -35,6 +35,7 @@ from recipes import PAPER, RECIPES, Recipe, cooking, text_difference
 from record import claim, facts
 
 from medsmith import Cohort, load_method
+from medsmith.case_ref import CaseRef
 from medsmith.checkpoints import build_method, find_run, read_record
 from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import RequestError
@@ -134,7 +135,7 @@ def placed(method: Any, templates: Cohort, reports: list[LesionReport], count: i
 
 
 def fits(method: Any, templates: Cohort, template: str, report: LesionReport, seed: int) -> bool:
-    request = method.Request(templates=templates.root, template=template, lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
     try:
         method.synthesize(request, seed, solver="dpm++2m", steps=2)
     except RequestError:
@@ -171,7 +172,7 @@ def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Ite
 
     def paint(item: Item, count: int) -> float:
         template, report, seed = item
-        request = method.Request(templates=templates, template=template, lesions=(report,), draws=1)
+        request = method.Request(templates=CaseRef(cohort=templates, case=template), lesions=(report,), draws=1)
         start = time.process_time()
         method.synthesize(request, seed, solver=recipe.solver, steps=count)
         return time.process_time() - start

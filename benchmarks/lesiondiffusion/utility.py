@@ -29,6 +29,7 @@ from cubes import Crop, cut, open_cubes, without_lesions
 from record import claim, facts
 
 from medsmith import Cohort, load_method
+from medsmith.case_ref import CaseRef
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.evaluation.bootstrap import mean_of_cases
@@ -112,7 +113,7 @@ def make(
             name = f"{number:04d}-{template}"
             if len(cubes) >= asked.synthetic or name in cubes:
                 continue
-            request = method.Request(templates=templates.root, template=template, draws=1, **said, **keys)
+            request = method.Request(templates=CaseRef(cohort=templates.root, case=template), draws=1, **said, **keys)
             try:
                 case = method.synthesize(request, derive_seed("utility", number), solver=walk.solver, steps=walk.steps)
             except RequestError:

@@ -1,5 +1,6 @@
 """Commands that train methods and make cases."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,15 +57,15 @@ def clean(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 def _request(
-    file: Path | None, templates: Path | None, report: str | None, lesion_type: str | None, organ_map: str | None
+    file: Path | None, templates: tuple[Path | None, str | None], options: Mapping[str, str | None], report: str | None
 ) -> dict[str, Any]:
     """The request file with what the options add; what no attribute took of the words is said."""
     from medsmith.conditioning.reading import read_report
     from medsmith.formats.json_file import read_json
 
     asked: dict[str, Any] = dict(read_json(file)) if file else {}
-    options = {"templates": templates, "lesion_type": lesion_type, "organ_map": organ_map}
-    asked |= {key: str(value) for key, value in options.items() if value is not None}
+    scans = _named(asked.get("templates"), *templates)
+    asked |= {key: value for key, value in {"templates": scans, **options}.items() if value is not None}
     if report is not None:
         parsed = read_report(report)
         for remark in parsed.remarks:
@@ -74,6 +75,20 @@ def _request(
     return asked
 
 
+def _named(templates: object, cohort: Path | None, case: str | None) -> object:
+    """The templates of a request file, with what the options say of them."""
+    said = dict(templates) if isinstance(templates, Mapping) else {"cohort": templates}
+    options = {"cohort": None if cohort is None else str(cohort), "case": case}
+    given = {key: value for key, value in options.items() if value is not None}
+    return {**said, **given} if given else templates
+
+
+def _cohort_of(templates: object) -> Path | None:
+    """The cohort that templates are taken from; what cannot be understood the method refuses by name."""
+    folder = templates.get("cohort") if isinstance(templates, Mapping) else templates
+    return Path(folder) if isinstance(folder, str) else None
+
+
 @app.command()
 def synthesize(  # noqa: PLR0913
     run: Annotated[str, typer.Argument(help="A run folder, or the name of shipped weights: lesiondiffusion or pig.")],
@@ -81,24 +96,30 @@ def synthesize(  # noqa: PLR0913
     count: Annotated[int, typer.Option(min=1, help="Cases the folder will hold.")] = 100,
     seed: Seed = 0,
     templates: Annotated[Path | None, typer.Option(help="Cohort of scans that lesions are put into.")] = None,
+    template: Annotated[str | None, typer.Option(help="The one case of it that is used; drawn if not given.")] = None,
     report: Annotated[str | None, typer.Option(help="The lesions in words, or a JSON file of their reports.")] = None,
     lesion_type: Annotated[str | None, typer.Option(help="Draw reports of this type: 'kidney cyst'.")] = None,
     organ_map: Annotated[str | None, typer.Option(help="template, totalsegmentator, coarse, or a label map.")] = None,
     request: Annotated[Path | None, typer.Option(help="JSON file of what is asked of each case.")] = None,
     solver: Annotated[str | None, typer.Option(help="ddpm, ddim, dpm++2m or euler; the method's if not given.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the method's if not given.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if not given.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; bytes are the same again on the same kind only.")] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core or GPU if not given.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu if not given; or cuda, cuda:1, ... Several share the work."),
+    ] = None,
 ) -> None:
     """Make synthetic cases, each checked before it is written; the same command again continues."""
-    asked = _request(request, templates, report, lesion_type, organ_map)
+    options = {"lesion_type": lesion_type, "organ_map": organ_map}
+    asked = _request(request, (templates, template), options, report)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import Shown
     from medsmith.synthesis import Conditions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases
 
-    if "templates" in asked:
-        say(f"memory: at most {memory_needed(Path(asked['templates'])) / 2**30:.1f} GiB per worker")
+    cohort = _cohort_of(asked.get("templates"))
+    if cohort:
+        say(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
     summary = make_cases(
         run,
         out,
@@ -108,11 +129,11 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        conditions=Conditions(device=device),
+        conditions=Conditions(devices=tuple(device or ("cpu",))),
         progress=Shown(),
     )
     say(summary.line)
-    page = write_lesions_page(out, Path(asked["templates"])) if "templates" in asked else None
+    page = write_lesions_page(out, cohort) if cohort else None
     if page:
         say(f"asked and got: {page}")
 

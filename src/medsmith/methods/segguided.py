@@ -8,8 +8,7 @@ Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import ClassVar, final
 
 import torch
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from medsmith.case import Case
-from medsmith.cohort import Cohort
+from medsmith.case_ref import CaseRef, case_of, opened
 from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
@@ -68,14 +67,13 @@ class SegGuidedRequest(BaseModel):
     """What can be asked of a case.
 
     Attributes:
-        masks: a cohort whose label maps guide the images; None takes those of the training cohort.
-        case: the one case of it whose mask is used; None draws one by the seed.
+        masks: a case whose label map guides the image, or a cohort that the seed draws one from; None takes the masks
+            of the training cohort.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    masks: Path | None = None
-    case: str | None = None
+    masks: CaseRef | None = None
 
 
 _PAPER = SegGuidedConfig(
@@ -169,26 +167,19 @@ class SegGuided(Method):
     def _chosen_mask(self, request: SegGuidedRequest, seed: int) -> Float[Tensor, "k *space"]:
         lot = derive_seed(seed, "mask")
         if request.masks is None:
-            if request.case is not None:
-                raise RequestError("request", f"case '{request.case}' of no cohort", cure="name the cohort as masks")
             masks = self.memory["masks"]
             return masks[lot % len(masks)].float()
-        case = self._requested(request.masks, request.case, lot)
+        case = self._requested(request.masks, lot)
         return labels_to_model(case.labels, self.fingerprint, self.config.size)
 
-    def _requested(self, folder: Path, name: str | None, lot: int) -> Case:
+    def _requested(self, masks: CaseRef, lot: int) -> Case:
         """A case of another cohort, by its name or by lot."""
-        cohort = _opened(folder)
-        if name is not None and name not in cohort:
-            raise RequestError("request", f"no case '{name}' in {folder}")
-        if dict(cohort.label_names) != dict(self.fingerprint.label_names):
-            there, needed = dict(cohort.label_names), dict(self.fingerprint.label_names)
-            raise RequestError("request", f"labels of {folder} are {there}", f"trained on {needed}")
-        if not len(cohort):
-            raise RequestError("request", f"{folder} has no cases")
-        case = cohort[name or cohort.ids[lot % len(cohort)]]
+        there, needed = dict(opened(masks).label_names), dict(self.fingerprint.label_names)
+        if there != needed:
+            raise RequestError("request", f"labels of {masks.cohort} are {there}", f"trained on {needed}")
+        case = case_of(masks, lot)
         if case.geometry.dimensions != self.fingerprint.dimensions:
-            found = f"case '{case.id}' of {folder} is {case.geometry.dimensions}-D"
+            found = f"case '{case.id}' of {masks.cohort} is {case.geometry.dimensions}-D"
             raise RequestError("request", found, f"trained on {self.fingerprint.dimensions}-D")
         return case
 
@@ -197,8 +188,3 @@ class SegGuided(Method):
     ) -> Float[Tensor, "b c *space"]:
         answer: Tensor = self.network(torch.cat([mask.expand(len(x), *mask.shape[1:]), x], dim=1), t)
         return answer
-
-
-@lru_cache(maxsize=4)
-def _opened(folder: Path) -> Cohort:
-    return Cohort.open(folder)

@@ -8,16 +8,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medsmith.synthesis.coordinator import Conditions as Conditions
+    from medsmith.synthesis.conditions import Conditions as Conditions
     from medsmith.synthesis.coordinator import synthesize as synthesize
+    from medsmith.synthesis.executors.base import Executor as Executor
+    from medsmith.synthesis.executors.base import Patience as Patience
     from medsmith.synthesis.folder import Summary as Summary
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
-    from medsmith.synthesis.process import Patience as Patience
     from medsmith.synthesis.regeneration import regenerate as regenerate
 
 _HOMES = {
-    "Conditions": "coordinator",
-    "Patience": "process",
+    "Conditions": "conditions",
+    "Executor": "executors.base",
+    "Patience": "executors.base",
     "Summary": "folder",
     "regenerate": "regeneration",
     "synthesize": "coordinator",

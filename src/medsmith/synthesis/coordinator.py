@@ -1,43 +1,26 @@
-"""From an order to a folder of cases: exactly as many valid ones as asked for, whatever is killed on the way."""
+"""From a request to a folder of cases: exactly as many valid ones as asked for, whatever is killed on the way."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-from medsmith.checks.verdict import Limits
 from medsmith.errors import MedsmithError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import held_back
 from medsmith.progress import Progress, Silent
 from medsmith.synthesis import folder
-from medsmith.synthesis.crew import Crew, Outcome, usable_cores
+from medsmith.synthesis.conditions import Conditions
+from medsmith.synthesis.devices import check_names
+from medsmith.synthesis.executors.base import Executor, Outcome
+from medsmith.synthesis.executors.processes import usable_cores
 from medsmith.synthesis.lock import claimed, refuse_if_held
 from medsmith.synthesis.plan import Plan, agree, places_as_written, run_as_written
-from medsmith.synthesis.process import Patience
-from medsmith.synthesis.tasks import LOADER, CaseTask, Order, case_id, places_of
+from medsmith.synthesis.references import absolute, hash_references
+from medsmith.synthesis.tasks import CaseTask, Recipe, Settled, SynthesisRequest, case_id
 from medsmith.synthesis.worker import open_cohort
-
-
-@final
-@dataclass(frozen=True)
-class Conditions:
-    """How the work is done; nothing here changes a byte but the device and the limits.
-
-    Attributes:
-        device: where the networks live.
-        limits: of the checks.
-        patience: when a worker counts as hung.
-        loader: ``module:function`` that loads the run.
-    """
-
-    device: str = "cpu"
-    limits: Limits = field(default_factory=Limits)
-    patience: Patience = field(default_factory=Patience)
-    loader: str = LOADER
 
 
 def synthesize(
@@ -63,8 +46,8 @@ def synthesize(
         request: what is asked of each case, or a JSON file that says it; None asks for nothing in particular.
         solver: None takes the method's.
         steps: None takes the method's.
-        workers: processes; None takes one per core. The cases do not depend on it.
-        conditions: device, checks, patience.
+        workers: processes; None takes one per core, on GPUs one per device. The cases do not depend on it.
+        conditions: devices, checks, patience, executor.
         progress: where to show progress; None shows nothing.
 
     Raises:
@@ -78,10 +61,11 @@ def synthesize(
     for name, number in (("count", count), ("workers", workers)):
         if number is not None and number < 1:
             raise RequestError(name, f"{number}", "at least 1")
-    order = Order(
+    check_names(conditions.devices)
+    asked = SynthesisRequest(
         run=str(run),
         loader=conditions.loader,
-        device=conditions.device,
+        devices=conditions.devices,
         seed=seed,
         request=_read_request(request),
         solver=solver,
@@ -90,10 +74,11 @@ def synthesize(
     )
     folder.refuse_foreign(out)
     refuse_if_held(out)
+    size = min(workers or _usual_workers(conditions.devices), count)
     try:
-        size = min(workers or usable_cores(), count)
-        with held_back() as stop, Crew(order, size, conditions.patience, stop) as crew:
-            return _fill(crew, order, out, count, progress or Silent())
+        with held_back() as stop, ExitStack() as work:
+            executor = work.enter_context(conditions.executor(asked, size, conditions.patience, stop))
+            return _fill(executor, work, asked, out, count, progress or Silent())
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
         raise SynthesisError(out, found, cure="the same command goes on from here") from None
@@ -103,21 +88,37 @@ def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str
     return read_json(Path(request)) if isinstance(request, Path | str) else request or {}
 
 
-def _fill(crew: Crew, order: Order, out: Path, count: int, progress: Progress) -> folder.Summary:
-    recipe, form = crew.settled()
-    with claimed(out, lambda: open_cohort(out, form)) as cohort:
+def _usual_workers(devices: tuple[str, ...]) -> int:
+    return usable_cores() if "cpu" in devices else len(devices)
+
+
+def with_hashes(settled: Settled) -> Recipe:
+    """The recipe with the content of all files that the request names, each read once.
+
+    Raises:
+        FileError, CohortError: something is not there, or cannot be read.
+    """
+    return settled.recipe.model_copy(update={"inputs": hash_references(settled.references)})
+
+
+def _fill(
+    executor: Executor, work: ExitStack, asked: SynthesisRequest, out: Path, count: int, progress: Progress
+) -> folder.Summary:
+    settled = executor.settle()
+    recipe = with_hashes(settled)
+    places = {reference.key: absolute(reference.place) for reference in settled.references}
+    with claimed(out, lambda: open_cohort(out, settled.spec)) as cohort:
         folder.sweep(out)
-        places = places_of(order, recipe)
         written = places_as_written(places, out)
-        agree(out, Plan(count=count, run=run_as_written(order.run, out), places=written, recipe=recipe))
+        agree(out, Plan(count=count, run=run_as_written(asked.run, out), places=written, recipe=recipe))
         ids = [case_id(recipe.method, index) for index in range(count)]
         there = folder.finished_ids(out) & set(cohort.ids)
         missing = [index for index, id in enumerate(ids) if id not in there]
-        same = CaseTask(run=order.run, loader=order.loader, recipe=recipe, places=places, index=0)
+        same = CaseTask(run=asked.run, loader=asked.loader, recipe=recipe, places=places, index=0)
         tasks = [same.model_copy(update={"index": index}) for index in missing]
         try:
-            with progress.task("synthesize", count, len(there)) as advance, _none_left_working(crew, out):
-                failures = _collect(crew.work(tasks, out), out, partial(advance, 1, ""), len(there))
+            with progress.task("synthesize", count, len(there)) as advance, _none_left_working(work, out):
+                failures = _collect(executor.submit(tasks, out), out, partial(advance, 1, ""), len(there))
             folder.close(cohort, ids, failures)
         except MedsmithError:
             folder.forget_if_empty(cohort, ids)
@@ -126,12 +127,12 @@ def _fill(crew: Crew, order: Order, out: Path, count: int, progress: Progress) -
 
 
 @contextmanager
-def _none_left_working(crew: Crew, out: Path) -> Iterator[None]:
+def _none_left_working(work: ExitStack, out: Path) -> Iterator[None]:
     """Nobody writes any more when the folder is given free."""
     try:
         yield
     finally:
-        crew.dismiss()
+        work.close()
         folder.remove_temporaries(out)
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -19,13 +18,20 @@ from medsmith.case import Case
 from medsmith.checks.finished import check_case
 from medsmith.checks.training import TrainingFacts
 from medsmith.checks.verdict import Verdict
-from medsmith.cohort import Cohort
 from medsmith.config import validated
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
-from medsmith.formats.atomic import sha256_of
-from medsmith.layouts import DATASET
-from medsmith.synthesis.tasks import NOTICE, CaseTask, Form, Order, Recipe, canonical_hash
+from medsmith.synthesis.devices import check_present, kind_of
+from medsmith.synthesis.references import find_references, with_places, without_places
+from medsmith.synthesis.tasks import (
+    NOTICE,
+    CaseTask,
+    CohortSpec,
+    Recipe,
+    Settled,
+    SynthesisRequest,
+    canonical_hash,
+)
 
 if TYPE_CHECKING:
     from medsmith.method import Method
@@ -35,7 +41,7 @@ _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow
 
 @final
 @dataclass(frozen=True, eq=False)
-class Made:
+class Result:
     """What came of a task.
 
     Attributes:
@@ -55,17 +61,47 @@ def load(run: str, loader: str, device: str) -> "Method":
     return method
 
 
-def settle(order: Order) -> tuple[Recipe, Form]:
-    """Fill in what an order leaves open, and refuse what the method cannot do.
+def settle(asked: SynthesisRequest, device: str) -> Settled:
+    """Fill in what a request leaves open, find the files that it names, and refuse what the method cannot do.
+
+    Args:
+        asked: the request.
+        device: where this process loads the run.
 
     Raises:
         RunError: the run cannot be loaded.
-        RequestError: an unknown key in the request, or a solver or steps that the method's schedule does not allow.
+        RequestError: a device that is not here, an unknown key in the request, or a solver or steps that the method's
+            schedule does not allow.
     """
-    device = _device_kind(order.device)
-    method = load(order.run, order.loader, device)
+    check_present((*asked.devices, device))
+    method = load(asked.run, asked.loader, device)
+    assert isinstance(method.config, BaseModel)
+    solver, steps = _settled_sampling(method, asked)
+    request = validated(method.Request, "request", asked.request)
+    facts = method.makes(request)
+    references = find_references(request)
+    recipe = Recipe(
+        method=method.name,
+        weights_hash=method.weights_hash,
+        memory_hash=_memory_hash(method.memory),
+        config_hash=canonical_hash(method.config.model_dump(mode="json")),
+        device=kind_of(device),
+        precision=method.precision,
+        seed=asked.seed,
+        request=without_places(request, references),
+        inputs={},
+        solver=solver,
+        steps=steps,
+        limits=asked.limits,
+    )
+    spec = CohortSpec(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
+    return Settled(recipe=recipe, spec=spec, references=references)
+
+
+def _settled_sampling(method: "Method", asked: SynthesisRequest) -> tuple[str, int]:
+    """Solver and steps of a request, those of the method where it leaves them open."""
     defaults = method.config.sampling
-    solver, steps = order.solver or defaults.solver, defaults.steps if order.steps is None else order.steps
+    solver, steps = asked.solver or defaults.solver, defaults.steps if asked.steps is None else asked.steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
     if steps < 1:
@@ -74,34 +110,7 @@ def settle(order: Order) -> tuple[Recipe, Form]:
     config = method.config.model_dump(mode="json")
     sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
     validated(type(method.config), "sampling", {**config, "sampling": sampling})
-    request = validated(method.Request, "request", order.request)
-    facts = method.makes(request)
-    places = [name for name, value in request if isinstance(value, Path)]
-    recipe = Recipe(
-        method=method.name,
-        weights_hash=method.weights_hash,
-        memory_hash=_memory_hash(method.memory),
-        config_hash=canonical_hash(config),
-        device=device,
-        precision=method.precision,
-        seed=order.seed,
-        request=request.model_dump(mode="json", exclude=set(places)),
-        inputs={name: _content_hash(getattr(request, name)) for name in places},
-        solver=solver,
-        steps=steps,
-        limits=order.limits,
-    )
-    form = Form(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
-    return recipe, form
-
-
-def _content_hash(path: Path) -> str:
-    """Of a cohort, of a folder of files, or of one file."""
-    if (path / DATASET).is_file():
-        return Cohort.open(path).content_hash()
-    if path.is_dir():
-        return canonical_hash({file.name: sha256_of(file) for file in sorted(path.iterdir()) if file.is_file()})
-    return sha256_of(path)
+    return solver, steps
 
 
 def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
@@ -113,14 +122,7 @@ def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _device_kind(device: str) -> str:
-    try:
-        return torch.device(device).type
-    except RuntimeError:
-        raise RequestError("device", f"'{device}' is not known", "cpu or cuda") from None
-
-
-def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) -> Made:
+def make_case(task: CaseTask, device: str, before_draw: Callable[[int], None] | None = None) -> Result:
     """Draw a case until it passes every check.
 
     The result depends on the task alone: each draw has its own seed, and sampling runs on one thread, one case at a
@@ -128,6 +130,7 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
 
     Args:
         task: the case.
+        device: where this process has loaded the run.
         before_draw: told the attempt's number, from 0, before each draw; a sign of life.
 
     Raises:
@@ -135,10 +138,10 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
         RequestError: the method refuses the request.
     """
     recipe, limits = task.recipe, task.recipe.limits
-    method = load(task.run, task.loader, recipe.device)
+    method = load(task.run, task.loader, device)
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
-    request = validated(method.Request, "request", {**recipe.request, **task.places})
+    request = validated(method.Request, "request", with_places(recipe.request, task.places))
     training = TrainingFacts.of(method.makes(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
@@ -150,9 +153,9 @@ def make_case(task: CaseTask, before_draw: Callable[[int], None] | None = None) 
         failed = [verdict.check for verdict in verdicts if verdict.outcome == "failed"]
         if not failed:
             record = provenance(task, seed, attempt, refused, verdicts) | dict(drawn.provenance or {})
-            return Made(replace(drawn, id=task.id, provenance=record), dict(refused))
+            return Result(replace(drawn, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
-    return Made(None, dict(refused))
+    return Result(None, dict(refused))
 
 
 def _draw(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:

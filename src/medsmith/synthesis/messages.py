@@ -1,7 +1,7 @@
 """What coordinator and worker say to each other: one JSON object per line, nothing pickled.
 
-coordinator -> worker   {"order": ...}, then {"out": ..., "task": ...} for each case
-worker -> coordinator   {"is": "ready", "recipe": ..., "form": ...}   the run is loaded
+coordinator -> worker   {"request": ..., "device": ...}, then {"out": ..., "task": ...} for each case
+worker -> coordinator   {"is": "ready", "settled": ...}               the run is loaded
 {"is": "alive"}                               every second
 {"is": "drawing", "attempt": n}               before each draw of a case
 {"is": "made"}                                the case is on disk

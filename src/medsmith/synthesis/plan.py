@@ -26,7 +26,7 @@ class Plan(BaseModel):
         format: of this file.
         count: cases that the folder is to hold.
         run: the run folder relative to the cohort, or the name of shipped weights.
-        places: key of the request that names files -> where they lie, relative to the cohort.
+        places: dotted key of the request that names a cohort or files -> where they lie, relative to the cohort.
         recipe: what the cases share.
     """
 

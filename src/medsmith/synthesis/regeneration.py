@@ -13,10 +13,12 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
 from medsmith.interruption import held_back
 from medsmith.layouts import PROVENANCE
-from medsmith.synthesis.crew import Crew
+from medsmith.synthesis.conditions import Conditions
+from medsmith.synthesis.coordinator import with_hashes
+from medsmith.synthesis.devices import kind_of
 from medsmith.synthesis.plan import places_as_read, read_plan, run_as_read
-from medsmith.synthesis.process import Patience
-from medsmith.synthesis.tasks import LOADER, CaseTask, Order, Recipe, first_difference
+from medsmith.synthesis.references import absolute, with_places
+from medsmith.synthesis.tasks import CaseTask, Recipe, SynthesisRequest, first_difference
 
 _RECIPE = frozenset(Recipe.model_fields) - {"seed"}
 
@@ -27,8 +29,7 @@ def regenerate(
     *,
     run: Path | str | None = None,
     inputs: Mapping[str, Path | str] | None = None,
-    loader: str = LOADER,
-    patience: Patience | None = None,
+    conditions: Conditions | None = None,
 ) -> tuple[str, ...]:
     """Make a synthetic case again and compare every file with the one in the cohort, byte by byte.
 
@@ -36,10 +37,9 @@ def regenerate(
         out: the cohort.
         case_id: the case.
         run: the run that made it; None looks where the cohort's plan says.
-        inputs: key of the request that names files, such as "templates" -> where they lie; those that are not given are
-            looked for where the cohort's plan says.
-        loader: ``module:function`` that loads the run.
-        patience: when the worker counts as hung.
+        inputs: dotted key of the request that names a cohort or files, such as "templates" -> where they lie; those
+            that are not given are looked for where the cohort's plan says.
+        conditions: patience, loader, executor, and the device if it is of the kind that made the case.
 
     Returns:
         The files compared, as paths within the cohort. All are the same.
@@ -50,31 +50,41 @@ def regenerate(
         FileError: there is no such synthetic case, or an input is not where it was.
         RunError: the run cannot be used.
     """
-    out = Path(out)
+    out, conditions = Path(out), conditions or Conditions()
     record = _read_record(out, case_id)
     recipe, index = _recipe(out / PROVENANCE / f"{case_id}.json", record)
     plan = read_plan(out)
     where = run_as_read(plan.run, out) if run is None else str(run)
     places = _places(recipe, places_as_read(plan.places, out), inputs or {})
-    order = Order(
-        run=where,
-        loader=loader,
-        device=recipe.device,
-        seed=recipe.seed,
-        request={**recipe.request, **places},
-        solver=recipe.solver,
-        steps=recipe.steps,
-        limits=recipe.limits,
-    )
-    with held_back() as stop, Crew(order, 1, patience or Patience(), stop) as crew, _scratch() as scratch:
-        here, _ = crew.settled()
+    asked = _asked(recipe, where, places, conditions)
+    with (
+        held_back() as stop,
+        _scratch() as scratch,
+        conditions.executor(asked, 1, conditions.patience, stop) as executor,
+    ):
+        here = with_hashes(executor.settle())
         _check_made_by(here, recipe, where, places, case_id)
-        task = CaseTask(run=where, loader=loader, recipe=recipe, places=places, index=index)
-        (outcome,) = crew.work([task], scratch)
+        task = CaseTask(run=where, loader=asked.loader, recipe=recipe, places=places, index=index)
+        (outcome,) = executor.submit([task], scratch)
         if outcome.ended != "made" or task.id != case_id:
             reason = outcome.reason or f"its recipe makes {task.id}, {outcome.ended}"
             raise SynthesisError(case_id, f"could not be made again ({reason})")
         return _compared(out, scratch, case_id, record)
+
+
+def _asked(recipe: Recipe, run: str, places: Mapping[str, str], conditions: Conditions) -> SynthesisRequest:
+    """The request that the case was made for."""
+    fitting = [device for device in conditions.devices if kind_of(device) == recipe.device]
+    return SynthesisRequest(
+        run=run,
+        loader=conditions.loader,
+        devices=(*fitting, recipe.device)[:1],
+        seed=recipe.seed,
+        request=with_places(recipe.request, places),
+        solver=recipe.solver,
+        steps=recipe.steps,
+        limits=recipe.limits,
+    )
 
 
 def _read_record(out: Path, case_id: str) -> Mapping[str, Any]:
@@ -104,7 +114,7 @@ def _places(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path
             limit = f"the case was made from {key} with the hash {recipe.inputs[key][:16]}"
             found = "does not exist" if place else "is not known"
             raise FileError(place or key, found, limit, f"name them: --input {key}=PATH")
-    return places
+    return {key: absolute(place) for key, place in places.items()}
 
 
 def _check_made_by(here: Recipe, recipe: Recipe, run: str, places: Mapping[str, str], case_id: str) -> None:

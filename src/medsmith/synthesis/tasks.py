@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,13 +15,13 @@ _SHOWN = 40
 
 
 @final
-class Order(BaseModel):
+class SynthesisRequest(BaseModel):
     """What is asked of a trained method; what is left open, the method settles.
 
     Attributes:
         run: a run folder, or the name of shipped weights.
         loader: ``module:function`` that loads it; named, so that no code travels.
-        device: where its networks live.
+        devices: where its networks live, one or more of one kind; workers are spread over them in turn.
         seed: of the run, from which every case has its own.
         request: what is asked of each case, in the method's own words.
         solver: None takes the method's.
@@ -33,7 +33,7 @@ class Order(BaseModel):
 
     run: str
     loader: str = LOADER
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
     seed: int = 0
     request: Mapping[str, Any] = {}
     solver: str | None = None
@@ -50,11 +50,11 @@ class Recipe(BaseModel):
         weights_hash: sha256 of its weights file.
         memory_hash: sha256 of what it keeps of its training cohort beside weights.
         config_hash: sha256 of its config in canonical JSON.
-        device: kind of the device.
+        device: kind of the device; its index decides nothing.
         precision: how passes are computed.
         seed: of the run.
-        request: as the method understood it, without the keys that name files.
-        inputs: key of the request that names files, such as a cohort's -> their content hash; where they lie decides
+        request: as the method understood it, without the places of cohorts and files.
+        inputs: dotted key of the request that names a cohort or files -> their content hash; where they lie decides
             nothing.
         solver: of the sampling loop.
         steps: evaluations of the denoiser.
@@ -78,7 +78,7 @@ class Recipe(BaseModel):
 
 
 @final
-class Form(BaseModel):
+class CohortSpec(BaseModel):
     """What the cohort of a method's cases looks like on disk."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +89,42 @@ class Form(BaseModel):
 
 
 @final
+class Reference(BaseModel):
+    """Something on disk that a request names.
+
+    Attributes:
+        key: where in the request, names and numbers joined by dots: "guides.0.image".
+        place: where it lies, as the request says.
+        kind: of a ``CaseRef`` "cohort", of a path "files".
+        case: the one case that a ``CaseRef`` names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    place: str
+    kind: Literal["cohort", "files"]
+    case: str | None = None
+
+
+@final
+class Settled(BaseModel):
+    """What a loaded method makes of a request.
+
+    Attributes:
+        recipe: of all cases; its inputs are left to who hashes the references.
+        spec: of the cohort of its cases.
+        references: what the request names on disk.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Recipe
+    spec: CohortSpec
+    references: tuple[Reference, ...] = ()
+
+
+@final
 class CaseTask(BaseModel):
     """One case: enough to make it on any machine that can load the run.
 
@@ -96,7 +132,7 @@ class CaseTask(BaseModel):
         run: a run folder, or the name of shipped weights.
         loader: ``module:function`` that loads it.
         recipe: what it shares with the other cases.
-        places: key of the request that names files -> where they lie here.
+        places: dotted key of the request that names a cohort or files -> where they lie here.
         index: its number.
     """
 
@@ -112,11 +148,6 @@ class CaseTask(BaseModel):
     def id(self) -> str:
         """The case's id."""
         return case_id(self.recipe.method, self.index)
-
-
-def places_of(order: Order, recipe: Recipe) -> dict[str, str]:
-    """Where the files lie that an order names."""
-    return {key: str(order.request[key]) for key in recipe.inputs if key in order.request}
 
 
 def case_id(method: str, index: int) -> str:

@@ -21,7 +21,7 @@ from medsmith.synthesis.messages import Message, encoded, error_to_json
 
 if TYPE_CHECKING:
     from medsmith.cohort import Cohort
-    from medsmith.synthesis.tasks import Form
+    from medsmith.synthesis.tasks import CohortSpec
 
 ALIVE_SECONDS = 1.0
 
@@ -64,7 +64,7 @@ class _Line:
 
 
 def main() -> None:
-    """Load what the order names, then make case after case."""
+    """Load the run of a request, then make case after case."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
@@ -78,21 +78,28 @@ def main() -> None:
 
 
 def _work(line: _Line) -> None:
+    asked = line.hear()
+    device = asked["device"]
+    from medsmith.synthesis.tasks import SynthesisRequest
+
+    request = SynthesisRequest.model_validate(asked["request"])
+    from medsmith.synthesis.devices import check_present
+
+    check_present(request.devices)
     from medsmith.lean import import_monai
 
     import_monai()
     from medsmith.synthesis.making import settle
-    from medsmith.synthesis.tasks import Order
 
-    recipe, form = settle(Order.model_validate(line.hear()["order"]))
-    line.say({"is": "ready", "recipe": recipe.model_dump(mode="json"), "form": form.model_dump(mode="json")})
+    settled = settle(request, device)
+    line.say({"is": "ready", "settled": settled.model_dump(mode="json")})
     cohorts: dict[str, Cohort] = {}
     while True:
         asked = line.hear()
         if asked["out"] not in cohorts:
-            cohorts[asked["out"]] = open_cohort(Path(asked["out"]), form)
+            cohorts[asked["out"]] = open_cohort(Path(asked["out"]), settled.spec)
         try:
-            line.say(_make(line, cohorts[asked["out"]], asked["task"]))
+            line.say(_make(line, cohorts[asked["out"]], asked["task"], device))
         except MedsmithError:
             raise
         except Exception as error:
@@ -105,29 +112,30 @@ def _broken(error: Exception) -> Message:
     return {"is": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
 
 
-def _make(line: _Line, cohort: "Cohort", task: Any) -> Message:
+def _make(line: _Line, cohort: "Cohort", task: Any, device: str) -> Message:
     from medsmith.synthesis.making import make_case
     from medsmith.synthesis.tasks import CaseTask
 
-    made = make_case(
-        CaseTask.model_validate(task), before_draw=lambda attempt: line.say({"is": "drawing", "attempt": attempt})
-    )
-    if made.case is None:
-        return {"is": "refused", "refused": dict(made.refused)}
-    cohort.write(made.case)
+    def say_drawing(attempt: int) -> None:
+        line.say({"is": "drawing", "attempt": attempt})
+
+    result = make_case(CaseTask.model_validate(task), device, say_drawing)
+    if result.case is None:
+        return {"is": "refused", "refused": dict(result.refused)}
+    cohort.write(result.case)
     return {"is": "made"}
 
 
-def open_cohort(out: Path, form: "Form") -> "Cohort":
-    """The cohort that cases of this form are written to, made if it is missing."""
+def open_cohort(out: Path, spec: "CohortSpec") -> "Cohort":
+    """The cohort that cases of this kind are written to, made if it is missing."""
     from medsmith.cohort import Cohort
     from medsmith.synthesis.tasks import NOTICE
 
     return Cohort.create(
         out,
-        channel_names=form.channel_names,
-        label_names=form.label_names,
-        file_ending=form.file_ending,
+        channel_names=spec.channel_names,
+        label_names=spec.label_names,
+        file_ending=spec.file_ending,
         description=NOTICE,
     )
 

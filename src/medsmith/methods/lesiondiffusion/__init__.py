@@ -109,7 +109,7 @@ class LesionDiffusion(Method):
 
     def makes(self, request: LesionDiffusionRequest) -> Fingerprint:
         """Cases are as their templates, with a label for lesions."""
-        return facts_of(request, self.fingerprint)
+        return facts_of(request.templates, self.fingerprint)
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

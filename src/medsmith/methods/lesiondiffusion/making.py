@@ -40,9 +40,11 @@ def make_case(request: LesionDiffusionRequest, artist: Artist, seed: int) -> Cas
     Raises:
         RequestError: a template, an organ or a place that is not there.
     """
+    assert request.templates is not None
     refusals: list[RequestError] = []
-    for scan in templates_in_turn(request, seed):
-        organ_map = organ_map_of(request.organ_map, scan, image_file(request, scan.id), request.organ_numbers)
+    for scan in templates_in_turn(request.templates, seed):
+        file = image_file(request.templates, scan.id)
+        organ_map = organ_map_of(request.organ_map, scan, file, request.organ_numbers)
         for number in range(1 if request.lesions else REPORTS_DRAWN):
             try:
                 reports = _reports(request, organ_map, _stream(seed, f"report {number}"))

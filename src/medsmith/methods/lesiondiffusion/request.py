@@ -5,6 +5,7 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medsmith.case_ref import CaseRef
 from medsmith.conditioning.rules import find_type
 from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
 
@@ -14,8 +15,8 @@ class LesionDiffusionRequest(BaseModel):
     """One scan with one to three lesions.
 
     Attributes:
-        templates: cohort of the scans that lesions are put into; None takes a small piece of the training cohort.
-        template: the one case of it that is used; None draws one by the seed.
+        templates: the scan that lesions are put into, or a cohort of scans that the seed draws one from; None takes a
+            small piece of the training cohort.
         lesions: report of each lesion; none draws a report of ``lesion_type``.
         without: of each lesion, options that it shall not have.
         lesion_type: kind of lesion that reports are drawn for; None draws one whose organ the template has.
@@ -31,8 +32,7 @@ class LesionDiffusionRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    templates: Path | None = None
-    template: str | None = None
+    templates: CaseRef | None = None
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
     without: tuple[tuple[str, ...], ...] = ()
     lesion_type: str | None = None
@@ -46,8 +46,6 @@ class LesionDiffusionRequest(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":
-        if self.template is not None and self.templates is None:
-            raise ValueError(f"template '{self.template}' of no cohort: name the cohort as templates")
         if self.lesions and self.lesion_type:
             raise ValueError("lesions and lesion_type: give one of them")
         if self.lesion_type is not None:

@@ -1,19 +1,16 @@
 """The scans that lesions are put into."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from medsmith.case import Case
-from medsmith.cohort import Cohort
+from medsmith.case_ref import CaseRef, ids_of, opened
 from medsmith.conditioning.organs import is_lesion
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.integrity import first_of
-from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 
 LESION = "lesion"
 LARGEST_LABEL = 255
@@ -21,46 +18,41 @@ TRIED = 20
 """Templates that are tried until one has room for what is asked."""
 
 
-def templates_in_turn(request: LesionDiffusionRequest, seed: int) -> Iterator[Case]:
-    """The scans of a request, in an order drawn by lot: the one that is named, or as many as are tried.
+def templates_in_turn(templates: CaseRef, seed: int) -> Iterator[Case]:
+    """Scans to put lesions into, in an order drawn by lot: the one that is named, or as many as are tried.
+
+    They are as stored: lesions are put into their arrays, which are written back along the axes of the file.
 
     Raises:
-        RequestError: a scan is not in three dimensions.
+        RequestError: there is no such case, or a scan is not in three dimensions.
     """
-    assert request.templates is not None
-    cohort = opened(request.templates)
-    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(cohort))
-    names = [request.template] if request.template else [cohort.ids[lot] for lot in lots[:TRIED]]
-    for name in names:
-        case = cohort[name]
+    ids = ids_of(templates)
+    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(ids))
+    for lot in lots[:TRIED]:
+        case, _ = opened(templates).read(ids[lot])
         if case.geometry.dimensions != 3:
-            raise RequestError("templates", f"case '{name}' of {request.templates} is 2-D", "lesions are made in 3-D")
+            found = f"case '{case.id}' of {templates.cohort} is 2-D"
+            raise RequestError("templates", found, "lesions are made in 3-D")
         yield case
 
 
-def image_file(request: LesionDiffusionRequest, id: str) -> Path:
+def image_file(templates: CaseRef, id: str) -> Path:
     """The file of a template's image."""
-    assert request.templates is not None
-    return opened(request.templates).files(id).channels[0].path
+    return opened(templates).files(id).channels[0].path
 
 
-def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerprint:
+def facts_of(templates: CaseRef | None, training: Fingerprint) -> Fingerprint:
     """What the cases made for a request are like: as the templates, with a label for lesions.
 
     Raises:
         RequestError: the cohort has no such case, no case at all, or more than one channel.
     """
-    if request.templates is None:
+    if templates is None:
         return training.model_copy(update={"label_names": with_lesion(training.label_names)})
-    cohort = opened(request.templates)
-    if not len(cohort):
-        found = f"{request.templates} has no cases"
-        raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
-    if request.template is not None and request.template not in cohort:
-        found = f"no case '{request.template}' in {request.templates}"
-        raise RequestError("templates", found, f"it has {first_of(cohort.ids)}", "name one of these")
+    ids_of(templates)
+    cohort = opened(templates)
     if len(cohort.channel_names) != 1:
-        found = f"{request.templates} has channels {', '.join(cohort.channel_names)}"
+        found = f"{templates.cohort} has channels {', '.join(cohort.channel_names)}"
         raise RequestError("templates", found, "a CT has one", "prepare a cohort of the CT alone")
     return training.model_copy(
         update={
@@ -88,9 +80,3 @@ def with_lesion(label_names: Mapping[str, int]) -> dict[str, int]:
 def lesion_value(label_names: Mapping[str, int]) -> int:
     """The value of the label that lesions are written as."""
     return label_names.get(LESION) or next(value for name, value in label_names.items() if is_lesion(name))
-
-
-@lru_cache(maxsize=4)
-def opened(folder: Path) -> Cohort:
-    """A cohort, opened once per process."""
-    return Cohort.open(folder)

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import final
 
+from medsmith.synthesis.executors.base import Patience
 from medsmith.synthesis.messages import Message, encoded
-from medsmith.synthesis.tasks import CaseTask, Order
+from medsmith.synthesis.tasks import CaseTask, SynthesisRequest
 
 _LOG_BYTES = 20_000
 _LAST_WORDS_SECONDS = 1.0
@@ -23,44 +23,22 @@ _LAST_WORDS_SECONDS = 1.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-@final
-@dataclass(frozen=True)
-class Patience:
-    """Seconds after which a worker counts as hung.
-
-    Attributes:
-        loading: without having loaded the run.
-        silence: without a sign of life.
-        draw: on one draw of a case; None allows 20 times the slowest so far, at least a minute, and an hour before
-            the first is done.
-    """
-
-    loading: float = 600.0
-    silence: float = 60.0
-    draw: float | None = None
-
-    def for_draw(self, slowest: float | None) -> float:
-        """Seconds allowed to a draw when the slowest so far took ``slowest``."""
-        if self.draw is not None:
-            return self.draw
-        return 3600.0 if slowest is None else max(60.0, 20 * slowest)
-
-
-Event = tuple["Worker", Message | None]
+Event = tuple["WorkerProcess", Message | None]
 Events = queue.SimpleQueue[Event]
 Put = Callable[[Event], None]
 
 
 @final
-class Worker:
+class WorkerProcess:
     """A worker process.
 
     Args:
-        order: what it loads.
+        request: what it loads.
+        device: of those that the request names, the one that it works on.
         events: where its messages go; None says that it has ended.
     """
 
-    def __init__(self, order: Order, events: Events) -> None:
+    def __init__(self, request: SynthesisRequest, device: str, events: Events) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end(); nameless, so that no kill leaves it)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "medsmith.synthesis.worker"],
@@ -69,13 +47,14 @@ class Worker:
             stderr=self._log,
             env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+        self.device = device
         self.task: CaseTask | None = None
         self.ready = False
         self.hung = ""
         self.heard = self.since = time.monotonic()
         self._log_start = 0
         threading.Thread(target=self._watch, args=(events.put,), daemon=True).start()
-        self._say({"order": order.model_dump(mode="json")})
+        self._say({"request": request.model_dump(mode="json"), "device": device})
 
     @property
     def pid(self) -> int:
@@ -113,7 +92,7 @@ class Worker:
         start = max(self._log_start, size - _LOG_BYTES)
         return os.pread(descriptor, size - start, start).decode(errors="replace")
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended."""
         if self.hung:
             return self.hung

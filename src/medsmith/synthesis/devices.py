@@ -1,0 +1,44 @@
+"""Devices by name: "cpu", "cuda", "cuda:1". Bytes depend on the kind of a device, not on its index."""
+
+import re
+from collections.abc import Sequence
+
+from medsmith.errors import RequestError
+
+_NAME = re.compile(r"cpu|cuda(:\d+)?")
+
+
+def kind_of(device: str) -> str:
+    """The kind of a device: "cuda" of "cuda:1"."""
+    return device.partition(":")[0]
+
+
+def check_names(devices: Sequence[str]) -> None:
+    """Refuse what is no device, before anything is started.
+
+    Raises:
+        RequestError: no device, a name that means none, or devices of several kinds.
+    """
+    if not devices:
+        raise RequestError("device", "none is named", "at least one")
+    for device in devices:
+        if not _NAME.fullmatch(device):
+            raise RequestError("device", f"'{device}' is not known", "cpu, cuda, or cuda:INDEX")
+    kinds = sorted({kind_of(device) for device in devices})
+    if len(kinds) > 1:
+        raise RequestError("device", f"{' and '.join(kinds)} together", "bytes depend on the kind", "choose one kind")
+
+
+def check_present(devices: Sequence[str]) -> None:
+    """Refuse devices that this machine lacks, before anything is loaded. Imports torch.
+
+    Raises:
+        RequestError: as ``check_names``, or a GPU that is not there.
+    """
+    import torch
+
+    check_names(devices)
+    there = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    for device in devices:
+        if device not in ("cpu", *there, *["cuda"] * bool(there)):
+            raise RequestError("device", f"'{device}' is not here", f"there is {', '.join(('cpu', *there))}")

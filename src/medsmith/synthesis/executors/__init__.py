@@ -1,0 +1,1 @@
+"""Where cases are made: worker processes of this machine, and what any other executor has to do."""

@@ -1,0 +1,129 @@
+"""Devices by name and index: refused before anything heavy, shared by workers in turn, a kind in the recipe."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from medsmith.errors import RequestError
+from medsmith.synthesis import Patience, synthesize
+from medsmith.synthesis.devices import check_names, check_present, kind_of
+from medsmith.synthesis.executors import processes
+from medsmith.synthesis.executors.processes import ProcessExecutor
+from medsmith.synthesis.executors.worker_process import WorkerProcess
+from medsmith.synthesis.making import load, settle
+from medsmith.synthesis.tasks import SynthesisRequest
+from synthesis_fakes import LOADER, FakeMethod, conditions, write_run
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    ("devices", "line"),
+    [
+        (("meta",), "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
+        (("cuda:x",), "device: 'cuda:x' is not known; cpu, cuda, or cuda:INDEX"),
+        ((), "device: none is named; at least one"),
+        (("cuda:1", "cpu"), "device: cpu and cuda together; bytes depend on the kind; choose one kind"),
+    ],
+)
+def test_names_are_refused_before_an_executor_is_started(tmp_path, devices, line):
+    with pytest.raises(RequestError) as caught:
+        synthesize(
+            tmp_path, tmp_path / "out", count=1, conditions=conditions(devices=devices, executor=lambda *_: 1 / 0)
+        )
+    assert caught.value.line == line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_not_here_is_refused_before_the_run_is_loaded(tmp_path):
+    with pytest.raises(RequestError, match=r"^device: 'cuda:99' is not here; there is cpu"):
+        synthesize(tmp_path / "no run", tmp_path / "out", count=1, conditions=conditions(devices=("cuda:99",)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_an_index_beyond_the_last_is_refused():
+    check_present(("cuda", "cuda:0", "cuda:1"))
+    with pytest.raises(RequestError, match="'cuda:7' is not here; there is cpu, cuda:0, cuda:1"):
+        check_present(("cuda:0", "cuda:7"))
+
+
+def test_kinds():
+    assert [kind_of(device) for device in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda"]
+    check_names(("cuda", "cuda:1"))
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_the_run_is_loaded_on_the_device_and_the_recipe_keeps_its_kind(tmp_path, monkeypatch):
+    seen = []
+
+    def load_there(run, *, device):
+        seen.append((run, device))
+        return FakeMethod({})
+
+    load.cache_clear()
+    monkeypatch.setattr("synthesis_fakes.load", load_there)
+    asked = SynthesisRequest(run=str(write_run(tmp_path / "run")), loader=LOADER, devices=("cuda:0", "cuda:1"))
+    recipes = [settle(asked, device).recipe for device in asked.devices]
+    assert [device for _, device in seen] == ["cuda:0", "cuda:1"]
+    assert recipes[0] == recipes[1]
+    assert recipes[0].device == "cuda"
+
+
+class Unstarted(WorkerProcess):
+    """A worker that is never started, and always late."""
+
+    def __init__(self, _request, device, _events):
+        self.device, self.ready, self.task, self.hung = device, False, None, ""
+        self.heard = self.since = 0.0
+
+    def overdue(self, *_):
+        return "late"
+
+    def give_up(self, reason):
+        self.hung = reason
+
+    def end(self):
+        pass
+
+
+def test_workers_are_spread_over_the_devices_in_turn(monkeypatch):
+    monkeypatch.setattr(processes, "WorkerProcess", Unstarted)
+    asked = SynthesisRequest(run="run", devices=("cuda:0", "cuda:1", "cuda:3"))
+    with ProcessExecutor(asked, 5, Patience(), lambda: False) as executor:
+        executor._staff(5)
+        assert Counter(worker.device for worker in executor._workers) == {"cuda:0": 2, "cuda:1": 2, "cuda:3": 1}
+        executor._workers -= {worker for worker in executor._workers if worker.device == "cuda:1"}
+        executor._staff(4)
+        assert Counter(worker.device for worker in executor._workers) == {"cuda:0": 2, "cuda:1": 1, "cuda:3": 1}
+
+
+def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_hung(monkeypatch):
+    monkeypatch.setattr(processes, "WorkerProcess", Unstarted)
+    with ProcessExecutor(SynthesisRequest(run="run"), 1, Patience(), lambda: False) as executor:
+        executor._staff(1)
+        (worker,) = executor._workers
+        executor._events.put((worker, {"is": "alive"}))
+        executor._turn()
+        assert (worker.hung, worker.heard > 0) == ("", True)
+        executor._turn()
+        assert worker.hung == "late"
+
+
+def test_without_a_number_gpus_have_a_worker_each(tmp_path):
+    sizes = []
+
+    def start(_asked, workers, *_):
+        sizes.append(workers)
+        return SimpleNamespace(__enter__=None)
+
+    for devices in (("cuda:0", "cuda:1"), ("cuda",)):
+        with pytest.raises((TypeError, AttributeError)):
+            synthesize(tmp_path, tmp_path / "out", count=9, conditions=conditions(devices=devices, executor=start))
+    assert sizes == [2, 1]
