@@ -1,8 +1,8 @@
 """Peak memory of training on a small and a large cohort of volumes.
 
-CT phantoms of 64 x 64 x 64 with the lesion as their one label; the large cohort holds the small one's phantoms again and
-again, each time under other noise. PIG's tiny preset on the full grid, 3 steps of each stage, float32, one thread. The
-peak is the resident set of the process at its largest (ru_maxrss of wait4), mapped files counted in.
+CT phantoms of 64 x 64 x 64 with the lesion as their one label; the large cohort holds the small one's phantoms again
+and again, each time under other noise. PIG's tiny preset on the full grid, 3 steps of each stage, float32, one thread.
+The peak is the resident set of the process at its largest (ru_maxrss of wait4), mapped files counted in.
 
 Writes training_memory.json beside this file. Run: python benchmarks/core/training_memory.py FOLDER [SMALL] [LARGE]
 """

@@ -19,7 +19,8 @@ from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_setting
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import Observe, Sampling
+from medsmith.diffusion import Observe, Sampling, on_channels
+from medsmith.guides import Guide, guiding
 from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
 
@@ -52,9 +53,15 @@ class DdpmConfig(BaseModel):
 
 @final
 class DdpmRequest(BaseModel):
-    """DDPM is unconditional: nothing can be asked of a case."""
+    """What can be asked of a case.
+
+    Attributes:
+        guides: guidance images, which act on the image channels; the network itself is unconditional.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    guides: tuple[Guide, ...] = ()
 
 
 _PAPER = DdpmConfig(
@@ -121,7 +128,7 @@ class Ddpm(Method):
 
     def synthesize(
         self,
-        request: DdpmRequest,  # noqa: ARG002
+        request: DdpmRequest,
         seed: int,
         sampling: Sampling,
         *,
@@ -130,7 +137,16 @@ class Ddpm(Method):
         """Ho et al. 2020, Algorithm 2, with any solver."""
         shape = (self._stack, *self.config.size)
         denoise = self.process.denoiser(self._predict)
-        state = self.process.sample_one(denoise, shape, seed, sampling, device=self.device, observe=observe)
+        guides = guiding(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        state = self.process.sample_one(
+            denoise,
+            shape,
+            seed,
+            sampling,
+            device=self.device,
+            corrections=[on_channels(guide, slice(self._masks, None)) for guide in guides],
+            observe=observe,
+        )
         return assemble(state[self._masks :], state[: self._masks], self.fingerprint)
 
     def _predict(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:

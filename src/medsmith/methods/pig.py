@@ -23,7 +23,8 @@ from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_setting
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.diffusion import Observe, Sampling
+from medsmith.diffusion import Observe, Sampling, on_channels
+from medsmith.guides import Guide, guiding
 from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
 
@@ -66,9 +67,15 @@ class PigConfig(BaseModel):
 
 @final
 class PigRequest(BaseModel):
-    """PIG is unconditional: nothing can be asked of a case."""
+    """What can be asked of a case.
+
+    Attributes:
+        guides: guidance images, which act on the image channels; the networks themselves are unconditional.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    guides: tuple[Guide, ...] = ()
 
 
 _PAPER_NETWORK = NetworkConfig(
@@ -170,7 +177,7 @@ class Pig(Method):
 
     def synthesize(
         self,
-        request: PigRequest,  # noqa: ARG002
+        request: PigRequest,
         seed: int,
         sampling: Sampling,
         *,
@@ -178,7 +185,16 @@ class Pig(Method):
     ) -> Case:
         """Algorithm 2: mask and image from noise, side by side."""
         shape = (self._masks + self._channels, *self.config.size)
-        state = self.process.sample_one(self._denoise, shape, seed, sampling, device=self.device, observe=observe)
+        guides = guiding(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        state = self.process.sample_one(
+            self._denoise,
+            shape,
+            seed,
+            sampling,
+            device=self.device,
+            corrections=[on_channels(guide, slice(self._masks, None)) for guide in guides],
+            observe=observe,
+        )
         masks, image = state[: self._masks], state[self._masks :]
         if self.config.binarise == "smoothed":
             masks = self._binarised(masks[None])[0]

@@ -24,6 +24,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
+from medsmith.guides import Guide, guiding
 from medsmith.method import Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
 
@@ -69,11 +70,13 @@ class SegGuidedRequest(BaseModel):
     Attributes:
         masks: a case whose label map guides the image, or a cohort that the seed draws one from; None takes the masks
             of the training cohort.
+        guides: guidance images, beside the mask.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     masks: CaseRef | None = None
+    guides: tuple[Guide, ...] = ()
 
 
 _PAPER = SegGuidedConfig(
@@ -156,7 +159,15 @@ class SegGuided(Method):
         mask = self._chosen_mask(request, seed)
         denoise = self._denoiser(mask[None].to(self.device))
         shape = (self._channels, *self.config.size)
-        image = self.process.sample_one(denoise, shape, seed, sampling, device=self.device, observe=observe)
+        image = self.process.sample_one(
+            denoise,
+            shape,
+            seed,
+            sampling,
+            device=self.device,
+            corrections=guiding(request.guides, self.process, self.fingerprint, self.config.size, seed),
+            observe=observe,
+        )
         return assemble(image, mask, self.fingerprint)
 
     def _denoiser(self, mask: Float[Tensor, "1 k *space"]) -> Denoiser:
