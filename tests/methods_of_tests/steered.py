@@ -1,8 +1,8 @@
-"""A miniature of a guided method: one unconditional model of images, steered at sampling time by several images at once.
+"""A miniature of a guided method: one unconditional model of images, steered by several images at sampling time.
 
-It learns from images alone. Each guide of a request has a factor, a last time and, where it names a label map, a region
-outside which it does not act; their terms all see the same state (mDDPM, Algorithm 1). The label maps of the guides that
-annotate become the case's.
+It learns from images alone. Each guide of a request has a factor, a last time and, where it names a label map, a
+region outside which it does not act; their terms all see the same state (mDDPM, Algorithm 1). The label maps of the
+guides that annotate become the case's.
 """
 
 from collections.abc import Mapping
