@@ -18,7 +18,6 @@ from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.formats.atomic import write_json
 from medsmith.method import Method
 from medsmith.methods import method_class
-from medsmith.preparation.merge import STAND_IN
 from medsmith.preparation.quality import check_image
 from medsmith.runs import CHECKPOINTS
 
@@ -117,7 +116,7 @@ def _fingerprint(cohort: Cohort, cohort_hash: str) -> Fingerprint:
 
 
 def _with_values_checked(case: Case) -> Case:
-    if not (case.report or {}).get(STAND_IN, False):  # painted from a mask: no scan to look at
+    if case.image is not None:
         check_image(case)
     return case
 

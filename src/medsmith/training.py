@@ -153,7 +153,7 @@ def _used(method: Method, stage: str, examples: Mapping[str, Example]) -> dict[s
 
 def _finish(record: RunRecord, method: Method, cohort: Cohort, folder: Path, reached: Mapping[str, Checkpoint]) -> None:
     if method.checks is None or "not_a_copy" in method.checks:
-        small = thumbnails(case.image for case in cohort)
+        small = thumbnails(cohort[id].require_image() for id in cohort.ids_with_image)
         copies = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
         method.memory = {**method.memory, **copies}
     write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())

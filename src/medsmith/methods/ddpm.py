@@ -107,7 +107,7 @@ class Ddpm(Method):
     def prepare(self, case: Case) -> Example:
         """Mask and image channels on the network's grid."""
         size = self.config.size
-        mask = labels_to_model(case.labels, self.fingerprint, size)
+        mask = labels_to_model(case.require_labels(), self.fingerprint, size)
         return {"stack": torch.cat([mask, image_to_model(case, self.fingerprint, size)])}
 
     def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002

@@ -150,7 +150,7 @@ class Pig(Method):
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size),
+            "mask": labels_to_model(case.require_labels(), self.fingerprint, size),
         }
 
     def loss(self, part: str, batch: Batch, draw: torch.Generator) -> Float[Tensor, ""]:

@@ -127,7 +127,7 @@ class SegGuided(Method):
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size),
+            "mask": labels_to_model(case.require_labels(), self.fingerprint, size),
         }
 
     def remember(self, examples: Sequence[Example]) -> Mapping[str, Tensor]:
@@ -173,7 +173,7 @@ class SegGuided(Method):
             masks = self.memory["masks"]
             return masks[lot % len(masks)].float()
         case = self._requested(request.masks, request.case, lot)
-        return labels_to_model(case.labels, self.fingerprint, self.config.size)
+        return labels_to_model(case.require_labels(), self.fingerprint, self.config.size)
 
     def _requested(self, folder: Path, name: str | None, lot: int) -> Case:
         """A case of another cohort, by its name or by lot."""

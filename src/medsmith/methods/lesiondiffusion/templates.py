@@ -1,6 +1,7 @@
 """The scans that lesions are put into."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,13 +30,14 @@ def templates_in_turn(request: LesionDiffusionRequest, seed: int) -> Iterator[Ca
     """
     assert request.templates is not None
     cohort = opened(request.templates)
-    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(cohort))
-    names = [request.template] if request.template else [cohort.ids[lot] for lot in lots[:TRIED]]
+    scans = cohort.ids_with_image
+    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(scans))
+    names = [request.template] if request.template else [scans[lot] for lot in lots[:TRIED]]
     for name in names:
-        case = cohort[name]
+        case = cohort.stored(name)  # it is edited in place and written back as it came
         if case.geometry.dimensions != 3:
             raise RequestError("templates", f"case '{name}' of {request.templates} is 2-D", "lesions are made in 3-D")
-        yield case
+        yield case if case.labels is not None else replace(case, labels=np.zeros(case.geometry.shape, np.uint8))
 
 
 def image_file(request: LesionDiffusionRequest, id: str) -> Path:
@@ -53,12 +55,13 @@ def facts_of(request: LesionDiffusionRequest, training: Fingerprint) -> Fingerpr
     if request.templates is None:
         return training.model_copy(update={"label_names": with_lesion(training.label_names)})
     cohort = opened(request.templates)
-    if not len(cohort):
-        found = f"{request.templates} has no cases"
+    scans = cohort.ids_with_image
+    if not scans:
+        found = f"{request.templates} has no {'images' if len(cohort) else 'cases'}"
         raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
-    if request.template is not None and request.template not in cohort:
-        found = f"no case '{request.template}' in {request.templates}"
-        raise RequestError("templates", found, f"it has {first_of(cohort.ids)}", "name one of these")
+    if request.template is not None and request.template not in scans:
+        found = f"no {'image' if request.template in cohort else 'case'} '{request.template}' in {request.templates}"
+        raise RequestError("templates", found, f"it has {first_of(scans)}", "name one of these")
     if len(cohort.channel_names) != 1:
         found = f"{request.templates} has channels {', '.join(cohort.channel_names)}"
         raise RequestError("templates", found, "a CT has one", "prepare a cohort of the CT alone")
