@@ -125,6 +125,8 @@ def _changed(
 
     def labels(cohort: Cohort, id: str) -> UInt8[np.ndarray, "x y z"]:
         geometry = cohort.geometry(id)
+        if not cohort.files(id).label_paths:  # a bare scan as template
+            return np.zeros([part.stop - part.start for part in region], np.uint8)
         return canonical_view(cohort.labels_region(id, region_in_file(region, geometry)), geometry)
 
     return np.asarray(labels(*case) != labels(*template))
