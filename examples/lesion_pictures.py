@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from medsmith import load_method
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case
 from medsmith.cohort import Cohort
 from medsmith.conditioning.reading import read_report
 from medsmith.formats.atomic import write_bytes
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.report.sheets import Tile, contact_sheet
 

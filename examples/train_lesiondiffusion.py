@@ -44,7 +44,7 @@ def write_nodules(lidc: Cohort, out: Path, count: int, *, held_back: bool = Fals
     for id in chosen:
         if written == count:
             break
-        case = lidc[id]
+        case = lidc.stored(id)
         if float(ScanReport.model_validate(case.report).lesions[0].measured["equivalent_diameter_mm"]) >= SMALLEST_MM:
             written += 1
             if id not in cohort:

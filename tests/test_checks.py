@@ -102,6 +102,32 @@ def test_an_empty_mask_is_allowed_where_training_has_some():
     assert "failed" not in outcomes.values()
 
 
+LABEL_CHECKS = {"labels_declared", "mask_not_empty", "foreground_share", "components"}
+
+
+@pytest.mark.parametrize(("missing", "left"), [("labels", False), ("image", True)])
+def test_what_a_case_lacks_is_not_checked(missing, left):
+    """Neither passed nor failed; the other side is checked as ever."""
+    verdicts = check_case(good_case(**{missing: None}), facts(), LIMITS)
+    assert {v.check for v in verdicts if (v.outcome == "passed")} == {
+        check.__name__ for check in CHECKS if (check.__name__ in LABEL_CHECKS) == left
+    }
+    reasons = {v.reason for v in verdicts if v.outcome == "not made"}
+    assert reasons == {f"the case has no {missing}"}
+
+
+def test_the_copy_check_sees_through_the_order_of_axes():
+    shape = (24, 20, 16)
+    rng = np.random.default_rng(3)
+    volumes = [gaussian_filter(rng.standard_normal(shape), 1.5).astype(np.float32)[None] for _ in range(12)]
+    small = thumbnails(volumes)
+    known = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+    turned = np.ascontiguousarray(volumes[4].transpose(0, 3, 1, 2))
+    affine = np.eye(4)[[1, 2, 0, 3]]
+    case = Case("c", turned, None, Geometry((16, 24, 20), affine), ("CT",), {"background": 0})
+    assert "not_a_copy" in failed(case, TrainingFacts.of(fingerprint(shape=shape), known))
+
+
 def test_the_check_of_labels_takes_less_memory_than_the_labels():
     shape = (96, 96, 96)
     labels = np.ones(shape, np.uint8)

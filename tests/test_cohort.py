@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cohort_cases import NAMES, make_case, names_in, new_cohort
+from medsmith import cohort as cohort_module
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.errors import CohortError, ContentError, FileError
@@ -119,6 +121,110 @@ def test_a_killed_writer_leaves_no_half_case(stop_at, tmp_path, monkeypatch):
     assert not [name for name in listing(tmp_path / "x") if "unfinished" in name or "medsmith-" in name]
 
 
+def image_alone(case):
+    return replace(case, labels=None)
+
+
+def labels_alone(case):
+    return replace(case, image=None)
+
+
+def test_cases_of_every_kind_live_in_one_cohort(tmp_path, caplog):
+    cohort = new_cohort(tmp_path / "x")
+    for case in (make_case("a"), image_alone(make_case("b", 1)), labels_alone(make_case("c", 2))):
+        cohort.write(case)
+    cohort.finish()
+    with caplog.at_level("WARNING", "medsmith"):
+        again = Cohort.open(tmp_path / "x")
+    assert "of 3 cases, 1 only an image and 1 only labels" in caplog.text
+    assert (again.ids_with_image, again.ids_with_labels) == (("a", "b"), ("a", "c"))
+    assert again["b"].labels is None
+    assert again["c"].image is None
+    assert again["c"].channel_names == ("ultrasound",)
+    np.testing.assert_array_equal(again["c"].labels, make_case("c", 2).labels)
+    assert again.geometry("c").shape == again.geometry("b").shape == (12, 12, 1)
+    whole = (slice(0, 12), slice(0, 12), slice(0, 1))
+    with pytest.raises(ContentError, match=r"case c: has labels and no image; an image is needed"):
+        again.image_region("c", whole)
+    with pytest.raises(ContentError, match="case b: has an image and no labels; labels are needed"):
+        again.labels_region("b", whole)
+    np.testing.assert_array_equal(again.labels_region("c", whole), again["c"].labels)
+
+
+@pytest.mark.parametrize(
+    ("part", "channels", "names"), [(image_alone, ("ultrasound",), {"background": 0}), (labels_alone, (), NAMES)]
+)
+def test_a_cohort_of_one_kind_finishes(part, channels, names, tmp_path):
+    cohort = Cohort.create(tmp_path / "x", channel_names=channels, label_names=names, file_ending=".png")
+    parted = part(make_case("a", provenance={"seed": 0}))
+    cohort.write(replace(parted, channel_names=channels, label_names=names))
+    cohort.finish()
+    facts = json.loads((tmp_path / "x" / "dataset.json").read_text())
+    assert facts["channel_names"] == dict(zip("0", channels, strict=False))
+    assert facts["labels"] == names
+    assert len(Cohort.open(tmp_path / "x")["a"].provenance["files"]) == 1
+
+
+def test_a_case_has_something():
+    with pytest.raises(ContentError, match="c: neither image nor labels"):
+        make_case(image=None, labels=None)
+    with pytest.raises(ContentError, match=r"case c: has labels and no image; .*; add it or leave the case out"):
+        labels_alone(make_case()).require_image()
+    with pytest.raises(ContentError, match=r"case c: has an image and no labels; .*; add its label map"):
+        image_alone(make_case()).require_labels()
+
+
+def test_rewriting_a_case_with_less_removes_the_rest(tmp_path):
+    cohort = new_cohort(tmp_path / "x")
+    cohort.write(make_case("a"))
+    cohort.write(labels_alone(make_case("a")))
+    assert names_in(tmp_path / "x" / "imagesTr") == []
+    cohort.write(image_alone(make_case("a")))
+    assert names_in(tmp_path / "x" / "labelsTr") == []
+    cohort.finish()
+
+
+@pytest.mark.parametrize("provenance", [None, {"seed": 1}])
+@pytest.mark.parametrize("stop_at", range(1, 4))
+def test_a_killed_writer_never_leaves_a_part_that_passes_for_a_case(stop_at, provenance, tmp_path, monkeypatch):
+    """Killed between image, labels and report: no case of one side alone is listed, of a real case neither."""
+    case = make_case("b", 1, report={"lesions": []}, provenance=provenance)
+    cohort = new_cohort(tmp_path / "x")
+    count, true_replace = 0, Path.replace
+
+    def replace_or_die(self, target):
+        nonlocal count
+        count += 1
+        if count == stop_at + 1:
+            raise Killed
+        return true_replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_or_die)
+    try:
+        cohort.write(case)
+    except Killed:
+        monkeypatch.setattr(Path, "replace", true_replace)
+        assert Cohort.open(tmp_path / "x").ids == ()
+    assert count == stop_at + 1 or (provenance is None and stop_at == 3)
+
+
+def test_the_last_step_of_a_real_case_is_to_take_its_mark_away(tmp_path, monkeypatch):
+    def die(_):
+        raise Killed
+
+    cohort = new_cohort(tmp_path / "x")
+    true_remove = cohort_module.remove
+    marker = tmp_path / "x" / "provenance" / "a.unfinished"
+    monkeypatch.setattr(cohort_module, "remove", lambda path: die(path) if path == marker else true_remove(path))
+    with pytest.raises(Killed):
+        cohort.write(make_case("a", report={"lesions": []}))
+    monkeypatch.undo()
+    assert (tmp_path / "x" / "reports" / "a.json").exists()
+    assert len(Cohort.open(tmp_path / "x")) == 0
+    new_cohort(tmp_path / "x").write(make_case("a", report={"lesions": []}))
+    assert Cohort.open(tmp_path / "x").ids == ("a",)
+
+
 def test_killed_after_provenance_the_case_is_complete(tmp_path):
     cohort = new_cohort(tmp_path / "x")
     cohort.write(make_case("a", provenance={"seed": 0}))
@@ -186,7 +292,7 @@ def test_create_again_says_the_same_or_is_refused(tmp_path):
     ("changes", "words"),
     [
         ({"file_ending": ".jpg"}, "'.jpg'; one of .nii.gz, .png"),
-        ({"channel_names": []}, "no channel is named"),
+        ({"channel_names": [], "label_names": {"background": 0}}, "no channel and no label is named"),
         ({"label_names": {"background": 0, "lesion": 2}}, "background = 0 and then 1, 2"),
         ({"label_names": {"nothing": 0, "lesion": 1}}, "background = 0 and then 1, 2"),
     ],
@@ -224,7 +330,8 @@ def test_cases_that_do_not_belong_are_refused(case, error, words, tmp_path):
     before = listing(tmp_path)
     with pytest.raises(error, match=words):
         cohort.write(case)
-    assert listing(tmp_path) | {"x/imagesTr": ""} == before | {"x/imagesTr": ""}
+    folders = {"x/imagesTr": "", "x/provenance": ""}
+    assert listing(tmp_path) | folders == before | folders
     assert len(cohort) == 0
 
 

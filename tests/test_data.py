@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 import micro
 from medsmith.case import Case, Geometry
 from medsmith.data.batches import batches_of
-from medsmith.data.fingerprint import count_components, take_fingerprint
+from medsmith.data.fingerprint import Fingerprint, count_components, take_fingerprint
 from medsmith.data.resizing import resize
 from medsmith.data.scaling import image_to_model, labels_to_model, model_to_image, model_to_labels, to_grid
 from medsmith.errors import CohortError
@@ -142,7 +142,7 @@ def test_grey_values_are_absolute_in_8_bits_and_in_hounsfield_units(stored, lowe
 
 
 def test_a_cohort_of_nothing_or_of_two_kinds_has_no_fingerprint():
-    with pytest.raises(CohortError, match="cohort: no cases; give a folder that holds images and labels"):
+    with pytest.raises(CohortError, match="cohort: no cases; give a folder that holds images, labels or both"):
         take_fingerprint([], ".png", "")
     with pytest.raises(CohortError, match="case_1: 3-D among 2-D cases"):
         take_fingerprint([micro.micro_case(0, 2, 1), micro.micro_case(1, 3, 1)], ".png", "")
@@ -300,3 +300,30 @@ def test_label_values_need_not_be_consecutive():
     facts = take_fingerprint([replace(case, labels=labels, label_names=names)], ".png", "")
     assert facts.foreground_labels == (3, 7)
     assert np.array_equal(model_to_labels(labels_to_model(labels, facts, labels.shape[:2]), facts), labels)
+
+
+@pytest.mark.parametrize("part", ["image", "labels"])
+def test_a_fingerprint_takes_each_fact_where_it_is(part):
+    """Image facts over cases with images, label facts over cases with labels, in any order."""
+    cases = [micro.micro_case(index, 3, 2) for index in range(4)]
+    bare = [replace(case, **{part: None}) for case in cases[:2]]
+    mixed = take_fingerprint([*bare, *cases[2:]], ".nii.gz", "0")
+    whole, rest = take_fingerprint(cases, ".nii.gz", "0"), take_fingerprint(cases[2:], ".nii.gz", "0")
+    of_image = ("full_range", "robust_range", "stored", "absolute")
+    of_labels = ("foreground", "label_share", "components")
+    lacking, having = (of_image, of_labels) if part == "image" else (of_labels, of_image)
+    assert all(getattr(mixed, name) == getattr(rest, name) for name in lacking)
+    assert all(getattr(mixed, name) == getattr(whole, name) for name in having)
+    assert (mixed.count, mixed.images, mixed.labelled) == ((4, 2, 4) if part == "image" else (4, 4, 2))
+
+
+def test_a_fingerprint_of_labels_alone_and_of_images_alone():
+    cases = [micro.micro_case(index, 3, 1) for index in range(3)]
+    masks = take_fingerprint([replace(case, image=None, channel_names=()) for case in cases], ".nii.gz", "0")
+    assert (masks.full_range, masks.robust_range, masks.absolute, masks.images) == ((), (), False, 0)
+    assert masks.foreground == take_fingerprint(cases, ".nii.gz", "0").foreground
+    images = take_fingerprint([replace(case, labels=None) for case in cases], ".nii.gz", "0")
+    assert (images.foreground, images.label_share, images.components, images.labelled) == ((0, 0), {}, 0, 0)
+    old = masks.model_dump(mode="json")
+    del old["images"], old["labelled"]
+    assert Fingerprint.model_validate(old).images is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,19 @@ def draw(root, count, seed, *, shape=(40, 40, 1), contrast=60.0, label="mass", s
         )
     cohort.finish()
     return cohort
+
+
+def parts_of(cohort, root, *, image=None, labels=None):
+    """The same cases with less: ids that keep their image, ids that keep their labels."""
+    channels = cohort.channel_names if image is None or image else ()
+    names = cohort.label_names if labels is None or labels else {"background": 0}
+    out = Cohort.create(root, channel_names=channels, label_names=names, file_ending=cohort.file_ending)
+    for case in cohort:
+        kept = {} if image is None or case.id in image else {"image": None}
+        kept |= {} if labels is None or case.id in labels else {"labels": None}
+        out.write(replace(case, channel_names=channels, label_names=names, **kept))
+    out.finish()
+    return Cohort.open(root)
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +216,48 @@ def test_figures_are_pictures_and_repeat_exactly():
     ):
         assert decoded(make()).ndim == 3
         assert make() == make()
+
+
+def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
+    real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
+    found = judged(real, alike, tmp_path / "out")
+    assert (found.distances, found.neighbours) == ({}, None)
+    whole = judged(cohorts["real"], cohorts["alike"], tmp_path / "whole")
+    assert {name: label.as_json() for name, label in found.masks.items()} == {
+        name: label.as_json() for name, label in whole.masks.items()
+    }
+    assert found.left_out == ("Images were not compared: 0 of 24 real and 0 of 16 synthetic cases have an image.",)
+    assert "Labels alone" in (tmp_path / "out" / "evaluation.html").read_text()
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["neighbours"] is None
+
+
+def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
+    real, copies = (parts_of(cohorts[name], tmp_path / name, labels=()) for name in ("real", "copies"))
+    found = judged(real, copies, tmp_path / "out")
+    assert found.masks == {}
+    assert found.neighbours.flagged.value == 4 / 16
+    assert found.left_out == ("Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",)
+    assert "Masks were not compared" in (tmp_path / "out" / "evaluation.html").read_text()
+
+
+def test_of_mixed_cohorts_each_side_is_compared_where_it_is(cohorts, tmp_path):
+    ids = cohorts["real"].ids
+    real = parts_of(cohorts["real"], tmp_path / "real", image=ids[:20], labels=ids[10:])
+    found = judged(real, cohorts["alike"], tmp_path / "out")
+    assert found.masks["mass"].real.n == 14
+    assert found.distances[Radiomics.name]["density"].whole.n == 16
+    assert found.left_out[0].startswith("Images were compared where there are any: 20 of 24 real")
+    blind = judged(
+        parts_of(cohorts["real"].subset(ids[:20]), tmp_path / "blind", labels=()),
+        parts_of(cohorts["alike"], tmp_path / "alike", labels=()),
+        tmp_path / "out2",
+    )
+    assert blind.distances[Radiomics.name]["density"] == found.distances[Radiomics.name]["density"]
+
+
+def test_cohorts_that_share_no_side_are_refused(cohorts, tmp_path):
+    real = parts_of(cohorts["real"], tmp_path / "real", image=())
+    alike = parts_of(cohorts["alike"], tmp_path / "alike", labels=())
+    with pytest.raises(CohortError, match="images in 0 and 16, labels in 24 and 0 cases"):
+        judged(real, alike, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

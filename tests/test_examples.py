@@ -51,7 +51,7 @@ def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     monkeypatch.setattr("medsmith.training.write_samples", lambda *_: None)  # forty seconds of drawing
     nodules = example("train_lesiondiffusion.py")
     lidc = Cohort.create(
-        tmp_path / "lidc", channel_names=("mask",), label_names={"background": 0, "nodule": 1}, file_ending=".nii.gz"
+        tmp_path / "lidc", channel_names=(), label_names={"background": 0, "nodule": 1}, file_ending=".nii.gz"
     )
     for patient in range(4):
         lidc.write(nodule(f"LIDC-IDRI-{patient:04d}_s0001_n01_a00001", diameter_mm=8.0))
@@ -67,12 +67,11 @@ def nodule(id: str, diameter_mm: float) -> Case:
     report = LesionReport(size_mm=(8.0, 8.0, 8.0), measured={"equivalent_diameter_mm": 8.0, "sphericity": 0.98})
     return Case(
         id=id,
-        image=labels[None].astype(np.float32),
+        image=None,
         labels=labels,
         geometry=Geometry(labels.shape, np.eye(4)),
-        channel_names=("mask",),
+        channel_names=(),
         label_names={"background": 0, "nodule": 1},
-        stored=np.dtype(np.uint8),
         report=ScanReport(lesions=(report,)).model_dump(mode="json"),
     )
 

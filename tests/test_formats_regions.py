@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medsmith.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.cohort import Cohort
 from medsmith.errors import ContentError, FileError, GeometryError
 from medsmith.formats import files, nifti
 from medsmith.formats.volume import ReadOptions
-from medsmith.insertion.canonical import canonical_geometry, canonical_view, region_in_file
 from scan_files import AFFINE, good_source, image_array, label_array, nifti_bytes, png_bytes, zipped
 
 MIB = 2**20

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from insertion_scans import ORIENTATIONS, grid, oriented
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Geometry
 from medsmith.data.resizing import resize
 from medsmith.insertion.box import Box
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.frame import Frame
 
 

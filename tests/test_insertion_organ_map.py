@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from insertion_scans import NAMES, ORIENTATIONS, body, grid, oriented
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.conditioning.organs import V1, V2, labels_of
 from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import ContentError, FileError, GeometryError, RequestError
 from medsmith.insertion.boxes import place_boxes
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.coarse_map import block_means, coarse_map
 from medsmith.insertion.completing import completed
 from medsmith.insertion.organ_file import read_organ_map

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case
 from medsmith.cohort import Cohort
 from medsmith.insertion.box import Box
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory
 from medsmith.insertion.write_back import blend, feather
@@ -185,7 +185,7 @@ import numpy as np
 from medsmith.cohort import Cohort
 from medsmith.conditioning.schema import LesionReport
 from medsmith.insertion.boxes import place_boxes
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.completing import completed
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.organ_map import labels_of_case

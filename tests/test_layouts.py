@@ -161,8 +161,13 @@ def spoil_label(**header):
 SPOILERS = [
     ("count", spoil_dataset(numTraining=5), CohortError, "numTraining is 5, 2 cases"),
     ("gap", spoil_dataset(labels={"background": 0, "lesion": 2}), CohortError, "1, 2, ..."),
-    ("no label", lambda root: (root / "labelsTr" / "c0.nii.gz").unlink(), CohortError, "no complete case: c0_0000"),
-    ("no image", lambda root: (root / "imagesTr" / "c0_0000.nii.gz").unlink(), CohortError, "no complete case"),
+    (
+        "no label",
+        lambda root: (root / "labelsTr" / "c0.nii.gz").unlink(),
+        CohortError,
+        "case c0 lacks labelsTr/c0.nii.gz; its prov",
+    ),
+    ("no image", lambda root: (root / "imagesTr" / "c0_0000.nii.gz").unlink(), CohortError, "c0 lacks imagesTr/c0_0"),
     (
         "extra channel",
         lambda root: shutil.copy(root / "imagesTr" / "c0_0000.nii.gz", root / "imagesTr" / "c0_0001.nii.gz"),

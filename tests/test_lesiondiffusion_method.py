@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
+from medsmith.preparation import merge
 from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.synthesis.lesions_page import write_lesions_page
 from medsmith.training import Budget, train
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -112,6 +115,63 @@ def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_t
         assert lesion["asked"]["lesion_type"]
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labelled):
+    """LPS as DICOM has it: the case keeps affine, dtype and axes, and changes only near its lesion."""
+    healthy = Cohort.open(place / "healthy")
+    case = healthy[healthy.ids[0]]
+    affine = case.geometry.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine[:3, 3] = case.geometry.affine[:3, :3] @ [47, 47, 0] + case.geometry.affine[:3, 3]
+    names = dict(case.label_names) if labelled else {"background": 0}
+    turned = replace(
+        case,
+        image=np.ascontiguousarray(case.image[:, ::-1, ::-1]),
+        labels=np.ascontiguousarray(case.labels[::-1, ::-1]) if labelled else None,
+        geometry=replace(case.geometry, affine=affine),
+        label_names=names,
+        provenance=None,
+        report=None,
+    )
+    stored = Cohort.create(tmp_path / "lps", channel_names=case.channel_names, label_names=names, file_ending=".nii.gz")
+    stored.write(turned)
+    stored.finish()
+    request = {"templates": str(tmp_path / "lps"), "draws": 1, "mask_source": "ellipsoid"}
+    request["lesions"] = [{"size_mm": [12, 12, 12]}]
+    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, conditions=Conditions())
+    made = Cohort.open(tmp_path / "out")
+    got, before = made.stored(made.ids[0]), stored.stored(case.id)
+    np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)
+    assert got.geometry.affine[0, 0] < 0
+    assert got.stored == before.stored
+    inside = got.labels == got.label_names["lesion"]
+    assert inside.any()
+    reach = load_method(place / "run").config.paint.reach_mm
+    spacing = got.geometry.spacing
+    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    assert np.array_equal(got.image[0][far], before.image[0][far])
+    assert write_lesions_page(tmp_path / "out", tmp_path / "lps").is_file()
+
+
+def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
+    """A cohort of both trains every stage; what has no image comes without one."""
+    ct = Cohort.open(place / "ct")
+    masks = Cohort.create(tmp_path / "masks", channel_names=(), label_names=ct.label_names, file_ending=".nii.gz")
+    for id in ct.ids[:2]:
+        masks.write(replace(ct[id], image=None, channel_names=(), provenance=None))
+    masks.finish()
+    method = load_method(place / "run")
+    both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", say=lambda _: None)
+    whole, bare = (method.prepare(both[f"{name}-{ct.ids[0]}"]) for name in ("ct", "masks"))
+    assert (float(whole["painted"]), float(bare["painted"])) == (1, 0)
+    assert not bare["image"].any()
+    assert {key: tensor.shape for key, tensor in bare.items()} == {key: tensor.shape for key, tensor in whole.items()}
+    assert torch.equal(whole["mask"], bare["mask"])
+    train("lesiondiffusion", both, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=2))
+    assert len(load_method(tmp_path / "run").memory["kept_images"]) == min(len(ct), 8)
+    fingerprint = load_method(tmp_path / "run").fingerprint
+    assert (fingerprint.images, fingerprint.labelled) == (len(ct), len(ct) + 2)
+
+
 def test_memory_is_estimated_from_headers_alone(place, tmp_path):
     assert memory_needed(place / "healthy") == estimate_memory((48, 48, 48), np.dtype(np.int16))
     path = Cohort.open(place / "healthy").files(Cohort.open(place / "healthy").ids[0]).channels[0].path
@@ -123,11 +183,13 @@ def test_memory_is_estimated_from_headers_alone(place, tmp_path):
 
 def test_masks_alone_teach_lmnet_alone(place):
     method = load_method(place / "run")
-    example = dict(method.prepare(Cohort.open(place / "ct")[Cohort.open(place / "ct").ids[0]]))
-    assert method.uses("paint", example)
-    example["painted"] = example["painted"] * 0
-    assert method.uses("mask", example)
-    assert not method.uses("paint", example)
+    case = Cohort.open(place / "ct")[Cohort.open(place / "ct").ids[0]]
+    whole, alone = method.prepare(case), method.prepare(replace(case, image=None))
+    assert alone.keys() == {"mask", "organ", "around", "box", "mask_words"}
+    assert all(torch.equal(alone[key], whole[key]) for key in alone)
+    assert whole.keys() - alone.keys() == {"image", "lesion", "region", "image_words"}
+    inputs = {stage.name: stage.inputs for stage in method.stages()}
+    assert inputs == {"mask": {"labels"}, "paint": {"image", "labels"}}
 
 
 def test_networks_that_learn_apart_are_trained_in_any_order_to_the_same_weights(place, tmp_path):

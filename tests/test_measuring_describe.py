@@ -116,6 +116,21 @@ def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
     assert "0 reports written on 0 lesions, 2 kept" in capsys.readouterr().out
 
 
+def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path, capsys):
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=scan().label_names, file_ending=".nii.gz")
+    made.write(replace(scan(), id="bare", labels=None))
+    made.finish()
+    assert main(["describe", str(tmp_path / "in")]) == 2
+    assert "no case has labels" in capsys.readouterr().err
+    made.write(replace(scan(), id="alone", image=None))
+    made.finish()
+    run(tmp_path / "in")
+    assert "1 reports written on 2 lesions, 0 kept; cases without labels, left out: 1" in capsys.readouterr().out
+    found = json.loads((tmp_path / "in" / "reports" / "alone.json").read_text())
+    assert found["lesions"][0]["size_mm"]
+    assert "density" not in {key for key, value in found["lesions"][0].items() if value}
+
+
 def test_replace_writes_anew_and_keeps_what_is_said_beside(cohort):
     run(cohort, "--replace")
     found = json.loads((cohort / "reports" / "b.json").read_text())

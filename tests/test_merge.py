@@ -7,7 +7,6 @@ from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.preparation import merge
-from medsmith.preparation.merge import STAND_IN, STAND_IN_HU
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -17,20 +16,21 @@ def silent(_line):
 
 
 def cohort(root, names, *, channel="CT", count=2, edge=9):
-    out = Cohort.create(root, channel_names=(channel,), label_names=names, file_ending=".nii.gz")
+    """Scans with labels; labels alone where no channel is named."""
+    channels = (channel,) if channel else ()
+    out = Cohort.create(root, channel_names=channels, label_names=names, file_ending=".nii.gz")
     for number in range(count):
         rng = np.random.default_rng(number)
         labels = np.zeros((edge, edge, edge), np.uint8)
         labels[2:5, 2:5, 2:5] = max(names.values())
-        image = labels if channel == "mask" else rng.integers(-1000, 1000, labels.shape)
         case = Case(
             id=f"a{number}",
-            image=image.astype(np.float32)[None],
+            image=rng.integers(-1000, 1000, labels.shape).astype(np.float32)[None] if channel else None,
             labels=labels,
             geometry=Geometry(labels.shape, np.diag([1.0, 1.0, 2.0, 1.0])),
-            channel_names=(channel,),
+            channel_names=channels,
             label_names=names,
-            stored=np.dtype(np.uint8 if channel == "mask" else np.int16),
+            stored=np.dtype(np.int16),
             report={"lesions": []},
         )
         out.write(case)
@@ -50,25 +50,28 @@ def test_labels_are_joined_by_their_names_and_images_stay(tmp_path):
     assert np.array_equal(again["first-a1"].image, first["a1"].image)
     assert np.array_equal(again["second-a0"].labels == 2, second["a0"].labels == 1)
     assert again["second-a0"].geometry.spacing == (1.0, 1.0, 2.0)
-    assert not (again["first-a0"].report or {}).get(STAND_IN)
 
 
-def test_masks_without_scans_get_stand_ins_that_say_so(tmp_path):
+def test_labels_alone_stay_alone_beside_scans(tmp_path):
     scans = cohort(tmp_path / "scans", {"background": 0, "lesion": 1})
-    masks = cohort(tmp_path / "masks", {"background": 0, "nodule": 1}, channel="mask")
-    merged = merge([scans.root, masks.root], tmp_path / "out", say=silent)
+    masks = cohort(tmp_path / "masks", {"background": 0, "nodule": 1}, channel="")
+    said = []
+    merged = merge([scans.root, masks.root], tmp_path / "out", say=said.append)
+    assert said == ["scans: 2 cases", "masks: 2 cases (labels alone)"]
     case = merged["masks-a0"]
-    assert case.report[STAND_IN] is True
+    assert case.image is None
     assert case.channel_names == ("CT",)
-    assert set(np.unique(case.image)) == set(STAND_IN_HU)
-    assert np.array_equal(case.image[0] == STAND_IN_HU[1], case.labels > 0)
+    assert np.array_equal(case.labels == 2, masks["a0"].labels == 1)
+    assert merged["scans-a0"].image is not None
+    again = Cohort.open(tmp_path / "out")
+    assert (len(again), len(again.ids_with_image), len(again.ids_with_labels)) == (4, 2, 4)
 
 
 def test_masks_alone_stay_masks(tmp_path):
-    folders = [cohort(tmp_path / name, {"background": 0, "nodule": 1}, channel="mask").root for name in "ab"]
+    folders = [cohort(tmp_path / name, {"background": 0, "nodule": 1}, channel="").root for name in "ab"]
     merged = merge(folders, tmp_path / "out", say=silent)
-    assert merged.channel_names == ("mask",)
-    assert STAND_IN not in merged["a-a0"].report
+    assert merged.channel_names == ()
+    assert merged["a-a0"].image is None
 
 
 def test_the_same_call_goes_on_and_another_is_refused(tmp_path):

@@ -110,9 +110,8 @@ def test_masks_that_contradict_each_other_are_refused(tmp_path):
 REFUSED = [
     ("nothing", {"readme.txt": b"hello"}, "holds no image that can be read (1 .txt)"),
     ("DICOM", {"1.dcm": b"x", "2.dcm": b"x"}, "2 .dcm"),
-    ("images only", pngs("a", "b"), "2 images, no label map"),
-    ("labels only", {"a.png": MASK_PNG, "b.png": MASK_PNG}, "2 files that look like label maps (a.png has 2 values)"),
-    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "no images (besides 1 .jpg, which are not read)"),
+    ("images and pictures not read", pngs("a", "b") | {"masks/a.jpg": b"x"}, "2 images, no label map that its name"),
+    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "1 label maps, no images (besides 1 .jpg"),
     ("label without image", pngs("a", "a_mask", "b_mask"), "1 files without their pair: b_mask.png"),
     ("image without label", pngs("a", "a_mask", "b"), "1 files without their pair: b.png"),
     ("no name shared", pngs("a", "b_mask"), "no image and label share a name"),
@@ -134,6 +133,107 @@ def test_what_it_cannot_know_is_refused_by_name(files, words, tmp_path):
     assert words in line
     assert line.startswith(str(source))
     assert listing(tmp_path) == before
+
+
+NOISE = zipped(nifti_bytes(image_array()))
+ONE_KIND = [
+    ("images", pngs("a", "b"), {}, ["a", "b"], ("image",), "images alone (by their values): a.png"),
+    ("image folder", pngs("images/a"), {}, ["a"], ("image",), "images alone: images/a.png"),
+    ("declared images", {"a.png": MASK_PNG}, {"channel_names": ("US",)}, ["a"], ("US",),
+        "images alone (as declared): a.png"),
+    ("labels", {"a.png": MASK_PNG, "b.png": MASK_PNG}, {}, ["a", "b"], (), "label maps alone (by their values): a.png"),
+    ("label folder", pngs("masks/a"), {}, ["a"], (), "label maps alone: masks/a.png"),
+    ("label names", niftis("a_seg"), {}, ["a"], (), "label maps alone: a_seg.nii.gz"),
+    ("declared labels", {"a.png": MASK_PNG}, {"label_names": {"mass": 1}}, ["a"], (),
+        "label maps alone (as declared): a.png"),
+    ("one of them an image", {"a.png": MASK_PNG, "b.png": IMAGE_PNG}, {}, ["a", "b"], ("image",),
+        "images alone (by their values): a.png"),
+    ("numbered scans", {"s_0001.nii.gz": NOISE, "s_0002.nii.gz": NOISE}, {}, ["s_0001", "s_0002"], ("image",), ""),
+    ("nnU-Net's names", {"a_0000.nii.gz": NOISE, "b_0000.nii.gz": NOISE}, {}, ["a", "b"], ("image",), ""),
+    ("two channels", {"a_0000.nii.gz": NOISE, "a_0001.nii.gz": NOISE}, {"channel_names": ("T1", "T2")}, ["a"],
+        ("T1", "T2"), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "ids", "channels", "rule"), [row[1:] for row in ONE_KIND], ids=[row[0] for row in ONE_KIND]
+)
+def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_path):
+    said = []
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=said.append)
+    assert (list(cohort.ids), cohort.channel_names) == (ids, channels)
+    assert rule in said[0]
+    again = Cohort.open(tmp_path / "out")
+    assert all((case.image is None) == (not channels) for case in again)
+    assert all((case.labels is None) == bool(channels) for case in again)
+    verify(again)
+    before = listing(tmp_path / "out")
+    prepare(tmp_path / "in", tmp_path / "out", PrepareOptions(**options), say=silent)
+    assert listing(tmp_path / "out") == before
+    once_more = prepare(tmp_path / "out", tmp_path / "more", say=silent)
+    assert once_more.ids == again.ids
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "words"),
+    [
+        (pngs("images/a"), {"label_names": {"mass": 1}}, "1 images, no label map that its name gives away"),
+        (pngs("a"), {"label_names": {"mass": 1}, "channel_names": ("US",)}, "1 images, no label map"),
+        (pngs("masks/a"), {"channel_names": ("US",)}, "1 label maps, no images; channels are named"),
+        (pngs("a"), {"label_names": {"mass": 1}}, "is this the image?"),
+    ],
+)
+def test_what_is_declared_must_be_there(files, options, words, tmp_path):
+    code, line = run(
+        lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=silent)
+    )
+    assert code == 2
+    assert words in line
+
+
+def test_bare_ct_is_looked_at_as_ct(tmp_path):
+    scan = zipped(nifti_bytes(hounsfield_array()))
+    cohort = prepare(fill(tmp_path / "in", {"p1.nii.gz": scan}), tmp_path / "out", say=silent)
+    assert cohort.channel_names == ("CT",)
+    options = PrepareOptions(channel_names=("CT",))
+    code, line = run(
+        lambda: prepare(fill(tmp_path / "no", {"p1.nii.gz": NOISE}), tmp_path / "out2", options, say=silent)
+    )
+    assert code == 2
+    assert "Hounsfield" in line
+
+
+def test_unpaired_files_are_kept_on_request(tmp_path):
+    source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
+    said = []
+    options = PrepareOptions(keep=frozenset({"unpaired"}))
+    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    assert cohort.ids == ("a", "b", "c")
+    assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a", "c"))
+    assert cohort["b"].labels is None
+    assert cohort["c"].image is None
+    assert {"kept without its pair: b.png", "kept without its pair: c_mask.png"} <= set(said)
+    code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", say=silent))
+    assert code == 2
+    assert "2 files without their pair" in line
+    assert prepare(tmp_path / "out", tmp_path / "again", options, say=silent).ids == cohort.ids
+
+
+def test_empty_labels_are_kept_on_request(tmp_path):
+    files = pngs("a", "a_mask", "b") | {"b_mask.png": png_bytes(np.zeros_like(MASK))}
+    options = PrepareOptions(keep=frozenset({"empty"}))
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, say=silent)
+    assert cohort.ids == ("a", "b")
+    assert not cohort["b"].labels.any()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
+def test_real_masks_without_scans(tmp_path):
+    for path in sorted((DATA / "kidney-masks").iterdir())[:3]:
+        fill(tmp_path / "in", {path.name: path.read_bytes()})
+    cohort = prepare(tmp_path / "in", tmp_path / "out", say=silent)
+    assert cohort.channel_names == ()
+    assert all(case.image is None and case.labels.any() for case in cohort)
 
 
 def test_left_out_on_request_and_written_down(tmp_path):
@@ -187,6 +287,11 @@ def test_wrong_number_of_channel_names(tmp_path):
     ("options", "words"),
     [
         (PrepareOptions(leave_out=frozenset({"all"})), "--leave-out: 'all'; one of empty, unpaired"),
+        (PrepareOptions(keep=frozenset({"all"})), "--keep: 'all'; one of empty, unpaired"),
+        (
+            PrepareOptions(keep=frozenset({"empty"}), leave_out=frozenset({"empty"})),
+            "--keep: 'empty' is to be left out as well",
+        ),
         (PrepareOptions(hu_offset=-1024), "--hu-offset: no channel is named CT"),
     ],
 )

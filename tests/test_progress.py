@@ -119,3 +119,13 @@ def test_an_image_of_one_value_is_black_not_broken():
     case = micro.micro_case(0, 2, 1)
     sheet = contact_sheet([replace(case, image=np.full_like(case.image, 7.0))], 1)
     assert not sheet[:, :TILE].any()
+
+
+def test_a_case_without_labels_has_no_outline_and_one_without_image_nothing_else():
+    case = micro.micro_case(0, 3, 1)
+    image = contact_sheet([replace(case, labels=None)], 1)
+    assert image.any()
+    assert np.array_equal(image[:, :TILE], image[:, TILE:])
+    labels = contact_sheet([replace(case, image=None)], 1)
+    assert not labels[:, :TILE].any()
+    assert (labels[:, TILE:] == OUTLINE).all(-1).any()

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohort_cases import make_case, new_cohort
 from medsmith.cohort import verify
 from medsmith.preparation.prepare import prepare
 from medsmith.preparation.split import ids_held_back, split
@@ -75,3 +78,43 @@ def test_split_writes_two_cohorts_and_continues(tmp_path):
     code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, say=silent))
     assert code == 2
     assert "lies in, on or around" in line
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def test_a_split_killed_anywhere_ends_with_the_bytes_of_a_calm_one(tmp_path, monkeypatch):
+    """Before every single file in turn, the reports of real cases among them."""
+    source = new_cohort(tmp_path / "all")
+    for index in range(3):
+        source.write(make_case(f"c{index}", index, report={"lesions": [index]}))
+    source.finish()
+
+    def run_split(name):
+        split(tmp_path / "all", tmp_path / name / "a", tmp_path / name / "b", test_fraction=0.4, say=silent)
+        return {key: value for key, value in listing(tmp_path / name).items() if value}
+
+    calm, true_replace = run_split("calm"), Path.replace
+    assert sum(key.startswith(("a/reports/", "b/reports/")) for key in calm) == 3
+    stop_at = 0
+    while True:
+        stop_at += 1
+        count = 0
+
+        def replace_or_die(self, target, stop_at=stop_at):
+            nonlocal count
+            count += 1
+            if count == stop_at:
+                raise Killed
+            return true_replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace_or_die)
+        try:
+            run_split(str(stop_at))
+        except Killed:
+            monkeypatch.setattr(Path, "replace", true_replace)
+            assert run_split(str(stop_at)) == calm, stop_at
+        else:
+            break
+    assert stop_at > 9

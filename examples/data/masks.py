@@ -1,4 +1,4 @@
-"""Cases of masks alone: the one channel, ``mask``, equals the label map, since there is no image."""
+"""Cases of labels alone."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,14 @@ import numpy as np
 from medsmith import Case
 from medsmith.case import Geometry
 
-CHANNEL = "mask"
-
 
 def mask_case(case_id: str, labels: np.ndarray, affine: np.ndarray, names: Mapping[str, int]) -> Case:
-    """A case whose image is its label map (x y z, uint8)."""
+    """A case of a label map (x y z, uint8) without an image."""
     return Case(
         id=case_id,
-        image=labels[None].astype(np.float32),
+        image=None,
         labels=labels,
         geometry=Geometry(labels.shape, affine),
-        channel_names=(CHANNEL,),
+        channel_names=(),
         label_names=names,
-        stored=np.dtype(np.uint8),
     )

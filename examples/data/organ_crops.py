@@ -5,14 +5,14 @@
     medsmith describe runs/kidney-masks
 
 kidney: KiTS23 (Heller et al., CC BY-NC-SA 4.0): kidney, tumour, cyst. lung: AIMI's corrected lung CT annotations (MIT):
-lung, lesion. There is no CT: the one channel, ``mask``, equals the label map.
+lung, lesion. There is no CT: the cohort has labels alone.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
-from masks import CHANNEL, mask_case
+from masks import mask_case
 
 from medsmith import Cohort
 from medsmith.errors import FileError, RequestError
@@ -32,7 +32,7 @@ def main(kind: str, source: Path, out: Path) -> None:
     files = sorted(source.glob("*.nii.gz"))
     if not files:
         raise FileError(source, "has no NIfTI file")
-    cohort = Cohort.create(out, channel_names=(CHANNEL,), label_names=LABELS[kind], file_ending=".nii.gz")
+    cohort = Cohort.create(out, channel_names=(), label_names=LABELS[kind], file_ending=".nii.gz")
     with Shown().task(kind, len(files)) as advance:
         for path in files:
             if stem_of(path) not in cohort:

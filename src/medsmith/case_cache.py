@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
+from jaxtyping import Float32
 
 from medsmith.case import Case
 from medsmith.cohort import Cohort
@@ -29,6 +30,7 @@ class CaseCache:
     def __init__(self, cohort: Cohort, folder: Path, room: int) -> None:
         self._cohort, self._folder, self._left = cohort, folder, room
         self._kept: dict[str, Case] = {}
+        self._dtypes: dict[str, np.dtype[Any]] = {}
 
     def __iter__(self) -> Iterator[Case]:
         """Every case in order; each is kept as it passes."""
@@ -41,32 +43,49 @@ class CaseCache:
         kept = self._kept.get(id)
         if kept is None:
             return self._cohort[id]
-        image = self._read(id, "image", kept.stored, (len(kept.channel_names), *kept.geometry.shape))
-        labels = self._read(id, "labels", np.dtype(np.uint8), kept.geometry.shape)
-        return replace(kept, image=image.astype(np.float32), labels=labels)
+        image = None if kept.image is None else self._image(id, kept)
+        labels = None if kept.labels is None else self._read(id, "labels", np.dtype(np.uint8), kept.geometry.shape)
+        return replace(kept, image=image, labels=labels)
 
     def _keep(self, case: Case) -> None:
-        exact = np.array_equal(case.image.astype(case.stored), case.image)
-        stored = case.stored if exact else np.dtype(np.float32)
-        needed = case.image.size * stored.itemsize + case.labels.size
+        stored = _exact_dtype(case)
+        voxels = int(np.prod(case.geometry.shape))
+        needed = voxels * ((0 if case.image is None else len(case.image) * stored.itemsize) + (case.labels is not None))
         if needed > self._left:
             return
         try:
-            case.image.astype(stored).tofile(self._folder / f"{case.id}.image")
-            case.labels.tofile(self._folder / f"{case.id}.labels")
+            if case.image is not None:
+                case.image.astype(stored).T.tofile(self._folder / f"{case.id}.image")
+            if case.labels is not None:
+                case.labels.tofile(self._folder / f"{case.id}.labels")
         except OSError:
             self._left = 0  # no room after all: later cases are read again
             return
         self._left -= needed
+        self._dtypes[case.id] = stored
         self._kept[case.id] = replace(case, image=_hollow(case.image), labels=_hollow(case.labels))
 
-    def _read(self, id: str, part: str, dtype: "np.dtype[np.generic]", shape: tuple[int, ...]) -> np.ndarray:
+    def _image(self, id: str, kept: Case) -> Float32[np.ndarray, "c x y z"]:
+        """The image in the memory layout that cohorts give, so that sums over it have the same last bit."""
+        shape = (*kept.geometry.shape[::-1], len(kept.channel_names))
+        channels = self._read(id, "image", self._dtypes[id], shape)
+        image = np.ascontiguousarray(np.moveaxis(channels, -1, 0), np.float32)
+        return image.transpose(0, 3, 2, 1)
+
+    def _read(self, id: str, part: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
         return np.fromfile(self._folder / f"{id}.{part}", dtype).reshape(shape)
 
 
-def _hollow(array: np.ndarray) -> np.ndarray:
+def _exact_dtype(case: Case) -> np.dtype[Any]:
+    """The dtype on disk where it holds the image without loss, else float32."""
+    image = case.image
+    exact = image is None or np.array_equal(image.astype(case.stored), image)
+    return case.stored if exact else np.dtype(np.float32)
+
+
+def _hollow(array: np.ndarray | None) -> np.ndarray | None:
     """An array of the same shape that takes no memory."""
-    return np.broadcast_to(np.zeros((), array.dtype), array.shape)
+    return None if array is None else np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
 @contextmanager

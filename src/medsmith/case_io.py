@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from medsmith.case import Case, Geometry
+from medsmith.case import Case, Geometry, lacks_image, lacks_labels
 from medsmith.errors import ContentError
 from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import (
@@ -20,7 +20,7 @@ from medsmith.formats.files import (
     write_labels,
 )
 from medsmith.formats.json_file import read_json
-from medsmith.formats.volume import ReadOptions, Region
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.integrity import check_same_grid, relabelled
 from medsmith.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
 
@@ -31,46 +31,44 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
         read_image(file.path, options if file.volume is None else replace(options, volume=file.volume))
         for file in files.channels
     ]
-    first, geometry = files.channels[0].path, images[0].geometry
-    for file, image in zip(files.channels, images, strict=True):
-        check_same_grid(first, geometry, file.path, image.geometry)
-    labels, label_notes = _read_labels(files, geometry, layout, options)
+    maps = [read_labels(path, options) for path in files.label_paths]
+    paths = [*(file.path for file in files.channels), *files.label_paths]
+    read: list[ImageFile | LabelFile] = [*images, *maps]
+    for path, other in zip(paths, read, strict=True):
+        check_same_grid(paths[0], read[0].geometry, path, other.geometry)
     case = Case(
         id=case_id,
-        image=images[0].values[None] if len(images) == 1 else np.stack([image.values for image in images]),
-        labels=labels,
-        geometry=geometry,
+        image=_stacked([image.values for image in images]) if images else None,
+        labels=_united(files.label_paths, [each.values for each in maps], layout) if maps else None,
+        geometry=read[0].geometry,
         channel_names=layout.channel_names,
         label_names=layout.label_names,
-        stored=np.result_type(*[image.stored for image in images]),
+        stored=np.result_type(*[image.stored for image in images]) if images else np.dtype(np.uint8),
     )
-    pairs = zip(files.channels, images, strict=True)
-    notes = tuple(f"{file.path}: {note}" for file, image in pairs for note in image.notes)
-    return case, notes + label_notes
+    notes = tuple(f"{path}: {note}" for path, each in zip(paths, read, strict=True) for note in each.notes)
+    return case, notes
 
 
-def _read_labels(
-    files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
-) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
+def _stacked(channels: list[Float32[np.ndarray, "x y z"]]) -> Float32[np.ndarray, "c x y z"]:
+    """One array, its channels laid out in memory as in their files."""
+    if len(channels) == 1:
+        return channels[0][None]
+    return np.stack([channel.T for channel in channels]).transpose(0, 3, 2, 1)
+
+
+def _united(
+    paths: tuple[Path, ...], maps: list[UInt8[np.ndarray, "x y z"]], layout: Layout
+) -> UInt8[np.ndarray, "x y z"]:
     """The labels of a case, united where they lie in several files."""
-    united, notes = _read_one(files.labels, files, geometry, layout, options)
-    for path in files.more_labels:
-        labels, more_notes = _read_one(path, files, geometry, layout, options)
+    united = _declared(maps[0], layout, paths[0])
+    for path, values in zip(paths[1:], maps[1:], strict=True):
+        labels = _declared(values, layout, path)
         clash = (united > 0) & (labels > 0) & (united != labels)
         if clash.any():
-            found = f"{int(clash.sum())} voxels carry another label in {files.labels.name}"
+            found = f"{int(clash.sum())} voxels carry another label in {paths[0].name}"
             raise ContentError(path, found, "masks of one case agree", "correct the masks")
         united = np.maximum(united, labels)
-        notes += more_notes
-    return united, notes
-
-
-def _read_one(
-    path: Path, files: CaseFiles, geometry: Geometry, layout: Layout, options: ReadOptions
-) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
-    read = read_labels(path, options)
-    check_same_grid(files.channels[0].path, geometry, path, read.geometry)
-    return _declared(read.values, layout, path), tuple(f"{path}: {note}" for note in read.notes)
+    return united
 
 
 def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
@@ -81,17 +79,21 @@ def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) ->
 
 def read_case_grid(files: CaseFiles) -> Geometry:
     """The grid of a case, from one header."""
-    return read_grid(files.channels[0].path)
+    return read_grid(files.paths[0])
 
 
-def read_case_image(files: CaseFiles, region: Region) -> Float32[np.ndarray, "c x y z"]:
+def read_case_image(case_id: str, files: CaseFiles, region: Region) -> Float32[np.ndarray, "c x y z"]:
     """Part of a case's image (see ``Cohort.image_region``)."""
+    if not files.channels:
+        raise lacks_image(case_id)
     return np.stack([read_image_region(file.path, region, ReadOptions(volume=file.volume)) for file in files.channels])
 
 
-def read_case_labels(files: CaseFiles, layout: Layout, region: Region) -> UInt8[np.ndarray, "x y z"]:
+def read_case_labels(case_id: str, files: CaseFiles, layout: Layout, region: Region) -> UInt8[np.ndarray, "x y z"]:
     """Part of a case's labels, united where they lie in several files (see ``Cohort.labels_region``)."""
-    parts = [_declared(read_labels_region(path, region), layout, path) for path in (files.labels, *files.more_labels)]
+    if not files.label_paths:
+        raise lacks_labels(case_id)
+    parts = [_declared(read_labels_region(path, region), layout, path) for path in files.label_paths]
     return np.asarray(np.maximum.reduce(parts))
 
 
@@ -108,9 +110,11 @@ def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[
 
 def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
     """Writes image, labels and report, each whole or not at all; no report removes an earlier one."""
-    for file, channel in zip(files.channels, case.image, strict=True):
-        write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
-    write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
+    if case.image is not None:
+        for file, channel in zip(files.channels, case.image, strict=True):
+            write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
+    if case.labels is not None and files.labels is not None:
+        write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
     if case.report is None:
         remove(report)
     else:

@@ -1,9 +1,10 @@
-"""A cohort: a folder of annotated images in nnU-Net's raw form, with reports and provenance beside it."""
+"""A cohort: a folder of images, labels or both in nnU-Net's raw form, with reports and provenance beside it."""
 
 import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -11,6 +12,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from medsmith.canonical import canonical_case
 from medsmith.case import Case, Geometry
 from medsmith.case_io import (
     read_case,
@@ -20,16 +22,11 @@ from medsmith.case_io import (
     read_records,
     write_case_files,
 )
-from medsmith.errors import CohortError
-from medsmith.formats.atomic import mark, remove, remove_leftovers, sha256_of, write_json
+from medsmith.errors import CohortError, MedsmithError
+from medsmith.formats.atomic import mark, remove, remove_if_empty, remove_leftovers, sha256_of, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions, Region
-from medsmith.integrity import (
-    check_belongs,
-    check_consecutive,
-    check_declaration,
-    first_of,
-)
+from medsmith.integrity import check_belongs, check_declaration, first_of
 from medsmith.layouts import (
     DATASET,
     IMAGES,
@@ -40,20 +37,23 @@ from medsmith.layouts import (
     CaseFiles,
     Layout,
     find_layout,
+    find_same_layout,
     nnunet_files,
+    one_sided,
     scan_nnunet,
 )
+from medsmith.verifying import verify_folder
 
 _log = logging.getLogger("medsmith")
 
 
 @final
 class Cohort:
-    """Cases in a folder, read one at a time.
+    """Cases in a folder, read one at a time; ``cohort[id]`` and iteration give them along the patient's axes.
 
     Attributes:
         root: the folder.
-        channel_names: one per channel.
+        channel_names: one per channel; () where no case has an image.
         label_names: name -> value; "background" is 0.
         file_ending: of image and label files.
     """
@@ -73,13 +73,15 @@ class Cohort:
     def open(cls, root: Path | str) -> "Cohort":
         """A view for reading over an nnU-Net, Decathlon, or images/ + labels/ folder.
 
+        What is left out, and how many cases have only an image or only labels, is logged.
+
         Raises:
             FileError: there is no such folder, or a file in it cannot be read.
             CohortError: it is no cohort.
             ContentError: label values that nobody declared and nobody can know.
         """
         layout = find_layout(Path(root))
-        for note in layout.notes:
+        for note in (*layout.notes, *one_sided(layout.cases)):
             _log.warning("%s: %s", root, note)
         return cls(Path(root), layout)
 
@@ -104,7 +106,7 @@ class Cohort:
         check_declaration(root, layout.channel_names, layout.label_names, file_ending)
         if (root / DATASET).exists():
             description = description or str(read_json(root / DATASET).get("description", ""))
-            return cls(root, _same(root, layout), writable=True, description=description)
+            return cls(root, find_same_layout(root, layout), writable=True, description=description)
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise CohortError(root, "exists and holds something else", cure="choose a new folder")
         cohort = cls(root, layout, writable=True, description=description)
@@ -126,6 +128,11 @@ class Cohort:
         return (self[case_id] for case_id in self.ids)
 
     def __getitem__(self, case_id: str) -> Case:
+        """One case along the patient's axes (see ``canonical``): what learns, measures or compares sees these."""
+        return canonical_case(self.stored(case_id))
+
+    def stored(self, case_id: str) -> Case:
+        """One case in the axes of its file, for what is written back as it came; oddities are logged once."""
         case, notes = self.read(case_id)
         for note in notes:
             if note not in self._noted:
@@ -133,8 +140,18 @@ class Cohort:
                 _log.warning("%s", note)
         return case
 
+    @property
+    def ids_with_image(self) -> tuple[str, ...]:
+        """Ids of the cases that have an image, sorted."""
+        return tuple(case_id for case_id in self.ids if self._cases[case_id].channels)
+
+    @property
+    def ids_with_labels(self) -> tuple[str, ...]:
+        """Ids of the cases that have labels, sorted."""
+        return tuple(case_id for case_id in self.ids if self._cases[case_id].label_paths)
+
     def read(self, case_id: str, options: ReadOptions | None = None) -> tuple[Case, tuple[str, ...]]:
-        """One case, and one line per oddity that was accepted.
+        """One case in the axes of its file, and one line per oddity that was accepted.
 
         Raises:
             CohortError: no case has this id.
@@ -147,16 +164,24 @@ class Cohort:
         return replace(case, report=report, provenance=provenance), notes
 
     def geometry(self, case_id: str) -> Geometry:
-        """The grid of a case, of which one header is read."""
+        """The grid of a case in the axes of its file; one header is read."""
         return read_case_grid(self.files(case_id))
 
     def image_region(self, case_id: str, region: Region) -> Float32[np.ndarray, "c x y z"]:
-        """Part of a case's image, without the rest in memory; checksums of compressed files are not compared."""
-        return read_case_image(self.files(case_id), region)
+        """Part of a case's image in the axes of its file, without the rest in memory; no checksum is compared.
+
+        Raises:
+            ContentError: the case has no image.
+        """
+        return read_case_image(case_id, self.files(case_id), region)
 
     def labels_region(self, case_id: str, region: Region) -> UInt8[np.ndarray, "x y z"]:
-        """Part of a case's labels, read as ``image_region`` reads."""
-        return read_case_labels(self.files(case_id), self._layout, region)
+        """Part of a case's labels, read as ``image_region`` reads.
+
+        Raises:
+            ContentError: the case has no labels.
+        """
+        return read_case_labels(case_id, self.files(case_id), self._layout, region)
 
     def files(self, case_id: str) -> CaseFiles:
         """Where a case lies.
@@ -177,9 +202,10 @@ class Cohort:
         return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
     def write(self, case: Case) -> None:
-        """Writes a case, each file whole or not at all; provenance last, with the hashes of the others.
+        """Writes a case, each file whole or not at all; a mark stands beside it until its last file is there.
 
-        A synthetic case whose writer was killed has no provenance, is in no listing, and may be written again.
+        A case whose writer was killed is in no listing, and may be written again. The last file of a synthetic case is
+        its provenance, with the hashes of the others.
 
         Raises:
             CohortError: this view is for reading, the id is no file name, or channels or labels differ.
@@ -188,23 +214,42 @@ class Cohort:
         if not self._writable:
             raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
         check_belongs(self.root, case, self.channel_names, self.label_names)
-        marker = self.root / PROVENANCE / f"{case.id}{UNFINISHED}"
-        record = self.root / PROVENANCE / f"{case.id}.json"
-        if case.synthetic:
-            mark(marker)
-        remove(record)
-        files = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
-        write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
-        if case.provenance is not None:
-            write_json(record, {**case.provenance, "files": self._sums(case, files)})
-            remove(marker)
+        with self._marked(case.id):
+            files = self._place(case)
+            write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
+            if case.provenance is not None:
+                record = self.root / PROVENANCE / f"{case.id}.json"
+                write_json(record, {**case.provenance, "files": self._sums(case, files)})
         self._cases[case.id] = files
+
+    @contextmanager
+    def _marked(self, case_id: str) -> Iterator[None]:
+        """A mark that the case is being written; it stays where the writer fails once a file is there."""
+        marker = self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
+        mark(marker)
+        try:
+            yield
+        except MedsmithError:
+            whole = nnunet_files(self.root, case_id, len(self.channel_names), self.file_ending)
+            if not any(path.exists() for path in whole.paths):
+                remove(marker)
+            raise
+        remove(marker)
+
+    def _place(self, case: Case) -> CaseFiles:
+        """Where the case goes; of an earlier case of this name, what it does not replace is removed."""
+        remove(self.root / PROVENANCE / f"{case.id}.json")
+        whole = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
+        channels = 0 if case.image is None else len(self.channel_names)
+        files = nnunet_files(self.root, case.id, channels, self.file_ending, labels=case.labels is not None)
+        for path in set(whole.paths) - set(files.paths):
+            remove(path)
+        return files
 
     def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
         """Path within the cohort -> SHA-256 of each file that a case has beside its provenance."""
         report = [] if case.report is None else [self.root / REPORTS / f"{case.id}.json"]
-        paths = [*(file.path for file in files.channels), files.labels, *report]
-        return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in paths}
+        return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in (*files.paths, *report)}
 
     def finish(self) -> None:
         """Writes dataset.json for the cases on disk and proves that nnU-Net's rules hold.
@@ -219,9 +264,10 @@ class Cohort:
         self._cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
         if strays:
             found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
-            raise CohortError(self.root, found, "image, label, provenance", "write the cases again or delete the files")
+            raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
         for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
             remove(marker)
+        remove_if_empty(self.root / PROVENANCE)
         self._write_dataset(len(self._cases))
         verify(self)
 
@@ -245,40 +291,6 @@ class Cohort:
         return digest.hexdigest()
 
 
-def _same(root: Path, asked: Layout) -> Layout:
-    """The layout of an existing cohort, if it says what is asked for."""
-    found = find_layout(root)
-    for what in ("channel_names", "label_names", "file_ending"):
-        there, wanted = getattr(found, what), getattr(asked, what)
-        if there != wanted:
-            line = f"has {what.replace('_', ' ')} {there}"
-            raise CohortError(root, line, f"{wanted} is asked for", "choose a new folder")
-    return found
-
-
 def verify(cohort: Cohort) -> None:
-    """Proves nnU-Net v2's integrity rules by reading every case (as its verify_dataset_integrity does).
-
-    Raises:
-        CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a file belongs to
-            no complete case, or there is no case.
-        FileError: a file is damaged.
-        GeometryError: grids of channels and label differ.
-        ContentError: voxels that are not finite, or label values that are not declared.
-    """
-    path = cohort.root / DATASET
-    facts = read_json(path)
-    missing = [key for key in ("channel_names", "labels", "numTraining", "file_ending") if key not in facts]
-    if missing:
-        raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
-    check_consecutive(path, cohort.label_names)
-    cases, strays = scan_nnunet(cohort.root, len(cohort.channel_names), cohort.file_ending)
-    if strays:
-        found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
-        raise CohortError(cohort.root, found, "image and label", "delete them or add what is missing")
-    if facts["numTraining"] != len(cases) or not cases:
-        found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
-        raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
-    whole = Cohort.open(cohort.root)
-    for case_id in whole.ids:
-        whole.read(case_id)
+    """Proves nnU-Net v2's integrity rules by reading every case (see ``verifying.verify_folder``)."""
+    verify_folder(cohort.root)

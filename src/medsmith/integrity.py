@@ -58,13 +58,13 @@ def check_declaration(
     """Refuses what no cohort can be written with.
 
     Raises:
-        CohortError: the ending is not written, no channel is named, or the labels have gaps.
+        CohortError: the ending is not written, neither a channel nor a label is named, or the labels have gaps.
     """
     if file_ending not in ENDINGS_WRITTEN:
         raise CohortError(root, f"file_ending {file_ending!r}", f"one of {', '.join(ENDINGS_WRITTEN)}", "choose one")
-    if not channel_names:
-        raise CohortError(root, "no channel is named", "at least one", "name the channels")
     check_consecutive(root, label_names)
+    if not channel_names and len(label_names) == 1:
+        raise CohortError(root, "no channel and no label is named", "at least one", "name the channels or labels")
 
 
 def check_belongs(root: Path, case: Case, channel_names: tuple[str, ...], label_names: Mapping[str, int]) -> None:
@@ -79,7 +79,8 @@ def check_belongs(root: Path, case: Case, channel_names: tuple[str, ...], label_
         found = f"case {case.id} has channels {', '.join(case.channel_names)}; {declared_line(case.label_names)}"
         limit = f"the cohort has channels {', '.join(channel_names)}; {declared_line(label_names)}"
         raise CohortError(root, found, limit, "write it to a cohort of its own")
-    relabelled(case.labels, {value: value for value in label_names.values()}, label_names, case.id)
+    if case.labels is not None:
+        relabelled(case.labels, {value: value for value in label_names.values()}, label_names, case.id)
 
 
 def relabelled(

@@ -4,24 +4,20 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
-from medsmith.errors import CohortError, ContentError, FileError
-from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
+from medsmith.errors import CohortError, FileError
+from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.json_file import read_json
-from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import first_of
+from medsmith.label_names import label_names_of, label_values, name_labels
 
 IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
 UNFINISHED = ".unfinished"
-"""Ending of the file that stands in ``provenance/`` while a synthetic case is being written."""
-_MOST_UNDECLARED = 64
-_DEFAULT = ReadOptions()
+"""Ending of the file that stands in ``provenance/`` while a case is being written."""
 
 
 @final
@@ -39,20 +35,24 @@ class CaseFiles:
     """Where one case lies.
 
     Attributes:
-        channels: one per channel.
-        labels: the label map.
+        channels: one per channel; () where there is no image.
+        labels: the label map; None where there is an image alone.
         more_labels: further maps of the same case, one lesion each; they are united.
     """
 
     channels: tuple[ChannelFile, ...]
-    labels: Path
+    labels: Path | None
     more_labels: tuple[Path, ...] = ()
+
+    @property
+    def label_paths(self) -> tuple[Path, ...]:
+        """Every label map."""
+        return () if self.labels is None else (self.labels, *self.more_labels)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Every file, each once, images first."""
-        images = dict.fromkeys(channel.path for channel in self.channels)
-        return (*images, self.labels, *self.more_labels)
+        return (*dict.fromkeys(channel.path for channel in self.channels), *self.label_paths)
 
 
 @final
@@ -61,10 +61,10 @@ class Layout:
     """What a folder holds, as far as it is known without reading images.
 
     Attributes:
-        channel_names: one per channel.
+        channel_names: one per channel; () where no case has an image.
         label_names: name -> value, "background" is 0.
         file_ending: of images and labels.
-        cases: id -> files, complete cases only.
+        cases: id -> files of those that have a whole image, labels, or both.
         label_of: value in the files -> label, where they differ.
         notes: one line per thing that was assumed or left out.
     """
@@ -90,14 +90,29 @@ def find_layout(root: Path) -> Layout:
     if (root / DATASET).exists():
         facts = read_json(root / DATASET)
         return _decathlon(root, facts) if "training" in facts else _nnunet(root, facts)
-    if (root / "images").is_dir() and (root / "labels").is_dir():
+    if (root / "images").is_dir() or (root / "labels").is_dir():
         return _pairs(root)
     raise CohortError(
         root,
         f"neither {DATASET} nor folders images/ and labels/",
-        "a cohort is an nnU-Net or Decathlon folder, or such a pair of folders",
+        "a cohort is an nnU-Net or Decathlon folder, or has one or both of these",
         f"run medsmith prepare {root} OUT",
     )
+
+
+def find_same_layout(root: Path, asked: Layout) -> Layout:
+    """The layout of an existing cohort.
+
+    Raises:
+        CohortError: its channels, labels or ending are not those asked for.
+    """
+    found = find_layout(root)
+    for what in ("channel_names", "label_names", "file_ending"):
+        there, wanted = getattr(found, what), getattr(asked, what)
+        if there != wanted:
+            line = f"has {what.replace('_', ' ')} {there}"
+            raise CohortError(root, line, f"{wanted} is asked for", "choose a new folder")
+    return found
 
 
 def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
@@ -114,49 +129,44 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
 
 
+def one_sided(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
+    """At most one line: how many cases have only an image or only labels."""
+    alone = {
+        "only an image": sum(not files.label_paths for files in cases.values()),
+        "only labels": sum(not files.channels for files in cases.values()),
+    }
+    found = [f"{count} {what}" for what, count in alone.items() if count]
+    return (f"of {len(cases)} cases, {' and '.join(found)}",) if found else ()
+
+
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
+    if names == {}:
+        return ()  # label maps alone
     keys = [str(i) for i in range(len(names))] if isinstance(names, dict) else []
     if not names or not isinstance(names, dict) or sorted(names, key=str) != sorted(keys):
         raise CohortError(path, f"channel names {names!r}", 'keys are "0", "1", ... in order', "correct it")
     return tuple(str(names[key]) for key in keys)
 
 
-def label_names_of(labels: Any, path: Path) -> dict[str, int]:
-    """Label names -> values from either form: name -> value (nnU-Net) or value -> name (Decathlon).
+def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels: bool = True) -> CaseFiles:
+    """Where nnU-Net's raw format keeps a case.
 
-    Raises:
-        CohortError: a value is no whole number (a region, say), is given twice, or is not 0 for background.
+    Args:
+        root: of the cohort.
+        case_id: its name.
+        channels: of its image; 0 where it has none.
+        ending: of its files.
+        labels: whether it has a label map.
     """
-    if not isinstance(labels, dict):
-        raise CohortError(path, f"labels {labels!r}", "an object of names and values", "correct it")
-    turned = all(str(key).isdecimal() for key in labels)
-    pairs = [(name, key) if turned else (key, name) for key, name in labels.items()]
-    names = {str(name): _label_value(str(name), value, path) for name, value in pairs}
-    values = sorted(names.values())
-    if len(set(values)) < len(pairs) or values[:1] != [0] or names.get("background", 0) != 0:
-        found = "labels " + ", ".join(f"{name} = {value}" for name, value in names.items())
-        raise CohortError(path, found, "each value once, background = 0", "correct it")
-    return dict(sorted(names.items(), key=lambda item: item[1]))
-
-
-def _label_value(name: str, value: Any, path: Path) -> int:
-    if isinstance(value, list):
-        raise CohortError(path, f"label {name!r} is a region {value}", "one value per label", "list the labels")
-    if not str(value).isdecimal() or int(value) > 255:
-        raise CohortError(path, f"label {name!r} has value {value!r}", "whole numbers, 0 to 255", "correct it")
-    return int(value)
-
-
-def nnunet_files(root: Path, case_id: str, channels: int, ending: str) -> CaseFiles:
-    """Where nnU-Net's raw format keeps a case."""
     images = [root / IMAGES / f"{case_id}_{channel:04d}{ending}" for channel in range(channels)]
-    return CaseFiles(tuple(ChannelFile(path) for path in images), root / LABELS / f"{case_id}{ending}")
+    return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
 
 
 def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
-    """Complete cases of an nnU-Net folder, and the names of files that belong to none.
+    """Cases of an nnU-Net folder, and the names of files that belong to none.
 
-    A case is complete with all its channels and its label, and when nobody is or was just writing it.
+    A case has all its channels, its label map, or both, and nobody is or was just writing it. Of a case that has only
+    some of its channels, every file is left over.
     """
     images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
     unfinished = {
@@ -165,11 +175,12 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
         if not path.with_suffix(".json").exists()
     }
     cases = {}
-    strays = set(images) | set(labels)
-    for case_id in sorted(labels - unfinished):
+    strays = images | labels
+    for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
-        if wanted <= images:
-            cases[case_id] = nnunet_files(root, case_id, channels, ending)
+        found, labelled = wanted & images, case_id in labels
+        if (found and found == wanted) or (labelled and not found):
+            cases[case_id] = nnunet_files(root, case_id, len(found), ending, labels=labelled)
             strays -= wanted | {case_id}
     return cases, sorted(f"{name}{ending}" for name in strays)
 
@@ -191,17 +202,20 @@ def _decathlon(root: Path, facts: Mapping[str, Any]) -> Layout:
         found = f"lacks {', '.join(missing)}" if missing else '"training" lists no case'
         raise CohortError(path, found, "a Decathlon dataset.json names training, modality and labels", "add them")
     channels = _channel_names(facts["modality"], path)
+    if not channels:
+        raise CohortError(path, "modality names no channel", "at least one", "correct it")
+    volumes = [None] if len(channels) == 1 else list(range(len(channels)))
     cases = {}
     for entry in facts["training"]:
-        if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
-            raise CohortError(path, f"training entry {entry!r}", 'has "image" and "label"', "correct it")
-        image, label = _inside(root, entry["image"], path), _inside(root, entry["label"], path)
-        volumes = [None] if len(channels) == 1 else list(range(len(channels)))
+        if not isinstance(entry, dict) or "image" not in entry:
+            raise CohortError(path, f"training entry {entry!r}", 'has an "image"', "correct it")
+        image = _inside(root, entry["image"], path)
+        label = _inside(root, entry["label"], path) if "label" in entry else None
         cases[stem_of(image)] = CaseFiles(tuple(ChannelFile(image, k) for k in volumes), label)
-    absent = [file for case in cases.values() for file in (case.channels[0].path, case.labels) if not file.exists()]
+    absent = [file for case in cases.values() for file in case.paths if not file.exists()]
     if absent:
         raise CohortError(path, f"names {len(absent)} files that do not exist: {first_of(absent)}", "", "restore them")
-    ending = ending_of(cases[next(iter(cases))].labels)
+    ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases)
 
 
@@ -213,63 +227,27 @@ def _inside(root: Path, name: Any, path: Path) -> Path:
 
 
 def _pairs(root: Path) -> Layout:
+    """Images and labels of one name; or all of one folder, where the other is missing or empty."""
     images, labels = _by_stem(root / "images"), _by_stem(root / "labels")
-    alone = sorted(images.keys() ^ labels.keys())
-    cases = {
-        case: CaseFiles((ChannelFile(images[case]),), labels[case]) for case in sorted(images.keys() & labels.keys())
-    }
-    if not cases:
+    both = bool(images and labels)
+    ids = sorted(images.keys() & labels.keys() if both else images.keys() | labels.keys())
+    if not ids:
         raise CohortError(
             root,
             f"images/ has {len(images)} and labels/ {len(labels)} readable files, no two of one name",
             "a pair has the same name",
             "rename them",
         )
-    label_of, label_names = name_labels(label_values(files.labels for files in cases.values()))
+    cases = {id: CaseFiles((ChannelFile(images[id]),) if images else (), labels.get(id)) for id in ids}
+    label_of, label_names = name_labels(label_values(labels[id] for id in ids)) if labels else ({}, {"background": 0})
+    alone = sorted(images.keys() ^ labels.keys()) if both else []
     left_out = (f"{len(alone)} files without their pair are left out: {first_of(alone)}",) if alone else ()
-    ending = ending_of(next(iter(cases.values())).labels)
-    return Layout(("image",), label_names, ending, cases, label_of, left_out)
+    ending = ending_of(next(iter(cases.values())).paths[-1])
+    return Layout(("image",) if images else (), label_names, ending, cases, label_of, left_out)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
     files = [path for path in sorted(folder.iterdir()) if ending_of(path) and not path.name.startswith(".")]
     return {stem_of(path): path for path in files}
-
-
-def label_values(paths: Iterable[Path], options: ReadOptions = _DEFAULT) -> dict[int, Path]:
-    """Every value that occurs in label maps, and the first file that has it."""
-    where: dict[int, Path] = {}
-    for path in paths:
-        counts = np.bincount(read_labels(path, options).values.ravel(), minlength=256)
-        for value in np.flatnonzero(counts):
-            where.setdefault(int(value), path)
-    return where
-
-
-def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, int]]:
-    """Labels for values that nobody declared.
-
-    Values 0, 1, ..., n are taken as they are; 0 and 255 are the two values of a binary picture.
-
-    Args:
-        where: value -> a file that has it.
-
-    Returns:
-        value in the files -> label, and name -> label.
-
-    Raises:
-        ContentError: other values, of which nobody can know the meaning.
-    """
-    values = sorted(where.keys() | {0})
-    if values == [0, 255]:
-        return {0: 0, 255: 1}, {"background": 0, "label_1": 1}
-    if values != list(range(len(values))) or len(values) > _MOST_UNDECLARED:
-        odd = next((value for index, value in enumerate(values) if value != index), values[-1])
-        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        raise ContentError(
-            where[odd],
-            f"label value {odd} among {shown}",
-            f"undeclared values must be 0, 1, ..., n (n < {_MOST_UNDECLARED}), or 0 and 255",
-            "is this the image? else run medsmith prepare with --label NAME=VALUE for each",
-        )
-    return {value: value for value in values}, {"background": 0} | {f"label_{v}": v for v in values[1:]}

@@ -179,15 +179,28 @@ class Method(nn.Module, ABC):
         return self.loss(part, batch, rng)
 
 
-def assemble(image: Float32[Tensor, "c *space"], masks: Float32[Tensor, "k *space"], fingerprint: Fingerprint) -> Case:
-    """A synthetic case, not yet named, from clean estimates in model space, on the cohort's median field of view."""
-    labels = model_to_labels(masks, fingerprint)
-    grid = (labels.shape[0], labels.shape[1], labels.shape[2])
+def assemble(
+    image: Float32[Tensor, "c *space"] | None, masks: Float32[Tensor, "k *space"] | None, fingerprint: Fingerprint
+) -> Case:
+    """A synthetic case, not yet named, from clean estimates in model space, on the cohort's median field of view.
+
+    Args:
+        image: in [-1, 1]; None makes a label map alone.
+        masks: one channel per label above background, positive inside; None makes an image alone.
+        fingerprint: of the training cohort.
+
+    Raises:
+        ContentError: neither is given.
+    """
+    labels = None if masks is None else model_to_labels(masks, fingerprint)
+    space = next((tuple(part.shape[1:]) for part in (image, masks) if part is not None), ())
+    x, y, z = (*space, *[1] * (3 - len(space)))
+    grid = (x, y, z)
     field = Geometry(fingerprint.shape, np.diag([*fingerprint.spacing, 1.0]), spacing_known=True)
     geometry = field.resampled(grid) if fingerprint.spacing_known else Geometry.plain(grid)
     return Case(
         id="",
-        image=model_to_image(image, fingerprint),
+        image=None if image is None else model_to_image(image, fingerprint),
         labels=labels,
         geometry=geometry,
         channel_names=fingerprint.channel_names,

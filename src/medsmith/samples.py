@@ -35,7 +35,12 @@ def contact_sheet(cases: Sequence[Case], columns: int) -> UInt8[np.ndarray, "h w
 
 
 def grey_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
-    """The slice with most labelled voxels, its grey values stretched to the case's 0.5-99.5 percentiles."""
+    """The slice with most labelled voxels, its grey values stretched to the case's 0.5-99.5 percentiles.
+
+    Black where there is no image; the middle slice where there are no labels.
+    """
+    if case.image is None:
+        return np.zeros((TILE, TILE, 3), np.uint8)
     plane = case.image[0, :, :, _busiest(case)]
     low, high = np.percentile(case.image[0], (0.5, 99.5))
     grey = np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
@@ -46,6 +51,8 @@ def grey_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
 def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
     """The same slice with the border of every label drawn."""
     tile = grey_slice(case).copy()
+    if case.labels is None:
+        return tile
     plane = Image.fromarray(case.labels[:, :, _busiest(case)].T)
     labels = np.asarray(plane.resize((TILE, TILE), Image.Resampling.NEAREST))
     for value in np.unique(labels[labels > 0]):
@@ -55,4 +62,6 @@ def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _busiest(case: Case) -> int:
+    if case.labels is None:
+        return case.geometry.shape[2] // 2
     return int((case.labels > 0).sum(axis=(0, 1)).argmax())

@@ -20,7 +20,6 @@ from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.formats.atomic import write_json
 from medsmith.method import Method, Stage
 from medsmith.methods import method_class
-from medsmith.preparation.merge import STAND_IN
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
 from medsmith.runs import CHECKPOINTS
@@ -140,11 +139,11 @@ def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: P
 
     Raises:
         ContentError: a constant image, or a CT that is not in Hounsfield units.
-        CohortError: nothing is labelled in any case.
+        CohortError: there are label maps, and nothing is labelled in any of them.
     """
     with progress.task("read", len(cohort)) as advance:
         fingerprint = take_fingerprint(_checked(cases, advance), cohort.file_ending, cohort_hash)
-    if fingerprint.foreground[1] == 0:
+    if fingerprint.labelled and fingerprint.foreground[1] == 0:
         raise CohortError(cohort.root, "no case has a labelled voxel", cure="give a cohort with labels")
     return fingerprint
 
@@ -152,7 +151,7 @@ def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: P
 def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iterator[Case]:
     """Cases whose values were looked at."""
     for case in cases:
-        if not (case.report or {}).get(STAND_IN, False):  # painted from a mask: no scan to look at
+        if case.image is not None:
             check_image(case)
         yield case
         advance(1, "")

@@ -172,8 +172,8 @@ def _needed(stages: Sequence[Stage], name: str) -> set[str]:
 def _finish(
     record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
 ) -> None:
-    if checks_copies(method):
-        places = [place for place, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
+    places = [place for place, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
+    if checks_copies(method) and places:
         small = torch.stack([store.tensor(place, THUMBNAIL) for place in places])
         copies = {"thumbnails": small, "copy_threshold": torch.tensor(copy_threshold(small.numpy()))}
         method.memory = {**method.memory, **copies}

@@ -63,8 +63,8 @@ def prepared_examples(
         case = case_of(id)
         kinds = kinds_of(case)
         example = dict(method.prepare(case)) if any(needed <= kinds for needed in inputs) else {}
-        if with_thumbnail and "image" in kinds:
-            example[THUMBNAIL] = torch.from_numpy(thumbnails([case.image])[0])
+        if with_thumbnail and case.image is not None:
+            example[THUMBNAIL] = torch.from_numpy(thumbnails([case.require_image()])[0])
         return sorted(kinds), example
 
     facts = json.dumps(record.model_dump(mode="json", exclude={"compute"}), sort_keys=True)

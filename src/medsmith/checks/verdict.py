@@ -34,7 +34,7 @@ class Verdict:
 
     Attributes:
         check: its name.
-        outcome: "not made" where the run knows too little of its training cohort.
+        outcome: "not made" where the run knows too little of its training cohort, or the case lacks what is checked.
         value: what was measured.
         low: least value allowed; None where there is no such limit.
         high: largest value allowed; None where there is no such limit.

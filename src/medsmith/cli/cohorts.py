@@ -30,6 +30,7 @@ def prepare(
     channel: Annotated[list[str] | None, typer.Option(help="Channel name; once per channel.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="name=value of a label; once per label.")] = None,
     leave_out: Annotated[list[str] | None, typer.Option(help="Leave out cases that are: empty, unpaired.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Keep cases that are: empty, unpaired.")] = None,
     hu_offset: Annotated[float, typer.Option(help="Added to CT values whose intercept was lost (-1024).")] = 0.0,
     assume_spacing: Annotated[
         bool, typer.Option("--assume-spacing", help="Take stored voxel sizes where a file gives no orientation.")
@@ -37,7 +38,7 @@ def prepare(
     volume: Annotated[int | None, typer.Option(min=0, help="Volume to take of four-dimensional files.")] = None,
     nan_fill: Annotated[float | None, typer.Option(help="Stands in for NaN and infinite voxels.")] = None,
 ) -> None:
-    """Turn a folder of annotated images into a cohort; says what it inferred and writes it down."""
+    """Turn a folder of images, label maps or both into a cohort; says what it inferred and writes it down."""
     from medsmith.errors import RequestError
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
@@ -49,6 +50,7 @@ def prepare(
         channel_names=tuple(channel or ()),
         label_names={name: int(value) for name, value in labels.items()},
         leave_out=frozenset(leave_out or ()),
+        keep=frozenset(keep or ()),
         hu_offset=hu_offset,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )

@@ -1,20 +1,24 @@
 """What training needs to know of a cohort as a whole (nnU-Net's dataset fingerprint)."""
 
-from collections.abc import Iterable, Mapping
-from typing import final
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
-from medsmith.case import Case
+from medsmith.canonical import canonical_geometry
+from medsmith.case import Case, Geometry
 from medsmith.errors import CohortError
 
 # Robust ends of the grey values of one case, in per cent: metal, padding and burned-in text lie outside.
 LOW, HIGH = 0.5, 99.5
 # A minimum below this is air in Hounsfield units.
 HOUNSFIELD_AIR = -500.0
+Ends = tuple[float, float]
 
 
 @final
@@ -26,19 +30,21 @@ class Fingerprint(BaseModel):
         channel_names: one per channel.
         label_names: label name -> value, background 0.
         file_ending: of the cohort's images.
-        stored: dtype of the images on disk.
-        shape: median voxels along x, y, z.
-        spacing: median voxel edges in mm.
+        stored: dtype of the images on disk; uint8 where there are labels alone.
+        shape: median voxels along x, y, z of the cases with images, or of all where none has one.
+        spacing: median voxel edges in mm of the same cases.
         spacing_known: False where the files store no spacing.
         absolute: True where grey values mean the same in every case (8-bit pictures, Hounsfield units); False where
             each case has a scale of its own (MR).
-        full_range: lowest and highest stored value of each channel.
-        robust_range: medians over cases of the 0.5 and 99.5 percentiles of each channel.
-        foreground: smallest and largest share of labelled voxels.
-        label_share: for each label, the share of cases that have it.
+        full_range: lowest and highest stored value of each channel; () where no case has an image.
+        robust_range: medians over cases of the 0.5 and 99.5 percentiles of each channel; () likewise.
+        foreground: smallest and largest share of labelled voxels, over cases with labels; 0 where none has any.
+        label_share: for each label, the share of cases with labels that have it.
         components: most connected components of labelled voxels in a case.
         count: number of cases.
         cohort_hash: content hash of the cohort.
+        images: number of cases with an image; None in older runs: all.
+        labelled: number of cases with labels; None in older runs: all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +65,8 @@ class Fingerprint(BaseModel):
     components: int
     count: int
     cohort_hash: str
+    images: int | None = None
+    labelled: int | None = None
 
     @property
     def foreground_labels(self) -> tuple[int, ...]:
@@ -66,72 +74,125 @@ class Fingerprint(BaseModel):
         return tuple(sorted(value for value in self.label_names.values() if value > 0))
 
 
-def count_components(labels: UInt8[np.ndarray, "x y z"]) -> int:
-    """Connected components of labelled voxels, neighbours sharing a face, edge or corner."""
-    return int(ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[1])
+@final
+@dataclass(frozen=True)
+class _Grid:
+    """What is kept of every case."""
+
+    geometry: Geometry
+    stored: np.dtype[Any]
+    has_image: bool
 
 
-def _ranges(case: Case) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    full = [(float(channel.min()), float(channel.max())) for channel in case.image]
-    robust = [tuple(float(q) for q in np.percentile(channel, (LOW, HIGH))) for channel in case.image]
-    return full, [(low, high) for low, high in robust]
+@final
+class FingerprintBuilder:
+    """Gathers the facts of a cohort case by case; of each case it keeps a few numbers."""
+
+    def __init__(self) -> None:
+        self._names: tuple[tuple[str, ...], Mapping[str, int]] | None = None
+        self._grids: list[_Grid] = []
+        self._full: list[list[Ends]] = []
+        self._robust: list[list[Ends]] = []
+        self._shares: list[float] = []
+        self._present: Counter[str] = Counter()
+        self._components = 0
+
+    def add(self, case: Case) -> None:
+        """Take the facts of one case, in whatever order of axes it is stored.
+
+        Raises:
+            CohortError: it is 2-D among 3-D cases, or the other way round.
+        """
+        geometry = canonical_geometry(case.geometry)
+        if self._grids and geometry.dimensions != self._grids[0].geometry.dimensions:
+            raise CohortError(case.id, f"{geometry.dimensions}-D among {self._grids[0].geometry.dimensions}-D cases")
+        self._names = self._names or (case.channel_names, dict(case.label_names))
+        self._grids.append(_Grid(geometry, case.stored, case.image is not None))
+        if case.image is not None:
+            self._full.append([(float(channel.min()), float(channel.max())) for channel in case.image])
+            self._robust.append([_robust_ends(channel) for channel in case.image])
+        if case.labels is not None:
+            self._shares.append(float((case.labels > 0).mean()))
+            self._components = max(self._components, count_components(case.labels))
+            present = (name for name, value in case.label_names.items() if (case.labels == value).any())
+            self._present.update(dict.fromkeys(case.label_names, 0))
+            self._present.update(present)
+
+    def finish(self, file_ending: str, cohort_hash: str) -> Fingerprint:
+        """The facts of all cases taken.
+
+        Args:
+            file_ending: of the cohort's files.
+            cohort_hash: its content hash.
+
+        Raises:
+            CohortError: there was no case.
+        """
+        if self._names is None:
+            raise CohortError("cohort", "no cases", cure="give a folder that holds images, labels or both")
+        grids = [grid for grid in self._grids if grid.has_image] or self._grids
+        first, shape = grids[0], _median([grid.geometry.shape for grid in grids])
+        full, absolute = self._full_range(), False
+        if full:
+            absolute = first.stored == np.uint8 or min(low for low, _ in full) < HOUNSFIELD_AIR
+        return Fingerprint(
+            dimensions=first.geometry.dimensions,
+            channel_names=self._names[0],
+            label_names=self._names[1],
+            file_ending=file_ending,
+            stored=first.stored.name,
+            shape=(round(shape[0]), round(shape[1]), round(shape[2])),
+            spacing=_median([grid.geometry.spacing for grid in grids]),
+            spacing_known=first.geometry.spacing_known,
+            absolute=absolute,
+            full_range=full,
+            robust_range=self._robust_range(),
+            foreground=(min(self._shares, default=0.0), max(self._shares, default=0.0)),
+            label_share={name: count / len(self._shares) for name, count in self._present.items()},
+            components=self._components,
+            count=len(self._grids),
+            cohort_hash=cohort_hash,
+            images=len(self._full),
+            labelled=len(self._shares),
+        )
+
+    def _full_range(self) -> tuple[Ends, ...]:
+        by_channel = zip(*self._full, strict=True)
+        return tuple((min(low for low, _ in ends), max(high for _, high in ends)) for ends in by_channel)
+
+    def _robust_range(self) -> tuple[Ends, ...]:
+        if not self._robust:
+            return ()
+        return tuple((float(low), float(high)) for low, high in np.median(np.array(self._robust), axis=0))
 
 
 def take_fingerprint(cases: Iterable[Case], file_ending: str, cohort_hash: str) -> Fingerprint:
     """Read every case once.
 
     Args:
-        cases: the cohort's cases.
-        file_ending: of its images.
+        cases: the cohort's cases, with an image, labels or both.
+        file_ending: of its files.
         cohort_hash: its content hash.
 
     Raises:
         CohortError: no case, or cases of 2 and 3 dimensions in one cohort.
     """
-    shapes: list[tuple[float, float, float]] = []
-    spacings: list[tuple[float, float, float]] = []
-    full, robust, shares = [], [], []
-    components = 0
-    present: dict[str, int] = {}
-    first: Case | None = None
+    builder = FingerprintBuilder()
     for case in cases:
-        first = first or case
-        if case.geometry.dimensions != first.geometry.dimensions:
-            raise CohortError(case.id, f"{case.geometry.dimensions}-D among {first.geometry.dimensions}-D cases")
-        shapes.append(case.geometry.shape)
-        spacings.append(case.geometry.spacing)
-        of_case, robust_of_case = _ranges(case)
-        full.append(of_case)
-        robust.append(robust_of_case)
-        shares.append(float((case.labels > 0).mean()))
-        components = max(components, count_components(case.labels))
-        for name, value in case.label_names.items():
-            present[name] = present.get(name, 0) + bool((case.labels == value).any())
-    if first is None:
-        raise CohortError("cohort", "no cases", cure="give a folder that holds images and labels")
-    shape = _median(shapes)
-    ends, middle = np.array(full), np.median(np.array(robust), axis=0)
-    lowest, highest = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
-    return Fingerprint(
-        dimensions=first.geometry.dimensions,
-        channel_names=first.channel_names,
-        label_names=dict(first.label_names),
-        file_ending=file_ending,
-        stored=first.stored.name,
-        shape=(round(shape[0]), round(shape[1]), round(shape[2])),
-        spacing=_median(spacings),
-        spacing_known=first.geometry.spacing_known,
-        absolute=first.stored == np.uint8 or bool(lowest.min() < HOUNSFIELD_AIR),
-        full_range=tuple(zip(lowest.tolist(), highest.tolist(), strict=True)),
-        robust_range=tuple((float(low), float(high)) for low, high in middle),
-        foreground=(min(shares), max(shares)),
-        label_share={name: n / len(shapes) for name, n in present.items()},
-        components=components,
-        count=len(shapes),
-        cohort_hash=cohort_hash,
-    )
+        builder.add(case)
+    return builder.finish(file_ending, cohort_hash)
 
 
-def _median(triples: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+def count_components(labels: UInt8[np.ndarray, "x y z"]) -> int:
+    """Connected components of labelled voxels, neighbours sharing a face, edge or corner."""
+    return int(ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[1])
+
+
+def _robust_ends(channel: Float32[np.ndarray, "x y z"]) -> Ends:
+    low, high = np.percentile(channel, (LOW, HIGH))
+    return float(low), float(high)
+
+
+def _median(triples: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
     x, y, z = np.median(np.array(triples), axis=0)
     return float(x), float(y), float(z)

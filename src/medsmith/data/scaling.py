@@ -20,7 +20,7 @@ def _ends(case: Case, fingerprint: Fingerprint) -> Float32[Array, "c 2"]:
     """Grey values that become -1 and 1."""
     if fingerprint.absolute:
         return np.array(_output_ends(fingerprint), np.float32)
-    return np.array([np.percentile(channel, (LOW, HIGH)) for channel in case.image], np.float32)
+    return np.array([np.percentile(channel, (LOW, HIGH)) for channel in case.require_image()], np.float32)
 
 
 def _output_ends(fingerprint: Fingerprint) -> tuple[tuple[float, float], ...]:
@@ -49,10 +49,14 @@ def to_grid(volume: Float32[Tensor, "c *space"], size: tuple[int, ...]) -> Float
 
 
 def image_to_model(case: Case, fingerprint: Fingerprint, size: tuple[int, ...]) -> Float32[Tensor, "c *space"]:
-    """A case's image on the network's grid, in [-1, 1]; values outside the cohort's range are clipped."""
+    """A case's image on the network's grid, in [-1, 1]; values outside the cohort's range are clipped.
+
+    Raises:
+        ContentError: the case has no image.
+    """
     ends = _ends(case, fingerprint)
     low, high = ends[:, 0, None, None, None], ends[:, 1, None, None, None]
-    scaled = np.clip((case.image - low) / np.maximum(high - low, 1e-6), 0, 1) * 2 - 1
+    scaled = np.clip((case.require_image() - low) / np.maximum(high - low, 1e-6), 0, 1) * 2 - 1
     return to_grid(_to_space(torch.from_numpy(scaled), size), size).clamp(-1, 1)
 
 

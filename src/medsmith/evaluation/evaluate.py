@@ -9,7 +9,6 @@ import numpy as np
 
 from medsmith.cohort import Cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.errors import CohortError
 from medsmith.evaluation.bootstrap import share
 from medsmith.evaluation.coverage import COVERAGE, DENSITY
 from medsmith.evaluation.extractors import Extractor
@@ -23,13 +22,13 @@ from medsmith.evaluation.page import evaluation_page
 from medsmith.evaluation.pairs import Compared, Plan, compare
 from medsmith.evaluation.radiomics import Radiomics, standardised
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
+from medsmith.evaluation.sides import FEWEST_REAL, FEWEST_SYNTHETIC, compared_sides
 from medsmith.evaluation.views import agree
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress, Silent
 from medsmith.report.page import write_page
 
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
-FEWEST_REAL, FEWEST_SYNTHETIC = 8, 4
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
@@ -47,6 +46,9 @@ def evaluate(
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measures distributions, copies and masks; writes ``evaluation.json`` and ``evaluation.html``.
+
+    Images are compared where enough cases of both cohorts have one, masks where enough have labels; what is left out is
+    said.
 
     Args:
         real: what the synthetic cases should look like; best cases that the generator never saw.
@@ -66,8 +68,9 @@ def evaluate(
         RequestError: no such channel or size.
         FileError: a case or the weights cannot be read, or the report cannot be written.
     """
-    _check_counts(real, synthetic)
-    plan, chosen = plan or Plan(), default_extractors() if extractors is None else list(extractors)
+    sides = compared_sides(real, synthetic, training or real)
+    plan, chosen = plan or Plan(), list(default_extractors() if extractors is None else extractors)
+    chosen = chosen if sides.images else []
     facts_of = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
     viewing = agree(facts_of["real"], facts_of["synthetic"], size=size, channel=channel)
     total = len(real) + len(synthetic) + (len(training) if training else 0)
@@ -82,9 +85,12 @@ def evaluate(
         distances=_distances(of_real, of_synthetic, plan),
         neighbours=find_neighbours(
             of_synthetic.thumbnails, of_training.thumbnails, of_real.thumbnails if training else None
-        ),
-        masks=_masks(of_real, of_synthetic, plan),
+        )
+        if sides.copies
+        else None,
+        masks=_masks(of_real, of_synthetic, plan) if sides.masks else {},
         facts={**_facts(facts_of, training), **(facts or {})},
+        left_out=sides.left_out,
     )
     write_json(Path(out) / "evaluation.json", evaluation.as_json())
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
@@ -96,12 +102,6 @@ def default_extractors() -> list[Extractor]:
     """FID Inception where its weights are found, and always the radiomic vector."""
     weights = find_inception()
     return [*([Inception(weights)] if weights else []), Radiomics()]
-
-
-def _check_counts(real: Cohort, synthetic: Cohort) -> None:
-    for cohort, fewest in ((real, FEWEST_REAL), (synthetic, FEWEST_SYNTHETIC)):
-        if len(cohort) < fewest:
-            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {fewest}", "add cases")
 
 
 def _fingerprint(cohort: Cohort) -> Fingerprint:
@@ -129,7 +129,9 @@ def _masks(real: Gathered, synthetic: Gathered, plan: Plan) -> dict[str, LabelCo
             distance = compare(KOLMOGOROV_SMIRNOV, x[:, None], y[:, None], plan) if enough else None
             measures[measure] = ComparedMeasure(quartiles(x), quartiles(y), distance)
         found[label] = LabelComparison(
-            share(_cases(of_real), len(real.ids)), share(_cases(of_synthetic), len(synthetic.ids)), measures
+            share(_cases(of_real), len(real.labelled)),
+            share(_cases(of_synthetic), len(synthetic.labelled)),
+            measures,
         )
     return found
 

@@ -25,13 +25,17 @@ class Gathered:
 
     Attributes:
         ids: of the cases, sorted.
-        features: by name of the extractor, one row per case.
-        thumbnails: one per case.
+        pictured: ids of those that have an image.
+        labelled: ids of those that have labels.
+        features: by name of the extractor, one row per case with an image.
+        thumbnails: one per case with an image.
         masks: label name -> measure -> one number per case that has the label.
         shown: some views, spread evenly over the ids.
     """
 
     ids: tuple[str, ...]
+    pictured: tuple[str, ...]
+    labelled: tuple[str, ...]
     features: Mapping[str, Float64[np.ndarray, "n d"]]
     thumbnails: Float32[np.ndarray, "n ex ey ez"]
     masks: Mapping[str, Mapping[str, Float64[np.ndarray, " cases"]]]
@@ -51,15 +55,26 @@ def gather(cohort: Cohort, viewing: Viewing, extractors: Sequence[Extractor], ad
     rows: dict[str, list[Float64[np.ndarray, "b d"]]] = {extractor.name: [] for extractor in extractors}
     small, shown, labels = [], [], _LabelRows(cohort)
     for views in _batches(cohort, viewing):
-        for extractor in extractors:
-            rows[extractor.name].append(extractor(views))
-        small.append(thumbnails(view.image[None] for view in views))
+        pictured = [view for view in views if view.has_image]
+        if pictured:
+            for extractor in extractors:
+                seen = pictured if viewing.by_labels else [view.unlabelled for view in pictured]
+                rows[extractor.name].append(extractor(seen))
+            small.append(thumbnails(view.image[None] for view in pictured))
         for view in views:
             labels.add(view)
         shown += [view for view in views if view.id in shown_ids]
         advance(len(views), "")
     features = {name: np.concatenate(parts) for name, parts in rows.items()}
-    return Gathered(cohort.ids, features, np.concatenate(small), labels.columns(), tuple(shown))
+    return Gathered(
+        ids=cohort.ids,
+        pictured=cohort.ids_with_image if viewing.channel is not None else (),
+        labelled=cohort.ids_with_labels,
+        features=features,
+        thumbnails=np.concatenate(small) if small else thumbnails(()),
+        masks=labels.columns(),
+        shown=tuple(shown),
+    )
 
 
 def _batches(cohort: Cohort, viewing: Viewing) -> Iterator[list[View]]:

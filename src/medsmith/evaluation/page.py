@@ -1,6 +1,6 @@
 """The evaluation as sentences, tables and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from medsmith.evaluation.frechet import FRECHET
 from medsmith.evaluation.gather import Gathered
 from medsmith.evaluation.inception import INSTALL, Inception
 from medsmith.evaluation.masks import Measure
+from medsmith.evaluation.neighbours import Neighbours
 from medsmith.evaluation.pairs import Compared
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 from medsmith.evaluation.views import View
@@ -40,7 +41,7 @@ def evaluation_page(
     sections = [
         _pictures(real, synthetic),
         *(_distances(evaluation, name) for name in evaluation.distances),
-        _copies(evaluation, synthetic, training, sources),
+        *_copies(evaluation, synthetic, training, sources),
         *(_masks(evaluation, label, real, synthetic) for label in evaluation.masks),
         _method(evaluation),
     ]
@@ -58,10 +59,11 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
             f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
         )
-    lines.append(_copy_sentence(evaluation))
+    if evaluation.neighbours is not None:
+        lines.append(_copy_sentence(evaluation.neighbours))
     for label, comparison in evaluation.masks.items():
         lines.append(_mask_sentence(label, comparison))
-    return lines
+    return [*lines, *evaluation.left_out]
 
 
 def _mask_sentence(label: str, comparison: LabelComparison) -> str:
@@ -82,8 +84,8 @@ def _verdict(compared: Compared) -> str:
     return f"At this size they cannot be told apart by this measure: {compared.excess} above the floor."
 
 
-def _copy_sentence(evaluation: Evaluation) -> str:
-    flagged = evaluation.neighbours.flagged
+def _copy_sentence(found: Neighbours) -> str:
+    flagged = found.flagged
     count = round(flagged.value * flagged.n)
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more like a training case than 99 % of "
@@ -112,8 +114,10 @@ def _sheet(views: Sequence[View]) -> bytes:
 
 
 def _tile(view: View) -> Tile:
-    """The picture, or the axial slice through the centre of the labels."""
+    """The picture, or the axial slice through the centre of the labels, seen from the feet: the front above."""
     image, labels = planes(view)[-1]
+    if view.image.shape[2] > 1:
+        image, labels = np.ascontiguousarray(image[::-1, ::-1]), np.ascontiguousarray(labels[::-1, ::-1])
     return Tile(image, labels, view.id)
 
 
@@ -141,10 +145,14 @@ def _point(estimate: Estimate) -> Point:
     return Point(0, estimate.value, estimate.low, estimate.high)
 
 
-def _copies(evaluation: Evaluation, synthetic: Gathered, training: Gathered, sources: tuple[Cohort, Cohort]) -> Section:
+def _copies(
+    evaluation: Evaluation, synthetic: Gathered, training: Gathered, sources: tuple[Cohort, Cohort]
+) -> Iterator[Section]:
     found = evaluation.neighbours
+    if found is None:
+        return
     sentences = [
-        _copy_sentence(evaluation),
+        _copy_sentence(found),
         f"Similarity is the largest correlation over shifts, flips and turns; above {found.threshold:.2f} a case "
         f"counts as a copy. {100 * found.twins.value:.0f} % of the {found.twins.n} training cases have a "
         f"near-duplicate among the others; those pairs were left out of the threshold.",
@@ -156,13 +164,13 @@ def _copies(evaluation: Evaluation, synthetic: Gathered, training: Gathered, sou
         )
     pairs = []
     for row in found.worst:
-        made = _tile(evaluation.viewing.view(sources[0][synthetic.ids[row]]))
-        origin = _tile(evaluation.viewing.view(sources[1][training.ids[int(found.index[row])]]))
+        made = _tile(evaluation.viewing.view(sources[0][synthetic.pictured[row]]))
+        origin = _tile(evaluation.viewing.view(sources[1][training.pictured[int(found.index[row])]]))
         pairs.append((Tile(made.image, made.labels, f"{found.similarity[row]:.3f} {made.title}"), origin))
     rows = [[tile for pair in pairs[start : start + 3] for tile in pair] for start in range(0, len(pairs), 3)]
     similarity = found.similarity.astype(np.float64)
     histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")
-    return Section(
+    yield Section(
         "Copies of training cases",
         sentences,
         pictures=(
@@ -189,7 +197,7 @@ def _masks(evaluation: Evaluation, label: str, real: Gathered, synthetic: Gather
         f"Masks: {label}",
         (
             f"Present in {_percent(comparison.real)} of the real and {_percent(comparison.synthetic)} of the "
-            f"synthetic cases.",
+            f"synthetic cases that have labels.",
         ),
         (Table(head, rows, "Over the cases that have the label."),) if rows else (),
         (Picture(histograms(panels), f"Masks of {label}: shares of cases."),) if panels else (),
@@ -217,7 +225,8 @@ def _method(evaluation: Evaluation) -> Section:
         "that are compared. Intervals treat the case as the unit that is drawn.",
         "None of these numbers says whether the cases are useful: train on them and test on real ones.",
     ]
-    if Inception.name not in evaluation.extractors:
+    sentences += evaluation.left_out
+    if evaluation.extractors and Inception.name not in evaluation.extractors:
         sentences.append(
             f"{Inception.name} took no part (its weights come with: {INSTALL}), so that no learnt features stand "
             f"beside the plain ones."

@@ -75,18 +75,20 @@ class Evaluation:
         plan: draws, resamples, seed.
         extractors: name -> SHA-256 or version.
         distances: extractor -> statistic -> real against synthetic, with its floor.
-        neighbours: nearest training case of every synthetic one.
+        neighbours: nearest training case of every synthetic one; None where images were not compared.
         masks: label -> its measures.
         facts: hashes, counts, versions.
+        left_out: a sentence on each thing that could not be compared.
     """
 
     viewing: Viewing
     plan: Plan
     extractors: Mapping[str, str]
     distances: Mapping[str, Mapping[str, Compared]]
-    neighbours: Neighbours
+    neighbours: Neighbours | None
     masks: Mapping[str, LabelComparison]
     facts: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
     def as_json(self) -> Mapping[str, object]:
         """Everything as plain numbers and text."""
@@ -101,8 +103,9 @@ class Evaluation:
                 extractor: {name: compared.as_json() for name, compared in statistics.items()}
                 for extractor, statistics in self.distances.items()
             },
-            "neighbours": self.neighbours.as_json(),
+            "neighbours": self.neighbours.as_json() if self.neighbours else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},
+            "left_out": list(self.left_out),
         }
 
 

@@ -1,6 +1,6 @@
 """Both cohorts on one grid and one grey range, so that neither resolution nor scaling is what is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -22,15 +22,24 @@ class View:
 
     Attributes:
         id: of the case.
-        image: grey values from 0 to 255; a square (z == 1) or a cube.
-        labels: on the same grid.
+        image: grey values from 0 to 255; a square (z == 1) or a cube; 0 throughout where the case has no image.
+        labels: on the same grid; 0 throughout where the case has none.
         edges: voxel edges along x, y, z in mm, or in per cent of the image's edge where no spacing is known.
+        has_image: whether the case has one.
+        has_labels: whether the case has any.
     """
 
     id: str
     image: Float32[np.ndarray, "x y z"]
     labels: UInt8[np.ndarray, "x y z"]
     edges: tuple[float, float, float]
+    has_image: bool = True
+    has_labels: bool = True
+
+    @property
+    def unlabelled(self) -> "View":
+        """The same image as if nobody had labelled it."""
+        return replace(self, labels=np.zeros_like(self.labels), has_labels=False)
 
 
 @final
@@ -40,17 +49,19 @@ class Viewing:
 
     Attributes:
         shape: voxels along x, y, z.
-        channel: index of the channel that is looked at.
+        channel: index of the channel that is looked at; None where one of the cohorts has no images.
         channel_name: its name.
         ends: grey values shown as 0 and 255; None takes each case's own percentiles.
         millimetres: whether sizes are in mm, else in per cent of the image's edge.
+        by_labels: whether measures of images look at the labels too: every case of both cohorts has some.
     """
 
     shape: tuple[int, int, int]
-    channel: int
+    channel: int | None
     channel_name: str
     ends: tuple[float, float] | None
     millimetres: bool
+    by_labels: bool = True
 
     @property
     def unit(self) -> str:
@@ -61,6 +72,11 @@ class Viewing:
     def sentence(self) -> str:
         """What was done to both cohorts, for the report."""
         grid = " x ".join(str(n) for n in self.shape if n > 1)
+        if self.channel is None:
+            return (
+                f"Labels alone; both cohorts resampled to {grid} by nearest neighbour, the field of view stretched to "
+                f"a square. Finer detail than this grid is not compared."
+            )
         low, high = self.ends or (0.0, 0.0)
         window = f"{low:g} to {high:g}" if self.ends else f"each case's percentiles {LOW} to {HIGH}"
         return (
@@ -71,14 +87,25 @@ class Viewing:
 
     def view(self, case: Case) -> View:
         """A case on the common grid and grey range."""
-        image = case.image[self.channel]
-        low, high = self.ends or (float(q) for q in np.percentile(image, (LOW, HIGH)))
-        grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32) * np.float32(255)
         extent = zip(case.geometry.spacing, case.geometry.shape, self.shape, strict=True)
         x, y, z = (
             (spacing * old / new if self.millimetres else 100 / new) if new > 1 else 1.0 for spacing, old, new in extent
         )
-        return View(case.id, resize(grey, self.shape), resize_labels(case.labels, self.shape), (x, y, z))
+        has_image = case.image is not None and self.channel is not None
+        return View(
+            case.id,
+            self._grey(case) if has_image else np.zeros(self.shape, np.float32),
+            np.zeros(self.shape, np.uint8) if case.labels is None else resize_labels(case.labels, self.shape),
+            (x, y, z),
+            has_image=has_image,
+            has_labels=case.labels is not None,
+        )
+
+    def _grey(self, case: Case) -> Float32[np.ndarray, "x y z"]:
+        image = case.require_image()[self.channel or 0]
+        low, high = self.ends or (float(q) for q in np.percentile(image, (LOW, HIGH)))
+        grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32) * np.float32(255)
+        return resize(grey, self.shape)
 
 
 def agree(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channel: str | None) -> Viewing:
@@ -98,25 +125,35 @@ def agree(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channe
     if real.dimensions != synthetic.dimensions:
         found = f"the real cohort is {real.dimensions}-D and the synthetic one {synthetic.dimensions}-D"
         raise CohortError("evaluation", found, "both alike")
-    if dict(real.label_names) != dict(synthetic.label_names):
+    labelled = [facts.count if facts.labelled is None else facts.labelled for facts in (real, synthetic)]
+    if all(labelled) and dict(real.label_names) != dict(synthetic.label_names):
         found = f"real labels {dict(real.label_names)} and synthetic labels {dict(synthetic.label_names)}"
         raise CohortError("evaluation", found, "both alike", "rename or renumber one of them")
-    name = channel or real.channel_names[0]
-    if name not in real.channel_names or name not in synthetic.channel_names:
-        limit = f"the real cohort has {', '.join(real.channel_names)}"
-        raise RequestError("channel", f"no {name!r} in both cohorts", limit, "name one that both have")
     edge = size or _smaller_edge(real, synthetic)
     if edge < SMALLEST_EDGE:
         raise RequestError("size", f"{edge} voxels", f"at least {SMALLEST_EDGE}", "ask for a larger one")
-    index = real.channel_names.index(name)
+    index = _shared_channel(real, synthetic, channel)
     ranges = real.full_range if real.stored == "uint8" else real.robust_range
     return Viewing(
         shape=(edge, edge, 1 if real.dimensions == 2 else edge),
         channel=index,
-        channel_name=name,
-        ends=ranges[index] if real.absolute else None,
+        channel_name="" if index is None else real.channel_names[index],
+        ends=ranges[index] if real.absolute and index is not None else None,
         millimetres=real.spacing_known and synthetic.spacing_known,
+        by_labels=labelled == [real.count, synthetic.count],
     )
+
+
+def _shared_channel(real: Fingerprint, synthetic: Fingerprint, channel: str | None) -> int | None:
+    """Index of the channel to look at; None where a cohort has no images."""
+    with_images = bool(real.full_range and synthetic.full_range)
+    if channel is None and not with_images:
+        return None
+    name = channel or real.channel_names[0]
+    if not with_images or name not in real.channel_names or name not in synthetic.channel_names:
+        limit = f"the real cohort has {', '.join(real.channel_names) or 'none'}"
+        raise RequestError("channel", f"no {name!r} in both cohorts", limit, "name one that both have")
+    return real.channel_names.index(name)
 
 
 def _smaller_edge(real: Fingerprint, synthetic: Fingerprint) -> int:

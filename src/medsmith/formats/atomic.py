@@ -76,7 +76,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def mark(path: Path) -> None:
-    """Creates an empty file, a sign for later; not synced.
+    """Creates an empty file, a sign for later, before anything that is written after it.
 
     Raises:
         FileError: the folder does not take the file.
@@ -84,6 +84,7 @@ def mark(path: Path) -> None:
     with _one_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+        _sync(path.parent)
 
 
 def remove(path: Path) -> None:
@@ -94,6 +95,12 @@ def remove(path: Path) -> None:
     """
     with _one_line(path):
         path.unlink(missing_ok=True)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes a folder that is there and holds nothing."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_json(path: Path, value: object) -> None:

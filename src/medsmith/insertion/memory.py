@@ -35,6 +35,6 @@ def memory_needed(folder: Path) -> int:
         FileError: the folder is no cohort, or a header cannot be read.
     """
     cohort = Cohort.open(folder)
-    headers = (read_header(cohort.files(id).channels[0].path) for id in cohort.ids)
+    headers = (read_header(cohort.files(id).channels[0].path) for id in cohort.ids_with_image)
     shapes = ((header.shape[:3], header.dtype) for header in headers if len(header.shape) >= 3)
     return max((estimate_memory((shape[0], shape[1], shape[2]), dtype) for shape, dtype in shapes), default=0)

@@ -8,11 +8,11 @@ from typing import Literal
 import nibabel as nib
 import numpy as np
 
+from medsmith.canonical import canonical_geometry
 from medsmith.case import Geometry
 from medsmith.conditioning.organs import V1, V2
 from medsmith.errors import ContentError
 from medsmith.formats.files import read_labels
-from medsmith.insertion.canonical import canonical_geometry
 from medsmith.insertion.organ_map import OrganMap, seen_canonical
 from medsmith.integrity import check_same_grid, first_of
 

@@ -11,11 +11,11 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case, Geometry
 from medsmith.conditioning.organs import is_lesion
 from medsmith.errors import GeometryError
 from medsmith.formats.volume import Region
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 
 LABEL_VALUES = 256
 _FEW = 12
@@ -128,4 +128,4 @@ def seen_canonical(
 
 def labels_of_case(case: Case) -> OrganMap:
     """The organ map that a template brings along: its own labels, as a view."""
-    return seen_canonical(case.labels, case.geometry, case.label_names, "labels of the template")
+    return seen_canonical(case.require_labels(), case.geometry, case.label_names, "labels of the template")

@@ -38,7 +38,7 @@ class Scan:
 
     Attributes:
         image: HU; None where there is no CT.
-        labels: organs and lesions on the same grid.
+        labels: organs and lesions on the grid.
         label_names: label name -> value.
         geometry: the grid.
     """
@@ -50,10 +50,14 @@ class Scan:
 
     @classmethod
     def of(cls, case: Case) -> "Scan":
-        """The scan of a case; channels that are not called CT are no Hounsfield units and are not looked at."""
+        """The scan of a case; channels that are not called CT are no Hounsfield units and are not looked at.
+
+        Raises:
+            ContentError: the case has no labels.
+        """
         channels = [name.casefold() for name in case.channel_names]
-        image = case.image[channels.index(CT)] if CT in channels else None
-        return cls(image, case.labels, case.label_names, case.geometry)
+        image = case.image[channels.index(CT)] if case.image is not None and CT in channels else None
+        return cls(image, case.require_labels(), case.label_names, case.geometry)
 
     @cached_property
     def enhancement(self) -> Enhancement | None:
@@ -73,9 +77,12 @@ def describe_case(case: Case, thresholds: Thresholds = THRESHOLDS) -> ScanReport
     Args:
         case: CT and labels, or labels alone.
         thresholds: where words begin.
+
+    Raises:
+        ContentError: the case has no labels.
     """
     scan = Scan.of(case)
-    lesions = find_lesions(case.labels, case.label_names, case.geometry.spacing)
+    lesions = find_lesions(scan.labels, case.label_names, case.geometry.spacing)
     return ScanReport(lesions=tuple(describe_lesion(scan, lesion, thresholds) for lesion in lesions))
 
 

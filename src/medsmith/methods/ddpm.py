@@ -21,7 +21,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.guides import Guide, guiding
-from medsmith.method import Method, Stage, assemble
+from medsmith.method import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
 
 
@@ -89,7 +89,7 @@ _BEST = DdpmConfig(
 
 @final
 class Ddpm(Method):
-    """Unconditional diffusion of image and mask as one stack of channels, in 2-D and 3-D.
+    """Unconditional diffusion of image and mask as one stack of channels, or of images alone, in 2-D and 3-D.
 
     Args:
         config: settings.
@@ -110,20 +110,22 @@ class Ddpm(Method):
         self.network = UNet(config.network, fingerprint.dimensions, self._stack, self._stack)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The one network."""
-        return (Stage("stack", parts=("network",)),)
+        """The one network; a cohort without labels teaches it images alone."""
+        inputs: frozenset[Kind] = IMAGE_AND_LABELS if self._masks else frozenset(("image",))
+        return (Stage("stack", parts=("network",), inputs=inputs),)
 
     def prepare(self, case: Case) -> Example:
         """Mask and image channels on the network's grid; masks as signs, which take a quarter of the disk."""
         size = self.config.size
-        return {
-            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
-            "image": image_to_model(case, self.fingerprint, size),
-        }
+        example = {"image": image_to_model(case, self.fingerprint, size)}
+        if self._masks:
+            example["mask"] = labels_to_model(case.require_labels(), self.fingerprint, size).to(torch.int8)
+        return example
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Ho et al. 2020, Algorithm 1."""
-        noised = self.process.noised(torch.cat([batch["mask"].float(), batch["image"]], dim=1), rng)
+        parts = [batch["mask"].float()] if self._masks else []
+        noised = self.process.noised(torch.cat([*parts, batch["image"]], dim=1), rng)
         return self.process.loss(self._predict(noised.x, noised.t), noised)
 
     def synthesize(
@@ -147,7 +149,7 @@ class Ddpm(Method):
             corrections=[on_channels(guide, slice(self._masks, None)) for guide in guides],
             observe=observe,
         )
-        return assemble(state[self._masks :], state[: self._masks], self.fingerprint)
+        return assemble(state[self._masks :], state[: self._masks] if self._masks else None, self.fingerprint)
 
     def _predict(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
         answer: Tensor = self.network(x, t)

@@ -159,7 +159,7 @@ class Pig(Method):
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
+            "mask": labels_to_model(case.require_labels(), self.fingerprint, size).to(torch.int8),
         }
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:

@@ -132,7 +132,7 @@ class SegGuided(Method):
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
-            "mask": labels_to_model(case.labels, self.fingerprint, size).to(torch.int8),
+            "mask": labels_to_model(case.require_labels(), self.fingerprint, size).to(torch.int8),
         }
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
@@ -181,7 +181,7 @@ class SegGuided(Method):
             masks = self.memory["masks"]
             return masks[lot % len(masks)].float()
         case = self._requested(request.masks, lot)
-        return labels_to_model(case.labels, self.fingerprint, self.config.size)
+        return labels_to_model(case.require_labels(), self.fingerprint, self.config.size)
 
     def _requested(self, masks: CaseRef, lot: int) -> Case:
         """A case of another cohort, by its name or by lot."""

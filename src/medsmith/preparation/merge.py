@@ -1,27 +1,19 @@
-"""Joins cohorts into one: labels by their names, cases of masks without scans marked as such."""
+"""Joins cohorts into one: labels by their names, cases with an image, labels or both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from medsmith.case import Case
 from medsmith.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.integrity import ENDINGS_WRITTEN
 from medsmith.layouts import Layout
-from medsmith.preparation.recorded import check_apart, open_recorded
+from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
 
 RECORD = "merge.json"
-MASK_CHANNEL = "mask"
-"""Name of the channel of cohorts that have label maps and no scans."""
-STAND_IN = "image_is_stand_in"
-"""Key of the report of a case whose image was painted from its label map."""
-STAND_IN_HU = (-1000.0, 40.0)
-"""Background and labelled voxels of such an image: air and soft tissue, for no network to learn from."""
 MOST_LABELS = 255
 Say = Callable[[str], None]
 
@@ -29,8 +21,8 @@ Say = Callable[[str], None]
 def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort:
     """Writes one cohort with the cases of several.
 
-    A case keeps its id behind the name of its folder. Labels of equal names become one label. A cohort whose one
-    channel is called "mask" has no scans: beside a CT its images are stand-ins, and the cases' reports say so.
+    A case keeps its id behind the name of its folder. Labels of equal names become one label. A cohort of labels alone
+    goes with any other.
 
     Args:
         sources: cohorts, two or more.
@@ -52,22 +44,24 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     merged = open_recorded(Path(out), RECORD, record, layout)
     for name, cohort in cohorts.items():
-        for id in cohort.ids:
-            if f"{name}-{id}" not in merged:
-                merged.write(_fitted(cohort[id], f"{name}-{id}", layout))
-        say(f"{name}: {len(cohort)} cases{' (masks without scans)' if _is_masks(cohort) else ''}")
+        for id in left_to_write(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
+            merged.write(_fitted(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
+        say(f"{name}: {len(cohort)} cases{_kind(cohort)}")
     merged.finish()
     return merged
 
 
-def _is_masks(cohort: Cohort) -> bool:
-    return cohort.channel_names == (MASK_CHANNEL,)
+def _kind(cohort: Cohort) -> str:
+    if not cohort.ids_with_image:
+        return " (labels alone)"
+    return "" if cohort.ids_with_labels else " (images alone)"
 
 
 def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
-    channels = {cohort.channel_names for cohort in cohorts.values() if not _is_masks(cohort)} or {(MASK_CHANNEL,)}
+    channels = {cohort.channel_names for cohort in cohorts.values() if cohort.channel_names} or {()}
     if len(channels) > 1:
-        found = "; ".join(f"{name} has {', '.join(cohort.channel_names)}" for name, cohort in cohorts.items())
+        named = {name: cohort.channel_names for name, cohort in cohorts.items() if cohort.channel_names}
+        found = "; ".join(f"{name} has {', '.join(names)}" for name, names in named.items())
         raise CohortError("merge", found, "channels must be the same")
     endings = {cohort.file_ending for cohort in cohorts.values()}
     if len(endings) > 1 and ".png" in endings:
@@ -81,20 +75,9 @@ def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
 
 
 def _fitted(case: Case, id: str, layout: Layout) -> Case:
-    """A case with the merged cohort's labels and channel."""
+    """A case with the merged cohort's labels and channels."""
     table = np.zeros(MOST_LABELS + 1, np.uint8)
     for name, value in case.label_names.items():
         table[value] = layout.label_names[name]
-    labels: UInt8[np.ndarray, "x y z"] = table[case.labels]
-    fitted = replace(case, id=id, labels=labels, label_names=dict(layout.label_names))
-    if case.channel_names == layout.channel_names:
-        return fitted
-    low, high = STAND_IN_HU
-    report: dict[str, Any] = {**(case.report or {}), STAND_IN: True}
-    return replace(
-        fitted,
-        image=np.where(labels > 0, high, low).astype(np.float32)[None],
-        channel_names=layout.channel_names,
-        stored=np.dtype(np.int16),
-        report=report,
-    )
+    labels = None if case.labels is None else table[case.labels]
+    return replace(case, id=id, labels=labels, label_names=dict(layout.label_names), channel_names=layout.channel_names)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import final
 
+import numpy as np
+
 from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.integrity import check_id, first_of
@@ -25,6 +27,7 @@ _MASK = re.compile(
 _IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS = 32
+_NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nrrd"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
 Key = PurePosixPath
@@ -37,43 +40,69 @@ class Pairing:
     """Which files make up which case.
 
     Attributes:
-        cases: id -> files.
-        rule: an example, in words.
-        images_alone: images without a label, as paths in the source.
-        labels_alone: labels without an image.
+        paired: key -> files of cases that have an image and labels.
+        alone: key -> files of images without labels, and of labels without an image.
+        rule: how the files were told apart, and an example.
     """
 
-    cases: Mapping[str, CaseFiles]
+    paired: Mapping[Key, CaseFiles]
+    alone: Mapping[Key, CaseFiles]
     rule: str
-    images_alone: tuple[str, ...]
-    labels_alone: tuple[str, ...]
 
 
-def pair_files(root: Path) -> Pairing:
+@final
+@dataclass(frozen=True)
+class Declared:
+    """What the user has named, which tells images from labels where file names do not.
+
+    Attributes:
+        channels: number of channels named.
+        labels: whether labels are named.
+    """
+
+    channels: int = 0
+    labels: bool = False
+
+
+def pair_files(root: Path, declared: Declared) -> Pairing:
     """Pairs the NIfTI or PNG files under a folder by their names.
 
+    Where no name tells images from label maps, every file is of one kind: label maps if labels are declared and no
+    channel, images if a channel is declared and no label. If neither is, the values decide: label maps hold whole
+    numbers from 0 to 255, of which each file has at most 32, and every image has more.
+
     Raises:
-        CohortError: there are no such files, images or labels cannot be told apart, several images share a
-            name, or two cases would have one id.
+        CohortError: there are no such files, images and labels are declared and one kind alone is found, or several
+            images share a name.
     """
     files = _readable_files(root)
     images, labels = _by_role(root, files)
-    if not images or not labels:
-        raise _one_kind_only(root, files)
-    keyed = _in_channels(root, images, labels)
-    paired = {key: CaseFiles(keyed[key], labels[key][0], tuple(labels[key][1:])) for key in keyed if key in labels}
-    if not paired:
-        found = f"no image and label share a name ({_shown(root, images)} and {_shown(root, labels)})"
-        raise CohortError(root, found, "a pair is NAME and NAME or NAME_mask", "rename the files")
-    example = paired[min(paired)]
-    images_alone = [channel.path for key in keyed.keys() - labels.keys() for channel in keyed[key]]
-    labels_alone = [path for key in labels.keys() - keyed.keys() for path in labels[key]]
-    return Pairing(
-        cases=_with_ids(root, paired),
-        rule=" + ".join(path.relative_to(root).as_posix() for path in example.paths),
-        images_alone=_names(root, sorted(images_alone)),
-        labels_alone=_names(root, sorted(labels_alone)),
+    by = ""
+    if not labels and not any(_folders(root, path) & _IMAGE_FOLDERS for path in files):
+        by = "as declared" if declared.channels or declared.labels else "by their values"
+        if (declared.labels and not declared.channels) or (by == "by their values" and _look_like_labels(files)):
+            images, labels = {}, images
+    if (declared.labels and not labels) or (declared.channels and not images) or _pictures_unread(root, images, labels):
+        raise _one_kind_only(root, files, labels=bool(labels))
+    keyed = (
+        _in_channels(root, images, labels)
+        if labels and images
+        else _alone_in_channels(root, images, declared.channels or 1)
     )
+    maps = {key: CaseFiles(keyed.get(key, ()), paths[0], tuple(paths[1:])) for key, paths in labels.items()}
+    cases = maps | {key: CaseFiles(channels, None) for key, channels in keyed.items() if key not in maps}
+    paired = {key: files for key, files in cases.items() if files.channels and files.labels}
+    alone = {key: files for key, files in cases.items() if key not in paired}
+    return Pairing(paired, alone, _rule(root, paired or alone, by))
+
+
+def _rule(root: Path, cases: Mapping[Key, CaseFiles], by: str) -> str:
+    example = cases[min(cases)]
+    shown = " + ".join(_names(root, example.paths))
+    if example.channels and example.labels:
+        return shown
+    kind = "label maps" if example.labels else "images"
+    return f"{kind} alone{f' ({by})' if by else ''}: {shown}"
 
 
 def _readable_files(root: Path) -> list[Path]:
@@ -141,11 +170,7 @@ def _in_channels(
     root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]
 ) -> dict[Key, tuple[ChannelFile, ...]]:
     """Images by key; names that end in _0000, _0001, ... are channels where no label has such a name."""
-    twice = [path for paths in images.values() if len(paths) > 1 for path in paths]
-    if twice:
-        raise CohortError(
-            root, f"several images of one name: {_shown_paths(root, twice)}", "one each", "remove the others"
-        )
+    _check_once(root, images)
     matches = {key: _CHANNEL.fullmatch(key.name) for key in images}
     if not all(matches.values()) or images.keys() & labels.keys():
         return {key: (ChannelFile(paths[0]),) for key, paths in images.items()}
@@ -161,8 +186,41 @@ def _in_channels(
     return {key: tuple(ChannelFile(found[i]) for i in range(count)) for key, found in channels.items()}
 
 
-def _with_ids(root: Path, cases: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
-    """Portable ids: the bare name, or with its folders before it where names repeat."""
+def _check_once(root: Path, images: Mapping[Key, list[Path]]) -> None:
+    twice = [path for paths in images.values() if len(paths) > 1 for path in paths]
+    if twice:
+        raise CohortError(
+            root, f"several images of one name: {_shown_paths(root, twice)}", "one each", "remove the others"
+        )
+
+
+def _alone_in_channels(root: Path, images: Mapping[Key, list[Path]], count: int) -> dict[Key, tuple[ChannelFile, ...]]:
+    """Images that no label tells anything of: names end in _0000 ... where each case has as many as channels are named.
+
+    Numbers that are no channels (scan_0017) are part of the name.
+    """
+    numbers: dict[Key, set[str]] = defaultdict(set)
+    for key in images:
+        match = _CHANNEL.fullmatch(key.name)
+        if match:
+            numbers[key.with_name(match["base"])].add(match["channel"])
+    wanted = {f"{channel:04d}" for channel in range(count)}
+    if (
+        numbers
+        and len(images) == sum(map(len, numbers.values()))
+        and all(found == wanted for found in numbers.values())
+    ):
+        return _in_channels(root, images, {})
+    _check_once(root, images)
+    return {key: (ChannelFile(paths[0]),) for key, paths in images.items()}
+
+
+def with_ids(root: Path, cases: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
+    """Portable ids: the bare name, or with its folders before it where names repeat.
+
+    Raises:
+        CohortError: two cases would have one id.
+    """
     bare = Counter(key.name.casefold() for key in cases)
     unique = max(bare.values()) == 1 and "" not in bare
     result: dict[str, CaseFiles] = {}
@@ -187,16 +245,29 @@ def portable_id(name: str) -> str:
     return _NOT_IN_ID.sub("_", composed).strip("_.-") or "case"
 
 
-def _one_kind_only(root: Path, files: list[Path]) -> CohortError:
-    try:
-        kinds = len(set(read_labels(files[0]).values.ravel().tolist()))
-    except MedsmithError:
-        kinds = 256
+def _look_like_labels(files: Iterable[Path]) -> bool:
+    """Whether no file can be an image."""
+    for path in files:
+        try:
+            values = np.bincount(read_labels(path).values.ravel(), minlength=256)
+        except MedsmithError:
+            return False
+        if np.count_nonzero(values) > _MOST_LABELS:
+            return False
+    return True
+
+
+def _pictures_unread(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> bool:
+    """Whether one kind is missing and may lie there in a format that is not read."""
+    return not (images and labels) and any(path.suffix.lower() in _NOT_READ for path in root.rglob("*"))
+
+
+def _one_kind_only(root: Path, files: list[Path], *, labels: bool) -> CohortError:
     others = _other_kinds(root)
     also = f" (besides {others}, which are not read)" if others else ""
-    if kinds <= _MOST_LABELS:
-        found = f"{len(files)} files that look like label maps ({files[0].name} has {kinds} values), no images{also}"
-        return CohortError(root, found, "a cohort has images and labels", "add the images in a folder images/")
+    if labels:
+        found = f"{len(files)} label maps, no images{also}"
+        return CohortError(root, found, "channels are named, or pictures not read", "add or convert the images")
     found = f"{len(files)} images, no label map that its name gives away{also}"
     return CohortError(root, found, "names NAME_mask or folders images/ and labels/", "add or rename the label maps")
 
@@ -210,10 +281,6 @@ def _other_kinds(root: Path) -> str:
 
 def _names(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
     return tuple(path.relative_to(root).as_posix() for path in paths)
-
-
-def _shown(root: Path, files: Mapping[Key, list[Path]]) -> str:
-    return _shown_paths(root, [path for paths in files.values() for path in paths])
 
 
 def _shown_paths(root: Path, paths: Iterable[Path]) -> str:

@@ -1,4 +1,4 @@
-"""Turns a folder of annotated images into a cohort.
+"""Turns a folder of images, label maps or both into a cohort.
 
 What the folder does not say is inferred where only one answer is possible, said, and written to ``prepare.json``;
 anything else is refused before the first file is written.
@@ -20,7 +20,7 @@ from medsmith.formats.atomic import sha256_of
 from medsmith.integrity import declared_line
 from medsmith.preparation.hounsfield import hounsfield_scores, without_padding
 from medsmith.preparation.quality import CT, check_labels, inspect
-from medsmith.preparation.recorded import check_apart, open_recorded
+from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
@@ -33,18 +33,21 @@ Say = Callable[[str], None]
 @final
 @dataclass(frozen=True)
 class _Look:
-    """What one look at a case tells."""
+    """What one look at a case tells; ``typical_ct`` is None where there is no image."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float] | None
     stored: str
-    typical_ct: bool
+    typical_ct: bool | None
     empty: bool
     notes: tuple[str, ...]
 
 
 def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, say: Say) -> Cohort:
-    """Makes a cohort of a folder of annotated images; continues one that was made of the same files.
+    """Makes a cohort of a folder of images, label maps or both; continues one that was made of the same files.
+
+    Scans without any label maps make a cohort of images alone, and label maps without scans one of labels alone; how
+    the two are told apart stands at ``pairing.pair_files`` and in what is said.
 
     Args:
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
@@ -73,16 +76,20 @@ def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None 
     for line in _lines(found, looks):
         say(line)
     cohort = open_recorded(out, RECORD, record, found.layout)
-    for case_id in sorted(kept.keys() - set(cohort.ids)):
+    for case_id in left_to_write(cohort, {case_id: found.cases[case_id] for case_id in kept}):
         cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
     cohort.finish()
     return cohort
 
 
 def _check_options(options: PrepareOptions) -> None:
-    unknown = options.leave_out - {EMPTY, UNPAIRED}
-    if unknown:
-        raise RequestError("--leave-out", f"{sorted(unknown)[0]!r}", f"one of {EMPTY}, {UNPAIRED}", "choose one")
+    for option, chosen in (("--leave-out", options.leave_out), ("--keep", options.keep)):
+        unknown = sorted(chosen - {EMPTY, UNPAIRED})
+        if unknown:
+            raise RequestError(option, f"{unknown[0]!r}", f"one of {EMPTY}, {UNPAIRED}", "choose one")
+    both = sorted(options.keep & options.leave_out)
+    if both:
+        raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
     if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
 
@@ -95,6 +102,8 @@ def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
     """A case whose CT channels are in HU: the lost offset added, padding set to the ends of the scale."""
+    if case.image is None:
+        return case, ()
     image, notes = case.image.copy(), []
     for index, name in enumerate(case.channel_names):
         if name.casefold() == CT:
@@ -108,15 +117,16 @@ def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
     """Reads a case and inspects its values; the errors of both are the source's."""
     case, notes = _read(source, case_id, options)
     case, repairs = _repaired(case, options)
-    empty = EMPTY in options.leave_out and not case.labels.any()
+    empty = EMPTY in options.leave_out and case.labels is not None and not case.labels.any()
     if not empty:
-        check_labels(case)
+        if EMPTY not in options.keep:
+            check_labels(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
     return _Look(
         shape=case.geometry.shape,
         spacing=case.geometry.spacing if case.geometry.spacing_known else None,
         stored=str(case.stored),
-        typical_ct=len(case.image) == 1 and hounsfield_scores(case.image).typical,
+        typical_ct=None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical,
         empty=empty,
         notes=notes,
     )
@@ -124,7 +134,8 @@ def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
 
 def _with_channels(source: Source, looks: Iterable[_Look]) -> Source:
     """Names a single channel CT where nobody named it and every case looks like it."""
-    if source.channels_known or not all(look.typical_ct for look in looks):
+    typical = [look.typical_ct for look in looks if look.typical_ct is not None]
+    if source.channels_known or not typical or not all(typical):
         return source
     return replace(source, layout=replace(source.layout, channel_names=("CT",)))
 
@@ -143,7 +154,7 @@ def _record(source: Source, looks: Mapping[str, _Look], options: PrepareOptions)
         "inferred": _lines(source, looks),
         "left_out": [*source.left_out, *(case_id for case_id, look in looks.items() if look.empty)],
         "notes": [note for look in looks.values() for note in look.notes],
-        "options": asdict(options) | {"leave_out": sorted(options.leave_out)},
+        "options": asdict(options) | {"leave_out": sorted(options.leave_out), "keep": sorted(options.keep)},
         "sources": sums,
     }
 
@@ -156,10 +167,11 @@ def _lines(source: Source, looks: Mapping[str, _Look]) -> list[str]:
     empty = [case_id for case_id, look in looks.items() if look.empty]
     return [
         f"{len(kept)} cases: {source.rule}",
-        f"channels: {', '.join(layout.channel_names)} ({_channel_reason(source)})",
+        f"channels: {', '.join(layout.channel_names) or 'none'} ({_channel_reason(source)})",
         f"labels: {declared_line(layout.label_names)} ({source.label_reason})",
         _spacing_line(kept),
         f"shapes: {_span([look.shape for look in kept])}; stored as {_counted(look.stored for look in kept)}",
+        *(f"kept without its pair: {name}" for name in source.kept),
         *(f"left out: {name}" for name in source.left_out),
         *(f"left out, all background: {name}" for name in empty),
         *(f"note: {note}" for note in notes[:_SHOWN]),
@@ -168,6 +180,8 @@ def _lines(source: Source, looks: Mapping[str, _Look]) -> list[str]:
 
 
 def _channel_reason(source: Source) -> str:
+    if not source.layout.channel_names:
+        return "no images"
     if source.channels_known:
         return "as declared"
     if source.layout.channel_names == ("CT",):

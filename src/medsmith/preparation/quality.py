@@ -1,4 +1,4 @@
-"""Looks at a case's values: refuses what cannot be an annotated image, notes what is odd."""
+"""Looks at a case's values: refuses what cannot be an image or labels, notes what is odd."""
 
 from collections.abc import Iterable
 
@@ -21,10 +21,11 @@ def inspect(case: Case) -> tuple[str, ...]:
     """One line per oddity of a case that is accepted.
 
     Raises:
-        ContentError: a channel is constant, a CT is not in Hounsfield units, or the label is all background.
+        ContentError: a channel is constant, or a CT is not in Hounsfield units.
     """
+    if case.image is None:
+        return tuple(_label_notes(case))
     check_image(case)
-    check_labels(case)
     return (*_repeated_slices(case.image[0]), *_label_notes(case))
 
 
@@ -34,7 +35,7 @@ def check_image(case: Case) -> None:
     Raises:
         ContentError: as said.
     """
-    for name, channel in zip(case.channel_names, case.image, strict=True):
+    for name, channel in zip(case.channel_names, case.require_image(), strict=True):
         if channel.min() == channel.max():
             found = f"no body found: every voxel of channel {name} is {channel.min():g}"
             raise ContentError(case.id, found, "an image varies", "leave the case out")
@@ -48,11 +49,13 @@ def check_labels(case: Case) -> None:
     Raises:
         ContentError: no voxel is labelled.
     """
-    if case.labels.any():
+    if case.labels is None or case.labels.any():
         return
     lesions = len((case.report or {}).get("lesions", ()))
     found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
-    raise ContentError(case.id, found, "a case has a labelled voxel", "draw the label or pass --leave-out empty")
+    raise ContentError(
+        case.id, found, "a case has a labelled voxel", "draw it, or pass --leave-out empty or --keep empty"
+    )
 
 
 def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
@@ -71,9 +74,10 @@ def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
 
 def _label_notes(case: Case) -> Iterable[str]:
     for name, value in case.label_names.items():
-        mask = case.labels == value
-        if value and mask.any():
-            yield from _mask_notes(name, mask, case.geometry.spacing)
+        if case.labels is not None and value:
+            mask = case.labels == value
+            if mask.any():
+                yield from _mask_notes(name, mask, case.geometry.spacing)
 
 
 def _mask_notes(name: str, mask: Bool[np.ndarray, "x y z"], spacing: tuple[float, float, float]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from medsmith.cohort import Cohort
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
-from medsmith.layouts import DATASET, Layout
+from medsmith.layouts import DATASET, CaseFiles, Layout
 
 
 def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:
@@ -38,6 +38,21 @@ def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layou
     )
     write_json(out / name, wanted)
     return cohort
+
+
+def left_to_write(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
+    """Ids of the cases that are not there yet with all that they have.
+
+    Args:
+        out: the cohort to write to.
+        wanted: id in it -> files of the source.
+    """
+
+    def there(id: str, files: CaseFiles) -> bool:
+        found = out.files(id) if id in out else CaseFiles((), None)
+        return bool(found.channels) >= bool(files.channels) and bool(found.labels) >= bool(files.labels)
+
+    return sorted(id for id, files in wanted.items() if not there(id, files))
 
 
 def check_apart(folders: Iterable[Path]) -> None:

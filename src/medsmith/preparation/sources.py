@@ -1,6 +1,6 @@
 """What a folder to be prepared holds: its cases, channels and labels, known or inferred."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, final
@@ -10,8 +10,9 @@ from medsmith.case_io import read_records
 from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.volume import ReadOptions
 from medsmith.integrity import check_id, declared_line, first_of
-from medsmith.layouts import DATASET, CaseFiles, Layout, find_layout, label_names_of, label_values, name_labels
-from medsmith.preparation.pairing import pair_files
+from medsmith.label_names import label_names_of, label_values, name_labels
+from medsmith.layouts import DATASET, CaseFiles, Layout, find_layout
+from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
 EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 5
@@ -29,7 +30,8 @@ class PrepareOptions:
         label_names: name -> value in the source; {} infers them.
         read: what is allowed where a file leaves something open.
         leave_out: "empty" leaves out cases whose label is all background, "unpaired" images without a label and
-            labels without an image; without them such cases are refused.
+            labels without an image where other cases have both; without them such cases are refused.
+        keep: "empty" and "unpaired" keep them instead, the latter as cases of an image or of labels alone.
         hu_offset: added to CT values whose rescale intercept was lost (-1024).
     """
 
@@ -37,6 +39,7 @@ class PrepareOptions:
     label_names: Mapping[str, int] = field(default_factory=dict)
     read: ReadOptions = field(default_factory=ReadOptions)
     leave_out: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
     hu_offset: float = 0.0
 
 
@@ -53,6 +56,7 @@ class Source:
         channels_known: whether somebody named the channels.
         label_reason: where the labels come from.
         left_out: files that are in no case.
+        kept: files of cases that have an image or labels alone while others have both.
     """
 
     root: Path
@@ -62,6 +66,7 @@ class Source:
     channels_known: bool
     label_reason: str
     left_out: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
     def with_records(self, case: Case) -> Case:
         """The case with the report and provenance that lie beside it, if any."""
@@ -72,46 +77,85 @@ class Source:
 def find_source(root: Path, options: PrepareOptions, say: Say) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
+    A folder of images alone or of labels alone gives cases of that kind (see ``pairing.pair_files``); where some cases
+    have both and some one of them, the options say what becomes of the latter.
+
     Raises:
         FileError: there is no such folder, or a label map cannot be read.
-        CohortError: files do not pair, or are left over and not to be left out.
+        CohortError: files do not pair, or are left over and neither to be kept nor left out.
         ContentError: label values that nobody declared and nobody can know.
     """
     if (root / DATASET).exists():
         layout = find_layout(root)
-        cases, rule, left_out = dict(layout.cases), f"as {DATASET} says", layout.notes
+        rule, strays, found = f"as {DATASET} says", layout.notes, {Key(id): files for id, files in layout.cases.items()}
         channels, names = layout.channel_names, layout.label_names
+    else:
+        pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names)))
+        rule, strays, found = pairing.rule, (), {**pairing.paired, **pairing.alone}
+        channels, names = (), {}
+    chosen, alone = _settled(root, found, options)
+    if strays and UNPAIRED not in options.leave_out:
+        raise _unpaired(root, strays)
+    if names:
+        cases = {key.name: files for key, files in chosen.items()}
         for case_id in cases:
             check_id(case_id)
     else:
-        pairing = pair_files(root)
-        cases, rule, left_out = dict(pairing.cases), pairing.rule, (*pairing.images_alone, *pairing.labels_alone)
-        channels, names = (), {}
-    if not cases:
-        raise CohortError(root, "has no complete case", "image and label for each", "add what is missing")
-    if left_out and UNPAIRED not in options.leave_out:
-        found = f"{len(left_out)} files without their pair: {first_of(left_out)}"
-        raise CohortError(root, found, "each image has a label", "add it or pass --leave-out unpaired")
+        cases = with_ids(root, chosen)
+    keeps = UNPAIRED in options.keep
     declared = options.label_names or names
     label_of, label_names, reason = _labels(root, cases, declared, options, say)
-    channel_names = _channels(root, cases, options.channel_names or channels)
-    ending = ".png" if next(iter(cases.values())).labels.name.lower().endswith(".png") else ".nii.gz"
     return Source(
         root=root,
         cases=cases,
-        layout=Layout(channel_names, label_names, ending, cases, label_of),
+        layout=Layout(
+            _channels(root, cases, options.channel_names or channels),
+            label_names,
+            ".png" if next(iter(cases.values())).paths[-1].name.lower().endswith(".png") else ".nii.gz",
+            cases,
+            label_of,
+        ),
         rule=rule,
         channels_known=bool(options.channel_names or channels),
         label_reason=reason,
-        left_out=left_out,
+        left_out=(*strays, *(() if keeps else alone)),
+        kept=alone if keeps else (),
     )
 
 
+def _settled(
+    root: Path, found: Mapping[Key, CaseFiles], options: PrepareOptions
+) -> tuple[Mapping[Key, CaseFiles], tuple[str, ...]]:
+    """The cases that are taken, and the files of those that have only one of what others have both of."""
+    if not found:
+        raise CohortError(root, "has no complete case", "an image, a label or both for each", "add what is missing")
+    if len({(bool(files.channels), bool(files.label_paths)) for files in found.values()}) == 1:
+        return found, ()
+    whole = {key: files for key, files in found.items() if files.channels and files.label_paths}
+    lone = {key: files for key, files in found.items() if key not in whole}
+    names = tuple(sorted(path.relative_to(root).as_posix() for files in lone.values() for path in files.paths))
+    if UNPAIRED in options.keep:
+        return found, names
+    if not whole:
+        images = [files.channels[0].path.name for files in lone.values() if files.channels]
+        labels = [path.name for files in lone.values() for path in files.label_paths]
+        line = f"no image and label share a name ({first_of(images)} and {first_of(labels)})"
+        raise CohortError(root, line, "a pair is NAME and NAME or NAME_mask", "rename the files")
+    if UNPAIRED not in options.leave_out:
+        raise _unpaired(root, names)
+    return whole, names
+
+
+def _unpaired(root: Path, names: Sequence[str]) -> CohortError:
+    found = f"{len(names)} files without their pair: {first_of(names)}"
+    return CohortError(root, found, "each image has a label", "add it, or pass --leave-out unpaired or --keep unpaired")
+
+
 def _channels(root: Path, cases: Mapping[str, CaseFiles], names: tuple[str, ...]) -> tuple[str, ...]:
-    count = len(next(iter(cases.values())).channels)
+    count = max(len(files.channels) for files in cases.values())
     if not names:
         return ("image",) if count == 1 else tuple(f"image_{index}" for index in range(count))
-    if len(names) != count:
+    if count and len(names) != count:
         found = f"{len(names)} channel names ({', '.join(names)})"
         raise CohortError(root, found, f"each case has {count} channels", "name each channel once")
     return names
@@ -121,8 +165,11 @@ def _labels(
     root: Path, cases: Mapping[str, CaseFiles], declared: Mapping[str, int], options: PrepareOptions, say: Say
 ) -> tuple[dict[int, int], dict[str, int], str]:
     """Value in the files -> label, name -> label, and where they come from."""
+    labelled = [case_id for case_id, files in cases.items() if files.label_paths]
+    if not declared and not labelled:
+        return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
-        look = each_case(root, cases, lambda case_id: _values(cases[case_id], options.read), say)
+        look = each_case(root, labelled, lambda case_id: label_values(cases[case_id].label_paths, options.read), say)
         where: dict[int, Path] = {}
         for values in look.values():
             where = values | where
@@ -134,10 +181,6 @@ def _labels(
     renumbered = {name: label_of[value] for name, value in names.items()}
     reason = "as declared" if renumbered == names else f"renumbered from {declared_line(names)}"
     return label_of, renumbered, reason
-
-
-def _values(files: CaseFiles, options: ReadOptions) -> dict[int, Path]:
-    return label_values((files.labels, *files.more_labels), options)
 
 
 def each_case(root: Path, ids: Iterable[str], look: Callable[[str], Result], say: Say) -> dict[str, Result]:

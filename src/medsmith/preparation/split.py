@@ -11,7 +11,7 @@ from medsmith.cohort import Cohort
 from medsmith.errors import RequestError
 from medsmith.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.layouts import Layout
-from medsmith.preparation.recorded import check_apart, open_recorded
+from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
 
 RECORD = "split.json"
 Say = Callable[[str], None]
@@ -101,7 +101,7 @@ def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) ->
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     cohort = open_recorded(out, RECORD, record, layout)
-    for case_id in sorted(set(ids) - set(cohort.ids)):
-        cohort.write(source[case_id])
+    for case_id in left_to_write(cohort, {case_id: source.files(case_id) for case_id in ids}):
+        cohort.write(source.stored(case_id))
     cohort.finish()
     return cohort

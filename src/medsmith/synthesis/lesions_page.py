@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped, UInt8
 
+from medsmith.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.case import Geometry
 from medsmith.cohort import Cohort
 from medsmith.formats.json_file import read_json
-from medsmith.insertion.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.layouts import PROVENANCE
 from medsmith.report.page import Page, Picture, Section, Table, write_page
 from medsmith.report.sheets import Tile, contact_sheet
@@ -125,6 +125,8 @@ def _changed(
 
     def labels(cohort: Cohort, id: str) -> UInt8[np.ndarray, "x y z"]:
         geometry = cohort.geometry(id)
+        if not cohort.files(id).label_paths:  # a bare scan as template
+            return np.zeros([part.stop - part.start for part in region], np.uint8)
         return canonical_view(cohort.labels_region(id, region_in_file(region, geometry)), geometry)
 
     return np.asarray(labels(*case) != labels(*template))

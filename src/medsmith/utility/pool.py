@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from medsmith.canonical import canonical_case
 from medsmith.case import Case
 from medsmith.cohort import Cohort
 from medsmith.data.resizing import resize, resize_labels
@@ -42,7 +43,7 @@ class Pool:
 
 
 def load_pool(cohort: Cohort, edge: int, advance: Advance) -> Pool:
-    """Reads a whole cohort.
+    """Reads a whole cohort, whose cases have an image and labels each.
 
     Args:
         cohort: what to read.
@@ -52,13 +53,14 @@ def load_pool(cohort: Cohort, edge: int, advance: Advance) -> Pool:
     values = np.array(sorted(cohort.label_names.values()))
     images, labels, truth, hashes, small = [], [], [], [], []
     for case in cohort:
+        image, truth_of_case = case.require_image(), case.require_labels()
         shape = (edge, edge, 1 if case.geometry.dimensions == 2 else edge)
-        images.append(_standardised(resize(case.image, shape)))
-        classes = np.searchsorted(values, case.labels).astype(np.uint8)
+        images.append(_standardised(resize(image, shape)))
+        classes = np.searchsorted(values, truth_of_case).astype(np.uint8)
         labels.append(_space(resize_labels(classes, shape)))
         truth.append(_space(classes))
         hashes.append(hash_of(case))
-        small.append(thumbnails([case.image])[0])
+        small.append(thumbnails([image])[0])
         advance(1, "")
     return Pool(
         cohort.ids,
@@ -71,9 +73,10 @@ def load_pool(cohort: Cohort, edge: int, advance: Advance) -> Pool:
 
 
 def hash_of(case: Case) -> str:
-    """SHA-256 of a case's grid and grey values: equal for one image saved in two files."""
-    digest = hashlib.sha256(str(case.image.shape).encode())
-    digest.update(np.ascontiguousarray(case.image, dtype="<f4").tobytes())
+    """SHA-256 of a case's grid and grey values: equal for one image saved in two files, in whatever order of axes."""
+    image = canonical_case(case).require_image()
+    digest = hashlib.sha256(str(image.shape).encode())
+    digest.update(np.ascontiguousarray(image, dtype="<f4").tobytes())
     return digest.hexdigest()
 
 

@@ -133,14 +133,18 @@ def _scores(path: Path, ids: Sequence[str]) -> list[list[float]]:
 
 
 def _check_alike(real: Cohort, synthetic: Cohort, test: Cohort) -> None:
+    for cohort in (real, synthetic, test):
+        if not len(cohort):
+            raise CohortError(cohort.root, "no cases", "at least 1", "give a cohort that has some")
+        for what, having in (("image", cohort.ids_with_image), ("labels", cohort.ids_with_labels)):
+            if len(having) < len(cohort):
+                found = f"{len(cohort) - len(having)} of {len(cohort)} cases have no {what}"
+                raise CohortError(cohort.root, found, "a segmentation network needs both", "leave these cases out")
     for cohort in (synthetic, test):
         for what in ("label_names", "channel_names"):
             ours, theirs = getattr(real, what), getattr(cohort, what)
             if ours != theirs:
                 raise CohortError(cohort.root, f"{what} {theirs}", f"{real.root} has {ours}", "make them alike")
-    for cohort in (real, synthetic, test):
-        if not len(cohort):
-            raise CohortError(cohort.root, "no cases", "at least 1", "give a cohort that has some")
 
 
 def _edge(real: Cohort, synthetic: Cohort, size: int | None) -> int:

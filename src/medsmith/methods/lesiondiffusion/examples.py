@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 from scipy.ndimage import distance_transform_edt, find_objects
 from scipy.ndimage import label as components
 
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case, Geometry
 from medsmith.conditioning.embeddings import PhraseTable
 from medsmith.conditioning.organs import is_lesion
@@ -17,11 +18,9 @@ from medsmith.data.batches import Example
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.errors import ContentError
 from medsmith.insertion.box import Box
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.frame import Frame
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.site import cube_about, look_around
-from medsmith.preparation.merge import STAND_IN
 
 AIR_HU = -1000.0
 
@@ -48,12 +47,12 @@ def largest_lesion(case: Case) -> Lesion:
     """The largest connected part of what is labelled as a lesion, with the report that is nearest in size.
 
     Raises:
-        ContentError: nothing is labelled as a lesion.
+        ContentError: the case has no labels, or nothing is labelled as a lesion.
     """
     values = [value for name, value in case.label_names.items() if is_lesion(name)]
     if not values:  # one class alone needs no name to be told apart
         values = [value for value in case.label_names.values() if value > 0]
-    lesions = np.isin(canonical_view(case.labels, case.geometry), values)
+    lesions = np.isin(canonical_view(case.require_labels(), case.geometry), values)
     parts, count = components(lesions, structure=np.ones((3, 3, 3)))
     if not count:
         raise ContentError(case.id, "no lesion is labelled", f"labels {dict(case.label_names)}", "leave the case out")
@@ -86,9 +85,8 @@ def _report(case: Case, edges: tuple[float, float, float]) -> LesionReport:
 def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTable, PhraseTable]) -> Example:
     """What LMNet, VQGAN and LINet learn from one case.
 
-    Tensors: "mask", "organ", "around", "box" in LMNet's cube; "image" (model space), "lesion" (share inside), "region"
-    (1 where painted) in LINet's; "mask_words", "image_words" (attribute, d); "painted" (0-d): whether the image is a
-    scan, and not a stand-in that goes with a mask alone.
+    Tensors: "mask", "organ", "around", "box" in LMNet's cube and "mask_words" (attribute, d); of a case with an image
+    also "image" (model space), "lesion" (share inside), "region" (1 where painted) in LINet's and "image_words".
 
     Args:
         case: with a lesion.
@@ -99,22 +97,25 @@ def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTa
     scan = lesion.geometry
     shaping = cube_about(lesion.box, scan, config.mask.frame)
     painting = cube_about(lesion.box, scan, config.paint.frame)
-    labels = canonical_view(case.labels, case.geometry)
+    labels = canonical_view(case.require_labels(), case.geometry)
     site = look_around(labels, case.label_names, shaping, shaping.inside(lesion.box), lesion.report.organ, config.mask)
-    image = hu_to_model(painting.take(canonical_view(case.image[0], case.geometry), AIR_HU))
-    share = painting.take(lesion.mask, 0.0)
-    region = painted_region(share, painting.spacing_mm, config.paint)
-    return {
+    example = {
         "mask": torch.from_numpy(shaping.take(lesion.mask, 0.0) * 2 - 1)[None].half(),
         "organ": torch.from_numpy(site.organ),
         "around": torch.from_numpy(site.around).half(),
         "box": torch.from_numpy(site.box),
+        "mask_words": torch.from_numpy(tables[0].tokens(lesion.report, "mask").vectors),
+    }
+    if case.image is None:
+        return example
+    image = hu_to_model(painting.take(canonical_view(case.image[0], case.geometry), AIR_HU))
+    share = painting.take(lesion.mask, 0.0)
+    region = painted_region(share, painting.spacing_mm, config.paint)
+    return example | {
         "image": torch.from_numpy(image)[None].half(),
         "lesion": torch.from_numpy(share)[None].half(),
         "region": torch.from_numpy(region.astype(np.uint8))[None],
-        "mask_words": torch.from_numpy(tables[0].tokens(lesion.report, "mask").vectors),
         "image_words": torch.from_numpy(tables[1].tokens(lesion.report, "image").vectors),
-        "painted": torch.tensor(float(not (case.report or {}).get(STAND_IN, False))),
     }
 
 

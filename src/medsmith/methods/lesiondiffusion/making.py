@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from medsmith.canonical import canonical_view
 from medsmith.case import Case
 from medsmith.conditioning.organs import labels_of
 from medsmith.conditioning.rules import LESION_TYPES
@@ -14,7 +15,6 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.boxes import place_boxes
-from medsmith.insertion.canonical import canonical_view
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.methods.lesiondiffusion.drawing import Artist
 from medsmith.methods.lesiondiffusion.inserting import Scan, insert_lesion
@@ -84,8 +84,8 @@ def with_lesions(
     """A scan with the lesions of some reports, one per box. Its arrays are edited and become the case's."""
     names = with_lesion(scan.label_names)
     place = Scan(
-        image=canonical_view(scan.image[0], scan.geometry),
-        labels=canonical_view(scan.labels, scan.geometry),
+        image=canonical_view(scan.require_image()[0], scan.geometry),
+        labels=canonical_view(scan.require_labels(), scan.geometry),
         organ_map=organ_map,
         lesion_value=lesion_value(names),
         stored=scan.stored,

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.case import Case
 from medsmith.errors import RequestError
-from medsmith.insertion.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.completing import completed
 from medsmith.insertion.organ_file import read_organ_map
@@ -31,7 +31,7 @@ def organ_map_of(choice: Choice, scan: Case, file: Path, numbers: Literal["v1", 
         RequestError: TotalSegmentator is not there, or a folder has no map of this case.
         FileError, GeometryError, ContentError: the map cannot be read, or does not fit.
     """
-    image = canonical_view(scan.image[0], scan.geometry)
+    image = canonical_view(scan.require_image()[0], scan.geometry)
     given: OrganMap | None = None
     match choice:
         case "template":

@@ -1,6 +1,7 @@
 """The scans that lesions are put into."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,28 @@ def templates_in_turn(templates: CaseRef, seed: int) -> Iterator[Case]:
     Raises:
         RequestError: there is no such case, or a scan is not in three dimensions.
     """
-    ids = ids_of(templates)
-    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(ids))
+    scans = _scans(templates)
+    lots = np.random.Generator(np.random.PCG64(derive_seed(seed, "template"))).permutation(len(scans))
     for lot in lots[:TRIED]:
-        case, _ = opened(templates).read(ids[lot])
+        case = opened(templates).stored(scans[lot])
         if case.geometry.dimensions != 3:
             found = f"case '{case.id}' of {templates.cohort} is 2-D"
             raise RequestError("templates", found, "lesions are made in 3-D")
-        yield case
+        yield case if case.labels is not None else replace(case, labels=np.zeros(case.geometry.shape, np.uint8))
+
+
+def _scans(templates: CaseRef) -> list[str]:
+    """Ids of the cases with an image: the one that is named, or all.
+
+    Raises:
+        RequestError: there is none.
+    """
+    with_image = set(opened(templates).ids_with_image)
+    scans = [id for id in ids_of(templates) if id in with_image]
+    if not scans:
+        found = f"{f'case {templates.case!r} of ' if templates.case else ''}{templates.cohort} has no image"
+        raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
+    return scans
 
 
 def image_file(templates: CaseRef, id: str) -> Path:
@@ -49,7 +64,7 @@ def facts_of(templates: CaseRef | None, training: Fingerprint) -> Fingerprint:
     """
     if templates is None:
         return training.model_copy(update={"label_names": with_lesion(training.label_names)})
-    ids_of(templates)
+    _scans(templates)
     cohort = opened(templates)
     if len(cohort.channel_names) != 1:
         found = f"{templates.cohort} has channels {', '.join(cohort.channel_names)}"
