@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from medsmith.cli import main
+from medsmith.cli.generating import _named
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
@@ -50,6 +51,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         (["evaluate", "nowhere", "out", "--out", "report"], "nowhere: does not exist"),
         (["prepare", "nowhere", "out", "--label", "lesion"], "--label: 'lesion' has no '='; write name=value"),
         (["synthesize", "pig", "out", "--count", "0"], "medsmith synthesize: Invalid value for '--count': "),
+        (["synthesize", "pig", "out", "--device", "meta"], "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
         (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
         (["report", "sampel"], "medsmith report: No such command 'sampel'"),
         (["--nothing"], "medsmith: No such option: --nothing"),
@@ -64,6 +66,24 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert line.startswith(said)
     assert line.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "asked"),
+    [
+        (None, (None, None), None),
+        (None, (Path("scans"), None), {"cohort": "scans"}),
+        (None, (Path("scans"), "a"), {"cohort": "scans", "case": "a"}),
+        (None, (None, "a"), {"cohort": None, "case": "a"}),  # refused by the method, as "of no cohort"
+        ("old", (None, None), "old"),
+        ("old", (None, "a"), {"cohort": "old", "case": "a"}),
+        ({"cohort": "old", "case": "b"}, (Path("scans"), None), {"cohort": "scans", "case": "b"}),
+    ],
+)
+def test_options_say_more_of_the_templates_than_the_request_file(
+    said: object, options: tuple[Path | None, str | None], asked: object
+) -> None:
+    assert _named(said, *options) == asked
 
 
 def test_the_list_of_commands_is_in_step() -> None:

@@ -85,6 +85,7 @@ def place(tmp_path):
     micro.micro_cohort(tmp_path / "one", count=3)
     micro.micro_cohort(tmp_path / "two", count=2)
     (tmp_path / "note.txt").write_text("a note")
+    (tmp_path / "link").symlink_to("one")
     return tmp_path
 
 
@@ -95,7 +96,7 @@ def request_of(place):
             {"image": {"cohort": str(place / "one"), "case": "case_1"}, "notes": [str(place / "note.txt")]},
             {"image": str(place / "two")},
         ],
-        "named": {"again": str(place / "sub" / ".." / "one")},
+        "named": {"again": str(place / "two" / ".." / "link")},
     }
 
 

@@ -124,7 +124,7 @@ def hash_references(references: Iterable[Reference]) -> dict[str, str]:
     known: dict[tuple[str, str, str | None], str] = {}
     hashes: dict[str, str] = {}
     for reference in references:
-        which = (reference.kind, absolute(reference.place), reference.case)
+        which = (reference.kind, os.path.realpath(reference.place), reference.case)
         if which not in known:
             known[which] = _content_hash(reference, cohorts)
         hashes[reference.key] = known[which]
@@ -133,13 +133,13 @@ def hash_references(references: Iterable[Reference]) -> dict[str, str]:
 
 def absolute(place: str) -> str:
     """A place that means the same in every process, whatever its working directory."""
-    return os.path.abspath(place)  # noqa: PTH100  (Path.absolute keeps "..", so that one place has many names)
+    return str(Path(place).absolute())
 
 
 def _content_hash(reference: Reference, cohorts: dict[str, Cohort]) -> str:
     path = Path(reference.place)
     if reference.kind == "cohort" or (path / DATASET).is_file():
-        place = absolute(reference.place)
+        place = os.path.realpath(path)
         if place not in cohorts:
             cohorts[place] = Cohort.open(path)
         cohort = cohorts[place]
