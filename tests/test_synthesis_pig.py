@@ -98,6 +98,6 @@ def test_steps_beyond_the_schedule_are_refused(made, tmp_path):
     assert len(caught.value.line) < 160
 
 
-def test_nothing_can_be_asked_of_pig(made, tmp_path):
-    with pytest.raises(RequestError, match="unknown key 'lesions'; nothing can be asked for here"):
+def test_what_cannot_be_asked_of_pig_is_refused_by_name(made, tmp_path):
+    with pytest.raises(RequestError, match="unknown key 'lesions'; there are guides"):
         synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, conditions=HERE)
