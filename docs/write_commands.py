@@ -22,14 +22,18 @@ def _sections(command: TyperCommand | TyperGroup, path: str) -> Iterator[str]:
     context = typer.Context(command, info_name=path, terminal_width=100, max_content_width=100)
     if isinstance(command, TyperGroup):
         for name in command.list_commands(context):
-            yield from _sections(command.commands[name], f"{path} {name}")
+            inner = command.commands[name]
+            assert isinstance(inner, TyperCommand | TyperGroup)
+            yield from _sections(inner, f"{path} {name}")
     else:
         yield f"## {path}\n\n```text\n{command.get_help(context).strip()}\n```\n"
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join((HEAD, *_sections(typer.main.get_command(app), "medsmith")))
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    return "\n".join((HEAD, *_sections(command, "medsmith")))
 
 
 def main() -> int:

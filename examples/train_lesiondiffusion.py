@@ -9,6 +9,7 @@ import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from medsmith import Budget, Case, Cohort, train
 from medsmith.checkpoints import SHIPPED, export_weights
@@ -58,7 +59,9 @@ def with_words(case: Case) -> Case:
     """A nodule's report: lung, size and shape as measured."""
     found = ScanReport.model_validate(case.report).lesions[0]
     sphericity = found.measured["sphericity"]
-    shape = ("irregular",) if sphericity < IRREGULAR else ("round-like",) if sphericity > ROUND else ()
+    shape: tuple[Literal["irregular", "round-like"], ...] = (
+        ("irregular",) if sphericity < IRREGULAR else ("round-like",) if sphericity > ROUND else ()
+    )
     report = LesionReport(organ="lung", shape=shape, size_mm=found.size_mm, measured=found.measured)
     return replace(case, report=ScanReport(lesions=(report,)).model_dump(mode="json"))
 

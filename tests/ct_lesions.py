@@ -81,6 +81,7 @@ def show(lesion_type, seed, **fixed):
     phase = PHASES.index("portal venous" if report.enhancement == "enhanced CT" else "plain")
     anatomy = anatomy_of(lesion_type, seed, phase)
     lesion = draw_lesion(anatomy, report, seed)
+    assert lesion.report.size_mm is not None
     spacing = max(max(lesion.report.size_mm) / 40, 0.3)
     reach = lesion.form.reach + max(AROUND_MM, 2 * spacing)
     spacing = max(spacing, float(reach.max()) / 45)

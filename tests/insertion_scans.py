@@ -42,8 +42,8 @@ def oriented(canonical: Geometry, codes: str) -> tuple[Geometry, np.ndarray]:
     ornt = nib.orientations.axcodes2ornt(tuple(codes))
     to_file = nib.orientations.ornt_transform(nib.orientations.io_orientation(canonical.affine), ornt)
     affine = canonical.affine @ nib.orientations.inv_ornt_aff(to_file, canonical.shape)
-    shape = np.array(canonical.shape)[np.argsort(to_file[:, 0])]
-    return Geometry(tuple(int(n) for n in shape), affine), to_file
+    x, y, z = (canonical.shape[axis] for axis in np.argsort(to_file[:, 0]))
+    return Geometry((x, y, z), affine), to_file
 
 
 def grid(shape, spacing=(1.0, 1.0, 1.0), origin=(-3.0, 7.0, 11.0)) -> Geometry:

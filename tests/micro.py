@@ -17,7 +17,7 @@ LABELS = {"background": 0, "mass": 1, "cyst": 2}
 EDGE = 8
 
 # How every section of a method's tiny preset is made small, whatever its name and however many there are.
-_SMALL = {
+_SMALL: dict[type, tuple[str, ...]] = {
     NetworkConfig: ("channels=[8,8]", "attention=[false,true]", "groups=4", "head_channels=4", "residual_blocks=1"),
     DiffusionConfig: ("length=20",),
     Sampling: ("steps=3",),

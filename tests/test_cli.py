@@ -3,8 +3,10 @@
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,22 +92,41 @@ def test_the_list_of_commands_is_in_step() -> None:
     subprocess.run([sys.executable, "docs/write_commands.py", "--check"], check=True, cwd=ROOT)
 
 
-def test_links_in_the_documentation_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
-    broken = [
-        f"{page.name}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
-        if "://" not in target and not (page.parent / target).exists()
-    ]
-    assert not broken
+def test_pages_are_in_the_navigation_and_links_lead_somewhere() -> None:
+    subprocess.run([sys.executable, "docs/check_pages.py"], check=True, cwd=ROOT)
 
 
-def test_every_source_file_is_on_the_map() -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda copy: (copy / "docs" / "extra.md").write_text("# Extra"), "the navigation lacks docs/extra.md"),
+        (lambda copy: (copy / "docs" / "text.md").unlink(), "the navigation names docs/text.md, which is no page"),
+        (lambda copy: (copy / "docs" / "lesions.png").unlink(), "README.md: docs/lesions.png leads nowhere"),
+        (
+            lambda copy: (copy / "docs" / "text.md").write_text("# Text\n[a](reports.md#nowhere)"),
+            "docs/text.md: reports.md#nowhere leads nowhere",
+        ),
+    ],
+)
+def test_a_fault_of_the_pages_is_said(change: Callable[[Path], object], said: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "mkdocs.yml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    change(tmp_path)
+    done = subprocess.run([sys.executable, "docs/check_pages.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_the_map_names_every_source_file_and_nothing_else() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    top = {path.name for path in (ROOT / "src" / "medsmith").iterdir() if not path.name.startswith("_")}
-    named = {name for name in top if re.search(rf"\b{re.escape(name)}\b", text)}
-    assert top - named <= {"py.typed"}
+    block = re.search(r"^```\nsrc/medsmith/\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    named = re.findall(r"^  (\S+)  ", block[1], re.MULTILINE)
+    paths = (path for path in (ROOT / "src" / "medsmith").iterdir() if not path.name.startswith("_"))
+    top = {f"{path.name}/" if path.is_dir() else path.name for path in paths}
+    assert sorted(named) == sorted(top - {"py.typed"})
 
 
 def test_long_lists_of_public_names_hold() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,7 +193,13 @@ def test_errors_cross_process_borders(kind):
 
 
 def test_errors_family_is_complete():
-    assert {kind.__name__ for kind in MedsmithError.__subclasses__()} <= set(vars(errors))
+    """Workers name their errors, so each must be in the one file, whether its module has been imported here or not."""
+    home = Path(errors.__file__)
+    family = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MedsmithError)}
+    assert {kind.__name__ for kind in MedsmithError.__subclasses__()} <= family
+    member = re.compile(rf"^ *class \w+\(.*\b(?:{'|'.join(family)})\b", re.MULTILINE)
+    assert member.search(home.read_text())
+    assert not [path for path in home.parent.rglob("*.py") if path != home and member.search(path.read_text())]
 
 
 JSON = st.recursive(

@@ -26,16 +26,19 @@ class Nursery:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self.threads = json.loads(self._process.stdout.readline())["threads"]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders, self._answers = self._process.stdin, self._process.stdout
+        self.threads = json.loads(self._answers.readline())["threads"]
 
     def live(self, run, cohort, **order):
         """One life: ``train(cohort, run)`` as ``order`` says (see ``life``); how it ended, and after how long."""
-        print(json.dumps({"run": str(run), "cohort": str(cohort), **order}), file=self._process.stdin, flush=True)
-        return SimpleNamespace(**json.loads(self._process.stdout.readline()))
+        print(json.dumps({"run": str(run), "cohort": str(cohort), **order}), file=self._orders, flush=True)
+        return SimpleNamespace(**json.loads(self._answers.readline()))
 
     def close(self):
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._orders.close()
+        self._answers.close()
         self._process.wait(timeout=60)
 
 
@@ -118,9 +121,8 @@ def _die_at(number):
         return len(data)
 
     os.fsync = around(os.fsync)
-    for name in ("replace", "unlink"):
-        setattr(Path, name, around(getattr(Path, name)))
-    Path.write_bytes = around(halting_write)
+    for name, wrapped in (("replace", Path.replace), ("unlink", Path.unlink), ("write_bytes", halting_write)):
+        setattr(Path, name, around(wrapped))
 
 
 def _note_ranks(run):
@@ -138,7 +140,7 @@ def _note_ranks(run):
         digest = hashlib.sha256(pack(loop.method.state_dict())).hexdigest()
         (run / f"rank-{loop._fabric.global_rank}-{loop.stage.name}.txt").write_text(digest)
 
-    medsmith.stage_loop.StageLoop.train = noted
+    medsmith.stage_loop.StageLoop.train = noted  # type: ignore[method-assign]  # for processes that are forked next
 
 
 def _forked(method):

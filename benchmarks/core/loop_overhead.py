@@ -27,7 +27,7 @@ from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor
 
 from medsmith.diffusion import NoiseSchedule, SeededNoise, Solver, last, sample, times
-from medsmith.methods.pig import Pig
+from medsmith.methods.pig import Pig, PigConfig
 from medsmith.networks import UNet
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def measured(walk: Callable[[], object], network: Timed) -> np.ndarray:
 def run() -> dict[str, np.ndarray]:
     """Milliseconds of each arm: repeats x pieces."""
     torch.manual_seed(0)
-    network = Timed(UNet(Pig.presets["tiny"].network, 2, 1, 1).eval())
+    network = Timed(UNet(PigConfig.model_validate(Pig.presets["tiny"]).network, 2, 1, 1).eval())
     arms = {
         "bare": bare(network),
         "medsmith ddim": ours(network, "ddim"),

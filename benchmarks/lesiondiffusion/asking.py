@@ -47,7 +47,7 @@ def requests_by_type(templates: Cohort, types: Sequence[str]) -> list[tuple[str,
 
 def requests_by_template(templates: Cohort) -> list[tuple[str, Mapping[str, Any]]]:
     """Every template with the words of the lesion that it had, at several sizes."""
-    asked = []
+    asked: list[tuple[str, Mapping[str, Any]]] = []
     for share in SHRUNK:
         for id in templates.ids:
             path = templates.root / "reports" / f"{id}.json"

@@ -64,7 +64,7 @@ def pair(method: Any, templates: Cohort, walk: Walk, number: int) -> list[float]
         )
         template = suited(templates, report, number // len(ORGANS))
         case = painted(method, templates, template, report, walk, number) if template else None
-        if case is None:
+        if case is None or case.provenance is None:
             return None
         both.append(float(case.provenance["lesions"][0]["got"]["measured"]["sphericity"]))
     return both

@@ -41,6 +41,7 @@ from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.drawing import EllipsoidShaper
 from medsmith.methods.lesiondiffusion.lmnet import around_channels
 
@@ -81,9 +82,9 @@ class Replaced:
 
     shape: Callable[..., Any]
 
-    def __call__(self, *seen: Any) -> Any:
-        self.shape(*seen)
-        return EllipsoidShaper()(*seen)
+    def __call__(self, *seen: Any, **named: Any) -> Any:
+        self.shape(*seen, **named)
+        return EllipsoidShaper()(*seen, **named)
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -161,6 +162,7 @@ def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Ite
     """Processor seconds and memory of some lesions by one recipe."""
     torch.set_num_threads(1)
     method, clock = load_method(run), Clock()
+    assert isinstance(method, LesionDiffusion)
     clock.watch(method.lmnet, "lmnet")
     clock.watch(method.linet, "linet")
 

@@ -164,7 +164,7 @@ def shapes_part() -> list[str]:
     files = [path for path in (HERE / "shapes.json", HERE / "shapes-paper-words.json") if path.is_file()]
     if not files:
         return [missing("Masks", "shapes.json")]
-    parts = []
+    parts: list[str] = []
     for file in files:
         found = read(file)
         words, sources = tables.shape_words(found), tables.shape_sources(found)
@@ -197,7 +197,7 @@ def figure(rows: list[dict[str, Any]], path: Path) -> str:
     for word, colour in COLOURS.items():
         points = np.array([[row[word]["sphericity"], row[word]["convexity"]] for row in matched]).reshape(-1, 2)
         points = points[np.isfinite(points).all(axis=1)]
-        axes.scatter(*points.T, s=14, color=colour, alpha=0.6, linewidths=0, label=word)
+        axes.scatter(points[:, 0], points[:, 1], s=14, color=colour, alpha=0.6, linewidths=0, label=word)
         if len(points):
             axes.plot(*points.mean(axis=0), "x", color="red", markersize=11, markeredgewidth=2.5)
     axes.set_xlabel("sphericity")

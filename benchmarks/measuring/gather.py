@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from medsmith import Cohort
 from medsmith.formats.atomic import write_json
-from medsmith.measuring.describe import Scan, find_lesions, measure_lesion
+from medsmith.measuring.describe import Scan, measure_lesion
+from medsmith.measuring.lesions import find_lesions
 from medsmith.measuring.measures import Measures
 from medsmith.progress import Shown
 
@@ -44,6 +45,7 @@ def gather(cohort: Cohort, out: Path, count: int) -> None:
 def _row(cohort: Cohort, case_id: str) -> dict[str, Any]:
     case = cohort[case_id]
     lesions = find_lesions(case.labels, case.label_names, case.geometry.spacing)
+    assert case.report is not None
     truth = case.report["lesions"][0]
     return {"truth": truth, "measures": asdict(measure_lesion(Scan.of(case), lesions[0])) if lesions else None}
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import monai
@@ -43,7 +44,7 @@ def draw(cohort_seed: int, count: int, size: int) -> tuple[torch.Tensor, torch.T
     cases = [BreastPhantom().make(case_seed("breast", cohort_seed, index), f"{index}", size) for index in range(count)]
     images = torch.from_numpy(np.stack([case.image[..., 0] for case in cases])) / 127.5 - 1
     masks = torch.from_numpy(np.stack([case.labels[None, ..., 0] for case in cases])).float()
-    return images, masks, [case.report["lesions"][0]["echo_pattern"] for case in cases]
+    return images, masks, [case.report["lesions"][0]["echo_pattern"] for case in cases if case.report is not None]
 
 
 def build(plan: Plan) -> torch.nn.Module:
@@ -113,7 +114,7 @@ def measure(plan: Plan) -> list[dict[str, object]]:
     return rows
 
 
-def plot(rows: list[dict[str, object]], plan: Plan) -> None:
+def plot(rows: list[dict[str, Any]], plan: Plan) -> None:
     """The curve with its intervals."""
     counts = [row["train_cases"] for row in rows]
     low, high = np.array([row["interval_95"] for row in rows]).T

@@ -22,6 +22,7 @@ def main() -> None:
         row, column = divmod(index, COLUMNS)
         seed = case_seed(family.name, 0, index)
         case = family.make(seed, case_id(family.name, index), SIZE)
+        assert case.report is not None
         lesion = case.report["lesions"][0]
         for axes in (grid[2 * row, column], grid[2 * row + 1, column]):
             axes.imshow(case.image[0, :, :, 0].T, cmap="gray", vmin=0, vmax=255, extent=(0, 38.4, 38.4, 0))

@@ -46,6 +46,7 @@ def first_of_types(cohorts: list[Path]) -> dict[str, tuple[Path, str]]:
 
 def draw_row(row: np.ndarray, lesion_type: str, case: Case) -> None:
     """The patient's right is on the left, the front above; coronal: the head above."""
+    assert case.report is not None
     report = LesionReport.model_validate(case.report["lesions"][0])
     mask = case.labels == case.label_names["lesion"]
     _x, y, z = (round(places.mean()) for places in np.nonzero(mask))

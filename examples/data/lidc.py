@@ -100,7 +100,7 @@ def numbered(found: Sequence[Annotation]) -> list[int]:
         for a in found
     ]
     low, high = (np.array([end(p, axis=0) for p in points]) for end in (np.min, np.max))
-    touching = (low[:, None] <= high[None]).all(axis=2) & (high[:, None] >= low[None]).all(axis=2)
+    touching = np.asarray((low[:, None] <= high[None]).all(axis=2) & (high[:, None] >= low[None]).all(axis=2))
     return [int(label) + 1 for label in connected_components(touching)[1]]
 
 
@@ -122,7 +122,8 @@ def nodule_case(annotation: Annotation, nodule: int) -> Case | str:
 
 def _report(case: Case, annotation: Annotation) -> LesionReport:
     """Size, shape and spicules as measured on the mask; what the mask does not show, as the radiologist rated it."""
-    box = ndimage.find_objects(case.labels)[0]
+    x, y, z = ndimage.find_objects(case.labels)[0]
+    box = (x, y, z)
     measured = describe_lesion(Scan.of(case), Lesion("nodule", box, case.labels[box] > 0))
     rated = report_of([annotation.ratings], annotation.contrast_used)
     features = [word for word in rated.features if word != SPICULATED]

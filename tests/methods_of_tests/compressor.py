@@ -38,6 +38,8 @@ class Compressor(Method):
     Config = CompressorConfig
     Request = CompressorRequest
 
+    config: CompressorConfig
+
     def __init__(self, config, fingerprint):
         super().__init__()
         self.config, self.fingerprint, self.memory = config, fingerprint, {}
