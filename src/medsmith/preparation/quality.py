@@ -53,7 +53,9 @@ def check_labels(case: Case) -> None:
         return
     lesions = len((case.report or {}).get("lesions", ()))
     found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
-    raise ContentError(case.id, found, "a case has a labelled voxel", "draw it, or pass --leave-out empty or --keep empty")
+    raise ContentError(
+        case.id, found, "a case has a labelled voxel", "draw it, or pass --leave-out empty or --keep empty"
+    )
 
 
 def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
