@@ -73,7 +73,7 @@ def round_trip(folder: Path, spacing, codes, dtype):
     """Writes, reads, edits, writes; returns the lesion as seen canonically."""
     case, canonical_image, _ = scan_of(spacing, codes, dtype)
     before, after = folder / "before", folder / "after"
-    edited = insert(written(before, case)["a"], Box((9, 8, 7), (15, 14, 12)))
+    edited = insert(written(before, case).stored("a"), Box((9, 8, 7), (15, 14, 12)))
     written(after, edited)
     (old, old_voxels, old_labels), (new, new_voxels, new_labels) = voxels_in_file(before), voxels_in_file(after)
     assert new_voxels.dtype == old_voxels.dtype == dtype
@@ -87,7 +87,7 @@ def round_trip(folder: Path, spacing, codes, dtype):
     np.testing.assert_array_equal(new_voxels[outside], old_voxels[outside])
     difference = new_voxels.astype(float) - old_voxels
     assert difference[lesion].mean() > 100
-    read = Cohort.open(after)["a"]
+    read = Cohort.open(after).stored("a")
     assert read.stored == dtype
     seen = [canonical_view(each, read.geometry) for each in (read.image[0], read.labels)]
     np.testing.assert_allclose(canonical_geometry(read.geometry).affine, grid(SHAPE, spacing).affine, atol=1e-5)
@@ -125,7 +125,7 @@ def test_an_intercept_in_the_header_changes_nothing(tmp_path):
     fields = {"scl_slope": 1.0, "scl_inter": -1024.0}
     path = tmp_path / "before" / "imagesTr" / "a_0000.nii.gz"
     path.write_bytes(nifti_bytes(raw, case.geometry.affine, fields=fields))
-    source = cohort["a"]
+    source = cohort.stored("a")
     kept = source.image.copy()
     np.testing.assert_array_equal(kept[0], raw.astype(np.float32) - 1024)
     written(tmp_path / "after", insert(source, Box((9, 8, 7), (15, 14, 12))))

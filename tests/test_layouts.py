@@ -161,13 +161,8 @@ def spoil_label(**header):
 SPOILERS = [
     ("count", spoil_dataset(numTraining=5), CohortError, "numTraining is 5, 2 cases"),
     ("gap", spoil_dataset(labels={"background": 0, "lesion": 2}), CohortError, "1, 2, ..."),
-    (
-        "no label",
-        lambda root: (root / "labelsTr" / "c0.nii.gz").unlink(),
-        CohortError,
-        "case c0 lacks labelsTr/c0.nii.gz; its prov",
-    ),
-    ("no image", lambda root: (root / "imagesTr" / "c0_0000.nii.gz").unlink(), CohortError, "c0 lacks imagesTr/c0_0"),
+    ("no label", lambda root: (root / "labelsTr" / "c0.nii.gz").unlink(), CohortError, "no complete case: c0_0000"),
+    ("no image", lambda root: (root / "imagesTr" / "c0_0000.nii.gz").unlink(), CohortError, "no complete case"),
     (
         "extra channel",
         lambda root: shutil.copy(root / "imagesTr" / "c0_0000.nii.gz", root / "imagesTr" / "c0_0001.nii.gz"),
@@ -188,6 +183,46 @@ def test_verify_finds_each_breach_of_nnunets_rules(spoil, error, words, tmp_path
     spoil(tmp_path / "x")
     with pytest.raises(error, match=words):
         verify(Cohort.open(tmp_path / "x"))
+
+
+def test_verify_misses_a_report_that_the_provenance_names(tmp_path):
+    cohort = new_cohort(tmp_path / "x")
+    cohort.write(make_case("a", report={"lesions": []}, provenance={"seed": 0}))
+    cohort.finish()
+    (tmp_path / "x" / "reports" / "a.json").unlink()
+    with pytest.raises(CohortError, match=r"case a lacks reports/a.json; its provenance names it"):
+        verify(cohort)
+
+
+def test_a_folder_of_images_or_of_labels_is_a_cohort_of_them(tmp_path, caplog):
+    pixels = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
+    write_pair(tmp_path / "x", png_bytes(pixels), png_bytes((pixels > 200).astype(np.uint8)), ending=".png")
+    for name, other in (("labels", "images"), ("images", "labels")):
+        shutil.copytree(tmp_path / "x" / other, tmp_path / name / other)
+    with caplog.at_level(logging.WARNING, "medsmith"):
+        images, labels = Cohort.open(tmp_path / "labels"), Cohort.open(tmp_path / "images")
+    assert "of 1 cases, 1 only an image" in caplog.text
+    assert (images.channel_names, images.label_names) == (("image",), {"background": 0})
+    assert (labels.channel_names, labels.label_names) == ((), {"background": 0, "label_1": 1})
+    assert images[ID].labels is None
+    assert labels[ID].image is None
+
+
+def test_a_decathlon_entry_without_label_is_an_image_alone(tmp_path):
+    decathlon(
+        tmp_path,
+        {"a": label_array()},
+        {"a": image_array(), "b": image_array(seed=1)},
+        modality={"0": "CT"},
+        labels={"0": "background", "1": "liver"},
+    )
+    path = tmp_path / "dataset.json"
+    facts = json.loads(path.read_text())
+    del facts["training"][1]["label"]
+    path.write_text(json.dumps(facts))
+    cohort = Cohort.open(tmp_path)
+    assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a",))
+    np.testing.assert_array_equal(cohort["b"].image[0], image_array(seed=1))
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")

@@ -166,7 +166,7 @@ def test_an_unknown_family_is_refused_by_name() -> None:
 
 def test_the_frame_takes_volumes_with_several_channels(tmp_path: Path) -> None:
     write_phantom(Noise(), tmp_path / "out", 2, seed=0, size=9)
-    case = Cohort.open(tmp_path / "out")["noise-00001"]
+    case = Cohort.open(tmp_path / "out").stored("noise-00001")
     made = Noise().make(case_seed("noise", 0, 1), "noise-00001", 9)
     np.testing.assert_array_equal(case.image, made.image)
     assert case.geometry.shape == (9, 9, 8)

@@ -166,7 +166,7 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
     """Cases of an nnU-Net folder, and the names of files that belong to none.
 
     A case has all its channels, its label map, or both, and nobody is or was just writing it. Of a case that has only
-    some of its channels, every file is left over.
+    some of its channels, or lacks an image or label map that its provenance names, every file is left over.
     """
     images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
     unfinished = {
@@ -179,10 +179,19 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
         found, labelled = wanted & images, case_id in labels
-        if (found and found == wanted) or (labelled and not found):
-            cases[case_id] = nnunet_files(root, case_id, len(found), ending, labels=labelled)
+        if found not in (set(), wanted) or not (found or labelled):
+            continue
+        files = nnunet_files(root, case_id, len(found), ending, labels=labelled)
+        if (found and labelled) or _all_recorded(root, case_id):
+            cases[case_id] = files
             strays -= wanted | {case_id}
     return cases, sorted(f"{name}{ending}" for name in strays)
+
+
+def _all_recorded(root: Path, case_id: str) -> bool:
+    """Whether every file that the provenance of a case names is there; a case without provenance names none."""
+    path = root / PROVENANCE / f"{case_id}.json"
+    return not path.exists() or all((root / name).exists() for name in read_json(path).get("files", {}))
 
 
 def _names(folder: Path, ending: str) -> set[str]:
