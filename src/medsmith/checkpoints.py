@@ -87,7 +87,7 @@ def lay_out(method: Method, record: RunRecord) -> Method:
     """Every part in the number format and layout that its record says; float32 where it says nothing."""
     labels: list[str] = []
     for stage in method.stages():
-        compute = record.compute.get(stage.name, Compute())
+        compute = record.compute.get(stage.name, Compute()).on(method.device.type)
         labels.append(compute.label)
         for part in stage.parts:
             compute.lay_out(method.part(part))

@@ -9,7 +9,7 @@ from lightning.fabric.strategies import DDPStrategy
 
 from medsmith.budget import Budget as Budget
 from medsmith.case_cache import cached_cases
-from medsmith.checkpoints import RunRecord, build_method, save_weights
+from medsmith.checkpoints import RunRecord, build_method, lay_out, save_weights
 from medsmith.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import copy_threshold
@@ -77,7 +77,7 @@ def train(
         with cached_cases(cohort, folder / EXAMPLES / "decoded") as cases:
             record = start_run(request, cohort, folder, cases, shown)
             for compute in record.compute.values():
-                compute.check(record.fingerprint.dimensions, accelerator)
+                compute.on(accelerator).check(record.fingerprint.dimensions, accelerator)
             fresh = build_method(record)
             _check_devices(devices, fresh)
             store = prepared_examples(record, fresh, cohort.ids, cases, folder, shown)
@@ -110,7 +110,7 @@ def _train_all(
 ) -> MedsmithError | KeyboardInterrupt | None:
     """Every stage in turn. What the user must see is returned, so that it crosses process borders as it is."""
     try:
-        method = build_method(record, seed=record.seed).to(fabric.device)
+        method = lay_out(build_method(record, seed=record.seed).to(fabric.device), record)
         reached: dict[str, Checkpoint] = {}
         stages = method.stages()
         for place, stage in enumerate(stages):
