@@ -20,7 +20,7 @@ from medsmith.cohort import Cohort
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory
-from medsmith.insertion.write_back import blend, feather
+from medsmith.insertion.write_back import blend, feather, shift_to_ct_value
 from scan_files import nifti_bytes
 
 SHAPE = (26, 24, 22)
@@ -257,3 +257,15 @@ def test_the_estimate_grows_with_the_scan_and_its_dtype():
     small, large = (estimate_memory((512, 512, count), np.dtype("int16")) for count in (100, 200))
     assert large - small == 512 * 512 * 100 * (4 + 3 + 2)
     assert estimate_memory((512, 512, 100), np.dtype("float32")) - small == 512 * 512 * 100 * 2
+
+
+def test_the_shift_to_a_ct_value_fades_over_the_margin():
+    mask = np.zeros((24, 24, 24), bool)
+    mask[8:16, 8:16, 8:16] = True
+    image = np.where(mask, 100.0, 40.0).astype(np.float32)
+    added = shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0)
+    assert np.allclose(added[mask], -40)
+    beside = added[16:20, 12, 12]
+    assert beside[-2:] == pytest.approx([0, 0])
+    assert (np.diff(beside) >= 0).all()
+    assert shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), None, 3.0) == 0

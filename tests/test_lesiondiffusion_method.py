@@ -22,8 +22,8 @@ from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory, memory_needed
+from medsmith.insertion.write_back import BLEND_MM
 from medsmith.methods import method_class
-from medsmith.methods.lesiondiffusion.inserting import BLEND_MM
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
+from medsmith.conditioning.encoded_vocabulary import TextConfig
 from medsmith.config import DiffusionConfig
 from medsmith.diffusion import Sampling, keep_outside
-from medsmith.methods.lesiondiffusion.config import MaskConfig, PaintConfig, WordsConfig
+from medsmith.methods.lesiondiffusion.config import MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.linet import LINet, _box_voxels, _dice_loss
-from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
-from medsmith.methods.lesiondiffusion.words import Words, forgotten
+from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks import NetworkConfig
 from medsmith.networks.latent import VoxelSpace
 
 EDGE, ATTRIBUTES, DIMENSION = 8, 3, 6
 NETWORK = NetworkConfig(channels=(8, 8), attention=(False, True), groups=4, head_channels=4)
-HEARD = WordsConfig(dimension=DIMENSION, width=4, pooled=4, left_out=0.0, null=0.0)
+HEARD = TextConfig(dimension=DIMENSION, width=4, pooled=4, left_out=0.0, null=0.0)
 DIFFUSION = DiffusionConfig(length=20, prediction="noise", clamp=None, min_snr=None)
 
 
@@ -53,7 +53,7 @@ def test_equation_2_by_hand():
     t = torch.randint(20, (2,), generator=draw)
     noise = torch.randn(batch["mask"].shape, generator=draw)
     noised = schedule.add_noise(batch["mask"], noise, t)
-    error = (net(noised.x, t, site_of(batch), batch["mask_words"]) - noise) ** 2
+    error = (net(noised.x, t, context_of_batch(batch), batch["mask_words"]) - noise) ** 2
     inside = batch["box"] > 0
     per_case = [
         ((error[i] * inside[i]).sum() + 0.25 * error[i].sum()) / (inside[i].float() + 0.25).sum() for i in range(2)
@@ -128,7 +128,7 @@ def test_what_lies_outside_the_region_comes_back_exactly(solver):
 def test_guidance_moves_away_from_the_null_text_and_zero_ignores_words():
     config = MaskConfig(network=NETWORK, diffusion=DiffusionConfig(length=20, clamp=None), words=HEARD)
     net, batch = awake(LMNet(config, ATTRIBUTES)), masks(1)
-    site, null = site_of(batch), torch.zeros(1, ATTRIBUTES, DIMENSION)
+    site, null = context_of_batch(batch), torch.zeros(1, ATTRIBUTES, DIMENSION)
     x, t = torch.randn((1, 1, EDGE, EDGE, EDGE), generator=drawn(2)), torch.tensor([10])
 
     def estimate(said, guidance):
@@ -139,25 +139,6 @@ def test_guidance_moves_away_from_the_null_text_and_zero_ignores_words():
     assert torch.equal(blind, estimate(vectors(1, seed=9), 0.0))
     assert not torch.equal(seeing, estimate(vectors(1, seed=9), 1.0))
     assert torch.allclose(estimate(vectors(1), 2.5), blind + 2.5 * (seeing - blind), atol=1e-5)
-
-
-def test_words_are_forgotten_as_often_as_asked():
-    said, null = torch.ones(4000, 5, 2), torch.zeros(5, 2)
-    config = WordsConfig(left_out=0.2, null=0.1)
-    gone = forgotten(said, null, config, drawn(0))[..., 0] == 0
-    assert float(gone.all(1).float().mean()) == pytest.approx(0.1 + 0.9 * 0.2**5, abs=0.02)
-    assert float(gone.float().mean()) == pytest.approx(1 - 0.9 * 0.8, abs=0.02)
-    kept = forgotten(said, null, WordsConfig(left_out=0.0, null=0.0), drawn(0))
-    assert torch.equal(kept, said)
-
-
-def test_the_papers_way_hands_the_vectors_on_as_they_are():
-    words = Words(WordsConfig(dimension=DIMENSION, reach="cross-attention", width=DIMENSION), ATTRIBUTES)
-    context, pooled = words(vectors(2))
-    assert torch.equal(context, vectors(2))
-    assert pooled is None
-    assert not list(words.parameters())
-    assert Words(HEARD, ATTRIBUTES)(vectors(2))[1].shape == (2, 4)
 
 
 def test_voxels_are_stretched_by_their_amplitude_and_come_back():

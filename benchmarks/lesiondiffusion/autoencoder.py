@@ -20,9 +20,9 @@ from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.data.batches import batches_of
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.formats.atomic import write_json
+from medsmith.insertion.annotated_lesion import largest_lesion
+from medsmith.insertion.frame import AIR_HU
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig
-from medsmith.methods.lesiondiffusion.examples import AIR_HU, largest_lesion
-from medsmith.methods.lesiondiffusion.site import cube_about
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
 from medsmith.networks.fidelity import Volume, measure_fidelity
@@ -87,7 +87,7 @@ def trained(cohort: Cohort, config: LesionDiffusionConfig, steps: int, cases: in
 def cube_of(cohort: Cohort, id: str, config: LesionDiffusionConfig) -> torch.Tensor:
     case = cohort[id]
     lesion = largest_lesion(case)
-    frame = cube_about(lesion.box, canonical_geometry(case.geometry), config.paint.frame)
+    frame = config.paint.frame.about(lesion.box, canonical_geometry(case.geometry))
     return torch.from_numpy(hu_to_model(frame.take(canonical_view(case.image[0], case.geometry), AIR_HU)))[None]
 
 

@@ -11,9 +11,9 @@ from medsmith import Case, Cohort
 from medsmith.canonical import canonical_geometry, canonical_view
 from medsmith.conditioning.organs import is_lesion
 from medsmith.diffusion import derive_seed
+from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.coarse_map import coarse_map
-from medsmith.insertion.frame import Frame
-from medsmith.methods.lesiondiffusion.examples import AIR_HU, largest_lesion
+from medsmith.insertion.frame import AIR_HU, Frame
 
 LESION = {"background": 0, "lesion": 1}
 SOFT_TISSUE = {"background": 0, "soft_tissue": 1}

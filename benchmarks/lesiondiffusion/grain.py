@@ -43,7 +43,7 @@ def main(run: str, templates: Path, test: Path, count: int) -> None:
     method = load_method(run)
     found: dict[str, Any] = {}
     for word in WORDS:
-        with patch("medsmith.methods.lesiondiffusion.inserting.missing_grain", return_value=0.0):
+        with patch("medsmith.methods.lesiondiffusion.insert_lesion.missing_noise", return_value=0.0):
             alone = list(painted(method, templates, word, count))
         ratios = {
             "real": list(real(Cohort.open(test), word)),

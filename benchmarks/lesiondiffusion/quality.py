@@ -37,8 +37,8 @@ def alignment(method: Any, templates: Cohort, walk: Walk, pairs: int, folder: Pa
     """Sphericity of finished masks: round-like against irregular, same template, box and seed. Nothing is painted."""
     path = folder / "masks.json"
     rows = dict(read_json(path)) if path.exists() else {}
-    plain = method._artist
-    with patch.object(method, "_artist", lambda *given: replace(plain(*given), paint=unpainted)):
+    plain = method._generator
+    with patch.object(method, "_generator", lambda *given: replace(plain(*given), sample_intensities=unpainted)):
         for number in range(MOST_TRIES * pairs):
             if sum(row is not None for row in rows.values()) >= pairs:
                 break

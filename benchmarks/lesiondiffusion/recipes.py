@@ -19,8 +19,8 @@ from medsmith.conditioning.phrases import FAMILIES
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import attributes_for
 from medsmith.diffusion import Denoiser, NoiseSchedule, Sampling, SeededNoise, Solver
-from medsmith.methods.lesiondiffusion import drawing
-from medsmith.methods.lesiondiffusion.config import FrameConfig
+from medsmith.insertion.frame import FrameConfig
+from medsmith.methods.lesiondiffusion import generator
 
 MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
 
@@ -84,7 +84,7 @@ def cooking(method: Any, recipe: Recipe, text_clock: Callable[[], Any] = ExitSta
             wide = {part: getattr(config, part).model_copy(update={"frame": MILLIMETRE}) for part in ("mask", "paint")}
             method.config = config.model_copy(update=wide)
         if recipe.walk == "MONAI DDIM":
-            stack.enter_context(patch.object(drawing, "finished", by_monai))
+            stack.enter_context(patch.object(generator, "finished", by_monai))
         if recipe.text == "encoded":
             encoder, known = MiniLM(), method.vocabulary
             encoded = {name: Encoded(known(name), name, encoder, text_clock) for name in ("mask", "image")}

@@ -23,13 +23,12 @@ from medsmith.conditioning.schema import LesionReport
 from medsmith.evaluation.bootstrap import mean_of_cases
 from medsmith.evaluation.coverage import coverage, density
 from medsmith.formats.atomic import write_json
+from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import labels_of_case
+from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
 from medsmith.measuring.relief import spicule_share
 from medsmith.measuring.shape import measure_shape
-from medsmith.methods.lesiondiffusion.drawing import EllipsoidShaper, LmnetShaper
-from medsmith.methods.lesiondiffusion.examples import largest_lesion
-from medsmith.methods.lesiondiffusion.shaping import levels_of, stretched, voxels_of
-from medsmith.methods.lesiondiffusion.site import cube_about
+from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LMNetSampler
 
 COUNT = 100
 FEATURES = ("sphericity", "convexity", "fill", "spicule_share")
@@ -52,19 +51,19 @@ def main(run: str, nodules: Path, out: Path, count: int) -> None:
 
 def masks_of(method: Any, case: Case, seed: int) -> dict[str, Any]:
     lesion = largest_lesion(case)
-    config, frame = method.config.mask, cube_about(lesion.box, lesion.geometry, method.config.mask.frame)
-    shaper = LmnetShaper(
+    config, frame = method.config.mask, method.config.mask.frame.about(lesion.box, lesion.geometry)
+    shaper = LMNetSampler(
         method.lmnet, config, method.vocabulary("mask"), config.guidance, method.config.sampling, method.compute
     )
     organ_map = labels_of_case(case)
     allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
 
     def features(field: np.ndarray, levels: tuple[float, ...]) -> dict[str, float]:
-        mask = voxels_of(stretched(field, frame, lesion.box), frame, lesion.box, allowed, levels)
+        mask = threshold_by_volume(stretch_to_box(field, frame, lesion.box), frame, lesion.box, allowed, levels)
         return shape_of(mask, lesion)
 
     def said(report: LesionReport) -> dict[str, float]:
-        return features(shaper(organ_map, frame, lesion.box, report, seed), levels_of(config))
+        return features(shaper(organ_map, frame, lesion.box, report, seed), config.levels)
 
     return {
         "id": case.id,
@@ -73,7 +72,7 @@ def masks_of(method: Any, case: Case, seed: int) -> dict[str, Any]:
         "lmnet": said(lesion.report),
         "round-like": said(lesion.report.model_copy(update={"shape": ("round-like",)})),
         "irregular": said(lesion.report.model_copy(update={"shape": ("irregular",)})),
-        "ellipsoid": features(EllipsoidShaper()(organ_map, frame, lesion.box, lesion.report, seed), (0.0,)),
+        "ellipsoid": features(EllipsoidSampler()(organ_map, frame, lesion.box, lesion.report, seed), (0.0,)),
     }
 
 

@@ -41,9 +41,9 @@ from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.insertion.context import context_channels
 from medsmith.methods.lesiondiffusion import LesionDiffusion
-from medsmith.methods.lesiondiffusion.drawing import EllipsoidShaper
-from medsmith.methods.lesiondiffusion.lmnet import around_channels
+from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler
 
 HERE = Path(__file__).parent
 QUALITY = ("paper", "paper, our cube", "ours", "ours without bfloat16")
@@ -84,7 +84,7 @@ class Replaced:
 
     def __call__(self, *seen: Any, **named: Any) -> Any:
         self.shape(*seen, **named)
-        return EllipsoidShaper()(*seen, **named)
+        return EllipsoidSampler()(*seen, **named)
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -166,11 +166,11 @@ def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Ite
     clock.watch(method.lmnet, "lmnet")
     clock.watch(method.linet, "linet")
 
-    plain = method._artist
+    plain = method._generator
 
     def artist(*given: Any) -> Any:
         found = plain(*given)
-        return replace(found, shape=Replaced(found.shape), levels=(0.0,))
+        return replace(found, sample_mask=Replaced(found.sample_mask), levels=(0.0,))
 
     def paint(item: Item, count: int) -> float:
         template, report, seed = item
@@ -179,7 +179,7 @@ def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Ite
         method.synthesize(request, seed, solver=recipe.solver, steps=count)
         return time.process_time() - start
 
-    with cooking(method, recipe, lambda: clock.part("text")), patch.object(method, "_artist", artist):
+    with cooking(method, recipe, lambda: clock.part("text")), patch.object(method, "_generator", artist):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         paint(items[0], 1)  # warms up
         clock.seconds, clock.calls = {}, {}
@@ -231,7 +231,7 @@ def calls(method: Any) -> Mapping[str, float]:
     """Median processor seconds of one bfloat16 call of each network."""
     config, t = method.config, torch.tensor([500])
     small, wide = ((1, 1, *[edge] * 3) for edge in (config.mask.frame.size, config.paint.frame.size))
-    site = torch.randn(1, 2 + around_channels(config.mask), *small[2:])
+    site = torch.randn(1, context_channels(config.mask.organs), *small[2:])
     words = {name: method.vocabulary(name).null for name in ("mask", "image")}
     passes = {
         "lmnet": lambda: method.lmnet(torch.randn(small), t, site, words["mask"]),

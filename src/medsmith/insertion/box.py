@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+from jaxtyping import Bool
+from scipy.ndimage import find_objects
+
+from medsmith.formats.volume import Region
+
 Index = tuple[int, int, int]
 
 
@@ -43,3 +49,23 @@ class Box:
         """Whether the two boxes share a voxel."""
         axes = zip(self.low, self.high, other.low, other.high, strict=True)
         return all(low < other_high and other_low < high for low, high, other_low, other_high in axes)
+
+
+def bounding_box(mask: Bool[np.ndarray, "x y z"]) -> Box:
+    """The bounds of a mask that is not empty."""
+    x, y, z = find_objects(mask.astype(np.uint8))[0]
+    return Box((x.start, y.start, z.start), (x.stop, y.stop, z.stop))
+
+
+def intersection(first: Region, second: Region) -> tuple[Region, Region]:
+    """The voxels that two regions share, as a part of the first and as a part of the second."""
+    low = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
+    high = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
+
+    def part_of(region: Region) -> Region:
+        x, y, z = (
+            slice(start - part.start, stop - part.start) for start, stop, part in zip(low, high, region, strict=True)
+        )
+        return x, y, z
+
+    return part_of(first), part_of(second)

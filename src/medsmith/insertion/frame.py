@@ -12,10 +12,14 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Integer, Shaped
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsmith.case import Geometry
+from medsmith.formats.volume import Region
 from medsmith.insertion.box import Box
 
+AIR_HU = -1000.0
+"""What lies outside a CT."""
 _EDGE = 1e-9
 """Share of a voxel by which a centre may miss a face and still count as inside."""
 Triple = tuple[float, float, float]
@@ -73,20 +77,15 @@ class Frame:
         return Geometry((self.size, self.size, self.size), affine, self.scan.codes, self.scan.spacing_known)
 
     @property
-    def region(self) -> tuple[slice, slice, slice]:
+    def region(self) -> Region:
         """The scan's voxels whose centres lie in the cube."""
         bounds = [self._bounds(axis) for axis in range(3)]
         return slice(*bounds[0]), slice(*bounds[1]), slice(*bounds[2])
 
-    def on(self, region: tuple[slice, slice, slice]) -> "Frame":
+    def on(self, region: Region) -> "Frame":
         """The same cube with a region of the scan in the scan's place."""
-        first = [part.start for part in region]
-        shape = tuple(part.stop - part.start for part in region)
-        affine = self.scan.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ np.array(first, dtype=np.float64)
-        part = Geometry((shape[0], shape[1], shape[2]), affine, self.scan.codes, self.scan.spacing_known)
-        x, y, z = (place - start for place, start in zip(self.centre, first, strict=True))
-        return Frame(part, (x, y, z), self.size, self.spacing_mm)
+        x, y, z = (place - part.start for place, part in zip(self.centre, region, strict=True))
+        return Frame(crop_geometry(self.scan, region), (x, y, z), self.size, self.spacing_mm)
 
     def take(self, volume: Shaped[np.ndarray, "x y z"], outside: float) -> Float32[np.ndarray, "s s s"]:
         """The cube's view of a volume; only the part of it that is needed is read.
@@ -180,6 +179,43 @@ class Frame:
         places = np.clip(places, 0, self.size - 1)
         rows: Float64[np.ndarray, "n s"] = np.clip(1.0 - np.abs(np.arange(self.size) - places[:, None]), 0.0, None)
         return rows
+
+
+@final
+class FrameConfig(BaseModel):
+    """Settings of the cube that a network works in, about the lesion's box.
+
+    Attributes:
+        size: voxels along each edge.
+        fill: share of the edge that the box's longest edge takes, where the limits below allow it.
+        finest_mm: smallest voxel edge.
+        coarsest_mm: largest voxel edge; None lets large boxes grow as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: int = Field(default=32, ge=8)
+    fill: float = Field(default=0.625, gt=0, le=1)
+    finest_mm: float = Field(default=0.5, gt=0)
+    coarsest_mm: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> "FrameConfig":
+        if self.coarsest_mm is not None and self.coarsest_mm < self.finest_mm:
+            raise ValueError(f"coarsest_mm {self.coarsest_mm} is below finest_mm {self.finest_mm}")
+        return self
+
+    def about(self, box: Box, scan: Geometry) -> Frame:
+        """The cube about a box of a scan."""
+        return Frame.about(box, scan, self.size, self.fill, self.finest_mm, self.coarsest_mm)
+
+
+def crop_geometry(scan: Geometry, region: Region) -> Geometry:
+    """The grid of a region of a scan."""
+    shape = tuple(part.stop - part.start for part in region)
+    affine = scan.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array([part.start for part in region], dtype=np.float64)
+    return Geometry((shape[0], shape[1], shape[2]), affine, scan.codes, scan.spacing_known)
 
 
 def _all_axes(

@@ -7,10 +7,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
+from medsmith.conditioning.vocabulary import SHARP_SURFACES, Surface
 from medsmith.formats.volume import Region
+from medsmith.measuring.density import CLEAR_VOXELS, FEWEST_CLEAR
 
+BLEND_MM = 2.0
+"""Width of the feather outside the synthetic region; nothing beyond it changes."""
+BEYOND_MM = 2.5
+"""How far a sharp lesion is synthesized over the border of its mask: as far as networks blur an edge."""
+EDGE_VOXELS = 0.42
+"""Standard deviation, in voxels, of the Gaussian that rounds the cut of a sharp lesion: a scan has no sharper edges."""
 Spacing = tuple[float, float, float]
 
 
@@ -38,6 +46,62 @@ def feather(mask: Bool[np.ndarray, "u v w"], spacing: Spacing, margin_mm: float)
     nearness = 1.0 - np.minimum(distance, margin_mm) / margin_mm if margin_mm > 0 else inside.astype(np.float64)
     weight[near] = nearness**2 * (3.0 - 2.0 * nearness)
     return weight
+
+
+def mask_to_synthesize(
+    mask: Bool[np.ndarray, "u v w"], spacing: Spacing, surface: Surface | None
+) -> Bool[np.ndarray, "u v w"]:
+    """The lesion; of a sharp one more than its mask, which then cuts it (``lesion_weight``): its edge is the cut.
+
+    Args:
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        surface: as the report says.
+    """
+    if surface in SHARP_SURFACES:
+        return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= BEYOND_MM)
+    return mask
+
+
+def lesion_weight(
+    mask: Bool[np.ndarray, "u v w"], spacing: Spacing, surface: Surface | None, reach_mm: float
+) -> Float32[np.ndarray, "u v w"]:
+    """The share of the synthetic image in each voxel: outside a sharp surface the scan stays as it is.
+
+    Args:
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        surface: as the report says.
+        reach_mm: how far outside the mask the image is synthetic.
+    """
+    if surface in SHARP_SURFACES:
+        return gaussian_filter(mask.astype(np.float32), EDGE_VOXELS, truncate=2.0)  # reaches one voxel far
+    return feather(mask | (feather(mask, spacing, reach_mm) > 0), spacing, BLEND_MM)
+
+
+def shift_to_ct_value(
+    image: Float32[np.ndarray, "u v w"],
+    mask: Bool[np.ndarray, "u v w"],
+    spacing: Spacing,
+    ct_value_hu: float | None,
+    reach_mm: float,
+) -> Float32[np.ndarray, "u v w"] | float:
+    """What is added so that the lesion's mean is the requested CT value; it fades over the margin.
+
+    The mean is taken clear of the border, as it is measured, or over the whole of a lesion too small for that.
+
+    Args:
+        image: with the synthetic lesion, HU.
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        ct_value_hu: the requested CT value; None leaves the image as it is.
+        reach_mm: how far outside the mask the image is synthetic.
+    """
+    if ct_value_hu is None:
+        return 0.0
+    core = distance_transform_edt(mask, sampling=spacing) > CLEAR_VOXELS * min(spacing)
+    inside = core if core.sum() >= FEWEST_CLEAR else mask
+    return feather(mask, spacing, reach_mm) * np.float32(ct_value_hu - float(image[inside].mean()))
 
 
 def blend(

@@ -1,7 +1,7 @@
-"""LesionDiffusion: a lesion described in words is shaped by LMNet and painted by LINet into a CT.
+"""LesionDiffusion: a lesion described in words is shaped by LMNet and inpainted by LINet into a CT.
 
 Tian et al. 2025, LesionDiffusion: Towards Text-controlled General Lesion Synthesis. The steps of inference (section
-2.3): report, box, mask, painting. Every network works in a cube about the lesion's box; what lies outside the cube is
+2.3): report, box, mask, inpainting. Every network works in a cube about the lesion's box; what lies outside the cube is
 never touched.
 """
 
@@ -14,22 +14,21 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from medsmith.case import Case
+from medsmith.conditioning.encoded_vocabulary import Consumer, EncodedVocabulary, load_vocabulary, vocabulary_tensors
 from medsmith.conditioning.vocabulary import attributes_for
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
 from medsmith.method import Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
-from medsmith.methods.lesiondiffusion.drawing import Artist, EllipsoidShaper, LinetPainter, LmnetShaper
 from medsmith.methods.lesiondiffusion.examples import example_of
-from medsmith.methods.lesiondiffusion.keepsakes import keepsakes_of, kept_scan
+from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet
-from medsmith.methods.lesiondiffusion.making import make_case, make_small_case
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.methods.lesiondiffusion.shaping import levels_of
-from medsmith.methods.lesiondiffusion.templates import facts_of
-from medsmith.methods.lesiondiffusion.vocabularies import Consumer, Vocabulary, kept_table, vocabulary_of
+from medsmith.methods.lesiondiffusion.template_bank import template_bank_of, template_from_bank
+from medsmith.methods.lesiondiffusion.templates import fingerprint_of
+from medsmith.methods.lesiondiffusion.with_lesions import make_case, make_small_case
 from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
@@ -55,7 +54,7 @@ class LesionDiffusion(Method):
         super().__init__()
         self.config: LesionDiffusionConfig = config
         self.fingerprint, self.memory = fingerprint, {}
-        self._vocabularies: dict[tuple[Consumer, bool], Vocabulary] = {}
+        self._vocabularies: dict[tuple[Consumer, bool], EncodedVocabulary] = {}
         shaped, shown = len(attributes_for("mask")), len(attributes_for("image"))
         self.lmnet = LMNet(config.mask, shaped)
         if config.paint.space == "latent":
@@ -79,11 +78,11 @@ class LesionDiffusion(Method):
         return example_of(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:
-        """The encoded vocabulary, so that no text network is needed, and a few cubes to draw into without templates."""
+        """The encoded vocabulary, so that no text network is needed, and the template bank."""
         if stage == "mask":
-            return kept_table("mask", self.config.mask.words)
+            return vocabulary_tensors("mask", self.config.mask.words)
         if stage == "paint":
-            return {**kept_table("image", self.config.paint.words), **keepsakes_of(examples)}
+            return {**vocabulary_tensors("image", self.config.paint.words), **template_bank_of(examples)}
         return {}
 
     def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
@@ -109,7 +108,7 @@ class LesionDiffusion(Method):
 
     def makes(self, request: LesionDiffusionRequest) -> Fingerprint:
         """Cases are as their templates, with a label for lesions."""
-        return facts_of(request.templates, self.fingerprint)
+        return fingerprint_of(request.templates, self.fingerprint)
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
@@ -119,21 +118,25 @@ class LesionDiffusion(Method):
         Raises:
             RequestError: a template, an organ or a place that is not there.
         """
-        artist = self._artist(request, sampling, observe)
+        generator = self._generator(request, sampling, observe)
         if request.templates is None:
-            return make_small_case(request, kept_scan(self.memory, self.fingerprint, seed), artist, seed)
-        return make_case(request, artist, seed)
+            return make_small_case(request, template_from_bank(self.memory, self.fingerprint, seed), generator, seed)
+        return make_case(request, generator, seed)
 
-    def _artist(self, request: LesionDiffusionRequest, sampling: Sampling, observe: Observe | None) -> Artist:
+    def _generator(
+        self, request: LesionDiffusionRequest, sampling: Sampling, observe: Observe | None
+    ) -> LesionGenerator:
         mask, paint = self.config.mask, self.config.paint
         weights = (_weight(request, request.mask_guidance, mask), _weight(request, request.paint_guidance, paint))
-        shape = LmnetShaper(self.lmnet, self.vocabulary("mask"), weights[0], sampling, observe)
-        return Artist(
-            shape=shape if request.mask_source == "lmnet" else EllipsoidShaper(),
-            paint=LinetPainter(self.linet, self._space, self.vocabulary("image"), weights[1], sampling, observe),
+        lmnet = LMNetSampler(self.lmnet, self.vocabulary("mask"), weights[0], sampling, observe)
+        return LesionGenerator(
+            sample_mask=lmnet if request.mask_source == "lmnet" else EllipsoidSampler(),
+            sample_intensities=LINetSampler(
+                self.linet, self._space, self.vocabulary("image"), weights[1], sampling, observe
+            ),
             cubes=(mask.frame, paint.frame),
             reach_mm=paint.reach_mm,
-            levels=levels_of(mask) if request.mask_source == "lmnet" else (0.0,),
+            levels=mask.levels if request.mask_source == "lmnet" else (0.0,),
         )
 
     def _null(self, consumer: Consumer) -> Float[Tensor, "n d"]:
@@ -143,7 +146,7 @@ class LesionDiffusion(Method):
     def _space(self) -> LatentSpace:
         return self.vqgan if self.config.paint.space == "latent" else VoxelSpace(self.config.paint.amplitude)
 
-    def vocabulary(self, consumer: Consumer) -> Vocabulary:
+    def vocabulary(self, consumer: Consumer) -> EncodedVocabulary:
         """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.
 
         Raises:
@@ -153,7 +156,7 @@ class LesionDiffusion(Method):
         words = self.config.mask.words if consumer == "mask" else self.config.paint.words
         found = (consumer, f"{consumer}_phrases.null" in self.memory)
         if found not in self._vocabularies:
-            self._vocabularies[found] = vocabulary_of(words, consumer, self.memory)
+            self._vocabularies[found] = load_vocabulary(words, consumer, self.memory)
         return self._vocabularies[found]
 
 

@@ -4,66 +4,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medsmith.conditioning.encoded_vocabulary import TextConfig
 from medsmith.config import DiffusionConfig, TrainingConfig, check_settings
 from medsmith.diffusion import Sampling
+from medsmith.insertion.context import OrganEncoding
+from medsmith.insertion.frame import FrameConfig
 from medsmith.networks import NetworkConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
 from medsmith.networks.critic import CriticConfig
 from medsmith.networks.vqgan import VQGANConfig
 
-
-@final
-class FrameConfig(BaseModel):
-    """The cube that a network works in, about the lesion's box.
-
-    Attributes:
-        size: voxels along each edge.
-        fill: share of the edge that the box's longest edge takes, where the limits below allow it.
-        finest_mm: smallest voxel edge.
-        coarsest_mm: largest voxel edge; None lets large boxes grow as they are.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    size: int = Field(default=32, ge=8)
-    fill: float = Field(default=0.625, gt=0, le=1)
-    finest_mm: float = Field(default=0.5, gt=0)
-    coarsest_mm: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _limits_in_order(self) -> "FrameConfig":
-        if self.coarsest_mm is not None and self.coarsest_mm < self.finest_mm:
-            raise ValueError(f"coarsest_mm {self.coarsest_mm} is below finest_mm {self.finest_mm}")
-        return self
-
-
-@final
-class WordsConfig(BaseModel):
-    """How the words of a report steer a network.
-
-    Attributes:
-        table: the encoded vocabulary: the name of the shipped one, or the file of another.
-        dimension: numbers per vector of that table.
-        vectors: "raw" as the encoder gives them (the paper), or "whitened": centred and whitened over the vocabulary.
-        reach: "cross-attention" alone (the paper), or "everywhere": also, pooled, in every residual block.
-        width: length of the vectors that the network looks at.
-        pooled: length of the pooled vector.
-        left_out: share of attributes that training replaces by the null text.
-        null: share of cases whose whole report training replaces by null texts; guidance needs some.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    table: str = "minilm"
-    dimension: int = Field(default=384, ge=1)
-    vectors: Literal["raw", "whitened"] = "whitened"
-    reach: Literal["cross-attention", "everywhere"] = "everywhere"
-    width: int = Field(default=64, ge=1)
-    pooled: int = Field(default=128, ge=1)
-    left_out: float = Field(default=0.15, ge=0, lt=1)
-    null: float = Field(default=0.1, ge=0, lt=1)
+LEVELS: tuple[float, ...] = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
+"""Levels that are tried: .3 to .9 on the released code's scale of 0 to 1."""
 
 
 @final
@@ -89,12 +44,17 @@ class MaskConfig(BaseModel):
     frame: FrameConfig = FrameConfig()
     network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
     diffusion: DiffusionConfig = DiffusionConfig(prediction="clean")
-    words: WordsConfig = WordsConfig()
-    organs: Literal["id", "groups"] = "groups"
+    words: TextConfig = TextConfig()
+    organs: OrganEncoding = "groups"
     outside: float = Field(default=0.1, ge=0, le=1)
     guidance: float = Field(default=3.0, ge=0)
     smoothing: float = Field(default=1.2, ge=0)
     threshold: Literal["box", "zero"] = "box"
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Thresholds of the field that are tried."""
+        return LEVELS if self.threshold == "box" else (0.0,)
 
 
 @final
@@ -123,7 +83,7 @@ class PaintConfig(BaseModel):
     frame: FrameConfig = FrameConfig(finest_mm=1.0)
     network: NetworkConfig = NetworkConfig(channels=(32, 48, 64), space_to_depth=2)
     diffusion: DiffusionConfig = DiffusionConfig(prediction="clean", clamp=5.0, min_snr=20.0, least_weight=2.0)
-    words: WordsConfig = WordsConfig()
+    words: TextConfig = TextConfig()
     space: Literal["latent", "voxels"] = "voxels"
     amplitude: float = Field(default=5.0, gt=0)
     reach_mm: float = Field(default=3.0, ge=0)
@@ -177,7 +137,7 @@ class LesionDiffusionConfig(BaseModel):
         return self
 
 
-_PAPER_WORDS = WordsConfig(
+_PAPER_WORDS = TextConfig(
     table="biomedclip", dimension=512, vectors="raw", reach="cross-attention", width=512, left_out=0.0
 )
 _MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from medsmith.diffusion import Denoiser, Predict
 from medsmith.methods.lesiondiffusion.config import PaintConfig
-from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import UNet
+from medsmith.networks.text_conditioning import TextConditioning, attribute_dropout
 
 
 @final
@@ -29,7 +29,7 @@ class LINet(nn.Module):
     def __init__(self, config: PaintConfig, channels: int, attributes: int) -> None:
         super().__init__()
         self.config, self.process = config, config.diffusion.process()
-        self.words = Words(config.words, attributes)
+        self.words = TextConditioning(config.words, attributes)
         self._margin = config.reach_mm > 0
         self._state = channels
         self.network = UNet(
@@ -82,10 +82,10 @@ class LINet(nn.Module):
             region: 1 where the state is painted.
             vectors: encoded attributes.
             null: the null text of every attribute.
-            rng: source of times, noise and forgotten words.
+            rng: source of times, noise and attribute dropout.
         """
         noised = self.process.noised(clean, rng)
-        words = forgotten(vectors, null, self.config.words, rng)
+        words = attribute_dropout(vectors, null, self.config.words, rng)
         answer, logits = self(torch.where(region > 0, noised.x, clean), noised.t, lesion, region, words)
         share = region * (region[0].numel() / _box_voxels(region)).reshape(-1, 1, 1, 1, 1)
         total = self.process.loss(answer, noised, share, self.config.norm)

@@ -1,6 +1,6 @@
 """LMNet: a diffusion model that shapes the lesion (Tian et al. 2025, section 2.1).
 
-Axes: b batch, g channels of the organs around, s edge of the cube. Masks are -1 outside and 1 inside the lesion, with
+Axes: b batch, c channels of the context, s edge of the cube. Masks are -1 outside and 1 inside the lesion, with
 the share of a voxel that lies inside between them.
 """
 
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from medsmith.data.batches import Batch
 from medsmith.diffusion import Denoiser, Predict
+from medsmith.insertion.context import context_channels
 from medsmith.methods.lesiondiffusion.config import MaskConfig
-from medsmith.methods.lesiondiffusion.words import Words, forgotten
 from medsmith.networks import UNet
+from medsmith.networks.text_conditioning import TextConditioning, attribute_dropout
 
-GROUPS = 3
-"""Parenchymal organs, hollow organs, everything else that is labelled."""
-_SITE = ("organ", "around", "box")
+_CONTEXT = ("organ", "around", "box")
 
 
 @final
@@ -33,8 +32,8 @@ class LMNet(nn.Module):
     def __init__(self, config: MaskConfig, attributes: int) -> None:
         super().__init__()
         self.config, self.process = config, config.diffusion.process()
-        self.words = Words(config.words, attributes)
-        channels = 1 + 1 + around_channels(config) + 1
+        self.words = TextConditioning(config.words, attributes)
+        channels = 1 + context_channels(config.organs)
         self.network = UNet(
             config.network, 3, channels, 1, context=self.words.context, modulation=self.words.modulation
         )
@@ -43,7 +42,7 @@ class LMNet(nn.Module):
         self,
         noisy: Float[Tensor, "b 1 s s s"],
         t: Int[Tensor, "b"],
-        site: Float[Tensor, "b c s s s"],
+        context: Float[Tensor, "b c s s s"],
         vectors: Float[Tensor, "b n d"],
     ) -> Float[Tensor, "b 1 s s s"]:
         """The network's answer.
@@ -51,10 +50,10 @@ class LMNet(nn.Module):
         Args:
             noisy: mask with noise.
             t: times.
-            site: target organ, organs around and box (``site_of``).
+            context: target organ, other organs and box (``context_of_batch``).
             vectors: encoded attributes.
         """
-        answer: Tensor = self.network(torch.cat([noisy, site], dim=1), t, *self.words(vectors))
+        answer: Tensor = self.network(torch.cat([noisy, context], dim=1), t, *self.words(vectors))
         return answer
 
     def loss(self, batch: Batch, null: Float[Tensor, "n d"], rng: torch.Generator) -> Float[Tensor, ""]:
@@ -65,34 +64,29 @@ class LMNet(nn.Module):
         Args:
             batch: examples ("mask", "organ", "around", "box", "mask_words").
             null: the null text of every attribute.
-            rng: source of times, noise and forgotten words.
+            rng: source of times, noise and attribute dropout.
         """
         noised = self.process.noised(batch["mask"].float(), rng)
-        vectors = forgotten(batch["mask_words"], null, self.config.words, rng)
+        vectors = attribute_dropout(batch["mask_words"], null, self.config.words, rng)
         weight = batch["box"].float() + self.config.outside
         weight = weight / weight.mean(dim=(1, 2, 3, 4), keepdim=True)
-        return self.process.loss(self(noised.x, noised.t, site_of(batch), vectors), noised, weight)
+        return self.process.loss(self(noised.x, noised.t, context_of_batch(batch), vectors), noised, weight)
 
     def denoiser(
         self,
-        site: Float[Tensor, "1 c s s s"],
+        context: Float[Tensor, "1 c s s s"],
         vectors: Float[Tensor, "1 n d"],
         null: Float[Tensor, "1 n d"],
         guidance: float,
     ) -> Denoiser:
-        """The network with site and words bound, guided away from the null text."""
+        """The network with context and words bound, guided away from the null text."""
 
         def with_words(words: Tensor) -> Predict:
-            return lambda x, t: self(x, t, site, words)
+            return lambda x, t: self(x, t, context, words)
 
         return self.process.denoiser(with_words(null), (with_words(vectors), guidance))
 
 
-def around_channels(config: MaskConfig) -> int:
-    """Channels of the organs around."""
-    return 1 if config.organs == "id" else GROUPS
-
-
-def site_of(batch: Batch) -> Float[Tensor, "b c s s s"]:
-    """Target organ, organs around and box as channels; the one place that orders them."""
-    return torch.cat([batch[key].float() for key in _SITE], dim=1)
+def context_of_batch(batch: Batch) -> Float[Tensor, "b c s s s"]:
+    """Target organ, other organs and box as channels; the one place that orders them."""
+    return torch.cat([batch[key].float() for key in _CONTEXT], dim=1)

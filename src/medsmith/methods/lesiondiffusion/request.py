@@ -1,6 +1,5 @@
 """What can be asked of LesionDiffusion."""
 
-from pathlib import Path
 from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from medsmith.case_ref import CaseRef
 from medsmith.conditioning.rules import find_type
 from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
+from medsmith.insertion.organ_sources import OrganSource
 
 
 @final
@@ -36,7 +36,7 @@ class LesionDiffusionRequest(BaseModel):
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
     without: tuple[tuple[str, ...], ...] = ()
     lesion_type: str | None = None
-    organ_map: Literal["template", "totalsegmentator", "coarse"] | Path = "template"
+    organ_map: OrganSource = "template"
     organ_numbers: Literal["v1", "v2"] = "v2"
     mask_source: Literal["lmnet", "ellipsoid"] = "lmnet"
     words: Literal["used", "ignored"] = "used"

@@ -1,4 +1,4 @@
-"""Who says where the organs of a template are."""
+"""Where the organ map of a template comes from."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,17 +12,18 @@ from medsmith.insertion.organ_file import read_organ_map
 from medsmith.insertion.organ_map import OrganMap, labels_of_case
 from medsmith.insertion.totalsegmentator import segment
 
-Choice = Literal["template", "totalsegmentator", "coarse"] | Path
+OrganSource = Literal["template", "totalsegmentator", "coarse"] | Path
 _ENDINGS = (".nii.gz", ".nii")
 
 
-def organ_map_of(choice: Choice, scan: Case, file: Path, numbers: Literal["v1", "v2"]) -> OrganMap:
+def organ_map_of(source: OrganSource, scan: Case, file: Path, numbers: Literal["v1", "v2"]) -> OrganMap:
     """The organ map of a template; what nobody labelled in it is completed by density.
 
     A template without labels of organs falls back on the coarse map, which says so in its source.
 
     Args:
-        choice: as in the request; a path is a label map, or a folder that has one under the name of each case.
+        source: the labels of the template, a run of TotalSegmentator, densities alone, or the path of a label map or of
+            a folder that has one under the name of each case.
         scan: the template.
         file: its image.
         numbers: TotalSegmentator's class map that a file's labels follow where it does not name them.
@@ -33,13 +34,13 @@ def organ_map_of(choice: Choice, scan: Case, file: Path, numbers: Literal["v1", 
     """
     image = canonical_view(scan.require_image()[0], scan.geometry)
     given: OrganMap | None = None
-    match choice:
+    match source:
         case "template":
             given = labels_of_case(scan)
         case "totalsegmentator":
             given = segment(file, scan.geometry)
         case Path():
-            given = read_organ_map(_map_in(choice, scan.id), file, scan.geometry, numbers)
+            given = read_organ_map(_map_in(source, scan.id), file, scan.geometry, numbers)
     if given is None or set(given.names.values()) <= set(given.lesions):
         return coarse_map(image, canonical_geometry(scan.geometry))
     return completed(given, image)

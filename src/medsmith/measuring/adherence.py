@@ -1,4 +1,4 @@
-"""Asked against got: whether a lesion is what its report asked for, attribute by attribute.
+"""Adherence, requested against measured: whether a lesion is what its report asked for, attribute by attribute.
 
 Both sides are reports; the second was measured on the image (``describe``). Only what the request says and the image
 can show is compared: whether contrast agent was given, say, is a fact of the scan and not of the lesion.
@@ -15,7 +15,7 @@ from medsmith.conditioning.schema import LesionReport
 from medsmith.measuring.surface import Spacing
 
 SIZE_SHARE = 0.15
-"""An edge may differ by this share of what was asked, or by two voxels where that is more."""
+"""An edge may differ by this share of what was requested, or by two voxels where that is more."""
 CT_VALUE_HU = 20.0
 """The mean may differ by this much."""
 _ROUND = ("round-like", "cystic", "punctate")
@@ -49,10 +49,10 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "presence of increased density areas": ("presence of increased density areas",),
     }
 )
-"""A word that is asked for -> measured words that it is fulfilled by.
+"""A word that is requested -> measured words that it is fulfilled by.
 
 Words that no image shows are missing, and those of walls: what is measured of a wall ("luminal narrowing") says nothing
-of a lesion that was asked to be irregular. Synonyms that differ by organ ("clear serosal surface") are one measurement.
+of a lesion that was requested irregular. Synonyms that differ by organ ("clear serosal surface") are one measurement.
 """
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
@@ -64,68 +64,68 @@ class Verdict:
 
     Attributes:
         attribute: its name.
-        asked: what the request says.
-        got: what was measured.
+        requested: what the request says.
+        measured: what was measured.
         passed: whether the one counts as the other.
     """
 
     attribute: str
-    asked: Any
-    got: Any
+    requested: Any
+    measured: Any
     passed: bool
 
     def as_json(self) -> dict[str, Any]:
         """For the provenance."""
-        return {"attribute": self.attribute, "asked": self.asked, "got": self.got, "passed": self.passed}
+        return {"attribute": self.attribute, "asked": self.requested, "got": self.measured, "passed": self.passed}
 
 
-def compare(asked: LesionReport, got: LesionReport, spacing: Spacing) -> tuple[Verdict, ...]:
-    """Every attribute that was asked for and can be measured.
+def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> tuple[Verdict, ...]:
+    """Every attribute that was requested and can be measured.
 
     Args:
-        asked: the request.
-        got: measured.
+        requested: of the request.
+        measured: of the image.
         spacing: voxel edges of the scan in mm, in the axes of ``size_mm``.
     """
     judges: tuple[Callable[[], list[Verdict]], ...] = (
-        lambda: _size(asked, got, spacing),
-        lambda: _ct_value(asked, got),
-        lambda: _words(asked, got),
-        lambda: _place(asked, got),
+        lambda: _size(requested, measured, spacing),
+        lambda: _ct_value(requested, measured),
+        lambda: _words(requested, measured),
+        lambda: _place(requested, measured),
     )
     return tuple(verdict for judge in judges for verdict in judge())
 
 
-def _size(asked: LesionReport, got: LesionReport, spacing: Spacing) -> list[Verdict]:
-    if asked.size_mm is None or got.size_mm is None:
+def _size(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> list[Verdict]:
+    if requested.size_mm is None or measured.size_mm is None:
         return []
-    allowed = [max(SIZE_SHARE * edge, 2 * step) for edge, step in zip(asked.size_mm, spacing, strict=True)]
-    off = np.abs(np.subtract(asked.size_mm, got.size_mm))
-    return [Verdict("size_mm", list(asked.size_mm), list(got.size_mm), bool((off <= allowed).all()))]
+    allowed = [max(SIZE_SHARE * edge, 2 * step) for edge, step in zip(requested.size_mm, spacing, strict=True)]
+    off = np.abs(np.subtract(requested.size_mm, measured.size_mm))
+    return [Verdict("size_mm", list(requested.size_mm), list(measured.size_mm), bool((off <= allowed).all()))]
 
 
-def _ct_value(asked: LesionReport, got: LesionReport) -> list[Verdict]:
-    if asked.ct_value_hu is None or got.ct_value_hu is None:
+def _ct_value(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
+    if requested.ct_value_hu is None or measured.ct_value_hu is None:
         return []
-    near = abs(asked.ct_value_hu - got.ct_value_hu) <= CT_VALUE_HU
-    return [Verdict("ct_value_hu", asked.ct_value_hu, got.ct_value_hu, near)]
+    near = abs(requested.ct_value_hu - measured.ct_value_hu) <= CT_VALUE_HU
+    return [Verdict("ct_value_hu", requested.ct_value_hu, measured.ct_value_hu, near)]
 
 
-def _words(asked: LesionReport, got: LesionReport) -> list[Verdict]:
+def _words(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
-        measured = tuple(word for word in _said(getattr(got, attribute)) if word in COUNTS_AS)
-        for word in _said(getattr(asked, attribute)):
-            if word in COUNTS_AS and (measured or attribute == "features"):
-                passed = any(other in COUNTS_AS[word] for other in measured)
-                verdicts.append(Verdict(attribute, word, ", ".join(measured), passed))
+        found = tuple(word for word in _said(getattr(measured, attribute)) if word in COUNTS_AS)
+        for word in _said(getattr(requested, attribute)):
+            if word in COUNTS_AS and (found or attribute == "features"):
+                passed = any(other in COUNTS_AS[word] for other in found)
+                verdicts.append(Verdict(attribute, word, ", ".join(found), passed))
     return verdicts
 
 
-def _place(asked: LesionReport, got: LesionReport) -> list[Verdict]:
-    if asked.cavity not in _IN_PLACE or got.cavity is None:
+def _place(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
+    if requested.cavity not in _IN_PLACE or measured.cavity is None:
         return []
-    return [Verdict("cavity", asked.cavity, got.cavity, asked.cavity == got.cavity)]
+    return [Verdict("cavity", requested.cavity, measured.cavity, requested.cavity == measured.cavity)]
 
 
 def _said(value: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Asked against got."""
+"""Adherence: requested against measured."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from medsmith.conditioning.rules import LESION_TYPES
 from medsmith.conditioning.sampling import sample_report
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import SYNONYMS
-from medsmith.measuring.obedience import COUNTS_AS, compare
+from medsmith.measuring.adherence import COUNTS_AS, compare
 
 ONE = (1.0, 1.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""A painted lesion is as grainy as the scan it was painted into."""
+"""A synthetic lesion is as noisy as the scan it was put into."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.methods.lesiondiffusion.grain import alike, hidden_grain, missing_grain
+from medsmith.insertion.noise_matching import missing_noise, noise_like, residual_noise
 
 MM = (1.0, 1.0, 1.0)
 REACH = 3.0
@@ -41,7 +41,7 @@ def core_of(mask):
 @given(seed=st.integers(0, 10_000), blur=st.tuples(*[st.sampled_from([0.3, 0.6, 0.9])] * 3))
 def test_the_field_has_unit_variance_and_the_correlation_of_the_scans_noise(seed, blur):
     noise = noise_like_a_scans(seed, blur=blur)
-    field = alike(noise, 36.0, seed)
+    field = noise_like(noise, 36.0, seed)
     assert field.std() == pytest.approx(1, abs=1e-5)
     assert field.mean() == pytest.approx(0, abs=1e-6)
     for axis in range(3):
@@ -50,7 +50,7 @@ def test_the_field_has_unit_variance_and_the_correlation_of_the_scans_noise(seed
 
 def test_the_field_is_the_seeds_alone_and_independent_of_the_noise_it_is_like():
     noise = noise_like_a_scans(1)
-    first, again, other = alike(noise, 36.0, 5), alike(noise, 36.0, 5), alike(noise, 36.0, 6)
+    first, again, other = noise_like(noise, 36.0, 5), noise_like(noise, 36.0, 5), noise_like(noise, 36.0, 6)
     assert np.array_equal(first, again)
     assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(first.ravel(), noise.ravel())[0, 1]) < 0.02
@@ -58,7 +58,7 @@ def test_the_field_is_the_seeds_alone_and_independent_of_the_noise_it_is_like():
 
 def test_the_field_of_a_large_scan_repeats_without_a_seam():
     noise = noise_like_a_scans(2, edge=90)
-    field = alike(noise, 36.0, 3)
+    field = noise_like(noise, 36.0, 3)
     assert field.shape == noise.shape
     assert np.array_equal(field[64:], field[:26])
     steps = np.abs(np.diff(field, axis=0)).mean(axis=(1, 2))
@@ -69,7 +69,7 @@ def test_the_field_of_a_large_scan_repeats_without_a_seam():
 def test_variances_add_up_to_the_scans(painted):
     before, mask = 40 + noise_like_a_scans(3), ball(14)
     image = 90 + painted * noise_like_a_scans(4)
-    after = image + missing_grain(image, before, mask, MM, REACH, seed=8)
+    after = image + missing_noise(image, before, mask, MM, REACH, seed=8)
     zone = core_of(mask)
     assert fine_spread(after, zone) == pytest.approx(fine_spread(before, ~mask), rel=0.1)
     assert after[zone].mean() == pytest.approx(image[zone].mean(), abs=1)
@@ -78,11 +78,11 @@ def test_variances_add_up_to_the_scans(painted):
 def test_vessels_and_an_old_border_add_nothing():
     before, mask = 40 + noise_like_a_scans(5), ball(14)
     image = np.full_like(before, 90)
-    plain = missing_grain(image, before, mask, MM, REACH, seed=1)
+    plain = missing_noise(image, before, mask, MM, REACH, seed=1)
     structured = before.copy()
     structured[:, 20:22, 30:32] += 400
     structured[:, :, 36:] += 150
-    with_structure = missing_grain(image, structured, mask, MM, REACH, seed=1)
+    with_structure = missing_noise(image, structured, mask, MM, REACH, seed=1)
     zone = core_of(mask)
     assert with_structure[zone].std() == pytest.approx(plain[zone].std(), rel=0.15)
     flat = with_structure[zone & ball(9)]
@@ -93,24 +93,24 @@ def test_vessels_and_an_old_border_add_nothing():
     ("before", "image"),
     [
         pytest.param(np.full((56, 56, 56), 40, np.float32), np.full((56, 56, 56), 90, np.float32), id="quiet scan"),
-        pytest.param(noise_like_a_scans(6), 2 * noise_like_a_scans(7), id="painting grainier than the scan"),
+        pytest.param(noise_like_a_scans(6), 2 * noise_like_a_scans(7), id="lesion noisier than the scan"),
     ],
 )
 def test_nothing_is_missing(before, image):
-    assert isinstance(missing_grain(image, before, ball(14), MM, REACH, seed=2), float)
+    assert isinstance(missing_noise(image, before, ball(14), MM, REACH, seed=2), float)
 
 
 def test_a_lesion_too_small_to_tell_gets_nothing():
     before = noise_like_a_scans(8)
-    assert isinstance(missing_grain(np.zeros_like(before), before, ball(1.2), MM, REACH, seed=2), float)
+    assert isinstance(missing_noise(np.zeros_like(before), before, ball(1.2), MM, REACH, seed=2), float)
 
 
 @settings(max_examples=8, deadline=None)
 @given(spacing=st.tuples(*[st.sampled_from([0.7, 1.0, 2.5])] * 3), radius=st.floats(10.5, 12))
-def test_grain_fades_over_the_margin(spacing, radius):
+def test_noise_fades_over_the_margin(spacing, radius):
     before, mask = noise_like_a_scans(9), ball(radius, spacing)
-    added = missing_grain(np.zeros_like(before), before, mask, spacing, REACH, seed=2)
-    assert isinstance(added, np.ndarray), "the ball is large enough to tell, and nothing painted is as grainy as noise"
+    added = missing_noise(np.zeros_like(before), before, mask, spacing, REACH, seed=2)
+    assert isinstance(added, np.ndarray), "the ball is large enough to tell, and nothing synthetic is as noisy as noise"
     distance = distance_transform_edt(~mask, sampling=spacing)
     inside, margin = added[mask].std(), added[(distance > 0) & (distance < REACH)].std()
     assert 0.4 * before.std() < inside < before.std()
@@ -121,6 +121,6 @@ def test_grain_fades_over_the_margin(spacing, radius):
 def test_what_a_cube_cannot_show_stays_as_far_as_it_is_noise():
     quiet = np.zeros((10, 10, 10), np.float32)
     quiet[5, 5, 5] = 500.0
-    assert not hidden_grain(quiet).any()
+    assert not residual_noise(quiet).any()
     noise = np.random.default_rng(0).normal(0, 10, (20, 20, 20)).astype(np.float32)
-    assert np.abs(hidden_grain(noise) - noise).mean() < 0.1
+    assert np.abs(residual_noise(noise) - noise).mean() < 0.1

@@ -1,24 +1,25 @@
-"""Where a lesion is, as the networks see it: organs and box in a cube about the lesion.
+"""The context of a lesion, as networks see it: organs and box in a cube about the lesion.
 
-Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube; g groups of organs.
+Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube; g channels of other organs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8
 from scipy.ndimage import distance_transform_edt
 
-from medsmith.case import Geometry
 from medsmith.conditioning.organs import V1, is_hollow, is_lesion, labels_of
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
-from medsmith.methods.lesiondiffusion.config import FrameConfig, MaskConfig
-from medsmith.methods.lesiondiffusion.lmnet import GROUPS
 
-ORGANS_OF_TOTALSEGMENTATOR = 104
+OrganEncoding = Literal["id", "groups"]
+"""How organs become channels: one channel of ids over 104, or a channel each for parenchymal, hollow and others."""
+GROUPS = 3
+"""Parenchymal organs, hollow organs, everything else that is labelled."""
+_CLASSES_OF_TOTALSEGMENTATOR = 104
 _PARENCHYMAL = ("liver", "kidney", "pancreas", "spleen", "lung", "brain", "prostate", "thyroid", "adrenal")
 _NO_ORGANS = frozenset(("soft_tissue", "fat", "air"))
 """Labels of completed maps that scans with drawn organs do not have: shown as nothing, as in training."""
@@ -28,45 +29,45 @@ _CLOSING = 0.35
 
 @final
 @dataclass(frozen=True, eq=False)
-class Site:
-    """The surroundings of one lesion in LMNet's cube.
+class LesionContext:
+    """The surroundings of one lesion in a cube.
 
     Attributes:
-        organ: 1 inside the target organ; 1 everywhere where nothing is known of it.
-        around: the other organs, as ``MaskConfig.organs`` says.
+        target: 1 inside the target organ; 1 everywhere where nothing is known of it.
+        others: the other organs, as their encoding says.
         box: 1 inside the lesion's box.
     """
 
-    organ: UInt8[np.ndarray, "1 s s s"]
-    around: Float32[np.ndarray, "g s s s"]
+    target: UInt8[np.ndarray, "1 s s s"]
+    others: Float32[np.ndarray, "g s s s"]
     box: UInt8[np.ndarray, "1 s s s"]
 
 
-def cube_about(box: Box, scan: Geometry, config: FrameConfig) -> Frame:
-    """The cube of a network about a box of a scan."""
-    return Frame.about(box, scan, config.size, config.fill, config.finest_mm, config.coarsest_mm)
+def context_channels(encoding: OrganEncoding) -> int:
+    """Channels of a context: target organ, other organs and box."""
+    return 1 + (1 if encoding == "id" else GROUPS) + 1
 
 
-def look_around(
+def context_of(
     labels: Integer[np.ndarray, "x y z"],
     label_names: Mapping[str, int],
     frame: Frame,
-    box: Bool[np.ndarray, "s s s"],
+    box: Box,
     organ: str | None,
-    config: MaskConfig,
-) -> Site:
-    """The site of a lesion.
+    encoding: OrganEncoding,
+) -> LesionContext:
+    """The context of a lesion.
 
     A lesion that is there already hides its organ: a closing gives back the part of the organ that it took, by the
-    organ's outline alone, so that the mask to be learnt cannot be read off the site.
+    organ's outline alone, so that the mask to be learnt cannot be read off the context.
 
     Args:
         labels: organ map of the scan, canonical; lesions may be in it.
         label_names: name -> value.
         frame: the cube.
-        box: of the lesion, in the cube.
+        box: of the lesion, in the scan.
         organ: that has the lesion; None where nobody said.
-        config: of LMNet.
+        encoding: of the other organs.
     """
     taken = frame.take_labels(labels)
     lesions = [value for name, value in label_names.items() if is_lesion(name)]
@@ -74,18 +75,18 @@ def look_around(
     target = np.isin(taken, values)
     lesion = np.isin(taken, lesions)
     if target.any() and lesion.any():
-        target = target | (lesion & _closed(target, _CLOSING * frame.size))
+        target = target | (lesion & closing(target, _CLOSING * frame.size))
     elif not target.any():
         target = np.ones_like(target)
     others = np.where(target | lesion, 0, taken)
-    return Site(
-        organ=target[None].astype(np.uint8),
-        around=_around(others, label_names, config),
-        box=box[None].astype(np.uint8),
+    return LesionContext(
+        target=target[None].astype(np.uint8),
+        others=_encoded(others, label_names, encoding),
+        box=frame.inside(box)[None].astype(np.uint8),
     )
 
 
-def _closed(mask: Bool[np.ndarray, "s s s"], radius: float) -> Bool[np.ndarray, "s s s"]:
+def closing(mask: Bool[np.ndarray, "s s s"], radius: float) -> Bool[np.ndarray, "s s s"]:
     """Morphological closing by a ball; beyond the cube the mask goes on as at its faces."""
     reach = int(np.ceil(radius))
     padded = np.pad(mask, reach, mode="edge")
@@ -95,15 +96,15 @@ def _closed(mask: Bool[np.ndarray, "s s s"], radius: float) -> Bool[np.ndarray, 
     return np.asarray(closed[inner, inner, inner])
 
 
-def _around(
-    labels: Integer[np.ndarray, "s s s"], label_names: Mapping[str, int], config: MaskConfig
+def _encoded(
+    labels: Integer[np.ndarray, "s s s"], label_names: Mapping[str, int], encoding: OrganEncoding
 ) -> Float32[np.ndarray, "g s s s"]:
     """The other organs as one channel of ids (the released code) or one channel per group."""
-    if config.organs == "id":
+    if encoding == "id":
         ids = {name: number for number, name in V1.items()}
         table = np.zeros(256, np.float32)
         for name, value in label_names.items():
-            table[value] = ids.get(name, 0) / ORGANS_OF_TOTALSEGMENTATOR
+            table[value] = ids.get(name, 0) / _CLASSES_OF_TOTALSEGMENTATOR
         return np.asarray(table[labels][None])
     groups = np.zeros((GROUPS, 256), np.float32)
     for name, value in label_names.items():

@@ -1,4 +1,4 @@
-"""The noise of a scan, in a lesion that was painted into it. A lesion without it is found by its smoothness.
+"""Noise matching: a synthetic lesion gets the noise of the scan it is put into, or its smoothness gives it away.
 
 Axes: u v w voxels of the region of the lesion's cube, canonical; Hounsfield units.
 """
@@ -15,14 +15,14 @@ from medsmith.measuring.density import border_mm, region_about, zones_of
 _SIGMAS = 3.0
 """Noise reaches up to here; what stands out further is vessels and edges, which the lesion hides."""
 _BAND_MM = 1.5
-"""Standard deviation of the Gaussian that grain is finer than: what is coarser is anatomy, or a lesion's texture."""
+"""Standard deviation of the Gaussian that noise is finer than: what is coarser is anatomy, or a lesion's texture."""
 _LARGEST_TILE = 64
 """Voxels of the tile along an axis; it is periodic, so that tiles meet without a seam."""
 _FEWEST = 50
 """Voxels that a spread is taken from at least."""
 
 
-def hidden_grain(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
+def residual_noise(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
     """What a scan has that its cube cannot show, as far as it is noise.
 
     Args:
@@ -32,7 +32,7 @@ def hidden_grain(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, 
     return np.asarray(np.clip(residual, -limit, limit), np.float32)
 
 
-def missing_grain(
+def missing_noise(
     image: Float32[np.ndarray, "u v w"],
     before: Float32[np.ndarray, "u v w"],
     mask: Bool[np.ndarray, "u v w"],
@@ -40,37 +40,37 @@ def missing_grain(
     reach_mm: float,
     seed: int,
 ) -> Float32[np.ndarray, "u v w"] | float:
-    """Noise to be added so that the lesion is as grainy as the scan about it; it fades over the margin.
+    """Noise to be added so that the lesion is as noisy as the scan about it; it fades over the margin.
 
-    Variances add, so the amplitude is the root of what the painting's variance lacks of the scan's: the smaller of that
+    Variances add, so the amplitude is the root of what the synthetic variance lacks of the scan's: the smaller of that
     about the lesion and that of the tissue which it takes the place of, since structure adds to each. The noise has the
     power spectrum of the scan's own, so it looks as the reconstruction made it, along the slices and across them.
 
     Args:
-        image: painted.
-        before: the scan.
+        image: with the synthetic lesion, HU.
+        before: the scan, HU.
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        reach_mm: how far outside the mask is painted.
+        reach_mm: how far outside the mask the image is synthetic.
         seed: of the noise.
 
     Returns:
-        What is to be added; 0 where the painting is as grainy as the scan, or too small to tell.
+        What is to be added; 0 where the lesion is as noisy as the scan, or too small to tell.
     """
     near = region_about(mask, spacing)
     zones = zones_of(mask[near], None, spacing, border_mm(spacing))
     fine = _fine(before[near], spacing)
     scan = [_spread(fine, zone) for zone in (zones.around, zones.inside)]
-    painted = _spread(_fine(image[near], spacing), zones.inside)
+    synthetic = _spread(_fine(image[near], spacing), zones.inside)
     noise = min((spread for spread in scan if spread is not None), default=0.0)
-    if painted is None or noise <= painted:
+    if synthetic is None or noise <= synthetic:
         return 0.0
     added = feather(mask, spacing, reach_mm)
-    added[near] *= np.float32(np.sqrt(noise**2 - painted**2)) * alike(fine, _SIGMAS * noise, seed)
+    added[near] *= np.float32(np.sqrt(noise**2 - synthetic**2)) * noise_like(fine, _SIGMAS * noise, seed)
     return added
 
 
-def alike(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) -> Float32[np.ndarray, "u v w"]:
+def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) -> Float32[np.ndarray, "u v w"]:
     """Gaussian noise of unit variance with the power spectrum of a scan's noise.
 
     Args:

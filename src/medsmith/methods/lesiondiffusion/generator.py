@@ -1,4 +1,4 @@
-"""What draws: LMNet or a deformed ellipsoid gives the shape, LINet the paint.
+"""What makes a lesion: LMNet or a deformed ellipsoid samples its mask, LINet its intensities.
 
 Axes: s s s a cube about the lesion, x y z of the patient along right, anterior, superior.
 """
@@ -11,24 +11,22 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medsmith.case import Geometry
+from medsmith.conditioning.encoded_vocabulary import EncodedVocabulary
 from medsmith.conditioning.schema import LesionReport
 from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
 from medsmith.diffusion import Observe, Sampling, keep_outside
 from medsmith.insertion.box import Box
-from medsmith.insertion.frame import Frame
+from medsmith.insertion.context import context_of
+from medsmith.insertion.frame import Frame, FrameConfig
 from medsmith.insertion.organ_map import OrganMap
-from medsmith.methods.lesiondiffusion.config import FrameConfig
-from medsmith.methods.lesiondiffusion.examples import painted_region
+from medsmith.insertion.shape import Field, deformed_ellipsoid, inpainting_region
 from medsmith.methods.lesiondiffusion.linet import LINet
-from medsmith.methods.lesiondiffusion.lmnet import LMNet, site_of
-from medsmith.methods.lesiondiffusion.shaping import Field, ellipsoid
-from medsmith.methods.lesiondiffusion.site import cube_about, look_around
-from medsmith.methods.lesiondiffusion.vocabularies import Vocabulary
+from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
 
 
 @runtime_checkable
-class Shaper(Protocol):
+class MaskSampler(Protocol):
     """Gives a lesion its shape."""
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
@@ -37,8 +35,8 @@ class Shaper(Protocol):
 
 
 @runtime_checkable
-class Painter(Protocol):
-    """Gives a lesion its look."""
+class IntensitySampler(Protocol):
+    """Gives a lesion its intensities."""
 
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
         """The cube's image in HU with the lesion, whose share of each voxel is given, in it."""
@@ -47,42 +45,42 @@ class Painter(Protocol):
 
 @final
 @dataclass(frozen=True)
-class Artist:
-    """Shape and paint with the cubes they are drawn in.
+class LesionGenerator:
+    """Samplers of mask and intensities, with the cubes that they work in.
 
     Attributes:
-        shape: gives the shape.
-        paint: gives the look.
+        sample_mask: gives the shape.
+        sample_intensities: gives the intensities.
         cubes: settings of the two cubes.
-        reach_mm: how far outside the mask is painted.
+        reach_mm: how far outside the mask the image is synthetic.
         levels: thresholds of the field that are tried.
     """
 
-    shape: Shaper
-    paint: Painter
+    sample_mask: MaskSampler
+    sample_intensities: IntensitySampler
     cubes: tuple[FrameConfig, FrameConfig]
     reach_mm: float
     levels: tuple[float, ...]
 
     def frames(self, box: Box, scan: Geometry) -> tuple[Frame, Frame]:
-        """The cubes of shape and of paint about a box."""
-        shaping, painting = (cube_about(box, scan, config) for config in self.cubes)
-        return shaping, painting
+        """The cubes of mask and of intensities about a box."""
+        mask, intensities = (config.about(box, scan) for config in self.cubes)
+        return mask, intensities
 
 
 @final
 @dataclass(frozen=True)
-class EllipsoidShaper:
+class EllipsoidSampler:
     """Hand-made ellipsoids with an elastic deformation, whatever the words say."""
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:  # noqa: ARG002
         """One deformed ellipsoid."""
-        return ellipsoid(frame, box, np.random.Generator(np.random.PCG64(seed)))
+        return deformed_ellipsoid(frame, box, np.random.Generator(np.random.PCG64(seed)))
 
 
 @final
 @dataclass(frozen=True)
-class LmnetShaper:
+class LMNetSampler:
     """Samples a mask with LMNet.
 
     Attributes:
@@ -94,7 +92,7 @@ class LmnetShaper:
     """
 
     net: LMNet
-    words: Vocabulary
+    words: EncodedVocabulary
     guidance: float
     sampling: Sampling
     observe: Observe | None = None
@@ -102,11 +100,12 @@ class LmnetShaper:
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
         """The network's mask, -1 outside and 1 inside."""
         config, device = self.net.config, next(self.net.parameters()).device
-        seen = look_around(organ_map.labels, organ_map.names, frame, frame.inside(box), report.organ, config)
-        site = {key: torch.from_numpy(value)[None] for key, value in vars(seen).items()}
+        context = context_of(organ_map.labels, organ_map.names, frame, box, report.organ, config.organs)
+        named = {"organ": context.target, "around": context.others, "box": context.box}
+        channels = context_of_batch({key: torch.from_numpy(value)[None] for key, value in named.items()})
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         field = self.net.process.sample_one(
-            self.net.denoiser(site_of(site).to(device), words, null, self.guidance),
+            self.net.denoiser(channels.to(device), words, null, self.guidance),
             (1, *[frame.size] * 3),
             seed,
             self.sampling,
@@ -118,7 +117,7 @@ class LmnetShaper:
 
 @final
 @dataclass(frozen=True)
-class LinetPainter:
+class LINetSampler:
     """Samples the inside of a lesion with LINet.
 
     Attributes:
@@ -132,7 +131,7 @@ class LinetPainter:
 
     net: LINet
     space: LatentSpace
-    words: Vocabulary
+    words: EncodedVocabulary
     guidance: float
     sampling: Sampling
     observe: Observe | None = None
@@ -140,22 +139,22 @@ class LinetPainter:
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
         """The cube with the lesion, HU."""
         config, device = self.net.config, next(self.net.parameters()).device
-        region = painted_region(share, frame.spacing_mm, config).astype(np.float32)
-        lesion, painted = (torch.from_numpy(each)[None, None].to(device) for each in (share, region))
+        inpainted = inpainting_region(share, frame.spacing_mm, config.reach_mm).astype(np.float32)
+        lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in (share, inpainted))
         with torch.inference_mode():
             background = self.space.encode(torch.from_numpy(hu_to_model(image))[None, None].to(device))
-        lesion, painted = (on_latent_grid(each, self.space.factor) for each in (lesion, painted))
+        lesion, region = (on_latent_grid(each, self.space.factor) for each in (lesion, region))
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         state = self.net.process.sample_one(
-            self.net.denoiser(lesion, painted, words, null, self.guidance),
+            self.net.denoiser(lesion, region, words, null, self.guidance),
             tuple(background.shape[1:]),
             seed,
             self.sampling,
             device=device,
             temperature=config.homogeneous if report.density_variation == "homogeneous" else 1.0,
-            corrections=(keep_outside(painted, background),),
+            corrections=(keep_outside(region, background),),
             observe=self.observe,
         )
         with torch.inference_mode():
-            drawn = self.space.decode(state[None].to(device)).cpu()[0, 0]
-        return model_to_hu(drawn.numpy())
+            synthetic = self.space.decode(state[None].to(device)).cpu()[0, 0]
+        return model_to_hu(synthetic.numpy())

@@ -1,70 +1,67 @@
-"""From what shapes a lesion to its voxels in the scan.
+"""The shape of a lesion: a field on its cube, fitted to its box, and the voxels of the scan that it gives.
 
-Axes: s s s the cube of LMNet; x y z voxels of the scan, canonical, in the region that the cube covers. A field is
+Axes: s s s the cube; x y z voxels of the scan, canonical, in the region that the cube covers. A field is
 positive inside the lesion.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
-from scipy.ndimage import affine_transform, gaussian_filter
-from scipy.ndimage import label as components
+from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter, generate_binary_structure, label
 
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
-from medsmith.methods.lesiondiffusion.config import MaskConfig
 
 Field = Float32[np.ndarray, "s s s"]
-LEVELS = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
-"""Levels that are tried: .3 to .9 on the released code's scale of 0 to 1."""
 _STRETCH = (2 / 3, 3 / 2)
 """Limits of the factor by which a field is stretched to its box."""
 _SMOOTHNESS, _STRENGTH = 0.18, 0.18
 """Of the elastic deformation: standard deviation of the filter over the cube's edge; of the shift over the radius."""
 
 
-def ellipsoid(frame: Frame, box: Box, draw: np.random.Generator) -> Field:
-    """A hand-made lesion: the ellipsoid of the box under an elastic deformation (Hu et al. 2023, DiffTumor's masks).
+def deformed_ellipsoid(frame: Frame, box: Box, rng: np.random.Generator) -> Field:
+    """The ellipsoid of the box under an elastic deformation (Hu et al. 2023, whose masks DiffTumor uses).
 
     Args:
         frame: the cube.
         box: bounds of the lesion in the scan.
-        draw: source of the deformation.
+        rng: source of the deformation.
     """
     radii = np.array(box.shape) * frame.scan.spacing / 2 / frame.spacing_mm
     centre = (frame.size - 1) / 2
     places = np.stack(np.meshgrid(*[np.arange(frame.size) - centre] * 3, indexing="ij"))
     scaled = places / radii[:, None, None, None]
-    shift = np.stack([_smooth(draw, frame.size) for _ in range(3)])
+    shift = np.stack([_smooth_noise(rng, frame.size) for _ in range(3)])
     inside = np.linalg.norm(scaled, axis=0) <= 1
     shift -= shift[:, inside].mean(axis=1)[:, None, None, None]  # deformed where it is, not moved away
     distance = np.linalg.norm(scaled + _STRENGTH * shift, axis=0)
     return np.asarray(np.clip(1 - distance, -1, 1), np.float32)
 
 
-def _smooth(draw: np.random.Generator, size: int) -> Float64[np.ndarray, "s s s"]:
-    noise = gaussian_filter(draw.standard_normal((size, size, size)), _SMOOTHNESS * size, mode="wrap")
+def _smooth_noise(rng: np.random.Generator, size: int) -> Float64[np.ndarray, "s s s"]:
+    noise = gaussian_filter(rng.standard_normal((size, size, size)), _SMOOTHNESS * size, mode="wrap")
     return np.asarray(noise / noise.std())
 
 
-def stretched(field: Field, frame: Frame, box: Box) -> Field:
+def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
     """The field moved and stretched along each axis so that its zero level just fills the box.
 
     A size that is asked for is kept to the voxel; factors are limited to 2/3 and 3/2.
     """
-    largest = _largest(field > 0)
+    largest = largest_component(field > 0)
     if not largest.any():
         return field
     inside = np.where(largest, field, np.minimum(field, -0.1))
-    matrix, offset = [], []
+    scale, offset = [], []
     for axis in range(3):
         low, high = _extent(inside.max(axis=tuple(other for other in range(3) if other != axis)))
         wanted = box.shape[axis] * frame.scan.spacing[axis] / frame.spacing_mm
         factor = float(np.clip((high - low) / wanted, 1 / _STRETCH[1], 1 / _STRETCH[0]))
-        matrix.append(factor)
+        scale.append(factor)
         offset.append((low + high) / 2 - factor * (frame.size - 1) / 2)
-    moved: Field = affine_transform(inside, np.array(matrix), np.array(offset), order=1, mode="constant", cval=-1.0)
+    moved: Field = affine_transform(inside, np.array(scale), np.array(offset), order=1, mode="constant", cval=-1.0)
     return moved.astype(np.float32)
 
 
@@ -80,12 +77,7 @@ def _extent(profile: Float32[np.ndarray, "s"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def levels_of(config: MaskConfig) -> tuple[float, ...]:
-    """Thresholds of LMNet's field that are tried."""
-    return LEVELS if config.threshold == "box" else (0.0,)
-
-
-def voxels_of(
+def threshold_by_volume(
     field: Field,
     frame: Frame,
     box: Box,
@@ -106,12 +98,36 @@ def voxels_of(
     """
     given = frame.give(field)
     wanted = np.pi / 6 * np.prod(box.shape)
-    masks = [_largest((given > level) & allowed) for level in levels]
+    masks = [largest_component((given > level) & allowed) for level in levels]
     return min(masks, key=lambda mask: abs(float(mask.sum()) - wanted))
 
 
-def _largest(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    parts, count = components(mask)
+def largest_component(mask: Bool[np.ndarray, "x y z"], neighbors: Literal[6, 26] = 6) -> Bool[np.ndarray, "x y z"]:
+    """The connected part of a mask with the most voxels; the mask itself if it has one part or none.
+
+    Args:
+        mask: voxels.
+        neighbors: voxels that count as connected: those that share a face, or also those that share a corner.
+    """
+    parts, count = label(mask, generate_binary_structure(3, 1 if neighbors == 6 else 3))
     if count <= 1:
         return mask
     return np.asarray(parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1)
+
+
+def inpainting_region(
+    share: Float32[np.ndarray, "s s s"], spacing_mm: float, reach_mm: float
+) -> Bool[np.ndarray, "s s s"]:
+    """The lesion and, where margins are synthesized, what lies within reach of it: a voxel of the cube at least.
+
+    A voxel belongs to the lesion from half the largest share on, so that a lesion smaller than a voxel is not lost.
+
+    Args:
+        share: share of each voxel that lies inside the lesion, 0 to 1.
+        spacing_mm: edge of a voxel of the cube.
+        reach_mm: how far outside the lesion the region ends; 0 takes the lesion alone.
+    """
+    mask = (share > 0) & (share >= 0.5 * share.max())
+    if not mask.any() or reach_mm == 0:
+        return np.asarray(mask)
+    return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm) <= max(reach_mm, spacing_mm))

@@ -1,4 +1,4 @@
-"""A few cubes of the training cohort, to draw into while training and where no templates are given."""
+"""The template bank: cubes of the training cohort, for lesions while training and where no templates are given."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,14 +16,14 @@ from medsmith.errors import RequestError
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import SOFT_TISSUE
 
-KEPT = 8
+BANK_SIZE = 8
 LARGEST_SHARE = 0.4
-"""Of the cube's edge that a lesion drawn into a kept cube takes at most."""
+"""Of the cube's edge that a lesion in a cube of the bank takes at most."""
 
 
-def keepsakes_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
+def template_bank_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
     """Images and lesions of some examples, evenly chosen, on LINet's cube."""
-    chosen = [examples[place * len(examples) // KEPT] for place in range(min(KEPT, len(examples)))]
+    chosen = [examples[place * len(examples) // BANK_SIZE] for place in range(min(BANK_SIZE, len(examples)))]
     if not chosen:
         return {}
     return {
@@ -32,8 +32,8 @@ def keepsakes_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
     }
 
 
-def kept_scan(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int) -> tuple[Case, OrganMap]:
-    """One of the kept cubes as a scan of 1 mm, soft tissue throughout; the lesion that it has is part of it.
+def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int) -> tuple[Case, OrganMap]:
+    """One of the bank's cubes as a scan of 1 mm, soft tissue throughout; the lesion that it has is part of it.
 
     Raises:
         RequestError: the run keeps none, since it was trained on masks alone.
@@ -55,7 +55,7 @@ def kept_scan(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int)
     return case, OrganMap(np.ones(image.shape, np.uint8), {SOFT_TISSUE: 1}, geometry, "soft tissue throughout")
 
 
-def modest(report: LesionReport, edge_mm: float) -> LesionReport:
+def fit_to_crop(report: LesionReport, edge_mm: float) -> LesionReport:
     """A report for a cube: of no organ, and no larger than a good part of it."""
     longest = max(report.size_mm or (edge_mm,))
     x, y, z = (edge * min(1.0, LARGEST_SHARE * edge_mm / longest) for edge in report.size_mm or (edge_mm,) * 3)

@@ -1,0 +1,67 @@
+"""The lesion of an annotated scan that a method learns from.
+
+Axes: x y z voxel axes of the scan along right, anterior, superior (canonical).
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool
+
+from medsmith.canonical import canonical_geometry, canonical_view
+from medsmith.case import Case, Geometry
+from medsmith.conditioning.organs import is_lesion
+from medsmith.conditioning.schema import LesionReport, ScanReport
+from medsmith.errors import ContentError
+from medsmith.insertion.box import Box, bounding_box
+from medsmith.insertion.shape import largest_component
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class AnnotatedLesion:
+    """The largest lesion of a scan.
+
+    Attributes:
+        mask: its voxels, canonical.
+        box: its bounds.
+        report: what is said of it.
+        geometry: grid of the scan, canonical.
+    """
+
+    mask: Bool[np.ndarray, "x y z"]
+    box: Box
+    report: LesionReport
+    geometry: Geometry
+
+
+def largest_lesion(case: Case) -> AnnotatedLesion:
+    """The largest connected part of what is labelled as a lesion, with the report that is nearest in size.
+
+    Raises:
+        ContentError: the case has no labels, or nothing is labelled as a lesion.
+    """
+    values = [value for name, value in case.label_names.items() if is_lesion(name)]
+    if not values:  # one class alone needs no name to be told apart
+        values = [value for value in case.label_names.values() if value > 0]
+    lesions = np.isin(canonical_view(case.require_labels(), case.geometry), values)
+    if not lesions.any():
+        raise ContentError(case.id, "no lesion is labelled", f"labels {dict(case.label_names)}", "leave the case out")
+    mask = largest_component(lesions, neighbors=26)
+    box = bounding_box(mask)
+    geometry = canonical_geometry(case.geometry)
+    x, y, z = (float(count * edge) for count, edge in zip(box.shape, geometry.spacing, strict=True))
+    return AnnotatedLesion(mask, box, _report(case, (x, y, z)), geometry)
+
+
+def _report(case: Case, edges: tuple[float, float, float]) -> LesionReport:
+    reports = ScanReport.model_validate(case.report or {}).lesions
+    if not reports:
+        return LesionReport(size_mm=edges)
+
+    def mismatch(report: LesionReport) -> float:
+        return float(np.abs(np.log(np.array(report.size_mm or edges) / np.array(edges))).sum())
+
+    nearest = min(reports, key=mismatch)
+    return nearest if nearest.size_mm else nearest.model_copy(update={"size_mm": edges})

@@ -1,0 +1,50 @@
+"""The scans that lesions are put into."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medsmith.case import Case
+from medsmith.case_ref import CaseRef, ids_of, opened
+from medsmith.errors import RequestError
+
+TRIED = 20
+"""Templates that are tried until one has room for what is asked."""
+
+
+def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[Case]:
+    """Scans to put lesions into, in random order: the one that is named, or as many as are tried.
+
+    They are as stored: lesions are put into their arrays, which are written back along the axes of the file.
+
+    Raises:
+        RequestError: there is no such case, or a scan is not in three dimensions.
+    """
+    scans = scans_of(templates)
+    for index in rng.permutation(len(scans))[:TRIED]:
+        case = opened(templates).stored(scans[index])
+        if case.geometry.dimensions != 3:
+            found = f"case '{case.id}' of {templates.cohort} is 2-D"
+            raise RequestError("templates", found, "lesions are made in 3-D")
+        yield case if case.labels is not None else replace(case, labels=np.zeros(case.geometry.shape, np.uint8))
+
+
+def scans_of(templates: CaseRef) -> list[str]:
+    """Ids of the cases with an image: the one that is named, or all.
+
+    Raises:
+        RequestError: there is none.
+    """
+    with_image = set(opened(templates).ids_with_image)
+    scans = [id for id in ids_of(templates) if id in with_image]
+    if not scans:
+        found = f"{f'case {templates.case!r} of ' if templates.case else ''}{templates.cohort} has no image"
+        raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
+    return scans
+
+
+def image_file(templates: CaseRef, id: str) -> Path:
+    """The file of a template's image."""
+    return opened(templates).files(id).channels[0].path

@@ -1,0 +1,146 @@
+"""One lesion into a scan: sampled, blended, measured, and sampled again where it is not what was requested.
+
+Axes: x y z voxels of the scan, canonical; s s s a cube about the lesion. The scan is edited in place, in the cube's
+region alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from medsmith.conditioning.schema import LesionReport
+from medsmith.diffusion import derive_seed
+from medsmith.insertion.box import Box, intersection
+from medsmith.insertion.frame import AIR_HU, crop_geometry
+from medsmith.insertion.noise_matching import missing_noise, residual_noise
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.regions import allowed_region
+from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
+from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_value
+from medsmith.measuring.describe import Scan
+from medsmith.measuring.judgement import Judgement, judge_lesion
+from medsmith.methods.lesiondiffusion.generator import LesionGenerator
+
+_SMALLEST_SHARE = 0.2
+"""Of the volume of the box's ellipsoid: a smaller mask is no answer."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TargetScan:
+    """A scan that lesions are put into, all arrays canonical.
+
+    Attributes:
+        image: Hounsfield units; a view that is written into.
+        labels: label map; a view that is written into.
+        organ_map: organs.
+        lesion_value: label of lesions.
+        stored: dtype of the image on disk.
+    """
+
+    image: Float32[np.ndarray, "x y z"]
+    labels: UInt8[np.ndarray, "x y z"]
+    organ_map: OrganMap
+    lesion_value: int
+    stored: np.dtype[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One lesion as it was made, in the region of its cube of intensities.
+
+    Attributes:
+        mask: its voxels.
+        image: the region with the lesion, HU.
+        weight: share of the new image in each voxel; 0 outside the margin.
+        judgement: what was requested against what was measured.
+    """
+
+    mask: Bool[np.ndarray, "u v w"]
+    image: Float32[np.ndarray, "u v w"]
+    weight: Float32[np.ndarray, "u v w"]
+    judgement: Judgement
+
+
+def insert_lesion(
+    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int, draws: int
+) -> Mapping[str, Any]:
+    """Make a lesion until it is measured as requested, and write the best attempt into the scan.
+
+    Args:
+        scan: edited in place.
+        report: the request.
+        box: where.
+        generator: makes the lesion.
+        seed: of all attempts.
+        draws: at most.
+
+    Returns:
+        The record of the lesion: asked, got, pass. One that no attempt gave is not visible and has no "got".
+    """
+    best: Attempt | None = None
+    for number in range(draws):
+        attempt = _attempt(scan, report, box, generator, derive_seed(seed, "draw", number))
+        if attempt is not None and (best is None or attempt.judgement.misses < best.judgement.misses):
+            best = attempt
+        if best is not None and not best.judgement.misses:
+            break
+    record: dict[str, Any] = {
+        "asked": report.model_dump(mode="json", exclude_defaults=True),
+        "box": [list(box.low), list(box.high)],
+        "draws": number + 1,
+        "visible": False,
+        "passed": False,
+    }
+    if best is None:
+        return record
+    region = generator.frames(box, scan.organ_map.geometry)[1].region
+    blend(scan.image, region, best.image, best.weight, scan.stored)
+    scan.labels[region][best.mask] = scan.lesion_value
+    return record | {
+        "visible": best.judgement.visible,
+        "passed": best.judgement.misses == 0,
+        "got": best.judgement.measured.model_dump(mode="json", exclude_defaults=True),
+        "verdicts": [verdict.as_json() for verdict in best.judgement.verdicts],
+        "voxels": int(best.mask.sum()),
+    }
+
+
+def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int) -> Attempt | None:
+    """One attempt; None if its mask is far too small to be the lesion."""
+    geometry = scan.organ_map.geometry
+    _, frame = generator.frames(box, geometry)
+    mask = _mask(scan, report, box, generator, derive_seed(seed, "shape"))
+    if mask.sum() < max(1.0, _SMALLEST_SHARE * np.pi / 6 * float(np.prod(box.shape))):
+        return None
+    region, spacing = frame.region, geometry.spacing
+    before = scan.image[region].copy()
+    cube = frame.take(scan.image, AIR_HU)
+    share = frame.on(region).take(mask_to_synthesize(mask, spacing, report.surface), 0.0)
+    synthetic = generator.sample_intensities(cube, share, frame, report, derive_seed(seed, "paint"))
+    image = frame.give(synthetic) + residual_noise(before - frame.give(cube))
+    image += missing_noise(image, before, mask, spacing, generator.reach_mm, derive_seed(seed, "grain"))
+    image += shift_to_ct_value(image, mask, spacing, report.ct_value_hu, generator.reach_mm)
+    weight = lesion_weight(mask, spacing, report.surface, generator.reach_mm)
+    after = before.copy()
+    blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
+    crop = Scan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
+    return Attempt(mask, image, weight, judge_lesion(crop, mask, report))
+
+
+def _mask(
+    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int
+) -> Bool[np.ndarray, "u v w"]:
+    """The lesion's voxels in the region of the cube of intensities."""
+    frame, image_frame = generator.frames(box, scan.organ_map.geometry)
+    field = stretch_to_box(generator.sample_mask(scan.organ_map, frame, box, report, seed), frame, box)
+    region = frame.region
+    allowed = allowed_region(scan.organ_map, report, region) & (scan.labels[region] != scan.lesion_value)
+    mask = np.zeros([part.stop - part.start for part in image_frame.region], dtype=bool)
+    here, there = intersection(region, image_frame.region)
+    mask[there] = threshold_by_volume(field, frame, box, allowed, generator.levels)[here]
+    return mask

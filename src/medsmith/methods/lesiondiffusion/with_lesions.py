@@ -1,0 +1,134 @@
+"""From a request to a case: template, organ map, reports, boxes, lesions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from medsmith.canonical import canonical_view
+from medsmith.case import Case
+from medsmith.conditioning.lesion_label import lesion_value, with_lesion_label
+from medsmith.conditioning.rules import LESION_TYPES
+from medsmith.conditioning.sampling import complete_report, sample_report
+from medsmith.conditioning.schema import LesionReport
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.insertion.box import Box
+from medsmith.insertion.boxes import place_boxes
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.organ_sources import organ_map_of
+from medsmith.insertion.reports import completed_report, lesion_types_in, with_organ_in
+from medsmith.insertion.templates import image_file, templates_in_turn
+from medsmith.methods.lesiondiffusion.generator import LesionGenerator
+from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
+from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.methods.lesiondiffusion.template_bank import fit_to_crop
+
+REPORTS_SAMPLED = 12
+"""Reports that are sampled from the rules for one template until one has room there."""
+
+
+def make_case(request: LesionDiffusionRequest, generator: LesionGenerator, seed: int) -> Case:
+    """A template with lesions.
+
+    Args:
+        request: what is asked for, with templates.
+        generator: makes the lesions.
+        seed: of everything.
+
+    Raises:
+        RequestError: a template, an organ or a place that is not there.
+    """
+    assert request.templates is not None
+    refusals: list[RequestError] = []
+    for scan in templates_in_turn(request.templates, _rng(seed, "template")):
+        file = image_file(request.templates, scan.id)
+        organ_map = organ_map_of(request.organ_map, scan, file, request.organ_numbers)
+        for number in range(1 if request.lesions else REPORTS_SAMPLED):
+            try:
+                reports = _reports(request, organ_map, _rng(seed, f"report {number}"))
+                boxes = place_boxes(reports, organ_map, _rng(seed, "box"))
+            except RequestError as refusal:
+                refusals.append(refusal)
+            else:
+                return with_lesions(scan, organ_map, reports, boxes, generator, seed, request.draws)
+    last = refusals[-1]
+    if len({refusal.line for refusal in refusals}) == 1:  # one template, or a fault of the report alone
+        raise last
+    found = f"none of the templates that were tried can take it; the last: {last.found}"
+    raise RequestError("report", found, last.limit, last.cure)
+
+
+def make_small_case(
+    request: LesionDiffusionRequest, template: tuple[Case, OrganMap], generator: LesionGenerator, seed: int
+) -> Case:
+    """A cube of the template bank with one lesion."""
+    scan, organ_map = template
+    rng = _rng(seed, "report")
+    kind = request.lesion_type or list(LESION_TYPES)[int(rng.integers(len(LESION_TYPES)))]
+    reports = tuple(complete_report(report, rng) for report in request.lesions) or (sample_report(kind, rng),)
+    edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
+    fitted = tuple(fit_to_crop(report, edge) for report in reports)
+    boxes = place_boxes(fitted, organ_map, _rng(seed, "box"))
+    return with_lesions(scan, organ_map, fitted, boxes, generator, seed, request.draws)
+
+
+def with_lesions(
+    scan: Case,
+    organ_map: OrganMap,
+    reports: tuple[LesionReport, ...],
+    boxes: tuple[Box, ...],
+    generator: LesionGenerator,
+    seed: int,
+    draws: int,
+) -> Case:
+    """A scan with the lesions of some reports, one per box. Its arrays are edited and become the case's."""
+    names = with_lesion_label(scan.label_names)
+    target = TargetScan(
+        image=canonical_view(scan.require_image()[0], scan.geometry),
+        labels=canonical_view(scan.require_labels(), scan.geometry),
+        organ_map=organ_map,
+        lesion_value=lesion_value(names),
+        stored=scan.stored,
+    )
+    records = [
+        insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), draws)
+        for number, (report, box) in enumerate(zip(reports, boxes, strict=True))
+    ]
+    return Case(
+        id="",
+        image=scan.image,
+        labels=scan.labels,
+        geometry=scan.geometry,
+        channel_names=scan.channel_names,
+        label_names=names,
+        stored=scan.stored,
+        report=_report(records),
+        provenance={"template": scan.id, "organ_map": organ_map.source, "lesions": records},
+    )
+
+
+def _rng(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(derive_seed(seed, purpose)))
+
+
+def _report(records: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the scan shows, as measured, and what was asked for."""
+    return {
+        "lesions": [record["got"] for record in records if "got" in record],
+        "asked": [record["asked"] for record in records],
+        "passed": [record["passed"] for record in records],
+    }
+
+
+def _reports(
+    request: LesionDiffusionRequest, organ_map: OrganMap, rng: np.random.Generator
+) -> tuple[LesionReport, ...]:
+    """The reports of a request, a size given to those that have none; or one sampled from the rules."""
+    if request.lesions:
+        denied = (*request.without, *[()] * len(request.lesions))
+        pairs = zip(request.lesions, denied, strict=False)
+        return tuple(completed_report(report, without, organ_map, rng) for report, without in pairs)
+    kinds = [request.lesion_type] if request.lesion_type else lesion_types_in(organ_map)
+    kind = kinds[int(rng.integers(len(kinds)))]
+    return (with_organ_in(sample_report(kind, rng), organ_map),)
