@@ -110,4 +110,4 @@ def test_the_installed_wheel_works_away_from_the_checkout(installed: Path, tmp_p
     few = ("--count", "1", "--seed", "0", "--steps", "4", "--workers", "1")
     run(command, "synthesize", "pig", "made", *few, cwd=tmp_path)
     (made,) = Cohort.open(tmp_path / "made")
-    assert made.labels.any()
+    assert made.require_labels().any()

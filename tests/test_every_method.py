@@ -158,7 +158,7 @@ def test_the_case_fits_into_a_cohort_of_its_kind(trained, tmp_path):
     )
     out.write(replace(trained.case(3), id="made_1"))
     out.finish()
-    assert np.array_equal(Cohort.open(tmp_path / "out")["made_1"].labels, trained.case(3).labels)
+    assert np.array_equal(Cohort.open(tmp_path / "out")["made_1"].require_labels(), trained.case(3).require_labels())
 
 
 def test_weights_and_memory_come_back_from_disk(trained, tmp_path):
@@ -299,7 +299,7 @@ def test_shipped_weights_open_and_make_a_case(name):
     method = load_method(name)
     facts = method.fingerprint
     case = method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=2))
-    assert case.image.shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
+    assert case.require_image().shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
     assert "not for diagnosis" in (SHIPPED / name / "README.md").read_text()
 
 

@@ -22,7 +22,7 @@ def test_pairs_of_binary_pictures(tmp_path):
     cohort = Cohort.open(tmp_path)
     assert cohort.label_names == {"background": 0, "label_1": 1}
     assert cohort.file_ending == ".png"
-    np.testing.assert_array_equal(cohort[ID].labels[:, :, 0].T, mask)
+    np.testing.assert_array_equal(cohort[ID].require_labels()[:, :, 0].T, mask)
 
 
 def test_pairs_note_what_is_left_out(tmp_path, caplog):
@@ -198,5 +198,5 @@ def test_real_pairs_open(name, count):
     assert cohort.label_names == {"background": 0, "label_1": 1}
     for case_id in cohort.ids[:3]:
         case = cohort[case_id]
-        assert case.labels.any()
-        assert case.image.max() > case.image.min()
+        assert case.require_labels().any()
+        assert case.require_image().max() > case.require_image().min()

@@ -70,7 +70,7 @@ def organ_of(template):
 
 def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(place, tmp_path, capsys):
     templates = Cohort.open(place / "healthy")
-    fitting = [id for id in templates.ids if np.isin(templates[id].labels, [1, 2, 3, 4, 5]).sum() > 4000]
+    fitting = [id for id in templates.ids if np.isin(templates[id].require_labels(), [1, 2, 3, 4, 5]).sum() > 4000]
     template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
     organ = organ_of(template)
     request = {"draws": 1}
@@ -98,8 +98,8 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     reach = load_method(place / "run").config.paint.reach_mm
     spacing = case.geometry.spacing
     far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
-    assert np.array_equal(case.image[0][far], template.image[0][far])
-    assert np.array_equal(case.labels[~inside], template.labels[~inside])
+    assert np.array_equal(case.require_image()[0][far], template.require_image()[0][far])
+    assert np.array_equal(case.require_labels()[~inside], template.require_labels()[~inside])
     assert np.array_equal(case.geometry.affine, template.geometry.affine)
     assert dict(case.label_names) == dict(template.label_names)
 
@@ -125,8 +125,8 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     names = dict(case.label_names) if labelled else {"background": 0}
     turned = replace(
         case,
-        image=np.ascontiguousarray(case.image[:, ::-1, ::-1]),
-        labels=np.ascontiguousarray(case.labels[::-1, ::-1]) if labelled else None,
+        image=np.ascontiguousarray(case.require_image()[:, ::-1, ::-1]),
+        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labelled else None,
         geometry=replace(case.geometry, affine=affine),
         label_names=names,
         provenance=None,
@@ -148,7 +148,7 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     reach = load_method(place / "run").config.paint.reach_mm
     spacing = got.geometry.spacing
     far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
-    assert np.array_equal(got.image[0][far], before.image[0][far])
+    assert np.array_equal(got.require_image()[0][far], before.require_image()[0][far])
     assert write_lesions_page(tmp_path / "out", tmp_path / "lps").is_file()
 
 
@@ -237,7 +237,7 @@ def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     method = load_method(run)
     assert method.planned_stages() == ("mask", "autoencoder", "paint")
     case = method.synthesize(method.Request(draws=1), 1, Sampling(solver="ddim", steps=2))
-    assert np.isfinite(case.image).all()
+    assert np.isfinite(case.require_image()).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "measured"])

@@ -108,7 +108,7 @@ def test_a_nodule_of_the_database_becomes_a_case(tmp_path, capsys):
     case = cohort[cohort.ids[0]]
     assert case.channel_names == ()
     assert case.image is None
-    assert case.labels.any()
+    assert case.require_labels().any()
     lesion = case.report["lesions"][0]
     assert lesion["shape"] == ["round-like"]
     assert (lesion["organ"], lesion["enhancement"]) == ("lung", "non-contrast CT")
@@ -164,4 +164,4 @@ def test_organ_crops_are_read(tmp_path):
     organ_crops.main("lung", tmp_path / "in", tmp_path / "out")
     cohort = Cohort.open(tmp_path / "out")
     assert len(cohort) == 2
-    assert set(np.unique(cohort[cohort.ids[0]].labels)) == {0, 1, 2}
+    assert set(np.unique(cohort[cohort.ids[0]].require_labels())) == {0, 1, 2}

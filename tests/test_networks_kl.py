@@ -283,4 +283,9 @@ def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, mon
     assert int(whole["weights.autoencoder.steps"]) == 6
     method = load_method(tmp_path / "whole")
     assert int(method.label_autoencoder.steps) == 6
-    assert method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=1)).image.shape == (1, 8, 8, 1)
+    assert method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=1)).require_image().shape == (
+        1,
+        8,
+        8,
+        1,
+    )

@@ -77,8 +77,8 @@ def test_pairing(files, ids, tmp_path):
     cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)
     assert list(cohort.ids) == ids
     case = cohort[ids[0]]
-    assert case.labels.any()
-    assert len(np.unique(case.image)) > 20
+    assert case.require_labels().any()
+    assert len(np.unique(case.require_image())) > 20
     verify(cohort)
 
 
@@ -97,7 +97,7 @@ def test_several_masks_of_one_image_are_united(tmp_path):
     files = pngs("b (1)", "b (1)_mask") | {"b (1)_mask_1.png": png_bytes(second * 255)}
     files["b (1)_mask.png"] = png_bytes(MASK * 255)
     case = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)["b_1"]
-    np.testing.assert_array_equal(case.labels[:, :, 0].T, MASK | second)
+    np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, MASK | second)
 
 
 def test_masks_that_contradict_each_other_are_refused(tmp_path):
@@ -224,7 +224,7 @@ def test_empty_labels_are_kept_on_request(tmp_path):
     options = PrepareOptions(keep=frozenset({"empty"}))
     cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, say=silent)
     assert cohort.ids == ("a", "b")
-    assert not cohort["b"].labels.any()
+    assert not cohort["b"].require_labels().any()
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
@@ -233,7 +233,7 @@ def test_real_masks_without_scans(tmp_path):
         fill(tmp_path / "in", {path.name: path.read_bytes()})
     cohort = prepare(tmp_path / "in", tmp_path / "out", say=silent)
     assert cohort.channel_names == ()
-    assert all(case.image is None and case.labels.any() for case in cohort)
+    assert all(case.image is None and case.require_labels().any() for case in cohort)
 
 
 def test_left_out_on_request_and_written_down(tmp_path):
