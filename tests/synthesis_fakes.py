@@ -83,7 +83,8 @@ def fingerprint(**changes):
 
 
 class FakeMethod:
-    name, Request, precision = "fake", FakeRequest, "float32"
+    name, precision = "fake", "float32"
+    Request: type[BaseModel] = FakeRequest
     checks = None
 
     def __init__(self, facts):

@@ -170,7 +170,7 @@ def test_row_27_spacing_assumed(tmp_path):
     source = good_source(tmp_path / "source")
     image_values(image_array(), codes=(0, 0))(source)
     label_values(label_array(), codes=(0, 0))(source)
-    said = []
+    said: list[str] = []
     options = PrepareOptions(read=ReadOptions(assume_spacing=True))
     case = prepare(source, tmp_path / "out", options, say=said.append)[ID]
     assert any("no orientation: 0.7 x 0.8 x 2.5 mm along R, A, S assumed" in line for line in said)

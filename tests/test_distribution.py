@@ -7,7 +7,6 @@ import sys
 import sysconfig
 import tarfile
 import venv
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from zipfile import ZipFile
@@ -47,7 +46,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the wheel, and this environment's libraries behind it."""
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False, symlinks=True)

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_folders_that_are_no_cohort(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path, words in ((tmp_path, "neither dataset.json nor"), (tmp_path / "no", "does not exist"),
                         (tmp_path / "file", "a file, not a folder")):  # fmt: skip
-        code, line = run(lambda path=path: Cohort.open(path))
+        code, line = run(partial(Cohort.open, path))
         assert code == 2
         assert words in line
 

@@ -153,7 +153,7 @@ def test_the_level_fades_over_the_margin():
     mask = np.zeros((24, 24, 24), bool)
     mask[8:16, 8:16, 8:16] = True
     image = np.where(mask, 100.0, 40.0).astype(np.float32)
-    added = level(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0)
+    added = np.asarray(level(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0))
     assert np.allclose(added[mask], -40)
     beside = added[16:20, 12, 12]
     assert beside[-2:] == pytest.approx([0, 0])

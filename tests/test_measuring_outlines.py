@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import ndimage
 from medsmith.cohort import Cohort
 from medsmith.errors import FileError, RequestError
 from medsmith.measuring.shape import measure_shape
+from narrowing import present
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "data"))
 
@@ -109,7 +111,7 @@ def test_a_nodule_of_the_database_becomes_a_case(tmp_path, capsys):
     assert case.channel_names == ()
     assert case.image is None
     assert case.require_labels().any()
-    lesion = case.report["lesions"][0]
+    lesion = present(case.report)["lesions"][0]
     assert lesion["shape"] == ["round-like"]
     assert (lesion["organ"], lesion["enhancement"]) == ("lung", "non-contrast CT")
     assert lesion["surface"] == "well-defined margin"
@@ -142,7 +144,7 @@ def opened(wheel):
 def test_outlines_that_touch_show_one_nodule(tmp_path):
     ball = outlines_of_ball(6, 0.7, 1.25, (0, 0, 0))
     found = next(lidc.annotations(opened(database(tmp_path / "wheel.whl", ball))))
-    far = lidc.replace(found, contours=[(z, keep, points + 60) for z, keep, points in ball])
+    far = replace(found, contours=[(z, keep, points + 60) for z, keep, points in ball])
     assert lidc.numbered([found, found, far]) == [1, 1, 2]
 
 

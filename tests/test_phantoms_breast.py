@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def scene_of(seed: int) -> Scene:
     return draw_scene(seed)
 
 
-def lesion_of(case: Case) -> dict:
+def lesion_of(case: Case) -> dict[str, Any]:
     assert case.report is not None
     (lesion,) = case.report["lesions"]
     return lesion

@@ -13,9 +13,10 @@ from medsmith.errors import RequestError
 from medsmith.phantoms import ct
 from medsmith.phantoms.ct_anatomy import LABELS, ORGANS, draw_head, draw_torso
 from medsmith.phantoms.ct_canvas import Canvas
-from medsmith.phantoms.ct_space import Grid
+from medsmith.phantoms.ct_space import WINDOW_MM, Grid
 from medsmith.phantoms.ct_tissue import LEVELS_HU, PHASES, Textures
 from medsmith.phantoms.families import find_family
+from narrowing import present
 
 LESION = LABELS["lesion"]
 MM = 6.0
@@ -154,16 +155,16 @@ TWINS = [("ct", "ct-healthy", 11), ("ct", "ct-healthy", 12), ("ct-head", "ct-hea
 @pytest.mark.parametrize(("ill", "healthy", "seed"), TWINS)
 def test_a_healthy_twin_differs_by_the_lesion_alone(ill: str, healthy: str, seed: int) -> None:
     with_lesion, without = made(ill, seed, 48), made(healthy, seed, 48)
-    mask = with_lesion.labels == LESION
+    mask = with_lesion.require_labels() == LESION
     assert mask.any()
-    assert not (without.labels == LESION).any()
-    assert without.report["lesions"] == []
+    assert not (without.require_labels() == LESION).any()
+    assert present(without.report)["lesions"] == []
     np.testing.assert_array_equal(with_lesion.require_labels()[~mask], without.require_labels()[~mask])
     np.testing.assert_array_equal(with_lesion.geometry.affine, without.geometry.affine)
     changed = with_lesion.require_image()[0] != without.require_image()[0]
     spacing = with_lesion.geometry.spacing
     away = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    margin = with_lesion.report["lesions"][0]["measured"]["margin_width_mm"]
+    margin = present(with_lesion.report)["lesions"][0]["measured"]["margin_width_mm"]
     assert not changed[away > 2 * margin + 3 * spacing[0] + 2].any()
     assert changed[mask].mean() > 0.5
 
@@ -171,13 +172,13 @@ def test_a_healthy_twin_differs_by_the_lesion_alone(ill: str, healthy: str, seed
 @pytest.mark.parametrize(("ill", "healthy", "seed"), TWINS)
 def test_the_lesion_lies_in_the_organ_of_its_report(ill: str, healthy: str, seed: int) -> None:
     case, without = made(ill, seed, 48), made(healthy, seed, 48)
-    report = LesionReport.model_validate(case.report["lesions"][0])
-    mask = case.labels == LESION
+    report = LesionReport.model_validate(present(case.report)["lesions"][0])
+    mask = case.require_labels() == LESION
     near = ndimage.binary_dilation(mask)
-    assert (without.require_labels()[near] == LABELS[report.organ]).mean() > 0.1
+    assert (without.require_labels()[near] == LABELS[present(report.organ)]).mean() > 0.1
     volume = mask.sum() * np.prod(case.geometry.spacing)
     assert volume == pytest.approx(report.measured["volume_mm3"], rel=0.25)
-    low = np.array(case.report["phantom"]["window_mm"])
+    low = np.array(present(case.report)["phantom"]["window_mm"])
     np.testing.assert_allclose(case.geometry.affine[:3, 3] - np.array(case.geometry.spacing) / 2, low, atol=1e-6)
 
 
@@ -196,7 +197,7 @@ def test_the_size_changes_the_resolution_and_not_the_anatomy() -> None:
     assert coarse.report == fine.report
     for case, size in ((coarse, 48), (fine, 96)):
         assert case.require_image().shape == (1, size, size, size)
-        np.testing.assert_allclose(case.geometry.spacing, ct.WINDOW_MM / size)
+        np.testing.assert_allclose(case.geometry.spacing, WINDOW_MM / size)
     corners = [case.geometry.affine[:3, 3] - np.array(case.geometry.spacing) / 2 for case in (coarse, fine)]
     np.testing.assert_allclose(corners[0], corners[1], atol=1e-6)
     votes = fine.require_labels().reshape(48, 2, 48, 2, 48, 2).transpose(0, 2, 4, 1, 3, 5).reshape(48, 48, 48, 8)
@@ -212,7 +213,7 @@ def test_pictures_hold_whole_hounsfield_units() -> None:
     np.testing.assert_array_equal(case.require_image(), np.rint(case.require_image()))
     assert case.require_image().min() >= -1024
     assert case.require_image().max() <= 3071
-    assert case.provenance["synthetic"] is True
+    assert present(case.provenance)["synthetic"] is True
 
 
 def test_the_noise_is_the_stated_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,9 +221,9 @@ def test_the_noise_is_the_stated_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ct, "scanner_noise", lambda _rng, grid, _low, _sd: np.zeros(grid.shape, np.float32))
     clean = find_family("ct").make(12, "x", 48)
     # Air is cut off at -1024 HU.
-    tissue = clean.image > -850
-    difference = (case.image - clean.image)[tissue]
-    assert difference.std() == pytest.approx(case.report["phantom"]["noise_hu"], rel=0.06)
+    tissue = clean.require_image() > -850
+    difference = (case.require_image() - clean.require_image())[tissue]
+    assert difference.std() == pytest.approx(present(case.report)["phantom"]["noise_hu"], rel=0.06)
     assert abs(difference.mean()) < 0.5
 
 

@@ -70,7 +70,7 @@ def test_a_cohort_says_what_it_is(tmp_path: Path) -> None:
     assert BREAST.provenance(case_seed("breast", 0, 1), 32).items() <= case.provenance.items()
     assert case.provenance["notice"] == "Synthetic research data, not for diagnosis"
     assert case.report is not None
-    assert case.report["lesions"][0]["measured"]["pixels"] == int((case.labels == 1).sum())
+    assert case.report["lesions"][0]["measured"]["pixels"] == int((case.require_labels() == 1).sum())
 
 
 def test_a_case_is_made_again_from_its_provenance(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from medsmith.synthesis import Patience, synthesize
 from medsmith.synthesis.devices import check_names, check_present, kind_of
 from medsmith.synthesis.executors import processes
 from medsmith.synthesis.executors.processes import ProcessExecutor
-from medsmith.synthesis.executors.worker_process import WorkerProcess
 from medsmith.synthesis.making import load, settle
 from medsmith.synthesis.tasks import SynthesisRequest
 from synthesis_fakes import LOADER, FakeMethod, conditions, write_run
@@ -76,7 +75,7 @@ def test_the_run_is_loaded_on_the_device_and_the_recipe_keeps_its_kind(tmp_path,
     assert recipes[0].device == "cuda"
 
 
-class Unstarted(WorkerProcess):
+class Unstarted:
     """A worker that is never started, and always late."""
 
     def __init__(self, _request, device, _events):
