@@ -11,16 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from medsmith import load_method
-from medsmith.canonical import canonical_geometry, canonical_view
+from medsmith.canonical import canonical_case
 from medsmith.case import Case
+from medsmith.case_ref import CaseRef
 from medsmith.cohort import Cohort
 from medsmith.conditioning.reading import read_report
+from medsmith.diffusion import Sampling
 from medsmith.formats.atomic import write_bytes
+from medsmith.method import Method
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.report.sheets import Tile, contact_sheet
 
 SOFT, LUNG = (-160.0, 240.0), (-1350.0, 150.0)
 HALF_MM = 48.0
+SAMPLING = Sampling(solver="dpm++2m", steps=10)
 PHANTOMS = (
     ("a 20 mm round-like hypodense cyst with a well-defined margin inside the right kidney", SOFT, 5),
     ("a 30 mm irregular hypodense heterogeneous tumour in the liver with an ill-defined margin", SOFT, 1),
@@ -38,31 +42,32 @@ def main(templates: Path, rider: Path, out: Path) -> None:
     write_bytes(out, contact_sheet([row(method, *each) for each in wanted]))
 
 
-def row(method: object, scans: Path, words: str, window: tuple[float, float], seed: int) -> list[Tile]:
+def row(method: Method, scans: Path, words: str, window: tuple[float, float], seed: int) -> list[Tile]:
     """Before, after, outlined, twice: two seeds."""
     tiles: list[Tile] = []
     for number in range(2):
         lesions = read_report(words).report.lesions
-        request = LesionDiffusionRequest(templates=scans, lesions=lesions)
-        case = method.synthesize(request, seed + 100 * number, solver="dpm++2m", steps=10)  # type: ignore[attr-defined]
-        before = Cohort.open(scans).read(case.provenance["template"])[0]
-        tiles += tiles_of(before, case, case.provenance["lesions"][0]["box"], window)
+        request = LesionDiffusionRequest(templates=CaseRef(cohort=scans), lesions=lesions)
+        case = method.synthesize(request, seed + 100 * number, SAMPLING)
+        assert case.provenance is not None
+        before = Cohort.open(scans)[case.provenance["template"]]
+        tiles += tiles_of(before, canonical_case(case), case.provenance["lesions"][0]["box"], window)
     return tiles
 
 
 def tiles_of(before: Case, after: Case, box: list[list[int]], window: tuple[float, float]) -> list[Tile]:
-    """96 mm about the lesion in its middle slice, the patient's right to the left."""
-    spacing = canonical_geometry(after.geometry).spacing
+    """96 mm about the lesion in its middle slice, the patient's right to the left; both cases canonical."""
+    spacing = after.geometry.spacing
     middle = [(low + high) // 2 for low, high in zip(*box, strict=True)]
     plane = tuple(
         slice(max(place - round(HALF_MM / edge), 0), place + round(HALF_MM / edge))
         for place, edge in zip(middle[:2], spacing[:2], strict=True)
     )
-    mask = canonical_view(after.labels, after.geometry) != canonical_view(before.labels, before.geometry)
+    mask = after.require_labels() != before.require_labels()
     outline = np.ascontiguousarray(mask[*plane, middle[2]][::-1, ::-1], np.uint8)
 
     def grey(case: Case) -> np.ndarray:
-        view = canonical_view(case.image[0], case.geometry)[*plane, middle[2]]
+        view = case.require_image()[0][*plane, middle[2]]
         scaled = np.clip((view - window[0]) / (window[1] - window[0]), 0, 1) * 255
         return np.ascontiguousarray(scaled[::-1, ::-1], np.float32)
 

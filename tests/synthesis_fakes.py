@@ -83,7 +83,8 @@ def fingerprint(**changes):
 
 
 class FakeMethod:
-    name, Request, precision = "fake", FakeRequest, "float32"
+    name, precision = "fake", "float32"
+    Request: type[BaseModel] = FakeRequest
     checks = None
 
     def __init__(self, facts):
@@ -105,7 +106,7 @@ class FakeMethod:
             (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
         draw = np.random.default_rng([seed, len(sampling.solver)])
-        guides = [case_of(guide.image, seed).image.mean() for guide in getattr(request, "guides", ())]
+        guides = [case_of(guide.image, seed).require_image().mean() for guide in getattr(request, "guides", ())]
         image = draw.normal(100 + request.brightness + sum(guides) / 10, 40 + sampling.steps, SHAPE)
         image = image.clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]

@@ -166,4 +166,4 @@ def test_what_is_split_keeps_its_stored_orientation(tmp_path):
         np.testing.assert_array_equal(case.image, origin.image)
         np.testing.assert_array_equal(case.labels, origin.labels)
         np.testing.assert_array_equal(case.geometry.affine, origin.geometry.affine)
-        assert case.image.shape == (1, 10, 12, 9)
+        assert case.require_image().shape == (1, 10, 12, 9)

@@ -155,7 +155,7 @@ def test_refused(row, tmp_path):
 
 
 def test_the_source_that_rows_spoil_is_good(tmp_path):
-    said = []
+    said: list[str] = []
     cohort = prepare(good_source(tmp_path / "source"), tmp_path / "out", say=said.append)
     assert len(cohort) == 1
     assert not [line for line in said if line.startswith("note")]
@@ -188,7 +188,8 @@ def test_row_55_report_lists_lesions_but_the_label_is_empty(tmp_path):
 
 
 def test_several_bad_cases_are_named_at_once(tmp_path):
-    source, said = good_source(tmp_path / "source", count=9), []
+    source = good_source(tmp_path / "source", count=9)
+    said: list[str] = []
     for index in range(7):
         (source / "images" / f"a{index}.nii.gz").write_bytes(b"")
     code, line = run(lambda: prepare(source, tmp_path / "out", say=said.append))

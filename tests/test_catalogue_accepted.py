@@ -134,9 +134,9 @@ def test_accepted_with_a_note(row, tmp_path):
     case = prepare(source, out, row.options, say=lambda _: None)[ID]
     notes = json.loads((out / RECORD).read_text())["notes"]
     assert [note for note in notes if row.note in note] if row.note else not notes
-    assert set(np.unique(case.labels)) == {0, 1}
+    assert set(np.unique(case.require_labels())) == {0, 1}
     if row.values is not None:
-        np.testing.assert_array_equal(case.image[0], row.values)
+        np.testing.assert_array_equal(case.require_image()[0], row.values)
 
 
 @pytest.mark.parametrize("name", ["A B.NII.GZ", "läsion ü.nii.gz", "-rf.nii.gz", "a\nb.nii.gz", "x" * 200 + ".nii.gz"])
@@ -148,14 +148,14 @@ def test_row_25_odd_names(name, tmp_path):
     assert len(cohort) == 1
     assert cohort.ids[0][0] not in "-."
     assert "\n" not in cohort.ids[0]
-    np.testing.assert_array_equal(cohort[cohort.ids[0]].image[0], image_array())
+    np.testing.assert_array_equal(cohort[cohort.ids[0]].require_image()[0], image_array())
 
 
 def test_row_6_gzip_named_nii(tmp_path):
     source = tmp_path / "source"
     write_pair(source, zipped(GOOD_IMAGE), zipped(GOOD_LABEL), ending=".nii")
     cohort = prepare(source, tmp_path / "out", say=lambda _: None)
-    np.testing.assert_array_equal(cohort[ID].image[0], image_array())
+    np.testing.assert_array_equal(cohort[ID].require_image()[0], image_array())
 
 
 def test_row_24_both_halves(tmp_path):
@@ -163,14 +163,14 @@ def test_row_24_both_halves(tmp_path):
     half_pair(source)
     (source / "images" / f"{ID}.img").write_bytes(GOOD_IMAGE[352:])
     cohort = prepare(source, tmp_path / "out", say=lambda _: None)
-    np.testing.assert_array_equal(cohort[ID].image[0], image_array())
+    np.testing.assert_array_equal(cohort[ID].require_image()[0], image_array())
 
 
 def test_row_27_spacing_assumed(tmp_path):
     source = good_source(tmp_path / "source")
     image_values(image_array(), codes=(0, 0))(source)
     label_values(label_array(), codes=(0, 0))(source)
-    said = []
+    said: list[str] = []
     options = PrepareOptions(read=ReadOptions(assume_spacing=True))
     case = prepare(source, tmp_path / "out", options, say=said.append)[ID]
     assert any("no orientation: 0.7 x 0.8 x 2.5 mm along R, A, S assumed" in line for line in said)

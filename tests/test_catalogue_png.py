@@ -57,10 +57,10 @@ def test_png_refused(data, words, tmp_path):
 
 def test_png_colour_with_equal_channels_is_grey(tmp_path):
     source = write_pair(tmp_path / "source", png_bytes(colour(0)), png_bytes(PNG_LABEL * 255), ending=".png")
-    said = []
+    said: list[str] = []
     case = prepare(source, tmp_path / "out", say=said.append)[ID]
-    np.testing.assert_array_equal(case.image[0, :, :, 0].T, PNG_IMAGE)
-    np.testing.assert_array_equal(case.labels[:, :, 0].T, PNG_LABEL)
+    np.testing.assert_array_equal(case.require_image()[0, :, :, 0].T, PNG_IMAGE)
+    np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
     assert any("0 and 255 in the files mean 0 and 1" in line for line in said)
     assert any("its channels are equal: read as grey" in line for line in said)
     assert Cohort.open(tmp_path / "out")[ID].stored == np.uint8

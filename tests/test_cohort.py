@@ -4,21 +4,26 @@ import json
 import os
 import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from cohort_cases import NAMES, make_case, names_in, new_cohort
 from medsmith import cohort as cohort_module
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.errors import CohortError, ContentError, FileError
+from medsmith.formats import atomic
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.volume import SYNTHETIC_MARK
+from narrowing import present
 from scan_files import AFFINE, listing, run
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -40,10 +45,10 @@ def test_written_cases_come_back(ending, tmp_path):
         np.testing.assert_array_equal(read.labels, case.labels)
         assert read.stored == np.uint8
         assert read.report == case.report
-        assert read.provenance["seed"] == case.provenance["seed"]
-        for name, digest in read.provenance["files"].items():
+        assert present(read.provenance)["seed"] == present(case.provenance)["seed"]
+        for name, digest in present(read.provenance)["files"].items():
             assert sha256_of(tmp_path / "x" / name) == digest
-        assert len(read.provenance["files"]) == 3
+        assert len(present(read.provenance)["files"]) == 3
     facts = json.loads((tmp_path / "x" / "dataset.json").read_text())
     assert facts == {
         "channel_names": {"0": "ultrasound"},
@@ -78,6 +83,7 @@ def test_every_synthetic_file_says_so(tmp_path):
     for folder, suffix in (("imagesTr", "_0000"), ("labelsTr", "")):
         for case_id, expected in (("made", {"Description": SYNTHETIC_MARK}), ("real", {})):
             with Image.open(tmp_path / "x" / folder / f"{case_id}{suffix}.png") as picture:
+                assert isinstance(picture, PngImageFile)
                 assert picture.text == expected
 
 
@@ -162,7 +168,7 @@ def test_a_cohort_of_one_kind_finishes(part, channels, names, tmp_path):
     facts = json.loads((tmp_path / "x" / "dataset.json").read_text())
     assert facts["channel_names"] == dict(zip("0", channels, strict=False))
     assert facts["labels"] == names
-    assert len(Cohort.open(tmp_path / "x")["a"].provenance["files"]) == 1
+    assert len(present(Cohort.open(tmp_path / "x")["a"].provenance)["files"]) == 1
 
 
 def test_a_case_has_something():
@@ -213,7 +219,7 @@ def test_the_last_step_of_a_real_case_is_to_take_its_mark_away(tmp_path, monkeyp
         raise Killed
 
     cohort = new_cohort(tmp_path / "x")
-    true_remove = cohort_module.remove
+    true_remove = atomic.remove
     marker = tmp_path / "x" / "provenance" / "a.unfinished"
     monkeypatch.setattr(cohort_module, "remove", lambda path: die(path) if path == marker else true_remove(path))
     with pytest.raises(Killed):
@@ -277,8 +283,8 @@ def test_create_again_says_the_same_or_is_refused(tmp_path):
         ({"label_names": {"background": 0, "tumour": 1}}, "label names"),
         ({"file_ending": ".nii.gz"}, "file ending"),
     ):
-        named = {"channel_names": ["us"], "label_names": NAMES, "file_ending": ".png"} | changes
-        code, line = run(lambda named=named: Cohort.create(tmp_path / "x", **named))
+        named: dict[str, Any] = {"channel_names": ["us"], "label_names": NAMES, "file_ending": ".png"} | changes
+        code, line = run(partial(Cohort.create, tmp_path / "x", **named))
         assert code == 2
         assert f"has {words}" in line
     again = Cohort.create(tmp_path / "x", channel_names=["us"], label_names=NAMES, file_ending=".png")
@@ -298,7 +304,7 @@ def test_create_again_says_the_same_or_is_refused(tmp_path):
     ],
 )
 def test_declarations_that_nnunet_refuses(changes, words, tmp_path):
-    named = {"channel_names": ["us"], "label_names": NAMES, "file_ending": ".png"} | changes
+    named: dict[str, Any] = {"channel_names": ["us"], "label_names": NAMES, "file_ending": ".png"} | changes
     with pytest.raises(CohortError, match=words):
         Cohort.create(tmp_path / "x", **named)
     assert not (tmp_path / "x").exists()

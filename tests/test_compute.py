@@ -90,18 +90,29 @@ def test_a_loss_that_is_never_finite_is_left_to_training_to_report():
     assert chosen == Compute()
 
 
+def noting(tried):
+    """A step that notes how it is computed; its loss is always right."""
+
+    def step(candidate):
+        tried.append(candidate)
+        return 1.0
+
+    return step
+
+
 def test_bfloat16_is_not_even_timed_where_it_is_broken(monkeypatch):
     break_bfloat16(monkeypatch, 2, BROKEN["offset"])
-    tried = []
-    measured(lambda candidate: tried.append(candidate.precision) or 1.0, 2, "cpu", repeats=1)
-    assert set(tried) == {"float32"}
+    tried: list[Compute] = []
+    measured(noting(tried), 2, "cpu", repeats=1)
+    assert {candidate.precision for candidate in tried} == {"float32"}
 
 
 def test_on_a_gpu_the_layouts_are_tried_too(monkeypatch):
     monkeypatch.setattr(medsmith.compute, "bfloat16_is_right", lambda *_: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    tried = []
-    chosen = measured(lambda candidate: tried.append(candidate.label) or 1.0, 2, "cuda", repeats=1)
+    seen: list[Compute] = []
+    chosen = measured(noting(seen), 2, "cuda", repeats=1)
+    tried = [candidate.label for candidate in seen]
     labels = ["float32", "bfloat16", "bfloat16 channels-last", "bfloat16 channels-last compiled"]
     assert sorted(set(tried), key=tried.index) == labels
     assert list(chosen.steps_per_second) == labels

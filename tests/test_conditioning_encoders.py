@@ -1,6 +1,7 @@
 import socket
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from medsmith.conditioning.encoders import BiomedCLIP, MiniLM, TextTower
 from medsmith.errors import FileError, RequestError
+from narrowing import present
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "well", "ill", "defined", "margin", "-")
 
@@ -79,7 +81,9 @@ def test_neighbours_do_not_change_a_phrase_and_opposites_lie_together():
 
 @needs_minilm
 def test_minilm_is_the_mean_over_tokens_of_the_published_network():
-    folder = next(f.locate().parent for f in metadata.files(MiniLM.package) if f.name == "model.safetensors")
+    folder = next(
+        Path(f.locate()).parent for f in present(metadata.files(MiniLM.package)) if f.name == "model.safetensors"
+    )
     network = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
     tokens = transformers.AutoTokenizer.from_pretrained(folder)(["liver cyst", ""], padding=True, return_tensors="pt")
     with torch.inference_mode():
@@ -121,9 +125,10 @@ def test_biomedclip_has_pubmedberts_size():
         tower = TextTower(transformers.BertModel(transformers.BertConfig(), add_pooling_layer=False), 512)
         answer = tower(torch.zeros(1, 256, dtype=torch.int64))
     assert answer.shape == (1, 512)
-    assert {tuple(part.weight.shape) for part in (tower.proj[0], tower.proj[2])} == {(640, 768), (512, 640)}
-    assert tower.transformer.embeddings.word_embeddings.weight.shape == (30522, 768)
-    assert len(tower.transformer.encoder.layer) == 12
+    shapes = {name: tuple(weights.shape) for name, weights in tower.named_parameters()}
+    assert (shapes["proj.0.weight"], shapes["proj.2.weight"]) == ((640, 768), (512, 640))
+    assert shapes["transformer.embeddings.word_embeddings.weight"] == (30522, 768)
+    assert len(list(tower.get_submodule("transformer.encoder.layer").children())) == 12
 
 
 def test_long_phrases_are_cut_at_256_tokens(folder):

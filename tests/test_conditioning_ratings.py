@@ -25,7 +25,7 @@ PLAIN = Ratings(
     texture=5,
     malignancy=3,
 )
-COLUMNS = ("subtlety", "internalStructure", "calcification", "sphericity", "margin")
+COLUMNS: tuple[str, ...] = ("subtlety", "internalStructure", "calcification", "sphericity", "margin")
 COLUMNS += ("lobulation", "spiculation", "texture", "malignancy")
 MORE = "presence of increased density areas"
 

@@ -27,9 +27,11 @@ from medsmith.conditioning.vocabulary import ATTRIBUTES, Cavity
 from medsmith.conditioning.wording import to_text
 from medsmith.errors import RequestError
 
-PAPER = ("gallstone", "kidney stone", "liver cyst", "pancreas cyst", "kidney cyst", "esophageal cancer")
-PAPER += ("gallbladder cancer", "lung cancer", "liver cancer", "pancreas cancer", "kidney cancer", "stomach cancer")
-PAPER += ("colon cancer", "bladder cancer")
+PAPER = (
+    *("gallstone", "kidney stone", "liver cyst", "pancreas cyst", "kidney cyst", "esophageal cancer"),
+    *("gallbladder cancer", "lung cancer", "liver cancer", "pancreas cancer", "kidney cancer", "stomach cancer"),
+    *("colon cancer", "bladder cancer"),
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -72,7 +74,7 @@ def spoken(said: Combination | LesionReport) -> tuple[object, ...]:
 def test_two_hundred_reports_of_each_type(name: str) -> None:
     rules = LESION_TYPES[name]
     reports = drawn(name, 200)
-    allowed = {spoken(choice): [] for choice in combinations(name)}
+    allowed: dict[Any, list[Any]] = {spoken(choice): [] for choice in combinations(name)}
     for choice in combinations(name):
         allowed[spoken(choice)].append(choice)
     for report in reports:

@@ -20,7 +20,7 @@ from medsmith.conditioning.writing import write_report
 from medsmith.conditioning.writing_endpoint import Endpoint
 from medsmith.errors import RequestError
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "enhancement": "enhanced CT",
     "organ": "kidney_left",
     "shape": ["round-like"],
@@ -36,10 +36,10 @@ GOOD = {
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
-def sends(body: bytes, code: int = 200, **headers: str) -> Reply:
+def sends(body: bytes, code: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **dict(headers)}.items():
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
@@ -175,13 +175,13 @@ def test_badly_twice(server: Server) -> None:
     [
         (sends(b"out of\nmemory", 500), "answered 500 Internal Server Error; it said 'out of memory'"),
         (sends(b"", 401), "answered 401 Unauthorized"),
-        (sends(b"", 302, Location="http://127.0.0.1:1/"), "answered 302 Found"),
+        (sends(b"", 302, (("Location", "http://127.0.0.1:1/"),)), "answered 302 Found"),
         (sends(b"<html>"), "its answer is no chat completion; it said '<html>'"),
         (sends(b'{"choices": []}'), "its answer is no chat completion"),
         (sends(b"[" * 100_000), "its answer is no chat completion"),
         (sends(b'{"choices": [{"message": {"content": null}}]}'), "its answer holds no text"),
         (sends(b" " * (2**20 + 1)), "cannot be read (longer than 1 MiB)"),
-        (sends(b"short", **{"Content-Length": "99"}), "its answer is no chat completion"),
+        (sends(b"short", headers=(("Content-Length", "99"),)), "its answer is no chat completion"),
     ],
 )
 def test_servers_that_are_no_help(server: Server, reply: Reply, said: str) -> None:

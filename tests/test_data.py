@@ -55,7 +55,7 @@ def test_passes_and_seeds_have_their_own_order():
 def test_mirroring_is_whole_and_half_of_the_time_along_each_axis(shape, flips):
     examples = numbered(5, shape)
     batches = batches_of(examples, 50, 3, flips)
-    found = Counter()
+    found: Counter[tuple[int, ...]] = Counter()
     for step in range(20):
         batch = batches(step)
         for index, image in zip(batches.indices(step), batch["image"], strict=True):

@@ -34,18 +34,20 @@ def test_guidance_of_clean_estimates_is_that_of_the_papers_noise_estimates(weigh
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
 
 
-def counting(function):
-    def counted(x, t):
-        counted.calls += 1
-        return function(x, t)
+class Counting:
+    """A function that counts its calls."""
 
-    counted.calls = 0
-    return counted
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, x, t):
+        self.calls += 1
+        return self.function(x, t)
 
 
 def test_guidance_of_weight_0_is_the_base_and_of_1_the_condition_and_neither_calls_for_nothing():
     x, t = SeededNoise((1,))(1, 5, 5), torch.tensor([3])
-    base, one, other = counting(network), counting(bound(0.3)), counting(bound(0.7))
+    base, one, other = Counting(network), Counting(bound(0.3)), Counting(bound(0.7))
     assert torch.equal(guided(base, (one, 0.0))(x, t), network(x, t))
     assert torch.equal(guided(base)(x, t), network(x, t))
     assert one.calls == 0

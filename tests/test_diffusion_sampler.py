@@ -17,6 +17,7 @@ from medsmith.diffusion import (
     NoiseSchedule,
     Sampling,
     SeededNoise,
+    Solver,
     last,
     times,
 )
@@ -133,7 +134,7 @@ def test_a_walk_that_cannot_be_made_is_refused_at_the_call(family, options, mess
 
 def test_an_unknown_solver_is_refused():
     with pytest.raises(ValueError, match=r"'ddpm', 'ddim', 'dpm\+\+2m' or 'euler'"):
-        Sampling(solver="heun")
+        Sampling.model_validate({"solver": "heun"})
 
 
 def test_another_solver_keeps_only_the_stochasticity_that_it_takes():
@@ -149,6 +150,7 @@ def test_every_allowed_walk_passes_the_check():
     for family in VARIANCE_PRESERVING:
         for solver in ("ddpm", "ddim", "dpm++2m"):
             Sampling(solver=solver, steps=30).check(FAMILIES[family](30))
-    for solver in ("euler", "ddim", "dpm++2m"):
+    straight: tuple[Solver, ...] = ("euler", "ddim", "dpm++2m")
+    for solver in straight:
         Sampling(solver=solver, steps=30).check(NoiseSchedule.rectified_flow(30))
     Sampling(solver="ddim", steps=1, stochasticity=1.0).check(NoiseSchedule.cosine(30))

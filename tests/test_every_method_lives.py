@@ -132,7 +132,7 @@ def test_cases_are_made_and_made_again(calm, tmp_path):
     synthesize(run, tmp_path / "out", count=2, workers=1, conditions=conditions)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2
-    assert not np.array_equal(made[made.ids[0]].image, made[made.ids[1]].image)
+    assert not np.array_equal(made[made.ids[0]].require_image(), made[made.ids[1]].require_image())
     assert regenerate(tmp_path / "out", made.ids[1], conditions=conditions)
 
 
@@ -237,5 +237,5 @@ def test_provenance_names_every_guide_by_hash_and_no_path(nursery, cohorts, tmp_
     assert set(record["inputs"]) == {"guides.0.image", "guides.0.region", "guides.1.image"}
     assert record["inputs"]["guides.0.image"] != record["inputs"]["guides.1.image"]
     assert str(cohorts[2]) not in text
-    assert Cohort.open(tmp_path / "out")["steered_00000"].labels.any()
+    assert Cohort.open(tmp_path / "out")["steered_00000"].require_labels().any()
     assert regenerate(tmp_path / "out", "steered_00000", conditions=conditions)

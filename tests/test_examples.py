@@ -30,7 +30,7 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     assert "Lesions: asked and got" in (tmp_path / "described" / "lesions.html").read_text()
     made = Cohort.open(tmp_path / "synthetic")
     assert len(made) == COUNT
-    assert all(case.synthetic and case.labels.any() for case in made)
+    assert all(case.synthetic and case.require_labels().any() for case in made)
     assert "Synthetic research data" in (tmp_path / "report" / "evaluation.html").read_text()
     assert str(tmp_path / "report" / "evaluation.html") in capsys.readouterr().out
     assert regenerate(tmp_path / "synthetic", made.ids[0])

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from medsmith.case import Geometry
 from medsmith.errors import ContentError, FileError, GeometryError, MedsmithError
@@ -49,6 +50,7 @@ def test_synthetic_pictures_say_so_and_real_ones_carry_no_text(tmp_path):
         path = tmp_path / f"{synthetic}.png"
         png.write_labels(path, np.ones((12, 14, 1), np.uint8), geometry, synthetic=synthetic)
         with Image.open(path) as picture:
+            assert isinstance(picture, PngImageFile)
             assert picture.text == ({"Description": SYNTHETIC_MARK} if synthetic else {})
 
 
@@ -78,7 +80,7 @@ def test_damage_that_the_checksums_hide_is_caught_by_the_decoder(tmp_path):
 
 def test_palette_labels_are_their_indices(tmp_path):
     picture = Image.fromarray((PIXELS % 3).astype(np.uint8)).convert("P")
-    picture.putdata(list((PIXELS % 3).ravel()))
+    picture.putdata((PIXELS % 3).ravel().tolist())
     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     picture.save(tmp_path / "x.png")
     np.testing.assert_array_equal(png.read_labels(tmp_path / "x.png").values[:, :, 0].T, PIXELS % 3)

@@ -86,13 +86,13 @@ def test_a_region_of_a_cohort_in_canonical_axes(tmp_path, axes, flips):
         (tmp_path / folder / "a.nii.gz").write_bytes(zipped(nifti_bytes(array, affine)))
     cohort = Cohort.open(tmp_path)
     case, grid = cohort["a"], cohort.geometry("a")
-    assert canonical_geometry(grid).shape == canonical_view(case.labels, case.geometry).shape
+    assert canonical_geometry(grid).shape == canonical_view(case.require_labels(), case.geometry).shape
     region = slice(2, 6), slice(1, 8), slice(3, 7)
     there = region_in_file(region, grid)
     image = canonical_view(cohort.image_region("a", there)[0], grid)
-    assert np.array_equal(image, canonical_view(case.image[0], case.geometry)[region])
+    assert np.array_equal(image, canonical_view(case.require_image()[0], case.geometry)[region])
     labels = canonical_view(cohort.labels_region("a", there), grid)
-    assert np.array_equal(labels, canonical_view(case.labels, case.geometry)[region])
+    assert np.array_equal(labels, canonical_view(case.require_labels(), case.geometry)[region])
 
 
 @pytest.mark.parametrize("gz", [True, False])

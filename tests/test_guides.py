@@ -114,6 +114,6 @@ def test_a_guide_out_of_range_is_refused_by_name(wrong, line):
 
 
 def test_a_guide_is_json():
-    guide = Guide(image="cohort", factor=4, until=0.25)
+    guide = Guide.model_validate({"image": "cohort", "factor": 4, "until": 0.25})
     assert Guide.model_validate_json(guide.model_dump_json()) == guide
     assert np.isclose(guide.until, 0.25)

@@ -12,15 +12,19 @@ from scipy.ndimage import distance_transform_edt
 
 from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
 from medsmith.conditioning.schema import LesionReport
+from medsmith.conditioning.vocabulary import Cavity
 from medsmith.errors import GeometryError, RequestError
 from medsmith.insertion import ground
 from medsmith.insertion.boxes import Box, place_boxes
 from medsmith.insertion.organ_map import OrganMap, seen_canonical
 from medsmith.insertion.regions import allowed_region, location_of
+from narrowing import present
 
 SHAPE = (44, 40, 36)
-LUMEN, WALL = "within the lumen of a hollow organ", "wall thickening"
-INSIDE, PROTRUDING = "within the parenchymal organ", "protruding from the parenchymal organ"
+LUMEN: Cavity = "within the lumen of a hollow organ"
+WALL: Cavity = "wall thickening"
+INSIDE: Cavity = "within the parenchymal organ"
+PROTRUDING: Cavity = "protruding from the parenchymal organ"
 MEMBERS = {"kidney": ("kidney_left", "kidney_right"), None: ("soft_tissue",)}
 LEAST = {INSIDE: 0.9, PROTRUDING: 1.0, LUMEN: 1.0, WALL: 0.75}
 
@@ -54,7 +58,7 @@ def check(box, report, labels, spacing):
     organ = voxels(labels, MEMBERS.get(report.organ, (report.organ,)))
     centre = tuple(low + count // 2 for low, count in zip(box.low, box.shape, strict=True))
     assert organ[centre]
-    depth = distance_transform_edt(organ, sampling=spacing) if place in (LUMEN, WALL) else None
+    depth = distance_transform_edt(organ, sampling=spacing)
     allowed = organ
     if place == PROTRUDING:
         padded = np.pad(organ, 1, mode="edge")
@@ -118,7 +122,7 @@ def check_request(reports, spacing, codes, seed):
 
 
 def check_refusal(error, reports, scan, labels, spacing):
-    number = int(re.match(r"lesion (\d)", error.subject)[1]) - 1
+    number = int(present(re.match(r"lesion (\d)", error.subject))[1]) - 1
     report = reports[number]
     assert (report.organ or "soft tissue") in error.found
     assert "liver" in error.line
@@ -142,7 +146,7 @@ REQUESTS = (
 
 def check_many(requests):
     """Checks this many random requests; what became of them."""
-    verdicts = Counter()
+    verdicts: Counter[str] = Counter()
 
     @settings(max_examples=requests, deadline=None, derandomize=True, phases=(Phase.generate,))
     @given(*REQUESTS)
@@ -257,11 +261,11 @@ def test_lesions_that_are_there_are_left_alone():
 def test_the_allowed_region_of_each_place():
     scan = organ_map((2.0, 2.0, 2.5))
     labels = body(SHAPE)
-    whole = tuple(slice(0, count) for count in SHAPE)
+    x, y, z = (slice(0, count) for count in SHAPE)
     soft = voxels(labels, ("soft_tissue", "fat"))
     liver, colon = voxels(labels, ("liver",)), voxels(labels, ("colon",))
     near = distance_transform_edt(~colon, sampling=(2.0, 2.0, 2.5)) <= 5.0
-    expected = {
+    expected: dict[tuple[str | None, Cavity | None], np.ndarray] = {
         (None, None): soft,
         ("liver", INSIDE): liver,
         ("liver", PROTRUDING): liver | soft,
@@ -271,7 +275,7 @@ def test_the_allowed_region_of_each_place():
     part = slice(11, 30), slice(9, 33), slice(3, 25)
     for (organ, cavity), mask in expected.items():
         report = LesionReport(organ=organ, cavity=cavity)
-        np.testing.assert_array_equal(allowed_region(scan, report, whole), mask)
+        np.testing.assert_array_equal(allowed_region(scan, report, (x, y, z)), mask)
         np.testing.assert_array_equal(allowed_region(scan, report, part), mask[part])
 
 

@@ -119,7 +119,8 @@ def test_what_varies_linearly_comes_back(spacing, cube_mm, size):
     # Large enough to hold the cube and the filter.
     shape = tuple(int((size + 4) * cube_mm / edge) + 9 for edge in spacing)
     scan = grid(shape, spacing)
-    frame = Frame(scan, tuple(count / 2 - 0.3 for count in shape), size, cube_mm)
+    x, y, z = (count / 2 - 0.3 for count in shape)
+    frame = Frame(scan, (x, y, z), size, cube_mm)
     volume = field(scan)
     places = field(frame.geometry)
     shrinks = cube_mm > min(spacing)

@@ -286,7 +286,7 @@ def test_real_scans_have_a_coarse_map(folder):
     if not (root / "dataset.json").exists():
         pytest.skip(f"{root} is not there")
     for case in Cohort.open(root):
-        view, geometry = canonical_view(case.image[0], case.geometry), canonical_geometry(case.geometry)
+        view, geometry = canonical_view(case.require_image()[0], case.geometry), canonical_geometry(case.geometry)
         found = coarse_map(view, geometry)
         soft = view[found.labels == found.names["soft_tissue"]]
         assert 0 < np.median(soft) < 120

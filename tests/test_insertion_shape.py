@@ -62,8 +62,10 @@ def test_the_largest_component_by_faces_or_by_corners():
 @settings(max_examples=50, deadline=None)
 @given(edges=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=6, max_size=6))
 def test_the_intersection_of_regions_is_the_same_voxels_seen_from_both(edges):
-    first, second = (tuple(slice(low, low + count) for low, count in part) for part in (edges[:3], edges[3:]))
-    shared = [set(range(a.start, a.stop)) & set(range(b.start, b.stop)) for a, b in zip(first, second, strict=True)]
+    (a, b, c), (d, e, f) = ([slice(low, low + count) for low, count in part] for part in (edges[:3], edges[3:]))
+    first, second = (a, b, c), (d, e, f)
+    pairs = zip(first, second, strict=True)
+    shared = [set(range(one.start, one.stop)) & set(range(other.start, other.stop)) for one, other in pairs]
     if not all(shared):
         return
     numbers = np.arange(1000).reshape(10, 10, 10)

@@ -46,7 +46,7 @@ def scan_of(spacing, codes, dtype):
 
 def insert(case: Case, box: Box) -> Case:
     """A bright ellipsoid in the box, by way of the cube; image and labels are edited in place."""
-    view, labels = (canonical_view(array, case.geometry) for array in (case.image[0], case.labels))
+    view, labels = (canonical_view(array, case.geometry) for array in (case.require_image()[0], case.require_labels()))
     frame = Frame.about(box, canonical_geometry(case.geometry), 20)
     cube = frame.take(view, -1000.0)
     place = np.stack(np.meshgrid(*[np.arange(20) - 9.5] * 3, indexing="ij"))
@@ -89,7 +89,7 @@ def round_trip(folder: Path, spacing, codes, dtype):
     assert difference[lesion].mean() > 100
     read = Cohort.open(after).stored("a")
     assert read.stored == dtype
-    seen = [canonical_view(each, read.geometry) for each in (read.image[0], read.labels)]
+    seen = [canonical_view(each, read.geometry) for each in (read.require_image()[0], read.require_labels())]
     np.testing.assert_allclose(canonical_geometry(read.geometry).affine, grid(SHAPE, spacing).affine, atol=1e-5)
     assert (seen[0] != canonical_image).sum() == (difference != 0).sum()
     return np.array(seen[0]), np.array(seen[1])
@@ -126,7 +126,7 @@ def test_an_intercept_in_the_header_changes_nothing(tmp_path):
     path = tmp_path / "before" / "imagesTr" / "a_0000.nii.gz"
     path.write_bytes(nifti_bytes(raw, case.geometry.affine, fields=fields))
     source = cohort.stored("a")
-    kept = source.image.copy()
+    kept = source.require_image().copy()
     np.testing.assert_array_equal(kept[0], raw.astype(np.float32) - 1024)
     written(tmp_path / "after", insert(source, Box((9, 8, 7), (15, 14, 12))))
     _, voxels, lesion = voxels_in_file(tmp_path / "after")
@@ -263,7 +263,7 @@ def test_the_shift_to_a_ct_value_fades_over_the_margin():
     mask = np.zeros((24, 24, 24), bool)
     mask[8:16, 8:16, 8:16] = True
     image = np.where(mask, 100.0, 40.0).astype(np.float32)
-    added = shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0)
+    added = np.asarray(shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0))
     assert np.allclose(added[mask], -40)
     beside = added[16:20, 12, 12]
     assert beside[-2:] == pytest.approx([0, 0])

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_pairs_of_binary_pictures(tmp_path):
     cohort = Cohort.open(tmp_path)
     assert cohort.label_names == {"background": 0, "label_1": 1}
     assert cohort.file_ending == ".png"
-    np.testing.assert_array_equal(cohort[ID].labels[:, :, 0].T, mask)
+    np.testing.assert_array_equal(cohort[ID].require_labels()[:, :, 0].T, mask)
 
 
 def test_pairs_note_what_is_left_out(tmp_path, caplog):
@@ -128,7 +129,7 @@ def test_folders_that_are_no_cohort(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path, words in ((tmp_path, "neither dataset.json nor"), (tmp_path / "no", "does not exist"),
                         (tmp_path / "file", "a file, not a folder")):  # fmt: skip
-        code, line = run(lambda path=path: Cohort.open(path))
+        code, line = run(partial(Cohort.open, path))
         assert code == 2
         assert words in line
 
@@ -222,7 +223,7 @@ def test_a_decathlon_entry_without_label_is_an_image_alone(tmp_path):
     path.write_text(json.dumps(facts))
     cohort = Cohort.open(tmp_path)
     assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a",))
-    np.testing.assert_array_equal(cohort["b"].image[0], image_array(seed=1))
+    np.testing.assert_array_equal(cohort["b"].require_image()[0], image_array(seed=1))
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
@@ -233,5 +234,5 @@ def test_real_pairs_open(name, count):
     assert cohort.label_names == {"background": 0, "label_1": 1}
     for case_id in cohort.ids[:3]:
         case = cohort[case_id]
-        assert case.labels.any()
-        assert case.image.max() > case.image.min()
+        assert case.require_labels().any()
+        assert case.require_image().max() > case.require_image().min()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from medsmith.formats.nifti import read_header
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory, memory_needed
 from medsmith.insertion.write_back import BLEND_MM
-from medsmith.methods import method_class
+from medsmith.methods.lesiondiffusion import LesionDiffusion
+from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
@@ -31,15 +33,22 @@ from medsmith.preparation import merge
 from medsmith.synthesis import Conditions, regenerate, synthesize
 from medsmith.synthesis.lesions_page import write_lesions_page
 from medsmith.training import Budget, train
+from narrowing import present
 
 pytestmark = pytest.mark.usefixtures("quick")
-KIND = method_class("lesiondiffusion")
+KIND = LesionDiffusion
 SETTINGS = (
     *micro.micro_settings("lesiondiffusion", KIND, 3),
     "mask.frame.size=16",
     "paint.frame.size=16",
     "paint.frame.finest_mm=3",
 )
+
+
+def loaded(run):
+    method = load_method(run)
+    assert isinstance(method, LesionDiffusion)
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +79,7 @@ def organ_of(template):
 
 def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(place, tmp_path, capsys):
     templates = Cohort.open(place / "healthy")
-    fitting = [id for id in templates.ids if np.isin(templates[id].labels, [1, 2, 3, 4, 5]).sum() > 4000]
+    fitting = [id for id in templates.ids if np.isin(templates[id].require_labels(), [1, 2, 3, 4, 5]).sum() > 4000]
     template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
     organ = organ_of(template)
     request = {"draws": 1}
@@ -87,19 +96,19 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     assert "not placed: 'frightening'" in said.err
     made = Cohort.open(tmp_path / "out")
     case = made[made.ids[0]]
-    (lesion,) = case.provenance["lesions"]
+    (lesion,) = present(case.provenance)["lesions"]
     assert lesion["asked"]["organ"] == organ
     assert lesion["asked"]["size_mm"] == [12.0, 12.0, 12.0]
     assert {"asked", "got", "passed", "verdicts", "visible", "draws"} <= lesion.keys()
-    assert case.provenance["template"] == template.id
-    assert case.report["asked"] == [lesion["asked"]]
-    inside = case.labels == case.label_names["lesion"]
+    assert present(case.provenance)["template"] == template.id
+    assert present(case.report)["asked"] == [lesion["asked"]]
+    inside = case.require_labels() == case.label_names["lesion"]
     assert inside.sum() == lesion["voxels"] > 0
-    reach = load_method(place / "run").config.paint.reach_mm
+    reach = loaded(place / "run").config.paint.reach_mm
     spacing = case.geometry.spacing
     far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
-    assert np.array_equal(case.image[0][far], template.image[0][far])
-    assert np.array_equal(case.labels[~inside], template.labels[~inside])
+    assert np.array_equal(case.require_image()[0][far], template.require_image()[0][far])
+    assert np.array_equal(case.require_labels()[~inside], template.require_labels()[~inside])
     assert np.array_equal(case.geometry.affine, template.geometry.affine)
     assert dict(case.label_names) == dict(template.label_names)
 
@@ -111,7 +120,7 @@ def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_t
     assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
     assert not [path for path in tmp_path.glob("out/*/*.json") if str(place) in path.read_text()]
     for case in Cohort.open(tmp_path / "out"):
-        (lesion,) = case.provenance["lesions"]
+        (lesion,) = present(case.provenance)["lesions"]
         assert lesion["asked"]["lesion_type"]
 
 
@@ -125,8 +134,8 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     names = dict(case.label_names) if labelled else {"background": 0}
     turned = replace(
         case,
-        image=np.ascontiguousarray(case.image[:, ::-1, ::-1]),
-        labels=np.ascontiguousarray(case.labels[::-1, ::-1]) if labelled else None,
+        image=np.ascontiguousarray(case.require_image()[:, ::-1, ::-1]),
+        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labelled else None,
         geometry=replace(case.geometry, affine=affine),
         label_names=names,
         provenance=None,
@@ -143,13 +152,13 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)
     assert got.geometry.affine[0, 0] < 0
     assert got.stored == before.stored
-    inside = got.labels == got.label_names["lesion"]
+    inside = got.require_labels() == got.label_names["lesion"]
     assert inside.any()
-    reach = load_method(place / "run").config.paint.reach_mm
+    reach = loaded(place / "run").config.paint.reach_mm
     spacing = got.geometry.spacing
     far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
-    assert np.array_equal(got.image[0][far], before.image[0][far])
-    assert write_lesions_page(tmp_path / "out", tmp_path / "lps").is_file()
+    assert np.array_equal(got.require_image()[0][far], before.require_image()[0][far])
+    assert present(write_lesions_page(tmp_path / "out", tmp_path / "lps")).is_file()
 
 
 def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
@@ -212,7 +221,7 @@ def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
 
 
 def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
-    method = load_method("lesiondiffusion")
+    method = loaded("lesiondiffusion")
     edge = method.config.paint.frame.size
     painter = method._artist(method.Request(), method.config.sampling).paint
     frame = Frame(Geometry((edge,) * 3, np.eye(4)), ((edge - 1) / 2,) * 3, edge, 1.0)
@@ -234,10 +243,10 @@ def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     )  # fmt: skip
     run = place / "latent"
     train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
-    method = load_method(run)
-    assert method.planned_stages() == ("mask", "autoencoder", "paint")
+    method = loaded(run)
+    assert [stage.name for stage in method.stages()] == ["mask", "autoencoder", "paint"]
     case = method.synthesize(method.Request(draws=1), 1, Sampling(solver="ddim", steps=2))
-    assert np.isfinite(case.image).all()
+    assert np.isfinite(case.require_image()).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "measured"])
@@ -250,7 +259,7 @@ def test_words_that_nobody_encoded_are_one_line_and_no_run(place, tmp_path, monk
 
 
 def test_presets_are_of_the_papers_shape():
-    paper, released = KIND.presets["paper"], KIND.presets["released"]
+    paper, released = (cast(LesionDiffusionConfig, KIND.presets[name]) for name in ("paper", "released"))
     assert (paper.mask.frame.size, paper.mask.frame.finest_mm, paper.mask.frame.coarsest_mm) == (128, 1.0, 1.0)
     assert (paper.vqgan.channels, paper.vqgan.codes, paper.vqgan.latent) == (96, 2048, 4)
     assert (paper.sampling.solver, paper.sampling.steps, paper.mask.guidance) == ("ddim", 200, 2.5)

@@ -12,6 +12,7 @@ from medsmith.cli import main
 from medsmith.cohort import Cohort
 from medsmith.conditioning.schema import ScanReport
 from medsmith.measuring.describe import describe_case
+from narrowing import present
 
 NAMES = {"background": 0, "liver": 1, "aorta": 2, "tumour": 3, "cyst": 4}
 MM = (1.0, 1.0, 1.0)
@@ -78,7 +79,7 @@ def test_sizes_run_along_the_patients_axes(columns, order):
     affine = np.eye(4)
     affine[:3, :3] = np.eye(3)[:, list(columns)] * [1, -1, 1]
     straight, turned = describe_case(scan()).lesions[0], describe_case(scan(affine=affine)).lesions[0]
-    assert turned.size_mm == tuple(straight.size_mm[axis] for axis in order)
+    assert turned.size_mm == tuple(present(straight.size_mm)[axis] for axis in order)
 
 
 def test_an_oblique_scan_takes_the_nearest_axes():

@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import ndimage
 from medsmith.cohort import Cohort
 from medsmith.errors import FileError, RequestError
 from medsmith.measuring.shape import measure_shape
+from narrowing import present
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "data"))
 
@@ -108,8 +110,8 @@ def test_a_nodule_of_the_database_becomes_a_case(tmp_path, capsys):
     case = cohort[cohort.ids[0]]
     assert case.channel_names == ()
     assert case.image is None
-    assert case.labels.any()
-    lesion = case.report["lesions"][0]
+    assert case.require_labels().any()
+    lesion = present(case.report)["lesions"][0]
     assert lesion["shape"] == ["round-like"]
     assert (lesion["organ"], lesion["enhancement"]) == ("lung", "non-contrast CT")
     assert lesion["surface"] == "well-defined margin"
@@ -142,7 +144,7 @@ def opened(wheel):
 def test_outlines_that_touch_show_one_nodule(tmp_path):
     ball = outlines_of_ball(6, 0.7, 1.25, (0, 0, 0))
     found = next(lidc.annotations(opened(database(tmp_path / "wheel.whl", ball))))
-    far = lidc.replace(found, contours=[(z, keep, points + 60) for z, keep, points in ball])
+    far = replace(found, contours=[(z, keep, points + 60) for z, keep, points in ball])
     assert lidc.numbered([found, found, far]) == [1, 1, 2]
 
 
@@ -164,4 +166,4 @@ def test_organ_crops_are_read(tmp_path):
     organ_crops.main("lung", tmp_path / "in", tmp_path / "out")
     cohort = Cohort.open(tmp_path / "out")
     assert len(cohort) == 2
-    assert set(np.unique(cohort[cohort.ids[0]].labels)) == {0, 1, 2}
+    assert set(np.unique(cohort[cohort.ids[0]].require_labels())) == {0, 1, 2}

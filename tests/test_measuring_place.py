@@ -109,9 +109,8 @@ def test_flips_and_permutations_change_nothing(order, flips):
     turn = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
     spacing = (1.0, 1.5, 0.7)
     first = measure_place(mask, labels, NAMES, spacing)
-    second = measure_place(
-        mask.transpose(order)[turn], labels.transpose(order)[turn], NAMES, tuple(spacing[axis] for axis in order)
-    )
+    x, y, z = (spacing[axis] for axis in order)
+    second = measure_place(mask.transpose(order)[turn], labels.transpose(order)[turn], NAMES, (x, y, z))
     assert second.organ == first.organ
     assert second.share_outside == pytest.approx(first.share_outside)
     assert second.border_distance_mm == pytest.approx(first.border_distance_mm)

@@ -113,7 +113,8 @@ def test_flips_and_permutations_change_nothing(seed, order, flips):
     mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
     spacing = (0.8, 1.3, 2.0)
     turned = mask.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    first, second = measure_shape(mask, spacing), measure_shape(turned, tuple(spacing[axis] for axis in order))
+    x, y, z = (spacing[axis] for axis in order)
+    first, second = measure_shape(mask, spacing), measure_shape(turned, (x, y, z))
     assert second.volume_mm3 == pytest.approx(first.volume_mm3)
     assert second.edges_mm == pytest.approx([first.edges_mm[axis] for axis in order])
     assert second.sphericity == pytest.approx(first.sphericity, rel=5e-3)

@@ -1,6 +1,7 @@
 """From measures to words: every threshold from both sides, and no report that contradicts itself."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ STEP = 0.001
 
 def said(name, **changes):
     """The word of one attribute; shape_, place_ and density_ change the measures of that part."""
-    parts = {"shape": {}, "place": {}, "density": {}, "whole": {}}
+    parts: dict[str, dict[str, Any]] = {"shape": {}, "place": {}, "density": {}, "whole": {}}
     for key, value in changes.items():
         part, _, field = key.partition("_")
         parts[part if part in parts else "whole"][field if part in parts else key] = value
@@ -134,7 +135,13 @@ def test_stones():
 
 def test_nothing_is_said_of_what_was_not_measured():
     bare = Measures(
-        "nodule", (9.0, 9.0, 9.0), SHAPE, 0.02, PlaceMeasures(None, *[None] * 4, False, None, None), None, None
+        "nodule",
+        (9.0, 9.0, 9.0),
+        SHAPE,
+        0.02,
+        PlaceMeasures(None, None, None, None, None, False, None, None),
+        None,
+        None,
     )
     report = words_from(bare)
     assert report.shape == ("round-like",)
@@ -187,7 +194,7 @@ def test_no_report_contradicts_itself(label, organ, edges, ratios, shares, gap, 
         shares[2] if hollow else None,
     )
     shape = ShapeMeasures(100.0, 5.8, edges, *ratios)
-    density = DensityMeasures(*values, width) if dense else None
+    density = DensityMeasures(*[*values, width]) if dense else None
     report = words_from(Measures(label, edges, shape, 0.1, place, density, enhancement))
     check_anatomy(report)
     assert LesionReport.model_validate_json(report.model_dump_json()) == report

@@ -3,6 +3,7 @@
 import copy
 import math
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import medsmith.methods.pig
 import micro
 from medsmith.diffusion import DiffusionProcess, NoiseSchedule, SeededNoise
 from medsmith.method import assemble
-from medsmith.methods.pig import Pig, PigRequest
+from medsmith.methods.pig import Pig, PigConfig, PigRequest
 from medsmith.networks import UNet
 
 CLAMP_NOTHING = "diffusion.clamp=null"
@@ -80,8 +81,12 @@ def test_synthesize_is_algorithm_2(dimensions, classes, monkeypatch):
         assert float((ours - literal).abs().max() / literal.abs().max()) < 1e-5
 
 
+def preset_of(name):
+    return cast(PigConfig, Pig.presets[name])
+
+
 def test_the_paper_takes_256_steps_of_1024():
-    paper = Pig.presets["paper"]
+    paper = preset_of("paper")
     assert (paper.diffusion.length, paper.sampling.steps, paper.sampling.stochasticity) == (1024, 256, 0)
 
 
@@ -215,9 +220,14 @@ def test_released_masks_are_binary_and_labels_follow(monkeypatch):
 
 def test_antithetic_times_mirror_each_other(monkeypatch):
     pig = micro.build("pig", preset="released")
-    seen = []
+    seen: list[torch.Tensor] = []
     original = NoiseSchedule.add_noise
-    monkeypatch.setattr(NoiseSchedule, "add_noise", lambda *given: seen.append(given[-1]) or original(*given))
+
+    def noting(*given):
+        seen.append(given[-1])
+        return original(*given)
+
+    monkeypatch.setattr(NoiseSchedule, "add_noise", noting)
     pig.loss("guider", micro.micro_batch(pig), torch.Generator().manual_seed(1))
     assert (seen[0][:2] + seen[0][2:] == 1023).all()
     assert torch.equal(seen[0], seen[1])
@@ -225,11 +235,12 @@ def test_antithetic_times_mirror_each_other(monkeypatch):
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
 def test_the_papers_presets_carry_the_papers_numbers(preset):
-    config = Pig.presets[preset]
+    config = preset_of(preset)
     assert config.size == (512, 512)
     schedule = config.diffusion.process().schedule
     betas = 1 - (schedule.signal[1:] / schedule.signal[:-1]) ** 2
-    assert (len(schedule), 1 - float(schedule.signal[0]) ** 2) == (1024, pytest.approx(1e-4))
+    assert len(schedule) == 1024
+    assert 1 - float(schedule.signal[0]) ** 2 == pytest.approx(1e-4)
     assert float(betas[-1]) == pytest.approx(0.02)
     assert np.allclose(np.diff(betas.numpy(), 2), 0, atol=1e-9)
     assert config.diffusion.prediction == "noise"
@@ -251,7 +262,7 @@ def test_released_differs_from_the_paper_as_the_code_from_the_text():
 
 
 def test_the_papers_network_has_the_released_shape():
-    config = Pig.presets["paper"].network
+    config = preset_of("paper").network
     with torch.device("meta"):
         network = UNet(config, 2, 2, 1).network
     widths = [block.resnets[-1].out_channels for block in network.down_blocks]
@@ -269,5 +280,5 @@ def test_the_papers_network_has_the_released_shape():
 @pytest.mark.parametrize(("preset", "millions"), [("paper", 7.13), ("released", 7.13), ("best", 11.61), ("tiny", 2.02)])
 def test_presets_build_and_have_the_stated_number_of_weights(preset, millions):
     with torch.device("meta"):
-        network = UNet(Pig.presets[preset].network, 2, 2, 1)
+        network = UNet(preset_of(preset).network, 2, 2, 1)
     assert sum(weight.numel() for weight in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)

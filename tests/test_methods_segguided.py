@@ -1,6 +1,7 @@
 """Segmentation-guided diffusion: hidden masks, guidance, masks from elsewhere, and requests that cannot be met."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from medsmith.case_ref import CaseRef
 from medsmith.config import validated
 from medsmith.data.scaling import labels_to_model
 from medsmith.diffusion import Sampling
-from medsmith.errors import CohortError, FileError, RequestError
-from medsmith.methods.segguided import HIDDEN, SegGuided, SegGuidedRequest
+from medsmith.errors import CohortError, FileError, MedsmithError, RequestError
+from medsmith.methods.segguided import HIDDEN, SegGuided, SegGuidedConfig, SegGuidedRequest
 
 
 def guided_method(*settings, dimensions=2, classes=1):
@@ -31,7 +32,12 @@ def seen_masks(method, monkeypatch):
     """What the network sees of the masks, call by call."""
     seen = []
     predict = method._predict
-    monkeypatch.setattr(method, "_predict", lambda mask, x, t: seen.append(mask.clone()) or predict(mask, x, t))
+
+    def noting(mask, x, t):
+        seen.append(mask.clone())
+        return predict(mask, x, t)
+
+    monkeypatch.setattr(method, "_predict", noting)
     return seen
 
 
@@ -103,7 +109,7 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
     folder = micro.micro_cohort(tmp_path / "good", count=2).root
     two = micro.micro_cohort(tmp_path / "two", classes=2, count=2).root
     volumes = micro.micro_cohort(tmp_path / "volumes", dimensions=3, count=2).root
-    refusals = [
+    refusals: list[tuple[dict[str, Any], type[MedsmithError] | tuple[type[MedsmithError], ...], str]] = [
         ({"masks": {"cohort": folder, "case": "case_9"}}, RequestError, f"{folder}: no case 'case_9'; has case_0, "),
         ({"masks": two}, RequestError, f"request: labels of {two} are {{'background': 0, 'mass': 1, 'cyst': 2}}"),
         (
@@ -139,7 +145,7 @@ def test_a_misspelt_request_is_refused_by_name(request_, line):
 def test_a_request_says_in_json_where_its_masks_are():
     request = SegGuidedRequest(masks=CaseRef(cohort=Path("masks"), case="a"))
     assert request.model_dump(mode="json") == {"masks": {"cohort": "masks", "case": "a"}}
-    assert SegGuidedRequest(masks="masks").masks == CaseRef(cohort=Path("masks"))
+    assert SegGuidedRequest.model_validate({"masks": "masks"}).masks == CaseRef(cohort=Path("masks"))
 
 
 def test_the_mask_alone_steers_the_image_for_one_seed(monkeypatch):
@@ -153,7 +159,7 @@ def test_the_mask_alone_steers_the_image_for_one_seed(monkeypatch):
 
 
 def test_the_papers_preset_carries_the_papers_numbers():
-    paper = SegGuided.presets["paper"]
+    paper = cast(SegGuidedConfig, SegGuided.presets["paper"])
     assert (paper.size, paper.diffusion.length, paper.sampling.solver, paper.sampling.steps) == (
         (256, 256), 1000, "ddim", 50,
     )  # fmt: skip

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from monai.networks.nets import ControlNet as MonaiControlNet
@@ -6,7 +8,7 @@ from monai.networks.nets import DiffusionModelUNet
 from medsmith.networks import NetworkConfig, UNet
 from medsmith.networks.controlnet import ControlNet, sum_of
 
-SHAPE = {"channels": (8, 16), "attention": (False, True), "head_channels": 8, "groups": 4}
+SHAPE: dict[str, Any] = {"channels": (8, 16), "attention": (False, True), "head_channels": 8, "groups": 4}
 SPACES = [(7, 10), (5, 9, 4)]
 
 

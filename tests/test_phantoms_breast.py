@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def scene_of(seed: int) -> Scene:
     return draw_scene(seed)
 
 
-def lesion_of(case: Case) -> dict:
+def lesion_of(case: Case) -> dict[str, Any]:
     assert case.report is not None
     (lesion,) = case.report["lesions"]
     return lesion
@@ -43,25 +44,25 @@ def lesion_of(case: Case) -> dict:
 
 def grey_of(case: Case) -> np.ndarray:
     """[depth, lateral]."""
-    return case.image[0, :, :, 0].T
+    return case.require_image()[0, :, :, 0].T
 
 
 def mask_of(case: Case) -> np.ndarray:
-    return case.labels[:, :, 0].T > 0
+    return case.require_labels()[:, :, 0].T > 0
 
 
 @given(seed=st.integers(0, 2**53 - 1), size=st.integers(32, NATIVE))
 @settings(max_examples=25, deadline=None)
 def test_every_seed_and_size_gives_a_valid_case(seed: int, size: int) -> None:
     case = make_breast_case(seed, "x", size)
-    assert case.image.shape == (1, size, size, 1)
-    assert case.image.dtype == np.float32
-    assert np.array_equal(case.image, case.image.astype(np.uint8))
+    assert case.require_image().shape == (1, size, size, 1)
+    assert case.require_image().dtype == np.float32
+    assert np.array_equal(case.require_image(), case.require_image().astype(np.uint8))
     assert case.stored == np.uint8
     assert not case.geometry.spacing_known
-    assert set(np.unique(case.labels)) == {0, 1}
-    assert components(case.labels[:, :, 0])[1] == 1
-    assert case.image.std() > 10
+    assert set(np.unique(case.require_labels())) == {0, 1}
+    assert components(case.require_labels()[:, :, 0])[1] == 1
+    assert case.require_image().std() > 10
     assert case.synthetic
     assert json.loads(json.dumps(case.report)) == case.report
 
@@ -110,7 +111,7 @@ def test_a_seed_gives_the_same_bytes_in_another_process_with_other_threads() -> 
 def test_the_anatomy_of_a_revision_does_not_change_unnoticed() -> None:
     """Raise `BreastPhantom.revision` when this has to be changed."""
     case = case_of(1000)
-    assert (int(case.labels.sum()), round(float(case.image.mean()))) == PINNED
+    assert (int(case.require_labels().sum()), round(float(case.require_image().mean()))) == PINNED
     assert case.provenance is not None
     assert case.provenance["revision"] == 1
 

@@ -13,9 +13,10 @@ from medsmith.errors import RequestError
 from medsmith.phantoms import ct
 from medsmith.phantoms.ct_anatomy import LABELS, ORGANS, draw_head, draw_torso
 from medsmith.phantoms.ct_canvas import Canvas
-from medsmith.phantoms.ct_space import Grid
+from medsmith.phantoms.ct_space import WINDOW_MM, Grid
 from medsmith.phantoms.ct_tissue import LEVELS_HU, PHASES, Textures
 from medsmith.phantoms.families import find_family
+from narrowing import present
 
 LESION = LABELS["lesion"]
 MM = 6.0
@@ -154,16 +155,16 @@ TWINS = [("ct", "ct-healthy", 11), ("ct", "ct-healthy", 12), ("ct-head", "ct-hea
 @pytest.mark.parametrize(("ill", "healthy", "seed"), TWINS)
 def test_a_healthy_twin_differs_by_the_lesion_alone(ill: str, healthy: str, seed: int) -> None:
     with_lesion, without = made(ill, seed, 48), made(healthy, seed, 48)
-    mask = with_lesion.labels == LESION
+    mask = with_lesion.require_labels() == LESION
     assert mask.any()
-    assert not (without.labels == LESION).any()
-    assert without.report["lesions"] == []
-    np.testing.assert_array_equal(with_lesion.labels[~mask], without.labels[~mask])
+    assert not (without.require_labels() == LESION).any()
+    assert present(without.report)["lesions"] == []
+    np.testing.assert_array_equal(with_lesion.require_labels()[~mask], without.require_labels()[~mask])
     np.testing.assert_array_equal(with_lesion.geometry.affine, without.geometry.affine)
-    changed = with_lesion.image[0] != without.image[0]
+    changed = with_lesion.require_image()[0] != without.require_image()[0]
     spacing = with_lesion.geometry.spacing
     away = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    margin = with_lesion.report["lesions"][0]["measured"]["margin_width_mm"]
+    margin = present(with_lesion.report)["lesions"][0]["measured"]["margin_width_mm"]
     assert not changed[away > 2 * margin + 3 * spacing[0] + 2].any()
     assert changed[mask].mean() > 0.5
 
@@ -171,23 +172,23 @@ def test_a_healthy_twin_differs_by_the_lesion_alone(ill: str, healthy: str, seed
 @pytest.mark.parametrize(("ill", "healthy", "seed"), TWINS)
 def test_the_lesion_lies_in_the_organ_of_its_report(ill: str, healthy: str, seed: int) -> None:
     case, without = made(ill, seed, 48), made(healthy, seed, 48)
-    report = LesionReport.model_validate(case.report["lesions"][0])
-    mask = case.labels == LESION
+    report = LesionReport.model_validate(present(case.report)["lesions"][0])
+    mask = case.require_labels() == LESION
     near = ndimage.binary_dilation(mask)
-    assert (without.labels[near] == LABELS[report.organ]).mean() > 0.1
+    assert (without.require_labels()[near] == LABELS[present(report.organ)]).mean() > 0.1
     volume = mask.sum() * np.prod(case.geometry.spacing)
     assert volume == pytest.approx(report.measured["volume_mm3"], rel=0.25)
-    low = np.array(case.report["phantom"]["window_mm"])
+    low = np.array(present(case.report)["phantom"]["window_mm"])
     np.testing.assert_allclose(case.geometry.affine[:3, 3] - np.array(case.geometry.spacing) / 2, low, atol=1e-6)
 
 
 def test_one_seed_gives_the_same_bytes_and_another_others() -> None:
     first, again, other = (find_family("ct").make(seed, "x", 48) for seed in (12, 12, 13))
-    assert first.image.tobytes() == again.image.tobytes()
-    assert first.labels.tobytes() == again.labels.tobytes()
+    assert first.require_image().tobytes() == again.require_image().tobytes()
+    assert first.require_labels().tobytes() == again.require_labels().tobytes()
     assert first.report == again.report
     np.testing.assert_array_equal(first.geometry.affine, again.geometry.affine)
-    assert first.image.tobytes() != other.image.tobytes()
+    assert first.require_image().tobytes() != other.require_image().tobytes()
     assert first.report != other.report
 
 
@@ -195,24 +196,24 @@ def test_the_size_changes_the_resolution_and_not_the_anatomy() -> None:
     coarse, fine = made("ct", 12, 48), made("ct", 12, 96)
     assert coarse.report == fine.report
     for case, size in ((coarse, 48), (fine, 96)):
-        assert case.image.shape == (1, size, size, size)
-        np.testing.assert_allclose(case.geometry.spacing, ct.WINDOW_MM / size)
+        assert case.require_image().shape == (1, size, size, size)
+        np.testing.assert_allclose(case.geometry.spacing, WINDOW_MM / size)
     corners = [case.geometry.affine[:3, 3] - np.array(case.geometry.spacing) / 2 for case in (coarse, fine)]
     np.testing.assert_allclose(corners[0], corners[1], atol=1e-6)
-    votes = fine.labels.reshape(48, 2, 48, 2, 48, 2).transpose(0, 2, 4, 1, 3, 5).reshape(48, 48, 48, 8)
-    assert np.mean((votes == coarse.labels[..., None]).mean(axis=-1) >= 0.5) > 0.96
-    blocks = fine.image[0].reshape(48, 2, 48, 2, 48, 2).mean(axis=(1, 3, 5))
-    assert np.median(np.abs(blocks - coarse.image[0])) < 12
+    votes = fine.require_labels().reshape(48, 2, 48, 2, 48, 2).transpose(0, 2, 4, 1, 3, 5).reshape(48, 48, 48, 8)
+    assert np.mean((votes == coarse.require_labels()[..., None]).mean(axis=-1) >= 0.5) > 0.96
+    blocks = fine.require_image()[0].reshape(48, 2, 48, 2, 48, 2).mean(axis=(1, 3, 5))
+    assert np.median(np.abs(blocks - coarse.require_image()[0])) < 12
 
 
 def test_pictures_hold_whole_hounsfield_units() -> None:
     case = made("ct", 12, 48)
-    assert case.image.dtype == np.float32
+    assert case.require_image().dtype == np.float32
     assert case.stored == np.int16
-    np.testing.assert_array_equal(case.image, np.rint(case.image))
-    assert case.image.min() >= -1024
-    assert case.image.max() <= 3071
-    assert case.provenance["synthetic"] is True
+    np.testing.assert_array_equal(case.require_image(), np.rint(case.require_image()))
+    assert case.require_image().min() >= -1024
+    assert case.require_image().max() <= 3071
+    assert present(case.provenance)["synthetic"] is True
 
 
 def test_the_noise_is_the_stated_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,9 +221,9 @@ def test_the_noise_is_the_stated_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ct, "scanner_noise", lambda _rng, grid, _low, _sd: np.zeros(grid.shape, np.float32))
     clean = find_family("ct").make(12, "x", 48)
     # Air is cut off at -1024 HU.
-    tissue = clean.image > -850
-    difference = (case.image - clean.image)[tissue]
-    assert difference.std() == pytest.approx(case.report["phantom"]["noise_hu"], rel=0.06)
+    tissue = clean.require_image() > -850
+    difference = (case.require_image() - clean.require_image())[tissue]
+    assert difference.std() == pytest.approx(present(case.report)["phantom"]["noise_hu"], rel=0.06)
     assert abs(difference.mean()) < 0.5
 
 

@@ -57,7 +57,7 @@ def test_the_first_cases_of_a_longer_cohort_are_the_shorter_one(tmp_path: Path) 
 def test_another_seed_is_another_cohort(tmp_path: Path) -> None:
     first = write_phantom(BREAST, tmp_path / "a", 2, seed=0, size=32)
     other = write_phantom(BREAST, tmp_path / "b", 2, seed=1, size=32)
-    assert not np.array_equal(first["breast-00000"].image, other["breast-00000"].image)
+    assert not np.array_equal(first["breast-00000"].require_image(), other["breast-00000"].require_image())
 
 
 def test_a_cohort_says_what_it_is(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_cohort_says_what_it_is(tmp_path: Path) -> None:
     assert BREAST.provenance(case_seed("breast", 0, 1), 32).items() <= case.provenance.items()
     assert case.provenance["notice"] == "Synthetic research data, not for diagnosis"
     assert case.report is not None
-    assert case.report["lesions"][0]["measured"]["pixels"] == int((case.labels == 1).sum())
+    assert case.report["lesions"][0]["measured"]["pixels"] == int((case.require_labels() == 1).sum())
 
 
 def test_a_case_is_made_again_from_its_provenance(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def test_pairing(files, ids, tmp_path):
     cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)
     assert list(cohort.ids) == ids
     case = cohort[ids[0]]
-    assert case.labels.any()
-    assert len(np.unique(case.image)) > 20
+    assert case.require_labels().any()
+    assert len(np.unique(case.require_image())) > 20
     verify(cohort)
 
 
@@ -97,7 +97,7 @@ def test_several_masks_of_one_image_are_united(tmp_path):
     files = pngs("b (1)", "b (1)_mask") | {"b (1)_mask_1.png": png_bytes(second * 255)}
     files["b (1)_mask.png"] = png_bytes(MASK * 255)
     case = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)["b_1"]
-    np.testing.assert_array_equal(case.labels[:, :, 0].T, MASK | second)
+    np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, MASK | second)
 
 
 def test_masks_that_contradict_each_other_are_refused(tmp_path):
@@ -159,7 +159,7 @@ ONE_KIND = [
     ("files", "options", "ids", "channels", "rule"), [row[1:] for row in ONE_KIND], ids=[row[0] for row in ONE_KIND]
 )
 def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_path):
-    said = []
+    said: list[str] = []
     cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=said.append)
     assert (list(cohort.ids), cohort.channel_names) == (ids, channels)
     assert rule in said[0]
@@ -205,7 +205,7 @@ def test_bare_ct_is_looked_at_as_ct(tmp_path):
 
 def test_unpaired_files_are_kept_on_request(tmp_path):
     source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
-    said = []
+    said: list[str] = []
     options = PrepareOptions(keep=frozenset({"unpaired"}))
     cohort = prepare(source, tmp_path / "out", options, say=said.append)
     assert cohort.ids == ("a", "b", "c")
@@ -224,7 +224,7 @@ def test_empty_labels_are_kept_on_request(tmp_path):
     options = PrepareOptions(keep=frozenset({"empty"}))
     cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, say=silent)
     assert cohort.ids == ("a", "b")
-    assert not cohort["b"].labels.any()
+    assert not cohort["b"].require_labels().any()
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
@@ -233,12 +233,12 @@ def test_real_masks_without_scans(tmp_path):
         fill(tmp_path / "in", {path.name: path.read_bytes()})
     cohort = prepare(tmp_path / "in", tmp_path / "out", say=silent)
     assert cohort.channel_names == ()
-    assert all(case.image is None and case.labels.any() for case in cohort)
+    assert all(case.image is None and case.require_labels().any() for case in cohort)
 
 
 def test_left_out_on_request_and_written_down(tmp_path):
     source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
-    said = []
+    said: list[str] = []
     options = PrepareOptions(leave_out=frozenset({"unpaired"}))
     cohort = prepare(source, tmp_path / "out", options, say=said.append)
     assert cohort.ids == ("a",)
@@ -249,7 +249,8 @@ def test_left_out_on_request_and_written_down(tmp_path):
 def test_what_it_inferred_is_said_and_written(tmp_path):
     image = zipped(nifti_bytes(hounsfield_array((16, 16, 16))))
     label = zipped(nifti_bytes(label_array((16, 16, 16))))
-    source, said = write_pair(tmp_path / "in", image, label), []
+    source = write_pair(tmp_path / "in", image, label)
+    said: list[str] = []
     cohort = prepare(source, tmp_path / "out", say=said.append)
     assert cohort.channel_names == ("CT",)
     assert said == [
@@ -268,7 +269,8 @@ def test_what_it_inferred_is_said_and_written(tmp_path):
 def test_declared_labels_with_gaps_are_renumbered_and_said(tmp_path):
     labels = label_array(value=7)
     labels[0, 0, 0] = 3
-    source, said = write_pair(tmp_path / "in", IMAGE_NII, zipped(nifti_bytes(labels))), []
+    source = write_pair(tmp_path / "in", IMAGE_NII, zipped(nifti_bytes(labels)))
+    said: list[str] = []
     options = PrepareOptions(label_names={"liver": 7, "lesion": 3})
     cohort = prepare(source, tmp_path / "out", options, say=said.append)
     assert cohort.label_names == {"background": 0, "lesion": 1, "liver": 2}

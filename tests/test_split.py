@@ -60,7 +60,7 @@ def test_splits_that_cannot_be_made(fraction, group, words):
 
 def test_split_writes_two_cohorts_and_continues(tmp_path):
     whole = prepare(good_source(tmp_path / "in", count=5), tmp_path / "all", say=silent)
-    said = []
+    said: list[str] = []
     places = (tmp_path / "all", tmp_path / "train", tmp_path / "test")
     train, test = split(*places, test_fraction=0.4, seed=3, say=said.append)
     assert sorted(train.ids + test.ids) == list(whole.ids)

@@ -24,6 +24,7 @@ from medsmith.synthesis.making import load, make_case, settle
 from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
 from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
+from narrowing import present
 from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
 
 
@@ -37,15 +38,19 @@ def task_of(asked, index):
     return CaseTask(run=asked.run, loader=asked.loader, recipe=settle(asked, "cpu").recipe, index=index)
 
 
+def made(task):
+    return present(make_case(task, "cpu").case)
+
+
 def same(one, other):
     return np.array_equal(one.image, other.image) and np.array_equal(one.labels, other.labels)
 
 
 def test_a_case_depends_on_its_task_alone(asked):
     tasks = [task_of(asked, index) for index in range(6)]
-    forward = [make_case(task, "cpu").case for task in tasks]
+    forward = [made(task) for task in tasks]
     load.cache_clear()
-    backward = [make_case(task, "cpu").case for task in reversed(tasks)][::-1]
+    backward = [made(task) for task in reversed(tasks)][::-1]
     for one, other in zip(forward, backward, strict=True):
         assert same(one, other)
         assert one.provenance == other.provenance
@@ -60,12 +65,11 @@ def test_a_task_survives_json(asked):
 
 
 def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
-    made = [make_case(task_of(asked, index), "cpu").case for index in range(12)]
-    attempts = [case.provenance["attempt"] for case in made]
+    records = [present(made(task_of(asked, index)).provenance) for index in range(12)]
+    attempts = [record["attempt"] for record in records]
     assert 0 in attempts
     assert max(attempts) > 0
-    for index, case in enumerate(made):
-        record = case.provenance
+    for index, record in enumerate(records):
         assert record["case_seed"] == case_seed(index, record["attempt"])
         assert record["refused"].get("mask_not_empty", 0) == record["attempt"]
         assert {check["outcome"] for check in record["checks"]} == {"passed", "not made"}
@@ -73,16 +77,16 @@ def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
 
 def test_draws_end(tmp_path):
     asked = SynthesisRequest(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
-    seen = []
-    made = make_case(task_of(asked, 0), "cpu", seen.append)
-    assert made.case is None
-    assert made.refused == {"mask_not_empty": 7, "foreground_share": 7}
+    seen: list[int] = []
+    found = make_case(task_of(asked, 0), "cpu", seen.append)
+    assert found.case is None
+    assert found.refused == {"mask_not_empty": 7, "foreground_share": 7}
     assert seen == list(range(7))
 
 
 def test_provenance_says_what_it_must(asked, tmp_path):
-    case = make_case(task_of(asked, 2), "cpu").case
-    record = case.provenance
+    case = made(task_of(asked, 2))
+    record = present(case.provenance)
     assert case.id == "fake_00002"
     assert record["synthetic"] is True
     assert record["notice"] == "Synthetic research data. Not for diagnosis."
@@ -95,7 +99,7 @@ def test_provenance_says_what_it_must(asked, tmp_path):
 
 
 def test_every_field_of_provenance_is_documented(asked):
-    record = make_case(task_of(asked, 0), "cpu").case.provenance
+    record = present(made(task_of(asked, 0)).provenance)
     page = (Path(__file__).parents[1] / "docs" / "provenance.md").read_text()
     keys = [*record, "files", *record["limits"], *record["checks"][0], "reason"]
     assert [key for key in keys if f"`{key}`" not in page] == []
@@ -124,7 +128,7 @@ def test_a_cohort_that_a_request_names_is_part_of_the_recipe(asked, tmp_path):
     asking = asked.model_copy(update={"request": {"like": str(tmp_path / "masks")}})
     hashes = []
     for index in range(2):
-        cohort.write(replace(make_case(task_of(asked, index), "cpu").case, provenance=None))
+        cohort.write(replace(made(task_of(asked, index)), provenance=None))
         hashes.append(with_hashes(settle(asking, "cpu")).inputs["like"])
     assert hashes[0] != hashes[1]
     assert hashes[1] == cohort.content_hash()

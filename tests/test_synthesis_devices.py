@@ -9,7 +9,6 @@ import torch
 from medsmith.errors import RequestError
 from medsmith.synthesis import Patience, synthesize
 from medsmith.synthesis.devices import check_names, check_present, kind_of
-from medsmith.synthesis.executors import processes
 from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.executors.worker_process import WorkerProcess
 from medsmith.synthesis.making import load, settle
@@ -76,25 +75,22 @@ def test_the_run_is_loaded_on_the_device_and_the_recipe_keeps_its_kind(tmp_path,
     assert recipes[0].device == "cuda"
 
 
-class Unstarted(WorkerProcess):
-    """A worker that is never started, and always late."""
+@pytest.fixture
+def _unstarted(monkeypatch):
+    """Workers that are never started, and always late."""
 
-    def __init__(self, _request, device, _events):
+    def begin(self, _request, device, _events):
         self.device, self.ready, self.task, self.hung = device, False, None, ""
         self.heard = self.since = 0.0
 
-    def overdue(self, *_):
-        return "late"
-
-    def give_up(self, reason):
-        self.hung = reason
-
-    def end(self):
-        pass
+    monkeypatch.setattr(WorkerProcess, "__init__", begin)
+    monkeypatch.setattr(WorkerProcess, "overdue", lambda *_: "late")
+    monkeypatch.setattr(WorkerProcess, "give_up", lambda self, reason: setattr(self, "hung", reason))
+    monkeypatch.setattr(WorkerProcess, "end", lambda _: None)
 
 
-def test_workers_are_spread_over_the_devices_in_turn(monkeypatch):
-    monkeypatch.setattr(processes, "WorkerProcess", Unstarted)
+@pytest.mark.usefixtures("_unstarted")
+def test_workers_are_spread_over_the_devices_in_turn():
     asked = SynthesisRequest(run="run", devices=("cuda:0", "cuda:1", "cuda:3"))
     with ProcessExecutor(asked, 5, Patience(), lambda: False) as executor:
         executor._staff(5)
@@ -104,8 +100,8 @@ def test_workers_are_spread_over_the_devices_in_turn(monkeypatch):
         assert Counter(worker.device for worker in executor._workers) == {"cuda:0": 2, "cuda:1": 1, "cuda:3": 1}
 
 
-def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_hung(monkeypatch):
-    monkeypatch.setattr(processes, "WorkerProcess", Unstarted)
+@pytest.mark.usefixtures("_unstarted")
+def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_hung():
     with ProcessExecutor(SynthesisRequest(run="run"), 1, Patience(), lambda: False) as executor:
         executor._staff(1)
         (worker,) = executor._workers

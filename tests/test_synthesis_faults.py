@@ -171,7 +171,7 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
 
 def test_a_stopped_worker_is_replaced(tmp_path):
     write_run(tmp_path / "run", seconds=0.3)
-    pids = []
+    pids: list[int] = []
 
     class StopsOne:
         def task(self, *_):

@@ -14,6 +14,7 @@ from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.lock import LOCK, claimed
+from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, conditions, contents, fingerprint, here, write_run
 
 COUNT = 8
@@ -42,7 +43,7 @@ def test_a_cohort_of_exactly_as_many_cases_as_asked_for(calm):
     assert json.loads((out / "dataset.json").read_text())["numTraining"] == COUNT
     kinds = {path.split("/")[0] for path in contents(out)}
     assert kinds == {"dataset.json", "synthesis.json", "imagesTr", "labelsTr", "provenance"}
-    records = [case.provenance for case in cohort]
+    records = [present(case.provenance) for case in cohort]
     assert summary.made == summary.count == COUNT
     assert summary.draws == sum(record["attempt"] + 1 for record in records) > COUNT
     assert summary.refused["mask_not_empty"] == summary.draws - COUNT

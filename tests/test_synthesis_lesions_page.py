@@ -11,6 +11,7 @@ import pytest
 from medsmith.case import Case, Geometry
 from medsmith.cohort import Cohort
 from medsmith.synthesis import write_lesions_page
+from narrowing import present
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
@@ -52,7 +53,7 @@ def test_every_verdict_is_told_with_pictures_and_names_are_escaped(tmp_path, fli
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=affine)
     box = record()["lesions"][0]["box"] if flip == 1 else [[10, 9, 8], [14, 13, 12]]
     made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=affine, provenance=record(box=box))
-    page = write_lesions_page(made.root, scans.root)
+    page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
     assert "2 lesions from 6 draws: 0 are measured as they were asked for in every attribute, 2 can be seen" in html
@@ -94,7 +95,8 @@ def test_pictures_do_not_depend_on_the_axes_of_the_file(tmp_path):
         made, scans = (
             stored(tmp_path / f"{name}{number}", axes, flips, lesion=name == "out") for name in ("out", "scans")
         )
-        pictures.add(re.search('data:image/png;base64,[^"]*', write_lesions_page(made, scans).read_text())[0])
+        html = present(write_lesions_page(made, scans)).read_text()
+        pictures.add(present(re.search('data:image/png;base64,[^"]*', html))[0])
     assert len(pictures) == 1
 
 

@@ -12,6 +12,7 @@ from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.errors import RequestError
 from medsmith.methods.pig import PigConfig
 from medsmith.synthesis import Conditions, regenerate, synthesize
+from narrowing import present
 from synthesis_fakes import InProcessExecutor, contents, fingerprint
 
 HERE = Conditions(executor=InProcessExecutor)
@@ -72,7 +73,7 @@ def test_a_case_is_made_again(made):
 
 def test_cases_say_how_they_were_made(made):
     case = Cohort.open(made / "out")["pig_00002"]
-    record = case.provenance
+    record = present(case.provenance)
     assert (record["method"], record["solver"], record["steps"], record["precision"]) == (
         "pig",
         "dpm++2m",
@@ -84,11 +85,11 @@ def test_cases_say_how_they_were_made(made):
 
 
 def test_a_method_that_repeats_its_training_images_is_found_out(made, tmp_path):
-    images = [case.image for case in Cohort.open(made / "out")]
+    images = [case.require_image() for case in Cohort.open(made / "out")]
     write_micro_run(tmp_path / "run", [image + 1 for image in images])
     summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=HERE)
     assert summary.refused["not_a_copy"] >= 3
-    again = [case.image for case in Cohort.open(tmp_path / "out")]
+    again = [case.require_image() for case in Cohort.open(tmp_path / "out")]
     assert not any(np.array_equal(one, other) for one, other in zip(images, again, strict=True))
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from medsmith.config import validated
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, SynthesisError
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.references import find_references, hash_references, with_places, without_places
+from narrowing import present
 from synthesis_fakes import GuidedRequest, conditions, contents, here, write_run
 
 PLACES = st.text("abc/", min_size=1, max_size=6).map(lambda text: f"/secret/{text}")
@@ -53,7 +55,7 @@ def test_references_are_found_at_any_depth():
         first: Path | None = None
         title: str = "/no/path"
 
-    book = Book(pages=[{}, {"odd": [{"file": "a"}, {"file": "b"}]}])
+    book = Book.model_validate({"pages": [{}, {"odd": [{"file": "a"}, {"file": "b"}]}]})
     found = {reference.key: (reference.place, reference.kind) for reference in find_references(book)}
     assert found == {"pages.1.odd.0.file": ("a", "files"), "pages.1.odd.1.file": ("b", "files")}
 
@@ -69,7 +71,7 @@ def test_a_set_of_files_is_a_mistake_of_the_method():
         files: frozenset[Path]
 
     with pytest.raises(TypeError, match="use a tuple"):
-        find_references(Loose(files={Path("a")}))
+        find_references(Loose(files=frozenset((Path("a"),))))
 
 
 @pytest.mark.parametrize("key", ["nothing.here", "guides.3.image", "guides.x", "brightness.deep"])
@@ -107,7 +109,12 @@ def make(place, out="out", executor=here, **request):
 
 def test_every_file_is_read_once_and_no_path_is_in_a_record(place, monkeypatch):
     read, content_hash = [], Cohort.content_hash
-    monkeypatch.setattr(Cohort, "content_hash", lambda self: read.append(self.ids) or content_hash(self))
+
+    def noting(cohort):
+        read.append(cohort.ids)
+        return content_hash(cohort)
+
+    monkeypatch.setattr(Cohort, "content_hash", noting)
     make(place)
     whole = ("case_0", "case_1", "case_2")
     assert sorted(read) == [("case_0", "case_1"), whole, ("case_1",)]
@@ -154,12 +161,16 @@ def test_all_may_move_together_or_each_by_its_key(place, tmp_path_factory):
 
 
 def test_of_a_named_case_its_own_files_alone_count(place):
-    asked = {"masks": None, "named": {}, "guides": [{"image": {"cohort": str(place / "one"), "case": "case_1"}}]}
+    asked: dict[str, Any] = {
+        "masks": None,
+        "named": {},
+        "guides": [{"image": {"cohort": str(place / "one"), "case": "case_1"}}],
+    }
     make(place, **asked)
     files = Cohort.open(place / "one").files
-    shutil.copy(files("case_0").labels, files("case_2").labels)
+    shutil.copy(present(files("case_0").labels), present(files("case_2").labels))
     assert regenerate(place / "out", "fake_00001", conditions=here())
-    shutil.copy(files("case_0").labels, files("case_1").labels)
+    shutil.copy(present(files("case_0").labels), present(files("case_1").labels))
     with pytest.raises(SynthesisError, match=r"one: fake_00001 was not made from it: .*--input guides\.0\.image=PATH"):
         regenerate(place / "out", "fake_00001", conditions=here())
 

@@ -21,11 +21,12 @@ from medsmith.checkpoints import build_method, load_method, pack, read_record, u
 from medsmith.cohort import Cohort
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError, RunError, TrainingError
+from medsmith.errors import MedsmithError, RequestError, RunError, TrainingError
 from medsmith.methods import method_class
 from medsmith.optimisation import Trainees
 from medsmith.runs import StageCheckpoints, claimed
 from medsmith.training import Budget, train
+from narrowing import present
 from training_lives import Nursery
 
 SOURCES = Path(__file__).parents[1] / "src" / "medsmith"
@@ -74,7 +75,7 @@ def state(run):
     """All of a run that must not depend on what befell it: every tensor's bytes, steps, losses, pictures."""
     checkpoints = {}
     for folder in sorted((run / "checkpoints").iterdir()):
-        tensors, entry = StageCheckpoints(run, folder.name).newest()
+        tensors, entry = present(StageCheckpoints(run, folder.name).newest())
         checkpoints[folder.name] = (entry.step, hashlib.sha256(pack(tensors)).hexdigest())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
@@ -92,7 +93,7 @@ def reached(run):
     """Stage -> step of the newest checkpoint; every index and every checkpoint it names must be readable."""
     found = {}
     for folder in (run / "checkpoints").glob("*"):
-        newest = StageCheckpoints(run, folder.name).newest()
+        newest = present(StageCheckpoints(run, folder.name).newest())
         if newest is not None:
             found[folder.name] = newest[1].step
     return found
@@ -126,7 +127,8 @@ def test_twenty_kills_at_random_leave_the_bytes_of_the_calm_run(precision, nurse
     order, expected, seconds = undisturbed(nursery, cohort, tmp_path, precision)
     draw, kills, runs, seen = random.Random(4), 0, 0, set()
     while kills < 20:
-        run, steps = tmp_path / f"killed-{runs}", {}
+        run = tmp_path / f"killed-{runs}"
+        steps: dict[str, int] = {}
         runs += 1
         while True:
             ended = nursery.live(run, cohort.root, **order, kill_after=draw.uniform(0.0, 0.6 * seconds))
@@ -145,7 +147,8 @@ def test_twenty_kills_at_random_leave_the_bytes_of_the_calm_run(precision, nurse
 
 def kill_at_every_write_event(order, nursery, cohort, run, first):
     """Lives that die at their first, second, ... write event, until one has lived on to the end."""
-    steps, deaths = {}, 0
+    steps: dict[str, int] = {}
+    deaths = 0
     while (ended := nursery.live(run, cohort.root, **order, die_at=first + deaths)).status != 0:
         assert ended.status == -signal.SIGKILL
         deaths += 1
@@ -240,8 +243,8 @@ def test_training_is_the_plain_loop(cohort, run, monkeypatch):
     record = read_record(run)
     method = build_method(record, seed=9)
     losses, weights, average = literal_training(method, cohort, record, 7)
-    tensors, entry = StageCheckpoints(run, "stack").newest()
-    names = [name for name, _ in method.network.named_parameters()]
+    tensors, entry = present(StageCheckpoints(run, "stack").newest())
+    names = [name for name, _ in method.part("network").named_parameters()]
     assert entry.step == 7
     for name, weight, mean in zip(names, weights, average, strict=True):
         assert torch.equal(tensors[f"weights.network.{name}"], weight)
@@ -265,8 +268,8 @@ def test_two_devices_average_their_gradients_and_keep_equal_weights(nursery, coh
     record = read_record(run)
     method = build_method(record, seed=9)
     losses, weights, average = literal_training(method, cohort, record, 6, world=2)
-    tensors, _ = StageCheckpoints(run, "stack").newest()
-    names = [name for name, _ in method.network.named_parameters()]
+    tensors, _ = present(StageCheckpoints(run, "stack").newest())
+    names = [name for name, _ in method.part("network").named_parameters()]
     for name, weight, mean in zip(names, weights, average, strict=True):
         assert torch.allclose(tensors[f"weights.network.{name}"], weight, atol=1e-4)
         assert torch.allclose(tensors[f"ema.network.{name}"], mean, atol=1e-4)
@@ -321,7 +324,7 @@ def test_parts_trained_in_turn_leave_each_other_alone(cohort, run):
             loss.backward()
             torch.nn.utils.clip_grad_norm_(method.part(name).parameters(), training.clip)
             adam.step()
-    tensors, _ = StageCheckpoints(run, "game").newest()
+    tensors, _ = present(StageCheckpoints(run, "game").newest())
     for name in ("maker", "critic"):
         for key, weight in method.part(name).state_dict().items():
             assert torch.equal(tensors[f"weights.{name}.{key}"], weight)
@@ -340,7 +343,7 @@ def test_the_averages_follow_the_weights_by_the_stated_rule():
     method = micro.build("ddpm", settings=["training.ema=0.9"])
     trainees = Trainees(method, ("network",), method.config.training)
     name, weight = next(iter(method.network.named_parameters()))
-    expected, draw = None, torch.Generator().manual_seed(0)
+    expected, draw = torch.empty(0), torch.Generator().manual_seed(0)
     for count in range(200):
         weight.data.normal_(generator=draw)
         decay = min(0.9, (1 + count) / (10 + count))
@@ -512,7 +515,8 @@ def broken_at(monkeypatch, step, harm):
     """A loss that is harmed at one step of DDPM."""
     from medsmith.methods.ddpm import Ddpm
 
-    calls, whole = [], Ddpm.loss
+    whole = Ddpm.loss
+    calls: list[None] = []
 
     def loss(method, *arguments):
         calls.append(None)
@@ -740,7 +744,7 @@ def test_one_process_trains_in_a_folder(cohort, run):
 
 def test_a_run_folder_that_cannot_be_made_is_named(cohort, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RequestError.__base__, match=r"file/run: cannot be made \(Not a directory\)"):
+    with pytest.raises(MedsmithError, match=r"file/run: cannot be made \(Not a directory\)"):
         train("ddpm", cohort, tmp_path / "file" / "run", settings=settings())
 
 

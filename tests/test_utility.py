@@ -70,12 +70,17 @@ def cohorts(tmp_path_factory):
     )
 
 
+def of_all(cohorts, out, **named):
+    real, synthetic, test = cohorts
+    return utility(real, synthetic, test, out, **named)
+
+
 def pool(cohort, edge=24):
     return load_pool(cohort, edge, lambda *_: None)
 
 
 def test_every_arm_is_run_and_written(cohorts, tmp_path):
-    found = utility(*cohorts, tmp_path, seeds=2, training=QUICK, facts={"machine": "<b>"})
+    found = of_all(cohorts, tmp_path, seeds=2, training=QUICK, facts={"machine": "<b>"})
     assert [(r.arm.name, r.arm.real, r.arm.synthetic) for r in found.arms] == [
         ("real", 6, 0),
         ("synthetic", 0, 12),
@@ -108,7 +113,7 @@ def test_a_gain_is_called_so_only_where_every_seed_agrees(gains, verdict):
 
 def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path, monkeypatch):
     calm, broken = tmp_path / "calm", tmp_path / "broken"
-    utility(*cohorts, calm, ratios=[1], seeds=1, training=QUICK)
+    of_all(cohorts, calm, ratios=[1], seeds=1, training=QUICK)
     trained, train = [], segmenter.train_segmenter
 
     def dies_in_the_second(*args):
@@ -119,17 +124,17 @@ def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path,
 
     monkeypatch.setattr(importlib.import_module("medsmith.utility.utility"), "train_segmenter", dies_in_the_second)
     with pytest.raises(KeyboardInterrupt):
-        utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
-    utility(*cohorts, broken, ratios=[1], seeds=1, training=QUICK)
+        of_all(cohorts, broken, ratios=[1], seeds=1, training=QUICK)
+    of_all(cohorts, broken, ratios=[1], seeds=1, training=QUICK)
     assert len(trained) == 2 + 3
     for path in sorted(calm.rglob("*.*")):
         assert path.read_bytes() == (broken / path.relative_to(calm)).read_bytes()
 
 
 def test_results_of_other_settings_are_not_mixed(cohorts, tmp_path):
-    utility(*cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK)
+    of_all(cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK)
     with pytest.raises(RunError, match="another training"):
-        utility(*cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK.model_copy(update={"steps": 4}))
+        of_all(cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK.model_copy(update={"steps": 4}))
 
 
 @pytest.mark.parametrize("place", ["real", "synthetic"])
@@ -169,7 +174,7 @@ def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, 
 )
 def test_impossible_requests_are_refused(cohorts, tmp_path, change, words):
     with pytest.raises(RequestError, match=words):
-        utility(*cohorts, tmp_path / "out", training=QUICK, **change)
+        of_all(cohorts, tmp_path / "out", training=QUICK, **change)
     assert not (tmp_path / "out").exists()
 
 
@@ -187,7 +192,7 @@ def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, w
     test = draw(tmp_path / "test", 5, 7)
     test.write(replace(test["case-002"], **missing))
     with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
-        utility(*cohorts[:2], test, tmp_path / "out", training=QUICK)
+        utility(cohorts[0], cohorts[1], test, tmp_path / "out", training=QUICK)
     assert not (tmp_path / "out").exists()
 
 

@@ -26,7 +26,7 @@ from monai.inferers import DiffusionInferer
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor
 
-from medsmith.diffusion import NoiseSchedule, SeededNoise, Solver, last, sample, times
+from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Sampling, SeededNoise, Solver, last, sample, times
 from medsmith.methods.pig import Pig, PigConfig
 from medsmith.networks import UNet
 

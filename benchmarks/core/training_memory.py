@@ -39,13 +39,14 @@ def cohort_of(folder: Path, source: Cohort, count: int) -> Path:
         if id in out:
             continue
         case = source[source.ids[index % len(source)]]
-        noise = np.random.default_rng(index).normal(0, 5, case.image.shape)
+        image = case.require_image()
+        noise = np.random.default_rng(index).normal(0, 5, image.shape)
         out.write(
             replace(
                 case,
                 id=id,
-                image=np.rint(case.image + noise).astype(np.float32),
-                labels=(case.labels == lesion).astype(np.uint8),
+                image=np.rint(image + noise).astype(np.float32),
+                labels=(case.require_labels() == lesion).astype(np.uint8),
                 label_names=NAMES,
                 report=None,
                 provenance=None,

@@ -105,7 +105,7 @@ def places_of(cohort: Cohort, organs: tuple[str, ...]) -> list[tuple[str, str]]:
     for id in cohort.ids:
         case = cohort[id]
         for organ in organs:
-            voxels = np.isin(case.labels, labels_of(organ, case.label_names)).sum()
+            voxels = np.isin(case.require_labels(), labels_of(organ, case.label_names)).sum()
             if voxels * np.prod(case.geometry.spacing) > 90_000:
                 found.append((id, organ))
     return found
@@ -134,9 +134,8 @@ def draw(
 def measured(method: Any, templates: Path, id: str, report: LesionReport, seed: int, measure: str) -> float | None:
     """One number of one lesion; None where it has no place or cannot be measured."""
     request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(report,), draws=1)
-    walk = method.config.sampling
     try:
-        case = method.synthesize(request, seed, solver=walk.solver, steps=walk.steps)
+        case = method.synthesize(request, seed, method.config.sampling)
     except RequestError:
         return None
     (record,) = case.provenance["lesions"]

@@ -37,7 +37,7 @@ def requests_by_type(templates: Cohort, types: Sequence[str]) -> list[tuple[str,
     """Templates and types in turn, each template only with types whose organ it has."""
     fitting: dict[str, list[str]] = {kind: [] for kind in types}
     for case in templates:
-        present = {name: value for name, value in case.label_names.items() if (case.labels == value).any()}
+        present = {name: value for name, value in case.label_names.items() if (case.require_labels() == value).any()}
         for kind in types:
             if labels_of(LESION_TYPES[kind].organ, present):
                 fitting[kind].append(case.id)

@@ -88,13 +88,14 @@ def cube_of(cohort: Cohort, id: str, config: LesionDiffusionConfig) -> torch.Ten
     case = cohort[id]
     lesion = largest_lesion(case)
     frame = config.paint.frame.about(lesion.box, canonical_geometry(case.geometry))
-    return torch.from_numpy(hu_to_model(frame.take(canonical_view(case.image[0], case.geometry), AIR_HU)))[None]
+    cube = frame.take(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
+    return torch.from_numpy(hu_to_model(cube))[None]
 
 
 def middle_of(cohort: Cohort, id: str) -> Volume:
     case = cohort[id]
     middle = tuple(slice(count // 2 - EDGE // 2, count // 2 + EDGE // 2) for count in case.geometry.shape)
-    return case.image[0][middle], case.labels[middle]
+    return case.require_image()[0][middle], case.require_labels()[middle]
 
 
 if __name__ == "__main__":

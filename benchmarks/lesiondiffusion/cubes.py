@@ -52,7 +52,7 @@ class Crop:
         moved = lesion.box.centre + rng.uniform(-1, 1, 3) * self.jitter_mm / np.array(lesion.geometry.spacing)
         centre = (float(moved[0]), float(moved[1]), float(moved[2]))
         frame = Frame(lesion.geometry, centre, self.size, self.edge_mm / self.size)
-        image = frame.take(canonical_view(case.image[0], case.geometry), AIR_HU)
+        image = frame.take(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
         labels = frame.take_labels(canonical_view(lesions_of(case), case.geometry))
         if labels.sum() < FEWEST_VOXELS:
             return None
@@ -72,7 +72,7 @@ class Crop:
 def lesions_of(case: Case) -> np.ndarray:
     """1 where any label of a lesion is."""
     values = [value for name, value in case.label_names.items() if is_lesion(name)]
-    return np.isin(case.labels, values).astype(np.uint8)
+    return np.isin(case.require_labels(), values).astype(np.uint8)
 
 
 def open_cubes(folder: Path, channel_names: Sequence[str]) -> Cohort:
@@ -109,7 +109,7 @@ def filled(case: Case) -> Case:
 
     It is no picture of health, but it holds nothing of the lesion, and no label says where that was.
     """
-    image, spacing = case.image[0].astype(np.float64), np.array(case.geometry.spacing)
+    image, spacing = case.require_image()[0].astype(np.float64), np.array(case.geometry.spacing)
     lesion = lesions_of(case) > 0
     for _ in range(max(1, round(_REACH_MM / float(spacing.min())))):
         lesion = binary_dilation(lesion)

@@ -72,12 +72,12 @@ def real(cohort: Cohort, word: str) -> Iterator[float]:
 
 def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[float]:
     """Of lesions in liver and kidney; a place where none fits is passed over."""
-    places, made, walk = places_of(Cohort.open(templates), ("liver", "kidney")), 0, method.config.sampling
+    places, made = places_of(Cohort.open(templates), ("liver", "kidney")), 0
     for seed, (id, organ) in enumerate(places):
         asked = LesionReport(**{**COMMON, **ball(24), "organ": organ, "density_variation": word})
         request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(asked,), draws=1)
         try:
-            ratio = ratio_of(method.synthesize(request, seed, solver=walk.solver, steps=walk.steps))
+            ratio = ratio_of(method.synthesize(request, seed, method.config.sampling))
         except RequestError:
             continue
         if ratio is not None:
@@ -90,8 +90,8 @@ def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[flo
 def ratio_of(case: Case) -> float | None:
     """Grain in the lesions over grain about them; None where there is too little of either."""
     values = [value for name, value in case.label_names.items() if is_lesion(name)]
-    mask = canonical_view(np.isin(case.labels, values), case.geometry)
-    image, spacing = canonical_view(case.image[0], case.geometry), canonical_geometry(case.geometry).spacing
+    mask = canonical_view(np.isin(case.require_labels(), values), case.geometry)
+    image, spacing = canonical_view(case.require_image()[0], case.geometry), canonical_geometry(case.geometry).spacing
     distance = distance_transform_edt(~mask, sampling=spacing)
     shell = (distance > SHELL_MM[0]) & (distance < SHELL_MM[1])
     core = distance_transform_edt(mask, sampling=spacing) > CLEAR_MM

@@ -15,7 +15,7 @@ from medsmith.case_ref import CaseRef
 from medsmith.conditioning.organs import labels_of
 from medsmith.conditioning.schema import LesionReport, ScanReport
 from medsmith.data.hounsfield_scale import hu_to_model
-from medsmith.diffusion import Solver, derive_seed
+from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import RequestError
 from medsmith.evaluation.frechet import FRECHET
 from medsmith.evaluation.pairs import Plan, compare
@@ -30,10 +30,9 @@ EDGE_MM = 26.0
 CUBE = Crop(edge_mm=64.0, size=32, jitter_mm=0.0, window_hu=(-1000.0, 1000.0))
 SMALLEST_MM = 8.0
 FEWEST = 4
-Walk = tuple[Solver, int]
 
 
-def alignment(method: Any, templates: Cohort, walk: Walk, pairs: int, folder: Path) -> dict[str, Any]:
+def alignment(method: Any, templates: Cohort, walk: Sampling, pairs: int, folder: Path) -> dict[str, Any]:
     """Sphericity of finished masks: round-like against irregular, same template, box and seed. Nothing is painted."""
     path = folder / "masks.json"
     rows = dict(read_json(path)) if path.exists() else {}
@@ -54,7 +53,7 @@ def unpainted(image: np.ndarray, *_: Any) -> np.ndarray:
     return image
 
 
-def pair(method: Any, templates: Cohort, walk: Walk, number: int) -> list[float] | None:
+def pair(method: Any, templates: Cohort, walk: Sampling, number: int) -> list[float] | None:
     """Sphericity of a round-like and an irregular mask; None where one has no place or none was drawn."""
     organ = ORGANS[number % len(ORGANS)]
     both = []
@@ -71,7 +70,13 @@ def pair(method: Any, templates: Cohort, walk: Walk, number: int) -> list[float]
 
 
 def frechet(
-    method: Any, templates: Cohort, real: Cohort, reports: list[LesionReport], walk: Walk, lesions: int, folder: Path
+    method: Any,
+    templates: Cohort,
+    real: Cohort,
+    reports: list[LesionReport],
+    walk: Sampling,
+    lesions: int,
+    folder: Path,
 ) -> dict[str, Any] | None:
     """Fréchet distance of the radiomic vectors of painted lesions to those of phantoms, with its floor.
 
@@ -95,12 +100,12 @@ def frechet(
 
 
 def painted(
-    method: Any, templates: Cohort, template: str, report: LesionReport, walk: Walk, number: int
+    method: Any, templates: Cohort, template: str, report: LesionReport, walk: Sampling, number: int
 ) -> Case | None:
     """A template with a lesion; None where there is no place for it or none was drawn."""
     request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
     try:
-        case: Case = method.synthesize(request, derive_seed("quality", number), solver=walk[0], steps=walk[1])
+        case: Case = method.synthesize(request, derive_seed("quality", number), walk)
     except RequestError:
         return None
     return case if case.provenance and "got" in case.provenance["lesions"][0] else None
@@ -121,9 +126,9 @@ def vector(case: Case) -> list[float] | None:
     cube = CUBE.of(case, "lesion")
     if cube is None:
         return None
-    grey = (hu_to_model(cube.image[0]) + 1) / 2 * 255
+    grey = (hu_to_model(cube.require_image()[0]) + 1) / 2 * 255
     edge = CUBE.edge_mm / CUBE.size
-    view = View(case.id, grey.astype(np.float32), cube.labels, (edge, edge, edge))
+    view = View(case.id, grey.astype(np.float32), cube.require_labels(), (edge, edge, edge))
     return Radiomics()([view])[0].tolist()
 
 
@@ -151,6 +156,6 @@ def suited(templates: Cohort, report: LesionReport, number: int) -> str | None:
 def organs_of(root: Path) -> dict[str, dict[str, int]]:
     """Template -> its labels."""
     return {
-        case.id: {name: value for name, value in case.label_names.items() if (case.labels == value).any()}
+        case.id: {name: value for name, value in case.label_names.items() if (case.require_labels() == value).any()}
         for case in Cohort.open(root)
     }

@@ -1,6 +1,6 @@
 """Ways from a report to a lesion with the same weights: the paper's, ours, and ours with one measure less."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,17 +12,29 @@ from monai.inferers import DiffusionInferer
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor
 
+from medsmith.checkpoints import find_run, lay_out, load_method, read_record
 from medsmith.compute import Compute, Precision
 from medsmith.conditioning.embeddings import PhraseTable
+from medsmith.conditioning.encoded_vocabulary import Consumer
 from medsmith.conditioning.encoders import MiniLM
 from medsmith.conditioning.phrases import FAMILIES
 from medsmith.conditioning.schema import LesionReport
 from medsmith.conditioning.vocabulary import attributes_for
-from medsmith.diffusion import Denoiser, NoiseSchedule, Sampling, SeededNoise, Solver
+from medsmith.diffusion import (
+    Correction,
+    Denoiser,
+    DiffusionProcess,
+    Observe,
+    Sampling,
+    SamplingStep,
+    SeededNoise,
+)
+from medsmith.diffusion.corrections import Fresh
 from medsmith.insertion.frame import FrameConfig
-from medsmith.methods.lesiondiffusion import generator
+from medsmith.methods.lesiondiffusion import LesionDiffusion
 
 MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
+CONSUMERS: tuple[Consumer, ...] = ("mask", "image")
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,8 @@ class Recipe:
     text: Literal["cached", "encoded"] = "cached"
 
     @property
-    def solver(self) -> Solver:
-        return "ddim" if self.walk == "MONAI DDIM" else "dpm++2m"
+    def sampling(self) -> Sampling:
+        return Sampling(solver="ddim" if self.walk == "MONAI DDIM" else "dpm++2m", steps=self.steps)
 
     @property
     def calls(self) -> int:
@@ -67,51 +79,105 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 @contextmanager
-def cooking(method: Any, recipe: Recipe, text_clock: Callable[[], Any] = ExitStack) -> Iterator[None]:
-    """The method works by a recipe inside.
+def cooked(run: str, recipe: Recipe, text_clock: Callable[[], Any] = ExitStack) -> Iterator[LesionDiffusion]:
+    """A trained LesionDiffusion that works by a recipe inside.
 
     Args:
-        method: LesionDiffusion; put back as it was in the end.
+        run: a run folder, or the name of shipped weights.
         recipe: how.
         text_clock: gives a context that text is encoded in.
     """
-    config, compute = method.config, method.compute
+    method, record = load_method(run), read_record(find_run(run))
+    assert isinstance(method, LesionDiffusion)
+    formats = {stage.name: Compute(precision=recipe.precision) for stage in method.stages()}
+    lay_out(method, record.model_copy(update={"compute": formats}))
+    if recipe.cube == "128 at 1 mm":
+        wide = {
+            part: getattr(method.config, part).model_copy(update={"frame": MILLIMETRE}) for part in ("mask", "paint")
+        }
+        method.config = method.config.model_copy(update=wide)
     with ExitStack() as stack:
-        stack.callback(setattr, method, "config", config)
-        stack.callback(setattr, method, "compute", compute)
-        method.compute = Compute(precision=recipe.precision)
-        if recipe.cube == "128 at 1 mm":
-            wide = {part: getattr(config, part).model_copy(update={"frame": MILLIMETRE}) for part in ("mask", "paint")}
-            method.config = config.model_copy(update=wide)
         if recipe.walk == "MONAI DDIM":
-            stack.enter_context(patch.object(generator, "finished", by_monai))
+            stack.enter_context(patch.object(DiffusionProcess, "sample_one", by_monai))
         if recipe.text == "encoded":
             encoder, known = MiniLM(), method.vocabulary
-            encoded = {name: Encoded(known(name), name, encoder, text_clock) for name in ("mask", "image")}
+            encoded = {name: Encoded(known(name), name, encoder, text_clock) for name in CONSUMERS}
             stack.enter_context(patch.object(method, "vocabulary", encoded.__getitem__))
-        yield
+        yield method
+
+
+class CorrectedDDIM:
+    """MONAI's DDIM for a network that answers with the clean image; corrections are applied after every step.
+
+    Args:
+        process: whose schedule is walked.
+        sampling: how many steps; the solver is DDIM, whatever it says.
+        corrections: applied in order.
+        fresh: noise of the state's shape.
+        observe: told of every step.
+    """
+
+    def __init__(
+        self,
+        process: DiffusionProcess,
+        sampling: Sampling,
+        corrections: Sequence[Correction],
+        fresh: Fresh,
+        observe: Observe | None,
+    ) -> None:
+        self._ddim = DDIMScheduler(len(process.schedule), prediction_type="sample", clip_sample=False)
+        self._ddim.alphas_cumprod = (process.schedule.signal**2).float()
+        self._ddim.set_timesteps(sampling.steps)
+        self.timesteps: Tensor = self._ddim.timesteps
+        self._stride, self._steps = len(process.schedule) // sampling.steps, sampling.steps
+        self._corrections, self._fresh, self._observe = corrections, fresh, observe
+        self._done = 0
+
+    def start(self, noise: Tensor) -> Tensor:
+        """The noise, with the corrections that act on it."""
+        first = self.timesteps[:1].to(noise.device)
+        for correct in self._corrections:
+            noise = correct(noise, first, self._fresh) if correct.from_start else noise
+        return noise
+
+    def step(self, answer: Tensor, timestep: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+        """The state after one step, and the clean image that it was made from."""
+        state, clean = self._ddim.step(answer, timestep, sample)
+        time, reached = int(timestep), max(int(timestep) - self._stride, -1)
+        for correct in self._corrections:
+            state = correct(state, torch.full((len(state),), reached, device=state.device), self._fresh)
+        self._done += 1
+        if self._observe is not None:
+            self._observe(SamplingStep(state, clean, time, reached, self._done, self._steps))
+        return state, clean
 
 
 def by_monai(
+    process: DiffusionProcess,
     denoise: Denoiser,
-    schedule: NoiseSchedule,
     shape: tuple[int, ...],
     seed: int,
     sampling: Sampling,
-    device: torch.device,
+    *,
+    device: torch.device | str = "cpu",
     temperature: float = 1.0,
+    corrections: Sequence[Correction] = (),
+    observe: Observe | None = None,
 ) -> Tensor:
-    """`medsmith.method.finished` by MONAI's inferer and scheduler; the denoiser, with its guidance, is the same."""
-    scheduler = DDIMScheduler(len(schedule), prediction_type="sample", clip_sample=False)
-    scheduler.alphas_cumprod = (schedule.signal**2).float()
-    scheduler.set_timesteps(sampling.steps)
+    """`DiffusionProcess.sample_one` by MONAI's inferer and scheduler; the denoiser, with its guidance, is the same."""
+    noise = SeededNoise((seed,), temperature)
+
+    def fresh() -> Tensor:
+        return noise(*shape).to(device)
 
     def network(x: Tensor, timesteps: Tensor, context: None = None) -> Tensor:  # noqa: ARG001
         return denoise(x, timesteps.long())
 
-    noise = SeededNoise((seed,), temperature)(*shape).to(device)
     with torch.inference_mode():
-        return DiffusionInferer(scheduler).sample(noise, network, scheduler, verbose=False)[0].float().cpu()
+        first = fresh()
+        walk = CorrectedDDIM(process, sampling, corrections, fresh, observe)
+        state: Tensor = DiffusionInferer(walk).sample(walk.start(first), network, walk, verbose=False)
+        return state[0].float().cpu()
 
 
 class Encoded:
@@ -121,7 +187,9 @@ class Encoded:
     else changes.
     """
 
-    def __init__(self, vocabulary: Any, consumer: str, encoder: MiniLM, clock: Callable[[], Any]) -> None:
+    def __init__(
+        self, vocabulary: EncodedVocabulary, consumer: Consumer, encoder: MiniLM, clock: Callable[[], Any]
+    ) -> None:
         self._vocabulary, self._consumer, self._encoder, self._clock = vocabulary, consumer, encoder, clock
 
     def of(self, report: LesionReport) -> Tensor:
@@ -134,7 +202,7 @@ class Encoded:
         return self._vocabulary.null
 
 
-def phrases(report: LesionReport, consumer: Any) -> list[str]:
+def phrases(report: LesionReport, consumer: Consumer) -> list[str]:
     """One phrase per attribute that a network reads, the empty one where nothing is said."""
     said = [getattr(report, row.name) for row in attributes_for(consumer)]
     return [", ".join(map(str, each)) if isinstance(each, tuple) else str(each or "") for each in said]

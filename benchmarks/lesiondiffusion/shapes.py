@@ -52,9 +52,7 @@ def main(run: str, nodules: Path, out: Path, count: int) -> None:
 def masks_of(method: Any, case: Case, seed: int) -> dict[str, Any]:
     lesion = largest_lesion(case)
     config, frame = method.config.mask, method.config.mask.frame.about(lesion.box, lesion.geometry)
-    shaper = LMNetSampler(
-        method.lmnet, config, method.vocabulary("mask"), config.guidance, method.config.sampling, method.compute
-    )
+    shaper = LMNetSampler(method.lmnet, method.vocabulary("mask"), config.guidance, method.config.sampling)
     organ_map = labels_of_case(case)
     allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
 

@@ -31,23 +31,24 @@ from unittest.mock import patch
 
 import torch
 from quality import alignment, frechet, reports_of, suited
-from recipes import PAPER, RECIPES, Recipe, cooking, text_difference
+from recipes import CONSUMERS, PAPER, RECIPES, Recipe, cooked, text_difference
 from record import claim, facts
 
 from medsmith import Cohort, load_method
 from medsmith.case_ref import CaseRef
 from medsmith.checkpoints import build_method, find_run, read_record
+from medsmith.compute import Compute
 from medsmith.conditioning.schema import LesionReport
+from medsmith.diffusion import Sampling
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
-from medsmith.insertion.context import context_channels
-from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler
 
 HERE = Path(__file__).parent
 QUALITY = ("paper", "paper, our cube", "ours", "ours without bfloat16")
 MIB = 2**20
+FEW = Sampling(solver="dpm++2m", steps=2)
 Item = tuple[str, LesionReport, int]
 
 
@@ -98,11 +99,11 @@ def main(asked: argparse.Namespace) -> None:
     for name in QUALITY:
         wide = RECIPES[name].cube == PAPER.cube
         pairs, lesions = (asked.wide_pairs, asked.wide_lesions) if wide else (asked.pairs, asked.lesions)
-        with cooking(method, RECIPES[name]):
-            walk, folder = (RECIPES[name].solver, RECIPES[name].steps), asked.out / slug(name)
+        with cooked(asked.run, RECIPES[name]) as cook:
+            walk, folder = RECIPES[name].sampling, asked.out / slug(name)
             quality[name] = {
-                "alignment": alignment(method, templates, walk, pairs, folder) if pairs else None,
-                "frechet": frechet(method, templates, real, reports, walk, lesions, folder) if lesions else None,
+                "alignment": alignment(cook, templates, walk, pairs, folder) if pairs else None,
+                "frechet": frechet(cook, templates, real, reports, walk, lesions, folder) if lesions else None,
             }
     rows = {
         name: {
@@ -138,7 +139,7 @@ def placed(method: Any, templates: Cohort, reports: list[LesionReport], count: i
 def fits(method: Any, templates: Cohort, template: str, report: LesionReport, seed: int) -> bool:
     request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
     try:
-        method.synthesize(request, seed, solver="dpm++2m", steps=2)
+        method.synthesize(request, seed, FEW)
     except RequestError:
         return False
     return True
@@ -161,29 +162,28 @@ def timing(name: str, asked: argparse.Namespace, items: list[Item]) -> Mapping[s
 def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Item]) -> Mapping[str, Any]:
     """Processor seconds and memory of some lesions by one recipe."""
     torch.set_num_threads(1)
-    method, clock = load_method(run), Clock()
-    assert isinstance(method, LesionDiffusion)
-    clock.watch(method.lmnet, "lmnet")
-    clock.watch(method.linet, "linet")
+    clock = Clock()
+    with cooked(run, recipe, lambda: clock.part("text")) as method:
+        clock.watch(method.lmnet, "lmnet")
+        clock.watch(method.linet, "linet")
+        plain = method._generator
 
-    plain = method._generator
+        def generator(*given: Any) -> Any:
+            found = plain(*given)
+            return replace(found, sample_mask=Replaced(found.sample_mask), levels=(0.0,))
 
-    def artist(*given: Any) -> Any:
-        found = plain(*given)
-        return replace(found, sample_mask=Replaced(found.sample_mask), levels=(0.0,))
+        def paint(item: Item, count: int) -> float:
+            template, report, seed = item
+            request = method.Request(templates=CaseRef(cohort=templates, case=template), lesions=(report,), draws=1)
+            start = time.process_time()
+            method.synthesize(request, seed, recipe.sampling.override(steps=count))
+            return time.process_time() - start
 
-    def paint(item: Item, count: int) -> float:
-        template, report, seed = item
-        request = method.Request(templates=CaseRef(cohort=templates, case=template), lesions=(report,), draws=1)
-        start = time.process_time()
-        method.synthesize(request, seed, solver=recipe.solver, steps=count)
-        return time.process_time() - start
-
-    with cooking(method, recipe, lambda: clock.part("text")), patch.object(method, "_generator", artist):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        paint(items[0], 1)  # warms up
-        clock.seconds, clock.calls = {}, {}
-        totals = [paint(item, steps) for item in items]
+        with patch.object(method, "_generator", generator):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            paint(items[0], 1)  # warms up
+            clock.seconds, clock.calls = {}, {}
+            totals = [paint(item, steps) for item in items]
     return summed_up(recipe, steps, totals, clock) | {
         "memory_mib": {
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB,
@@ -232,13 +232,14 @@ def calls(method: Any) -> Mapping[str, float]:
     config, t = method.config, torch.tensor([500])
     small, wide = ((1, 1, *[edge] * 3) for edge in (config.mask.frame.size, config.paint.frame.size))
     site = torch.randn(1, context_channels(config.mask.organs), *small[2:])
-    words = {name: method.vocabulary(name).null for name in ("mask", "image")}
+    words = {name: method.vocabulary(name).null for name in CONSUMERS}
     passes = {
         "lmnet": lambda: method.lmnet(torch.randn(small), t, site, words["mask"]),
         "linet": lambda: method.linet(torch.randn(wide), t, torch.ones(wide), torch.ones(wide), words["image"]),
     }
-    with torch.autocast("cpu", torch.bfloat16):
-        return {name: median([seconds(each) for _ in range(5)][1:]) for name, each in passes.items()}
+    for name in passes:
+        Compute(precision="bfloat16").lay_out(method.part(name))
+    return {name: median([seconds(each) for _ in range(5)][1:]) for name, each in passes.items()}
 
 
 def seconds(work: Callable[[], object]) -> float:

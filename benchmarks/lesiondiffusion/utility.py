@@ -105,7 +105,7 @@ def make(
     crop: Crop,
 ) -> Cohort:
     """Cubes of painted lesions; requests and seeds are alike for every source. What finds no place is passed over."""
-    cubes, walk = open_cubes(folder, templates.channel_names), method.config.sampling
+    cubes = open_cubes(folder, templates.channel_names)
     wanted = requests_by_type(templates, types) if types else requests_by_template(templates)
     with Shown().task(folder.name, asked.synthetic, len(cubes)) as advance:
         for number in range(TRIES_PER_CASE * asked.synthetic):
@@ -115,7 +115,7 @@ def make(
                 continue
             request = method.Request(templates=CaseRef(cohort=templates.root, case=template), draws=1, **said, **keys)
             try:
-                case = method.synthesize(request, derive_seed("utility", number), solver=walk.solver, steps=walk.steps)
+                case = method.synthesize(request, derive_seed("utility", number), method.config.sampling)
             except RequestError:
                 continue
             if not all("got" in lesion for lesion in case.provenance["lesions"]):

@@ -44,7 +44,7 @@ def gather(cohort: Cohort, out: Path, count: int) -> None:
 
 def _row(cohort: Cohort, case_id: str) -> dict[str, Any]:
     case = cohort[case_id]
-    lesions = find_lesions(case.labels, case.label_names, case.geometry.spacing)
+    lesions = find_lesions(case.require_labels(), case.label_names, case.geometry.spacing)
     assert case.report is not None
     truth = case.report["lesions"][0]
     return {"truth": truth, "measures": asdict(measure_lesion(Scan.of(case), lesions[0])) if lesions else None}

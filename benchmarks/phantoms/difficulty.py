@@ -42,8 +42,8 @@ class Plan:
 def draw(cohort_seed: int, count: int, size: int) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Images in -1..1 (n 1 h w), masks (n 1 h w), and each mass's echo pattern."""
     cases = [BreastPhantom().make(case_seed("breast", cohort_seed, index), f"{index}", size) for index in range(count)]
-    images = torch.from_numpy(np.stack([case.image[..., 0] for case in cases])) / 127.5 - 1
-    masks = torch.from_numpy(np.stack([case.labels[None, ..., 0] for case in cases])).float()
+    images = torch.from_numpy(np.stack([case.require_image()[..., 0] for case in cases])) / 127.5 - 1
+    masks = torch.from_numpy(np.stack([case.require_labels()[None, ..., 0] for case in cases])).float()
     return images, masks, [case.report["lesions"][0]["echo_pattern"] for case in cases if case.report is not None]
 
 

@@ -25,7 +25,7 @@ def main() -> None:
         assert case.report is not None
         lesion = case.report["lesions"][0]
         for axes in (grid[2 * row, column], grid[2 * row + 1, column]):
-            axes.imshow(case.image[0, :, :, 0].T, cmap="gray", vmin=0, vmax=255, extent=(0, 38.4, 38.4, 0))
+            axes.imshow(case.require_image()[0, :, :, 0].T, cmap="gray", vmin=0, vmax=255, extent=(0, 38.4, 38.4, 0))
             axes.set_axis_off()
         edge = draw_scene(seed).outline.points
         grid[2 * row + 1, column].plot(*edge.T, color="tab:orange", linewidth=1)

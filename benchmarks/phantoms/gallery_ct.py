@@ -48,12 +48,12 @@ def draw_row(row: np.ndarray, lesion_type: str, case: Case) -> None:
     """The patient's right is on the left, the front above; coronal: the head above."""
     assert case.report is not None
     report = LesionReport.model_validate(case.report["lesions"][0])
-    mask = case.labels == case.label_names["lesion"]
+    image, mask = case.require_image()[0], case.require_labels() == case.label_names["lesion"]
     _x, y, z = (round(places.mean()) for places in np.nonzero(mask))
     low, high = LUNG if "lung" in lesion_type else BRAIN if report.organ == "brain" else SOFT
     axial, coronal = np.s_[:, :, z], np.s_[:, y, :]
     for axes, plane, outlined in zip(row, (axial, axial, coronal), (False, True, True), strict=False):
-        axes.imshow(case.image[0][plane][::-1].T, cmap="gray", vmin=low, vmax=high, origin="lower")
+        axes.imshow(image[plane][::-1].T, cmap="gray", vmin=low, vmax=high, origin="lower")
         if outlined and mask[plane].any():
             axes.contour(mask[plane][::-1].T.astype(float), [0.5], colors="tab:orange", linewidths=1)
         axes.set_axis_off()

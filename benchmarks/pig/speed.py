@@ -20,7 +20,7 @@ import torch
 from medsmith import Cohort, evaluate, load_method
 from medsmith.compute import Compute, Precision
 from medsmith.data.batches import batches_of
-from medsmith.diffusion import Solver, derive_seed
+from medsmith.diffusion import Sampling, derive_seed
 from medsmith.evaluation.evaluate import default_extractors
 from medsmith.evaluation.extractors import Remembered
 from medsmith.formats.atomic import write_json
@@ -30,13 +30,13 @@ from medsmith.progress import Shown
 
 HERE = Path(__file__).parent
 CASES = 48
-RECIPES: Mapping[str, tuple[Solver, int, Precision]] = {
-    "DDIM 256, float32 (paper)": ("ddim", 256, "float32"),
-    "DDIM 50, bfloat16": ("ddim", 50, "bfloat16"),
-    "DPM-Solver++ 20, bfloat16": ("dpm++2m", 20, "bfloat16"),
-    "DPM-Solver++ 10, bfloat16": ("dpm++2m", 10, "bfloat16"),
+RECIPES: Mapping[str, tuple[Sampling, Precision]] = {
+    "DDIM 256, float32 (paper)": (Sampling(solver="ddim", steps=256), "float32"),
+    "DDIM 50, bfloat16": (Sampling(solver="ddim", steps=50), "bfloat16"),
+    "DPM-Solver++ 20, bfloat16": (Sampling(solver="dpm++2m", steps=20), "bfloat16"),
+    "DPM-Solver++ 10, bfloat16": (Sampling(solver="dpm++2m", steps=10), "bfloat16"),
 }
-TRAINING = {"float32": Compute(), "bfloat16": Compute(precision="bfloat16")}
+FORMATS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -46,10 +46,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def lay_out(method: Method, precision: Precision) -> None:
+    """Every part of a method in one number format."""
+    for stage in method.stages():
+        for part in stage.parts:
+            Compute(precision=precision).lay_out(method.part(part))
+
+
 def make(method: Method, recipe: str, real: Cohort, folder: Path) -> list[float]:
     """Cases by one recipe with their times; those that are there are not made again."""
-    solver, steps, precision = RECIPES[recipe]
-    method.compute = Compute(precision=precision)
+    sampling, precision = RECIPES[recipe]
+    lay_out(method, precision)
     cohort = Cohort.create(
         folder, channel_names=real.channel_names, label_names=real.label_names, file_ending=real.file_ending
     )
@@ -61,7 +68,7 @@ def make(method: Method, recipe: str, real: Cohort, folder: Path) -> list[float]
             if name in taken:
                 continue
             start = time.process_time()
-            case = method.synthesize(method.Request(), derive_seed("speed", index), solver=solver, steps=steps)
+            case = method.synthesize(method.Request(), derive_seed("speed", index), sampling)
             cohort.write(dataclasses.replace(case, id=name))
             taken[name] = time.process_time() - start
             write_json(clock, taken)
@@ -75,14 +82,14 @@ def training_steps(method: Method, real: Cohort) -> dict[str, float]:
     size = method.config.training.batch
     batch = batches_of([method.prepare(real[id]) for id in real.ids[:size]], size, 0)(0)
     method.requires_grad_(True)
-    found = {}
-    for name, compute in TRAINING.items():
-        method.compute = compute
+    found: dict[str, float] = {}
+    for precision in FORMATS:
+        lay_out(method, precision)
 
         def step() -> None:
             torch.autograd.backward(method.loss("image_network", batch, torch.Generator().manual_seed(0)))
 
-        found[name] = median(seconds(step) for _ in range(7))
+        found[precision] = median(seconds(step) for _ in range(7))
     return found
 
 

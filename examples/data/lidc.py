@@ -122,9 +122,10 @@ def nodule_case(annotation: Annotation, nodule: int) -> Case | str:
 
 def _report(case: Case, annotation: Annotation) -> LesionReport:
     """Size, shape and spicules as measured on the mask; what the mask does not show, as the radiologist rated it."""
-    x, y, z = ndimage.find_objects(case.labels)[0]
+    labels = case.require_labels()
+    x, y, z = ndimage.find_objects(labels)[0]
     box = (x, y, z)
-    measured = describe_lesion(Scan.of(case), Lesion("nodule", box, case.labels[box] > 0))
+    measured = describe_lesion(Scan.of(case), Lesion("nodule", box, labels[box] > 0))
     rated = report_of([annotation.ratings], annotation.contrast_used)
     features = [word for word in rated.features if word != SPICULATED]
     spiculated = measured.measured["convexity"] < THRESHOLDS.spiculated_convexity

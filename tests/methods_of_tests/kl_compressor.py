@@ -48,7 +48,8 @@ class KLCompressor(Method):
 
     def __init__(self, config, fingerprint):
         super().__init__()
-        self.config, self.fingerprint, self.memory = config, fingerprint, {}
+        self.config: KLCompressorConfig = config
+        self.fingerprint, self.memory = fingerprint, {}
         self.label_autoencoder = KLAutoencoder(config.shape, len(config.size), 2)
         self.autoencoder = KLAutoencoder(config.shape, len(config.size))
         self.discriminator = Critics(config.discriminator, len(config.size))

@@ -15,7 +15,7 @@ from medsmith.case_ref import CaseRef, case_of
 from medsmith.config import DiffusionConfig, Size, TrainingConfig
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Sampling, derive_seed
-from medsmith.method import Method, Stage, assemble
+from medsmith.method import Kind, Method, Stage, assemble
 from medsmith.networks import NetworkConfig, UNet
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
@@ -31,7 +31,8 @@ from medsmith.networks.kl_autoencoding import (
 )
 from medsmith.networks.labels import most_likely, one_hot
 
-LABELS, IMAGE = frozenset(("labels",)), frozenset(("image",))
+LABELS: frozenset[Kind] = frozenset(("labels",))
+IMAGE: frozenset[Kind] = frozenset(("image",))
 FAST = TrainingConfig(batch=2, precision="float32", warm_up=0, ema=0.5, learning_rate=1e-3, flips=(0,))
 
 
@@ -70,7 +71,8 @@ class LatentPair(Method):
 
     def __init__(self, config, fingerprint):
         super().__init__()
-        self.config, self.fingerprint, self.memory = config, fingerprint, {}
+        self.config: LatentPairConfig = config
+        self.fingerprint, self.memory = fingerprint, {}
         dimensions, images = fingerprint.dimensions, len(fingerprint.channel_names)
         self._classes, latent = len(fingerprint.label_names), config.autoencoder.latent
         self.process = config.diffusion.process()
