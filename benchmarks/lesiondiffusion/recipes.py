@@ -15,7 +15,7 @@ from torch import Tensor
 from medsmith.checkpoints import find_run, lay_out, load_method, read_record
 from medsmith.compute import Compute, Precision
 from medsmith.conditioning.embeddings import PhraseTable
-from medsmith.conditioning.encoded_vocabulary import Consumer
+from medsmith.conditioning.encoded_vocabulary import Consumer, EncodedVocabulary
 from medsmith.conditioning.encoders import MiniLM
 from medsmith.conditioning.phrases import FAMILIES
 from medsmith.conditioning.schema import LesionReport

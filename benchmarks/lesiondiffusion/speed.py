@@ -43,6 +43,7 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.insertion.context import context_channels
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler
 
 HERE = Path(__file__).parent
