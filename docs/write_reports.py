@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from medsmith.conditioning.organs import GROUPS, HOLLOW, ORGAN_PHRASES
-from medsmith.conditioning.rules import LESION_TYPES, NEVER_TOGETHER, ORGAN_BOUND
-from medsmith.conditioning.rules_types import FeatureSets, Range
-from medsmith.conditioning.schema import json_schema
-from medsmith.conditioning.vocabulary import ATTRIBUTES, SYNONYMS
+from medsmith.reports.organs import GROUPS, HOLLOW, ORGAN_PHRASES
+from medsmith.reports.rules import LESION_TYPES, NEVER_TOGETHER, ORGAN_BOUND
+from medsmith.reports.rules_types import FeatureSets, Range
+from medsmith.reports.schema import json_schema
+from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 PAGE = Path(__file__).with_name("reports.md")
 SCHEMA = Path(__file__).with_name("report.schema.json")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.conditioning.embeddings import PhraseTable, shipped_file
-from medsmith.conditioning.encoders import BiomedCLIP, MiniLM, TextEncoder
-from medsmith.conditioning.phrases import FAMILIES
 from medsmith.errors import MedsmithError
+from medsmith.text.embeddings import PhraseTable, shipped_file
+from medsmith.text.encoders import BiomedCLIP, MiniLM, TextEncoder
+from medsmith.text.phrases import FAMILIES
 
 SHOWN = 9
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from medsmith import Cohort, evaluate, synthesize
-from medsmith.conditioning.reading import read_report
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.progress import Shown
+from medsmith.reports.reading import read_report
 from medsmith.synthesis import write_lesions_page
 
 WORDS = "a 20 mm round-like hypodense cyst with a well-defined margin inside the liver"

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from medsmith import load_method
-from medsmith.canonical import canonical_case
-from medsmith.case import Case
-from medsmith.case_ref import CaseRef
-from medsmith.cohort import Cohort
-from medsmith.conditioning.reading import read_report
+from medsmith.cases.canonical import canonical_case
+from medsmith.cases.case import Case
+from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.atomic import write_bytes
-from medsmith.method import Method
+from medsmith.methods.base import Method
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
-from medsmith.report.sheets import Tile, contact_sheet
+from medsmith.reports.reading import read_report
 
 SOFT, LUNG = (-160.0, 240.0), (-1350.0, 150.0)
 HALF_MM = 48.0

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from medsmith import Budget, Case, Cohort, train
-from medsmith.checkpoints import SHIPPED, export_weights
-from medsmith.conditioning.schema import LesionReport, ScanReport
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.preparation import merge
 from medsmith.progress import Shown
+from medsmith.reports.schema import LesionReport, ScanReport
+from medsmith.runs.checkpoints import SHIPPED, export_weights
 
 PHANTOMS, SEED, SIZE = 1100, 11, 96
 NODULES, SMALLEST_MM = 1500, 7.0

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from medsmith import Budget, Cohort, evaluate, synthesize, train
-from medsmith.checkpoints import SHIPPED, export_weights
 from medsmith.evaluation import summary_lines
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.progress import Shown
+from medsmith.runs.checkpoints import SHIPPED, export_weights
 
 CASES, UNSEEN, SEED = 1000, 100, 1
 NOT = "These weights know procedural phantoms alone: they show how the tool works, not what a breast looks like."

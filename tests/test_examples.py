@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from medsmith import Budget, Case, Cohort, load_method, regenerate
-from medsmith.case import Geometry
-from medsmith.conditioning.schema import LesionReport, ScanReport
+from medsmith.geometry import Geometry
+from medsmith.reports.schema import LesionReport, ScanReport
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Eight is the fewest real cases that can be compared.

@@ -14,7 +14,7 @@ import medsmith.progress
 import micro
 from medsmith.interruption import held_back
 from medsmith.progress import Progress, Shown, Silent
-from medsmith.samples import OUTLINE, TILE, contact_sheet
+from medsmith.training.previews import OUTLINE, TILE, contact_sheet
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 

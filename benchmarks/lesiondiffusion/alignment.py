@@ -20,12 +20,12 @@ from paired import summary
 from record import facts
 
 from medsmith import Cohort
-from medsmith.case_ref import CaseRef
-from medsmith.checkpoints import load_method
-from medsmith.conditioning.organs import labels_of
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.case_ref import CaseRef
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
+from medsmith.reports.organs import labels_of
+from medsmith.reports.schema import LesionReport
+from medsmith.runs.checkpoints import load_method
 
 PAIRS = 50
 ORGANS = ("liver", "kidney", "lung")

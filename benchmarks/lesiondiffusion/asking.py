@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medsmith import Cohort
-from medsmith.conditioning.organs import labels_of
-from medsmith.conditioning.rules import LESION_TYPES
-from medsmith.conditioning.schema import LesionReport, ScanReport
 from medsmith.formats.json_file import read_json
+from medsmith.reports.organs import labels_of
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.schema import LesionReport, ScanReport
 
 SHRUNK = (1.0, 0.75, 0.5)
 """Sizes of lesions that are asked for by the words of a scan's own lesion, in turn: a large one seldom fits twice."""

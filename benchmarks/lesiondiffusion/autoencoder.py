@@ -16,7 +16,7 @@ from record import facts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medsmith import Cohort
-from medsmith.canonical import canonical_geometry, canonical_view
+from medsmith.cases.canonical import canonical_geometry, canonical_view
 from medsmith.data.batches import batches_of
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.formats.atomic import write_json

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from medsmith import Case, Cohort
-from medsmith.canonical import canonical_geometry, canonical_view
-from medsmith.conditioning.organs import is_lesion
+from medsmith.cases.canonical import canonical_geometry, canonical_view
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.frame import AIR_HU, Frame
+from medsmith.reports.organs import is_lesion
 
 LESION = {"background": 0, "lesion": 1}
 SOFT_TISSUE = {"background": 0, "soft_tissue": 1}

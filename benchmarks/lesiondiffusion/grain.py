@@ -21,13 +21,13 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import median_abs_deviation
 
 from medsmith import Case, Cohort, load_method
-from medsmith.canonical import canonical_geometry, canonical_view
-from medsmith.case_ref import CaseRef
-from medsmith.conditioning.organs import is_lesion
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.canonical import canonical_geometry, canonical_view
+from medsmith.cases.case_ref import CaseRef
 from medsmith.errors import RequestError
-from medsmith.evaluation.bootstrap import mean_of_cases
+from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_json
+from medsmith.reports.organs import is_lesion
+from medsmith.reports.schema import LesionReport
 
 HERE = Path(__file__).parent
 WORDS = ("homogeneous", "heterogeneous")

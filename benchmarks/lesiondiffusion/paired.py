@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medsmith.evaluation.bootstrap import mean_of_cases
+from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 
 RESAMPLES = 2000
 

@@ -11,18 +11,18 @@ from cubes import Crop
 from paired import summary
 
 from medsmith import Case, Cohort
-from medsmith.case_ref import CaseRef
-from medsmith.conditioning.organs import labels_of
-from medsmith.conditioning.schema import LesionReport, ScanReport
+from medsmith.cases.case_ref import CaseRef
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import RequestError
-from medsmith.evaluation.frechet import FRECHET
-from medsmith.evaluation.pairs import Plan, compare
-from medsmith.evaluation.radiomics import Radiomics, standardised
-from medsmith.evaluation.views import View
+from medsmith.evaluation.fidelity.frechet import FRECHET
+from medsmith.evaluation.fidelity.pairs import Plan, compare
+from medsmith.evaluation.fidelity.radiomics import Radiomics, standardised
+from medsmith.evaluation.fidelity.views import View
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.reports.organs import labels_of
+from medsmith.reports.schema import LesionReport, ScanReport
 
 ORGANS = ("liver", "kidney", "lung")
 MOST_TRIES = 6

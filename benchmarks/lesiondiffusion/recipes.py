@@ -12,14 +12,6 @@ from monai.inferers import DiffusionInferer
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor
 
-from medsmith.checkpoints import find_run, lay_out, load_method, read_record
-from medsmith.compute import Compute, Precision
-from medsmith.conditioning.embeddings import PhraseTable
-from medsmith.conditioning.encoded_vocabulary import Consumer, EncodedVocabulary
-from medsmith.conditioning.encoders import MiniLM
-from medsmith.conditioning.phrases import FAMILIES
-from medsmith.conditioning.schema import LesionReport
-from medsmith.conditioning.vocabulary import attributes_for
 from medsmith.diffusion import (
     Correction,
     Denoiser,
@@ -32,6 +24,14 @@ from medsmith.diffusion import (
 from medsmith.diffusion.corrections import Fresh
 from medsmith.insertion.frame import FrameConfig
 from medsmith.methods.lesiondiffusion import LesionDiffusion
+from medsmith.networks.precision import Compute, Precision
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import attributes_for
+from medsmith.runs.checkpoints import find_run, lay_out, load_method, read_record
+from medsmith.text.embeddings import PhraseTable
+from medsmith.text.encoded_vocabulary import Consumer, EncodedVocabulary
+from medsmith.text.encoders import MiniLM
+from medsmith.text.phrases import FAMILIES
 
 MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
 CONSUMERS: tuple[Consumer, ...] = ("mask", "image")

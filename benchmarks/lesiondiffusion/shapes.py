@@ -18,17 +18,17 @@ from paired import summary
 from record import facts
 
 from medsmith import Case, Cohort
-from medsmith.checkpoints import load_method
-from medsmith.conditioning.schema import LesionReport
-from medsmith.evaluation.bootstrap import mean_of_cases
-from medsmith.evaluation.coverage import coverage, density
+from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
+from medsmith.evaluation.fidelity.coverage import coverage, density
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import labels_of_case
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
-from medsmith.measuring.relief import spicule_share
-from medsmith.measuring.shape import measure_shape
+from medsmith.measurement.relief import spicule_share
+from medsmith.measurement.shape import measure_shape
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LMNetSampler
+from medsmith.reports.schema import LesionReport
+from medsmith.runs.checkpoints import load_method
 
 COUNT = 100
 FEATURES = ("sphericity", "convexity", "fill", "spicule_share")

@@ -35,16 +35,16 @@ from recipes import CONSUMERS, PAPER, RECIPES, Recipe, cooked, text_difference
 from record import claim, facts
 
 from medsmith import Cohort, load_method
-from medsmith.case_ref import CaseRef
-from medsmith.checkpoints import build_method, find_run, read_record
-from medsmith.compute import Compute
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.case_ref import CaseRef
 from medsmith.diffusion import Sampling
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.insertion.context import context_channels
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler
+from medsmith.networks.precision import Compute
+from medsmith.reports.schema import LesionReport
+from medsmith.runs.checkpoints import build_method, find_run, read_record
 
 HERE = Path(__file__).parent
 QUALITY = ("paper", "paper, our cube", "ours", "ours without bfloat16")

@@ -29,14 +29,14 @@ from cubes import Crop, cut, open_cubes, without_lesions
 from record import claim, facts
 
 from medsmith import Cohort, load_method
-from medsmith.case_ref import CaseRef
+from medsmith.cases.case_ref import CaseRef
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.evaluation.bootstrap import mean_of_cases
+from medsmith.evaluation.downstream import Training, utility
+from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.progress import Shown
-from medsmith.utility import Training, utility
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results-utility.json"

@@ -23,7 +23,7 @@ from gather import Row, read_rows
 from questions import CUTS, NOTHING, QUESTIONS, Cut, Question, described, true_report
 
 from medsmith.formats.atomic import write_bytes, write_json
-from medsmith.measuring.words import THRESHOLDS
+from medsmith.measurement.words import THRESHOLDS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "describe.md"

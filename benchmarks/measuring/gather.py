@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 
 from medsmith import Cohort
 from medsmith.formats.atomic import write_json
-from medsmith.measuring.describe import Scan, measure_lesion
-from medsmith.measuring.lesions import find_lesions
-from medsmith.measuring.measures import Measures
+from medsmith.measurement.describe import Scan, measure_lesion
+from medsmith.measurement.lesions import find_lesions
+from medsmith.measurement.measures import Measures
 from medsmith.progress import Shown
 
 _MEASURES = TypeAdapter(Measures)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from gather import Row
 
-from medsmith.conditioning.organs import is_hollow, members_of
-from medsmith.conditioning.schema import LesionReport
-from medsmith.measuring.words import THRESHOLDS, words_from
+from medsmith.measurement.words import THRESHOLDS, words_from
+from medsmith.reports.organs import is_hollow, members_of
+from medsmith.reports.schema import LesionReport
 
 LUNG = frozenset(members_of("lung"))
 SHARP = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")

@@ -19,7 +19,7 @@ import torch
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 
-from medsmith.phantoms.breast import BreastPhantom
+from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.frame import case_seed
 
 HERE = Path(__file__).parent

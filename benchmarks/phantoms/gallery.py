@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from medsmith.phantoms.breast import BreastPhantom, draw_scene
+from medsmith.phantoms.breast.phantom import BreastPhantom, draw_scene
 from medsmith.phantoms.frame import case_id, case_seed
 
 OUT = Path(__file__).parents[2] / "docs" / "phantoms-breast.png"

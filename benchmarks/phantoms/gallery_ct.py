@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from medsmith import Cohort
-from medsmith.case import Case
-from medsmith.conditioning.rules import LESION_TYPES
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.case import Case
 from medsmith.formats.json_file import read_json
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.schema import LesionReport
 
 OUT = Path(__file__).parents[2] / "docs" / "phantoms-ct.png"
 SOFT, LUNG, BRAIN = (-160.0, 240.0), (-1350.0, 250.0), (-20.0, 110.0)

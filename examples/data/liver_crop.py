@@ -17,8 +17,8 @@ import mrcfile
 import numpy as np
 
 from medsmith import Case, Cohort
-from medsmith.case import Geometry
 from medsmith.errors import FileError
+from medsmith.geometry import Geometry
 
 FOLDER, NAMES = "liver_ct_segmentation_package/data", ("img_117.mrc", "lab_117.mrc")
 LABELS = {"background": 0, "liver": 1, "tumour": 2}

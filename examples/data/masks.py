@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from medsmith import Case
-from medsmith.case import Geometry
+from medsmith.geometry import Geometry
 
 
 def mask_case(case_id: str, labels: np.ndarray, affine: np.ndarray, names: Mapping[str, int]) -> Case:

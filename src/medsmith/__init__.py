@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from medsmith.case import Case as Case
-    from medsmith.case import Geometry as Geometry
-    from medsmith.checkpoints import load_method as load_method
-    from medsmith.cohort import Cohort as Cohort
+    from medsmith.cases.case import Case as Case
+    from medsmith.cases.cohort import Cohort as Cohort
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation import evaluate as evaluate
+    from medsmith.geometry import Geometry as Geometry
     from medsmith.preparation import prepare as prepare
     from medsmith.preparation import split as split
+    from medsmith.runs.checkpoints import load_method as load_method
     from medsmith.synthesis import regenerate as regenerate
     from medsmith.synthesis import synthesize as synthesize
     from medsmith.training import Budget as Budget
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Budget": "medsmith.training",
-    "Case": "medsmith.case",
-    "Cohort": "medsmith.cohort",
-    "Geometry": "medsmith.case",
+    "Case": "medsmith.cases.case",
+    "Cohort": "medsmith.cases.cohort",
+    "Geometry": "medsmith.geometry",
     "MedsmithError": "medsmith.errors",
     "evaluate": "medsmith.evaluation",
-    "load_method": "medsmith.checkpoints",
+    "load_method": "medsmith.runs.checkpoints",
     "prepare": "medsmith.preparation",
     "regenerate": "medsmith.synthesis",
     "split": "medsmith.preparation",

@@ -90,9 +90,9 @@ def describe(
     replace: Annotated[bool, typer.Option("--replace", help="Write reports anew that are there.")] = False,
 ) -> None:
     """Measure every lesion and write its report, words and numbers; the same command again continues."""
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
     from medsmith.errors import CohortError, FileError
-    from medsmith.measuring.reports import describe_cohort
+    from medsmith.measurement.reports import describe_cohort
     from medsmith.progress import Shown
 
     cases = Cohort.open(cohort)

@@ -17,7 +17,7 @@ def evaluate(
     size: Annotated[int | None, typer.Option(min=16, help="Edge of the common grid.")] = None,
 ) -> None:
     """Compare a synthetic cohort with a real one: distances with floors, copies, masks, pictures."""
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
     from medsmith.progress import Shown
@@ -40,13 +40,13 @@ def utility(
     size: Annotated[int | None, typer.Option(min=16, help="Edge of the grid, a multiple of 8.")] = None,
 ) -> None:
     """Train a segmentation network on real, synthetic and both, with equal steps; compare Dice on TEST."""
-    from medsmith.lean import import_monai
+    from medsmith.lazy_imports import import_monai
 
     import_monai()
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.downstream import summary_lines
+    from medsmith.evaluation.downstream import utility as try_out
     from medsmith.progress import Shown
-    from medsmith.utility import summary_lines
-    from medsmith.utility import utility as try_out
 
     cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
     result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=Shown())

@@ -23,9 +23,9 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Train a method on a cohort."""
-    from medsmith.checkpoints import is_finished
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
     from medsmith.progress import Shown
+    from medsmith.runs.checkpoints import is_finished
     from medsmith.training import Budget
     from medsmith.training import train as train_method
 
@@ -51,7 +51,7 @@ def train(
 @app.command()
 def clean(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Remove the prepared cases of a run; weights and checkpoints stay."""
-    from medsmith.runs import clean as clean_run
+    from medsmith.runs.folder import clean as clean_run
 
     say(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
 
@@ -60,8 +60,8 @@ def _request(
     file: Path | None, templates: tuple[Path | None, str | None], options: Mapping[str, str | None], report: str | None
 ) -> dict[str, Any]:
     """The request file with what the options add; what no attribute took of the words is said."""
-    from medsmith.conditioning.reading import read_report
     from medsmith.formats.json_file import read_json
+    from medsmith.reports.reading import read_report
 
     asked: dict[str, Any] = dict(read_json(file)) if file else {}
     scans = _named(asked.get("templates"), *templates)

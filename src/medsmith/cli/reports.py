@@ -9,8 +9,8 @@ import typer
 from medsmith.cli.app import Seed, app, pairs, say
 
 if TYPE_CHECKING:
-    from medsmith.conditioning.parsing import Parsed
-    from medsmith.conditioning.schema import LesionReport, ScanReport
+    from medsmith.reports.parsing.report import Parsed
+    from medsmith.reports.schema import LesionReport, ScanReport
 
 group = typer.Typer(help="Structured reports of lesions: draw, read, write.", no_args_is_help=True)
 app.add_typer(group, name="report", rich_help_panel=None)
@@ -33,9 +33,9 @@ Printed = Annotated[Form, typer.Option(help="One report per line: our JSON, word
 def _print(report: "LesionReport | ScanReport", form: Form) -> None:
     import json
 
-    from medsmith.conditioning.authors import to_authors
-    from medsmith.conditioning.schema import ScanReport
-    from medsmith.conditioning.wording import to_text
+    from medsmith.reports.schema import ScanReport
+    from medsmith.reports.wording import to_text
+    from medsmith.reports.writing.authors import to_authors
 
     scan = report if isinstance(report, ScanReport) else ScanReport(lesions=(report,))
     if form is Form.TEXT:
@@ -65,8 +65,8 @@ def sample(
     """Draw reports of one type of lesion whose words, sizes and densities go together."""
     import numpy as np
 
-    from medsmith.conditioning.sampling import sample_report
-    from medsmith.conditioning.values import read_option, read_values
+    from medsmith.reports.sampling import sample_report
+    from medsmith.reports.values import read_option, read_values
 
     fixed = read_values(pairs("--set", set_ or []))
     excluded = [option for said in without or [] for option in read_option(said)]
@@ -81,8 +81,8 @@ def parse(
     form: Printed = Form.JSON,
 ) -> None:
     """Read a description in words; what found no place is said on standard error."""
-    from medsmith.conditioning.parsing import parse_report
-    from medsmith.conditioning.reading import check_speaks
+    from medsmith.reports.parsing.report import parse_report
+    from medsmith.reports.reading import check_speaks
 
     parsed = parse_report(text)
     check_speaks(parsed, text)
@@ -100,8 +100,8 @@ def read(
     form: Printed = Form.JSON,
 ) -> None:
     """Read a report in the released form; what found no place is said on standard error."""
-    from medsmith.conditioning.authors import read_authors
-    from medsmith.conditioning.reading import check_speaks
+    from medsmith.reports.reading import check_speaks
+    from medsmith.reports.writing.authors import read_authors
 
     parsed = read_authors(file, lesion_type)
     check_speaks(parsed, str(file))
@@ -124,9 +124,9 @@ def write(
 
     import numpy as np
 
-    from medsmith.conditioning.values import read_values
-    from medsmith.conditioning.writing import write_report
-    from medsmith.conditioning.writing_endpoint import KEY_VARIABLE, Endpoint
+    from medsmith.reports.values import read_values
+    from medsmith.reports.writing.endpoint import KEY_VARIABLE, Endpoint
+    from medsmith.reports.writing.writer import write_report
 
     endpoint = Endpoint(llm_url, llm_model, os.environ.get(KEY_VARIABLE), timeout)
     fixed = read_values(pairs("--set", set_ or []))
@@ -140,7 +140,7 @@ def schema() -> None:
     """Print the JSON Schema of a scan's report."""
     import json
 
-    from medsmith.conditioning.schema import json_schema
+    from medsmith.reports.schema import json_schema
 
     say(json.dumps(json_schema(), indent=2))
 
@@ -148,7 +148,7 @@ def schema() -> None:
 @group.command("types")
 def types() -> None:
     """List the types of lesion that rules are known of, with their organ and sizes."""
-    from medsmith.conditioning.rules import LESION_TYPES
+    from medsmith.reports.rules import LESION_TYPES
 
     for row in LESION_TYPES.values():
         low = min(form.longest_mm[0] for form in row.forms)

@@ -10,9 +10,10 @@ from jaxtyping import Float32, UInt8
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
-from medsmith.canonical import canonical_geometry
-from medsmith.case import Case, Geometry
+from medsmith.cases.canonical import canonical_geometry
+from medsmith.cases.case import Case
 from medsmith.errors import CohortError
+from medsmith.geometry import Geometry
 
 # Robust ends of the grey values of one case, in per cent: metal, padding and burned-in text lie outside.
 LOW, HIGH = 0.5, 99.5

@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from medsmith.case import Case
+from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
 from medsmith.data.resizing import resize
 

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.evaluation.bootstrap import share
-from medsmith.evaluation.coverage import COVERAGE, DENSITY
-from medsmith.evaluation.extractors import Extractor
-from medsmith.evaluation.frechet import FRECHET
-from medsmith.evaluation.gather import Gathered, gather
-from medsmith.evaluation.inception import Inception, find_inception
-from medsmith.evaluation.kernel import KID
-from medsmith.evaluation.masks import KOLMOGOROV_SMIRNOV
-from medsmith.evaluation.neighbours import find_neighbours
-from medsmith.evaluation.page import evaluation_page
-from medsmith.evaluation.pairs import Compared, Plan, compare
-from medsmith.evaluation.radiomics import Radiomics, standardised
+from medsmith.evaluation.fidelity.bootstrap import share
+from medsmith.evaluation.fidelity.coverage import COVERAGE, DENSITY
+from medsmith.evaluation.fidelity.extractors import Extractor
+from medsmith.evaluation.fidelity.frechet import FRECHET
+from medsmith.evaluation.fidelity.gather import Gathered, gather
+from medsmith.evaluation.fidelity.inception import Inception, find_inception
+from medsmith.evaluation.fidelity.kernel import KID
+from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
+from medsmith.evaluation.fidelity.pairs import Compared, Plan, compare
+from medsmith.evaluation.fidelity.radiomics import Radiomics, standardised
+from medsmith.evaluation.fidelity.views import agree
+from medsmith.evaluation.pages.evaluation_page import evaluation_page
+from medsmith.evaluation.pages.page import write_page
+from medsmith.evaluation.privacy.neighbours import find_neighbours
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.sides import FEWEST_REAL, FEWEST_SYNTHETIC, compared_sides
-from medsmith.evaluation.views import agree
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress, Silent
-from medsmith.report.page import write_page
 
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")

@@ -7,11 +7,11 @@ from typing import final
 import numpy as np
 from jaxtyping import Float64
 
-from medsmith.evaluation.bootstrap import Estimate
-from medsmith.evaluation.neighbours import Neighbours
-from medsmith.evaluation.pairs import Compared, Plan
-from medsmith.evaluation.views import Viewing
-from medsmith.report.page import WARNING
+from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.pairs import Compared, Plan
+from medsmith.evaluation.fidelity.views import Viewing
+from medsmith.evaluation.pages.page import WARNING
+from medsmith.evaluation.privacy.neighbours import Neighbours
 
 Quartiles = tuple[float, float, float]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError
 
 FEWEST_REAL, FEWEST_SYNTHETIC = 8, 4

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from medsmith.case import Geometry
 from medsmith.errors import FileError
 from medsmith.formats import nifti, png
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
+from medsmith.geometry import Geometry
 
 NIFTI_ENDINGS = (".nii.gz", ".nii", ".hdr", ".hdr.gz", ".img", ".img.gz")
 ENDINGS = (*NIFTI_ENDINGS, ".png")

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float32, Int16, Num, Shaped, UInt8
 from nibabel.fileslice import fileslice
 
-from medsmith.case import Geometry
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats import gzip_stream
 from medsmith.formats.atomic import write_parts
@@ -24,6 +23,7 @@ from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_he
 from medsmith.formats.opening import open_regular, read_bytes, readable_bytes
 from medsmith.formats.values import as_float32, as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, Region
+from medsmith.geometry import Geometry
 
 _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
 _NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)

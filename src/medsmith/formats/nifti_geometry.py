@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from medsmith.case import Geometry
 from medsmith.errors import GeometryError
 from medsmith.formats.nifti_header import Header
 from medsmith.formats.volume import ReadOptions
+from medsmith.geometry import Geometry
 
 LEAST_AXIS = 8
 """Fewest voxels along an axis."""

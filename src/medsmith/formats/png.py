@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 from PIL import Image, PngImagePlugin
 
-from medsmith.case import Geometry
 from medsmith.errors import ContentError, FileError, GeometryError
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.nifti_geometry import check_shape
@@ -18,6 +17,7 @@ from medsmith.formats.opening import read_bytes
 from medsmith.formats.recognise import cure_for, what_is
 from medsmith.formats.values import as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile
+from medsmith.geometry import Geometry
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST_PIXELS = 2**26

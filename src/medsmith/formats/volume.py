@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from medsmith.case import Geometry
+from medsmith.geometry import Geometry
 
 Region = tuple[slice, slice, slice]
 """Part of a grid: one slice per axis, with start and stop inside the grid."""

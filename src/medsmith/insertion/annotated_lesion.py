@@ -9,13 +9,14 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool
 
-from medsmith.canonical import canonical_geometry, canonical_view
-from medsmith.case import Case, Geometry
-from medsmith.conditioning.organs import is_lesion
-from medsmith.conditioning.schema import LesionReport, ScanReport
+from medsmith.cases.canonical import canonical_geometry, canonical_view
+from medsmith.cases.case import Case
 from medsmith.errors import ContentError
+from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box, bounding_box
 from medsmith.insertion.shape import largest_component
+from medsmith.reports.organs import is_lesion
+from medsmith.reports.schema import LesionReport, ScanReport
 
 
 @final

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
 from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import Target, target_of
 from medsmith.insertion.search import Millimetres, find_box, largest_size, voxels_of
+from medsmith.reports.schema import MAX_LESIONS, LesionReport
 
 __all__ = ["Box", "place_boxes"]
 _ARRANGEMENTS = 4

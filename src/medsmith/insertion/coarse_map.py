@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float32, UInt8
 from scipy.ndimage import binary_fill_holes, binary_opening, generate_binary_structure
 from scipy.ndimage import label as components
 
-from medsmith.case import Geometry
 from medsmith.errors import ContentError
+from medsmith.geometry import Geometry
 from medsmith.insertion.lungs import LUNG_HU, aerated, find_lungs, split_lungs, voxels_in
 from medsmith.insertion.organ_map import OrganMap
 

@@ -7,10 +7,10 @@ report that names no organ.
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from medsmith.conditioning.organs import labels_of
 from medsmith.errors import ContentError
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.organ_map import LABEL_VALUES, OrganMap
+from medsmith.reports.organs import labels_of
 
 
 def completed(organ_map: OrganMap, image: Float32[np.ndarray, "x y z"]) -> OrganMap:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8
 from scipy.ndimage import distance_transform_edt
 
-from medsmith.conditioning.organs import V1, is_hollow, is_lesion, labels_of
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
+from medsmith.reports.organs import V1, is_hollow, is_lesion, labels_of
 
 OrganEncoding = Literal["id", "groups"]
 """How organs become channels: one channel of ids over 104, or a channel each for parenchymal, hollow and others."""

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Integer, Shaped
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.case import Geometry
 from medsmith.formats.volume import Region
+from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
 
 AIR_HU = -1000.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
 from medsmith.formats.nifti import read_header
 
 _PROGRAM_BYTES = 500 * 2**20

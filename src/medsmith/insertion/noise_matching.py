@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import median_abs_deviation
 
 from medsmith.insertion.write_back import Spacing, feather
-from medsmith.measuring.density import border_mm, region_about, zones_of
+from medsmith.measurement.density import border_mm, region_about, zones_of
 
 _SIGMAS = 3.0
 """Noise reaches up to here; what stands out further is vessels and edges, which the lesion hides."""

@@ -8,13 +8,13 @@ from typing import Literal
 import nibabel as nib
 import numpy as np
 
-from medsmith.canonical import canonical_geometry
-from medsmith.case import Geometry
-from medsmith.conditioning.organs import V1, V2
+from medsmith.cases.canonical import canonical_geometry
+from medsmith.cases.integrity import check_same_grid, first_of
 from medsmith.errors import ContentError
 from medsmith.formats.files import read_labels
+from medsmith.geometry import Geometry
 from medsmith.insertion.organ_map import OrganMap, seen_canonical
-from medsmith.integrity import check_same_grid, first_of
+from medsmith.reports.organs import V1, V2
 
 Version = Literal["v1", "v2"]
 CLASSES: Mapping[Version, Mapping[int, str]] = {"v1": V1, "v2": V2}

@@ -11,11 +11,12 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from medsmith.canonical import canonical_geometry, canonical_view
-from medsmith.case import Case, Geometry
-from medsmith.conditioning.organs import is_lesion
+from medsmith.cases.canonical import canonical_geometry, canonical_view
+from medsmith.cases.case import Case
 from medsmith.errors import GeometryError
 from medsmith.formats.volume import Region
+from medsmith.geometry import Geometry
+from medsmith.reports.organs import is_lesion
 
 LABEL_VALUES = 256
 _FEW = 12

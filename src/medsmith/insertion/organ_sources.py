@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from medsmith.canonical import canonical_geometry, canonical_view
-from medsmith.case import Case
+from medsmith.cases.canonical import canonical_geometry, canonical_view
+from medsmith.cases.case import Case
 from medsmith.errors import RequestError
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.completing import completed

@@ -19,12 +19,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from medsmith.conditioning.organs import cavity_of, is_hollow, labels_of
-from medsmith.conditioning.schema import LesionReport
-from medsmith.conditioning.vocabulary import Cavity
 from medsmith.errors import RequestError
 from medsmith.formats.volume import Region
 from medsmith.insertion.organ_map import Chosen, OrganMap, chosen_values, selected
+from medsmith.reports.organs import cavity_of, is_hollow, labels_of
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import Cavity
 
 WALL_MM = 5.0
 """Thickness of the wall of a hollow organ, whose label covers wall and content (the released code's five voxels of

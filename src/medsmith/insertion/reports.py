@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from medsmith.conditioning.organs import labels_of
-from medsmith.conditioning.rules import LESION_TYPES
-from medsmith.conditioning.sampling import complete_report
-from medsmith.conditioning.schema import LesionReport
 from medsmith.errors import RequestError
 from medsmith.insertion.organ_map import OrganMap
+from medsmith.reports.organs import labels_of
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.sampling import complete_report
+from medsmith.reports.schema import LesionReport
 
 DEFAULT_MM = 20.0
 """Edge of a lesion of no known type whose size nobody says."""

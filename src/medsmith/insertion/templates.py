@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.case import Case
-from medsmith.case_ref import CaseRef, ids_of, opened
+from medsmith.cases.case import Case
+from medsmith.cases.case_ref import CaseRef, ids_of, opened
 from medsmith.errors import RequestError
 
 TRIED = 20

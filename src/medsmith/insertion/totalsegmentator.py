@@ -5,8 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from medsmith.case import Geometry
 from medsmith.errors import RequestError
+from medsmith.geometry import Geometry
 from medsmith.insertion.organ_file import read_organ_map
 from medsmith.insertion.organ_map import OrganMap
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
-from medsmith.conditioning.vocabulary import SHARP_SURFACES, Surface
 from medsmith.formats.volume import Region
-from medsmith.measuring.density import CLEAR_VOXELS, FEWEST_CLEAR
+from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR
+from medsmith.reports.vocabulary import SHARP_SURFACES, Surface
 
 BLEND_MM = 2.0
 """Width of the feather outside the synthetic region; nothing beyond it changes."""

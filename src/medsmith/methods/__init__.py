@@ -1,15 +1,18 @@
-"""One file, one method; the file's name is the method's name."""
+"""One module or package, one method; its name is the method's name. ``base`` is the contract that all fulfil."""
 
 import importlib
 import pkgutil
 
 from medsmith.errors import RequestError
-from medsmith.method import Method
+from medsmith.methods.base import Method
+
+SHARED = frozenset(("base", "config", "guides"))
+"""Modules of this package that are no method."""
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods, sorted: the files of this folder."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    """Names of all methods, sorted: the modules of this package that are not shared."""
+    return tuple(sorted({module.name for module in pkgutil.iter_modules(__path__)} - SHARED))
 
 
 def method_class(name: str) -> type[Method]:

@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
-from medsmith.case import Case
-from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.cases.case import Case
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
-from medsmith.guides import Guide, guiding
-from medsmith.method import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
+from medsmith.methods.base import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
+from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.guides import Guide, guiding
 from medsmith.networks import NetworkConfig, UNet
 
 

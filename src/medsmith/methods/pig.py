@@ -18,14 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
-from medsmith.case import Case
-from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.cases.case import Case
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
-from medsmith.guides import Guide, guiding
-from medsmith.method import Method, Stage, assemble
+from medsmith.methods.base import Method, Stage, assemble
+from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.guides import Guide, guiding
 from medsmith.networks import NetworkConfig, UNet
 
 LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: lesion voxels weigh sigmoid(1) = .73, others sigmoid(-1) = .27

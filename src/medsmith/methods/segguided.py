@@ -16,16 +16,16 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from medsmith.case import Case
-from medsmith.case_ref import CaseRef, case_of, opened
-from medsmith.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.cases.case import Case
+from medsmith.cases.case_ref import CaseRef, case_of, opened
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
-from medsmith.guides import Guide, guiding
-from medsmith.method import Method, Stage, assemble
+from medsmith.methods.base import Method, Stage, assemble
+from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.guides import Guide, guiding
 from medsmith.networks import NetworkConfig, UNet
 
 HIDDEN = 0.0  # in every mask channel: neither inside (1) nor outside (-1)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from medsmith.conditioning.encoded_vocabulary import TextConfig
+from medsmith.text.encoded_vocabulary import TextConfig
 
 
 @final

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from medsmith.errors import RequestError
-from medsmith.phantoms.breast import BreastPhantom
-from medsmith.phantoms.ct import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
+from medsmith.phantoms.breast.phantom import BreastPhantom
+from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
 from medsmith.phantoms.frame import PhantomFamily
 
 _ALL = (BreastPhantom(), CtPhantom(), HealthyCtPhantom(), CtHeadPhantom(), HealthyCtHeadPhantom())

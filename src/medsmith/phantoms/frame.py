@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from medsmith import __version__
-from medsmith.case import Case, Json
-from medsmith.cohort import Cohort
+from medsmith.cases.case import Case, Json
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
-from medsmith.layouts import PROVENANCE
 
 
 class PhantomFamily(ABC):

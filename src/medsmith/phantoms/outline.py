@@ -9,8 +9,8 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
+from medsmith.phantoms.breast.masses import DEVIATIONS, Mass
 from medsmith.phantoms.fields import DEPTH_MM, LATERAL_MM, NATIVE_MM, Field
-from medsmith.phantoms.masses import DEVIATIONS, Mass
 
 ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
 """Directions from the centre, from lateral towards depth, in radians."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.case import Case
-from medsmith.cohort import Cohort
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import ENDINGS_WRITTEN
+from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
-from medsmith.integrity import ENDINGS_WRITTEN
-from medsmith.layouts import Layout
 from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
 
 RECORD = "merge.json"

@@ -14,10 +14,10 @@ from typing import final
 
 import numpy as np
 
+from medsmith.cases.integrity import check_id, first_of
+from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
-from medsmith.integrity import check_id, first_of
-from medsmith.layouts import CaseFiles, ChannelFile
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
 _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}

@@ -12,12 +12,12 @@ from typing import Any, final
 
 import numpy as np
 
-from medsmith.case import Case
-from medsmith.case_io import read_case
-from medsmith.cohort import Cohort
+from medsmith.cases.case import Case
+from medsmith.cases.case_io import read_case
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import declared_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.integrity import declared_line
 from medsmith.preparation.hounsfield import hounsfield_scores, without_padding
 from medsmith.preparation.quality import CT, check_labels, inspect
 from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from medsmith.case import Case
+from medsmith.cases.case import Case
 from medsmith.errors import ContentError
 from medsmith.preparation.hounsfield import check_hounsfield
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import DATASET, CaseFiles, Layout
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
-from medsmith.layouts import DATASET, CaseFiles, Layout
 
 
 def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:

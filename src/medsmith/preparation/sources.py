@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, final
 
-from medsmith.case import Case
-from medsmith.case_io import read_records
+from medsmith.cases.case import Case
+from medsmith.cases.case_io import read_records
+from medsmith.cases.integrity import check_id, declared_line, first_of
+from medsmith.cases.label_names import label_names_of, label_values, name_labels
+from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
 from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.volume import ReadOptions
-from medsmith.integrity import check_id, declared_line, first_of
-from medsmith.label_names import label_names_of, label_values, name_labels
-from medsmith.layouts import DATASET, CaseFiles, Layout, find_layout
 from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
 EMPTY, UNPAIRED = "empty", "unpaired"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
+from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
-from medsmith.integrity import ENDINGS_WRITTEN, first_of
-from medsmith.layouts import Layout
 from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
 
 RECORD = "split.json"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import final
 
-from medsmith.checks.verdict import Limits
+from medsmith.synthesis.checks.verdict import Limits
 from medsmith.synthesis.executors.base import Patience, StartExecutor
 from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.tasks import LOADER

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from medsmith.cohort import Cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
 from medsmith.errors import CohortError, SynthesisError
 from medsmith.formats.atomic import remove_leftovers, write_bytes
 from medsmith.formats.json_file import read_json
-from medsmith.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
 from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped, UInt8
 
-from medsmith.canonical import canonical_geometry, canonical_view, region_in_file
-from medsmith.case import Geometry
-from medsmith.cohort import Cohort
+from medsmith.cases.canonical import canonical_geometry, canonical_view, region_in_file
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import PROVENANCE
+from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.json_file import read_json
-from medsmith.layouts import PROVENANCE
-from medsmith.report.page import Page, Picture, Section, Table, write_page
-from medsmith.report.sheets import Tile, contact_sheet
+from medsmith.geometry import Geometry
 
 PAGE = "lesions.html"
 SHOWN = 24

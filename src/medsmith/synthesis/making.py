@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from pydantic import BaseModel
 
-from medsmith.case import Case
-from medsmith.checks.finished import check_case
-from medsmith.checks.training import TrainingFacts
-from medsmith.checks.verdict import Verdict
-from medsmith.config import validated
+from medsmith.cases.case import Case
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
+from medsmith.methods.config import validated
+from medsmith.synthesis.checks.finished import check_case
+from medsmith.synthesis.checks.training import TrainingFacts
+from medsmith.synthesis.checks.verdict import Verdict
 from medsmith.synthesis.devices import check_present, kind_of
 from medsmith.synthesis.references import find_references, with_places, without_places
 from medsmith.synthesis.tasks import (
@@ -34,7 +34,7 @@ from medsmith.synthesis.tasks import (
 )
 
 if TYPE_CHECKING:
-    from medsmith.method import Method
+    from medsmith.methods.base import Method
 
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from medsmith.case_ref import CaseRef
-from medsmith.cohort import Cohort
+from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import DATASET
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.layouts import DATASET
 from medsmith.synthesis.tasks import Reference, canonical_hash
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
 from medsmith.interruption import held_back
-from medsmith.layouts import PROVENANCE
 from medsmith.synthesis.conditions import Conditions
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.devices import kind_of

@@ -7,9 +7,9 @@ from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medsmith.checks.verdict import Limits
+from medsmith.synthesis.checks.verdict import Limits
 
-LOADER = "medsmith.checkpoints:load_method"
+LOADER = "medsmith.runs.checkpoints:load_method"
 NOTICE = "Synthetic research data. Not for diagnosis."
 _SHOWN = 40
 

@@ -20,7 +20,7 @@ from medsmith.errors import MedsmithError
 from medsmith.synthesis.messages import Message, encoded, error_to_json
 
 if TYPE_CHECKING:
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import CohortSpec
 
 ALIVE_SECONDS = 1.0
@@ -86,7 +86,7 @@ def _work(line: _Line) -> None:
     from medsmith.synthesis.devices import check_present
 
     check_present(request.devices)
-    from medsmith.lean import import_monai
+    from medsmith.lazy_imports import import_monai
 
     import_monai()
     from medsmith.synthesis.making import settle
@@ -128,7 +128,7 @@ def _make(line: _Line, cohort: "Cohort", task: Any, device: str) -> Message:
 
 def open_cohort(out: Path, spec: "CohortSpec") -> "Cohort":
     """The cohort that cases of this kind are written to, made if it is missing."""
-    from medsmith.cohort import Cohort
+    from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import NOTICE
 
     return Cohort.create(

@@ -13,13 +13,11 @@ from jaxtyping import Float
 from pydantic import BaseModel
 from torch import Tensor
 
-from medsmith.case import Case
-from medsmith.conditioning.encoded_vocabulary import Consumer, EncodedVocabulary, load_vocabulary, vocabulary_tensors
-from medsmith.conditioning.vocabulary import attributes_for
+from medsmith.cases.case import Case
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
-from medsmith.method import Method, Stage
+from medsmith.methods.base import Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.examples import example_of
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
@@ -33,6 +31,8 @@ from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
 from medsmith.networks.critic import Critics
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
+from medsmith.reports.vocabulary import attributes_for
+from medsmith.text.encoded_vocabulary import Consumer, EncodedVocabulary, load_vocabulary, vocabulary_tensors
 
 
 @final

@@ -7,15 +7,15 @@ from typing import Literal, final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.conditioning.encoded_vocabulary import TextConfig
-from medsmith.config import DiffusionConfig, TrainingConfig, check_settings
 from medsmith.diffusion import Sampling
 from medsmith.insertion.context import OrganEncoding
 from medsmith.insertion.frame import FrameConfig
+from medsmith.methods.config import DiffusionConfig, TrainingConfig, check_settings
 from medsmith.networks import NetworkConfig
 from medsmith.networks.autoencoding import AutoencodingConfig
 from medsmith.networks.critic import CriticConfig
 from medsmith.networks.vqgan import VQGANConfig
+from medsmith.text.encoded_vocabulary import TextConfig
 
 LEVELS: tuple[float, ...] = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
 """Levels that are tried: .3 to .9 on the released code's scale of 0 to 1."""

@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from medsmith.canonical import canonical_view
-from medsmith.case import Case
-from medsmith.conditioning.embeddings import PhraseTable
+from medsmith.cases.canonical import canonical_view
+from medsmith.cases.case import Case
 from medsmith.data.batches import Example
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.insertion.annotated_lesion import largest_lesion
@@ -13,6 +12,7 @@ from medsmith.insertion.context import context_of
 from medsmith.insertion.frame import AIR_HU
 from medsmith.insertion.shape import inpainting_region
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
+from medsmith.text.embeddings import PhraseTable
 
 
 def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTable, PhraseTable]) -> Example:

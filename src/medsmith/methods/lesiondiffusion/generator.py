@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from medsmith.case import Geometry
-from medsmith.conditioning.encoded_vocabulary import EncodedVocabulary
-from medsmith.conditioning.schema import LesionReport
 from medsmith.data.hounsfield_scale import hu_to_model, model_to_hu
 from medsmith.diffusion import Observe, Sampling, keep_outside
+from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
 from medsmith.insertion.context import context_of
 from medsmith.insertion.frame import Frame, FrameConfig
@@ -23,6 +21,8 @@ from medsmith.insertion.shape import Field, deformed_ellipsoid, inpainting_regio
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
+from medsmith.reports.schema import LesionReport
+from medsmith.text.encoded_vocabulary import EncodedVocabulary
 
 
 @runtime_checkable

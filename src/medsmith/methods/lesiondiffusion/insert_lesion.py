@@ -11,7 +11,6 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from medsmith.conditioning.schema import LesionReport
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.box import Box, intersection
 from medsmith.insertion.frame import AIR_HU, crop_geometry
@@ -20,9 +19,10 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
 from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_value
-from medsmith.measuring.describe import Scan
-from medsmith.measuring.judgement import Judgement, judge_lesion
+from medsmith.measurement.describe import Scan
+from medsmith.measurement.judgement import Judgement, judge_lesion
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
+from medsmith.reports.schema import LesionReport
 
 _SMALLEST_SHARE = 0.2
 """Of the volume of the box's ellipsoid: a smaller mask is no answer."""

@@ -4,10 +4,10 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.case_ref import CaseRef
-from medsmith.conditioning.rules import find_type
-from medsmith.conditioning.schema import MAX_LESIONS, LesionReport
+from medsmith.cases.case_ref import CaseRef
 from medsmith.insertion.organ_sources import OrganSource
+from medsmith.reports.rules import find_type
+from medsmith.reports.schema import MAX_LESIONS, LesionReport
 
 
 @final

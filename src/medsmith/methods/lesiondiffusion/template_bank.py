@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsmith.case import Case, Geometry
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.case import Case
 from medsmith.data.batches import Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.hounsfield_scale import model_to_hu
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.geometry import Geometry
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import SOFT_TISSUE
+from medsmith.reports.schema import LesionReport
 
 BANK_SIZE = 8
 LARGEST_SHARE = 0.4

@@ -1,10 +1,10 @@
 """What the cases made for a request are like."""
 
-from medsmith.case_ref import CaseRef, opened
-from medsmith.conditioning.lesion_label import with_lesion_label
+from medsmith.cases.case_ref import CaseRef, opened
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError
 from medsmith.insertion.templates import scans_of
+from medsmith.reports.lesion_label import with_lesion_label
 
 
 def fingerprint_of(templates: CaseRef | None, training: Fingerprint) -> Fingerprint:

@@ -5,12 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from medsmith.canonical import canonical_view
-from medsmith.case import Case
-from medsmith.conditioning.lesion_label import lesion_value, with_lesion_label
-from medsmith.conditioning.rules import LESION_TYPES
-from medsmith.conditioning.sampling import complete_report, sample_report
-from medsmith.conditioning.schema import LesionReport
+from medsmith.cases.canonical import canonical_view
+from medsmith.cases.case import Case
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
@@ -23,6 +19,10 @@ from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.template_bank import fit_to_crop
+from medsmith.reports.lesion_label import lesion_value, with_lesion_label
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.sampling import complete_report, sample_report
+from medsmith.reports.schema import LesionReport
 
 REPORTS_SAMPLED = 12
 """Reports that are sampled from the rules for one template until one has room there."""

@@ -1,0 +1,122 @@
+"""A case from its files and back."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.cases.case import Case, lacks_image, lacks_labels
+from medsmith.cases.integrity import check_same_grid, relabelled
+from medsmith.cases.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
+from medsmith.errors import ContentError
+from medsmith.formats.atomic import remove, write_json
+from medsmith.formats.files import (
+    read_grid,
+    read_image,
+    read_image_region,
+    read_labels,
+    read_labels_region,
+    write_image,
+    write_labels,
+)
+from medsmith.formats.json_file import read_json
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
+from medsmith.geometry import Geometry
+
+
+def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptions) -> tuple[Case, tuple[str, ...]]:
+    """A case from its files, and one line per oddity that was accepted (see ``Cohort.read``)."""
+    images = [
+        read_image(file.path, options if file.volume is None else replace(options, volume=file.volume))
+        for file in files.channels
+    ]
+    maps = [read_labels(path, options) for path in files.label_paths]
+    paths = [*(file.path for file in files.channels), *files.label_paths]
+    read: list[ImageFile | LabelFile] = [*images, *maps]
+    for path, other in zip(paths, read, strict=True):
+        check_same_grid(paths[0], read[0].geometry, path, other.geometry)
+    case = Case(
+        id=case_id,
+        image=_stacked([image.values for image in images]) if images else None,
+        labels=_united(files.label_paths, [each.values for each in maps], layout) if maps else None,
+        geometry=read[0].geometry,
+        channel_names=layout.channel_names,
+        label_names=layout.label_names,
+        stored=np.result_type(*[image.stored for image in images]) if images else np.dtype(np.uint8),
+    )
+    notes = tuple(f"{path}: {note}" for path, each in zip(paths, read, strict=True) for note in each.notes)
+    return case, notes
+
+
+def _stacked(channels: list[Float32[np.ndarray, "x y z"]]) -> Float32[np.ndarray, "c x y z"]:
+    """One array, its channels laid out in memory as in their files."""
+    if len(channels) == 1:
+        return channels[0][None]
+    return np.stack([channel.T for channel in channels]).transpose(0, 3, 2, 1)
+
+
+def _united(
+    paths: tuple[Path, ...], maps: list[UInt8[np.ndarray, "x y z"]], layout: Layout
+) -> UInt8[np.ndarray, "x y z"]:
+    """The labels of a case, united where they lie in several files."""
+    united = _declared(maps[0], layout, paths[0])
+    for path, values in zip(paths[1:], maps[1:], strict=True):
+        labels = _declared(values, layout, path)
+        clash = (united > 0) & (labels > 0) & (united != labels)
+        if clash.any():
+            found = f"{int(clash.sum())} voxels carry another label in {paths[0].name}"
+            raise ContentError(path, found, "masks of one case agree", "correct the masks")
+        united = np.maximum(united, labels)
+    return united
+
+
+def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
+    """Label values as the layout declares them."""
+    label_of = layout.label_of or {value: value for value in layout.label_names.values()}
+    return relabelled(values, label_of, layout.label_names, path)
+
+
+def read_case_grid(files: CaseFiles) -> Geometry:
+    """The grid of a case, from one header."""
+    return read_grid(files.paths[0])
+
+
+def read_case_image(case_id: str, files: CaseFiles, region: Region) -> Float32[np.ndarray, "c x y z"]:
+    """Part of a case's image (see ``Cohort.image_region``)."""
+    if not files.channels:
+        raise lacks_image(case_id)
+    return np.stack([read_image_region(file.path, region, ReadOptions(volume=file.volume)) for file in files.channels])
+
+
+def read_case_labels(case_id: str, files: CaseFiles, layout: Layout, region: Region) -> UInt8[np.ndarray, "x y z"]:
+    """Part of a case's labels, united where they lie in several files (see ``Cohort.labels_region``)."""
+    if not files.label_paths:
+        raise lacks_labels(case_id)
+    parts = [_declared(read_labels_region(path, region), layout, path) for path in files.label_paths]
+    return np.asarray(np.maximum.reduce(parts))
+
+
+def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Report and provenance of a case, each None where there is none.
+
+    Raises:
+        FileError: one cannot be read.
+    """
+    paths = [root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
+    report, provenance = (read_json(path) if path.exists() else None for path in paths)
+    return report, provenance
+
+
+def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
+    """Writes image, labels and report, each whole or not at all; no report removes an earlier one."""
+    if case.image is not None:
+        for file, channel in zip(files.channels, case.image, strict=True):
+            write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
+    if case.labels is not None and files.labels is not None:
+        write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
+    if case.report is None:
+        remove(report)
+    else:
+        write_json(report, case.report)

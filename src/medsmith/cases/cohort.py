@@ -1,0 +1,297 @@
+"""A cohort: a folder of images, labels or both in nnU-Net's raw form, with reports and provenance beside it."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.cases.canonical import canonical_case
+from medsmith.cases.case import Case
+from medsmith.cases.case_io import (
+    read_case,
+    read_case_grid,
+    read_case_image,
+    read_case_labels,
+    read_records,
+    write_case_files,
+)
+from medsmith.cases.integrity import check_belongs, check_declaration, first_of
+from medsmith.cases.layouts import (
+    DATASET,
+    IMAGES,
+    LABELS,
+    PROVENANCE,
+    REPORTS,
+    UNFINISHED,
+    CaseFiles,
+    Layout,
+    find_layout,
+    find_same_layout,
+    nnunet_files,
+    one_sided,
+    scan_nnunet,
+)
+from medsmith.cases.verification import verify_folder
+from medsmith.errors import CohortError, MedsmithError
+from medsmith.formats.atomic import mark, remove, remove_if_empty, remove_leftovers, sha256_of, write_json
+from medsmith.formats.json_file import read_json
+from medsmith.formats.volume import ReadOptions, Region
+from medsmith.geometry import Geometry
+
+_log = logging.getLogger("medsmith")
+
+
+@final
+class Cohort:
+    """Cases in a folder, read one at a time; ``cohort[id]`` and iteration give them along the patient's axes.
+
+    Attributes:
+        root: the folder.
+        channel_names: one per channel; () where no case has an image.
+        label_names: name -> value; "background" is 0.
+        file_ending: of image and label files.
+    """
+
+    def __init__(self, root: Path, layout: Layout, *, writable: bool = False, description: str = "") -> None:
+        self.root = root
+        self.channel_names = layout.channel_names
+        self.label_names: Mapping[str, int] = dict(layout.label_names)
+        self.file_ending = layout.file_ending
+        self._layout = layout
+        self._cases = dict(layout.cases)
+        self._writable = writable
+        self._description = description
+        self._noted: set[str] = set()
+
+    @classmethod
+    def open(cls, root: Path | str) -> "Cohort":
+        """A view for reading over an nnU-Net, Decathlon, or images/ + labels/ folder.
+
+        What is left out, and how many cases have only an image or only labels, is logged.
+
+        Raises:
+            FileError: there is no such folder, or a file in it cannot be read.
+            CohortError: it is no cohort.
+            ContentError: label values that nobody declared and nobody can know.
+        """
+        layout = find_layout(Path(root))
+        for note in (*layout.notes, *one_sided(layout.cases)):
+            _log.warning("%s: %s", root, note)
+        return cls(Path(root), layout)
+
+    @classmethod
+    def create(
+        cls,
+        root: Path | str,
+        *,
+        channel_names: Iterable[str],
+        label_names: Mapping[str, int],
+        file_ending: str,
+        description: str = "",
+    ) -> "Cohort":
+        """A new folder to write cases to, or an existing one that says the same.
+
+        Raises:
+            CohortError: names or ending break nnU-Net's rules, the folder holds something else, or it is a
+                cohort with other channels, labels or ending.
+        """
+        root = Path(root)
+        layout = Layout(tuple(channel_names), dict(label_names), file_ending, {})
+        check_declaration(root, layout.channel_names, layout.label_names, file_ending)
+        if (root / DATASET).exists():
+            description = description or str(read_json(root / DATASET).get("description", ""))
+            return cls(root, find_same_layout(root, layout), writable=True, description=description)
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise CohortError(root, "exists and holds something else", cure="choose a new folder")
+        cohort = cls(root, layout, writable=True, description=description)
+        cohort._write_dataset(0)
+        return cohort
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The cases' ids, sorted."""
+        return tuple(sorted(self._cases))
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._cases
+
+    def __iter__(self) -> Iterator[Case]:
+        return (self[case_id] for case_id in self.ids)
+
+    def __getitem__(self, case_id: str) -> Case:
+        """One case along the patient's axes (see ``canonical``): what learns, measures or compares sees these."""
+        return canonical_case(self.stored(case_id))
+
+    def stored(self, case_id: str) -> Case:
+        """One case in the axes of its file, for what is written back as it came; oddities are logged once."""
+        case, notes = self.read(case_id)
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                _log.warning("%s", note)
+        return case
+
+    @property
+    def ids_with_image(self) -> tuple[str, ...]:
+        """Ids of the cases that have an image, sorted."""
+        return tuple(case_id for case_id in self.ids if self._cases[case_id].channels)
+
+    @property
+    def ids_with_labels(self) -> tuple[str, ...]:
+        """Ids of the cases that have labels, sorted."""
+        return tuple(case_id for case_id in self.ids if self._cases[case_id].label_paths)
+
+    def read(self, case_id: str, options: ReadOptions | None = None) -> tuple[Case, tuple[str, ...]]:
+        """One case in the axes of its file, and one line per oddity that was accepted.
+
+        Raises:
+            CohortError: no case has this id.
+            FileError: a file is damaged.
+            GeometryError: grids cannot be used, or differ between channels and label.
+            ContentError: voxels that are not finite, or label values that are not declared.
+        """
+        case, notes = read_case(case_id, self.files(case_id), self._layout, options or ReadOptions())
+        report, provenance = read_records(self.root, case_id)
+        return replace(case, report=report, provenance=provenance), notes
+
+    def geometry(self, case_id: str) -> Geometry:
+        """The grid of a case in the axes of its file; one header is read."""
+        return read_case_grid(self.files(case_id))
+
+    def image_region(self, case_id: str, region: Region) -> Float32[np.ndarray, "c x y z"]:
+        """Part of a case's image in the axes of its file, without the rest in memory; no checksum is compared.
+
+        Raises:
+            ContentError: the case has no image.
+        """
+        return read_case_image(case_id, self.files(case_id), region)
+
+    def labels_region(self, case_id: str, region: Region) -> UInt8[np.ndarray, "x y z"]:
+        """Part of a case's labels, read as ``image_region`` reads.
+
+        Raises:
+            ContentError: the case has no labels.
+        """
+        return read_case_labels(case_id, self.files(case_id), self._layout, region)
+
+    def files(self, case_id: str) -> CaseFiles:
+        """Where a case lies.
+
+        Raises:
+            CohortError: no case has this id.
+        """
+        if case_id not in self._cases:
+            raise CohortError(self.root, f"no case {case_id!r}", f"has {first_of(self.ids)}", "choose one of these")
+        return self._cases[case_id]
+
+    def subset(self, ids: Iterable[str]) -> "Cohort":
+        """A view of some cases; nothing is copied.
+
+        Raises:
+            CohortError: no case has one of these ids.
+        """
+        return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
+
+    def write(self, case: Case) -> None:
+        """Writes a case, each file whole or not at all; a mark stands beside it until its last file is there.
+
+        A case whose writer was killed is in no listing, and may be written again. The last file of a synthetic case is
+        its provenance, with the hashes of the others.
+
+        Raises:
+            CohortError: this view is for reading, the id is no file name, or channels or labels differ.
+            ContentError: values that the stored dtype cannot hold, or undeclared labels.
+        """
+        if not self._writable:
+            raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
+        check_belongs(self.root, case, self.channel_names, self.label_names)
+        with self._marked(case.id):
+            files = self._place(case)
+            write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
+            if case.provenance is not None:
+                record = self.root / PROVENANCE / f"{case.id}.json"
+                write_json(record, {**case.provenance, "files": self._sums(case, files)})
+        self._cases[case.id] = files
+
+    @contextmanager
+    def _marked(self, case_id: str) -> Iterator[None]:
+        """A mark that the case is being written; it stays where the writer fails once a file is there."""
+        marker = self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
+        mark(marker)
+        try:
+            yield
+        except MedsmithError:
+            whole = nnunet_files(self.root, case_id, len(self.channel_names), self.file_ending)
+            if not any(path.exists() for path in whole.paths):
+                remove(marker)
+            raise
+        remove(marker)
+
+    def _place(self, case: Case) -> CaseFiles:
+        """Where the case goes; of an earlier case of this name, what it does not replace is removed."""
+        remove(self.root / PROVENANCE / f"{case.id}.json")
+        whole = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
+        channels = 0 if case.image is None else len(self.channel_names)
+        files = nnunet_files(self.root, case.id, channels, self.file_ending, labels=case.labels is not None)
+        for path in set(whole.paths) - set(files.paths):
+            remove(path)
+        return files
+
+    def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
+        """Path within the cohort -> SHA-256 of each file that a case has beside its provenance."""
+        report = [] if case.report is None else [self.root / REPORTS / f"{case.id}.json"]
+        return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in (*files.paths, *report)}
+
+    def finish(self) -> None:
+        """Writes dataset.json for the cases on disk and proves that nnU-Net's rules hold.
+
+        Nobody else may write to the folder any more: what killed writers left behind is removed.
+
+        Raises:
+            CohortError: a case is incomplete, there is none, or a rule does not hold.
+        """
+        for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
+            remove_leftovers(self.root / folder)
+        self._cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
+        if strays:
+            found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+            raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
+        for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
+            remove(marker)
+        remove_if_empty(self.root / PROVENANCE)
+        self._write_dataset(len(self._cases))
+        verify(self)
+
+    def _write_dataset(self, count: int) -> None:
+        facts: dict[str, Any] = {
+            "channel_names": {str(index): name for index, name in enumerate(self.channel_names)},
+            "labels": self.label_names,
+            "numTraining": count,
+            "file_ending": self.file_ending,
+        }
+        write_json(self.root / DATASET, facts | ({"description": self._description} if self._description else {}))
+
+    def content_hash(self) -> str:
+        """SHA-256 over ids and file bytes; the order of listing and the files' times do not matter."""
+        digest = hashlib.sha256()
+        for case_id in self.ids:
+            extra = [self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
+            paths = [*self.files(case_id).paths, *extra]
+            sums = [sha256_of(path) if path.exists() else "" for path in paths]
+            digest.update(json.dumps([case_id, *sums]).encode())
+        return digest.hexdigest()
+
+
+def verify(cohort: Cohort) -> None:
+    """Proves nnU-Net v2's integrity rules by reading every case (see ``verifying.verify_folder``)."""
+    verify_folder(cohort.root)

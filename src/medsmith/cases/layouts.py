@@ -1,0 +1,262 @@
+"""Finds the files of each case in a folder: nnU-Net raw, Medical Segmentation Decathlon, images/ + labels/.
+
+nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_format.md).
+Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from medsmith.cases.integrity import first_of
+from medsmith.cases.label_names import label_names_of, label_values, name_labels
+from medsmith.errors import CohortError, FileError
+from medsmith.formats.files import ENDINGS, ending_of, stem_of
+from medsmith.formats.json_file import read_json
+
+IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
+UNFINISHED = ".unfinished"
+"""Ending of the file that stands in ``provenance/`` while a case is being written."""
+
+
+@final
+@dataclass(frozen=True)
+class ChannelFile:
+    """Where one channel lies: a file, or one volume of a four-dimensional file."""
+
+    path: Path
+    volume: int | None = None
+
+
+@final
+@dataclass(frozen=True)
+class CaseFiles:
+    """Where one case lies.
+
+    Attributes:
+        channels: one per channel; () where there is no image.
+        labels: the label map; None where there is an image alone.
+        more_labels: further maps of the same case, one lesion each; they are united.
+    """
+
+    channels: tuple[ChannelFile, ...]
+    labels: Path | None
+    more_labels: tuple[Path, ...] = ()
+
+    @property
+    def label_paths(self) -> tuple[Path, ...]:
+        """Every label map."""
+        return () if self.labels is None else (self.labels, *self.more_labels)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file, each once, images first."""
+        return (*dict.fromkeys(channel.path for channel in self.channels), *self.label_paths)
+
+
+@final
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds, as far as it is known without reading images.
+
+    Attributes:
+        channel_names: one per channel; () where no case has an image.
+        label_names: name -> value, "background" is 0.
+        file_ending: of images and labels.
+        cases: id -> files of those that have a whole image, labels, or both.
+        label_of: value in the files -> label, where they differ.
+        notes: one line per thing that was assumed or left out.
+    """
+
+    channel_names: tuple[str, ...]
+    label_names: Mapping[str, int]
+    file_ending: str
+    cases: Mapping[str, CaseFiles]
+    label_of: Mapping[int, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def find_layout(root: Path) -> Layout:
+    """Recognises a folder and lists its cases.
+
+    Raises:
+        FileError: there is no such folder, or its dataset.json cannot be read.
+        CohortError: it is no cohort, or its dataset.json breaks a rule.
+    """
+    if not root.is_dir():
+        found = "a file, not a folder" if root.exists() else "does not exist"
+        raise FileError(root, found, cure="give the folder of a cohort")
+    if (root / DATASET).exists():
+        facts = read_json(root / DATASET)
+        return _decathlon(root, facts) if "training" in facts else _nnunet(root, facts)
+    if (root / "images").is_dir() or (root / "labels").is_dir():
+        return _pairs(root)
+    raise CohortError(
+        root,
+        f"neither {DATASET} nor folders images/ and labels/",
+        "a cohort is an nnU-Net or Decathlon folder, or has one or both of these",
+        f"run medsmith prepare {root} OUT",
+    )
+
+
+def find_same_layout(root: Path, asked: Layout) -> Layout:
+    """The layout of an existing cohort.
+
+    Raises:
+        CohortError: its channels, labels or ending are not those asked for.
+    """
+    found = find_layout(root)
+    for what in ("channel_names", "label_names", "file_ending"):
+        there, wanted = getattr(found, what), getattr(asked, what)
+        if there != wanted:
+            line = f"has {what.replace('_', ' ')} {there}"
+            raise CohortError(root, line, f"{wanted} is asked for", "choose a new folder")
+    return found
+
+
+def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
+    path = root / DATASET
+    missing = [key for key in ("channel_names", "labels", "file_ending") if key not in facts]
+    if missing:
+        raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
+    channels = _channel_names(facts["channel_names"], path)
+    ending = str(facts["file_ending"])
+    if ending not in ENDINGS:
+        raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
+    cases, strays = scan_nnunet(root, len(channels), ending)
+    notes = (f"{len(strays)} files belong to no complete case: {first_of(strays)}",) if strays else ()
+    return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
+
+
+def one_sided(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
+    """At most one line: how many cases have only an image or only labels."""
+    alone = {
+        "only an image": sum(not files.label_paths for files in cases.values()),
+        "only labels": sum(not files.channels for files in cases.values()),
+    }
+    found = [f"{count} {what}" for what, count in alone.items() if count]
+    return (f"of {len(cases)} cases, {' and '.join(found)}",) if found else ()
+
+
+def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
+    if names == {}:
+        return ()  # label maps alone
+    keys = [str(i) for i in range(len(names))] if isinstance(names, dict) else []
+    if not names or not isinstance(names, dict) or sorted(names, key=str) != sorted(keys):
+        raise CohortError(path, f"channel names {names!r}", 'keys are "0", "1", ... in order', "correct it")
+    return tuple(str(names[key]) for key in keys)
+
+
+def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels: bool = True) -> CaseFiles:
+    """Where nnU-Net's raw format keeps a case.
+
+    Args:
+        root: of the cohort.
+        case_id: its name.
+        channels: of its image; 0 where it has none.
+        ending: of its files.
+        labels: whether it has a label map.
+    """
+    images = [root / IMAGES / f"{case_id}_{channel:04d}{ending}" for channel in range(channels)]
+    return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
+
+
+def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
+    """Cases of an nnU-Net folder, and the names of files that belong to none.
+
+    A case has all its channels, its label map, or both, and nobody is or was just writing it. Of a case that has only
+    some of its channels, or lacks an image or label map that its provenance names, every file is left over.
+    """
+    images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
+    unfinished = {
+        path.name.removesuffix(UNFINISHED)
+        for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
+        if not path.with_suffix(".json").exists()
+    }
+    cases = {}
+    strays = images | labels
+    for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
+        wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
+        found, labelled = wanted & images, case_id in labels
+        if found not in (set(), wanted) or not (found or labelled):
+            continue
+        files = nnunet_files(root, case_id, len(found), ending, labels=labelled)
+        if (found and labelled) or _all_recorded(root, case_id):
+            cases[case_id] = files
+            strays -= wanted | {case_id}
+    return cases, sorted(f"{name}{ending}" for name in strays)
+
+
+def _all_recorded(root: Path, case_id: str) -> bool:
+    """Whether every file that the provenance of a case names is there; a case without provenance names none."""
+    path = root / PROVENANCE / f"{case_id}.json"
+    return not path.exists() or all((root / name).exists() for name in read_json(path).get("files", {}))
+
+
+def _names(folder: Path, ending: str) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    return {
+        path.name.removesuffix(ending)
+        for path in folder.iterdir()
+        if path.name.endswith(ending) and not path.name.startswith(".")
+    }
+
+
+def _decathlon(root: Path, facts: Mapping[str, Any]) -> Layout:
+    path = root / DATASET
+    missing = [key for key in ("modality", "labels") if key not in facts]
+    if missing or not isinstance(facts["training"], list) or not facts["training"]:
+        found = f"lacks {', '.join(missing)}" if missing else '"training" lists no case'
+        raise CohortError(path, found, "a Decathlon dataset.json names training, modality and labels", "add them")
+    channels = _channel_names(facts["modality"], path)
+    if not channels:
+        raise CohortError(path, "modality names no channel", "at least one", "correct it")
+    volumes = [None] if len(channels) == 1 else list(range(len(channels)))
+    cases = {}
+    for entry in facts["training"]:
+        if not isinstance(entry, dict) or "image" not in entry:
+            raise CohortError(path, f"training entry {entry!r}", 'has an "image"', "correct it")
+        image = _inside(root, entry["image"], path)
+        label = _inside(root, entry["label"], path) if "label" in entry else None
+        cases[stem_of(image)] = CaseFiles(tuple(ChannelFile(image, k) for k in volumes), label)
+    absent = [file for case in cases.values() for file in case.paths if not file.exists()]
+    if absent:
+        raise CohortError(path, f"names {len(absent)} files that do not exist: {first_of(absent)}", "", "restore them")
+    ending = ending_of(next(iter(cases.values())).paths[-1])
+    return Layout(channels, label_names_of(facts["labels"], path), ending, cases)
+
+
+def _inside(root: Path, name: Any, path: Path) -> Path:
+    file = root / str(name)
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise CohortError(path, f"names {name!r}", "files lie inside the folder", "correct it")
+    return file
+
+
+def _pairs(root: Path) -> Layout:
+    """Images and labels of one name; or all of one folder, where the other is missing or empty."""
+    images, labels = _by_stem(root / "images"), _by_stem(root / "labels")
+    both = bool(images and labels)
+    ids = sorted(images.keys() & labels.keys() if both else images.keys() | labels.keys())
+    if not ids:
+        raise CohortError(
+            root,
+            f"images/ has {len(images)} and labels/ {len(labels)} readable files, no two of one name",
+            "a pair has the same name",
+            "rename them",
+        )
+    cases = {id: CaseFiles((ChannelFile(images[id]),) if images else (), labels.get(id)) for id in ids}
+    label_of, label_names = name_labels(label_values(labels[id] for id in ids)) if labels else ({}, {"background": 0})
+    alone = sorted(images.keys() ^ labels.keys()) if both else []
+    left_out = (f"{len(alone)} files without their pair are left out: {first_of(alone)}",) if alone else ()
+    ending = ending_of(next(iter(cases.values())).paths[-1])
+    return Layout(("image",) if images else (), label_names, ending, cases, label_of, left_out)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    files = [path for path in sorted(folder.iterdir()) if ending_of(path) and not path.name.startswith(".")]
+    return {stem_of(path): path for path in files}

@@ -1,0 +1,50 @@
+"""Proves that a folder keeps nnU-Net v2's rules, as far as they apply to what each case has."""
+
+from pathlib import Path
+
+from medsmith.cases.case_io import read_case, read_records
+from medsmith.cases.integrity import check_consecutive, first_of
+from medsmith.cases.layouts import DATASET, find_layout, scan_nnunet
+from medsmith.errors import CohortError
+from medsmith.formats.json_file import read_json
+from medsmith.formats.volume import ReadOptions
+
+_KEYS = ("channel_names", "labels", "numTraining", "file_ending")
+
+
+def verify_folder(root: Path) -> None:
+    """Reads every case, as nnU-Net's verify_dataset_integrity does; a case may have an image or labels alone.
+
+    Raises:
+        CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a file belongs to
+            no complete case, a file that a provenance names is missing, or there is no case.
+        FileError: a file is damaged.
+        GeometryError: grids of channels and label differ.
+        ContentError: voxels that are not finite, or label values that are not declared.
+    """
+    path = root / DATASET
+    facts = read_json(path)
+    missing = [key for key in _KEYS if key not in facts]
+    if missing:
+        raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
+    layout = find_layout(root)
+    check_consecutive(path, layout.label_names)
+    cases, strays = scan_nnunet(root, len(layout.channel_names), layout.file_ending)
+    if strays:
+        found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+        raise CohortError(root, found, "whole cases", "delete them or add what is missing")
+    if facts["numTraining"] != len(cases) or not cases:
+        found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
+        raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
+    for case_id, files in sorted(cases.items()):
+        read_case(case_id, files, layout, ReadOptions())
+        _check_recorded(root, case_id)
+
+
+def _check_recorded(root: Path, case_id: str) -> None:
+    """Refuses a synthetic case of which a file is gone."""
+    _, provenance = read_records(root, case_id)
+    recorded = (provenance or {}).get("files", {})
+    gone = [name for name in recorded if not (root / name).exists()]
+    if gone:
+        raise CohortError(root, f"case {case_id} lacks {first_of(gone)}", "its provenance names it", "make it again")

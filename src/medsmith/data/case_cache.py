@@ -1,0 +1,105 @@
+"""Decoded cases between the two passes of a new run, so that each file is read once."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float32
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+
+LARGEST_BYTES = 16 * 2**30
+_SHARE_OF_FREE = 0.5
+
+
+@final
+class CaseCache:
+    """Gives the cases of a cohort; those that were read before come from disk without being decoded again.
+
+    Args:
+        cohort: whose cases.
+        folder: where decoded cases lie meanwhile.
+        room: bytes that they may take; cases beyond it are read from the cohort again.
+    """
+
+    def __init__(self, cohort: Cohort, folder: Path, room: int) -> None:
+        self._cohort, self._folder, self._left = cohort, folder, room
+        self._kept: dict[str, Case] = {}
+        self._dtypes: dict[str, np.dtype[Any]] = {}
+
+    def __iter__(self) -> Iterator[Case]:
+        """Every case in order; each is kept as it passes."""
+        for case in self._cohort:
+            self._keep(case)
+            yield case
+
+    def __call__(self, id: str) -> Case:
+        """One case."""
+        kept = self._kept.get(id)
+        if kept is None:
+            return self._cohort[id]
+        image = None if kept.image is None else self._image(id, kept)
+        labels = None if kept.labels is None else self._read(id, "labels", np.dtype(np.uint8), kept.geometry.shape)
+        return replace(kept, image=image, labels=labels)
+
+    def _keep(self, case: Case) -> None:
+        stored = _exact_dtype(case)
+        voxels = int(np.prod(case.geometry.shape))
+        needed = voxels * ((0 if case.image is None else len(case.image) * stored.itemsize) + (case.labels is not None))
+        if needed > self._left:
+            return
+        try:
+            if case.image is not None:
+                case.image.astype(stored).T.tofile(self._folder / f"{case.id}.image")
+            if case.labels is not None:
+                case.labels.tofile(self._folder / f"{case.id}.labels")
+        except OSError:
+            self._left = 0  # no room after all: later cases are read again
+            return
+        self._left -= needed
+        self._dtypes[case.id] = stored
+        self._kept[case.id] = replace(case, image=_hollow(case.image), labels=_hollow(case.labels))
+
+    def _image(self, id: str, kept: Case) -> Float32[np.ndarray, "c x y z"]:
+        """The image in the memory layout that cohorts give, so that sums over it have the same last bit."""
+        shape = (*kept.geometry.shape[::-1], len(kept.channel_names))
+        channels = self._read(id, "image", self._dtypes[id], shape)
+        image = np.ascontiguousarray(np.moveaxis(channels, -1, 0), np.float32)
+        return image.transpose(0, 3, 2, 1)
+
+    def _read(self, id: str, part: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+        return np.fromfile(self._folder / f"{id}.{part}", dtype).reshape(shape)
+
+
+def _exact_dtype(case: Case) -> np.dtype[Any]:
+    """The dtype on disk where it holds the image without loss, else float32."""
+    image = case.image
+    exact = image is None or np.array_equal(image.astype(case.stored), image)
+    return case.stored if exact else np.dtype(np.float32)
+
+
+def _hollow(array: np.ndarray | None) -> np.ndarray | None:
+    """An array of the same shape that takes no memory."""
+    return None if array is None else np.broadcast_to(np.zeros((), array.dtype), array.shape)
+
+
+@contextmanager
+def cached_cases(cohort: Cohort, folder: Path) -> Iterator[CaseCache]:
+    """A cache of a cohort; nothing is left of it afterwards.
+
+    Args:
+        cohort: whose cases.
+        folder: made if missing, removed at the end.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        free = shutil.disk_usage(folder).free
+        yield CaseCache(cohort, folder, min(LARGEST_BYTES, int(free * _SHARE_OF_FREE)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""How near synthetic images and masks are to real ones: features, distances, intervals."""

@@ -1,0 +1,1 @@
+"""Whether synthetic images copy training images."""

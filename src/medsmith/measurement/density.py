@@ -1,0 +1,200 @@
+"""Density of a lesion against what surrounds it: level, noise, heterogeneity, rim and margin.
+
+Voxels next to the mask's border mix two tissues, and the more of them do the wider the margin is. So every value comes
+from voxels further from the border than ``border_mm``.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from scipy import ndimage
+
+from medsmith.measurement.margin import margin_width
+from medsmith.measurement.noise import noise_of
+from medsmith.measurement.surface import Spacing
+
+SHELL_MM = 5.0
+"""Thickness of the shell that stands for the surroundings."""
+RIM_MM = 2.0
+"""Thickness of the rim, inside the border."""
+REACH_MM = 12.0
+"""How far from the lesion's box anything is looked at."""
+BLUR_MM = 1.0
+"""Standard deviation of the Gaussian that precedes the percentiles: single noisy voxels are no areas."""
+FEWEST = 8
+"""Voxels that a mean is taken from at least."""
+CLEAR_VOXELS = 1.75
+"""From the border on, in voxels, a voxel holds one tissue."""
+FEWEST_CLEAR = 20
+"""Voxels that a spread is taken from at least."""
+_FEWEST_SHELL = 30
+_DECILES_APART = 2 * 1.2815515655446004
+
+
+@final
+@dataclass(frozen=True)
+class DensityMeasures:
+    """Hounsfield units of one lesion; None where the lesion is too small or nothing surrounds it.
+
+    Attributes:
+        mean_hu: mean inside.
+        low_hu: 5th percentile inside, of the image smoothed by 1 mm.
+        high_hu: 95th percentile inside, likewise.
+        surroundings_hu: median of a shell of 5 mm, within the organ where one is given.
+        contrast_hu: mean_hu - surroundings_hu.
+        noise_hu: standard deviation of the noise.
+        heterogeneity_hu: spread inside, less the noise (variances subtract). The spread is the standard deviation of a
+            normal distribution with the same 10th and 90th percentile. None where fewer than 20 voxels lie clear of
+            the border.
+        rim_minus_core_hu: mean of the outermost 2 mm less the mean of the inner half.
+        margin_width_mm: distance over which 10 % of the contrast become 90 %.
+    """
+
+    mean_hu: float
+    low_hu: float
+    high_hu: float
+    surroundings_hu: float | None
+    contrast_hu: float | None
+    noise_hu: float
+    heterogeneity_hu: float | None
+    rim_minus_core_hu: float | None
+    margin_width_mm: float | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Zones:
+    """Parts of a lesion and of its surroundings, all free of voxels that mix two tissues.
+
+    Attributes:
+        inside: the lesion without its border; its deepest voxels where that leaves too few.
+        clear: whether that left enough of them.
+        rim: its outermost 2 mm.
+        core: its inner half by depth.
+        around: the shell; empty where the lesion fills all there is.
+    """
+
+    inside: Bool[np.ndarray, "x y z"]
+    clear: bool
+    rim: Bool[np.ndarray, "x y z"]
+    core: Bool[np.ndarray, "x y z"]
+    around: Bool[np.ndarray, "x y z"]
+
+
+def measure_density(
+    image: Float[np.ndarray, "x y z"],
+    mask: Bool[np.ndarray, "x y z"],
+    organ: Bool[np.ndarray, "x y z"] | None,
+    spacing: Spacing,
+) -> DensityMeasures:
+    """Density of one lesion.
+
+    Args:
+        image: Hounsfield units.
+        mask: one connected lesion.
+        organ: the organ that has it, other lesions left out; the lesion's own voxels do not matter. None: whatever
+            surrounds it.
+        spacing: voxel edges in mm.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("an empty mask has no density")
+    box = region_about(mask, spacing)
+    image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
+    plain = zones_of(mask, organ, spacing, border_mm(spacing))
+    noise = noise_of(image, plain.inside, plain.around, spacing)
+    margin = margin_width(image, mask, organ, spacing, noise)
+    zones = zones_of(mask, organ, spacing, border_mm(spacing, margin))
+    surroundings = float(np.median(image[zones.around])) if zones.around.any() else None
+    mean = float(image[zones.inside].mean())
+    low, high = np.percentile(_smooth(image, mask, spacing)[zones.inside], (5, 95))
+    return DensityMeasures(
+        mean_hu=mean,
+        low_hu=float(low),
+        high_hu=float(high),
+        surroundings_hu=surroundings,
+        contrast_hu=None if surroundings is None else mean - surroundings,
+        noise_hu=noise,
+        heterogeneity_hu=_heterogeneity(image[zones.inside], noise) if zones.clear else None,
+        rim_minus_core_hu=_difference(image, zones.rim, zones.core),
+        margin_width_mm=margin,
+    )
+
+
+def region_about(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, ...]:
+    """The lesion's box and 12 mm about it: whatever is looked at. The mask is not empty."""
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    reach = [int(np.ceil(REACH_MM / edge)) for edge in spacing]
+    return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True))
+
+
+def zones_of(
+    mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"] | None, spacing: Spacing, border: float
+) -> Zones:
+    """The parts that density is measured in; ``inside`` is never empty.
+
+    Args:
+        mask: one connected lesion.
+        organ: where the surroundings are to lie.
+        spacing: voxel edges in mm.
+        border: distance from the border in mm within which a voxel may mix two tissues.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    clear = int((mask & (depth >= border)).sum()) >= FEWEST_CLEAR
+    deep = np.sort(depth[mask])[-min(FEWEST_CLEAR, max(FEWEST, mask.sum() // 8), mask.sum())]
+    inside = mask & (depth >= (border if clear else deep))
+    rim = inside & (depth <= border + RIM_MM) & (depth < depth.max() / 2)
+    core = inside & (depth >= depth.max() / 2)
+    return Zones(inside, clear, rim, core, _shell(distance, mask, organ, border))
+
+
+def border_mm(spacing: Spacing, margin_mm: float | None = None) -> float:
+    """Distance from the nearest voxel of the other side up to which a voxel may mix both.
+
+    A logistic margin has reached 93 % of its contrast .6 times its 10-90 % width inside the border.
+    """
+    return max(CLEAR_VOXELS * min(spacing), 0.6 * (margin_mm or 0.0))
+
+
+def _shell(
+    distance: Float64[np.ndarray, "x y z"],
+    mask: Bool[np.ndarray, "x y z"],
+    organ: Bool[np.ndarray, "x y z"] | None,
+    border: float,
+) -> Bool[np.ndarray, "x y z"]:
+    """The shell within the organ; all of the organ nearby where that is too little; the bare shell without any."""
+    outside = ~mask & (distance >= border)
+    shell = outside & (distance <= border + SHELL_MM)
+    if organ is None:
+        return shell
+    choices = (shell & organ, outside & organ, shell)
+    return next((part for part in choices if part.sum() >= _FEWEST_SHELL), shell)
+
+
+def _smooth(
+    image: Float64[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"], spacing: Spacing
+) -> Float64[np.ndarray, "x y z"]:
+    """The image smoothed within the mask alone (normalised convolution)."""
+    sigma = [BLUR_MM / edge for edge in spacing]
+    weight = ndimage.gaussian_filter(mask.astype(np.float64), sigma)
+    summed = ndimage.gaussian_filter(np.where(mask, image, 0.0), sigma)
+    return np.asarray(summed / np.maximum(weight, 1e-9))
+
+
+def _heterogeneity(values: Float64[np.ndarray, " n"], noise: float) -> float:
+    """By percentiles, so that what little of the margin is left inside does not count."""
+    low, high = np.percentile(values, (10, 90))
+    return float(np.sqrt(max(0.0, ((high - low) / _DECILES_APART) ** 2 - noise**2)))
+
+
+def _difference(
+    image: Float64[np.ndarray, "x y z"], first: Bool[np.ndarray, "x y z"], second: Bool[np.ndarray, "x y z"]
+) -> float | None:
+    if min(first.sum(), second.sum()) < FEWEST:
+        return None
+    return float(image[first].mean() - image[second].mean())

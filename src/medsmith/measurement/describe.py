@@ -1,0 +1,122 @@
+"""Reports from images: every lesion of a case or a cohort is measured and put into words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, final
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.cases.case import Case
+from medsmith.geometry import Geometry
+from medsmith.measurement.density import measure_density
+from medsmith.measurement.lesions import Lesion, box_around, find_lesions
+from medsmith.measurement.measures import Measures
+from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
+from medsmith.measurement.relief import spicule_share
+from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
+from medsmith.reports.schema import LesionReport, ScanReport
+from medsmith.reports.vocabulary import Enhancement
+
+CT: Final = "ct"
+ENHANCED_FROM_HU: Final[Mapping[str, float]] = {
+    "aorta": 95.0,
+    "portal_vein_and_splenic_vein": 95.0,
+    "kidney": 85.0,
+    "spleen": 75.0,
+    "liver": 80.0,
+}
+"""Organ -> median HU from which on contrast agent was given; the first organ that is there decides."""
+_FEWEST = 50
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What lesions are measured in.
+
+    Attributes:
+        image: HU; None where there is no CT.
+        labels: organs and lesions on the grid.
+        label_names: label name -> value.
+        geometry: the grid.
+    """
+
+    image: Float32[np.ndarray, "x y z"] | None
+    labels: UInt8[np.ndarray, "x y z"]
+    label_names: Mapping[str, int]
+    geometry: Geometry
+
+    @classmethod
+    def of(cls, case: Case) -> "Scan":
+        """The scan of a case; channels that are not called CT are no Hounsfield units and are not looked at.
+
+        Raises:
+            ContentError: the case has no labels.
+        """
+        channels = [name.casefold() for name in case.channel_names]
+        image = case.image[channels.index(CT)] if case.image is not None and CT in channels else None
+        return cls(image, case.require_labels(), case.label_names, case.geometry)
+
+    @cached_property
+    def enhancement(self) -> Enhancement | None:
+        """Whether contrast agent was given, by the density of vessels and organs; None where none is labelled."""
+        if self.image is None:
+            return None
+        for organ, limit in ENHANCED_FROM_HU.items():
+            values = self.image[organ_mask(organ, self.labels, self.label_names)]
+            if len(values) >= _FEWEST:
+                return "enhanced CT" if float(np.median(values)) >= limit else "non-contrast CT"
+        return None
+
+
+def describe_case(case: Case, thresholds: Thresholds = THRESHOLDS) -> ScanReport:
+    """The report of a case: one entry per lesion, the largest first (see `find_lesions`).
+
+    Args:
+        case: CT and labels, or labels alone.
+        thresholds: where words begin.
+
+    Raises:
+        ContentError: the case has no labels.
+    """
+    scan = Scan.of(case)
+    lesions = find_lesions(scan.labels, case.label_names, case.geometry.spacing)
+    return ScanReport(lesions=tuple(describe_lesion(scan, lesion, thresholds) for lesion in lesions))
+
+
+def describe_lesion(scan: Scan, lesion: Lesion, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
+    """The report of one lesion."""
+    return words_from(measure_lesion(scan, lesion), thresholds)
+
+
+def measure_lesion(scan: Scan, lesion: Lesion) -> Measures:
+    """Everything that is measured of one lesion, from its box and 15 mm around it."""
+    spacing = scan.geometry.spacing
+    box = box_around(lesion.box, scan.geometry.shape, REACH_MM, spacing)
+    mask, labels = lesion.within(box), scan.labels[box]
+    shape = measure_shape(mask, spacing)
+    place = measure_place(mask, labels, scan.label_names, spacing, lesion.label)
+    organ = None if place.organ is None else organ_mask(place.organ, labels, scan.label_names)
+    return Measures(
+        label=lesion.label,
+        size_mm=_along_patient(shape.edges_mm, scan.geometry),
+        shape=shape,
+        spicule_share=spicule_share(mask, spacing),
+        place=place,
+        density=None if scan.image is None else measure_density(scan.image[box], mask, organ, spacing),
+        enhancement=scan.enhancement,
+    )
+
+
+def _along_patient(edges_mm: tuple[float, float, float], geometry: Geometry) -> tuple[float, float, float]:
+    """Edges along voxel axes -> along the nearest patient axes (each patient axis takes its own voxel axis)."""
+    turned = np.abs(geometry.affine[:3, :3]) / np.asarray(geometry.spacing)
+    found: dict[int, float] = {}
+    for _ in range(3):
+        patient, voxel = np.unravel_index(int(np.argmax(turned)), turned.shape)
+        found[int(patient)] = round(edges_mm[int(voxel)], 1)
+        turned[patient], turned[:, voxel] = -1, -1
+    return found[0], found[1], found[2]

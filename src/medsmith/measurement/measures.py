@@ -1,0 +1,42 @@
+"""Everything that is measured of one lesion."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from medsmith.measurement.density import DensityMeasures
+from medsmith.measurement.place import PlaceMeasures
+from medsmith.measurement.shape import ShapeMeasures
+from medsmith.reports.vocabulary import Enhancement
+
+
+@final
+@dataclass(frozen=True)
+class Measures:
+    """Measures of one lesion.
+
+    Attributes:
+        label: name of its label ("cyst").
+        size_mm: edges of its bounding box along the patient's right-left, front-back and feet-head axes.
+        shape: size and shape.
+        spicule_share: see `relief.spicule_share`.
+        place: in the organ.
+        density: None where there is no CT.
+        enhancement: of the scan; None where no organ tells.
+    """
+
+    label: str
+    size_mm: tuple[float, float, float]
+    shape: ShapeMeasures
+    spicule_share: float
+    place: PlaceMeasures
+    density: DensityMeasures | None
+    enhancement: Enhancement | None
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Every number that was found, name with unit -> value, four digits."""
+        rows: dict[str, Any] = asdict(self.shape) | asdict(self.place) | {"spicule_share": self.spicule_share}
+        rows |= asdict(self.density) if self.density is not None else {}
+        kept = {name: value for name, value in rows.items() if isinstance(value, float)}
+        return {name: float(f"{value:.4g}") for name, value in kept.items()}

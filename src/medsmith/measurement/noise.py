@@ -1,0 +1,67 @@
+"""How noisy an image is about a lesion, from the image alone."""
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from scipy import stats
+
+from medsmith.measurement.surface import Spacing
+
+LAG_MM = 2.0
+"""Distance at which the noise of a reconstruction is no longer correlated, and tissue still is."""
+ENOUGH = 200
+"""Values from which on a spread is exact enough to be compared with others: the smallest of rough ones is too small."""
+_FEWEST = 30
+
+Estimate = tuple[float, int]
+"""A standard deviation and the number of values that it was taken from."""
+
+
+def noise_of(
+    image: Float64[np.ndarray, "x y z"],
+    inside: Bool[np.ndarray, "x y z"],
+    around: Bool[np.ndarray, "x y z"],
+    spacing: Spacing,
+) -> float:
+    """Standard deviation of the noise in the image's units.
+
+    Three estimates: the spread of the surroundings about a linear trend, and the spread of differences over 2 mm in the
+    surroundings and inside the lesion. Structure adds to each, nothing takes from them, so the smallest of those that
+    many values stand for is returned; 0 where there is too little for any. Spreads are taken from the median absolute
+    deviation, so that a vessel does not count.
+    """
+    differences = [_of_differences(image, region, spacing) for region in (around, inside)]
+    found = [estimate for estimate in (_around_trend(image, around, spacing), *differences) if estimate is not None]
+    exact = [value for value, count in found if count >= ENOUGH]
+    return min(exact) if exact else max(found, key=lambda estimate: estimate[1], default=(0.0, 0))[0]
+
+
+def _spread(values: Float64[np.ndarray, " n"]) -> float:
+    return float(stats.median_abs_deviation(values, scale="normal"))
+
+
+def _around_trend(
+    image: Float64[np.ndarray, "x y z"], region: Bool[np.ndarray, "x y z"], spacing: Spacing
+) -> Estimate | None:
+    places = np.argwhere(region) * spacing
+    if len(places) < _FEWEST:
+        return None
+    design = np.column_stack([np.ones(len(places)), places - places.mean(axis=0)])
+    values = image[region]
+    return _spread(values - design @ np.linalg.lstsq(design, values, rcond=None)[0]), len(values)
+
+
+def _of_differences(
+    image: Float64[np.ndarray, "x y z"], region: Bool[np.ndarray, "x y z"], spacing: Spacing
+) -> Estimate | None:
+    """Along the axes that are sampled finely enough."""
+    found = []
+    for axis, edge in enumerate(spacing):
+        lag = int(np.ceil(LAG_MM / edge - 1e-6))
+        if edge > 1.5 * LAG_MM or lag >= image.shape[axis]:
+            continue
+        first = tuple(slice(None, -lag) if other == axis else slice(None) for other in range(3))
+        second = tuple(slice(lag, None) if other == axis else slice(None) for other in range(3))
+        both = region[first] & region[second]
+        found.append((image[first] - image[second])[both])
+    values = np.concatenate(found) if found else np.empty(0)
+    return (_spread(values) / float(np.sqrt(2)), len(values)) if len(values) >= _FEWEST else None

@@ -1,0 +1,102 @@
+"""The reports of a whole cohort, written beside its images."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import REPORTS
+from medsmith.errors import RequestError
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
+from medsmith.measurement.describe import describe_case
+from medsmith.progress import Progress
+from medsmith.reports.organs import is_lesion
+from medsmith.reports.rules import said_in
+from medsmith.reports.schema import ScanReport
+from medsmith.reports.vocabulary import ATTRIBUTES
+
+
+@final
+@dataclass(frozen=True)
+class Described:
+    """What was done to a cohort.
+
+    Attributes:
+        written: reports written.
+        kept: reports that were there already.
+        lesions: lesions described in those that were written.
+        empty: cases among those written that show no lesion.
+        unlabelled: cases without labels, of which nothing can be measured.
+        words: attribute -> option -> how often it was written.
+    """
+
+    written: int
+    kept: int
+    lesions: int
+    empty: int
+    unlabelled: int
+    words: Mapping[str, Mapping[str, int]]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was done, a line each."""
+        first = f"{self.written} reports written on {self.lesions} lesions, {self.kept} kept"
+        rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
+        others = {"without lesion": self.empty, "without labels, left out": self.unlabelled}
+        return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)
+
+
+def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress: Progress) -> Described:
+    """Measures every lesion of a cohort and writes a report per case, whole or not at all; continues where it stopped.
+
+    Args:
+        cohort: annotated images; the names of the labels say which are lesions and organs.
+        out: folder of the reports; the cohort's own if not given.
+        replace: whether reports that are there are written anew; what they say beside lesions is kept.
+        progress: shows how far it is.
+
+    Raises:
+        RequestError: the cohort has no label of a lesion, or no case with labels.
+        FileError: a file is damaged or cannot be written.
+    """
+    if not any(is_lesion(name) for name in cohort.label_names):
+        found = f"no label is a lesion ({', '.join(cohort.label_names)})"
+        raise RequestError(cohort.root, found, "lesion, tumour, cyst, nodule, stone ...", "rename the label")
+    labelled = cohort.ids_with_labels
+    if not labelled:
+        raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
+    folder = cohort.root / REPORTS if out is None else out
+    due = [case_id for case_id in labelled if replace or not (folder / f"{case_id}.json").exists()]
+    made: list[ScanReport] = []
+    with progress.task("describe", len(labelled), len(labelled) - len(due)) as advance:
+        for case_id in due:
+            report = describe_case(cohort[case_id])
+            _write(folder / f"{case_id}.json", report)
+            made.append(report)
+            advance(1, case_id)
+    return _summary(made, len(labelled) - len(due), len(cohort) - len(labelled))
+
+
+def _write(path: Path, report: ScanReport) -> None:
+    earlier = read_json(path) if path.exists() else {}
+    write_json(path, earlier | report.model_dump(mode="json"))
+
+
+def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described:
+    words: dict[str, Counter[str]] = {
+        name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
+    }
+    for lesion in (lesion for report in reports for lesion in report.lesions):
+        for name, value in said_in(lesion).items():
+            if name in words:
+                words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
+    lesions = sum(len(report.lesions) for report in reports)
+    empty = sum(not report.lesions for report in reports)
+    return Described(len(reports), kept, lesions, empty, unlabelled, words)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in Counter(counts).most_common())

@@ -1,0 +1,58 @@
+"""Size and shape of a lesion's mask."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+
+from medsmith.measurement.surface import Spacing, surface_of
+
+
+@final
+@dataclass(frozen=True)
+class ShapeMeasures:
+    """Size and shape of one mask.
+
+    Attributes:
+        volume_mm3: voxels times their volume.
+        equivalent_diameter_mm: of the ball of that volume.
+        edges_mm: of the bounding box, along the voxel axes x, y, z.
+        sphericity: pi^(1/3) (6 V)^(2/3) / A (Wadell 1935): surface of the ball of equal volume over the mask's; 1 is
+            a ball.
+        convexity: V / V(convex hull): 1 is convex.
+    """
+
+    volume_mm3: float
+    equivalent_diameter_mm: float
+    edges_mm: tuple[float, float, float]
+    sphericity: float
+    convexity: float
+
+
+def measure_shape(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> ShapeMeasures:
+    """Size from the voxels; V, A and hull of the two ratios from one and the same smooth mesh.
+
+    A ball of three voxels' radius or more measures at least .97 in both ratios. Slices much thicker than the lesion's
+    third hide its shape: a ball of 16 mm in slices of 5 mm measures .91 to .95.
+
+    Args:
+        mask: one connected lesion.
+        spacing: voxel edges in mm.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    mesh = surface_of(mask, spacing)
+    volume = float(mask.sum() * np.prod(spacing))
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    x, y, z = (float((part.stop - part.start) * edge) for part, edge in zip(box, spacing, strict=True))
+    return ShapeMeasures(
+        volume_mm3=volume,
+        equivalent_diameter_mm=float(np.cbrt(6 * volume / np.pi)),
+        edges_mm=(x, y, z),
+        sphericity=float(np.cbrt(np.pi) * (6 * mesh.volume) ** (2 / 3) / mesh.area),
+        convexity=min(1.0, float(mesh.volume / ConvexHull(mesh.vertices).volume)),
+    )

@@ -1,0 +1,81 @@
+"""Guidance images in a request: any method whose state has image channels takes them, without being trained for it."""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from medsmith.cases.case_ref import CaseRef, case_of
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import image_to_model
+from medsmith.diffusion import Correction, DiffusionProcess, LowPassGuide, derive_seed, match_low_frequencies
+from medsmith.errors import RequestError
+
+
+@final
+class Guide(BaseModel):
+    """One guidance image and how it acts (ILVR, Choi et al. 2021; mDDPM, Algorithm 1).
+
+    Attributes:
+        image: the case whose image guides; without a name one is drawn by the seed.
+        factor: power of two; frequencies that survive a reduction by it are taken from the image: 1 takes the whole
+            image, a large one its coarse layout alone.
+        until: share of the schedule, counted from the finished image, in which it no longer acts: 0 acts to the end.
+        filter: "projection" keeps the lowest cosine modes; "bicubic" reduces and enlarges.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    image: CaseRef
+    factor: int = Field(default=8, ge=1)
+    until: float = Field(default=0.0, ge=0, lt=1)
+    filter: Literal["projection", "bicubic"] = "projection"
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> "Guide":
+        if self.factor & (self.factor - 1):
+            raise ValueError(f"factor = {self.factor} is not a power of two")
+        return self
+
+
+def guiding(
+    guides: Sequence[Guide], process: DiffusionProcess, facts: Fingerprint, size: tuple[int, ...], seed: int
+) -> tuple[Correction, ...]:
+    """The correction of the image channels that a request's guides make, or none.
+
+    Args:
+        guides: of the request.
+        process: that is sampled.
+        facts: of the training cohort.
+        size: grid of the network.
+        seed: of the case; chooses where a guide names a cohort alone.
+
+    Raises:
+        RequestError: a guide is no image of the kind that the method was trained on.
+        MedsmithError: a guide cannot be read.
+    """
+    if not guides:
+        return ()
+    length = len(process.schedule)
+    found = [
+        LowPassGuide(
+            _reference(guide, facts, size, derive_seed(seed, "guide", number))[None],
+            guide.factor,
+            round(guide.until * length) - 1,
+            guide.filter,
+        )
+        for number, guide in enumerate(guides)
+    ]
+    return (match_low_frequencies(process.schedule, *found),)
+
+
+def _reference(guide: Guide, facts: Fingerprint, size: tuple[int, ...], lot: int) -> Float32[Tensor, "c *space"]:
+    case = case_of(guide.image, lot)
+    there = (case.geometry.dimensions, case.channel_names)
+    needed = (facts.dimensions, facts.channel_names)
+    if there != needed:
+        found, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (there, needed))
+        raise RequestError("guides", f"case '{case.id}' of {guide.image.cohort} is {found}", f"trained on {limit}")
+    return image_to_model(case, facts, size)

@@ -1,0 +1,1 @@
+"""CT phantoms of body and head."""

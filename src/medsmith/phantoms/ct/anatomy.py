@@ -1,0 +1,98 @@
+"""One body or head of the CT phantoms, put together from its parts, without lesions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import final
+
+from medsmith.phantoms.ct.abdomen import abdominal_layers, abdominal_organs
+from medsmith.phantoms.ct.body import bone_layers, draw_trunk, trunk_layers
+from medsmith.phantoms.ct.canvas import Canvas, Layer, paint
+from medsmith.phantoms.ct.head import head_layers, head_organs
+from medsmith.phantoms.ct.organs import Organ
+from medsmith.phantoms.ct.space import Grid, Warp, draw_warp, stream
+from medsmith.phantoms.ct.thorax import esophagus, esophagus_layers, lung_layers, lungs, mediastinum_layers
+from medsmith.phantoms.ct.tissue import Levels, Textures, draw_levels, plain
+
+ORGANS = (
+    "liver",
+    "gallbladder",
+    "kidney_left",
+    "kidney_right",
+    "pancreas",
+    "spleen",
+    "stomach",
+    "duodenum",
+    "small_bowel",
+    "colon",
+    "esophagus",
+    "trachea",
+    "urinary_bladder",
+    "lung_left",
+    "lung_right",
+    "heart",
+    "aorta",
+    "inferior_vena_cava",
+    "portal_vein_and_splenic_vein",
+    "bone",
+    "brain",
+    "skull",
+)
+LABELS: Mapping[str, int] = MappingProxyType(
+    {"background": 0, **{name: value for value, name in enumerate(ORGANS, start=1)}, "lesion": len(ORGANS) + 1}
+)
+"""Label name -> value: TotalSegmentator's names where it has them."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """A body or a head.
+
+    Attributes:
+        warp: patient to anatomical space.
+        levels: mean HU of every tissue.
+        organs: what can have a lesion, by name.
+        layers: all structures in the order in which they are painted.
+    """
+
+    warp: Warp
+    levels: Levels
+    organs: Mapping[str, Organ]
+    layers: Sequence[Layer]
+
+    def painted(self, grid: Grid, textures: Textures) -> Canvas:
+        """The anatomy on a grid, without lesion and noise."""
+        return paint(grid, self.layers, textures, plain(self.levels["fat"], 8.0))
+
+
+def draw_head(seed: int, phase: int) -> Anatomy:
+    """The head of one case; arguments as in `draw_torso`."""
+    warp = draw_warp(seed)
+    levels = draw_levels(stream(seed, "levels"), phase)
+    organs = head_organs(warp, seed)
+    return Anatomy(warp, levels, organs, head_layers(organs, warp, levels, seed, dict(LABELS)))
+
+
+def draw_torso(seed: int, phase: int) -> Anatomy:
+    """The trunk of one case.
+
+    Args:
+        seed: of the case.
+        phase: index into `PHASES`: how contrast agent is distributed.
+    """
+    warp, trunk = draw_warp(seed), draw_trunk(seed)
+    levels = draw_levels(stream(seed, "levels"), phase)
+    values = dict(LABELS)
+    gullet = esophagus(warp)
+    abdomen = abdominal_organs(trunk, warp, seed)
+    layers = [
+        *trunk_layers(trunk, warp, levels),
+        *abdominal_layers(abdomen, warp, levels, seed, values),
+        *lung_layers(trunk, warp, levels, seed, values),
+        *mediastinum_layers(warp, levels, values),
+        *esophagus_layers(gullet, levels, seed, values),
+        *bone_layers(trunk, warp, levels, values["bone"]),
+    ]
+    organs = {**abdomen, **lungs(trunk, warp), "esophagus": gullet}
+    return Anatomy(warp, levels, organs, layers)

@@ -1,0 +1,205 @@
+"""Bodies given by a signed distance in mm: ellipsoids in anatomical space, tubes in patient space, and their unions.
+
+Distances are exact on the surface and approximate away from it, negative inside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int16
+from scipy.interpolate import make_interp_spline
+
+from medsmith.phantoms.ct.space import Field, Grid, Part, Point, Points, Warp
+
+REACH_MM = 7.0
+"""How far beyond its surface a body's distance is known."""
+Radii = Float64[np.ndarray, "_ 1"]
+
+SLACK_MM = 7.0
+"""What the warp may add to the bounds of an ellipsoid."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """One body.
+
+    Attributes:
+        low: lower corner of its bounds in patient mm.
+        high: upper corner.
+        distance: signed distance in mm on a grid, at least up to `REACH_MM` outside.
+    """
+
+    low: Point
+    high: Point
+    distance: Callable[[Grid], Field]
+
+    def part(self, grid: Grid, reach_mm: float = REACH_MM) -> Part | None:
+        """Where on a grid the body lies or is near."""
+        return grid.part(self.low - reach_mm, self.high + reach_mm)
+
+
+def ellipsoid(warp: Warp, centre: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)) -> Solid:
+    """An ellipsoid in anatomical mm.
+
+    Args:
+        warp: to patient space, for the bounds.
+        centre: anatomical position.
+        radii: half axes in mm.
+        tilt: turn about z, then about y, in degrees.
+    """
+    middle, half = np.asarray(centre, np.float64), np.asarray(radii, np.float64)
+    turn = rotation(*tilt)
+    corners = middle + np.array([turn.T @ (half * sign) for sign in _FACES])
+    patient = warp.back(corners)
+    extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(warp.scale)
+    centre_patient = patient.mean(axis=0)
+
+    def distance(grid: Grid) -> Field:
+        return ellipsoid_distance(grid.anatomical, middle, half, turn)
+
+    low = np.minimum(patient.min(axis=0), centre_patient - extent) - SLACK_MM
+    high = np.maximum(patient.max(axis=0), centre_patient + extent) + SLACK_MM
+    return Solid(low, high, distance)
+
+
+_FACES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float64)
+
+
+def rotation(about_z: float, about_y: float) -> Float64[np.ndarray, "3 3"]:
+    """Rows are the body's own axes: a turn about z, then about y, in degrees."""
+    a, b = np.deg2rad(about_z), np.deg2rad(about_y)
+    first = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    second = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
+    # Written out: a product by BLAS may differ in its last bit between machines.
+    return np.asarray(np.einsum("ij,jk->ik", second, first))
+
+
+def ellipsoid_distance(
+    positions: Float32[np.ndarray, "3 x y z"], centre: Point, radii: Point, turn: Float64[np.ndarray, "3 3"]
+) -> Field:
+    """First-order distance k (k - 1) / |grad k^2 / 2| of the level k = |position / radii|."""
+    shift = [positions[i] - np.float32(centre[i]) for i in range(3)]
+    level = steep = np.float32(0)
+    for row, radius in zip(turn.astype(np.float32), radii.astype(np.float32), strict=True):
+        own = sum((value * part for value, part in zip(row, shift, strict=True) if value), np.float32(0)) / radius
+        squared = own * own
+        level = level + squared
+        steep = steep + squared / (radius * radius)
+    level = np.sqrt(level)
+    distance = level * (level - 1) / np.sqrt(np.maximum(steep, np.float32(1e-8)))
+    filled: Field = np.where(steep > 1e-8, distance, np.float32(-radii.min()))
+    return filled
+
+
+def smooth_curve(points: Sequence[Sequence[float]], radii: Sequence[float], step_mm: float) -> tuple[Points, Radii]:
+    """A cubic spline through control points: positions every step_mm or so, and radii (n x 1) there."""
+    nodes = np.array(points, np.float64)
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
+    count = max(2, int(np.ceil(along[-1] / step_mm)) + 1)
+    places = np.linspace(0, along[-1], count)
+    curve = make_interp_spline(along, nodes, k=min(3, len(nodes) - 1))(places)
+    return curve, np.interp(places, along, radii)[:, None]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tubes:
+    """Round cones between pairs of points in patient mm.
+
+    Attributes:
+        starts: of the axis of each cone.
+        ends: likewise.
+        radii: at start and end.
+    """
+
+    starts: Points
+    ends: Points
+    radii: Float64[np.ndarray, "n 2"]
+
+    def solid(self) -> Solid:
+        """The body that they make together."""
+        widest = self.radii.max(initial=0)
+        both = np.concatenate([self.starts, self.ends])
+        return Solid(both.min(axis=0) - widest, both.max(axis=0) + widest, lambda grid: self.nearest(grid)[0])
+
+    def nearest(self, grid: Grid, reach_mm: float = REACH_MM + 1) -> tuple[Field, Int16[np.ndarray, "x y z"]]:
+        """Distance to the nearest cone, reach_mm where all are farther, and which one that is (0 if none)."""
+        found = np.full(grid.shape, reach_mm, np.float32)
+        which = np.zeros(grid.shape, np.int16)
+        margin = self.radii.max(axis=1, keepdims=True) + reach_mm
+        lows, highs = np.minimum(self.starts, self.ends) - margin, np.maximum(self.starts, self.ends) + margin
+        for index in np.flatnonzero(self._seen(grid, lows, highs)):
+            part = grid.part(lows[index], highs[index])
+            if part is None:
+                continue
+            own = _cone_distance(grid, part, self.starts[index], self.ends[index], self.radii[index])
+            nearer = own < found[part]
+            np.copyto(found[part], own, where=nearer)
+            which[part][nearer] = index
+        return found, which
+
+    @staticmethod
+    def _seen(grid: Grid, lows: Points, highs: Points) -> Bool[np.ndarray, " n"]:
+        """Which boxes meet the grid."""
+        first = np.array([axis[0] for axis in grid.axes])
+        last = np.array([axis[-1] for axis in grid.axes])
+        return np.asarray(((highs >= first) & (lows <= last)).all(axis=1))
+
+
+def chain(points: Points, radii: Radii) -> Tubes:
+    """The tubes along one curve; radii (n x 1)."""
+    return Tubes(points[:-1], points[1:], np.concatenate([radii[:-1], radii[1:]], axis=1))
+
+
+def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Float64[np.ndarray, "2"]) -> Field:
+    """Distance to one cone, from positions along the axes (no array of positions is made)."""
+    x, y, z = (
+        (axis[cut] - origin).astype(np.float32) for axis, cut, origin in zip(grid.axes, part, start, strict=True)
+    )
+    line = (end - start).astype(np.float32)
+    length = np.float32(max(float(np.sqrt((line.astype(np.float64) ** 2).sum())), 1e-3))
+    unit = line / length
+    along = ((x * unit[0])[:, None, None] + (y * unit[1])[None, :, None]) + (z * unit[2])[None, None, :]
+    squared = ((x * x)[:, None, None] + (y * y)[None, :, None]) + (z * z)[None, None, :]
+    held = np.clip(along, 0, length)
+    squared += held * (held - 2 * along)
+    np.maximum(squared, 0, out=squared)
+    radius = np.float32(radii[0]) + held * np.float32((radii[1] - radii[0]) / float(length))
+    distance: Field = np.sqrt(squared) - radius
+    return distance
+
+
+def union(*solids: Solid) -> Solid:
+    """The body that consists of all of them."""
+    low = np.min([solid.low for solid in solids], axis=0)
+    high = np.max([solid.high for solid in solids], axis=0)
+    return Solid(low, high, lambda grid: np.minimum.reduce([solid.distance(grid) for solid in solids]))
+
+
+def within(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
+    """What of a body lies where a distance is negative."""
+    return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), region(grid)))
+
+
+def within_smoothly(solid: Solid, region: Callable[[Grid], Field], rounding_mm: float) -> Solid:
+    """The same with a rounded edge: a polynomial smooth maximum over this width."""
+
+    def distance(grid: Grid) -> Field:
+        own, other = solid.distance(grid), region(grid)
+        overlap = np.maximum(np.float32(rounding_mm) - np.abs(own - other), 0)
+        return np.asarray(np.maximum(own, other) + overlap * overlap / np.float32(4 * rounding_mm), np.float32)
+
+    return Solid(solid.low, solid.high, distance)
+
+
+def without(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
+    """What of a body lies where a distance is positive."""
+    return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), -region(grid)))
+
+
+def resized(solid: Solid, mm: float) -> Solid:
+    """A body whose surface is moved outwards by mm."""
+    return Solid(solid.low - mm, solid.high + mm, lambda grid: solid.distance(grid) - np.float32(mm))

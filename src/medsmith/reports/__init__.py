@@ -1,0 +1,1 @@
+"""Structured lesion reports: schema, rules, vocabulary, parsing and writing."""

@@ -1,0 +1,211 @@
+"""Which words of a report go together: the rules of anatomy, and those of each type of lesion."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from types import MappingProxyType
+from typing import Final, final
+
+from medsmith.errors import RequestError
+from medsmith.reports.organs import HOLLOW, ORGANS, is_hollow, members_of
+from medsmith.reports.rules_table import ROWS
+from medsmith.reports.rules_types import FeatureSets, Form, LesionType, Look, Range
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import (
+    ATTRIBUTES,
+    Cavity,
+    Density,
+    DensityVariation,
+    Enhancement,
+    Feature,
+    Relationship,
+    Shape,
+    Surface,
+)
+
+LESION_TYPES: Final[Mapping[str, LesionType]] = MappingProxyType({row.name: row for row in ROWS})
+"""Name -> rules, the fourteen types of the paper and intracranial hemorrhage."""
+
+_SOLID: Final = tuple(organ for organ in ORGANS if not is_hollow(organ))
+_OF_HOLLOW: Final = tuple(sorted(HOLLOW))
+_STONE_ORGANS: Final = ("gallbladder", *members_of("kidney"), "urinary_bladder")
+ORGAN_BOUND: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "clear boundary with the renal parenchyma": members_of("kidney"),
+        "unclear boundary with the renal parenchyma": members_of("kidney"),
+        "poorly defined boundary with normal esophageal tissue": ("esophagus",),
+        "retention of pancreatic fluid": ("pancreas",),
+        "low-density ground-glass opacity": members_of("lung"),
+        "isodense soft tissue mass with peripheral low-density ground-glass opacity": members_of("lung"),
+        "stone": _STONE_ORGANS,
+        "clear serosal surface": _OF_HOLLOW,
+        "serosal surface irregularity": _OF_HOLLOW,
+        "wall thickening": _OF_HOLLOW,
+        "luminal narrowing": _OF_HOLLOW,
+        "protrusion into the lumen": _OF_HOLLOW,
+        "within the lumen of a hollow organ": _OF_HOLLOW,
+        "within the parenchymal organ": _SOLID,
+        "protruding from the parenchymal organ": _SOLID,
+    }
+)
+"""Option -> the only organs that it is said of."""
+
+NEVER_TOGETHER: Final = (
+    ("ring enhancement", "non-contrast CT"),
+    ("homogeneous", "mixed-density"),
+    ("homogeneous", "presence of decreased density areas"),
+    ("homogeneous", "presence of increased density areas"),
+    ("punctate", "presence of decreased density areas"),
+    ("punctate", "presence of increased density areas"),
+    ("punctate", "irregular"),
+    ("round-like", "irregular"),
+)
+"""Pairs of options that contradict each other in every organ."""
+
+
+@final
+@dataclass(frozen=True)
+class Combination:
+    """One choice for every attribute of a type, with what it means in HU and mm.
+
+    Attributes:
+        enhancement: as in the report, like all words below.
+        look: density, variation and HU.
+        form: shape and size.
+        surface: margin.
+        relationship: with adjacent organs.
+        features: all specific features.
+        cavity: place in the organ.
+        hu: mean density.
+        weight: how often it is drawn.
+    """
+
+    enhancement: Enhancement
+    look: Look
+    form: Form
+    surface: Surface
+    relationship: Relationship
+    features: tuple[Feature, ...]
+    cavity: Cavity
+    hu: Range
+    weight: float
+
+    @property
+    def shape(self) -> tuple[Shape, ...]:
+        """Words of the form."""
+        return self.form.shape
+
+    @property
+    def density(self) -> Density:
+        """Word of the look."""
+        return self.look.density
+
+    @property
+    def density_variation(self) -> DensityVariation:
+        """Word of the look."""
+        return self.look.variation
+
+    def words(self) -> frozenset[str]:
+        """Every option that this choice says."""
+        single = (self.enhancement, self.density, self.density_variation, self.surface, self.relationship, self.cavity)
+        return frozenset((*single, *self.shape, *self.features))
+
+    def agrees(self, name: str, value: object) -> bool:
+        """Whether this choice says so of an attribute; organs are judged by the type."""
+        if name == "ct_value_hu":
+            return isinstance(value, float | int) and self.hu[0] <= value <= self.hu[1]
+        if name == "size_mm":
+            return isinstance(value, tuple) and fits(value, self.form)
+        own = getattr(self, name)
+        return set(own) == set(value) if isinstance(own, tuple) and isinstance(value, tuple) else own == value
+
+
+def fits(size_mm: tuple[float, ...], form: Form) -> bool:
+    """Whether the edges of a bounding box are those of a form, half a millimetre given."""
+    shortest, longest = min(size_mm), max(size_mm)
+    low, high = form.longest_mm
+    return low - 0.5 <= longest <= high + 0.5 and shortest + 0.5 >= form.flattest * longest
+
+
+@cache
+def combinations(name: str) -> tuple[Combination, ...]:
+    """All choices that the rules of a type allow.
+
+    Args:
+        name: key of `LESION_TYPES`.
+    """
+    rules = LESION_TYPES[name]
+    both = (_choices(look, form) for look, form in product(rules.looks, rules.forms))
+    return tuple(choice for choices in both for choice in choices if not _contradicts(choice.words()))
+
+
+def _choices(look: Look, form: Form) -> Iterator[Combination]:
+    phases = look.phases()
+    options = (phases, form.surfaces, form.relationships, form.cavities, _unions(look.features, form.features))
+    for (enhancement, hu), surface, relationship, cavity, features in product(*options):
+        firsts = (surface, form.surfaces), (relationship, form.relationships), (cavity, form.cavities)
+        odds = [_odds(option, among) for option, among in firsts]
+        weight = look.weight * form.weight * odds[0] * odds[1] * odds[2]
+        weight /= len(phases) * len(look.features) * len(form.features)
+        yield Combination(enhancement, look, form, surface, relationship, features, cavity, hu, weight)
+
+
+def _odds(option: object, among: tuple[object, ...]) -> float:
+    """The first of a list is drawn twice as often as each of the others."""
+    return (2 if option == among[0] else 1) / (len(among) + 1)
+
+
+def _unions(first: FeatureSets, second: FeatureSets) -> FeatureSets:
+    order = ATTRIBUTES["features"].options
+    return tuple(tuple(sorted({*one, *other}, key=order.index)) for one, other in product(first, second))
+
+
+def _contradicts(words: frozenset[str]) -> bool:
+    return any(one in words and other in words for one, other in NEVER_TOGETHER)
+
+
+def find_type(name: str) -> LesionType:
+    """The rules of a type of lesion.
+
+    Raises:
+        RequestError: there is no such type; names the nearest, or all.
+    """
+    if name not in LESION_TYPES:
+        near = difflib.get_close_matches(name.casefold(), LESION_TYPES, 3, 0.5)
+        raise RequestError(f"lesion type '{name}'", "no such type", f"there are {', '.join(near or LESION_TYPES)}")
+    return LESION_TYPES[name]
+
+
+def types_of(organ: str, kind: str | None = None) -> tuple[str, ...]:
+    """Names of the types that an organ has, of one kind ("cyst") or of any."""
+    return tuple(
+        row.name
+        for row in LESION_TYPES.values()
+        if organ in members_of(row.organ) and (kind is None or row.kind == kind)
+    )
+
+
+def said_in(report: LesionReport) -> dict[str, object]:
+    """Attribute -> value of everything that a report says, in the order of the template."""
+    values = {name: getattr(report, name) for name in ATTRIBUTES}
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def check_anatomy(report: LesionReport) -> None:
+    """Holds a report against what is so in every type of lesion; organs that are not known are not judged.
+
+    Raises:
+        RequestError: an option belongs to other organs, or two options contradict each other.
+    """
+    said = [value if isinstance(value, tuple) else (value,) for value in said_in(report).values()]
+    words = [word for value in said for word in value if isinstance(word, str)]
+    cure = "leave one of them out"
+    for word in words if report.organ in ORGANS else ():
+        if report.organ not in ORGAN_BOUND.get(word, ORGANS):
+            limit = f"said only of {', '.join(ORGAN_BOUND[word][:8])}"
+            raise RequestError("report", f"'{word}' in organ '{report.organ}'", limit, cure)
+    for one, other in NEVER_TOGETHER:
+        if one in words and other in words:
+            raise RequestError("report", f"'{one}' contradicts '{other}'", cure=cure)

@@ -1,0 +1,76 @@
+"""A structured report as data: one `LesionReport` per lesion, a `ScanReport` per scan."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medsmith.reports.vocabulary import (
+    Cavity,
+    Density,
+    DensityVariation,
+    Enhancement,
+    Feature,
+    Relationship,
+    Shape,
+    Surface,
+)
+
+MAX_LESIONS = 3
+"""Lesions that one scan is given at most (the released ``max_mask_num``)."""
+Edge = Annotated[float, Field(gt=0, le=400)]
+
+
+@final
+class LesionReport(BaseModel):
+    """What is said of one lesion; None and empty mean that nothing is said.
+
+    Attributes:
+        lesion_type: name of the lesion ("kidney cyst"), see ``rules``.
+        enhancement: whether contrast agent was given.
+        organ: TotalSegmentator name of the organ that has the lesion, or of a group of them ("kidney").
+        shape: one or several shapes.
+        size_mm: edges of the lesion's bounding box in mm along the patient's right-left, front-back and feet-head axes.
+        density: against the organ.
+        density_variation: inside the lesion.
+        ct_value_hu: mean density in Hounsfield units.
+        surface: margin.
+        relationship: with adjacent organs.
+        features: specific features.
+        cavity: place in the organ.
+        measured: numbers that the words were taken from, name with unit -> value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    lesion_type: str | None = None
+    enhancement: Enhancement | None = None
+    organ: str | None = None
+    shape: tuple[Shape, ...] = ()
+    size_mm: tuple[Edge, Edge, Edge] | None = None
+    density: Density | None = None
+    density_variation: DensityVariation | None = None
+    ct_value_hu: Annotated[float, Field(ge=-1024, le=3071)] | None = None
+    surface: Surface | None = None
+    relationship: Relationship | None = None
+    features: tuple[Feature, ...] = ()
+    cavity: Cavity | None = None
+    measured: Mapping[str, float] = {}
+
+
+@final
+class ScanReport(BaseModel):
+    """The reports of all lesions of a scan.
+
+    Attributes:
+        lesions: one report each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    lesions: tuple[LesionReport, ...] = ()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scan's report."""
+    return ScanReport.model_json_schema()

@@ -1,0 +1,57 @@
+"""Reports as text, in words that the parser reads back to the same report."""
+
+from collections.abc import Iterator
+
+from medsmith.reports.schema import LesionReport, ScanReport
+
+_CAVITIES = {"wall thickening": "from the wall of the organ"}
+
+
+def to_text(report: ScanReport) -> str:
+    """All lesions of a report, semicolons between them.
+
+    ``parse_report`` reads the same report back, but for what words cannot say: the measured numbers, sizes and HU
+    below a thousandth, a type that is not in the rules, and a type without an organ, which gets the organ of the type.
+    """
+    return "; ".join(describe(lesion) for lesion in report.lesions)
+
+
+def describe(lesion: LesionReport) -> str:
+    """One lesion: its type and organ, then every attribute in the order of the template, commas between them."""
+    return ", ".join(_parts(lesion))
+
+
+def organ_words(organ: str) -> str:
+    """An organ as it is said: "kidney_right" is the right kidney."""
+    base, _, side = organ.rpartition("_")
+    if side not in ("left", "right"):
+        return organ.replace("_", " ")
+    if base.startswith("lung_"):
+        return f"{base.removeprefix('lung_').replace('_', ' ')} of the {side} lung"
+    return f"{side} {base.replace('_', ' ')}"
+
+
+def _parts(lesion: LesionReport) -> Iterator[str]:
+    noun = lesion.lesion_type or "lesion"
+    yield f"{noun} in the {organ_words(lesion.organ)}" if lesion.organ else noun
+    if lesion.enhancement:
+        yield lesion.enhancement
+    yield from lesion.shape
+    if lesion.size_mm:
+        yield _size(lesion.size_mm)
+    yield from (word for word in (lesion.density, lesion.density_variation) if word)
+    if lesion.ct_value_hu is not None:
+        yield f"about {_number(lesion.ct_value_hu)} HU"
+    yield from (word for word in (lesion.surface, lesion.relationship) if word)
+    yield from lesion.features
+    if lesion.cavity:
+        yield _CAVITIES.get(lesion.cavity, lesion.cavity)
+
+
+def _size(edges: tuple[float, float, float]) -> str:
+    distinct = edges[:1] if len(set(edges)) == 1 else edges
+    return f"{' x '.join(map(_number, distinct))} mm"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")

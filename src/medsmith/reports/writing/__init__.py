@@ -1,0 +1,1 @@
+"""Structured reports to free text, by rules or a language model."""

@@ -1,0 +1,127 @@
+"""A language model as writer of reports: its answer is checked like anyone's, and repaired once."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from medsmith.errors import RequestError
+from medsmith.reports.organs import members_of
+from medsmith.reports.rules import LESION_TYPES, combinations, find_type
+from medsmith.reports.sampling import complete_report, sample_report
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import ATTRIBUTES
+from medsmith.reports.writing.endpoint import Endpoint, Message, ask
+
+_ROLE: Final = "You are a radiologist. You describe one lesion in a CT scan as a JSON object, and write nothing else."
+
+
+def write_report(
+    lesion_type: str, endpoint: Endpoint, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None
+) -> LesionReport:
+    """Has a language model write a full report of one type of lesion.
+
+    What the user fixed overrides the answer; what the answer leaves out is drawn by the rules. An answer that is not
+    JSON, breaks the schema or the rules goes back once, with the reason.
+
+    Args:
+        lesion_type: key of `rules.LESION_TYPES`.
+        endpoint: the language model.
+        rng: for what the answer leaves out.
+        fixed: attribute -> value that the report shall have.
+
+    Raises:
+        RequestError: the rules do not allow what is fixed (nobody is asked then), the endpoint does not answer, or it
+            answered badly twice.
+    """
+    rules, fixed = find_type(lesion_type), dict(fixed or {})
+    sample_report(rules.name, np.random.default_rng(0), fixed)
+    messages = [_message("system", _ROLE), _message("user", _question(rules.name, fixed))]
+    answer = ask(endpoint, messages)
+    try:
+        return _read(answer, rules.name, fixed, rng)
+    except RequestError as error:
+        complaint = f"This cannot be used: {error.line}. Answer with the corrected JSON object only."
+        messages += [_message("assistant", answer), _message("user", complaint)]
+    try:
+        return _read(ask(endpoint, messages), rules.name, fixed, rng)
+    except RequestError as error:
+        if error.subject == endpoint.address:
+            raise
+        cure = "try another --llm-model, or use: medsmith report sample"
+        raise RequestError(endpoint.address, "answered badly twice", error.line, cure) from error
+
+
+def _message(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _question(lesion_type: str, fixed: Mapping[str, Any]) -> str:
+    said = f" These values are given, keep them: {json.dumps(fixed)}." if fixed else ""
+    return (
+        f"Describe a typical {lesion_type}.{said} Use exactly these keys: {', '.join(ATTRIBUTES)}. shape and features"
+        " are lists of strings, size_mm is a list of three edges in mm (right-left, front-back, feet-head), ct_value_hu"
+        " is a number, every other value a string. Values that are possible, with what goes together:\n"
+        f"{json.dumps(_allowed(lesion_type), indent=1)}"
+    )
+
+
+def _allowed(lesion_type: str) -> dict[str, Any]:
+    """The rules of a type as data: looks go with any form."""
+    rules = LESION_TYPES[lesion_type]
+    choices = combinations(lesion_type)
+    looks = [
+        {
+            "density": look.density,
+            "density_variation": look.variation,
+            "ct_value_hu by enhancement": {enhancement: list(hu) for enhancement, hu in look.phases()},
+        }
+        for look in rules.looks
+    ]
+    forms = [
+        {
+            "shape": list(form.shape),
+            "longest edge, mm": list(form.longest_mm),
+            "shortest edge at least": f"{form.flattest:g} of the longest",
+            "surface": list(form.surfaces),
+            "relationship": list(form.relationships),
+            "cavity": list(form.cavities),
+        }
+        for form in rules.forms
+    ]
+    features = [list(features) for features in dict.fromkeys(choice.features for choice in choices)]
+    return {"organ": list(members_of(rules.organ)), "one of": looks, "and one of": forms, "features": features}
+
+
+def _read(answer: str, lesion_type: str, fixed: Mapping[str, Any], rng: np.random.Generator) -> LesionReport:
+    """The report in an answer, completed.
+
+    Raises:
+        RequestError: not JSON, not of the schema, or against the rules.
+    """
+    value = _json_object(answer)
+    unknown = next((key for key in value if key not in ATTRIBUTES and key != "lesion_type"), None)
+    if unknown is not None:
+        raise RequestError("answer", f"key '{unknown}'", f"there are {', '.join(ATTRIBUTES)}")
+    said = {name: content for name, content in value.items() if name in ATTRIBUTES and content not in ("", None)}
+    try:
+        report = LesionReport.model_validate({**said, **fixed, "lesion_type": lesion_type})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RequestError(f"answer, {where}", f"{first['input']!r}", first["msg"]) from error
+    return complete_report(report, rng)
+
+
+def _json_object(answer: str) -> dict[str, Any]:
+    """The object between the first and the last brace: some models put a fence or a sentence around it."""
+    first, last = answer.find("{"), answer.rfind("}")
+    try:
+        value = json.loads(answer[first : last + 1]) if first >= 0 else None
+    except (ValueError, RecursionError) as error:
+        raise RequestError("answer", f"not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise RequestError("answer", "no JSON object in it")
+    return value

@@ -1,0 +1,233 @@
+"""Weights on disk: safetensors with a JSON that explains them, a manifest of hashes, and nothing to unpickle.
+
+A run folder, and the folder of shipped weights, hold
+
+    run.json              method, preset, config, seed, fingerprint, compute, versions
+    weights.safetensors   all parts, as synthesis uses them
+    memory.safetensors    what the method keeps of its training cohort beside weights
+    manifest.json         sha256 of the three, written last
+    README.md             model card
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor, nn
+
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.errors import RunError
+from medsmith.formats.atomic import sha256_of, write_bytes, write_json
+from medsmith.methods import method_class
+from medsmith.methods.base import Method
+from medsmith.methods.config import explain, validated
+from medsmith.networks.precision import Compute
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+FILES = ("run.json", "weights.safetensors", "memory.safetensors")
+_FINISH = "run the same train command again, or copy the folder again"
+
+
+@final
+class RunRecord(BaseModel):
+    """What a run folder says of itself.
+
+    Attributes:
+        method: name of the method.
+        preset: the preset that the config started from.
+        config: the full config.
+        seed: of initial weights, batches and noise.
+        fingerprint: of the training cohort.
+        compute: stage -> how its passes are computed.
+        versions: of the libraries that matter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    preset: str
+    config: dict[str, Any]
+    seed: int
+    fingerprint: Fingerprint
+    compute: Mapping[str, Compute]
+    versions: dict[str, str]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of all that decides the bytes of a result."""
+    names = ("medsmith", "torch", "monai", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
+
+
+def build_method(record: RunRecord, seed: int | None = None) -> Method:
+    """The record's method with fresh weights, drawn from ``seed`` if given.
+
+    Raises:
+        RequestError: an unknown method, or a config that its method does not take.
+    """
+    kind = method_class(record.method)
+    config = validated(kind.Config, "config", record.config)
+    with torch.random.fork_rng(devices=()):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed % 2**63)
+        method = kind(config, record.fingerprint)
+    method.name = record.method
+    return lay_out(method, record)
+
+
+def lay_out(method: Method, record: RunRecord) -> Method:
+    """Every part in the number format and layout that its record says; float32 where it says nothing."""
+    labels: list[str] = []
+    for stage in method.stages():
+        compute = record.compute.get(stage.name, Compute()).on(method.device.type)
+        labels.append(compute.label)
+        for part in stage.parts:
+            compute.lay_out(method.part(part))
+    method.precision = ", ".join(dict.fromkeys(labels))
+    return method
+
+
+def save_weights(folder: Path, method: Method, record: RunRecord) -> None:
+    """Write a method so that ``load_method`` takes it; the manifest last, so that a torn write is seen."""
+    write_json(folder / "run.json", record.model_dump(mode="json"))
+    write_bytes(folder / "weights.safetensors", pack(method.state_dict()))
+    write_bytes(folder / "memory.safetensors", pack(method.memory))
+    write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
+
+
+def export_weights(run: Path | str, folder: Path) -> None:
+    """Copy a finished run to another folder at half the size: every float in 16 bits (weights lose 13 of 24 bits).
+
+    Raises:
+        RunError: the run cannot be used.
+    """
+    method, source = load_method(run), find_run(run)
+    halved, memory = _halved(method.state_dict()), _halved(method.memory)
+    write_json(folder / "run.json", read_record(source).model_dump(mode="json"))
+    write_bytes(folder / "weights.safetensors", pack(halved))
+    write_bytes(folder / "memory.safetensors", pack(memory))
+    write_bytes(folder / "README.md", (source / "README.md").read_bytes())
+    write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floats in 16 bits; counts as they are."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def load_method(run: Path | str, *, device: str = "cpu") -> Method:
+    """A trained method, ready to synthesize.
+
+    Args:
+        run: a run folder, or the name of shipped weights.
+        device: where its networks live.
+
+    Raises:
+        RunError: no such run, unfinished, damaged, or made for another architecture.
+    """
+    folder = find_run(run)
+    _check_manifest(folder)
+    record = read_record(folder)
+    method = build_method(record)
+    put_weights(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
+    method.memory = unpack(folder / "memory.safetensors")
+    method.weights_hash = sha256_of(folder / "weights.safetensors")
+    return lay_out(method.to(device), record).eval().requires_grad_(False)
+
+
+def find_run(run: Path | str) -> Path:
+    """The folder of a run or of shipped weights.
+
+    Raises:
+        RunError: there is neither.
+    """
+    if (Path(run) / "run.json").is_file():
+        return Path(run)
+    shipped = sorted(path.name for path in SHIPPED.glob("*") if (path / "run.json").is_file())
+    if str(run) in shipped:
+        return SHIPPED / str(run)
+    raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", "train one first")
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run folder holds weights of all its stages."""
+    return all((run / name).is_file() for name in FILES)
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The run.json of a folder.
+
+    Raises:
+        RunError: it is damaged or from another version.
+    """
+    path = folder / "run.json"
+    try:
+        return RunRecord.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        detail = explain(RunRecord, str(path), error).found if isinstance(error, ValidationError) else str(error)
+        raise RunError(path, detail, cure="train again, or use the version of medsmith that wrote it") from None
+
+
+def _check_manifest(folder: Path) -> None:
+    path = folder / "manifest.json"
+    try:
+        promised = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise RunError(folder, "no finished weights", cure=_FINISH) from None
+    for name in FILES:
+        if not isinstance(promised, dict) or promised.get(name) != sha256_of(folder / name):
+            raise RunError(folder / name, "does not match manifest.json", cure=_FINISH)
+
+
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as safetensors bytes; equal tensors give equal bytes."""
+    return tensors_to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return tensors_from_bytes(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RunError(path, f"cannot be read ({error})", cure="copy the file again, or train again") from None
+
+
+def unpack(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; those kept in 16 bits come back in 32.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    tensors = read_tensors(path)
+    return {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
+
+
+def put_weights(module: nn.Module, tensors: Mapping[str, Tensor], subject: Path) -> None:
+    """Load tensors into a module that must have exactly these names, shapes and number formats.
+
+    Raises:
+        RunError: keys missing or unexpected, another shape or format, or numbers that are not finite.
+    """
+    wanted = module.state_dict()
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or extra:
+        raise RunError(subject, f"missing {missing[:3]}, unexpected {extra[:3]}", "made for another architecture")
+    for name, tensor in tensors.items():
+        found, needed = (f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in (tensor, wanted[name]))
+        if found != needed:
+            raise RunError(subject, f"{name} is {found}, needed {needed}", "made for another architecture")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunError(subject, f"{name} has numbers that are not finite", cure="use an earlier checkpoint")
+    module.load_state_dict(dict(tensors))

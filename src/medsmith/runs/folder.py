@@ -1,0 +1,262 @@
+"""The run folder while it trains: checkpoints that survive a kill, metrics, and the model card.
+
+RUN/
+run.json, weights.safetensors, memory.safetensors, manifest.json     see checkpoints.py
+checkpoints/<stage>/step-<n>.safetensors   raw weights, moving average and optimiser of one stage
+checkpoints/<stage>/index.json             the last two, newest first, with their hashes
+checkpoints/<stage>/begun.safetensors      memory and buffers that were set when the stage began
+examples/                                  prepared cases; removed by ``medsmith clean``
+metrics.jsonl                              one line per logged step
+samples/                                   grids of cases
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from torch import Tensor
+
+from medsmith.errors import FileError, RunError
+from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
+from medsmith.formats.json_file import read_json
+from medsmith.runs.checkpoints import RunRecord, pack, read_tensors, unpack
+
+CHECKPOINTS, SAMPLES, EXAMPLES, BEGUN = "checkpoints", "samples", "examples", "begun.safetensors"
+KEPT = 2
+
+_log = logging.getLogger("medsmith")
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """Hold a run folder, made if missing, for this process alone; the system lets go of it when the process ends.
+
+    Temporary files of writers that were killed are removed, and so is a folder that was made here and stayed empty.
+
+    Raises:
+        RunError: another process trains here.
+        FileError: the folder cannot be made.
+    """
+    existed = run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileError(run, f"cannot be made ({error.strerror})", cure="choose another folder") from None
+    try:
+        _lock(descriptor, run)
+        for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*")):
+            remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)
+        for folder in () if existed else (run / EXAMPLES, run):
+            with suppress(OSError):  # something was put into it
+                folder.rmdir()
+
+
+def _lock(descriptor: int, run: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(run, "another process is training here", "one at a time", "wait for it, or stop it") from None
+    except OSError:
+        _log.warning("%s: lies on a file system without locks; take care to train here once at a time", run)
+
+
+def clean(run: Path) -> int:
+    """Remove the prepared cases of a run; training makes them again when it needs them.
+
+    Returns:
+        Bytes that were freed.
+
+    Raises:
+        RunError: it is no run folder, or another process trains in it.
+    """
+    if not (run / "run.json").is_file():
+        raise RunError(run, "no run.json in it", "a run folder", "name the folder of a run")
+    with claimed(run):
+        freed = sum(path.stat().st_size for path in (run / EXAMPLES).rglob("*") if path.is_file())
+        shutil.rmtree(run / EXAMPLES, ignore_errors=True)
+    return freed
+
+
+@final
+class Checkpoint(BaseModel):
+    """What the index says of one checkpoint.
+
+    Attributes:
+        file: its name.
+        sha256: of its bytes.
+        step: steps that the stage had done.
+        seconds: of training that led to it, over all calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Annotated[str, Field(pattern=r"^step-\d+\.safetensors$")]
+    sha256: str
+    step: int
+    seconds: float
+
+
+_INDEX = TypeAdapter(tuple[Checkpoint, ...])
+
+
+@final
+class StageCheckpoints:
+    """Checkpoints of one stage of a run.
+
+    Args:
+        run: the run folder.
+        stage: the stage's name.
+    """
+
+    def __init__(self, run: Path, stage: str) -> None:
+        self._folder = run / CHECKPOINTS / stage
+        self._index = self._folder / "index.json"
+        self._damaged: set[str] = set()
+
+    def save(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
+        """Write one checkpoint, then point at it, then drop the oldest: a kill at any point leaves one that loads."""
+        path = self._folder / f"step-{step:08d}.safetensors"
+        data = pack(tensors)
+        write_bytes(path, data)
+        newest = Checkpoint(
+            file=path.name, sha256=hashlib.sha256(data).hexdigest(), step=step, seconds=round(seconds, 3)
+        )
+        older = (entry for entry in self.entries() if entry.file not in self._damaged | {path.name})
+        kept = (newest, *older)[:KEPT]
+        write_json(self._index, [entry.model_dump() for entry in kept])
+        for stray in {file.name for file in self._folder.glob("step-*")} - {entry.file for entry in kept}:
+            (self._folder / stray).unlink()
+
+    def save_begun(self, memory: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Write what was set when the stage began; before its first checkpoint, so that every checkpoint has it."""
+        named = {f"memory.{name}": tensor for name, tensor in memory.items()}
+        named |= {f"buffer.{name}": tensor for name, tensor in buffers.items()}
+        data = pack(named)
+        write_bytes(self._folder / BEGUN, data)
+        write_json(self._folder / "begun.json", {"sha256": hashlib.sha256(data).hexdigest()})
+
+    def begun(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Memory and buffers that were set when the stage began.
+
+        Raises:
+            RunError: they are damaged.
+        """
+        path = self._folder / BEGUN
+        promised = read_json(self._folder / "begun.json").get("sha256")
+        if not path.is_file() or sha256_of(path) != promised:
+            raise RunError(path, "is missing or damaged", cure=f"remove {self._folder} to train this stage anew")
+        tensors = read_tensors(path)
+        memory, buffers = (
+            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            for prefix in ("memory.", "buffer.")
+        )
+        return memory, buffers
+
+    def entries(self) -> tuple[Checkpoint, ...]:
+        """What the index lists, newest first.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not self._index.is_file():
+            return ()
+        try:
+            return _INDEX.validate_json(self._index.read_bytes())
+        except ValueError:
+            cure = f"restore it, or remove {self._folder} to train this stage anew"
+            raise RunError(self._index, "is no index of checkpoints", cure=cure) from None
+
+    def newest(self) -> tuple[dict[str, Tensor], Checkpoint] | None:
+        """Tensors and index entry of the newest checkpoint whose bytes are as written; None before the first.
+
+        Raises:
+            RunError: there are checkpoints, and all are damaged.
+        """
+        entries = self.entries()
+        for entry in entries:
+            path = self._folder / entry.file
+            if path.is_file() and sha256_of(path) == entry.sha256:
+                return unpack(path), entry
+            self._damaged.add(entry.file)
+            _log.warning("%s: is missing or damaged; an earlier checkpoint is looked for", path)
+        if entries:
+            raise RunError(self._folder, "every checkpoint is damaged", cure="remove the folder to train anew")
+        return None
+
+
+@final
+class Metrics:
+    """metrics.jsonl of a run.
+
+    Args:
+        run: the run folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "metrics.jsonl"
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Forget what was logged of a stage after the step it continues from, and any torn last line."""
+        if not self.path.is_file():
+            return
+        kept = []
+        for line in self.path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry["stage"] != stage or entry["step"] <= step:
+                kept.append(line + "\n")
+        write_bytes(self.path, "".join(kept).encode())
+
+    def append(self, **entry: str | float) -> None:
+        """Add one line.
+
+        Raises:
+            FileError: the disk does not take it.
+        """
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
+
+
+def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[int, ...]) -> str:
+    """The run folder's README: what the weights are, what they were trained on, what they are not."""
+    facts = record.fingerprint
+    trained = "\n".join(
+        f"- {name}: {entry.step} steps, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()
+    )
+    labels = ", ".join(
+        f"{name} ({share:.0%} of cases)" for name, share in facts.label_share.items() if facts.label_names[name]
+    )
+    return f"""# {record.method}, preset {record.preset}
+
+Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
+
+- Trained on {facts.count} cases ({", ".join(facts.channel_names)}; {facts.dimensions}-D; labels: {labels}), content
+  hash `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of them for the copy check, examples/ the
+  prepared cases (`medsmith clean` removes them): treat this folder as patient data if the cohort is.
+- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {_precision(record)}.
+{trained}
+
+Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.
+How good the cases are is for the report to say; nothing here has been validated by a reader.
+"""
+
+
+def _precision(record: RunRecord) -> str:
+    return ", ".join(dict.fromkeys(compute.label for compute in record.compute.values()))

@@ -1,0 +1,67 @@
+"""Checks of the image."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float32
+
+from medsmith.cases.canonical import canonical_case
+from medsmith.cases.case import Case
+from medsmith.data.fingerprint import HIGH, LOW
+from medsmith.data.similarity import nearest, thumbnails
+from medsmith.synthesis.checks.training import TrainingFacts
+from medsmith.synthesis.checks.verdict import Limits, Verdict
+
+# Rounding to float32 on the way from model space to stored units, as a share of the range.
+_ROUNDING = 1e-3
+NO_IMAGE = "the case has no image"
+
+
+def _finite(image: Float32[np.ndarray, "c x y z"]) -> Iterator[Float32[np.ndarray, " voxels"]]:
+    """The finite voxels of each channel; a zero where there is none."""
+    for channel in image:
+        kept = channel[np.isfinite(channel)]
+        yield kept if kept.size else np.zeros(1, np.float32)
+
+
+def image_finite(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """Voxels that are not finite: none."""
+    if case.image is None:
+        return Verdict.not_made("image_finite", NO_IMAGE)
+    return Verdict.of("image_finite", float((~np.isfinite(case.image)).sum()), high=0)
+
+
+def image_range(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """How far grey values leave the range seen in training, as a share of its width: not at all."""
+    if case.image is None:
+        return Verdict.not_made("image_range", NO_IMAGE)
+    ranges = training.fingerprint.full_range
+    excess = [
+        max(low - float(values.min()), float(values.max()) - high, 0.0) / max(high - low, 1e-6)
+        for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
+    ]
+    return Verdict.of("image_range", max(excess), high=_ROUNDING)
+
+
+def image_spread(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:
+    """Spread between the 0.5 and 99.5 percentiles, as a share of training's median: the image is not constant."""
+    if case.image is None:
+        return Verdict.not_made("image_spread", NO_IMAGE)
+    ranges = training.fingerprint.robust_range
+    spreads = [
+        float(np.subtract(*np.percentile(values, (HIGH, LOW)))) / max(high - low, 1e-6)
+        for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
+    ]
+    return Verdict.of("image_spread", min(spreads), low=limits.spread)
+
+
+def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
+    """Similarity to the nearest training image: no more than different real scenes reach (data/similarity.py)."""
+    if case.image is None:
+        return Verdict.not_made("not_a_copy", NO_IMAGE)
+    if training.thumbnails is None or training.copy_threshold is None:
+        return Verdict.not_made("not_a_copy", "the run keeps no thumbnails of its training cohort")
+    edge = training.thumbnails.shape[1]
+    image = np.nan_to_num(canonical_case(case).require_image(), posinf=0, neginf=0)
+    scores, _ = nearest(thumbnails([image], edge), training.thumbnails)
+    return Verdict.of("not_a_copy", float(scores[0]), high=training.copy_threshold)

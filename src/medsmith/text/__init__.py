@@ -1,0 +1,1 @@
+"""Phrases as vectors: encoders, phrase tables, whitening."""

@@ -1,0 +1,215 @@
+"""How a run starts: its record, equal to that of the folder it continues, and how its passes are computed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from pydantic import BaseModel
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.data.batches import Example, batches_of
+from medsmith.data.case_cache import CaseCache
+from medsmith.data.fingerprint import Fingerprint, take_fingerprint
+from medsmith.errors import CohortError, RequestError, RunError
+from medsmith.formats.atomic import write_json
+from medsmith.methods import method_class
+from medsmith.methods.base import Method, Stage
+from medsmith.methods.config import changed, validated
+from medsmith.networks.precision import Compute, Precision, measured
+from medsmith.preparation.quality import check_image
+from medsmith.progress import Progress
+from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, read_record
+from medsmith.runs.folder import CHECKPOINTS
+from medsmith.training.examples import kinds_of
+
+_OTHER_FOLDER = "choose another run folder"
+_HASH_SHOWN = 16
+
+
+@final
+@dataclass(frozen=True)
+class RunRequest:
+    """What a run is asked to be.
+
+    Attributes:
+        method: name of the method.
+        preset: the preset that the config starts from.
+        settings: changes to it, ``key=value``.
+        seed: of initial weights, batches and noise.
+        stage: the one stage that is to be trained; None for all.
+        device: type of the device.
+        timed: whether the seconds of a step must be known, to share out minutes.
+    """
+
+    method: str
+    preset: str
+    settings: tuple[str, ...]
+    seed: int
+    stage: str | None
+    device: str
+    timed: bool
+
+
+def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCache, progress: Progress) -> RunRecord:
+    """The record of a new run, written down, or that of the folder if it says the same.
+
+    Args:
+        request: what is asked for.
+        cohort: cases to learn from.
+        folder: the run folder.
+        cases: the same cases, which a new run reads for the first time.
+        progress: where to show progress.
+
+    Raises:
+        RequestError: an unknown method, preset, stage or setting, or a grid of other dimensions than the cohort's.
+        RunError: the folder holds a run that differs in the method, its config, its seed or its cohort.
+    """
+    kind = method_class(request.method)
+    if request.preset not in kind.presets:
+        raise RequestError(request.method, f"no preset '{request.preset}'", f"there are {', '.join(kind.presets)}")
+    config = changed(kind.presets[request.preset], request.settings)
+    cohort_hash = cohort.content_hash()
+    if (folder / "run.json").is_file():
+        record = read_record(folder)
+        wanted = {"method": request.method, "preset": request.preset, "seed": request.seed, "cohort": cohort_hash}
+        _check_same(folder, record, wanted, config)
+        _check_stage(build_method(record, seed=0), request.stage)
+        return record
+    if (folder / CHECKPOINTS).exists():
+        raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
+    record = RunRecord(
+        method=request.method,
+        preset=request.preset,
+        config=config.model_dump(mode="json"),
+        seed=request.seed,
+        fingerprint=_fingerprint(cohort, cohort_hash, cases, progress),
+        compute={},
+        versions=library_versions(),
+    )
+    fresh = build_method(record, seed=0)
+    _check_dimensions(fresh)
+    _check_stage(fresh, request.stage)
+    record = record.model_copy(update={"compute": _choose_compute(fresh, cohort.ids, cases, request)})
+    write_json(folder / "run.json", record.model_dump(mode="json"))
+    return record
+
+
+def _check_stage(method: Method, stage: str | None) -> None:
+    names = [each.name for each in method.stages()]
+    if stage is not None and stage not in names:
+        raise RequestError(method.name, f"no stage '{stage}'", f"there are {', '.join(names)}")
+
+
+def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:
+    """Refuse to continue another run; a key that the folder's config lacks has its default."""
+    found: dict[str, Any] = {"method": record.method, "preset": record.preset, "seed": record.seed}
+    found["cohort"] = record.fingerprint.cohort_hash
+    if found["method"] == wanted["method"]:
+        found |= _leaves(validated(type(config), str(folder / "run.json"), record.config).model_dump(mode="json"))
+        wanted = {**wanted, **_leaves(config.model_dump(mode="json"))}
+    for key, value in found.items():
+        if value != wanted[key]:
+            there, asked = (str(text)[:_HASH_SHOWN] if key == "cohort" else str(text) for text in (value, wanted[key]))
+            raise RunError(folder, f"was started with {key} {there}", f"{asked} is asked for", _OTHER_FOLDER)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, as ``--set`` writes them."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _check_dimensions(method: Method) -> None:
+    size, dimensions = list(method.config.size), method.fingerprint.dimensions
+    if dimensions not in method.dimensions:
+        works = " and ".join(f"{count}-D" for count in method.dimensions)
+        raise RequestError(method.name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
+    if len(size) != dimensions:
+        cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
+        raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)
+
+
+def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: Progress) -> Fingerprint:
+    """The cohort's facts, its values looked at as ``prepare`` does; single cases without a label are allowed.
+
+    Raises:
+        ContentError: a constant image, or a CT that is not in Hounsfield units.
+        CohortError: there are label maps, and nothing is labelled in any of them.
+    """
+    with progress.task("read", len(cohort)) as advance:
+        fingerprint = take_fingerprint(_checked(cases, advance), cohort.file_ending, cohort_hash)
+    if fingerprint.labelled and fingerprint.foreground[1] == 0:
+        raise CohortError(cohort.root, "no case has a labelled voxel", cure="give a cohort with labels")
+    return fingerprint
+
+
+def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iterator[Case]:
+    """Cases whose values were looked at."""
+    for case in cases:
+        if case.image is not None:
+            check_image(case)
+        yield case
+        advance(1, "")
+
+
+def _choose_compute(
+    method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest
+) -> Mapping[str, Compute]:
+    """Number format and layout of each stage: as configured, or the fastest of a few training steps."""
+    chosen: dict[str, Compute] = {}
+    prepared: dict[str, tuple[Case, Example]] = {}
+    for stage in method.stages():
+        training = method.training_of(stage)
+        timed = request.timed or training.precision == "measured"
+        few = list(_first_examples(method, stage, ids, cases, prepared, training.batch if timed else 1))
+        if timed and few:
+            chosen[stage.name] = _measured(method, stage, few, request.device)
+        else:
+            precision = "float32" if training.precision == "measured" else training.precision
+            chosen[stage.name] = Compute(precision=precision)
+    return chosen
+
+
+def _first_examples(
+    method: Method,
+    stage: Stage,
+    ids: tuple[str, ...],
+    cases: CaseCache,
+    prepared: dict[str, tuple[Case, Example]],
+    count: int,
+) -> Iterator[Example]:
+    """The first examples of a stage; what preparing refuses is refused before the run is written down."""
+    for id in ids:
+        if count == 0:
+            return
+        if id not in prepared:
+            case = cases(id)
+            usable = any(each.inputs <= kinds_of(case) for each in method.stages())
+            prepared[id] = case, method.prepare(case) if usable else {}
+        case, example = prepared[id]
+        if stage.inputs <= kinds_of(case):
+            count -= 1
+            yield example
+
+
+def _measured(method: Method, stage: Stage, few: list[Example], device: str) -> Compute:
+    """The fastest way to compute a stage's steps on this device."""
+    method.to(device)
+    examples = [method.encode(stage.name, example) for example in few] if stage.encoded else few
+    batch = {key: tensor.to(device) for key, tensor in batches_of(examples, len(examples), 0)(0).items()}
+    name, precision = stage.parts[0], method.training_of(stage).precision
+
+    def step(candidate: Compute) -> float:
+        candidate.lay_out(method.part(name))
+        method.zero_grad()
+        loss = method.loss(name, batch, torch.Generator().manual_seed(0))
+        torch.autograd.backward(loss)
+        return float(loss.detach())
+
+    formats: tuple[Precision, ...] = ("float32", "bfloat16") if precision == "measured" else (precision,)
+    return measured(step, method.fingerprint.dimensions, device, formats=formats)

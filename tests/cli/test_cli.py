@@ -1,0 +1,149 @@
+"""The commands: quick to answer, one line for a mistake, the documentation in step."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medsmith.cli import main
+from medsmith.cli.generating import _named
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
+
+
+def cpu_seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, contextlib\n"
+        "from medsmith.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['train', '--help'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    assert min(cpu_seconds("-m", "medsmith", "--help") for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "pig", "nowhere", "--run", "r"], "nowhere: does not exist"),
+        (
+            ["phantom", "knee", "out"],
+            "phantom knee: no such family; there are breast, ct, ct-head, ct-head-healthy, ct-healthy",
+        ),
+        (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no run.json in it"),
+        (["prepare", "nowhere", "out"], "nowhere: "),
+        (["evaluate", "nowhere", "out", "--out", "report"], "nowhere: does not exist"),
+        (["prepare", "nowhere", "out", "--label", "lesion"], "--label: 'lesion' has no '='; write name=value"),
+        (["synthesize", "pig", "out", "--count", "0"], "medsmith synthesize: Invalid value for '--count': "),
+        (["synthesize", "pig", "out", "--device", "meta"], "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
+        (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
+        (["report", "sampel"], "medsmith report: No such command 'sampel'"),
+        (["--nothing"], "medsmith: No such option: --nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(said)
+    assert line.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "asked"),
+    [
+        (None, (None, None), None),
+        (None, (Path("scans"), None), {"cohort": "scans"}),
+        (None, (Path("scans"), "a"), {"cohort": "scans", "case": "a"}),
+        (None, (None, "a"), {"cohort": None, "case": "a"}),  # refused by the method, as "of no cohort"
+        ("old", (None, None), "old"),
+        ("old", (None, "a"), {"cohort": "old", "case": "a"}),
+        ({"cohort": "old", "case": "b"}, (Path("scans"), None), {"cohort": "scans", "case": "b"}),
+    ],
+)
+def test_options_say_more_of_the_templates_than_the_request_file(
+    said: object, options: tuple[Path | None, str | None], asked: object
+) -> None:
+    assert _named(said, *options) == asked
+
+
+def test_the_list_of_commands_is_in_step() -> None:
+    subprocess.run([sys.executable, "docs/write_commands.py", "--check"], check=True, cwd=ROOT)
+
+
+def test_pages_are_in_the_navigation_and_links_lead_somewhere() -> None:
+    subprocess.run([sys.executable, "docs/check_pages.py"], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda copy: (copy / "docs" / "extra.md").write_text("# Extra"), "the navigation lacks docs/extra.md"),
+        (lambda copy: (copy / "docs" / "text.md").unlink(), "the navigation names docs/text.md, which is no page"),
+        (lambda copy: (copy / "docs" / "lesions.png").unlink(), "README.md: docs/lesions.png leads nowhere"),
+        (
+            lambda copy: (copy / "docs" / "text.md").write_text("# Text\n[a](reports.md#nowhere)"),
+            "docs/text.md: reports.md#nowhere leads nowhere",
+        ),
+    ],
+)
+def test_a_fault_of_the_pages_is_said(change: Callable[[Path], object], said: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "mkdocs.yml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    change(tmp_path)
+    done = subprocess.run([sys.executable, "docs/check_pages.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_the_map_names_every_source_file_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    block = re.search(r"^```\nsrc/medsmith/\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    named = re.findall(r"^  (\S+)  ", block[1], re.MULTILINE)
+    paths = (path for path in (ROOT / "src" / "medsmith").iterdir() if not path.name.startswith("_"))
+    top = {f"{path.name}/" if path.is_dir() else path.name for path in paths}
+    assert sorted(named) == sorted(top - {"py.typed"})
+
+
+def test_long_lists_of_public_names_hold() -> None:
+    import medsmith
+
+    assert all(hasattr(medsmith, name) for name in medsmith.__all__)
+
+
+def test_no_machine_path_in_the_tree() -> None:
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
+    needle = os.sep + "work" + os.sep
+    texts = [ROOT / name for name in listed if Path(name).suffix in {".py", ".md", ".toml", ".txt", ".json"}]
+    assert not [path.name for path in texts if path.exists() and needle in path.read_text(errors="ignore")]
+
+
+def test_describing_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "lesion": 1}, "file_ending": ".nii.gz"}'
+    (tmp_path / "dataset.json").write_text(facts)
+    assert main(["describe", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}: has no cases; at least one; give the cohort that holds the scans\n"

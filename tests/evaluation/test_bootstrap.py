@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from medsmith.evaluation.fidelity.bootstrap import centred, mean_of_cases, share
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential"])
+def test_equals_the_bca_interval_of_scipy(draw):
+    values = getattr(np.random.default_rng(0), draw)(size=60)
+    ours = mean_of_cases(values, seed=1, resamples=20_000)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.value == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential"])
+def test_nineteen_intervals_in_twenty_hold_the_truth(draw):
+    rng = np.random.default_rng(7)
+    truth = {"normal": 0.0, "exponential": 1.0}[draw]
+    found = [mean_of_cases(getattr(rng, draw)(size=200), seed=k, resamples=500) for k in range(1000)]
+    assert 0.93 <= np.mean([e.low <= truth <= e.high for e in found]) <= 0.97
+
+
+def test_the_seed_decides_the_interval():
+    values = np.random.default_rng(0).normal(size=30)
+    assert mean_of_cases(values, seed=3) == mean_of_cases(values, seed=3)
+    assert mean_of_cases(values, seed=3) != mean_of_cases(values, seed=4)
+
+
+def test_equal_values_have_no_width():
+    estimate = mean_of_cases(np.full(9, 0.25), seed=0)
+    assert (estimate.low, estimate.value, estimate.high, estimate.n) == (0.25, 0.25, 0.25, 9)
+
+
+def test_the_centred_interval_lies_round_the_estimate():
+    deviations = np.linspace(-1, 1, 2001)
+    estimate = centred(10.0, deviations, 5, (0, np.inf))
+    assert (estimate.low, estimate.high) == pytest.approx((9.05, 10.95), abs=1e-6)
+
+
+def test_a_share_of_nothing_still_has_an_upper_limit():
+    estimate = share(0, 300)
+    assert estimate.value == estimate.low == 0
+    assert 0.005 < estimate.high < 0.02
+
+
+def test_an_interval_ends_where_the_statistic_ends():
+    estimate = centred(0.9, np.linspace(-1, 1, 201), 5, (0, 1))
+    assert (estimate.low, estimate.high) == (0, 1)

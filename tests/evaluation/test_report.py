@@ -1,0 +1,264 @@
+"""The evaluation end to end on small drawn cohorts, and the page it writes."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError
+from medsmith.evaluation.evaluate import evaluate
+from medsmith.evaluation.fidelity.pairs import Plan
+from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
+from medsmith.evaluation.pages.page import WARNING, Page, Picture, Section, Table, render
+from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet
+from medsmith.geometry import Geometry
+
+PLAN = Plan(draws=4, resamples=10)
+NASTY = '<script>alert("x")</script>'
+
+
+def draw(root, count, seed, *, shape=(40, 40, 1), contrast=60.0, label="mass", synthetic=False, originals=()):
+    """A cohort of textured pictures with one bright disc each; ``originals`` are copied in as they are."""
+    cohort = Cohort.create(
+        root,
+        channel_names=("ultrasound",),
+        label_names={"background": 0, label: 1},
+        file_ending=".png" if shape[2] == 1 else ".nii.gz",
+    )
+    rng = np.random.default_rng(seed)
+    flat = shape[2] == 1
+    grid = np.indices(shape)
+    for number in range(count):
+        centre = [rng.uniform(0.3, 0.7) * edge for edge in shape]
+        radius = rng.uniform(0.1, 0.2) * shape[0]
+        axes = (0, 1) if flat else (0, 1, 2)
+        inside = sum((grid[axis] - centre[axis]) ** 2 for axis in axes) <= radius**2
+        texture = gaussian_filter(rng.standard_normal(shape), 1.2, axes=axes)
+        image = np.clip(np.rint(100 + 40 * texture / texture.std() + contrast * inside), 0, 255)
+        labels = inside.astype(np.uint8)
+        if number < len(originals):
+            image, labels = originals[number].image[0], originals[number].labels
+        cohort.write(
+            Case(
+                id=f"case-{number:03d}",
+                image=image.astype(np.float32)[None],
+                labels=labels,
+                geometry=Geometry.plain(shape) if flat else Geometry(shape, np.eye(4)),
+                channel_names=("ultrasound",),
+                label_names=cohort.label_names,
+                stored=np.dtype(np.uint8 if flat else np.int16),
+                provenance={"seed": number} if synthetic else None,
+            )
+        )
+    cohort.finish()
+    return cohort
+
+
+def parts_of(cohort, root, *, image=None, labels=None):
+    """The same cases with less: ids that keep their image, ids that keep their labels."""
+    channels = cohort.channel_names if image is None or image else ()
+    names = cohort.label_names if labels is None or labels else {"background": 0}
+    out = Cohort.create(root, channel_names=channels, label_names=names, file_ending=cohort.file_ending)
+    for case in cohort:
+        kept = {} if image is None or case.id in image else {"image": None}
+        kept |= {} if labels is None or case.id in labels else {"labels": None}
+        out.write(replace(case, channel_names=channels, label_names=names, **kept))
+    out.finish()
+    return Cohort.open(root)
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohorts")
+    real = draw(root / "real", 24, 0)
+    return {
+        "real": real,
+        "alike": draw(root / "alike", 16, 1, synthetic=True),
+        "other": draw(root / "other", 16, 2, contrast=-70.0, shape=(24, 24, 1), synthetic=True),
+        "copies": draw(root / "copies", 16, 3, synthetic=True, originals=list(real)[:4]),
+    }
+
+
+def judged(real, synthetic, out, **more):
+    return evaluate(real, synthetic, out, plan=PLAN, extractors=[Radiomics()], **more)
+
+
+def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, tmp_path):
+    alike = judged(cohorts["real"], cohorts["alike"], tmp_path / "alike")
+    other = judged(cohorts["real"], cohorts["other"], tmp_path / "other")
+    of_alike, of_other = (e.distances["radiomic vector"]["Fréchet distance"] for e in (alike, other))
+    assert of_alike.synthetic.n == of_alike.floor.n == 12
+    assert of_alike.synthetic.value < 1.5 * of_alike.floor.value
+    assert of_other.synthetic.value > 3 * of_other.floor.value
+    assert other.viewing.shape == (24, 24, 1)
+    assert alike.neighbours.flagged.value == 0
+
+
+def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
+    found = judged(cohorts["real"], cohorts["copies"], tmp_path).neighbours
+    assert found.flagged.value == 4 / 16
+    assert sorted(found.worst[:4]) == [0, 1, 2, 3]
+    assert list(found.index[:4]) == [0, 1, 2, 3]
+
+
+def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
+    found = judged(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).neighbours
+    assert found.flagged.value == 4 / 16
+    assert found.held_out is not None
+    assert found.held_out.value == 0
+
+
+def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, tmp_path):
+    for out in ("first", "second"):
+        judged(cohorts["real"], cohorts["alike"], tmp_path / out)
+    for name in ("evaluation.json", "evaluation.html"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    found = json.loads((tmp_path / "first" / "evaluation.json").read_text())
+    assert found["warning"] == WARNING
+    assert found["extractors"] == {"radiomic vector": "definition 1"}
+    frechet = found["distances"]["radiomic vector"]["Fréchet distance"]
+    assert set(frechet) == {"synthetic", "floor", "excess", "whole"}
+    assert frechet["synthetic"]["low"] <= frechet["synthetic"]["value"] <= frechet["synthetic"]["high"]
+    page = (tmp_path / "first" / "evaluation.html").read_text()
+    assert f"{frechet['synthetic']['value']:.3g}" in page
+    assert cohorts["real"].content_hash() in page
+    assert "pip install --no-deps" in page
+
+
+def test_the_page_asks_nobody_and_says_what_it_is(cohorts, tmp_path):
+    judged(cohorts["real"], cohorts["alike"], tmp_path, facts={"machine": NASTY})
+    page = (tmp_path / "evaluation.html").read_text()
+    assert WARNING in page
+    assert NASTY not in page
+    assert "&lt;script&gt;" in page
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "default-src 'none'" in page
+
+
+def test_volumes_are_evaluated_too(tmp_path):
+    real = draw(tmp_path / "real", 10, 0, shape=(20, 20, 16))
+    synthetic = draw(tmp_path / "synthetic", 6, 1, shape=(16, 16, 16), synthetic=True)
+    found = judged(real, synthetic, tmp_path / "out")
+    assert found.viewing.shape == (16, 16, 16)
+    assert found.viewing.unit == "mm"
+    assert found.neighbours.flagged.n == 6
+    assert "centre, first to last slice (%)" in found.masks["mass"].measures
+
+
+def test_a_label_that_is_never_drawn_is_reported_as_absent(tmp_path, cohorts):
+    empty = draw(tmp_path / "empty", 6, 0, contrast=0.0, synthetic=True)
+    for number in range(6):
+        case = empty[f"case-{number:03d}"]
+        blank = Case(**{**vars(case), "labels": np.zeros_like(case.labels)})
+        Cohort.create(
+            empty.root, channel_names=("ultrasound",), label_names=empty.label_names, file_ending=".png"
+        ).write(blank)
+    found = judged(cohorts["real"], Cohort.open(empty.root), tmp_path / "out").masks["mass"]
+    assert found.synthetic.value == 0
+    assert found.measures == {}
+
+
+def test_too_few_cases_are_refused_by_name(cohorts, tmp_path):
+    with pytest.raises(CohortError, match="3 cases; at least 8"):
+        judged(cohorts["real"].subset(cohorts["real"].ids[:3]), cohorts["alike"], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_text_of_a_page_is_escaped():
+    page = Page(
+        NASTY,
+        [NASTY],
+        [Section(NASTY, [NASTY], [Table([NASTY], [[NASTY]], NASTY)], [Picture(b"png", NASTY + '" onerror="x')])],
+        {NASTY: NASTY},
+    )
+    html = render(page)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") == 12
+    assert '" onerror' not in html
+
+
+def decoded(png):
+    from io import BytesIO
+
+    return np.asarray(Image.open(BytesIO(png)))
+
+
+def test_a_sheet_shows_every_tile_the_right_way_up_with_its_outline():
+    image = np.zeros((20, 10), np.float32)
+    image[10:] = 255
+    labels = np.zeros((20, 10), np.uint8)
+    labels[2:8, 2:8] = 1
+    sheet = decoded(contact_sheet([[Tile(image, labels, "a"), Tile(image, labels * 0)], [Tile(image, labels)]]))
+    assert sheet.shape[1] > 2 * TILE
+    first = sheet[16 : 16 + TILE, :TILE]
+    # x runs along the columns: the bright half is on the right.
+    assert first[:, TILE // 2 + 8 :].min() == 255
+    orange = (first == (230, 159, 0)).all(axis=-1)
+    assert orange.any()
+    assert not orange[:, TILE // 2 :].any()
+
+
+def test_figures_are_pictures_and_repeat_exactly():
+    samples = [Samples("size", np.arange(5.0), np.ones(4))]
+    point = Point(0, 1.0, 0.5, 1.5)
+    for make in (
+        lambda: histograms(samples),
+        lambda: against_floor([("FID", point, point)]),
+        lambda: curve([point], ["1"], point, ("ratio", "Dice")),
+    ):
+        assert decoded(make()).ndim == 3
+        assert make() == make()
+
+
+def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
+    real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
+    found = judged(real, alike, tmp_path / "out")
+    assert (found.distances, found.neighbours) == ({}, None)
+    whole = judged(cohorts["real"], cohorts["alike"], tmp_path / "whole")
+    assert {name: label.as_json() for name, label in found.masks.items()} == {
+        name: label.as_json() for name, label in whole.masks.items()
+    }
+    assert found.left_out == ("Images were not compared: 0 of 24 real and 0 of 16 synthetic cases have an image.",)
+    assert "Labels alone" in (tmp_path / "out" / "evaluation.html").read_text()
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["neighbours"] is None
+
+
+def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
+    real, copies = (parts_of(cohorts[name], tmp_path / name, labels=()) for name in ("real", "copies"))
+    found = judged(real, copies, tmp_path / "out")
+    assert found.masks == {}
+    assert found.neighbours.flagged.value == 4 / 16
+    assert found.left_out == ("Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",)
+    assert "Masks were not compared" in (tmp_path / "out" / "evaluation.html").read_text()
+
+
+def test_of_mixed_cohorts_each_side_is_compared_where_it_is(cohorts, tmp_path):
+    ids = cohorts["real"].ids
+    real = parts_of(cohorts["real"], tmp_path / "real", image=ids[:20], labels=ids[10:])
+    found = judged(real, cohorts["alike"], tmp_path / "out")
+    assert found.masks["mass"].real.n == 14
+    assert found.distances[Radiomics.name]["density"].whole.n == 16
+    assert found.left_out[0].startswith("Images were compared where there are any: 20 of 24 real")
+    blind = judged(
+        parts_of(cohorts["real"].subset(ids[:20]), tmp_path / "blind", labels=()),
+        parts_of(cohorts["alike"], tmp_path / "alike", labels=()),
+        tmp_path / "out2",
+    )
+    assert blind.distances[Radiomics.name]["density"] == found.distances[Radiomics.name]["density"]
+
+
+def test_cohorts_that_share_no_side_are_refused(cohorts, tmp_path):
+    real = parts_of(cohorts["real"], tmp_path / "real", image=())
+    alike = parts_of(cohorts["alike"], tmp_path / "alike", labels=())
+    with pytest.raises(CohortError, match="images in 0 and 16, labels in 24 and 0 cases"):
+        judged(real, alike, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

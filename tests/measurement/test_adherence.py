@@ -1,0 +1,87 @@
+"""Adherence: requested against measured."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsmith.measurement.adherence import COUNTS_AS, compare
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.sampling import sample_report
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import SYNONYMS
+
+ONE = (1.0, 1.0, 1.0)
+
+
+def passed(asked, got, spacing=ONE):
+    return {verdict.attribute: verdict.passed for verdict in compare(asked, got, spacing)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "got", "spacing", "within"),
+    [
+        ((20.0, 20.0, 20.0), (23.0, 17.0, 20.0), ONE, True),
+        ((20.0, 20.0, 20.0), (23.1, 20.0, 20.0), ONE, False),
+        ((6.0, 6.0, 6.0), (8.0, 6.0, 6.0), ONE, True),
+        ((6.0, 6.0, 6.0), (8.0, 6.0, 6.0), (0.5, 0.5, 5.0), False),
+        ((6.0, 6.0, 6.0), (6.0, 6.0, 15.0), (0.5, 0.5, 5.0), True),
+    ],
+)
+def test_a_size_may_be_off_by_its_share_or_two_voxels(asked, got, spacing, within):
+    found = passed(LesionReport(size_mm=asked), LesionReport(size_mm=got), spacing)
+    assert found == {"size_mm": within}
+
+
+def test_a_mean_density_may_be_off_by_twenty_units():
+    asked = LesionReport(ct_value_hu=40.0)
+    assert passed(asked, LesionReport(ct_value_hu=60.0)) == {"ct_value_hu": True}
+    assert passed(asked, LesionReport(ct_value_hu=60.5)) == {"ct_value_hu": False}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "asked", "got", "counts"),
+    [
+        ("shape", ("cystic",), ("round-like",), True),
+        ("shape", ("round-like",), ("irregular",), False),
+        ("density", "hypodense", "hypodense fluid-like", True),
+        ("density", "hypodense fluid-like", "hypodense", False),
+        ("surface", "clear serosal surface", "well-defined margin", True),
+        ("surface", "serosal surface irregularity", "well-defined margin", False),
+        ("density_variation", "homogeneous", "homogeneous", True),
+        ("features", ("spiculated margins",), (), False),
+        ("features", ("spiculated margins",), ("spiculated margins", "presence of decreased density areas"), True),
+        ("cavity", "within the parenchymal organ", "protruding from the parenchymal organ", False),
+    ],
+)
+def test_words_count_as_what_an_image_can_show(attribute, asked, got, counts):
+    assert passed(LesionReport(**{attribute: asked}), LesionReport(**{attribute: got})) == {attribute: counts}
+
+
+def test_what_was_not_asked_or_cannot_be_measured_is_not_judged():
+    everything = LesionReport(
+        shape=("round-like",), density="hyperdense", surface="well-defined margin", size_mm=(9.0, 9.0, 9.0)
+    )
+    assert not compare(LesionReport(enhancement="enhanced CT", organ="liver"), everything, ONE)
+    walls = LesionReport(shape=("irregular", "wall thickening"))
+    assert not compare(walls, LesionReport(shape=("luminal narrowing",)), ONE)
+    assert not compare(LesionReport(features=("retention of pancreatic fluid",)), everything, ONE)
+    assert not compare(LesionReport(surface="ill-defined margin"), LesionReport(), ONE)
+
+
+def test_every_word_that_counts_is_a_word_of_reports_and_counts_as_itself():
+    for word, others in COUNTS_AS.items():
+        assert word in SYNONYMS
+        assert set(others) <= set(SYNONYMS)
+        if word not in ("clear serosal surface", "serosal surface irregularity"):
+            assert word in others
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(sorted(LESION_TYPES)), seed=st.integers(0, 10_000))
+def test_a_report_that_is_got_as_asked_passes(kind, seed):
+    report = sample_report(kind, np.random.default_rng(seed))
+    verdicts = compare(report, report, ONE)
+    assert verdicts
+    assert all(verdict.passed for verdict in verdicts)
+    assert all(set(verdict.as_json()) == {"attribute", "asked", "got", "passed"} for verdict in verdicts)

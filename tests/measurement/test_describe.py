@@ -1,0 +1,160 @@
+"""Cases and cohorts are described: whole, once, along the patient's axes, and with what is known alone."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lesion_bodies import positions
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
+from medsmith.geometry import Geometry
+from medsmith.measurement.describe import describe_case
+from medsmith.reports.schema import ScanReport
+from narrowing import present
+
+NAMES = {"background": 0, "liver": 1, "aorta": 2, "tumour": 3, "cyst": 4}
+MM = (1.0, 1.0, 1.0)
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def scan(case_id="a", affine=None, channel="CT"):
+    """A liver with a tumour of 20 x 12 x 12 mm and a cyst of 8 mm, and an aorta full of contrast agent."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    x, y, z = positions(32, MM)
+    labels = np.zeros(x.shape, dtype=np.uint8)
+    labels[(np.abs(x) < 30) & (np.abs(y) < 26) & (np.abs(z) < 22)] = 1
+    labels[(x + 33) ** 2 + (y - 30) ** 2 < 9] = 2
+    labels[((x - 10) / 10) ** 2 + (y / 6) ** 2 + (z / 6) ** 2 <= 1] = 3
+    labels[(x + 15) ** 2 + y**2 + z**2 <= 16] = 4
+    image = np.array([-90.0, 105.0, 160.0, 60.0, 5.0])[labels] + 8 * rng.standard_normal(labels.shape)
+    return Case(
+        id=case_id,
+        image=image[None].astype(np.float32),
+        labels=labels,
+        geometry=Geometry(labels.shape, np.eye(4) if affine is None else affine),
+        channel_names=(channel,),
+        label_names=NAMES,
+        stored=np.dtype(np.int16),
+    )
+
+
+def run(folder, *options):
+    with pytest.raises(SystemExit) as end:
+        main(["describe", str(folder), *options])
+    assert end.value.code == 0
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=NAMES, file_ending=".nii.gz")
+    for case_id in ("a", "b"):
+        case = scan(case_id)
+        made.write(replace(case, image=np.rint(case.image), report={"note": "kept"} if case_id == "b" else None))
+    made.finish()
+    return tmp_path / "in"
+
+
+def test_every_lesion_is_described_the_largest_first():
+    tumour, cyst = describe_case(scan()).lesions
+    assert tumour.size_mm == pytest.approx((20, 12, 12), abs=1.01)
+    assert (tumour.lesion_type, tumour.organ, tumour.density) == ("liver cancer", "liver", "hypodense")
+    assert (tumour.density_variation, tumour.surface) == ("homogeneous", "well-defined margin")
+    assert tumour.ct_value_hu == pytest.approx(60, abs=2)
+    assert (cyst.lesion_type, cyst.shape, cyst.density) == (
+        "liver cyst",
+        ("round-like", "cystic"),
+        "hypodense fluid-like",
+    )
+    assert {lesion.enhancement for lesion in (tumour, cyst)} == {"enhanced CT"}
+    assert {lesion.cavity for lesion in (tumour, cyst)} == {"within the parenchymal organ"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "order"),
+    [((1, 0, 2), (1, 0, 2)), ((2, 1, 0), (2, 1, 0)), ((0, 1, 2), (0, 1, 2)), ((1, 2, 0), (2, 0, 1))],
+)
+def test_sizes_run_along_the_patients_axes(columns, order):
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, list(columns)] * [1, -1, 1]
+    straight, turned = describe_case(scan()).lesions[0], describe_case(scan(affine=affine)).lesions[0]
+    assert turned.size_mm == tuple(present(straight.size_mm)[axis] for axis in order)
+
+
+def test_an_oblique_scan_takes_the_nearest_axes():
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]]
+    assert describe_case(scan(affine=turn)).lesions[0].size_mm == describe_case(scan()).lesions[0].size_mm
+
+
+def test_what_is_no_ct_has_no_density():
+    masks = describe_case(scan(channel="mask")).lesions[0]
+    assert (masks.density, masks.surface, masks.ct_value_hu, masks.enhancement) == (None,) * 4
+    assert masks.organ == "liver"
+    assert "mean_hu" not in masks.measured
+
+
+def test_a_case_without_lesion_has_an_empty_report():
+    case = scan()
+    assert describe_case(replace(case, labels=np.minimum(case.labels, 2))) == ScanReport()
+
+
+def test_the_same_case_gives_the_same_report():
+    assert describe_case(scan()) == describe_case(scan())
+
+
+def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
+    run(cohort)
+    said = capsys.readouterr().out
+    assert "1 reports written on 2 lesions, 1 kept" in said
+    assert "density: hypodense 1, hypodense fluid-like 1" in said
+    reports = {case_id: json.loads((cohort / "reports" / f"{case_id}.json").read_text()) for case_id in "ab"}
+    assert reports["b"] == {"note": "kept"}
+    assert [lesion["organ"] for lesion in reports["a"]["lesions"]] == ["liver", "liver"]
+    assert Cohort.open(cohort)["a"].report == reports["a"]
+    run(cohort)
+    assert "0 reports written on 0 lesions, 2 kept" in capsys.readouterr().out
+
+
+def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path, capsys):
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=scan().label_names, file_ending=".nii.gz")
+    made.write(replace(scan(), id="bare", labels=None))
+    made.finish()
+    assert main(["describe", str(tmp_path / "in")]) == 2
+    assert "no case has labels" in capsys.readouterr().err
+    made.write(replace(scan(), id="alone", image=None))
+    made.finish()
+    run(tmp_path / "in")
+    assert "1 reports written on 2 lesions, 0 kept; cases without labels, left out: 1" in capsys.readouterr().out
+    found = json.loads((tmp_path / "in" / "reports" / "alone.json").read_text())
+    assert found["lesions"][0]["size_mm"]
+    assert "density" not in {key for key, value in found["lesions"][0].items() if value}
+
+
+def test_replace_writes_anew_and_keeps_what_is_said_beside(cohort):
+    run(cohort, "--replace")
+    found = json.loads((cohort / "reports" / "b.json").read_text())
+    assert found["note"] == "kept"
+    assert len(found["lesions"]) == 2
+
+
+def test_another_folder_takes_the_reports_and_the_cohort_stays(cohort, tmp_path):
+    before = Cohort.open(cohort).content_hash()
+    run(cohort, "--out", str(tmp_path / "reports"))
+    assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["a.json", "b.json"]
+    assert Cohort.open(cohort).content_hash() == before
+
+
+def test_a_cohort_without_lesions_is_refused_in_one_line(tmp_path, capsys):
+    names = {"background": 0, "liver": 1}
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=names, file_ending=".nii.gz")
+    case = scan()
+    made.write(replace(case, labels=np.minimum(case.labels, 1), label_names=names, image=np.rint(case.image)))
+    made.finish()
+    assert main(["describe", str(tmp_path / "in")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0
+    assert "no label is a lesion (background, liver)" in error
+    assert "rename the label" in error

@@ -1,0 +1,156 @@
+"""From a field to a lesion in a scan, with samplers whose intensities are known."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from medsmith.geometry import Geometry
+from medsmith.insertion.box import Box
+from medsmith.insertion.frame import FrameConfig
+from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.write_back import BLEND_MM
+from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator
+from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
+from medsmith.reports.schema import LesionReport
+
+LIVER, LESION = 1, 9
+REACH = 2.0
+CUBES = (FrameConfig(), FrameConfig(finest_mm=1.0))
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Fills the lesion with one value, softly at its border; remembers the seeds it was given."""
+
+    hu: float
+    seeds: list[int] = field(default_factory=list)
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        self.seeds.append(seed)
+        return (image * (1 - share) + self.hu * share).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Leaves the cube as it is."""
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        return image
+
+
+def scan(seed=0, spacing=(1.0, 1.0, 1.0), edge=56, noise=10.0):
+    rng = np.random.default_rng(seed)
+    image = np.rint(60 + noise * rng.standard_normal((edge,) * 3)).astype(np.float32)
+    labels = np.zeros(image.shape, np.uint8)
+    labels[4:-4, 4:-4, 4:-4] = LIVER
+    geometry = Geometry(image.shape, np.diag([*spacing, 1.0]))
+    organ_map = OrganMap(labels.copy(), {"liver": LIVER}, geometry, "test")
+    return TargetScan(image, labels, organ_map, LESION, np.dtype(np.int16))
+
+
+def generator(sampler, reach=REACH):
+    return LesionGenerator(EllipsoidSampler(), sampler, CUBES, reach, (0.0,))
+
+
+def report(edges, **said):
+    return LesionReport(organ="liver", size_mm=edges, cavity="within the parenchymal organ", **said)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 2.5)])
+def test_nothing_changes_outside_the_margin_and_the_lesion_is_the_label(spacing):
+    made = scan(spacing=spacing)
+    image, labels = made.image.copy(), made.labels.copy()
+    box = Box((20, 20, 24), (34, 36, 32))
+    record = insert_lesion(made, report((12.0, 12.0, 12.0)), box, generator(Fill(140.0)), seed=3, draws=1)
+    lesion = made.labels == LESION
+    assert int(lesion.sum()) == record["voxels"] > 100
+    assert np.array_equal(made.labels[~lesion], labels[~lesion])
+    assert (labels[lesion] == LIVER).all()
+    far = distance_transform_edt(~lesion, sampling=spacing) > REACH + BLEND_MM + max(spacing)
+    assert np.array_equal(made.image[far], image[far])
+    core = distance_transform_edt(lesion, sampling=spacing) > 3
+    assert made.image[core].mean() == pytest.approx(140, abs=5)
+    assert np.array_equal(made.image, np.rint(made.image))
+
+
+@dataclass(frozen=True)
+class Blurred:
+    """140 HU where the share is, with an edge that fades over two voxels of the cube on either side."""
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        soft = gaussian_filter(share, 1.6 / frame.spacing_mm)
+        return (image + soft * (140.0 - image)).astype(np.float32)
+
+
+def test_a_sharp_lesion_is_cut_by_its_mask_and_a_soft_one_is_not():
+    box, size = Box((16, 16, 16), (40, 40, 40)), (24.0, 24.0, 24.0)
+    widths, outside = {}, {}
+    for surface in ("well-defined margin", "ill-defined margin"):
+        made = scan(noise=3.0)
+        before = made.image.copy()
+        record = insert_lesion(made, report(size, surface=surface), box, generator(Blurred()), seed=3, draws=1)
+        widths[surface] = record["got"]["measured"]["margin_width_mm"]
+        far = distance_transform_edt(made.labels != LESION) > 1.8
+        outside[surface] = int((made.image != before)[far].sum())
+    assert widths["well-defined margin"] < 2.3 < 3.0 < widths["ill-defined margin"]
+    assert outside["well-defined margin"] == 0 < outside["ill-defined margin"]
+
+
+@pytest.mark.parametrize("edge", [5.0, 24.0])
+def test_a_lesion_has_the_ct_value_that_is_asked_for(edge):
+    made, side = scan(noise=3.0), int(edge)
+    box = Box((16, 16, 16), (16 + side,) * 3)
+    insert_lesion(made, report((edge,) * 3, ct_value_hu=31.0), box, generator(Fill(140.0)), seed=3, draws=1)
+    depth = distance_transform_edt(made.labels == LESION)
+    assert made.image[depth > (1.75 if edge > 10 else 0)].mean() == pytest.approx(31, abs=0.6)
+
+
+def test_a_lesion_is_as_grainy_as_its_scan():
+    made = scan(noise=12.0, spacing=(0.5, 0.5, 0.5), edge=70)
+    box = Box((15, 15, 15), (55, 55, 55))
+    insert_lesion(made, report((20.0, 20.0, 20.0)), box, generator(Fill(120.0)), seed=3, draws=1)
+    core = distance_transform_edt(made.labels == LESION) > 6
+    assert made.image[core].std() == pytest.approx(12, rel=0.15)
+
+
+def test_an_earlier_lesion_is_not_painted_over():
+    made = scan()
+    first = Box((14, 14, 14), (34, 34, 34))
+    insert_lesion(made, report((20.0, 20.0, 20.0)), first, generator(Fill(140.0)), seed=1, draws=1)
+    there = made.labels == LESION
+    second = Box((30, 30, 30), (44, 44, 44))
+    record = insert_lesion(made, report((14.0, 14.0, 14.0)), second, generator(Fill(20.0)), seed=2, draws=1)
+    assert int((made.labels == LESION).sum()) == int(there.sum()) + record["voxels"]
+
+
+def test_a_miss_is_drawn_again_and_the_record_says_asked_got_and_passed():
+    paint = Fill(140.0)
+    asked = report((16.0, 16.0, 16.0), density="hypodense")
+    record = insert_lesion(scan(), asked, Box((20, 20, 20), (36, 36, 36)), generator(paint), seed=1, draws=4)
+    assert (record["draws"], record["passed"], record["visible"]) == (4, False, True)
+    assert len(set(paint.seeds)) == 4
+    verdicts = {verdict["attribute"]: verdict for verdict in record["verdicts"]}
+    assert record["got"]["ct_value_hu"] == pytest.approx(140, abs=5)
+    assert verdicts["density"] == {"attribute": "density", "asked": "hypodense", "got": "hyperdense", "passed": False}
+    good = report((16.0, 16.0, 16.0), ct_value_hu=140.0, density="hyperdense")
+    record = insert_lesion(scan(), good, Box((20, 20, 20), (36, 36, 36)), generator(Fill(140.0)), seed=1, draws=4)
+    assert (record["draws"], record["passed"]) == (1, True), record["verdicts"]
+
+
+def test_a_lesion_that_nobody_sees_does_not_pass_unless_it_was_to_be_isodense():
+    box = Box((20, 20, 20), (36, 36, 36))
+    hidden = insert_lesion(scan(), report((16.0, 16.0, 16.0)), box, generator(Keep()), seed=1, draws=2)
+    assert (hidden["visible"], hidden["passed"]) == (False, False)
+    meant = report((16.0, 16.0, 16.0), density="isodense")
+    assert insert_lesion(scan(), meant, box, generator(Keep()), seed=1, draws=2)["visible"]
+
+
+def test_the_same_seed_gives_the_same_scan():
+    box, asked = Box((20, 20, 20), (36, 36, 36)), report((16.0, 16.0, 16.0))
+    first, again, other = scan(), scan(), scan()
+    for each, seed in ((first, 5), (again, 5), (other, 6)):
+        insert_lesion(each, asked, box, generator(Fill(140.0)), seed=seed, draws=1)
+    assert np.array_equal(first.image, again.image)
+    assert not np.array_equal(first.labels, other.labels)

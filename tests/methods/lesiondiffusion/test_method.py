@@ -1,0 +1,315 @@
+"""LesionDiffusion from command to cohort, trained for three steps: the way of a lesion, not its looks."""
+
+import json
+import shutil
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import distance_transform_edt
+
+import micro
+from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
+from medsmith.diffusion import Sampling
+from medsmith.errors import FileError, RequestError, RunError
+from medsmith.formats.nifti import read_header
+from medsmith.geometry import Geometry
+from medsmith.insertion.frame import Frame
+from medsmith.insertion.memory import estimate_memory, memory_needed
+from medsmith.insertion.write_back import BLEND_MM
+from medsmith.methods.config import changed, validated
+from medsmith.methods.lesiondiffusion import LesionDiffusion
+from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
+from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.phantoms.families import find_family
+from medsmith.phantoms.frame import write_phantom
+from medsmith.preparation import merge
+from medsmith.reports.schema import LesionReport
+from medsmith.runs.checkpoints import load_method
+from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.synthesis.lesions_page import write_lesions_page
+from medsmith.training import Budget, train
+from narrowing import present
+
+pytestmark = pytest.mark.usefixtures("quick")
+KIND = LesionDiffusion
+SETTINGS = (
+    *micro.micro_settings("lesiondiffusion", KIND, 3),
+    "mask.frame.size=16",
+    "paint.frame.size=16",
+    "paint.frame.finest_mm=3",
+)
+
+
+def loaded(run):
+    method = load_method(run)
+    assert isinstance(method, LesionDiffusion)
+    return method
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """No waiting for disks, and one picture where a sheet of samples has eight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _file: None)
+        patch.setattr("medsmith.training.previews.COUNT", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, quick):  # noqa: ARG001
+    """A run trained on four phantoms, and templates without lesions."""
+    root = tmp_path_factory.mktemp("lesions")
+    cohort = write_phantom(find_family("ct"), root / "ct", 4, seed=1, size=48)
+    write_phantom(find_family("ct-healthy"), root / "healthy", 3, seed=2, size=48)
+    train("lesiondiffusion", cohort, root / "run", settings=SETTINGS, budget=Budget(steps=3))
+    return root
+
+
+def organ_of(template):
+    names = {value: name for name, value in template.label_names.items()}
+    counts = np.bincount(template.labels.ravel(), minlength=256)
+    liked = [value for value, name in names.items() if name in ("liver", "kidney_left", "kidney_right", "spleen")]
+    return names[max(liked, key=lambda value: counts[value])]
+
+
+def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(place, tmp_path, capsys):
+    templates = Cohort.open(place / "healthy")
+    fitting = [id for id in templates.ids if np.isin(templates[id].require_labels(), [1, 2, 3, 4, 5]).sum() > 4000]
+    template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
+    organ = organ_of(template)
+    request = {"draws": 1}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
+             "--templates", str(place / "healthy"), "--template", template.id, "--report", words,
+             "--request", str(tmp_path / "request.json")]
+        )  # fmt: skip
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "not placed: 'frightening'" in said.err
+    made = Cohort.open(tmp_path / "out")
+    case = made[made.ids[0]]
+    (lesion,) = present(case.provenance)["lesions"]
+    assert lesion["asked"]["organ"] == organ
+    assert lesion["asked"]["size_mm"] == [12.0, 12.0, 12.0]
+    assert {"asked", "got", "passed", "verdicts", "visible", "draws"} <= lesion.keys()
+    assert present(case.provenance)["template"] == template.id
+    assert present(case.report)["asked"] == [lesion["asked"]]
+    inside = case.require_labels() == case.label_names["lesion"]
+    assert inside.sum() == lesion["voxels"] > 0
+    reach = loaded(place / "run").config.paint.reach_mm
+    spacing = case.geometry.spacing
+    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    assert np.array_equal(case.require_image()[0][far], template.require_image()[0][far])
+    assert np.array_equal(case.require_labels()[~inside], template.require_labels()[~inside])
+    assert np.array_equal(case.geometry.affine, template.geometry.affine)
+    assert dict(case.label_names) == dict(template.label_names)
+
+
+def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
+    request = {"templates": str(place / "healthy"), "draws": 1, "mask_source": "ellipsoid"}
+    synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, conditions=Conditions())
+    copied = shutil.copytree(place / "healthy", tmp_path / "copied")
+    assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
+    assert not [path for path in tmp_path.glob("out/*/*.json") if str(place) in path.read_text()]
+    for case in Cohort.open(tmp_path / "out"):
+        (lesion,) = present(case.provenance)["lesions"]
+        assert lesion["asked"]["lesion_type"]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labelled):
+    """LPS as DICOM has it: the case keeps affine, dtype and axes, and changes only near its lesion."""
+    healthy = Cohort.open(place / "healthy")
+    case = healthy[healthy.ids[0]]
+    affine = case.geometry.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine[:3, 3] = case.geometry.affine[:3, :3] @ [47, 47, 0] + case.geometry.affine[:3, 3]
+    names = dict(case.label_names) if labelled else {"background": 0}
+    turned = replace(
+        case,
+        image=np.ascontiguousarray(case.require_image()[:, ::-1, ::-1]),
+        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labelled else None,
+        geometry=replace(case.geometry, affine=affine),
+        label_names=names,
+        provenance=None,
+        report=None,
+    )
+    stored = Cohort.create(tmp_path / "lps", channel_names=case.channel_names, label_names=names, file_ending=".nii.gz")
+    stored.write(turned)
+    stored.finish()
+    request = {"templates": str(tmp_path / "lps"), "draws": 1, "mask_source": "ellipsoid"}
+    request["lesions"] = [{"size_mm": [12, 12, 12]}]
+    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, conditions=Conditions())
+    made = Cohort.open(tmp_path / "out")
+    got, before = made.stored(made.ids[0]), stored.stored(case.id)
+    np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)
+    assert got.geometry.affine[0, 0] < 0
+    assert got.stored == before.stored
+    inside = got.require_labels() == got.label_names["lesion"]
+    assert inside.any()
+    reach = loaded(place / "run").config.paint.reach_mm
+    spacing = got.geometry.spacing
+    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    assert np.array_equal(got.require_image()[0][far], before.require_image()[0][far])
+    assert present(write_lesions_page(tmp_path / "out", tmp_path / "lps")).is_file()
+
+
+def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
+    """A cohort of both trains every stage; what has no image comes without one."""
+    ct = Cohort.open(place / "ct")
+    masks = Cohort.create(tmp_path / "masks", channel_names=(), label_names=ct.label_names, file_ending=".nii.gz")
+    for id in ct.ids[:2]:
+        masks.write(replace(ct[id], image=None, channel_names=(), provenance=None))
+    masks.finish()
+    method = load_method(place / "run")
+    both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", say=lambda _: None)
+    whole, bare = (method.prepare(both[f"{name}-{ct.ids[0]}"]) for name in ("ct", "masks"))
+    assert (float(whole["painted"]), float(bare["painted"])) == (1, 0)
+    assert not bare["image"].any()
+    assert {key: tensor.shape for key, tensor in bare.items()} == {key: tensor.shape for key, tensor in whole.items()}
+    assert torch.equal(whole["mask"], bare["mask"])
+    train("lesiondiffusion", both, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=2))
+    assert len(load_method(tmp_path / "run").memory["kept_images"]) == min(len(ct), 8)
+    fingerprint = load_method(tmp_path / "run").fingerprint
+    assert (fingerprint.images, fingerprint.labelled) == (len(ct), len(ct) + 2)
+
+
+def test_memory_is_estimated_from_headers_alone(place, tmp_path):
+    assert memory_needed(place / "healthy") == estimate_memory((48, 48, 48), np.dtype(np.int16))
+    path = Cohort.open(place / "healthy").files(Cohort.open(place / "healthy").ids[0]).channels[0].path
+    (tmp_path / "start.nii.gz").write_bytes(path.read_bytes()[:4000])
+    assert read_header(tmp_path / "start.nii.gz").shape == (48, 48, 48)
+    with pytest.raises(FileError, match=r"none.nii.gz: cannot be read"):
+        read_header(tmp_path / "none.nii.gz")
+
+
+def test_masks_alone_teach_lmnet_alone(place):
+    method = load_method(place / "run")
+    case = Cohort.open(place / "ct")[Cohort.open(place / "ct").ids[0]]
+    whole, alone = method.prepare(case), method.prepare(replace(case, image=None))
+    assert alone.keys() == {"mask", "organ", "around", "box", "mask_words"}
+    assert all(torch.equal(alone[key], whole[key]) for key in alone)
+    assert whole.keys() - alone.keys() == {"image", "lesion", "region", "image_words"}
+    inputs = {stage.name: stage.inputs for stage in method.stages()}
+    assert inputs == {"mask": {"labels"}, "paint": {"image", "labels"}}
+
+
+def test_networks_that_learn_apart_are_trained_in_any_order_to_the_same_weights(place, tmp_path):
+    cohort = Cohort.open(place / "ct")
+    train("lesiondiffusion", cohort, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=3, stage="paint"))
+    with pytest.raises(RunError, match="no finished weights"):
+        load_method(tmp_path / "run")
+    train("lesiondiffusion", cohort, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=3, stage="mask"))
+    apart, together = (load_method(run).state_dict() for run in (tmp_path / "run", place / "run"))
+    assert all(torch.equal(apart[key], together[key]) for key in together)
+
+
+def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
+    settings = (*SETTINGS, "paint.space=latent", "vqgan.channels=8", "critic.channels=4", "critic.layers=1")
+    with pytest.raises(RunError, match="stage 'autoencoder' is not trained; train it first: --stage autoencoder"):
+        train(
+            "lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=settings,
+            budget=Budget(steps=1, stage="paint"),
+        )  # fmt: skip
+
+
+def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
+    method = loaded("lesiondiffusion")
+    edge = method.config.paint.frame.size
+    painter = method._artist(method.Request(), method.config.sampling).paint
+    frame = Frame(Geometry((edge,) * 3, np.eye(4)), ((edge - 1) / 2,) * 3, edge, 1.0)
+    image = np.full((edge,) * 3, 100.0, np.float32)
+    middle = np.indices(image.shape) - (edge - 1) / 2
+    share = (np.linalg.norm(middle, axis=0) < 10).astype(np.float32)
+    core = np.linalg.norm(middle, axis=0) < 7
+    spreads = {}
+    for word in ("homogeneous", "heterogeneous"):
+        report = LesionReport(organ="liver", density="hypodense", density_variation=word, size_mm=(20.0, 20.0, 20.0))
+        spreads[word] = float(painter(image, share, frame, report, 1)[core].std())
+    assert spreads["homogeneous"] < 0.7 * spreads["heterogeneous"], spreads
+
+
+def test_the_latent_way_has_a_stage_more_and_paints_too(place):
+    settings = (
+        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "critic.channels=4", "critic.layers=1",
+        "autoencoding.critic_from=0",
+    )  # fmt: skip
+    run = place / "latent"
+    train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
+    method = loaded(run)
+    assert [stage.name for stage in method.stages()] == ["mask", "autoencoder", "paint"]
+    case = method.synthesize(method.Request(draws=1), 1, Sampling(solver="ddim", steps=2))
+    assert np.isfinite(case.require_image()).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "measured"])
+def test_words_that_nobody_encoded_are_one_line_and_no_run(place, tmp_path, monkeypatch, precision):
+    monkeypatch.chdir(tmp_path)
+    words = ("mask.words.table=biomedclip", "mask.words.dimension=512", f"training.precision={precision}")
+    with pytest.raises(FileError, match=r"^biomedclip.safetensors: does not exist, .*build_phrase_table.py"):
+        train("lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=(*SETTINGS, *words))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_presets_are_of_the_papers_shape():
+    paper, released = (cast(LesionDiffusionConfig, KIND.presets[name]) for name in ("paper", "released"))
+    assert (paper.mask.frame.size, paper.mask.frame.finest_mm, paper.mask.frame.coarsest_mm) == (128, 1.0, 1.0)
+    assert (paper.vqgan.channels, paper.vqgan.codes, paper.vqgan.latent) == (96, 2048, 4)
+    assert (paper.sampling.solver, paper.sampling.steps, paper.mask.guidance) == ("ddim", 200, 2.5)
+    assert (released.sampling.stochasticity, released.paint.mask_head, released.mask.words.null) == (1.0, 1.0, 0.0)
+    assert released.mask.diffusion.schedule == "scaled_linear"
+    assert {preset.mask.words.table for preset in (paper, released)} == {"biomedclip"}
+    assert (paper.mask.words.vectors, paper.mask.words.reach) == ("raw", "cross-attention")
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        ({"templates": {"case": "x"}}, "templates: case 'x' of no cohort"),
+        ({"lesion_type": "kidney cyst", "lesions": [{"organ": "liver"}]}, "lesions and lesion_type: give one of them"),
+        ({"lesion_type": "kidny cyst"}, "lesion type 'kidny cyst': no such type; there are kidney cyst, "),
+        ({"lesions": [{"shape": ["square"]}]}, "lesions.0.shape.0"),
+        ({"lesions": [{}] * 4}, "lesions"),
+        ({"draws": 0}, "draws = 0"),
+        ({"mask_source": "sphere"}, "mask_source"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_by_its_key(request_, line):
+    with pytest.raises(RequestError) as refusal:
+        validated(LesionDiffusionRequest, "request", request_)
+    assert line in refusal.value.line
+
+
+def test_what_is_not_there_is_refused_by_name(place):
+    method = load_method(place / "run")
+
+    def ask(**said):
+        return method.synthesize(LesionDiffusionRequest(**said), 1, Sampling(solver="ddim", steps=1))
+
+    with pytest.raises(RequestError, match="no case 'nobody'"):
+        method.makes(LesionDiffusionRequest(templates=CaseRef(cohort=place / "healthy", case="nobody")))
+    lesion = LesionReport(organ="prostate", size_mm=(10.0, 10.0, 10.0))
+    with pytest.raises(RequestError, match="no prostate in the organ map"):
+        ask(templates=place / "healthy", lesions=(lesion,))
+    report = LesionReport(organ="liver", lesion_type="kidney cyst")
+    with pytest.raises(RequestError, match=r"^[^;]*'liver' has no kidney cyst; allowed: kidney"):
+        ask(templates=place / "healthy", lesions=(report,))
+
+
+def test_settings_that_cannot_work_together_are_refused():
+    tiny = KIND.presets["tiny"]
+    with pytest.raises(RequestError, match="is no multiple of 2, by which the VQGAN shrinks it"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=33"])
+    with pytest.raises(RequestError, match="size = 34 is no multiple of 4"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=34", "vqgan.channels=[8,8,8]"])
+    with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a critic needs"):
+        changed(tiny, ["paint.space=latent", "paint.frame.size=8"])
+    with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):
+        changed(tiny, ["mask.frame.coarsest_mm=0.1"])

@@ -1,0 +1,311 @@
+"""What every method must keep, whoever writes it. A file in ``methods/`` is found and tested without being named here.
+
+A method is trained by ``train`` on cohorts of four small cases, in 2-D and 3-D, with one and two label classes, under
+its tiny preset made small by ``micro.py``.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel
+
+import medsmith.training.stage_loop
+import micro
+from medsmith.cases.cohort import Cohort
+from medsmith.diffusion import SOLVERS, Sampling
+from medsmith.errors import RequestError, RunError
+from medsmith.methods import method_class, method_names
+from medsmith.methods.base import Method, MethodConfig
+from medsmith.methods.config import changed, validated
+from medsmith.networks import NetworkConfig
+from medsmith.runs.checkpoints import SHIPPED, load_method, pack, put_weights, read_record, save_weights, unpack
+from medsmith.training import Budget, train
+
+NAMES = method_names()
+STEPS = 3
+DOCS = Path(__file__).parents[2] / "docs" / "methods"
+
+
+@dataclass
+class Moved:
+    """All weights of a method before and after one stage of its training."""
+
+    stage: str
+    before: dict[str, torch.Tensor]
+    after: dict[str, torch.Tensor]
+
+
+@dataclass
+class Trained:
+    name: str
+    run: Path
+    cohort: Any
+    stages: list[Moved]
+    method: Method
+
+    def case(self, seed, method=None, **request):
+        chosen = method or self.method
+        return chosen.synthesize(chosen.Request(**request), seed, chosen.config.sampling)
+
+
+def weights(method):
+    return {name: tensor.clone() for name, tensor in method.state_dict().items()}
+
+
+@pytest.fixture(scope="module", params=[(d, k) for d in (2, 3) for k in (1, 2)], ids=lambda p: f"{p[0]}d-{p[1]}label")
+def cohort(request, tmp_path_factory):
+    return micro.micro_cohort(tmp_path_factory.mktemp("cohort") / "c", *request.param)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def trained(request, cohort, tmp_path_factory):
+    """A method trained through all its stages, each watched from outside."""
+    name, kind = request.param, method_class(request.param)
+    dimensions = cohort[cohort.ids[0]].geometry.dimensions
+    if dimensions not in kind.dimensions:
+        pytest.skip(f"{name} has no images of {dimensions} dimensions")
+    stages = []
+    train_stage = medsmith.training.stage_loop.StageLoop.train
+
+    def watched(loop, *arguments):
+        before = weights(loop.method)
+        train_stage(loop, *arguments)
+        stages.append(Moved(loop.stage.name, before, weights(loop.method)))
+
+    run = tmp_path_factory.mktemp("run") / name
+    settings = micro.micro_settings(name, kind, dimensions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(medsmith.training.stage_loop.StageLoop, "train", watched)
+        patch.setattr(medsmith.training.stage_loop, "SAMPLE_SHEETS", 1)
+        train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
+    return Trained(name, run, cohort, stages, load_method(run))
+
+
+def parts_of(method):
+    return {stage.name: stage.parts for stage in method.stages()}
+
+
+def of_parts(tensors, parts):
+    return {key for key in tensors if any(key.startswith(part + ".") for part in parts)}
+
+
+def test_each_stage_moves_its_own_weights_and_no_other(trained):
+    assert [moved.stage for moved in trained.stages] == [stage.name for stage in trained.method.stages()]
+    parameters = {name for name, _ in trained.method.named_parameters()}
+    for moved in trained.stages:
+        own = of_parts(moved.after, parts_of(trained.method)[moved.stage])
+        for key in moved.after.keys() - own:
+            assert torch.equal(moved.after[key], moved.before[key]), f"{moved.stage} moved {key}"
+        still = {key for key in own & parameters if torch.equal(moved.after[key], moved.before[key])}
+        assert len(still) <= len(own & parameters) / 20, f"{moved.stage} left still {sorted(still)}"
+
+
+def test_every_weight_is_trained_by_one_stage(trained):
+    parts = [part for stage in trained.method.stages() for part in stage.parts]
+    assert len(parts) == len(set(parts)) > 0
+    trainable = {name for name, _ in trained.method.named_parameters()}
+    assert of_parts(trainable, parts) == trainable
+
+
+def test_losses_are_finite_and_written_down(trained):
+    lines = [json.loads(line) for line in (trained.run / "metrics.jsonl").read_text().splitlines()]
+    for stage, parts in parts_of(trained.method).items():
+        (entry,) = (line for line in lines if line["stage"] == stage)
+        assert entry["step"] == STEPS
+        assert all(0 < entry[part] < np.inf for part in parts)
+
+
+def test_the_seed_alone_decides_the_case(trained):
+    first = trained.case(1)
+    other = trained.case(2)
+    torch.rand(7)
+    again = trained.case(1, load_method(trained.run))
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_a_case_is_of_the_cohorts_kind(trained):
+    real = trained.cohort[trained.cohort.ids[0]]
+    grid = (micro.EDGE,) * real.geometry.dimensions + (1,) * (3 - real.geometry.dimensions)
+    for seed in range(4):
+        case = trained.case(seed)
+        assert case.image.dtype == np.float32
+        assert case.image.shape == (len(real.channel_names), *grid)
+        assert np.isfinite(case.image).all()
+        assert case.labels.dtype == np.uint8
+        assert case.labels.shape == grid
+        assert set(np.unique(case.labels)) <= set(real.label_names.values())
+        made = trained.method.makes(trained.method.Request())
+        assert (case.channel_names, dict(case.label_names)) == (made.channel_names, dict(made.label_names))
+        assert case.stored == real.stored
+        assert np.array_equal(case.image, np.rint(case.image))
+        assert case.geometry.spacing_known == real.geometry.spacing_known
+        reach = np.array(case.geometry.shape) * case.geometry.spacing
+        if case.geometry.spacing_known and trained.method.checks is None:
+            assert np.allclose(reach, np.array(real.geometry.shape) * real.geometry.spacing)
+
+
+def test_the_case_fits_into_a_cohort_of_its_kind(trained, tmp_path):
+    kind = trained.method.fingerprint
+    out = Cohort.create(
+        tmp_path / "out", channel_names=kind.channel_names, label_names=kind.label_names, file_ending=kind.file_ending
+    )
+    out.write(replace(trained.case(3), id="made_1"))
+    out.finish()
+    assert np.array_equal(Cohort.open(tmp_path / "out")["made_1"].require_labels(), trained.case(3).require_labels())
+
+
+def test_weights_and_memory_come_back_from_disk(trained, tmp_path):
+    save_weights(tmp_path, trained.method, read_record(trained.run))
+    back = load_method(tmp_path)
+    assert back.state_dict().keys() == trained.method.state_dict().keys()
+    assert all(torch.equal(tensor, back.state_dict()[key]) for key, tensor in trained.method.state_dict().items())
+    assert back.memory.keys() == trained.method.memory.keys()
+    assert all(torch.equal(tensor, back.memory[key]) for key, tensor in trained.method.memory.items())
+    assert (back.weights_hash, back.name) == (trained.method.weights_hash, trained.name)
+    assert np.array_equal(back_image := trained.case(4, back).image, trained.case(4).image)
+    assert back_image.any()
+
+
+def test_a_loaded_method_is_ready_to_synthesize(trained):
+    assert not trained.method.training
+    assert not any(weight.requires_grad for weight in trained.method.parameters())
+    assert trained.method.name == trained.name
+    copies = {"thumbnails", "copy_threshold"}
+    kept = trained.method.checks is None or "not_a_copy" in trained.method.checks
+    assert (copies if kept else set()) == copies & trained.method.memory.keys()
+
+
+def test_weights_of_another_architecture_are_refused_by_the_first_keys(trained, tmp_path):
+    record = read_record(trained.run)
+    kind = method_class(trained.name)
+    wider = changed(validated(kind.Config, "config", record.config), _widened(kind)).model_dump(mode="json")
+    save_weights(tmp_path, trained.method, record.model_copy(update={"config": wider}))
+    with pytest.raises(RunError, match="made for another architecture") as refusal:
+        load_method(tmp_path)
+    assert "\n" not in refusal.value.line
+
+
+def _widened(kind):
+    return [f"{name}.channels=[16,16]" for name in _networks(kind.presets["tiny"])]
+
+
+def _networks(config, prefix=""):
+    for name in type(config).model_fields:
+        section = getattr(config, name)
+        if isinstance(section, NetworkConfig):
+            yield prefix + name
+        elif isinstance(section, BaseModel):
+            yield from _networks(section, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (lambda tensor: tensor.double(), r"is \(.*\) float64, needed \(.*\) float32; made for another architecture"),
+        (lambda tensor: tensor[None], r"is \(1, .*\) float32, needed \(.*\) float32; made for another architecture"),
+        (lambda tensor: tensor * torch.nan, r"has numbers that are not finite"),
+    ],
+)
+def test_weights_of_another_form_are_refused_by_the_first_that_differs(harm, line, trained, tmp_path):
+    tensors = trained.method.state_dict()
+    name = next(iter(tensors))
+    (tmp_path / "weights.safetensors").write_bytes(pack({**tensors, name: harm(tensors[name])}))
+    with pytest.raises(RunError, match=rf"weights.safetensors: {re.escape(name)} {line}"):
+        put_weights(trained.method, unpack(tmp_path / "weights.safetensors"), tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_request_is_refused_by_name_with_the_nearest(name):
+    kind = method_class(name)
+    fields = list(kind.Request.model_fields)
+    for wrong, cure in [("lesionz", "")] + [(field + "x", field) for field in fields]:
+        with pytest.raises(RequestError) as refusal:
+            validated(kind.Request, "request", {wrong: 1})
+        assert refusal.value.line.startswith(f"request: unknown key '{wrong}'; ")
+        assert cure in refusal.value.limit
+    if not fields:
+        assert refusal.value.limit == "nothing can be asked for here"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_is_json(name):
+    kind = method_class(name)
+    empty = kind.Request()
+    assert validated(kind.Request, "request", json.loads("{}")) == empty
+    assert validated(kind.Request, "request", json.loads(empty.model_dump_json())) == empty
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_are_configs_that_survive_json(name):
+    kind = method_class(name)
+    assert {"paper", "best", "tiny"} <= kind.presets.keys()
+    for preset in kind.presets.values():
+        assert type(preset) is kind.Config
+        back = validated(kind.Config, "config", json.loads(preset.model_dump_json()))
+        assert back == preset
+        assert cast(MethodConfig, preset).sampling.solver in SOLVERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_preset_or_setting_is_refused_and_nothing_is_written(name, cohort, tmp_path):
+    with pytest.raises(RequestError) as refusal:
+        train(name, cohort, tmp_path / "run", preset="huge")
+    assert refusal.value.line == f"{name}: no preset 'huge'; there are {', '.join(method_class(name).presets)}"
+    with pytest.raises(RequestError, match=r"unknown key 'trainng.batch'; nearest: training.batch"):
+        train(name, cohort, tmp_path / "run", settings=["trainng.batch=2"])
+    assert not list((tmp_path / "run").glob("*"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_grid_of_other_dimensions_than_the_cohorts_is_refused(name, cohort, tmp_path):
+    dimensions = cohort[cohort.ids[0]].geometry.dimensions
+    if dimensions not in method_class(name).dimensions:
+        with pytest.raises(RequestError, match=rf"{name}: the cohort is {dimensions}-D; it works in"):
+            train(name, cohort, tmp_path / "run")
+        return
+    if "size" not in method_class(name).Config.model_fields:
+        pytest.skip(f"{name} has no grid to set")
+    settings = micro.micro_settings(name, method_class(name), 5 - dimensions)
+    with pytest.raises(RequestError, match=rf"the cohort is {dimensions}-D; set size=\[8,8"):
+        train(name, cohort, tmp_path / "run", settings=settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_is_one_final_class_and_explained(name):
+    kind = method_class(name)
+    assert kind.__bases__ == (Method,)
+    assert vars(kind)["__final__"]
+    assert (DOCS / f"{name}.md").read_text().startswith("# ")
+
+
+def test_an_unknown_method_is_refused_with_those_there_are(cohort, tmp_path):
+    with pytest.raises(RequestError) as refusal:
+        train("gan", cohort, tmp_path / "run")
+    assert refusal.value.line == f"gan: no such method; there are {', '.join(NAMES)}"
+
+
+SHIPPED_NAMES = sorted(path.parent.name for path in SHIPPED.glob("*/run.json"))
+
+
+@pytest.mark.parametrize("name", SHIPPED_NAMES)
+def test_shipped_weights_open_and_make_a_case(name):
+    method = load_method(name)
+    facts = method.fingerprint
+    case = method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=2))
+    assert case.require_image().shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
+    assert "not for diagnosis" in (SHIPPED / name / "README.md").read_text()
+
+
+def test_a_run_that_is_not_there_is_refused_with_the_shipped_ones(tmp_path):
+    with pytest.raises(RunError) as refusal:
+        load_method(tmp_path / "none")
+    shipped = ", ".join(SHIPPED_NAMES) or "none"
+    assert refusal.value.line == f"{tmp_path}/none: no run.json in it; shipped weights: {shipped}; train one first"

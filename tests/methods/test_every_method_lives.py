@@ -1,0 +1,241 @@
+"""What the contract promises of any method's run: trained, killed, resumed, sampled, made again.
+
+The shipped methods, and miniatures of two to come (``methods_of_tests``): a latent pair method of five stages with a
+ControlNet, and a method of images alone that is steered by several guides.
+"""
+
+import json
+import shutil
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import medsmith.methods
+import micro
+import miniatures
+from medsmith.cases.cohort import Cohort
+from medsmith.data.example_store import ExampleStore
+from medsmith.data.scaling import image_to_model
+from medsmith.diffusion import times
+from medsmith.diffusion.corrections import low_pass
+from medsmith.methods import method_class, method_names
+from medsmith.runs.checkpoints import load_method
+from medsmith.runs.folder import clean
+from medsmith.synthesis import Conditions, regenerate, synthesize
+from run_state import state, strays
+from training_lives import Nursery
+
+NAMES = (*method_names(), *miniatures.MINIATURES)
+STEPS = 3
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch):
+    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+def mixed_cohort(folder, dimensions):
+    """Six cases: three whole, two images without labels, one label map without an image."""
+    cases = [micro.micro_case(index, dimensions, 2) for index in range(6)]
+    for index in (1, 4):
+        cases[index] = replace(cases[index], labels=None)
+    cases[2] = replace(cases[2], image=None)
+    first, ending = cases[0], ".png" if dimensions == 2 else ".nii.gz"
+    cohort = Cohort.create(folder, channel_names=first.channel_names, label_names=first.label_names, file_ending=ending)
+    for case in cases:
+        cohort.write(case)
+    cohort.finish()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohorts")
+    return {dimensions: mixed_cohort(folder / str(dimensions), dimensions) for dimensions in (2, 3)}
+
+
+def order_of(name):
+    settings = [] if name in miniatures.MINIATURES else micro.micro_settings(name, method_class(name), dimensions(name))
+    return {"method": name, "settings": [*settings], "budget": {"steps": STEPS, "checkpoint_seconds": 0.0}}
+
+
+def dimensions(name):
+    return method_class(name).dimensions[0]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def calm(request, nursery, cohorts, tmp_path_factory):
+    """A run that nothing befell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
+        name, run = request.param, tmp_path_factory.mktemp("calm") / "run"
+        cohort = cohorts[dimensions(name)]
+        ended = nursery.live(run, cohort, **order_of(name))
+        assert (ended.status, ended.error) == (0, "")
+    return name, run, cohort
+
+
+def test_a_run_killed_in_every_stage_ends_in_the_bytes_of_the_calm_one(calm, nursery, tmp_path):
+    name, run, cohort = calm
+    killed, events = tmp_path / "killed", 3
+    while (ended := nursery.live(killed, cohort, **order_of(name), die_at=events)).status != 0:
+        assert ended.status == -signal.SIGKILL
+        events += 19
+    assert ended.error == ""
+    assert events > 19, "it was never killed"
+    assert state(killed) == state(run)
+    assert not strays(killed)
+
+
+def test_cleaned_examples_are_made_again(calm, nursery, tmp_path):
+    name, run, cohort = calm
+    cleaned, kept = (shutil.copytree(run, tmp_path / folder) for folder in ("cleaned", "kept"))
+    assert clean(cleaned) > 0
+    assert not (cleaned / "examples").exists()
+    for each in (cleaned, kept):
+        ended = nursery.live(each, cohort, **{**order_of(name), "budget": {"steps": STEPS + 1}})
+        assert (ended.status, ended.error) == (0, "")
+    assert state(cleaned) == state(kept)
+
+
+def test_stages_learn_from_what_they_declare(calm):
+    _, run, _ = calm
+    method = load_method(run)
+    stores = {path.parent.name.rpartition("-")[0]: ExampleStore(path.parent) for path in run.rglob("complete.json")}
+    kinds = [set(entry.kinds) for entry in stores["prepared"].entries]
+    assert [{"image", "labels"}, {"image"}, {"labels"}] == [kinds[index] for index in (0, 1, 2)]
+    for stage in method.stages():
+        usable = [each for each in kinds if stage.inputs <= each]
+        assert usable
+        if stage.encoded:
+            forms = 2 ** len(method.training_of(stage).flips)
+            assert len(stores[stage.name]) == forms * len(usable)
+
+
+def test_cases_are_made_and_made_again(calm, tmp_path):
+    name, run, _ = calm
+    if name == "lesiondiffusion":
+        pytest.skip("its cases are made and made again in test_lesiondiffusion_method")
+    if load_method(run).checks is None:
+        pytest.skip("an untrained network passes no check of images; test_synthesis_pig makes such cases")
+    conditions = Conditions(loader=miniatures.LOADER)
+    synthesize(run, tmp_path / "out", count=2, workers=1, conditions=conditions)
+    made = Cohort.open(tmp_path / "out")
+    assert len(made) == 2
+    assert not np.array_equal(made[made.ids[0]].require_image(), made[made.ids[1]].require_image())
+    assert regenerate(tmp_path / "out", made.ids[1], conditions=conditions)
+
+
+# --- the latent pair
+
+
+@pytest.fixture(scope="module")
+def pair(nursery, cohorts, tmp_path_factory):
+    return _trained("latent_pair", nursery, cohorts, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def steered(nursery, cohorts, tmp_path_factory):
+    return _trained("steered", nursery, cohorts, tmp_path_factory)
+
+
+def _trained(name, nursery, cohorts, tmp_path_factory):
+    run = tmp_path_factory.mktemp(name) / "run"
+    assert nursery.live(run, cohorts[2], **order_of(name)).error == ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
+        return load_method(run), Cohort.open(cohorts[2])
+
+
+def test_latents_have_unit_variance_over_the_training_cases(pair):
+    method, cohort = pair
+    images = [image_to_model(cohort[id], method.fingerprint, (8, 8))[None] for id in cohort.ids_with_image]
+    with torch.no_grad():
+        states = torch.cat([method.volume_autoencoder.encode(image) for image in images])
+    mean, deviation = states.mean((0, 2, 3)), states.std((0, 2, 3), correction=0)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-4, rtol=0)
+    torch.testing.assert_close(deviation, torch.ones_like(deviation), atol=1e-3, rtol=0)
+
+
+def test_the_controlnet_began_as_a_copy_and_has_moved(pair):
+    method, _ = pair
+    theirs = method.volume_unet.network.state_dict()
+    own = method.controlnet.network.state_dict()
+    shared = [name for name in own if name in theirs]
+    differences = [float((own[name] - theirs[name]).abs().max()) for name in shared]
+    assert 0 < max(differences) < 0.05  # a few steps at a rate of 1e-3, and no more
+
+
+def test_a_volume_follows_the_label_map_that_is_asked_for(pair):
+    method, cohort = pair
+    request = method.Request(labels={"cohort": cohort.root, "case": cohort.ids[0]})
+    made = method.synthesize(request, 1, method.config.sampling)
+    asked = method.prepare(cohort[cohort.ids[0]])["labels"][0].numpy()
+    assert np.array_equal(made.labels[..., 0], asked)
+    assert not np.array_equal(made.image, method.synthesize(request, 2, method.config.sampling).image)
+
+
+# --- the steered one
+
+
+def test_each_guide_acts_where_and_as_long_as_it_says(steered):
+    method, cohort = steered
+    whole = {"cohort": cohort.root, "case": cohort.ids[0]}
+    other = {"cohort": cohort.root, "case": cohort.ids[3]}
+    anatomy = {"image": whole, "factor": 4}
+    nodule = {"image": other, "factor": 1, "region": other, "annotates": True}
+    reference, detail = (
+        image_to_model(cohort[ref["case"]], method.fingerprint, (8, 8))[None] for ref in (whole, other)
+    )
+    request = method.Request(guides=[anatomy, nodule])
+    region = torch.from_numpy((method.synthesize(request, 1, method.config.sampling).labels > 0)[..., 0])
+    assert 0 < region.float().mean() < 1
+    (before, after), (plain, _) = _last_two(method, request), _last_two(method, method.Request(guides=[anatomy]))
+    assert not torch.equal(before, plain)
+    # The last step is uncorrected x -> x + LP(anatomy - x) + region (nodule - x): outside, the anatomy's term alone.
+    keep_low = low_pass(4)
+    torch.testing.assert_close(keep_low(_last_two(method, method.Request(guides=[anatomy]))[1]), keep_low(reference),
+                               atol=1e-5, rtol=0)  # fmt: skip
+    clean = _uncorrected(method, before)
+    expected = clean + keep_low(reference - clean) + region * (detail - clean)
+    torch.testing.assert_close(after, expected, atol=1e-5, rtol=0)
+
+
+def _last_two(method, request):
+    """The state before the last step, and the finished one."""
+    seen = []
+    method.synthesize(request, 1, method.config.sampling, observe=lambda step: seen.append(step.x.clone()))
+    return seen[-2], seen[-1]
+
+
+def _uncorrected(method, x):
+    """The clean estimate that the last step would end in."""
+    moments = times(method.config.diffusion.length, method.config.sampling.steps)
+    with torch.no_grad():
+        return method.process.denoiser(method.network)(x, torch.tensor([moments[-1]]))
+
+
+def test_provenance_names_every_guide_by_hash_and_no_path(nursery, cohorts, tmp_path):
+    run = tmp_path / "run"
+    assert nursery.live(run, cohorts[2], **order_of("steered")).error == ""
+    ref = {"cohort": str(cohorts[2]), "case": Cohort.open(cohorts[2]).ids[0]}
+    asked = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
+    conditions = Conditions(loader=miniatures.LOADER)
+    synthesize(run, tmp_path / "out", count=1, request=asked, workers=1, conditions=conditions)
+    text = (tmp_path / "out" / "provenance" / "steered_00000.json").read_text()
+    record = json.loads(text)
+    assert set(record["inputs"]) == {"guides.0.image", "guides.0.region", "guides.1.image"}
+    assert record["inputs"]["guides.0.image"] != record["inputs"]["guides.1.image"]
+    assert str(cohorts[2]) not in text
+    assert Cohort.open(tmp_path / "out")["steered_00000"].require_labels().any()
+    assert regenerate(tmp_path / "out", "steered_00000", conditions=conditions)

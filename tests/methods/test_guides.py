@@ -1,0 +1,119 @@
+"""Guidance images in requests: the finished image has their low frequencies, whatever the method."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import micro
+from medsmith.data.scaling import image_to_model
+from medsmith.diffusion.corrections import low_pass
+from medsmith.errors import RequestError
+from medsmith.methods import method_class
+from medsmith.methods.config import validated
+from medsmith.methods.guides import Guide
+
+METHODS = ("ddpm", "pig", "segguided")
+
+
+@pytest.fixture(scope="module", params=[(2, 1), (2, 2), (3, 1)], ids=lambda p: f"{p[0]}d-{p[1]}label")
+def cohort(request, tmp_path_factory):
+    return micro.micro_cohort(tmp_path_factory.mktemp("guides") / "c", *request.param)
+
+
+def method_for(name, cohort):
+    first = cohort[cohort.ids[0]]
+    method = micro.build(name, first.geometry.dimensions, len(cohort.label_names) - 1, settings=["diffusion.length=20"])
+    if name == "segguided":
+        method.memory = method.begin("image", [method.prepare(case) for case in cohort])
+    return method
+
+
+def states(method, request, seed=3, steps=6):
+    """The image channels after every step, and the finished ones."""
+    seen = []
+    sampling = method.config.sampling.override(steps=steps)
+    method.synthesize(request, seed, sampling, observe=lambda step: seen.append(step.x.clone()))
+    return [x[:, -len(method.fingerprint.channel_names) :] for x in seen]
+
+
+def of_case(method, cohort, id):
+    return image_to_model(cohort[id], method.fingerprint, method.config.size)[None]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_the_finished_image_has_the_guides_low_frequencies(name, factor, cohort):
+    method, keep_low = method_for(name, cohort), low_pass(factor)
+    asked = {"guides": [{"image": {"cohort": str(cohort.root), "case": "case_1"}, "factor": factor}]}
+    request = validated(method.Request, "request", json.loads(json.dumps(asked)))
+    guided, free = states(method, request)[-1], states(method, method.Request())[-1]
+    reference = of_case(method, cohort, "case_1")
+    torch.testing.assert_close(keep_low(guided), keep_low(reference), atol=1e-5, rtol=0)
+    assert (keep_low(free) - keep_low(reference)).abs().max() > 0.02
+    if factor > 1:
+        assert (guided - reference).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_guide_acts_until_its_share_of_the_schedule(name, cohort):
+    method, keep_low = method_for(name, cohort), low_pass(2)
+    reference = of_case(method, cohort, "case_0")
+    image = {"cohort": cohort.root, "case": "case_0"}
+    early = states(method, method.Request(guides=[{"image": image, "factor": 2, "until": 0.5}]))
+    free = states(method, method.Request())
+    assert not torch.equal(early[1], free[1])
+    assert (keep_low(early[-1]) - keep_low(reference)).abs().max() > 1e-3
+    whole = states(method, method.Request(guides=[{"image": image, "factor": 2}]))
+    torch.testing.assert_close(keep_low(whole[-1]), keep_low(reference), atol=1e-5, rtol=0)
+
+
+def test_the_seed_chooses_where_a_guide_names_a_cohort_alone(cohort):
+    method, keep_low = method_for("ddpm", cohort), low_pass(4)
+    request = method.Request(guides=[{"image": str(cohort.root), "factor": 4}])
+    references = [keep_low(of_case(method, cohort, id)) for id in cohort.ids]
+    chosen = set()
+    for seed in range(12):
+        low = keep_low(states(method, request, seed)[-1])
+        (match,) = [n for n, each in enumerate(references) if torch.allclose(low, each, atol=1e-4)]
+        chosen.add(match)
+    assert len(chosen) >= 3
+
+
+def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
+    method = method_for("ddpm", cohort)
+    dimensions = method.fingerprint.dimensions
+    other = micro.micro_cohort(tmp_path / "other", dimensions=5 - dimensions, count=1).root
+    for guide, line in [
+        (
+            {"image": {"cohort": str(other), "case": "case_0"}},
+            f"guides: case 'case_0' of {other} is {5 - dimensions}-D",
+        ),
+        ({"image": {"cohort": str(cohort.root), "case": "case_9"}}, f"{cohort.root}: no case 'case_9'; has case_0"),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            states(method, validated(method.Request, "request", {"guides": [guide]}))
+        assert refusal.value.line.startswith(line)
+        assert "\n" not in refusal.value.line
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"factor": 6}, "request: guides.0: factor = 6 is not a power of two"),
+        ({"factor": 0}, "request: guides.0.factor = 0; Input should be greater than or equal to 1"),
+        ({"until": 1.0}, "request: guides.0.until = 1.0; Input should be less than 1"),
+        ({"n": 8}, "request: unknown key 'guides.0.n'"),
+    ],
+)
+def test_a_guide_out_of_range_is_refused_by_name(wrong, line):
+    with pytest.raises(RequestError) as refusal:
+        validated(method_class("pig").Request, "request", {"guides": [{"image": "somewhere", **wrong}]})
+    assert refusal.value.line.startswith(line)
+
+
+def test_a_guide_is_json():
+    guide = Guide.model_validate({"image": "cohort", "factor": 4, "until": 0.25})
+    assert Guide.model_validate_json(guide.model_dump_json()) == guide
+    assert np.isclose(guide.until, 0.25)

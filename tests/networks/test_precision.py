@@ -1,0 +1,210 @@
+"""Number formats and layouts: broken kernels are caught, the faster way is kept, and no way changes the result."""
+
+import copy
+import json
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import medsmith.networks.precision
+import micro
+from medsmith.errors import TrainingError
+from medsmith.methods import method_class
+from medsmith.networks.precision import Compute, bfloat16_is_right, measured
+from medsmith.training import Budget, train
+
+BFLOAT16 = Compute(precision="bfloat16")
+KINDS = {2: nn.Conv2d, 3: nn.Conv3d}
+BROKEN = {
+    "offset": lambda answer: answer + 0.5,
+    "one channel lost": lambda answer: torch.cat([torch.zeros_like(answer[:, :1]), answer[:, 1:]], dim=1),
+    "shifted": lambda answer: answer.roll(1, -1),
+    "not a number": lambda answer: answer * torch.nan,
+    "infinite": lambda answer: answer * torch.inf,
+}
+
+
+def break_bfloat16(monkeypatch, dimensions, harm):
+    """A build whose convolutions are wrong under autocast alone."""
+    kind = KINDS[dimensions]
+    right = kind.forward
+    monkeypatch.setattr(
+        kind, "forward", lambda conv, x: harm(right(conv, x)) if torch.is_autocast_enabled("cpu") else right(conv, x)
+    )
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_rounding_to_bfloat16_is_no_fault(dimensions):
+    assert bfloat16_is_right(dimensions, "cpu")
+    BFLOAT16.check(dimensions, "cpu")
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("harm", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_kernel_is_caught(dimensions, harm, monkeypatch):
+    break_bfloat16(monkeypatch, dimensions, harm)
+    assert not bfloat16_is_right(dimensions, "cpu")
+    assert bfloat16_is_right(5 - dimensions, "cpu")
+    Compute().check(dimensions, "cpu")
+    with pytest.raises(TrainingError) as refusal:
+        BFLOAT16.check(dimensions, "cpu")
+    assert refusal.value.line == (
+        f"bfloat16: {dimensions}-D convolutions are wrong on this cpu; "
+        "use another build of torch, or a new run with training.precision=float32"
+    )
+
+
+def a_step(seconds, losses):
+    """A training step whose duration and loss depend on the number format."""
+
+    def step(candidate):
+        time.sleep(seconds[candidate.precision])
+        return losses[candidate.precision]
+
+    return step
+
+
+@pytest.mark.parametrize("faster", ["float32", "bfloat16"])
+def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
+    seconds = {"float32": 0.06, "bfloat16": 0.06} | {faster: 0.01}
+    chosen = measured(a_step(seconds, {"float32": 1.0, "bfloat16": 1.01}), 2, "cpu", repeats=2)
+    assert chosen.precision == faster
+    assert set(chosen.steps_per_second) == {"float32", "bfloat16"}
+    for label, rate in chosen.steps_per_second.items():
+        assert 0 < rate <= 1 / seconds[label]
+
+
+@pytest.mark.parametrize("wrong", [1.2, float("nan"), float("inf")])
+def test_a_format_that_computes_another_loss_is_not_taken(wrong):
+    seconds = {"float32": 0.02, "bfloat16": 0.0}
+    chosen = measured(a_step(seconds, {"float32": 1.0, "bfloat16": wrong}), 2, "cpu", repeats=1)
+    assert chosen.precision == "float32"
+    assert set(chosen.steps_per_second) == {"float32"}
+
+
+def test_a_loss_that_is_never_finite_is_left_to_training_to_report():
+    seconds = {"float32": 0.0, "bfloat16": 0.0}
+    chosen = measured(a_step(seconds, dict.fromkeys(seconds, float("nan"))), 2, "cpu", repeats=1)
+    assert chosen == Compute()
+
+
+def noting(tried):
+    """A step that notes how it is computed; its loss is always right."""
+
+    def step(candidate):
+        tried.append(candidate)
+        return 1.0
+
+    return step
+
+
+def test_bfloat16_is_not_even_timed_where_it_is_broken(monkeypatch):
+    break_bfloat16(monkeypatch, 2, BROKEN["offset"])
+    tried: list[Compute] = []
+    measured(noting(tried), 2, "cpu", repeats=1)
+    assert {candidate.precision for candidate in tried} == {"float32"}
+
+
+def test_on_a_gpu_the_layouts_are_tried_too(monkeypatch):
+    monkeypatch.setattr(medsmith.networks.precision, "bfloat16_is_right", lambda *_: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    seen: list[Compute] = []
+    chosen = measured(noting(seen), 2, "cuda", repeats=1)
+    tried = [candidate.label for candidate in seen]
+    labels = ["float32", "bfloat16", "bfloat16 channels-last", "bfloat16 channels-last compiled"]
+    assert sorted(set(tried), key=tried.index) == labels
+    assert list(chosen.steps_per_second) == labels
+
+
+def answers(compute, dimensions, module):
+    draw = torch.Generator().manual_seed(3)
+    x = torch.randn((2, 2, *(8,) * dimensions), generator=draw)
+    with torch.no_grad():
+        return compute.lay_out(module)(x, torch.tensor([3, 500]))
+
+
+WAYS = [
+    (BFLOAT16, 0.03),
+    (Compute(channels_last=True), 1e-5),
+    (Compute(precision="bfloat16", channels_last=True), 0.03),
+]
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(("way", "tolerance"), WAYS, ids=lambda way: getattr(way, "label", ""))
+def test_no_way_of_computing_changes_the_answer_beyond_rounding(way, tolerance, dimensions):
+    network = micro.build("pig", dimensions).guider
+    exact = answers(Compute(), dimensions, network)
+    laid_out = way.lay_out(copy.deepcopy(network))
+    found = answers(way, dimensions, laid_out)
+    assert found.dtype == torch.float32
+    assert float((found - exact).abs().max()) <= tolerance * float(exact.abs().max())
+    assert all(weight.dtype == torch.float32 for weight in laid_out.parameters())
+    if way.channels_last:
+        layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+        kernels = [part.weight for part in laid_out.modules() if isinstance(part, KINDS[dimensions])]
+        assert kernels
+        assert all(kernel.is_contiguous(memory_format=layout) for kernel in kernels)
+    if way.precision == "bfloat16":
+        assert not torch.equal(found, exact)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # inside torch
+def test_compiling_does_not_change_the_answer_beyond_rounding():
+    network = micro.build("pig").guider
+    exact = answers(Compute(), 2, network)
+    way = Compute(compiled=True)
+    assert torch.allclose(answers(way, 2, way.lay_out(copy.deepcopy(network))), exact, atol=1e-4)
+
+
+class Probe(nn.Module):
+    """Says what it was called under; fails when told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x, fail=False):
+        self.under = torch.is_autocast_enabled("cpu")
+        if fail:
+            raise ZeroDivisionError
+        return self.linear(x), "a word"
+
+
+def test_a_part_runs_under_autocast_and_nothing_else_does():
+    probe = BFLOAT16.lay_out(Probe())
+    answer, word = probe(torch.ones(1, 2))
+    assert (probe.under, answer.dtype, word) == (True, torch.float32, "a word")
+    assert not torch.is_autocast_enabled("cpu")
+    with pytest.raises(ZeroDivisionError):
+        probe(torch.ones(1, 2), fail=True)
+    assert not torch.is_autocast_enabled("cpu")
+    Compute().lay_out(probe)(torch.ones(1, 2))
+    assert not probe.under
+
+
+def test_a_layout_replaces_the_one_before_and_survives_a_copy():
+    probe = BFLOAT16.lay_out(BFLOAT16.lay_out(Probe()))
+    assert len(probe._forward_pre_hooks) == len(probe._forward_hooks) == 1
+    twin = copy.deepcopy(probe)
+    twin(torch.ones(1, 2))
+    assert twin.under
+    Compute().lay_out(twin)(torch.ones(1, 2))
+    probe(torch.ones(1, 2))
+    assert (twin.under, probe.under) == (False, True)
+
+
+def test_what_was_measured_is_written_down_once_and_kept(tmp_path, monkeypatch):
+    cohort = micro.micro_cohort(tmp_path / "c")
+    settings = [*micro.micro_settings("ddpm", method_class("ddpm"), 2), "training.precision=measured"]
+    train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=1))
+    first = json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"]
+    assert set(first["steps_per_second"]) == {"float32", "bfloat16"}
+    rates = first["steps_per_second"]
+    assert first["precision"] == max(rates, key=rates.get)
+    monkeypatch.setattr("medsmith.training.start.measured", lambda *_, **__: pytest.fail("measured again"))
+    train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=2))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"] == first

@@ -1,0 +1,281 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import medsmith.methods
+import micro
+import miniatures
+from medsmith.networks.autoencoding import (
+    AutoencodingConfig,
+    adaptive_weight,
+    autoencoder_loss,
+    critic_loss,
+    fooling_loss,
+    reconstruction_loss,
+    telling_loss,
+)
+from medsmith.networks.critic import CriticConfig, Critics, Plane
+from medsmith.networks.vqgan import VQGAN, VQGANConfig
+from medsmith.runs.checkpoints import export_weights, load_method, pack
+from medsmith.runs.folder import StageCheckpoints
+from medsmith.training import Budget, train
+from narrowing import present
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+REAL, FAKE = (torch.tensor([2.0, 0.5]), torch.tensor([-1.0])), (torch.tensor([-2.0, 0.0]), torch.tensor([3.0]))
+
+
+def drawn(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def networks(seed: int = 0, **settings: Any) -> tuple[VQGAN, Critics]:
+    torch.manual_seed(seed)
+    shape = VQGANConfig(**{"channels": 8, "codes": 16, **settings})
+    return VQGAN(shape).train(), Critics(CriticConfig(channels=4, layers=1))
+
+
+# The terms
+
+
+def test_reconstruction():
+    made, image = torch.tensor([[[[[1.0, 3.0]]]]]), torch.tensor([[[[[0.0, 5.0]]]]])
+    assert float(reconstruction_loss(made, image, "l1")) == 1.5
+    assert float(reconstruction_loss(made, image, "l2")) == 2.5
+
+
+def test_the_hinge_game():
+    assert float(fooling_loss(FAKE, "hinge")) == pytest.approx(1.0 - 3.0)
+    assert float(telling_loss(REAL, FAKE, "hinge")) == pytest.approx((0.25 + 2.0 + 0.5 + 4.0) / 2)
+
+
+def test_the_logistic_game_is_equation_3():
+    def log_sigmoid(logits):
+        return torch.log(1 / (1 + torch.exp(-logits))).mean()
+
+    fooled = sum(log_sigmoid(-answer) for answer in FAKE)
+    assert float(fooling_loss(FAKE, "logistic")) == pytest.approx(float(fooled))
+    told = [binary_cross_entropy_with_logits(answer, torch.ones_like(answer)) for answer in REAL]
+    told += [binary_cross_entropy_with_logits(answer, torch.zeros_like(answer)) for answer in FAKE]
+    assert float(telling_loss(REAL, FAKE, "logistic")) == pytest.approx(float(sum(told)) / 2)
+
+
+def test_the_adaptive_weight_is_the_ratio_of_gradients():
+    weight = torch.tensor([1.0, 2.0], requires_grad=True)
+    faithful, fooling = (weight * torch.tensor([3.0, 4.0])).sum(), (weight * torch.tensor([0.0, 2.0])).sum()
+    ratio = adaptive_weight(faithful, fooling, weight)
+    assert float(ratio) == pytest.approx(5 / 2, rel=1e-4)
+    assert not ratio.requires_grad
+
+
+def test_the_adaptive_weight_is_bounded():
+    weight = torch.tensor([1.0], requires_grad=True)
+    assert float(adaptive_weight(1e6 * weight.sum(), 0 * weight.sum(), weight)) == 1e4
+
+
+# Planes and critics
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_planes_are_cut_where_they_say(axis):
+    volumes = drawn(0, 2, 1, 4, 5, 6)
+    planes = Plane(axis, (1, 3)).of(volumes)
+    for index, place in enumerate((1, 3)):
+        np.testing.assert_array_equal(planes[index].numpy(), volumes[index].numpy().take(place, axis=1 + axis))
+
+
+def test_planes_are_drawn_evenly_and_again_alike():
+    shape = torch.Size((2, 1, 3, 4, 5))
+    drawn_planes = [Plane.drawn(shape, generator(seed)) for seed in range(300)]
+    assert drawn_planes[7] == Plane.drawn(shape, generator(7))
+    counts = np.bincount([present(plane.axis) for plane in drawn_planes], minlength=3)
+    assert counts.min() > 70
+    assert {place for plane in drawn_planes if plane.axis == 1 for place in plane.places} == {0, 1, 2, 3}
+
+
+def test_critics_answer_by_patch_down_to_the_smallest_volume():
+    critics = Critics(CriticConfig(channels=4, layers=2))
+    plane, volume = critics(drawn(0, 2, 1, 16, 16, 16), Plane(0, (1, 2)))
+    assert plane.shape == (2, 1, 2, 2)
+    assert volume.shape == (2, 1, 2, 2, 2)
+    smallest = CriticConfig(channels=4, layers=2).smallest
+    assert critics(drawn(0, 1, 1, *[smallest] * 3), Plane(1, (0,)))[1].numel() == 1
+
+
+# The whole of equation 3
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("codebook", ["ema", "gradient"])
+def test_before_the_critics_count_the_loss_is_reconstruction_and_codebook(norm, codebook):
+    vqgan, critics = networks(codebook=codebook)
+    image = drawn(1, 2, 1, 8, 8, 8)
+    with torch.no_grad():
+        made = vqgan(image)
+    config = AutoencodingConfig(norm=norm, critic_from=2)
+    loss = autoencoder_loss(vqgan, critics, image, config, generator())
+    expected = reconstruction_loss(made.image, image, norm) + made.quantised.loss
+    assert float(loss.detach()) == pytest.approx(float(expected))
+    assert float(critic_loss(vqgan, critics, image, config, generator()).detach()) == 0
+
+
+@pytest.mark.parametrize("game", ["hinge", "logistic"])
+def test_from_their_step_on_the_critics_count_with_the_adaptive_weight(game):
+    vqgan, critics = networks()
+    image, config = drawn(1, 2, 1, 8, 8, 8), AutoencodingConfig(game=game, critic_from=1, adversarial=0.5)
+    made = vqgan(image)
+    plane = Plane.drawn(image.shape, _after_learning(vqgan, made))
+    faithful = reconstruction_loss(made.image, image, "l1")
+    fooling = fooling_loss(critics(made.image, plane), game)
+    expected = faithful + made.quantised.loss
+    expected = expected + 0.5 * adaptive_weight(faithful, fooling, vqgan.last_weight) * fooling
+    vqgan, critics = networks()
+    loss = autoencoder_loss(vqgan, critics, image, config, generator())
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def _after_learning(vqgan, made):
+    """The generator as it stands when codes have been revived from it."""
+    draw = generator()
+    vqgan.learn(made, draw)
+    return draw
+
+
+def test_each_part_moves_its_own_weights():
+    vqgan, critics = networks()
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig(critic_from=0)
+    critic_loss(vqgan, critics, image, config, generator()).backward()
+    assert all(weight.grad is not None for weight in critics.parameters())
+    assert all(weight.grad is None for weight in vqgan.parameters())
+    critics.zero_grad()
+    critics.requires_grad_(False)
+    autoencoder_loss(vqgan, critics, image, config, generator()).backward()
+    assert all(weight.grad is None for weight in critics.parameters())
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in vqgan.parameters())
+
+
+def test_the_codebook_learns_in_training_alone():
+    vqgan, critics = networks()
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig()
+    before = pack(vqgan.state_dict())
+    critic_loss(vqgan, critics, image, config, generator())
+    autoencoder_loss(vqgan.eval(), critics, image, config, generator())
+    assert pack(vqgan.state_dict()) == before
+    autoencoder_loss(vqgan.train(), critics, image, config, generator())
+    assert int(vqgan.steps) == 1
+    assert pack(vqgan.state_dict()) != before
+
+
+def test_a_perceptual_distance_is_asked_for_planes_and_added():
+    seen = []
+
+    def distance(made, image):
+        seen.append((tuple(made.shape), tuple(image.shape)))
+        return (made - image).square().sum() * 0 + 7.0
+
+    image, config = drawn(1, 2, 1, 8, 8, 8), AutoencodingConfig(critic_from=9, perceptual=0.5)
+    plain, felt = (
+        float(autoencoder_loss(*networks(), image, config, generator(), perceptual).detach())
+        for perceptual in (None, distance)
+    )
+    assert felt == pytest.approx(plain + 3.5, rel=1e-5)
+    assert seen == [((2, 1, 8, 8), (2, 1, 8, 8))]
+
+
+def test_without_weight_there_are_no_critics():
+    vqgan, critics = networks()
+    config = AutoencodingConfig(adversarial=0.0, critic_from=0)
+    assert float(critic_loss(vqgan, critics, drawn(1, 1, 1, 8, 8, 8), config, generator()).detach()) == 0
+
+
+def test_under_autocast_the_losses_stay_float32_and_close():
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig(critic_from=0)
+    exact = [loss(*networks(), image, config, generator()) for loss in (autoencoder_loss, critic_loss)]
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = [loss(*networks(), image, config, generator()) for loss in (autoencoder_loss, critic_loss)]
+    for one, other in zip(exact, cast, strict=True):
+        assert other.dtype == torch.float32
+        assert float(other.detach()) == pytest.approx(float(one.detach()), rel=0.1)
+
+
+# Training
+
+
+@pytest.mark.parametrize("codebook", ["ema", "gradient"])
+def test_a_small_network_learns_one_batch_by_heart(codebook):
+    torch.manual_seed(0)
+    vqgan, critics = networks(codes=64, codebook=codebook)
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, 12)] * 3, indexing="ij")
+    radius = torch.stack(axes).square().sum(0).sqrt()
+    image = (torch.tanh(8 * (0.7 - radius)) * 0.6 + 0.1 * torch.sin(9 * axes[0]))[None, None]
+    optimiser = torch.optim.Adam(vqgan.parameters(), 3e-3)
+    config = AutoencodingConfig(critic_from=10**6)
+    for step in range(120):
+        loss = autoencoder_loss(vqgan, critics, image, config, generator(step))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.inference_mode():
+        error = (vqgan.eval()(image).image - image).abs().mean()
+    assert float(error) < 0.15 * float((image - image.mean()).abs().mean())
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    """A small cohort, and the method of the tests that trains a VQGAN."""
+    folder = miniatures.FOLDER
+    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
+    return micro.micro_cohort(tmp_path / "cohort", dimensions=3)
+
+
+def checkpoint(run):
+    tensors, _ = present(StageCheckpoints(run, "autoencoder").newest())
+    return tensors
+
+
+def test_codebook_and_steps_survive_a_stop_bit_by_bit(cohort, tmp_path):
+    train("compressor", cohort, tmp_path / "whole", budget=Budget(steps=6))
+    for steps in (1, 4, 6):
+        train("compressor", cohort, tmp_path / "parts", budget=Budget(steps=steps))
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert pack(whole) == pack(parts)
+    assert int(whole["weights.autoencoder.steps"]) == 6
+    assert whole["weights.autoencoder.codebook.shares"].any()
+
+
+def test_the_averaged_network_has_the_codebook_as_it_stands(cohort, tmp_path):
+    train("compressor", cohort, tmp_path / "run", budget=Budget(steps=3))
+    tensors = checkpoint(tmp_path / "run")
+    for name in ("codebook.codes", "codebook.shares", "steps"):
+        assert torch.equal(tensors[f"ema.autoencoder.{name}"], tensors[f"weights.autoencoder.{name}"])
+
+
+def test_exported_weights_keep_the_count_of_steps(cohort, tmp_path):
+    train("compressor", cohort, tmp_path / "run", budget=Budget(steps=3))
+    export_weights(tmp_path / "run", tmp_path / "half")
+    kept, halved = (load_method(tmp_path / name).part("autoencoder") for name in ("run", "half"))
+    assert int(halved.get_buffer("steps")) == 3
+    codes = (each.get_buffer("codebook.codes") for each in (halved, kept))
+    torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-4)
+
+
+def test_critics_stand_still_until_they_count(cohort, tmp_path):
+    train("compressor", cohort, tmp_path / "run", settings=("training.weight_decay=0",), budget=Budget(steps=2))
+    early = checkpoint(tmp_path / "run")
+    train("compressor", cohort, tmp_path / "run", settings=("training.weight_decay=0",), budget=Budget(steps=4))
+    late = checkpoint(tmp_path / "run")
+    names = [name for name in early if name.startswith("weights.critic.")]
+    torch.manual_seed(0)
+    assert any(not torch.equal(early[name], late[name]) for name in names)
+    assert all(torch.equal(early[name], early[name.replace("weights.", "ema.", 1)]) for name in names)
+    assert math.isfinite(sum(float(late[name].sum()) for name in names))
+    assert isinstance(load_method(tmp_path / "run").part("critic.plane"), nn.Module)

@@ -1,0 +1,66 @@
+"""Bad and odd pictures: each refused with the right line, or accepted with a note."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from bad_scans import flipped
+from medsmith.cases.cohort import Cohort
+from medsmith.preparation.prepare import prepare
+from scan_files import ID, listing, png_bytes, run, write_pair
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+PNG_IMAGE = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
+PNG_LABEL = (PNG_IMAGE > 200).astype(np.uint8)
+BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000, 8, 0, 0, 0, 0)
+
+
+def colour(differs):
+    pixels = np.repeat(PNG_IMAGE[..., None], 3, axis=2)
+    pixels[0, 0, 0] += differs
+    return pixels
+
+
+def with_crc(chunk_start):
+    import zlib
+
+    return chunk_start + struct.pack(">I", zlib.crc32(chunk_start[12:]))
+
+
+PNG_REFUSED = [
+    ("empty", b"", "empty (0 bytes)"),
+    ("truncated", png_bytes(PNG_IMAGE)[:-20], "the file ends early"),
+    ("damaged", flipped(png_bytes(PNG_IMAGE), 60), "CRC mismatch"),
+    ("JPEG", b"\xff\xd8\xff\xe0" + bytes(400), "a JPEG picture"),
+    ("web page", b"<html></html>", "a web page"),
+    ("bomb", with_crc(BOMB), "100000 x 100000 pixels"),
+    ("colour", png_bytes(colour(1)), "in colour (1 pixels"),
+    ("transparent", png_bytes(np.dstack([colour(0), PNG_IMAGE])), "partly transparent"),
+    ("small", png_bytes(PNG_IMAGE[:5]), "12 x 5 x 1 voxels"),
+    ("1-bit", png_bytes(PNG_IMAGE > 128), "1-bit"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), [row[1:] for row in PNG_REFUSED], ids=[row[0] for row in PNG_REFUSED])
+def test_png_refused(data, words, tmp_path):
+    source = write_pair(tmp_path / "source", data, png_bytes(PNG_LABEL), ending=".png")
+    before = listing(tmp_path)
+    code, line = run(lambda: prepare(source, tmp_path / "out", say=lambda _: None))
+    assert code == 2
+    assert line.split(":")[0].endswith(f"{ID}.png")
+    assert words in line
+    assert listing(tmp_path) == before
+
+
+def test_png_colour_with_equal_channels_is_grey(tmp_path):
+    source = write_pair(tmp_path / "source", png_bytes(colour(0)), png_bytes(PNG_LABEL * 255), ending=".png")
+    said: list[str] = []
+    case = prepare(source, tmp_path / "out", say=said.append)[ID]
+    np.testing.assert_array_equal(case.require_image()[0, :, :, 0].T, PNG_IMAGE)
+    np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
+    assert any("0 and 255 in the files mean 0 and 1" in line for line in said)
+    assert any("its channels are equal: read as grey" in line for line in said)
+    assert Cohort.open(tmp_path / "out")[ID].stored == np.uint8

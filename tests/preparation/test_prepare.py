@@ -1,0 +1,410 @@
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL.PngImagePlugin import PngInfo
+
+from medsmith.cases.cohort import Cohort, verify
+from medsmith.preparation.pairing import portable_id
+from medsmith.preparation.prepare import RECORD, prepare
+from medsmith.preparation.sources import PrepareOptions
+from scan_files import (
+    ID,
+    good_source,
+    hounsfield_array,
+    image_array,
+    label_array,
+    listing,
+    nifti_bytes,
+    png_bytes,
+    run,
+    write_pair,
+    zipped,
+)
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+PIXELS = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
+MASK = np.zeros((14, 12), np.uint8)
+MASK[4:8, 3:9] = 1
+IMAGE_PNG, MASK_PNG = png_bytes(PIXELS), png_bytes(MASK)
+IMAGE_NII, LABEL_NII = zipped(nifti_bytes(image_array())), zipped(nifti_bytes(label_array()))
+
+
+def silent(_):
+    """Takes a line and drops it."""
+
+
+def fill(root, files):
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def pngs(*names):
+    return {f"{name}.png": MASK_PNG if re.search("mask|seg|label", name) else IMAGE_PNG for name in names}
+
+
+def niftis(*names):
+    return {f"{name}.nii.gz": LABEL_NII if re.search("mask|seg|label", name) else IMAGE_NII for name in names}
+
+
+PAIRINGS = [
+    ("two folders", pngs("images/a", "labels/a", "images/b", "labels/b"), ["a", "b"]),
+    ("imgs and masks", pngs("imgs/a", "masks/a_mask"), ["a"]),
+    ("suffix in the name itself", {"images/a_seg.png": IMAGE_PNG, "labels/a_seg.png": MASK_PNG}, ["a_seg"]),
+    ("siblings", pngs("a", "a_mask", "b-x", "b-x_mask"), ["a", "b-x"]),
+    ("classes", pngs("benign/b (1)", "benign/b (1)_mask", "malignant/m (1)", "malignant/m (1)_mask"), ["b_1", "m_1"]),
+    ("equal names in classes", pngs("benign/1", "benign/1_mask", "bad/1", "bad/1_mask"), ["bad_1", "benign_1"]),
+    ("splits", pngs("train/images/1", "train/labels/1", "val/images/1", "val/labels/1"), ["train_1", "val_1"]),
+    ("seg", niftis("a", "a_seg", "b", "b-seg"), ["a", "b"]),
+    ("folder per case", niftis("k1/imaging", "k1/segmentation", "k2/imaging", "k2/segmentation"), ["k1", "k2"]),
+    ("nnU-Net without dataset.json", niftis("imagesTr/a_0000", "labelsTr/a"), ["a"]),
+    ("numbers that are no channels", pngs("images/P_0080", "labels/P_0080", "images/P_0081", "labels/P_0081"),
+        ["P_0080", "P_0081"]),
+    ("hidden files", pngs("a", "a_mask") | {"__MACOSX/a.png": b"x", "._a.png": b"x"}, ["a"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "ids"), [row[1:] for row in PAIRINGS], ids=[row[0] for row in PAIRINGS])
+def test_pairing(files, ids, tmp_path):
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)
+    assert list(cohort.ids) == ids
+    case = cohort[ids[0]]
+    assert case.require_labels().any()
+    assert len(np.unique(case.require_image())) > 20
+    verify(cohort)
+
+
+def test_channels_by_number(tmp_path):
+    other = zipped(nifti_bytes(image_array(seed=5)))
+    files = niftis("imagesTr/a_0000", "labelsTr/a") | {"imagesTr/a_0001.nii.gz": other}
+    fill(tmp_path / "in", files)
+    options = PrepareOptions(channel_names=("T1", "T2"))
+    case = prepare(tmp_path / "in", tmp_path / "out", options, say=silent)["a"]
+    np.testing.assert_array_equal(case.image, np.stack([image_array(), image_array(seed=5)]))
+
+
+def test_several_masks_of_one_image_are_united(tmp_path):
+    second = np.zeros_like(MASK)
+    second[10:12, 3:9] = 1
+    files = pngs("b (1)", "b (1)_mask") | {"b (1)_mask_1.png": png_bytes(second * 255)}
+    files["b (1)_mask.png"] = png_bytes(MASK * 255)
+    case = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)["b_1"]
+    np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, MASK | second)
+
+
+def test_masks_that_contradict_each_other_are_refused(tmp_path):
+    files = pngs("a", "a_mask") | {"a_mask_1.png": png_bytes(MASK * 2)}
+    code, line = run(lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent))
+    assert code == 2
+    assert "24 voxels carry another label" in line
+
+
+REFUSED = [
+    ("nothing", {"readme.txt": b"hello"}, "holds no image that can be read (1 .txt)"),
+    ("DICOM", {"1.dcm": b"x", "2.dcm": b"x"}, "2 .dcm"),
+    ("images and pictures not read", pngs("a", "b") | {"masks/a.jpg": b"x"}, "2 images, no label map that its name"),
+    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "1 label maps, no images (besides 1 .jpg"),
+    ("label without image", pngs("a", "a_mask", "b_mask"), "1 files without their pair: b_mask.png"),
+    ("image without label", pngs("a", "a_mask", "b"), "1 files without their pair: b.png"),
+    ("no name shared", pngs("a", "b_mask"), "no image and label share a name"),
+    ("two formats", pngs("a", "a_mask") | niftis("b", "b_mask"), "2 PNG and 2 NIfTI"),
+    ("two images of a name", niftis("a", "a_mask") | {"a.nii": b"x"}, "several images of one name"),
+    ("ids that fall together", pngs("a b", "a b_mask", "a(b", "a(b_mask"), "would both be case a_b"),
+    ("ids that differ in case", pngs("x/A", "x/A_mask", "x/a", "x/a_mask"), "would both be case x_a"),
+    ("a channel lacks", niftis("imagesTr/a_0000", "imagesTr/a_0001", "imagesTr/b_0000", "labelsTr/a", "labelsTr/b"),
+        "1 cases lack a channel: b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_it_cannot_know_is_refused_by_name(files, words, tmp_path):
+    source = fill(tmp_path / "in", files)
+    before = listing(tmp_path)
+    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    assert code == 2
+    assert words in line
+    assert line.startswith(str(source))
+    assert listing(tmp_path) == before
+
+
+NOISE = zipped(nifti_bytes(image_array()))
+ONE_KIND = [
+    ("images", pngs("a", "b"), {}, ["a", "b"], ("image",), "images alone (by their values): a.png"),
+    ("image folder", pngs("images/a"), {}, ["a"], ("image",), "images alone: images/a.png"),
+    ("declared images", {"a.png": MASK_PNG}, {"channel_names": ("US",)}, ["a"], ("US",),
+        "images alone (as declared): a.png"),
+    ("labels", {"a.png": MASK_PNG, "b.png": MASK_PNG}, {}, ["a", "b"], (), "label maps alone (by their values): a.png"),
+    ("label folder", pngs("masks/a"), {}, ["a"], (), "label maps alone: masks/a.png"),
+    ("label names", niftis("a_seg"), {}, ["a"], (), "label maps alone: a_seg.nii.gz"),
+    ("declared labels", {"a.png": MASK_PNG}, {"label_names": {"mass": 1}}, ["a"], (),
+        "label maps alone (as declared): a.png"),
+    ("one of them an image", {"a.png": MASK_PNG, "b.png": IMAGE_PNG}, {}, ["a", "b"], ("image",),
+        "images alone (by their values): a.png"),
+    ("numbered scans", {"s_0001.nii.gz": NOISE, "s_0002.nii.gz": NOISE}, {}, ["s_0001", "s_0002"], ("image",), ""),
+    ("nnU-Net's names", {"a_0000.nii.gz": NOISE, "b_0000.nii.gz": NOISE}, {}, ["a", "b"], ("image",), ""),
+    ("two channels", {"a_0000.nii.gz": NOISE, "a_0001.nii.gz": NOISE}, {"channel_names": ("T1", "T2")}, ["a"],
+        ("T1", "T2"), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "ids", "channels", "rule"), [row[1:] for row in ONE_KIND], ids=[row[0] for row in ONE_KIND]
+)
+def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_path):
+    said: list[str] = []
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=said.append)
+    assert (list(cohort.ids), cohort.channel_names) == (ids, channels)
+    assert rule in said[0]
+    again = Cohort.open(tmp_path / "out")
+    assert all((case.image is None) == (not channels) for case in again)
+    assert all((case.labels is None) == bool(channels) for case in again)
+    verify(again)
+    before = listing(tmp_path / "out")
+    prepare(tmp_path / "in", tmp_path / "out", PrepareOptions(**options), say=silent)
+    assert listing(tmp_path / "out") == before
+    once_more = prepare(tmp_path / "out", tmp_path / "more", say=silent)
+    assert once_more.ids == again.ids
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "words"),
+    [
+        (pngs("images/a"), {"label_names": {"mass": 1}}, "1 images, no label map that its name gives away"),
+        (pngs("a"), {"label_names": {"mass": 1}, "channel_names": ("US",)}, "1 images, no label map"),
+        (pngs("masks/a"), {"channel_names": ("US",)}, "1 label maps, no images; channels are named"),
+        (pngs("a"), {"label_names": {"mass": 1}}, "is this the image?"),
+    ],
+)
+def test_what_is_declared_must_be_there(files, options, words, tmp_path):
+    code, line = run(
+        lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=silent)
+    )
+    assert code == 2
+    assert words in line
+
+
+def test_bare_ct_is_looked_at_as_ct(tmp_path):
+    scan = zipped(nifti_bytes(hounsfield_array()))
+    cohort = prepare(fill(tmp_path / "in", {"p1.nii.gz": scan}), tmp_path / "out", say=silent)
+    assert cohort.channel_names == ("CT",)
+    options = PrepareOptions(channel_names=("CT",))
+    code, line = run(
+        lambda: prepare(fill(tmp_path / "no", {"p1.nii.gz": NOISE}), tmp_path / "out2", options, say=silent)
+    )
+    assert code == 2
+    assert "Hounsfield" in line
+
+
+def test_unpaired_files_are_kept_on_request(tmp_path):
+    source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
+    said: list[str] = []
+    options = PrepareOptions(keep=frozenset({"unpaired"}))
+    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    assert cohort.ids == ("a", "b", "c")
+    assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a", "c"))
+    assert cohort["b"].labels is None
+    assert cohort["c"].image is None
+    assert {"kept without its pair: b.png", "kept without its pair: c_mask.png"} <= set(said)
+    code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", say=silent))
+    assert code == 2
+    assert "2 files without their pair" in line
+    assert prepare(tmp_path / "out", tmp_path / "again", options, say=silent).ids == cohort.ids
+
+
+def test_empty_labels_are_kept_on_request(tmp_path):
+    files = pngs("a", "a_mask", "b") | {"b_mask.png": png_bytes(np.zeros_like(MASK))}
+    options = PrepareOptions(keep=frozenset({"empty"}))
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, say=silent)
+    assert cohort.ids == ("a", "b")
+    assert not cohort["b"].require_labels().any()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
+def test_real_masks_without_scans(tmp_path):
+    for path in sorted((DATA / "kidney-masks").iterdir())[:3]:
+        fill(tmp_path / "in", {path.name: path.read_bytes()})
+    cohort = prepare(tmp_path / "in", tmp_path / "out", say=silent)
+    assert cohort.channel_names == ()
+    assert all(case.image is None and case.require_labels().any() for case in cohort)
+
+
+def test_left_out_on_request_and_written_down(tmp_path):
+    source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
+    said: list[str] = []
+    options = PrepareOptions(leave_out=frozenset({"unpaired"}))
+    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    assert cohort.ids == ("a",)
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["b.png", "c_mask.png"]
+    assert "left out: b.png" in said
+
+
+def test_what_it_inferred_is_said_and_written(tmp_path):
+    image = zipped(nifti_bytes(hounsfield_array((16, 16, 16))))
+    label = zipped(nifti_bytes(label_array((16, 16, 16))))
+    source = write_pair(tmp_path / "in", image, label)
+    said: list[str] = []
+    cohort = prepare(source, tmp_path / "out", say=said.append)
+    assert cohort.channel_names == ("CT",)
+    assert said == [
+        "1 cases: images/a.nii.gz + labels/a.nii.gz",
+        "channels: CT (every image is in Hounsfield units)",
+        "labels: background = 0, label_1 = 1 (inferred from the files; name them with --label NAME=VALUE)",
+        "spacing: 0.7 x 0.8 x 2.5 mm (median), 0.7 x 0.8 x 2.5",
+        "shapes: 16 x 16 x 16; stored as int16",
+    ]
+    record = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert record["inferred"] == said
+    assert record["sources"][ID].keys() == {"images/a.nii.gz", "labels/a.nii.gz"}
+    assert str(tmp_path) not in (tmp_path / "out" / RECORD).read_text()
+
+
+def test_declared_labels_with_gaps_are_renumbered_and_said(tmp_path):
+    labels = label_array(value=7)
+    labels[0, 0, 0] = 3
+    source = write_pair(tmp_path / "in", IMAGE_NII, zipped(nifti_bytes(labels)))
+    said: list[str] = []
+    options = PrepareOptions(label_names={"liver": 7, "lesion": 3})
+    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    assert cohort.label_names == {"background": 0, "lesion": 1, "liver": 2}
+    np.testing.assert_array_equal(cohort[ID].labels == 2, labels == 7)
+    assert any("renumbered from background = 0, lesion = 3, liver = 7" in line for line in said)
+
+
+def test_wrong_number_of_channel_names(tmp_path):
+    options = PrepareOptions(channel_names=("T1", "T2"))
+    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, say=silent))
+    assert code == 2
+    assert "2 channel names (T1, T2); each case has 1 channels" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (PrepareOptions(leave_out=frozenset({"all"})), "--leave-out: 'all'; one of empty, unpaired"),
+        (PrepareOptions(keep=frozenset({"all"})), "--keep: 'all'; one of empty, unpaired"),
+        (
+            PrepareOptions(keep=frozenset({"empty"}), leave_out=frozenset({"empty"})),
+            "--keep: 'empty' is to be left out as well",
+        ),
+        (PrepareOptions(hu_offset=-1024), "--hu-offset: no channel is named CT"),
+    ],
+)
+def test_options_that_do_not_apply(options, words, tmp_path):
+    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, say=silent))
+    assert code == 2
+    assert words in line
+
+
+def test_the_same_call_continues_and_another_is_refused(tmp_path):
+    source = good_source(tmp_path / "in", count=3)
+    prepare(source, tmp_path / "out", say=silent)
+    whole = listing(tmp_path / "out")
+    (tmp_path / "out" / "labelsTr" / "a1.nii.gz").unlink()
+    before = (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns
+    assert len(prepare(source, tmp_path / "out", say=silent)) == 3
+    assert listing(tmp_path / "out") == whole
+    assert (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns == before
+    code, line = run(lambda: prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": 1}), say=silent))
+    assert code == 2
+    assert "differs in inferred, label_names, options" in line
+    (source / "images" / "a0.nii.gz").write_bytes(zipped(nifti_bytes(image_array(seed=9))))
+    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    assert code == 2
+    assert "differs in sources" in line
+    assert listing(tmp_path / "out") == whole
+
+
+def test_other_cohorts_are_not_overwritten(tmp_path):
+    source = good_source(tmp_path / "in")
+    prepare(source, tmp_path / "out", say=silent)
+    (tmp_path / "out" / RECORD).unlink()
+    before = listing(tmp_path / "out")
+    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    assert code == 2
+    assert "holds a cohort without prepare.json" in line
+    assert listing(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("out", [".", "in", "in/out", "in/images"])
+def test_the_input_is_never_written_to(out, tmp_path):
+    source = good_source(tmp_path / "in")
+    before = listing(tmp_path)
+    code, line = run(lambda: prepare(source, tmp_path / out, say=silent))
+    assert code == 2
+    assert "lies in, on or around" in line
+    assert listing(tmp_path) == before
+
+
+def test_killed_between_folder_and_record_it_can_be_called_again(tmp_path):
+    source = good_source(tmp_path / "in")
+    Cohort.create(
+        tmp_path / "out", channel_names=["image"], label_names={"background": 0, "label_1": 1}, file_ending=".nii.gz"
+    )
+    assert len(prepare(source, tmp_path / "out", say=silent)) == 1
+
+
+def test_preparing_twice_gives_equal_bytes(tmp_path):
+    source = good_source(tmp_path / "in", count=2)
+    assert (
+        prepare(source, tmp_path / "one", say=silent).content_hash()
+        == prepare(source, tmp_path / "two", say=silent).content_hash()
+    )
+    assert listing(tmp_path / "one") == listing(tmp_path / "two")
+
+
+def test_a_prepared_cohort_can_be_prepared_again_with_its_reports(tmp_path):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", say=silent)
+    (first.root / "reports").mkdir()
+    (first.root / "reports" / f"{ID}.json").write_text('{"lesions": [1]}')
+    second = prepare(first.root, tmp_path / "two", say=silent)
+    assert second[ID].report == {"lesions": [1]}
+    np.testing.assert_array_equal(second[ID].image, first[ID].image)
+
+
+def test_no_text_of_the_source_reaches_the_outputs(tmp_path):
+    """P13: strings planted in every place that the formats have for text."""
+    text = PngInfo()
+    text.add_text("Patient", "DOE^JANE")
+    pictures = fill(
+        tmp_path / "png", {"a.png": png_bytes(PIXELS, pnginfo=text), "a_mask.png": png_bytes(MASK, pnginfo=text)}
+    )
+    planted = {"descrip": b"DOE^JANE", "aux_file": b"DOE.nii", "intent_name": b"DOE", "db_name": b"DOE"}
+    scans = write_pair(
+        tmp_path / "nii",
+        zipped(nifti_bytes(image_array(), fields=planted, extension=b"DOE^JANE")),
+        zipped(nifti_bytes(label_array(), fields=planted, extension=b"DOE^JANE")),
+    )
+    for source in (pictures, scans):
+        out = prepare(source, tmp_path / f"{source.name}-out", say=silent).root
+        for path in out.rglob("*.*"):
+            data = path.read_bytes() if path.is_file() else b""
+            assert b"DOE" not in data
+            assert b"DOE" not in (gzip.decompress(data) if path.suffix == ".gz" else b"")
+
+
+@given(st.text(max_size=40))
+def test_ids_are_portable_whatever_the_name(name):
+    assert re.fullmatch(r"\w[\w.\-]*", portable_id(name))
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
+@pytest.mark.parametrize(("name", "kinds"), [("kidney-masks", "371 files"), ("lung-masks", "59 files")])
+def test_real_folders_of_masks_alone_are_refused(name, kinds, tmp_path):
+    code, line = run(lambda: prepare(DATA / name, tmp_path / "out", say=silent))
+    assert code == 2
+    assert f"{kinds} that look like label maps" in line
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
+def test_real_ct_is_recognised(tmp_path):
+    cohort = prepare(DATA / "sarcoma-ct", tmp_path / "out", say=silent)
+    assert cohort.channel_names == ("CT",)
+    assert len(cohort) == 12

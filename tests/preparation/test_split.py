@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohort_cases import make_case, new_cohort
+from medsmith.cases.cohort import verify
+from medsmith.preparation.prepare import prepare
+from medsmith.preparation.split import ids_held_back, split
+from scan_files import (
+    good_source,
+    listing,
+    run,
+)
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def silent(_):
+    """Takes a line and drops it."""
+
+
+PATIENTS = tuple(f"P{patient:02d}_{slice_}" for patient in range(12) for slice_ in range(patient % 4 + 1))
+
+
+@given(st.floats(0.1, 0.9), st.integers(0, 2**32))
+def test_patients_stay_together_and_the_share_is_met(fraction, seed):
+    test = ids_held_back(PATIENTS, fraction, seed, r"(P\d+)_")
+    train = set(PATIENTS) - test
+    assert not {i[:3] for i in train} & {i[:3] for i in test}
+    assert train
+    assert abs(len(test) - fraction * len(PATIENTS)) <= 2
+    assert ids_held_back(tuple(reversed(PATIENTS)), fraction, seed, r"(P\d+)_") == test
+
+
+def test_the_seed_decides_and_seeds_differ():
+    chosen = {ids_held_back(PATIENTS, 0.3, seed, None) for seed in range(20)}
+    assert len(chosen) > 15
+    share = np.mean([("P03_0" in ids_held_back(PATIENTS, 0.3, seed, None)) for seed in range(300)])
+    assert 0.2 < share < 0.4
+
+
+@pytest.mark.parametrize(
+    ("fraction", "group", "words"),
+    [
+        (0.0, None, "--test-fraction: 0; between 0 and 1"),
+        (1.5, None, "--test-fraction: 1.5"),
+        (0.5, "P", "30 cases in 1 groups cannot be split"),
+        (0.5, "(P", "is no regular expression"),
+        (0.5, "Q", "does not match 30 ids: P00_0"),
+    ],
+)
+def test_splits_that_cannot_be_made(fraction, group, words):
+    code, line = run(lambda: ids_held_back(PATIENTS, fraction, 0, group))
+    assert code == 2
+    assert words in line
+
+
+def test_split_writes_two_cohorts_and_continues(tmp_path):
+    whole = prepare(good_source(tmp_path / "in", count=5), tmp_path / "all", say=silent)
+    said: list[str] = []
+    places = (tmp_path / "all", tmp_path / "train", tmp_path / "test")
+    train, test = split(*places, test_fraction=0.4, seed=3, say=said.append)
+    assert sorted(train.ids + test.ids) == list(whole.ids)
+    assert len(test) == 2
+    assert [line.split(":")[0] for line in said] == ["train", "test"]
+    for part in (train, test):
+        verify(part)
+        assert part.content_hash() == whole.subset(part.ids).content_hash()
+    before = listing(tmp_path)
+    split(*places, test_fraction=0.4, seed=3, say=silent)
+    assert listing(tmp_path) == before
+    code, line = run(lambda: split(*places, test_fraction=0.4, seed=4, say=silent))
+    assert code == 2
+    assert "split.json differs in" in line
+    code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, say=silent))
+    assert code == 2
+    assert "lies in, on or around" in line
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def test_a_split_killed_anywhere_ends_with_the_bytes_of_a_calm_one(tmp_path, monkeypatch):
+    """Before every single file in turn, the reports of real cases among them."""
+    source = new_cohort(tmp_path / "all")
+    for index in range(3):
+        source.write(make_case(f"c{index}", index, report={"lesions": [index]}))
+    source.finish()
+
+    def run_split(name):
+        split(tmp_path / "all", tmp_path / name / "a", tmp_path / name / "b", test_fraction=0.4, say=silent)
+        return {key: value for key, value in listing(tmp_path / name).items() if value}
+
+    calm, true_replace = run_split("calm"), Path.replace
+    assert sum(key.startswith(("a/reports/", "b/reports/")) for key in calm) == 3
+    stop_at = 0
+    while True:
+        stop_at += 1
+        count = 0
+
+        def replace_or_die(self, target, stop_at=stop_at):
+            nonlocal count
+            count += 1
+            if count == stop_at:
+                raise Killed
+            return true_replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace_or_die)
+        try:
+            run_split(str(stop_at))
+        except Killed:
+            monkeypatch.setattr(Path, "replace", true_replace)
+            assert run_split(str(stop_at)) == calm, stop_at
+        else:
+            break
+    assert stop_at > 9

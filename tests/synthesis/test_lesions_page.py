@@ -1,0 +1,119 @@
+"""The page of asked and got, from records that are written by hand."""
+
+import json
+import re
+import tracemalloc
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.geometry import Geometry
+from medsmith.synthesis import write_lesions_page
+from narrowing import present
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+NAMES = {"background": 0, "liver": 1, "lesion": 2}
+
+
+def cohort(root, ids, *, lesion, affine, provenance=None):
+    out = Cohort.create(root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+    for id in ids:
+        labels = np.ones((24, 22, 20), np.uint8)
+        if lesion:
+            labels[10:14, 9:13, 8:12] = 2
+        image = np.where(labels == 2, 20.0, 60.0).astype(np.float32)
+        case = Case(id, image[None], labels, Geometry(labels.shape, affine), ("CT",), NAMES, np.dtype(np.int16),
+                    provenance=provenance)  # fmt: skip
+        out.write(case)
+    out.finish()
+    return out
+
+
+def record(**lesion):
+    verdicts = [
+        {"attribute": "size_mm", "asked": [8.0, 8.0, 8.0], "got": [8.0, 8.0, 8.0], "passed": True},
+        {"attribute": "density", "asked": "hypodense", "got": "<isodense>", "passed": False},
+    ]
+    one = {
+        "asked": {"organ": "liver", "density": "hypodense"},
+        "box": [[10, 9, 8], [14, 13, 12]],
+        "draws": 3,
+        "visible": True,
+        "passed": False,
+        "verdicts": verdicts,
+    }
+    return {"synthetic": True, "weights_hash": "a" * 64, "template": "scan", "lesions": [one | lesion]}
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_every_verdict_is_told_with_pictures_and_names_are_escaped(tmp_path, flip):
+    affine = np.diag([flip * 2.0, 2.0, 2.0, 1.0])
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=affine)
+    box = record()["lesions"][0]["box"] if flip == 1 else [[10, 9, 8], [14, 13, 12]]
+    made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=affine, provenance=record(box=box))
+    page = present(write_lesions_page(made.root, scans.root))
+    html = page.read_text()
+    assert page == tmp_path / "out" / "lesions.html"
+    assert "2 lesions from 6 draws: 0 are measured as they were asked for in every attribute, 2 can be seen" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert "&lt;isodense&gt;" in html
+    assert "<isodense>" not in html
+    assert "2 (100%)" in html
+    assert "0 (0%)" in html
+    assert "not for diagnosis" in html
+
+
+def test_cases_without_lesions_have_no_page(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    plain = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance={"synthetic": True})
+    assert write_lesions_page(plain.root, scans.root) is None
+    assert not (tmp_path / "out" / "lesions.html").exists()
+    assert json.loads((tmp_path / "out" / "provenance" / "a.json").read_text())["synthetic"]
+
+
+def stored(root, axes, flips, *, lesion):
+    """The same anatomy, as a file along other axes holds it."""
+    rng, affine = np.random.default_rng(5), np.diag([2.0, 1.5, 3.0, 1.0])
+    image, labels = rng.normal(60, 40, (24, 22, 20)).round().astype(np.float32), np.ones((24, 22, 20), np.uint8)
+    if lesion:
+        labels[10:14, 9:13, 8:12], labels[2:20, 2:20, 11] = 2, 2
+    there = nib.orientations.inv_ornt_aff(np.column_stack([axes, flips]), labels.shape)
+    image, labels = (nib.orientations.apply_orientation(a, np.column_stack([axes, flips])) for a in (image, labels))
+    out = Cohort.create(root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+    case = Case("scan", image[None], labels, Geometry(labels.shape, affine @ there), ("CT",), NAMES, np.dtype("i2"),
+                provenance=record() if lesion else None)  # fmt: skip
+    out.write(case)
+    out.finish()
+    return out.root
+
+
+def test_pictures_do_not_depend_on_the_axes_of_the_file(tmp_path):
+    pictures = set()
+    for number, (axes, flips) in enumerate([((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, 1)), ((1, 0, 2), (1, -1, -1))]):
+        made, scans = (
+            stored(tmp_path / f"{name}{number}", axes, flips, lesion=name == "out") for name in ("out", "scans")
+        )
+        html = present(write_lesions_page(made, scans)).read_text()
+        pictures.add(present(re.search('data:image/png;base64,[^"]*', html))[0])
+    assert len(pictures) == 1
+
+
+def test_large_scans_are_not_held_in_memory(tmp_path):
+    """26 MB as stored, 52 MB as float32, each of two scans."""
+    shape, affine = (256, 256, 200), np.diag([0.8, 0.8, 2.0, 1.0])
+    for root, lesion in (("scans", False), ("out", True)):
+        labels = np.zeros(shape, np.uint8)
+        labels[100:120, 100:120, 90:100] = 2 if lesion else 0
+        out = Cohort.create(tmp_path / root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+        box = [[100, 100, 90], [120, 120, 100]]
+        out.write(Case("scan", np.zeros((1, *shape), np.float32), labels, Geometry(shape, affine), ("CT",), NAMES,
+                       np.dtype("i2"), provenance=record(box=box) if lesion else None))  # fmt: skip
+    tracemalloc.start()
+    try:
+        assert write_lesions_page(tmp_path / "out", tmp_path / "scans")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,104 @@
+"""The whole way with a real method: a run folder on disk, worker processes, the copy check, the case made again."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from medsmith.cases.cohort import Cohort
+from medsmith.data.similarity import copy_threshold, thumbnails
+from medsmith.errors import RequestError
+from medsmith.methods.pig import PigConfig
+from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, save_weights
+from medsmith.synthesis import Conditions, regenerate, synthesize
+from narrowing import present
+from synthesis_fakes import InProcessExecutor, contents, fingerprint
+
+HERE = Conditions(executor=InProcessExecutor)
+MICRO = {
+    "size": (16, 16),
+    "network": {
+        "channels": (8, 8),
+        "attention": (False, False),
+        "head_channels": 8,
+        "groups": 4,
+        "space_to_depth": 1,
+    },
+    "diffusion": {"length": 20},
+    "sampling": {"steps": 4},
+}
+
+
+def write_micro_run(folder, training_images):
+    """An untrained PIG that remembers these images; its masks are coarse noise."""
+    record = RunRecord(
+        method="pig",
+        preset="tiny",
+        config=PigConfig.model_validate(MICRO).model_dump(mode="json"),
+        seed=0,
+        fingerprint=fingerprint(foreground=(0.3, 0.6), components=200, full_range=((0.0, 255.0),)),
+        compute={},
+        versions=library_versions(),
+    )
+    method = build_method(record, seed=1)
+    small = thumbnails(training_images)
+    method.memory = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+    save_weights(folder, method, record)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pig")
+    noise = np.random.default_rng(0).uniform(0, 255, (6, 1, 16, 16, 1)).astype(np.float32)
+    write_micro_run(folder / "run", list(noise))
+    synthesize(folder / "run", folder / "out", count=3, workers=1)
+    return folder
+
+
+def test_workers_and_this_process_make_the_same_bytes(made):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        synthesize(made / "run", made / "here", count=3, workers=1, conditions=HERE)
+    finally:
+        torch.set_num_threads(threads)
+    assert contents(made / "here") == contents(made / "out")
+
+
+def test_a_case_is_made_again(made):
+    assert regenerate(made / "out", "pig_00001", conditions=HERE)[-1] == "provenance/pig_00001.json"
+
+
+def test_cases_say_how_they_were_made(made):
+    case = Cohort.open(made / "out")["pig_00002"]
+    record = present(case.provenance)
+    assert (record["method"], record["solver"], record["steps"], record["precision"]) == (
+        "pig",
+        "dpm++2m",
+        4,
+        "float32",
+    )
+    assert record["weights_hash"] == json.loads((made / "run" / "manifest.json").read_text())["weights.safetensors"]
+    assert {check["check"]: check["outcome"] for check in record["checks"]}["not_a_copy"] == "passed"
+
+
+def test_a_method_that_repeats_its_training_images_is_found_out(made, tmp_path):
+    images = [case.require_image() for case in Cohort.open(made / "out")]
+    write_micro_run(tmp_path / "run", [image + 1 for image in images])
+    summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=HERE)
+    assert summary.refused["not_a_copy"] >= 3
+    again = [case.require_image() for case in Cohort.open(tmp_path / "out")]
+    assert not any(np.array_equal(one, other) for one, other in zip(images, again, strict=True))
+
+
+def test_steps_beyond_the_schedule_are_refused(made, tmp_path):
+    with pytest.raises(RequestError, match="50 steps: a schedule of 20 times allows 1 to 20") as caught:
+        synthesize(made / "run", tmp_path / "out", count=1, steps=50, conditions=HERE)
+    assert len(caught.value.line) < 160
+
+
+def test_what_cannot_be_asked_of_pig_is_refused_by_name(made, tmp_path):
+    with pytest.raises(RequestError, match="unknown key 'lesions'; there are guides"):
+        synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, conditions=HERE)

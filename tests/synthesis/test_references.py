@@ -1,0 +1,229 @@
+"""Cohorts and files that a request names, at any depth: found, hashed once, out of the provenance, put back."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+import micro
+from medsmith.cases.case_ref import CaseRef, case_of, ids_of
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, SynthesisError
+from medsmith.methods.config import validated
+from medsmith.synthesis import regenerate, synthesize
+from medsmith.synthesis.references import find_references, hash_references, with_places, without_places
+from narrowing import present
+from synthesis_fakes import GuidedRequest, conditions, contents, here, write_run
+
+PLACES = st.text("abc/", min_size=1, max_size=6).map(lambda text: f"/secret/{text}")
+REFS = st.fixed_dictionaries({"cohort": PLACES}, optional={"case": st.none() | st.text(max_size=4)})
+REQUESTS = st.fixed_dictionaries(
+    {
+        "masks": st.none() | REFS,
+        "guides": st.lists(st.fixed_dictionaries({"image": REFS | PLACES, "notes": st.lists(PLACES, max_size=2)})),
+        "named": st.dictionaries(st.text("xy", min_size=1), REFS, max_size=3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(REQUESTS)
+def test_what_is_taken_out_of_a_request_can_be_put_back(values):
+    request = validated(GuidedRequest, "request", values)
+    references = find_references(request)
+    bare = without_places(request, references)
+    assert "secret" not in json.dumps(bare)
+    places = {reference.key: reference.place for reference in references}
+    assert len(places) == len(references)
+    assert validated(GuidedRequest, "request", with_places(json.loads(json.dumps(bare)), places)) == request
+    assert without_places(request, references) == bare
+
+
+def test_references_are_found_at_any_depth():
+    @dataclass(frozen=True)
+    class Page:
+        file: Path
+
+    class Book(BaseModel):
+        pages: list[dict[str, tuple[Page, ...]]]
+        first: Path | None = None
+        title: str = "/no/path"
+
+    book = Book.model_validate({"pages": [{}, {"odd": [{"file": "a"}, {"file": "b"}]}]})
+    found = {reference.key: (reference.place, reference.kind) for reference in find_references(book)}
+    assert found == {"pages.1.odd.0.file": ("a", "files"), "pages.1.odd.1.file": ("b", "files")}
+
+
+def test_a_key_with_a_dot_above_a_file_is_refused():
+    request = validated(GuidedRequest, "request", {"named": {"a.b": "cohort"}})
+    with pytest.raises(RequestError, match=r"^request: the key named > a\.b has a dot"):
+        find_references(request)
+
+
+def test_a_set_of_files_is_a_mistake_of_the_method():
+    class Loose(BaseModel):
+        files: frozenset[Path]
+
+    with pytest.raises(TypeError, match="use a tuple"):
+        find_references(Loose(files=frozenset((Path("a"),))))
+
+
+@pytest.mark.parametrize("key", ["nothing.here", "guides.3.image", "guides.x", "brightness.deep"])
+def test_a_place_for_nothing_is_refused(key):
+    with pytest.raises(RequestError, match=f"has no place for '{key}'"):
+        with_places({"guides": [{"image": {"case": None}}], "brightness": 1.0}, {key: "somewhere"})
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A run whose requests have guides, and two cohorts."""
+    write_run(tmp_path / "run", guided=True)
+    micro.micro_cohort(tmp_path / "one", count=3)
+    micro.micro_cohort(tmp_path / "two", count=2)
+    (tmp_path / "note.txt").write_text("a note")
+    (tmp_path / "link").symlink_to("one")
+    return tmp_path
+
+
+def request_of(place):
+    return {
+        "masks": str(place / "one"),
+        "guides": [
+            {"image": {"cohort": str(place / "one"), "case": "case_1"}, "notes": [str(place / "note.txt")]},
+            {"image": str(place / "two")},
+        ],
+        "named": {"again": str(place / "two" / ".." / "link")},
+    }
+
+
+def make(place, out="out", executor=here, **request):
+    asked = request_of(place) | request
+    return synthesize(place / "run", place / out, count=2, workers=2, request=asked, conditions=executor())
+
+
+def test_every_file_is_read_once_and_no_path_is_in_a_record(place, monkeypatch):
+    read, content_hash = [], Cohort.content_hash
+
+    def noting(cohort):
+        read.append(cohort.ids)
+        return content_hash(cohort)
+
+    monkeypatch.setattr(Cohort, "content_hash", noting)
+    make(place)
+    whole = ("case_0", "case_1", "case_2")
+    assert sorted(read) == [("case_0", "case_1"), whole, ("case_1",)]
+    assert not [name for name, content in contents(place / "out").items() if str(place).encode() in content]
+    record = json.loads((place / "out" / "provenance" / "fake_00001.json").read_text())
+    assert record["request"] == {
+        "brightness": 0.0,
+        "masks": {"case": None},
+        "guides": [{"image": {"case": "case_1"}, "notes": [None]}, {"image": {"case": None}, "notes": []}],
+        "named": {"again": {"case": None}},
+    }
+    inputs = record["inputs"]
+    assert sorted(inputs) == ["guides.0.image", "guides.0.notes.0", "guides.1.image", "masks", "named.again"]
+    assert inputs["masks"] == inputs["named.again"] == Cohort.open(place / "one").content_hash()
+    assert inputs["guides.1.image"] == Cohort.open(place / "two").content_hash()
+    assert len(set(inputs.values())) == 4
+    plan = json.loads((place / "out" / "synthesis.json").read_text())
+    assert plan["places"]["guides.0.image"] == "../one"
+    assert plan["places"]["guides.0.notes.0"] == "../note.txt"
+
+
+def test_processes_make_the_same_bytes(place):
+    make(place)
+    make(place, "again", conditions)
+    assert contents(place / "out") == contents(place / "again")
+
+
+def test_the_cohort_that_is_named_decides_the_bytes(place):
+    make(place)
+    make(place, "other", guides=[{"image": {"cohort": str(place / "one"), "case": "case_2"}}])
+    one, other = (contents(place / name)["imagesTr/fake_00000_0000.png"] for name in ("out", "other"))
+    assert one != other
+
+
+def test_all_may_move_together_or_each_by_its_key(place, tmp_path_factory):
+    make(place)
+    moved = tmp_path_factory.mktemp("moved") / "here"
+    shutil.move(place, moved)
+    assert regenerate(moved / "out", "fake_00001", conditions=here())
+    (moved / "two").rename(moved / "three")
+    with pytest.raises(FileError, match=r"two: does not exist; .*--input guides\.1\.image=PATH$"):
+        regenerate(moved / "out", "fake_00001", conditions=here())
+    assert regenerate(moved / "out", "fake_00001", inputs={"guides.1.image": moved / "three"}, conditions=here())
+
+
+def test_of_a_named_case_its_own_files_alone_count(place):
+    asked: dict[str, Any] = {
+        "masks": None,
+        "named": {},
+        "guides": [{"image": {"cohort": str(place / "one"), "case": "case_1"}}],
+    }
+    make(place, **asked)
+    files = Cohort.open(place / "one").files
+    shutil.copy(present(files("case_0").labels), present(files("case_2").labels))
+    assert regenerate(place / "out", "fake_00001", conditions=here())
+    shutil.copy(present(files("case_0").labels), present(files("case_1").labels))
+    with pytest.raises(SynthesisError, match=r"one: fake_00001 was not made from it: .*--input guides\.0\.image=PATH"):
+        regenerate(place / "out", "fake_00001", conditions=here())
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "words"),
+    [
+        ({"cohort": "one", "case": "case_7"}, CohortError, "one: no case 'case_7'; has case_0, "),
+        ("nowhere", FileError, "nowhere: does not exist; give the folder of a cohort"),
+        ("note.txt", FileError, "note.txt: a file, not a folder"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_leaves_nothing(place, monkeypatch, asked, kind, words):
+    monkeypatch.chdir(place)
+    with pytest.raises(kind) as caught:
+        make(place, guides=[{"image": asked}])
+    assert words in caught.value.line
+    assert "\n" not in caught.value.line
+    assert not (place / "out").exists()
+
+
+def test_a_file_that_is_not_there_is_named_with_its_key(place):
+    with pytest.raises(FileError, match=r"gone: does not exist; the request names it as guides\.0\.notes\.0"):
+        make(place, guides=[{"image": str(place / "one"), "notes": [str(place / "gone")]}])
+
+
+def test_a_folder_of_files_counts_by_its_files(tmp_path):
+    class Maps(BaseModel):
+        maps: Path
+
+    references = find_references(Maps(maps=tmp_path))
+    (tmp_path / "a").write_text("1")
+    before = hash_references(references)
+    (tmp_path / "b").write_text("2")
+    assert hash_references(references) != before
+
+
+def test_a_case_is_named_or_falls_to_a_lot(tmp_path):
+    root = micro.micro_cohort(tmp_path / "cohort", count=3).root
+    assert [case_of(CaseRef(cohort=root), lot).id for lot in range(4)] == ["case_0", "case_1", "case_2", "case_0"]
+    assert {case_of(CaseRef(cohort=root, case="case_1"), lot).id for lot in range(4)} == {"case_1"}
+    assert ids_of(CaseRef(cohort=root, case="case_1")) == ("case_1",)
+
+
+def test_a_case_that_is_not_there_is_one_line(tmp_path):
+    root = micro.micro_cohort(tmp_path / "cohort", count=2).root
+    with pytest.raises(RequestError) as caught:
+        case_of(CaseRef(cohort=root, case="nobody"), 0)
+    assert caught.value.line == f"{root}: no case 'nobody'; has case_0, case_1; name one of these"
+    empty = Cohort.create(
+        tmp_path / "empty", channel_names=("CT",), label_names={"background": 0, "a": 1}, file_ending=".nii.gz"
+    )
+    with pytest.raises(RequestError, match="empty: has no cases; at least one"):
+        case_of(CaseRef(cohort=empty.root), 0)
+    with pytest.raises(MedsmithError, match="nowhere: does not exist"):
+        case_of(CaseRef(cohort=tmp_path / "nowhere"), 0)

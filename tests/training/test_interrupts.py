@@ -1,0 +1,55 @@
+"""Interrupts wait for the step and save it."""
+
+import os
+import signal
+
+import pytest
+
+import medsmith.methods
+import medsmith.training.previews
+import medsmith.training.stage_loop
+from medsmith.training import Budget, train
+from run_state import reached, settings, state
+
+
+def interrupted_at(monkeypatch, step, number=signal.SIGINT):
+    """The signal comes in the middle of a step."""
+    whole = medsmith.training.stage_loop.StageLoop._one_step
+
+    def one_step(loop, batches, ids):
+        losses = whole(loop, batches, ids)
+        if loop._step == step:
+            os.kill(os.getpid(), number)
+        return losses
+
+    monkeypatch.setattr(medsmith.training.stage_loop.StageLoop, "_one_step", one_step)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_step_and_saves_it(number, cohort, tmp_path, monkeypatch):
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 3, number)
+        with pytest.raises(KeyboardInterrupt):
+            train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=8))
+    assert reached(tmp_path / "run") == {"stack": 4}
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    for name in ("run", "calm"):
+        train("ddpm", cohort, tmp_path / name, settings=settings(), budget=Budget(steps=8))
+    assert state(tmp_path / "run") == state(tmp_path / "calm")
+
+
+def test_the_command_says_one_line_when_interrupted(cohort, run, monkeypatch, capsys):
+    from medsmith.cli import main
+
+    interrupted_at(monkeypatch, 1)
+    lines = [f"--set={line}" for line in settings()]
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(["train", "ddpm", str(cohort.root), "--run", str(run), "--max-steps=5", *lines])
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+    assert end.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command again continues"
+    assert reached(run) == {"stack": 2}

@@ -1,0 +1,194 @@
+"""Training is the plain loop, on one device and on two."""
+
+import json
+
+import pytest
+import torch
+
+import medsmith.methods
+import medsmith.training.previews
+import medsmith.training.stage_loop
+import micro
+from medsmith.data.batches import batches_of
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.runs.checkpoints import build_method, load_method, read_record
+from medsmith.runs.folder import StageCheckpoints
+from medsmith.training import Budget, train
+from medsmith.training.stage_optimizer import Trainees
+from narrowing import present
+from run_state import reached, settings, state
+
+
+def literal_training(method, cohort, record, steps, world=1):
+    """One stage of one part, written out: what ``train`` must do, with the gradients of several devices averaged."""
+    (stage,), training = method.stages(), method.config.training
+    (name,) = stage.parts
+    examples = [method.prepare(case) for case in cohort]
+    batches = batches_of(examples, training.batch, derive_seed(record.seed, stage.name), training.flips)
+    part = method.part(name)
+    weights = list(part.parameters())
+    average = [weight.detach().clone() for weight in weights]
+    adam = torch.optim.AdamW(
+        weights, lr=training.learning_rate, betas=training.betas, weight_decay=training.weight_decay
+    )
+    losses = []
+    for step in range(steps):
+        adam.param_groups[0]["lr"] = training.learning_rate * min(1, (step + 1) / (training.warm_up + 1))
+        adam.zero_grad()
+        loss_sum = 0.0
+        for rank in range(world):
+            batch = {key: tensor[rank::world] for key, tensor in batches(step).items()}
+            seed = derive_seed(record.seed, stage.name, name, step, rank) % 2**63
+            loss = method.loss(name, batch, torch.Generator().manual_seed(seed)) / world
+            loss.backward()
+            loss_sum += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(weights, training.clip)
+        adam.step()
+        decay = 0 if step == 0 else min(training.ema, (1 + step) / (10 + step))
+        for mean, weight in zip(average, weights, strict=True):
+            mean.lerp_(weight.detach(), 1 - decay)
+        losses.append(loss_sum)
+    return losses, weights, average
+
+
+def test_training_is_the_plain_loop(cohort, run, monkeypatch):
+    monkeypatch.setattr(medsmith.training.stage_loop, "LOG_EVERY", 1)
+    train("ddpm", cohort, run, settings=settings("ddpm", "training.warm_up=3", "training.ema=0.3"), seed=9,
+          budget=Budget(steps=7))  # fmt: skip
+    record = read_record(run)
+    method = build_method(record, seed=9)
+    losses, weights, average = literal_training(method, cohort, record, 7)
+    tensors, entry = present(StageCheckpoints(run, "stack").newest())
+    names = [name for name, _ in method.part("network").named_parameters()]
+    assert entry.step == 7
+    for name, weight, mean in zip(names, weights, average, strict=True):
+        assert torch.equal(tensors[f"weights.network.{name}"], weight)
+        assert torch.equal(tensors[f"ema.network.{name}"], mean)
+        assert torch.equal(load_method(run).state_dict()[f"network.{name}"], mean)
+    logged = [json.loads(line)["network"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert logged == losses
+
+
+def two_devices(nursery, cohort, run, method, **order):
+    given = {"method": method, "devices": 2, "note_ranks": True, "seed": 9, **order}
+    ended = nursery.live(run, cohort.root, settings=settings(method), **given)
+    assert (ended.status, ended.error) == (0, "")
+    stages = [path.stem.split("-", 2)[2] for path in sorted(run.glob("rank-0-*.txt"))]
+    return [sorted(path.read_text() for path in run.glob(f"rank-?-{stage}.txt")) for stage in stages]
+
+
+def test_two_devices_average_their_gradients_and_keep_equal_weights(nursery, cohort, run):
+    ((first, second),) = two_devices(nursery, cohort, run, "ddpm", budget={"steps": 6})
+    assert first == second
+    record = read_record(run)
+    method = build_method(record, seed=9)
+    losses, weights, average = literal_training(method, cohort, record, 6, world=2)
+    tensors, _ = present(StageCheckpoints(run, "stack").newest())
+    names = [name for name, _ in method.part("network").named_parameters()]
+    for name, weight, mean in zip(names, weights, average, strict=True):
+        assert torch.allclose(tensors[f"weights.network.{name}"], weight, atol=1e-4)
+        assert torch.allclose(tensors[f"ema.network.{name}"], mean, atol=1e-4)
+    logged = [json.loads(line)["network"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert logged == pytest.approx(losses, rel=1e-3)
+
+
+def test_two_devices_train_every_stage_and_stop_together_on_time(nursery, cohort, run):
+    ranks = two_devices(nursery, cohort, run, "pig", budget={"minutes": 0.01})
+    assert [first == second for first, second in ranks] == [True, True]
+    assert load_method(run).name == "pig"
+
+
+@pytest.mark.usefixtures("_other_methods")
+def test_two_devices_train_parts_in_turn(nursery, cohort, run):
+    ((first, second),) = two_devices(nursery, cohort, run, "adversaries", budget={"steps": 4})
+    assert first == second
+
+
+@pytest.mark.slow
+def test_two_devices_in_fresh_processes(cohort, tmp_path):
+    train("ddpm", cohort, tmp_path / "two", settings=settings(), seed=9, budget=Budget(steps=4), devices=2)
+    train("ddpm", cohort, tmp_path / "one", settings=settings(), seed=9, budget=Budget(steps=4))
+    assert reached(tmp_path / "two") == reached(tmp_path / "one") == {"stack": 4}
+
+
+@pytest.mark.parametrize("devices", [0, 3])
+def test_devices_that_cannot_share_a_batch_are_refused(devices, cohort, run):
+    with pytest.raises(RequestError, match=rf"devices: training.batch = 2 is no multiple of {devices} devices"):
+        train("ddpm", cohort, run, settings=settings(), devices=devices)
+
+
+@pytest.mark.usefixtures("_other_methods")
+def test_parts_trained_in_turn_leave_each_other_alone(cohort, run):
+    """A loss that passes through the critic must not move it, nor leave gradients in it."""
+    train("adversaries", cohort, run, seed=2, budget=Budget(steps=3))
+    record = read_record(run)
+    method = build_method(record, seed=2).train()
+    training = method.config.training
+    batches = batches_of([method.prepare(case) for case in cohort], 4, derive_seed(2, "game"), training.flips)
+    adams = {
+        name: torch.optim.AdamW(method.part(name).parameters(), training.learning_rate, training.betas,
+                                weight_decay=training.weight_decay)
+        for name in ("maker", "critic")
+    }  # fmt: skip
+    for step in range(3):
+        for name, adam in adams.items():
+            seed = derive_seed(2, "game", name, step, 0) % 2**63
+            torch.manual_seed(seed)
+            loss = method.loss(name, batches(step), torch.Generator().manual_seed(seed))
+            method.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(method.part(name).parameters(), training.clip)
+            adam.step()
+    tensors, _ = present(StageCheckpoints(run, "game").newest())
+    for name in ("maker", "critic"):
+        for key, weight in method.part(name).state_dict().items():
+            assert torch.equal(tensors[f"weights.{name}.{key}"], weight)
+
+
+@pytest.mark.usefixtures("_other_methods")
+def test_dropout_too_goes_on_where_it_was(cohort, tmp_path):
+    train("adversaries", cohort, tmp_path / "whole", budget=Budget(steps=6))
+    train("adversaries", cohort, tmp_path / "parts", budget=Budget(steps=2))
+    torch.rand(5)
+    train("adversaries", cohort, tmp_path / "parts", budget=Budget(steps=6))
+    assert state(tmp_path / "whole")["checkpoints"] == state(tmp_path / "parts")["checkpoints"]
+
+
+def test_the_averages_follow_the_weights_by_the_stated_rule():
+    method = micro.build("ddpm", settings=["training.ema=0.9"])
+    trainees = Trainees(method, ("network",), method.config.training)
+    name, weight = next(iter(method.network.named_parameters()))
+    expected, draw = torch.empty(0), torch.Generator().manual_seed(0)
+    for count in range(200):
+        weight.data.normal_(generator=draw)
+        decay = min(0.9, (1 + count) / (10 + count))
+        expected = weight.detach().clone() if count == 0 else decay * expected + (1 - decay) * weight.detach()
+        trainees.average("network")
+        assert torch.allclose(trainees.tensors()[f"ema.network.{name}"], expected, atol=1e-5)
+    assert decay == 0.9
+
+
+def test_the_learning_rate_rises_on_a_line_and_stays():
+    method = micro.build("ddpm", settings=["training.warm_up=4", "training.learning_rate=0.5"])
+    trainees = Trainees(method, ("network",), method.config.training)
+    rates = []
+    for step in range(7):
+        trainees.set_rate(step)
+        rates.append(trainees.optimisers["network"].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5])
+
+
+def test_pictures_are_made_with_the_averages_and_the_weights_come_back():
+    method = micro.build("ddpm")
+    trainees = Trainees(method, ("network",), method.config.training)
+    trainees.average("network")
+    raw = {key: tensor + 1 for key, tensor in method.network.state_dict().items()}
+    averaged = {key: tensor.clone() for key, tensor in method.network.state_dict().items()}
+    method.network.load_state_dict(raw)
+    with pytest.raises(ZeroDivisionError), trainees.averaged():  # noqa: PT012
+        assert not method.network.training
+        assert all(torch.equal(tensor, averaged[key]) for key, tensor in method.network.state_dict().items())
+        raise ZeroDivisionError
+    assert method.network.training
+    assert all(torch.equal(tensor, raw[key]) for key, tensor in method.network.state_dict().items())
