@@ -72,6 +72,7 @@ class Method(nn.Module, ABC):
 
     Class attributes:
         dimensions: of the images it can make.
+        inputs: what some case of a training cohort must have: without it the networks cannot be built.
         checks: names of the general checks that its cases must pass; None for all. A method that edits real scans
             cannot promise what a whole training cohort looks like.
         presets: name -> config.
@@ -87,6 +88,7 @@ class Method(nn.Module, ABC):
     """
 
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    inputs: ClassVar[frozenset[Kind]] = IMAGE_AND_LABELS
     checks: ClassVar[tuple[str, ...] | None] = None
     presets: ClassVar[Mapping[str, BaseModel]]
     Config: ClassVar[type[BaseModel]]

@@ -96,6 +96,7 @@ class Ddpm(Method):
         fingerprint: of the training cohort.
     """
 
+    inputs: ClassVar[frozenset[Kind]] = frozenset(("image",))
     presets: ClassVar[Mapping[str, BaseModel]] = {"paper": _PAPER, "best": _BEST, "tiny": DdpmConfig()}
     Config = DdpmConfig
     Request = DdpmRequest

@@ -13,7 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.errors import CohortError, RequestError, RunError
+from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import write_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, Stage
@@ -89,12 +89,23 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         compute={},
         versions=library_versions(),
     )
+    _check_inputs(kind, record.fingerprint)
     fresh = build_method(record, seed=0)
     _check_dimensions(fresh)
     _check_stage(fresh, request.stage)
     record = record.model_copy(update={"compute": _choose_compute(fresh, cohort.ids, cases, request)})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
+
+
+def _check_inputs(kind: type[Method], facts: Fingerprint) -> None:
+    """Refuse a cohort in which no case has an image, or labels, that the method's networks are built for."""
+    there = {"image": facts.images != 0, "labels": facts.labelled != 0}
+    missing = [name for name in sorted(kind.inputs) if not there[name]]
+    if missing:
+        lacking = " and no ".join(missing)
+        needed = " and ".join(sorted(kind.inputs))
+        raise TrainingError("cohort", f"no case has {lacking}", f"{needed} are needed to learn from", "add such cases")
 
 
 def _check_stage(method: Method, stage: str | None) -> None:

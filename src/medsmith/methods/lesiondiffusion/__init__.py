@@ -17,7 +17,7 @@ from medsmith.cases.case import Case
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.examples import example_of
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
@@ -45,6 +45,7 @@ class LesionDiffusion(Method):
     """
 
     dimensions: ClassVar[tuple[int, ...]] = (3,)
+    inputs: ClassVar[frozenset[Kind]] = frozenset(("labels",))
     checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_drawn")
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = LesionDiffusionConfig
