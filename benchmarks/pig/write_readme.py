@@ -152,8 +152,8 @@ def main() -> None:
         parts.append(SPEED.format(rows=rows, n=first["n"], **speed["facts"], **speed["training_step"]))
     pictures = "\n".join(f"\n{method}:\n\n![cases of {method}](pairs-{method}.png)" for method in METHODS)
     parts.append(
-        "\n## Pictures\n\nThe first sixteen cases of seed 0, not selected: the image, then the image with the outline of the "
-        f"mask.\n{pictures}\n"
+        "\n## Pictures\n\nThe first sixteen cases of seed 0, not selected: the image, then the image with "
+        f"the outline of the mask.\n{pictures}\n"
     )
     notes = HERE / "notes.md"
     if notes.is_file():
