@@ -35,8 +35,8 @@ def origin(found: Found) -> str:
 
 def alignment(results: Mapping[str, Found]) -> str:
     """One row per attribute."""
-    head = ["attribute", "measured", "pairs", "mean of either word", "paired difference", "in order", "AUC"]
-    head.append("AUC, words swapped by lot")
+    head = ["attribute", "measured", "pairs", "mean of either option", "paired difference", "in order", "AUC"]
+    head.append("AUC, options swapped at random")
     rows = []
     for name, found in results.items():
         swapped = found["shuffled_auc"]
@@ -56,7 +56,7 @@ def alignment(results: Mapping[str, Found]) -> str:
 
 
 def shape_words(found: Found) -> str:
-    """Round-like against irregular, on the sites of real nodules."""
+    """Round-like against irregular, at the locations of real nodules."""
     head = ("measured", "pairs", "round-like / irregular", "paired difference", "in order", "AUC")
     rows = [
         [
@@ -113,7 +113,7 @@ def by_type(found: Found) -> Iterator[str]:
         for source, arms in sources.items()
         for arm in (ARMS if source == "ours" else ARMS[1:])
     ]
-    yield table(("S made by", "learnt from", *(f"{kind} (n {each['n']})" for kind, each in kinds.items())), rows)
+    yield table(("S made by", "trained on", *(f"{kind} (n {each['n']})" for kind, each in kinds.items())), rows)
 
 
 def speed(found: Found) -> str:
@@ -141,8 +141,8 @@ def speed(found: Found) -> str:
 
 
 def parts_of_time(found: Found) -> str:
-    """Where the seconds go."""
-    head = ("recipe", "a call of LMNet", "a call of LINet", "text", "all else")
+    """Processor seconds of the parts of a lesion."""
+    head = ("recipe", "a call of LMNet", "a call of LINet", "text", "everything else")
     rows = []
     for name in found["order"]:
         row = found["recipes"][name]

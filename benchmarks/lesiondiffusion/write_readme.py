@@ -1,4 +1,4 @@
-"""Writes README.md of this folder, and figure4.png, from the results that lie in it; what is missing is said.
+"""Writes README.md and figure4.png of this folder from the results in it; missing results are stated.
 
 python benchmarks/lesiondiffusion/write_readme.py
 """
@@ -22,9 +22,10 @@ SAME_SIZE = 1.1
 
 HEAD = """# LesionDiffusion
 
-What the weights do that this project trained and ships (preset `tiny`, CT phantoms and outlines of LIDC's nodules):
-whether words steer, whether masks are like real ones, whether lesions are of use, and what they cost. Intervals are
-95 %. Every file beside this page holds its numbers, its command and its machine.
+Measurements of the weights that this project trained and ships (preset `tiny`, trained on CT phantoms and on outlines
+of LIDC nodules): whether lesions follow the report, whether masks resemble real ones, whether synthetic lesions help to
+train a segmentation network, and how long a lesion takes. Intervals are 95 %. Each result file in this folder holds its
+numbers, its command and its machine.
 
 ```
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
@@ -38,23 +39,25 @@ python benchmarks/lesiondiffusion/write_readme.py
 """
 
 ALIGNMENT = """
-## Do words steer?
+## Adherence to the report
 
-Pairs of requests that differ in one attribute, all else and all seeds alike, one draw each, measured on the finished
-scan by the code that describes real lesions. AUC: share of all couples in which the lesion measures more whose word
-should give more; .5 is a word that is ignored. The control swaps the words of each pair by lot.
+Pairs of requests that differ in one attribute; everything else and all seeds are equal. Each lesion is sampled once and
+measured on the finished scan by the code that describes real lesions. AUC: probability that of two lesions, one from
+either side of the contrast, the one whose option should measure more does so; .5 means that the option is ignored. The
+control swaps the options of each pair at random.
 
 """
 
 SHAPES = """
 ## Masks
 
-On the sites of {n} real nodules that no network saw: a mask from the nodule's own report, one asked for as round-like
-and one as irregular (same site, box and seed), a deformed ellipsoid, and the real one. File `{file}`.
+At the locations of {n} real nodules that no network saw: a mask from the nodule's own report, one requested as
+round-like and one as irregular (same location, box and seed), a deformed ellipsoid, and the real mask. File `{file}`.
 
 {words}
 
-Density and coverage are those of the shapes below among real ones (Naeem et al. 2020; 1 and .97 on equal laws).
+Density and coverage compare the shape features below with those of real masks (Naeem et al. 2020; 1 and .97 for equal
+distributions).
 
 {sources}
 
@@ -62,24 +65,24 @@ Density and coverage are those of the shapes below among real ones (Naeem et al.
 """
 
 PAPER_WORDS = """
-### The paper's way of words
+### Text conditioning of the paper
 
-LMNet trained again on the same cases for the same number of steps with vectors as the encoder gives them, looked at by
-cross-attention at the lowest level alone, no attribute ever left out: the settings of the presets `paper` and
-`released`.
+LMNet trained on the same cases for the same number of steps with the text conditioning of the presets `paper` and
+`released`: raw vectors of the encoder, cross-attention at the lowest level only, no attribute dropout.
 """
 
 FIGURE = """
 The paper's figure 4, size-matched ({note}):
 
-![Convexity against sphericity of masks asked for as round-like and as irregular](figure4.png)
+![Convexity against sphericity of masks requested as round-like and as irregular](figure4.png)
 """
 
 GRAIN = """
 ## Grain
 
-Noise inside a lesion over noise of the tissue about it (finer than a Gaussian of 1 mm; 1 where a lesion is as grainy
-as its scan), for lesions that phantoms were drawn with, for paintings of LINet alone, and with the grain of the scan.
+Ratio of the noise inside a lesion to the noise of the tissue around it (detail finer than a Gaussian of 1 mm; 1 if the
+lesion is as noisy as its scan): for the true lesions of phantoms ("real"), for lesions painted by LINet alone, and for
+lesions to which the missing noise of the scan ("grain") was added.
 
 {table}
 
@@ -87,20 +90,19 @@ as its scan), for lesions that phantoms were drawn with, for paintings of LINet 
 """
 
 UTILITY = """
-## Are they of use?
+## Utility for segmentation
 
-Dice of a small 3-D U-Net on cubes about lesions that no network and no generator saw, mean over cases and seeds. R:
-real cases alone. S: painted lesions alone. S then R: the first half of the same number of steps on S, the second on R.
-R + S: both at once. Gains are paired differences to R in points of Dice. "ellipsoid" has deformed ellipsoids for masks
-(the kind of DiffTumor), "no text" null texts for all words. Lesions of fewer than four voxels in their cube are left
-out.
+Dice of a small 3-D U-Net on cubes around lesions that no network and no generator saw, mean over cases and seeds. R:
+real cases only. S: synthetic lesions only. S then R: the first half of the same number of steps on S, the second on R.
+R + S: both at once. Gains are paired differences to R in Dice points. "ellipsoid" uses deformed ellipsoids as masks (as
+in DiffTumor), "no text" null texts for all attributes. Lesions of fewer than four voxels in their cube are left out.
 """
 
 UTILITY_SET = """
 ### {name}
 
-{n} test cases; R: {real} cases{folds}; {ratio:g} painted lesions per real case, types: {types}. Cubes of {edge:g} mm at
-{voxels} voxels per edge; {steps} steps, batch {batch}, {seeds} seeds; {network}.
+{n} test cases; R: {real} cases{folds}; {ratio:g} synthetic lesions per real case, types: {types}. Cubes of {edge:g} mm
+at {voxels} voxels per edge; {steps} steps, batch {batch}, {seeds} seeds; {network}.
 
 {table}
 
@@ -109,27 +111,26 @@ UTILITY_SET = """
 
 UTILITY_TAIL = """
 The paper (nnU-Net, 14 types, 301 test scans, one split, no intervals): R 67.7, S 57.3, S then R 70.1; DiffTumor 50.4
-and 66.6; without text S 41.9. Its figures and ours cannot be compared with each other (other data, size and number);
-the order can.
+and 66.6; without text S 41.9. Its values cannot be compared with ours (other data, size and number); the order can.
 """
 
 SPEED = """
 ## Speed
 
-One process per recipe, one thread, processor seconds of a whole lesion in a phantom, a cube of 128 mm: placed,
-shaped, painted, blended and measured. The paper's recipe: DDIM of 200 steps (eta 0) in MONAI's loop, guidance (two
-calls per step and network), float32, cubes of 128 voxels at 1 mm, phrases encoded for every lesion; here with our
-weights, which fold voxels into channels and need no decoder, so that it is cheaper than with the paper's. "By calls":
-the calls in the next column were timed and multiplied; no whole lesion was. Quality: AUC of sphericity, round-like
-against irregular, and Fréchet distance of radiomic vectors of painted lesions to those of phantoms, beside its floor
-between halves of the phantoms.
+One process per recipe, one thread. Processor seconds of one complete lesion in a phantom (a cube of 128 mm): placed,
+shaped, painted, blended and measured. The paper's recipe: DDIM with 200 steps (eta 0) in MONAI's loop, guidance (two
+calls per step and network), float32, cubes of 128 voxels at 1 mm, phrases encoded for every lesion. It is run with our
+weights, which fold voxels into channels and need no decoder, so it is faster here than with the paper's networks. "By
+calls": the calls in the next column were timed and multiplied; no complete lesion was timed. Quality: AUC of
+sphericity, round-like against irregular, and Fréchet distance between the radiomic vectors of synthetic and phantom
+lesions, with its floor between halves of the phantoms.
 
 {table}
 
 {parts}
 
-Folding 2 x 2 x 2 voxels into channels, one call on our cube: {folding}. The phrase table and the text network differ by
-{text:.4f} at most.
+Folding 2 x 2 x 2 voxels into channels, one call on our cube: {folding}. The phrase table and the text encoder differ by
+at most {text:.4f}.
 
 {origin}
 """
@@ -155,7 +156,7 @@ def read(path: Path) -> Any:
 def alignment_part() -> list[str]:
     files = sorted((HERE / "alignment").glob("*.json"))
     if not files:
-        return [missing("Do words steer?", "alignment/*.json")]
+        return [missing("Adherence to the report", "alignment/*.json")]
     results = {file.stem.replace("-", " "): read(file) for file in files}
     return [ALIGNMENT, tables.alignment(results), "\n\n", tables.origin(next(iter(results.values()))), "\n"]
 
@@ -184,7 +185,7 @@ def grain_part() -> list[str]:
 
 
 def figure(rows: list[dict[str, Any]], path: Path) -> str:
-    """Draws the paper's figure 4 and says how many pairs are in it."""
+    """Draws the paper's figure 4 and returns a note on the number of pairs in it."""
 
     def alike(row: dict[str, Any]) -> bool:
         ratio = row["round-like"]["diameter"] / row["irregular"]["diameter"]
@@ -207,13 +208,13 @@ def figure(rows: list[dict[str, Any]], path: Path) -> str:
     data = BytesIO()
     drawing.savefig(data, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
     write_bytes(path, data.getvalue())
-    return f"{len(matched)} of {len(rows)} pairs, whose diameters differ by 10 % at most; red crosses are means"
+    return f"{len(matched)} of {len(rows)} pairs, whose diameters differ by at most 10 %; red crosses are means"
 
 
 def utility_part() -> list[str]:
     path = HERE / "results-utility.json"
     if not path.is_file():
-        return [missing("Are they of use?", path.name)]
+        return [missing("Utility for segmentation", path.name)]
     parts = [UTILITY]
     for name, found in read(path).items():
         folds, real, arms = found["folds"], found["real"], found["sources"]["ours"]["arms"]
@@ -223,7 +224,7 @@ def utility_part() -> list[str]:
             real=real[0] if len(set(real)) == 1 else f"{min(real)} to {max(real)}",
             folds=f" in each of {folds} folds" if folds > 1 else "",
             ratio=found["synthetic_per_real"],
-            types=", ".join(found["types"]) or "as the real cases' own words say",
+            types=", ".join(found["types"]) or "as in the reports of the real cases",
             edge=found["crop"]["edge_mm"],
             voxels=found["crop"]["voxels"],
             steps=found["training"]["steps"],

@@ -11,10 +11,10 @@ Row = Mapping[str, Any]
 
 HEAD = """# PIG, DDPM and segmentation-guided diffusion on breast ultrasound
 
-The paper's two tables in miniature, on stand-in data: 483 breast ultrasounds (BUSI) for the authors' private breast
-tomosynthesis, 64 x 64 pixels for 512 x 512, and {updates:,} optimiser steps per method for days on a GPU: `pig` spends
-half of them on each of its two networks. Preset `tiny` throughout; the split is by image id (386 to train, 97 to test);
-no generator saw a test image.
+The paper's two tables at small scale and on other data: 483 breast ultrasounds (BUSI) instead of the authors' private
+breast tomosynthesis, 64 x 64 instead of 512 x 512 pixels, and {updates:,} optimizer steps per method instead of days
+on a GPU. `pig` spends half of the steps on each of its two networks. All methods use the preset `tiny`. The split is by
+image id (386 to train, 97 to test); no generator saw a test image.
 
 ```
 python benchmarks/pig/run.py IMAGES WORK       # IMAGES: a folder with images/ and labels/
@@ -26,21 +26,22 @@ python benchmarks/pig/write_readme.py
 """
 
 DISTANCES = """
-## How real they look
+## Fidelity
 
-Smaller is better. The floor is what two disjoint sets of real images of the same size score against each other.
-Distances are between each method's cases and all 483 real images, training images among them, as in the paper.
+For Fréchet distance and KID smaller is better. The floor is the value between two disjoint sets of real images of the
+same size. Distances compare the cases of each method with all 483 real images, including the training images, as in
+the paper.
 
 | extractor | method | Fréchet distance | floor | excess over the floor | KID | density | coverage | n |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
 The paper (InceptionV3, 2,048 images of 512 x 512 against its training slices, no floor given): DDPM 31.84, DDIM 31.54,
-PIG 15.88. Its figures and ours cannot be compared with each other (other images, size, number); the order can.
+PIG 15.88. Its values cannot be compared with ours (other images, size, number); the order can.
 """
 
 UTILITY = """
-## What they teach
+## Utility for segmentation
 
 Dice of a small U-Net on the 97 real test images, mean over {seeds} seeds; equal steps for every row. Gain: paired
 difference to real images alone, in Dice points.
@@ -56,7 +57,8 @@ The paper (five folds, DBT masses): real 52.36; with 2,048 cases of segmentation
 COPIES = """
 ## Copies
 
-Share of synthetic cases more like one training image than 99 % of training images are like another:
+Share of synthetic cases that are more similar to a training image than the 99th percentile of the similarity between
+training images of different scenes:
 
 {rows}
 """
@@ -65,13 +67,14 @@ SPEED = """
 ## Speed
 
 The same PIG weights, one thread, processor seconds; Fréchet distance of the first {n} cases of each recipe to the real
-images (floor at the same n beside it). {machine}, {date}.
+images, and its floor at the same n. {machine}, {date}.
 
 | recipe | network calls | seconds a case | Fréchet distance (FID Inception-v3) | floor |
 |---|---|---|---|---|
 {rows}
 
-One training step of the image network, batch 16: {float32:.2f} s in float32, {bfloat16:.2f} s with bfloat16 passes.
+One training step of the image network, batch 16: {float32:.2f} s in float32, {bfloat16:.2f} s with bfloat16
+forward passes.
 """
 
 
@@ -149,7 +152,8 @@ def main() -> None:
         parts.append(SPEED.format(rows=rows, n=first["n"], **speed["facts"], **speed["training_step"]))
     pictures = "\n".join(f"\n{method}:\n\n![cases of {method}](pairs-{method}.png)" for method in METHODS)
     parts.append(
-        f"\n## Pictures\n\nThe first sixteen cases of seed 0, unchosen: image, then mask outlined.\n{pictures}\n"
+        "\n## Pictures\n\nThe first sixteen cases of seed 0, not selected: the image, then the image with "
+        f"the outline of the mask.\n{pictures}\n"
     )
     notes = HERE / "notes.md"
     if notes.is_file():
