@@ -124,8 +124,10 @@ def test_the_map_names_every_source_file_and_nothing_else() -> None:
     block = re.search(r"^```\nsrc/medsmith/\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert block is not None
     named = re.findall(r"^  (\S+)  ", block[1], re.MULTILINE)
-    paths = (path for path in (ROOT / "src" / "medsmith").iterdir() if not path.name.startswith("_"))
-    top = {f"{path.name}/" if path.is_dir() else path.name for path in paths}
+    package = ROOT / "src" / "medsmith"
+    files = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
+    files = [path for path in files if not any(part.startswith("_") for part in (path.parts[0], *path.parts[:-1]))]
+    top = {f"{path.parts[0]}/" if len(path.parts) > 1 else path.name for path in files}
     assert sorted(named) == sorted(top - {"py.typed"})
 
 
