@@ -22,9 +22,9 @@ from medsmith.diffusion import SOLVERS, Sampling
 from medsmith.errors import RequestError, RunError
 from medsmith.methods import method_class, method_names
 from medsmith.methods.base import Method, MethodConfig
-from medsmith.methods.config import changed, validated
+from medsmith.methods.config import apply_settings, validated
 from medsmith.networks import NetworkConfig
-from medsmith.runs.checkpoints import SHIPPED, load_method, pack, put_weights, read_record, save_weights, unpack
+from medsmith.runs.checkpoints import SHIPPED, load_method, load_strict, pack, read_record, save_weights, unpack
 from medsmith.training import Budget, train
 
 NAMES = method_names()
@@ -82,7 +82,7 @@ def trained(request, cohort, tmp_path_factory):
     settings = micro.micro_settings(name, kind, dimensions)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(medsmith.training.stage_loop.StageLoop, "train", watched)
-        patch.setattr(medsmith.training.stage_loop, "SAMPLE_SHEETS", 1)
+        patch.setattr(medsmith.training.stage_loop, "PREVIEWS", 1)
         train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
     return Trained(name, run, cohort, stages, load_method(run))
 
@@ -142,7 +142,7 @@ def test_a_case_is_of_the_cohorts_kind(trained):
         assert case.labels.dtype == np.uint8
         assert case.labels.shape == grid
         assert set(np.unique(case.labels)) <= set(real.label_names.values())
-        made = trained.method.makes(trained.method.Request())
+        made = trained.method.output_fingerprint(trained.method.Request())
         assert (case.channel_names, dict(case.label_names)) == (made.channel_names, dict(made.label_names))
         assert case.stored == real.stored
         assert np.array_equal(case.image, np.rint(case.image))
@@ -186,7 +186,7 @@ def test_a_loaded_method_is_ready_to_synthesize(trained):
 def test_weights_of_another_architecture_are_refused_by_the_first_keys(trained, tmp_path):
     record = read_record(trained.run)
     kind = method_class(trained.name)
-    wider = changed(validated(kind.Config, "config", record.config), _widened(kind)).model_dump(mode="json")
+    wider = apply_settings(validated(kind.Config, "config", record.config), _widened(kind)).model_dump(mode="json")
     save_weights(tmp_path, trained.method, record.model_copy(update={"config": wider}))
     with pytest.raises(RunError, match="made for another architecture") as refusal:
         load_method(tmp_path)
@@ -219,7 +219,7 @@ def test_weights_of_another_form_are_refused_by_the_first_that_differs(harm, lin
     name = next(iter(tensors))
     (tmp_path / "weights.safetensors").write_bytes(pack({**tensors, name: harm(tensors[name])}))
     with pytest.raises(RunError, match=rf"weights.safetensors: {re.escape(name)} {line}"):
-        put_weights(trained.method, unpack(tmp_path / "weights.safetensors"), tmp_path / "weights.safetensors")
+        load_strict(trained.method, unpack(tmp_path / "weights.safetensors"), tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize("name", NAMES)
