@@ -80,16 +80,16 @@ def examples_of(stage: Stage, store: ExampleStore) -> ExampleView:
     Raises:
         TrainingError: there are none.
     """
-    places = [
-        place
-        for place, entry in enumerate(store.entries)
+    indices = [
+        index
+        for index, entry in enumerate(store.entries)
         if stage.inputs <= set(entry.kinds) and entry.tensors.keys() - {THUMBNAIL}
     ]
-    if not places:
+    if not indices:
         needed = " and ".join(sorted(stage.inputs))
         found = f"none of {len(store)} cases can be used"
         raise TrainingError(f"stage '{stage.name}'", found, f"it learns from cases with {needed}", "add such cases")
-    return ExampleView(store, places, without=frozenset((THUMBNAIL,)))
+    return ExampleView(store, indices, without=frozenset((THUMBNAIL,)))
 
 
 def plain_batches(view: ExampleView, method: Method, stage: Stage, seed: int) -> Batches:
@@ -127,10 +127,10 @@ def encoded_batches(
     remove_other_stores(run / EXAMPLES, [name], f"{stage.name}-")
     with progress.task(f"encode for {stage.name}", len(sources)) as advance:
         store = build_store(run / EXAMPLES / name, sources, make, advance)
-    places = {source: place for place, source in enumerate(sources.values())}
+    stored_at = {source: position for position, source in enumerate(sources.values())}
 
     def encoded(index: int, axes: tuple[int, ...]) -> Example:
-        return store[places[index, axes]]
+        return store[stored_at[index, axes]]
 
     return Batches(len(view), encoded, training.batch, derive_seed(seed, stage.name), training.flips)
 
