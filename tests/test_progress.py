@@ -12,9 +12,9 @@ import pytest
 import medsmith.interruption
 import medsmith.progress
 import micro
-from medsmith.interruption import held_back
+from medsmith.interruption import defer_interrupts
 from medsmith.progress import Progress, Shown, Silent
-from medsmith.training.previews import OUTLINE, TILE, contact_sheet
+from medsmith.training.previews import OUTLINE, TILE, preview_grid
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_silence_is_silent(capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt), held_back() as interrupted:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as interrupted:  # noqa: PT012
         assert not interrupted()
         os.kill(os.getpid(), number)
         assert interrupted()
@@ -75,7 +75,7 @@ def test_outside_the_main_thread_nothing_is_held_back():
     found = []
 
     def elsewhere():
-        with held_back() as interrupted:
+        with defer_interrupts() as interrupted:
             found.append(interrupted())
 
     thread = threading.Thread(target=elsewhere)
@@ -85,8 +85,8 @@ def test_outside_the_main_thread_nothing_is_held_back():
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (4, 1), (5, 2), (8, 2)])
-def test_a_contact_sheet_has_a_pair_of_tiles_for_each_case(count, rows):
-    sheet = contact_sheet([micro.micro_case(index, 2, 1) for index in range(count)], 4)
+def test_a_preview_grid_has_a_pair_of_tiles_for_each_case(count, rows):
+    sheet = preview_grid([micro.micro_case(index, 2, 1) for index in range(count)], 4)
     assert sheet.shape == (rows * TILE, 4 * 2 * TILE, 3)
     assert sheet.dtype == np.uint8
     last = sheet[-TILE:, 3 * 2 * TILE :]
@@ -95,13 +95,13 @@ def test_a_contact_sheet_has_a_pair_of_tiles_for_each_case(count, rows):
 
 def test_labels_are_outlined_on_the_right_tile_alone():
     case = micro.micro_case(0, 2, 2)
-    sheet = contact_sheet([case], 1)
+    sheet = preview_grid([case], 1)
     drawn = (sheet == OUTLINE).all(-1)
     assert not drawn[:, :TILE].any()
     assert drawn[:, TILE:].any()
     inside = np.kron(case.labels[:, :, 0].T > 0, np.ones((8, 8)))
     assert inside.any()
-    bare = contact_sheet([replace(case, labels=np.zeros_like(case.labels))], 1)
+    bare = preview_grid([replace(case, labels=np.zeros_like(case.labels))], 1)
     assert not (bare == OUTLINE).all(-1).any()
 
 
@@ -111,21 +111,21 @@ def test_a_volume_is_shown_where_most_of_it_is_labelled():
     labels[2:6, 2:6, 7] = 1
     labels[3, 3, 2] = 1
     image[:, :, :, 7] = np.linspace(0, 100, image.shape[1])[:, None]
-    sheet = contact_sheet([replace(case, labels=labels, image=image)], 1)
+    sheet = preview_grid([replace(case, labels=labels, image=image)], 1)
     assert sheet[:, :TILE].std() > 10
 
 
 def test_an_image_of_one_value_is_black_not_broken():
     case = micro.micro_case(0, 2, 1)
-    sheet = contact_sheet([replace(case, image=np.full_like(case.image, 7.0))], 1)
+    sheet = preview_grid([replace(case, image=np.full_like(case.image, 7.0))], 1)
     assert not sheet[:, :TILE].any()
 
 
 def test_a_case_without_labels_has_no_outline_and_one_without_image_nothing_else():
     case = micro.micro_case(0, 3, 1)
-    image = contact_sheet([replace(case, labels=None)], 1)
+    image = preview_grid([replace(case, labels=None)], 1)
     assert image.any()
     assert np.array_equal(image[:, :TILE], image[:, TILE:])
-    labels = contact_sheet([replace(case, image=None)], 1)
+    labels = preview_grid([replace(case, image=None)], 1)
     assert not labels[:, :TILE].any()
     assert (labels[:, TILE:] == OUTLINE).all(-1).any()

@@ -3,8 +3,8 @@
 python benchmarks/lesiondiffusion/autoencoder.py TRAIN TEST [STEPS] [CASES]
 
 TRAIN and TEST are cohorts of CT phantoms. Trains the autoencoder of the `tiny` preset, 16 channels wide, with its
-critics on cubes about lesions; measures the averaged weights on a cube of 64 voxels from the middle of each test case,
-worked through in tiles.
+discriminators on cubes around lesions; measures the averaged weights on a cube of 64 voxels from the middle of each
+test case, in tiles.
 """
 
 import sys
@@ -23,8 +23,8 @@ from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.frame import AIR_HU
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig
-from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
-from medsmith.networks.critic import Critics
+from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
+from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.fidelity import Volume, measure_fidelity
 from medsmith.networks.vqgan import VQGAN
 
@@ -61,22 +61,25 @@ def main(train: Path, test: Path, steps: int, cases: int) -> None:
 def trained(cohort: Cohort, config: LesionDiffusionConfig, steps: int, cases: int) -> VQGAN:
     """Equation 3 on cubes about lesions; the averaged weights."""
     torch.manual_seed(0)
-    vqgan, critics = VQGAN(config.vqgan.model_copy(update={"channels": WIDTH})).train(), Critics(config.critic).train()
-    autoencoding = config.autoencoding.model_copy(update={"critic_from": CRITIC_FROM})
+    vqgan, discriminators = (
+        VQGAN(config.vqgan.model_copy(update={"channels": WIDTH})).train(),
+        Discriminators(config.critic).train(),
+    )
+    autoencoding = config.autoencoding.model_copy(update={"discriminator_from": CRITIC_FROM})
     average = AveragedModel(vqgan, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
-    players = [(vqgan, autoencoder_loss), (critics, critic_loss)]
-    optimisers = [torch.optim.AdamW(part.parameters(), RATE) for part, _ in players]
+    players = [(vqgan, vqgan_loss), (discriminators, vqgan_discriminator_loss)]
+    optimizers = [torch.optim.AdamW(part.parameters(), RATE) for part, _ in players]
     batches = batches_of([{"image": cube_of(cohort, id, config)} for id in cohort.ids[:cases]], BATCH, 0, (0, 1, 2))
     for step in range(steps):
         image = batches(step)["image"]
-        for number, ((part, loss_of), optimiser) in enumerate(zip(players, optimisers, strict=True)):
+        for number, ((part, loss_of), optimizer) in enumerate(zip(players, optimizers, strict=True)):
             for other, _ in players:
                 other.requires_grad_(other is part)
             draw = torch.Generator().manual_seed(2 * step + number)
-            loss = loss_of(vqgan, critics, image, autoencoding, draw)
-            optimiser.zero_grad()
+            loss = loss_of(vqgan, discriminators, image, autoencoding, draw)
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         average.update_parameters(vqgan)
         if step % 100 == 0:
             print(step, float(loss.detach()), flush=True)

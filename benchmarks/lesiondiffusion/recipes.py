@@ -21,13 +21,13 @@ from medsmith.diffusion import (
     SamplingStep,
     SeededNoise,
 )
-from medsmith.diffusion.corrections import Fresh
+from medsmith.diffusion.corrections import NoiseSource
 from medsmith.insertion.frame import FrameConfig
 from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.networks.precision import Compute, Precision
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import attributes_for
-from medsmith.runs.checkpoints import find_run, lay_out, load_method, read_record
+from medsmith.runs.checkpoints import apply_compute, find_run, load_method, read_record
 from medsmith.text.embeddings import PhraseTable
 from medsmith.text.encoded_vocabulary import Consumer, EncodedVocabulary
 from medsmith.text.encoders import MiniLM
@@ -90,7 +90,7 @@ def cooked(run: str, recipe: Recipe, text_clock: Callable[[], Any] = ExitStack) 
     method, record = load_method(run), read_record(find_run(run))
     assert isinstance(method, LesionDiffusion)
     formats = {stage.name: Compute(precision=recipe.precision) for stage in method.stages()}
-    lay_out(method, record.model_copy(update={"compute": formats}))
+    apply_compute(method, record.model_copy(update={"compute": formats}))
     if recipe.cube == "128 at 1 mm":
         wide = {
             part: getattr(method.config, part).model_copy(update={"frame": MILLIMETRE}) for part in ("mask", "paint")
@@ -122,7 +122,7 @@ class CorrectedDDIM:
         process: DiffusionProcess,
         sampling: Sampling,
         corrections: Sequence[Correction],
-        fresh: Fresh,
+        fresh: NoiseSource,
         observe: Observe | None,
     ) -> None:
         self._ddim = DDIMScheduler(len(process.schedule), prediction_type="sample", clip_sample=False)

@@ -239,7 +239,7 @@ def calls(method: Any) -> Mapping[str, float]:
         "linet": lambda: method.linet(torch.randn(wide), t, torch.ones(wide), torch.ones(wide), words["image"]),
     }
     for name in passes:
-        Compute(precision="bfloat16").lay_out(method.part(name))
+        Compute(precision="bfloat16").apply_to(method.part(name))
     return {name: median([seconds(each) for _ in range(5)][1:]) for name, each in passes.items()}
 
 

@@ -24,7 +24,7 @@ from medsmith.evaluation.fidelity.extractors import Remembered
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import Shown
-from medsmith.training.previews import contact_sheet
+from medsmith.training.previews import preview_grid
 
 HERE = Path(__file__).parent
 SIZE = 64
@@ -82,7 +82,7 @@ def reuse_real_arm(done: Path, out: Path, real: int) -> None:
 def picture(cohort: Cohort, path: Path) -> None:
     """The first sixteen cases, unchosen."""
     data = BytesIO()
-    sheet = contact_sheet([cohort[id] for id in cohort.ids[:16]], columns=4)
+    sheet = preview_grid([cohort[id] for id in cohort.ids[:16]], columns=4)
     Image.fromarray(sheet).save(data, "PNG", optimize=True)
     write_bytes(path, data.getvalue())
 

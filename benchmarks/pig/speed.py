@@ -50,7 +50,7 @@ def lay_out(method: Method, precision: Precision) -> None:
     """Every part of a method in one number format."""
     for stage in method.stages():
         for part in stage.parts:
-            Compute(precision=precision).lay_out(method.part(part))
+            Compute(precision=precision).apply_to(method.part(part))
 
 
 def make(method: Method, recipe: str, real: Cohort, folder: Path) -> list[float]:

@@ -1,7 +1,7 @@
 """The voxel grid of one image in the patient.
 
-Axes: x y z voxel axes in file order. A 2-D image has z == 1; its x runs along the columns of the picture (to the right)
-and y along the rows (down), so that a PNG and a one-slice NIfTI are read alike.
+Axes: x y z voxel axes in file order. A 2-D image has z == 1; x points right and y down in the picture, so that PNG and
+one-slice NIfTI are read alike.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Geometry:
         shape: voxels along x, y, z.
         affine: voxel index -> patient position in mm, axes RAS+ (NIfTI).
         codes: NIfTI sform and qform codes, kept from input to output.
-        spacing_known: False where the file format stores no spacing (PNG) and 1 mm stands in.
+        spacing_known: False where the file format stores no spacing (PNG) and 1 mm is assumed.
     """
 
     shape: tuple[int, int, int]
@@ -32,7 +32,7 @@ class Geometry:
 
     @classmethod
     def plain(cls, shape: tuple[int, int, int]) -> "Geometry":
-        """The grid of a picture: 1 mm stands in for a spacing that nobody wrote down."""
+        """The grid of a picture without a stored spacing: 1 mm is assumed."""
         return cls(shape, np.eye(4), spacing_known=False)
 
     @property
@@ -47,7 +47,7 @@ class Geometry:
         return 2 if self.shape[2] == 1 else 3
 
     def corners(self) -> Float64[np.ndarray, "8 3"]:
-        """Patient positions in mm of the centres of the eight corner voxels."""
+        """Patient positions in mm of the centers of the eight corner voxels."""
         ends = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1).T
         positions: Float64[np.ndarray, "8 3"] = ends @ self.affine[:3, :3].T + self.affine[:3, 3]
         return positions

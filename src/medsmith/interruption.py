@@ -1,4 +1,4 @@
-"""Ctrl-C and polite kills that wait until a step is done, so that what is saved is whole."""
+"""SIGINT and SIGTERM, deferred until a step is complete and saved."""
 
 import multiprocessing
 import os
@@ -10,44 +10,45 @@ from types import FrameType
 from typing import final
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A terminal and a parent process may both pass on one Ctrl-C: what comes this soon after the first is the same wish.
-SECONDS_BETWEEN = 1.0
+# Terminal and parent process may both deliver one Ctrl-C: a signal this soon after the first is the same request.
+DUPLICATE_SECONDS = 1.0
 
 
 @final
-class _Wish:
-    """Whether an end was asked for; asked for again, it comes at once."""
+class _StopRequest:
+    """Records the first signal; a second one interrupts at once."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
+        self._requested_at: float | None = None
 
     def __call__(self) -> bool:
-        return self._since is not None
+        return self._requested_at is not None
 
-    def take(self, _number: int, _frame: FrameType | None) -> None:
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
         """The signal handler."""
         now = time.monotonic()
-        if self._since is None:
-            self._since = now
-        elif now - self._since > SECONDS_BETWEEN:
+        if self._requested_at is None:
+            self._requested_at = now
+        elif now - self._requested_at > DUPLICATE_SECONDS:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def held_back() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT and SIGTERM are only noted; a second one, a second later, interrupts at once.
+def defer_interrupts() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGINT and SIGTERM are recorded; a second one, more than a second later, interrupts at once.
 
     Yields:
-        Whether one has come. Outside the main thread, which alone may handle signals, it says no.
+        A function that returns whether a signal has come. Outside the main thread, where Python handles no signals, it
+        returns False.
     """
-    wish = _Wish()
+    request = _StopRequest()
     try:
-        earlier = [(number, signal.signal(number, wish.take)) for number in SIGNALS]
+        earlier = [(number, signal.signal(number, request.handle)) for number in SIGNALS]
     except ValueError:  # not the main thread
-        yield wish
+        yield request
         return
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in earlier:
             signal.signal(number, handler)
@@ -55,7 +56,7 @@ def held_back() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def interrupting_children() -> Iterator[None]:
-    """An interrupt of this process alone reaches those that it started to train."""
+    """Pass a KeyboardInterrupt of this process on to the processes started inside, and wait for them."""
     earlier = multiprocessing.active_children()
     try:
         yield

@@ -1,21 +1,21 @@
-"""A quick start for processes that are medsmith's own: workers, and commands."""
+"""Faster start of medsmith's own processes: workers and commands."""
 
 import importlib
 import sys
 
-_PASSED_OVER = ("matplotlib", "transformers")
-"""What MONAI imports where it is installed, for parts that nothing here uses: nearly half of its start."""
+_SKIPPED = ("matplotlib", "transformers")
+"""Optional imports of MONAI that nothing here needs; nearly half of its import time."""
 
 
 def import_monai() -> None:
-    """Import MONAI without the large packages that it would take along; they can be imported afterwards.
+    """Import MONAI without large optional packages; they can be imported afterwards.
 
-    What MONAI has missed it goes on missing in this process, so this is nothing for a library to do: a script that
-    imports medsmith gets MONAI whole.
+    MONAI stays without them in this process, so only medsmith's own processes call this: a script that imports medsmith
+    gets all of MONAI.
     """
     if "monai" in sys.modules:
         return
-    hidden = [name for name in _PASSED_OVER if name not in sys.modules]
+    hidden = [name for name in _SKIPPED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: the import system says "not found"
     try:
         importlib.import_module("monai.networks.nets")

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from medsmith.data.resizing import resize
-from medsmith.data.similarity import TWIN, copy_threshold, find_scenes, nearest, similarities, thumbnails
+from medsmith.data.similarity import NEAR_DUPLICATE, copy_threshold, find_scenes, nearest, similarities, thumbnails
 
 
 def fields(count, shape, seed):
@@ -99,8 +99,8 @@ def test_twins_share_a_group():
 
 
 def test_too_few_images_leave_the_fixed_limit():
-    assert copy_threshold(thumbnails(fields(1, (32, 32, 1), 0))) == TWIN
-    assert copy_threshold(thumbnails([])) == TWIN
+    assert copy_threshold(thumbnails(fields(1, (32, 32, 1), 0))) == NEAR_DUPLICATE
+    assert copy_threshold(thumbnails([])) == NEAR_DUPLICATE
 
 
 def test_a_flat_image_resembles_nothing():

@@ -12,7 +12,7 @@ from medsmith.methods.config import (
     DiffusionConfig,
     Size,
     TrainingConfig,
-    changed,
+    apply_settings,
     check_settings,
     explain,
     validated,
@@ -51,7 +51,7 @@ START = Settings()
     ],
 )
 def test_one_key_is_changed_and_no_other(assignment, place, value):
-    after = changed(START, [assignment])
+    after = apply_settings(START, [assignment])
     found = after
     for name in place:
         found = getattr(found, name)
@@ -65,14 +65,14 @@ def test_one_key_is_changed_and_no_other(assignment, place, value):
 
 
 def test_a_section_given_whole_keeps_the_keys_it_does_not_name():
-    after = changed(START, ['training={"batch": 9, "ema": 0.5}'])
+    after = apply_settings(START, ['training={"batch": 9, "ema": 0.5}'])
     assert after.training == START.training.model_copy(update={"batch": 9, "ema": 0.5})
 
 
 def test_later_settings_win_and_none_leave_all_as_it_was():
-    assert changed(START, []) == START
-    assert changed(START, ["training.batch=8", "training.batch=9"]).training.batch == 9
-    both = changed(START, ["sampling.stochasticity=0.5", "sampling.solver=ddim"])
+    assert apply_settings(START, []) == START
+    assert apply_settings(START, ["training.batch=8", "training.batch=9"]).training.batch == 9
+    both = apply_settings(START, ["sampling.stochasticity=0.5", "sampling.solver=ddim"])
     assert both.sampling == Sampling(solver="ddim", stochasticity=0.5)
     assert START.training.batch == 3
 
@@ -111,7 +111,7 @@ def test_later_settings_win_and_none_leave_all_as_it_was():
 )
 def test_a_setting_that_cannot_be_is_refused_in_one_line(assignment, line):
     with pytest.raises(RequestError) as refusal:
-        changed(START, [assignment])
+        apply_settings(START, [assignment])
     assert refusal.value.line.startswith(line)
     assert "\n" not in refusal.value.line
     assert refusal.value.exit_code == 2
@@ -119,7 +119,7 @@ def test_a_setting_that_cannot_be_is_refused_in_one_line(assignment, line):
 
 def test_noise_prediction_on_rectified_flow_is_refused_before_training():
     with pytest.raises(RequestError) as refusal:
-        changed(START, ["diffusion.schedule=rectified_flow", "diffusion.prediction=noise"])
+        apply_settings(START, ["diffusion.schedule=rectified_flow", "diffusion.prediction=noise"])
     assert refusal.value.line == (
         "--set: diffusion: rectified flow ends in pure noise: predict velocity or clean, not noise"
     )
@@ -199,17 +199,17 @@ def test_the_config_names_the_schedule_it_builds(schedule):
 
 
 def test_a_config_survives_its_json():
-    config = changed(START, ["diffusion.clamp=null", "size=[8,8,8]", "training.flips=[0,2]"])
+    config = apply_settings(START, ["diffusion.clamp=null", "size=[8,8,8]", "training.flips=[0,2]"])
     assert validated(Settings, "run.json", json.loads(config.model_dump_json())) == config
 
 
-# --- What networks minimise ------------------------------------------------------------------------------------------
+# --- What networks minimize ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draw", ["uniform", "antithetic"])
+@pytest.mark.parametrize("time_draw", ["uniform", "antithetic"])
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_times_are_drawn_by_the_generator_within_the_schedule(draw, count):
-    process = DiffusionConfig(length=50, draw=draw).process()
+def test_times_are_drawn_by_the_generator_within_the_schedule(time_draw, count):
+    process = DiffusionConfig(length=50, time_draw=time_draw).process()
     once, again = (process.times(count, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(once, again)
     assert once.shape == (count,)
@@ -219,7 +219,7 @@ def test_times_are_drawn_by_the_generator_within_the_schedule(draw, count):
 
 
 def test_antithetic_times_mirror_each_other():
-    t = DiffusionConfig(length=50, draw="antithetic").process().times(8, torch.Generator().manual_seed(3))
+    t = DiffusionConfig(length=50, time_draw="antithetic").process().times(8, torch.Generator().manual_seed(3))
     assert torch.equal(t[:4] + t[4:], torch.full((4,), 49))
 
 

@@ -92,9 +92,9 @@ def test_the_paper_takes_256_steps_of_1024():
 
 def drawn(pig, batch, seed):
     """Times and noise as the loss draws them: t, then the mask's noise, then the image's."""
-    draw = torch.Generator().manual_seed(seed)
-    t = torch.randint(pig.config.diffusion.length, (len(batch["image"]),), generator=draw)
-    return t, torch.randn(batch["mask"].shape, generator=draw), torch.randn(batch["image"].shape, generator=draw)
+    rng = torch.Generator().manual_seed(seed)
+    t = torch.randint(pig.config.diffusion.length, (len(batch["image"]),), generator=rng)
+    return t, torch.randn(batch["mask"].shape, generator=rng), torch.randn(batch["image"].shape, generator=rng)
 
 
 def noised(clean, noise, t, length):
@@ -126,7 +126,7 @@ def test_the_image_networks_loss_sees_the_true_mask_in_the_paper(dimensions, cla
     assert float(ours) == pytest.approx(float(literal), rel=1e-5)
 
 
-UNIFORM = "diffusion.draw=uniform"
+UNIFORM = "diffusion.time_draw=uniform"
 
 
 @pytest.mark.parametrize(("dimensions", "classes"), SHAPES)
@@ -177,7 +177,7 @@ def test_estimates_are_shown_to_the_configured_share_of_cases(monkeypatch):
     assert share == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / 4000))
 
 
-def binarised_by_scipy(mask):
+def binarized_by_scipy(mask):
     """5-voxel mean over the voxels inside, threshold at 3/4 maximum + 1/4 minimum."""
     clipped = np.clip(mask.astype(np.float64), -1, 1)
     inside = uniform_filter(np.ones_like(clipped), 5, mode="constant")
@@ -187,18 +187,18 @@ def binarised_by_scipy(mask):
 
 
 @pytest.mark.parametrize("shape", [(17, 12), (8, 8), (9, 8, 7)])
-def test_the_released_sampler_binarises_a_smoothed_mask(shape):
+def test_the_released_sampler_binarizes_a_smoothed_mask(shape):
     pig = micro.build("pig", len(shape), preset="released")
-    draw = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     for _ in range(5):
-        mask = 1.3 * np.tanh(0.5 * draw.normal(0, 0.8, shape).cumsum(0))  # some clamped, few enough to leave no ties
+        mask = 1.3 * np.tanh(0.5 * rng.normal(0, 0.8, shape).cumsum(0))  # some clamped, few enough to leave no ties
         ours = pig._shown(torch.from_numpy(mask).float()[None, None])[0, 0].numpy()
-        expected = binarised_by_scipy(mask)
+        expected = binarized_by_scipy(mask)
         assert np.array_equal(ours, expected)
         assert {*np.unique(ours)} == {-1.0, 1.0}
 
 
-def test_an_empty_mask_stays_empty_when_binarised():
+def test_an_empty_mask_stays_empty_when_binarized():
     pig = micro.build("pig", preset="released")
     for value in (-1.0, -3.0):
         assert bool((pig._shown(torch.full((2, 1, 17, 23), value)) == -1).all())
@@ -206,8 +206,8 @@ def test_an_empty_mask_stays_empty_when_binarised():
 
 def test_each_image_of_a_batch_has_its_own_threshold():
     pig = micro.build("pig", preset="released")
-    draw = torch.Generator().manual_seed(0)
-    masks = torch.randn((3, 2, 16, 16), generator=draw) * torch.tensor([0.1, 0.5, 1.0])[:, None, None, None]
+    rng = torch.Generator().manual_seed(0)
+    masks = torch.randn((3, 2, 16, 16), generator=rng) * torch.tensor([0.1, 0.5, 1.0])[:, None, None, None]
     alone = torch.cat([pig._shown(mask[None]) for mask in masks])
     assert torch.equal(pig._shown(masks), alone)
 
@@ -254,10 +254,10 @@ def test_the_papers_presets_carry_the_papers_numbers(preset):
 def test_released_differs_from_the_paper_as_the_code_from_the_text():
     paper, released = Pig.presets["paper"].model_dump(), Pig.presets["released"].model_dump()
     differing = {key for key in paper if paper[key] != released[key]}
-    assert differing == {"diffusion", "estimates", "lesion_weight", "binarise", "sampling"}
+    assert differing == {"diffusion", "estimates", "lesion_weight", "binarize", "sampling"}
     assert (paper["estimates"], released["estimates"]) == (0.0, 1.0)
-    assert (released["lesion_weight"], released["binarise"]) == ("sigmoid", "smoothed")
-    assert released["diffusion"]["draw"] == "antithetic"
+    assert (released["lesion_weight"], released["binarize"]) == ("sigmoid", "smoothed")
+    assert released["diffusion"]["time_draw"] == "antithetic"
     assert released["sampling"]["steps"] == 1024
 
 

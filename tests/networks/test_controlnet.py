@@ -6,7 +6,7 @@ from monai.networks.nets import ControlNet as MonaiControlNet
 from monai.networks.nets import DiffusionModelUNet
 
 from medsmith.networks import NetworkConfig, UNet
-from medsmith.networks.controlnet import ControlNet, sum_of
+from medsmith.networks.controlnet import ControlNet, add_residuals
 
 SHAPE: dict[str, Any] = {"channels": (8, 16), "attention": (False, True), "head_channels": 8, "groups": 4}
 SPACES = [(7, 10), (5, 9, 4)]
@@ -14,10 +14,10 @@ SPACES = [(7, 10), (5, 9, 4)]
 
 def moved(network, seed=0, size=0.1):
     """A network whose zero-initialised layers have been moved, so that it answers something."""
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weights in network.parameters():
-            weights.add_(size * torch.randn(weights.shape, generator=draw))
+            weights.add_(size * torch.randn(weights.shape, generator=rng))
     return network.eval()
 
 
@@ -31,8 +31,8 @@ def networks(dimensions, **settings):
 
 
 def inputs(space, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    x, condition = (torch.randn((2, channels, *space), generator=draw) for channels in (2, 3))
+    rng = torch.Generator().manual_seed(seed)
+    x, condition = (torch.randn((2, channels, *space), generator=rng) for channels in (2, 3))
     return x, torch.tensor([3, 700]), condition
 
 
@@ -164,14 +164,14 @@ def test_the_weight_scales_and_the_sum_adds():
     x, t, condition = inputs((8, 8))
     once, other = control(x, t, condition), control(x, t, -condition, weight=0.5)
     half, none = control(x, t, condition, weight=0.5), control(x, t, condition, weight=0.0)
-    both = sum_of(once, other, half)
+    both = add_residuals(once, other, half)
     for one, another, part, total, nothing in zip(
         *([*each.skips, each.middle] for each in (once, other, half, both, none)), strict=True
     ):
         torch.testing.assert_close(part, one / 2)
         torch.testing.assert_close(total, one + another + part)
         assert not nothing.any()
-    assert sum_of(once).skips == once.skips
+    assert add_residuals(once).skips == once.skips
     assert torch.equal(unet(x, t, residuals=none), unet(x, t))
 
 

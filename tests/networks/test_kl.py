@@ -12,12 +12,17 @@ import micro
 import miniatures
 from medsmith.diffusion import Sampling
 from medsmith.networks.autoencoder import AutoencoderConfig
-from medsmith.networks.autoencoding import AutoencodingConfig, adaptive_weight, fooling_loss, reconstruction_loss
-from medsmith.networks.critic import CriticConfig, Critics, Plane
+from medsmith.networks.autoencoder_losses import (
+    AutoencoderLossConfig,
+    adaptive_weight,
+    generator_loss,
+    reconstruction_loss,
+)
+from medsmith.networks.discriminator import DiscriminatorConfig, Discriminators, Plane
 from medsmith.networks.kl_autoencoder import KLAutoencoder, Posterior
-from medsmith.networks.kl_autoencoding import (
-    KLConfig,
-    LabelConfig,
+from medsmith.networks.kl_losses import (
+    KLLossConfig,
+    LabelLossConfig,
     kl_autoencoder_loss,
     kl_discriminator_loss,
     label_autoencoder_loss,
@@ -39,10 +44,10 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def networks(dimensions: int = 2, channels: int = 1) -> tuple[KLAutoencoder, Critics]:
+def networks(dimensions: int = 2, channels: int = 1) -> tuple[KLAutoencoder, Discriminators]:
     torch.manual_seed(0)
     autoencoder = KLAutoencoder(SMALL, dimensions, channels)
-    return autoencoder.train(), Critics(CriticConfig(channels=4, layers=1), dimensions, channels)
+    return autoencoder.train(), Discriminators(DiscriminatorConfig(channels=4, layers=1), dimensions, channels)
 
 
 def label_map(seed, classes, *shape):
@@ -127,11 +132,11 @@ def test_bfloat16_stays_inside():
 
 def test_in_2d_the_image_is_the_plane():
     image = drawn(0, 2, 3, 16, 16)
-    draw = generator()
-    plane = Plane.drawn(image.shape, draw)
-    assert torch.equal(draw.get_state(), generator().get_state())
+    rng = generator()
+    plane = Plane.sample(image.shape, rng)
+    assert torch.equal(rng.get_state(), generator().get_state())
     assert torch.equal(plane.of(image), image)
-    answers = Critics(CriticConfig(channels=4, layers=2), 2, 3)(image, plane)
+    answers = Discriminators(DiscriminatorConfig(channels=4, layers=2), 2, 3)(image, plane)
     assert [answer.shape for answer in answers] == [(2, 1, 2, 2)]
 
 
@@ -141,15 +146,15 @@ def test_in_2d_the_image_is_the_plane():
 @pytest.mark.parametrize(("dimensions", "channels"), [(2, 1), (2, 3), (3, 1)])
 def test_the_loss_of_images_is_the_sum_of_its_terms(dimensions, channels):
     image = drawn(1, 2, channels, *[8] * dimensions)
-    config = KLConfig(kl=0.01, image=AutoencodingConfig(critic_from=0, adversarial=0.5))
+    config = KLLossConfig(kl=0.01, image=AutoencoderLossConfig(discriminator_from=0, adversarial=0.5))
     autoencoder, discriminator = networks(dimensions, channels)
-    draw = generator(3)
-    made = autoencoder(image, draw)
-    plane = Plane.drawn(image.shape, draw)
-    faithful = reconstruction_loss(made.image, image, "l1")
-    fooling = fooling_loss(discriminator(made.image, plane), "hinge")
-    expected = faithful + 0.01 * made.posterior.divergence()
-    expected = expected + 0.5 * adaptive_weight(faithful, fooling, autoencoder.last_weight) * fooling
+    rng = generator(3)
+    made = autoencoder(image, rng)
+    plane = Plane.sample(image.shape, rng)
+    reconstruction = reconstruction_loss(made.image, image, "l1")
+    gan_term = generator_loss(discriminator(made.image, plane), "hinge")
+    expected = reconstruction + 0.01 * made.posterior.divergence()
+    expected = expected + 0.5 * adaptive_weight(reconstruction, gan_term, autoencoder.last_weight) * gan_term
     found = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator(3))
     torch.testing.assert_close(found, expected)
     assert int(autoencoder.steps) == 1
@@ -157,7 +162,10 @@ def test_the_loss_of_images_is_the_sum_of_its_terms(dimensions, channels):
 
 def test_before_its_step_the_discriminator_neither_counts_nor_learns():
     autoencoder, discriminator = networks()
-    image, config = drawn(1, 1, 1, 8, 8), KLConfig(kl=0.0, image=AutoencodingConfig(critic_from=5, norm="l2"))
+    image, config = (
+        drawn(1, 1, 1, 8, 8),
+        KLLossConfig(kl=0.0, image=AutoencoderLossConfig(discriminator_from=5, norm="l2")),
+    )
     found = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator())
     expected = (autoencoder(image, generator()).image - image).square().mean()
     torch.testing.assert_close(found, expected)
@@ -169,7 +177,7 @@ def test_before_its_step_the_discriminator_neither_counts_nor_learns():
 
 def test_each_part_moves_its_own_weights():
     autoencoder, discriminator = networks()
-    image, config = drawn(1, 1, 1, 8, 8), KLConfig(image=AutoencodingConfig(critic_from=0))
+    image, config = drawn(1, 1, 1, 8, 8), KLLossConfig(image=AutoencoderLossConfig(discriminator_from=0))
     before = pack(autoencoder.state_dict())
     kl_discriminator_loss(autoencoder, discriminator, image, config, generator()).backward()
     assert all(weight.grad is not None for weight in discriminator.parameters())
@@ -183,7 +191,10 @@ def test_each_part_moves_its_own_weights():
 
 
 def test_a_perceptual_distance_is_added():
-    image, config = drawn(1, 2, 1, 8, 8), KLConfig(image=AutoencodingConfig(critic_from=9, perceptual=0.5))
+    image, config = (
+        drawn(1, 2, 1, 8, 8),
+        KLLossConfig(image=AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)),
+    )
     plain, felt = (
         float(kl_autoencoder_loss(*networks(), image, config, generator(), distance).detach())
         for distance in (None, lambda made, image: (made - image).square().sum() * 0 + 7.0)
@@ -199,7 +210,7 @@ def test_the_loss_of_labels_is_the_sum_of_its_terms(shape):
     torch.manual_seed(0)
     autoencoder = KLAutoencoder(SMALL, len(shape) - 1, 3)
     labels, weights = label_map(0, 3, *shape), torch.tensor([0.2, 1.0, 5.0])
-    config = LabelConfig(kl=0.01, cross_entropy=2.0, dice=0.5)
+    config = LabelLossConfig(kl=0.01, cross_entropy=2.0, dice=0.5)
     made = autoencoder(one_hot(labels, 3), generator())
     expected = 2 * cross_entropy(made.image, labels, weights) + 0.5 * dice_loss(made.image, labels, weights)
     expected = expected + 0.01 * made.posterior.divergence()
@@ -211,14 +222,14 @@ def test_the_loss_of_labels_is_the_sum_of_its_terms(shape):
 
 def test_under_autocast_the_losses_stay_float32_and_close():
     image, labels = drawn(1, 1, 1, 8, 8), label_map(0, 3, 1, 8, 8)
-    config = KLConfig(image=AutoencodingConfig(critic_from=0))
+    config = KLLossConfig(image=AutoencoderLossConfig(discriminator_from=0))
     torch.manual_seed(0)
     mapper = KLAutoencoder(SMALL, 2, 3)
 
     def losses():
         yield kl_autoencoder_loss(*networks(), image, config, generator())
         yield kl_discriminator_loss(*networks(), image, config, generator())
-        yield label_autoencoder_loss(mapper, labels, LabelConfig(), generator())
+        yield label_autoencoder_loss(mapper, labels, LabelLossConfig(), generator())
 
     exact = list(losses())
     with torch.autocast("cpu", torch.bfloat16):
@@ -239,7 +250,7 @@ def test_a_small_network_learns_one_label_map_by_heart():
     autoencoder = KLAutoencoder(SMALL, 2, 3)
     optimizer = torch.optim.Adam(autoencoder.parameters(), 3e-3)
     for step in range(80):
-        loss = label_autoencoder_loss(autoencoder, labels, LabelConfig(), generator(step))
+        loss = label_autoencoder_loss(autoencoder, labels, LabelLossConfig(), generator(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -255,7 +266,7 @@ def test_a_small_network_learns_one_image_by_heart():
     autoencoder, discriminator = networks()
     discriminator.requires_grad_(False)
     optimizer = torch.optim.Adam(autoencoder.parameters(), 3e-3)
-    config = KLConfig(image=AutoencodingConfig(critic_from=60, adversarial=0.1))
+    config = KLLossConfig(image=AutoencoderLossConfig(discriminator_from=60, adversarial=0.1))
     for step in range(120):
         loss = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator(step))
         optimizer.zero_grad()

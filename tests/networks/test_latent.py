@@ -25,7 +25,7 @@ def vq(dimensions, channels=(4, 6), **settings):
     config = VQGANConfig(channels=channels, codes=4096, **settings)
     network = VQGAN(config, dimensions, IMAGE_CHANNELS).eval()
     latents = network.latents(drawn(0, 1, IMAGE_CHANNELS, *[16] * dimensions))
-    network.codebook.learn(latents, network.codebook(latents).indices, torch.Generator().manual_seed(0))
+    network.codebook.update(latents, network.codebook(latents).indices, torch.Generator().manual_seed(0))
     return network
 
 

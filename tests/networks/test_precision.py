@@ -1,4 +1,4 @@
-"""Number formats and layouts: broken kernels are caught, the faster way is kept, and no way changes the result."""
+"""Number formats and layouts: broken kernels are caught, the fastest is kept, and none changes the result."""
 
 import copy
 import json
@@ -12,17 +12,17 @@ import medsmith.networks.precision
 import micro
 from medsmith.errors import TrainingError
 from medsmith.methods import method_class
-from medsmith.networks.precision import Compute, bfloat16_is_right, measured
+from medsmith.networks.precision import Compute, bfloat16_is_accurate, fastest_compute
 from medsmith.training import Budget, train
 
 BFLOAT16 = Compute(precision="bfloat16")
 KINDS = {2: nn.Conv2d, 3: nn.Conv3d}
 BROKEN = {
-    "offset": lambda answer: answer + 0.5,
-    "one channel lost": lambda answer: torch.cat([torch.zeros_like(answer[:, :1]), answer[:, 1:]], dim=1),
-    "shifted": lambda answer: answer.roll(1, -1),
-    "not a number": lambda answer: answer * torch.nan,
-    "infinite": lambda answer: answer * torch.inf,
+    "offset": lambda output: output + 0.5,
+    "one channel lost": lambda output: torch.cat([torch.zeros_like(output[:, :1]), output[:, 1:]], dim=1),
+    "shifted": lambda output: output.roll(1, -1),
+    "not a number": lambda output: output * torch.nan,
+    "infinite": lambda output: output * torch.inf,
 }
 
 
@@ -36,8 +36,8 @@ def break_bfloat16(monkeypatch, dimensions, harm):
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_rounding_to_bfloat16_is_no_fault(dimensions):
-    assert bfloat16_is_right(dimensions, "cpu")
+def test_rounding_to_bfloat16_is_accepted(dimensions):
+    assert bfloat16_is_accurate(dimensions, "cpu")
     BFLOAT16.check(dimensions, "cpu")
 
 
@@ -45,8 +45,8 @@ def test_rounding_to_bfloat16_is_no_fault(dimensions):
 @pytest.mark.parametrize("harm", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_kernel_is_caught(dimensions, harm, monkeypatch):
     break_bfloat16(monkeypatch, dimensions, harm)
-    assert not bfloat16_is_right(dimensions, "cpu")
-    assert bfloat16_is_right(5 - dimensions, "cpu")
+    assert not bfloat16_is_accurate(dimensions, "cpu")
+    assert bfloat16_is_accurate(5 - dimensions, "cpu")
     Compute().check(dimensions, "cpu")
     with pytest.raises(TrainingError) as refusal:
         BFLOAT16.check(dimensions, "cpu")
@@ -69,7 +69,7 @@ def a_step(seconds, losses):
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
 def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
     seconds = {"float32": 0.06, "bfloat16": 0.06} | {faster: 0.01}
-    chosen = measured(a_step(seconds, {"float32": 1.0, "bfloat16": 1.01}), 2, "cpu", repeats=2)
+    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": 1.01}), 2, "cpu", repeats=2)
     assert chosen.precision == faster
     assert set(chosen.steps_per_second) == {"float32", "bfloat16"}
     for label, rate in chosen.steps_per_second.items():
@@ -79,19 +79,19 @@ def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
 @pytest.mark.parametrize("wrong", [1.2, float("nan"), float("inf")])
 def test_a_format_that_computes_another_loss_is_not_taken(wrong):
     seconds = {"float32": 0.02, "bfloat16": 0.0}
-    chosen = measured(a_step(seconds, {"float32": 1.0, "bfloat16": wrong}), 2, "cpu", repeats=1)
+    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": wrong}), 2, "cpu", repeats=1)
     assert chosen.precision == "float32"
     assert set(chosen.steps_per_second) == {"float32"}
 
 
 def test_a_loss_that_is_never_finite_is_left_to_training_to_report():
     seconds = {"float32": 0.0, "bfloat16": 0.0}
-    chosen = measured(a_step(seconds, dict.fromkeys(seconds, float("nan"))), 2, "cpu", repeats=1)
+    chosen = fastest_compute(a_step(seconds, dict.fromkeys(seconds, float("nan"))), 2, "cpu", repeats=1)
     assert chosen == Compute()
 
 
-def noting(tried):
-    """A step that notes how it is computed; its loss is always right."""
+def recording(tried):
+    """A step that records its settings; its loss is always right."""
 
     def step(candidate):
         tried.append(candidate)
@@ -103,29 +103,29 @@ def noting(tried):
 def test_bfloat16_is_not_even_timed_where_it_is_broken(monkeypatch):
     break_bfloat16(monkeypatch, 2, BROKEN["offset"])
     tried: list[Compute] = []
-    measured(noting(tried), 2, "cpu", repeats=1)
+    fastest_compute(recording(tried), 2, "cpu", repeats=1)
     assert {candidate.precision for candidate in tried} == {"float32"}
 
 
 def test_on_a_gpu_the_layouts_are_tried_too(monkeypatch):
-    monkeypatch.setattr(medsmith.networks.precision, "bfloat16_is_right", lambda *_: True)
+    monkeypatch.setattr(medsmith.networks.precision, "bfloat16_is_accurate", lambda *_: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     seen: list[Compute] = []
-    chosen = measured(noting(seen), 2, "cuda", repeats=1)
+    chosen = fastest_compute(recording(seen), 2, "cuda", repeats=1)
     tried = [candidate.label for candidate in seen]
     labels = ["float32", "bfloat16", "bfloat16 channels-last", "bfloat16 channels-last compiled"]
     assert sorted(set(tried), key=tried.index) == labels
     assert list(chosen.steps_per_second) == labels
 
 
-def answers(compute, dimensions, module):
-    draw = torch.Generator().manual_seed(3)
-    x = torch.randn((2, 2, *(8,) * dimensions), generator=draw)
+def outputs(compute, dimensions, module):
+    rng = torch.Generator().manual_seed(3)
+    x = torch.randn((2, 2, *(8,) * dimensions), generator=rng)
     with torch.no_grad():
-        return compute.lay_out(module)(x, torch.tensor([3, 500]))
+        return compute.apply_to(module)(x, torch.tensor([3, 500]))
 
 
-WAYS = [
+VARIANTS = [
     (BFLOAT16, 0.03),
     (Compute(channels_last=True), 1e-5),
     (Compute(precision="bfloat16", channels_last=True), 0.03),
@@ -133,35 +133,35 @@ WAYS = [
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-@pytest.mark.parametrize(("way", "tolerance"), WAYS, ids=lambda way: getattr(way, "label", ""))
-def test_no_way_of_computing_changes_the_answer_beyond_rounding(way, tolerance, dimensions):
+@pytest.mark.parametrize(("variant", "tolerance"), VARIANTS, ids=lambda variant: getattr(variant, "label", ""))
+def test_no_setting_changes_the_output_beyond_rounding(variant, tolerance, dimensions):
     network = micro.build("pig", dimensions).guider
-    exact = answers(Compute(), dimensions, network)
-    laid_out = way.lay_out(copy.deepcopy(network))
-    found = answers(way, dimensions, laid_out)
+    exact = outputs(Compute(), dimensions, network)
+    converted = variant.apply_to(copy.deepcopy(network))
+    found = outputs(variant, dimensions, converted)
     assert found.dtype == torch.float32
     assert float((found - exact).abs().max()) <= tolerance * float(exact.abs().max())
-    assert all(weight.dtype == torch.float32 for weight in laid_out.parameters())
-    if way.channels_last:
+    assert all(weight.dtype == torch.float32 for weight in converted.parameters())
+    if variant.channels_last:
         layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
-        kernels = [part.weight for part in laid_out.modules() if isinstance(part, KINDS[dimensions])]
+        kernels = [part.weight for part in converted.modules() if isinstance(part, KINDS[dimensions])]
         assert kernels
         assert all(kernel.is_contiguous(memory_format=layout) for kernel in kernels)
-    if way.precision == "bfloat16":
+    if variant.precision == "bfloat16":
         assert not torch.equal(found, exact)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # inside torch
-def test_compiling_does_not_change_the_answer_beyond_rounding():
+def test_compiling_does_not_change_the_output_beyond_rounding():
     network = micro.build("pig").guider
-    exact = answers(Compute(), 2, network)
-    way = Compute(compiled=True)
-    assert torch.allclose(answers(way, 2, way.lay_out(copy.deepcopy(network))), exact, atol=1e-4)
+    exact = outputs(Compute(), 2, network)
+    variant = Compute(compiled=True)
+    assert torch.allclose(outputs(variant, 2, variant.apply_to(copy.deepcopy(network))), exact, atol=1e-4)
 
 
 class Probe(nn.Module):
-    """Says what it was called under; fails when told to."""
+    """Records whether it was called under autocast; raises on request."""
 
     def __init__(self):
         super().__init__()
@@ -175,29 +175,29 @@ class Probe(nn.Module):
 
 
 def test_a_part_runs_under_autocast_and_nothing_else_does():
-    probe = BFLOAT16.lay_out(Probe())
-    answer, word = probe(torch.ones(1, 2))
-    assert (probe.under, answer.dtype, word) == (True, torch.float32, "a word")
+    probe = BFLOAT16.apply_to(Probe())
+    output, word = probe(torch.ones(1, 2))
+    assert (probe.under, output.dtype, word) == (True, torch.float32, "a word")
     assert not torch.is_autocast_enabled("cpu")
     with pytest.raises(ZeroDivisionError):
         probe(torch.ones(1, 2), fail=True)
     assert not torch.is_autocast_enabled("cpu")
-    Compute().lay_out(probe)(torch.ones(1, 2))
+    Compute().apply_to(probe)(torch.ones(1, 2))
     assert not probe.under
 
 
 def test_a_layout_replaces_the_one_before_and_survives_a_copy():
-    probe = BFLOAT16.lay_out(BFLOAT16.lay_out(Probe()))
+    probe = BFLOAT16.apply_to(BFLOAT16.apply_to(Probe()))
     assert len(probe._forward_pre_hooks) == len(probe._forward_hooks) == 1
-    twin = copy.deepcopy(probe)
-    twin(torch.ones(1, 2))
-    assert twin.under
-    Compute().lay_out(twin)(torch.ones(1, 2))
+    copied = copy.deepcopy(probe)
+    copied(torch.ones(1, 2))
+    assert copied.under
+    Compute().apply_to(copied)(torch.ones(1, 2))
     probe(torch.ones(1, 2))
-    assert (twin.under, probe.under) == (False, True)
+    assert (copied.under, probe.under) == (False, True)
 
 
-def test_what_was_measured_is_written_down_once_and_kept(tmp_path, monkeypatch):
+def test_the_choice_is_recorded_once_and_kept(tmp_path, monkeypatch):
     cohort = micro.micro_cohort(tmp_path / "c")
     settings = [*micro.micro_settings("ddpm", method_class("ddpm"), 2), "training.precision=measured"]
     train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=1))
@@ -205,6 +205,6 @@ def test_what_was_measured_is_written_down_once_and_kept(tmp_path, monkeypatch):
     assert set(first["steps_per_second"]) == {"float32", "bfloat16"}
     rates = first["steps_per_second"]
     assert first["precision"] == max(rates, key=rates.get)
-    monkeypatch.setattr("medsmith.training.start.measured", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr("medsmith.training.start.fastest_compute", lambda *_, **__: pytest.fail("measured again"))
     train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=2))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"] == first

@@ -12,7 +12,7 @@ from torch import nn
 from medsmith.data.hounsfield_scale import KNOTS_HU, hu_to_model, model_to_hu
 from medsmith.networks.autoencoder import VoxelNorm
 from medsmith.networks.fidelity import measure_fidelity
-from medsmith.networks.quantiser import EMACodebook, GradientCodebook
+from medsmith.networks.quantizer import EMACodebook, GradientCodebook
 from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 from medsmith.runs.checkpoints import pack
@@ -34,7 +34,7 @@ def vqgan():
     """A network whose codes lie on latents."""
     network = small()
     latents = network.latents(drawn(0, 1, 1, 16, 16, 16))
-    network.codebook.learn(latents, network.codebook(latents).indices, torch.Generator().manual_seed(0))
+    network.codebook.update(latents, network.codebook(latents).indices, torch.Generator().manual_seed(0))
     return network
 
 
@@ -68,7 +68,7 @@ def test_any_even_size_comes_back(vqgan, halves, batch):
     with torch.inference_mode():
         made = vqgan(torch.randn(batch, 1, *space))
     assert made.latents.shape == (batch, 4, *halves)
-    assert made.quantised.indices.shape == (batch, *halves)
+    assert made.quantized.indices.shape == (batch, *halves)
     assert made.image.shape == (batch, 1, *space)
 
 
@@ -96,7 +96,7 @@ def test_the_codebook_is_of_the_kind_that_is_asked_for():
 def test_every_weight_gets_a_gradient(codebook):
     network = small(codebook=codebook)
     made = network(drawn(1, 1, 1, 8, 8, 8))
-    (made.image.square().mean() + made.quantised.loss).backward()
+    (made.image.square().mean() + made.quantized.loss).backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in network.parameters())
 
 
@@ -106,7 +106,7 @@ def test_bfloat16_stays_inside(vqgan):
         exact = vqgan(image)
         with torch.autocast("cpu", torch.bfloat16):
             cast = vqgan(image)
-    assert cast.image.dtype == cast.latents.dtype == cast.quantised.values.dtype == torch.float32
+    assert cast.image.dtype == cast.latents.dtype == cast.quantized.values.dtype == torch.float32
     assert (cast.latents - exact.latents).norm() < 0.03 * exact.latents.norm()
 
 

@@ -4,8 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.networks import quantiser
-from medsmith.networks.quantiser import EMACodebook, GradientCodebook, nearest, perplexity, straight_through, use_of
+from medsmith.networks import quantizer
+from medsmith.networks.quantizer import (
+    EMACodebook,
+    GradientCodebook,
+    code_shares,
+    nearest,
+    perplexity,
+    straight_through,
+)
 
 KINDS = [EMACodebook, GradientCodebook]
 
@@ -32,7 +39,7 @@ def filled(kind=EMACodebook, count=6, dimension=3, commitment=0.25, decay=0.9):
 def test_the_nearest_code_is_brute_forces(count, dimension, seed, rows_at_once):
     latents, codes = drawn(seed, 2, dimension, 3, 2, 2), drawn(seed + 1, count, dimension)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(quantiser, "_ROWS", rows_at_once)
+        patched.setattr(quantizer, "_ROWS", rows_at_once)
         indices, values = nearest(latents, codes)
     rows = latents.movedim(1, -1).reshape(-1, dimension)
     distances = torch.cdist(rows.double(), codes.double())
@@ -53,32 +60,32 @@ def test_values_pass_and_the_gradient_goes_straight_through():
 @pytest.mark.parametrize("kind", KINDS)
 def test_codes_come_back_as_they_are(kind):
     book = filled(kind)
-    quantised = book(book.codes.detach().T[None])
-    torch.testing.assert_close(quantised.values[0].T, book.codes.detach())
-    assert quantised.indices.tolist() == [[0, 1, 2, 3, 4, 5]]
-    assert float(quantised.loss.detach()) == 0
+    quantized = book(book.codes.detach().T[None])
+    torch.testing.assert_close(quantized.values[0].T, book.codes.detach())
+    assert quantized.indices.tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert float(quantized.loss.detach()) == 0
 
 
 def test_the_loss_of_moving_averages_is_the_commitment_alone():
     book, latents = filled(), drawn(3, 2, 3, 4, 4).requires_grad_(True)
-    quantised = book(latents)
-    error = (latents - quantised.values).detach().square().mean()
-    assert float(quantised.loss.detach()) == pytest.approx(0.25 * float(error))
-    quantised.loss.backward()
-    expected = 0.25 * 2 * (latents - quantised.values).detach() / latents.numel()
+    quantized = book(latents)
+    error = (latents - quantized.values).detach().square().mean()
+    assert float(quantized.loss.detach()) == pytest.approx(0.25 * float(error))
+    quantized.loss.backward()
+    expected = 0.25 * 2 * (latents - quantized.values).detach() / latents.numel()
     torch.testing.assert_close(latents.grad, expected)
     assert not book.codes.requires_grad
 
 
 def test_the_loss_of_gradients_has_both_terms():
     book, latents = filled(GradientCodebook), drawn(3, 2, 3, 4, 4).requires_grad_(True)
-    quantised = book(latents)
-    difference = (latents - quantised.values).detach()
-    assert float(quantised.loss.detach()) == pytest.approx(1.25 * float(difference.square().mean()))
-    quantised.loss.backward()
+    quantized = book(latents)
+    difference = (latents - quantized.values).detach()
+    assert float(quantized.loss.detach()) == pytest.approx(1.25 * float(difference.square().mean()))
+    quantized.loss.backward()
     torch.testing.assert_close(latents.grad, 0.25 * 2 * difference / latents.numel())
     towards = torch.zeros_like(book.codes)
-    towards.index_add_(0, quantised.indices.flatten(), difference.movedim(1, -1).reshape(-1, 3))
+    towards.index_add_(0, quantized.indices.flatten(), difference.movedim(1, -1).reshape(-1, 3))
     torch.testing.assert_close(book.codes.grad, -2 * towards / latents.numel())
 
 
@@ -93,7 +100,7 @@ def test_moving_averages_by_hand():
         hits = np.eye(6)[chosen]
         counts = 0.9 * counts + 0.1 * hits.sum(0) / len(rows)
         sums = 0.9 * sums + 0.1 * hits.T @ rows / len(rows)
-        book.learn(latents, indices, generator())
+        book.update(latents, indices, generator())
         np.testing.assert_allclose(book.codes.numpy(), sums / counts[:, None], rtol=1e-5)
         np.testing.assert_allclose(book.shares.numpy(), counts, rtol=1e-5)
 
@@ -101,7 +108,7 @@ def test_moving_averages_by_hand():
 def test_codes_start_on_the_data():
     torch.manual_seed(0)
     book, latents = EMACodebook(16, 2, 0.25), 50 + drawn(0, 1, 2, 8, 8)
-    book.learn(latents, book(latents).indices, generator())
+    book.update(latents, book(latents).indices, generator())
     assert book.codes.min() > 40
     rows = {tuple(row) for row in latents[0].reshape(2, -1).T.tolist()}
     assert sum(tuple(code) in rows for code in book.codes.tolist()) >= 15
@@ -114,7 +121,7 @@ def test_dead_codes_take_the_place_of_latents_and_living_ones_stay():
     latents[0, :, 0] = 40.0
     living = [index for index in range(6) if index != 2]
     indices = torch.tensor([living * 6])
-    book.learn(latents, indices, generator(3))
+    book.update(latents, indices, generator(3))
     assert tuple(book.codes[2].tolist()) in {tuple(row) for row in latents[0].T.tolist()}
     assert float(book.shares[2]) == pytest.approx(1 / 6)
     assert not any(
@@ -130,7 +137,7 @@ def test_equal_draws_give_equal_books(kind):
         book = kind(32, 3, 0.25)
         for step in range(3):
             latents = drawn(step, 1, 3, 4, 4)
-            book.learn(latents, book(latents).indices, generator(step))
+            book.update(latents, book(latents).indices, generator(step))
         books.append(book)
     for first, second in zip(books[0].state_dict().values(), books[1].state_dict().values(), strict=True):
         assert first.numpy().tobytes() == second.numpy().tobytes()
@@ -139,9 +146,9 @@ def test_equal_draws_give_equal_books(kind):
 def test_codes_that_learn_by_gradient_are_only_counted():
     book, latents = filled(GradientCodebook), drawn(4, 2, 3, 5)
     before, indices = book.codes.detach().clone(), book(latents).indices
-    book.learn(latents, indices, generator())
+    book.update(latents, indices, generator())
     assert torch.equal(book.codes, before)
-    expected = 0.9 / 6 + 0.1 * use_of(indices, 6).float()
+    expected = 0.9 / 6 + 0.1 * code_shares(indices, 6).float()
     torch.testing.assert_close(book.shares, expected)
 
 
@@ -150,8 +157,8 @@ def test_all_codes_come_into_use_on_spread_data():
     book = EMACodebook(64, 2, 0.25)
     for step in range(60):
         latents = drawn(step, 1, 2, 24, 24)
-        book.learn(latents, book(latents).indices, generator(step))
-    use = use_of(book(drawn(99, 1, 2, 64, 64)).indices, 64)
+        book.update(latents, book(latents).indices, generator(step))
+    use = code_shares(book(drawn(99, 1, 2, 64, 64)).indices, 64)
     assert float((use > 0).float().mean()) > 0.95
     assert perplexity(use) > 40
 
@@ -172,7 +179,7 @@ def test_half_precision_holds_the_state_of_a_large_book():
     book = EMACodebook(2048, 4, 0.25)
     for step in range(3):
         latents = 30 * drawn(step, 1, 4, 16, 16, 16)
-        book.learn(latents, book(latents).indices, generator(step))
+        book.update(latents, book(latents).indices, generator(step))
     for tensor in book.state_dict().values():
         halved = tensor.half().float()
         assert halved.isfinite().all()
@@ -191,7 +198,7 @@ def test_two_devices_learn_what_one_would(tmp_path):
     latents = drawn(7, 2, 3, 40)
     whole = filled()
     indices = whole(latents).indices
-    whole.learn(latents, indices, generator())
+    whole.update(latents, indices, generator())
     context = torch.multiprocessing.get_context("fork")
     queue = context.Queue()
     arguments = [(rank, str(tmp_path / "store"), latents[rank : rank + 1], queue) for rank in range(2)]
@@ -208,6 +215,6 @@ def test_two_devices_learn_what_one_would(tmp_path):
 def _learn_half(rank, store, latents, queue):
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     book = filled()
-    book.learn(latents, book(latents).indices, generator())
+    book.update(latents, book(latents).indices, generator())
     queue.put(book.codes.numpy())
     torch.distributed.destroy_process_group()

@@ -10,16 +10,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import medsmith.methods
 import micro
 import miniatures
-from medsmith.networks.autoencoding import (
-    AutoencodingConfig,
+from medsmith.networks.autoencoder_losses import (
+    AutoencoderLossConfig,
     adaptive_weight,
-    autoencoder_loss,
-    critic_loss,
-    fooling_loss,
+    discriminator_loss,
+    generator_loss,
     reconstruction_loss,
-    telling_loss,
+    vqgan_discriminator_loss,
+    vqgan_loss,
 )
-from medsmith.networks.critic import CriticConfig, Critics, Plane
+from medsmith.networks.discriminator import DiscriminatorConfig, Discriminators, Plane
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 from medsmith.runs.checkpoints import export_weights, load_method, pack
 from medsmith.runs.folder import StageCheckpoints
@@ -38,10 +38,10 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def networks(seed: int = 0, **settings: Any) -> tuple[VQGAN, Critics]:
+def networks(seed: int = 0, **settings: Any) -> tuple[VQGAN, Discriminators]:
     torch.manual_seed(seed)
     shape = VQGANConfig(**{"channels": 8, "codes": 16, **settings})
-    return VQGAN(shape).train(), Critics(CriticConfig(channels=4, layers=1))
+    return VQGAN(shape).train(), Discriminators(DiscriminatorConfig(channels=4, layers=1))
 
 
 # The terms
@@ -53,26 +53,29 @@ def test_reconstruction():
     assert float(reconstruction_loss(made, image, "l2")) == 2.5
 
 
-def test_the_hinge_game():
-    assert float(fooling_loss(FAKE, "hinge")) == pytest.approx(1.0 - 3.0)
-    assert float(telling_loss(REAL, FAKE, "hinge")) == pytest.approx((0.25 + 2.0 + 0.5 + 4.0) / 2)
+def test_hinge_loss():
+    assert float(generator_loss(FAKE, "hinge")) == pytest.approx(1.0 - 3.0)
+    assert float(discriminator_loss(REAL, FAKE, "hinge")) == pytest.approx((0.25 + 2.0 + 0.5 + 4.0) / 2)
 
 
-def test_the_logistic_game_is_equation_3():
+def test_logistic_loss_is_equation_3():
     def log_sigmoid(logits):
         return torch.log(1 / (1 + torch.exp(-logits))).mean()
 
     fooled = sum(log_sigmoid(-answer) for answer in FAKE)
-    assert float(fooling_loss(FAKE, "logistic")) == pytest.approx(float(fooled))
+    assert float(generator_loss(FAKE, "logistic")) == pytest.approx(float(fooled))
     told = [binary_cross_entropy_with_logits(answer, torch.ones_like(answer)) for answer in REAL]
     told += [binary_cross_entropy_with_logits(answer, torch.zeros_like(answer)) for answer in FAKE]
-    assert float(telling_loss(REAL, FAKE, "logistic")) == pytest.approx(float(sum(told)) / 2)
+    assert float(discriminator_loss(REAL, FAKE, "logistic")) == pytest.approx(float(sum(told)) / 2)
 
 
 def test_the_adaptive_weight_is_the_ratio_of_gradients():
     weight = torch.tensor([1.0, 2.0], requires_grad=True)
-    faithful, fooling = (weight * torch.tensor([3.0, 4.0])).sum(), (weight * torch.tensor([0.0, 2.0])).sum()
-    ratio = adaptive_weight(faithful, fooling, weight)
+    reconstruction, gan_term = (
+        (weight * torch.tensor([3.0, 4.0])).sum(),
+        (weight * torch.tensor([0.0, 2.0])).sum(),
+    )
+    ratio = adaptive_weight(reconstruction, gan_term, weight)
     assert float(ratio) == pytest.approx(5 / 2, rel=1e-4)
     assert not ratio.requires_grad
 
@@ -82,7 +85,7 @@ def test_the_adaptive_weight_is_bounded():
     assert float(adaptive_weight(1e6 * weight.sum(), 0 * weight.sum(), weight)) == 1e4
 
 
-# Planes and critics
+# Planes and discriminators
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -95,20 +98,20 @@ def test_planes_are_cut_where_they_say(axis):
 
 def test_planes_are_drawn_evenly_and_again_alike():
     shape = torch.Size((2, 1, 3, 4, 5))
-    drawn_planes = [Plane.drawn(shape, generator(seed)) for seed in range(300)]
-    assert drawn_planes[7] == Plane.drawn(shape, generator(7))
+    drawn_planes = [Plane.sample(shape, generator(seed)) for seed in range(300)]
+    assert drawn_planes[7] == Plane.sample(shape, generator(7))
     counts = np.bincount([present(plane.axis) for plane in drawn_planes], minlength=3)
     assert counts.min() > 70
-    assert {place for plane in drawn_planes if plane.axis == 1 for place in plane.places} == {0, 1, 2, 3}
+    assert {place for plane in drawn_planes if plane.axis == 1 for place in plane.indices} == {0, 1, 2, 3}
 
 
-def test_critics_answer_by_patch_down_to_the_smallest_volume():
-    critics = Critics(CriticConfig(channels=4, layers=2))
-    plane, volume = critics(drawn(0, 2, 1, 16, 16, 16), Plane(0, (1, 2)))
+def test_discriminators_answer_by_patch_down_to_the_smallest_volume():
+    discriminators = Discriminators(DiscriminatorConfig(channels=4, layers=2))
+    plane, volume = discriminators(drawn(0, 2, 1, 16, 16, 16), Plane(0, (1, 2)))
     assert plane.shape == (2, 1, 2, 2)
     assert volume.shape == (2, 1, 2, 2, 2)
-    smallest = CriticConfig(channels=4, layers=2).smallest
-    assert critics(drawn(0, 1, 1, *[smallest] * 3), Plane(1, (0,)))[1].numel() == 1
+    smallest = DiscriminatorConfig(channels=4, layers=2).smallest
+    assert discriminators(drawn(0, 1, 1, *[smallest] * 3), Plane(1, (0,)))[1].numel() == 1
 
 
 # The whole of equation 3
@@ -116,61 +119,64 @@ def test_critics_answer_by_patch_down_to_the_smallest_volume():
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 @pytest.mark.parametrize("codebook", ["ema", "gradient"])
-def test_before_the_critics_count_the_loss_is_reconstruction_and_codebook(norm, codebook):
-    vqgan, critics = networks(codebook=codebook)
+def test_before_the_discriminators_count_the_loss_is_reconstruction_and_codebook(norm, codebook):
+    vqgan, discriminators = networks(codebook=codebook)
     image = drawn(1, 2, 1, 8, 8, 8)
     with torch.no_grad():
         made = vqgan(image)
-    config = AutoencodingConfig(norm=norm, critic_from=2)
-    loss = autoencoder_loss(vqgan, critics, image, config, generator())
-    expected = reconstruction_loss(made.image, image, norm) + made.quantised.loss
+    config = AutoencoderLossConfig(norm=norm, discriminator_from=2)
+    loss = vqgan_loss(vqgan, discriminators, image, config, generator())
+    expected = reconstruction_loss(made.image, image, norm) + made.quantized.loss
     assert float(loss.detach()) == pytest.approx(float(expected))
-    assert float(critic_loss(vqgan, critics, image, config, generator()).detach()) == 0
+    assert float(vqgan_discriminator_loss(vqgan, discriminators, image, config, generator()).detach()) == 0
 
 
-@pytest.mark.parametrize("game", ["hinge", "logistic"])
-def test_from_their_step_on_the_critics_count_with_the_adaptive_weight(game):
-    vqgan, critics = networks()
-    image, config = drawn(1, 2, 1, 8, 8, 8), AutoencodingConfig(game=game, critic_from=1, adversarial=0.5)
+@pytest.mark.parametrize("gan_loss", ["hinge", "logistic"])
+def test_from_their_step_on_the_discriminators_count_with_the_adaptive_weight(gan_loss):
+    vqgan, discriminators = networks()
+    image, config = (
+        drawn(1, 2, 1, 8, 8, 8),
+        AutoencoderLossConfig(gan_loss=gan_loss, discriminator_from=1, adversarial=0.5),
+    )
     made = vqgan(image)
-    plane = Plane.drawn(image.shape, _after_learning(vqgan, made))
-    faithful = reconstruction_loss(made.image, image, "l1")
-    fooling = fooling_loss(critics(made.image, plane), game)
-    expected = faithful + made.quantised.loss
-    expected = expected + 0.5 * adaptive_weight(faithful, fooling, vqgan.last_weight) * fooling
-    vqgan, critics = networks()
-    loss = autoencoder_loss(vqgan, critics, image, config, generator())
+    plane = Plane.sample(image.shape, _after_learning(vqgan, made))
+    reconstruction = reconstruction_loss(made.image, image, "l1")
+    gan_term = generator_loss(discriminators(made.image, plane), gan_loss)
+    expected = reconstruction + made.quantized.loss
+    expected = expected + 0.5 * adaptive_weight(reconstruction, gan_term, vqgan.last_weight) * gan_term
+    vqgan, discriminators = networks()
+    loss = vqgan_loss(vqgan, discriminators, image, config, generator())
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 def _after_learning(vqgan, made):
     """The generator as it stands when codes have been revived from it."""
-    draw = generator()
-    vqgan.learn(made, draw)
-    return draw
+    rng = generator()
+    vqgan.update(made, rng)
+    return rng
 
 
 def test_each_part_moves_its_own_weights():
-    vqgan, critics = networks()
-    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig(critic_from=0)
-    critic_loss(vqgan, critics, image, config, generator()).backward()
-    assert all(weight.grad is not None for weight in critics.parameters())
+    vqgan, discriminators = networks()
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencoderLossConfig(discriminator_from=0)
+    vqgan_discriminator_loss(vqgan, discriminators, image, config, generator()).backward()
+    assert all(weight.grad is not None for weight in discriminators.parameters())
     assert all(weight.grad is None for weight in vqgan.parameters())
-    critics.zero_grad()
-    critics.requires_grad_(False)
-    autoencoder_loss(vqgan, critics, image, config, generator()).backward()
-    assert all(weight.grad is None for weight in critics.parameters())
+    discriminators.zero_grad()
+    discriminators.requires_grad_(False)
+    vqgan_loss(vqgan, discriminators, image, config, generator()).backward()
+    assert all(weight.grad is None for weight in discriminators.parameters())
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in vqgan.parameters())
 
 
 def test_the_codebook_learns_in_training_alone():
-    vqgan, critics = networks()
-    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig()
+    vqgan, discriminators = networks()
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencoderLossConfig()
     before = pack(vqgan.state_dict())
-    critic_loss(vqgan, critics, image, config, generator())
-    autoencoder_loss(vqgan.eval(), critics, image, config, generator())
+    vqgan_discriminator_loss(vqgan, discriminators, image, config, generator())
+    vqgan_loss(vqgan.eval(), discriminators, image, config, generator())
     assert pack(vqgan.state_dict()) == before
-    autoencoder_loss(vqgan.train(), critics, image, config, generator())
+    vqgan_loss(vqgan.train(), discriminators, image, config, generator())
     assert int(vqgan.steps) == 1
     assert pack(vqgan.state_dict()) != before
 
@@ -182,26 +188,29 @@ def test_a_perceptual_distance_is_asked_for_planes_and_added():
         seen.append((tuple(made.shape), tuple(image.shape)))
         return (made - image).square().sum() * 0 + 7.0
 
-    image, config = drawn(1, 2, 1, 8, 8, 8), AutoencodingConfig(critic_from=9, perceptual=0.5)
+    image, config = drawn(1, 2, 1, 8, 8, 8), AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)
     plain, felt = (
-        float(autoencoder_loss(*networks(), image, config, generator(), perceptual).detach())
+        float(vqgan_loss(*networks(), image, config, generator(), perceptual).detach())
         for perceptual in (None, distance)
     )
     assert felt == pytest.approx(plain + 3.5, rel=1e-5)
     assert seen == [((2, 1, 8, 8), (2, 1, 8, 8))]
 
 
-def test_without_weight_there_are_no_critics():
-    vqgan, critics = networks()
-    config = AutoencodingConfig(adversarial=0.0, critic_from=0)
-    assert float(critic_loss(vqgan, critics, drawn(1, 1, 1, 8, 8, 8), config, generator()).detach()) == 0
+def test_without_weight_there_are_no_discriminators():
+    vqgan, discriminators = networks()
+    config = AutoencoderLossConfig(adversarial=0.0, discriminator_from=0)
+    assert (
+        float(vqgan_discriminator_loss(vqgan, discriminators, drawn(1, 1, 1, 8, 8, 8), config, generator()).detach())
+        == 0
+    )
 
 
 def test_under_autocast_the_losses_stay_float32_and_close():
-    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencodingConfig(critic_from=0)
-    exact = [loss(*networks(), image, config, generator()) for loss in (autoencoder_loss, critic_loss)]
+    image, config = drawn(1, 1, 1, 8, 8, 8), AutoencoderLossConfig(discriminator_from=0)
+    exact = [loss(*networks(), image, config, generator()) for loss in (vqgan_loss, vqgan_discriminator_loss)]
     with torch.autocast("cpu", torch.bfloat16):
-        cast = [loss(*networks(), image, config, generator()) for loss in (autoencoder_loss, critic_loss)]
+        cast = [loss(*networks(), image, config, generator()) for loss in (vqgan_loss, vqgan_discriminator_loss)]
     for one, other in zip(exact, cast, strict=True):
         assert other.dtype == torch.float32
         assert float(other.detach()) == pytest.approx(float(one.detach()), rel=0.1)
@@ -213,17 +222,17 @@ def test_under_autocast_the_losses_stay_float32_and_close():
 @pytest.mark.parametrize("codebook", ["ema", "gradient"])
 def test_a_small_network_learns_one_batch_by_heart(codebook):
     torch.manual_seed(0)
-    vqgan, critics = networks(codes=64, codebook=codebook)
+    vqgan, discriminators = networks(codes=64, codebook=codebook)
     axes = torch.meshgrid(*[torch.linspace(-1, 1, 12)] * 3, indexing="ij")
     radius = torch.stack(axes).square().sum(0).sqrt()
     image = (torch.tanh(8 * (0.7 - radius)) * 0.6 + 0.1 * torch.sin(9 * axes[0]))[None, None]
-    optimiser = torch.optim.Adam(vqgan.parameters(), 3e-3)
-    config = AutoencodingConfig(critic_from=10**6)
+    optimizer = torch.optim.Adam(vqgan.parameters(), 3e-3)
+    config = AutoencoderLossConfig(discriminator_from=10**6)
     for step in range(120):
-        loss = autoencoder_loss(vqgan, critics, image, config, generator(step))
-        optimiser.zero_grad()
+        loss = vqgan_loss(vqgan, discriminators, image, config, generator(step))
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     with torch.inference_mode():
         error = (vqgan.eval()(image).image - image).abs().mean()
     assert float(error) < 0.15 * float((image - image.mean()).abs().mean())
@@ -268,14 +277,14 @@ def test_exported_weights_keep_the_count_of_steps(cohort, tmp_path):
     torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-4)
 
 
-def test_critics_stand_still_until_they_count(cohort, tmp_path):
+def test_discriminators_stand_still_until_they_count(cohort, tmp_path):
     train("compressor", cohort, tmp_path / "run", settings=("training.weight_decay=0",), budget=Budget(steps=2))
     early = checkpoint(tmp_path / "run")
     train("compressor", cohort, tmp_path / "run", settings=("training.weight_decay=0",), budget=Budget(steps=4))
     late = checkpoint(tmp_path / "run")
-    names = [name for name in early if name.startswith("weights.critic.")]
+    names = [name for name in early if name.startswith("weights.discriminator.")]
     torch.manual_seed(0)
     assert any(not torch.equal(early[name], late[name]) for name in names)
     assert all(torch.equal(early[name], early[name.replace("weights.", "ema.", 1)]) for name in names)
     assert math.isfinite(sum(float(late[name].sum()) for name in names))
-    assert isinstance(load_method(tmp_path / "run").part("critic.plane"), nn.Module)
+    assert isinstance(load_method(tmp_path / "run").part("discriminator.plane"), nn.Module)

@@ -11,7 +11,7 @@ from medsmith.data.fingerprint import take_fingerprint
 from medsmith.diffusion import Sampling
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
-from medsmith.methods.config import DiffusionConfig, TrainingConfig, changed
+from medsmith.methods.config import DiffusionConfig, TrainingConfig, apply_settings
 from medsmith.networks import NetworkConfig
 
 LABELS = {"background": 0, "mass": 1, "cyst": 2}
@@ -51,7 +51,7 @@ def _small(config, prefix):
 
 
 def micro_config(name, kind, dimensions):
-    return changed(kind.presets["tiny"], micro_settings(name, kind, dimensions))
+    return apply_settings(kind.presets["tiny"], micro_settings(name, kind, dimensions))
 
 
 def micro_case(index, dimensions, classes):
@@ -95,7 +95,7 @@ def build(name, dimensions=2, classes=1, preset="tiny", settings=()):
     """A method with a micro network of random weights: as built, its last layer is zero and answers nothing."""
     kind = method_class(name)
     small = [line for line in micro_settings(name, kind, dimensions) if line.startswith(("size", "network."))]
-    method = kind(changed(kind.presets[preset], [*small, *settings]), fingerprint(dimensions, classes))
+    method = kind(apply_settings(kind.presets[preset], [*small, *settings]), fingerprint(dimensions, classes))
     draw = torch.Generator().manual_seed(0)
     for weight in method.parameters():
         if not weight.any():

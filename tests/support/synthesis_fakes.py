@@ -95,7 +95,7 @@ class FakeMethod:
         self.fingerprint, self.memory = fingerprint(**facts.get("fingerprint", {})), {}
         self.weights_hash = hashlib.sha256(json.dumps(facts.get("weights", 0)).encode()).hexdigest()
 
-    def makes(self, _request):
+    def output_fingerprint(self, _request):
         return self.fingerprint
 
     def synthesize(self, request, seed, sampling):

@@ -132,7 +132,7 @@ def _note_ranks(run):
     import medsmith.training.stage_loop
     from medsmith.runs.checkpoints import pack
 
-    medsmith.training.run._spread = _forked
+    medsmith.training.run._parallel_strategy = _forked
     train_stage = medsmith.training.stage_loop.StageLoop.train
 
     def noted(loop, *arguments):

@@ -10,7 +10,7 @@ import micro
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.runs.checkpoints import load_method, unpack
-from medsmith.runs.folder import StageCheckpoints, claimed
+from medsmith.runs.folder import StageCheckpoints, lock_run
 from medsmith.training import Budget, train
 from run_state import reached, settings, state
 
@@ -152,11 +152,11 @@ def _cohort_of(run):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"method": "segguided"}, "was started with method ddpm; segguided is asked for; choose another run folder"),
-        ({"preset": "best"}, "was started with preset tiny; best is asked for"),
-        ({"seed": 1}, "was started with seed 0; 1 is asked for"),
-        ({"more": "training.batch=4"}, "was started with training.batch 2; 4 is asked for"),
-        ({"more": "size=[16,8]"}, "was started with size [8, 8]; [16, 8] is asked for"),
+        ({"method": "segguided"}, "was started with method ddpm; segguided is requested; choose another run folder"),
+        ({"preset": "best"}, "was started with preset tiny; best is requested"),
+        ({"seed": 1}, "was started with seed 0; 1 is requested"),
+        ({"more": "training.batch=4"}, "was started with training.batch 2; 4 is requested"),
+        ({"more": "size=[16,8]"}, "was started with size [8, 8]; [16, 8] is requested"),
         ({"count": 3}, "was started with cohort "),
     ],
 )
@@ -188,7 +188,7 @@ def test_checkpoints_without_their_record_are_not_taken_over(cohort, copied):
 
 
 def test_one_process_trains_in_a_folder(cohort, run):
-    with claimed(run), pytest.raises(RunError, match="another process is training here; one at a time"):
+    with lock_run(run), pytest.raises(RunError, match="another process is training here; one at a time"):
         train("ddpm", cohort, run, settings=settings())
     train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=1))
 

@@ -15,7 +15,7 @@ from medsmith.errors import RequestError
 from medsmith.runs.checkpoints import build_method, load_method, read_record
 from medsmith.runs.folder import StageCheckpoints
 from medsmith.training import Budget, train
-from medsmith.training.stage_optimizer import Trainees
+from medsmith.training.stage_optimizer import StageOptimizer
 from narrowing import present
 from run_state import reached, settings, state
 
@@ -120,28 +120,28 @@ def test_devices_that_cannot_share_a_batch_are_refused(devices, cohort, run):
 
 @pytest.mark.usefixtures("_other_methods")
 def test_parts_trained_in_turn_leave_each_other_alone(cohort, run):
-    """A loss that passes through the critic must not move it, nor leave gradients in it."""
+    """A loss that passes through the discriminator must not move it, nor leave gradients in it."""
     train("adversaries", cohort, run, seed=2, budget=Budget(steps=3))
     record = read_record(run)
     method = build_method(record, seed=2).train()
     training = method.config.training
-    batches = batches_of([method.prepare(case) for case in cohort], 4, derive_seed(2, "game"), training.flips)
+    batches = batches_of([method.prepare(case) for case in cohort], 4, derive_seed(2, "gan"), training.flips)
     adams = {
         name: torch.optim.AdamW(method.part(name).parameters(), training.learning_rate, training.betas,
                                 weight_decay=training.weight_decay)
-        for name in ("maker", "critic")
+        for name in ("generator", "discriminator")
     }  # fmt: skip
     for step in range(3):
         for name, adam in adams.items():
-            seed = derive_seed(2, "game", name, step, 0) % 2**63
+            seed = derive_seed(2, "gan", name, step, 0) % 2**63
             torch.manual_seed(seed)
             loss = method.loss(name, batches(step), torch.Generator().manual_seed(seed))
             method.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(method.part(name).parameters(), training.clip)
             adam.step()
-    tensors, _ = present(StageCheckpoints(run, "game").newest())
-    for name in ("maker", "critic"):
+    tensors, _ = present(StageCheckpoints(run, "gan").newest())
+    for name in ("generator", "discriminator"):
         for key, weight in method.part(name).state_dict().items():
             assert torch.equal(tensors[f"weights.{name}.{key}"], weight)
 
@@ -157,36 +157,36 @@ def test_dropout_too_goes_on_where_it_was(cohort, tmp_path):
 
 def test_the_averages_follow_the_weights_by_the_stated_rule():
     method = micro.build("ddpm", settings=["training.ema=0.9"])
-    trainees = Trainees(method, ("network",), method.config.training)
+    optimizer = StageOptimizer(method, ("network",), method.config.training)
     name, weight = next(iter(method.network.named_parameters()))
     expected, draw = torch.empty(0), torch.Generator().manual_seed(0)
     for count in range(200):
         weight.data.normal_(generator=draw)
         decay = min(0.9, (1 + count) / (10 + count))
         expected = weight.detach().clone() if count == 0 else decay * expected + (1 - decay) * weight.detach()
-        trainees.average("network")
-        assert torch.allclose(trainees.tensors()[f"ema.network.{name}"], expected, atol=1e-5)
+        optimizer.update_average("network")
+        assert torch.allclose(optimizer.tensors()[f"ema.network.{name}"], expected, atol=1e-5)
     assert decay == 0.9
 
 
 def test_the_learning_rate_rises_on_a_line_and_stays():
     method = micro.build("ddpm", settings=["training.warm_up=4", "training.learning_rate=0.5"])
-    trainees = Trainees(method, ("network",), method.config.training)
+    optimizer = StageOptimizer(method, ("network",), method.config.training)
     rates = []
     for step in range(7):
-        trainees.set_rate(step)
-        rates.append(trainees.optimisers["network"].param_groups[0]["lr"])
+        optimizer.set_rate(step)
+        rates.append(optimizer.optimizers["network"].param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5])
 
 
 def test_pictures_are_made_with_the_averages_and_the_weights_come_back():
     method = micro.build("ddpm")
-    trainees = Trainees(method, ("network",), method.config.training)
-    trainees.average("network")
+    optimizer = StageOptimizer(method, ("network",), method.config.training)
+    optimizer.update_average("network")
     raw = {key: tensor + 1 for key, tensor in method.network.state_dict().items()}
     averaged = {key: tensor.clone() for key, tensor in method.network.state_dict().items()}
     method.network.load_state_dict(raw)
-    with pytest.raises(ZeroDivisionError), trainees.averaged():  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), optimizer.averaged():  # noqa: PT012
         assert not method.network.training
         assert all(torch.equal(tensor, averaged[key]) for key, tensor in method.network.state_dict().items())
         raise ZeroDivisionError

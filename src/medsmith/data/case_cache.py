@@ -1,4 +1,4 @@
-"""Decoded cases between the two passes of a new run, so that each file is read once."""
+"""Decoded cases on disk between fingerprint and preparation of a new run, so that each file is decoded once."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,55 +19,55 @@ _SHARE_OF_FREE = 0.5
 
 @final
 class CaseCache:
-    """Gives the cases of a cohort; those that were read before come from disk without being decoded again.
+    """Reads the cases of a cohort; cases read before are loaded from disk without decoding.
 
     Args:
-        cohort: whose cases.
-        folder: where decoded cases lie meanwhile.
-        room: bytes that they may take; cases beyond it are read from the cohort again.
+        cohort: the cohort.
+        folder: of the decoded cases.
+        budget: largest size of all decoded cases in bytes; further cases are read from the cohort again.
     """
 
-    def __init__(self, cohort: Cohort, folder: Path, room: int) -> None:
-        self._cohort, self._folder, self._left = cohort, folder, room
-        self._kept: dict[str, Case] = {}
+    def __init__(self, cohort: Cohort, folder: Path, budget: int) -> None:
+        self._cohort, self._folder, self._left = cohort, folder, budget
+        self._stored: dict[str, Case] = {}
         self._dtypes: dict[str, np.dtype[Any]] = {}
 
     def __iter__(self) -> Iterator[Case]:
-        """Every case in order; each is kept as it passes."""
+        """Every case in order; each is stored as it is read."""
         for case in self._cohort:
-            self._keep(case)
+            self._store(case)
             yield case
 
     def __call__(self, id: str) -> Case:
         """One case."""
-        kept = self._kept.get(id)
-        if kept is None:
+        stored = self._stored.get(id)
+        if stored is None:
             return self._cohort[id]
-        image = None if kept.image is None else self._image(id, kept)
-        labels = None if kept.labels is None else self._read(id, "labels", np.dtype(np.uint8), kept.geometry.shape)
-        return replace(kept, image=image, labels=labels)
+        image = None if stored.image is None else self._image(id, stored)
+        labels = None if stored.labels is None else self._read(id, "labels", np.dtype(np.uint8), stored.geometry.shape)
+        return replace(stored, image=image, labels=labels)
 
-    def _keep(self, case: Case) -> None:
-        stored = _exact_dtype(case)
+    def _store(self, case: Case) -> None:
+        dtype = _exact_dtype(case)
         voxels = int(np.prod(case.geometry.shape))
-        needed = voxels * ((0 if case.image is None else len(case.image) * stored.itemsize) + (case.labels is not None))
+        needed = voxels * ((0 if case.image is None else len(case.image) * dtype.itemsize) + (case.labels is not None))
         if needed > self._left:
             return
         try:
             if case.image is not None:
-                case.image.astype(stored).T.tofile(self._folder / f"{case.id}.image")
+                case.image.astype(dtype).T.tofile(self._folder / f"{case.id}.image")
             if case.labels is not None:
                 case.labels.tofile(self._folder / f"{case.id}.labels")
         except OSError:
-            self._left = 0  # no room after all: later cases are read again
+            self._left = 0  # the disk is full: later cases are read from the cohort again
             return
         self._left -= needed
-        self._dtypes[case.id] = stored
-        self._kept[case.id] = replace(case, image=_hollow(case.image), labels=_hollow(case.labels))
+        self._dtypes[case.id] = dtype
+        self._stored[case.id] = replace(case, image=_placeholder(case.image), labels=_placeholder(case.labels))
 
-    def _image(self, id: str, kept: Case) -> Float32[np.ndarray, "c x y z"]:
-        """The image in the memory layout that cohorts give, so that sums over it have the same last bit."""
-        shape = (*kept.geometry.shape[::-1], len(kept.channel_names))
+    def _image(self, id: str, stored: Case) -> Float32[np.ndarray, "c x y z"]:
+        """The image in the memory layout of a cohort, so that sums over it are equal to the last bit."""
+        shape = (*stored.geometry.shape[::-1], len(stored.channel_names))
         channels = self._read(id, "image", self._dtypes[id], shape)
         image = np.ascontiguousarray(np.moveaxis(channels, -1, 0), np.float32)
         return image.transpose(0, 3, 2, 1)
@@ -83,17 +83,17 @@ def _exact_dtype(case: Case) -> np.dtype[Any]:
     return case.stored if exact else np.dtype(np.float32)
 
 
-def _hollow(array: np.ndarray | None) -> np.ndarray | None:
+def _placeholder(array: np.ndarray | None) -> np.ndarray | None:
     """An array of the same shape that takes no memory."""
     return None if array is None else np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
 
 @contextmanager
 def cached_cases(cohort: Cohort, folder: Path) -> Iterator[CaseCache]:
-    """A cache of a cohort; nothing is left of it afterwards.
+    """A cache of the cases of a cohort, removed at the end.
 
     Args:
-        cohort: whose cases.
+        cohort: the cohort.
         folder: made if missing, removed at the end.
     """
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Prepared cases on disk: written once, read through a memory map, so that memory does not grow with the cohort.
+"""Prepared cases on disk, written once and read through memory maps, so that memory does not grow with the cohort.
 
 FOLDER/
 <tensor>.bin     the bytes of one tensor of every example, one after another
-index.jsonl      one line per example: id, what its case has, and place, type and shape of each tensor
-complete.json    written last; without it the next build goes on where the last line of the index ends
+index.jsonl      one line per example: id, what its case has, and offset, type and shape of each tensor
+complete.json    written last; without it the next build continues after the last line of the index
 """
 
 import json
@@ -24,8 +24,8 @@ from medsmith.errors import FileError
 from medsmith.formats.atomic import write_json
 
 INDEX, COMPLETE = "index.jsonl", "complete.json"
-_AT_A_TIME = 32
-"""Examples between two syncs of the disk: what a kill costs at most."""
+_EXAMPLES_PER_SYNC = 32
+"""A kill loses at most this many examples."""
 
 
 @final
@@ -34,7 +34,7 @@ class Entry:
     """One example in the index.
 
     Attributes:
-        id: of its case; with a suffix where a case gives several examples.
+        id: of its case, with a suffix where a case gives several examples.
         kinds: what the case has: "image", "labels".
         tensors: name -> offset in its file, dtype, shape.
     """
@@ -44,27 +44,27 @@ class Entry:
     tensors: Mapping[str, tuple[int, str, tuple[int, ...]]]
 
     def line(self) -> str:
-        """As a line of the index."""
+        """The line of the index."""
         return json.dumps({"id": self.id, "kinds": self.kinds, "tensors": self.tensors}) + "\n"
 
     @classmethod
     def parsed(cls, line: str) -> "Entry":
-        """From a line of the index.
+        """The entry of a line of the index.
 
         Raises:
-            ValueError, KeyError: it is torn.
+            ValueError, KeyError: the line is incomplete.
         """
         facts = json.loads(line)
-        tensors = {name: (place, dtype, tuple(shape)) for name, (place, dtype, shape) in facts["tensors"].items()}
+        tensors = {name: (offset, dtype, tuple(shape)) for name, (offset, dtype, shape) in facts["tensors"].items()}
         return cls(facts["id"], tuple(facts["kinds"]), tensors)
 
 
 @final
 class ExampleStore(Sequence[Example]):
-    """A complete store.
+    """The examples of a complete store.
 
     Args:
-        folder: where it lies.
+        folder: of the store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,17 +75,17 @@ class ExampleStore(Sequence[Example]):
         return len(self.entries)
 
     @overload
-    def __getitem__(self, place: int) -> Example: ...
+    def __getitem__(self, index: int) -> Example: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
-        if isinstance(place, slice):
-            return [self[index] for index in range(len(self))[place]]
-        return {name: self.tensor(place, name) for name in self.entries[place].tensors}
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        return {name: self.tensor(index, name) for name in self.entries[index].tensors}
 
-    def tensor(self, place: int, name: str) -> Tensor:
-        """One tensor of one example, copied out of the map, which is let go at once."""
-        offset, dtype, shape = self.entries[place].tensors[name]
+    def tensor(self, index: int, name: str) -> Tensor:
+        """One tensor of one example, copied from the memory map, which is closed at once."""
+        offset, dtype, shape = self.entries[index].tensors[name]
         kind: torch.dtype = getattr(torch, dtype)
         count = int(np.prod(shape)) * kind.itemsize
         if not count:
@@ -96,27 +96,27 @@ class ExampleStore(Sequence[Example]):
 
 @final
 class ExampleView(Sequence[Example]):
-    """Some examples of a store, of which those tensors are read that all of them have.
+    """Some examples of a store, with the tensors that all of them have.
 
     Args:
         store: the store.
-        places: of the examples.
-        without: tensors that are left out.
+        indices: of the examples.
+        without: names of tensors that are left out.
     """
 
-    def __init__(self, store: ExampleStore, places: Sequence[int], without: frozenset[str] = frozenset()) -> None:
-        self._store, self.places = store, places
-        names = [store.entries[place].tensors.keys() for place in places]
+    def __init__(self, store: ExampleStore, indices: Sequence[int], without: frozenset[str] = frozenset()) -> None:
+        self._store, self.indices = store, indices
+        names = [store.entries[index].tensors.keys() for index in indices]
         self._names = [name for name in names[0] if all(name in each for each in names)] if names else []
         self._names = [name for name in self._names if name not in without]
 
     @property
     def ids(self) -> list[str]:
-        """Of the examples."""
-        return [self._store.entries[place].id for place in self.places]
+        """Ids of the examples."""
+        return [self._store.entries[index].id for index in self.indices]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -124,30 +124,30 @@ class ExampleView(Sequence[Example]):
     def __getitem__(self, index: slice) -> Sequence[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
         if isinstance(index, slice):
-            return [self[place] for place in range(len(self))[index]]
-        return {name: self._store.tensor(self.places[index], name) for name in self._names}
+            return [self[each] for each in range(len(self))[index]]
+        return {name: self._store.tensor(self.indices[index], name) for name in self._names}
 
 
 Make = Callable[[str], tuple[Sequence[str], Example]]
 
 
 def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[[int, str], None]) -> ExampleStore:
-    """Write a store, or go on with one that was begun; one process at a time may do so.
+    """Write a store, or continue an incomplete one; by one process at a time.
 
     Args:
-        folder: of the store; its name should hold a hash of all that decides its content.
+        folder: of the store; its name should contain a hash of everything that decides its content.
         ids: of the examples, in order.
         make: id -> what the case has, and its example.
-        advance: told of every example, also of those that are there.
+        advance: called with every example, also with those already written.
 
     Raises:
-        FileError: the disk does not take it.
+        FileError: the store cannot be written.
     """
     if (folder / COMPLETE).is_file():
         return ExampleStore(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        done = {entry.id for entry in _trimmed(folder)}
+        done = {entry.id for entry in _truncated(folder)}
         with ExitStack() as stack:
             writer = _Writer(folder, stack)
             for id in ids:
@@ -164,7 +164,13 @@ def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[
 
 
 def remove_other_stores(folder: Path, kept: Iterable[str], prefix: str) -> None:
-    """Remove the stores under ``folder`` whose name starts with a prefix and is not kept: they are out of date."""
+    """Remove out-of-date stores.
+
+    Args:
+        folder: that contains the stores.
+        kept: names of stores that stay.
+        prefix: names of the stores that are removed start with it.
+    """
     names = set(kept)
     for path in folder.glob(f"{prefix}*"):
         if path.name not in names:
@@ -173,7 +179,7 @@ def remove_other_stores(folder: Path, kept: Iterable[str], prefix: str) -> None:
 
 @final
 class _Writer:
-    """Appends examples; a line reaches the index only when the bytes that it names are on disk."""
+    """Appends examples; a line is added to the index only when its bytes are on disk."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -184,7 +190,7 @@ class _Writer:
     def append(self, id: str, kinds: Sequence[str], example: Example) -> None:
         tensors = {name: self._write(name, tensor) for name, tensor in example.items()}
         self._lines.append(Entry(id, tuple(kinds), tensors).line())
-        if len(self._lines) == _AT_A_TIME:
+        if len(self._lines) == _EXAMPLES_PER_SYNC:
             self.commit()
 
     def _write(self, name: str, tensor: Tensor) -> tuple[int, str, tuple[int, ...]]:
@@ -192,9 +198,9 @@ class _Writer:
         if file is None:
             file = self._files[name] = self._stack.enter_context((self._folder / f"{name}.bin").open("ab"))
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        place = file.tell()
+        offset = file.tell()
         file.write(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
-        return place, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+        return offset, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
 
     def commit(self) -> None:
         for file in self._files.values():
@@ -207,7 +213,7 @@ class _Writer:
 
 
 def _read_index(folder: Path) -> list[Entry]:
-    """Entries of the index up to the first line that is torn."""
+    """Entries of the index up to the first incomplete line."""
     entries: list[Entry] = []
     path = folder / INDEX
     for line in path.read_text().splitlines(keepends=True) if path.is_file() else ():
@@ -218,14 +224,14 @@ def _read_index(folder: Path) -> list[Entry]:
     return entries
 
 
-def _trimmed(folder: Path) -> list[Entry]:
-    """The entries of a store that was begun; bytes and half lines beyond them are cut off."""
+def _truncated(folder: Path) -> list[Entry]:
+    """The entries of an incomplete store, after truncating bytes and incomplete lines beyond them."""
     entries = _read_index(folder)
     (folder / INDEX).write_text("".join(entry.line() for entry in entries))
     ends: dict[str, int] = {}
     for entry in entries:
-        for name, (place, dtype, shape) in entry.tensors.items():
-            ends[name] = place + int(np.prod(shape)) * _itemsize(dtype)
+        for name, (offset, dtype, shape) in entry.tensors.items():
+            ends[name] = offset + int(np.prod(shape)) * _itemsize(dtype)
     for path in folder.glob("*.bin"):
         os.truncate(path, ends.get(path.stem, 0))
     return entries

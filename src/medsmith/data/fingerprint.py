@@ -1,4 +1,4 @@
-"""What training needs to know of a cohort as a whole (nnU-Net's dataset fingerprint)."""
+"""Statistics of a cohort that training needs (nnU-Net's dataset fingerprint)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,33 +15,33 @@ from medsmith.cases.case import Case
 from medsmith.errors import CohortError
 from medsmith.geometry import Geometry
 
-# Robust ends of the grey values of one case, in per cent: metal, padding and burned-in text lie outside.
+# Percentiles of the robust range of gray values of one case: metal, padding and burned-in text lie outside.
 LOW, HIGH = 0.5, 99.5
 # A minimum below this is air in Hounsfield units.
 HOUNSFIELD_AIR = -500.0
-Ends = tuple[float, float]
+Range = tuple[float, float]
 
 
 @final
 class Fingerprint(BaseModel):
-    """Facts of a cohort, fixed when training starts.
+    """Statistics of a cohort, fixed when training starts.
 
     Attributes:
         dimensions: 2 or 3.
         channel_names: one per channel.
         label_names: label name -> value, background 0.
         file_ending: of the cohort's images.
-        stored: dtype of the images on disk; uint8 where there are labels alone.
+        stored: dtype of the images on disk; uint8 where there are only labels.
         shape: median voxels along x, y, z of the cases with images, or of all where none has one.
         spacing: median voxel edges in mm of the same cases.
         spacing_known: False where the files store no spacing.
-        absolute: True where grey values mean the same in every case (8-bit pictures, Hounsfield units); False where
-            each case has a scale of its own (MR).
+        absolute: True where gray values have one scale in all cases (8-bit pictures, Hounsfield units); False where
+            each case has its own (MR).
         full_range: lowest and highest stored value of each channel; () where no case has an image.
         robust_range: medians over cases of the 0.5 and 99.5 percentiles of each channel; () likewise.
         foreground: smallest and largest share of labelled voxels, over cases with labels; 0 where none has any.
         label_share: for each label, the share of cases with labels that have it.
-        components: most connected components of labelled voxels in a case.
+        components: largest number of connected components of labelled voxels in a case.
         count: number of cases.
         cohort_hash: content hash of the cohort.
         images: number of cases with an image; None in older runs: all.
@@ -78,7 +78,7 @@ class Fingerprint(BaseModel):
 @final
 @dataclass(frozen=True)
 class _Grid:
-    """What is kept of every case."""
+    """What the builder keeps of every case."""
 
     geometry: Geometry
     stored: np.dtype[Any]
@@ -87,19 +87,19 @@ class _Grid:
 
 @final
 class FingerprintBuilder:
-    """Gathers the facts of a cohort case by case; of each case it keeps a few numbers."""
+    """Collects the statistics of a cohort case by case; it keeps a few numbers per case."""
 
     def __init__(self) -> None:
         self._names: tuple[tuple[str, ...], Mapping[str, int]] | None = None
         self._grids: list[_Grid] = []
-        self._full: list[list[Ends]] = []
-        self._robust: list[list[Ends]] = []
+        self._full: list[list[Range]] = []
+        self._robust: list[list[Range]] = []
         self._shares: list[float] = []
         self._present: Counter[str] = Counter()
         self._components = 0
 
     def add(self, case: Case) -> None:
-        """Take the facts of one case, in whatever order of axes it is stored.
+        """Add one case, whatever the order of its axes.
 
         Raises:
             CohortError: it is 2-D among 3-D cases, or the other way round.
@@ -111,7 +111,7 @@ class FingerprintBuilder:
         self._grids.append(_Grid(geometry, case.stored, case.image is not None))
         if case.image is not None:
             self._full.append([(float(channel.min()), float(channel.max())) for channel in case.image])
-            self._robust.append([_robust_ends(channel) for channel in case.image])
+            self._robust.append([_robust_range(channel) for channel in case.image])
         if case.labels is not None:
             self._shares.append(float((case.labels > 0).mean()))
             self._components = max(self._components, count_components(case.labels))
@@ -120,7 +120,7 @@ class FingerprintBuilder:
             self._present.update(present)
 
     def finish(self, file_ending: str, cohort_hash: str) -> Fingerprint:
-        """The facts of all cases taken.
+        """The fingerprint of all cases added.
 
         Args:
             file_ending: of the cohort's files.
@@ -157,21 +157,21 @@ class FingerprintBuilder:
             labelled=len(self._shares),
         )
 
-    def _full_range(self) -> tuple[Ends, ...]:
+    def _full_range(self) -> tuple[Range, ...]:
         by_channel = zip(*self._full, strict=True)
-        return tuple((min(low for low, _ in ends), max(high for _, high in ends)) for ends in by_channel)
+        return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in by_channel)
 
-    def _robust_range(self) -> tuple[Ends, ...]:
+    def _robust_range(self) -> tuple[Range, ...]:
         if not self._robust:
             return ()
         return tuple((float(low), float(high)) for low, high in np.median(np.array(self._robust), axis=0))
 
 
 def take_fingerprint(cases: Iterable[Case], file_ending: str, cohort_hash: str) -> Fingerprint:
-    """Read every case once.
+    """The fingerprint of a cohort; every case is read once.
 
     Args:
-        cases: the cohort's cases, with an image, labels or both.
+        cases: of the cohort, with an image, labels or both.
         file_ending: of its files.
         cohort_hash: its content hash.
 
@@ -189,7 +189,7 @@ def count_components(labels: UInt8[np.ndarray, "x y z"]) -> int:
     return int(ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[1])
 
 
-def _robust_ends(channel: Float32[np.ndarray, "x y z"]) -> Ends:
+def _robust_range(channel: Float32[np.ndarray, "x y z"]) -> Range:
     low, high = np.percentile(channel, (LOW, HIGH))
     return float(low), float(high)
 

@@ -1,9 +1,9 @@
-"""Bringing images of any size to one grid without aliasing.
+"""Antialiased resampling of images of any size to one grid.
 
 One rule for every size and for two and three dimensions: a separable triangle filter, as wide as a target
-voxel where the image shrinks (so that fine texture is averaged, not sampled) and plain linear interpolation
-where it grows. It is the rule of Pillow's BILINEAR and of torch's ``interpolate(..., antialias=True)``. Voxel
-faces, not centres, of the two grids coincide at the border.
+voxel where the image is downsampled (so that fine texture is averaged, not sampled), and linear interpolation
+where it is upsampled. It is the filter of Pillow's BILINEAR and of torch's ``interpolate(..., antialias=True)``.
+The outer voxel faces of the two grids coincide, not the voxel centers.
 """
 
 from functools import lru_cache
@@ -14,11 +14,11 @@ from jaxtyping import Float32, Float64, Shaped
 
 @lru_cache(maxsize=256)
 def _weights(source: int, target: int) -> Float64[np.ndarray, "target source"]:
-    """Rows sum to one: row i says how target voxel i mixes the source voxels."""
+    """Row i has the weights of the source voxels in target voxel i; rows sum to one."""
     scale = source / target
     radius = max(scale, 1.0)
-    centres = (np.arange(target) + 0.5) * scale
-    distance = np.abs(np.arange(source) + 0.5 - centres[:, None]) / radius
+    centers = (np.arange(target) + 0.5) * scale
+    distance = np.abs(np.arange(source) + 0.5 - centers[:, None]) / radius
     weights = np.clip(1.0 - distance, 0.0, None)
     rows: Float64[np.ndarray, "target source"] = weights / weights.sum(axis=1, keepdims=True)
     rows.setflags(write=False)
@@ -31,8 +31,8 @@ def resize(
     """Resample the last three axes to ``shape`` with the antialiased triangle filter.
 
     Args:
-        image: grey values; leading axes, if any, are channels.
-        shape: voxels wanted along x, y, z; a 2-D image keeps z == 1.
+        image: gray values; leading axes, if any, are channels.
+        shape: target voxels along x, y, z; a 2-D image keeps z == 1.
 
     Returns:
         float32, computed in float64, so that the value does not depend on the order of the axes.
@@ -47,11 +47,11 @@ def resize(
 
 
 def resize_labels(labels: Shaped[np.ndarray, "x y z"], shape: tuple[int, int, int]) -> Shaped[np.ndarray, "u v w"]:
-    """Resample a label map by nearest neighbour: no value arises that was not there.
+    """Resample a label map by nearest neighbor, so that no new value arises.
 
     Args:
         labels: one integer label per voxel.
-        shape: voxels wanted along x, y, z.
+        shape: target voxels along x, y, z.
     """
     nearest = [
         np.minimum(((np.arange(target) + 0.5) * (source / target)).astype(np.intp), source - 1)

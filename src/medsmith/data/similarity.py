@@ -1,16 +1,16 @@
-"""How much one image looks like another: the copy check's only measure.
+"""Similarity of images: the measure of the copy check.
 
-The similarity of a query and a gallery image is the largest normalised cross-correlation of their thumbnails
+The similarity of a query and a gallery image is the largest normalized cross-correlation of their thumbnails
 over all shifts of up to an eighth of the field of view along each axis and over the symmetries of the grid
 (eight flips and quarter turns in 2-D, eight flips in 3-D). It is 1 for a copy, whatever its brightness and
-contrast. Thumbnails are freed of slow brightness changes, which all images of one organ share: without that,
-slices of different patients' chests correlate at .90 in the median and near-duplicates hide among them.
-Nothing is learnt, so nothing can be over-fitted (Dar et al., arXiv:2402.01054, compare learnt embeddings
-instead; their frame of a threshold taken from real pairs is kept).
+contrast. Low frequencies, which all images of one organ share, are removed from thumbnails: with them, slices
+of the chests of different patients have a median correlation of .90, which hides near-duplicates. Nothing is
+learned, so that nothing can be overfitted (Dar et al., arXiv:2402.01054, compare learned embeddings instead;
+their threshold from pairs of real images is used here).
 
-The central part of a gallery thumbnail, which stays in sight at every shift, is the template; the query is
-moved and turned. All moves of one query against the whole gallery are then one matrix product: exact and,
-for so few shifts, cheaper than the Fourier transform.
+The central part of a gallery thumbnail, which is inside the query at every shift, is the template. All shifts
+and flips of one query against the whole gallery are one matrix product: exact and, for so few shifts, cheaper
+than a Fourier transform.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,26 +26,26 @@ from scipy.sparse.csgraph import connected_components
 from medsmith.data.resizing import resize
 
 EDGE_2D = 32
-"""Thumbnail edge in pixels for pictures; shifts go to 4 pixels."""
+"""Thumbnail edge in pixels for pictures; the largest shift is 4 pixels."""
 EDGE_3D = 16
-"""Thumbnail edge in voxels for volumes; shifts go to 2 voxels."""
+"""Thumbnail edge in voxels for volumes; the largest shift is 2 voxels."""
 _SHIFTS_PER_EDGE = 8
 _COARSE, _FINE = 1 / 16, 1 / 45
-"""Band that is compared, as Gaussian widths in thumbnail edges: slower changes are shared by all images of one
-organ; faster ones would tell a copy from its original by a shift of half a thumbnail pixel."""
-TWIN = 0.88
-"""Real images this much alike show the same scene: one picture saved twice, or neighbours in one patient."""
+"""Pass band, as Gaussian widths in thumbnail edges: all images of one organ share lower frequencies; higher ones
+would make a copy differ from its original by a shift of half a thumbnail pixel."""
+NEAR_DUPLICATE = 0.88
+"""Real images with this similarity show the same scene: one picture saved twice, or neighboring slices."""
 LEAST_COPY = 0.5
-"""Images less alike than this share less than a quarter of their detail (r squared): no copy in any set."""
+"""Images below this similarity share less than a quarter of their variance (r squared): not copies in any set."""
 _QUANTILE = 0.99
 _FLAT = 1e-5
-"""Detail below this share of an image's largest value is rounding: the image counts as flat."""
+"""Band-passed values below this share of the largest value are rounding: the image counts as constant."""
 
 
 def thumbnails(
     images: Iterable[Float32[np.ndarray, "c x y z"]], edge: int | None = None
 ) -> Float32[np.ndarray, "n ex ey ez"]:
-    """Shrink images of any size to one small square (z == 1) or cube, channels averaged.
+    """Downsample images of any size to a small square (z == 1) or cube, channels averaged, and band-pass them.
 
     Args:
         images: all 2-D or all 3-D; sizes may differ, the field of view is stretched to the square.
@@ -71,8 +71,8 @@ def nearest(
     """The most similar gallery image of every query.
 
     Args:
-        queries: thumbnails to be looked up.
-        gallery: thumbnails to be looked through, at least one.
+        queries: thumbnails.
+        gallery: thumbnails to search, at least one.
 
     Returns:
         similarity in [-1, 1] and index into the gallery, per query.
@@ -85,12 +85,12 @@ def nearest(
 @final
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """How alike the images of a set are among themselves.
+    """Similarities within a set of images.
 
     Attributes:
         threshold: similarity above which a new image counts as a copy of one of the set.
-        groups: number of each image's scene: images linked by chains of twins share one. A cohort must be split by
-            these numbers and not by image, or the test set has been seen in training.
+        groups: scene number of each image; images linked by chains of near-duplicates share one. A cohort must be split
+            by scene and not by image, or test images leak into training.
     """
 
     threshold: float
@@ -98,21 +98,21 @@ class Scenes:
 
 
 def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
-    """Compares a set of real images with itself.
+    """Compare a set of real images with itself.
 
-    The threshold is the 99th percentile of the nearest similarity between different scenes, and at least .5. Twins are
-    left out of it: public cohorts hold many (a third of the breast ultrasounds of Al-Dhabyani et al. 2020 have one),
-    and a percentile over them would be 1 and find no copy at all.
+    The threshold is the 99th percentile of the largest similarity to an image of another scene, and at least .5.
+    Near-duplicates are excluded: public cohorts contain many (a third of the breast ultrasounds of Al-Dhabyani et al.
+    2020 have one), and a percentile over them would be 1 and detect no copy.
 
     Args:
-        gallery: thumbnails; fewer than two leave the threshold at ``TWIN``.
+        gallery: thumbnails; fewer than two leave the threshold at ``NEAR_DUPLICATE``.
     """
     scores = similarities(gallery, gallery)
-    _, groups = connected_components(scores >= TWIN, directed=False)
+    _, groups = connected_components(scores >= NEAR_DUPLICATE, directed=False)
     np.fill_diagonal(scores, -1)
-    different = np.where(scores < TWIN, scores, -1).max(axis=1, initial=-1)
+    different = np.where(scores < NEAR_DUPLICATE, scores, -1).max(axis=1, initial=-1)
     different = different[different > -1]
-    threshold = float(np.quantile(different, _QUANTILE)) if len(different) else TWIN
+    threshold = float(np.quantile(different, _QUANTILE)) if len(different) else NEAR_DUPLICATE
     return Scenes(max(threshold, LEAST_COPY), groups)
 
 
@@ -124,11 +124,11 @@ def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
 def similarities(
     queries: Float32[np.ndarray, "q ex ey ez"], gallery: Float32[np.ndarray, "n ex ey ez"]
 ) -> Float32[np.ndarray, "q n"]:
-    """Largest normalised cross-correlation of every query with every gallery thumbnail.
+    """Largest normalized cross-correlation of every query with every gallery thumbnail.
 
     Args:
-        queries: thumbnails that are moved and turned.
-        gallery: thumbnails whose central part is looked for.
+        queries: thumbnails, which are shifted and flipped.
+        gallery: thumbnails, whose central part is the template.
     """
     shift = tuple(edge // _SHIFTS_PER_EDGE if edge > 1 else 0 for edge in gallery.shape[1:])
     window = tuple(edge - 2 * s for s, edge in zip(shift, gallery.shape[1:], strict=True))
@@ -139,19 +139,19 @@ def similarities(
     scores = np.empty((len(queries), len(gallery)), np.float32)
     for row, query in zip(scores, queries, strict=True):
         windows = _windows(query, window)
-        # The templates have mean 0, so that a window's own mean drops out of the product.
-        spread = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
-        row[:] = (templates @ windows.T * _inverse(np.sqrt(spread))).max(axis=1)
+        # Templates have mean 0, so that the mean of a window cancels in the product.
+        squares = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
+        row[:] = (templates @ windows.T * _inverse(np.sqrt(squares))).max(axis=1)
     return scores
 
 
 def _windows(query: Float32[np.ndarray, "ex ey ez"], window: tuple[int, ...]) -> Float32[np.ndarray, "moves voxels"]:
-    """Every shifted and turned view of a query."""
+    """Every shifted and flipped view of a query."""
     voxels = int(np.prod(window))
-    return np.concatenate([sliding_window_view(turned, window).reshape(-1, voxels) for turned in _turned(query)])
+    return np.concatenate([sliding_window_view(flipped, window).reshape(-1, voxels) for flipped in _symmetries(query)])
 
 
-def _turned(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
+def _symmetries(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
     """The eight symmetries of the square, or the eight flips of the cube."""
     sides = (query, query.swapaxes(0, 1)) if query.shape[2] == 1 else (query, query[:, :, ::-1])
     for side in sides:
@@ -159,7 +159,7 @@ def _turned(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarr
 
 
 def _inverse(norms: Float32[np.ndarray, "*n"]) -> Float32[np.ndarray, "*n"]:
-    """1 / norm; 0 for what is flat, which resembles nothing."""
-    flat = norms == 0
-    inverse: Float32[np.ndarray, "*n"] = np.where(flat, 0, 1 / np.where(flat, 1, norms))
+    """1 / norm; 0 for constant images, which are similar to none."""
+    constant = norms == 0
+    inverse: Float32[np.ndarray, "*n"] = np.where(constant, 0, 1 / np.where(constant, 1, norms))
     return inverse

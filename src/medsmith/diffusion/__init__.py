@@ -1,4 +1,4 @@
-"""The diffusion core: schedules, processes, denoisers, corrections and one sampling loop. It knows torch alone."""
+"""The diffusion core: schedules, processes, denoisers, corrections and one sampling loop. It depends on torch alone."""
 
 from medsmith.diffusion.corrections import (
     Correction,

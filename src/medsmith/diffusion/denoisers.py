@@ -1,4 +1,4 @@
-"""A denoiser is a function of (noisy image, time) that returns the clean estimate, all conditions already bound."""
+"""Denoisers: functions of (noisy image, time) that return the clean estimate, with all conditions bound."""
 
 from typing import Protocol, runtime_checkable
 
@@ -18,17 +18,17 @@ class Denoiser(Protocol):
 def guided(base: Denoiser, *conditions: tuple[Denoiser, float]) -> Denoiser:
     """Classifier-free guidance with one or several conditions.
 
-    ``base + sum_i w_i (condition_i - base)`` (Ho & Salimans 2022, eq. 6, whose w is ours less 1; several conditions as
-    in Liu et al. 2022, composable diffusion, eq. 11). The papers write it for the noise estimate; the clean estimate
-    is affine in it, with the same factors for all, so that the formula is the same. That holds for estimates that are
-    not clamped: clamp after guidance, not before.
+    ``base + sum_i w_i (condition_i - base)`` (Ho & Salimans 2022, eq. 6, whose w is ours minus 1; several conditions
+    as in Liu et al. 2022, composable diffusion, eq. 11). The papers state it for the noise estimate; the clean estimate
+    is affine in it with the same coefficients for all, so that the formula is the same. This holds for estimates that
+    are not clamped: clamp after guidance, not before.
 
-    A weight of 0 leaves a condition out, and one condition of weight 1 is that condition alone: neither calls a
-    network for nothing.
+    A condition of weight 0 is left out, and a single condition of weight 1 is returned alone, so that no network is
+    called needlessly.
 
     Args:
-        base: the denoiser without condition.
-        conditions: pairs of a conditioned denoiser and its weight.
+        base: the unconditional denoiser.
+        conditions: pairs of a conditional denoiser and its weight.
     """
     active = [(condition, weight) for condition, weight in conditions if weight != 0]
     if not active:
@@ -37,10 +37,10 @@ def guided(base: Denoiser, *conditions: tuple[Denoiser, float]) -> Denoiser:
         return active[0][0]
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
-        plain = base(x, t)
-        steered = plain
+        unconditional = base(x, t)
+        estimate = unconditional
         for condition, weight in active:
-            steered = steered + weight * (condition(x, t) - plain)
-        return steered
+            estimate = estimate + weight * (condition(x, t) - unconditional)
+        return estimate
 
     return denoise

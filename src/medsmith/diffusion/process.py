@@ -1,4 +1,4 @@
-"""One diffusion process as a value: how noise is added, what a network predicts of it, and how it is sampled.
+"""A diffusion process: how noise is added, what a network predicts, and how a case is sampled.
 
 Axes: b batch, c channels, ``*space`` = x y or x y z.
 """
@@ -23,15 +23,15 @@ Norm = Literal["l1", "l2"]
 @final
 @dataclass(frozen=True, eq=False)
 class DiffusionProcess:
-    """How one state is diffused and denoised; the same object serves training and sampling.
+    """Noising, loss and sampling of one state; training and sampling use the same object.
 
     Attributes:
         schedule: of the noise.
         prediction: what the network predicts.
         clamp: largest magnitude of the clean estimate, applied after guidance: 1 in pixel space, None in a latent.
-        min_snr: gamma of the min-SNR loss weights (Hang et al. 2023); None weighs all times alike.
-        least_weight: added to the weight of the clean image's error (see ``NoiseSchedule.loss_weight``).
-        time_draw: how the times of a batch are drawn; "antithetic" pairs t with T - 1 - t.
+        min_snr: gamma of the min-SNR loss weights (Hang et al. 2023); None weights all times equally.
+        least_weight: added to the weight of the error of the clean image (see ``NoiseSchedule.loss_weight``).
+        time_draw: how the times of a batch are sampled; "antithetic" pairs t with T - 1 - t.
     """
 
     schedule: NoiseSchedule
@@ -44,18 +44,18 @@ class DiffusionProcess:
     def noised(
         self, clean: Float[Tensor, "b c *space"], rng: torch.Generator, t: Int[Tensor, "b"] | None = None
     ) -> Noised:
-        """Clean images with noise of drawn times.
+        """Add noise to clean images at random times.
 
         Args:
             clean: b c *space.
             rng: source of times and noise, on the CPU, so that they do not depend on the device.
-            t: times, where another state has drawn them; None draws them.
+            t: given times, such as those of another state; None samples them.
         """
-        moments = self.times(len(clean), rng).to(clean.device) if t is None else t
-        return self.schedule.add_noise(clean, torch.randn(clean.shape, generator=rng).to(clean), moments)
+        t = self.times(len(clean), rng).to(clean.device) if t is None else t
+        return self.schedule.add_noise(clean, torch.randn(clean.shape, generator=rng).to(clean), t)
 
     def times(self, count: int, rng: torch.Generator) -> Int[Tensor, "b"]:
-        """One time per case of a batch, uniform over the schedule; "antithetic" mirrors the first half."""
+        """One random time per case of a batch, uniform over the schedule; "antithetic" mirrors the first half."""
         length = len(self.schedule)
         if self.time_draw == "uniform":
             return torch.randint(length, (count,), generator=rng)
@@ -69,12 +69,12 @@ class DiffusionProcess:
         weight: Float[Tensor, "b #c *space"] | float = 1.0,
         norm: Norm = "l2",
     ) -> Float[Tensor, ""]:
-        """Mean error of a prediction (Ho et al. 2020, eq. 14), weighted over times by min-SNR if asked.
+        """Mean error of a prediction (Ho et al. 2020, eq. 14), with min-SNR weights over times where configured.
 
         Args:
-            predicted: what the network said of ``noised.x`` at ``noised.t``.
+            predicted: output of the network for ``noised.x`` at ``noised.t``.
             noised: the noised images.
-            weight: of each voxel's error.
+            weight: of the error of each voxel.
             norm: squared or absolute error.
         """
         error = predicted.float() - self.schedule.target(noised, self.prediction)
@@ -88,18 +88,19 @@ class DiffusionProcess:
         return self.schedule.loss_weight(t, self.prediction, self.min_snr, self.least_weight)
 
     def denoiser(self, predict: Predict, *conditions: tuple[Predict, float]) -> Denoiser:
-        """The clean estimate of a network with all conditions bound; what the sampler sees.
+        """A denoiser for the sampler from a network with all conditions bound.
 
         Args:
-            predict: the network; with conditions, the network without any.
-            conditions: the network with one condition, and the weight of classifier-free guidance (see ``guided``).
+            predict: the network; where conditions are given, the unconditional network.
+            conditions: pairs of the network with one condition and its weight of classifier-free guidance (see
+                ``guided``).
         """
         base = self._estimate(predict)
-        steered = guided(base, *((self._estimate(condition), weight) for condition, weight in conditions))
+        estimate = guided(base, *((self._estimate(condition), weight) for condition, weight in conditions))
         limit = self.clamp
         if limit is None:
-            return steered
-        return lambda x, t: steered(x, t).clamp(-limit, limit)
+            return estimate
+        return lambda x, t: estimate(x, t).clamp(-limit, limit)
 
     def _estimate(self, predict: Predict) -> Denoiser:
         return lambda x, t: self.schedule.clean_estimate(x, t, predict(x, t).to(x.dtype), self.prediction)
@@ -116,17 +117,17 @@ class DiffusionProcess:
         corrections: Sequence[Correction] = (),
         observe: Observe | None = None,
     ) -> Float32[Tensor, "c *space"]:
-        """One case from noise to its finished state, without batch axis, on the CPU.
+        """Sample the state of one case, returned without batch axis on the CPU.
 
         Args:
-            denoise: with all conditions bound.
+            denoise: the denoiser, with all conditions bound.
             shape: channels and space of the state.
             seed: of all noise.
             sampling: solver, steps and stochasticity.
-            device: where the networks are.
+            device: of the networks.
             temperature: standard deviation of all noise.
             corrections: applied after each step.
-            observe: told of every step.
+            observe: called with every step.
         """
         steps = sample(
             denoise,

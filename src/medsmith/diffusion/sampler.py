@@ -1,4 +1,4 @@
-"""One loop that takes any denoiser from noise to image, and how it is sampled as one value."""
+"""The sampling loop for any denoiser, and the settings of sampling."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ Spacing = Literal["trailing", "leading", "linspace"]
 
 @final
 class Sampling(BaseModel):
-    """How a trained model is sampled.
+    """Settings of sampling.
 
     Attributes:
         solver: "ddpm", "ddim", "dpm++2m", or "euler" for rectified flow.
@@ -36,7 +36,7 @@ class Sampling(BaseModel):
     stochasticity: float = Field(default=0.0, ge=0, le=1)
 
     def override(self, solver: Solver | None = None, steps: int | None = None) -> "Sampling":
-        """Another solver or number of steps; the stochasticity stays with a solver that takes one."""
+        """The same with another solver or number of steps; the stochasticity is kept if the solver has one."""
         chosen = solver or self.solver
         return Sampling(
             solver=chosen,
@@ -45,7 +45,7 @@ class Sampling(BaseModel):
         )
 
     def check(self, schedule: NoiseSchedule) -> None:
-        """Refuse what cannot be sampled, before anything is computed.
+        """Check that these settings fit a schedule.
 
         Raises:
             ValueError: a solver that does not fit the schedule or the stochasticity, or too many steps.
@@ -66,11 +66,11 @@ class SamplingStep:
 
     Attributes:
         x: the state after the step, b c *space.
-        clean: the clean estimate the step was made from.
+        clean: the clean estimate of the step.
         t: the time before the step.
-        t_next: the time of x; -1 is the finished image.
-        index: steps done, from 1.
-        total: steps in all.
+        t_next: the time of x; -1 is the final image.
+        index: number of the step, from 1.
+        total: number of steps.
     """
 
     x: Float[Tensor, "b c *space"]
@@ -82,7 +82,7 @@ class SamplingStep:
 
 
 Observe = Callable[[SamplingStep], None]
-"""Told of every step: previews, films, progress."""
+"""Called with every step, for previews, films or progress."""
 
 
 def times(length: int, steps: int, spacing: Spacing = "trailing") -> list[int]:
@@ -120,7 +120,7 @@ def sample(
     corrections: Sequence[Correction] = (),
     device: torch.device | str = "cpu",
 ) -> Iterator[SamplingStep]:
-    """From pure noise to images, one step at a time, without gradients.
+    """Sample images from noise, one step at a time, without gradients.
 
     Args:
         denoise: the denoiser, with all conditions bound.
@@ -129,26 +129,26 @@ def sample(
         noise: noise streams, one per image of the batch.
         sampling: solver, steps and stochasticity.
         spacing: how times are sub-sampled.
-        corrections: applied in order after each step, at the time the state has reached; those that say so also to the
-            noise that sampling starts from.
-        device: where the state lives; noise is drawn on the CPU and moved.
+        corrections: applied in order after each step, at the time of the new state; those with ``from_start`` also to
+            the initial noise.
+        device: of the state; noise is sampled on the CPU and moved.
 
     Returns:
-        An iterator over every step; the last one holds the finished images. Nothing is kept of earlier steps but the
-        clean estimate of the one before, which DPM-Solver++ needs.
+        An iterator over the steps; the last one holds the final images. Of earlier steps only the previous clean
+        estimate is kept, which DPM-Solver++ needs.
 
     Raises:
-        ValueError: the sampling does not fit the schedule; at the call, not at the first step.
+        ValueError: the sampling does not fit the schedule; raised at the call, not at the first step.
     """
     sampling.check(schedule)
-    moments = [*times(len(schedule), sampling.steps, spacing), -1]
-    weights = solver_weights(schedule, moments, sampling.solver, sampling.stochasticity)
-    return _steps(denoise, moments, weights, shape, noise, corrections, torch.device(device))
+    timesteps = [*times(len(schedule), sampling.steps, spacing), -1]
+    weights = solver_weights(schedule, timesteps, sampling.solver, sampling.stochasticity)
+    return _steps(denoise, timesteps, weights, shape, noise, corrections, torch.device(device))
 
 
 def _steps(
     denoise: Denoiser,
-    moments: list[int],
+    timesteps: list[int],
     weights: list[Weights],
     shape: Sequence[int],
     noise: SeededNoise,
@@ -157,29 +157,29 @@ def _steps(
 ) -> Iterator[SamplingStep]:
     x = noise(*shape).to(device)
 
-    def fresh() -> Tensor:
+    def noise_source() -> Tensor:
         return noise(*shape).to(x)
 
-    before = x  # has no weight in the first step
-    at = torch.tensor(moments, device=device)[:, None].expand(-1, len(x)).unbind()
+    previous_clean = x  # has weight 0 in the first step
+    t = torch.tensor(timesteps, device=device)[:, None].expand(-1, len(x)).unbind()
     for correct in corrections:
-        x = correct(x, at[0], fresh) if correct.from_start else x
+        x = correct(x, t[0], noise_source) if correct.from_start else x
     for index, weight in enumerate(weights):
         with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
-            clean = denoise(x, at[index])
+            clean = denoise(x, t[index])
             x = weight.state * x + weight.clean * clean
-            if weight.clean_before != 0:
-                x = x + weight.clean_before * before
+            if weight.previous_clean != 0:
+                x = x + weight.previous_clean * previous_clean
             if weight.noise > 0:
-                x = x + weight.noise * fresh()
-            before = clean
+                x = x + weight.noise * noise_source()
+            previous_clean = clean
             for correct in corrections:
-                x = correct(x, at[index + 1], fresh)
-        yield SamplingStep(x, clean, moments[index], moments[index + 1], index + 1, len(weights))
+                x = correct(x, t[index + 1], noise_source)
+        yield SamplingStep(x, clean, timesteps[index], timesteps[index + 1], index + 1, len(weights))
 
 
 def last(steps: Iterator[SamplingStep]) -> Float[Tensor, "b c *space"]:
-    """The finished images."""
+    """Run the steps to their end; the final images."""
     final_step = next(steps)
     for final_step in steps:  # noqa: B007  (each step is dropped as the next one comes)
         pass

@@ -1,4 +1,4 @@
-"""How noise mixes with a clean image over time.
+"""Noise schedules: how much of a clean image and of noise there is at each time.
 
 Every schedule is two tables, so that ``x_t = signal[t] * clean + noise[t] * eps``. Axes: b batch, c channels,
 ``*space`` = x y or x y z. Time t runs over 0 .. length - 1; t == -1 is the clean image (signal 1, noise 0).
@@ -21,13 +21,13 @@ Predict = Callable[[Float[Tensor, "b c *space"], Int[Tensor, "b"]], Float[Tensor
 @final
 @dataclass(frozen=True, eq=False)
 class Noised:
-    """A noised image with what it was made of.
+    """A noised image with its time, clean image and noise.
 
     Attributes:
         x: the noised image, b c *space.
         t: time of each image, b.
         clean: the image without noise, b c *space.
-        noise: the standard normal draw that was mixed in, b c *space.
+        noise: the standard normal noise that was added, b c *space.
     """
 
     x: Float[Tensor, "b c *space"]
@@ -117,19 +117,19 @@ class NoiseSchedule:
         return Noised(signal * clean + level * noise, t, clean, noise)
 
     def check_prediction(self, prediction: Prediction) -> None:
-        """Refuse what a network cannot usefully predict on this schedule.
+        """Check that a network can predict this on this schedule.
 
         Raises:
-            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+            ValueError: noise prediction on a schedule that reaches pure noise, where it does not determine the image.
         """
         if prediction == "noise" and self.straight:
             raise ValueError("rectified flow ends in pure noise: predict velocity or clean, not noise")
 
     def target(self, noised: Noised, prediction: Prediction) -> Float[Tensor, "b c *space"]:
-        """What a network that predicts ``prediction`` should answer for a noised image.
+        """The training target of a network for a noised image.
 
         Raises:
-            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+            ValueError: noise prediction on a schedule that reaches pure noise, where it does not determine the image.
         """
         self.check_prediction(prediction)
         if prediction == "noise":
@@ -148,10 +148,10 @@ class NoiseSchedule:
         predicted: Float[Tensor, "b c *space"],
         prediction: Prediction,
     ) -> Float[Tensor, "b c *space"]:
-        """The clean image that a network's answer implies: the inverse of ``target``.
+        """The clean image from the output of a network: the inverse of ``target``.
 
         Raises:
-            ValueError: noise prediction on a schedule that reaches pure noise, where it says nothing of the image.
+            ValueError: noise prediction on a schedule that reaches pure noise, where it does not determine the image.
         """
         self.check_prediction(prediction)
         if prediction == "clean":
@@ -164,7 +164,7 @@ class NoiseSchedule:
     def noise_estimate(
         self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"], clean: Float[Tensor, "b c *space"]
     ) -> Float[Tensor, "b c *space"]:
-        """The noise that a clean estimate implies, at t >= 0."""
+        """The noise from the state and a clean estimate, at t >= 0."""
         signal, level = self.at(t, x)
         return (x - signal * clean) / level
 
@@ -173,16 +173,16 @@ class NoiseSchedule:
     ) -> Float[Tensor, "b"]:
         """Min-SNR weights of the squared error at times t (Hang et al. 2023, section 3.4).
 
-        The paper weighs the error of the clean image by min(SNR, gamma). The same error, measured in the noise, is
-        1 / SNR times as large; measured in the velocity, it is noise^2 times as large on every schedule (that is
-        1 / (SNR + 1) on variance-preserving ones).
+        The paper weights the error of the clean image by min(SNR, gamma). The squared error of the noise is SNR times
+        that of the clean image, the squared error of the velocity 1 / noise^2 times (SNR + 1 on variance-preserving
+        schedules); the weights are divided by these factors.
 
         Args:
             t: times, b.
-            prediction: what the error is measured in.
-            limit: gamma, the signal-to-noise ratio above which all times count alike.
-            least: added to the weight of the error of the clean image. SNR + 1 / variance of the data is the weight of
-                Karras et al. 2022 (table 1), where times of much noise count too.
+            prediction: quantity whose error is weighted.
+            limit: gamma, the signal-to-noise ratio above which the weight of the clean image is constant.
+            least: added to the weight of the error of the clean image, so that it stays positive at high noise levels.
+                SNR + 1 / variance of the data is the weight of Karras et al. 2022 (table 1).
         """
         signal, noise = self._look_up(t, torch.float64, t.device)
         ratio = (signal / noise) ** 2

@@ -1,7 +1,7 @@
-"""Solvers: the next state as a sum of the state, the clean estimate, the one before it and fresh noise.
+"""Solvers: the next state as a weighted sum of state, clean estimate, previous clean estimate and new noise.
 
-A solver knows the clean estimate and the two tables of the schedule only, so each serves variance-preserving schedules
-and rectified flow alike. It is a function from noise levels to four weights.
+A solver is a function from noise levels to these four weights. It uses the two tables of the schedule only, so that it
+serves variance-preserving schedules and rectified flow alike.
 """
 
 import math
@@ -14,7 +14,7 @@ from medsmith.diffusion.schedule import NoiseSchedule
 Solver = Literal["ddpm", "ddim", "dpm++2m", "euler"]
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 STOCHASTIC: frozenset[Solver] = frozenset(("ddim",))
-"""Solvers whose stochasticity can be chosen; 1 on "ddim" samples as "ddpm" does."""
+"""Solvers with a choice of stochasticity; "ddim" with 1 samples as "ddpm"."""
 
 
 @final
@@ -34,63 +34,63 @@ class _Level(NamedTuple):
 
 @final
 class Weights(NamedTuple):
-    """Weights of the sum that is the next state."""
+    """Weights of the terms of the next state."""
 
     state: float
     clean: float
-    clean_before: float = 0.0
+    previous_clean: float = 0.0
     noise: float = 0.0
 
 
 @final
 @dataclass(frozen=True)
-class _Move:
-    """All that a solver knows of one step: the levels of its start, its end, and the start of the step before.
+class _Step:
+    """Input of a solver for one step: the levels at its start, at its end, and at the start of the previous step.
 
-    The stochasticity is at most 1, so that no step draws more noise than the schedule has.
+    The stochasticity is at most 1, so that no step adds more noise than the schedule has.
     """
 
-    here: _Level
-    ahead: _Level
-    before: _Level | None
+    current: _Level
+    target: _Level
+    previous: _Level | None
     stochasticity: float
 
 
-def _ddim(move: _Move) -> Weights:
+def _ddim(step: _Step) -> Weights:
     """Song et al. 2021, eq. 12 and 16; PIG eq. 7 with the stochasticity at 0."""
-    here, ahead = move.here, move.ahead
-    spread = 0.0
-    if move.stochasticity > 0:
-        fresh = 1 - (here.signal / ahead.signal) ** 2
-        spread = move.stochasticity * ahead.noise / here.noise * math.sqrt(fresh)
-    kept = math.sqrt(ahead.noise**2 - spread**2) / here.noise
-    return Weights(kept, ahead.signal - kept * here.signal, noise=spread)
+    current, target = step.current, step.target
+    sigma = 0.0
+    if step.stochasticity > 0:
+        added = 1 - (current.signal / target.signal) ** 2
+        sigma = step.stochasticity * target.noise / current.noise * math.sqrt(added)
+    kept = math.sqrt(target.noise**2 - sigma**2) / current.noise
+    return Weights(kept, target.signal - kept * current.signal, noise=sigma)
 
 
-def _ddpm(move: _Move) -> Weights:
+def _ddpm(step: _Step) -> Weights:
     """Ho et al. 2020, eq. 6-7: the posterior of the forward chain, its smaller variance."""
-    here, ahead = move.here, move.ahead
-    alpha = (here.signal / ahead.signal) ** 2
+    current, target = step.current, step.target
+    alpha = (current.signal / target.signal) ** 2
     beta = 1 - alpha
     return Weights(
-        state=math.sqrt(alpha) * ahead.noise**2 / here.noise**2,
-        clean=ahead.signal * beta / here.noise**2,
-        noise=math.sqrt(beta) * ahead.noise / here.noise,
+        state=math.sqrt(alpha) * target.noise**2 / current.noise**2,
+        clean=target.signal * beta / current.noise**2,
+        noise=math.sqrt(beta) * target.noise / current.noise,
     )
 
 
-def _dpm_solver_2m(move: _Move) -> Weights:
+def _dpm_solver_2m(step: _Step) -> Weights:
     """DPM-Solver++(2M), Lu et al. 2022, Algorithm 2; the first and the last step are of first order."""
-    here, ahead, before = move.here, move.ahead, move.before
-    if ahead.noise == 0:
+    current, target, previous = step.current, step.target, step.previous
+    if target.noise == 0:
         return Weights(0.0, 1.0)
-    step = ahead.log_ratio - here.log_ratio
-    clean = -ahead.signal * math.expm1(-step)
-    beyond = 0.0 if before is None else step / (2 * (here.log_ratio - before.log_ratio))
-    return Weights(ahead.noise / here.noise, clean * (1 + beyond), -clean * beyond)
+    h = target.log_ratio - current.log_ratio
+    clean = -target.signal * math.expm1(-h)
+    extrapolation = 0.0 if previous is None else h / (2 * (current.log_ratio - previous.log_ratio))
+    return Weights(target.noise / current.noise, clean * (1 + extrapolation), -clean * extrapolation)
 
 
-_SOLVER_WEIGHTS: dict[Solver, Callable[[_Move], Weights]] = {
+_SOLVER_WEIGHTS: dict[Solver, Callable[[_Step], Weights]] = {
     "ddpm": _ddpm,
     "ddim": _ddim,
     "dpm++2m": _dpm_solver_2m,
@@ -104,13 +104,12 @@ def solver_weights(
     """Weights of every step, in double precision.
 
     Args:
-        schedule: what is sampled through.
-        times: descending; the last is -1, the finished image.
-        solver: which.
+        schedule: of the noise.
+        times: descending; the last is -1, the final image.
+        solver: name of the solver.
         stochasticity: eta of DDIM.
     """
     signal, noise = schedule.signal.tolist(), schedule.noise.tolist()
     levels = [*(_Level(signal[t], noise[t]) for t in times[:-1]), _Level(1.0, 0.0)]
-    befores = [None, *levels[:-2]]
-    moves = zip(levels[:-1], levels[1:], befores, strict=True)
-    return [_SOLVER_WEIGHTS[solver](_Move(here, ahead, before, stochasticity)) for here, ahead, before in moves]
+    triples = zip(levels[:-1], levels[1:], [None, *levels[:-2]], strict=True)
+    return [_SOLVER_WEIGHTS[solver](_Step(*triple, stochasticity)) for triple in triples]

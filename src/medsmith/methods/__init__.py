@@ -1,4 +1,4 @@
-"""One module or package, one method; its name is the method's name. ``base`` is the contract that all fulfil."""
+"""Methods: one module or package each, whose name is the name of the method. ``base`` has their interface."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,7 @@ from medsmith.errors import RequestError
 from medsmith.methods.base import Method
 
 SHARED = frozenset(("base", "config", "guides"))
-"""Modules of this package that are no method."""
+"""Modules of this package that are not methods."""
 
 
 def method_names() -> tuple[str, ...]:
@@ -16,7 +16,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The one method that the file ``name`` defines.
+    """The class of the method ``name``, the only one defined in its module.
 
     Raises:
         RequestError: there is no such method.

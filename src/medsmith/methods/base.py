@@ -1,4 +1,4 @@
-"""The contract that every method fulfils. One method is one paper: one final subclass in ``methods/``."""
+"""The interface of every method. One method is one paper: one final subclass in ``methods/``."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ from medsmith.methods.config import TrainingConfig
 Kind = Literal["image", "labels"]
 IMAGE_AND_LABELS: frozenset[Kind] = frozenset(("image", "labels"))
 PREVIEW_STEPS = 8
-"""Most sampling steps of a preview."""
+"""Largest number of sampling steps of a preview."""
 
 
 class MethodConfig(Protocol):
-    """What training and synthesis read of any method's config."""
+    """Fields that training and synthesis read from the config of any method."""
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -35,28 +35,28 @@ class MethodConfig(Protocol):
 
     @property
     def training(self) -> TrainingConfig:
-        """How a stage is trained that has no settings of its own."""
+        """Training of the stages without settings of their own."""
         ...
 
     @property
     def sampling(self) -> Sampling:
-        """How a trained method samples unless told otherwise."""
+        """Default settings of sampling."""
         ...
 
 
 @final
 @dataclass(frozen=True)
 class Stage:
-    """One part of a method's training.
+    """One stage of the training of a method.
 
     Attributes:
         name: unique in the method.
         parts: names of the sub-modules that are trained in turn on each batch.
-        needs: stages that must be trained before; their parts are frozen meanwhile.
-        inputs: what a case must have for this stage to learn from it.
-        training: how; None takes the config's ``training``.
-        encoded: whether each example passes once through ``Method.encode`` before training (frozen networks, a latent),
-            in every mirrored form; the result is kept on disk.
+        needs: stages that must be trained before; their parts are frozen in this one.
+        inputs: what a case must have to be an example of this stage.
+        training: settings; None takes the config's ``training``.
+        encoded: whether each example, in every mirrored form, is encoded once by ``Method.encode`` (frozen networks, a
+            latent) and stored on disk before training.
     """
 
     name: str
@@ -68,22 +68,22 @@ class Stage:
 
 
 class Method(nn.Module, ABC):
-    """A trainable way of making annotated images.
+    """A trainable generator of annotated images.
 
     Class attributes:
         dimensions: of the images it can make.
         inputs: what some case of a training cohort must have: without it the networks cannot be built.
-        checks: names of the general checks that its cases must pass; None for all. A method that edits real scans
-            cannot promise what a whole training cohort looks like.
+        checks: names of the general checks that its cases must pass; None for all. The cases of a method that edits
+            real scans need not look like its training cohort.
         presets: name -> config.
         Config: type of the config.
-        Request: type of what can be asked of one case; an empty request must be valid or be refused by name.
+        Request: type of the request for one case; an empty request must be valid, or be refused with a clear error.
 
     Attributes:
         fingerprint: of the cohort it is trained on.
-        memory: what it keeps of its training cohort beside weights; filled by ``begin`` or from a run folder.
+        memory: what it keeps of its training cohort besides weights; filled by ``begin`` or from a run folder.
         name: the method's name.
-        precision: how its passes are computed, in a few words.
+        precision: number formats and layouts of its passes, as a short text.
         weights_hash: sha256 of the loaded weights file.
     """
 
@@ -103,69 +103,72 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
-        """What is trained for this config and cohort, in order."""
+        """The stages for this config and cohort, in order."""
 
     @abstractmethod
     def prepare(self, case: Case) -> Example:
-        """One case, in canonical axes, as tensors c *space in model space; a case without labels gives none of them."""
+        """A case in canonical axes as tensors c *space in model space; without labels there are no label tensors."""
 
     @abstractmethod
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
-        """What training of one part minimises.
+        """The training loss of one part.
 
         Args:
-            part: name of the part whose weights move.
+            part: name of the part that is trained.
             batch: prepared cases, b c *space.
             rng: source of times and noise, on the CPU.
         """
 
     @abstractmethod
     def synthesize(self, request: Any, seed: int, sampling: Sampling, *, observe: Observe | None = None) -> Case:
-        """One new case, not yet named; its bytes depend on weights, request, seed and sampling.
+        """A new case without an id; its bytes depend on weights, request, seed and sampling alone.
 
-        What it has as provenance goes into the record of the finished case as it is.
+        Its provenance is copied into the record of the case.
 
         Args:
             request: of the type ``Request``.
-            seed: of everything that is drawn.
+            seed: of all randomness.
             sampling: solver and steps.
-            observe: told of every sampling step.
+            observe: called with every sampling step.
 
         Raises:
-            RequestError: something is asked for that this method cannot do.
+            RequestError: the method cannot fulfil the request.
         """
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """Once, before the first step of a stage: what must be set from the data or from earlier stages.
+        """Called once before the first step of a stage, to set what depends on the data or on earlier stages.
 
-        Buffers of any part (the scale of a latent) and weights of the stage's own parts (a ControlNet's copy of an
-        encoder) may be set. What is returned is kept in ``memory`` (a bank of masks).
+        It may set buffers of any part (the scale of latents) and weights of the stage's own parts (a ControlNet's copy
+        of an encoder).
 
         Args:
             stage: its name; the stages that it needs are trained.
-            examples: those that it learns from, not encoded.
+            examples: of the stage, not encoded.
+
+        Returns:
+            What is added to ``memory``, such as a bank of masks.
         """
         return {}
 
     def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
-        """What an encoded stage learns from, by networks that are frozen in it."""
+        """The example of an encoded stage, computed by networks that are frozen in it."""
         return example
 
-    def makes(self, request: Any) -> Fingerprint:  # noqa: ARG002
-        """What the cases made for a request are like; by default as the training cohort.
+    def output_fingerprint(self, request: Any) -> Fingerprint:  # noqa: ARG002
+        """Fingerprint of the cases made for a request; by default that of the training cohort.
 
         Raises:
-            RequestError: the request names something that is not there.
+            RequestError: the request names something that does not exist.
         """
         return self.fingerprint
 
     def preview(self, count: int) -> list[Case]:
-        """A few cases in a few steps, to be looked at while training; the same seeds every time."""
+        """A few cases in a few steps, for previews in training; always from the same seeds."""
         few = self.config.sampling.override(steps=min(self.config.sampling.steps, PREVIEW_STEPS))
         return [self.synthesize(self.Request(), derive_seed("sample", index), few) for index in range(count)]
 
     def training_of(self, stage: Stage) -> TrainingConfig:
-        """How a stage is trained."""
+        """Training settings of a stage."""
         return stage.training or self.config.training
 
     def part(self, name: str) -> nn.Module:
@@ -174,7 +177,7 @@ class Method(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.parameters()).device
 
     def forward(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
@@ -185,7 +188,7 @@ class Method(nn.Module, ABC):
 def assemble(
     image: Float32[Tensor, "c *space"] | None, masks: Float32[Tensor, "k *space"] | None, fingerprint: Fingerprint
 ) -> Case:
-    """A synthetic case, not yet named, from clean estimates in model space, on the cohort's median field of view.
+    """A synthetic case without an id from clean estimates in model space, on the median field of view of the cohort.
 
     Args:
         image: in [-1, 1]; None makes a label map alone.

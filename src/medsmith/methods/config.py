@@ -1,4 +1,4 @@
-"""The settings that methods share. A preset is a value of a method's own config, which is made of these."""
+"""Settings that methods share; the config of a method is composed of these."""
 
 import difflib
 import json
@@ -18,17 +18,17 @@ _SHOWN = 60
 
 @final
 class DiffusionConfig(BaseModel):
-    """How noise is added in training and what the network answers with.
+    """How noise is added in training, and what the network predicts.
 
     Attributes:
         schedule: family of the noise schedule, with its usual constants.
         length: number of times T.
-        prediction: what the network answers with.
+        prediction: what the network predicts.
         clamp: largest magnitude of the clean estimate; None does not clamp.
-        min_snr: gamma of the min-SNR loss weights; None weighs all times alike.
-        least_weight: added to the min-SNR weight of the clean estimate's error, so that times of much noise, at which
-            conditions say most, count too; 1 over the variance of the data is the choice of Karras et al. 2022.
-        draw: how the times of a batch are drawn; "antithetic" pairs t with T - 1 - t.
+        min_snr: gamma of the min-SNR loss weights; None weights all times equally.
+        least_weight: added to the min-SNR weight of the error of the clean estimate, so that it stays positive at high
+            noise levels, where conditions matter most; Karras et al. 2022 use 1 / variance of the data.
+        time_draw: how the times of a batch are sampled; "antithetic" pairs t with T - 1 - t.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,7 +39,7 @@ class DiffusionConfig(BaseModel):
     clamp: float | None = Field(default=1.0, gt=0)
     min_snr: float | None = Field(default=5.0, gt=0)
     least_weight: float = Field(default=0.0, ge=0)
-    draw: Literal["uniform", "antithetic"] = "uniform"
+    time_draw: Literal["uniform", "antithetic"] = "uniform"
 
     @model_validator(mode="after")
     def _can_be_predicted(self) -> "DiffusionConfig":
@@ -47,14 +47,14 @@ class DiffusionConfig(BaseModel):
         return self
 
     def process(self) -> DiffusionProcess:
-        """The process itself."""
+        """The diffusion process with these settings."""
         return DiffusionProcess(
             schedule=self._schedule(),
             prediction=self.prediction,
             clamp=self.clamp,
             min_snr=self.min_snr,
             least_weight=self.least_weight,
-            time_draw=self.draw,
+            time_draw=self.time_draw,
         )
 
     def _schedule(self) -> NoiseSchedule:
@@ -72,7 +72,7 @@ class TrainingConfig(BaseModel):
     """How each stage is trained.
 
     Attributes:
-        steps: optimiser steps of each stage.
+        steps: optimizer steps of each stage.
         batch: cases per step over all devices.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
@@ -107,7 +107,7 @@ class TrainingConfig(BaseModel):
 def check_settings(
     size: tuple[int, ...], diffusion: DiffusionConfig, training: TrainingConfig, sampling: Sampling
 ) -> None:
-    """Refuse sections that are right each for itself and cannot work together; for a method config's validator.
+    """Check that sections of a config fit together; for the validator of a method's config.
 
     Raises:
         ValueError: a mirrored axis that the grid does not have, or a sampling that its schedule does not allow.
@@ -138,7 +138,7 @@ def _hint(key: str, model: type[BaseModel]) -> str:
 
 
 def explain(model: type[BaseModel], subject: str, error: ValidationError) -> RequestError:
-    """A validation error as one line: the key, what was given, and the rule or the nearest keys there are."""
+    """A validation error as one line: the key, the value, and the rule or the nearest known keys."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -154,7 +154,7 @@ def validated(model: type[Model], subject: str, values: object) -> Model:
     """Build a model from outside values, such as parsed JSON.
 
     Raises:
-        RequestError: no object, an unknown key (with the nearest ones) or a value out of range.
+        RequestError: not an object, an unknown key (the nearest ones are named) or a value out of range.
     """
     try:
         return model.model_validate(values)
@@ -162,11 +162,11 @@ def validated(model: type[Model], subject: str, values: object) -> Model:
         raise explain(model, subject, error) from None
 
 
-def changed(config: Model, assignments: Iterable[str]) -> Model:
-    """A config with some keys set anew.
+def apply_settings(config: Model, assignments: Iterable[str]) -> Model:
+    """A config with some keys changed.
 
     Args:
-        config: where to start from.
+        config: the config to change; it stays as it is.
         assignments: ``key=value`` with dotted keys and JSON values: ``training.batch=8``, ``size=[64,64]``.
 
     Raises:
@@ -177,25 +177,25 @@ def changed(config: Model, assignments: Iterable[str]) -> Model:
         key, equals, text = assignment.partition("=")
         if not key.strip() or not equals:
             raise RequestError("--set", f"'{assignment}' is not key=value", cure="write training.batch=8, say")
-        _put(values, key.strip(), _read(text), type(config))
+        _set_key(values, key.strip(), _parse_value(text), type(config))
     return validated(type(config), "--set", values)
 
 
-def _read(text: str) -> Any:
-    """A JSON value, or the text itself, so that names need no quotes."""
+def _parse_value(text: str) -> Any:
+    """A JSON value; text that is not JSON is a string, so that names need no quotes."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
 
 
-def _put(values: dict[str, Any], key: str, value: Any, model: type[BaseModel]) -> None:
-    """Set one dotted key; a section given as an object changes the keys it names and keeps the others."""
+def _set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel]) -> None:
+    """Set one dotted key; an object given for a section changes its keys and keeps the others."""
     *path, leaf = key.split(".")
-    place: Any = values
+    section: Any = values
     for part in path:
-        place = place.get(part)
-        if not isinstance(place, dict):
+        section = section.get(part)
+        if not isinstance(section, dict):
             raise RequestError("--set", f"unknown key '{key}'", _hint(key, model))
-    merge = isinstance(value, dict) and isinstance(place.get(leaf), dict)
-    place[leaf] = {**place[leaf], **value} if merge else value
+    merge = isinstance(value, dict) and isinstance(section.get(leaf), dict)
+    section[leaf] = {**section[leaf], **value} if merge else value

@@ -1,7 +1,7 @@
 """DDPM: one unconditional network, the baseline of PIG's table 1.
 
-Ho et al. 2020. The state is image and mask channels stacked, so that the baseline too makes annotated images; the
-paper's baseline makes images alone.
+Ho et al. 2020. The state stacks mask and image channels, so that the baseline makes annotated images too; that of the
+paper makes images alone.
 
 Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x y or x y z; all in [-1, 1].
 """
@@ -21,7 +21,7 @@ from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.methods.base import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guiding
+from medsmith.methods.guides import Guide, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
 
@@ -33,8 +33,8 @@ class DdpmConfig(BaseModel):
         size: grid of the network, voxels along each axis of space.
         network: its shape.
         diffusion: noise and prediction.
-        training: of its one stage.
-        sampling: solver and steps unless told otherwise.
+        training: of its only stage.
+        sampling: default solver and steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +53,7 @@ class DdpmConfig(BaseModel):
 
 @final
 class DdpmRequest(BaseModel):
-    """What can be asked of a case.
+    """A request for one case.
 
     Attributes:
         guides: guidance images, which act on the image channels; the network itself is unconditional.
@@ -111,12 +111,12 @@ class Ddpm(Method):
         self.network = UNet(config.network, fingerprint.dimensions, self._stack, self._stack)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The one network; a cohort without labels teaches it images alone."""
+        """The only network; on a cohort without labels it is trained on images alone."""
         inputs: frozenset[Kind] = IMAGE_AND_LABELS if self._masks else frozenset(("image",))
         return (Stage("stack", parts=("network",), inputs=inputs),)
 
     def prepare(self, case: Case) -> Example:
-        """Mask and image channels on the network's grid; masks as signs, which take a quarter of the disk."""
+        """Mask and image channels on the network's grid; masks as int8 signs, a quarter of the size of floats."""
         size = self.config.size
         example = {"image": image_to_model(case, self.fingerprint, size)}
         if self._masks:
@@ -140,7 +140,7 @@ class Ddpm(Method):
         """Ho et al. 2020, Algorithm 2, with any solver."""
         shape = (self._stack, *self.config.size)
         denoise = self.process.denoiser(self._predict)
-        guides = guiding(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed)
         state = self.process.sample_one(
             denoise,
             shape,
@@ -153,5 +153,5 @@ class Ddpm(Method):
         return assemble(state[self._masks :], state[: self._masks] if self._masks else None, self.fingerprint)
 
     def _predict(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
-        answer: Tensor = self.network(x, t)
-        return answer
+        predicted: Tensor = self.network(x, t)
+        return predicted

@@ -1,4 +1,4 @@
-"""Guidance images in a request: any method whose state has image channels takes them, without being trained for it."""
+"""Guidance images in a request, for any method with image channels in its state; they need no training."""
 
 from collections.abc import Sequence
 from typing import Literal, final
@@ -19,11 +19,11 @@ class Guide(BaseModel):
     """One guidance image and how it acts (ILVR, Choi et al. 2021; mDDPM, Algorithm 1).
 
     Attributes:
-        image: the case whose image guides; without a name one is drawn by the seed.
-        factor: power of two; frequencies that survive a reduction by it are taken from the image: 1 takes the whole
-            image, a large one its coarse layout alone.
-        until: share of the schedule, counted from the finished image, in which it no longer acts: 0 acts to the end.
-        filter: "projection" keeps the lowest cosine modes; "bicubic" reduces and enlarges.
+        image: the case whose image guides; a cohort alone lets the seed choose a case.
+        factor: power of two; frequencies kept by downsampling by it are taken from the image: 1 takes the whole image,
+            a large one its coarse layout alone.
+        until: share of the schedule, counted from the final image, in which it does not act; 0 acts to the end.
+        filter: "projection" keeps the lowest cosine modes; "bicubic" downsamples and upsamples.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -40,20 +40,20 @@ class Guide(BaseModel):
         return self
 
 
-def guiding(
+def guide_corrections(
     guides: Sequence[Guide], process: DiffusionProcess, facts: Fingerprint, size: tuple[int, ...], seed: int
 ) -> tuple[Correction, ...]:
-    """The correction of the image channels that a request's guides make, or none.
+    """The correction of the image channels by the guides of a request; empty without guides.
 
     Args:
         guides: of the request.
-        process: that is sampled.
+        process: the diffusion process of the image.
         facts: of the training cohort.
         size: grid of the network.
-        seed: of the case; chooses where a guide names a cohort alone.
+        seed: of the case; chooses a case where a guide names a cohort alone.
 
     Raises:
-        RequestError: a guide is no image of the kind that the method was trained on.
+        RequestError: dimensions or channels of a guide differ from those of the training cohort.
         MedsmithError: a guide cannot be read.
     """
     if not guides:
@@ -71,11 +71,11 @@ def guiding(
     return (match_low_frequencies(process.schedule, *found),)
 
 
-def _reference(guide: Guide, facts: Fingerprint, size: tuple[int, ...], lot: int) -> Float32[Tensor, "c *space"]:
-    case = case_of(guide.image, lot)
-    there = (case.geometry.dimensions, case.channel_names)
+def _reference(guide: Guide, facts: Fingerprint, size: tuple[int, ...], index: int) -> Float32[Tensor, "c *space"]:
+    case = case_of(guide.image, index)
+    found = (case.geometry.dimensions, case.channel_names)
     needed = (facts.dimensions, facts.channel_names)
-    if there != needed:
-        found, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (there, needed))
-        raise RequestError("guides", f"case '{case.id}' of {guide.image.cohort} is {found}", f"trained on {limit}")
+    if found != needed:
+        there, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (found, needed))
+        raise RequestError("guides", f"case '{case.id}' of {guide.image.cohort} is {there}", f"trained on {limit}")
     return image_to_model(case, facts, size)

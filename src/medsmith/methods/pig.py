@@ -1,9 +1,9 @@
-"""PIG: image and mask born together from two diffusion models that guide each other.
+"""PIG: image and mask sampled together by two diffusion models that guide each other.
 
-Zhang et al., Paired Image Generation with Diffusion-Guided Diffusion Models. In the paper's letters x is the mask, y
-the image. The guider (model_x) sees the noisy mask and the noisy image; the image network (model_y) sees the clean
-estimate of the mask and the noisy image. Both are sampled side by side through one schedule (eq. 12), so sampling is
-that of a single denoiser of the stacked state [mask, image] (Algorithm 2).
+Zhang et al., Paired Image Generation with Diffusion-Guided Diffusion Models. In the paper x is the mask and y the
+image. The guider (model_x) gets the noisy mask and the noisy image; the image network (model_y) gets the clean estimate
+of the mask and the noisy image. Both are sampled together through one schedule (eq. 12), so that sampling is that of a
+single denoiser of the stacked state [mask, image] (Algorithm 2).
 
 Axes: b batch, k mask channels (one per label), c image channels, ``*space`` = x y or x y z; all in [-1, 1].
 """
@@ -25,10 +25,10 @@ from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guiding
+from medsmith.methods.guides import Guide, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
-LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: lesion voxels weigh sigmoid(1) = .73, others sigmoid(-1) = .27
+LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: weight sigmoid(1) = .73 in the lesion, sigmoid(-1) = .27 elsewhere
 
 
 @final
@@ -39,13 +39,14 @@ class PigConfig(BaseModel):
         size: grid of both networks, voxels along each axis of space.
         network: shape of both networks.
         diffusion: noise and prediction of both.
-        estimates: share of training cases whose image network sees the frozen guider's one-step estimate instead of
-            the true mask: 0 is the paper's text, 1 the released code.
-        lesion_weight: "sigmoid" weighs the image error by the sigmoid of the mask channels, as the released code.
-        binarise: what the image network sees of the mask estimate while sampling: "smoothed" is the released code's
-            5-voxel mean and threshold at 3/4 of the range, "none" the estimate itself (clamped by diffusion.clamp).
+        estimates: share of training cases for which the image network gets the one-step estimate of the frozen guider
+            instead of the true mask: 0 as in the paper, 1 as in the released code.
+        lesion_weight: "sigmoid" weights the image error by the sigmoid of the mask channels, as the released code.
+        binarize: how the mask estimate is binarized for the image network in sampling: "smoothed" is the 5-voxel mean
+            and threshold at 3/4 of the range of the released code, "none" the estimate itself (clamped by
+            diffusion.clamp).
         training: of each stage.
-        sampling: solver and steps unless told otherwise.
+        sampling: default solver and steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +56,7 @@ class PigConfig(BaseModel):
     diffusion: DiffusionConfig = DiffusionConfig()
     estimates: float = Field(default=0.5, ge=0, le=1)
     lesion_weight: Literal["none", "sigmoid"] = "none"
-    binarise: Literal["none", "smoothed"] = "none"
+    binarize: Literal["none", "smoothed"] = "none"
     training: TrainingConfig = TrainingConfig()
     sampling: Sampling = Sampling()
 
@@ -67,7 +68,7 @@ class PigConfig(BaseModel):
 
 @final
 class PigRequest(BaseModel):
-    """What can be asked of a case.
+    """A request for one case.
 
     Attributes:
         guides: guidance images, which act on the image channels; the networks themselves are unconditional.
@@ -106,10 +107,10 @@ _PAPER = PigConfig(
 )
 _RELEASED = _PAPER.model_copy(
     update={
-        "diffusion": _PAPER_DIFFUSION.model_copy(update={"draw": "antithetic"}),
+        "diffusion": _PAPER_DIFFUSION.model_copy(update={"time_draw": "antithetic"}),
         "estimates": 1.0,
         "lesion_weight": "sigmoid",
-        "binarise": "smoothed",
+        "binarize": "smoothed",
         "sampling": Sampling(solver="ddim", steps=1024),
     }
 )
@@ -155,7 +156,7 @@ class Pig(Method):
         return Stage("guider", parts=("guider",)), Stage("image", parts=("image_network",), needs=("guider",))
 
     def prepare(self, case: Case) -> Example:
-        """Image and mask channels on the network's grid; masks as signs, which take a quarter of the disk."""
+        """Image and mask channels on the network's grid; masks as int8 signs, a quarter of the size of floats."""
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
@@ -183,9 +184,9 @@ class Pig(Method):
         *,
         observe: Observe | None = None,
     ) -> Case:
-        """Algorithm 2: mask and image from noise, side by side."""
+        """Algorithm 2: mask and image from noise, sampled together."""
         shape = (self._masks + self._channels, *self.config.size)
-        guides = guiding(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed)
         state = self.process.sample_one(
             self._denoise,
             shape,
@@ -196,27 +197,27 @@ class Pig(Method):
             observe=observe,
         )
         masks, image = state[: self._masks], state[self._masks :]
-        if self.config.binarise == "smoothed":
-            masks = self._binarised(masks[None])[0]
+        if self.config.binarize == "smoothed":
+            masks = self._binarize(masks[None])[0]
         return assemble(image, masks, self.fingerprint)
 
     def _denoise(self, x: Float[Tensor, "b s *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b s *space"]:
         """Clean estimates of mask and image; the image's is made from the mask's (Algorithm 2, lines 4-7)."""
         noisy_mask, noisy_image = x[:, : self._masks], x[:, self._masks :]
         mask = self._mask_estimate(noisy_mask, noisy_image, t)
-        image = self.process.denoiser(partial(self._predict_image, self._shown(mask)))(noisy_image, t)
+        image = self.process.denoiser(partial(self._predict_image, self._visible(mask)))(noisy_image, t)
         return torch.cat([mask, image], dim=1)
 
     def _mask_estimate(self, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
         return self.process.denoiser(partial(self._predict_mask, noisy_image))(noisy_mask, t)
 
     def _predict_mask(self, noisy_image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
-        answer: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
-        return answer
+        predicted: Tensor = self.guider(torch.cat([noisy_mask, noisy_image], dim=1), t)
+        return predicted
 
     def _predict_image(self, guide: Tensor, noisy_image: Tensor, t: Tensor) -> Tensor:
-        answer: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
-        return answer
+        predicted: Tensor = self.image_network(torch.cat([guide, noisy_image], dim=1), t)
+        return predicted
 
     def _guide(self, true: Tensor, noisy_mask: Tensor, noisy_image: Tensor, t: Tensor, rng: torch.Generator) -> Tensor:
         """The mask that the image network is trained on: true, or the frozen guider's one-step estimate."""
@@ -227,11 +228,12 @@ class Pig(Method):
             estimate = self._mask_estimate(noisy_mask, noisy_image, t)
         return torch.where(chosen.reshape((-1,) + (1,) * (true.ndim - 1)), estimate, true)
 
-    def _shown(self, mask: Tensor) -> Tensor:
-        return self._binarised(mask) if self.config.binarise == "smoothed" else mask
+    def _visible(self, mask: Tensor) -> Tensor:
+        """The mask estimate as the image network gets it."""
+        return self._binarize(mask) if self.config.binarize == "smoothed" else mask
 
-    def _binarised(self, mask: Tensor) -> Tensor:
-        """The released sampler's binarisation: 5-voxel mean, threshold at 3/4 maximum + 1/4 minimum of each image."""
+    def _binarize(self, mask: Tensor) -> Tensor:
+        """The released sampler's binarization: 5-voxel mean, threshold at 3/4 maximum + 1/4 minimum of each image."""
         pool = avg_pool2d if mask.ndim == 4 else avg_pool3d
         smooth = pool(mask.clamp(-1, 1), 5, stride=1, padding=2, count_include_pad=False)
         axes = tuple(range(1, mask.ndim))

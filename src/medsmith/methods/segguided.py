@@ -25,12 +25,12 @@ from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guiding
+from medsmith.methods.guides import Guide, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
 HIDDEN = 0.0  # in every mask channel: neither inside (1) nor outside (-1)
 BANK_BYTES = 64 * 2**20
-"""Of the masks that a run keeps of its training cohort, at most."""
+"""Largest size of the masks that a run keeps of its training cohort."""
 
 
 @final
@@ -42,9 +42,9 @@ class SegGuidedConfig(BaseModel):
         network: its shape.
         diffusion: noise and prediction.
         mask_dropout: share of training cases whose mask is hidden.
-        guidance: weight of classifier-free guidance; 1 is the conditioned network alone.
-        training: of its one stage.
-        sampling: solver and steps unless told otherwise.
+        guidance: weight of classifier-free guidance; 1 is the conditional network alone.
+        training: of its only stage.
+        sampling: default solver and steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +65,12 @@ class SegGuidedConfig(BaseModel):
 
 @final
 class SegGuidedRequest(BaseModel):
-    """What can be asked of a case.
+    """A request for one case.
 
     Attributes:
-        masks: a case whose label map guides the image, or a cohort that the seed draws one from; None takes the masks
-            of the training cohort.
-        guides: guidance images, beside the mask.
+        masks: a case whose label map guides the image, or a cohort from which the seed chooses one; None takes the
+            masks of the training cohort.
+        guides: guidance images, besides the mask.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,11 +124,11 @@ class SegGuided(Method):
         self.network = UNet(config.network, fingerprint.dimensions, both, self._channels)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The one network."""
+        """The only network."""
         return (Stage("image", parts=("network",)),)
 
     def prepare(self, case: Case) -> Example:
-        """Image and mask channels on the network's grid; masks as signs, which take a quarter of the disk."""
+        """Image and mask channels on the network's grid; masks as int8 signs, a quarter of the size of floats."""
         size = self.config.size
         return {
             "image": image_to_model(case, self.fingerprint, size),
@@ -136,9 +136,9 @@ class SegGuided(Method):
         }
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """The masks of the training cohort, as signs; evenly chosen where they are too many to keep."""
+        """The masks of the training cohort as int8 signs; an even selection where all are too large to keep."""
         kept = min(len(examples), max(1, BANK_BYTES // examples[0]["mask"].numel()))
-        chosen = [place * len(examples) // kept for place in range(kept)]
+        chosen = [number * len(examples) // kept for number in range(kept)]
         return {"masks": torch.stack([examples[index]["mask"] for index in chosen])}
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
@@ -165,7 +165,7 @@ class SegGuided(Method):
             seed,
             sampling,
             device=self.device,
-            corrections=guiding(request.guides, self.process, self.fingerprint, self.config.size, seed),
+            corrections=guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed),
             observe=observe,
         )
         return assemble(image, mask, self.fingerprint)
@@ -176,26 +176,26 @@ class SegGuided(Method):
         return self.process.denoiser(partial(self._predict, hidden), conditional)
 
     def _chosen_mask(self, request: SegGuidedRequest, seed: int) -> Float[Tensor, "k *space"]:
-        lot = derive_seed(seed, "mask")
+        index = derive_seed(seed, "mask")
         if request.masks is None:
             masks = self.memory["masks"]
-            return masks[lot % len(masks)].float()
-        case = self._requested(request.masks, lot)
+            return masks[index % len(masks)].float()
+        case = self._template(request.masks, index)
         return labels_to_model(case.require_labels(), self.fingerprint, self.config.size)
 
-    def _requested(self, masks: CaseRef, lot: int) -> Case:
-        """A case of another cohort, by its name or by lot."""
-        there, needed = dict(opened(masks).label_names), dict(self.fingerprint.label_names)
-        if there != needed:
-            raise RequestError("request", f"labels of {masks.cohort} are {there}", f"trained on {needed}")
-        case = case_of(masks, lot)
+    def _template(self, masks: CaseRef, index: int) -> Case:
+        """A case of another cohort, by its name or by an index."""
+        found, needed = dict(opened(masks).label_names), dict(self.fingerprint.label_names)
+        if found != needed:
+            raise RequestError("request", f"labels of {masks.cohort} are {found}", f"trained on {needed}")
+        case = case_of(masks, index)
         if case.geometry.dimensions != self.fingerprint.dimensions:
-            found = f"case '{case.id}' of {masks.cohort} is {case.geometry.dimensions}-D"
-            raise RequestError("request", found, f"trained on {self.fingerprint.dimensions}-D")
+            fact = f"case '{case.id}' of {masks.cohort} is {case.geometry.dimensions}-D"
+            raise RequestError("request", fact, f"trained on {self.fingerprint.dimensions}-D")
         return case
 
     def _predict(
         self, mask: Tensor, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]
     ) -> Float[Tensor, "b c *space"]:
-        answer: Tensor = self.network(torch.cat([mask.expand(len(x), *mask.shape[1:]), x], dim=1), t)
-        return answer
+        predicted: Tensor = self.network(torch.cat([mask.expand(len(x), *mask.shape[1:]), x], dim=1), t)
+        return predicted

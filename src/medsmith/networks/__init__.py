@@ -1,4 +1,4 @@
-"""Networks: what MONAI does not offer as is."""
+"""Networks on top of MONAI: U-Net, ControlNet, autoencoders and their losses, discriminators, number formats."""
 
 from medsmith.networks.unet import NetworkConfig, UNet
 

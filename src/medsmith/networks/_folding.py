@@ -1,4 +1,4 @@
-"""Between the grid of an image and the grid a U-Net works on: padding to a multiple, and space-to-depth."""
+"""Padding to a multiple and space-to-depth: from the grid of an image to the grid of a U-Net, and back."""
 
 from dataclasses import dataclass
 from typing import final
@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 @final
 @dataclass(frozen=True)
 class Folding:
-    """Pads images of any size and folds blocks of voxels into channels; and back.
+    """Pads images of any size and folds blocks of voxels into channels; ``unfold`` inverts it.
 
     Attributes:
         dimensions: 2 or 3.
@@ -26,11 +26,11 @@ class Folding:
 
     @property
     def voxels(self) -> int:
-        """Voxels of a block: by so much the channels grow."""
+        """Voxels per block: the factor by which the number of channels grows."""
         return int(self.block**self.dimensions)
 
     def fold(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b folded *coarse"]:
-        """Padded by repeating the far border, then folded."""
+        """Pad by repeating the far border, then fold."""
         extra = [-n % self.multiple for n in x.shape[2:]]
         if any(extra):
             x = pad(x, [n for end in reversed(extra) for n in (0, end)], mode="replicate")

@@ -1,8 +1,8 @@
 """Encoder and decoder of every autoencoder, in 2-D and 3-D.
 
-Every activation is normalised over its own channels, voxel by voxel, where the usual group normalisation takes the
-whole image's mean: what a voxel becomes depends on its neighbourhood alone, so that an image worked through in tiles
-is the image worked through at once (``tiling``). For the same reason nothing attends to the whole grid.
+Activations are normalized over the channels of each voxel, not over the whole image as by group normalization. The
+output of a voxel then depends on its neighborhood alone, so that an image encoded or decoded in tiles equals the image
+encoded or decoded at once (see ``tiling``). For the same reason there is no attention.
 """
 
 from typing import Annotated, final
@@ -63,7 +63,7 @@ def build_encoder(config: AutoencoderConfig, dimensions: int, in_channels: int, 
         config: shape.
         dimensions: 2 or 3.
         in_channels: of the image.
-        out_channels: of a latent, or of what a latent is made of.
+        out_channels: of a latent, or of the parameters of its distribution.
     """
     levels = _residual_levels(config, dimensions)
     layers: list[nn.Module] = [convolution(dimensions, in_channels, config.channels[0])]
@@ -92,11 +92,11 @@ def build_decoder(config: AutoencoderConfig, dimensions: int, out_channels: int)
 
 @final
 class ResidualBlock(nn.Module):
-    """Twice: normalise, SiLU, convolve; added to what came in.
+    """Twice normalization, SiLU and convolution, added to the input.
 
     Args:
         dimensions: 2 or 3.
-        channels: in and out.
+        channels: of input and output.
     """
 
     def __init__(self, dimensions: int, channels: int) -> None:
@@ -116,8 +116,8 @@ class Downsample(nn.Module):
 
     Args:
         dimensions: 2 or 3.
-        in_channels: before.
-        out_channels: after.
+        in_channels: of the input.
+        out_channels: of the output.
     """
 
     def __init__(self, dimensions: int, in_channels: int, out_channels: int) -> None:
@@ -135,7 +135,7 @@ class Downsample(nn.Module):
 
 @final
 class VoxelNorm(nn.Module):
-    """Layer normalisation over the channels of each voxel (Ba et al. 2016).
+    """Layer normalization over the channels of each voxel (Ba et al. 2016).
 
     Args:
         channels: of each voxel.
@@ -147,17 +147,17 @@ class VoxelNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Same shape."""
-        normalised: Tensor = self.norm(x.movedim(1, -1)).movedim(-1, 1)
-        return normalised
+        normalized: Tensor = self.norm(x.movedim(1, -1)).movedim(-1, 1)
+        return normalized
 
 
 def convolution(dimensions: int, in_channels: int, out_channels: int) -> nn.Conv2d | nn.Conv3d:
-    """Of 3 voxels along each axis, on the same grid."""
+    """A convolution of 3 voxels along each axis that keeps the grid."""
     return _CONVOLUTIONS[dimensions](in_channels, out_channels, 3, padding=1)
 
 
 def last_weight(decoder: nn.Sequential) -> Tensor:
-    """The last convolution's weight, where the adaptive weight of a discriminator is taken."""
+    """The weight of the last convolution, for the adaptive weight of the generator loss."""
     weight: Tensor = decoder[-1].weight  # type: ignore[assignment]
     return weight
 

@@ -1,4 +1,4 @@
-"""ControlNet: steers a trained U-Net by a condition on the grid of its state (Zhang et al. 2023, arXiv 2302.05543)."""
+"""ControlNet: adds a condition on the grid of the state to a trained U-Net (Zhang et al. 2023, arXiv 2302.05543)."""
 
 from typing import final
 
@@ -8,23 +8,23 @@ from torch import Tensor, nn
 
 from medsmith.networks.unet import ControlResiduals, NetworkConfig, UNet, modulate_by_vector
 
-_ADDED = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_embedding.")
+_OWN_WEIGHTS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_embedding.")
 """Weights of MONAI's ControlNet that its U-Net lacks."""
 
 
 @final
 class ControlNet(nn.Module):
-    """A second encoder, which also sees the condition, and whose answers are added inside the U-Net.
+    """A second encoder with the condition as further input; its outputs are added to activations of the U-Net.
 
     MONAI's ControlNet behind the padding and folding of ``UNet``. Condition and state are on the same grid, so that
-    the condition needs no layers that shrink it: two convolutions, the last one zero at first. The convolutions in
-    front of the residuals are zero at first too: an untrained ControlNet changes nothing.
+    two convolutions embed the condition, without downsampling. The last of them and the convolutions of the residuals
+    are initialized to zero: an untrained ControlNet changes nothing.
 
     Args:
         config: the U-Net's.
         dimensions: 2 or 3.
         in_channels: the U-Net's.
-        condition_channels: channels of the condition, a label latent for one.
+        condition_channels: channels of the condition, such as a label latent.
         context: the U-Net's.
         modulation: the U-Net's.
     """
@@ -50,17 +50,19 @@ class ControlNet(nn.Module):
         modulate_by_vector(self.network, modulation)
 
     def copy_encoder(self, unet: UNet) -> None:
-        """Start from the encoder and the middle block of a trained U-Net.
+        """Copy the weights of encoder and middle block of a trained U-Net.
 
         Raises:
-            ValueError: the U-Net is of another shape.
+            ValueError: the U-Net has another config or other shapes.
         """
-        theirs = unet.network.state_dict()
-        own = {name: weights for name, weights in self.network.state_dict().items() if not name.startswith(_ADDED)}
-        other = [name for name, weights in own.items() if name not in theirs or theirs[name].shape != weights.shape]
-        if other or unet.config != self.config:
-            raise ValueError(f"a ControlNet for {self.config} cannot start from a U-Net with {unet.config}: {other}")
-        self.network.load_state_dict({name: theirs[name] for name in own}, strict=False)
+        source = unet.network.state_dict()
+        shared = {
+            name: tensor for name, tensor in self.network.state_dict().items() if not name.startswith(_OWN_WEIGHTS)
+        }
+        unlike = [name for name, tensor in shared.items() if name not in source or source[name].shape != tensor.shape]
+        if unlike or unet.config != self.config:
+            raise ValueError(f"a ControlNet for {self.config} cannot start from a U-Net with {unet.config}: {unlike}")
+        self.network.load_state_dict({name: source[name] for name in shared}, strict=False)
 
     def forward(
         self,
@@ -71,14 +73,14 @@ class ControlNet(nn.Module):
         modulation: Float[Tensor, "b m"] | None = None,
         weight: float = 1.0,
     ) -> ControlResiduals:
-        """What the U-Net, shown the same x, is to add.
+        """Residuals that the U-Net adds when it is called with the same x.
 
         Args:
             x: noisy state with all channel conditions.
             t: times.
             condition: on the state's grid.
-            context: vectors to look at by cross-attention.
-            modulation: vector that acts in every residual block.
+            context: vectors for cross-attention.
+            modulation: vector that modulates every residual block.
             weight: of the residuals; 0 leaves the U-Net as it is.
         """
         skips, middle = self.network(
@@ -92,8 +94,8 @@ class ControlNet(nn.Module):
         return ControlResiduals(tuple(skip.float() for skip in skips), middle.float())
 
 
-def sum_of(first: ControlResiduals, *others: ControlResiduals) -> ControlResiduals:
-    """The residuals of several ControlNets that act at once on one U-Net."""
+def add_residuals(first: ControlResiduals, *others: ControlResiduals) -> ControlResiduals:
+    """The sum of the residuals of several ControlNets for one U-Net."""
     skips, middle = first.skips, first.middle
     for other in others:
         skips = tuple(one + another for one, another in zip(skips, other.skips, strict=True))

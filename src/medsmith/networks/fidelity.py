@@ -1,4 +1,4 @@
-"""How well a VQGAN gives volumes back: error in HU by organ, and how much of the codebook is in use."""
+"""How well a VQGAN reconstructs volumes: error in HU by organ, and use of the codebook."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, Integer
 
 from medsmith.data.hounsfield_scale import KNOTS_HU, hu_to_model, model_to_hu
-from medsmith.networks.quantiser import perplexity
+from medsmith.networks.quantizer import perplexity
 from medsmith.networks.tiling import TILE, decode_in_tiles, encode_in_tiles
 from medsmith.networks.vqgan import VQGAN
 
@@ -20,13 +20,13 @@ Volume = tuple[Float32[np.ndarray, "_ _ _"], Integer[np.ndarray, "_ _ _"]]
 @final
 @dataclass(frozen=True)
 class Fidelity:
-    """What was measured.
+    """Reconstruction error and use of the codebook.
 
     Attributes:
         mean_error_hu: name of a label -> mean absolute error in HU over its voxels in all volumes; "everywhere" for
             all voxels. Labels without a voxel are left out.
-        codes_used: share of the codes that some latent took, 0..1.
-        perplexity: how many codes in equal use would be as uncertain.
+        codes_used: share of the codes to which some latent was mapped, 0..1.
+        perplexity: of the distribution over codes: the number of equally used codes with the same entropy.
     """
 
     mean_error_hu: Mapping[str, float]
@@ -37,9 +37,9 @@ class Fidelity:
 def measure_fidelity(
     vqgan: VQGAN, volumes: Iterable[Volume], label_names: Mapping[str, int], tile: int = TILE
 ) -> Fidelity:
-    """Send volumes through a VQGAN and compare them with what comes back.
+    """Reconstruct volumes by a VQGAN and compare them with the originals.
 
-    Values beyond -1000 and 1000 HU, which the networks never see, count at these ends.
+    Values are clipped to -1000 and 1000 HU first, the range of the networks.
 
     Args:
         vqgan: the network.
@@ -56,8 +56,8 @@ def measure_fidelity(
             latents = vqgan.scale.to_latents(state.to(vqgan.last_weight.device))
             indices = vqgan.codebook(latents).indices.flatten().cpu()
         counts += torch.bincount(indices, minlength=len(counts))
-        made = model_to_hu(decode_in_tiles(vqgan, state, tile)[0, 0].numpy())
-        errors.add(np.abs(made - hu.clip(KNOTS_HU[0], KNOTS_HU[-1])), labels)
+        reconstructed = model_to_hu(decode_in_tiles(vqgan, state, tile)[0, 0].numpy())
+        errors.add(np.abs(reconstructed - hu.clip(KNOTS_HU[0], KNOTS_HU[-1])), labels)
     return Fidelity(errors.means(), float((counts > 0).float().mean()), perplexity(counts))
 
 

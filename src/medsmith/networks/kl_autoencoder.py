@@ -3,7 +3,7 @@
 Axes: b batch, c channels of the image, ``*space`` its grid in 2-D or 3-D, d channels of a latent, ``*latent`` their
 grid.
 
-For label maps: one-hot channels in, as many logits out (``labels``).
+For label maps: one-hot channels in, as many logits out (see ``labels``).
 """
 
 from collections.abc import Iterable
@@ -34,16 +34,16 @@ class Posterior:
     mean: Float32[Tensor, "b d *latent"]
     log_variance: Float32[Tensor, "b d *latent"]
 
-    def sample(self, draw: torch.Generator) -> Float32[Tensor, "b d *latent"]:
-        """Latents with the gradient of mean and variance; the noise is drawn on the CPU."""
-        noise = torch.randn(self.mean.shape, generator=draw).to(self.mean.device)
+    def sample(self, rng: torch.Generator) -> Float32[Tensor, "b d *latent"]:
+        """Reparameterized samples, differentiable in mean and variance; the noise is sampled on the CPU."""
+        noise = torch.randn(self.mean.shape, generator=rng).to(self.mean.device)
         return self.mean + (self.log_variance / 2).exp() * noise
 
     def divergence(self) -> Float32[Tensor, ""]:
         """Kullback-Leibler divergence from the standard normal, in nats; summed over an image, mean over the batch.
 
-        Kingma & Welling 2014, appendix B, with the opposite sign. The sum, not the mean, over an image's latents is
-        what the weights in the literature (1e-7 to 1e-6) stand before.
+        Kingma & Welling 2014, appendix B, with the opposite sign. The weights in the literature (1e-7 to 1e-6) apply
+        to the sum over an image's latents, not to their mean.
         """
         each = (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2
         return each.flatten(1).sum(1).mean()
@@ -51,12 +51,12 @@ class Posterior:
 
 @final
 @dataclass(frozen=True)
-class Resampling:
-    """An image after its way through the autoencoder.
+class KLReconstruction:
+    """The output of a KL autoencoder for an image.
 
     Attributes:
-        image: what the decoder made of latents drawn from the posterior; logits, for label maps.
-        posterior: what the encoder said.
+        image: decoded from latents sampled from the posterior; logits, for label maps.
+        posterior: distribution of the latents, from the encoder.
     """
 
     image: Float32[Tensor, "b out *space"]
@@ -71,7 +71,7 @@ class KLAutoencoder(nn.Module):
         config: its shape.
         dimensions: 2 or 3.
         in_channels: of the image.
-        out_channels: of the answer; as many as of the image, unless given.
+        out_channels: of the output; as many as of the image, unless given.
     """
 
     steps: Tensor
@@ -90,10 +90,10 @@ class KLAutoencoder(nn.Module):
         self.register_buffer("scale_mean", torch.zeros(config.latent))
         self.register_buffer("scale_deviation", torch.ones(config.latent))
 
-    def forward(self, image: Float[Tensor, "b c *space"], draw: torch.Generator) -> Resampling:
-        """There and back, by latents drawn from the posterior."""
+    def forward(self, image: Float[Tensor, "b c *space"], rng: torch.Generator) -> KLReconstruction:
+        """Encode, sample latents from the posterior, decode."""
         posterior = self.posterior(image)
-        return Resampling(self._decoded(posterior.sample(draw)), posterior)
+        return KLReconstruction(self._decode(posterior.sample(rng)), posterior)
 
     def posterior(self, image: Float[Tensor, "b c *space"]) -> Posterior:
         """The distribution of the image's latents, before scaling.
@@ -112,7 +112,7 @@ class KLAutoencoder(nn.Module):
 
     def decode(self, z: Float[Tensor, "b d *latent"]) -> Float32[Tensor, "b out *space"]:
         """The image of a state."""
-        return self._decoded(self.scale.to_latents(z))
+        return self._decode(self.scale.to_latents(z))
 
     @property
     def scale(self) -> Scale:
@@ -136,9 +136,9 @@ class KLAutoencoder(nn.Module):
 
     @property
     def last_weight(self) -> Tensor:
-        """The last convolution's weight, where the adaptive weight of the discriminator is taken."""
+        """The weight of the last convolution, for the adaptive weight of the generator loss."""
         return last_weight(self.decoder)
 
-    def _decoded(self, latents: Float32[Tensor, "b d *latent"]) -> Float32[Tensor, "b out *space"]:
+    def _decode(self, latents: Float32[Tensor, "b d *latent"]) -> Float32[Tensor, "b out *space"]:
         image: Tensor = self.decoder(latents)
         return image.float()

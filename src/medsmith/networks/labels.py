@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _SMOOTH = 1e-5
-"""Added to both parts of the Dice ratio, so that a class that neither side has counts as right (MONAI's default)."""
+"""Added to both parts of the Dice ratio, so that a class in neither map has loss 0 (MONAI's default)."""
 
 
 def one_hot(labels: Integer[Tensor, "b *space"], classes: int) -> Float32[Tensor, "b k *space"]:
@@ -14,10 +14,10 @@ def one_hot(labels: Integer[Tensor, "b *space"], classes: int) -> Float32[Tensor
 
     Args:
         labels: 0 to ``classes - 1``.
-        classes: how many, the background included.
+        classes: number of classes, the background included.
 
     Raises:
-        RuntimeError: another value.
+        RuntimeError: a label out of this range.
     """
     return functional.one_hot(labels.long(), classes).movedim(-1, 1).float()
 

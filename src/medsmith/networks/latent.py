@@ -1,10 +1,10 @@
-"""The spaces that diffusion works in: latents of an autoencoder, or voxels (Rombach et al. 2022).
+"""The state space of diffusion: latents of an autoencoder, or voxels (Rombach et al. 2022).
 
 Axes: b batch, c channels of the image, ``*space`` its grid in 2-D or 3-D, d channels of the state, ``*latent`` its
 grid.
 
-Latents are what an autoencoder's encoder says. The state is what diffusion sees: latents with mean 0 and standard
-deviation 1 in each channel.
+Latents are the output of the encoder. The state is the latents scaled to mean 0 and standard deviation 1 in each
+channel; diffusion works on the state.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn.functional import max_pool2d, max_pool3d
 
-_LEAST = 1e-6
-"""Smallest deviation: a channel that never changes stays finite."""
+_SMALLEST_DEVIATION = 1e-6
+"""Keeps the state of a constant channel finite."""
 
 
 @final
@@ -27,7 +27,7 @@ class Scale:
 
     Attributes:
         mean: of each channel.
-        deviation: of each channel, at least 1e-6.
+        deviation: standard deviation of each channel, at least 1e-6.
     """
 
     mean: Float32[Tensor, "d"]
@@ -35,13 +35,13 @@ class Scale:
 
     @classmethod
     def of(cls, latents: Iterable[Float[Tensor, "b d *latent"]]) -> "Scale":
-        """The scale of all latents together, each voxel counting once; taken in float64, one batch in memory.
+        """The scale over all voxels of all latents, computed in float64 with one batch in memory.
 
         Raises:
             ValueError: there are no latents.
         """
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
-        for batch in latents:  # Chan et al. 1983, equation 2.1: sums about the mean so far lose no digits
+        for batch in latents:  # Chan et al. 1983, equation 2.1: sums about the running mean avoid cancellation
             rows = batch.detach().cpu().double().movedim(1, 0).flatten(1)
             own, total = rows.mean(1), count + rows.shape[1]
             share, shift = rows.shape[1] / total, own - mean
@@ -49,26 +49,26 @@ class Scale:
             mean, count = mean + shift * share, total
         if not count:
             raise ValueError("no latents to take a scale of")
-        return cls(mean.float(), (squares / count).sqrt().clamp(min=_LEAST).float())
+        return cls(mean.float(), (squares / count).sqrt().clamp(min=_SMALLEST_DEVIATION).float())
 
     def to_state(self, latents: Float[Tensor, "b d *latent"]) -> Float32[Tensor, "b d *latent"]:
         """Latents with mean 0 and standard deviation 1 per channel."""
-        mean, deviation = self._beside(latents)
+        mean, deviation = self._broadcast(latents)
         return (latents - mean) / deviation
 
     def to_latents(self, state: Float[Tensor, "b d *latent"]) -> Float32[Tensor, "b d *latent"]:
         """The inverse of ``to_state``."""
-        mean, deviation = self._beside(state)
+        mean, deviation = self._broadcast(state)
         return state * deviation + mean
 
-    def _beside(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _broadcast(self, values: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, *[1] * (values.ndim - 2))
         return self.mean.reshape(shape), self.deviation.reshape(shape)
 
 
 @runtime_checkable
 class LatentSpace(Protocol):
-    """Between images in model space and the state of diffusion, both ways."""
+    """Maps images in model space to the state of diffusion and back."""
 
     @property
     def channels(self) -> int:
@@ -82,12 +82,12 @@ class LatentSpace(Protocol):
 
     @property
     def halo(self) -> int:
-        """How many latents away, along each axis, a latent or a voxel depends on, in encoder and decoder."""
+        """Receptive field of encoder and decoder: latents along each axis, on each side, that an output depends on."""
         ...
 
     @property
     def scale(self) -> Scale:
-        """Of latents, on the device of the networks; part of the weights."""
+        """Scale of the latents, on the device of the networks; part of the weights."""
         ...
 
     def encode(self, x: Float[Tensor, "b c *space"]) -> Float32[Tensor, "b d *latent"]:
@@ -113,10 +113,10 @@ class LatentSpace(Protocol):
 
 @final
 class VoxelSpace:
-    """The image itself: nothing is lost, and nothing needs decoding.
+    """The voxels of the image as the state, multiplied by a constant.
 
     Args:
-        amplitude: of the state, where the image has 1.
+        amplitude: value of the state where the image is 1.
         channels: of the image.
     """
 
@@ -128,19 +128,19 @@ class VoxelSpace:
         self.scale = Scale(torch.zeros(channels), torch.full((channels,), 1 / amplitude))
 
     def encode(self, x: Float[Tensor, "b c *space"]) -> Float32[Tensor, "b c *space"]:
-        """The image, stretched."""
+        """The image times the amplitude."""
         return x * self._amplitude
 
     def decode(self, z: Float[Tensor, "b c *space"]) -> Float32[Tensor, "b c *space"]:
-        """The image, back in model space."""
+        """The state divided by the amplitude, clamped to [-1, 1]."""
         return (z / self._amplitude).clamp(-1, 1)
 
     def fit_scale(self, states: Iterable[Float[Tensor, "b c *space"]]) -> None:
-        """Nothing to do: the amplitude is given."""
+        """Does nothing: the amplitude is fixed."""
 
 
 def on_latent_grid(share: Float[Tensor, "b c *space"], factor: int) -> Float[Tensor, "b c *latent"]:
-    """A mask on the grid of the state: the largest share of each block, so that a lesion of one voxel stays.
+    """A mask on the grid of the state: the largest share in each block, so that a lesion of one voxel is kept.
 
     Args:
         share: of each voxel, 0 to 1.
@@ -150,7 +150,7 @@ def on_latent_grid(share: Float[Tensor, "b c *space"], factor: int) -> Float[Ten
 
 
 def check_grid(x: Float[Tensor, "b c *space"], factor: int) -> None:
-    """Make sure that an image has a latent grid.
+    """Check that an image can be encoded.
 
     Raises:
         ValueError: a length is no multiple of ``factor``.

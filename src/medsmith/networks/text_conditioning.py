@@ -1,4 +1,4 @@
-"""Text conditioning: from the encoded words of a report to what a network attends to and is modulated by."""
+"""Text conditioning: from the encoded words of a report to cross-attention context and modulation vector."""
 
 from typing import final
 
@@ -11,14 +11,15 @@ from medsmith.text.encoded_vocabulary import TextConfig
 
 @final
 class TextConditioning(nn.Module):
-    """Reads one vector per attribute.
+    """Conditions a network on one vector per attribute of a report.
 
-    "cross-attention" hands the vectors to cross-attention as they are (Tian et al. 2025). "everywhere" also says which
-    attribute each vector belongs to, and pools them into one vector that acts in every residual block: with
-    cross-attention alone a small network learns to ignore the words (docs/methods/lesiondiffusion.md).
+    With reach "cross-attention" the vectors are the context of cross-attention (Tian et al. 2025). With "everywhere" a
+    learned embedding of the attribute is added to each vector, and the vectors are pooled into one that modulates every
+    residual block: with cross-attention alone a small network learns to ignore the words
+    (docs/methods/lesiondiffusion.md).
 
     Args:
-        config: how words steer.
+        config: settings of the conditioning.
         attributes: number of attributes, n.
     """
 
@@ -32,7 +33,7 @@ class TextConditioning(nn.Module):
             self.pool = nn.Sequential(nn.Linear(attributes * config.width, config.pooled), nn.SiLU())
 
     def forward(self, vectors: Float[Tensor, "b n d"]) -> tuple[Float[Tensor, "b n w"], Float[Tensor, "b p"] | None]:
-        """Vectors for cross-attention, and the pooled one."""
+        """Context for cross-attention and, with reach "everywhere", the pooled vector."""
         context = self.project(vectors)
         if not self.modulation:
             return context, None
@@ -42,10 +43,16 @@ class TextConditioning(nn.Module):
 def attribute_dropout(
     vectors: Float[Tensor, "b n d"], null: Float[Tensor, "n d"], config: TextConfig, rng: torch.Generator
 ) -> Float[Tensor, "b n d"]:
-    """The vectors with some attributes, and now and then all of them, replaced by the null text.
+    """Replace random attributes, and all attributes of random reports, by the null text.
 
-    Whole reports go so that guidance has an unconditional network; single attributes go so that each is learnt for
-    itself and a request may leave any of them open.
+    Dropping whole reports trains the unconditional network of classifier-free guidance. Dropping single attributes lets
+    a request leave any of them open.
+
+    Args:
+        vectors: one per attribute.
+        null: vectors of the null text.
+        config: gives the probabilities.
+        rng: on the CPU.
     """
     whole = torch.rand(len(vectors), 1, generator=rng) < config.null
     single = torch.rand(vectors.shape[:2], generator=rng) < config.left_out

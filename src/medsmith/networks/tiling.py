@@ -1,8 +1,8 @@
 """Encoding and decoding images of any size in bounded memory, without seams.
 
-Each tile is worked through with a halo as wide as the network's reach and the halo is cut off, so that every voxel has
-seen what it would have seen in the whole image; the image's own faces are faces of the tiles there. The result equals
-that of the whole image up to the rounding of float32.
+Each tile is computed with a halo as wide as the receptive field of the network, and the halo is cropped. At the border
+of the image tiles have no halo, so that padding acts as on the whole image. The result equals that of the whole image
+up to float32 rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ Slices = tuple[slice, ...]
 def encode_in_tiles(
     space: LatentSpace, x: Float[Tensor, "b c *space"], tile: int = TILE
 ) -> Float32[Tensor, "b d *latent"]:
-    """The state of an image, on the image's device; the network's device holds one tile at a time.
+    """The state of an image, on the device of the image; the device of the network holds one tile at a time.
 
     Args:
-        space: whose encoder.
+        space: its encoder is used.
         x: image in model space.
         tile: latents along each edge of a tile.
 
@@ -44,8 +44,8 @@ def decode_in_tiles(
     """The image of a state, on the state's device.
 
     Args:
-        space: whose decoder.
-        z: as ``encode_in_tiles`` gives it, changed or not.
+        space: its decoder is used.
+        z: state on the grid of ``encode_in_tiles``.
         tile: latents along each edge of a tile.
     """
     return _tiled(space.decode, z, space, tile, (1, space.factor))
@@ -54,30 +54,30 @@ def decode_in_tiles(
 def _tiled(
     network: Callable[[Tensor], Tensor], source: Tensor, space: LatentSpace, tile: int, scales: tuple[int, int]
 ) -> Tensor:
-    """The network's answer, put together from tiles.
+    """The output of a network, assembled from tiles.
 
     Args:
-        network: from source to answer.
-        source: what is read.
-        space: whose reach and device count.
+        network: maps a tile of the source to a tile of the output.
+        source: input of the network.
+        space: gives halo and device.
         tile: latents along each edge.
-        scales: voxels per latent of source and answer.
+        scales: voxels per latent in source and output.
     """
-    device, halo, (read, written) = space.scale.mean.device, space.halo, scales
-    grid = [length // read for length in source.shape[2:]]
+    device, halo, (in_scale, out_scale) = space.scale.mean.device, space.halo, scales
+    grid = [length // in_scale for length in source.shape[2:]]
     result = source.new_empty(0)
     for core in _cores(grid, tile):
-        wide = tuple(
+        padded = tuple(
             slice(max(part.start - halo, 0), min(part.stop + halo, length))
             for part, length in zip(core, grid, strict=True)
         )
-        answer = network(source[_all(_scaled(wide, read))].to(device))
+        output = network(source[_all(_scaled(padded, in_scale))].to(device))
         if not result.numel():
-            result = source.new_empty((*answer.shape[:2], *(n * written for n in grid)), dtype=answer.dtype)
+            result = source.new_empty((*output.shape[:2], *(n * out_scale for n in grid)), dtype=output.dtype)
         inner = tuple(
-            slice(part.start - edge.start, part.stop - edge.start) for part, edge in zip(core, wide, strict=True)
+            slice(part.start - edge.start, part.stop - edge.start) for part, edge in zip(core, padded, strict=True)
         )
-        result[_all(_scaled(core, written))] = answer[_all(_scaled(inner, written))].to(result.device)
+        result[_all(_scaled(core, out_scale))] = output[_all(_scaled(inner, out_scale))].to(result.device)
     return result
 
 
@@ -92,5 +92,5 @@ def _scaled(box: Slices, scale: int) -> Slices:
 
 
 def _all(box: Slices) -> tuple[slice, ...]:
-    """The box in every case and channel."""
+    """The box in every image and channel of a batch."""
     return (slice(None), slice(None), *box)

@@ -1,4 +1,4 @@
-"""The U-Net of every method: MONAI's, behind an optional space-to-depth."""
+"""The U-Net of every method: MONAI's, with optional space-to-depth."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, final
@@ -41,7 +41,7 @@ class NetworkConfig(BaseModel):
         for width in self.channels:
             if width % self.groups:
                 raise ValueError(f"channels: {width} is not a multiple of groups = {self.groups}")
-        # The block between the two halves attends whatever the levels do.
+        # The middle block always has attention.
         for width, attends in zip(self.channels, (*self.attention[:-1], True), strict=True):
             if attends and width % self.head_channels:
                 raise ValueError(f"channels: {width} is not a multiple of head_channels = {self.head_channels}")
@@ -53,11 +53,11 @@ class NetworkConfig(BaseModel):
         return int(self.space_to_depth * 2 ** (len(self.channels) - 1))
 
     def folding(self, dimensions: int) -> Folding:
-        """How images of 2 or 3 dimensions come to the grid that the network works on."""
+        """Padding and space-to-depth of 2-D or 3-D images to the grid that the network works on."""
         return Folding(dimensions, self.space_to_depth, self.multiple)
 
     def monai_settings(self, dimensions: int, in_channels: int, context: int, modulation: int) -> dict[str, Any]:
-        """Arguments that MONAI's U-Net and ControlNet share, of a network on the folded grid."""
+        """Arguments of MONAI's U-Net and ControlNet on the folded grid."""
         return {
             "spatial_dims": dimensions,
             "in_channels": in_channels * self.folding(dimensions).voxels,
@@ -75,7 +75,7 @@ class NetworkConfig(BaseModel):
 @final
 @dataclass(frozen=True)
 class ControlResiduals:
-    """What a ControlNet adds inside a U-Net (Zhang et al. 2023, section 3.2), on the grids of the U-Net's levels.
+    """Residuals that a ControlNet adds to a U-Net (Zhang et al. 2023, section 3.2), on the grids of the U-Net's levels.
 
     Attributes:
         skips: one per skip connection, b c *grid, in the order of the encoder.
@@ -94,10 +94,10 @@ class UNet(nn.Module):
         config: its shape.
         dimensions: 2 or 3.
         in_channels: channels of the noisy image with all channel conditions.
-        out_channels: channels of the answer.
-        context: length of the vectors that the levels with attention look at by cross-attention; 0 for none.
-        modulation: length of the vector that is added, through a learned map, to the embedding of the time, and so
-            reaches every residual block; 0 for none.
+        out_channels: channels of the output.
+        context: length of the vectors for cross-attention in the levels with attention; 0 for none.
+        modulation: length of the vector that modulates every residual block: a learned map of it is added to the time
+            embedding; 0 for none.
     """
 
     def __init__(
@@ -127,16 +127,16 @@ class UNet(nn.Module):
         modulation: Float[Tensor, "b m"] | None = None,
         residuals: ControlResiduals | None = None,
     ) -> Float32[Tensor, "b out *space"]:
-        """The network's answer, on the grid of x.
+        """The output of the network, on the grid of x.
 
         Args:
             x: noisy image with all channel conditions.
             t: times.
-            context: vectors to look at by cross-attention.
-            modulation: vector that acts in every residual block.
-            residuals: of a ControlNet with this network's config that was shown the same x.
+            context: vectors for cross-attention.
+            modulation: vector that modulates every residual block.
+            residuals: of a ControlNet with the same config, called with the same x.
         """
-        answer = self.network(
+        output = self.network(
             self._folding.fold(x),
             timesteps=t,
             context=context,
@@ -144,16 +144,16 @@ class UNet(nn.Module):
             down_block_additional_residuals=None if residuals is None else residuals.skips,
             mid_block_additional_residual=None if residuals is None else residuals.middle,
         )
-        return self._folding.unfold(answer, x.shape[2:]).float()
+        return self._folding.unfold(output, x.shape[2:]).float()
 
 
 def modulate_by_vector(network: nn.Module, modulation: int) -> None:
-    """Let a U-Net or ControlNet of MONAI take a vector where it takes a class.
+    """Let a U-Net or ControlNet of MONAI take a vector in place of a class.
 
-    MONAI adds an embedding of the class to that of the time; a linear map of the vector stands in its place.
+    MONAI adds a class embedding to the time embedding; here a linear map of the vector replaces the class embedding.
 
     Args:
-        network: what is changed.
+        network: changed in place.
         modulation: length of the vector; 0 leaves the network as it is.
     """
     if modulation:

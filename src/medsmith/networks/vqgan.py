@@ -1,4 +1,4 @@
-"""The VQGAN in whose latents LINet paints: 2x smaller, 4 channels, 2,048 codes (Tian et al. 2025; Esser et al. 2021).
+"""The VQGAN of LINet's latents: 2x smaller, 4 channels, 2,048 codes (Tian et al. 2025; Esser et al. 2021).
 
 Axes: b batch, c channels of the image, ``*space`` voxels (even numbers of them), d channels of a latent, ``*latent``
 their grid.
@@ -15,21 +15,22 @@ from torch import Tensor, nn
 
 from medsmith.networks.autoencoder import AutoencoderConfig, Widths, build_decoder, build_encoder, last_weight
 from medsmith.networks.latent import Scale, check_grid
-from medsmith.networks.quantiser import EMACodebook, GradientCodebook, Quantised
+from medsmith.networks.quantizer import EMACodebook, GradientCodebook, Quantized
 
 
 @final
 class VQGANConfig(BaseModel):
-    """Shape of a VQGAN, and how its codes learn.
+    """Shape of a VQGAN, and how its codes are trained.
 
     Attributes:
-        channels: width of each level, every level but the last halving the grid; one number: of the voxels' level and
-            of the latents', 96 in the paper's code.
+        channels: width of each level; every level but the last halves the grid. One number is the width of two levels,
+            that of the voxels and that of the latents: 96 in the paper's code.
         residual_blocks: residual blocks per level; the last level, the latents' grid, has twice as many.
         latent: channels of a latent.
         codes: size of the codebook.
-        codebook: "ema": moving averages with revival of dead codes; "gradient": weights (equation 3).
-        commitment: beta, weight of the term that draws latents to their codes.
+        codebook: "ema" moves codes by moving averages and revives dead ones; "gradient" trains them as weights
+            (equation 3).
+        commitment: beta, weight of the term that pulls latents to their codes.
         decay: of the codebook's moving averages, per step.
     """
 
@@ -53,24 +54,24 @@ class VQGANConfig(BaseModel):
 @final
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image after its way through the VQGAN.
+    """The output of a VQGAN for an image.
 
     Attributes:
-        image: what the decoder made of the codes.
-        latents: what the encoder said, before quantisation.
-        quantised: codes, indices and the codebook's loss.
+        image: decoded from the codes.
+        latents: from the encoder, before quantization.
+        quantized: codes, indices and the codebook's loss.
     """
 
     image: Float32[Tensor, "b c *space"]
     latents: Float32[Tensor, "b d *latent"]
-    quantised: Quantised
+    quantized: Quantized
 
 
 @final
 class VQGAN(nn.Module):
     """Encoder, codebook and decoder of images in model space [-1, 1]; a ``LatentSpace``.
 
-    The codes, as they are used, give the scale of the state.
+    The scale of the state is taken over the codes, weighted by their use.
 
     Args:
         config: its shape.
@@ -90,36 +91,41 @@ class VQGAN(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, image: Float[Tensor, "b c *space"]) -> Reconstruction:
-        """There and back."""
+        """Encode, quantize, decode."""
         latents = self.latents(image)
-        quantised = self.codebook(latents)
-        return Reconstruction(self._decoded(quantised.values), latents, quantised)
+        quantized = self.codebook(latents)
+        return Reconstruction(self._decode(quantized.values), latents, quantized)
 
     def latents(self, image: Float[Tensor, "b c *space"]) -> Float32[Tensor, "b d *latent"]:
-        """Latents before quantisation and scaling."""
+        """Latents before quantization and scaling."""
         check_grid(image, self.factor)
         latents: Tensor = self.encoder(image)
         return latents.float()
 
     def encode(self, x: Float[Tensor, "b c *space"]) -> Float32[Tensor, "b d *latent"]:
-        """The state of an image: latents before quantisation, as the released code takes them, scaled."""
+        """The state of an image: latents before quantization, as in the released code, scaled."""
         return self.scale.to_state(self.latents(x))
 
     def decode(self, z: Float[Tensor, "b d *latent"]) -> Float32[Tensor, "b c *space"]:
-        """The image of a state, whose latents are quantised first."""
-        return self._decoded(self.codebook(self.scale.to_latents(z)).values)
+        """The image of a state, after quantization of its latents."""
+        return self._decode(self.codebook(self.scale.to_latents(z)).values)
 
-    def learn(self, made: Reconstruction, draw: torch.Generator) -> None:
-        """What moves without a gradient, once per training step: the codebook and the count of steps."""
-        self.codebook.learn(made.latents.detach(), made.quantised.indices, draw)
+    def update(self, output: Reconstruction, rng: torch.Generator) -> None:
+        """Update what has no gradient, once per training step: the codebook and the count of steps.
+
+        Args:
+            output: of this step.
+            rng: source of revived codes, on the CPU.
+        """
+        self.codebook.update(output.latents.detach(), output.quantized.indices, rng)
         self.steps += 1
 
     def fit_scale(self, states: Iterable[Float[Tensor, "b d *latent"]]) -> None:
-        """Nothing to do: the scale follows the codebook."""
+        """Does nothing: the scale follows the codebook."""
 
     @property
     def scale(self) -> Scale:
-        """Mean and deviation over the codes as they are used."""
+        """Mean and standard deviation over the codes, weighted by their use."""
         shares = self.codebook.shares + 1e-12
         shares, codes = (shares / shares.sum())[:, None], self.codebook.codes.detach()
         mean = (shares * codes).sum(0)
@@ -128,10 +134,10 @@ class VQGAN(nn.Module):
 
     @property
     def last_weight(self) -> Tensor:
-        """The last convolution's weight, where the adaptive weight of the critic is taken."""
+        """The weight of the last convolution, for the adaptive weight of the generator loss."""
         return last_weight(self.decoder)
 
-    def _decoded(self, values: Float32[Tensor, "b d *latent"]) -> Float32[Tensor, "b c *space"]:
+    def _decode(self, values: Float32[Tensor, "b d *latent"]) -> Float32[Tensor, "b c *space"]:
         image: Tensor = self.decoder(values)
         return image.float()
 

@@ -1,1 +1,1 @@
-"""The run folder: its record, weights, checkpoints, lock and model card."""
+"""The run folder: record, weights, checkpoints, lock and model card."""

@@ -1,10 +1,10 @@
-"""Weights on disk: safetensors with a JSON that explains them, a manifest of hashes, and nothing to unpickle.
+"""Weights on disk: safetensors, a JSON record and a manifest of hashes; nothing is unpickled.
 
 A run folder, and the folder of shipped weights, hold
 
     run.json              method, preset, config, seed, fingerprint, compute, versions
     weights.safetensors   all parts, as synthesis uses them
-    memory.safetensors    what the method keeps of its training cohort beside weights
+    memory.safetensors    what the method keeps of its training cohort besides weights
     manifest.json         sha256 of the three, written last
     README.md             model card
 """
@@ -38,16 +38,16 @@ _FINISH = "run the same train command again, or copy the folder again"
 
 @final
 class RunRecord(BaseModel):
-    """What a run folder says of itself.
+    """The record of a run (``run.json``).
 
     Attributes:
         method: name of the method.
-        preset: the preset that the config started from.
+        preset: the preset on which the config is based.
         config: the full config.
         seed: of initial weights, batches and noise.
         fingerprint: of the training cohort.
-        compute: stage -> how its passes are computed.
-        versions: of the libraries that matter.
+        compute: stage -> number format and layout of its passes.
+        versions: of Python and the libraries that decide the bytes of a result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,13 +62,13 @@ class RunRecord(BaseModel):
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of all that decides the bytes of a result."""
+    """Versions of Python and of the libraries that decide the bytes of a result."""
     names = ("medsmith", "torch", "monai", "numpy")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
 
 
 def build_method(record: RunRecord, seed: int | None = None) -> Method:
-    """The record's method with fresh weights, drawn from ``seed`` if given.
+    """The method of a record with initial weights, sampled from ``seed`` if given.
 
     Raises:
         RequestError: an unknown method, or a config that its method does not take.
@@ -80,23 +80,27 @@ def build_method(record: RunRecord, seed: int | None = None) -> Method:
             torch.default_generator.manual_seed(seed % 2**63)
         method = kind(config, record.fingerprint)
     method.name = record.method
-    return lay_out(method, record)
+    return apply_compute(method, record)
 
 
-def lay_out(method: Method, record: RunRecord) -> Method:
-    """Every part in the number format and layout that its record says; float32 where it says nothing."""
+def apply_compute(method: Method, record: RunRecord) -> Method:
+    """Let every part compute in the number format and layout of the record; float32 where it has none.
+
+    Returns:
+        The same method.
+    """
     labels: list[str] = []
     for stage in method.stages():
-        compute = record.compute.get(stage.name, Compute()).on(method.device.type)
+        compute = record.compute.get(stage.name, Compute()).for_device(method.device.type)
         labels.append(compute.label)
         for part in stage.parts:
-            compute.lay_out(method.part(part))
+            compute.apply_to(method.part(part))
     method.precision = ", ".join(dict.fromkeys(labels))
     return method
 
 
 def save_weights(folder: Path, method: Method, record: RunRecord) -> None:
-    """Write a method so that ``load_method`` takes it; the manifest last, so that a torn write is seen."""
+    """Write a method for ``load_method``; the manifest last, so that an incomplete write is detected."""
     write_json(folder / "run.json", record.model_dump(mode="json"))
     write_bytes(folder / "weights.safetensors", pack(method.state_dict()))
     write_bytes(folder / "memory.safetensors", pack(method.memory))
@@ -104,22 +108,22 @@ def save_weights(folder: Path, method: Method, record: RunRecord) -> None:
 
 
 def export_weights(run: Path | str, folder: Path) -> None:
-    """Copy a finished run to another folder at half the size: every float in 16 bits (weights lose 13 of 24 bits).
+    """Copy a finished run to another folder at half the size, floats in 16 bits (weights lose 13 of 24 bits).
 
     Raises:
         RunError: the run cannot be used.
     """
     method, source = load_method(run), find_run(run)
-    halved, memory = _halved(method.state_dict()), _halved(method.memory)
+    weights, memory = _to_half(method.state_dict()), _to_half(method.memory)
     write_json(folder / "run.json", read_record(source).model_dump(mode="json"))
-    write_bytes(folder / "weights.safetensors", pack(halved))
+    write_bytes(folder / "weights.safetensors", pack(weights))
     write_bytes(folder / "memory.safetensors", pack(memory))
     write_bytes(folder / "README.md", (source / "README.md").read_bytes())
     write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
 
 
-def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Floats in 16 bits; counts as they are."""
+def _to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floats in 16 bits; integers as they are."""
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
@@ -128,7 +132,7 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
 
     Args:
         run: a run folder, or the name of shipped weights.
-        device: where its networks live.
+        device: of its networks.
 
     Raises:
         RunError: no such run, unfinished, damaged, or made for another architecture.
@@ -137,17 +141,17 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
     _check_manifest(folder)
     record = read_record(folder)
     method = build_method(record)
-    put_weights(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
+    load_strict(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
     method.memory = unpack(folder / "memory.safetensors")
     method.weights_hash = sha256_of(folder / "weights.safetensors")
-    return lay_out(method.to(device), record).eval().requires_grad_(False)
+    return apply_compute(method.to(device), record).eval().requires_grad_(False)
 
 
 def find_run(run: Path | str) -> Path:
     """The folder of a run or of shipped weights.
 
     Raises:
-        RunError: there is neither.
+        RunError: neither is found.
     """
     if (Path(run) / "run.json").is_file():
         return Path(run)
@@ -166,7 +170,7 @@ def read_record(folder: Path) -> RunRecord:
     """The run.json of a folder.
 
     Raises:
-        RunError: it is damaged or from another version.
+        RunError: it is damaged, or from another version.
     """
     path = folder / "run.json"
     try:
@@ -179,11 +183,11 @@ def read_record(folder: Path) -> RunRecord:
 def _check_manifest(folder: Path) -> None:
     path = folder / "manifest.json"
     try:
-        promised = json.loads(path.read_text())
+        expected = json.loads(path.read_text())
     except (OSError, ValueError):
         raise RunError(folder, "no finished weights", cure=_FINISH) from None
     for name in FILES:
-        if not isinstance(promised, dict) or promised.get(name) != sha256_of(folder / name):
+        if not isinstance(expected, dict) or expected.get(name) != sha256_of(folder / name):
             raise RunError(folder / name, "does not match manifest.json", cure=_FINISH)
 
 
@@ -205,7 +209,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file; those kept in 16 bits come back in 32.
+    """Tensors of a safetensors file; 16-bit floats are returned as float32.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -214,18 +218,23 @@ def unpack(path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
 
 
-def put_weights(module: nn.Module, tensors: Mapping[str, Tensor], subject: Path) -> None:
-    """Load tensors into a module that must have exactly these names, shapes and number formats.
+def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], subject: Path) -> None:
+    """Load tensors into a module that has exactly these names, shapes and number formats.
+
+    Args:
+        module: changed in place.
+        tensors: by name.
+        subject: the path that errors name.
 
     Raises:
         RunError: keys missing or unexpected, another shape or format, or numbers that are not finite.
     """
-    wanted = module.state_dict()
-    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    expected = module.state_dict()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
         raise RunError(subject, f"missing {missing[:3]}, unexpected {extra[:3]}", "made for another architecture")
     for name, tensor in tensors.items():
-        found, needed = (f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in (tensor, wanted[name]))
+        found, needed = (f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in (tensor, expected[name]))
         if found != needed:
             raise RunError(subject, f"{name} is {found}, needed {needed}", "made for another architecture")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

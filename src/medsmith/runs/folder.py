@@ -2,12 +2,12 @@
 
 RUN/
 run.json, weights.safetensors, memory.safetensors, manifest.json     see checkpoints.py
-checkpoints/<stage>/step-<n>.safetensors   raw weights, moving average and optimiser of one stage
+checkpoints/<stage>/step-<n>.safetensors   raw weights, moving average and optimizer of one stage
 checkpoints/<stage>/index.json             the last two, newest first, with their hashes
-checkpoints/<stage>/begun.safetensors      memory and buffers that were set when the stage began
+checkpoints/<stage>/initial.safetensors    memory and buffers that were set when the stage began
 examples/                                  prepared cases; removed by ``medsmith clean``
 metrics.jsonl                              one line per logged step
-samples/                                   grids of cases
+samples/                                   previews
 """
 
 import fcntl
@@ -29,20 +29,20 @@ from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, wr
 from medsmith.formats.json_file import read_json
 from medsmith.runs.checkpoints import RunRecord, pack, read_tensors, unpack
 
-CHECKPOINTS, SAMPLES, EXAMPLES, BEGUN = "checkpoints", "samples", "examples", "begun.safetensors"
-KEPT = 2
+CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
+CHECKPOINTS_KEPT = 2
 
 _log = logging.getLogger("medsmith")
 
 
 @contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """Hold a run folder, made if missing, for this process alone; the system lets go of it when the process ends.
+def lock_run(run: Path) -> Iterator[None]:
+    """Lock a run folder, made if missing, for this process; the system releases it when the process ends.
 
-    Temporary files of writers that were killed are removed, and so is a folder that was made here and stayed empty.
+    Temporary files of killed writers are removed; so is, at the end, a folder that was made here and is empty.
 
     Raises:
-        RunError: another process trains here.
+        RunError: another process holds the lock.
         FileError: the folder cannot be made.
     """
     existed = run.exists()
@@ -59,7 +59,7 @@ def claimed(run: Path) -> Iterator[None]:
     finally:
         os.close(descriptor)
         for folder in () if existed else (run / EXAMPLES, run):
-            with suppress(OSError):  # something was put into it
+            with suppress(OSError):  # not empty
                 folder.rmdir()
 
 
@@ -69,21 +69,21 @@ def _lock(descriptor: int, run: Path) -> None:
     except BlockingIOError:
         raise RunError(run, "another process is training here", "one at a time", "wait for it, or stop it") from None
     except OSError:
-        _log.warning("%s: lies on a file system without locks; take care to train here once at a time", run)
+        _log.warning("%s: is on a file system without locks; take care to train here once at a time", run)
 
 
 def clean(run: Path) -> int:
-    """Remove the prepared cases of a run; training makes them again when it needs them.
+    """Remove the prepared cases of a run; training prepares them again if needed.
 
     Returns:
         Bytes that were freed.
 
     Raises:
-        RunError: it is no run folder, or another process trains in it.
+        RunError: it is not a run folder, or another process trains in it.
     """
     if not (run / "run.json").is_file():
         raise RunError(run, "no run.json in it", "a run folder", "name the folder of a run")
-    with claimed(run):
+    with lock_run(run):
         freed = sum(path.stat().st_size for path in (run / EXAMPLES).rglob("*") if path.is_file())
         shutil.rmtree(run / EXAMPLES, ignore_errors=True)
     return freed
@@ -91,13 +91,13 @@ def clean(run: Path) -> int:
 
 @final
 class Checkpoint(BaseModel):
-    """What the index says of one checkpoint.
+    """Index entry of one checkpoint.
 
     Attributes:
         file: its name.
         sha256: of its bytes.
-        step: steps that the stage had done.
-        seconds: of training that led to it, over all calls.
+        step: number of steps done in the stage.
+        seconds: of training up to it, over all calls.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,7 +126,7 @@ class StageCheckpoints:
         self._damaged: set[str] = set()
 
     def save(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
-        """Write one checkpoint, then point at it, then drop the oldest: a kill at any point leaves one that loads."""
+        """Write a checkpoint, add it to the index, remove the oldest: a kill at any point leaves one that loads."""
         path = self._folder / f"step-{step:08d}.safetensors"
         data = pack(tensors)
         write_bytes(path, data)
@@ -134,28 +134,28 @@ class StageCheckpoints:
             file=path.name, sha256=hashlib.sha256(data).hexdigest(), step=step, seconds=round(seconds, 3)
         )
         older = (entry for entry in self.entries() if entry.file not in self._damaged | {path.name})
-        kept = (newest, *older)[:KEPT]
+        kept = (newest, *older)[:CHECKPOINTS_KEPT]
         write_json(self._index, [entry.model_dump() for entry in kept])
         for stray in {file.name for file in self._folder.glob("step-*")} - {entry.file for entry in kept}:
             (self._folder / stray).unlink()
 
-    def save_begun(self, memory: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        """Write what was set when the stage began; before its first checkpoint, so that every checkpoint has it."""
+    def save_initial(self, memory: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Write memory and buffers that were set when the stage began; before its first checkpoint."""
         named = {f"memory.{name}": tensor for name, tensor in memory.items()}
         named |= {f"buffer.{name}": tensor for name, tensor in buffers.items()}
         data = pack(named)
-        write_bytes(self._folder / BEGUN, data)
-        write_json(self._folder / "begun.json", {"sha256": hashlib.sha256(data).hexdigest()})
+        write_bytes(self._folder / INITIAL, data)
+        write_json(self._folder / "initial.json", {"sha256": hashlib.sha256(data).hexdigest()})
 
-    def begun(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def initial(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Memory and buffers that were set when the stage began.
 
         Raises:
             RunError: they are damaged.
         """
-        path = self._folder / BEGUN
-        promised = read_json(self._folder / "begun.json").get("sha256")
-        if not path.is_file() or sha256_of(path) != promised:
+        path = self._folder / INITIAL
+        expected = read_json(self._folder / "initial.json").get("sha256")
+        if not path.is_file() or sha256_of(path) != expected:
             raise RunError(path, "is missing or damaged", cure=f"remove {self._folder} to train this stage anew")
         tensors = read_tensors(path)
         memory, buffers = (
@@ -165,7 +165,7 @@ class StageCheckpoints:
         return memory, buffers
 
     def entries(self) -> tuple[Checkpoint, ...]:
-        """What the index lists, newest first.
+        """Entries of the index, newest first.
 
         Raises:
             RunError: it is damaged.
@@ -179,7 +179,7 @@ class StageCheckpoints:
             raise RunError(self._index, "is no index of checkpoints", cure=cure) from None
 
     def newest(self) -> tuple[dict[str, Tensor], Checkpoint] | None:
-        """Tensors and index entry of the newest checkpoint whose bytes are as written; None before the first.
+        """Tensors and index entry of the newest undamaged checkpoint; None before the first.
 
         Raises:
             RunError: there are checkpoints, and all are damaged.
@@ -208,7 +208,7 @@ class Metrics:
         self.path = run / "metrics.jsonl"
 
     def rewind(self, stage: str, step: int) -> None:
-        """Forget what was logged of a stage after the step it continues from, and any torn last line."""
+        """Remove the lines of a stage after the step it continues from, and an incomplete last line."""
         if not self.path.is_file():
             return
         kept = []
@@ -235,7 +235,13 @@ class Metrics:
 
 
 def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[int, ...]) -> str:
-    """The run folder's README: what the weights are, what they were trained on, what they are not."""
+    """README of a run: what the weights are, what they were trained on, and their limits.
+
+    Args:
+        record: of the run.
+        stages: name -> newest checkpoint.
+        size: grid of the networks.
+    """
     facts = record.fingerprint
     trained = "\n".join(
         f"- {name}: {entry.step} steps, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()

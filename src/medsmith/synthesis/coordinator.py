@@ -9,7 +9,7 @@ from typing import Any
 
 from medsmith.errors import MedsmithError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
-from medsmith.interruption import held_back
+from medsmith.interruption import defer_interrupts
 from medsmith.progress import Progress, Silent
 from medsmith.synthesis import folder
 from medsmith.synthesis.conditions import Conditions
@@ -76,7 +76,7 @@ def synthesize(
     refuse_if_held(out)
     size = min(workers or _usual_workers(conditions.devices), count)
     try:
-        with held_back() as stop, ExitStack() as work:
+        with defer_interrupts() as stop, ExitStack() as work:
             executor = work.enter_context(conditions.executor(asked, size, conditions.patience, stop))
             return _fill(executor, work, asked, out, count, progress or Silent())
     except KeyboardInterrupt:

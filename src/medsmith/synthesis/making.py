@@ -78,7 +78,7 @@ def settle(asked: SynthesisRequest, device: str) -> Settled:
     assert isinstance(method.config, BaseModel)
     solver, steps = _settled_sampling(method, asked)
     request = validated(method.Request, "request", asked.request)
-    facts = method.makes(request)
+    facts = method.output_fingerprint(request)
     references = find_references(request)
     recipe = Recipe(
         method=method.name,
@@ -142,7 +142,7 @@ def make_case(task: CaseTask, device: str, before_draw: Callable[[int], None] | 
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
     request = validated(method.Request, "request", with_places(recipe.request, task.places))
-    training = TrainingFacts.of(method.makes(request), method.memory)
+    training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
         if before_draw is not None:

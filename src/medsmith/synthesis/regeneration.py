@@ -12,7 +12,7 @@ from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
-from medsmith.interruption import held_back
+from medsmith.interruption import defer_interrupts
 from medsmith.synthesis.conditions import Conditions
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.devices import kind_of
@@ -58,7 +58,7 @@ def regenerate(
     places = _places(recipe, places_as_read(plan.places, out), inputs or {})
     asked = _asked(recipe, where, places, conditions)
     with (
-        held_back() as stop,
+        defer_interrupts() as stop,
         _scratch() as scratch,
         conditions.executor(asked, 1, conditions.patience, stop) as executor,
     ):

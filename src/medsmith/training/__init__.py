@@ -1,4 +1,4 @@
-"""Training of any method. With ``run`` and ``stage_loop`` the only place that knows the engine (Lightning Fabric)."""
+"""Training of any method; the only package that uses the engine (Lightning Fabric)."""
 
 from medsmith.training.budget import Budget
 from medsmith.training.run import train

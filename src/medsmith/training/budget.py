@@ -11,12 +11,11 @@ from medsmith.errors import RequestError
 @final
 @dataclass(frozen=True)
 class Budget:
-    """How long to train; whatever is reached first ends a stage.
+    """How long to train; the first limit reached ends a stage.
 
     Attributes:
         steps: steps of each stage; None takes the config's.
-        minutes: minutes of training over all stages, those of earlier calls counted in; previews and checkpoints are
-            not.
+        minutes: minutes of training over all stages and calls, without previews and checkpoints.
         stage: the one stage to train; None trains all in order.
         checkpoint_seconds: time between checkpoints.
     """
@@ -33,11 +32,11 @@ class Budget:
             raise RequestError("training", f"{self.minutes} minutes", "more than 0")
 
     def seconds_for(self, needs: Sequence[float], spent: float) -> float:
-        """Seconds that the next stage may train in all: what is left, shared out by need.
+        """Seconds that the next stage may train in all: the rest of the budget, divided in proportion to need.
 
         Args:
             needs: expected seconds of the next stage and of those after it.
-            spent: by the stages before.
+            spent: seconds of the stages before.
         """
         if self.minutes is None:
             return math.inf
@@ -45,11 +44,11 @@ class Budget:
         return left if self.stage else left * needs[0] / sum(needs)
 
     def share_spent(self, step: int, seconds: float, planned: int, allowed: float) -> float:
-        """How much of one stage's part is spent: 1 at its end.
+        """Share of the budget of one stage that is spent; 1 at its end.
 
         Args:
-            step: steps that the stage has done.
-            seconds: of training that led there.
+            step: number of steps done.
+            seconds: of training up to it.
             planned: its steps in the config.
             allowed: its seconds (``seconds_for``).
         """

@@ -1,4 +1,4 @@
-"""What the stages of a run learn from: prepared cases on disk, and those that passed through frozen networks."""
+"""Training examples of the stages of a run: prepared cases on disk, and examples encoded by frozen networks."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ from medsmith.runs.folder import EXAMPLES
 
 PREPARED = "prepared-"
 THUMBNAIL = "thumbnail"
-"""Name of the tensor, beside the method's own, that the copy check keeps of each image."""
+"""Name of the tensor, besides those of the method, that the copy check keeps of each image."""
 
 
 def kinds_of(case: Case) -> frozenset[Kind]:
-    """What a case has."""
+    """Which of image and labels a case has."""
     present: Mapping[Kind, object] = {"image": case.image, "labels": case.labels}
     return frozenset(kind for kind, array in present.items() if array is not None)
 
@@ -43,18 +43,18 @@ def prepared_examples(
     run: Path,
     progress: Progress,
 ) -> ExampleStore:
-    """Every case of the cohort as an example, on disk; cases that no stage learns from give none.
+    """Every case of the cohort as an example on disk, with no tensors of the method if no stage can use it.
 
     Args:
         record: of the run.
-        method: its method; weights do not matter.
+        method: of the record; its weights are not used.
         ids: of the cohort's cases.
-        case_of: gives one of them, in canonical axes.
+        case_of: returns one of them, in canonical axes.
         run: the run folder.
         progress: where to show progress.
 
     Raises:
-        MedsmithError: a case cannot be read or prepared, or the disk does not take it.
+        MedsmithError: a case cannot be read or prepared, or the disk is full.
     """
     inputs = [stage.inputs for stage in method.stages()]
     with_thumbnail = checks_copies(method)
@@ -75,25 +75,25 @@ def prepared_examples(
 
 
 def examples_of(stage: Stage, store: ExampleStore) -> ExampleView:
-    """The cases that a stage learns from.
+    """The examples that a stage can use.
 
     Raises:
         TrainingError: there are none.
     """
-    places = [
-        place
-        for place, entry in enumerate(store.entries)
+    indices = [
+        index
+        for index, entry in enumerate(store.entries)
         if stage.inputs <= set(entry.kinds) and entry.tensors.keys() - {THUMBNAIL}
     ]
-    if not places:
+    if not indices:
         needed = " and ".join(sorted(stage.inputs))
         found = f"none of {len(store)} cases can be used"
         raise TrainingError(f"stage '{stage.name}'", found, f"it learns from cases with {needed}", "add such cases")
-    return ExampleView(store, places, without=frozenset((THUMBNAIL,)))
+    return ExampleView(store, indices, without=frozenset((THUMBNAIL,)))
 
 
 def plain_batches(view: ExampleView, method: Method, stage: Stage, seed: int) -> Batches:
-    """Batches of the cases of a stage as they were prepared."""
+    """Batches of the prepared cases of a stage."""
     training = method.training_of(stage)
     return batches_of(view, training.batch, derive_seed(seed, stage.name), training.flips)
 
@@ -101,14 +101,14 @@ def plain_batches(view: ExampleView, method: Method, stage: Stage, seed: int) ->
 def encoded_batches(
     view: ExampleView, method: Method, stage: Stage, seed: int, run: Path, progress: Progress
 ) -> Batches:
-    """Batches of a stage whose examples pass through frozen networks once, in every mirrored form.
+    """Batches of a stage whose examples are encoded once by frozen networks, in every mirrored form.
 
-    A latent cannot be mirrored instead of its image: the networks know left from right.
+    The mirrored image is encoded: encoders are not equivariant, so that latents must not be mirrored.
 
     Args:
-        view: the cases of the stage.
-        method: the weights that the stage needs are in place.
-        stage: an encoded one.
+        view: examples of the stage.
+        method: with the weights of the stages that this one needs.
+        stage: one with ``encoded`` set.
         seed: of the run.
         run: the run folder.
         progress: where to show progress.
@@ -127,16 +127,16 @@ def encoded_batches(
     remove_other_stores(run / EXAMPLES, [name], f"{stage.name}-")
     with progress.task(f"encode for {stage.name}", len(sources)) as advance:
         store = build_store(run / EXAMPLES / name, sources, make, advance)
-    places = {source: place for place, source in enumerate(sources.values())}
+    stored_at = {source: position for position, source in enumerate(sources.values())}
 
     def encoded(index: int, axes: tuple[int, ...]) -> Example:
-        return store[places[index, axes]]
+        return store[stored_at[index, axes]]
 
     return Batches(len(view), encoded, training.batch, derive_seed(seed, stage.name), training.flips)
 
 
 def _weights_key(method: Method, stage: Stage, ids: Iterable[str]) -> str:
-    """A hash of all that decides what ``encode`` gives: the weights that the stage needs, memory, config, cases."""
+    """A hash of all that decides the output of ``encode``: weights of the needed stages, memory, config, cases."""
     parts = [part for other in method.stages() if other.name in stage.needs for part in other.parts]
     frozen = {f"{part}.{name}": tensor for part in parts for name, tensor in method.part(part).state_dict().items()}
     digest = hashlib.sha256(pack(frozen) + pack(method.memory))

@@ -1,4 +1,4 @@
-"""Training of any method; with ``stage_loop`` the only place that knows the engine (Lightning Fabric)."""
+"""Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ from medsmith.formats.atomic import write_bytes
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import Progress, Silent
-from medsmith.runs.checkpoints import RunRecord, build_method, lay_out, save_weights
-from medsmith.runs.folder import EXAMPLES, Checkpoint, claimed, model_card
+from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, save_weights
+from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run, model_card
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.examples import (
     THUMBNAIL,
@@ -45,8 +45,8 @@ def train(
 ) -> Path:
     """Train a method on a cohort, or continue where an earlier call was stopped.
 
-    Ctrl-C and SIGTERM take effect when a step is done and saved. With several devices a script must guard its call by
-    ``if __name__ == "__main__"``, since every process imports it.
+    Ctrl-C and SIGTERM take effect when the current step is done and saved. With several devices a script must guard the
+    call by ``if __name__ == "__main__"``, since every process imports it.
 
     Args:
         method: name of the method.
@@ -66,32 +66,32 @@ def train(
         RequestError: an unknown method, preset, setting or stage, or settings that do not fit the cohort or devices.
         RunError: the folder holds a run that differs in the method, its config, its seed or its cohort; another
             process trains in it; its checkpoints are damaged.
-        TrainingError: the loss stopped being finite, or this machine computes wrong.
-        KeyboardInterrupt: training was interrupted; what was reached is saved.
+        TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
+        KeyboardInterrupt: training was interrupted; its state is saved.
     """
-    folder, budget, shown = Path(run), budget or Budget(), progress or Silent()
+    folder, budget, progress = Path(run), budget or Budget(), progress or Silent()
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     timed = budget.minutes is not None
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, timed)
-    with claimed(folder):
+    with lock_run(folder):
         with cached_cases(cohort, folder / EXAMPLES / "decoded") as cases:
-            record = start_run(request, cohort, folder, cases, shown)
+            record = start_run(request, cohort, folder, cases, progress)
             for compute in record.compute.values():
-                compute.on(accelerator).check(record.fingerprint.dimensions, accelerator)
-            fresh = build_method(record)
-            _check_devices(devices, fresh)
-            store = prepared_examples(record, fresh, cohort.ids, cases, folder, shown)
-        strategy = _spread(fresh) if devices > 1 else "auto"
+                compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)
+            untrained = build_method(record)
+            _check_devices(devices, untrained)
+            store = prepared_examples(record, untrained, cohort.ids, cases, folder, progress)
+        strategy = _parallel_strategy(untrained) if devices > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
         with interrupting_children():
-            error = fabric.launch(_train_all, record, store, folder, budget, shown)
+            error = fabric.launch(_train_all, record, store, folder, budget, progress)
     if error is not None:
         raise error
     return folder
 
 
 def _check_devices(devices: int, method: Method) -> None:
-    """Every device takes the same share of a batch, or means over devices would not be means over cases."""
+    """Check that a batch divides evenly over devices, so that means over devices are means over cases."""
     for stage in method.stages():
         batch = method.training_of(stage).batch
         if devices != 1 and (devices < 1 or batch % devices):
@@ -99,8 +99,8 @@ def _check_devices(devices: int, method: Method) -> None:
             raise RequestError("devices", found, cure="choose another number of devices")
 
 
-def _spread(method: Method) -> DDPStrategy:
-    """One process per device. A loss of one of several parts leaves the gradients of the others out."""
+def _parallel_strategy(method: Method) -> DDPStrategy:
+    """One process per device. With several parts in a stage, the loss of one leaves the others without gradient."""
     several = any(len(stage.parts) > 1 for stage in method.stages())
     return DDPStrategy(start_method="spawn", find_unused_parameters=several)
 
@@ -108,23 +108,23 @@ def _spread(method: Method) -> DDPStrategy:
 def _train_all(
     fabric: Fabric, record: RunRecord, store: ExampleStore, folder: Path, budget: Budget, progress: Progress
 ) -> MedsmithError | KeyboardInterrupt | None:
-    """Every stage in turn. What the user must see is returned, so that it crosses process borders as it is."""
+    """Train every stage in turn. Errors for the user are returned, so that they cross process borders unchanged."""
     try:
-        method = lay_out(build_method(record, seed=record.seed).to(fabric.device), record)
+        method = apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
         reached: dict[str, Checkpoint] = {}
         stages = method.stages()
         for place, stage in enumerate(stages):
             loop = StageLoop(fabric, record, method, stage, folder)
             if budget.stage in (None, stage.name):
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
-                allowed = budget.seconds_for(_need(record, method, stages[place:], budget), spent)
+                allowed = budget.seconds_for(_expected_seconds(record, method, stages[place:], budget), spent)
                 _train_stage(fabric, loop, store, budget, allowed, progress if fabric.is_global_zero else Silent())
-            fabric.barrier()  # what the first process has saved, all read
-            found = loop.take_trained()
-            if found is not None:
-                loop.take_begun()
-                reached[stage.name] = found
-            elif budget.stage and stage.name in _needed(stages, budget.stage):
+            fabric.barrier()  # all processes read what the first has saved
+            checkpoint = loop.load_trained()
+            if checkpoint is not None:
+                loop.load_initial()
+                reached[stage.name] = checkpoint
+            elif budget.stage and stage.name in _required_stages(stages, budget.stage):
                 cure = f"train it first: --stage {stage.name}"
                 raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
         if fabric.is_global_zero and len(reached) == len(stages):
@@ -137,11 +137,11 @@ def _train_all(
 def _train_stage(
     fabric: Fabric, loop: StageLoop, store: ExampleStore, budget: Budget, allowed: float, progress: Progress
 ) -> None:
-    """One stage to the end of its budget; the first process prepares what the others read."""
+    """Train one stage to the end of its budget; the first process prepares what the others read."""
     method, stage, record = loop.method.eval(), loop.stage, loop.record
     view = examples_of(stage, store)
     loop.begin(view)
-    fabric.barrier()  # no process may find a checkpoint of a stage that it has yet to begin
+    fabric.barrier()  # a process that begins the stage must not find its first checkpoint
     if not stage.encoded:
         batches = plain_batches(view, method, stage, record.seed)
     else:
@@ -153,8 +153,8 @@ def _train_stage(
     loop.train(batches, view.ids, budget, allowed, progress)
 
 
-def _need(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Budget) -> list[float]:
-    """Expected seconds of each stage; its steps alone where the time of a step is not known of all of them."""
+def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Budget) -> list[float]:
+    """Expected seconds of each stage; its number of steps if the time of a step is unknown in some stage."""
     seconds = [record.compute[stage.name].seconds_per_step for stage in stages]
     steps = [budget.steps or method.training_of(stage).steps for stage in stages]
     known = [each for each in seconds if each is not None]
@@ -163,19 +163,19 @@ def _need(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Bu
     return [count * each for count, each in zip(steps, known, strict=True)]
 
 
-def _needed(stages: Sequence[Stage], name: str) -> set[str]:
-    """Stages that one needs, and those that they need."""
+def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
+    """Names of the stages that one needs, directly or through others."""
     direct = {stage.name: stage.needs for stage in stages}[name]
-    return {*direct, *(deeper for each in direct for deeper in _needed(stages, each))}
+    return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
 
 
 def _finish(
     record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
 ) -> None:
-    places = [place for place, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
-    if checks_copies(method) and places:
-        small = torch.stack([store.tensor(place, THUMBNAIL) for place in places])
-        copies = {"thumbnails": small, "copy_threshold": torch.tensor(copy_threshold(small.numpy()))}
+    indices = [index for index, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
+    if checks_copies(method) and indices:
+        gallery = torch.stack([store.tensor(index, THUMBNAIL) for index in indices])
+        copies = {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
         method.memory = {**method.memory, **copies}
     write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
     save_weights(folder, method, record)

@@ -1,7 +1,7 @@
 """Training of one stage: its steps, checkpoints, metrics and previews.
 
-Batches, times and noise are pure functions of (seed, stage, step), so that a run that is killed and started again takes
-the same path to the same bytes on a CPU.
+Batches, times and noise are pure functions of (seed, stage, step), so that a run that is killed and started again ends
+in the same bytes on a CPU.
 """
 
 import math
@@ -17,17 +17,17 @@ from torch import Tensor
 from medsmith.data.batches import Batches, Example
 from medsmith.diffusion import derive_seed
 from medsmith.errors import TrainingError
-from medsmith.interruption import held_back
+from medsmith.interruption import defer_interrupts
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import Progress
-from medsmith.runs.checkpoints import RunRecord, put_weights
+from medsmith.runs.checkpoints import RunRecord, load_strict
 from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
 from medsmith.training.budget import Budget
-from medsmith.training.previews import write_samples
-from medsmith.training.stage_optimizer import Trainees, below
+from medsmith.training.previews import write_previews
+from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
 LOG_EVERY = 20
-SAMPLE_SHEETS = 4
+PREVIEWS = 4
 
 
 @final
@@ -37,8 +37,8 @@ class StageLoop:
     Args:
         fabric: the engine.
         record: of the run.
-        method: whose parts are trained.
-        stage: which.
+        method: contains the parts that are trained.
+        stage: the stage that is trained.
         folder: the run folder.
     """
 
@@ -48,32 +48,32 @@ class StageLoop:
         self._step = self._saved = 0
         self._seconds = 0.0
 
-    def take_trained(self) -> Checkpoint | None:
-        """Put the averaged weights that were reached into the method; None if the stage was never trained."""
+    def load_trained(self) -> Checkpoint | None:
+        """Load the averaged weights of the newest checkpoint into the method; None if there is no checkpoint."""
         found = self._checkpoints.newest()
         if found is None:
             return None
         tensors, checkpoint = found
         for name in self.stage.parts:
-            put_weights(self.method.part(name), below(tensors, f"ema.{name}."), self.folder)
+            load_strict(self.method.part(name), strip_prefix(tensors, f"ema.{name}."), self.folder)
         return checkpoint
 
     def begin(self, examples: Sequence[Example]) -> None:
-        """What the method sets before the first step, or what it has set when the stage began."""
+        """Call the method's ``begin`` before the first step; restore what it set if the stage has a checkpoint."""
         if self._checkpoints.newest() is None:
             before = _buffers(self.method, self.stage)
             memory = self.method.begin(self.stage.name, examples)
-            changed = {name: tensor for name, tensor in _buffers(self.method, self.stage).items()
+            set_buffers = {name: tensor for name, tensor in _buffers(self.method, self.stage).items()
                        if not torch.equal(tensor, before[name])}  # fmt: skip
             self.method.memory = {**self.method.memory, **memory}
             if self._fabric.is_global_zero:
-                self._checkpoints.save_begun(memory, changed)
+                self._checkpoints.save_initial(memory, set_buffers)
         else:
-            self.take_begun()
+            self.load_initial()
 
-    def take_begun(self) -> None:
-        """Put memory and buffers that were set when the stage began into the method."""
-        memory, buffers = self._checkpoints.begun()
+    def load_initial(self) -> None:
+        """Load the memory and buffers that were set when the stage began into the method."""
+        memory, buffers = self._checkpoints.initial()
         self.method.memory = {**self.method.memory, **memory}
         self.method.load_state_dict(buffers, strict=False)
 
@@ -81,29 +81,29 @@ class StageLoop:
         """Train to the end of the budget and save.
 
         Args:
-            batches: what is learnt from.
+            batches: training data.
             ids: of the cases behind the batches' indices.
-            budget: steps and checkpoints.
-            allowed: seconds of this stage.
+            budget: number of steps and time between checkpoints.
+            allowed: seconds that this stage may train.
             progress: where to show progress.
 
         Raises:
             TrainingError: the loss stopped being finite.
-            KeyboardInterrupt: an interrupt came; the step it came in was finished, and saved.
+            KeyboardInterrupt: a signal came; the current step was finished and saved.
         """
         training = self.method.training_of(self.stage)
         self._budget, self._allowed = budget, allowed
-        self._trainees = Trainees(self.method, self.stage.parts, training)
-        engines = self._fabric.setup(self.method, *self._trainees.optimisers.values())
-        self._wrapped, self._engines = engines[0], dict(zip(self._trainees.parts, engines[1:], strict=True))
+        self._optimizer = StageOptimizer(self.method, self.stage.parts, training)
+        wrapped, *engines = self._fabric.setup(self.method, *self._optimizer.optimizers.values())
+        self._wrapped, self._engines = wrapped, dict(zip(self._optimizer.parts, engines, strict=True))
         self._restore()
         name = f"{self.record.method}: {self.stage.name}"
         target = budget.steps or training.steps
-        with progress.task(name, target, self._step) as advance, held_back() as interrupted:
+        with progress.task(name, target, self._step) as advance, defer_interrupts() as interrupted:
             for losses in self._steps(batches, ids, interrupted):
                 advance(1, " ".join(f"{part} {loss:.4f}" for part, loss in losses.items()))
             self._save()
-            stopped = self._agreed(interrupted())
+            stopped = self._any_process(interrupted())
         if stopped:
             raise KeyboardInterrupt
 
@@ -112,22 +112,22 @@ class StageLoop:
         if found is not None:
             tensors, checkpoint = found
             self._step, self._seconds = checkpoint.step, checkpoint.seconds
-            self._trainees.restore(tensors, self._step, self.folder)
+            self._optimizer.restore(tensors, self._step, self.folder)
         self._saved = self._step
         if self._fabric.is_global_zero:
             self._metrics.rewind(self.stage.name, self._step)
 
     def _save(self) -> None:
         if self._fabric.is_global_zero and self._step > self._saved:
-            self._checkpoints.save(self._trainees.tensors(), self._step, self._seconds)
+            self._checkpoints.save(self._optimizer.tensors(), self._step, self._seconds)
             self._saved = self._step
 
     def _steps(
         self, batches: Batches, ids: Sequence[str], interrupted: Callable[[], bool]
     ) -> Iterator[dict[str, float]]:
-        """Yields the losses of each step, once it is logged and, when its time has come, saved."""
+        """Yield the losses of each step, after it is logged and, if due, saved."""
         last_save, share = monotonic(), self._share_spent()
-        while not self._agreed(share >= 1 or interrupted()):
+        while not self._any_process(share >= 1 or interrupted()):
             started = monotonic()
             losses = self._one_step(batches, ids)
             self._step += 1
@@ -144,30 +144,30 @@ class StageLoop:
         planned = self.method.training_of(self.stage).steps
         return self._budget.share_spent(self._step, self._seconds, planned, self._allowed)
 
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes it: one that stopped alone would leave the others waiting."""
+    def _any_process(self, flag: bool) -> bool:
+        """Whether the flag is set in any process: all must stop together, or the others would wait."""
         if self._fabric.world_size == 1:
-            return wish
-        most = self._fabric.all_reduce(torch.tensor(float(wish), device=self._fabric.device), reduce_op="max")
+            return flag
+        most = self._fabric.all_reduce(torch.tensor(float(flag), device=self._fabric.device), reduce_op="max")
         return bool(torch.as_tensor(most) > 0)
 
     def _report(self, losses: Mapping[str, float], before: float, share: float) -> None:
-        """The metrics of some steps, and previews at each quarter of the budget of the last stage."""
+        """Log metrics, and write previews at each quarter of the budget of the last stage."""
         if self._step % LOG_EVERY == 0 or share >= 1:
             self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
         is_last_stage = self.stage == self.method.stages()[-1]
-        if is_last_stage and int(share * SAMPLE_SHEETS) > int(before * SAMPLE_SHEETS):
-            with self._trainees.averaged():
-                write_samples(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png")
+        if is_last_stage and int(share * PREVIEWS) > int(before * PREVIEWS):
+            with self._optimizer.averaged():
+                write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png")
 
     def _one_step(self, batches: Batches, ids: Sequence[str]) -> dict[str, float]:
         rank, world = self._fabric.global_rank, self._fabric.world_size
         batch = {key: tensor[rank::world].to(self._fabric.device) for key, tensor in batches(self._step).items()}
-        self._trainees.set_rate(self._step)
+        self._optimizer.set_rate(self._step)
         losses = {}
-        for name, part in self._trainees.focused():
+        for name, part in self._optimizer.parts_in_turn():
             seed = derive_seed(self.record.seed, self.stage.name, name, self._step, rank) % 2**63
-            torch.manual_seed(seed)  # of dropout, if a network has it: a pure function of the step too
+            torch.manual_seed(seed)  # for dropout: a pure function of the step too
             loss = self._wrapped(name, batch, torch.Generator().manual_seed(seed))
             self._fabric.backward(loss)
             engine, limit = self._engines[name], self.method.training_of(self.stage).clip
@@ -175,13 +175,13 @@ class StageLoop:
             mean = self._fabric.all_reduce(loss.detach())
             losses[name] = float(mean) if isinstance(mean, Tensor) else math.nan
             if not (math.isfinite(losses[name]) and bool(torch.isfinite(torch.as_tensor(norm)))):
-                raise self._broken(name, losses[name], [ids[index] for index in batches.indices(self._step)])
+                raise self._not_finite(name, losses[name], [ids[index] for index in batches.indices(self._step)])
             engine.step()
             engine.zero_grad()
-            self._trainees.average(name)
+            self._optimizer.update_average(name)
         return losses
 
-    def _broken(self, name: str, loss: float, cases: Sequence[str]) -> TrainingError:
+    def _not_finite(self, name: str, loss: float, cases: Sequence[str]) -> TrainingError:
         kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing is saved yet"
         return TrainingError(
             f"{self.folder}, step {self._step} of '{name}'",
@@ -192,6 +192,6 @@ class StageLoop:
 
 
 def _buffers(method: Method, stage: Stage) -> dict[str, Tensor]:
-    """A copy of all buffers outside a stage's own parts, whose checkpoints hold theirs."""
+    """A copy of all buffers outside the parts of a stage; those are in its checkpoints."""
     own = tuple(f"{part}." for part in stage.parts)
     return {name: tensor.clone() for name, tensor in method.named_buffers() if not name.startswith(own)}

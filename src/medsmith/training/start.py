@@ -1,4 +1,4 @@
-"""How a run starts: its record, equal to that of the folder it continues, and how its passes are computed."""
+"""Start of a run: its record, which must equal that of the folder it continues, and its number format."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import write_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, Stage
-from medsmith.methods.config import changed, validated
-from medsmith.networks.precision import Compute, Precision, measured
+from medsmith.methods.config import apply_settings, validated
+from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, read_record
@@ -26,22 +26,22 @@ from medsmith.runs.folder import CHECKPOINTS
 from medsmith.training.examples import kinds_of
 
 _OTHER_FOLDER = "choose another run folder"
-_HASH_SHOWN = 16
+_HASH_DIGITS = 16
 
 
 @final
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run is asked to be.
+    """The settings of a run, as requested.
 
     Attributes:
         method: name of the method.
-        preset: the preset that the config starts from.
+        preset: the preset on which the config is based.
         settings: changes to it, ``key=value``.
         seed: of initial weights, batches and noise.
-        stage: the one stage that is to be trained; None for all.
+        stage: the one stage to train; None for all.
         device: type of the device.
-        timed: whether the seconds of a step must be known, to share out minutes.
+        timed: whether steps must be timed, to divide a budget in minutes over stages.
     """
 
     method: str
@@ -54,13 +54,13 @@ class RunRequest:
 
 
 def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCache, progress: Progress) -> RunRecord:
-    """The record of a new run, written down, or that of the folder if it says the same.
+    """Write the record of a new run, or read that of the folder and check that it is the same run.
 
     Args:
-        request: what is asked for.
-        cohort: cases to learn from.
+        request: settings of the run.
+        cohort: training cases.
         folder: the run folder.
-        cases: the same cases, which a new run reads for the first time.
+        cases: a cache of the same cases.
         progress: where to show progress.
 
     Raises:
@@ -70,7 +70,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     kind = method_class(request.method)
     if request.preset not in kind.presets:
         raise RequestError(request.method, f"no preset '{request.preset}'", f"there are {', '.join(kind.presets)}")
-    config = changed(kind.presets[request.preset], request.settings)
+    config = apply_settings(kind.presets[request.preset], request.settings)
     cohort_hash = cohort.content_hash()
     if (folder / "run.json").is_file():
         record = read_record(folder)
@@ -90,10 +90,10 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         versions=library_versions(),
     )
     _check_inputs(kind, record.fingerprint)
-    fresh = build_method(record, seed=0)
-    _check_dimensions(fresh)
-    _check_stage(fresh, request.stage)
-    record = record.model_copy(update={"compute": _choose_compute(fresh, cohort.ids, cases, request)})
+    method = build_method(record, seed=0)
+    _check_dimensions(method)
+    _check_stage(method, request.stage)
+    record = record.model_copy(update={"compute": _choose_compute(method, cohort.ids, cases, request)})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
 
@@ -115,23 +115,25 @@ def _check_stage(method: Method, stage: str | None) -> None:
 
 
 def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:
-    """Refuse to continue another run; a key that the folder's config lacks has its default."""
+    """Refuse to continue a different run; a key missing in the folder's config has its default."""
     found: dict[str, Any] = {"method": record.method, "preset": record.preset, "seed": record.seed}
     found["cohort"] = record.fingerprint.cohort_hash
     if found["method"] == wanted["method"]:
-        found |= _leaves(validated(type(config), str(folder / "run.json"), record.config).model_dump(mode="json"))
-        wanted = {**wanted, **_leaves(config.model_dump(mode="json"))}
+        found |= _flatten(validated(type(config), str(folder / "run.json"), record.config).model_dump(mode="json"))
+        wanted = {**wanted, **_flatten(config.model_dump(mode="json"))}
     for key, value in found.items():
         if value != wanted[key]:
-            there, asked = (str(text)[:_HASH_SHOWN] if key == "cohort" else str(text) for text in (value, wanted[key]))
-            raise RunError(folder, f"was started with {key} {there}", f"{asked} is asked for", _OTHER_FOLDER)
+            there, requested = (
+                str(text)[:_HASH_DIGITS] if key == "cohort" else str(text) for text in (value, wanted[key])
+            )
+            raise RunError(folder, f"was started with {key} {there}", f"{requested} is requested", _OTHER_FOLDER)
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value, as ``--set`` writes them."""
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, as in ``--set``."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
 
 
@@ -146,11 +148,11 @@ def _check_dimensions(method: Method) -> None:
 
 
 def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: Progress) -> Fingerprint:
-    """The cohort's facts, its values looked at as ``prepare`` does; single cases without a label are allowed.
+    """The fingerprint of the cohort, its values checked as by ``prepare``; single cases may lack labels.
 
     Raises:
         ContentError: a constant image, or a CT that is not in Hounsfield units.
-        CohortError: there are label maps, and nothing is labelled in any of them.
+        CohortError: there are label maps, and none has a labelled voxel.
     """
     with progress.task("read", len(cohort)) as advance:
         fingerprint = take_fingerprint(_checked(cases, advance), cohort.file_ending, cohort_hash)
@@ -160,7 +162,7 @@ def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: P
 
 
 def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iterator[Case]:
-    """Cases whose values were looked at."""
+    """Yield the cases after checking the values of their images."""
     for case in cases:
         if case.image is not None:
             check_image(case)
@@ -171,15 +173,15 @@ def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iter
 def _choose_compute(
     method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest
 ) -> Mapping[str, Compute]:
-    """Number format and layout of each stage: as configured, or the fastest of a few training steps."""
+    """Number format and layout of each stage: as configured, or the fastest as timed over a few training steps."""
     chosen: dict[str, Compute] = {}
     prepared: dict[str, tuple[Case, Example]] = {}
     for stage in method.stages():
         training = method.training_of(stage)
         timed = request.timed or training.precision == "measured"
-        few = list(_first_examples(method, stage, ids, cases, prepared, training.batch if timed else 1))
-        if timed and few:
-            chosen[stage.name] = _measured(method, stage, few, request.device)
+        examples = list(_first_examples(method, stage, ids, cases, prepared, training.batch if timed else 1))
+        if timed and examples:
+            chosen[stage.name] = _timed_compute(method, stage, examples, request.device)
         else:
             precision = "float32" if training.precision == "measured" else training.precision
             chosen[stage.name] = Compute(precision=precision)
@@ -194,7 +196,7 @@ def _first_examples(
     prepared: dict[str, tuple[Case, Example]],
     count: int,
 ) -> Iterator[Example]:
-    """The first examples of a stage; what preparing refuses is refused before the run is written down."""
+    """The first examples of a stage; an error in preparing them comes before the record is written."""
     for id in ids:
         if count == 0:
             return
@@ -208,19 +210,19 @@ def _first_examples(
             yield example
 
 
-def _measured(method: Method, stage: Stage, few: list[Example], device: str) -> Compute:
-    """The fastest way to compute a stage's steps on this device."""
+def _timed_compute(method: Method, stage: Stage, prepared: list[Example], device: str) -> Compute:
+    """The fastest number format and layout for the steps of a stage on this device."""
     method.to(device)
-    examples = [method.encode(stage.name, example) for example in few] if stage.encoded else few
+    examples = [method.encode(stage.name, example) for example in prepared] if stage.encoded else prepared
     batch = {key: tensor.to(device) for key, tensor in batches_of(examples, len(examples), 0)(0).items()}
     name, precision = stage.parts[0], method.training_of(stage).precision
 
     def step(candidate: Compute) -> float:
-        candidate.lay_out(method.part(name))
+        candidate.apply_to(method.part(name))
         method.zero_grad()
         loss = method.loss(name, batch, torch.Generator().manual_seed(0))
         torch.autograd.backward(loss)
         return float(loss.detach())
 
     formats: tuple[Precision, ...] = ("float32", "bfloat16") if precision == "measured" else (precision,)
-    return measured(step, method.fingerprint.dimensions, device, formats=formats)
+    return fastest_compute(step, method.fingerprint.dimensions, device, formats=formats)

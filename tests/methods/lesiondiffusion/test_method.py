@@ -21,7 +21,7 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory, memory_needed
 from medsmith.insertion.write_back import BLEND_MM
-from medsmith.methods.config import changed, validated
+from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
@@ -239,7 +239,7 @@ def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
 def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     settings = (
         *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "critic.channels=4", "critic.layers=1",
-        "autoencoding.critic_from=0",
+        "autoencoding.discriminator_from=0",
     )  # fmt: skip
     run = place / "latent"
     train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
@@ -294,7 +294,7 @@ def test_what_is_not_there_is_refused_by_name(place):
         return method.synthesize(LesionDiffusionRequest(**said), 1, Sampling(solver="ddim", steps=1))
 
     with pytest.raises(RequestError, match="no case 'nobody'"):
-        method.makes(LesionDiffusionRequest(templates=CaseRef(cohort=place / "healthy", case="nobody")))
+        method.output_fingerprint(LesionDiffusionRequest(templates=CaseRef(cohort=place / "healthy", case="nobody")))
     lesion = LesionReport(organ="prostate", size_mm=(10.0, 10.0, 10.0))
     with pytest.raises(RequestError, match="no prostate in the organ map"):
         ask(templates=place / "healthy", lesions=(lesion,))
@@ -306,10 +306,10 @@ def test_what_is_not_there_is_refused_by_name(place):
 def test_settings_that_cannot_work_together_are_refused():
     tiny = KIND.presets["tiny"]
     with pytest.raises(RequestError, match="is no multiple of 2, by which the VQGAN shrinks it"):
-        changed(tiny, ["paint.space=latent", "paint.frame.size=33"])
+        apply_settings(tiny, ["paint.space=latent", "paint.frame.size=33"])
     with pytest.raises(RequestError, match="size = 34 is no multiple of 4"):
-        changed(tiny, ["paint.space=latent", "paint.frame.size=34", "vqgan.channels=[8,8,8]"])
+        apply_settings(tiny, ["paint.space=latent", "paint.frame.size=34", "vqgan.channels=[8,8,8]"])
     with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a critic needs"):
-        changed(tiny, ["paint.space=latent", "paint.frame.size=8"])
+        apply_settings(tiny, ["paint.space=latent", "paint.frame.size=8"])
     with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):
-        changed(tiny, ["mask.frame.coarsest_mm=0.1"])
+        apply_settings(tiny, ["mask.frame.coarsest_mm=0.1"])

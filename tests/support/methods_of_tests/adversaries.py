@@ -37,22 +37,22 @@ class Adversaries(Method):
     def __init__(self, config, fingerprint):
         super().__init__()
         self.config, self.fingerprint, self.memory = config, fingerprint, {}
-        self.maker = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.5), nn.Conv2d(4, 1, 3, padding=1))
-        self.critic = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 1))
+        self.generator = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.5), nn.Conv2d(4, 1, 3, padding=1))
+        self.discriminator = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 1))
 
     def stages(self):
-        return (Stage("game", parts=("maker", "critic")),)
+        return (Stage("gan", parts=("generator", "discriminator")),)
 
     def prepare(self, case):
         return {"image": image_to_model(case, self.fingerprint, self.config.size)}
 
-    def loss(self, part, batch, draw):
-        made = self.maker(torch.randn(batch["image"].shape, generator=draw))
-        if part == "maker":
-            return (1 - self.critic(made)).square().mean()
-        return (1 - self.critic(batch["image"])).square().mean() + self.critic(made).square().mean()
+    def loss(self, part, batch, rng):
+        made = self.generator(torch.randn(batch["image"].shape, generator=rng))
+        if part == "generator":
+            return (1 - self.discriminator(made)).square().mean()
+        return (1 - self.discriminator(batch["image"])).square().mean() + self.discriminator(made).square().mean()
 
     def synthesize(self, request, seed, sampling, *, observe=None):
         with torch.no_grad():
-            image = self.maker(torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(seed % 2**63)))[0]
+            image = self.generator(torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(seed % 2**63)))[0]
         return assemble(image, torch.from_numpy(-np.ones((1, 8, 8), np.float32)), self.fingerprint)

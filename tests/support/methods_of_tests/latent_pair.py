@@ -18,13 +18,13 @@ from medsmith.methods.base import Kind, Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig
 from medsmith.networks import NetworkConfig, UNet
 from medsmith.networks.autoencoder import AutoencoderConfig
-from medsmith.networks.autoencoding import AutoencodingConfig
+from medsmith.networks.autoencoder_losses import AutoencoderLossConfig
 from medsmith.networks.controlnet import ControlNet
-from medsmith.networks.critic import CriticConfig, Critics
+from medsmith.networks.discriminator import DiscriminatorConfig, Discriminators
 from medsmith.networks.kl_autoencoder import KLAutoencoder
-from medsmith.networks.kl_autoencoding import (
-    KLConfig,
-    LabelConfig,
+from medsmith.networks.kl_losses import (
+    KLLossConfig,
+    LabelLossConfig,
     kl_autoencoder_loss,
     kl_discriminator_loss,
     label_autoencoder_loss,
@@ -42,8 +42,8 @@ class LatentPairConfig(BaseModel):
 
     size: Size = (8, 8)
     autoencoder: AutoencoderConfig = AutoencoderConfig(channels=(4, 4))
-    discriminator: CriticConfig = CriticConfig(channels=4, layers=1)
-    objective: KLConfig = KLConfig(image=AutoencodingConfig(critic_from=2))
+    discriminator: DiscriminatorConfig = DiscriminatorConfig(channels=4, layers=1)
+    objective: KLLossConfig = KLLossConfig(image=AutoencoderLossConfig(discriminator_from=2))
     network: NetworkConfig = NetworkConfig(
         channels=(8, 8), attention=(False, True), groups=4, head_channels=4, space_to_depth=1
     )
@@ -78,7 +78,7 @@ class LatentPair(Method):
         self.process = config.diffusion.process()
         self.label_autoencoder = KLAutoencoder(config.autoencoder, dimensions, self._classes)
         self.volume_autoencoder = KLAutoencoder(config.autoencoder, dimensions, images)
-        self.discriminator = Critics(config.discriminator, dimensions, images)
+        self.discriminator = Discriminators(config.discriminator, dimensions, images)
         self.label_unet = UNet(config.network, dimensions, latent, latent)
         self.volume_unet = UNet(config.network, dimensions, latent, latent)
         self.controlnet = ControlNet(config.network, dimensions, latent, latent)
@@ -127,7 +127,7 @@ class LatentPair(Method):
     def loss(self, part, batch, rng):
         match part:
             case "label_autoencoder":
-                return label_autoencoder_loss(self.label_autoencoder, batch["labels"][:, 0], LabelConfig(), rng)
+                return label_autoencoder_loss(self.label_autoencoder, batch["labels"][:, 0], LabelLossConfig(), rng)
             case "volume_autoencoder":
                 players = self.volume_autoencoder, self.discriminator
                 return kl_autoencoder_loss(*players, batch["image"], self.config.objective, rng)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from medsmith.cases.cohort import Cohort
-from medsmith.data.similarity import TWIN, nearest
+from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.arms import Arm, Course, plan_arms
 from medsmith.evaluation.downstream.page import utility_page
@@ -117,7 +117,7 @@ def _collect(
 
 
 def _twins(test: Pool, real: Pool) -> Bool[np.ndarray, " n"]:
-    return np.asarray(nearest(test.thumbnails, real.thumbnails)[0] >= TWIN)
+    return np.asarray(nearest(test.thumbnails, real.thumbnails)[0] >= NEAR_DUPLICATE)
 
 
 def _result_path(out: Path, arm: Arm, seed: int) -> Path:

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from medsmith.data.similarity import TWIN, find_scenes, nearest
+from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest
 from medsmith.evaluation.fidelity.bootstrap import Estimate, share
 
 WORST = 10
@@ -45,7 +45,7 @@ class Neighbours:
         """Plain numbers for a JSON file."""
         return {
             "threshold": self.threshold,
-            "twin_level": TWIN,
+            "twin_level": NEAR_DUPLICATE,
             "flagged": self.flagged.as_json(),
             "held_out": self.held_out.as_json() if self.held_out else None,
             "twins_in_training": self.twins.as_json(),

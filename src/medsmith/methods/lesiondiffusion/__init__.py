@@ -27,8 +27,8 @@ from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.template_bank import template_bank_of, template_from_bank
 from medsmith.methods.lesiondiffusion.templates import fingerprint_of
 from medsmith.methods.lesiondiffusion.with_lesions import make_case, make_small_case
-from medsmith.networks.autoencoding import autoencoder_loss, critic_loss
-from medsmith.networks.critic import Critics
+from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
+from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
 from medsmith.reports.vocabulary import attributes_for
@@ -59,7 +59,7 @@ class LesionDiffusion(Method):
         shaped, shown = len(attributes_for("mask")), len(attributes_for("image"))
         self.lmnet = LMNet(config.mask, shaped)
         if config.paint.space == "latent":
-            self.vqgan, self.critics = VQGAN(config.vqgan), Critics(config.critic)
+            self.vqgan, self.critics = VQGAN(config.vqgan), Discriminators(config.critic)
         self.linet = LINet(config.paint, self._space.channels, shown)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -104,10 +104,10 @@ class LesionDiffusion(Method):
                 clean = batch["state"] if "state" in batch else self._space.encode(batch["image"].float())
                 lesion, region = batch["lesion"].float(), batch["region"].float()
                 return self.linet.loss(clean, lesion, region, batch["image_words"], self._null("image"), rng)
-        play = autoencoder_loss if part == "vqgan" else critic_loss
+        play = vqgan_loss if part == "vqgan" else vqgan_discriminator_loss
         return play(self.vqgan, self.critics, batch["image"].float(), self.config.autoencoding, rng)
 
-    def makes(self, request: LesionDiffusionRequest) -> Fingerprint:
+    def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
         """Cases are as their templates, with a label for lesions."""
         return fingerprint_of(request.templates, self.fingerprint)
 

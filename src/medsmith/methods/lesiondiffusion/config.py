@@ -12,8 +12,8 @@ from medsmith.insertion.context import OrganEncoding
 from medsmith.insertion.frame import FrameConfig
 from medsmith.methods.config import DiffusionConfig, TrainingConfig, check_settings
 from medsmith.networks import NetworkConfig
-from medsmith.networks.autoencoding import AutoencodingConfig
-from medsmith.networks.critic import CriticConfig
+from medsmith.networks.autoencoder_losses import AutoencoderLossConfig
+from medsmith.networks.discriminator import DiscriminatorConfig
 from medsmith.networks.vqgan import VQGANConfig
 from medsmith.text.encoded_vocabulary import TextConfig
 
@@ -111,8 +111,8 @@ class LesionDiffusionConfig(BaseModel):
 
     mask: MaskConfig = MaskConfig()
     vqgan: VQGANConfig = VQGANConfig(channels=32, codes=512)
-    critic: CriticConfig = CriticConfig(channels=16, layers=2)
-    autoencoding: AutoencodingConfig = AutoencodingConfig()
+    critic: DiscriminatorConfig = DiscriminatorConfig(channels=16, layers=2)
+    autoencoding: AutoencoderLossConfig = AutoencoderLossConfig()
     paint: PaintConfig = PaintConfig()
     training: TrainingConfig = TrainingConfig(steps=3500, batch=8, learning_rate=1e-3, flips=(0, 1, 2), ema=0.998)
     sampling: Sampling = Sampling(solver="dpm++2m", steps=10)
@@ -157,8 +157,8 @@ _PAPER = LesionDiffusionConfig(
         threshold="zero",
     ),
     vqgan=VQGANConfig(channels=96, codes=2048, codebook="gradient"),
-    critic=CriticConfig(channels=64, layers=3),
-    autoencoding=AutoencodingConfig(norm="l2", game="logistic", adversarial=1.0, critic_from=0),
+    critic=DiscriminatorConfig(channels=64, layers=3),
+    autoencoding=AutoencoderLossConfig(norm="l2", gan_loss="logistic", adversarial=1.0, discriminator_from=0),
     paint=PaintConfig(
         frame=_MILLIMETRE,
         network=NetworkConfig(
@@ -191,7 +191,7 @@ _RELEASED = _PAPER.model_copy(
                 "threshold": "box",
             }
         ),
-        "autoencoding": AutoencodingConfig(norm="l1", game="hinge", adversarial=0.5, critic_from=50_001),
+        "autoencoding": AutoencoderLossConfig(norm="l1", gan_loss="hinge", adversarial=0.5, discriminator_from=50_001),
         "paint": _PAPER.paint.model_copy(
             update={
                 "diffusion": _RELEASED_DIFFUSION,

@@ -1,4 +1,4 @@
-"""Patch critics of reconstructed images (Isola et al. 2017): one of planes, and in 3-D one of volumes too."""
+"""Patch discriminators of images (Isola et al. 2017): one of planes and, in 3-D, one of volumes too."""
 
 from dataclasses import dataclass
 from typing import final
@@ -13,8 +13,8 @@ _GROUPS = 8
 
 
 @final
-class CriticConfig(BaseModel):
-    """Shape of both critics.
+class DiscriminatorConfig(BaseModel):
+    """Shape of both discriminators.
 
     Attributes:
         channels: width of the first convolution; doubled by each later one.
@@ -29,48 +29,48 @@ class CriticConfig(BaseModel):
 
     @property
     def smallest(self) -> int:
-        """Voxels along each axis that an image needs."""
+        """Smallest number of voxels along each axis of an image."""
         return int(3 * 2**self.layers)
 
 
 @final
 @dataclass(frozen=True)
 class Plane:
-    """One plane of each image of a batch: of a volume a cut, of a 2-D image the whole.
+    """One plane of each image of a batch: a slice of a volume, or the whole of a 2-D image.
 
     Attributes:
-        axis: of space, 0 to 2, that the planes cut; None in 2-D.
-        places: where, one voxel index per volume.
+        axis: of space, 0 to 2, normal to the planes; None in 2-D.
+        indices: of the planes along that axis, one per volume; empty in 2-D.
     """
 
     axis: int | None
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
     @classmethod
-    def drawn(cls, batch: torch.Size, draw: torch.Generator) -> "Plane":
-        """A random axis for the batch, and a random place for each volume; in 2-D there is nothing to draw.
+    def sample(cls, batch: torch.Size, rng: torch.Generator) -> "Plane":
+        """A random axis for the batch and a random index for each volume; in 2-D nothing is sampled.
 
         Args:
             batch: shape b c *space.
-            draw: source of randomness, on the CPU.
+            rng: source of randomness, on the CPU.
         """
         if len(batch) == 4:
             return cls(None, ())
-        axis = int(torch.randint(3, (), generator=draw))
-        return cls(axis, tuple(torch.randint(batch[2 + axis], (batch[0],), generator=draw).tolist()))
+        axis = int(torch.randint(3, (), generator=rng))
+        return cls(axis, tuple(torch.randint(batch[2 + axis], (batch[0],), generator=rng).tolist()))
 
     def of(self, images: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c u v"]:
-        """The planes of some images."""
+        """These planes of a batch of images."""
         if self.axis is None:
             return images
         return torch.stack(
-            [image.select(1 + self.axis, place) for image, place in zip(images, self.places, strict=True)]
+            [image.select(1 + self.axis, index) for image, index in zip(images, self.indices, strict=True)]
         )
 
 
 @final
-class Critics(nn.Module):
-    """A critic of planes and, in 3-D, one of volumes; high answers call their input real.
+class Discriminators(nn.Module):
+    """A discriminator of planes and, in 3-D, one of volumes; a high logit means a real image.
 
     Group normalisation stands where the released code has batch normalisation, whose statistics mean little at one or
     two volumes per batch.
@@ -81,24 +81,24 @@ class Critics(nn.Module):
         channels: of the images.
     """
 
-    def __init__(self, config: CriticConfig, dimensions: int = 3, channels: int = 1) -> None:
+    def __init__(self, config: DiscriminatorConfig, dimensions: int = 3, channels: int = 1) -> None:
         super().__init__()
         self.config = config
-        self.plane = _critic(config, 2, channels)
-        self.volume = _critic(config, 3, channels) if dimensions == 3 else None
+        self.plane = _discriminator(config, 2, channels)
+        self.volume = _discriminator(config, 3, channels) if dimensions == 3 else None
 
     def forward(self, images: Float[Tensor, "b c *space"], plane: Plane) -> tuple[Float32[Tensor, "b 1 ..."], ...]:
-        """One answer per patch of a plane and, in 3-D, one per patch of the volume.
+        """One logit per patch of a plane and, in 3-D, one per patch of the volume.
 
-        A method's config must see to it that images have ``config.smallest`` voxels along each axis.
+        Images need at least ``config.smallest`` voxels along each axis; the config of a method checks that.
         """
-        answers = [self.plane(plane.of(images))[-1]]
+        logits = [self.plane(plane.of(images))[-1]]
         if self.volume is not None:
-            answers.append(self.volume(images)[-1])
-        return tuple(answer.float() for answer in answers)
+            logits.append(self.volume(images)[-1])
+        return tuple(each.float() for each in logits)
 
 
-def _critic(config: CriticConfig, dimensions: int, channels: int) -> nn.Module:
+def _discriminator(config: DiscriminatorConfig, dimensions: int, channels: int) -> nn.Module:
     network: nn.Module = PatchDiscriminator(
         spatial_dims=dimensions,
         channels=config.channels,

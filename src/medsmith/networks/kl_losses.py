@@ -1,9 +1,9 @@
-"""What a KL autoencoder and its discriminator minimise, as functions for a method to call.
+"""Losses of a KL autoencoder and its discriminators, for a method to call.
 
-    images:  |x - D(z)| + perceptual + weight KL(q(z | x), N(0, 1)) + lambda weight fooling(C(D(z)))
+    images:  |x - D(z)| + perceptual + weight KL(q(z | x), N(0, 1)) + lambda weight generator_loss(C(D(z)))
     labels:  cross-entropy(D(z), x) + Dice(D(z), x) + weight KL(q(z | x), N(0, 1))
 
-x is the image or label map, z ~ q(z | x) its latents, D the decoder, C the discriminator (Rombach et al. 2022, appendix
+x is the image or label map, z ~ q(z | x) its latents, D the decoder, C a discriminator (Rombach et al. 2022, appendix
 G; Esser et al. 2021 for the adaptive lambda). Networks may run under autocast; all sums are taken in float32.
 """
 
@@ -14,14 +14,19 @@ from jaxtyping import Float, Integer
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from medsmith.networks.autoencoding import AutoencodingConfig, PlaneDistance, discrimination_loss, image_loss
-from medsmith.networks.critic import Critics
-from medsmith.networks.kl_autoencoder import KLAutoencoder, Resampling
+from medsmith.networks.autoencoder_losses import (
+    AutoencoderLossConfig,
+    PlaneDistance,
+    adversarial_autoencoder_loss,
+    adversarial_discriminator_loss,
+)
+from medsmith.networks.discriminator import Discriminators
+from medsmith.networks.kl_autoencoder import KLAutoencoder, KLReconstruction
 from medsmith.networks.labels import cross_entropy, dice_loss, one_hot
 
 
 @final
-class KLConfig(BaseModel):
+class KLLossConfig(BaseModel):
     """Weights of the terms for images.
 
     Attributes:
@@ -33,11 +38,11 @@ class KLConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kl: float = Field(default=1e-7, ge=0)
-    image: AutoencodingConfig = AutoencodingConfig()
+    image: AutoencoderLossConfig = AutoencoderLossConfig()
 
 
 @final
-class LabelConfig(BaseModel):
+class LabelLossConfig(BaseModel):
     """Weights of the terms for label maps.
 
     Attributes:
@@ -55,66 +60,68 @@ class LabelConfig(BaseModel):
 
 def kl_autoencoder_loss(
     autoencoder: KLAutoencoder,
-    discriminator: Critics,
+    discriminators: Discriminators,
     image: Float[Tensor, "b c *space"],
-    config: KLConfig,
-    draw: torch.Generator,
+    config: KLLossConfig,
+    rng: torch.Generator,
     perceptual: PlaneDistance | None = None,
 ) -> Float[Tensor, ""]:
-    """For encoder and decoder; in training mode the step is counted.
+    """Loss of encoder and decoder; in training mode the step is counted.
 
     Args:
         autoencoder: what is trained.
-        discriminator: frozen meanwhile.
+        discriminators: frozen meanwhile.
         image: in model space.
         config: weights of the terms.
-        draw: source of latents and planes, on the CPU.
+        rng: source of latents and planes, on the CPU.
         perceptual: distance of planes; None leaves the term out.
     """
-    made = _made(autoencoder, image, draw)
-    penalty = config.kl * made.posterior.divergence()
-    return image_loss(autoencoder, discriminator, made.image, image, penalty, config.image, draw, perceptual)
+    output = _forward(autoencoder, image, rng)
+    regularization = config.kl * output.posterior.divergence()
+    return adversarial_autoencoder_loss(
+        autoencoder, discriminators, output.image, image, regularization, config.image, rng, perceptual
+    )
 
 
 def kl_discriminator_loss(
     autoencoder: KLAutoencoder,
-    discriminator: Critics,
+    discriminators: Discriminators,
     image: Float[Tensor, "b c *space"],
-    config: KLConfig,
-    draw: torch.Generator,
+    config: KLLossConfig,
+    rng: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """For the discriminator: telling images from reconstructions; 0 before the step it counts from."""
-    return discrimination_loss(
-        autoencoder, discriminator, image, lambda: autoencoder(image, draw).image, config.image, draw
+    """Loss of the discriminators of images and reconstructions; 0 before the step at which they start."""
+    return adversarial_discriminator_loss(
+        autoencoder, discriminators, image, lambda: autoencoder(image, rng).image, config.image, rng
     )
 
 
 def label_autoencoder_loss(
     autoencoder: KLAutoencoder,
     labels: Integer[Tensor, "b *space"],
-    config: LabelConfig,
-    draw: torch.Generator,
+    config: LabelLossConfig,
+    rng: torch.Generator,
     class_weights: Float[Tensor, "k"] | None = None,
 ) -> Float[Tensor, ""]:
-    """For an autoencoder of label maps, one-hot in and logits out; in training mode the step is counted.
+    """Loss of an autoencoder of label maps, one-hot in and logits out; in training mode the step is counted.
 
     Args:
         autoencoder: what is trained, with as many channels in and out as there are classes.
         labels: 0 to classes - 1.
         config: weights of the terms.
-        draw: source of latents, on the CPU.
+        rng: source of latents, on the CPU.
         class_weights: of cross-entropy and Dice loss; None for equal ones.
     """
-    made = _made(autoencoder, one_hot(labels, autoencoder.in_channels), draw)
+    output = _forward(autoencoder, one_hot(labels, autoencoder.in_channels), rng)
     return (
-        config.cross_entropy * cross_entropy(made.image, labels, class_weights)
-        + config.dice * dice_loss(made.image, labels, class_weights)
-        + config.kl * made.posterior.divergence()
+        config.cross_entropy * cross_entropy(output.image, labels, class_weights)
+        + config.dice * dice_loss(output.image, labels, class_weights)
+        + config.kl * output.posterior.divergence()
     )
 
 
-def _made(autoencoder: KLAutoencoder, x: Tensor, draw: torch.Generator) -> Resampling:
-    made: Resampling = autoencoder(x, draw)
+def _forward(autoencoder: KLAutoencoder, x: Tensor, rng: torch.Generator) -> KLReconstruction:
+    output: KLReconstruction = autoencoder(x, rng)
     if autoencoder.training:
         autoencoder.steps += 1
-    return made
+    return output

@@ -1,7 +1,7 @@
-"""Vector quantisation: every latent vector is replaced by the nearest of a finite set of codes (van den Oord 2017).
+"""Vector quantization: every latent vector is replaced by its nearest code (van den Oord et al. 2017).
 
-Axes: b batch, d channels of a latent, ``*space`` its grid; n latent vectors, k codes. All of it is computed in float32,
-under any autocast.
+Axes: b batch, d channels of a latent, ``*space`` its grid; n latent vectors, k codes. Computed in float32,
+even under autocast.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from torch.nn.functional import embedding
 _ROWS = 2**14
 """Vectors that are compared with all codes at once: 128 MiB of distances at 2,048 codes."""
 _DEAD = 0.01
-"""A code that serves less than this part of an equal share is dead."""
+"""A code whose share is below this fraction of 1 / k is dead."""
 
 
 @final
 @dataclass(frozen=True)
-class Quantised:
-    """Latents after quantisation.
+class Quantized:
+    """Latents after quantization.
 
     Attributes:
-        values: the nearest codes; the gradient passes straight through them to the latents.
-        loss: the codebook's terms of equation 3, mean over voxels and channels.
-        indices: which code each vector took.
+        values: the nearest codes, with the straight-through gradient.
+        loss: codebook terms of equation 3, mean over voxels and channels.
+        indices: of the nearest codes.
     """
 
     values: Float32[Tensor, "b d *space"]
@@ -36,16 +36,16 @@ class Quantised:
 
 @final
 class EMACodebook(nn.Module):
-    """Codes that are moving averages of the latents that chose them (van den Oord 2017, appendix A.1).
+    """Codes that are moving averages of the latents assigned to them (van den Oord et al. 2017, appendix A.1).
 
-    The moving averages of count and sum are kept as share and code: the same arithmetic, and both stay within half
-    precision. A code that nearly nothing chooses is dead and takes the place of a random latent vector. At first all
-    codes are dead, so that they start on the data.
+    The moving averages of count and sum are stored as share and code: the arithmetic is the same, and both fit half
+    precision. A code to which few latents are assigned is dead and is replaced by a random latent vector. Initially all
+    codes are dead, so that they are initialized from the data.
 
     Args:
         count: number of codes, k.
         dimension: d.
-        commitment: beta, weight of the term that draws latents to their codes.
+        commitment: beta, weight of the term that pulls latents to their codes.
         decay: of the moving averages, per step.
     """
 
@@ -58,52 +58,52 @@ class EMACodebook(nn.Module):
         self.register_buffer("codes", torch.randn(count, dimension))
         self.register_buffer("shares", torch.zeros(count))
 
-    def forward(self, latents: Float[Tensor, "b d *space"]) -> Quantised:
-        """Quantise; the codes stay as they are, and the loss draws latents to their codes."""
+    def forward(self, latents: Float[Tensor, "b d *space"]) -> Quantized:
+        """Quantize; the loss pulls latents to their codes."""
         with torch.autocast(latents.device.type, enabled=False):
             exact = latents.float()
             indices, values = nearest(exact, self.codes)
             loss = self._commitment * (exact - values).square().mean()
-            return Quantised(straight_through(exact, values), loss, indices)
+            return Quantized(straight_through(exact, values), loss, indices)
 
     @torch.no_grad()
-    def learn(
-        self, latents: Float[Tensor, "b d *space"], indices: Int[Tensor, "b *space"], draw: torch.Generator
+    def update(
+        self, latents: Float[Tensor, "b d *space"], indices: Int[Tensor, "b *space"], rng: torch.Generator
     ) -> None:
-        """Move the codes towards the latents that chose them; once per training step.
+        """Move the codes towards the latents assigned to them; once per training step.
 
         Args:
-            latents: as they came from the encoder.
-            indices: which code each took.
-            draw: which latents revive dead codes, on the CPU.
+            latents: from the encoder.
+            indices: of their nearest codes.
+            rng: selects the latents that replace dead codes, on the CPU.
         """
-        rows, chosen, decay = _rows(latents.float()), indices.flatten(), self._decay
-        sums = _over_devices(torch.zeros_like(self.codes).index_add_(0, chosen, rows))
-        now = _shares(chosen, len(self.codes))
-        means = sums / _over_devices(torch.full_like(now[:1], len(rows)))
-        shares = decay * self.shares + (1 - decay) * now
+        rows, assigned, decay = _rows(latents.float()), indices.flatten(), self._decay
+        sums = _sum_over_devices(torch.zeros_like(self.codes).index_add_(0, assigned, rows))
+        batch_shares = _shares(assigned, len(self.codes))
+        means = sums / _sum_over_devices(torch.full_like(batch_shares[:1], len(rows)))
+        shares = decay * self.shares + (1 - decay) * batch_shares
         moved = ((decay * self.shares)[:, None] * self.codes + (1 - decay) * means) / shares[:, None].clamp(min=1e-12)
         self.codes.copy_(torch.where(shares[:, None] > 0, moved, self.codes))
         self.shares.copy_(shares)
-        self._revive(rows, draw)
+        self._revive(rows, rng)
 
-    def _revive(self, rows: Float32[Tensor, "n d"], draw: torch.Generator) -> None:
-        equal = 1 / len(self.codes)
-        dead = torch.nonzero(self.shares < _DEAD * equal).flatten()
-        picks = torch.randint(len(rows), (len(dead),), generator=draw)
-        self.codes[dead] = rows[picks.to(rows.device)]
-        self.shares[dead] = equal
+    def _revive(self, rows: Float32[Tensor, "n d"], rng: torch.Generator) -> None:
+        equal_share = 1 / len(self.codes)
+        dead = torch.nonzero(self.shares < _DEAD * equal_share).flatten()
+        chosen = torch.randint(len(rows), (len(dead),), generator=rng)
+        self.codes[dead] = rows[chosen.to(rows.device)]
+        self.shares[dead] = equal_share
 
 
 @final
 class GradientCodebook(nn.Module):
-    """Codes that are weights, which the loss draws to their latents (equation 3).
+    """Codes that are trained as weights, pulled to their latents by the loss (equation 3).
 
     Args:
         count: number of codes, k.
         dimension: d.
-        commitment: beta, weight of the term that draws latents to their codes.
-        decay: of the shares that are kept for the report, per step.
+        commitment: beta, weight of the term that pulls latents to their codes.
+        decay: of the moving average of the shares, per step.
     """
 
     shares: Tensor
@@ -114,25 +114,25 @@ class GradientCodebook(nn.Module):
         self.codes = nn.Parameter(torch.empty(count, dimension).uniform_(-1 / count, 1 / count))
         self.register_buffer("shares", torch.zeros(count))
 
-    def forward(self, latents: Float[Tensor, "b d *space"]) -> Quantised:
-        """Quantise; the loss draws codes to their latents, and beta times latents to their codes."""
+    def forward(self, latents: Float[Tensor, "b d *space"]) -> Quantized:
+        """Quantize; the loss pulls codes to their latents and, times beta, latents to their codes."""
         with torch.autocast(latents.device.type, enabled=False):
             exact = latents.float()
             indices, values = nearest(exact, self.codes)
             fixed = values.detach()
             loss = (values - exact.detach()).square().mean() + self._commitment * (exact - fixed).square().mean()
-            return Quantised(straight_through(exact, fixed), loss, indices)
+            return Quantized(straight_through(exact, fixed), loss, indices)
 
     @torch.no_grad()
-    def learn(
+    def update(
         self,
         latents: Float[Tensor, "b d *space"],  # noqa: ARG002
         indices: Int[Tensor, "b *space"],
-        draw: torch.Generator,  # noqa: ARG002
+        rng: torch.Generator,  # noqa: ARG002
     ) -> None:
-        """Keep count of the codes in use; the codes themselves move by their gradient."""
-        now = _shares(indices.flatten(), len(self.codes))
-        self.shares.mul_(self._decay).add_(now, alpha=1 - self._decay)
+        """Update the shares; the codes themselves are updated by their gradient."""
+        batch_shares = _shares(indices.flatten(), len(self.codes))
+        self.shares.mul_(self._decay).add_(batch_shares, alpha=1 - self._decay)
 
 
 def nearest(
@@ -159,14 +159,14 @@ def straight_through(
 
 
 def perplexity(shares: Float[Tensor, "k"]) -> float:
-    """How many codes in equal use would be as uncertain: the exponential of the entropy of the shares, 0 to k."""
+    """Exponential of the entropy of the shares: the number of equally used codes with the same entropy, 0 to k."""
     total = shares.double().sum()
     parts = shares.double()[shares > 0] / total
     return float((-(parts * parts.log()).sum()).exp()) if total > 0 else 0.0
 
 
-def use_of(indices: Int[Tensor, "*any"], count: int) -> Float[Tensor, "k"]:
-    """Share of vectors that took each of ``count`` codes."""
+def code_shares(indices: Int[Tensor, "*any"], count: int) -> Float[Tensor, "k"]:
+    """Share of vectors assigned to each of ``count`` codes."""
     return torch.bincount(indices.flatten(), minlength=count).double() / indices.numel()
 
 
@@ -174,12 +174,12 @@ def _rows(latents: Float32[Tensor, "b d *space"]) -> Float32[Tensor, "n d"]:
     return latents.movedim(1, -1).reshape(-1, latents.shape[1])
 
 
-def _shares(chosen: Int[Tensor, "n"], count: int) -> Float32[Tensor, "k"]:
-    counts = _over_devices(torch.bincount(chosen, minlength=count).float())
+def _shares(assigned: Int[Tensor, "n"], count: int) -> Float32[Tensor, "k"]:
+    counts = _sum_over_devices(torch.bincount(assigned, minlength=count).float())
     return counts / counts.sum()
 
 
-def _over_devices(tensor: Float32[Tensor, "..."]) -> Float32[Tensor, "..."]:
+def _sum_over_devices(tensor: Float32[Tensor, "..."]) -> Float32[Tensor, "..."]:
     """The sum over all processes that train."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor)
