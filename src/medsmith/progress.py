@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 @final
-class Silent:
+class NullProgress:
     """Shows nothing."""
 
     @contextmanager
@@ -34,7 +34,7 @@ def _nothing(_steps: int, _note: str) -> None:
 
 
 @final
-class Shown:
+class ConsoleProgress:
     """A bar on a terminal; in a log, one line every half minute. Both go to standard error."""
 
     def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:

@@ -9,7 +9,7 @@ import typer
 
 from medsmith import __version__
 from medsmith.cli import cohorts, comparing, generating, reports
-from medsmith.cli.app import app, say
+from medsmith.cli.app import app, echo
 from medsmith.errors import MedsmithError
 
 __all__ = ["app", "cohorts", "comparing", "generating", "main", "reports"]
@@ -19,7 +19,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, or the one that n
 
 def _version(wanted: bool | None) -> None:
     if wanted:
-        say(f"medsmith {__version__}")
+        echo(f"medsmith {__version__}")
         raise typer.Exit
 
 

@@ -16,7 +16,7 @@ app = typer.Typer(
 Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn by lot.")]
 
 
-def say(line: str) -> None:
+def echo(line: str) -> None:
     """Tell the user."""
     typer.echo(line)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 
 @app.command()
@@ -20,7 +20,7 @@ def phantom(
     from medsmith.phantoms.families import find_family
     from medsmith.phantoms.frame import write_phantom
 
-    write_phantom(find_family(family), out, count, seed, size, say)
+    write_phantom(find_family(family), out, count, seed, size, echo)
 
 
 @app.command()
@@ -54,7 +54,7 @@ def prepare(
         hu_offset=hu_offset,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
-    prepare_cohort(source, out, options, say=say)
+    prepare_cohort(source, out, options, report=echo)
 
 
 @app.command()
@@ -69,7 +69,7 @@ def split(
     """Split a cohort in two, by case or by patient."""
     from medsmith.preparation import split as split_cohort
 
-    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, say=say)
+    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, report=echo)
 
 
 @app.command()
@@ -80,7 +80,7 @@ def merge(
     """Join cohorts into one; labels of one name become one label."""
     from medsmith.preparation import merge as merge_cohorts
 
-    merge_cohorts(sources, out, say=say)
+    merge_cohorts(sources, out, report=echo)
 
 
 @app.command()
@@ -93,12 +93,12 @@ def describe(
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import CohortError, FileError
     from medsmith.measurement.reports import describe_cohort
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
     cases = Cohort.open(cohort)
     if not len(cases):
         raise CohortError(cohort, "has no cases", "at least one", "give the cohort that holds the scans")
     if out is not None and out.exists() and not out.is_dir():
         raise FileError(out, "a file, not a folder", cure="choose another folder: --out")
-    for line in describe_cohort(cases, out, replace=replace, progress=Shown()).lines:
-        say(line)
+    for line in describe_cohort(cases, out, replace=replace, progress=ConsoleProgress()).lines:
+        echo(line)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, say
+from medsmith.cli.app import app, echo
 
 
 @app.command()
@@ -20,13 +20,15 @@ def evaluate(
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
     learnt_from = Cohort.open(training) if training else None
-    result = compare(Cohort.open(real), Cohort.open(synthetic), out, training=learnt_from, size=size, progress=Shown())
+    result = compare(
+        Cohort.open(real), Cohort.open(synthetic), out, training=learnt_from, size=size, progress=ConsoleProgress()
+    )
     for line in summary_lines(result):
-        say(line)
-    say(f"report: {out / 'evaluation.html'}")
+        echo(line)
+    echo(f"report: {out / 'evaluation.html'}")
 
 
 @app.command()
@@ -46,10 +48,10 @@ def utility(
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation.downstream import summary_lines
     from medsmith.evaluation.downstream import utility as try_out
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
     cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
-    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=Shown())
+    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=ConsoleProgress())
     for line in summary_lines(result):
-        say(line)
-    say(f"report: {out / 'utility.html'}")
+        echo(line)
+    echo(f"report: {out / 'utility.html'}")

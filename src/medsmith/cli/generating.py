@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 
 @app.command()
@@ -24,7 +24,7 @@ def train(
 ) -> None:
     """Train a method on a cohort."""
     from medsmith.cases.cohort import Cohort
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
     from medsmith.runs.checkpoints import is_finished
     from medsmith.training import Budget
     from medsmith.training import train as train_method
@@ -40,12 +40,12 @@ def train(
         seed=seed,
         budget=budget,
         devices=devices,
-        progress=Shown(),
+        progress=ConsoleProgress(),
     )
     if is_finished(run):
-        say(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
+        echo(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
     else:
-        say(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
+        echo(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
 
 
 @app.command()
@@ -53,7 +53,7 @@ def clean(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Remove the prepared cases of a run; weights and checkpoints stay."""
     from medsmith.runs.folder import clean as clean_run
 
-    say(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
+    echo(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
 
 
 def _request(
@@ -113,13 +113,13 @@ def synthesize(  # noqa: PLR0913
     options = {"lesion_type": lesion_type, "organ_map": organ_map}
     asked = _request(request, (templates, template), options, report)
     from medsmith.insertion.memory import memory_needed
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import Conditions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases
 
     cohort = _cohort_of(asked.get("templates"))
     if cohort:
-        say(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
+        echo(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
     summary = make_cases(
         run,
         out,
@@ -130,12 +130,12 @@ def synthesize(  # noqa: PLR0913
         steps=steps,
         workers=workers,
         conditions=Conditions(devices=tuple(device or ("cpu",))),
-        progress=Shown(),
+        progress=ConsoleProgress(),
     )
-    say(summary.line)
+    echo(summary.line)
     page = write_lesions_page(out, cohort) if cohort else None
     if page:
-        say(f"asked and got: {page}")
+        echo(f"asked and got: {page}")
 
 
 @app.command()
@@ -151,4 +151,4 @@ def regenerate(
     from medsmith.synthesis import regenerate as make_again
 
     files = make_again(out, case, run=run, inputs=pairs("--input", input_ or []))
-    say(f"{case}: {', '.join(files)} made again, byte for byte")
+    echo(f"{case}: {', '.join(files)} made again, byte for byte")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 if TYPE_CHECKING:
-    from medsmith.reports.parsing.report import Parsed
+    from medsmith.reports.parsing.report import ParsedReport
     from medsmith.reports.schema import LesionReport, ScanReport
 
 group = typer.Typer(help="Structured reports of lesions: draw, read, write.", no_args_is_help=True)
@@ -35,19 +35,19 @@ def _print(report: "LesionReport | ScanReport", form: Form) -> None:
 
     from medsmith.reports.schema import ScanReport
     from medsmith.reports.wording import to_text
-    from medsmith.reports.writing.authors import to_authors
+    from medsmith.reports.writing.authors import to_released
 
     scan = report if isinstance(report, ScanReport) else ScanReport(lesions=(report,))
     if form is Form.TEXT:
-        say(to_text(scan))
+        echo(to_text(scan))
     elif form is Form.AUTHORS:
-        say(json.dumps(to_authors(scan), ensure_ascii=False))
+        echo(json.dumps(to_released(scan), ensure_ascii=False))
     else:
         lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
-        say(json.dumps({"lesions": lesions}, ensure_ascii=False))
+        echo(json.dumps({"lesions": lesions}, ensure_ascii=False))
 
 
-def _print_parsed(parsed: "Parsed", form: Form) -> None:
+def _print_parsed(parsed: "ParsedReport", form: Form) -> None:
     for remark in parsed.remarks:
         typer.echo(remark, err=True)
     _print(parsed.report, form)
@@ -82,10 +82,10 @@ def parse(
 ) -> None:
     """Read a description in words; what found no place is said on standard error."""
     from medsmith.reports.parsing.report import parse_report
-    from medsmith.reports.reading import check_speaks
+    from medsmith.reports.reading import check_describes_lesion
 
     parsed = parse_report(text)
-    check_speaks(parsed, text)
+    check_describes_lesion(parsed, text)
     _print_parsed(parsed, form)
 
 
@@ -100,11 +100,11 @@ def read(
     form: Printed = Form.JSON,
 ) -> None:
     """Read a report in the released form; what found no place is said on standard error."""
-    from medsmith.reports.reading import check_speaks
-    from medsmith.reports.writing.authors import read_authors
+    from medsmith.reports.reading import check_describes_lesion
+    from medsmith.reports.writing.authors import read_released
 
-    parsed = read_authors(file, lesion_type)
-    check_speaks(parsed, str(file))
+    parsed = read_released(file, lesion_type)
+    check_describes_lesion(parsed, str(file))
     _print_parsed(parsed, form)
 
 
@@ -142,7 +142,7 @@ def schema() -> None:
 
     from medsmith.reports.schema import json_schema
 
-    say(json.dumps(json_schema(), indent=2))
+    echo(json.dumps(json_schema(), indent=2))
 
 
 @group.command("types")
@@ -151,6 +151,6 @@ def types() -> None:
     from medsmith.reports.rules import LESION_TYPES
 
     for row in LESION_TYPES.values():
-        low = min(form.longest_mm[0] for form in row.forms)
-        high = max(form.longest_mm[1] for form in row.forms)
-        say(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")
+        low = min(morphology.longest_mm[0] for morphology in row.morphologies)
+        high = max(morphology.longest_mm[1] for morphology in row.morphologies)
+        echo(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")

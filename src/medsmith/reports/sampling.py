@@ -14,9 +14,9 @@ from medsmith.reports.rules import (
     check_anatomy,
     combinations,
     find_type,
-    said_in,
+    stated_attributes,
 )
-from medsmith.reports.rules_types import Form, LesionType
+from medsmith.reports.rules_types import LesionType, Morphology
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import ATTRIBUTES
 
@@ -42,13 +42,13 @@ def sample_report(
         RequestError: no such type or attribute, or the rules do not allow what is fixed; names what they allow.
     """
     rules = find_type(lesion_type)
-    wanted = said_in(_validated(rules.name, fixed or {}))
+    wanted = stated_attributes(_validated(rules.name, fixed or {}))
     choices = _narrowed(rules, wanted, without)
     weights = np.array([choice.weight for choice in choices])
     choice = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
     drawn: dict[str, Any] = {
         "organ": rules.organ,
-        "size_mm": _size(choice.form, rng),
+        "size_mm": _size(choice.morphology, rng),
         "ct_value_hu": float(round(rng.uniform(*choice.hu))),
         **{name: getattr(choice, name) for name in ATTRIBUTES if hasattr(choice, name)},
     }
@@ -64,7 +64,7 @@ def complete_report(report: LesionReport, rng: np.random.Generator, without: Col
     check_anatomy(report)
     if report.lesion_type is None or report.lesion_type not in LESION_TYPES:
         return report
-    complete = sample_report(report.lesion_type, rng, said_in(report), without)
+    complete = sample_report(report.lesion_type, rng, stated_attributes(report), without)
     return complete.model_copy(update={"measured": report.measured})
 
 
@@ -76,7 +76,7 @@ def check_report(report: LesionReport) -> None:
     """
     check_anatomy(report)
     if report.lesion_type is not None and report.lesion_type in LESION_TYPES:
-        _narrowed(LESION_TYPES[report.lesion_type], said_in(report), ())
+        _narrowed(LESION_TYPES[report.lesion_type], stated_attributes(report), ())
 
 
 def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
@@ -122,16 +122,16 @@ def _options(name: str, choices: Sequence[Combination]) -> list[str]:
             f"{choice.hu[0]:g} to {choice.hu[1]:g} HU ({choice.density}, {choice.enhancement})" for choice in choices
         )
     elif name == "size_mm":
-        said = (_size_limits(choice.form) for choice in choices)
+        said = (_size_limits(choice.morphology) for choice in choices)
     else:
         said = (_said(getattr(choice, name)) for choice in choices)
     return list(dict.fromkeys(said))
 
 
-def _size_limits(form: Form) -> str:
-    low, high = form.longest_mm
-    shape = " + ".join(form.shape)
-    return f"longest edge {low:g} to {high:g} mm and shortest at least {form.flattest:g} of it ({shape})"
+def _size_limits(morphology: Morphology) -> str:
+    low, high = morphology.longest_mm
+    shape = " + ".join(morphology.shape)
+    return f"longest edge {low:g} to {high:g} mm and shortest at least {morphology.min_aspect:g} of it ({shape})"
 
 
 def _allowed(options: Sequence[str]) -> str:
@@ -146,15 +146,15 @@ def _said(value: object) -> str:
     return f"{value:g} HU" if isinstance(value, float) else f"'{value}'"
 
 
-def _size(form: Form, rng: np.random.Generator) -> tuple[float, float, float]:
+def _size(morphology: Morphology, rng: np.random.Generator) -> tuple[float, float, float]:
     """Edges of a bounding box, mm, in steps of half a millimetre: the longest log-uniform, the others nearer to it."""
-    low, high = np.log(form.longest_mm)
+    low, high = np.log(morphology.longest_mm)
     longest = _stepped(np.exp(rng.uniform(low, high)))
-    others = [_stepped(longest * rng.triangular(form.flattest, 1, 1)) for _ in range(2)]
+    others = [_stepped(longest * rng.triangular(morphology.min_aspect, 1, 1)) for _ in range(2)]
     edges = list(rng.permutation([longest, *others]))
-    if form.longest_axis is not None:
+    if morphology.longest_axis is not None:
         at = edges.index(longest)
-        edges[at], edges[form.longest_axis] = edges[form.longest_axis], longest
+        edges[at], edges[morphology.longest_axis] = edges[morphology.longest_axis], longest
     return float(edges[0]), float(edges[1]), float(edges[2])
 
 

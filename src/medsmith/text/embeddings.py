@@ -20,13 +20,13 @@ from safetensors.numpy import save
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
-from medsmith.reports.numbers import SCALES, encoded
+from medsmith.reports.number_encoding import SCALES, sinusoidal_encoding
 from medsmith.reports.organs import find_organ
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import attributes_for
 from medsmith.text.encoders import TextEncoder
 from medsmith.text.phrases import FAMILIES, phrase_of
-from medsmith.text.whitening import combined, told_apart
+from medsmith.text.whitening import combine, whiten_families
 
 SHIPPED = "minilm"
 _ENDING = ".safetensors"
@@ -99,10 +99,10 @@ class PhraseTable:
         halved = {name: np.ascontiguousarray(rows, np.float16) for name, rows in self.vectors.items()}
         write_bytes(path, save(halved, metadata={_KEY: said}))
 
-    def centred_and_whitened(self) -> "PhraseTable":
+    def whitened(self) -> "PhraseTable":
         """The same phrases with opposites far apart; see ``whitening``. Each vector has a mean square of 1."""
         exact = {name: rows.astype(np.float64) for name, rows in self.vectors.items()}
-        apart = {name: rows.astype(np.float32) for name, rows in told_apart(exact).items()}
+        apart = {name: rows.astype(np.float32) for name, rows in whiten_families(exact).items()}
         return PhraseTable(self.encoder, apart)
 
     @property
@@ -148,8 +148,8 @@ class PhraseTable:
 
     def _number(self, attribute: str, values: tuple[float, ...]) -> Float32[np.ndarray, "d"]:
         title = self.vectors[attribute][0].astype(np.float64)
-        waves = encoded(values, SCALES[attribute], self.dimension)
-        mixed = combined(title / np.linalg.norm(title), waves[None])[0]
+        waves = sinusoidal_encoding(values, SCALES[attribute], self.dimension)
+        mixed = combine(title / np.linalg.norm(title), waves[None])[0]
         return np.asarray(mixed * np.linalg.norm(self.vector("null", "")), np.float32)
 
 

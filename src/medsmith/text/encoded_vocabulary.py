@@ -75,7 +75,7 @@ def load_vocabulary(text: TextConfig, consumer: Consumer, memory: Mapping[str, T
     if table.dimension != text.dimension:
         found = f"vectors of {table.dimension} numbers in {text.table}"
         raise RequestError("words.dimension", found, f"{text.dimension} in the config", "set words.dimension")
-    return EncodedVocabulary(table if text.vectors == "raw" else table.centred_and_whitened(), consumer)
+    return EncodedVocabulary(table if text.vectors == "raw" else table.whitened(), consumer)
 
 
 def vocabulary_tensors(consumer: Consumer, text: TextConfig) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64
 
-REGULARISATION = 0.01
+REGULARIZATION = 0.01
 """Added to every eigenvalue, as a share of their mean: 0 makes all options equally far from each other, a large number
 leaves the distances of the text network."""
 IDENTITY_SHARE = 0.25
@@ -18,26 +18,26 @@ IDENTITY_SHARE = 0.25
 Points = Float64[np.ndarray, "n d"]
 
 
-def whitened(points: Points, regularisation: float = REGULARISATION) -> Points:
+def whiten(points: Points, regularization: float = REGULARIZATION) -> Points:
     """Points centred, whitened along their principal axes (ZCA, which has no free rotation) and set to length 1.
 
-    An axis with variance v is divided by the root of v + regularisation times the mean variance over the axes that n
+    An axis with variance v is divided by the root of v + regularization times the mean variance over the axes that n
     points can have, n - 1. One point, and points that are all alike, become 0.
 
     Args:
         points: n of d numbers.
-        regularisation: share of the mean variance, at least 0.
+        regularization: share of the mean variance, at least 0.
     """
     centred = points - points.mean(axis=0)
     left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     variances = sizes**2
     mean = variances.sum() / max(len(points) - 1, 1)
-    gains = np.sqrt(variances + regularisation * mean)
+    gains = np.sqrt(variances + regularization * mean)
     shares = np.where(sizes > 1e-9 * max(sizes.max(), 1e-300), sizes / np.maximum(gains, 1e-300), 0)
     return _of_length_one((left * shares) @ axes)
 
 
-def told_apart(families: Mapping[str, Points]) -> dict[str, Points]:
+def whiten_families(families: Mapping[str, Points]) -> dict[str, Points]:
     """Each family's vectors as identity plus deviation, of length sqrt(d): a mean square of 1 per number.
 
     Identities are the whitened means of the families. A family with one phrase is its identity alone.
@@ -47,11 +47,11 @@ def told_apart(families: Mapping[str, Points]) -> dict[str, Points]:
     """
     means = np.stack([points.mean(axis=0) for points in families.values()])
     length = means.shape[1] ** 0.5
-    identities = dict(zip(families, whitened(means), strict=True))
-    return {name: length * combined(identities[name], whitened(points)) for name, points in families.items()}
+    identities = dict(zip(families, whiten(means), strict=True))
+    return {name: length * combine(identities[name], whiten(points)) for name, points in families.items()}
 
 
-def combined(identity: Float64[np.ndarray, "d"], deviations: Points) -> Points:
+def combine(identity: Float64[np.ndarray, "d"], deviations: Points) -> Points:
     """Identity and deviations, each of length 1 or 0, in their shares; of length 1."""
     return _of_length_one(IDENTITY_SHARE**0.5 * identity + (1 - IDENTITY_SHARE) ** 0.5 * deviations)
 

@@ -20,7 +20,7 @@ _STONE: Final = Meaning("kind", "stone")
 
 @final
 @dataclass(frozen=True)
-class LesionReading:
+class ParsedLesion:
     """What the clauses about one lesion say.
 
     Attributes:
@@ -54,7 +54,7 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
 
-def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] = frozenset()) -> LesionReading:
+def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] = frozenset()) -> ParsedLesion:
     """Makes a report of the clauses about one lesion.
 
     Args:
@@ -63,7 +63,7 @@ def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] =
     """
     if _is_denied(clauses):
         lines = (Unplaced(clause.text.strip(), reason="a lesion that is not there") for clause in clauses)
-        return LesionReading(LesionReport(), False, (), tuple(lines), ())
+        return ParsedLesion(LesionReport(), False, (), tuple(lines), ())
     draft = _Draft(stones_are_features=_have_other_noun(clauses))
     for number, clause in enumerate(clauses):
         _read_clause(clause, draft)
@@ -76,7 +76,7 @@ def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] =
     report = LesionReport(**draft.values)
     speaks = bool(draft.nouns or draft.values)
     excluded, unplaced = tuple(dict.fromkeys(draft.excluded)), tuple(dict.fromkeys(draft.unplaced))
-    return LesionReading(report, speaks, excluded, unplaced, tuple(draft.notes))
+    return ParsedLesion(report, speaks, excluded, unplaced, tuple(draft.notes))
 
 
 def _read_clause(clause: Clause, draft: _Draft) -> None:

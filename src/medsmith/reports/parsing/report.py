@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from medsmith.reports.parsing.lesion import LesionReading, read_lesion
+from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
 from medsmith.reports.parsing.phrases import Clause, Phrase, read_clause
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
@@ -23,7 +23,7 @@ _DASHES: Final = str.maketrans({"×": "x", "\N{MINUS SIGN}": "-", "\N{EN DASH}":
 
 @final
 @dataclass(frozen=True)
-class Parsed:
+class ParsedReport:
     """What a text was read as.
 
     Attributes:
@@ -55,7 +55,7 @@ class _Group:
     counted: set[tuple[int, int]] = field(default_factory=set)
 
 
-def parse_report(text: str) -> Parsed:
+def parse_report(text: str) -> ParsedReport:
     """Reads a description of one or several lesions.
 
     Sentences, semicolons and "and a" part clauses. A clause with a noun for a lesion (cyst, tumour, mass, lesion)
@@ -71,7 +71,7 @@ def parse_report(text: str) -> Parsed:
         if reading.speaks:
             lesions += [reading.report] * group.count
             excluded += [reading.excluded] * group.count
-    return Parsed(
+    return ParsedReport(
         ScanReport(lesions=tuple(_with_enhancement(lesions))),
         tuple(item for reading in readings for item in reading.unplaced),
         tuple(excluded),
@@ -133,7 +133,7 @@ def _with_enhancement(lesions: Sequence[LesionReport]) -> Iterator[LesionReport]
         yield lesion if lesion.enhancement else lesion.model_copy(update={"enhancement": said})
 
 
-def _notes(groups: Sequence[_Group], readings: Sequence[LesionReading]) -> Iterator[str]:
+def _notes(groups: Sequence[_Group], readings: Sequence[ParsedLesion]) -> Iterator[str]:
     for group, reading in zip(groups, readings, strict=True):
         yield from reading.notes
         if group.count > 1 and reading.speaks:

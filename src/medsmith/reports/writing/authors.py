@@ -14,7 +14,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.reports.organs import V1
 from medsmith.reports.parsing.lexicon import nearest_options
-from medsmith.reports.parsing.report import Parsed
+from medsmith.reports.parsing.report import ParsedReport
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.values import find_options
@@ -41,7 +41,7 @@ _HU: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*HU")
 Edges = tuple[float, float, float]
 
 
-def read_authors(path: Path, lesion_type: str | None = None) -> Parsed:
+def read_released(path: Path, lesion_type: str | None = None) -> ParsedReport:
     """Reads a file of the released form.
 
     Args:
@@ -51,10 +51,10 @@ def read_authors(path: Path, lesion_type: str | None = None) -> Parsed:
     Raises:
         FileError: the file is not of this form.
     """
-    return from_authors(read_json(path), lesion_type, path)
+    return from_released(read_json(path), lesion_type, path)
 
 
-def from_authors(value: Mapping[str, Any], lesion_type: str | None = None, subject: object = "report") -> Parsed:
+def from_released(value: Mapping[str, Any], lesion_type: str | None = None, subject: object = "report") -> ParsedReport:
     """Turns an object of the released form into one report per box; phrases without a place are listed.
 
     Raises:
@@ -74,10 +74,10 @@ def from_authors(value: Mapping[str, Any], lesion_type: str | None = None, subje
                 lesions.append(LesionReport(lesion_type=lesion_type, **{**said, "organ": organ, "size_mm": size}))
             except ValueError as error:
                 raise FileError(subject, f"organ '{key}': {str(error).splitlines()[2].strip()}") from error
-    return Parsed(ScanReport(lesions=tuple(lesions)), tuple(unplaced), ((),) * len(lesions))
+    return ParsedReport(ScanReport(lesions=tuple(lesions)), tuple(unplaced), ((),) * len(lesions))
 
 
-def to_authors(report: ScanReport, centres: Sequence[Edges] | None = None) -> dict[str, Any]:
+def to_released(report: ScanReport, centres: Sequence[Edges] | None = None) -> dict[str, Any]:
     """Turns a report into an object of the released form; edges are rounded to whole millimetres, at least one.
 
     What the form has no room for is left out: lesion type and measured numbers.

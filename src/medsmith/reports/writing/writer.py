@@ -69,30 +69,35 @@ def _question(lesion_type: str, fixed: Mapping[str, Any]) -> str:
 
 
 def _allowed(lesion_type: str) -> dict[str, Any]:
-    """The rules of a type as data: looks go with any form."""
+    """The rules of a type as data: appearances go with any morphology."""
     rules = LESION_TYPES[lesion_type]
     choices = combinations(lesion_type)
-    looks = [
+    appearances = [
         {
-            "density": look.density,
-            "density_variation": look.variation,
-            "ct_value_hu by enhancement": {enhancement: list(hu) for enhancement, hu in look.phases()},
+            "density": appearance.density,
+            "density_variation": appearance.variation,
+            "ct_value_hu by enhancement": {enhancement: list(hu) for enhancement, hu in appearance.phases()},
         }
-        for look in rules.looks
+        for appearance in rules.appearances
     ]
-    forms = [
+    morphologies = [
         {
-            "shape": list(form.shape),
-            "longest edge, mm": list(form.longest_mm),
-            "shortest edge at least": f"{form.flattest:g} of the longest",
-            "surface": list(form.surfaces),
-            "relationship": list(form.relationships),
-            "cavity": list(form.cavities),
+            "shape": list(morphology.shape),
+            "longest edge, mm": list(morphology.longest_mm),
+            "shortest edge at least": f"{morphology.min_aspect:g} of the longest",
+            "surface": list(morphology.surfaces),
+            "relationship": list(morphology.relationships),
+            "cavity": list(morphology.cavities),
         }
-        for form in rules.forms
+        for morphology in rules.morphologies
     ]
     features = [list(features) for features in dict.fromkeys(choice.features for choice in choices)]
-    return {"organ": list(members_of(rules.organ)), "one of": looks, "and one of": forms, "features": features}
+    return {
+        "organ": list(members_of(rules.organ)),
+        "one of": appearances,
+        "and one of": morphologies,
+        "features": features,
+    }
 
 
 def _read(answer: str, lesion_type: str, fixed: Mapping[str, Any], rng: np.random.Generator) -> LesionReport:

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 @final
 @dataclass(frozen=True)
-class Scale:
+class PeriodScale:
     """How the numbers of one attribute become angles.
 
     Attributes:
@@ -28,16 +28,18 @@ class Scale:
         """Periods in equal ratios from the longest to the shortest."""
         return np.geomspace(self.longest, self.shortest, count)
 
-    def place(self, number: float) -> float:
+    def coordinate(self, number: float) -> float:
         """The number, or its binary logarithm."""
         return log2(number) if self.logarithmic else number
 
 
-SCALES = {"size_mm": Scale(True, 20.0, 0.5), "ct_value_hu": Scale(False, 8192.0, 32.0)}
+SCALES = {"size_mm": PeriodScale(True, 20.0, 0.5), "ct_value_hu": PeriodScale(False, 8192.0, 32.0)}
 """Attribute -> scale: edges from 1 to 400 mm are 8.6 doublings; CT values have 4095 HU."""
 
 
-def encoded(numbers: Sequence[float], scale: Scale, dimension: int) -> Float64[np.ndarray, "dimension"]:
+def sinusoidal_encoding(
+    numbers: Sequence[float], scale: PeriodScale, dimension: int
+) -> Float64[np.ndarray, "dimension"]:
     """Sines, then cosines, of each number in turn; the rest is 0; of length 1.
 
     Args:
@@ -46,7 +48,7 @@ def encoded(numbers: Sequence[float], scale: Scale, dimension: int) -> Float64[n
         dimension: numbers that come out, at least two per number that goes in.
     """
     periods = scale.periods(dimension // (2 * len(numbers)))
-    angles = np.array([tau * scale.place(number) / periods for number in numbers])
+    angles = np.array([tau * scale.coordinate(number) / periods for number in numbers])
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1).ravel()
     filled = np.pad(waves, (0, dimension - waves.size))
     return np.asarray(filled / np.linalg.norm(filled))
