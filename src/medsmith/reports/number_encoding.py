@@ -1,4 +1,4 @@
-"""Numbers of a report as vectors: sines and cosines of fixed periods, so that close numbers have close vectors."""
+"""Sinusoidal encodings of the numbers in a report: close numbers have close vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from jaxtyping import Float64
 @final
 @dataclass(frozen=True)
 class PeriodScale:
-    """How the numbers of one attribute become angles.
+    """The period range and scaling for the numbers of one attribute.
 
     Attributes:
-        logarithmic: whether doublings count, not differences.
-        longest: longest period, in units or doublings; beyond twice the range, so that no two numbers look alike.
-        shortest: shortest period; differences far below it cannot be told.
+        logarithmic: encode the binary logarithm.
+        longest: longest period, in units (or octaves); over twice the range, so that encodings are unique.
+        shortest: shortest period, which limits the resolution.
     """
 
     logarithmic: bool
@@ -25,7 +25,7 @@ class PeriodScale:
     shortest: float
 
     def periods(self, count: int) -> Float64[np.ndarray, "count"]:
-        """Periods in equal ratios from the longest to the shortest."""
+        """Geometrically spaced periods from the longest to the shortest."""
         return np.geomspace(self.longest, self.shortest, count)
 
     def coordinate(self, number: float) -> float:
@@ -34,18 +34,18 @@ class PeriodScale:
 
 
 SCALES = {"size_mm": PeriodScale(True, 20.0, 0.5), "ct_value_hu": PeriodScale(False, 8192.0, 32.0)}
-"""Attribute -> scale: edges from 1 to 400 mm are 8.6 doublings; CT values have 4095 HU."""
+"""Attribute -> scale: edges from 1 to 400 mm span 8.6 octaves; CT values span 4095 HU."""
 
 
 def sinusoidal_encoding(
     numbers: Sequence[float], scale: PeriodScale, dimension: int
 ) -> Float64[np.ndarray, "dimension"]:
-    """Sines, then cosines, of each number in turn; the rest is 0; of length 1.
+    """The sines and cosines of each number, zero-padded, normalized to unit length.
 
     Args:
-        numbers: one block each, in their order.
-        scale: of all of them.
-        dimension: numbers that come out, at least two per number that goes in.
+        numbers: values to encode; each gives one block.
+        scale: shared by all numbers.
+        dimension: output length d, at least two per number.
     """
     periods = scale.periods(dimension // (2 * len(numbers)))
     angles = np.array([tau * scale.coordinate(number) / periods for number in numbers])

@@ -1,4 +1,4 @@
-"""Which words of a report go together: the rules of anatomy, and those of each type of lesion."""
+"""Which report options are compatible: anatomical rules, and rules per lesion type."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "protruding from the parenchymal organ": _SOLID,
     }
 )
-"""Option -> the only organs that it is said of."""
+"""Option -> the organs it applies to."""
 
 INCOMPATIBLE_OPTIONS: Final = (
     ("ring enhancement", "non-contrast CT"),
@@ -62,16 +62,16 @@ INCOMPATIBLE_OPTIONS: Final = (
     ("punctate", "irregular"),
     ("round-like", "irregular"),
 )
-"""Pairs of options that contradict each other in every organ."""
+"""Pairs of options that contradict each other in any organ."""
 
 
 @final
 @dataclass(frozen=True)
 class Combination:
-    """One choice for every attribute of a type, with what it means in HU and mm.
+    """One option for every attribute of a lesion type, with the matching HU and size ranges.
 
     Attributes:
-        enhancement: as in the report, like all words below.
+        enhancement: option of the report, like all below.
         appearance: density, variation and HU.
         morphology: shape and size.
         surface: margin.
@@ -79,7 +79,7 @@ class Combination:
         features: all specific features.
         cavity: place in the organ.
         hu: mean density.
-        weight: how often it is drawn.
+        weight: relative sampling probability.
     """
 
     enhancement: Enhancement
@@ -94,7 +94,7 @@ class Combination:
 
     @property
     def shape(self) -> tuple[Shape, ...]:
-        """Words of the morphology."""
+        """Shape options of the morphology."""
         return self.morphology.shape
 
     @property
@@ -108,12 +108,12 @@ class Combination:
         return self.appearance.variation
 
     def words(self) -> frozenset[str]:
-        """Every option that this choice says."""
+        """All options of this combination."""
         single = (self.enhancement, self.density, self.density_variation, self.surface, self.relationship, self.cavity)
         return frozenset((*single, *self.shape, *self.features))
 
     def agrees(self, name: str, value: object) -> bool:
-        """Whether this choice says so of an attribute; organs are judged by the type."""
+        """Whether this combination allows a value of an attribute; organs are checked per type."""
         if name == "ct_value_hu":
             return isinstance(value, float | int) and self.hu[0] <= value <= self.hu[1]
         if name == "size_mm":
@@ -123,7 +123,7 @@ class Combination:
 
 
 def size_fits(size_mm: tuple[float, ...], morphology: Morphology) -> bool:
-    """Whether the edges of a bounding box are those of a morphology, half a millimetre given."""
+    """Whether bounding-box edges fit a morphology, with a tolerance of 0.5 mm."""
     shortest, longest = min(size_mm), max(size_mm)
     low, high = morphology.longest_mm
     return low - 0.5 <= longest <= high + 0.5 and shortest + 0.5 >= morphology.min_aspect * longest
@@ -131,7 +131,7 @@ def size_fits(size_mm: tuple[float, ...], morphology: Morphology) -> bool:
 
 @cache
 def combinations(name: str) -> tuple[Combination, ...]:
-    """All choices that the rules of a type allow.
+    """All combinations that the rules of a lesion type allow.
 
     Args:
         name: key of `LESION_TYPES`.
@@ -154,14 +154,14 @@ def _choices(appearance: Appearance, morphology: Morphology) -> Iterator[Combina
     )
     for (enhancement, hu), surface, relationship, cavity, features in product(*options):
         firsts = (surface, morphology.surfaces), (relationship, morphology.relationships), (cavity, morphology.cavities)
-        odds = [_odds(option, among) for option, among in firsts]
-        weight = appearance.weight * morphology.weight * odds[0] * odds[1] * odds[2]
+        probabilities = [_probability(option, among) for option, among in firsts]
+        weight = appearance.weight * morphology.weight * probabilities[0] * probabilities[1] * probabilities[2]
         weight /= len(phases) * len(appearance.features) * len(morphology.features)
         yield Combination(enhancement, appearance, morphology, surface, relationship, features, cavity, hu, weight)
 
 
-def _odds(option: object, among: tuple[object, ...]) -> float:
-    """The first of a list is drawn twice as often as each of the others."""
+def _probability(option: object, among: tuple[object, ...]) -> float:
+    """The first option is sampled twice as often as each of the others."""
     return (2 if option == among[0] else 1) / (len(among) + 1)
 
 
@@ -175,7 +175,7 @@ def _contradicts(words: frozenset[str]) -> bool:
 
 
 def find_type(name: str) -> LesionType:
-    """The rules of a type of lesion.
+    """The rules of a lesion type.
 
     Raises:
         RequestError: there is no such type; names the nearest, or all.
@@ -187,7 +187,7 @@ def find_type(name: str) -> LesionType:
 
 
 def types_of(organ: str, kind: str | None = None) -> tuple[str, ...]:
-    """Names of the types that an organ has, of one kind ("cyst") or of any."""
+    """Names of the lesion types of an organ, of one kind ("cyst") or of any."""
     return tuple(
         row.name
         for row in LESION_TYPES.values()
@@ -196,16 +196,16 @@ def types_of(organ: str, kind: str | None = None) -> tuple[str, ...]:
 
 
 def stated_attributes(report: LesionReport) -> dict[str, object]:
-    """Attribute -> value of everything that a report says, in the order of the template."""
+    """Attribute -> value of the attributes that a report states, in template order."""
     values = {name: getattr(report, name) for name in ATTRIBUTES}
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def check_anatomy(report: LesionReport) -> None:
-    """Holds a report against what is so in every type of lesion; organs that are not known are not judged.
+    """Checks a report against the rules that hold for every lesion type; unknown organs are not checked.
 
     Raises:
-        RequestError: an option belongs to other organs, or two options contradict each other.
+        RequestError: an option does not apply to the organ, or two options contradict each other.
     """
     said = [value if isinstance(value, tuple) else (value,) for value in stated_attributes(report).values()]
     words = [word for value in said for word in value if isinstance(word, str)]

@@ -1,7 +1,7 @@
-"""The rule table: which words, sizes and densities go together in each type of lesion.
+"""The rule table: compatible options, sizes and densities of each lesion type.
 
-Option lists per type are not published. What stands here is medical common sense: usual sizes and densities of
-textbooks, rounded, and narrow on purpose. It says nothing about how often anything occurs.
+Option lists per type are not published. These are typical textbook sizes and densities, rounded and deliberately
+narrow. They are not prevalence data.
 """
 
 from typing import Final
@@ -59,7 +59,7 @@ def _cyst_morphologies(
 
 
 def _wall_appearances(*extra: Appearance) -> tuple[Appearance, ...]:
-    """A tumour of a hollow organ against the wall it grows from."""
+    """Appearances of a tumor in the wall of a hollow organ."""
     return (
         Appearance("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), weight=2),
         Appearance("isodense soft tissue mass", "heterogeneous", (25, 50), (40, 95), _UNEVEN),
@@ -263,4 +263,4 @@ _OF_PARENCHYMA: Final = (
 )
 
 ROWS: Final = (*_STONES, *_CYSTS, *_OF_HOLLOW_ORGANS, *_OF_PARENCHYMA)
-"""The fourteen types of the paper and, last, the one it generalises to."""
+"""The fourteen types of the paper and, last, the type it generalizes to."""

@@ -1,4 +1,4 @@
-"""What a row of the rule table is made of: appearances (words of the image) and morphologies (words of the mask)."""
+"""The rows of the rule table: appearances (image attributes) and morphologies (mask attributes)."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, final
@@ -26,15 +26,15 @@ CLOSE: Relationship = "close relationship with adjacent organs"
 @final
 @dataclass(frozen=True)
 class Appearance:
-    """Words of the image that go together, with the densities they mean.
+    """Compatible image attributes, with their density ranges in HU.
 
     Attributes:
         density: against the organ.
         variation: inside the lesion.
-        non_contrast_hu: mean HU without contrast agent; None where this appearance is not seen then.
+        non_contrast_hu: mean HU without contrast agent; None if it does not occur without contrast.
         enhanced_hu: the same with contrast agent, portal venous phase.
         features: sets of features that this appearance may have.
-        weight: how often it is drawn, against the other appearances of the type.
+        weight: relative sampling probability.
     """
 
     density: Density
@@ -56,20 +56,20 @@ class Appearance:
 @final
 @dataclass(frozen=True)
 class Morphology:
-    """Words of the mask that go together, with the sizes they mean.
+    """Compatible mask attributes, with their size ranges in mm.
 
-    The first option of a list is drawn twice as often as each of the others.
+    The first option of a list is sampled twice as often as each of the others.
 
     Attributes:
-        shape: words that are all said.
+        shape: shape options, all stated.
         longest_mm: longest edge of the bounding box.
         min_aspect: smallest ratio of the shortest to the longest edge.
-        surfaces: margins, one of which is said.
-        cavities: places in the organ, one of which is said.
-        relationships: one of which is said.
+        surfaces: margins, one of which is stated.
+        cavities: locations in the organ, one of which is stated.
+        relationships: one of which is stated.
         features: sets of features that this morphology may have.
         longest_axis: axis that the longest edge lies along (2 is feet-head); None for any.
-        weight: how often it is drawn, against the other morphologies of the type.
+        weight: relative sampling probability.
     """
 
     shape: tuple[Shape, ...]
@@ -86,12 +86,12 @@ class Morphology:
 @final
 @dataclass(frozen=True)
 class LesionType:
-    """One type of lesion: any appearance goes with any morphology.
+    """One lesion type: any appearance combines with any morphology.
 
     Attributes:
         name: "kidney cyst".
-        kind: the noun that stands for it ("cyst", "stone", "cancer", "hemorrhage").
-        organ: organ or group that has it.
+        kind: its noun ("cyst", "stone", "cancer", "hemorrhage").
+        organ: organ or group it occurs in.
         appearances: image attributes that go together.
         morphologies: mask attributes that go together.
     """

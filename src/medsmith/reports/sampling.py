@@ -1,4 +1,4 @@
-"""Draws reports that make sense: what is fixed by hand stays, the rest is drawn among what goes with it."""
+"""Samples consistent reports: fixed values are kept, the rest is sampled from compatible options."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -30,36 +30,36 @@ def sample_report(
     fixed: Mapping[str, Any] | None = None,
     without: Collection[str] = (),
 ) -> LesionReport:
-    """Draws a full report of one type of lesion.
+    """Samples a complete report of one lesion type.
 
     Args:
         lesion_type: key of `rules.LESION_TYPES`.
-        rng: everything that is drawn comes from it.
-        fixed: attribute -> value that the report shall have.
-        without: options that the report shall not have.
+        rng: source of randomness.
+        fixed: attribute -> value that the report must have.
+        without: options that the report must not have.
 
     Raises:
         RequestError: no such type or attribute, or the rules do not allow what is fixed; names what they allow.
     """
     rules = find_type(lesion_type)
     wanted = stated_attributes(_validated(rules.name, fixed or {}))
-    choices = _narrowed(rules, wanted, without)
+    choices = _compatible(rules, wanted, without)
     weights = np.array([choice.weight for choice in choices])
     choice = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
-    drawn: dict[str, Any] = {
+    sampled: dict[str, Any] = {
         "organ": rules.organ,
         "size_mm": _size(choice.morphology, rng),
         "ct_value_hu": float(round(rng.uniform(*choice.hu))),
         **{name: getattr(choice, name) for name in ATTRIBUTES if hasattr(choice, name)},
     }
-    return LesionReport(lesion_type=rules.name, **{**drawn, **wanted})
+    return LesionReport(lesion_type=rules.name, **{**sampled, **wanted})
 
 
 def complete_report(report: LesionReport, rng: np.random.Generator, without: Collection[str] = ()) -> LesionReport:
-    """Draws what a report leaves open; a report of no known type is held against anatomy and stays as it is.
+    """Samples the attributes that a report leaves open. A report of an unknown type is checked and returned unchanged.
 
     Raises:
-        RequestError: the rules do not allow what the report says.
+        RequestError: the rules do not allow the report's values.
     """
     check_anatomy(report)
     if report.lesion_type is None or report.lesion_type not in LESION_TYPES:
@@ -69,14 +69,14 @@ def complete_report(report: LesionReport, rng: np.random.Generator, without: Col
 
 
 def check_report(report: LesionReport) -> None:
-    """Holds a report against anatomy and, where its type is known, against the rules of the type.
+    """Checks a report against the anatomical rules and, if its type is known, the rules of the type.
 
     Raises:
-        RequestError: something in it does not go together; names what does.
+        RequestError: values are incompatible; names the allowed ones.
     """
     check_anatomy(report)
     if report.lesion_type is not None and report.lesion_type in LESION_TYPES:
-        _narrowed(LESION_TYPES[report.lesion_type], stated_attributes(report), ())
+        _compatible(LESION_TYPES[report.lesion_type], stated_attributes(report), ())
 
 
 def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
@@ -93,8 +93,8 @@ def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
         raise RequestError(name, f"{first['input']!r} is not possible", limit) from error
 
 
-def _narrowed(rules: LesionType, wanted: Mapping[str, object], without: Collection[str]) -> Sequence[Combination]:
-    """The choices that agree with everything wanted."""
+def _compatible(rules: LesionType, wanted: Mapping[str, object], without: Collection[str]) -> Sequence[Combination]:
+    """The combinations that agree with all fixed values."""
     organ = wanted.get("organ")
     if organ is not None and organ not in members_of(rules.organ):
         raise RequestError("organ", f"'{organ}' has no {rules.name}", _allowed(members_of(rules.organ)), _CURE)
@@ -105,18 +105,20 @@ def _narrowed(rules: LesionType, wanted: Mapping[str, object], without: Collecti
             continue
         agreeing = [choice for choice in left if choice.agrees(name, value)]
         if not agreeing:
-            found = f"{_said(value)} does not go with {', '.join(given)}"
+            found = f"{_format_value(value)} does not go with {', '.join(given)}"
             raise RequestError(name, found, _allowed(_options(name, left)), _CURE)
         left = agreeing
-        given.append(_said(value))
+        given.append(_format_value(value))
     free = [choice for choice in left if not choice.words() & set(without)] if without else left
     if not free:
-        raise RequestError("report", f"nothing is left without {_said(tuple(without))}", f"of {', '.join(given)}")
+        raise RequestError(
+            "report", f"nothing is left without {_format_value(tuple(without))}", f"of {', '.join(given)}"
+        )
     return free
 
 
 def _options(name: str, choices: Sequence[Combination]) -> list[str]:
-    """What an attribute may be, each option once."""
+    """The distinct options of an attribute, for an error line."""
     if name == "ct_value_hu":
         said = (
             f"{choice.hu[0]:g} to {choice.hu[1]:g} HU ({choice.density}, {choice.enhancement})" for choice in choices
@@ -124,7 +126,7 @@ def _options(name: str, choices: Sequence[Combination]) -> list[str]:
     elif name == "size_mm":
         said = (_size_limits(choice.morphology) for choice in choices)
     else:
-        said = (_said(getattr(choice, name)) for choice in choices)
+        said = (_format_value(getattr(choice, name)) for choice in choices)
     return list(dict.fromkeys(said))
 
 
@@ -138,7 +140,7 @@ def _allowed(options: Sequence[str]) -> str:
     return f"allowed: {'; '.join(options)}"
 
 
-def _said(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], float):
         return f"{' x '.join(f'{edge:g}' for edge in value)} mm"
     if isinstance(value, tuple):
@@ -147,10 +149,10 @@ def _said(value: object) -> str:
 
 
 def _size(morphology: Morphology, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Edges of a bounding box, mm, in steps of half a millimetre: the longest log-uniform, the others nearer to it."""
+    """Bounding-box edges in mm, in steps of 0.5 mm: the longest log-uniform, the others skewed towards it."""
     low, high = np.log(morphology.longest_mm)
-    longest = _stepped(np.exp(rng.uniform(low, high)))
-    others = [_stepped(longest * rng.triangular(morphology.min_aspect, 1, 1)) for _ in range(2)]
+    longest = _round_to_step(np.exp(rng.uniform(low, high)))
+    others = [_round_to_step(longest * rng.triangular(morphology.min_aspect, 1, 1)) for _ in range(2)]
     edges = list(rng.permutation([longest, *others]))
     if morphology.longest_axis is not None:
         at = edges.index(longest)
@@ -158,5 +160,5 @@ def _size(morphology: Morphology, rng: np.random.Generator) -> tuple[float, floa
     return float(edges[0]), float(edges[1]), float(edges[2])
 
 
-def _stepped(edge: float) -> float:
+def _round_to_step(edge: float) -> float:
     return max(round(edge / _STEP_MM) * _STEP_MM, _STEP_MM)

@@ -1,8 +1,8 @@
-"""The JSON form in which LesionDiffusion's reports were released: read and written.
+"""Reads and writes LesionDiffusion's released JSON report format.
 
-One object per scan: number of the organ in TotalSegmentator 1 -> [shape, "", fields, [centres, sizes]]. A field is
-text, every phrase of it ended by a comma; sizes are voxels of 1 mm. All lesions of one organ share their words. The
-two released samples nest centres and sizes to different depths; both are read.
+One object per scan: TotalSegmentator 1 organ number -> [shape, "", fields, [centers, sizes]]. A field is text in
+which every phrase ends with a comma; sizes are in voxels of 1 mm. All lesions of one organ share their fields. The
+two released samples nest centers and sizes to different depths; both are read.
 """
 
 import re
@@ -32,9 +32,11 @@ FIELDS: Final[Mapping[str, str]] = {
     "specific features": "features",
     "cavity": "cavity",
 }
-"""Name of a field in the released form -> attribute."""
+"""Field name in the released format -> attribute."""
 _LISTS: Final = ("shape", "features")
-_CALLED_LESIONS: Final = frozenset(("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like"))
+_LESION_SUFFIXED: Final = frozenset(
+    ("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like")
+)
 _SIZE: Final = re.compile(r"\[\s*(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)\s*,?\s*\]")
 _HU: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*HU")
 
@@ -42,23 +44,23 @@ Edges = tuple[float, float, float]
 
 
 def read_released(path: Path, lesion_type: str | None = None) -> ParsedReport:
-    """Reads a file of the released form.
+    """Reads a file in the released format.
 
     Args:
         path: JSON file.
-        lesion_type: what the lesions are; the form does not say.
+        lesion_type: lesion type, which the format does not state.
 
     Raises:
-        FileError: the file is not of this form.
+        FileError: the file does not have this format.
     """
     return from_released(read_json(path), lesion_type, path)
 
 
 def from_released(value: Mapping[str, Any], lesion_type: str | None = None, subject: object = "report") -> ParsedReport:
-    """Turns an object of the released form into one report per box; phrases without a place are listed.
+    """Converts an object in the released format to one report per box; unmatched phrases are listed.
 
     Raises:
-        FileError: the object is not of this form; names ``subject``.
+        FileError: the object does not have this format; names ``subject``.
     """
     lesions: list[LesionReport] = []
     unplaced: list[Unplaced] = []
@@ -130,7 +132,7 @@ def _fields(lesion: LesionReport, key: str) -> dict[str, str]:
 
 
 def _phrase(option: object) -> str:
-    return f"{option} lesion" if option in _CALLED_LESIONS else str(option)
+    return f"{option} lesion" if option in _LESION_SUFFIXED else str(option)
 
 
 def _entry(entry: Any, key: str, subject: object) -> tuple[Mapping[str, str], list[Edges]]:
