@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from medsmith.reports.organs import GROUPS, HOLLOW, ORGAN_PHRASES
-from medsmith.reports.rules import LESION_TYPES, NEVER_TOGETHER, ORGAN_BOUND
+from medsmith.reports.rules import INCOMPATIBLE_OPTIONS, LESION_TYPES, ORGAN_SPECIFIC_OPTIONS
 from medsmith.reports.rules_types import FeatureSets, Range
 from medsmith.reports.schema import json_schema
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
@@ -65,38 +65,38 @@ def _sets(features: FeatureSets) -> str:
     return "; ".join(" + ".join(one) if one else "none" for one in features)
 
 
-def looks() -> str:
+def appearances() -> str:
     """Words of the image that go together."""
     rows = [
         (
             row.name,
-            look.density,
-            look.variation,
-            _range(look.enhanced_hu),
-            _range(look.non_contrast_hu),
-            _sets(look.features),
+            appearance.density,
+            appearance.variation,
+            _range(appearance.enhanced_hu),
+            _range(appearance.non_contrast_hu),
+            _sets(appearance.features),
         )
         for row in LESION_TYPES.values()
-        for look in row.looks
+        for appearance in row.appearances
     ]
     return _table(["type", "density", "variation", "HU, enhanced", "HU, non-contrast", "features (one set)"], rows)
 
 
-def forms() -> str:
+def morphologies() -> str:
     """Words of the mask that go together."""
     rows = [
         (
             row.name,
-            " + ".join(form.shape),
-            _range(form.longest_mm),
-            f"{form.flattest:g}",
-            "; ".join(form.surfaces),
-            "; ".join(form.cavities),
-            "; ".join("none" if option.startswith("no ") else "close" for option in form.relationships),
-            _sets(form.features),
+            " + ".join(morphology.shape),
+            _range(morphology.longest_mm),
+            f"{morphology.min_aspect:g}",
+            "; ".join(morphology.surfaces),
+            "; ".join(morphology.cavities),
+            "; ".join("none" if option.startswith("no ") else "close" for option in morphology.relationships),
+            _sets(morphology.features),
         )
         for row in LESION_TYPES.values()
-        for form in row.forms
+        for morphology in row.morphologies
     ]
     head = ["type", "shape", "longest edge, mm", "shortest / longest, least", "margin (one)", "place (one)"]
     return _table([*head, "relationship (one)", "features (one set)"], rows)
@@ -105,7 +105,7 @@ def forms() -> str:
 def bound() -> str:
     """Options that apply to some organs only."""
     rows = []
-    for option, only in ORGAN_BOUND.items():
+    for option, only in ORGAN_SPECIFIC_OPTIONS.items():
         inside = {member for organ in only for member in GROUPS.get(organ, ())}
         short = [
             f"`{organ}` and its parts" if organ in GROUPS else f"`{organ}`" for organ in only if organ not in inside
@@ -116,11 +116,11 @@ def bound() -> str:
 
 def never() -> str:
     """Pairs of options that contradict each other."""
-    return _table(["option", "never with"], NEVER_TOGETHER)
+    return _table(["option", "never with"], INCOMPATIBLE_OPTIONS)
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (template, synonyms, organs, looks, forms, bound, never)
+    table.__name__: table for table in (template, synonyms, organs, appearances, morphologies, bound, never)
 }
 
 

@@ -25,7 +25,7 @@ def main(file: Path, encoder: TextEncoder) -> None:
     table.save(file)
     print(f"{table.encoder}: {sum(map(len, FAMILIES.values()))} phrases, {file.stat().st_size / 1000:.0f} kB -> {file}")
     print("cosine before -> after")
-    for line in cosines(table, table.centred_and_whitened()):
+    for line in cosines(table, table.whitened()):
         print(line)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from medsmith import Cohort, evaluate, synthesize
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 from medsmith.reports.reading import read_report
 from medsmith.synthesis import write_lesions_page
 
@@ -38,7 +38,7 @@ def describe_lesions(folder: Path, templates: int, lesions: int) -> None:
 def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> None:
     """Lesions into templates, and the page that says how far they are what was asked for."""
     request = {"templates": str(templates), **asked}
-    synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=Shown())
+    synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=ConsoleProgress())
     print(f"    asked and got, with pictures: {write_lesions_page(out, templates)}")
 
 
@@ -46,10 +46,10 @@ def make_pairs(folder: Path, count: int) -> None:
     """Ultrasound phantoms that the weights never saw, new pairs, and the two compared."""
     print(f"4/5 {count} synthetic ultrasound pairs -> {folder / 'synthetic'}")
     real = write_phantom(find_family("breast"), folder / "real", count, seed=2, size=64)
-    summary = synthesize("pig", folder / "synthetic", count=count, seed=0, progress=Shown())
+    summary = synthesize("pig", folder / "synthetic", count=count, seed=0, progress=ConsoleProgress())
     print(f"    {summary.line}")
     print(f"5/5 compared with {count} phantoms that the weights never saw -> {folder / 'report'}")
-    evaluate(real, Cohort.open(folder / "synthetic"), folder / "report", progress=Shown())
+    evaluate(real, Cohort.open(folder / "synthetic"), folder / "report", progress=ConsoleProgress())
     print(f"    pictures first: {folder / 'report' / 'evaluation.html'}")
 
 

@@ -15,7 +15,7 @@ from medsmith import Budget, Case, Cohort, train
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
 from medsmith.preparation import merge
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.runs.checkpoints import SHIPPED, export_weights
 
@@ -31,8 +31,8 @@ def main(folder: Path, lidc: Path, destination: Path, phantoms: int = PHANTOMS, 
     """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
     write_phantom(find_family("ct"), folder / "ct", phantoms, SEED, SIZE, say=print)
     write_nodules(Cohort.open(lidc), folder / "nodules", NODULES)
-    cohort = merge([folder / "ct", folder / "nodules"], folder / "cohort", say=print)
-    run = train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=Shown())
+    cohort = merge([folder / "ct", folder / "nodules"], folder / "cohort", report=print)
+    run = train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=ConsoleProgress())
     export_weights(run, destination)
     print(f"{run} -> {destination}")
 

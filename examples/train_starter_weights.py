@@ -11,7 +11,7 @@ from medsmith.evaluation import summary_lines
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.frame import write_phantom
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import SHIPPED, export_weights
 
 CASES, UNSEEN, SEED = 1000, 100, 1
@@ -21,7 +21,7 @@ NOT = "These weights know procedural phantoms alone: they show how the tool work
 def main(folder: Path, destination: Path, cases: int = CASES, budget: Budget | None = None) -> None:
     """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
     cohort = write_phantom(find_family("breast"), folder / "phantoms", cases, SEED, size=64)
-    run = train("pig", cohort, folder / "pig", budget=budget, progress=Shown())
+    run = train("pig", cohort, folder / "pig", budget=budget, progress=ConsoleProgress())
     export_weights(run, destination)
     print(f"{run} -> {destination}")
 
@@ -30,9 +30,9 @@ def describe(folder: Path, destination: Path) -> None:
     """Say on the model card how its cases compare with phantoms that it never saw."""
     unseen = write_phantom(find_family("breast"), folder / "unseen", UNSEEN, SEED + 1, size=64)
     learnt = write_phantom(find_family("breast"), folder / "phantoms", CASES, SEED, size=64)
-    summary = synthesize(destination, folder / "cases", count=UNSEEN, seed=0, progress=Shown())
+    summary = synthesize(destination, folder / "cases", count=UNSEEN, seed=0, progress=ConsoleProgress())
     cases = Cohort.open(folder / "cases")
-    found = evaluate(unseen, cases, folder / "report", training=learnt, progress=Shown())
+    found = evaluate(unseen, cases, folder / "report", training=learnt, progress=ConsoleProgress())
     lines = [f"{summary.count} cases took {summary.draws} draws.", *summary_lines(found)]
     card = destination / "README.md"
     findings = "\n".join(f"- {line}" for line in lines)

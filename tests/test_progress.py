@@ -13,7 +13,7 @@ import medsmith.interruption
 import medsmith.progress
 import micro
 from medsmith.interruption import defer_interrupts
-from medsmith.progress import Progress, Shown, Silent
+from medsmith.progress import ConsoleProgress, NullProgress, Progress
 from medsmith.training.previews import OUTLINE, TILE, preview_grid
 
 
@@ -27,7 +27,7 @@ def clock(monkeypatch):
 
 
 def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
-    with Shown().task("guider", 100, 40) as advance:
+    with ConsoleProgress().task("guider", 100, 40) as advance:
         for _ in range(30):
             clock[0] += 2
             advance(2, "loss 0.5")
@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Shown().task("guider", 4, 1) as advance:
+    with ConsoleProgress().task("guider", 4, 1) as advance:
         for _ in range(3):
             advance(1, "loss 0.5")
     shown = capsys.readouterr().err
@@ -49,11 +49,11 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
 
 
 def test_silence_is_silent(capsys):
-    with Silent().task("guider", 4) as advance:
+    with NullProgress().task("guider", 4) as advance:
         advance(1, "loss 0.5")
     assert capsys.readouterr() == ("", "")
-    assert isinstance(Silent(), Progress)
-    assert isinstance(Shown(), Progress)
+    assert isinstance(NullProgress(), Progress)
+    assert isinstance(ConsoleProgress(), Progress)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

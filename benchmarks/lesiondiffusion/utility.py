@@ -36,7 +36,7 @@ from medsmith.evaluation.downstream import Training, utility
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results-utility.json"
@@ -107,7 +107,7 @@ def make(
     """Cubes of painted lesions; requests and seeds are alike for every source. What finds no place is passed over."""
     cubes = open_cubes(folder, templates.channel_names)
     wanted = requests_by_type(templates, types) if types else requests_by_template(templates)
-    with Shown().task(folder.name, asked.synthetic, len(cubes)) as advance:
+    with ConsoleProgress().task(folder.name, asked.synthetic, len(cubes)) as advance:
         for number in range(TRIES_PER_CASE * asked.synthetic):
             template, said = wanted[number % len(wanted)]
             name = f"{number:04d}-{template}"
@@ -162,7 +162,7 @@ def learnt(
                 seeds=asked.seeds,
                 size=asked.size,
                 training=training_of(asked),
-                progress=Shown(),
+                progress=ConsoleProgress(),
             ).arms
             for arm in arms:
                 name = "real + synthetic" if arm.arm.name.startswith("real+") else arm.arm.name

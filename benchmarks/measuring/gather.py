@@ -16,7 +16,7 @@ from medsmith.formats.atomic import write_json
 from medsmith.measurement.describe import Scan, measure_lesion
 from medsmith.measurement.lesions import find_lesions
 from medsmith.measurement.measures import Measures
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 
 _MEASURES = TypeAdapter(Measures)
 
@@ -34,7 +34,7 @@ def gather(cohort: Cohort, out: Path, count: int) -> None:
     """Measure the first COUNT phantoms that are not in OUT yet."""
     known = json.loads(out.read_text()) if out.exists() else {}
     due = [case_id for case_id in cohort.ids[:count] if case_id not in known]
-    with Shown().task(out.name, len(due)) as advance:
+    with ConsoleProgress().task(out.name, len(due)) as advance:
         for number, case_id in enumerate(due, start=1):
             known[case_id] = _row(cohort, case_id)
             if number % 25 == 0 or number == len(due):

@@ -23,7 +23,7 @@ from medsmith.evaluation.evaluate import default_extractors
 from medsmith.evaluation.fidelity.extractors import Remembered
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 from medsmith.training.previews import preview_grid
 
 HERE = Path(__file__).parent
@@ -38,15 +38,17 @@ SEGMENTERS = Training(steps=600, precision="bfloat16")
 def cohorts(source: Path, work: Path) -> tuple[Cohort, Cohort, Cohort]:
     """All cases, and training and test split by image."""
     options = PrepareOptions(channel_names=("ultrasound",), label_names={"lesion": 1})
-    everything = prepare(source, work / "all", options, say=print)
-    return everything, *split(work / "all", work / "train", work / "test", test_fraction=0.2, seed=0, say=print)
+    everything = prepare(source, work / "all", options, report=print)
+    return everything, *split(work / "all", work / "train", work / "test", test_fraction=0.2, seed=0, report=print)
 
 
 def make(method: str, training: Cohort, work: Path) -> Cohort:
     """Train a method and let it make as many cases as its largest ratio needs."""
-    run = train(method, training, work / method, budget=Budget(steps=UPDATES // NETWORKS[method]), progress=Shown())
+    run = train(
+        method, training, work / method, budget=Budget(steps=UPDATES // NETWORKS[method]), progress=ConsoleProgress()
+    )
     out, count = work / f"{method}-cases", round(max(RATIOS[method]) * len(training))
-    print(synthesize(run, out, count=count, seed=0, progress=Shown()).line)
+    print(synthesize(run, out, count=count, seed=0, progress=ConsoleProgress()).line)
     return Cohort.open(out)
 
 
@@ -56,7 +58,9 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
     report, gain = work / f"{method}-report", work / f"{method}-utility"
     reuse_real_arm(work / "pig-utility", gain, len(training))
     kept = [Remembered(extractor, work / "features") for extractor in default_extractors()]
-    distances = evaluate(every, cases, report, training=training, size=SIZE, extractors=kept, progress=Shown())
+    distances = evaluate(
+        every, cases, report, training=training, size=SIZE, extractors=kept, progress=ConsoleProgress()
+    )
     worth = utility(
         training,
         cases,
@@ -66,7 +70,7 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
         seeds=SEEDS,
         size=SIZE,
         training=SEGMENTERS,
-        progress=Shown(),
+        progress=ConsoleProgress(),
     )
     return {"evaluation": distances.as_json(), "utility": worth.as_json()}
 

@@ -26,7 +26,7 @@ from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.base import Method
 from medsmith.networks.precision import Compute, Precision
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
 CASES = 48
@@ -62,7 +62,7 @@ def make(method: Method, recipe: str, real: Cohort, folder: Path) -> list[float]
     )
     clock = folder / "seconds.json"
     taken: dict[str, float] = dict(read_json(clock)) if clock.exists() else {}
-    with Shown().task(recipe, CASES, len(taken)) as advance:
+    with ConsoleProgress().task(recipe, CASES, len(taken)) as advance:
         for index in range(CASES):
             name = f"case_{index:03d}"
             if name in taken:
@@ -102,7 +102,7 @@ def main(run: Path, real: Cohort, work: Path) -> None:
     for number, recipe in enumerate(RECIPES):
         times = make(method, recipe, real, work / f"recipe-{number}")
         cases = Cohort.open(work / f"recipe-{number}")
-        report = evaluate(real, cases, work / f"report-{number}", size=64, extractors=kept, progress=Shown())
+        report = evaluate(real, cases, work / f"report-{number}", size=64, extractors=kept, progress=ConsoleProgress())
         distances = {name: values["Fréchet distance"].as_json() for name, values in report.distances.items()}
         rows[recipe] = {"median_seconds_per_case": median(times), "n": len(times), "frechet": distances}
     facts = {

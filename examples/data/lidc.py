@@ -33,8 +33,8 @@ from medsmith.formats.atomic import write_json
 from medsmith.measurement.describe import Scan, describe_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.words import THRESHOLDS
-from medsmith.progress import Shown
-from medsmith.reports.ratings import Ratings, ratings_of, report_of
+from medsmith.progress import ConsoleProgress
+from medsmith.reports.ratings import Ratings, ratings_from_row, report_from_ratings
 from medsmith.reports.schema import LesionReport, ScanReport
 
 LABELS = {"background": 0, "nodule": 1}
@@ -80,7 +80,7 @@ def annotations(database: sqlite3.Connection) -> Iterator[Annotation]:
                 patient=scan["patient_id"],
                 pixel_mm=scan["pixel_spacing"],
                 spacing_mm=spacing,
-                ratings=ratings_of(dict(row)),
+                ratings=ratings_from_row(dict(row)),
                 contrast_used=bool(scan["contrast_used"]),
                 contours=_contours(database, row["id"]),
             )
@@ -126,7 +126,7 @@ def _report(case: Case, annotation: Annotation) -> LesionReport:
     x, y, z = ndimage.find_objects(labels)[0]
     box = (x, y, z)
     measured = describe_lesion(Scan.of(case), Lesion("nodule", box, labels[box] > 0))
-    rated = report_of([annotation.ratings], annotation.contrast_used)
+    rated = report_from_ratings([annotation.ratings], annotation.contrast_used)
     features = [word for word in rated.features if word != SPICULATED]
     spiculated = measured.measured["convexity"] < THRESHOLDS.spiculated_convexity
     words = {
@@ -163,7 +163,7 @@ def main(source: Path, out: Path) -> None:
     )
     scans = _by_scan(source)
     left_out: Counter[str] = Counter()
-    with Shown().task("nodules", len(scans)) as advance:
+    with ConsoleProgress().task("nodules", len(scans)) as advance:
         for found in scans:
             for annotation, nodule in zip(found, numbered(found), strict=True):
                 made = nodule_case(annotation, nodule)

@@ -17,7 +17,7 @@ from masks import mask_case
 from medsmith import Cohort
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.files import read_labels, stem_of
-from medsmith.progress import Shown
+from medsmith.progress import ConsoleProgress
 
 LABELS = {
     "kidney": {"background": 0, "kidney": 1, "tumour": 2, "cyst": 3},
@@ -33,7 +33,7 @@ def main(kind: str, source: Path, out: Path) -> None:
     if not files:
         raise FileError(source, "has no NIfTI file")
     cohort = Cohort.create(out, channel_names=(), label_names=LABELS[kind], file_ending=".nii.gz")
-    with Shown().task(kind, len(files)) as advance:
+    with ConsoleProgress().task(kind, len(files)) as advance:
         for path in files:
             if stem_of(path) not in cohort:
                 found = read_labels(path)

@@ -15,7 +15,7 @@ import numpy as np
 from dicom import read_segment, read_series
 
 from medsmith import Case, Cohort
-from medsmith.preparation.hounsfield import without_padding
+from medsmith.preparation.hounsfield import clip_padding
 
 CT = "1.3.6.1.4.1.9328.50.1.83304264089411327530730818890072724533"
 SEGMENTATION = "1.2.276.0.7230010.3.1.3.8323329.2021.1554822307.24503/1-1.dcm"
@@ -27,7 +27,7 @@ def main(source: Path, out: Path) -> None:
     """Read the unpacked folder SOURCE and write the cohort OUT."""
     series = read_series(sorted((source / CT).glob("*.dcm")))
     mask = read_segment(source / SEGMENTATION, series, TUMOUR)
-    image, notes = without_padding(series.image)
+    image, notes = clip_padding(series.image)
     cohort = Cohort.create(out, channel_names=("CT",), label_names=LABELS, file_ending=".nii.gz")
     cohort.write(
         Case(

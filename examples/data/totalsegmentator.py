@@ -17,7 +17,7 @@ from medsmith import Case, Cohort
 from medsmith.errors import GeometryError
 from medsmith.formats.files import read_image, read_labels
 from medsmith.geometry import Geometry
-from medsmith.preparation.hounsfield import without_padding
+from medsmith.preparation.hounsfield import clip_padding
 from medsmith.reports.organs import V2
 
 LABELS = {"background": 0, **{name: value for value, name in V2.items()}}
@@ -31,7 +31,7 @@ def _case(case_id: str, image: np.ndarray, geometry: Geometry, labels: Path) -> 
         raise GeometryError(labels, f"lies {same:.3g} mm away from its image", "at most 0.1 mm", "unpack it again")
     return Case(
         id=case_id,
-        image=without_padding(turned)[0][None],
+        image=clip_padding(turned)[0][None],
         labels=drawn.values,
         geometry=drawn.geometry,
         channel_names=("CT",),

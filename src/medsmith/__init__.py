@@ -1,6 +1,6 @@
-"""medsmith makes annotated medical images: synthetic research data, not for diagnosis.
+"""medsmith generates annotated medical images: synthetic research data, not for diagnosis.
 
-The names below are imported when first used, so that ``import medsmith`` loads nothing heavy.
+Public names are imported on first use, so that ``import medsmith`` is fast.
 """
 
 import importlib

@@ -1,14 +1,14 @@
-"""The error family: every mistake of a user ends as one line and exit code 2.
+"""The error family. The command line prints a user error as one line and exits with code 2.
 
 MedsmithError
 ├── FileError        a file or folder is not what it should be, or cannot be read or written
 ├── GeometryError    image and label, or header and patient, do not fit together
 ├── ContentError     voxel or label values that cannot be right
 ├── CohortError      a folder of cases breaks a rule of the cohort format
-├── RequestError     something was asked for that a method cannot do
+├── RequestError     a request that cannot be fulfilled
 ├── RunError         a run folder, a checkpoint or shipped weights cannot be used
-├── TrainingError    training had to stop (a loss that is not finite, say)
-└── SynthesisError   cases could not be made, or not made again
+├── TrainingError    training had to stop (for example, a loss that is not finite)
+└── SynthesisError   cases could not be synthesized or regenerated
 """
 
 from typing import ClassVar, final
@@ -31,7 +31,7 @@ class MedsmithError(Exception):
         super().__init__(self.line)
 
     def __reduce__(self) -> tuple[type["MedsmithError"], tuple[str, str, str, str]]:
-        """Crosses process borders whole (the default would keep the line alone)."""
+        """Pickles all four parts; the default would keep the line alone."""
         return type(self), (self.subject, self.found, self.limit, self.cure)
 
     @property
@@ -63,7 +63,7 @@ class CohortError(MedsmithError):
 
 @final
 class RequestError(MedsmithError):
-    """Something was asked for that a method cannot do."""
+    """A request that cannot be fulfilled."""
 
 
 @final
@@ -78,4 +78,4 @@ class TrainingError(MedsmithError):
 
 @final
 class SynthesisError(MedsmithError):
-    """Cases could not be made, or not made again."""
+    """Cases could not be synthesized or regenerated."""

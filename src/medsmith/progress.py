@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log, or nothing."""
+"""Progress reporting: a progress bar on a terminal, periodic lines in a log, or nothing."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ LOG_SECONDS = 30.0
 
 @runtime_checkable
 class Progress(Protocol):
-    """Shows how far a task is."""
+    """Reports the progress of a task."""
 
     def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
         """A context that yields ``advance(steps, note)``."""
@@ -20,8 +20,8 @@ class Progress(Protocol):
 
 
 @final
-class Silent:
-    """Shows nothing."""
+class NullProgress:
+    """Reports nothing."""
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:  # noqa: ARG002
@@ -30,12 +30,12 @@ class Silent:
 
 
 def _nothing(_steps: int, _note: str) -> None:
-    """Shows nothing of a step."""
+    """Ignores a step."""
 
 
 @final
-class Shown:
-    """A bar on a terminal; in a log, one line every half minute. Both go to standard error."""
+class ConsoleProgress:
+    """A bar on a terminal; otherwise one line every 30 s. Both go to standard error."""
 
     def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
         """A context that yields ``advance(steps, note)``."""
@@ -61,17 +61,17 @@ def _bar(name: str, total: int, done: int) -> Iterator[Advance]:
 
 @contextmanager
 def _lines(name: str, total: int, done: int) -> Iterator[Advance]:
-    begun = said = time.monotonic()
+    started = reported = time.monotonic()
     reached = done
 
     def advance(steps: int, note: str) -> None:
-        nonlocal reached, said
+        nonlocal reached, reported
         reached += steps
         now = time.monotonic()
-        if now - said < LOG_SECONDS and reached < total:
+        if now - reported < LOG_SECONDS and reached < total:
             return
-        said = now
-        left = (now - begun) / max(reached - done, 1) * (total - reached)
+        reported = now
+        left = (now - started) / max(reached - done, 1) * (total - reached)
         print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {note}", file=sys.stderr, flush=True)
 
     yield advance

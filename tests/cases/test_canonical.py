@@ -161,7 +161,7 @@ def test_pictures_and_plain_slices_stay_as_they_are():
 
 def test_what_is_split_keeps_its_stored_orientation(tmp_path):
     whole = scans(tmp_path / "all", (1, 0, 2), (True, True, False))
-    parts = split(tmp_path / "all", tmp_path / "a", tmp_path / "b", test_fraction=0.5, say=lambda _: None)
+    parts = split(tmp_path / "all", tmp_path / "a", tmp_path / "b", test_fraction=0.5, report=lambda _: None)
     for case in (part.stored(id) for part in parts for id in part.ids):
         origin = whole.stored(case.id)
         np.testing.assert_array_equal(case.image, origin.image)

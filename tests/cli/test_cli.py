@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medsmith.cli import main
-from medsmith.cli.generating import _named
+from medsmith.cli.generating import _templates
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
@@ -71,7 +71,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("said", "options", "asked"),
+    ("entry", "options", "expected"),
     [
         (None, (None, None), None),
         (None, (Path("scans"), None), {"cohort": "scans"}),
@@ -83,9 +83,9 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     ],
 )
 def test_options_say_more_of_the_templates_than_the_request_file(
-    said: object, options: tuple[Path | None, str | None], asked: object
+    entry: object, options: tuple[Path | None, str | None], expected: object
 ) -> None:
-    assert _named(said, *options) == asked
+    assert _templates(entry, *options) == expected
 
 
 def test_the_list_of_commands_is_in_step() -> None:

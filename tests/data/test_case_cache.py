@@ -64,15 +64,15 @@ def test_an_image_that_its_stored_dtype_cannot_hold_is_kept_in_float32(tmp_path)
     case = replace(cohort["case_0"], image=cohort["case_0"].require_image() + np.float32(0.25))
     (tmp_path / "cache").mkdir()
     cache = CaseCache(cohort, tmp_path / "cache", 10**9)
-    cache._keep(case)
+    cache._store(case)
     assert np.array_equal(cache("case_0").require_image(), case.require_image())
 
 
 def test_cases_beyond_the_room_are_read_again(decoded, tmp_path):
     cohort = mixed(tmp_path / "c", 3)
     (tmp_path / "cache").mkdir()
-    room = 12 * 10 * 9 * 3  # int16 and uint8 of one whole case
-    cache = CaseCache(cohort, tmp_path / "cache", room)
+    budget = 12 * 10 * 9 * 3  # int16 and uint8 of one whole case
+    cache = CaseCache(cohort, tmp_path / "cache", budget)
     list(cache)
     decoded.clear()
     for id in cohort.ids:

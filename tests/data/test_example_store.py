@@ -88,7 +88,7 @@ def test_a_complete_store_is_not_made_again(tmp_path):
 @pytest.mark.parametrize("after", [1, 31, 32, 33, 70])
 def test_a_build_that_stopped_goes_on_and_ends_in_the_same_bytes(after, tmp_path):
     ids = [str(number) for number in range(80)]
-    made = []
+    made: list[str] = []
 
     def dies(id):
         if len(made) == after:
@@ -99,8 +99,13 @@ def test_a_build_that_stopped_goes_on_and_ends_in_the_same_bytes(after, tmp_path
     with pytest.raises(KeyboardInterrupt):
         build_store(tmp_path / "store", ids, dies, nothing)
     assert not (tmp_path / "store" / COMPLETE).exists()
-    again = []
-    store = build_store(tmp_path / "store", ids, lambda id: again.append(id) or make(id), nothing)
+    again: list[str] = []
+
+    def counted(id):
+        again.append(id)
+        return make(id)
+
+    store = build_store(tmp_path / "store", ids, counted, nothing)
     assert len(again) == 80 - after // 32 * 32
     calm = build_store(tmp_path / "calm", ids, make, nothing)
     for number in range(80):

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from medsmith.errors import FileError
-from medsmith.formats.atomic import remove_leftovers, replacing, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import remove_temporary_files, replacing, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
 
 
@@ -117,14 +117,14 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
         data = path.read_bytes()
         assert len(data) == 50_000
         assert len(set(data)) == 1
-    remove_leftovers(tmp_path)
+    remove_temporary_files(tmp_path)
     assert names_in(tmp_path) == ["x"]
 
 
 def test_leftovers_alone_are_removed(tmp_path):
     (tmp_path / ".medsmith-00ff.png").write_bytes(b"half")
     (tmp_path / "kept.png").write_bytes(b"whole")
-    assert remove_leftovers(tmp_path) == 1
+    assert remove_temporary_files(tmp_path) == 1
     assert names_in(tmp_path) == ["kept.png"]
 
 

@@ -187,7 +187,7 @@ def test_where_data_are_cut_does_not_change_the_stream(size):
     data = (rng.integers(0, 40, 500_000) + rng.integers(0, 2, 500_000).cumsum() % 7).astype(np.uint8).tobytes()
     data = data if size > 1 else data[:20_000]
     parts = [data[first : first + size] for first in range(0, len(data), size)]
-    assert b"".join(gzip_stream.deflated(parts)) == gzip_stream.deflate(data)
+    assert b"".join(gzip_stream.deflate_parts(parts)) == gzip_stream.deflate(data)
     assert gzip.decompress(gzip_stream.deflate(data)) == data
 
 

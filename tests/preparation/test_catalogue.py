@@ -145,7 +145,7 @@ def test_refused(row, tmp_path):
     row.make(source)
     before = listing(tmp_path)
     with no_longer_than(2):
-        code, line = run(lambda: prepare(source, out, row.options, say=lambda _: None))
+        code, line = run(lambda: prepare(source, out, row.options, report=lambda _: None))
     assert code == 2
     assert "\n" not in line
     assert line.split(":")[0].split(",")[0].endswith(row.subject)
@@ -156,7 +156,7 @@ def test_refused(row, tmp_path):
 
 def test_the_source_that_rows_spoil_is_good(tmp_path):
     said: list[str] = []
-    cohort = prepare(good_source(tmp_path / "source"), tmp_path / "out", say=said.append)
+    cohort = prepare(good_source(tmp_path / "source"), tmp_path / "out", report=said.append)
     assert len(cohort) == 1
     assert not [line for line in said if line.startswith("note")]
 
@@ -171,17 +171,17 @@ def test_row_26_no_permission(tmp_path, monkeypatch):
         return true_open(path, *rest, **named)
 
     monkeypatch.setattr(os, "open", refuse)
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=lambda _: None))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert "no permission to read it" in line
 
 
 def test_row_55_report_lists_lesions_but_the_label_is_empty(tmp_path):
-    first = prepare(good_source(tmp_path / "source"), tmp_path / "first", say=lambda _: None)
+    first = prepare(good_source(tmp_path / "source"), tmp_path / "first", report=lambda _: None)
     (first.root / "reports").mkdir()
     (first.root / "reports" / f"{ID}.json").write_text('{"lesions": [{"size_mm": 9}, {"size_mm": 4}]}')
     (first.root / "labelsTr" / f"{ID}.nii.gz").write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
-    code, line = run(lambda: prepare(first.root, tmp_path / "out", say=lambda _: None))
+    code, line = run(lambda: prepare(first.root, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert "the report lists 2 lesions, the label is all background" in line
     assert not (tmp_path / "out").exists()
@@ -192,7 +192,7 @@ def test_several_bad_cases_are_named_at_once(tmp_path):
     said: list[str] = []
     for index in range(7):
         (source / "images" / f"a{index}.nii.gz").write_bytes(b"")
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=said.append))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=said.append))
     assert code == 2
     assert "7 of 9 cases cannot be used" in line
     assert "a0.nii.gz: empty" in line
@@ -207,6 +207,6 @@ def test_a_claim_is_refused_without_allocating(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "frombuffer", lambda *_, **__: pytest.fail("allocated"))
     label = source / LABEL
     monkeypatch.setattr("medsmith.preparation.sources.label_values", lambda *_: {0: label, 1: label})
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=lambda _: None))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert "1500x1500x1500" in line

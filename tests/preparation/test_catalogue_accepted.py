@@ -131,7 +131,7 @@ ACCEPTED = [
 def test_accepted_with_a_note(row, tmp_path):
     source, out = good_source(tmp_path / "source"), tmp_path / "out"
     row.make(source)
-    case = prepare(source, out, row.options, say=lambda _: None)[ID]
+    case = prepare(source, out, row.options, report=lambda _: None)[ID]
     notes = json.loads((out / RECORD).read_text())["notes"]
     assert [note for note in notes if row.note in note] if row.note else not notes
     assert set(np.unique(case.require_labels())) == {0, 1}
@@ -144,7 +144,7 @@ def test_row_25_odd_names(name, tmp_path):
     source = good_source(tmp_path / "source")
     for sub in ("images", "labels"):
         (source / sub / f"{ID}.nii.gz").rename(source / sub / name)
-    cohort = prepare(source, tmp_path / "out", say=lambda _: None)
+    cohort = prepare(source, tmp_path / "out", report=lambda _: None)
     assert len(cohort) == 1
     assert cohort.ids[0][0] not in "-."
     assert "\n" not in cohort.ids[0]
@@ -154,7 +154,7 @@ def test_row_25_odd_names(name, tmp_path):
 def test_row_6_gzip_named_nii(tmp_path):
     source = tmp_path / "source"
     write_pair(source, zipped(GOOD_IMAGE), zipped(GOOD_LABEL), ending=".nii")
-    cohort = prepare(source, tmp_path / "out", say=lambda _: None)
+    cohort = prepare(source, tmp_path / "out", report=lambda _: None)
     np.testing.assert_array_equal(cohort[ID].require_image()[0], image_array())
 
 
@@ -162,7 +162,7 @@ def test_row_24_both_halves(tmp_path):
     source = good_source(tmp_path / "source")
     half_pair(source)
     (source / "images" / f"{ID}.img").write_bytes(GOOD_IMAGE[352:])
-    cohort = prepare(source, tmp_path / "out", say=lambda _: None)
+    cohort = prepare(source, tmp_path / "out", report=lambda _: None)
     np.testing.assert_array_equal(cohort[ID].require_image()[0], image_array())
 
 
@@ -172,7 +172,7 @@ def test_row_27_spacing_assumed(tmp_path):
     label_values(label_array(), codes=(0, 0))(source)
     said: list[str] = []
     options = PrepareOptions(read=ReadOptions(assume_spacing=True))
-    case = prepare(source, tmp_path / "out", options, say=said.append)[ID]
+    case = prepare(source, tmp_path / "out", options, report=said.append)[ID]
     assert any("no orientation: 0.7 x 0.8 x 2.5 mm along R, A, S assumed" in line for line in said)
     np.testing.assert_allclose(case.geometry.affine, np.diag([0.7, 0.8, 2.5, 1]), rtol=1e-6)
 
@@ -182,13 +182,13 @@ def test_row_29_slight_shear_is_kept(tmp_path):
     sheared = AFFINE.copy()
     sheared[0, 1] = 0.0006
     write_pair(source, zipped(nifti_bytes(image_array(), sheared)), zipped(nifti_bytes(label_array(), sheared)))
-    case = prepare(source, tmp_path / "out", say=lambda _: None)[ID]
+    case = prepare(source, tmp_path / "out", report=lambda _: None)[ID]
     np.testing.assert_allclose(case.geometry.affine, sheared, rtol=1e-6, atol=1e-9)
 
 
 def test_row_51_empty_labels_left_out(tmp_path):
     source = good_source(tmp_path / "source", count=3)
     (source / "labels" / "a1.nii.gz").write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
-    cohort = prepare(source, tmp_path / "out", PrepareOptions(leave_out=frozenset({"empty"})), say=lambda _: None)
+    cohort = prepare(source, tmp_path / "out", PrepareOptions(leave_out=frozenset({"empty"})), report=lambda _: None)
     assert cohort.ids == ("a0", "a2")
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["a1"]

@@ -48,7 +48,7 @@ PNG_REFUSED = [
 def test_png_refused(data, words, tmp_path):
     source = write_pair(tmp_path / "source", data, png_bytes(PNG_LABEL), ending=".png")
     before = listing(tmp_path)
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=lambda _: None))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert line.split(":")[0].endswith(f"{ID}.png")
     assert words in line
@@ -58,7 +58,7 @@ def test_png_refused(data, words, tmp_path):
 def test_png_colour_with_equal_channels_is_grey(tmp_path):
     source = write_pair(tmp_path / "source", png_bytes(colour(0)), png_bytes(PNG_LABEL * 255), ending=".png")
     said: list[str] = []
-    case = prepare(source, tmp_path / "out", say=said.append)[ID]
+    case = prepare(source, tmp_path / "out", report=said.append)[ID]
     np.testing.assert_array_equal(case.require_image()[0, :, :, 0].T, PNG_IMAGE)
     np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
     assert any("0 and 255 in the files mean 0 and 1" in line for line in said)

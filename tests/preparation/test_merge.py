@@ -43,7 +43,7 @@ def test_labels_are_joined_by_their_names_and_images_stay(tmp_path):
     first = cohort(tmp_path / "first", {"background": 0, "liver": 1, "lesion": 2})
     second = cohort(tmp_path / "second", {"background": 0, "lesion": 1})
     said: list[str] = []
-    merged = merge([first.root, second.root], tmp_path / "out", say=said.append)
+    merged = merge([first.root, second.root], tmp_path / "out", report=said.append)
     assert merged.ids == ("first-a0", "first-a1", "second-a0", "second-a1")
     assert dict(merged.label_names) == {"background": 0, "liver": 1, "lesion": 2}
     assert said == ["first: 2 cases", "second: 2 cases"]
@@ -57,7 +57,7 @@ def test_labels_alone_stay_alone_beside_scans(tmp_path):
     scans = cohort(tmp_path / "scans", {"background": 0, "lesion": 1})
     masks = cohort(tmp_path / "masks", {"background": 0, "nodule": 1}, channel="")
     said: list[str] = []
-    merged = merge([scans.root, masks.root], tmp_path / "out", say=said.append)
+    merged = merge([scans.root, masks.root], tmp_path / "out", report=said.append)
     assert said == ["scans: 2 cases", "masks: 2 cases (labels alone)"]
     case = merged["masks-a0"]
     assert case.image is None
@@ -70,30 +70,30 @@ def test_labels_alone_stay_alone_beside_scans(tmp_path):
 
 def test_masks_alone_stay_masks(tmp_path):
     folders = [cohort(tmp_path / name, {"background": 0, "nodule": 1}, channel="").root for name in "ab"]
-    merged = merge(folders, tmp_path / "out", say=silent)
+    merged = merge(folders, tmp_path / "out", report=silent)
     assert merged.channel_names == ()
     assert merged["a-a0"].image is None
 
 
 def test_the_same_call_goes_on_and_another_is_refused(tmp_path):
     folders = [cohort(tmp_path / name, {"background": 0, "lesion": 1}).root for name in "ab"]
-    merge(folders, tmp_path / "out", say=silent)
+    merge(folders, tmp_path / "out", report=silent)
     before = (tmp_path / "out" / "labelsTr" / "a-a0.nii.gz").stat().st_mtime_ns
-    merge(folders, tmp_path / "out", say=silent)
+    merge(folders, tmp_path / "out", report=silent)
     assert (tmp_path / "out" / "labelsTr" / "a-a0.nii.gz").stat().st_mtime_ns == before
     third = cohort(tmp_path / "c", {"background": 0, "lesion": 1}).root
     with pytest.raises(CohortError, match=r"merge.json differs in sources.*choose a new folder"):
-        merge([folders[0], third], tmp_path / "out", say=silent)
+        merge([folders[0], third], tmp_path / "out", report=silent)
 
 
 def test_what_does_not_go_together_is_refused_by_name(tmp_path):
     ct = cohort(tmp_path / "ct", {"background": 0, "lesion": 1})
     mr = cohort(tmp_path / "mr", {"background": 0, "lesion": 1}, channel="T1")
     with pytest.raises(CohortError, match="ct has CT; mr has T1; channels must be the same"):
-        merge([ct.root, mr.root], tmp_path / "out", say=silent)
+        merge([ct.root, mr.root], tmp_path / "out", report=silent)
     with pytest.raises(RequestError, match="1 cohorts; two or more"):
-        merge([ct.root], tmp_path / "out", say=silent)
+        merge([ct.root], tmp_path / "out", report=silent)
     twin = cohort(tmp_path / "deep" / "ct", {"background": 0, "lesion": 1})
     with pytest.raises(RequestError, match="two folders of one name"):
-        merge([ct.root, twin.root], tmp_path / "out", say=silent)
+        merge([ct.root, twin.root], tmp_path / "out", report=silent)
     assert not (tmp_path / "out").exists()

@@ -74,7 +74,7 @@ PAIRINGS = [
 
 @pytest.mark.parametrize(("files", "ids"), [row[1:] for row in PAIRINGS], ids=[row[0] for row in PAIRINGS])
 def test_pairing(files, ids, tmp_path):
-    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent)
     assert list(cohort.ids) == ids
     case = cohort[ids[0]]
     assert case.require_labels().any()
@@ -87,7 +87,7 @@ def test_channels_by_number(tmp_path):
     files = niftis("imagesTr/a_0000", "labelsTr/a") | {"imagesTr/a_0001.nii.gz": other}
     fill(tmp_path / "in", files)
     options = PrepareOptions(channel_names=("T1", "T2"))
-    case = prepare(tmp_path / "in", tmp_path / "out", options, say=silent)["a"]
+    case = prepare(tmp_path / "in", tmp_path / "out", options, report=silent)["a"]
     np.testing.assert_array_equal(case.image, np.stack([image_array(), image_array(seed=5)]))
 
 
@@ -96,13 +96,13 @@ def test_several_masks_of_one_image_are_united(tmp_path):
     second[10:12, 3:9] = 1
     files = pngs("b (1)", "b (1)_mask") | {"b (1)_mask_1.png": png_bytes(second * 255)}
     files["b (1)_mask.png"] = png_bytes(MASK * 255)
-    case = prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent)["b_1"]
+    case = prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent)["b_1"]
     np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, MASK | second)
 
 
 def test_masks_that_contradict_each_other_are_refused(tmp_path):
     files = pngs("a", "a_mask") | {"a_mask_1.png": png_bytes(MASK * 2)}
-    code, line = run(lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", say=silent))
+    code, line = run(lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent))
     assert code == 2
     assert "24 voxels carry another label" in line
 
@@ -128,7 +128,7 @@ REFUSED = [
 def test_what_it_cannot_know_is_refused_by_name(files, words, tmp_path):
     source = fill(tmp_path / "in", files)
     before = listing(tmp_path)
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
     assert code == 2
     assert words in line
     assert line.startswith(str(source))
@@ -160,7 +160,7 @@ ONE_KIND = [
 )
 def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_path):
     said: list[str] = []
-    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=said.append)
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), report=said.append)
     assert (list(cohort.ids), cohort.channel_names) == (ids, channels)
     assert rule in said[0]
     again = Cohort.open(tmp_path / "out")
@@ -168,9 +168,9 @@ def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_
     assert all((case.labels is None) == bool(channels) for case in again)
     verify(again)
     before = listing(tmp_path / "out")
-    prepare(tmp_path / "in", tmp_path / "out", PrepareOptions(**options), say=silent)
+    prepare(tmp_path / "in", tmp_path / "out", PrepareOptions(**options), report=silent)
     assert listing(tmp_path / "out") == before
-    once_more = prepare(tmp_path / "out", tmp_path / "more", say=silent)
+    once_more = prepare(tmp_path / "out", tmp_path / "more", report=silent)
     assert once_more.ids == again.ids
 
 
@@ -185,7 +185,7 @@ def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_
 )
 def test_what_is_declared_must_be_there(files, options, words, tmp_path):
     code, line = run(
-        lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), say=silent)
+        lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", PrepareOptions(**options), report=silent)
     )
     assert code == 2
     assert words in line
@@ -193,11 +193,11 @@ def test_what_is_declared_must_be_there(files, options, words, tmp_path):
 
 def test_bare_ct_is_looked_at_as_ct(tmp_path):
     scan = zipped(nifti_bytes(hounsfield_array()))
-    cohort = prepare(fill(tmp_path / "in", {"p1.nii.gz": scan}), tmp_path / "out", say=silent)
+    cohort = prepare(fill(tmp_path / "in", {"p1.nii.gz": scan}), tmp_path / "out", report=silent)
     assert cohort.channel_names == ("CT",)
     options = PrepareOptions(channel_names=("CT",))
     code, line = run(
-        lambda: prepare(fill(tmp_path / "no", {"p1.nii.gz": NOISE}), tmp_path / "out2", options, say=silent)
+        lambda: prepare(fill(tmp_path / "no", {"p1.nii.gz": NOISE}), tmp_path / "out2", options, report=silent)
     )
     assert code == 2
     assert "Hounsfield" in line
@@ -207,22 +207,22 @@ def test_unpaired_files_are_kept_on_request(tmp_path):
     source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
     said: list[str] = []
     options = PrepareOptions(keep=frozenset({"unpaired"}))
-    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    cohort = prepare(source, tmp_path / "out", options, report=said.append)
     assert cohort.ids == ("a", "b", "c")
     assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a", "c"))
     assert cohort["b"].labels is None
     assert cohort["c"].image is None
     assert {"kept without its pair: b.png", "kept without its pair: c_mask.png"} <= set(said)
-    code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", say=silent))
+    code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", report=silent))
     assert code == 2
     assert "2 files without their pair" in line
-    assert prepare(tmp_path / "out", tmp_path / "again", options, say=silent).ids == cohort.ids
+    assert prepare(tmp_path / "out", tmp_path / "again", options, report=silent).ids == cohort.ids
 
 
 def test_empty_labels_are_kept_on_request(tmp_path):
     files = pngs("a", "a_mask", "b") | {"b_mask.png": png_bytes(np.zeros_like(MASK))}
     options = PrepareOptions(keep=frozenset({"empty"}))
-    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, say=silent)
+    cohort = prepare(fill(tmp_path / "in", files), tmp_path / "out", options, report=silent)
     assert cohort.ids == ("a", "b")
     assert not cohort["b"].require_labels().any()
 
@@ -231,7 +231,7 @@ def test_empty_labels_are_kept_on_request(tmp_path):
 def test_real_masks_without_scans(tmp_path):
     for path in sorted((DATA / "kidney-masks").iterdir())[:3]:
         fill(tmp_path / "in", {path.name: path.read_bytes()})
-    cohort = prepare(tmp_path / "in", tmp_path / "out", say=silent)
+    cohort = prepare(tmp_path / "in", tmp_path / "out", report=silent)
     assert cohort.channel_names == ()
     assert all(case.image is None and case.require_labels().any() for case in cohort)
 
@@ -240,7 +240,7 @@ def test_left_out_on_request_and_written_down(tmp_path):
     source = fill(tmp_path / "in", pngs("a", "a_mask", "b", "c_mask"))
     said: list[str] = []
     options = PrepareOptions(leave_out=frozenset({"unpaired"}))
-    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    cohort = prepare(source, tmp_path / "out", options, report=said.append)
     assert cohort.ids == ("a",)
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["b.png", "c_mask.png"]
     assert "left out: b.png" in said
@@ -251,7 +251,7 @@ def test_what_it_inferred_is_said_and_written(tmp_path):
     label = zipped(nifti_bytes(label_array((16, 16, 16))))
     source = write_pair(tmp_path / "in", image, label)
     said: list[str] = []
-    cohort = prepare(source, tmp_path / "out", say=said.append)
+    cohort = prepare(source, tmp_path / "out", report=said.append)
     assert cohort.channel_names == ("CT",)
     assert said == [
         "1 cases: images/a.nii.gz + labels/a.nii.gz",
@@ -272,7 +272,7 @@ def test_declared_labels_with_gaps_are_renumbered_and_said(tmp_path):
     source = write_pair(tmp_path / "in", IMAGE_NII, zipped(nifti_bytes(labels)))
     said: list[str] = []
     options = PrepareOptions(label_names={"liver": 7, "lesion": 3})
-    cohort = prepare(source, tmp_path / "out", options, say=said.append)
+    cohort = prepare(source, tmp_path / "out", options, report=said.append)
     assert cohort.label_names == {"background": 0, "lesion": 1, "liver": 2}
     np.testing.assert_array_equal(cohort[ID].labels == 2, labels == 7)
     assert any("renumbered from background = 0, lesion = 3, liver = 7" in line for line in said)
@@ -280,7 +280,7 @@ def test_declared_labels_with_gaps_are_renumbered_and_said(tmp_path):
 
 def test_wrong_number_of_channel_names(tmp_path):
     options = PrepareOptions(channel_names=("T1", "T2"))
-    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, say=silent))
+    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, report=silent))
     assert code == 2
     assert "2 channel names (T1, T2); each case has 1 channels" in line
 
@@ -298,25 +298,25 @@ def test_wrong_number_of_channel_names(tmp_path):
     ],
 )
 def test_options_that_do_not_apply(options, words, tmp_path):
-    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, say=silent))
+    code, line = run(lambda: prepare(good_source(tmp_path / "in"), tmp_path / "out", options, report=silent))
     assert code == 2
     assert words in line
 
 
 def test_the_same_call_continues_and_another_is_refused(tmp_path):
     source = good_source(tmp_path / "in", count=3)
-    prepare(source, tmp_path / "out", say=silent)
+    prepare(source, tmp_path / "out", report=silent)
     whole = listing(tmp_path / "out")
     (tmp_path / "out" / "labelsTr" / "a1.nii.gz").unlink()
     before = (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns
-    assert len(prepare(source, tmp_path / "out", say=silent)) == 3
+    assert len(prepare(source, tmp_path / "out", report=silent)) == 3
     assert listing(tmp_path / "out") == whole
     assert (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns == before
-    code, line = run(lambda: prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": 1}), say=silent))
+    code, line = run(lambda: prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": 1}), report=silent))
     assert code == 2
     assert "differs in inferred, label_names, options" in line
     (source / "images" / "a0.nii.gz").write_bytes(zipped(nifti_bytes(image_array(seed=9))))
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
     assert code == 2
     assert "differs in sources" in line
     assert listing(tmp_path / "out") == whole
@@ -324,10 +324,10 @@ def test_the_same_call_continues_and_another_is_refused(tmp_path):
 
 def test_other_cohorts_are_not_overwritten(tmp_path):
     source = good_source(tmp_path / "in")
-    prepare(source, tmp_path / "out", say=silent)
+    prepare(source, tmp_path / "out", report=silent)
     (tmp_path / "out" / RECORD).unlink()
     before = listing(tmp_path / "out")
-    code, line = run(lambda: prepare(source, tmp_path / "out", say=silent))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
     assert code == 2
     assert "holds a cohort without prepare.json" in line
     assert listing(tmp_path / "out") == before
@@ -337,7 +337,7 @@ def test_other_cohorts_are_not_overwritten(tmp_path):
 def test_the_input_is_never_written_to(out, tmp_path):
     source = good_source(tmp_path / "in")
     before = listing(tmp_path)
-    code, line = run(lambda: prepare(source, tmp_path / out, say=silent))
+    code, line = run(lambda: prepare(source, tmp_path / out, report=silent))
     assert code == 2
     assert "lies in, on or around" in line
     assert listing(tmp_path) == before
@@ -348,23 +348,23 @@ def test_killed_between_folder_and_record_it_can_be_called_again(tmp_path):
     Cohort.create(
         tmp_path / "out", channel_names=["image"], label_names={"background": 0, "label_1": 1}, file_ending=".nii.gz"
     )
-    assert len(prepare(source, tmp_path / "out", say=silent)) == 1
+    assert len(prepare(source, tmp_path / "out", report=silent)) == 1
 
 
 def test_preparing_twice_gives_equal_bytes(tmp_path):
     source = good_source(tmp_path / "in", count=2)
     assert (
-        prepare(source, tmp_path / "one", say=silent).content_hash()
-        == prepare(source, tmp_path / "two", say=silent).content_hash()
+        prepare(source, tmp_path / "one", report=silent).content_hash()
+        == prepare(source, tmp_path / "two", report=silent).content_hash()
     )
     assert listing(tmp_path / "one") == listing(tmp_path / "two")
 
 
 def test_a_prepared_cohort_can_be_prepared_again_with_its_reports(tmp_path):
-    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", say=silent)
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
     (first.root / "reports").mkdir()
     (first.root / "reports" / f"{ID}.json").write_text('{"lesions": [1]}')
-    second = prepare(first.root, tmp_path / "two", say=silent)
+    second = prepare(first.root, tmp_path / "two", report=silent)
     assert second[ID].report == {"lesions": [1]}
     np.testing.assert_array_equal(second[ID].image, first[ID].image)
 
@@ -383,7 +383,7 @@ def test_no_text_of_the_source_reaches_the_outputs(tmp_path):
         zipped(nifti_bytes(label_array(), fields=planted, extension=b"DOE^JANE")),
     )
     for source in (pictures, scans):
-        out = prepare(source, tmp_path / f"{source.name}-out", say=silent).root
+        out = prepare(source, tmp_path / f"{source.name}-out", report=silent).root
         for path in out.rglob("*.*"):
             data = path.read_bytes() if path.is_file() else b""
             assert b"DOE" not in data
@@ -398,13 +398,13 @@ def test_ids_are_portable_whatever_the_name(name):
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
 @pytest.mark.parametrize(("name", "kinds"), [("kidney-masks", "371 files"), ("lung-masks", "59 files")])
 def test_real_folders_of_masks_alone_are_refused(name, kinds, tmp_path):
-    code, line = run(lambda: prepare(DATA / name, tmp_path / "out", say=silent))
+    code, line = run(lambda: prepare(DATA / name, tmp_path / "out", report=silent))
     assert code == 2
     assert f"{kinds} that look like label maps" in line
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
 def test_real_ct_is_recognised(tmp_path):
-    cohort = prepare(DATA / "sarcoma-ct", tmp_path / "out", say=silent)
+    cohort = prepare(DATA / "sarcoma-ct", tmp_path / "out", report=silent)
     assert cohort.channel_names == ("CT",)
     assert len(cohort) == 12

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cohort_cases import make_case, new_cohort
 from medsmith.cases.cohort import verify
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.split import ids_held_back, split
+from medsmith.preparation.split import held_out_ids, split
 from scan_files import (
     good_source,
     listing,
@@ -27,18 +27,18 @@ PATIENTS = tuple(f"P{patient:02d}_{slice_}" for patient in range(12) for slice_ 
 
 @given(st.floats(0.1, 0.9), st.integers(0, 2**32))
 def test_patients_stay_together_and_the_share_is_met(fraction, seed):
-    test = ids_held_back(PATIENTS, fraction, seed, r"(P\d+)_")
+    test = held_out_ids(PATIENTS, fraction, seed, r"(P\d+)_")
     train = set(PATIENTS) - test
     assert not {i[:3] for i in train} & {i[:3] for i in test}
     assert train
     assert abs(len(test) - fraction * len(PATIENTS)) <= 2
-    assert ids_held_back(tuple(reversed(PATIENTS)), fraction, seed, r"(P\d+)_") == test
+    assert held_out_ids(tuple(reversed(PATIENTS)), fraction, seed, r"(P\d+)_") == test
 
 
 def test_the_seed_decides_and_seeds_differ():
-    chosen = {ids_held_back(PATIENTS, 0.3, seed, None) for seed in range(20)}
+    chosen = {held_out_ids(PATIENTS, 0.3, seed, None) for seed in range(20)}
     assert len(chosen) > 15
-    share = np.mean([("P03_0" in ids_held_back(PATIENTS, 0.3, seed, None)) for seed in range(300)])
+    share = np.mean([("P03_0" in held_out_ids(PATIENTS, 0.3, seed, None)) for seed in range(300)])
     assert 0.2 < share < 0.4
 
 
@@ -53,16 +53,16 @@ def test_the_seed_decides_and_seeds_differ():
     ],
 )
 def test_splits_that_cannot_be_made(fraction, group, words):
-    code, line = run(lambda: ids_held_back(PATIENTS, fraction, 0, group))
+    code, line = run(lambda: held_out_ids(PATIENTS, fraction, 0, group))
     assert code == 2
     assert words in line
 
 
 def test_split_writes_two_cohorts_and_continues(tmp_path):
-    whole = prepare(good_source(tmp_path / "in", count=5), tmp_path / "all", say=silent)
+    whole = prepare(good_source(tmp_path / "in", count=5), tmp_path / "all", report=silent)
     said: list[str] = []
     places = (tmp_path / "all", tmp_path / "train", tmp_path / "test")
-    train, test = split(*places, test_fraction=0.4, seed=3, say=said.append)
+    train, test = split(*places, test_fraction=0.4, seed=3, report=said.append)
     assert sorted(train.ids + test.ids) == list(whole.ids)
     assert len(test) == 2
     assert [line.split(":")[0] for line in said] == ["train", "test"]
@@ -70,12 +70,12 @@ def test_split_writes_two_cohorts_and_continues(tmp_path):
         verify(part)
         assert part.content_hash() == whole.subset(part.ids).content_hash()
     before = listing(tmp_path)
-    split(*places, test_fraction=0.4, seed=3, say=silent)
+    split(*places, test_fraction=0.4, seed=3, report=silent)
     assert listing(tmp_path) == before
-    code, line = run(lambda: split(*places, test_fraction=0.4, seed=4, say=silent))
+    code, line = run(lambda: split(*places, test_fraction=0.4, seed=4, report=silent))
     assert code == 2
     assert "split.json differs in" in line
-    code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, say=silent))
+    code, line = run(lambda: split(places[0], places[0], places[1], test_fraction=0.4, seed=3, report=silent))
     assert code == 2
     assert "lies in, on or around" in line
 
@@ -92,7 +92,7 @@ def test_a_split_killed_anywhere_ends_with_the_bytes_of_a_calm_one(tmp_path, mon
     source.finish()
 
     def run_split(name):
-        split(tmp_path / "all", tmp_path / name / "a", tmp_path / name / "b", test_fraction=0.4, say=silent)
+        split(tmp_path / "all", tmp_path / name / "a", tmp_path / name / "b", test_fraction=0.4, report=silent)
         return {key: value for key, value in listing(tmp_path / name).items() if value}
 
     calm, true_replace = run_split("calm"), Path.replace

@@ -12,7 +12,7 @@ from medsmith.reports.organs import V1, members_of
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.sampling import check_report, sample_report
 from medsmith.reports.schema import LesionReport, ScanReport
-from medsmith.reports.writing.authors import FIELDS, from_authors, read_authors, to_authors
+from medsmith.reports.writing.authors import FIELDS, from_released, read_released, to_released
 
 
 def form(organ: str, boxes: Any, **fields: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def test_a_record_like_the_released_one_of_the_bladder() -> None:
         "relationship with adjacent organs": "no close relationship with surrounding organs,",
         "specific features": "",
     }
-    parsed = from_authors(form("104", [[[[76, 191, 146]]], [[[23, 18, 24]]]], **fields), "bladder cancer")
+    parsed = from_released(form("104", [[[[76, 191, 146]]], [[[23, 18, 24]]]], **fields), "bladder cancer")
     assert parsed.report.lesions == (
         LesionReport(
             lesion_type="bladder cancer",
@@ -57,7 +57,7 @@ def test_a_record_like_the_released_one_of_the_liver() -> None:
         "density": "low density lesion,",
         "specific features": "presence of increased density areas,presence of decreased density areas,",
     }
-    (lesion,) = from_authors(form("5", [[[261, 179, 107]], [[28, 29, 26]]], **fields)).report.lesions
+    (lesion,) = from_released(form("5", [[[261, 179, 107]], [[28, 29, 26]]], **fields)).report.lesions
     assert (lesion.organ, lesion.density, lesion.size_mm) == ("liver", "hypodense", (28, 29, 26))
     assert lesion.features == ("presence of increased density areas", "presence of decreased density areas")
 
@@ -77,7 +77,7 @@ def test_a_record_like_the_released_one_of_the_liver() -> None:
     ],
 )
 def test_phrases_of_the_form(title: str, text: str, attribute: str, value: object) -> None:
-    parsed = from_authors(form("5", [[], []], **{title: text}))
+    parsed = from_released(form("5", [[], []], **{title: text}))
     assert getattr(parsed.report.lesions[0], attribute) == value
     assert parsed.unplaced == ()
 
@@ -93,15 +93,15 @@ def test_phrases_of_the_form(title: str, text: str, attribute: str, value: objec
     ],
 )
 def test_what_the_form_says_otherwise_is_listed(title: str, text: str, phrase: str) -> None:
-    parsed = from_authors(form("5", [[], []], **{title: text}))
+    parsed = from_released(form("5", [[], []], **{title: text}))
     assert [(item.phrase, item.reason) for item in parsed.unplaced] == [(phrase, f"in '{title}'")]
 
 
 def test_several_boxes_are_several_lesions() -> None:
     boxes = [[[1, 2, 3], [4, 5, 6]], [[10, 10, 12], [7, 8, 9]]]
-    lesions = from_authors(form("1", boxes, density="hypodense lesion,")).report.lesions
+    lesions = from_released(form("1", boxes, density="hypodense lesion,")).report.lesions
     assert [lesion.size_mm for lesion in lesions] == [(10, 10, 12), (7, 8, 9)]
-    lesions = from_authors(form("1", [], size="[[10 10 12] [7 8 9]] pixel,")).report.lesions
+    lesions = from_released(form("1", [], size="[[10 10 12] [7 8 9]] pixel,")).report.lesions
     assert [lesion.size_mm for lesion in lesions] == [(10, 10, 12), (7, 8, 9)]
 
 
@@ -112,10 +112,10 @@ def test_reports_come_back_whole(name: str, tmp_path: Path) -> None:
         organs = [organ for organ in members_of(LESION_TYPES[name].organ) if organ in V1.values()]
         size = tuple(float(round(edge)) for edge in sample_report(name, rng).size_mm or ())
         drawn = sample_report(name, rng, {"organ": str(rng.choice(organs))}).model_copy(update={"size_mm": size})
-        value = to_authors(ScanReport(lesions=(drawn,)), centres=[(50.0, 60.0, 70.0)])
+        value = to_released(ScanReport(lesions=(drawn,)), centres=[(50.0, 60.0, 70.0)])
         path = tmp_path / "type.json"
         path.write_text(json.dumps(value))
-        parsed = read_authors(path, name)
+        parsed = read_released(path, name)
         assert parsed.report.lesions == (drawn,)
         assert parsed.unplaced == ()
         ((key, entry),) = value.items()
@@ -126,18 +126,18 @@ def test_reports_come_back_whole(name: str, tmp_path: Path) -> None:
 
 def test_two_lesions_of_one_organ_share_their_words() -> None:
     one = LesionReport(organ="liver", density="hypodense", size_mm=(10, 10, 10))
-    value = to_authors(ScanReport(lesions=(one, one.model_copy(update={"size_mm": (5.4, 5.6, 0.2)}))))
+    value = to_released(ScanReport(lesions=(one, one.model_copy(update={"size_mm": (5.4, 5.6, 0.2)}))))
     assert value["5"][2]["size"] == "[[10 10 10] [5 6 1]] pixel,"
     assert value["5"][3] == [[], [[10, 10, 10], [5, 6, 1]]]
     other = one.model_copy(update={"density": "hyperdense"})
     with pytest.raises(RequestError, match="two lesions of the liver differ"):
-        to_authors(ScanReport(lesions=(one, other)))
+        to_released(ScanReport(lesions=(one, other)))
 
 
 @pytest.mark.parametrize("organ", ["kidney", "prostate", None])
 def test_organs_without_a_number_are_refused(organ: str | None) -> None:
     with pytest.raises(RequestError, match="104 organs, no groups"):
-        to_authors(ScanReport(lesions=(LesionReport(organ=organ),)))
+        to_released(ScanReport(lesions=(LesionReport(organ=organ),)))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,6 @@ def test_files_of_another_form_are_refused(value: Any, said: str, tmp_path: Path
     path = tmp_path / "type.json"
     path.write_text(json.dumps(value))
     with pytest.raises(FileError) as caught:
-        read_authors(path)
+        read_released(path)
     assert said in caught.value.line
     assert caught.value.line.startswith(str(path))

@@ -41,13 +41,13 @@ def test_sample(capsys: pytest.CaptureFixture[str]) -> None:
 def test_words_drawn_are_words_read(capsys: pytest.CaptureFixture[str]) -> None:
     run("sample", "--type", "liver cancer", "--seed", "3")
     drawn = capsys.readouterr().out
-    run("sample", "--type", "liver cancer", "--seed", "3", "--form", "text")
+    run("sample", "--type", "liver cancer", "--seed", "3", "--format", "text")
     run("parse", capsys.readouterr().out.strip())
     assert capsys.readouterr().out == drawn
 
 
 def test_the_released_form_goes_out_and_comes_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("sample", "--type", "gallstone", "--form", "authors", "--set", "size_mm=8")
+    run("sample", "--type", "gallstone", "--format", "released", "--set", "size_mm=8")
     path = tmp_path / "type.json"
     path.write_text(capsys.readouterr().out)
     run("read", str(path), "--type", "gallstone")
@@ -92,7 +92,10 @@ def test_schema_and_types(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["sample", "--type", "kidney cyst", "--set", "size_mm=20 20"], "size_mm: '20 20' is not possible; write"),
         (["sample", "--type", "kidney cyst", "--without", "xyzzy"], "'xyzzy': no such option"),
-        (["sample", "--type", "kidney cyst", "--form", "authors"], "report: organ 'kidney'; the released form has 104"),
+        (
+            ["sample", "--type", "kidney cyst", "--format", "released"],
+            "report: organ 'kidney'; the released form has 104",
+        ),
         (["read", "nowhere.json"], "nowhere.json: does not exist"),
         (["parse", ""], "report: '' describes no lesion; say what and where"),
         (["parse", "xyzzy"], "report: 'xyzzy' describes no lesion; not placed: 'xyzzy' (not understood); say what"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.reports.parsing.report import Parsed, parse_report
+from medsmith.reports.parsing.report import ParsedReport, parse_report
 from medsmith.reports.schema import ScanReport
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
@@ -17,7 +17,7 @@ MORE = "presence of increased density areas"
 SPICULATED = "spiculated margins"
 
 
-def only(text: str) -> tuple[dict[str, Any], Parsed]:
+def only(text: str) -> tuple[dict[str, Any], ParsedReport]:
     """What the only lesion of a text says."""
     parsed = parse_report(text)
     assert len(parsed.report.lesions) == 1

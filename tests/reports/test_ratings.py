@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsmith.errors import ContentError, FileError
-from medsmith.reports.ratings import Ratings, ratings_of, read_ratings, report_of
+from medsmith.reports.ratings import Ratings, ratings_from_row, read_ratings, report_from_ratings
 from medsmith.reports.sampling import check_report
 from medsmith.reports.schema import LesionReport
 
@@ -31,7 +31,7 @@ MORE = "presence of increased density areas"
 
 
 def said(**changes: int) -> dict[str, Any]:
-    report = report_of([replace(PLAIN, **changes)])
+    report = report_from_ratings([replace(PLAIN, **changes)])
     check_report(report)
     return report.model_dump(exclude_defaults=True, exclude={"measured"})
 
@@ -83,16 +83,16 @@ def test_the_table(changes: dict[str, int], attribute: str, value: object) -> No
 
 def test_readers_are_joined() -> None:
     readers = [replace(PLAIN, margin=margin, calcification=c) for margin, c in ((1, 3), (2, 6), (5, 6), (2, 3))]
-    report = report_of(readers, contrast_used=True)
+    report = report_from_ratings(readers, contrast_used=True)
     assert report.surface == "ill-defined margin"
     assert report.measured["rating_margin"] == 2
     assert report.measured["rating_calcification"] == 6
     assert report.density == "isodense soft tissue mass"
     assert report.enhancement == "enhanced CT"
-    assert report_of(readers, contrast_used=False).enhancement == "non-contrast CT"
+    assert report_from_ratings(readers, contrast_used=False).enhancement == "non-contrast CT"
     assert set(report.measured) == {f"rating_{column}" for column in COLUMNS}
     with pytest.raises(ValueError, match="no ratings"):
-        report_of([])
+        report_from_ratings([])
 
 
 SCALES = {name: st.integers(1, 6 if name == "calcification" else 5) for name in asdict(PLAIN)}
@@ -101,7 +101,7 @@ SCALES = {name: st.integers(1, 6 if name == "calcification" else 5) for name in 
 @given(st.lists(st.fixed_dictionaries(SCALES), min_size=1, max_size=4))
 @settings(deadline=None)
 def test_any_ratings_give_a_report_that_makes_sense(values: list[dict[str, int]]) -> None:
-    report = report_of([Ratings(**value) for value in values])
+    report = report_from_ratings([Ratings(**value) for value in values])
     check_report(report)
     assert LesionReport.model_validate_json(report.model_dump_json()) == report
 
@@ -110,7 +110,7 @@ def test_any_ratings_give_a_report_that_makes_sense(values: list[dict[str, int]]
 def test_values_outside_the_scales_are_refused(row: dict[str, Any]) -> None:
     (name,) = row
     with pytest.raises(ContentError, match=f"rating '{name}'"):
-        ratings_of(dict(zip(COLUMNS, asdict(PLAIN).values(), strict=True)) | row)
+        ratings_from_row(dict(zip(COLUMNS, asdict(PLAIN).values(), strict=True)) | row)
 
 
 def test_the_database(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from medsmith.errors import FileError, RequestError
 from medsmith.reports.reading import read_report
 from medsmith.reports.schema import LesionReport, ScanReport
-from medsmith.reports.writing.authors import to_authors
+from medsmith.reports.writing.authors import to_released
 
 CYST = LesionReport(organ="kidney_right", shape=("round-like",), size_mm=(20.0, 20.0, 20.0), density="hypodense")
 
@@ -15,7 +15,7 @@ CYST = LesionReport(organ="kidney_right", shape=("round-like",), size_mm=(20.0, 
 def test_words_and_both_files_mean_the_same_lesion(tmp_path):
     ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
     ours.write_text(ScanReport(lesions=(CYST,)).model_dump_json())
-    theirs.write_text(json.dumps(to_authors(ScanReport(lesions=(CYST,)))))
+    theirs.write_text(json.dumps(to_released(ScanReport(lesions=(CYST,)))))
     for said in ("a 20 mm round-like hypodense lesion in the right kidney", str(ours), str(theirs)):
         (lesion,) = read_report(said).report.lesions
         assert (lesion.organ, lesion.shape, lesion.density) == (CYST.organ, CYST.shape, CYST.density)

@@ -12,14 +12,14 @@ from medsmith.errors import RequestError
 from medsmith.reports.organs import is_hollow, members_of
 from medsmith.reports.parsing.report import parse_report
 from medsmith.reports.rules import (
+    INCOMPATIBLE_OPTIONS,
     LESION_TYPES,
-    NEVER_TOGETHER,
-    ORGAN_BOUND,
+    ORGAN_SPECIFIC_OPTIONS,
     Combination,
     check_anatomy,
     combinations,
     find_type,
-    said_in,
+    stated_attributes,
     types_of,
 )
 from medsmith.reports.sampling import check_report, complete_report, sample_report
@@ -55,12 +55,12 @@ def test_every_choice_of_the_table_is_anatomy(name: str) -> None:
     assert combinations(name)
     for choice in combinations(name):
         words = choice.words()
-        assert all(rules.organ in ORGAN_BOUND.get(word, (rules.organ,)) for word in words)
-        assert not any({one, other} <= words for one, other in NEVER_TOGETHER)
+        assert all(rules.organ in ORGAN_SPECIFIC_OPTIONS.get(word, (rules.organ,)) for word in words)
+        assert not any({one, other} <= words for one, other in INCOMPATIBLE_OPTIONS)
         assert (choice.cavity in get_args(Cavity)[:2]) == is_hollow(rules.organ)
         assert choice.hu[0] < choice.hu[1]
-        assert 1 <= choice.form.longest_mm[0] < choice.form.longest_mm[1] <= 400
-        assert 0 < choice.form.flattest < 1
+        assert 1 <= choice.morphology.longest_mm[0] < choice.morphology.longest_mm[1] <= 400
+        assert 0 < choice.morphology.min_aspect < 1
         assert choice.weight > 0
 
 
@@ -79,7 +79,7 @@ def test_two_hundred_reports_of_each_type(name: str) -> None:
         allowed[spoken(choice)].append(choice)
     for report in reports:
         assert (report.lesion_type, report.organ) == (name, rules.organ)
-        assert said_in(report).keys() | {"features"} == ATTRIBUTES.keys()
+        assert stated_attributes(report).keys() | {"features"} == ATTRIBUTES.keys()
         numbers = {"size_mm": report.size_mm, "ct_value_hu": report.ct_value_hu}
         assert any(all(c.agrees(*number) for number in numbers.items()) for c in allowed[spoken(report)])
     for report in reports[:20]:
@@ -103,7 +103,7 @@ def test_all_that_the_table_says_is_drawn(name: str) -> None:
 def test_what_a_radiologist_would_laugh_at_is_never_drawn() -> None:
     for name in LESION_TYPES:
         for report in drawn(name, 60):
-            words = " ".join(map(str, said_in(report).values()))
+            words = " ".join(map(str, stated_attributes(report).values()))
             assert ("renal" in words) <= (report.organ == "kidney")
             assert ("pancreatic" in words) <= (report.organ == "pancreas")
             assert ("ground-glass" in words) <= (report.organ == "lung")
@@ -131,8 +131,8 @@ def test_long_tumours_of_the_esophagus_lie_along_it() -> None:
 @settings(max_examples=100, deadline=None)
 def test_what_is_fixed_stays(name: str, seed: int, data: st.DataObject) -> None:
     full = sample_report(name, rng(seed))
-    names = data.draw(st.sets(st.sampled_from(sorted(said_in(full)))))
-    fixed = {key: value for key, value in said_in(full).items() if key in names}
+    names = data.draw(st.sets(st.sampled_from(sorted(stated_attributes(full)))))
+    fixed = {key: value for key, value in stated_attributes(full).items() if key in names}
     again = sample_report(name, rng(seed + 1), fixed)
     assert {key: getattr(again, key) for key in names} == fixed
     check_report(again)
@@ -186,7 +186,7 @@ def test_a_text_is_completed() -> None:
     parsed = parse_report("a 20 mm round-like hypodense cyst with a well-defined margin inside the right kidney")
     (asked,) = parsed.report.lesions
     got = complete_report(asked, rng())
-    assert {key: getattr(got, key) for key in said_in(asked)} == said_in(asked)
+    assert {key: getattr(got, key) for key in stated_attributes(asked)} == stated_attributes(asked)
     check_report(got)
     assert got.ct_value_hu is not None
     unknown = LesionReport(organ="spleen", density="hypodense")
@@ -220,9 +220,11 @@ def test_organs_that_nobody_knows_are_not_judged() -> None:
 
 def test_bound_options_are_options() -> None:
     options = {option for row in ATTRIBUTES.values() for option in row.options}
-    assert ORGAN_BOUND.keys() <= options
-    assert {option for pair in NEVER_TOGETHER for option in pair} <= options
-    assert all(set(organs) >= set(members_of(organs[0])) for organs in ORGAN_BOUND.values() if organs[0] == "kidney")
+    assert ORGAN_SPECIFIC_OPTIONS.keys() <= options
+    assert {option for pair in INCOMPATIBLE_OPTIONS for option in pair} <= options
+    assert all(
+        set(organs) >= set(members_of(organs[0])) for organs in ORGAN_SPECIFIC_OPTIONS.values() if organs[0] == "kidney"
+    )
 
 
 def test_the_json_schema_lists_every_option() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from medsmith.errors import RequestError
-from medsmith.reports.rules import said_in
+from medsmith.reports.rules import stated_attributes
 from medsmith.reports.sampling import check_report
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.values import read_values
@@ -129,7 +129,7 @@ def test_what_the_answer_leaves_out_is_drawn_by_the_rules(server: Server) -> Non
     server.replies = [says({"density": "hypodense", "enhancement": None, "surface": ""})]
     report = server.write()
     assert report.density == "hypodense"
-    assert said_in(report).keys() >= {"size_mm", "ct_value_hu", "shape", "surface", "enhancement"}
+    assert stated_attributes(report).keys() >= {"size_mm", "ct_value_hu", "shape", "surface", "enhancement"}
     check_report(report)
 
 

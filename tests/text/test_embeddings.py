@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsmith.errors import FileError, RequestError
-from medsmith.reports import numbers
-from medsmith.reports.numbers import SCALES
+from medsmith.reports import number_encoding
+from medsmith.reports.number_encoding import SCALES
 from medsmith.reports.organs import ORGANS
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import ATTRIBUTES, attributes_for
 from medsmith.text.embeddings import PhraseTable, shipped_file
 from medsmith.text.encoders import MiniLM
 from medsmith.text.phrases import FAMILIES, NULL, phrase_of
-from medsmith.text.whitening import IDENTITY_SHARE, told_apart, whitened
+from medsmith.text.whitening import IDENTITY_SHARE, whiten, whiten_families
 from minilm import needs_minilm
 
 sizes = st.tuples(*[st.floats(1, 400)] * 3)
@@ -43,7 +43,7 @@ def raw():
 
 @pytest.fixture(scope="module")
 def apart(raw):
-    return raw.centred_and_whitened()
+    return raw.whitened()
 
 
 def cosine(first, second):
@@ -144,9 +144,7 @@ def test_a_file_that_is_no_table(tmp_path, content):
 
 
 def test_a_table_that_nobody_built_is_one_line_with_the_command():
-    found = (
-        r"^biomedclip.safetensors: does not exist, the table of encoded words that the config names; shipped: minilm; "
-    )
+    found = r"^biomedclip.safetensors: does not exist, the phrase table that the config names; shipped: minilm; "
     command = r"build it .*: python examples/build_phrase_table.py biomedclip.safetensors biomedclip FOLDER$"
     with pytest.raises(FileError, match=found + command):
         PhraseTable.load("biomedclip")
@@ -246,7 +244,7 @@ def test_numbers_have_the_length_of_the_null_text(apart, edges, hu):
 @pytest.mark.parametrize("name", list(SCALES))
 def test_no_two_numbers_of_the_range_look_alike(name):
     values = np.geomspace(1, 400, 60) if SCALES[name].logarithmic else np.linspace(-1024, 3071, 60)
-    vectors = np.array([numbers.encoded([value], SCALES[name], 384) for value in values])
+    vectors = np.array([number_encoding.sinusoidal_encoding([value], SCALES[name], 384) for value in values])
     closeness = vectors @ vectors.T
     neighbours = np.diagonal(closeness, 1)
     further = [closeness[i, j] for i in range(60) for j in range(i + 2, 60)]
@@ -255,24 +253,24 @@ def test_no_two_numbers_of_the_range_look_alike(name):
 
 
 def test_a_number_by_hand():
-    scale = numbers.Scale(logarithmic=False, longest=8.0, shortest=2.0)
+    scale = number_encoding.PeriodScale(logarithmic=False, longest=8.0, shortest=2.0)
     angles = 2 * np.pi * 1.0 / np.array([8.0, 4.0, 2.0])
     expected = np.concatenate([np.sin(angles), np.cos(angles), [0.0]]) / 3**0.5
-    np.testing.assert_allclose(numbers.encoded([1.0], scale, 7), expected, atol=1e-12)
+    np.testing.assert_allclose(number_encoding.sinusoidal_encoding([1.0], scale, 7), expected, atol=1e-12)
 
 
 # Whitening
 
 
-def test_without_regularisation_all_points_are_equally_far():
-    rows = whitened(np.random.default_rng(0).normal(size=(5, 9)), regularisation=0.0)
+def test_without_regularization_all_points_are_equally_far():
+    rows = whiten(np.random.default_rng(0).normal(size=(5, 9)), regularization=0.0)
     np.testing.assert_allclose(rows @ rows.T, np.where(np.eye(5) > 0, 1, -1 / 4), atol=1e-9)
 
 
-def test_much_regularisation_leaves_the_centred_points():
+def test_much_regularization_leaves_the_centred_points():
     scattered = np.random.default_rng(1).normal(size=(6, 9))
     centred = scattered - scattered.mean(0)
-    rows = whitened(scattered, regularisation=1e12)
+    rows = whiten(scattered, regularization=1e12)
     np.testing.assert_allclose(rows, centred / np.linalg.norm(centred, axis=1, keepdims=True), atol=1e-6)
 
 
@@ -282,12 +280,12 @@ def test_whitening_follows_a_turn_and_ignores_place_and_scale(rows, scale, seed)
     rows = np.array(rows) + 0.1 * np.random.default_rng(seed).normal(size=(len(rows), 8))
     turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(8, 8)))
     moved = scale * rows @ turn + 3
-    np.testing.assert_allclose(whitened(moved), whitened(rows) @ turn, atol=1e-6)
+    np.testing.assert_allclose(whiten(moved), whiten(rows) @ turn, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_points_that_are_all_alike_become_nothing(count):
-    assert not whitened(np.ones((count, 4))).any()
+    assert not whiten(np.ones((count, 4))).any()
 
 
 def test_a_pair_ends_at_the_angle_of_its_shares():
@@ -299,6 +297,6 @@ def test_a_pair_ends_at_the_angle_of_its_shares():
         rows[:, 3 + 3 * index : 6 + 3 * index] = draw.normal(size=(2, 3))
         rows[1, 3 + 3 * index : 6 + 3 * index] *= -1
         rows[0, 3 + 3 * index : 6 + 3 * index] = -rows[1, 3 + 3 * index : 6 + 3 * index]
-    for rows in told_apart(families).values():
+    for rows in whiten_families(families).values():
         assert cosine(*rows) == pytest.approx(2 * IDENTITY_SHARE - 1)
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 12**0.5)

@@ -129,7 +129,7 @@ def test_long_phrases_are_cut_at_256_tokens(folder):
 
 def test_pickled_weights_alone_are_refused(folder):
     (folder / "open_clip_model.safetensors").rename(folder / "open_clip_pytorch_model.bin")
-    with pytest.raises(FileError, match=r"pickled weights alone \(open_clip_pytorch_model\.bin\); only safetensors"):
+    with pytest.raises(FileError, match=r"only pickled weights \(open_clip_pytorch_model\.bin\); only safetensors"):
         BiomedCLIP(folder)
 
 

@@ -123,7 +123,7 @@ def test_clean_refuses_what_is_no_run(tmp_path):
     assert (tmp_path / "mine" / "examples").is_dir()
 
 
-def test_minutes_are_shared_out_by_need():
+def test_minutes_are_shared_out_by_expected_seconds():
     budget = Budget(minutes=10)
     assert budget.seconds_for([300.0, 100.0], 0.0) == pytest.approx(450)
     assert budget.seconds_for([100.0], 450.0) == pytest.approx(150)
@@ -142,7 +142,7 @@ def test_a_method_with_dear_steps_gets_more_of_the_minutes(cohort, run):
     from medsmith.methods.base import Stage
     from medsmith.networks.precision import Compute
     from medsmith.runs.checkpoints import read_record
-    from medsmith.training.run import _need
+    from medsmith.training.run import _expected_seconds
 
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(steps=1))
     method, record = load_method(run), read_record(run)
@@ -150,7 +150,7 @@ def test_a_method_with_dear_steps_gets_more_of_the_minutes(cohort, run):
     fast = Compute(steps_per_second={"float32": 8.0})
     known = record.model_copy(update={"compute": {"guider": fast, "image": slow}})
     stages: tuple[Stage, ...] = method.stages()
-    assert _need(known, method, stages, Budget(steps=80)) == [10.0, 40.0]
+    assert _expected_seconds(known, method, stages, Budget(steps=80)) == [10.0, 40.0]
     unknown = record.model_copy(update={"compute": {"guider": fast, "image": Compute()}})
-    assert _need(unknown, method, stages, Budget(steps=80)) == [80.0, 80.0]
+    assert _expected_seconds(unknown, method, stages, Budget(steps=80)) == [80.0, 80.0]
     assert method_class("pig") is type(method)

@@ -51,5 +51,5 @@ def test_the_command_says_one_line_when_interrupted(cohort, run, monkeypatch, ca
     finally:
         signal.signal(signal.SIGTERM, terminate)
     assert end.value.code == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command again continues"
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; run the same command again to continue"
     assert reached(run) == {"stack": 2}

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case, lacks_image, lacks_labels
-from medsmith.cases.integrity import check_same_grid, relabelled
+from medsmith.cases.integrity import check_same_grid, relabel
 from medsmith.cases.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
 from medsmith.errors import ContentError
 from medsmith.formats.atomic import remove, write_json
@@ -75,7 +75,7 @@ def _united(
 def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
     """Label values as the layout declares them."""
     label_of = layout.label_of or {value: value for value in layout.label_names.values()}
-    return relabelled(values, label_of, layout.label_names, path)
+    return relabel(values, label_of, layout.label_names, path)
 
 
 def read_case_grid(files: CaseFiles) -> Geometry:

@@ -22,7 +22,7 @@ from medsmith.cases.case_io import (
     read_records,
     write_case_files,
 )
-from medsmith.cases.integrity import check_belongs, check_declaration, first_of
+from medsmith.cases.integrity import check_case_matches, check_declaration, first_of
 from medsmith.cases.layouts import (
     DATASET,
     IMAGES,
@@ -33,14 +33,14 @@ from medsmith.cases.layouts import (
     CaseFiles,
     Layout,
     find_layout,
-    find_same_layout,
+    find_matching_layout,
     nnunet_files,
-    one_sided,
     scan_nnunet,
+    unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, MedsmithError
-from medsmith.formats.atomic import mark, remove, remove_if_empty, remove_leftovers, sha256_of, write_json
+from medsmith.formats.atomic import mark, remove, remove_if_empty, remove_temporary_files, sha256_of, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
@@ -82,7 +82,7 @@ class Cohort:
             ContentError: label values that nobody declared and nobody can know.
         """
         layout = find_layout(Path(root))
-        for note in (*layout.notes, *one_sided(layout.cases)):
+        for note in (*layout.notes, *unpaired_notes(layout.cases)):
             _log.warning("%s: %s", root, note)
         return cls(Path(root), layout)
 
@@ -107,7 +107,7 @@ class Cohort:
         check_declaration(root, layout.channel_names, layout.label_names, file_ending)
         if (root / DATASET).exists():
             description = description or str(read_json(root / DATASET).get("description", ""))
-            return cls(root, find_same_layout(root, layout), writable=True, description=description)
+            return cls(root, find_matching_layout(root, layout), writable=True, description=description)
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise CohortError(root, "exists and holds something else", cure="choose a new folder")
         cohort = cls(root, layout, writable=True, description=description)
@@ -214,7 +214,7 @@ class Cohort:
         """
         if not self._writable:
             raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
-        check_belongs(self.root, case, self.channel_names, self.label_names)
+        check_case_matches(self.root, case, self.channel_names, self.label_names)
         with self._marked(case.id):
             files = self._place(case)
             write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
@@ -261,7 +261,7 @@ class Cohort:
             CohortError: a case is incomplete, there is none, or a rule does not hold.
         """
         for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
-            remove_leftovers(self.root / folder)
+            remove_temporary_files(self.root / folder)
         self._cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
         if strays:
             found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"

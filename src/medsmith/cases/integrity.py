@@ -68,7 +68,7 @@ def check_declaration(
         raise CohortError(root, "no channel and no label is named", "at least one", "name the channels or labels")
 
 
-def check_belongs(root: Path, case: Case, channel_names: tuple[str, ...], label_names: Mapping[str, int]) -> None:
+def check_case_matches(root: Path, case: Case, channel_names: tuple[str, ...], label_names: Mapping[str, int]) -> None:
     """Refuses a case that the cohort cannot take.
 
     Raises:
@@ -81,10 +81,10 @@ def check_belongs(root: Path, case: Case, channel_names: tuple[str, ...], label_
         limit = f"the cohort has channels {', '.join(channel_names)}; {declared_line(label_names)}"
         raise CohortError(root, found, limit, "write it to a cohort of its own")
     if case.labels is not None:
-        relabelled(case.labels, {value: value for value in label_names.values()}, label_names, case.id)
+        relabel(case.labels, {value: value for value in label_names.values()}, label_names, case.id)
 
 
-def relabelled(
+def relabel(
     values: UInt8[np.ndarray, "x y z"],
     label_of: Mapping[int, int],
     label_names: Mapping[str, int],

@@ -37,17 +37,17 @@ class CaseFiles:
     Attributes:
         channels: one per channel; () where there is no image.
         labels: the label map; None where there is an image alone.
-        more_labels: further maps of the same case, one lesion each; they are united.
+        extra_labels: further maps of the same case, one lesion each; they are united.
     """
 
     channels: tuple[ChannelFile, ...]
     labels: Path | None
-    more_labels: tuple[Path, ...] = ()
+    extra_labels: tuple[Path, ...] = ()
 
     @property
     def label_paths(self) -> tuple[Path, ...]:
         """Every label map."""
-        return () if self.labels is None else (self.labels, *self.more_labels)
+        return () if self.labels is None else (self.labels, *self.extra_labels)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -100,7 +100,7 @@ def find_layout(root: Path) -> Layout:
     )
 
 
-def find_same_layout(root: Path, asked: Layout) -> Layout:
+def find_matching_layout(root: Path, asked: Layout) -> Layout:
     """The layout of an existing cohort.
 
     Raises:
@@ -129,7 +129,7 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
 
 
-def one_sided(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
+def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
     """At most one line: how many cases have only an image or only labels."""
     alone = {
         "only an image": sum(not files.label_paths for files in cases.values()),

@@ -1,4 +1,4 @@
-"""The commands: thin, and quick to answer, since everything heavy is imported inside a command."""
+"""The command-line interface. Heavy modules are imported inside the commands, so that --help stays fast."""
 
 import signal
 import sys
@@ -9,50 +9,50 @@ import typer
 
 from medsmith import __version__
 from medsmith.cli import cohorts, comparing, generating, reports
-from medsmith.cli.app import app, say
+from medsmith.cli.app import app, echo
 from medsmith.errors import MedsmithError
 
 __all__ = ["app", "cohorts", "comparing", "generating", "main", "reports"]
 _INTERRUPTED = 130
-_UsageError: Any = typer.BadParameter.__bases__[0]  # click's, or the one that newer typers bring
+_UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions
 
 
-def _version(wanted: bool | None) -> None:
-    if wanted:
-        say(f"medsmith {__version__}")
+def _version(requested: bool | None) -> None:
+    if requested:
+        echo(f"medsmith {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _common(
     version: Annotated[
-        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = None,
 ) -> None:
-    """Makes annotated medical images from a few labelled ones. Synthetic research data, not for diagnosis."""
+    """Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; a user's mistake is one line on standard error and exit code 2."""
+    """Runs a command and returns its exit code. A user error prints one line to standard error and returns 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(words, prog_name="medsmith", standalone_mode=False) or 0
+        code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
     except MedsmithError as error:
         print(error.line, file=sys.stderr)
         return error.exit_code
     except _UsageError as error:
-        print(_misused(error), file=sys.stderr)
+        print(_usage_message(error), file=sys.stderr)
         return int(error.exit_code)
-    if code == _INTERRUPTED:  # typer leaves silently
-        print("interrupted; the same command again continues", file=sys.stderr)
+    if code == _INTERRUPTED:  # typer exits without a message
+        print("interrupted; run the same command again to continue", file=sys.stderr)
     sys.exit(code)
 
 
-def _misused(error: Any) -> str:
-    """A command that was written wrongly, in one line; the help where nothing was asked for."""
-    said = error.format_message()
+def _usage_message(error: Any) -> str:
+    """The message for a usage error, on one line; the full help where no command was given."""
+    message = error.format_message()
     if type(error).show is not _UsageError.show:
-        return str(said)
+        return str(message)
     command = error.ctx.command_path if error.ctx else "medsmith"
-    return f"{command}: {' '.join(said.split()).removesuffix('.')}; see {command} --help"
+    return f"{command}: {' '.join(message.split()).removesuffix('.')}; see {command} --help"

@@ -1,4 +1,4 @@
-"""The application that all commands belong to, and what they share."""
+"""The application that the commands register with, and their shared options."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,25 +7,25 @@ import typer
 
 app = typer.Typer(
     name="medsmith",
-    help="Makes annotated medical images from a few labelled ones. Synthetic research data, not for diagnosis.",
+    help="Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Seed = Annotated[int, typer.Option(min=0, help="Decides everything that is drawn by lot.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 
 
-def say(line: str) -> None:
-    """Tell the user."""
+def echo(line: str) -> None:
+    """Print one line to standard output."""
     typer.echo(line)
 
 
 def pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:
-    """name=value options as a dictionary.
+    """Parses name=value options into a dictionary.
 
     Raises:
-        RequestError: one has no "=".
+        RequestError: an assignment has no "=".
     """
     from medsmith.errors import RequestError
 

@@ -1,44 +1,74 @@
-"""Commands that write and change cohorts."""
+"""Commands that create and modify cohorts."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 
 @app.command()
 def phantom(
-    family: Annotated[str, typer.Argument(help="What to draw: breast, ct, ct-healthy, ct-head or ct-head-healthy.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
+    family: Annotated[str, typer.Argument(help="Phantom family: breast, ct, ct-healthy, ct-head or ct-head-healthy.")],
+    out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
     count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100,
     seed: Seed = 0,
-    size: Annotated[int, typer.Option(help="Edge of the grid in pixels or voxels.")] = 128,
+    size: Annotated[
+        int, typer.Option(help="Edge of the image grid: breast 32 to 256 pixels, ct 48 to 160 voxels.")
+    ] = 128,
 ) -> None:
-    """Write a cohort of procedural cases whose truth is known exactly."""
+    """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
     from medsmith.phantoms.families import find_family
     from medsmith.phantoms.frame import write_phantom
 
-    write_phantom(find_family(family), out, count, seed, size, say)
+    write_phantom(find_family(family), out, count, seed, size, echo)
 
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="nnU-Net, Decathlon, images/ + labels/, or PNG and NIfTI files.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
-    channel: Annotated[list[str] | None, typer.Option(help="Channel name; once per channel.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="name=value of a label; once per label.")] = None,
-    leave_out: Annotated[list[str] | None, typer.Option(help="Leave out cases that are: empty, unpaired.")] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="Keep cases that are: empty, unpaired.")] = None,
-    hu_offset: Annotated[float, typer.Option(help="Added to CT values whose intercept was lost (-1024).")] = 0.0,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of NIfTI or PNG files: nnU-Net, Decathlon, images/ and labels/, or files paired by name."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Channel name, such as CT; repeat for each channel. Inferred if omitted.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Skip empty cases (all background) or unpaired files (image or label missing). Repeatable."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Keep empty or unpaired cases instead of refusing them. Repeatable.")
+    ] = None,
+    hu_offset: Annotated[
+        float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
+    ] = 0.0,
     assume_spacing: Annotated[
-        bool, typer.Option("--assume-spacing", help="Take stored voxel sizes where a file gives no orientation.")
+        bool,
+        typer.Option(
+            "--assume-spacing",
+            help="Use the stored voxel sizes in mm, axes as R, A, S, where a file gives no orientation.",
+        ),
     ] = False,
-    volume: Annotated[int | None, typer.Option(min=0, help="Volume to take of four-dimensional files.")] = None,
-    nan_fill: Annotated[float | None, typer.Option(help="Stands in for NaN and infinite voxels.")] = None,
+    volume: Annotated[
+        int | None, typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files.")
+    ] = None,
+    nan_fill: Annotated[
+        float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")
+    ] = None,
 ) -> None:
-    """Turn a folder of images, label maps or both into a cohort; says what it inferred and writes it down."""
+    """Convert a folder of images, label maps or both to a cohort.
+
+    What is inferred is printed and recorded in prepare.json.
+    """
     from medsmith.errors import RequestError
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
@@ -54,51 +84,60 @@ def prepare(
         hu_offset=hu_offset,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
-    prepare_cohort(source, out, options, say=say)
+    prepare_cohort(source, out, options, report=echo)
 
 
 @app.command()
 def split(
-    source: Annotated[Path, typer.Argument(help="A cohort.")],
-    train: Annotated[Path, typer.Argument(help="Folder of the training cohort.")],
-    test: Annotated[Path, typer.Argument(help="Folder of the test cohort.")],
-    test_fraction: Annotated[float, typer.Option(help="Share of the cases that go to TEST.")] = 0.2,
-    group: Annotated[str | None, typer.Option(help="Regular expression that finds the patient in a case id.")] = None,
+    source: Annotated[Path, typer.Argument(help="Cohort to split.")],
+    train: Annotated[Path, typer.Argument(help="Output folder for the training cohort.")],
+    test: Annotated[Path, typer.Argument(help="Output folder for the test cohort.")],
+    test_fraction: Annotated[
+        float, typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1.")
+    ] = 0.2,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split a cohort in two, by case or by patient."""
+    """Split a cohort into a training and a test cohort, by case or by patient."""
     from medsmith.preparation import split as split_cohort
 
-    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, say=say)
+    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, report=echo)
 
 
 @app.command()
 def merge(
-    out: Annotated[Path, typer.Argument(help="Folder of the merged cohort.")],
-    sources: Annotated[list[Path], typer.Argument(help="Cohorts to join.")],
+    out: Annotated[Path, typer.Argument(help="Output folder for the merged cohort.")],
+    sources: Annotated[list[Path], typer.Argument(help="Two or more cohorts to merge.")],
 ) -> None:
-    """Join cohorts into one; labels of one name become one label."""
+    """Merge cohorts into one. Labels of the same name become one label."""
     from medsmith.preparation import merge as merge_cohorts
 
-    merge_cohorts(sources, out, say=say)
+    merge_cohorts(sources, out, report=echo)
 
 
 @app.command()
 def describe(
-    cohort: Annotated[Path, typer.Argument(help="Annotated CT, or masks alone, with labels of lesions.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the reports; the cohort's own if not given.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write reports anew that are there.")] = False,
+    cohort: Annotated[Path, typer.Argument(help="Cohort with lesion labels: annotated CT, or label maps alone.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder for the reports; default: reports/ of the cohort.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing reports.")] = False,
 ) -> None:
-    """Measure every lesion and write its report, words and numbers; the same command again continues."""
+    """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import CohortError, FileError
     from medsmith.measurement.reports import describe_cohort
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
     cases = Cohort.open(cohort)
     if not len(cases):
         raise CohortError(cohort, "has no cases", "at least one", "give the cohort that holds the scans")
     if out is not None and out.exists() and not out.is_dir():
         raise FileError(out, "a file, not a folder", cure="choose another folder: --out")
-    for line in describe_cohort(cases, out, replace=replace, progress=Shown()).lines:
-        say(line)
+    for line in describe_cohort(cases, out, replace=replace, progress=ConsoleProgress()).lines:
+        echo(line)

@@ -1,55 +1,75 @@
-"""Commands that say what cases are worth."""
+"""Commands that evaluate synthetic cohorts."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, say
+from medsmith.cli.app import app, echo
 
 
 @app.command()
 def evaluate(
-    real: Annotated[Path, typer.Argument(help="Real cohort, best one the generator never saw.")],
-    synthetic: Annotated[Path, typer.Argument(help="Synthetic cohort.")],
-    out: Annotated[Path, typer.Option(help="Folder of the report.")],
-    training: Annotated[Path | None, typer.Option(help="What the generator learnt from, for the copy check.")] = None,
-    size: Annotated[int | None, typer.Option(min=16, help="Edge of the common grid.")] = None,
+    real: Annotated[Path, typer.Argument(help="Real reference cohort, preferably not used to train the generator.")],
+    synthetic: Annotated[Path, typer.Argument(help="Synthetic cohort to evaluate.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the report.")],
+    training: Annotated[
+        Path | None, typer.Option(help="Cohort the generator was trained on, searched for copies; default: REAL.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=16, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."),
+    ] = None,
 ) -> None:
-    """Compare a synthetic cohort with a real one: distances with floors, copies, masks, pictures."""
+    """Compare a synthetic cohort with a real one: feature distances, memorization, masks, example images."""
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
-    learnt_from = Cohort.open(training) if training else None
-    result = compare(Cohort.open(real), Cohort.open(synthetic), out, training=learnt_from, size=size, progress=Shown())
+    training_cohort = Cohort.open(training) if training else None
+    result = compare(
+        Cohort.open(real), Cohort.open(synthetic), out, training=training_cohort, size=size, progress=ConsoleProgress()
+    )
     for line in summary_lines(result):
-        say(line)
-    say(f"report: {out / 'evaluation.html'}")
+        echo(line)
+    echo(f"report: {out / 'evaluation.html'}")
 
 
 @app.command()
 def utility(
-    real: Annotated[Path, typer.Argument(help="Real cases to train a segmentation network on.")],
-    synthetic: Annotated[Path, typer.Argument(help="Synthetic cases, made without sight of TEST.")],
-    test: Annotated[Path, typer.Option(help="Real cases that only test.")],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same command again continues.")],
-    ratio: Annotated[list[float] | None, typer.Option(help="Synthetic per real case; once per ratio.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Networks per mixture.")] = 3,
-    size: Annotated[int | None, typer.Option(min=16, help="Edge of the grid, a multiple of 8.")] = None,
+    real: Annotated[Path, typer.Argument(help="Real cohort to train segmentation networks on.")],
+    synthetic: Annotated[
+        Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
+    ],
+    test: Annotated[Path, typer.Option(help="Real cohort used only for testing.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")],
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Synthetic cases per real case; repeat for each ratio. Default: 0.5, 1, 2, 4 as far as cases suffice."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Networks trained per mixture.")] = 3,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Edge of the training grid, a multiple of 8; default: the smaller image, at most 64 for volumes.",
+        ),
+    ] = None,
 ) -> None:
-    """Train a segmentation network on real, synthetic and both, with equal steps; compare Dice on TEST."""
+    """Train segmentation networks on real, synthetic and mixed data with equal steps; compare test Dice."""
     from medsmith.lazy_imports import import_monai
 
     import_monai()
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation.downstream import summary_lines
     from medsmith.evaluation.downstream import utility as try_out
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
 
     cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
-    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=Shown())
+    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=ConsoleProgress())
     for line in summary_lines(result):
-        say(line)
-    say(f"report: {out / 'utility.html'}")
+        echo(line)
+    echo(f"report: {out / 'utility.html'}")

@@ -1,4 +1,4 @@
-"""Commands that train methods and make cases."""
+"""Commands that train methods and synthesize cases."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,25 +6,37 @@ from typing import Annotated, Any
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(help="ddpm, lesiondiffusion, pig or segguided.")],
-    cohort: Annotated[Path, typer.Argument(help="Annotated images to learn from.")],
-    run: Annotated[Path, typer.Option(help="Run folder; the same command again continues.")],
-    preset: Annotated[str, typer.Option(help="paper, released, best or tiny.")] = "tiny",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the config: training.batch=8.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Train one stage; all in order if not given.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of each stage.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0, help="Minutes over all stages and calls.")] = None,
-    devices: Annotated[int, typer.Option(min=1, help="Processes, one per GPU where there are GPUs.")] = 1,
+    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, pig or segguided.")],
+    cohort: Annotated[Path, typer.Argument(help="Cohort of annotated images to train on.")],
+    run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
+    preset: Annotated[
+        str,
+        typer.Option(help="Configuration: paper, released (as in the authors' code), best, or tiny (runs on a CPU)."),
+    ] = "tiny",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a config value, such as training.batch=8. Repeatable.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Train only this stage; default: all stages in order.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Training time in minutes, over all stages and repeated calls; default: no limit."),
+    ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
+    ] = 1,
     seed: Seed = 0,
 ) -> None:
-    """Train a method on a cohort."""
+    """Train a generative method on a cohort. Run the command again to continue after an interruption."""
     from medsmith.cases.cohort import Cohort
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
     from medsmith.runs.checkpoints import is_finished
     from medsmith.training import Budget
     from medsmith.training import train as train_method
@@ -40,115 +52,132 @@ def train(
         seed=seed,
         budget=budget,
         devices=devices,
-        progress=Shown(),
+        progress=ConsoleProgress(),
     )
     if is_finished(run):
-        say(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
+        echo(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
     else:
-        say(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
+        echo(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
 
 
 @app.command()
-def clean(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Remove the prepared cases of a run; weights and checkpoints stay."""
+def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Delete the cached training cases of a run. Weights and checkpoints are kept."""
     from medsmith.runs.folder import clean as clean_run
 
-    say(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
+    echo(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
 
 
 def _request(
     file: Path | None, templates: tuple[Path | None, str | None], options: Mapping[str, str | None], report: str | None
 ) -> dict[str, Any]:
-    """The request file with what the options add; what no attribute took of the words is said."""
+    """The request: the file, updated by the options. Remarks on the parsed report go to standard error."""
     from medsmith.formats.json_file import read_json
     from medsmith.reports.reading import read_report
 
-    asked: dict[str, Any] = dict(read_json(file)) if file else {}
-    scans = _named(asked.get("templates"), *templates)
-    asked |= {key: value for key, value in {"templates": scans, **options}.items() if value is not None}
+    request: dict[str, Any] = dict(read_json(file)) if file else {}
+    cases = _templates(request.get("templates"), *templates)
+    request |= {key: value for key, value in {"templates": cases, **options}.items() if value is not None}
     if report is not None:
         parsed = read_report(report)
         for remark in parsed.remarks:
             typer.echo(remark, err=True)
-        asked["lesions"] = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
-        asked["without"] = parsed.excluded
-    return asked
+        request["lesions"] = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
+        request["without"] = parsed.excluded
+    return request
 
 
-def _named(templates: object, cohort: Path | None, case: str | None) -> object:
-    """The templates of a request file, with what the options say of them."""
-    said = dict(templates) if isinstance(templates, Mapping) else {"cohort": templates}
+def _templates(templates: object, cohort: Path | None, case: str | None) -> object:
+    """The templates entry of a request file, updated by --templates and --template."""
+    entry = dict(templates) if isinstance(templates, Mapping) else {"cohort": templates}
     options = {"cohort": None if cohort is None else str(cohort), "case": case}
     given = {key: value for key, value in options.items() if value is not None}
-    return {**said, **given} if given else templates
+    return {**entry, **given} if given else templates
 
 
 def _cohort_of(templates: object) -> Path | None:
-    """The cohort that templates are taken from; what cannot be understood the method refuses by name."""
+    """The folder of the template cohort; None where the entry is malformed, which the method reports."""
     folder = templates.get("cohort") if isinstance(templates, Mapping) else templates
     return Path(folder) if isinstance(folder, str) else None
 
 
 @app.command()
 def synthesize(  # noqa: PLR0913
-    run: Annotated[str, typer.Argument(help="A run folder, or the name of shipped weights: lesiondiffusion or pig.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the synthetic cohort.")],
-    count: Annotated[int, typer.Option(min=1, help="Cases the folder will hold.")] = 100,
+    run: Annotated[str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion or pig.")],
+    out: Annotated[Path, typer.Argument(help="Output folder for the synthetic cohort.")],
+    count: Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")] = 100,
     seed: Seed = 0,
-    templates: Annotated[Path | None, typer.Option(help="Cohort of scans that lesions are put into.")] = None,
-    template: Annotated[str | None, typer.Option(help="The one case of it that is used; drawn if not given.")] = None,
-    report: Annotated[str | None, typer.Option(help="The lesions in words, or a JSON file of their reports.")] = None,
-    lesion_type: Annotated[str | None, typer.Option(help="Draw reports of this type: 'kidney cyst'.")] = None,
-    organ_map: Annotated[str | None, typer.Option(help="template, totalsegmentator, coarse, or a label map.")] = None,
-    request: Annotated[Path | None, typer.Option(help="JSON file of what is asked of each case.")] = None,
-    solver: Annotated[str | None, typer.Option(help="ddpm, ddim, dpm++2m or euler; the method's if not given.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the method's if not given.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core or GPU if not given.")] = None,
+    templates: Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Id of the template case to use; default: chosen at random.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(help="Lesions to insert: a description in words, or a JSON report file.")
+    ] = None,
+    lesion_type: Annotated[
+        str | None, typer.Option(help="Sample reports of this lesion type, such as 'kidney cyst'.")
+    ] = None,
+    organ_map: Annotated[
+        str | None,
+        typer.Option(help="template (its own labels; default), totalsegmentator, coarse (by HU), or a label file."),
+    ] = None,
+    request: Annotated[
+        Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
+    ] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
+    ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(help="cpu if not given; or cuda, cuda:1, ... Several share the work."),
+        typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu."),
     ] = None,
 ) -> None:
-    """Make synthetic cases, each checked before it is written; the same command again continues."""
+    """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     options = {"lesion_type": lesion_type, "organ_map": organ_map}
-    asked = _request(request, (templates, template), options, report)
+    requested = _request(request, (templates, template), options, report)
     from medsmith.insertion.memory import memory_needed
-    from medsmith.progress import Shown
+    from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import Conditions, write_lesions_page
-    from medsmith.synthesis import synthesize as make_cases
+    from medsmith.synthesis import synthesize as synthesize_cases
 
-    cohort = _cohort_of(asked.get("templates"))
+    cohort = _cohort_of(requested.get("templates"))
     if cohort:
-        say(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
-    summary = make_cases(
+        echo(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
+    summary = synthesize_cases(
         run,
         out,
         count=count,
         seed=seed,
-        request=asked,
+        request=requested,
         solver=solver,
         steps=steps,
         workers=workers,
         conditions=Conditions(devices=tuple(device or ("cpu",))),
-        progress=Shown(),
+        progress=ConsoleProgress(),
     )
-    say(summary.line)
+    echo(summary.line)
     page = write_lesions_page(out, cohort) if cohort else None
     if page:
-        say(f"asked and got: {page}")
+        echo(f"requested and measured: {page}")
 
 
 @app.command()
 def regenerate(
-    out: Annotated[Path, typer.Argument(help="A synthetic cohort.")],
-    case: Annotated[str, typer.Argument(help="Case to make again.")],
-    run: Annotated[Path | None, typer.Option(help="Run folder, where it has moved.")] = None,
+    out: Annotated[Path, typer.Argument(help="Synthetic cohort.")],
+    case: Annotated[str, typer.Argument(help="Id of the case to regenerate.")],
+    run: Annotated[Path | None, typer.Option(help="Run folder, if it has moved.")] = None,
     input_: Annotated[
-        list[str] | None, typer.Option("--input", help="key=PATH of files that have moved: templates=SCANS.")
+        list[str] | None,
+        typer.Option("--input", help="New location of a moved input, such as templates=SCANS. Repeatable."),
     ] = None,
 ) -> None:
-    """Make a case again from its provenance; succeeds only if every byte is the same."""
-    from medsmith.synthesis import regenerate as make_again
+    """Regenerate a case from its provenance and verify that every byte is identical."""
+    from medsmith.synthesis import regenerate as regenerate_case
 
-    files = make_again(out, case, run=run, inputs=pairs("--input", input_ or []))
-    say(f"{case}: {', '.join(files)} made again, byte for byte")
+    files = regenerate_case(out, case, run=run, inputs=pairs("--input", input_ or []))
+    echo(f"{case}: {', '.join(files)} regenerated, identical byte for byte")

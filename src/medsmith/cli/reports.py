@@ -1,4 +1,4 @@
-"""Commands about structured reports of lesions."""
+"""Commands for structured lesion reports."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,120 +6,133 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, pairs, say
+from medsmith.cli.app import Seed, app, echo, pairs
 
 if TYPE_CHECKING:
-    from medsmith.reports.parsing.report import Parsed
+    from medsmith.reports.parsing.report import ParsedReport
     from medsmith.reports.schema import LesionReport, ScanReport
 
-group = typer.Typer(help="Structured reports of lesions: draw, read, write.", no_args_is_help=True)
+group = typer.Typer(help="Sample, parse, read and write structured lesion reports.", no_args_is_help=True)
 app.add_typer(group, name="report", rich_help_panel=None)
 
 
-class Form(StrEnum):
-    """How reports are printed."""
+class OutputFormat(StrEnum):
+    """Output format of reports."""
 
     JSON = "json"
     TEXT = "text"
-    AUTHORS = "authors"
+    RELEASED = "released"
 
 
-TypeOfLesion = Annotated[str, typer.Option("--type", help="Type of lesion; see: medsmith report types.")]
+TypeOption = Annotated[str, typer.Option("--type", help="Lesion type; see: medsmith report types.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of reports.")]
-Fixed = Annotated[list[str] | None, typer.Option("--set", help="attribute=value: organ=kidney_left, size_mm=8x12x14.")]
-Printed = Annotated[Form, typer.Option(help="One report per line: our JSON, words, or the released JSON.")]
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Fix an attribute, such as organ=kidney_left or size_mm=8x12x14. Repeatable."),
+]
+Format = Annotated[
+    OutputFormat,
+    typer.Option("--format", help="One report per line: medsmith JSON, text, or LesionDiffusion's released JSON."),
+]
 
 
-def _print(report: "LesionReport | ScanReport", form: Form) -> None:
+def _print(report: "LesionReport | ScanReport", output: OutputFormat) -> None:
     import json
 
     from medsmith.reports.schema import ScanReport
     from medsmith.reports.wording import to_text
-    from medsmith.reports.writing.authors import to_authors
+    from medsmith.reports.writing.authors import to_released
 
     scan = report if isinstance(report, ScanReport) else ScanReport(lesions=(report,))
-    if form is Form.TEXT:
-        say(to_text(scan))
-    elif form is Form.AUTHORS:
-        say(json.dumps(to_authors(scan), ensure_ascii=False))
+    if output is OutputFormat.TEXT:
+        echo(to_text(scan))
+    elif output is OutputFormat.RELEASED:
+        echo(json.dumps(to_released(scan), ensure_ascii=False))
     else:
         lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
-        say(json.dumps({"lesions": lesions}, ensure_ascii=False))
+        echo(json.dumps({"lesions": lesions}, ensure_ascii=False))
 
 
-def _print_parsed(parsed: "Parsed", form: Form) -> None:
+def _print_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
     for remark in parsed.remarks:
         typer.echo(remark, err=True)
-    _print(parsed.report, form)
+    _print(parsed.report, output)
 
 
 @group.command("sample")
 def sample(
-    lesion_type: TypeOfLesion,
+    lesion_type: TypeOption,
     count: Count = 1,
     seed: Seed = 0,
     set_: Fixed = None,
-    without: Annotated[list[str] | None, typer.Option(help="Option that shall not be said; once per option.")] = None,
-    form: Printed = Form.JSON,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Option to exclude, such as 'enhanced CT'. Repeatable.")
+    ] = None,
+    output: Format = OutputFormat.JSON,
 ) -> None:
-    """Draw reports of one type of lesion whose words, sizes and densities go together."""
+    """Sample reports of one lesion type with consistent attributes, sizes and densities."""
     import numpy as np
 
     from medsmith.reports.sampling import sample_report
     from medsmith.reports.values import read_option, read_values
 
     fixed = read_values(pairs("--set", set_ or []))
-    excluded = [option for said in without or [] for option in read_option(said)]
+    excluded = [option for phrase in without or [] for option in read_option(phrase)]
     rng = np.random.Generator(np.random.PCG64(seed))
     for _ in range(count):
-        _print(sample_report(lesion_type, rng, fixed, excluded), form)
+        _print(sample_report(lesion_type, rng, fixed, excluded), output)
 
 
 @group.command("parse")
 def parse(
-    text: Annotated[str, typer.Argument(help="'a 20 mm round-like hypodense cyst inside the right kidney'.")],
-    form: Printed = Form.JSON,
+    text: Annotated[
+        str, typer.Argument(help="Description, such as 'a 20 mm round-like hypodense cyst inside the right kidney'.")
+    ],
+    output: Format = OutputFormat.JSON,
 ) -> None:
-    """Read a description in words; what found no place is said on standard error."""
+    """Parse a free-text description. Phrases that were not understood are listed on standard error."""
     from medsmith.reports.parsing.report import parse_report
-    from medsmith.reports.reading import check_speaks
+    from medsmith.reports.reading import check_describes_lesion
 
     parsed = parse_report(text)
-    check_speaks(parsed, text)
-    _print_parsed(parsed, form)
+    check_describes_lesion(parsed, text)
+    _print_parsed(parsed, output)
 
 
 @group.command("read")
 def read(
-    file: Annotated[
-        Path, typer.Argument(help="JSON file in the form that LesionDiffusion's reports were released in.")
-    ],
+    file: Annotated[Path, typer.Argument(help="JSON file in LesionDiffusion's released report format.")],
     lesion_type: Annotated[
-        str | None, typer.Option("--type", help="What the lesions are; the form does not say.")
+        str | None, typer.Option("--type", help="Lesion type, which the format does not state.")
     ] = None,
-    form: Printed = Form.JSON,
+    output: Format = OutputFormat.JSON,
 ) -> None:
-    """Read a report in the released form; what found no place is said on standard error."""
-    from medsmith.reports.reading import check_speaks
-    from medsmith.reports.writing.authors import read_authors
+    """Convert a report in LesionDiffusion's released format. Unmatched phrases are listed on standard error."""
+    from medsmith.reports.reading import check_describes_lesion
+    from medsmith.reports.writing.authors import read_released
 
-    parsed = read_authors(file, lesion_type)
-    check_speaks(parsed, str(file))
-    _print_parsed(parsed, form)
+    parsed = read_released(file, lesion_type)
+    check_describes_lesion(parsed, str(file))
+    _print_parsed(parsed, output)
 
 
 @group.command("write")
 def write(
-    lesion_type: TypeOfLesion,
-    llm_url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint: http://localhost:8000/v1.")],
-    llm_model: Annotated[str, typer.Option(help="Name of the language model there.")],
+    lesion_type: TypeOption,
+    llm_url: Annotated[
+        str, typer.Option(help="URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
+    ],
+    llm_model: Annotated[str, typer.Option(help="Name of the language model.")],
     count: Count = 1,
     seed: Seed = 0,
     set_: Fixed = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")] = 60.0,
-    form: Printed = Form.JSON,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a response.")] = 60.0,
+    output: Format = OutputFormat.JSON,
 ) -> None:
-    """Have a language model write reports; they are checked by the rules. The key is read from MEDSMITH_LLM_KEY."""
+    """Generate reports with a language model and check them against the rules.
+
+    The API key is read from the environment variable MEDSMITH_LLM_KEY.
+    """
     import os
 
     import numpy as np
@@ -132,25 +145,25 @@ def write(
     fixed = read_values(pairs("--set", set_ or []))
     rng = np.random.Generator(np.random.PCG64(seed))
     for _ in range(count):
-        _print(write_report(lesion_type, endpoint, rng, fixed), form)
+        _print(write_report(lesion_type, endpoint, rng, fixed), output)
 
 
 @group.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of a scan's report."""
+    """Print the JSON Schema of a scan report."""
     import json
 
     from medsmith.reports.schema import json_schema
 
-    say(json.dumps(json_schema(), indent=2))
+    echo(json.dumps(json_schema(), indent=2))
 
 
 @group.command("types")
 def types() -> None:
-    """List the types of lesion that rules are known of, with their organ and sizes."""
+    """List the lesion types with rules, their organ and the range of their longest edge in mm."""
     from medsmith.reports.rules import LESION_TYPES
 
     for row in LESION_TYPES.values():
-        low = min(form.longest_mm[0] for form in row.forms)
-        high = max(form.longest_mm[1] for form in row.forms)
-        say(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")
+        low = min(morphology.longest_mm[0] for morphology in row.morphologies)
+        high = max(morphology.longest_mm[1] for morphology in row.morphologies)
+        echo(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")

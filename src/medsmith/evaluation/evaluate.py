@@ -26,7 +26,7 @@ from medsmith.evaluation.privacy.neighbours import find_neighbours
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.sides import FEWEST_REAL, FEWEST_SYNTHETIC, compared_sides
 from medsmith.formats.atomic import write_json
-from medsmith.progress import Progress, Silent
+from medsmith.progress import NullProgress, Progress
 
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
@@ -74,7 +74,7 @@ def evaluate(
     facts_of = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
     viewing = agree(facts_of["real"], facts_of["synthetic"], size=size, channel=channel)
     total = len(real) + len(synthetic) + (len(training) if training else 0)
-    with (progress or Silent()).task("evaluate", total) as advance:
+    with (progress or NullProgress()).task("evaluate", total) as advance:
         of_real = gather(real, viewing, chosen, advance)
         of_synthetic = gather(synthetic, viewing, chosen, advance)
         of_training = gather(training, viewing, (), advance) if training else of_real

@@ -132,7 +132,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def remove_leftovers(folder: Path) -> int:
+def remove_temporary_files(folder: Path) -> int:
     """Removes temporary files of writers that were killed; returns how many.
 
     Only for a folder that nobody writes to at the moment.

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from medsmith.errors import FileError
-from medsmith.formats.opening import readable_bytes
+from medsmith.formats.opening import format_bytes
 
 MAGIC = b"\x1f\x8b"
-MOST_EXPANSION = 1032
+MAX_EXPANSION = 1032
 """DEFLATE cannot make one byte into more than this many (zlib, technical details)."""
 _GZIP = 31
 _START = 2**18
@@ -24,7 +24,7 @@ _CURE = "copy or download the file again"
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 
 
-def inflate_start(data: bytes, count: int, path: Path) -> bytes:
+def inflate_prefix(data: bytes, count: int, path: Path) -> bytes:
     """At most the first ``count`` bytes of a gzip stream.
 
     Raises:
@@ -65,7 +65,7 @@ def _inflate_member(data: bytes, cap: int, path: Path) -> tuple[bytes, bytes]:
     except zlib.error as error:
         raise _damaged(path, error) from error
     if len(part) > cap:
-        limit = f"its header allows {readable_bytes(cap)}"
+        limit = f"its header allows {format_bytes(cap)}"
         raise FileError(path, "decompresses to more than its header says", limit, "do not trust this file")
     if not stream.eof:
         raise FileError(path, "the compressed stream ends early", cure=_CURE)
@@ -97,10 +97,10 @@ def _damaged(path: Path, error: zlib.error) -> FileError:
 
 def deflate(data: bytes) -> bytes:
     """One gzip member without name and time, fastest level: equal data give equal bytes."""
-    return b"".join(deflated((data,)))
+    return b"".join(deflate_parts((data,)))
 
 
-def deflated(parts: Iterable[bytes]) -> Iterator[bytes]:
+def deflate_parts(parts: Iterable[bytes]) -> Iterator[bytes]:
     """``deflate`` of data that come in parts, in parts; where the data are cut does not change the bytes."""
     stream = zlib.compressobj(1, zlib.DEFLATED, _RAW)
     checksum, length = 0, 0

@@ -20,7 +20,7 @@ from medsmith.formats import gzip_stream
 from medsmith.formats.atomic import write_parts
 from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
 from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
-from medsmith.formats.opening import open_regular, read_bytes, readable_bytes
+from medsmith.formats.opening import format_bytes, open_regular, read_bytes
 from medsmith.formats.values import as_float32, as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
@@ -155,7 +155,7 @@ def _header(data: bytes, zipped: bool, path: Path) -> Header:
     if not zipped:
         return parse_header(data[:HEADER_BYTES], path)
     try:
-        return parse_header(gzip_stream.inflate_start(data, HEADER_BYTES, path), path)
+        return parse_header(gzip_stream.inflate_prefix(data, HEADER_BYTES, path), path)
     except FileError:
         # A damaged stream makes nonsense of the header: name the cause before the symptom.
         gzip_stream.check(data, path)
@@ -178,10 +178,10 @@ def _name_notes(path: Path, zipped: bool) -> tuple[str, ...]:
 
 def _unpacked(data: bytes, zipped: bool, header: Header, path: Path) -> tuple[bytes, tuple[str, ...]]:
     expected = header.offset + header.array_bytes
-    ceiling = len(data) * gzip_stream.MOST_EXPANSION if zipped else len(data)
+    ceiling = len(data) * gzip_stream.MAX_EXPANSION if zipped else len(data)
     if expected > ceiling:
-        claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {readable_bytes(expected)} in all"
-        limit = f"the file has {readable_bytes(len(data))}{' compressed' if zipped else ''}"
+        claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {format_bytes(expected)} in all"
+        limit = f"the file has {format_bytes(len(data))}{' compressed' if zipped else ''}"
         raise FileError(path, claim, limit, "copy or download the file again")
     notes: tuple[str, ...] = ()
     if zipped:
@@ -274,7 +274,7 @@ def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, s
     fields["vox_offset"], fields["magic"] = 352, b"n+1"
     fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""
     data = chain((fields.binaryblock + b"\0\0\0\0",), _voxels(array))
-    write_parts(path, gzip_stream.deflated(data) if path.name.lower().endswith(".gz") else data)
+    write_parts(path, gzip_stream.deflate_parts(data) if path.name.lower().endswith(".gz") else data)
 
 
 def _voxels(array: Shaped[np.ndarray, "x y z"]) -> Iterator[bytes]:

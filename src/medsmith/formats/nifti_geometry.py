@@ -15,7 +15,7 @@ from medsmith.formats.nifti_header import Header
 from medsmith.formats.volume import ReadOptions
 from medsmith.geometry import Geometry
 
-LEAST_AXIS = 8
+MIN_AXIS_VOXELS = 8
 """Fewest voxels along an axis."""
 SPACINGS_MM = (0.05, 20.0)
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -35,7 +35,7 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
 
     Raises:
         GeometryError: no orientation, a sheared, singular or non-finite affine, an absurd spacing, or fewer
-            than ``LEAST_AXIS`` voxels along an axis.
+            than ``MIN_AXIS_VOXELS`` voxels along an axis.
     """
     check_shape(shape, path)
     codes = int(header.fields["sform_code"]), int(header.fields["qform_code"])
@@ -51,11 +51,11 @@ def check_shape(shape: Grid, path: Path) -> None:
     """Refuses grids that are too small; a single slice along z is a 2-D image.
 
     Raises:
-        GeometryError: an axis has fewer than ``LEAST_AXIS`` voxels.
+        GeometryError: an axis has fewer than ``MIN_AXIS_VOXELS`` voxels.
     """
-    if min(shape[:2]) < LEAST_AXIS or 1 < shape[2] < LEAST_AXIS:
+    if min(shape[:2]) < MIN_AXIS_VOXELS or 1 < shape[2] < MIN_AXIS_VOXELS:
         found = f"{shape[0]} x {shape[1]} x {shape[2]} voxels"
-        limit = f"at least {LEAST_AXIS} along each axis, or a single slice along z"
+        limit = f"at least {MIN_AXIS_VOXELS} along each axis, or a single slice along z"
         raise GeometryError(path, found, limit, "use a larger crop")
 
 

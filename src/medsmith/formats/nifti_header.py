@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 
 from medsmith.errors import FileError
-from medsmith.formats.opening import MAX_BYTES, readable_bytes
-from medsmith.formats.recognise import UNKNOWN, cure_for, what_is
+from medsmith.formats.content_type import UNKNOWN, cure_for, identify_content
+from medsmith.formats.opening import MAX_BYTES, format_bytes
 
 HEADER_BYTES = 544
 """Enough of a file's start for either header and its four extension bytes."""
@@ -87,8 +87,8 @@ def parse_header(head: bytes, path: Path) -> Header:
     slope, intercept, scale_notes = _scale(float(fields["scl_slope"]), float(fields["scl_inter"]))
     header = Header(fields, shape, dtype, offset, slope, intercept, in_pair, notes + scale_notes)
     if header.array_bytes > MAX_BYTES:
-        claim = f"the header claims {'x'.join(map(str, shape))} voxels, {readable_bytes(header.array_bytes)}"
-        raise FileError(path, claim, f"at most {readable_bytes(MAX_BYTES)}", _CURE)
+        claim = f"the header claims {'x'.join(map(str, shape))} voxels, {format_bytes(header.array_bytes)}"
+        raise FileError(path, claim, f"at most {format_bytes(MAX_BYTES)}", _CURE)
     return header
 
 
@@ -96,7 +96,7 @@ def _size_and_order(head: bytes, path: Path) -> tuple[int, Literal["<", ">"]]:
     starts: dict[bytes, tuple[int, Literal["<", ">"]]] = {
         struct.pack(order + "i", size): (size, order) for size in _SINGLE for order in ("<", ">")
     }
-    kind = what_is(head)
+    kind = identify_content(head)
     if head[:4] not in starts:
         if kind != UNKNOWN:
             raise FileError(path, f"not a NIfTI file but {kind}", cure=cure_for(kind))

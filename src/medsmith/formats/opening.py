@@ -20,8 +20,8 @@ _REASONS = {
 }
 
 
-def readable_bytes(count: int) -> str:
-    """A byte count for people: ``readable_bytes(2048) == "2.0 KiB"``."""
+def format_bytes(count: int) -> str:
+    """A byte count for people: ``format_bytes(2048) == "2.0 KiB"``."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -71,7 +71,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
         if size == 0:
             raise FileError(path, "empty (0 bytes), probably an interrupted copy", cure="copy it again")
         if size > limit:
-            raise FileError(path, f"{readable_bytes(size)}", f"at most {readable_bytes(limit)}", "crop or split it")
+            raise FileError(path, f"{format_bytes(size)}", f"at most {format_bytes(limit)}", "crop or split it")
         try:
             return file.read()
         except OSError as error:

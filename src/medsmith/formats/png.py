@@ -12,9 +12,9 @@ from PIL import Image, PngImagePlugin
 
 from medsmith.errors import ContentError, FileError, GeometryError
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.content_type import cure_for, identify_content
 from medsmith.formats.nifti_geometry import check_shape
 from medsmith.formats.opening import read_bytes
-from medsmith.formats.recognise import cure_for, what_is
 from medsmith.formats.values import as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile
 from medsmith.geometry import Geometry
@@ -81,7 +81,7 @@ def _decoded(path: Path) -> Image.Image:
 def _check_chunks(data: bytes, path: Path) -> None:
     """Walks the chunks: each checksum right, the end there, the size within bounds, before decoding."""
     if not data.startswith(_SIGNATURE):
-        kind = what_is(data[:1024])
+        kind = identify_content(data[:1024])
         raise FileError(path, f"not a PNG file but {kind}", cure=cure_for(kind))
     position, name = len(_SIGNATURE), b""
     while name != b"IEND":

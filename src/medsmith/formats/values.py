@@ -15,7 +15,7 @@ _EXACT_INTEGERS = 2**24
 _LABEL_TOLERANCE = 1e-3
 
 
-def index_of_first(mask: Bool[np.ndarray, "..."]) -> str:
+def first_true_index(mask: Bool[np.ndarray, "..."]) -> str:
     """The index of the first true element, for an error line: ``"(3, 0, 7)"``."""
     return str(tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)))
 
@@ -56,7 +56,7 @@ def _finite(
     count = int(bad.sum())
     if not count:
         return values, ()
-    found = f"{count} NaN or infinite voxels, the first at {index_of_first(bad)}"
+    found = f"{count} NaN or infinite voxels, the first at {first_true_index(bad)}"
     if options.nan_fill is None:
         raise ContentError(path, found, "all must be finite", "repair it or pass --nan-fill VALUE")
     return np.where(bad, options.nan_fill, values), (f"{found}, filled with {options.nan_fill:g}",)
@@ -83,7 +83,7 @@ def _whole(values: Num[np.ndarray, "x y z"], path: Path) -> Num[np.ndarray, "x y
         off = np.logical_not(np.abs(values - rounded) < _LABEL_TOLERANCE)
     if off.any():
         example = values[off][0]
-        found = f"label value {example:g} at {index_of_first(off)} is not a whole number"
+        found = f"label value {example:g} at {first_true_index(off)} is not a whole number"
         raise ContentError(path, found, "labels are 0 to 255", "is this the image, or was it interpolated?")
     return rounded
 
@@ -97,7 +97,7 @@ def to_stored(values: Float32[np.ndarray, "*space"], stored: np.dtype[Any], path
     low, high = float(np.rint(values.min())), float(np.rint(values.max()))
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = ~np.isfinite(values)
-        found = f"{int(bad.sum())} NaN or infinite values, the first at {index_of_first(bad)}"
+        found = f"{int(bad.sum())} NaN or infinite values, the first at {first_true_index(bad)}"
         raise ContentError(path, found, "all must be finite")
     if stored.kind == "f":
         return values.astype(stored)

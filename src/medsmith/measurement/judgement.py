@@ -15,7 +15,7 @@ from medsmith.measurement.describe import Scan, measure_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.visibility import is_visible
 from medsmith.measurement.words import words_from
-from medsmith.reports.lesion_label import LARGEST_LABEL, LESION
+from medsmith.reports.lesion_label import LESION, MAX_LABEL
 from medsmith.reports.schema import LesionReport
 
 
@@ -49,9 +49,9 @@ def judge_lesion(scan: Scan, mask: Bool[np.ndarray, "u v w"], requested: LesionR
         requested: the request.
     """
     labels = scan.labels.copy()
-    labels[mask] = LARGEST_LABEL
-    names = {name: value for name, value in scan.label_names.items() if value != LARGEST_LABEL}
-    labelled = replace(scan, labels=labels, label_names={**names, LESION: LARGEST_LABEL})
+    labels[mask] = MAX_LABEL
+    names = {name: value for name, value in scan.label_names.items() if value != MAX_LABEL}
+    labelled = replace(scan, labels=labels, label_names={**names, LESION: MAX_LABEL})
     x, y, z = find_objects(mask.astype(np.uint8))[0]
     measures = measure_lesion(labelled, Lesion(LESION, (x, y, z), mask[x, y, z]))
     measured = words_from(measures)

@@ -14,7 +14,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.measurement.describe import describe_case
 from medsmith.progress import Progress
 from medsmith.reports.organs import is_lesion
-from medsmith.reports.rules import said_in
+from medsmith.reports.rules import stated_attributes
 from medsmith.reports.schema import ScanReport
 from medsmith.reports.vocabulary import ATTRIBUTES
 
@@ -90,7 +90,7 @@ def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described
         name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
     }
     for lesion in (lesion for report in reports for lesion in report.lesions):
-        for name, value in said_in(lesion).items():
+        for name, value in stated_attributes(lesion).items():
             if name in words:
                 words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
     lesions = sum(len(report.lesions) for report in reports)

@@ -11,7 +11,7 @@ from medsmith.measurement.density import DensityMeasures
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import PlaceMeasures
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
-from medsmith.reports.rules import ORGAN_BOUND, types_of
+from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import (
     Cavity,
@@ -123,7 +123,7 @@ def kind_of(measures: Measures, thresholds: Thresholds) -> str | None:
     said = [_KINDS[word] for word in words if word in _KINDS]
     if said or measures.density is None:
         return said[0] if said else None
-    if measures.place.organ in ORGAN_BOUND["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
+    if measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
         return "stone"
     return "cyst" if _density(measures, thresholds) == "hypodense fluid-like" else "cancer"
 
@@ -237,7 +237,7 @@ def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> t
             found.append("presence of increased density areas")
     if measures.place.organ in LUNG and measures.shape.convexity < thresholds.spiculated_convexity:
         found.append("spiculated margins")
-    if kind == "stone" and measures.place.organ in ORGAN_BOUND["stone"]:
+    if kind == "stone" and measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"]:
         found.append("stone")
     return tuple(found)
 

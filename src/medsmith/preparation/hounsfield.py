@@ -90,7 +90,7 @@ def check_hounsfield(values: Values, subject: object) -> None:
     raise ContentError(subject, found, limit, "is this MR or another modality? name the channel for what it is")
 
 
-def without_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
+def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
     """Values with padding (-2000, -3024, 32767 and the like) set to the end of the scale, and a note on it."""
     padded = (values < _PADDING_BELOW) | (values >= _PADDING_ABOVE)
     count = int(padded.sum())

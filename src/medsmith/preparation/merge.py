@@ -11,14 +11,13 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
-from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
+from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
 
 RECORD = "merge.json"
 MOST_LABELS = 255
-Say = Callable[[str], None]
 
 
-def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort:
+def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[str], None]) -> Cohort:
     """Writes one cohort with the cases of several.
 
     A case keeps its id behind the name of its folder. Labels of equal names become one label. A cohort of labels alone
@@ -27,14 +26,14 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort
     Args:
         sources: cohorts, two or more.
         out: a new folder, or the one that an equal call has begun.
-        say: takes the lines about what was done.
+        report: receives the lines about what was done.
 
     Raises:
         RequestError: fewer than two cohorts, or two folders of one name.
         CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
     """
     folders = [Path(source) for source in sources]
-    check_apart((*folders, Path(out)))
+    check_disjoint_folders((*folders, Path(out)))
     if len(folders) < 2:
         raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
     if len({folder.resolve().name for folder in folders}) < len(folders):
@@ -44,9 +43,9 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, say: Say) -> Cohort
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     merged = open_recorded(Path(out), RECORD, record, layout)
     for name, cohort in cohorts.items():
-        for id in left_to_write(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
+        for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
             merged.write(_fitted(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
-        say(f"{name}: {len(cohort)} cases{_kind(cohort)}")
+        report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
     merged.finish()
     return merged
 

@@ -18,16 +18,15 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import declared_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.preparation.hounsfield import hounsfield_scores, without_padding
+from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.quality import CT, check_labels, inspect
-from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
-from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, each_case, find_source
+from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
+from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
 RECORD = "prepare.json"
 _SHOWN = 10
-Say = Callable[[str], None]
 
 
 @final
@@ -43,7 +42,9 @@ class _Look:
     notes: tuple[str, ...]
 
 
-def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, say: Say) -> Cohort:
+def prepare(
+    source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, report: Callable[[str], None]
+) -> Cohort:
     """Makes a cohort of a folder of images, label maps or both; continues one that was made of the same files.
 
     Scans without any label maps make a cohort of images alone, and label maps without scans one of labels alone; how
@@ -53,7 +54,7 @@ def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None 
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
         out: a new folder, or the one that an earlier call with the same source and options has begun.
         options: what the user says about the source.
-        say: takes the lines about what was inferred.
+        report: receives the lines about what was inferred.
 
     Raises:
         FileError: a file is damaged, or cannot be read or written.
@@ -65,18 +66,18 @@ def prepare(source: Path | str, out: Path | str, options: PrepareOptions | None 
     """
     root, out, options = Path(source), Path(out), options or PrepareOptions()
     _check_options(options)
-    check_apart((root, out))
-    found = find_source(root, options, say)
-    looks = each_case(root, found.cases, lambda case_id: _look(found, case_id, options), say)
+    check_disjoint_folders((root, out))
+    found = find_source(root, options, report)
+    looks = map_cases(root, found.cases, lambda case_id: _look(found, case_id, options), report)
     kept = {case_id: look for case_id, look in looks.items() if not look.empty}
     if not kept:
         raise CohortError(root, f"all {len(looks)} cases have a label that is all background", "", "draw the labels")
     found = _with_channels(found, kept.values())
     record = _record(found, looks, options)
     for line in _lines(found, looks):
-        say(line)
+        report(line)
     cohort = open_recorded(out, RECORD, record, found.layout)
-    for case_id in left_to_write(cohort, {case_id: found.cases[case_id] for case_id in kept}):
+    for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
         cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
     cohort.finish()
     return cohort
@@ -107,7 +108,7 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
     image, notes = case.image.copy(), []
     for index, name in enumerate(case.channel_names):
         if name.casefold() == CT:
-            image[index], found = without_padding(image[index] + np.float32(options.hu_offset))
+            image[index], found = clip_padding(image[index] + np.float32(options.hu_offset))
             notes += [f"{case.id}: {note}" for note in found]
     unsigned = case.stored.kind == "u" and image.min() < 0
     return replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored), tuple(notes)

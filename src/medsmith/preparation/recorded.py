@@ -40,7 +40,7 @@ def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layou
     return cohort
 
 
-def left_to_write(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
+def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
     """Ids of the cases that are not there yet with all that they have.
 
     Args:
@@ -55,7 +55,7 @@ def left_to_write(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
     return sorted(id for id, files in wanted.items() if not there(id, files))
 
 
-def check_apart(folders: Iterable[Path]) -> None:
+def check_disjoint_folders(folders: Iterable[Path]) -> None:
     """Refuses folders of which one lies in another.
 
     Raises:

@@ -17,7 +17,6 @@ from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 5
 Result = TypeVar("Result")
-Say = Callable[[str], None]
 
 
 @final
@@ -74,7 +73,7 @@ class Source:
         return replace(case, report=report, provenance=provenance)
 
 
-def find_source(root: Path, options: PrepareOptions, say: Say) -> Source:
+def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
     A folder of images alone or of labels alone gives cases of that kind (see ``pairing.pair_files``); where some cases
@@ -104,7 +103,7 @@ def find_source(root: Path, options: PrepareOptions, say: Say) -> Source:
         cases = with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
     declared = options.label_names or names
-    label_of, label_names, reason = _labels(root, cases, declared, options, say)
+    label_of, label_names, reason = _labels(root, cases, declared, options, report)
     return Source(
         root=root,
         cases=cases,
@@ -162,14 +161,18 @@ def _channels(root: Path, cases: Mapping[str, CaseFiles], names: tuple[str, ...]
 
 
 def _labels(
-    root: Path, cases: Mapping[str, CaseFiles], declared: Mapping[str, int], options: PrepareOptions, say: Say
+    root: Path,
+    cases: Mapping[str, CaseFiles],
+    declared: Mapping[str, int],
+    options: PrepareOptions,
+    report: Callable[[str], None],
 ) -> tuple[dict[int, int], dict[str, int], str]:
     """Value in the files -> label, name -> label, and where they come from."""
     labelled = [case_id for case_id, files in cases.items() if files.label_paths]
     if not declared and not labelled:
         return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
-        look = each_case(root, labelled, lambda case_id: label_values(cases[case_id].label_paths, options.read), say)
+        look = map_cases(root, labelled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
         where: dict[int, Path] = {}
         for values in look.values():
             where = values | where
@@ -183,7 +186,9 @@ def _labels(
     return label_of, renumbered, reason
 
 
-def each_case(root: Path, ids: Iterable[str], look: Callable[[str], Result], say: Say) -> dict[str, Result]:
+def map_cases(
+    root: Path, ids: Iterable[str], look: Callable[[str], Result], report: Callable[[str], None]
+) -> dict[str, Result]:
     """Looks at every case before giving up, so that all bad ones are named at once.
 
     Raises:
@@ -201,7 +206,7 @@ def each_case(root: Path, ids: Iterable[str], look: Callable[[str], Result], say
         raise errors[0]
     if errors:
         for bad in errors[:_SHOWN]:
-            say(bad.line)
+            report(bad.line)
         found = f"{len(errors)} of {len(results) + len(errors)} cases cannot be used, the first: {errors[0].line}"
         raise CohortError(root, found)
     return results

@@ -11,10 +11,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
-from medsmith.preparation.recorded import check_apart, left_to_write, open_recorded
+from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
 
 RECORD = "split.json"
-Say = Callable[[str], None]
 
 
 def split(
@@ -25,7 +24,7 @@ def split(
     test_fraction: float,
     seed: int = 0,
     group: str | None = None,
-    say: Say,
+    report: Callable[[str], None],
 ) -> tuple[Cohort, Cohort]:
     """Writes two cohorts; the seed alone decides which group goes where.
 
@@ -40,7 +39,7 @@ def split(
         seed: of the order of groups.
         group: regular expression searched in each id; its first group (or the whole match) names the patient.
             Without it each case is its own group.
-        say: takes the lines about what was done.
+        report: receives the lines about what was done.
 
     Returns:
         The cohorts ``train`` and ``test``.
@@ -49,19 +48,19 @@ def split(
         RequestError: fraction or expression cannot be used, or one of the sets would be empty.
         CohortError: a folder holds something else.
     """
-    check_apart((Path(source), Path(train), Path(test)))
+    check_disjoint_folders((Path(source), Path(train), Path(test)))
     cohort = Cohort.open(source)
-    ids = ids_held_back(cohort.ids, test_fraction, seed, group)
+    ids = held_out_ids(cohort.ids, test_fraction, seed, group)
     sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
     rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
-        say(f"{side}: {len(members)} cases in {len(_groups(members, group))} groups -> {out}")
+        report(f"{side}: {len(members)} cases in {len(_groups(members, group))} groups -> {out}")
     return written[0], written[1]
 
 
-def ids_held_back(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
+def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
     """Which ids go to the test set (see ``split``)."""
     if not 0 < test_fraction < 1:
         raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "choose 0.2, say")
@@ -101,7 +100,7 @@ def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) ->
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     cohort = open_recorded(out, RECORD, record, layout)
-    for case_id in left_to_write(cohort, {case_id: source.files(case_id) for case_id in ids}):
+    for case_id in pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids}):
         cohort.write(source.stored(case_id))
     cohort.finish()
     return cohort

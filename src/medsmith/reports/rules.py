@@ -1,4 +1,4 @@
-"""Which words of a report go together: the rules of anatomy, and those of each type of lesion."""
+"""Which report options are compatible: anatomical rules, and rules per lesion type."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Final, final
 from medsmith.errors import RequestError
 from medsmith.reports.organs import HOLLOW, ORGANS, is_hollow, members_of
 from medsmith.reports.rules_table import ROWS
-from medsmith.reports.rules_types import FeatureSets, Form, LesionType, Look, Range
+from medsmith.reports.rules_types import Appearance, FeatureSets, LesionType, Morphology, Range
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import (
     ATTRIBUTES,
@@ -31,7 +31,7 @@ LESION_TYPES: Final[Mapping[str, LesionType]] = MappingProxyType({row.name: row 
 _SOLID: Final = tuple(organ for organ in ORGANS if not is_hollow(organ))
 _OF_HOLLOW: Final = tuple(sorted(HOLLOW))
 _STONE_ORGANS: Final = ("gallbladder", *members_of("kidney"), "urinary_bladder")
-ORGAN_BOUND: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "clear boundary with the renal parenchyma": members_of("kidney"),
         "unclear boundary with the renal parenchyma": members_of("kidney"),
@@ -50,9 +50,9 @@ ORGAN_BOUND: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "protruding from the parenchymal organ": _SOLID,
     }
 )
-"""Option -> the only organs that it is said of."""
+"""Option -> the organs it applies to."""
 
-NEVER_TOGETHER: Final = (
+INCOMPATIBLE_OPTIONS: Final = (
     ("ring enhancement", "non-contrast CT"),
     ("homogeneous", "mixed-density"),
     ("homogeneous", "presence of decreased density areas"),
@@ -62,29 +62,29 @@ NEVER_TOGETHER: Final = (
     ("punctate", "irregular"),
     ("round-like", "irregular"),
 )
-"""Pairs of options that contradict each other in every organ."""
+"""Pairs of options that contradict each other in any organ."""
 
 
 @final
 @dataclass(frozen=True)
 class Combination:
-    """One choice for every attribute of a type, with what it means in HU and mm.
+    """One option for every attribute of a lesion type, with the matching HU and size ranges.
 
     Attributes:
-        enhancement: as in the report, like all words below.
-        look: density, variation and HU.
-        form: shape and size.
+        enhancement: option of the report, like all below.
+        appearance: density, variation and HU.
+        morphology: shape and size.
         surface: margin.
         relationship: with adjacent organs.
         features: all specific features.
         cavity: place in the organ.
         hu: mean density.
-        weight: how often it is drawn.
+        weight: relative sampling probability.
     """
 
     enhancement: Enhancement
-    look: Look
-    form: Form
+    appearance: Appearance
+    morphology: Morphology
     surface: Surface
     relationship: Relationship
     features: tuple[Feature, ...]
@@ -94,66 +94,74 @@ class Combination:
 
     @property
     def shape(self) -> tuple[Shape, ...]:
-        """Words of the form."""
-        return self.form.shape
+        """Shape options of the morphology."""
+        return self.morphology.shape
 
     @property
     def density(self) -> Density:
-        """Word of the look."""
-        return self.look.density
+        """Word of the appearance."""
+        return self.appearance.density
 
     @property
     def density_variation(self) -> DensityVariation:
-        """Word of the look."""
-        return self.look.variation
+        """Word of the appearance."""
+        return self.appearance.variation
 
     def words(self) -> frozenset[str]:
-        """Every option that this choice says."""
+        """All options of this combination."""
         single = (self.enhancement, self.density, self.density_variation, self.surface, self.relationship, self.cavity)
         return frozenset((*single, *self.shape, *self.features))
 
     def agrees(self, name: str, value: object) -> bool:
-        """Whether this choice says so of an attribute; organs are judged by the type."""
+        """Whether this combination allows a value of an attribute; organs are checked per type."""
         if name == "ct_value_hu":
             return isinstance(value, float | int) and self.hu[0] <= value <= self.hu[1]
         if name == "size_mm":
-            return isinstance(value, tuple) and fits(value, self.form)
+            return isinstance(value, tuple) and size_fits(value, self.morphology)
         own = getattr(self, name)
         return set(own) == set(value) if isinstance(own, tuple) and isinstance(value, tuple) else own == value
 
 
-def fits(size_mm: tuple[float, ...], form: Form) -> bool:
-    """Whether the edges of a bounding box are those of a form, half a millimetre given."""
+def size_fits(size_mm: tuple[float, ...], morphology: Morphology) -> bool:
+    """Whether bounding-box edges fit a morphology, with a tolerance of 0.5 mm."""
     shortest, longest = min(size_mm), max(size_mm)
-    low, high = form.longest_mm
-    return low - 0.5 <= longest <= high + 0.5 and shortest + 0.5 >= form.flattest * longest
+    low, high = morphology.longest_mm
+    return low - 0.5 <= longest <= high + 0.5 and shortest + 0.5 >= morphology.min_aspect * longest
 
 
 @cache
 def combinations(name: str) -> tuple[Combination, ...]:
-    """All choices that the rules of a type allow.
+    """All combinations that the rules of a lesion type allow.
 
     Args:
         name: key of `LESION_TYPES`.
     """
     rules = LESION_TYPES[name]
-    both = (_choices(look, form) for look, form in product(rules.looks, rules.forms))
+    both = (
+        _choices(appearance, morphology) for appearance, morphology in product(rules.appearances, rules.morphologies)
+    )
     return tuple(choice for choices in both for choice in choices if not _contradicts(choice.words()))
 
 
-def _choices(look: Look, form: Form) -> Iterator[Combination]:
-    phases = look.phases()
-    options = (phases, form.surfaces, form.relationships, form.cavities, _unions(look.features, form.features))
+def _choices(appearance: Appearance, morphology: Morphology) -> Iterator[Combination]:
+    phases = appearance.phases()
+    options = (
+        phases,
+        morphology.surfaces,
+        morphology.relationships,
+        morphology.cavities,
+        _unions(appearance.features, morphology.features),
+    )
     for (enhancement, hu), surface, relationship, cavity, features in product(*options):
-        firsts = (surface, form.surfaces), (relationship, form.relationships), (cavity, form.cavities)
-        odds = [_odds(option, among) for option, among in firsts]
-        weight = look.weight * form.weight * odds[0] * odds[1] * odds[2]
-        weight /= len(phases) * len(look.features) * len(form.features)
-        yield Combination(enhancement, look, form, surface, relationship, features, cavity, hu, weight)
+        firsts = (surface, morphology.surfaces), (relationship, morphology.relationships), (cavity, morphology.cavities)
+        probabilities = [_probability(option, among) for option, among in firsts]
+        weight = appearance.weight * morphology.weight * probabilities[0] * probabilities[1] * probabilities[2]
+        weight /= len(phases) * len(appearance.features) * len(morphology.features)
+        yield Combination(enhancement, appearance, morphology, surface, relationship, features, cavity, hu, weight)
 
 
-def _odds(option: object, among: tuple[object, ...]) -> float:
-    """The first of a list is drawn twice as often as each of the others."""
+def _probability(option: object, among: tuple[object, ...]) -> float:
+    """The first option is sampled twice as often as each of the others."""
     return (2 if option == among[0] else 1) / (len(among) + 1)
 
 
@@ -163,11 +171,11 @@ def _unions(first: FeatureSets, second: FeatureSets) -> FeatureSets:
 
 
 def _contradicts(words: frozenset[str]) -> bool:
-    return any(one in words and other in words for one, other in NEVER_TOGETHER)
+    return any(one in words and other in words for one, other in INCOMPATIBLE_OPTIONS)
 
 
 def find_type(name: str) -> LesionType:
-    """The rules of a type of lesion.
+    """The rules of a lesion type.
 
     Raises:
         RequestError: there is no such type; names the nearest, or all.
@@ -179,7 +187,7 @@ def find_type(name: str) -> LesionType:
 
 
 def types_of(organ: str, kind: str | None = None) -> tuple[str, ...]:
-    """Names of the types that an organ has, of one kind ("cyst") or of any."""
+    """Names of the lesion types of an organ, of one kind ("cyst") or of any."""
     return tuple(
         row.name
         for row in LESION_TYPES.values()
@@ -187,25 +195,25 @@ def types_of(organ: str, kind: str | None = None) -> tuple[str, ...]:
     )
 
 
-def said_in(report: LesionReport) -> dict[str, object]:
-    """Attribute -> value of everything that a report says, in the order of the template."""
+def stated_attributes(report: LesionReport) -> dict[str, object]:
+    """Attribute -> value of the attributes that a report states, in template order."""
     values = {name: getattr(report, name) for name in ATTRIBUTES}
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def check_anatomy(report: LesionReport) -> None:
-    """Holds a report against what is so in every type of lesion; organs that are not known are not judged.
+    """Checks a report against the rules that hold for every lesion type; unknown organs are not checked.
 
     Raises:
-        RequestError: an option belongs to other organs, or two options contradict each other.
+        RequestError: an option does not apply to the organ, or two options contradict each other.
     """
-    said = [value if isinstance(value, tuple) else (value,) for value in said_in(report).values()]
+    said = [value if isinstance(value, tuple) else (value,) for value in stated_attributes(report).values()]
     words = [word for value in said for word in value if isinstance(word, str)]
     cure = "leave one of them out"
     for word in words if report.organ in ORGANS else ():
-        if report.organ not in ORGAN_BOUND.get(word, ORGANS):
-            limit = f"said only of {', '.join(ORGAN_BOUND[word][:8])}"
+        if report.organ not in ORGAN_SPECIFIC_OPTIONS.get(word, ORGANS):
+            limit = f"said only of {', '.join(ORGAN_SPECIFIC_OPTIONS[word][:8])}"
             raise RequestError("report", f"'{word}' in organ '{report.organ}'", limit, cure)
-    for one, other in NEVER_TOGETHER:
+    for one, other in INCOMPATIBLE_OPTIONS:
         if one in words and other in words:
             raise RequestError("report", f"'{one}' contradicts '{other}'", cure=cure)

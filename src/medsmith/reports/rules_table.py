@@ -1,12 +1,12 @@
-"""The rule table: which words, sizes and densities go together in each type of lesion.
+"""The rule table: compatible options, sizes and densities of each lesion type.
 
-Option lists per type are not published. What stands here is medical common sense: usual sizes and densities of
-textbooks, rounded, and narrow on purpose. It says nothing about how often anything occurs.
+Option lists per type are not published. These are typical textbook sizes and densities, rounded and deliberately
+narrow. They are not prevalence data.
 """
 
 from typing import Final
 
-from medsmith.reports.rules_types import NOT_CLOSE, FeatureSets, Form, LesionType, Look
+from medsmith.reports.rules_types import NOT_CLOSE, Appearance, FeatureSets, LesionType, Morphology
 from medsmith.reports.vocabulary import Cavity, Surface
 
 _WITHIN: Cavity = "within the parenchymal organ"
@@ -41,49 +41,53 @@ _DUCT_OR_NECROSIS: FeatureSets = (
 )
 
 
-def _fluid(features: FeatureSets = ((),)) -> tuple[Look, ...]:
+def _fluid(features: FeatureSets = ((),)) -> tuple[Appearance, ...]:
     return (
-        Look("hypodense fluid-like", "homogeneous", (-10, 20), (-10, 20), features, weight=2),
-        Look("hypodense", "homogeneous", (-10, 20), (-10, 25), features),
+        Appearance("hypodense fluid-like", "homogeneous", (-10, 20), (-10, 20), features, weight=2),
+        Appearance("hypodense", "homogeneous", (-10, 20), (-10, 25), features),
     )
 
 
-def _cyst_forms(longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = (_SHARP,)) -> tuple[Form, ...]:
+def _cyst_morphologies(
+    longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = (_SHARP,)
+) -> tuple[Morphology, ...]:
     return (
-        Form(("round-like",), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,), weight=2),
-        Form(("cystic",), longest_mm, 0.5, surfaces, _ANYWHERE, (NOT_CLOSE,)),
-        Form(("round-like", "cystic"), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,)),
+        Morphology(("round-like",), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,), weight=2),
+        Morphology(("cystic",), longest_mm, 0.5, surfaces, _ANYWHERE, (NOT_CLOSE,)),
+        Morphology(("round-like", "cystic"), longest_mm, 0.6, surfaces, _ANYWHERE, (NOT_CLOSE,)),
     )
 
 
-def _wall_looks(*extra: Look) -> tuple[Look, ...]:
-    """A tumour of a hollow organ against the wall it grows from."""
+def _wall_appearances(*extra: Appearance) -> tuple[Appearance, ...]:
+    """Appearances of a tumor in the wall of a hollow organ."""
     return (
-        Look("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), weight=2),
-        Look("isodense soft tissue mass", "heterogeneous", (25, 50), (40, 95), _UNEVEN),
-        Look("isodense", "homogeneous", (28, 50), (30, 95)),
-        Look("isodense", "heterogeneous", (25, 50), (35, 90), _UNEVEN),
+        Appearance("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), weight=2),
+        Appearance("isodense soft tissue mass", "heterogeneous", (25, 50), (40, 95), _UNEVEN),
+        Appearance("isodense", "homogeneous", (28, 50), (30, 95)),
+        Appearance("isodense", "heterogeneous", (25, 50), (35, 90), _UNEVEN),
         *extra,
     )
 
 
-def _wall_forms(longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = _SEROSA) -> tuple[Form, ...]:
+def _wall_morphologies(
+    longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = _SEROSA
+) -> tuple[Morphology, ...]:
     return (
-        Form(("irregular", "wall thickening"), longest_mm, 0.2, surfaces, (_WALL,), weight=2),
-        Form(("wall thickening",), longest_mm, 0.2, surfaces, (_WALL,)),
-        Form(("protrusion into the lumen",), longest_mm, 0.3, surfaces, (_WALL,)),
-        Form(("irregular", "protrusion into the lumen"), longest_mm, 0.3, surfaces, (_WALL,)),
-        Form(("round-like", "protrusion into the lumen"), longest_mm, 0.6, surfaces, (_WALL,)),
+        Morphology(("irregular", "wall thickening"), longest_mm, 0.2, surfaces, (_WALL,), weight=2),
+        Morphology(("wall thickening",), longest_mm, 0.2, surfaces, (_WALL,)),
+        Morphology(("protrusion into the lumen",), longest_mm, 0.3, surfaces, (_WALL,)),
+        Morphology(("irregular", "protrusion into the lumen"), longest_mm, 0.3, surfaces, (_WALL,)),
+        Morphology(("round-like", "protrusion into the lumen"), longest_mm, 0.6, surfaces, (_WALL,)),
     )
 
 
 def _narrowing(
     longest_mm: tuple[float, float], surfaces: tuple[Surface, ...] = _SEROSA, axis: int | None = None
-) -> tuple[Form, ...]:
+) -> tuple[Morphology, ...]:
     return (
-        Form(("luminal narrowing",), longest_mm, 0.2, surfaces, (_WALL,), longest_axis=axis),
-        Form(("wall thickening", "luminal narrowing"), longest_mm, 0.2, surfaces, (_WALL,), longest_axis=axis),
-        Form(
+        Morphology(("luminal narrowing",), longest_mm, 0.2, surfaces, (_WALL,), longest_axis=axis),
+        Morphology(("wall thickening", "luminal narrowing"), longest_mm, 0.2, surfaces, (_WALL,), longest_axis=axis),
+        Morphology(
             ("irregular", "wall thickening", "luminal narrowing"),
             *(longest_mm, 0.2, surfaces, (_WALL,)),
             longest_axis=axis,
@@ -96,34 +100,34 @@ _STONES: Final = (
         "gallstone",
         "stone",
         "gallbladder",
-        (Look("hyperdense", "homogeneous", (90, 900), (90, 900), _STONE),),
+        (Appearance("hyperdense", "homogeneous", (90, 900), (90, 900), _STONE),),
         (
-            Form(("punctate",), (3, 10), 0.5, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
-            Form(("round-like",), (6, 30), 0.6, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
+            Morphology(("punctate",), (3, 10), 0.5, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
+            Morphology(("round-like",), (6, 30), 0.6, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
         ),
     ),
     LesionType(
         "kidney stone",
         "stone",
         "kidney",
-        (Look("hyperdense", "homogeneous", (250, 1500), (250, 1500), _STONE),),
+        (Appearance("hyperdense", "homogeneous", (250, 1500), (250, 1500), _STONE),),
         (
-            Form(("punctate",), (2, 10), 0.5, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=2),
-            Form(("round-like",), (6, 25), 0.6, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,)),
-            Form(("irregular",), (15, 45), 0.3, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=0.5),
+            Morphology(("punctate",), (2, 10), 0.5, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=2),
+            Morphology(("round-like",), (6, 25), 0.6, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,)),
+            Morphology(("irregular",), (15, 45), 0.3, _SHARP_RENAL, (_WITHIN,), (NOT_CLOSE,), weight=0.5),
         ),
     ),
 )
 
 _CYSTS: Final = (
-    LesionType("liver cyst", "cyst", "liver", _fluid(), _cyst_forms((5, 90))),
-    LesionType("pancreas cyst", "cyst", "pancreas", _fluid(_DUCT), _cyst_forms((5, 60))),
+    LesionType("liver cyst", "cyst", "liver", _fluid(), _cyst_morphologies((5, 90))),
+    LesionType("pancreas cyst", "cyst", "pancreas", _fluid(_DUCT), _cyst_morphologies((5, 60))),
     LesionType(
         "kidney cyst",
         "cyst",
         "kidney",
-        (*_fluid(), Look("hyperdense", "homogeneous", (50, 90), None, weight=0.5)),
-        _cyst_forms((5, 90), _SHARP_RENAL),
+        (*_fluid(), Appearance("hyperdense", "homogeneous", (50, 90), None, weight=0.5)),
+        _cyst_morphologies((5, 90), _SHARP_RENAL),
     ),
 )
 
@@ -132,11 +136,13 @@ _OF_HOLLOW_ORGANS: Final = (
         "esophageal cancer",
         "cancer",
         "esophagus",
-        _wall_looks(),
+        _wall_appearances(),
         (
-            Form(("wall thickening",), (20, 90), 0.2, _OF_ESOPHAGUS, (_WALL,), longest_axis=2),
-            Form(("irregular", "wall thickening"), (20, 90), 0.2, _OF_ESOPHAGUS, (_WALL,), longest_axis=2, weight=2),
-            Form(("protrusion into the lumen",), (10, 50), 0.3, _OF_ESOPHAGUS, (_WALL,)),
+            Morphology(("wall thickening",), (20, 90), 0.2, _OF_ESOPHAGUS, (_WALL,), longest_axis=2),
+            Morphology(
+                ("irregular", "wall thickening"), (20, 90), 0.2, _OF_ESOPHAGUS, (_WALL,), longest_axis=2, weight=2
+            ),
+            Morphology(("protrusion into the lumen",), (10, 50), 0.3, _OF_ESOPHAGUS, (_WALL,)),
             *_narrowing((20, 90), _OF_ESOPHAGUS, axis=2),
         ),
     ),
@@ -144,27 +150,27 @@ _OF_HOLLOW_ORGANS: Final = (
         "gallbladder cancer",
         "cancer",
         "gallbladder",
-        _wall_looks(
-            Look("hypodense", "heterogeneous", (20, 38), (35, 75), _UNEVEN),
-            Look("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), _STONE, weight=0.5),
+        _wall_appearances(
+            Appearance("hypodense", "heterogeneous", (20, 38), (35, 75), _UNEVEN),
+            Appearance("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), _STONE, weight=0.5),
         ),
-        (*_wall_forms((10, 70)), Form(("irregular",), (15, 90), 0.3, _SEROSA, (_WALL,))),
+        (*_wall_morphologies((10, 70)), Morphology(("irregular",), (15, 90), 0.3, _SEROSA, (_WALL,))),
     ),
     LesionType(
         "stomach cancer",
         "cancer",
         "stomach",
-        _wall_looks(Look("mixed-density", "heterogeneous", (20, 50), (35, 90), _UNEVEN, weight=0.5)),
-        (*_wall_forms((15, 110)), *_narrowing((20, 110))),
+        _wall_appearances(Appearance("mixed-density", "heterogeneous", (20, 50), (35, 90), _UNEVEN, weight=0.5)),
+        (*_wall_morphologies((15, 110)), *_narrowing((20, 110))),
     ),
     LesionType(
         "colon cancer",
         "cancer",
         "colon",
-        _wall_looks(Look("mixed-density", "heterogeneous", (20, 50), (35, 90), _UNEVEN, weight=0.5)),
-        (*_wall_forms((15, 90)), *_narrowing((20, 90))),
+        _wall_appearances(Appearance("mixed-density", "heterogeneous", (20, 50), (35, 90), _UNEVEN, weight=0.5)),
+        (*_wall_morphologies((15, 90)), *_narrowing((20, 90))),
     ),
-    LesionType("bladder cancer", "cancer", "urinary_bladder", _wall_looks(), _wall_forms((8, 70))),
+    LesionType("bladder cancer", "cancer", "urinary_bladder", _wall_appearances(), _wall_morphologies((8, 70))),
 )
 
 _OF_PARENCHYMA: Final = (
@@ -173,20 +179,20 @@ _OF_PARENCHYMA: Final = (
         "cancer",
         "lung",
         (
-            Look("isodense soft tissue mass", "homogeneous", (10, 50), (30, 100), weight=2),
-            Look("isodense soft tissue mass", "heterogeneous", (0, 50), (20, 90), _UNEVEN),
-            Look(
+            Appearance("isodense soft tissue mass", "homogeneous", (10, 50), (30, 100), weight=2),
+            Appearance("isodense soft tissue mass", "heterogeneous", (0, 50), (20, 90), _UNEVEN),
+            Appearance(
                 "isodense soft tissue mass with peripheral low-density ground-glass opacity",
                 "heterogeneous",
                 (-450, -50),
                 (-420, -20),
             ),
-            Look("low-density ground-glass opacity", "homogeneous", (-780, -450), (-760, -430)),
+            Appearance("low-density ground-glass opacity", "homogeneous", (-780, -450), (-760, -430)),
         ),
         (
-            Form(("round-like",), (6, 40), 0.6, (_SHARP, _BLURRED), _ANYWHERE, features=_MAY_BE_SPICULATED),
-            Form(("irregular",), (8, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, features=_MAY_BE_SPICULATED),
-            Form(("punctate",), (4, 10), 0.5, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,), weight=0.5),
+            Morphology(("round-like",), (6, 40), 0.6, (_SHARP, _BLURRED), _ANYWHERE, features=_MAY_BE_SPICULATED),
+            Morphology(("irregular",), (8, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, features=_MAY_BE_SPICULATED),
+            Morphology(("punctate",), (4, 10), 0.5, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,), weight=0.5),
         ),
     ),
     LesionType(
@@ -194,18 +200,18 @@ _OF_PARENCHYMA: Final = (
         "cancer",
         "liver",
         (
-            Look("hypodense", "homogeneous", (25, 48), (40, 88)),
-            Look("hypodense", "heterogeneous", (25, 48), (35, 88), _UNEVEN, weight=2),
-            Look("mixed-density", "heterogeneous", (25, 60), (45, 110), _UNEVEN),
-            Look("isodense", "homogeneous", (48, 65), (88, 115), weight=0.5),
-            Look("isodense", "heterogeneous", (48, 65), (88, 115), _MAY_BE_NECROTIC, weight=0.5),
-            Look("hyperdense", "homogeneous", None, (115, 170), weight=0.5),
-            Look("hyperdense", "heterogeneous", None, (115, 170), _UNEVEN, weight=0.5),
-            Look("ring enhancement", "heterogeneous", None, (40, 95), _MAY_BE_NECROTIC),
+            Appearance("hypodense", "homogeneous", (25, 48), (40, 88)),
+            Appearance("hypodense", "heterogeneous", (25, 48), (35, 88), _UNEVEN, weight=2),
+            Appearance("mixed-density", "heterogeneous", (25, 60), (45, 110), _UNEVEN),
+            Appearance("isodense", "homogeneous", (48, 65), (88, 115), weight=0.5),
+            Appearance("isodense", "heterogeneous", (48, 65), (88, 115), _MAY_BE_NECROTIC, weight=0.5),
+            Appearance("hyperdense", "homogeneous", None, (115, 170), weight=0.5),
+            Appearance("hyperdense", "heterogeneous", None, (115, 170), _UNEVEN, weight=0.5),
+            Appearance("ring enhancement", "heterogeneous", None, (40, 95), _MAY_BE_NECROTIC),
         ),
         (
-            Form(("round-like",), (8, 90), 0.6, (_SHARP, _BLURRED), _ANYWHERE),
-            Form(("irregular",), (12, 160), 0.3, (_BLURRED, _SHARP), _ANYWHERE),
+            Morphology(("round-like",), (8, 90), 0.6, (_SHARP, _BLURRED), _ANYWHERE),
+            Morphology(("irregular",), (12, 160), 0.3, (_BLURRED, _SHARP), _ANYWHERE),
         ),
     ),
     LesionType(
@@ -213,14 +219,14 @@ _OF_PARENCHYMA: Final = (
         "cancer",
         "pancreas",
         (
-            Look("hypodense", "homogeneous", (20, 38), (35, 78), _DUCT),
-            Look("hypodense", "heterogeneous", (20, 38), (30, 78), _DUCT_OR_NECROSIS, weight=2),
-            Look("mixed-density", "heterogeneous", (20, 45), (35, 95), _DUCT_OR_NECROSIS),
-            Look("isodense", "homogeneous", (34, 50), (78, 105), _DUCT, weight=0.5),
+            Appearance("hypodense", "homogeneous", (20, 38), (35, 78), _DUCT),
+            Appearance("hypodense", "heterogeneous", (20, 38), (30, 78), _DUCT_OR_NECROSIS, weight=2),
+            Appearance("mixed-density", "heterogeneous", (20, 45), (35, 95), _DUCT_OR_NECROSIS),
+            Appearance("isodense", "homogeneous", (34, 50), (78, 105), _DUCT, weight=0.5),
         ),
         (
-            Form(("round-like",), (8, 60), 0.6, (_BLURRED, _SHARP), _ANYWHERE),
-            Form(("irregular",), (12, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, weight=2),
+            Morphology(("round-like",), (8, 60), 0.6, (_BLURRED, _SHARP), _ANYWHERE),
+            Morphology(("irregular",), (12, 90), 0.3, (_BLURRED, _SHARP), _ANYWHERE, weight=2),
         ),
     ),
     LesionType(
@@ -228,16 +234,16 @@ _OF_PARENCHYMA: Final = (
         "cancer",
         "kidney",
         (
-            Look("hypodense", "homogeneous", (15, 28), (40, 130)),
-            Look("hypodense", "heterogeneous", (10, 28), (30, 130), _UNEVEN),
-            Look("mixed-density", "heterogeneous", (15, 50), (40, 150), _UNEVEN, weight=2),
-            Look("isodense", "homogeneous", (26, 42), None, weight=0.5),
-            Look("isodense", "heterogeneous", (26, 42), (130, 190), _UNEVEN, weight=0.5),
-            Look("hyperdense", "homogeneous", (42, 75), None, weight=0.5),
+            Appearance("hypodense", "homogeneous", (15, 28), (40, 130)),
+            Appearance("hypodense", "heterogeneous", (10, 28), (30, 130), _UNEVEN),
+            Appearance("mixed-density", "heterogeneous", (15, 50), (40, 150), _UNEVEN, weight=2),
+            Appearance("isodense", "homogeneous", (26, 42), None, weight=0.5),
+            Appearance("isodense", "heterogeneous", (26, 42), (130, 190), _UNEVEN, weight=0.5),
+            Appearance("hyperdense", "homogeneous", (42, 75), None, weight=0.5),
         ),
         (
-            Form(("round-like",), (8, 90), 0.6, _ANY_RENAL, _ANYWHERE),
-            Form(("irregular",), (15, 150), 0.3, _ANY_RENAL, _ANYWHERE),
+            Morphology(("round-like",), (8, 90), 0.6, _ANY_RENAL, _ANYWHERE),
+            Morphology(("irregular",), (15, 150), 0.3, _ANY_RENAL, _ANYWHERE),
         ),
     ),
     LesionType(
@@ -245,16 +251,16 @@ _OF_PARENCHYMA: Final = (
         "hemorrhage",
         "brain",
         (
-            Look("hyperdense", "homogeneous", (52, 90), None, weight=2),
-            Look("hyperdense", "heterogeneous", (48, 85), None, _MAY_BE_NECROTIC),
-            Look("mixed-density", "heterogeneous", (38, 70), None, _UNEVEN),
+            Appearance("hyperdense", "homogeneous", (52, 90), None, weight=2),
+            Appearance("hyperdense", "heterogeneous", (48, 85), None, _MAY_BE_NECROTIC),
+            Appearance("mixed-density", "heterogeneous", (38, 70), None, _UNEVEN),
         ),
         (
-            Form(("round-like",), (6, 60), 0.6, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,)),
-            Form(("irregular",), (8, 100), 0.3, (_BLURRED, _SHARP), (_WITHIN,), (NOT_CLOSE,)),
+            Morphology(("round-like",), (6, 60), 0.6, (_SHARP, _BLURRED), (_WITHIN,), (NOT_CLOSE,)),
+            Morphology(("irregular",), (8, 100), 0.3, (_BLURRED, _SHARP), (_WITHIN,), (NOT_CLOSE,)),
         ),
     ),
 )
 
 ROWS: Final = (*_STONES, *_CYSTS, *_OF_HOLLOW_ORGANS, *_OF_PARENCHYMA)
-"""The fourteen types of the paper and, last, the one it generalises to."""
+"""The fourteen types of the paper and, last, the type it generalizes to."""

@@ -1,4 +1,4 @@
-"""What a row of the rule table is made of: looks (words of the image) and forms (words of the mask)."""
+"""The rows of the rule table: appearances (image attributes) and morphologies (mask attributes)."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, final
@@ -25,16 +25,16 @@ CLOSE: Relationship = "close relationship with adjacent organs"
 
 @final
 @dataclass(frozen=True)
-class Look:
-    """Words of the image that go together, with the densities they mean.
+class Appearance:
+    """Compatible image attributes, with their density ranges in HU.
 
     Attributes:
         density: against the organ.
         variation: inside the lesion.
-        non_contrast_hu: mean HU without contrast agent; None where this look is not seen then.
+        non_contrast_hu: mean HU without contrast agent; None if it does not occur without contrast.
         enhanced_hu: the same with contrast agent, portal venous phase.
-        features: sets of features that this look may have.
-        weight: how often it is drawn, against the other looks of the type.
+        features: sets of features that this appearance may have.
+        weight: relative sampling probability.
     """
 
     density: Density
@@ -45,7 +45,7 @@ class Look:
     weight: float = 1.0
 
     def phases(self) -> tuple[tuple[Enhancement, Range], ...]:
-        """Every enhancement in which the look is seen, with its range of HU; the enhanced one first."""
+        """Every enhancement in which the appearance is seen, with its range of HU; the enhanced one first."""
         known: tuple[tuple[Enhancement, Range | None], ...] = (
             ("enhanced CT", self.enhanced_hu),
             ("non-contrast CT", self.non_contrast_hu),
@@ -55,26 +55,26 @@ class Look:
 
 @final
 @dataclass(frozen=True)
-class Form:
-    """Words of the mask that go together, with the sizes they mean.
+class Morphology:
+    """Compatible mask attributes, with their size ranges in mm.
 
-    The first option of a list is drawn twice as often as each of the others.
+    The first option of a list is sampled twice as often as each of the others.
 
     Attributes:
-        shape: words that are all said.
+        shape: shape options, all stated.
         longest_mm: longest edge of the bounding box.
-        flattest: smallest ratio of the shortest to the longest edge.
-        surfaces: margins, one of which is said.
-        cavities: places in the organ, one of which is said.
-        relationships: one of which is said.
-        features: sets of features that this form may have.
+        min_aspect: smallest ratio of the shortest to the longest edge.
+        surfaces: margins, one of which is stated.
+        cavities: locations in the organ, one of which is stated.
+        relationships: one of which is stated.
+        features: sets of features that this morphology may have.
         longest_axis: axis that the longest edge lies along (2 is feet-head); None for any.
-        weight: how often it is drawn, against the other forms of the type.
+        weight: relative sampling probability.
     """
 
     shape: tuple[Shape, ...]
     longest_mm: Range
-    flattest: float
+    min_aspect: float
     surfaces: tuple[Surface, ...]
     cavities: tuple[Cavity, ...]
     relationships: tuple[Relationship, ...] = (NOT_CLOSE, CLOSE)
@@ -86,18 +86,18 @@ class Form:
 @final
 @dataclass(frozen=True)
 class LesionType:
-    """One type of lesion: any look goes with any form.
+    """One lesion type: any appearance combines with any morphology.
 
     Attributes:
         name: "kidney cyst".
-        kind: the noun that stands for it ("cyst", "stone", "cancer", "hemorrhage").
-        organ: organ or group that has it.
-        looks: how it looks.
-        forms: how it is shaped.
+        kind: its noun ("cyst", "stone", "cancer", "hemorrhage").
+        organ: organ or group it occurs in.
+        appearances: image attributes that go together.
+        morphologies: mask attributes that go together.
     """
 
     name: str
     kind: str
     organ: str
-    looks: tuple[Look, ...]
-    forms: tuple[Form, ...]
+    appearances: tuple[Appearance, ...]
+    morphologies: tuple[Morphology, ...]

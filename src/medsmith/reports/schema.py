@@ -17,13 +17,13 @@ from medsmith.reports.vocabulary import (
 )
 
 MAX_LESIONS = 3
-"""Lesions that one scan is given at most (the released ``max_mask_num``)."""
+"""Maximum number of lesions per scan (the released ``max_mask_num``)."""
 Edge = Annotated[float, Field(gt=0, le=400)]
 
 
 @final
 class LesionReport(BaseModel):
-    """What is said of one lesion; None and empty mean that nothing is said.
+    """The attributes of one lesion; None or empty means not stated.
 
     Attributes:
         lesion_type: name of the lesion ("kidney cyst"), see ``rules``.
@@ -38,7 +38,7 @@ class LesionReport(BaseModel):
         relationship: with adjacent organs.
         features: specific features.
         cavity: place in the organ.
-        measured: numbers that the words were taken from, name with unit -> value.
+        measured: measurements behind the options, name with unit -> value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Attributes written by hand as name=value, in any wording that a report understands."""
+"""Parses name=value attributes, in any wording that the report vocabulary knows."""
 
 import re
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ _UNITS: Final = {"size_mm": "mm", "ct_value_hu": "hu"}
 
 
 def read_values(assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Attribute -> value; several shapes or features are parted by commas, numbers without a unit are mm and HU.
+    """Attribute -> value; shapes and features may be comma-separated lists; numbers without a unit are mm or HU.
 
     Raises:
-        RequestError: no such attribute, or a value that it cannot have; names the nearest.
+        RequestError: no such attribute, or an invalid value; names the nearest.
     """
     return {name: _value(name, text.strip()) for name, text in assignments.items()}
 
 
 def read_option(phrase: str) -> tuple[str, ...]:
-    """The options, of whatever attribute, that a phrase means.
+    """The options that a phrase denotes, of any attribute.
 
     Raises:
-        RequestError: it means none; names the nearest.
+        RequestError: it denotes none; names the nearest.
     """
     for name, row in ATTRIBUTES.items():
         if row.options and (options := find_options(name, phrase)):
@@ -38,7 +38,7 @@ def read_option(phrase: str) -> tuple[str, ...]:
 
 
 def find_options(name: str, phrase: str) -> tuple[str, ...]:
-    """The options of an attribute that a phrase means; "hypodense lesion" is hypodense; () where it means none."""
+    """The options of an attribute that a phrase denotes ("hypodense lesion" gives hypodense); () if none."""
     words = stems(phrase)
     words = words[:-1] if words[-1:] == ("lesion",) else words
     own = next((o for o in ATTRIBUTES[name].options if words in map(stems, (o, *SYNONYMS.get(o, ())))), None)

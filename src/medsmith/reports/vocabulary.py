@@ -1,8 +1,8 @@
-"""The attributes of a structured lesion report, every option of each, and all ways to say it.
+"""The attributes of a structured lesion report, their options, and the synonyms of each option.
 
 The template is LesionDiffusion's (Tian et al. 2025, figure 1 and the released option list): ten attributes and the
-cavity class that is derived from organ and shape. The first wording of an option is the one that reports keep; the
-others are synonyms that are understood.
+cavity class that is derived from organ and shape. Reports store the canonical wording of an option; synonyms are
+accepted as input.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ Surface = Literal[
 SHARP_SURFACES: frozenset[Surface] = frozenset(
     {"well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma"}
 )
-"""Surfaces outside which the lesion has no part."""
+"""Sharp margins: no part of the lesion lies outside them."""
 Relationship = Literal[
     "no close relationship with surrounding organs",
     "close relationship with adjacent organs",
@@ -135,9 +135,9 @@ class Attribute:
 
     Attributes:
         name: field of the report.
-        title: as a radiologist reads it.
-        options: what it can say; empty for numbers and organs.
-        feeds: which step reads it: the box that is placed, the mask network, the image network.
+        title: display name.
+        options: allowed values; empty for numbers and organs.
+        feeds: the steps that use it: box placement, mask network, image network.
     """
 
     name: str
@@ -164,9 +164,9 @@ _ROWS = (
     Attribute("cavity", "Place in the organ", get_args(Cavity), _feeds("box", "mask")),
 )
 ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({row.name: row for row in _ROWS})
-"""Attribute name -> row, in the order of the template: the one table of what feeds what."""
+"""Attribute name -> row, in the order of the template: the only table of which step uses what."""
 
 
 def attributes_for(consumer: Consumer) -> tuple[Attribute, ...]:
-    """The rows that one step reads, in the order of the template."""
+    """The attributes that one step uses, in template order."""
     return tuple(row for row in ATTRIBUTES.values() if consumer in row.feeds)

@@ -1,4 +1,4 @@
-"""Reports as text, in words that the parser reads back to the same report."""
+"""Reports as text that the parser reads back to the same report."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ _CAVITIES = {"wall thickening": "from the wall of the organ"}
 def to_text(report: ScanReport) -> str:
     """All lesions of a report, semicolons between them.
 
-    ``parse_report`` reads the same report back, but for what words cannot say: the measured numbers, sizes and HU
-    below a thousandth, a type that is not in the rules, and a type without an organ, which gets the organ of the type.
+    ``parse_report`` recovers the report, except for measured numbers, digits of sizes and HU below 0.001, types that
+    are not in the rules, and a type without an organ, which gets the organ of the type.
     """
     return "; ".join(describe(lesion) for lesion in report.lesions)
 
@@ -22,7 +22,7 @@ def describe(lesion: LesionReport) -> str:
 
 
 def organ_words(organ: str) -> str:
-    """An organ as it is said: "kidney_right" is the right kidney."""
+    """An organ name in words: "kidney_right" gives "right kidney"."""
     base, _, side = organ.rpartition("_")
     if side not in ("left", "right"):
         return organ.replace("_", " ")

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from medsmith.errors import FileError, RunError
-from medsmith.formats.atomic import remove_leftovers, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import remove_temporary_files, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.runs.checkpoints import RunRecord, pack, read_tensors, unpack
 
@@ -54,7 +54,7 @@ def lock_run(run: Path) -> Iterator[None]:
     try:
         _lock(descriptor, run)
         for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*")):
-            remove_leftovers(folder)
+            remove_temporary_files(folder)
         yield
     finally:
         os.close(descriptor)

@@ -10,7 +10,7 @@ from typing import Any
 from medsmith.errors import MedsmithError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import defer_interrupts
-from medsmith.progress import Progress, Silent
+from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
 from medsmith.synthesis.conditions import Conditions
 from medsmith.synthesis.devices import check_names
@@ -78,7 +78,7 @@ def synthesize(
     try:
         with defer_interrupts() as stop, ExitStack() as work:
             executor = work.enter_context(conditions.executor(asked, size, conditions.patience, stop))
-            return _fill(executor, work, asked, out, count, progress or Silent())
+            return _fill(executor, work, asked, out, count, progress or NullProgress())
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
         raise SynthesisError(out, found, cure="the same command goes on from here") from None

@@ -11,7 +11,7 @@ from typing import final
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
 from medsmith.errors import CohortError, SynthesisError
-from medsmith.formats.atomic import remove_leftovers, write_bytes
+from medsmith.formats.atomic import remove_temporary_files, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
@@ -71,7 +71,7 @@ def remove_temporaries(out: Path) -> None:
     """Remove half-written files; where the disk refuses even that, the next start will."""
     with suppress(OSError):
         for part in _PARTS:
-            remove_leftovers(out / part)
+            remove_temporary_files(out / part)
 
 
 def finished_ids(out: Path) -> set[str]:

@@ -1,7 +1,7 @@
-"""The vectors of every phrase that a report can hold, encoded once: training and sampling need no text network.
+"""Precomputed vectors of all report phrases, so that training and sampling need no text encoder.
 
-A phrase table is a safetensors file of half-precision vectors. Raw vectors are the paper's way. Centred and whitened
-ones tell opposites apart: MiniLM alone has "well-defined margin" and "ill-defined margin" at cosine 0.87.
+A phrase table is a safetensors file of half-precision vectors. The paper uses raw vectors. Whitening
+separates opposites: in raw MiniLM, "well-defined margin" and "ill-defined margin" have cosine similarity 0.87.
 """
 
 import difflib
@@ -20,13 +20,13 @@ from safetensors.numpy import save
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import write_bytes
-from medsmith.reports.numbers import SCALES, encoded
+from medsmith.reports.number_encoding import SCALES, sinusoidal_encoding
 from medsmith.reports.organs import find_organ
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import attributes_for
 from medsmith.text.encoders import TextEncoder
 from medsmith.text.phrases import FAMILIES, phrase_of
-from medsmith.text.whitening import combined, told_apart
+from medsmith.text.whitening import combine, whiten_families
 
 SHIPPED = "minilm"
 _ENDING = ".safetensors"
@@ -36,11 +36,11 @@ _KEY = "phrase_table"
 @final
 @dataclass(frozen=True)
 class Tokens:
-    """What one network is told of one lesion.
+    """The conditioning tokens of one lesion for one network.
 
     Attributes:
-        vectors: one row per attribute that the network reads, in the order of the template.
-        present: whether the report says anything of the attribute; where it does not, the row is the null text's.
+        vectors: one row per attribute that the network uses, in template order.
+        present: whether the report states the attribute; otherwise the row is the null vector.
     """
 
     vectors: Float32[np.ndarray, "n d"]
@@ -53,7 +53,7 @@ class PhraseTable:
     """Phrase -> vector, for the finite vocabulary of reports.
 
     Attributes:
-        encoder: name of the text network.
+        encoder: name of the text encoder.
         vectors: family of phrases -> one row per phrase, in the order of ``FAMILIES``.
     """
 
@@ -62,20 +62,20 @@ class PhraseTable:
 
     @classmethod
     def build(cls, encoder: TextEncoder) -> "PhraseTable":
-        """Encode the vocabulary; the vectors are rounded to half precision, as they are kept."""
+        """Encodes the vocabulary; vectors are rounded to half precision, as stored."""
         rows = {name: encoder.encode(phrases) for name, phrases in FAMILIES.items()}
         return cls(encoder.name, {name: row.astype(np.float16).astype(np.float32) for name, row in rows.items()})
 
     @classmethod
     def load(cls, name: str | Path = SHIPPED) -> "PhraseTable":
-        """A table that is shipped, by its name, or any other by its file; ``NAME.safetensors`` may be said as NAME.
+        """Loads the shipped table by name, or another from a file; the ending .safetensors may be omitted.
 
         Raises:
             FileError: no such table, or it is damaged, or its phrases are not those of this version.
         """
         path = shipped_file() if str(name) == SHIPPED else _with_ending(Path(name))
         if not path.exists():
-            found = "does not exist, the table of encoded words that the config names"
+            found = "does not exist, the phrase table that the config names"
             raise FileError(path, found, f"shipped: {SHIPPED}", _how_to_build(path))
         try:
             with safe_open(path, "np") as file:
@@ -89,20 +89,20 @@ class PhraseTable:
         return cls(encoder, vectors)
 
     def save(self, path: Path) -> None:
-        """Write the table in half precision with the encoder's name and the hash of the phrases.
+        """Writes the table in half precision with the encoder's name and the hash of the phrases.
 
         Raises:
             FileError: the file cannot be written.
         """
-        # One key: safetensors writes several in no fixed order, and equal tables must give equal bytes.
+        # A single key: safetensors writes several in arbitrary order, but equal tables must give equal bytes.
         said = json.dumps({"encoder": self.encoder, "phrases_sha256": phrases_sha256()}, sort_keys=True)
         halved = {name: np.ascontiguousarray(rows, np.float16) for name, rows in self.vectors.items()}
         write_bytes(path, save(halved, metadata={_KEY: said}))
 
-    def centred_and_whitened(self) -> "PhraseTable":
-        """The same phrases with opposites far apart; see ``whitening``. Each vector has a mean square of 1."""
+    def whitened(self) -> "PhraseTable":
+        """The whitened table, see ``whitening``; each vector has a mean square of 1."""
         exact = {name: rows.astype(np.float64) for name, rows in self.vectors.items()}
-        apart = {name: rows.astype(np.float32) for name, rows in told_apart(exact).items()}
+        apart = {name: rows.astype(np.float32) for name, rows in whiten_families(exact).items()}
         return PhraseTable(self.encoder, apart)
 
     @property
@@ -124,10 +124,10 @@ class PhraseTable:
         return row
 
     def tokens(self, report: LesionReport, consumer: Literal["mask", "image"]) -> Tokens:
-        """One token per attribute that a network reads, in the order of the template.
+        """One token per attribute that a network uses, in template order.
 
-        Several options of one attribute give the mean of their vectors; nothing said gives the null text's vector; a
-        number gives its attribute's title and the sines of ``numbers``, at the length of the null text's vector.
+        Several options of one attribute give the mean of their vectors; an unstated attribute gives the null vector; a
+        number combines its attribute's title vector with its sinusoidal encoding, at the norm of the null vector.
 
         Raises:
             RequestError: an organ that the vocabulary does not have.
@@ -148,13 +148,13 @@ class PhraseTable:
 
     def _number(self, attribute: str, values: tuple[float, ...]) -> Float32[np.ndarray, "d"]:
         title = self.vectors[attribute][0].astype(np.float64)
-        waves = encoded(values, SCALES[attribute], self.dimension)
-        mixed = combined(title / np.linalg.norm(title), waves[None])[0]
+        waves = sinusoidal_encoding(values, SCALES[attribute], self.dimension)
+        mixed = combine(title / np.linalg.norm(title), waves[None])[0]
         return np.asarray(mixed * np.linalg.norm(self.vector("null", "")), np.float32)
 
 
 def _organ_phrase(organ: str) -> str:
-    """As the vocabulary writes the organ that a name or phrase means."""
+    """The vocabulary's phrase for an organ."""
     return phrase_of(find_organ(organ) or organ)
 
 
@@ -168,7 +168,7 @@ def _how_to_build(path: Path) -> str:
 
 
 def shipped_file() -> Path:
-    """Where the table that is shipped lies."""
+    """Path of the shipped table."""
     return Path(__file__).with_name(f"{SHIPPED}.safetensors")
 
 

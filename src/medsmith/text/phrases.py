@@ -1,4 +1,4 @@
-"""The finite list of phrases that a structured report can hold, by family: one family per attribute."""
+"""The finite vocabulary of structured reports: one family of phrases per attribute."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.vocabulary import ATTRIBUTES
 
 NULL = ""
-"""What is encoded where nothing is said."""
+"""The phrase for an unstated attribute."""
 
 
 def phrase_of(organ: str) -> str:

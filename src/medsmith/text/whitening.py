@@ -1,8 +1,7 @@
-"""Pulls the vectors of a finite vocabulary apart: centred, whitened, families told apart from what they say.
+"""Whitening of phrase vectors, separately between and within families.
 
-A vector becomes the sum of two parts: which attribute is spoken of (identity) and what is said of it (deviation from
-the attribute's mean). Each part is whitened over its own points, so that no direction of the text network's space
-drowns another.
+A vector becomes the sum of two parts: the attribute (identity) and its option (deviation from the attribute's mean).
+Each part is whitened over its own points, so that no direction of the encoder's space dominates.
 """
 
 from collections.abc import Mapping
@@ -10,35 +9,35 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64
 
-REGULARISATION = 0.01
-"""Added to every eigenvalue, as a share of their mean: 0 makes all options equally far from each other, a large number
-leaves the distances of the text network."""
+REGULARIZATION = 0.01
+"""Added to every eigenvalue, as a fraction of their mean: 0 makes all options equidistant, a large value keeps the
+encoder's distances."""
 IDENTITY_SHARE = 0.25
-"""Share of a vector's squared length that says which attribute is spoken of."""
+"""Fraction of a vector's squared norm that encodes the attribute."""
 Points = Float64[np.ndarray, "n d"]
 
 
-def whitened(points: Points, regularisation: float = REGULARISATION) -> Points:
-    """Points centred, whitened along their principal axes (ZCA, which has no free rotation) and set to length 1.
+def whiten(points: Points, regularization: float = REGULARIZATION) -> Points:
+    """Centers and whitens points (ZCA, which has no free rotation) and normalizes them to unit length.
 
-    An axis with variance v is divided by the root of v + regularisation times the mean variance over the axes that n
-    points can have, n - 1. One point, and points that are all alike, become 0.
+    An axis with variance v is divided by the root of v + regularization times the mean variance over the axes that n
+    points can have, n - 1. One point, and identical points, become 0.
 
     Args:
         points: n of d numbers.
-        regularisation: share of the mean variance, at least 0.
+        regularization: fraction of the mean variance, at least 0.
     """
-    centred = points - points.mean(axis=0)
-    left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = points - points.mean(axis=0)
+    left, sizes, axes = np.linalg.svd(centered, full_matrices=False)
     variances = sizes**2
     mean = variances.sum() / max(len(points) - 1, 1)
-    gains = np.sqrt(variances + regularisation * mean)
+    gains = np.sqrt(variances + regularization * mean)
     shares = np.where(sizes > 1e-9 * max(sizes.max(), 1e-300), sizes / np.maximum(gains, 1e-300), 0)
-    return _of_length_one((left * shares) @ axes)
+    return _normalize((left * shares) @ axes)
 
 
-def told_apart(families: Mapping[str, Points]) -> dict[str, Points]:
-    """Each family's vectors as identity plus deviation, of length sqrt(d): a mean square of 1 per number.
+def whiten_families(families: Mapping[str, Points]) -> dict[str, Points]:
+    """Each family's vectors as identity plus deviation, with norm sqrt(d), that is a mean square of 1.
 
     Identities are the whitened means of the families. A family with one phrase is its identity alone.
 
@@ -47,15 +46,15 @@ def told_apart(families: Mapping[str, Points]) -> dict[str, Points]:
     """
     means = np.stack([points.mean(axis=0) for points in families.values()])
     length = means.shape[1] ** 0.5
-    identities = dict(zip(families, whitened(means), strict=True))
-    return {name: length * combined(identities[name], whitened(points)) for name, points in families.items()}
+    identities = dict(zip(families, whiten(means), strict=True))
+    return {name: length * combine(identities[name], whiten(points)) for name, points in families.items()}
 
 
-def combined(identity: Float64[np.ndarray, "d"], deviations: Points) -> Points:
-    """Identity and deviations, each of length 1 or 0, in their shares; of length 1."""
-    return _of_length_one(IDENTITY_SHARE**0.5 * identity + (1 - IDENTITY_SHARE) ** 0.5 * deviations)
+def combine(identity: Float64[np.ndarray, "d"], deviations: Points) -> Points:
+    """The weighted sum of identity and deviations (each of norm 1 or 0), normalized."""
+    return _normalize(IDENTITY_SHARE**0.5 * identity + (1 - IDENTITY_SHARE) ** 0.5 * deviations)
 
 
-def _of_length_one(points: Points) -> Points:
+def _normalize(points: Points) -> Points:
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     return np.where(lengths > 0, points / np.maximum(lengths, 1e-300), 0.0)

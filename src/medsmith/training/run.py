@@ -15,7 +15,7 @@ from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.formats.atomic import write_bytes
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
-from medsmith.progress import Progress, Silent
+from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, save_weights
 from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run, model_card
 from medsmith.training.budget import Budget as Budget
@@ -69,7 +69,7 @@ def train(
         TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
         KeyboardInterrupt: training was interrupted; its state is saved.
     """
-    folder, budget, progress = Path(run), budget or Budget(), progress or Silent()
+    folder, budget, progress = Path(run), budget or Budget(), progress or NullProgress()
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     timed = budget.minutes is not None
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, timed)
@@ -118,7 +118,9 @@ def _train_all(
             if budget.stage in (None, stage.name):
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
                 allowed = budget.seconds_for(_expected_seconds(record, method, stages[place:], budget), spent)
-                _train_stage(fabric, loop, store, budget, allowed, progress if fabric.is_global_zero else Silent())
+                _train_stage(
+                    fabric, loop, store, budget, allowed, progress if fabric.is_global_zero else NullProgress()
+                )
             fabric.barrier()  # all processes read what the first has saved
             checkpoint = loop.load_trained()
             if checkpoint is not None:

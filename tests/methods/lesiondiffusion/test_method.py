@@ -169,7 +169,7 @@ def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
         masks.write(replace(ct[id], image=None, channel_names=(), provenance=None))
     masks.finish()
     method = load_method(place / "run")
-    both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", say=lambda _: None)
+    both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", report=lambda _: None)
     whole, bare = (method.prepare(both[f"{name}-{ct.ids[0]}"]) for name in ("ct", "masks"))
     assert (float(whole["painted"]), float(bare["painted"])) == (1, 0)
     assert not bare["image"].any()

@@ -22,7 +22,7 @@ from medsmith.evaluation.fidelity.bootstrap import share
 from medsmith.evaluation.pages.page import write_page
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
-from medsmith.progress import Progress, Silent
+from medsmith.progress import NullProgress, Progress
 
 LARGEST_VOLUME_EDGE = 64
 _LOOKED_AT = 20
@@ -63,7 +63,7 @@ def utility(
         RequestError: ratios, seeds or size that cannot be had.
         RunError: the folder holds results of other cases or settings.
     """
-    training, shown, out = training or Training(), progress or Silent(), Path(out)
+    training, shown, out = training or Training(), progress or NullProgress(), Path(out)
     _check_alike(real, synthetic, test)
     if seeds < 1:
         raise RequestError("seeds", f"{seeds}", "at least 1", "ask for more")

@@ -1,4 +1,4 @@
-"""The clauses about one lesion, made into its report."""
+"""Converts the clauses about one lesion to its report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,19 +20,19 @@ _STONE: Final = Meaning("kind", "stone")
 
 @final
 @dataclass(frozen=True)
-class LesionReading:
-    """What the clauses about one lesion say.
+class ParsedLesion:
+    """The parsed clauses about one lesion.
 
     Attributes:
-        report: what was placed.
-        speaks: whether they speak of a lesion at all.
-        excluded: options that they deny.
-        unplaced: what was not placed.
-        notes: what was assumed.
+        report: the attributes that were understood.
+        describes_lesion: whether the clauses describe a lesion at all.
+        excluded: negated options.
+        unplaced: phrases that were not understood.
+        notes: assumptions made.
     """
 
     report: LesionReport
-    speaks: bool
+    describes_lesion: bool
     excluded: tuple[str, ...]
     unplaced: tuple[Unplaced, ...]
     notes: tuple[str, ...]
@@ -41,7 +41,7 @@ class LesionReading:
 @final
 @dataclass
 class _Draft:
-    """A report while it is read."""
+    """A report under construction."""
 
     values: dict[str, Any] = field(default_factory=dict)
     nouns: list[tuple[str, str]] = field(default_factory=list)
@@ -54,36 +54,36 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
 
-def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] = frozenset()) -> LesionReading:
-    """Makes a report of the clauses about one lesion.
+def read_lesion(clauses: Sequence[Clause], counted: frozenset[tuple[int, int]] = frozenset()) -> ParsedLesion:
+    """Parses the clauses about one lesion.
 
     Args:
         clauses: in the order of the text.
-        counted: (clause, token) of words that say how many lesions there are.
+        counted: (clause, token) indices of number words that count lesions.
     """
-    if _is_denied(clauses):
-        lines = (Unplaced(clause.text.strip(), reason="a lesion that is not there") for clause in clauses)
-        return LesionReading(LesionReport(), False, (), tuple(lines), ())
-    draft = _Draft(stones_are_features=_have_other_noun(clauses))
+    if _is_negated(clauses):
+        lines = (Unplaced(clause.text.strip(), reason="a negated lesion") for clause in clauses)
+        return ParsedLesion(LesionReport(), False, (), tuple(lines), ())
+    draft = _Draft(stones_are_features=_has_other_noun(clauses))
     for number, clause in enumerate(clauses):
         _read_clause(clause, draft)
-        for first, end in clause.left:
-            _leave(clause, first, end, {token for at, token in counted if at == number}, draft)
-    _settle_organ(draft)
-    _settle_type(draft)
+        for first, end in clause.unmatched:
+            _list_unmatched(clause, first, end, {token for at, token in counted if at == number}, draft)
+    _resolve_organ(draft)
+    _resolve_type(draft)
     if draft.inside and "organ" in draft.values and not is_hollow(draft.values["organ"]):
         draft.values.setdefault("cavity", "within the parenchymal organ")
     report = LesionReport(**draft.values)
-    speaks = bool(draft.nouns or draft.values)
+    describes_lesion = bool(draft.nouns or draft.values)
     excluded, unplaced = tuple(dict.fromkeys(draft.excluded)), tuple(dict.fromkeys(draft.unplaced))
-    return LesionReading(report, speaks, excluded, unplaced, tuple(draft.notes))
+    return ParsedLesion(report, describes_lesion, excluded, unplaced, tuple(draft.notes))
 
 
 def _read_clause(clause: Clause, draft: _Draft) -> None:
     for at, phrase in enumerate(clause.phrases):
         said = clause.words(phrase.first, phrase.end)
-        if phrase.denied:
-            _deny(said, phrase, draft)
+        if phrase.negated:
+            _exclude(said, phrase, draft)
         elif phrase.number is not None:
             _place_number(said, phrase, draft)
         elif phrase.about == "organ" and _is_neighbour(clause, at):
@@ -96,18 +96,18 @@ def _read_clause(clause: Clause, draft: _Draft) -> None:
                 draft.inside = True
 
 
-def _leave(clause: Clause, first: int, end: int, counted: set[int], draft: _Draft) -> None:
-    """Lists a run of words that were not understood, but for one that counts lesions."""
+def _list_unmatched(clause: Clause, first: int, end: int, counted: set[int], draft: _Draft) -> None:
+    """Lists unmatched tokens as unplaced, except for number words that count lesions."""
     for index in sorted(counted & set(range(first, end))):
         if first < index:
-            _leave(clause, first, index, set(), draft)
+            _list_unmatched(clause, first, index, set(), draft)
         first = index + 1
     if first < end:
         said = clause.words(first, end)
         draft.unplaced.append(Unplaced(said, nearest_options(said)))
 
 
-def _deny(said: str, phrase: Phrase, draft: _Draft) -> None:
+def _exclude(said: str, phrase: Phrase, draft: _Draft) -> None:
     names = ATTRIBUTES.keys() - {"organ"}
     options = [meaning.value for meaning in _meanings(phrase, draft) if meaning.name in names]
     draft.excluded += options
@@ -139,34 +139,34 @@ def _place(meaning: Meaning, said: str, draft: _Draft) -> None:
         draft.values[name] = tuple(dict.fromkeys((*draft.values.get(name, ()), value)))
     else:
         kept = draft.values.get(name, value)
-        sharper = _sharper(kept, value)
-        draft.values[name] = sharper or kept
-        if sharper is None:
+        more_specific = _more_specific(kept, value)
+        draft.values[name] = more_specific or kept
+        if more_specific is None:
             draft.unplaced.append(Unplaced(said, (kept,), f"a second {ATTRIBUTES[name].title} of the same lesion"))
 
 
-def _sharper(kept: str, value: str) -> str | None:
-    """The option that says all that the other does ("hypodense fluid-like", not "hypodense"); None if neither does."""
+def _more_specific(kept: str, value: str) -> str | None:
+    """The more specific of two options ("hypodense fluid-like", not "hypodense"); None if neither implies the other."""
     one, other = set(stems(kept)), set(stems(value))
     if other <= one:
         return kept
     return value if one < other else None
 
 
-def _is_denied(clauses: Sequence[Clause]) -> bool:
-    """Whether every noun for the lesion is denied ("no cyst in the liver")."""
+def _is_negated(clauses: Sequence[Clause]) -> bool:
+    """Whether every noun for the lesion is negated ("no cyst in the liver")."""
     phrases = [phrase for clause in clauses for phrase in clause.phrases if phrase.about in ("kind", "noun")]
-    return bool(phrases) and all(phrase.denied for phrase in phrases)
+    return bool(phrases) and all(phrase.negated for phrase in phrases)
 
 
-def _have_other_noun(clauses: Sequence[Clause]) -> bool:
-    phrases = [phrase for clause in clauses for phrase in clause.phrases if not phrase.denied]
+def _has_other_noun(clauses: Sequence[Clause]) -> bool:
+    phrases = [phrase for clause in clauses for phrase in clause.phrases if not phrase.negated]
     nouns = [meaning for phrase in phrases for meaning in phrase.meanings if meaning.name in ("kind", "noun")]
     return any(noun != _STONE for noun in nouns)
 
 
 def _meanings(phrase: Phrase, draft: _Draft) -> tuple[Meaning, ...]:
-    """What a phrase says here: beside another noun for the lesion a stone is one of its features."""
+    """The meanings of a phrase in context: beside another lesion noun, a stone is a feature."""
     if phrase.meanings == (_STONE,) and draft.stones_are_features:
         return (Meaning("features", "stone"),)
     draft.stones_are_features |= _STONE in phrase.meanings
@@ -174,7 +174,7 @@ def _meanings(phrase: Phrase, draft: _Draft) -> tuple[Meaning, ...]:
 
 
 def _is_neighbour(clause: Clause, at: int) -> bool:
-    """Whether an organ is named as one that the lesion is close to."""
+    """Whether an organ is named as a neighbor of the lesion."""
     for before in range(at - 1, -1, -1):
         one, other = clause.phrases[before], clause.phrases[before + 1]
         between = {token.text for token in clause.tokens[one.end : other.first]}
@@ -190,8 +190,8 @@ def _is_inside(clause: Clause, phrase: Phrase) -> bool:
     return bool(before) and before[-1] in ("inside", "within")
 
 
-def _settle_organ(draft: _Draft) -> None:
-    """The most precise organ that is named, with its side."""
+def _resolve_organ(draft: _Draft) -> None:
+    """Resolves the most specific organ named, with its side."""
     organ: str | None = None
     for named, said in draft.organs:
         if organ is None or named in members_of(organ):
@@ -207,8 +207,8 @@ def _settle_organ(draft: _Draft) -> None:
         draft.values["organ"] = organ
 
 
-def _settle_type(draft: _Draft) -> None:
-    """The type that has the noun in this organ."""
+def _resolve_type(draft: _Draft) -> None:
+    """Resolves the lesion type from the noun and the organ."""
     named = [(kind, said) for kind, said in draft.nouns if kind]
     if not named:
         return

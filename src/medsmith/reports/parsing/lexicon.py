@@ -1,4 +1,4 @@
-"""Every phrase that the parser of reports understands, and what each one means."""
+"""The phrases that the report parser understands, and their meanings."""
 
 import difflib
 import re
@@ -10,14 +10,14 @@ from typing import Final, final
 from medsmith.reports.organs import ORGAN_PHRASES
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
-_NEAR_ENOUGH = 0.7
-_SHOWN = 3
+_MIN_SIMILARITY = 0.7
+_MAX_OPTIONS = 3
 
 
 @final
 @dataclass(frozen=True)
 class Meaning:
-    """What a phrase says.
+    """The meaning of a phrase.
 
     Attributes:
         name: attribute of the template; or "kind" (noun of a lesion type), "noun" (of any lesion), "side".
@@ -37,7 +37,7 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 _NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality")
-_SEVERAL: Final[Mapping[str, tuple[Meaning, ...]]] = MappingProxyType(
+_COMPOUND: Final[Mapping[str, tuple[Meaning, ...]]] = MappingProxyType(
     {
         "gallstone": (Meaning("kind", "stone"), Meaning("organ", "gallbladder")),
         "cholelithiasis": (Meaning("kind", "stone"), Meaning("organ", "gallbladder")),
@@ -47,7 +47,7 @@ _SEVERAL: Final[Mapping[str, tuple[Meaning, ...]]] = MappingProxyType(
         "irregular wall thickening": (Meaning("shape", "irregular"), Meaning("shape", "wall thickening")),
     }
 )
-_FURTHER: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
+_MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
     {
         Meaning("cavity", "wall thickening"): ("in the wall", "at the wall", "on the wall", "from the wall", "mural"),
         Meaning("cavity", "within the lumen of a hollow organ"): ("inside the lumen", "within the lumen"),
@@ -63,7 +63,7 @@ _FURTHER: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-STOP: Final = frozenset(
+STOP_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
         "a an the with and of in inside within at on by for to as from it its is are was were be been has have "
@@ -73,7 +73,7 @@ STOP: Final = frozenset(
         "but contains contain containing arising",
     )
 )
-"""Words that say nothing by themselves."""
+"""Words without a meaning of their own."""
 TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("margin", "border", "boundary", "surface", "contour", "outline"), "surface"),
@@ -86,24 +86,24 @@ TITLES: Final[Mapping[str, str]] = MappingProxyType(
         "feature": "features",
     }
 )
-"""Nouns that name an attribute: they say nothing by themselves, but tell what the word beside them is about."""
+"""Nouns that name an attribute: no meaning of their own, but they tell which attribute an adjacent word is about."""
 
 
 def stem(word: str) -> str:
-    """A word without its plural and in American spelling, so that "tumours" is "tumor"."""
+    """The singular of a word in American spelling: "tumours" gives "tumor"."""
     word = word.replace("tumour", "tumor").replace("haem", "hem").replace("oesoph", "esoph").replace("centre", "center")
     plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
     return word[:-1] if plural else word
 
 
 def stems(phrase: str) -> tuple[str, ...]:
-    """The stems of a phrase; hyphens and underscores part words."""
+    """The stems of a phrase; hyphens and underscores separate words."""
     return tuple(stem(word) for word in re.findall(r"[a-z0-9]+", phrase.casefold()))
 
 
 def _entries() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
-    yield from _SEVERAL.items()
-    for meaning, phrases in _FURTHER.items():
+    yield from _COMPOUND.items()
+    for meaning, phrases in _MORE_PHRASES.items():
         yield from ((phrase, (meaning,)) for phrase in phrases)
     for name, attribute in ATTRIBUTES.items():
         for option in attribute.options:
@@ -116,7 +116,7 @@ def _entries() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
 
 
 def _lexicon() -> Mapping[tuple[str, ...], tuple[Meaning, ...]]:
-    """The first entry of a phrase holds: a wall thickening is a shape, a place only where it is said to be one."""
+    """The first entry of a phrase wins: "wall thickening" is a shape before it is a location."""
     lexicon: dict[tuple[str, ...], tuple[Meaning, ...]] = {}
     for phrase, meanings in _entries():
         lexicon.setdefault(stems(phrase), meanings)
@@ -126,9 +126,9 @@ def _lexicon() -> Mapping[tuple[str, ...], tuple[Meaning, ...]]:
 
 
 LEXICON: Final = _lexicon()
-"""Stems of a phrase -> what it says. A stone is a kind here; beside another noun it is read as a feature."""
-LONGEST: Final = max(len(words) for words in LEXICON)
-"""Words of the longest phrase."""
+"""Stems of a phrase -> its meanings. A stone is a kind here; beside another lesion noun it is read as a feature."""
+LONGEST_PHRASE: Final = max(len(words) for words in LEXICON)
+"""Number of words in the longest phrase."""
 _OPTIONS: Final = {
     " ".join(words): meaning.value
     for words, meanings in LEXICON.items()
@@ -138,14 +138,14 @@ _OPTIONS: Final = {
 
 
 def nearest_options(phrase: str) -> tuple[str, ...]:
-    """Options whose wordings are spelt most like a phrase, best first, three at most.
+    """The options spelled most like a phrase, best first, three at most.
 
-    A phrase that is like none, but names an attribute ("spiky contour"), gets the options of the attribute.
+    A phrase that resembles none but names an attribute ("spiky contour") gives the attribute's options.
     """
     words = " ".join(stems(phrase))
-    close = difflib.get_close_matches(words, _OPTIONS, 3 * _SHOWN, _NEAR_ENOUGH)
-    content = " ".join(word for word in words.split() if word not in TITLES and word not in STOP)
-    close += difflib.get_close_matches(content, _OPTIONS, 3 * _SHOWN, _NEAR_ENOUGH) if content else []
-    found = tuple(dict.fromkeys(_OPTIONS[wording] for wording in close))[:_SHOWN]
+    close = difflib.get_close_matches(words, _OPTIONS, 3 * _MAX_OPTIONS, _MIN_SIMILARITY)
+    content = " ".join(word for word in words.split() if word not in TITLES and word not in STOP_WORDS)
+    close += difflib.get_close_matches(content, _OPTIONS, 3 * _MAX_OPTIONS, _MIN_SIMILARITY) if content else []
+    found = tuple(dict.fromkeys(_OPTIONS[wording] for wording in close))[:_MAX_OPTIONS]
     titled = next((TITLES[word] for word in words.split() if word in TITLES), None)
     return found or (ATTRIBUTES[titled].options if titled else ())

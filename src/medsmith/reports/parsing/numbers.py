@@ -36,12 +36,12 @@ class Number:
     Attributes:
         start: its first character.
         end: one past its last.
-        attribute: "size_mm" or "ct_value_hu"; None where it is neither.
+        attribute: "size_mm" or "ct_value_hu"; None if neither.
         value: edges in mm, or HU.
-        reason: why it is neither.
-        nearest: what would be understood.
-        note: what was assumed.
-        impossible: whether no lesion can have it.
+        reason: why it is not accepted.
+        nearest: accepted alternatives.
+        note: assumption made.
+        impossible: whether it is outside the possible range.
     """
 
     start: int
@@ -55,10 +55,10 @@ class Number:
 
 
 def find_numbers(text: str) -> tuple[Number, ...]:
-    """Sizes and CT values in a text in lower case, in their order.
+    """Sizes and CT values in a lower-case text, in order.
 
-    One length is the diameter of a ball, of two the third is their geometric mean, three are the edges along the
-    patient's right-left, front-back and feet-head axes. A range is no size.
+    One length is a diameter (three equal edges). For two, the third edge is their geometric mean. Three are the edges
+    along the patient's right-left, anterior-posterior and inferior-superior axes. A range is not accepted as a size.
     """
     taken: list[Number] = []
     for name, pattern in _PATTERNS:
@@ -105,7 +105,7 @@ def _size(phrase: str, span: tuple[int, int], text: str) -> Number:
 
 
 def _millimetres(phrase: str) -> Iterator[float]:
-    """Every length of a phrase; one without a unit has the unit of the last."""
+    """All lengths in a phrase, in mm; one without a unit takes the unit of the last."""
     pairs = re.findall(rf"({_NUMBER})\s*-?\s*({_UNIT})?", phrase)
     last = pairs[-1][1]
     for number, unit in pairs:

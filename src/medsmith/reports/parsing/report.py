@@ -1,4 +1,4 @@
-"""Free text to reports: everything that was said is placed, ruled out, or listed as not placed."""
+"""Parses free text to reports. Every phrase is used, excluded by negation, or listed as not placed."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from medsmith.reports.parsing.lesion import LesionReading, read_lesion
+from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
 from medsmith.reports.parsing.phrases import Clause, Phrase, read_clause
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
@@ -23,14 +23,14 @@ _DASHES: Final = str.maketrans({"×": "x", "\N{MINUS SIGN}": "-", "\N{EN DASH}":
 
 @final
 @dataclass(frozen=True)
-class Parsed:
-    """What a text was read as.
+class ParsedReport:
+    """The result of parsing a text.
 
     Attributes:
         report: the lesions, in the order of the text.
-        unplaced: every phrase that no attribute took.
-        excluded: of each lesion, the options that the text denies ("no spiculation"); for ``complete_report``.
-        notes: what was assumed.
+        unplaced: phrases that match no attribute.
+        excluded: per lesion, the options that the text negates ("no spiculation"); for ``complete_report``.
+        notes: assumptions made.
     """
 
     report: ScanReport
@@ -40,7 +40,7 @@ class Parsed:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """One line for everything that the report does not hold: assumed, ruled out, not placed."""
+        """One line per assumption, excluded option and unplaced phrase."""
         denied = dict.fromkeys(option for options in self.excluded for option in options)
         return (*self.notes, *(f"ruled out: {option}" for option in denied), *(item.line for item in self.unplaced))
 
@@ -48,19 +48,19 @@ class Parsed:
 @final
 @dataclass
 class _Group:
-    """Clauses about one lesion, or several alike."""
+    """Clauses about one lesion, or several identical ones."""
 
     clauses: list[Clause] = field(default_factory=list)
     count: int = 1
     counted: set[tuple[int, int]] = field(default_factory=set)
 
 
-def parse_report(text: str) -> Parsed:
+def parse_report(text: str) -> ParsedReport:
     """Reads a description of one or several lesions.
 
-    Sentences, semicolons and "and a" part clauses. A clause with a noun for a lesion (cyst, tumour, mass, lesion)
-    begins a new lesion, unless it takes the last one up ("the cyst", "it"); a clause without one is about the lesion
-    before it. "Two cysts" are two alike. Whether contrast agent was given holds for the whole scan.
+    Sentence ends, semicolons and "and a" separate clauses. A clause with a lesion noun (cyst, tumor, mass, lesion)
+    starts a new lesion, unless it refers to the last one ("the cyst", "it"); a clause without one describes the lesion
+    before it. "Two cysts" gives two identical lesions. Contrast enhancement applies to the whole scan.
     """
     plain = unicodedata.normalize("NFKC", text).translate(_DASHES)
     clauses = [read_clause(part) for part in _NEXT_CLAUSE.split(plain) if part.strip()]
@@ -68,10 +68,10 @@ def parse_report(text: str) -> Parsed:
     readings = [read_lesion(group.clauses, frozenset(group.counted)) for group in groups]
     lesions, excluded = [], []
     for group, reading in zip(groups, readings, strict=True):
-        if reading.speaks:
+        if reading.describes_lesion:
             lesions += [reading.report] * group.count
             excluded += [reading.excluded] * group.count
-    return Parsed(
+    return ParsedReport(
         ScanReport(lesions=tuple(_with_enhancement(lesions))),
         tuple(item for reading in readings for item in reading.unplaced),
         tuple(excluded),
@@ -93,7 +93,7 @@ def _grouped(clauses: Sequence[Clause]) -> list[_Group]:
 
 
 def _nouns(clauses: Sequence[Clause]) -> list[Phrase]:
-    """Phrases that stand for a lesion as a whole: a type, any noun, a soft tissue mass."""
+    """Phrases that denote a lesion: a type, a generic noun, a soft tissue mass."""
     return [
         phrase
         for clause in clauses
@@ -111,7 +111,7 @@ def _kinds(phrases: Sequence[Phrase]) -> set[str]:
 
 def _begins_lesion(clause: Clause, before: Sequence[Clause]) -> bool:
     nouns, earlier = _nouns([clause]), _nouns(before)
-    if not nouns or not earlier or all(phrase.denied for phrase in nouns):
+    if not nouns or not earlier or all(phrase.negated for phrase in nouns):
         return False
     taken_up = bool(clause.tokens) and clause.tokens[0].text in _SAME
     kinds = _kinds(nouns)
@@ -119,8 +119,8 @@ def _begins_lesion(clause: Clause, before: Sequence[Clause]) -> bool:
 
 
 def _counted(clause: Clause) -> tuple[int, int] | None:
-    """How many lesions a clause is about and the token that says so."""
-    for first, end in clause.left:
+    """The number of lesions a clause mentions, and the index of the token that gives it."""
+    for first, end in clause.unmatched:
         for index in range(first, end):
             if clause.tokens[index].text in _COUNTS:
                 return _COUNTS[clause.tokens[index].text], index
@@ -133,8 +133,8 @@ def _with_enhancement(lesions: Sequence[LesionReport]) -> Iterator[LesionReport]
         yield lesion if lesion.enhancement else lesion.model_copy(update={"enhancement": said})
 
 
-def _notes(groups: Sequence[_Group], readings: Sequence[LesionReading]) -> Iterator[str]:
+def _notes(groups: Sequence[_Group], readings: Sequence[ParsedLesion]) -> Iterator[str]:
     for group, reading in zip(groups, readings, strict=True):
         yield from reading.notes
-        if group.count > 1 and reading.speaks:
-            yield f"{group.count} lesions alike"
+        if group.count > 1 and reading.describes_lesion:
+            yield f"{group.count} identical lesions"

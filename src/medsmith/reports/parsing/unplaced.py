@@ -1,4 +1,4 @@
-"""A phrase that found no place in a report."""
+"""A phrase that a report cannot represent."""
 
 from dataclasses import dataclass
 from typing import final
@@ -7,13 +7,13 @@ from typing import final
 @final
 @dataclass(frozen=True)
 class Unplaced:
-    """A phrase that no attribute took.
+    """A phrase that matches no attribute.
 
     Attributes:
-        phrase: as it was written.
-        nearest: options that it may have meant, best first.
-        reason: why it was not taken.
-        impossible: whether it was understood, and no lesion can have it.
+        phrase: original text.
+        nearest: options it may mean, best first.
+        reason: why it was not used.
+        impossible: whether it was understood but is outside the possible range.
     """
 
     phrase: str
@@ -23,6 +23,6 @@ class Unplaced:
 
     @property
     def line(self) -> str:
-        """For the user."""
+        """The message for the user."""
         nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
         return f"not placed: '{self.phrase}' ({self.reason}){nearest}"

@@ -1,8 +1,8 @@
-"""The JSON form in which LesionDiffusion's reports were released: read and written.
+"""Reads and writes LesionDiffusion's released JSON report format.
 
-One object per scan: number of the organ in TotalSegmentator 1 -> [shape, "", fields, [centres, sizes]]. A field is
-text, every phrase of it ended by a comma; sizes are voxels of 1 mm. All lesions of one organ share their words. The
-two released samples nest centres and sizes to different depths; both are read.
+One object per scan: TotalSegmentator 1 organ number -> [shape, "", fields, [centers, sizes]]. A field is text in
+which every phrase ends with a comma; sizes are in voxels of 1 mm. All lesions of one organ share their fields. The
+two released samples nest centers and sizes to different depths; both are read.
 """
 
 import re
@@ -14,7 +14,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.reports.organs import V1
 from medsmith.reports.parsing.lexicon import nearest_options
-from medsmith.reports.parsing.report import Parsed
+from medsmith.reports.parsing.report import ParsedReport
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.values import find_options
@@ -32,33 +32,33 @@ FIELDS: Final[Mapping[str, str]] = {
     "specific features": "features",
     "cavity": "cavity",
 }
-"""Name of a field in the released form -> attribute."""
+"""Field name in the released format -> attribute."""
 _LISTS: Final = ("shape", "features")
-_CALLED_LESIONS: Final = frozenset(("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like"))
+_LESION_SUFFIXED: Final = frozenset(("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like"))
 _SIZE: Final = re.compile(r"\[\s*(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)\s*,?\s*\]")
 _HU: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*HU")
 
 Edges = tuple[float, float, float]
 
 
-def read_authors(path: Path, lesion_type: str | None = None) -> Parsed:
-    """Reads a file of the released form.
+def read_released(path: Path, lesion_type: str | None = None) -> ParsedReport:
+    """Reads a file in the released format.
 
     Args:
         path: JSON file.
-        lesion_type: what the lesions are; the form does not say.
+        lesion_type: lesion type, which the format does not state.
 
     Raises:
-        FileError: the file is not of this form.
+        FileError: the file does not have this format.
     """
-    return from_authors(read_json(path), lesion_type, path)
+    return from_released(read_json(path), lesion_type, path)
 
 
-def from_authors(value: Mapping[str, Any], lesion_type: str | None = None, subject: object = "report") -> Parsed:
-    """Turns an object of the released form into one report per box; phrases without a place are listed.
+def from_released(value: Mapping[str, Any], lesion_type: str | None = None, subject: object = "report") -> ParsedReport:
+    """Converts an object in the released format to one report per box; unmatched phrases are listed.
 
     Raises:
-        FileError: the object is not of this form; names ``subject``.
+        FileError: the object does not have this format; names ``subject``.
     """
     lesions: list[LesionReport] = []
     unplaced: list[Unplaced] = []
@@ -74,10 +74,10 @@ def from_authors(value: Mapping[str, Any], lesion_type: str | None = None, subje
                 lesions.append(LesionReport(lesion_type=lesion_type, **{**said, "organ": organ, "size_mm": size}))
             except ValueError as error:
                 raise FileError(subject, f"organ '{key}': {str(error).splitlines()[2].strip()}") from error
-    return Parsed(ScanReport(lesions=tuple(lesions)), tuple(unplaced), ((),) * len(lesions))
+    return ParsedReport(ScanReport(lesions=tuple(lesions)), tuple(unplaced), ((),) * len(lesions))
 
 
-def to_authors(report: ScanReport, centres: Sequence[Edges] | None = None) -> dict[str, Any]:
+def to_released(report: ScanReport, centres: Sequence[Edges] | None = None) -> dict[str, Any]:
     """Turns a report into an object of the released form; edges are rounded to whole millimetres, at least one.
 
     What the form has no room for is left out: lesion type and measured numbers.
@@ -130,7 +130,7 @@ def _fields(lesion: LesionReport, key: str) -> dict[str, str]:
 
 
 def _phrase(option: object) -> str:
-    return f"{option} lesion" if option in _CALLED_LESIONS else str(option)
+    return f"{option} lesion" if option in _LESION_SUFFIXED else str(option)
 
 
 def _entry(entry: Any, key: str, subject: object) -> tuple[Mapping[str, str], list[Edges]]:

@@ -1,4 +1,4 @@
-"""Chat completions over HTTP, in the form that OpenAI defined and most servers of language models speak."""
+"""Chat completions over HTTP from an OpenAI-compatible endpoint."""
 
 import json
 import time
@@ -12,9 +12,9 @@ from typing import Any, Final, final
 from medsmith.errors import RequestError
 
 KEY_VARIABLE: Final = "MEDSMITH_LLM_KEY"
-"""Environment variable that holds the key of the endpoint."""
+"""Environment variable with the API key of the endpoint."""
 _PATH: Final = "/chat/completions"
-_MOST_BYTES: Final = 2**20
+_MAX_BYTES: Final = 2**20
 _BLOCK: Final = 2**14
 _SHOWN: Final = 120
 
@@ -24,14 +24,14 @@ Message = Mapping[str, str]
 @final
 @dataclass(frozen=True)
 class Endpoint:
-    """A server of a language model.
+    """A language-model server.
 
     Attributes:
         url: base ("http://localhost:8000/v1") or the whole address of its chat completions.
-        model: its name there.
+        model: model name on the server.
         key: sent as a bearer token; never shown.
-        timeout_s: longest wait for one answer.
-        temperature: of the sampling of its words.
+        timeout_s: timeout per response, seconds.
+        temperature: sampling temperature.
     """
 
     url: str
@@ -42,31 +42,31 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """Where requests go."""
+        """URL of the chat completions."""
         base = self.url.rstrip("/")
         return base if base.endswith(_PATH) else base + _PATH
 
 
 @final
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirection would carry the key to another server."""
+    """Refuses redirects, which would send the key to another server."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> None:
-        """Follows none."""
+        """Follows no redirect."""
         del req, fp, code, msg, headers, newurl
 
 
 def ask(endpoint: Endpoint, messages: Sequence[Message]) -> str:
-    """Sends a conversation and returns the answer.
+    """Sends a conversation and returns the response text.
 
     Args:
-        endpoint: whom to ask.
+        endpoint: server and model.
         messages: each with "role" and "content".
 
     Raises:
-        RequestError: no answer in time, none at all, or none in the form of a chat completion.
+        RequestError: no response in time, or a response that is not a chat completion.
     """
     if not endpoint.address.startswith(("http://", "https://")):
         raise RequestError("--llm-url", f"'{endpoint.url}'", "addresses begin with http:// or https://")
@@ -93,7 +93,7 @@ def ask(endpoint: Endpoint, messages: Sequence[Message]) -> str:
 
 
 def _exchange(request: urllib.request.Request, timeout_s: float) -> bytes:
-    """The whole answer; a deadline stands over all of it, so that a server that drips cannot hold on."""
+    """The whole response. The timeout covers all of it, so that a slow stream cannot block."""
     deadline = time.monotonic() + timeout_s
     response: HTTPResponse
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_s) as response:
@@ -102,7 +102,7 @@ def _exchange(request: urllib.request.Request, timeout_s: float) -> bytes:
             data += block
             if time.monotonic() > deadline:
                 raise TimeoutError
-            if len(data) > _MOST_BYTES:
+            if len(data) > _MAX_BYTES:
                 raise ValueError("longer than 1 MiB")
     return bytes(data)
 

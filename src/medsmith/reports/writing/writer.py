@@ -1,4 +1,4 @@
-"""A language model as writer of reports: its answer is checked like anyone's, and repaired once."""
+"""Reports written by a language model; the response is validated and may be corrected once."""
 
 import json
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ _ROLE: Final = "You are a radiologist. You describe one lesion in a CT scan as a
 def write_report(
     lesion_type: str, endpoint: Endpoint, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None
 ) -> LesionReport:
-    """Has a language model write a full report of one type of lesion.
+    """Generates a complete report of one lesion type with a language model.
 
-    What the user fixed overrides the answer; what the answer leaves out is drawn by the rules. An answer that is not
-    JSON, breaks the schema or the rules goes back once, with the reason.
+    Fixed values override the response; missing attributes are sampled by the rules. A response that is not JSON or
+    violates the schema or the rules is returned once, with the reason, for correction.
 
     Args:
         lesion_type: key of `rules.LESION_TYPES`.
         endpoint: the language model.
-        rng: for what the answer leaves out.
-        fixed: attribute -> value that the report shall have.
+        rng: source of randomness for missing attributes.
+        fixed: attribute -> value that the report must have.
 
     Raises:
-        RequestError: the rules do not allow what is fixed (nobody is asked then), the endpoint does not answer, or it
-            answered badly twice.
+        RequestError: the rules do not allow the fixed values (no request is sent), the endpoint does not respond, or
+            its response is invalid twice.
     """
     rules, fixed = find_type(lesion_type), dict(fixed or {})
     sample_report(rules.name, np.random.default_rng(0), fixed)
@@ -69,30 +69,35 @@ def _question(lesion_type: str, fixed: Mapping[str, Any]) -> str:
 
 
 def _allowed(lesion_type: str) -> dict[str, Any]:
-    """The rules of a type as data: looks go with any form."""
+    """The rules of a type as data: any appearance combines with any morphology."""
     rules = LESION_TYPES[lesion_type]
     choices = combinations(lesion_type)
-    looks = [
+    appearances = [
         {
-            "density": look.density,
-            "density_variation": look.variation,
-            "ct_value_hu by enhancement": {enhancement: list(hu) for enhancement, hu in look.phases()},
+            "density": appearance.density,
+            "density_variation": appearance.variation,
+            "ct_value_hu by enhancement": {enhancement: list(hu) for enhancement, hu in appearance.phases()},
         }
-        for look in rules.looks
+        for appearance in rules.appearances
     ]
-    forms = [
+    morphologies = [
         {
-            "shape": list(form.shape),
-            "longest edge, mm": list(form.longest_mm),
-            "shortest edge at least": f"{form.flattest:g} of the longest",
-            "surface": list(form.surfaces),
-            "relationship": list(form.relationships),
-            "cavity": list(form.cavities),
+            "shape": list(morphology.shape),
+            "longest edge, mm": list(morphology.longest_mm),
+            "shortest edge at least": f"{morphology.min_aspect:g} of the longest",
+            "surface": list(morphology.surfaces),
+            "relationship": list(morphology.relationships),
+            "cavity": list(morphology.cavities),
         }
-        for form in rules.forms
+        for morphology in rules.morphologies
     ]
     features = [list(features) for features in dict.fromkeys(choice.features for choice in choices)]
-    return {"organ": list(members_of(rules.organ)), "one of": looks, "and one of": forms, "features": features}
+    return {
+        "organ": list(members_of(rules.organ)),
+        "one of": appearances,
+        "and one of": morphologies,
+        "features": features,
+    }
 
 
 def _read(answer: str, lesion_type: str, fixed: Mapping[str, Any], rng: np.random.Generator) -> LesionReport:
@@ -116,7 +121,7 @@ def _read(answer: str, lesion_type: str, fixed: Mapping[str, Any], rng: np.rando
 
 
 def _json_object(answer: str) -> dict[str, Any]:
-    """The object between the first and the last brace: some models put a fence or a sentence around it."""
+    """The JSON object from the first to the last brace; some models wrap it in text or a code fence."""
     first, last = answer.find("{"), answer.rfind("}")
     try:
         value = json.loads(answer[first : last + 1]) if first >= 0 else None

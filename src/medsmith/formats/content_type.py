@@ -29,7 +29,7 @@ _TEXTS = (
 )
 
 
-def what_is(head: bytes) -> str:
+def identify_content(head: bytes) -> str:
     """What the first bytes of a file show it to be, for an error line; ``UNKNOWN`` if nothing."""
     for start, kind in _STARTS:
         if head.startswith(start):
