@@ -24,8 +24,8 @@ from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import labels_of_case
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
-from medsmith.measurement.relief import spicule_share
 from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.spiculation import spicule_share
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LMNetSampler
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method

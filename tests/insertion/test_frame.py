@@ -82,7 +82,7 @@ def test_growing_is_linear_interpolation():
     scan = grid((20, 22, 24), (1.0, 1.5, 3.0))
     volume = np.random.default_rng(2).normal(size=scan.shape).astype(np.float32)
     frame = Frame(scan, (9.2, 10.1, 11.7), 20, 0.6)
-    first = np.array(frame.centre) - 9.5 * 0.6 / np.array(scan.spacing)
+    first = np.array(frame.center) - 9.5 * 0.6 / np.array(scan.spacing)
     axes = [first[axis] + np.arange(20) * 0.6 / scan.spacing[axis] for axis in range(3)]
     expected = map_coordinates(volume, np.meshgrid(*axes, indexing="ij"), order=1)
     np.testing.assert_allclose(frame.take(volume, 0.0), expected, atol=1e-5)
@@ -98,8 +98,8 @@ def test_growing_is_linear_interpolation():
 )
 def test_constants_and_what_lies_outside(spacing, shape, place, cube_mm, size):
     scan = grid(shape, spacing)
-    centre = tuple(share * (count - 1) for share, count in zip(place, shape, strict=True))
-    frame = Frame(scan, centre, size, cube_mm)
+    center = tuple(share * (count - 1) for share, count in zip(place, shape, strict=True))
+    frame = Frame(scan, center, size, cube_mm)
     taken = frame.take(np.full(shape, 40, dtype=np.int16), -1000.0)
     assert set(np.unique(taken.round(3))) <= {40.0, -1000.0}
     to_scan = np.linalg.inv(scan.affine) @ frame.geometry.affine

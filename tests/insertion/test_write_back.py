@@ -161,9 +161,9 @@ def test_blending_is_a_weighted_mean_rounded_and_clipped():
     weight = np.array([1, 1, 0.25, 0, 0.9], dtype=np.float32).reshape(5, 1, 1)
     blend(view, WHOLE, values, weight)
     assert view.ravel().tolist() == [-50, 201, 125, 100, 32767]
-    grey = np.array([10.0, 250.0], dtype=np.float32).reshape(2, 1, 1)
-    blend(grey, WHOLE, np.full((2, 1, 1), 300.6, np.float32), np.full((2, 1, 1), 0.5, np.float32), np.dtype("uint8"))
-    assert grey.ravel().tolist() == [155.0, 255.0]
+    gray = np.array([10.0, 250.0], dtype=np.float32).reshape(2, 1, 1)
+    blend(gray, WHOLE, np.full((2, 1, 1), 300.6, np.float32), np.full((2, 1, 1), 0.5, np.float32), np.dtype("uint8"))
+    assert gray.ravel().tolist() == [155.0, 255.0]
     exact = np.array([0.5], dtype=np.float32).reshape(1, 1, 1)
     blend(exact, WHOLE, np.full((1, 1, 1), 1.25, np.float32), np.ones((1, 1, 1), np.float32), np.dtype("float32"))
     assert exact.item() == 1.25

@@ -18,7 +18,7 @@ def phantom(
 ) -> None:
     """Write a cohort of procedural cases whose truth is known exactly."""
     from medsmith.phantoms.families import find_family
-    from medsmith.phantoms.frame import write_phantom
+    from medsmith.phantoms.family import write_phantom
 
     write_phantom(find_family(family), out, count, seed, size, say)
 

@@ -12,7 +12,7 @@ from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import Target, target_of
-from medsmith.insertion.search import Millimetres, find_box, largest_size, voxels_of
+from medsmith.insertion.search import Millimeters, find_box, largest_size, voxels_of
 from medsmith.reports.schema import MAX_LESIONS, LesionReport
 
 __all__ = ["Box", "place_boxes"]
@@ -55,7 +55,7 @@ def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.ra
 def _arranged(
     order: Sequence[int],
     targets: Sequence[Target],
-    sizes: Sequence[Millimetres],
+    sizes: Sequence[Millimeters],
     organ_map: OrganMap,
     rng: np.random.Generator,
 ) -> dict[int, Box]:
@@ -70,14 +70,14 @@ def _arranged(
     return boxes
 
 
-def _size_of(lesion: LesionReport, name: str) -> Millimetres:
+def _size_of(lesion: LesionReport, name: str) -> Millimeters:
     if lesion.size_mm is None:
         raise RequestError(name, "says no size", "a box needs one", "give size_mm, or let a report be sampled")
     return lesion.size_mm
 
 
 def _no_room(
-    name: str, target: Target, size_mm: Millimetres, organ_map: OrganMap, taken: tuple[Box, ...]
+    name: str, target: Target, size_mm: Millimeters, organ_map: OrganMap, taken: tuple[Box, ...]
 ) -> RequestError:
     largest = largest_size(organ_map, target, taken, size_mm)
     beside = " beside the other lesions" if taken else ""
@@ -89,5 +89,5 @@ def _no_room(
     return RequestError(name, found, limit, "ask for that size, or choose another organ or template")
 
 
-def _written(size_mm: Millimetres) -> str:
+def _written(size_mm: Millimeters) -> str:
     return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in size_mm) + " mm"

@@ -1,4 +1,4 @@
-"""An organ map completed by density: what nobody labelled is air, fat, soft tissue, bone or lung.
+"""An organ map completed by density: what nobody labeled is air, fat, soft tissue, bone or lung.
 
 A map of organs alone does not say where bone and air are, into which no lesion grows, and knows no soft tissue for a
 report that names no organ.
@@ -19,7 +19,7 @@ def completed(organ_map: OrganMap, image: Float32[np.ndarray, "x y z"]) -> Organ
     Where the given map has lungs, a lung by density that they leave out is air (an airway).
 
     Args:
-        organ_map: as somebody labelled it; nothing is written into it.
+        organ_map: as somebody labeled it; nothing is written into it.
         image: Hounsfield units, canonical, on its grid.
 
     Raises:

@@ -18,7 +18,7 @@ from medsmith.reports.organs import V1, is_hollow, is_lesion, labels_of
 OrganEncoding = Literal["id", "groups"]
 """How organs become channels: one channel of ids over 104, or a channel each for parenchymal, hollow and others."""
 GROUPS = 3
-"""Parenchymal organs, hollow organs, everything else that is labelled."""
+"""Parenchymal organs, hollow organs, everything else that is labeled."""
 _CLASSES_OF_TOTALSEGMENTATOR = 104
 _PARENCHYMAL = ("liver", "kidney", "pancreas", "spleen", "lung", "brain", "prostate", "thyroid", "adrenal")
 _NO_ORGANS = frozenset(("soft_tissue", "fat", "air"))
@@ -59,7 +59,7 @@ def context_of(
     """The context of a lesion.
 
     A lesion that is there already hides its organ: a closing gives back the part of the organ that it took, by the
-    organ's outline alone, so that the mask to be learnt cannot be read off the context.
+    organ's outline alone, so that the mask to be learned cannot be read off the context.
 
     Args:
         labels: organ map of the scan, canonical; lesions may be in it.

@@ -28,9 +28,9 @@ _WAIST = 0.5
 _LEAST_WIDTH = 4
 
 
-def voxels_in(millilitres: float, spacing: Spacing) -> float:
+def voxels_in(milliliters: float, spacing: Spacing) -> float:
     """Voxels that make up a volume."""
-    return millilitres * 1000 / float(np.prod(spacing))
+    return milliliters * 1000 / float(np.prod(spacing))
 
 
 def aerated(hu: Float32[np.ndarray, "n"]) -> bool:

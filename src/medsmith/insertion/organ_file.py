@@ -53,7 +53,7 @@ def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version 
         cure = "give the right version, or a map in TotalSegmentator's labels"
         raise ContentError(path, f"label values {first_of(strange)}", f"not in {whose}", cure)
     if not values:
-        raise ContentError(path, "no organ is labelled", "at least one", "give the map that belongs to the scan")
+        raise ContentError(path, "no organ is labeled", "at least one", "give the map that belongs to the scan")
     names = {known[value]: value for value in values}
     named = "names written in it" if written else f"TotalSegmentator {version}"
     return seen_canonical(read.values, read.geometry, names, f"a label map, {named}")

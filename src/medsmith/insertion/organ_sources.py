@@ -17,7 +17,7 @@ _ENDINGS = (".nii.gz", ".nii")
 
 
 def organ_map_of(source: OrganSource, scan: Case, file: Path, numbers: Literal["v1", "v2"]) -> OrganMap:
-    """The organ map of a template; what nobody labelled in it is completed by density.
+    """The organ map of a template; what nobody labeled in it is completed by density.
 
     A template without labels of organs falls back on the coarse map, which says so in its source.
 

@@ -1,6 +1,6 @@
 """Where in and about its organ a lesion may lie, by the kind of organ and the lesion's place in it.
 
-| location | the centre of the box lies | its voxels may lie |
+| location | the center of the box lies | its voxels may lie |
 |---|---|---|
 | within | in the parenchymal organ | in the organ |
 | protruding | in a voxel on the organ's border | in the organ and its soft surroundings |
@@ -9,7 +9,7 @@
 
 These are the three places of LesionDiffusion's box step (Tian et al. 2025) and the protruding lesion of its released
 code. Soft surroundings are soft tissue, fat, and voxels that carry no label. Lesions that are there already, bones, air
-and all other labelled organs belong to no region.
+and all other labeled organs belong to no region.
 """
 
 from dataclasses import dataclass
@@ -74,15 +74,15 @@ class Target:
         together: Bool[np.ndarray, "x y z"] = organ | around
         return together
 
-    def centres(
+    def centers(
         self, organ: Bool[np.ndarray, "x y z"], spacing: Spacing, depths: tuple[float, float]
     ) -> Bool[np.ndarray, "x y z"]:
-        """Voxels that may be the centre of the box.
+        """Voxels that may be the center of the box.
 
         Args:
             organ: voxels of the organ.
             spacing: edges of a voxel, mm.
-            depths: centres in the lumen lie deeper than the first, centres in the wall not deeper than the second, mm.
+            depths: centers in the lumen lie deeper than the first, centers in the wall not deeper than the second, mm.
         """
         if self.location == "within":
             return organ

@@ -4,9 +4,17 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from medsmith.insertion.box import Box, Index
-from medsmith.insertion.ground import NOWHERE, Ground, box_at, ground_about, settled, share_at, shares
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import Location, Target
+from medsmith.insertion.search_region import (
+    NOWHERE,
+    SearchRegion,
+    box_at,
+    search_region_around,
+    settled,
+    share_at,
+    shares,
+)
 
 LEAST_ALLOWED: dict[Location, float] = {"within": 0.9, "wall": 0.75, "lumen": 1.0, "protruding": 1.0}
 """Least share of the ellipsoid in the allowed region, where no place holds all of it."""
@@ -18,7 +26,7 @@ _NEARLY_ALL = 1.0 - _ERROR
 _PROOFS = 16
 """Places of a thinned grid that are proven on the full grid before the search gives up."""
 _HALVINGS = 8
-Millimetres = tuple[float, float, float]
+Millimeters = tuple[float, float, float]
 Shares = Float64[np.ndarray, "i j k"]
 
 
@@ -37,23 +45,23 @@ def find_box(
         shape: voxels of the box along each axis.
         rng: draws the place; None takes the best, the first of equals.
     """
-    ground = ground_about(organ_map, target, taken, shape)
-    held = shares(ground, shape)
+    region = search_region_around(organ_map, target, taken, shape)
+    held = shares(region, shape)
     if not held.size:
         return None
-    if ground.step == (1, 1, 1):
-        return _drawn(ground, held, shape, rng)
-    drawn = _proven(ground, _any_order(held, rng), held, shape, rng) if rng else None
-    return drawn or _proven(ground, _best_first(held), held, shape, None)
+    if region.step == (1, 1, 1):
+        return _drawn(region, held, shape, rng)
+    drawn = _proven(region, _any_order(held, rng), held, shape, rng) if rng else None
+    return drawn or _proven(region, _best_first(held), held, shape, None)
 
 
-def _drawn(ground: Ground, held: Shares, shape: Index, rng: np.random.Generator | None) -> Box | None:
-    least, best = LEAST_ALLOWED[ground.target.location], float(held.max())
+def _drawn(region: SearchRegion, held: Shares, shape: Index, rng: np.random.Generator | None) -> Box | None:
+    least, best = LEAST_ALLOWED[region.target.location], float(held.max())
     if best < least:
         return None
     places = np.flatnonzero(held >= (1.0 if best == 1.0 else max(best - _AS_GOOD, least)))
     chosen = places[rng.integers(len(places))] if rng else places[0]
-    return box_at(np.array(np.unravel_index(chosen, held.shape)) + ground.start, shape)
+    return box_at(np.array(np.unravel_index(chosen, held.shape)) + region.start, shape)
 
 
 def _any_order(held: Shares, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
@@ -66,16 +74,16 @@ def _best_first(held: Shares) -> Int64[np.ndarray, "n"]:
 
 
 def _proven(
-    ground: Ground, places: Int64[np.ndarray, "n"], held: Shares, shape: Index, rng: np.random.Generator | None
+    region: SearchRegion, places: Int64[np.ndarray, "n"], held: Shares, shape: Index, rng: np.random.Generator | None
 ) -> Box | None:
     """The first of the places that on the full grid holds as much as one can hope for, else the best of them."""
-    least = LEAST_ALLOWED[ground.target.location]
+    least = LEAST_ALLOWED[region.target.location]
     enough = 1.0 if held.max() >= _NEARLY_ALL else least
     best, best_share = None, 0.0
     for place in places[held.ravel()[places] >= least - _ERROR]:
         corner = np.array(np.unravel_index(place, held.shape))
-        low = settled(ground, _on_full_grid(ground, corner, shape, rng), shape)
-        share = share_at(ground, low, shape) if low is not None else NOWHERE
+        low = settled(region, _on_full_grid(region, corner, shape, rng), shape)
+        share = share_at(region, low, shape) if low is not None else NOWHERE
         if low is not None and share >= least and share > best_share:
             best, best_share = box_at(low, shape), share
         if best_share >= enough:
@@ -84,24 +92,24 @@ def _proven(
 
 
 def _on_full_grid(
-    ground: Ground, place: Int64[np.ndarray, "3"], shape: Index, rng: np.random.Generator | None
+    region: SearchRegion, place: Int64[np.ndarray, "3"], shape: Index, rng: np.random.Generator | None
 ) -> Int64[np.ndarray, "3"]:
     """First voxel in the scan of a box at a place of the thinned grid, drawn from the cell about it."""
-    middle = np.array(ground.start) + (place + (np.array(ground.thinned_shape(shape)) - 1) / 2) * ground.step
+    middle = np.array(region.start) + (place + (np.array(region.thinned_shape(shape)) - 1) / 2) * region.step
     low = np.rint(middle - (np.array(shape) - 1) / 2).astype(np.int64)
-    reach = np.array(ground.step) // 2
+    reach = np.array(region.step) // 2
     return low + rng.integers(-reach, reach + 1) if rng else low
 
 
-def voxels_of(size_mm: Millimetres, spacing: Millimetres) -> Index:
+def voxels_of(size_mm: Millimeters, spacing: Millimeters) -> Index:
     """The shape of a box that is nearest to a size; at least one voxel along each axis."""
     first, second, third = (max(1, round(size / edge)) for size, edge in zip(size_mm, spacing, strict=True))
     return first, second, third
 
 
 def largest_size(
-    organ_map: OrganMap, target: Target, taken: tuple[Box, ...], size_mm: Millimetres
-) -> Millimetres | None:
+    organ_map: OrganMap, target: Target, taken: tuple[Box, ...], size_mm: Millimeters
+) -> Millimeters | None:
     """The largest size of the same proportions for which there is a place, to 1/256 of the given one, mm.
 
     The given size is taken not to fit. None if nothing fits.

@@ -30,8 +30,8 @@ def deformed_ellipsoid(frame: Frame, box: Box, rng: np.random.Generator) -> Fiel
         rng: source of the deformation.
     """
     radii = np.array(box.shape) * frame.scan.spacing / 2 / frame.spacing_mm
-    centre = (frame.size - 1) / 2
-    places = np.stack(np.meshgrid(*[np.arange(frame.size) - centre] * 3, indexing="ij"))
+    center = (frame.size - 1) / 2
+    places = np.stack(np.meshgrid(*[np.arange(frame.size) - center] * 3, indexing="ij"))
     scaled = places / radii[:, None, None, None]
     shift = np.stack([_smooth_noise(rng, frame.size) for _ in range(3)])
     inside = np.linalg.norm(scaled, axis=0) <= 1
@@ -66,7 +66,7 @@ def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
 
 
 def _extent(profile: Float32[np.ndarray, "s"]) -> tuple[float, float]:
-    """Where a profile crosses zero first and last, between voxel centres."""
+    """Where a profile crosses zero first and last, between voxel centers."""
     (hits,) = np.nonzero(profile > 0)
     first, last = int(hits[0]), int(hits[-1])
     low, high = float(first) - 0.5, float(last) + 0.5

@@ -59,7 +59,7 @@ _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal or
 
 @final
 @dataclass(frozen=True)
-class Verdict:
+class AttributeVerdict:
     """One attribute of one lesion.
 
     Attributes:
@@ -79,7 +79,7 @@ class Verdict:
         return {"attribute": self.attribute, "asked": self.requested, "got": self.measured, "passed": self.passed}
 
 
-def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> tuple[Verdict, ...]:
+def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> tuple[AttributeVerdict, ...]:
     """Every attribute that was requested and can be measured.
 
     Args:
@@ -87,7 +87,7 @@ def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -
         measured: of the image.
         spacing: voxel edges of the scan in mm, in the axes of ``size_mm``.
     """
-    judges: tuple[Callable[[], list[Verdict]], ...] = (
+    judges: tuple[Callable[[], list[AttributeVerdict]], ...] = (
         lambda: _size(requested, measured, spacing),
         lambda: _ct_value(requested, measured),
         lambda: _words(requested, measured),
@@ -96,36 +96,36 @@ def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -
     return tuple(verdict for judge in judges for verdict in judge())
 
 
-def _size(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> list[Verdict]:
+def _size(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> list[AttributeVerdict]:
     if requested.size_mm is None or measured.size_mm is None:
         return []
     allowed = [max(SIZE_SHARE * edge, 2 * step) for edge, step in zip(requested.size_mm, spacing, strict=True)]
     off = np.abs(np.subtract(requested.size_mm, measured.size_mm))
-    return [Verdict("size_mm", list(requested.size_mm), list(measured.size_mm), bool((off <= allowed).all()))]
+    return [AttributeVerdict("size_mm", list(requested.size_mm), list(measured.size_mm), bool((off <= allowed).all()))]
 
 
-def _ct_value(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
+def _ct_value(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
     if requested.ct_value_hu is None or measured.ct_value_hu is None:
         return []
     near = abs(requested.ct_value_hu - measured.ct_value_hu) <= CT_VALUE_HU
-    return [Verdict("ct_value_hu", requested.ct_value_hu, measured.ct_value_hu, near)]
+    return [AttributeVerdict("ct_value_hu", requested.ct_value_hu, measured.ct_value_hu, near)]
 
 
-def _words(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
+def _words(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
         found = tuple(word for word in _said(getattr(measured, attribute)) if word in COUNTS_AS)
         for word in _said(getattr(requested, attribute)):
             if word in COUNTS_AS and (found or attribute == "features"):
                 passed = any(other in COUNTS_AS[word] for other in found)
-                verdicts.append(Verdict(attribute, word, ", ".join(found), passed))
+                verdicts.append(AttributeVerdict(attribute, word, ", ".join(found), passed))
     return verdicts
 
 
-def _place(requested: LesionReport, measured: LesionReport) -> list[Verdict]:
+def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
     if requested.cavity not in _IN_PLACE or measured.cavity is None:
         return []
-    return [Verdict("cavity", requested.cavity, measured.cavity, requested.cavity == measured.cavity)]
+    return [AttributeVerdict("cavity", requested.cavity, measured.cavity, requested.cavity == measured.cavity)]
 
 
 def _said(value: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -179,7 +179,7 @@ def _shell(
 def _smooth(
     image: Float64[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"], spacing: Spacing
 ) -> Float64[np.ndarray, "x y z"]:
-    """The image smoothed within the mask alone (normalised convolution)."""
+    """The image smoothed within the mask alone (normalized convolution)."""
     sigma = [BLUR_MM / edge for edge in spacing]
     weight = ndimage.gaussian_filter(mask.astype(np.float64), sigma)
     summed = ndimage.gaussian_filter(np.where(mask, image, 0.0), sigma)

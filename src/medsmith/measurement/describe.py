@@ -14,8 +14,8 @@ from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
-from medsmith.measurement.relief import spicule_share
 from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import Enhancement
@@ -34,7 +34,7 @@ _FEWEST = 50
 
 @final
 @dataclass(frozen=True, eq=False)
-class Scan:
+class LabeledScan:
     """What lesions are measured in.
 
     Attributes:
@@ -50,7 +50,7 @@ class Scan:
     geometry: Geometry
 
     @classmethod
-    def of(cls, case: Case) -> "Scan":
+    def of(cls, case: Case) -> "LabeledScan":
         """The scan of a case; channels that are not called CT are no Hounsfield units and are not looked at.
 
         Raises:
@@ -62,7 +62,7 @@ class Scan:
 
     @cached_property
     def enhancement(self) -> Enhancement | None:
-        """Whether contrast agent was given, by the density of vessels and organs; None where none is labelled."""
+        """Whether contrast agent was given, by the density of vessels and organs; None where none is labeled."""
         if self.image is None:
             return None
         for organ, limit in ENHANCED_FROM_HU.items():
@@ -82,17 +82,17 @@ def describe_case(case: Case, thresholds: Thresholds = THRESHOLDS) -> ScanReport
     Raises:
         ContentError: the case has no labels.
     """
-    scan = Scan.of(case)
+    scan = LabeledScan.of(case)
     lesions = find_lesions(scan.labels, case.label_names, case.geometry.spacing)
     return ScanReport(lesions=tuple(describe_lesion(scan, lesion, thresholds) for lesion in lesions))
 
 
-def describe_lesion(scan: Scan, lesion: Lesion, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
+def describe_lesion(scan: LabeledScan, lesion: Lesion, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
     """The report of one lesion."""
     return words_from(measure_lesion(scan, lesion), thresholds)
 
 
-def measure_lesion(scan: Scan, lesion: Lesion) -> Measures:
+def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
     """Everything that is measured of one lesion, from its box and 15 mm around it."""
     spacing = scan.geometry.spacing
     box = box_around(lesion.box, scan.geometry.shape, REACH_MM, spacing)

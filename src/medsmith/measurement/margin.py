@@ -1,7 +1,7 @@
 """How sharp a lesion's margin is: the width over which 10 % of its contrast become 90 %.
 
 Profiles are taken along the normals of the lesion's surface and averaged over patches of it. To each patch a logistic
-edge is fitted whose place is free, so that an outline drawn half a millimetre off does not count as blur; the median
+edge is fitted whose place is free, so that an outline drawn half a millimeter off does not count as blur; the median
 over the patches leaves out those where something else touches the lesion.
 """
 
@@ -118,10 +118,10 @@ def _fitted(
     """
     scales, shifts = (part.ravel() for part in np.meshgrid(_SCALES, _SHIFTS, indexing="ij"))
     edges = expit((shifts[:, None] - distances) / scales[:, None])
-    centred = edges - edges.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(centred, axis=1)
+    centerd = edges - edges.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centerd, axis=1)
     steep = profiles - profiles.mean(axis=1, keepdims=True)
-    along = steep @ (centred / lengths[:, None]).T
+    along = steep @ (centerd / lengths[:, None]).T
     best = np.argmax(np.abs(along), axis=1)
     found = along[np.arange(len(profiles)), best]
     left = np.sqrt(np.maximum(np.mean(steep**2, axis=1) - found**2 / len(distances), 0))

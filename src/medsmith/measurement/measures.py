@@ -19,7 +19,7 @@ class Measures:
         label: name of its label ("cyst").
         size_mm: edges of its bounding box along the patient's right-left, front-back and feet-head axes.
         shape: size and shape.
-        spicule_share: see `relief.spicule_share`.
+        spicule_share: see `spiculation.spicule_share`.
         place: in the organ.
         density: None where there is no CT.
         enhancement: of the scan; None where no organ tells.

@@ -31,7 +31,7 @@ class PlaceMeasures:
         border_distance_mm: from its surface to the organ's border; 0 where it reaches it; None without organ.
         neighbour: the nearest other organ within 15 mm.
         neighbour_distance_mm: gap to it.
-        neighbours_known: whether any other organ is labelled at all.
+        neighbours_known: whether any other organ is labeled at all.
         encircled_share: share of the directions around the lumen, in the plane that shows most, in which the lesion
             lies: a ring has all. None unless the organ is hollow.
         depth_share: mean depth below the organ's outer surface over the lesion's longest edge: a plaque keeps to the

@@ -29,7 +29,7 @@ class Described:
         kept: reports that were there already.
         lesions: lesions described in those that were written.
         empty: cases among those written that show no lesion.
-        unlabelled: cases without labels, of which nothing can be measured.
+        unlabeled: cases without labels, of which nothing can be measured.
         words: attribute -> option -> how often it was written.
     """
 
@@ -37,7 +37,7 @@ class Described:
     kept: int
     lesions: int
     empty: int
-    unlabelled: int
+    unlabeled: int
     words: Mapping[str, Mapping[str, int]]
 
     @property
@@ -45,7 +45,7 @@ class Described:
         """What was done, a line each."""
         first = f"{self.written} reports written on {self.lesions} lesions, {self.kept} kept"
         rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
-        others = {"without lesion": self.empty, "without labels, left out": self.unlabelled}
+        others = {"without lesion": self.empty, "without labels, left out": self.unlabeled}
         return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)
 
 
@@ -65,19 +65,19 @@ def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress
     if not any(is_lesion(name) for name in cohort.label_names):
         found = f"no label is a lesion ({', '.join(cohort.label_names)})"
         raise RequestError(cohort.root, found, "lesion, tumour, cyst, nodule, stone ...", "rename the label")
-    labelled = cohort.ids_with_labels
-    if not labelled:
+    labeled = cohort.ids_with_labels
+    if not labeled:
         raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
     folder = cohort.root / REPORTS if out is None else out
-    due = [case_id for case_id in labelled if replace or not (folder / f"{case_id}.json").exists()]
+    due = [case_id for case_id in labeled if replace or not (folder / f"{case_id}.json").exists()]
     made: list[ScanReport] = []
-    with progress.task("describe", len(labelled), len(labelled) - len(due)) as advance:
+    with progress.task("describe", len(labeled), len(labeled) - len(due)) as advance:
         for case_id in due:
             report = describe_case(cohort[case_id])
             _write(folder / f"{case_id}.json", report)
             made.append(report)
             advance(1, case_id)
-    return _summary(made, len(labelled) - len(due), len(cohort) - len(labelled))
+    return _summary(made, len(labeled) - len(due), len(cohort) - len(labeled))
 
 
 def _write(path: Path, report: ScanReport) -> None:
@@ -85,7 +85,7 @@ def _write(path: Path, report: ScanReport) -> None:
     write_json(path, earlier | report.model_dump(mode="json"))
 
 
-def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described:
+def _summary(reports: list[ScanReport], kept: int, unlabeled: int) -> Described:
     words: dict[str, Counter[str]] = {
         name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
     }
@@ -95,7 +95,7 @@ def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described
                 words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
     lesions = sum(len(report.lesions) for report in reports)
     empty = sum(not report.lesions for report in reports)
-    return Described(len(reports), kept, lesions, empty, unlabelled, words)
+    return Described(len(reports), kept, lesions, empty, unlabeled, words)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -30,7 +30,7 @@ class Mesh:
     """A closed triangle mesh.
 
     Attributes:
-        vertices: positions in mm along the voxel axes; the centre of voxel (0, 0, 0) is the origin.
+        vertices: positions in mm along the voxel axes; the center of voxel (0, 0, 0) is the origin.
         faces: three vertices each, all in one sense of rotation.
     """
 
@@ -95,7 +95,7 @@ def _step(inner: Float32[np.ndarray, "x y z"], edges: Float64[np.ndarray, " 3"])
 def _resampled(
     inner: Float32[np.ndarray, "x y z"], edges: Float64[np.ndarray, " 3"], step: float
 ) -> tuple[Float32[np.ndarray, "u v w"], Float64[np.ndarray, " 3"]]:
-    """The smoothed mask on a grid of cubes about the same centre, and that grid's first voxel in mm."""
+    """The smoothed mask on a grid of cubes about the same center, and that grid's first voxel in mm."""
     smooth = ndimage.gaussian_filter(inner, np.maximum(SMOOTHING, 0.4 * step / edges), mode="constant")
     shape = np.ceil(np.array(inner.shape) * edges / step).astype(int)
     origin = ((np.array(inner.shape) - 1) * edges - (shape - 1) * step) / 2

@@ -36,8 +36,8 @@ def encircled_share(mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x 
     if len(inside) < _FEWEST:
         return 0.0
     depths = distance[tuple(inside.T)]
-    centre = inside[int(np.argmax(depths))] * edges
-    return _covered(_some(np.argwhere(mask)) * edges - centre, max(float(depths.max()) / 2, 1.5 * float(edges.max())))
+    center = inside[int(np.argmax(depths))] * edges
+    return _covered(_some(np.argwhere(mask)) * edges - center, max(float(depths.max()) / 2, 1.5 * float(edges.max())))
 
 
 def _some(places: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def _in_hull(places: np.ndarray, mask: Bool[np.ndarray, "x y z"]) -> Bool[np.nda
 
 
 def _covered(offsets: Places, half_mm: float) -> float:
-    """Largest share of sectors that have a place in a slab of this half thickness about the centre."""
+    """Largest share of sectors that have a place in a slab of this half thickness about the center."""
     shares = [0.0]
     for normal in _NORMALS / np.linalg.norm(_NORMALS, axis=1, keepdims=True):
         slab = offsets[np.abs(offsets @ normal) <= half_mm]

@@ -16,16 +16,16 @@ NATIVE_MM = FIELD_MM / NATIVE
 Field = Float[np.ndarray, "n n"]
 Line = Float[np.ndarray, " n"]
 
-CENTRES_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
-DEPTH_MM = CENTRES_MM[:, None]
-LATERAL_MM = CENTRES_MM[None, :]
+CENTERS_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
+DEPTH_MM = CENTERS_MM[:, None]
+LATERAL_MM = CENTERS_MM[None, :]
 
 
 @lru_cache(maxsize=64)
 def _spline_basis(knot_mm: float) -> Float32[np.ndarray, "k n"]:
-    """Uniform cubic B-splines at the pixel centres, scaled to unit length per pixel."""
+    """Uniform cubic B-splines at the pixel centers, scaled to unit length per pixel."""
     knots = int(np.ceil(FIELD_MM / knot_mm)) + 3
-    distance = np.abs(CENTRES_MM[None, :] / knot_mm - (np.arange(knots)[:, None] - 1))
+    distance = np.abs(CENTERS_MM[None, :] / knot_mm - (np.arange(knots)[:, None] - 1))
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - np.minimum(distance, 2)) ** 3 / 6
     basis = np.where(distance < 1, near, far)

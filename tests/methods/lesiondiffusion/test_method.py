@@ -26,7 +26,7 @@ from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.frame import write_phantom
+from medsmith.phantoms.family import write_phantom
 from medsmith.preparation import merge
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
@@ -124,18 +124,18 @@ def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_t
         assert lesion["asked"]["lesion_type"]
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labeled):
     """LPS as DICOM has it: the case keeps affine, dtype and axes, and changes only near its lesion."""
     healthy = Cohort.open(place / "healthy")
     case = healthy[healthy.ids[0]]
     affine = case.geometry.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
     affine[:3, 3] = case.geometry.affine[:3, :3] @ [47, 47, 0] + case.geometry.affine[:3, 3]
-    names = dict(case.label_names) if labelled else {"background": 0}
+    names = dict(case.label_names) if labeled else {"background": 0}
     turned = replace(
         case,
         image=np.ascontiguousarray(case.require_image()[:, ::-1, ::-1]),
-        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labelled else None,
+        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labeled else None,
         geometry=replace(case.geometry, affine=affine),
         label_names=names,
         provenance=None,

@@ -73,7 +73,7 @@ class LesionDiffusion(Method):
         """Cubes about the largest lesion of a case, and its report as vectors (``examples.example_of``).
 
         Raises:
-            ContentError: no lesion is labelled.
+            ContentError: no lesion is labeled.
         """
         return example_of(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
 

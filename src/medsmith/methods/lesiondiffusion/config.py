@@ -140,10 +140,10 @@ class LesionDiffusionConfig(BaseModel):
 _PAPER_WORDS = TextConfig(
     table="biomedclip", dimension=512, vectors="raw", reach="cross-attention", width=512, left_out=0.0
 )
-_MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
+_MILLIMETER = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
 _PAPER = LesionDiffusionConfig(
     mask=MaskConfig(
-        frame=_MILLIMETRE,
+        frame=_MILLIMETER,
         network=NetworkConfig(
             channels=(32, 64, 128), attention=(False, False, True), residual_blocks=1, head_channels=32, groups=16,
             space_to_depth=1,
@@ -160,7 +160,7 @@ _PAPER = LesionDiffusionConfig(
     critic=CriticConfig(channels=64, layers=3),
     autoencoding=AutoencodingConfig(norm="l2", game="logistic", adversarial=1.0, critic_from=0),
     paint=PaintConfig(
-        frame=_MILLIMETRE,
+        frame=_MILLIMETER,
         network=NetworkConfig(
             channels=(128, 256, 512), attention=(False, False, True), residual_blocks=2, head_channels=32, groups=32,
             space_to_depth=1,

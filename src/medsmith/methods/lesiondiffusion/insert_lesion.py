@@ -19,8 +19,8 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
 from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_value
-from medsmith.measurement.describe import Scan
-from medsmith.measurement.judgement import Judgement, judge_lesion
+from medsmith.measurement.assessment import LesionAssessment, assess_lesion
+from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.reports.schema import LesionReport
 
@@ -63,7 +63,7 @@ class Attempt:
     mask: Bool[np.ndarray, "u v w"]
     image: Float32[np.ndarray, "u v w"]
     weight: Float32[np.ndarray, "u v w"]
-    judgement: Judgement
+    judgement: LesionAssessment
 
 
 def insert_lesion(
@@ -128,8 +128,8 @@ def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: Lesion
     weight = lesion_weight(mask, spacing, report.surface, generator.reach_mm)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
-    crop = Scan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
-    return Attempt(mask, image, weight, judge_lesion(crop, mask, report))
+    crop = LabeledScan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
+    return Attempt(mask, image, weight, assess_lesion(crop, mask, report))
 
 
 def _mask(

@@ -144,7 +144,7 @@ class Mass:
         ratio: long over short axis of the underlying ellipse.
         rough: root mean square deviation from that ellipse, as a fraction of the radius.
         spicules: their number.
-        spread: where in the admissible region its centre goes, two fractions (lateral, depth).
+        spread: where in the admissible region its center goes, two fractions (lateral, depth).
     """
 
     kind: str
@@ -169,14 +169,14 @@ class Mass:
         return "parallel" if abs(self.tilt_degrees) <= 30 else "not parallel"
 
 
-def draw_mass(rng: np.random.Generator) -> Mass:
+def sample_mass(rng: np.random.Generator) -> Mass:
     """One mass from the tables of this module."""
     name = _choose({kind: row.share for kind, row in KINDS.items()}, rng)
     kind = KINDS[name]
     shape, margin = _choose(kind.shapes, rng), _choose(kind.margins, rng)
     echo, posterior = _choose(kind.echoes, rng), _choose(kind.posteriors, rng)
     deviation = DEVIATIONS[shape]
-    diameter = _draw_diameter(kind, rng)
+    diameter = _sample_diameter(kind, rng)
     return Mass(
         kind=name,
         shape=shape,
@@ -187,7 +187,7 @@ def draw_mass(rng: np.random.Generator) -> Mass:
         ratio=_uniform(deviation.ratio, rng),
         rough=_uniform(deviation.rough, rng),
         spicules=int(rng.integers(*deviation.spicules, endpoint=True)),
-        tilt_degrees=_draw_tilt(kind, rng),
+        tilt_degrees=_sample_tilt(kind, rng),
         margin_mm=min(_uniform(MARGIN_MM[margin], rng), diameter * MARGIN_LIMIT),
         contrast_db=_uniform(CONTRAST_DB[echo], rng),
         posterior_db=_uniform(POSTERIOR_DB[posterior], rng),
@@ -205,14 +205,14 @@ def _uniform(limits: Range, rng: np.random.Generator) -> float:
     return float(rng.uniform(*limits))
 
 
-def _draw_diameter(kind: Kind, rng: np.random.Generator) -> float:
+def _sample_diameter(kind: Kind, rng: np.random.Generator) -> float:
     """Log-normal, clipped."""
     median, spread = DIAMETER_MM
     diameter = median * kind.diameter_factor * np.exp(spread * rng.standard_normal())
     return float(np.clip(diameter, *DIAMETER_LIMITS_MM))
 
 
-def _draw_tilt(kind: Kind, rng: np.random.Generator) -> float:
+def _sample_tilt(kind: Kind, rng: np.random.Generator) -> float:
     """Normal, folded."""
     return fold_degrees(kind.tilt_degrees * float(rng.standard_normal()))
 

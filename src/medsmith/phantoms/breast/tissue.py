@@ -31,7 +31,7 @@ GLAND_MM = (9.0, 20.0)
 MUSCLE_MM = (4.0, 9.0)
 """Thickness of each layer; the chest wall takes the rest."""
 LOBULES_MEAN = 1.2
-"""Fat lobules inside the gland: unlabelled ovals that look like masses (Poisson)."""
+"""Fat lobules inside the gland: unlabeled ovals that look like masses (Poisson)."""
 SHADOWS_MEAN = 0.7
 """Shadows that no mass throws: ligaments, poor contact (Poisson)."""
 RIB_SHARE = 0.3
@@ -56,19 +56,19 @@ class Tissue:
     found: dict[str, Any]
 
 
-def draw_tissue(rng: np.random.Generator) -> Tissue:
+def sample_tissue(rng: np.random.Generator) -> Tissue:
     """One breast without a mass."""
-    boundaries = _draw_boundaries(rng)
+    boundaries = _sample_boundaries(rng)
     echo = _layered_levels(boundaries, rng)
-    lobules = [_draw_lobule(boundaries, rng) for _ in range(int(rng.poisson(LOBULES_MEAN)))]
+    lobules = [_sample_lobule(boundaries, rng) for _ in range(int(rng.poisson(LOBULES_MEAN)))]
     inside = _lobule_texture(rng) if lobules else np.zeros_like(echo)
     for lobule in lobules:
         echo = _with_lobule(echo, lobule, inside, rng)
-    rib = _draw_rib(boundaries, rng)
-    gain = _draw_gain(rng)
+    rib = _sample_rib(boundaries, rng)
+    gain = _sample_gain(rng)
     if rib:
         echo, gain = _with_rib(echo, gain, rib)
-    shadows = [_draw_shadow(rng) for _ in range(int(rng.poisson(SHADOWS_MEAN)))]
+    shadows = [_sample_shadow(rng) for _ in range(int(rng.poisson(SHADOWS_MEAN)))]
     gain = gain + sum((_shadow_db(shadow) for shadow in shadows), np.zeros_like(gain))
     found = {
         "layers_mm": {name: round(float(line.mean()), 2) for name, line in boundaries.items()},
@@ -77,7 +77,7 @@ def draw_tissue(rng: np.random.Generator) -> Tissue:
     return Tissue(echo, gain, boundaries, found)
 
 
-def _draw_boundaries(rng: np.random.Generator) -> dict[str, Line]:
+def _sample_boundaries(rng: np.random.Generator) -> dict[str, Line]:
     """Lower faces of the layers: mean depth and a smooth undulation that grows with depth."""
     boundaries: dict[str, Line] = {}
     depth = np.zeros(LATERAL_MM.size)
@@ -139,9 +139,9 @@ def _gland(level: float, rng: np.random.Generator) -> Field:
 
 
 def _muscle(level: float, rng: np.random.Generator) -> Field:
-    """Dark, with long bright fibres."""
-    fibres = ridges(smooth_field(rng, 0.7, 9.0), 0.13)
-    muscle: Field = level + 9 * fibres * _seen(rng) + 1.5 * smooth_field(rng, 0.8, 6.0)
+    """Dark, with long bright fibers."""
+    fibers = ridges(smooth_field(rng, 0.7, 9.0), 0.13)
+    muscle: Field = level + 9 * fibers * _seen(rng) + 1.5 * smooth_field(rng, 0.8, 6.0)
     return muscle
 
 
@@ -165,7 +165,7 @@ def _fascia(boundary: Line, rng: np.random.Generator) -> Field:
     return fascia
 
 
-def _draw_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
+def _sample_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
     """An oval of fat inside the gland; lengths in mm, the tilt in degrees."""
     column = int(rng.integers(LATERAL_MM.size))
     top, bottom = boundaries["fat"][column], boundaries["gland"][column]
@@ -182,7 +182,7 @@ def _draw_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[
 
 
 def _ellipse(place: dict[str, float]) -> Field:
-    """Distance from an ellipse's centre in units of its half axes."""
+    """Distance from an ellipse's center in units of its half axes."""
     tilt = np.deg2rad(place["tilt_degrees"])
     across, down = LATERAL_MM - place["lateral_mm"], DEPTH_MM - place["depth_mm"]
     along = (across * np.cos(tilt) + down * np.sin(tilt)) / place["half_width_mm"]
@@ -208,7 +208,7 @@ def _with_lobule(echo: Field, lobule: dict[str, float], texture: Field, rng: np.
     return with_lobule
 
 
-def _draw_rib(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
+def _sample_rib(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
     """A rib's front below the muscle, or nothing."""
     if rng.uniform() >= RIB_SHARE:
         return {}
@@ -234,7 +234,7 @@ def _with_rib(echo: Field, gain: Field, rib: dict[str, float]) -> tuple[Field, F
     return echo + 14 * front - 9 * body, gain - 14 * shaded
 
 
-def _draw_gain(rng: np.random.Generator) -> Field:
+def _sample_gain(rng: np.random.Generator) -> Field:
     """Attenuation that time gain does not make up for, uneven contact, and the whole picture's gain."""
     loss = -rng.uniform(0, 16) * (DEPTH_MM / FIELD_MM) ** rng.uniform(1.2, 2.5)
     uneven = 1.5 * smooth_line(rng, 6.0)[:, None] + 1.2 * smooth_line(rng, 8.0)[None, :]
@@ -242,7 +242,7 @@ def _draw_gain(rng: np.random.Generator) -> Field:
     return gain
 
 
-def _draw_shadow(rng: np.random.Generator) -> dict[str, float]:
+def _sample_shadow(rng: np.random.Generator) -> dict[str, float]:
     """A dark band from some depth downwards; the slope is lateral mm per mm of depth."""
     shadow = {
         "lateral_mm": rng.uniform(0, FIELD_MM),

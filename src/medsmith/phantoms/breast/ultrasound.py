@@ -40,7 +40,7 @@ class Probe:
 
 
 def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generator) -> Field:
-    """A grey picture in 0..255 of an echogenicity in dB below white.
+    """A gray picture in 0..255 of an echogenicity in dB below white.
 
     Args:
         echo_db: mean echo level of the tissue, in dB below white.
@@ -52,8 +52,8 @@ def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generato
     intensity = np.mean([_look(amplitude, probe, rng) for _ in range(probe.looks)], axis=0)
     received = intensity * 10 ** (gain_db / 10) + 10 ** (probe.floor_db / 10)
     level_db = 10 * np.log10(received)
-    grey: Field = np.clip(255 * (1 + level_db / probe.range_db), 0, 255)
-    return grey
+    gray: Field = np.clip(255 * (1 + level_db / probe.range_db), 0, 255)
+    return gray
 
 
 def _look(amplitude: Field, probe: Probe, rng: np.random.Generator) -> Field:

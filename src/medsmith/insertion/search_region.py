@@ -1,4 +1,4 @@
-"""The ground on which a box is looked for, and how much of a lesion each place of it holds.
+"""The region on which a box is looked for, and how much of a lesion each place of it holds.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical); i j k first voxels that a box may have.
 
@@ -27,7 +27,7 @@ NOWHERE = -1.0
 
 @final
 @dataclass(frozen=True, eq=False)
-class Ground:
+class SearchRegion:
     """Where one lesion is looked for.
 
     Attributes:
@@ -65,12 +65,12 @@ class Ground:
         return first, second, third
 
     def depths(self, shape: Index) -> tuple[float, float]:
-        """Least depth of a centre in the lumen, and greatest depth of one in the wall that the box still reaches."""
+        """Least depth of a center in the lumen, and greatest depth of one in the wall that the box still reaches."""
         smallest = min(count * edge for count, edge in zip(shape, self.spacing, strict=True))
         return self.wall_mm, max(WALL_MM, smallest / 2)
 
 
-def ground_about(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index) -> Ground:
+def search_region_around(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index) -> SearchRegion:
     """The surroundings of an organ in which boxes of a shape are looked for.
 
     Raises:
@@ -90,8 +90,8 @@ def ground_about(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], sh
     step = _step(crop, organ_map.geometry.spacing)
     start = first.start + step[0] // 2, second.start + step[1] // 2, third.start + step[2] // 2
     every = tuple(slice(begin, part.stop, each) for begin, part, each in zip(start, crop, step, strict=True))
-    ground = Ground(organ_map, target, taken, organ_map.labels[every], start, step)
-    return replace(ground, wall_mm=_wall_mm(ground)) if target.location == "lumen" else ground
+    region = SearchRegion(organ_map, target, taken, organ_map.labels[every], start, step)
+    return replace(region, wall_mm=_wall_mm(region)) if target.location == "lumen" else region
 
 
 def _step(crop: Region, spacing: Spacing) -> Index:
@@ -103,44 +103,44 @@ def _step(crop: Region, spacing: Spacing) -> Index:
     return int(step[0]), int(step[1]), int(step[2])
 
 
-def _wall_mm(ground: Ground) -> float:
-    organ = selected(ground.thinned, ground.target.organ)
+def _wall_mm(region: SearchRegion) -> float:
+    organ = selected(region.thinned, region.target.organ)
     if organ.all():
         return WALL_MM
-    return min(WALL_MM, float(distance_transform_edt(organ, ground.thinned_spacing).max()) / 2)
+    return min(WALL_MM, float(distance_transform_edt(organ, region.thinned_spacing).max()) / 2)
 
 
 def ellipsoid(shape: Index) -> Bool[np.ndarray, "x y z"]:
-    """Voxels whose centres lie in the ellipsoid inscribed in a box of this shape."""
+    """Voxels whose centers lie in the ellipsoid inscribed in a box of this shape."""
     first, second, third = (((np.arange(count) - (count - 1) / 2) / (count / 2)) ** 2 for count in shape)
     inside: Bool[np.ndarray, "x y z"] = first[:, None, None] + second[:, None] + third <= 1.0
     return inside
 
 
-def shares(ground: Ground, shape: Index) -> Float64[np.ndarray, "i j k"]:
+def shares(region: SearchRegion, shape: Index) -> Float64[np.ndarray, "i j k"]:
     """Share of the ellipsoid in the allowed region for each first voxel of a box on the thinned grid.
 
-    ``NOWHERE`` where the centre is not where the location wants it, a protruding lesion would protrude too much or too
+    ``NOWHERE`` where the center is not where the location wants it, a protruding lesion would protrude too much or too
     little, or another box is in the way. Empty where the box does not fit.
 
     Args:
-        ground: where to look.
+        region: where to look.
         shape: voxels of the box on the full grid.
     """
-    thinned = ground.thinned_shape(shape)
-    room = tuple(total - count + 1 for total, count in zip(ground.thinned.shape, thinned, strict=True))
+    thinned = region.thinned_shape(shape)
+    room = tuple(total - count + 1 for total, count in zip(region.thinned.shape, thinned, strict=True))
     if min(room) <= 0:
         return np.zeros((0, 0, 0))
-    target, spacing, kernel = ground.target, ground.thinned_spacing, ellipsoid(thinned)
-    organ = selected(ground.thinned, target.organ)
-    centres = target.centres(organ, spacing, ground.depths(shape))
+    target, spacing, kernel = region.target, region.thinned_spacing, ellipsoid(thinned)
+    organ = selected(region.thinned, target.organ)
+    centers = target.centers(organ, spacing, region.depths(shape))
     middles = tuple(slice(count // 2, count // 2 + free) for count, free in zip(thinned, room, strict=True))
-    free = centres[middles] & _beside(ground, shape, room)
+    free = centers[middles] & _beside(region, shape, room)
     if target.location == "protruding":
         outside = 1.0 - _correlation(organ, kernel)
         free &= (outside >= OUTSIDE_OF_PROTRUDING[0]) & (outside <= OUTSIDE_OF_PROTRUDING[1])
     held: Float64[np.ndarray, "i j k"] = np.where(
-        free, _correlation(target.allowed(ground.thinned, spacing), kernel), NOWHERE
+        free, _correlation(target.allowed(region.thinned, spacing), kernel), NOWHERE
     )
     return held
 
@@ -156,23 +156,23 @@ def _correlation(mask: Bool[np.ndarray, "x y z"], kernel: Bool[np.ndarray, "u v 
     return share
 
 
-def _beside(ground: Ground, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
+def _beside(region: SearchRegion, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
     """First voxels of boxes that share no voxel with boxes that are there already."""
     free = np.ones(room, dtype=bool)
-    for box in ground.taken:
+    for box in region.taken:
         overlapping = tuple(
             slice(max(-((start + count - 1 - low) // step), 0), max((high - 1 - start) // step + 1, 0))
-            for start, step, count, low, high in zip(ground.start, ground.step, shape, box.low, box.high, strict=True)
+            for start, step, count, low, high in zip(region.start, region.step, shape, box.low, box.high, strict=True)
         )
         free[overlapping] = False
     return free
 
 
-def settled(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[np.ndarray, "3"] | None:
-    """The box nearest to a place, within one step of the thinned grid, whose centre is where the location wants it.
+def settled(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[np.ndarray, "3"] | None:
+    """The box nearest to a place, within one step of the thinned grid, whose center is where the location wants it.
 
     Args:
-        ground: where to look.
+        region: where to look.
         low: first voxel of the box in the scan.
         shape: voxels of the box.
 
@@ -180,9 +180,9 @@ def settled(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[
         The first voxel of that box, inside the scan and beside all others; None if there is none.
     """
     half = np.array(shape) // 2
-    centre = low + half
-    first = np.maximum(centre - ground.step, half)
-    last = np.minimum(centre + ground.step, np.array(ground.organ_map.geometry.shape) - np.array(shape) + half)
+    center = low + half
+    first = np.maximum(center - region.step, half)
+    last = np.minimum(center + region.step, np.array(region.organ_map.geometry.shape) - np.array(shape) + half)
     if (first > last).any():
         return None
     cell = (
@@ -190,26 +190,26 @@ def settled(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[
         slice(int(first[1]), int(last[1]) + 1),
         slice(int(first[2]), int(last[2]) + 1),
     )
-    wide, inner = widened(cell, ground.organ_map, max(*ground.depths(shape), *ground.spacing))
-    organ = selected(ground.organ_map.labels[wide], ground.target.organ)
-    places = np.argwhere(ground.target.centres(organ, ground.spacing, ground.depths(shape))[inner]) + first
-    distances = (((places - centre) * ground.spacing) ** 2).sum(axis=1)
+    wide, inner = widened(cell, region.organ_map, max(*region.depths(shape), *region.spacing))
+    organ = selected(region.organ_map.labels[wide], region.target.organ)
+    places = np.argwhere(region.target.centers(organ, region.spacing, region.depths(shape))[inner]) + first
+    distances = (((places - center) * region.spacing) ** 2).sum(axis=1)
     for place in places[np.argsort(distances, kind="stable")]:
-        if not any(box_at(place - half, shape).overlaps(box) for box in ground.taken):
+        if not any(box_at(place - half, shape).overlaps(box) for box in region.taken):
             return np.asarray(place - half)
     return None
 
 
-def share_at(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> float:
-    """``shares`` for one box on the full grid whose centre is settled."""
-    organ_map, target, kernel = ground.organ_map, ground.target, ellipsoid(shape)
+def share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> float:
+    """``shares`` for one box on the full grid whose center is settled."""
+    organ_map, target, kernel = region.organ_map, region.target, ellipsoid(shape)
     wide, inner = widened(box_at(low, shape).slices, organ_map, target.halo_mm)
     labels = organ_map.labels[wide]
     if target.location == "protruding":
         outside = 1.0 - float(selected(labels, target.organ)[inner][kernel].mean())
         if not OUTSIDE_OF_PROTRUDING[0] <= outside <= OUTSIDE_OF_PROTRUDING[1]:
             return NOWHERE
-    return float(target.allowed(labels, ground.spacing)[inner][kernel].mean())
+    return float(target.allowed(labels, region.spacing)[inner][kernel].mean())
 
 
 def box_at(low: Int64[np.ndarray, "3"], shape: Index) -> Box:

@@ -12,7 +12,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import FAMILIES, find_family
-from medsmith.phantoms.frame import PhantomFamily, case_id, case_seed, write_phantom
+from medsmith.phantoms.family import PhantomFamily, case_id, case_seed, write_phantom
 
 BREAST = FAMILIES["breast"]
 

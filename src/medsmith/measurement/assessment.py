@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool
 from scipy.ndimage import find_objects
 
-from medsmith.measurement.adherence import Verdict, compare
-from medsmith.measurement.describe import Scan, measure_lesion
+from medsmith.measurement.adherence import AttributeVerdict, compare
+from medsmith.measurement.describe import LabeledScan, measure_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.visibility import is_visible
 from medsmith.measurement.words import words_from
@@ -21,7 +21,7 @@ from medsmith.reports.schema import LesionReport
 
 @final
 @dataclass(frozen=True)
-class Judgement:
+class LesionAssessment:
     """What became of a request.
 
     Attributes:
@@ -32,7 +32,7 @@ class Judgement:
 
     measured: LesionReport
     visible: bool
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[AttributeVerdict, ...]
 
     @property
     def misses(self) -> int:
@@ -40,7 +40,7 @@ class Judgement:
         return sum(not verdict.passed for verdict in self.verdicts) + (0 if self.visible else 100)
 
 
-def judge_lesion(scan: Scan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport) -> Judgement:
+def assess_lesion(scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport) -> LesionAssessment:
     """Measure a lesion where it lies and compare it with its request.
 
     Args:
@@ -51,11 +51,11 @@ def judge_lesion(scan: Scan, mask: Bool[np.ndarray, "u v w"], requested: LesionR
     labels = scan.labels.copy()
     labels[mask] = LARGEST_LABEL
     names = {name: value for name, value in scan.label_names.items() if value != LARGEST_LABEL}
-    labelled = replace(scan, labels=labels, label_names={**names, LESION: LARGEST_LABEL})
+    labeled = replace(scan, labels=labels, label_names={**names, LESION: LARGEST_LABEL})
     x, y, z = find_objects(mask.astype(np.uint8))[0]
-    measures = measure_lesion(labelled, Lesion(LESION, (x, y, z), mask[x, y, z]))
+    measures = measure_lesion(labeled, Lesion(LESION, (x, y, z), mask[x, y, z]))
     measured = words_from(measures)
     assert measures.density is not None
     largest_slice = int(mask.sum(axis=(0, 1)).max())
     visible = requested.density == "isodense" or is_visible(measures.density, largest_slice)
-    return Judgement(measured, visible, compare(requested, measured, scan.geometry.spacing))
+    return LesionAssessment(measured, visible, compare(requested, measured, scan.geometry.spacing))
