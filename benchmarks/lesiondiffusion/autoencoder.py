@@ -88,7 +88,7 @@ def cube_of(cohort: Cohort, id: str, config: LesionDiffusionConfig) -> torch.Ten
     case = cohort[id]
     lesion = largest_lesion(case)
     frame = config.paint.frame.about(lesion.box, canonical_geometry(case.geometry))
-    cube = frame.take(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
+    cube = frame.resample_in(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
     return torch.from_numpy(hu_to_model(cube))[None]
 
 

@@ -14,7 +14,7 @@ from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
 from medsmith.errors import GeometryError, RequestError
 from medsmith.insertion import search_region
 from medsmith.insertion.boxes import Box, place_boxes
-from medsmith.insertion.organ_map import OrganMap, seen_canonical
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_labels
 from medsmith.insertion.regions import allowed_region, location_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import Cavity
@@ -32,7 +32,7 @@ LEAST = {INSIDE: 0.9, PROTRUDING: 1.0, LUMEN: 1.0, WALL: 0.75}
 def organ_map(spacing=(2.0, 2.0, 2.5), codes="RAS", labels=None) -> OrganMap:
     labels = body(SHAPE) if labels is None else labels
     geometry, to_file = oriented(grid(labels.shape, spacing), codes)
-    return seen_canonical(nib.orientations.apply_orientation(labels, to_file), geometry, NAMES, "phantom")
+    return organ_map_from_labels(nib.orientations.apply_orientation(labels, to_file), geometry, NAMES, "phantom")
 
 
 def voxels(labels, names):

@@ -16,7 +16,7 @@ from medsmith.insertion.boxes import place_boxes
 from medsmith.insertion.coarse_map import block_means, coarse_map
 from medsmith.insertion.completing import completed
 from medsmith.insertion.organ_file import read_organ_map
-from medsmith.insertion.organ_map import OrganMap, labels_of_case
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_case
 from medsmith.insertion.totalsegmentator import segment
 from medsmith.reports.organs import V1, V2, labels_of
 from medsmith.reports.schema import LesionReport
@@ -161,7 +161,7 @@ def test_the_labels_of_a_template_are_seen_canonical_without_a_copy():
         geometry, to_file = oriented(grid((12, 10, 9)), codes)
         labels = nib.orientations.apply_orientation(body((12, 10, 9)), to_file)
         image = np.zeros((1, *labels.shape), dtype=np.float32)
-        found = labels_of_case(Case("a", image, labels, geometry, ("CT",), NAMES))
+        found = organ_map_from_case(Case("a", image, labels, geometry, ("CT",), NAMES))
         np.testing.assert_array_equal(found.labels, body((12, 10, 9)))
         assert np.shares_memory(found.labels, labels)
         assert "background" not in found.names

@@ -27,7 +27,7 @@ class AnnotatedLesion:
     Attributes:
         mask: its voxels, canonical.
         box: its bounds.
-        report: what is said of it.
+        report: the report of the lesion.
         geometry: grid of the scan, canonical.
     """
 

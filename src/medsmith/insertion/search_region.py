@@ -1,10 +1,10 @@
-"""The region on which a box is looked for, and how much of a lesion each place of it holds.
+"""The region in which a box is searched, and the share of a lesion that is allowed at each position.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical); i j k first voxels that a box may have.
 
-What counts is the ellipsoid inscribed in the box. Its share in a mask is, for all places at once, a correlation. Where
-the surroundings of the organ have more than ``SEARCH_VOXELS`` voxels the correlation sees every n-th of them, and what
-it finds is proven on the full grid.
+The rules apply to the ellipsoid inscribed in the box. Its share in a mask, for all positions at once, is a correlation.
+If the search region has more than ``SEARCH_VOXELS`` voxels, the correlation uses every n-th of them, and candidates
+are verified on the full grid.
 """
 
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import OUTSIDE_OF_PROTRUDING, WALL_MM, Spacing, Target, widened
 
 SEARCH_VOXELS = 2_000_000
-NOWHERE = -1.0
-"""Share where the rules allow no box at all."""
+FORBIDDEN = -1.0
+"""Stands for the share where the rules exclude a box."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SearchRegion:
-    """Where one lesion is looked for.
+    """The region in which the box of one lesion is searched.
 
     Attributes:
         organ_map: organs of the scan.
@@ -65,13 +65,13 @@ class SearchRegion:
         return first, second, third
 
     def depths(self, shape: Index) -> tuple[float, float]:
-        """Least depth of a center in the lumen, and greatest depth of one in the wall that the box still reaches."""
+        """Minimum depth of a center in the lumen and maximum depth of a center in the wall, mm."""
         smallest = min(count * edge for count, edge in zip(shape, self.spacing, strict=True))
         return self.wall_mm, max(WALL_MM, smallest / 2)
 
 
 def search_region_around(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index) -> SearchRegion:
-    """The surroundings of an organ in which boxes of a shape are looked for.
+    """The search region around an organ for boxes of a shape.
 
     Raises:
         ValueError: the map does not have the organ.
@@ -95,7 +95,7 @@ def search_region_around(organ_map: OrganMap, target: Target, taken: tuple[Box, 
 
 
 def _step(crop: Region, spacing: Spacing) -> Index:
-    """The least thinning, of the finest axes first, that leaves at most ``SEARCH_VOXELS``."""
+    """The smallest thinning steps, finest axes first, that leave at most ``SEARCH_VOXELS`` voxels."""
     counts = np.array([part.stop - part.start for part in crop])
     step = np.ones(3, dtype=np.int64)
     while np.prod(-(-counts // step)) > SEARCH_VOXELS:
@@ -117,14 +117,14 @@ def ellipsoid(shape: Index) -> Bool[np.ndarray, "x y z"]:
     return inside
 
 
-def shares(region: SearchRegion, shape: Index) -> Float64[np.ndarray, "i j k"]:
+def allowed_shares(region: SearchRegion, shape: Index) -> Float64[np.ndarray, "i j k"]:
     """Share of the ellipsoid in the allowed region for each first voxel of a box on the thinned grid.
 
-    ``NOWHERE`` where the center is not where the location wants it, a protruding lesion would protrude too much or too
-    little, or another box is in the way. Empty where the box does not fit.
+    ``FORBIDDEN`` where the center is not valid for the location, a protruding lesion would protrude too much or too
+    little, or another box overlaps. Empty if the box is larger than the region.
 
     Args:
-        region: where to look.
+        region: the search region.
         shape: voxels of the box on the full grid.
     """
     thinned = region.thinned_shape(shape)
@@ -135,14 +135,14 @@ def shares(region: SearchRegion, shape: Index) -> Float64[np.ndarray, "i j k"]:
     organ = selected(region.thinned, target.organ)
     centers = target.centers(organ, spacing, region.depths(shape))
     middles = tuple(slice(count // 2, count // 2 + free) for count, free in zip(thinned, room, strict=True))
-    free = centers[middles] & _beside(region, shape, room)
+    free = centers[middles] & _clear_of_others(region, shape, room)
     if target.location == "protruding":
         outside = 1.0 - _correlation(organ, kernel)
         free &= (outside >= OUTSIDE_OF_PROTRUDING[0]) & (outside <= OUTSIDE_OF_PROTRUDING[1])
-    held: Float64[np.ndarray, "i j k"] = np.where(
-        free, _correlation(target.allowed(region.thinned, spacing), kernel), NOWHERE
+    share: Float64[np.ndarray, "i j k"] = np.where(
+        free, _correlation(target.allowed(region.thinned, spacing), kernel), FORBIDDEN
     )
-    return held
+    return share
 
 
 def _correlation(mask: Bool[np.ndarray, "x y z"], kernel: Bool[np.ndarray, "u v w"]) -> Float64[np.ndarray, "i j k"]:
@@ -156,8 +156,8 @@ def _correlation(mask: Bool[np.ndarray, "x y z"], kernel: Bool[np.ndarray, "u v 
     return share
 
 
-def _beside(region: SearchRegion, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
-    """First voxels of boxes that share no voxel with boxes that are there already."""
+def _clear_of_others(region: SearchRegion, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
+    """Whether a box with this first voxel overlaps none of the boxes that are already placed."""
     free = np.ones(room, dtype=bool)
     for box in region.taken:
         overlapping = tuple(
@@ -168,16 +168,18 @@ def _beside(region: SearchRegion, shape: Index, room: tuple[int, ...]) -> Bool[n
     return free
 
 
-def settled(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[np.ndarray, "3"] | None:
-    """The box nearest to a place, within one step of the thinned grid, whose center is where the location wants it.
+def nearest_valid_corner(
+    region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index
+) -> Int64[np.ndarray, "3"] | None:
+    """The box nearest to a position, within one step of the thinned grid, whose center is valid for the location.
 
     Args:
-        region: where to look.
+        region: the search region.
         low: first voxel of the box in the scan.
         shape: voxels of the box.
 
     Returns:
-        The first voxel of that box, inside the scan and beside all others; None if there is none.
+        The first voxel of that box, inside the scan and overlapping no other box; None if there is none.
     """
     half = np.array(shape) // 2
     center = low + half
@@ -200,19 +202,19 @@ def settled(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> 
     return None
 
 
-def share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> float:
-    """``shares`` for one box on the full grid whose center is settled."""
+def allowed_share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> float:
+    """``allowed_shares`` for one box with a valid center, on the full grid."""
     organ_map, target, kernel = region.organ_map, region.target, ellipsoid(shape)
     wide, inner = widened(box_at(low, shape).slices, organ_map, target.halo_mm)
     labels = organ_map.labels[wide]
     if target.location == "protruding":
         outside = 1.0 - float(selected(labels, target.organ)[inner][kernel].mean())
         if not OUTSIDE_OF_PROTRUDING[0] <= outside <= OUTSIDE_OF_PROTRUDING[1]:
-            return NOWHERE
+            return FORBIDDEN
     return float(target.allowed(labels, region.spacing)[inner][kernel].mean())
 
 
 def box_at(low: Int64[np.ndarray, "3"], shape: Index) -> Box:
-    """The box of a shape from its first voxel on."""
+    """The box of a shape with a given first voxel."""
     first, second, third = (int(each) for each in low)
     return Box((first, second, third), (first + shape[0], second + shape[1], third + shape[2]))

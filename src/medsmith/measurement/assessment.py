@@ -1,4 +1,4 @@
-"""A lesion that was requested, measured where it lies and compared with its request.
+"""Assessment of a synthetic lesion: measured in its scan and compared with its request.
 
 Axes: u v w voxels of a region of a scan, canonical.
 """
@@ -22,11 +22,11 @@ from medsmith.reports.schema import LesionReport
 @final
 @dataclass(frozen=True)
 class LesionAssessment:
-    """What became of a request.
+    """The assessment of one lesion.
 
     Attributes:
         measured: the measured report.
-        visible: whether the lesion can be seen, or was meant not to stand out.
+        visible: whether the lesion is visible, or was requested to be isodense.
         verdicts: requested against measured.
     """
 
@@ -36,15 +36,15 @@ class LesionAssessment:
 
     @property
     def misses(self) -> int:
-        """Attributes that are not as requested; a lesion that nobody sees misses more than all of them."""
+        """Number of attributes that do not pass; 100 more if the lesion is not visible."""
         return sum(not verdict.passed for verdict in self.verdicts) + (0 if self.visible else 100)
 
 
 def assess_lesion(scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport) -> LesionAssessment:
-    """Measure a lesion where it lies and compare it with its request.
+    """Measure a lesion in its scan and compare it with its request.
 
     Args:
-        scan: a CT with the lesion in its image; the lesion need not be in the labels, into which nothing is written.
+        scan: a CT with the lesion in its image. The labels need not contain the lesion and are not modified.
         mask: voxels of the lesion; not empty.
         requested: the request.
     """

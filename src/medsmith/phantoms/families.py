@@ -1,4 +1,4 @@
-"""The families that ship with the project, by the name the command line calls them."""
+"""The phantom families by their name on the command line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,6 +1,6 @@
-"""Random fields on the native grid that every 2-D phantom is drawn on, whatever size it is delivered in.
+"""Random fields on the native grid on which every 2-D phantom is rendered before it is resized.
 
-Arrays are indexed [depth, lateral]. Sums run over fixed orders without BLAS, so that bytes do not depend on
+Arrays are indexed [depth, lateral]. Sums have a fixed order and avoid BLAS, so that bytes do not depend on
 threads.
 """
 
@@ -38,7 +38,7 @@ def smooth_field(rng: np.random.Generator, depth_mm: float, lateral_mm: float) -
 
     Args:
         rng: the case's generator.
-        depth_mm: knot distance of the cubic B-splines along depth, in mm; about the size of a blob.
+        depth_mm: knot distance of the cubic B-splines along depth, in mm; about the grain size.
         lateral_mm: the same across.
     """
     rows, columns = _spline_basis(depth_mm), _spline_basis(lateral_mm)
@@ -57,7 +57,7 @@ def smooth_line(rng: np.random.Generator, knot_mm: float) -> Line:
 def ridges(field: Field, width_mm: float) -> Field:
     """Thin bright curves along the zero crossings of a smooth field, 0..1.
 
-    They reflect like mirrors: the echo falls with the square of the cosine between the beam (straight down)
+    Reflection is specular: the echo is proportional to the squared cosine of the angle between the vertical beam
     and the curve's normal.
 
     Args:

@@ -35,8 +35,8 @@ class Outline:
     @property
     def points(self) -> Points:
         """Lateral and depth positions in mm."""
-        around = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
-        points: Points = self.radii[:, None] * around + np.array(self.center)
+        directions = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+        points: Points = self.radii[:, None] * directions + np.array(self.center)
         return points
 
     @property
@@ -64,7 +64,7 @@ class Outline:
         return float(pdist(points[ConvexHull(points).vertices]).max())
 
     def coverage(self) -> Field:
-        """Which share of each native pixel lies inside: 0 or 1, and between where the curve passes through it."""
+        """Share of each native pixel inside the curve, 0 to 1."""
         across, down = LATERAL_MM - self.center[0], DEPTH_MM - self.center[1]
         angle = np.arctan2(down, across) % (2 * np.pi)
         slope = np.gradient(np.pad(self.radii, 1, mode="wrap"), ANGLES[1])[1:-1]

@@ -1,7 +1,7 @@
-"""What breast masses are drawn from, and the drawing of one.
+"""Distributions of breast masses, and sampling of one.
 
 The words follow the ultrasound lexicon (shape, margin, orientation, echo pattern, posterior features); the
-shares and ranges are ours, chosen to look like clinical series, and no statement about any population.
+shares and ranges are chosen to resemble clinical series and describe no population.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Shares = Mapping[str, float]
 @final
 @dataclass(frozen=True)
 class Deviation:
-    """How a shape deviates from a circle; ranges are drawn from uniformly.
+    """How a shape deviates from a circle; ranges are sampled uniformly.
 
     Attributes:
         ratio: long over short axis of the underlying ellipse.
@@ -137,14 +137,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 @final
 @dataclass(frozen=True)
 class Mass:
-    """One mass as drawn; lengths in mm, levels in dB, the tilt in degrees from the skin towards depth.
+    """One sampled mass; lengths in mm, levels in dB, the tilt in degrees from the skin towards depth.
 
     Attributes:
         diameter_mm: of the circle of equal area.
         ratio: long over short axis of the underlying ellipse.
         rough: root mean square deviation from that ellipse, as a fraction of the radius.
         spicules: their number.
-        spread: where in the admissible region its center goes, two fractions (lateral, depth).
+        spread: position of its center in the admissible region, two fractions (lateral, depth).
     """
 
     kind: str
@@ -197,7 +197,7 @@ def sample_mass(rng: np.random.Generator) -> Mass:
 
 
 def _choose(shares: Shares, rng: np.random.Generator) -> str:
-    """A key, drawn with its share."""
+    """A key, sampled by its share."""
     return list(shares)[int(np.searchsorted(np.cumsum(list(shares.values()))[:-1], rng.uniform(), "right"))]
 
 
@@ -218,5 +218,5 @@ def _sample_tilt(kind: Kind, rng: np.random.Generator) -> float:
 
 
 def fold_degrees(tilt: float) -> float:
-    """The angle in (-90, 90] under which an axis of this tilt is seen: an axis has no front."""
+    """The equivalent tilt of an undirected axis in (-90, 90]."""
     return 90 - (90 - tilt) % 180

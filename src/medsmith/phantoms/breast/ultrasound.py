@@ -18,7 +18,7 @@ from medsmith.phantoms.fields import DEPTH_MM, NATIVE, NATIVE_MM, Field
 @final
 @dataclass(frozen=True)
 class Probe:
-    """How the machine sees; widths are standard deviations of the amplitude point spread in mm.
+    """Imaging parameters; widths are standard deviations of the amplitude point spread in mm.
 
     Attributes:
         axial_mm: along depth, the same everywhere: the length of the pulse.
@@ -44,7 +44,7 @@ def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generato
 
     Args:
         echo_db: mean echo level of the tissue, in dB below white.
-        gain_db: what depth, time gain and shadows add after the echo, in dB.
+        gain_db: contribution of depth, time gain and shadows, in dB.
         probe: point spread, looks and dynamic range.
         rng: the case's generator.
     """
