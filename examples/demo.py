@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medsmith import Cohort, evaluate, synthesize
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.frame import write_phantom
+from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.reports.reading import read_report
 from medsmith.synthesis import write_lesions_page

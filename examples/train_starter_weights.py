@@ -10,7 +10,7 @@ from medsmith import Budget, Cohort, evaluate, synthesize, train
 from medsmith.evaluation import summary_lines
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.frame import write_phantom
+from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import SHIPPED, export_weights
 

@@ -26,7 +26,7 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     assert described.provenance is not None
     (lesion,) = described.provenance["lesions"]
     assert lesion["visible"]
-    assert (lesion["asked"]["organ"], lesion["asked"]["shape"]) == ("liver", ["round-like"])
+    assert (lesion["requested"]["organ"], lesion["requested"]["shape"]) == ("liver", ["round-like"])
     assert "Lesions: asked and got" in (tmp_path / "described" / "lesions.html").read_text()
     made = Cohort.open(tmp_path / "synthetic")
     assert len(made) == COUNT

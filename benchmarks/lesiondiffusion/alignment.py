@@ -133,13 +133,13 @@ def draw(
 
 def measured(method: Any, templates: Path, id: str, report: LesionReport, seed: int, measure: str) -> float | None:
     """One number of one lesion; None where it has no place or cannot be measured."""
-    request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(report,), attempts=1)
     try:
         case = method.synthesize(request, seed, method.config.sampling)
     except RequestError:
         return None
     (record,) = case.provenance["lesions"]
-    return record.get("got", {}).get("measured", {}).get(measure)
+    return record.get("measured", {}).get("measured", {}).get(measure)
 
 
 Measure = Callable[[Any], float]

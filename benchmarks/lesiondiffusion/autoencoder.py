@@ -29,7 +29,7 @@ from medsmith.networks.fidelity import Volume, measure_fidelity
 from medsmith.networks.vqgan import VQGAN
 
 HERE = Path(__file__).parent
-STEPS, CASES, BATCH, CRITIC_FROM, EDGE = 1200, 200, 2, 300, 64
+STEPS, CASES, BATCH, DISCRIMINATOR_FROM, EDGE = 1200, 200, 2, 300, 64
 RATE, AVERAGE, WIDTH = 1e-3, 0.99, 16
 
 
@@ -63,9 +63,9 @@ def trained(cohort: Cohort, config: LesionDiffusionConfig, steps: int, cases: in
     torch.manual_seed(0)
     vqgan, discriminators = (
         VQGAN(config.vqgan.model_copy(update={"channels": WIDTH})).train(),
-        Discriminators(config.critic).train(),
+        Discriminators(config.discriminator).train(),
     )
-    autoencoding = config.autoencoding.model_copy(update={"discriminator_from": CRITIC_FROM})
+    autoencoding = config.autoencoding.model_copy(update={"discriminator_from": DISCRIMINATOR_FROM})
     average = AveragedModel(vqgan, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     players = [(vqgan, vqgan_loss), (discriminators, vqgan_discriminator_loss)]
     optimizers = [torch.optim.AdamW(part.parameters(), RATE) for part, _ in players]
@@ -91,7 +91,7 @@ def cube_of(cohort: Cohort, id: str, config: LesionDiffusionConfig) -> torch.Ten
     case = cohort[id]
     lesion = largest_lesion(case)
     frame = config.paint.frame.about(lesion.box, canonical_geometry(case.geometry))
-    cube = frame.take(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
+    cube = frame.resample_in(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
     return torch.from_numpy(hu_to_model(cube))[None]
 
 

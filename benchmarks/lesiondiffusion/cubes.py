@@ -49,11 +49,11 @@ class Crop:
         """
         lesion = largest_lesion(case)
         rng = np.random.Generator(np.random.PCG64(derive_seed("crop", name)))
-        moved = lesion.box.centre + rng.uniform(-1, 1, 3) * self.jitter_mm / np.array(lesion.geometry.spacing)
+        moved = lesion.box.center + rng.uniform(-1, 1, 3) * self.jitter_mm / np.array(lesion.geometry.spacing)
         centre = (float(moved[0]), float(moved[1]), float(moved[2]))
         frame = Frame(lesion.geometry, centre, self.size, self.edge_mm / self.size)
-        image = frame.take(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
-        labels = frame.take_labels(canonical_view(lesions_of(case), case.geometry))
+        image = frame.resample_in(canonical_view(case.require_image()[0], case.geometry), AIR_HU)
+        labels = frame.resample_labels_in(canonical_view(lesions_of(case), case.geometry))
         if labels.sum() < FEWEST_VOXELS:
             return None
         return Case(

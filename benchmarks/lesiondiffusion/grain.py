@@ -75,7 +75,7 @@ def painted(method: Any, templates: Path, word: str, count: int) -> Iterator[flo
     places, made = places_of(Cohort.open(templates), ("liver", "kidney")), 0
     for seed, (id, organ) in enumerate(places):
         asked = LesionReport(**{**COMMON, **ball(24), "organ": organ, "density_variation": word})
-        request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(asked,), draws=1)
+        request = method.Request(templates=CaseRef(cohort=templates, case=id), lesions=(asked,), attempts=1)
         try:
             ratio = ratio_of(method.synthesize(request, seed, method.config.sampling))
         except RequestError:

@@ -65,7 +65,7 @@ def pair(method: Any, templates: Cohort, walk: Sampling, number: int) -> list[fl
         case = painted(method, templates, template, report, walk, number) if template else None
         if case is None or case.provenance is None:
             return None
-        both.append(float(case.provenance["lesions"][0]["got"]["measured"]["sphericity"]))
+        both.append(float(case.provenance["lesions"][0]["measured"]["measured"]["sphericity"]))
     return both
 
 
@@ -103,12 +103,12 @@ def painted(
     method: Any, templates: Cohort, template: str, report: LesionReport, walk: Sampling, number: int
 ) -> Case | None:
     """A template with a lesion; None where there is no place for it or none was drawn."""
-    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), attempts=1)
     try:
         case: Case = method.synthesize(request, derive_seed("quality", number), walk)
     except RequestError:
         return None
-    return case if case.provenance and "got" in case.provenance["lesions"][0] else None
+    return case if case.provenance and "measured" in case.provenance["lesions"][0] else None
 
 
 def vectors_of(cohort: Cohort, path: Path) -> np.ndarray:

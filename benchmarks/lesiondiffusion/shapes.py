@@ -22,10 +22,10 @@ from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.evaluation.fidelity.coverage import coverage, density
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
-from medsmith.insertion.organ_map import labels_of_case
+from medsmith.insertion.organ_map import organ_map_from_case
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
-from medsmith.measurement.relief import spicule_share
 from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.spiculation import spicule_share
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LMNetSampler
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
@@ -53,7 +53,7 @@ def masks_of(method: Any, case: Case, seed: int) -> dict[str, Any]:
     lesion = largest_lesion(case)
     config, frame = method.config.mask, method.config.mask.frame.about(lesion.box, lesion.geometry)
     shaper = LMNetSampler(method.lmnet, method.vocabulary("mask"), config.guidance, method.config.sampling)
-    organ_map = labels_of_case(case)
+    organ_map = organ_map_from_case(case)
     allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
 
     def features(field: np.ndarray, levels: tuple[float, ...]) -> dict[str, float]:

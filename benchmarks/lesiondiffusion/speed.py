@@ -138,7 +138,7 @@ def placed(method: Any, templates: Cohort, reports: list[LesionReport], count: i
 
 
 def fits(method: Any, templates: Cohort, template: str, report: LesionReport, seed: int) -> bool:
-    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), draws=1)
+    request = method.Request(templates=CaseRef(cohort=templates.root, case=template), lesions=(report,), attempts=1)
     try:
         method.synthesize(request, seed, FEW)
     except RequestError:
@@ -175,7 +175,7 @@ def timed(run: str, templates: Path, recipe: Recipe, steps: int, items: list[Ite
 
         def paint(item: Item, count: int) -> float:
             template, report, seed = item
-            request = method.Request(templates=CaseRef(cohort=templates, case=template), lesions=(report,), draws=1)
+            request = method.Request(templates=CaseRef(cohort=templates, case=template), lesions=(report,), attempts=1)
             start = time.process_time()
             method.synthesize(request, seed, recipe.sampling.override(steps=count))
             return time.process_time() - start

@@ -113,12 +113,14 @@ def make(
             name = f"{number:04d}-{template}"
             if len(cubes) >= asked.synthetic or name in cubes:
                 continue
-            request = method.Request(templates=CaseRef(cohort=templates.root, case=template), draws=1, **said, **keys)
+            request = method.Request(
+                templates=CaseRef(cohort=templates.root, case=template), attempts=1, **said, **keys
+            )
             try:
                 case = method.synthesize(request, derive_seed("utility", number), method.config.sampling)
             except RequestError:
                 continue
-            if not all("got" in lesion for lesion in case.provenance["lesions"]):
+            if not all("measured" in lesion for lesion in case.provenance["lesions"]):
                 continue  # no mask worth the name was drawn
             cube = crop.of(case, name)
             if cube is not None:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from medsmith import Cohort
 from medsmith.formats.atomic import write_json
-from medsmith.measurement.describe import Scan, measure_lesion
+from medsmith.measurement.describe import LabeledScan, measure_lesion
 from medsmith.measurement.lesions import find_lesions
 from medsmith.measurement.measures import Measures
 from medsmith.progress import ConsoleProgress
@@ -47,7 +47,7 @@ def _row(cohort: Cohort, case_id: str) -> dict[str, Any]:
     lesions = find_lesions(case.require_labels(), case.label_names, case.geometry.spacing)
     assert case.report is not None
     truth = case.report["lesions"][0]
-    return {"truth": truth, "measures": asdict(measure_lesion(Scan.of(case), lesions[0])) if lesions else None}
+    return {"truth": truth, "measures": asdict(measure_lesion(LabeledScan.of(case), lesions[0])) if lesions else None}
 
 
 def read_rows(path: Path) -> list[Row]:

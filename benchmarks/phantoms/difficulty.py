@@ -20,7 +20,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 
 from medsmith.phantoms.breast.phantom import BreastPhantom
-from medsmith.phantoms.frame import case_seed
+from medsmith.phantoms.family import case_seed
 
 HERE = Path(__file__).parent
 

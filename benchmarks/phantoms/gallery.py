@@ -7,8 +7,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from medsmith.phantoms.breast.phantom import BreastPhantom, draw_scene
-from medsmith.phantoms.frame import case_id, case_seed
+from medsmith.phantoms.breast.phantom import BreastPhantom, sample_scene
+from medsmith.phantoms.family import case_id, case_seed
 
 OUT = Path(__file__).parents[2] / "docs" / "phantoms-breast.png"
 COUNT, COLUMNS, SIZE = 12, 6, 128
@@ -27,7 +27,7 @@ def main() -> None:
         for axes in (grid[2 * row, column], grid[2 * row + 1, column]):
             axes.imshow(case.require_image()[0, :, :, 0].T, cmap="gray", vmin=0, vmax=255, extent=(0, 38.4, 38.4, 0))
             axes.set_axis_off()
-        edge = draw_scene(seed).outline.points
+        edge = sample_scene(seed).outline.points
         grid[2 * row + 1, column].plot(*edge.T, color="tab:orange", linewidth=1)
         words = f"{lesion['shape']}, {lesion['margin']}\n{lesion['echo_pattern']}, {lesion['contrast_db']:+.0f} dB"
         grid[2 * row, column].set_title(words, fontsize=8)

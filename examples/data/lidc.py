@@ -30,7 +30,7 @@ from medsmith import Case, Cohort
 from medsmith.cases.layouts import REPORTS
 from medsmith.errors import FileError
 from medsmith.formats.atomic import write_json
-from medsmith.measurement.describe import Scan, describe_lesion
+from medsmith.measurement.describe import LabeledScan, describe_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.words import THRESHOLDS
 from medsmith.progress import ConsoleProgress
@@ -125,7 +125,7 @@ def _report(case: Case, annotation: Annotation) -> LesionReport:
     labels = case.require_labels()
     x, y, z = ndimage.find_objects(labels)[0]
     box = (x, y, z)
-    measured = describe_lesion(Scan.of(case), Lesion("nodule", box, labels[box] > 0))
+    measured = describe_lesion(LabeledScan.of(case), Lesion("nodule", box, labels[box] > 0))
     rated = report_from_ratings([annotation.ratings], annotation.contrast_used)
     features = [word for word in rated.features if word != SPICULATED]
     spiculated = measured.measured["convexity"] < THRESHOLDS.spiculated_convexity

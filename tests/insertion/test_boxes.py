@@ -12,9 +12,9 @@ from scipy.ndimage import distance_transform_edt
 
 from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
 from medsmith.errors import GeometryError, RequestError
-from medsmith.insertion import ground
+from medsmith.insertion import search_region
 from medsmith.insertion.boxes import Box, place_boxes
-from medsmith.insertion.organ_map import OrganMap, seen_canonical
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_labels
 from medsmith.insertion.regions import allowed_region, location_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import Cavity
@@ -32,7 +32,7 @@ LEAST = {INSIDE: 0.9, PROTRUDING: 1.0, LUMEN: 1.0, WALL: 0.75}
 def organ_map(spacing=(2.0, 2.0, 2.5), codes="RAS", labels=None) -> OrganMap:
     labels = body(SHAPE) if labels is None else labels
     geometry, to_file = oriented(grid(labels.shape, spacing), codes)
-    return seen_canonical(nib.orientations.apply_orientation(labels, to_file), geometry, NAMES, "phantom")
+    return organ_map_from_labels(nib.orientations.apply_orientation(labels, to_file), geometry, NAMES, "phantom")
 
 
 def voxels(labels, names):
@@ -44,9 +44,9 @@ def place_of(report):
 
 
 def inscribed(box, shape):
-    """Voxels of the scan whose centres lie in the box's ellipsoid."""
+    """Voxels of the scan whose centers lie in the box's ellipsoid."""
     index = np.meshgrid(*[np.arange(count) for count in shape], indexing="ij", sparse=True)
-    return sum(((i - c) / (n / 2)) ** 2 for i, c, n in zip(index, box.centre, box.shape, strict=True)) <= 1
+    return sum(((i - c) / (n / 2)) ** 2 for i, c, n in zip(index, box.center, box.shape, strict=True)) <= 1
 
 
 def check(box, report, labels, spacing):
@@ -56,20 +56,20 @@ def check(box, report, labels, spacing):
         assert count == 1 or abs(count * edge - size) <= edge / 2 + 1e-9
     place = place_of(report)
     organ = voxels(labels, MEMBERS.get(report.organ, (report.organ,)))
-    centre = tuple(low + count // 2 for low, count in zip(box.low, box.shape, strict=True))
-    assert organ[centre]
+    center = tuple(low + count // 2 for low, count in zip(box.low, box.shape, strict=True))
+    assert organ[center]
     depth = distance_transform_edt(organ, sampling=spacing)
     allowed = organ
     if place == PROTRUDING:
         padded = np.pad(organ, 1, mode="edge")
         around = [np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1] for step in (-1, 1) for axis in range(3)]
-        assert not all(neighbour[centre] for neighbour in around)
+        assert not all(neighbour[center] for neighbour in around)
         allowed = organ | voxels(labels, ("soft_tissue", "fat", "background"))
         assert 0.3 <= 1 - organ[inscribed(box, labels.shape)].mean() <= 0.7
     if place == LUMEN:
-        assert depth[centre] > min(5.0, depth.max() / 2)
+        assert depth[center] > min(5.0, depth.max() / 2)
     if place == WALL:
-        assert depth[centre] <= max(5.0, min(n * mm for n, mm in zip(box.shape, spacing, strict=True)) / 2) + 1e-9
+        assert depth[center] <= max(5.0, min(n * mm for n, mm in zip(box.shape, spacing, strict=True)) / 2) + 1e-9
         near = distance_transform_edt(~organ, sampling=spacing) <= 5.0
         allowed = organ | (near & voxels(labels, ("soft_tissue", "fat", "background")))
     if report.organ is None:
@@ -164,7 +164,7 @@ def test_500_requests_are_granted_by_the_rules_or_refused_with_a_size_that_fits(
 
 
 def test_a_thinned_search_obeys_the_same_rules(monkeypatch):
-    monkeypatch.setattr(ground, "SEARCH_VOXELS", 2000)
+    monkeypatch.setattr(search_region, "SEARCH_VOXELS", 2000)
     verdicts = check_many(100)
     assert verdicts["granted"] > 25
     assert verdicts["refused"] > 10

@@ -65,9 +65,9 @@ def test_a_cube_that_is_the_scan_is_the_scan():
     scan = grid((12, 12, 12), (1.3, 1.3, 1.3))
     volume = np.random.default_rng(0).normal(size=scan.shape).astype(np.float32)
     frame = Frame(scan, (5.5, 5.5, 5.5), 12, 1.3)
-    np.testing.assert_allclose(frame.take(volume, -1000.0), volume, atol=1e-6)
+    np.testing.assert_allclose(frame.resample_in(volume, -1000.0), volume, atol=1e-6)
     assert frame.region == (slice(0, 12),) * 3
-    np.testing.assert_allclose(frame.give(volume), volume, atol=1e-6)
+    np.testing.assert_allclose(frame.resample_out(volume), volume, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [8, 16, 24, 40])
@@ -75,17 +75,17 @@ def test_over_the_whole_scan_it_is_the_rule_of_resizing(size):
     scan = grid((24, 24, 24))
     volume = np.random.default_rng(1).normal(size=scan.shape).astype(np.float32)
     frame = Frame(scan, (11.5, 11.5, 11.5), size, 24 / size)
-    np.testing.assert_allclose(frame.take(volume, 0.0), resize(volume, (size,) * 3), atol=1e-5)
+    np.testing.assert_allclose(frame.resample_in(volume, 0.0), resize(volume, (size,) * 3), atol=1e-5)
 
 
 def test_growing_is_linear_interpolation():
     scan = grid((20, 22, 24), (1.0, 1.5, 3.0))
     volume = np.random.default_rng(2).normal(size=scan.shape).astype(np.float32)
     frame = Frame(scan, (9.2, 10.1, 11.7), 20, 0.6)
-    first = np.array(frame.centre) - 9.5 * 0.6 / np.array(scan.spacing)
+    first = np.array(frame.center) - 9.5 * 0.6 / np.array(scan.spacing)
     axes = [first[axis] + np.arange(20) * 0.6 / scan.spacing[axis] for axis in range(3)]
     expected = map_coordinates(volume, np.meshgrid(*axes, indexing="ij"), order=1)
-    np.testing.assert_allclose(frame.take(volume, 0.0), expected, atol=1e-5)
+    np.testing.assert_allclose(frame.resample_in(volume, 0.0), expected, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -98,9 +98,9 @@ def test_growing_is_linear_interpolation():
 )
 def test_constants_and_what_lies_outside(spacing, shape, place, cube_mm, size):
     scan = grid(shape, spacing)
-    centre = tuple(share * (count - 1) for share, count in zip(place, shape, strict=True))
-    frame = Frame(scan, centre, size, cube_mm)
-    taken = frame.take(np.full(shape, 40, dtype=np.int16), -1000.0)
+    center = tuple(share * (count - 1) for share, count in zip(place, shape, strict=True))
+    frame = Frame(scan, center, size, cube_mm)
+    taken = frame.resample_in(np.full(shape, 40, dtype=np.int16), -1000.0)
     assert set(np.unique(taken.round(3))) <= {40.0, -1000.0}
     to_scan = np.linalg.inv(scan.affine) @ frame.geometry.affine
     index = np.stack(np.meshgrid(*[np.arange(size)] * 3, indexing="ij"), axis=-1)
@@ -108,7 +108,7 @@ def test_constants_and_what_lies_outside(spacing, shape, place, cube_mm, size):
     clear = np.abs(np.abs(voxels - (np.array(shape) - 1) / 2) - np.array(shape) / 2).min(axis=-1) > 1e-6
     outside = (np.abs(voxels - (np.array(shape) - 1) / 2) > np.array(shape) / 2).any(axis=-1)
     np.testing.assert_array_equal((taken == -1000)[clear], outside[clear])
-    given_back = frame.give(np.full((size,) * 3, 7.0, dtype=np.float32))
+    given_back = frame.resample_out(np.full((size,) * 3, 7.0, dtype=np.float32))
     assert given_back.shape == tuple(part.stop - part.start for part in frame.region)
     assert np.allclose(given_back, 7.0)
 
@@ -126,18 +126,18 @@ def test_what_varies_linearly_comes_back(spacing, cube_mm, size):
     shrinks = cube_mm > min(spacing)
     # A triangle that is sampled at whole voxels may shift by a small part of one.
     slack = 0.1 * max(spacing) * 3.5 if shrinks else 2e-3
-    np.testing.assert_allclose(frame.take(volume, 0.0), places, atol=slack)
+    np.testing.assert_allclose(frame.resample_in(volume, 0.0), places, atol=slack)
     inner = tuple(slice(part.start + 2, part.stop - 2) for part in frame.region)
     if cube_mm < 2 * min(spacing):
-        np.testing.assert_allclose(frame.give(places)[2:-2, 2:-2, 2:-2], volume[inner], atol=2e-3)
+        np.testing.assert_allclose(frame.resample_out(places)[2:-2, 2:-2, 2:-2], volume[inner], atol=2e-3)
 
 
 def test_labels_are_taken_whole():
     scan = grid((20, 20, 10), (1.0, 1.0, 2.0))
     labels = np.random.default_rng(3).integers(0, 200, scan.shape).astype(np.uint8)
     frame = Frame(scan, (9.5, 9.5, 4.5), 40, 0.5)
-    np.testing.assert_array_equal(frame.take_labels(labels), np.kron(labels, np.ones((2, 2, 4), np.uint8)))
-    beyond = Frame(scan, (30.0, 9.5, 4.5), 8, 1.0).take_labels(labels, outside=0)
+    np.testing.assert_array_equal(frame.resample_labels_in(labels), np.kron(labels, np.ones((2, 2, 4), np.uint8)))
+    beyond = Frame(scan, (30.0, 9.5, 4.5), 8, 1.0).resample_labels_in(labels, outside=0)
     assert beyond.dtype == np.uint8
     assert not beyond.any()
 
@@ -150,7 +150,7 @@ def test_the_cube_lies_where_its_grid_says_in_every_orientation():
         geometry, _ = oriented(canonical, codes)
         seen = canonical_geometry(geometry)
         frame = Frame.about(box, seen, 16)
-        cubes.append(frame.take(canonical_view(field(geometry, (0.3, 0.2, 1.0)), geometry), 0.0))
+        cubes.append(frame.resample_in(canonical_view(field(geometry, (0.3, 0.2, 1.0)), geometry), 0.0))
     for cube in cubes[1:]:
         np.testing.assert_allclose(cube, cubes[0], atol=1e-4)
     np.testing.assert_allclose(cubes[0], field(frame.geometry, (0.3, 0.2, 1.0)), atol=0.1)
@@ -163,5 +163,5 @@ def test_only_the_needed_part_of_a_file_is_read(tmp_path):
         file.truncate(512 * 512 * 2000 * 2)
     volume = np.memmap(path, dtype=np.int16, mode="r", shape=scan.shape, order="F")
     frame = Frame.about(Box((250, 250, 1000), (270, 270, 1020)), scan, 32)
-    assert not frame.take(volume, 0.0).any()
+    assert not frame.resample_in(volume, 0.0).any()
     assert max(part.stop - part.start for part in frame.region) == 32

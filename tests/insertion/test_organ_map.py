@@ -16,7 +16,7 @@ from medsmith.insertion.boxes import place_boxes
 from medsmith.insertion.coarse_map import block_means, coarse_map
 from medsmith.insertion.completing import completed
 from medsmith.insertion.organ_file import read_organ_map
-from medsmith.insertion.organ_map import OrganMap, labels_of_case
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_case
 from medsmith.insertion.totalsegmentator import segment
 from medsmith.reports.organs import V1, V2, labels_of
 from medsmith.reports.schema import LesionReport
@@ -28,8 +28,8 @@ def chest(shape=(110, 80, 60), noise=15.0):
     """A CT of a chest: fat around muscle, two lungs with a vessel, a spine with marrow, a couch, air around."""
     places = np.meshgrid(*[(np.arange(count) + 0.5) / count for count in shape], indexing="ij", sparse=True)
 
-    def inside(centre, radii):
-        return sum(((place - c) / r) ** 2 for place, c, r in zip(places, centre, radii, strict=True)) <= 1
+    def inside(center, radii):
+        return sum(((place - c) / r) ** 2 for place, c, r in zip(places, center, radii, strict=True)) <= 1
 
     truth = np.full(shape, "air", dtype="<U12")
     truth[inside((0.5, 0.55, 0.5), (0.44, 0.38, 5))] = "fat"
@@ -121,7 +121,7 @@ def test_a_report_that_names_no_organ_means_the_soft_tissue_of_the_coarse_map(sc
         place_boxes([LesionReport(organ="kidney", size_mm=(12.0, 12.0, 12.0))], found, np.random.default_rng(0))
 
 
-def test_a_map_is_completed_and_what_was_labelled_is_kept(scan):
+def test_a_map_is_completed_and_what_was_labeled_is_kept(scan):
     hu, truth, geometry = scan
     labels = np.zeros(hu.shape, dtype=np.uint8)
     labels[truth == "lung_left"] = 1
@@ -161,7 +161,7 @@ def test_the_labels_of_a_template_are_seen_canonical_without_a_copy():
         geometry, to_file = oriented(grid((12, 10, 9)), codes)
         labels = nib.orientations.apply_orientation(body((12, 10, 9)), to_file)
         image = np.zeros((1, *labels.shape), dtype=np.float32)
-        found = labels_of_case(Case("a", image, labels, geometry, ("CT",), NAMES))
+        found = organ_map_from_case(Case("a", image, labels, geometry, ("CT",), NAMES))
         np.testing.assert_array_equal(found.labels, body((12, 10, 9)))
         assert np.shares_memory(found.labels, labels)
         assert "background" not in found.names
@@ -219,7 +219,7 @@ def test_a_map_stored_in_another_orientation_is_the_same_map(tmp_path, organs):
     [
         (lambda labels, g: (labels[:-1], g), GeometryError, r"shape \(19, 18, 16\), while scan.nii.gz has \(20, 18"),
         (lambda labels, g: (labels, g.resampled((20, 18, 8))), GeometryError, "mm away from scan.nii.gz"),
-        (lambda labels, g: (labels * 0, g), ContentError, "no organ is labelled"),
+        (lambda labels, g: (labels * 0, g), ContentError, "no organ is labeled"),
         (lambda labels, g: (labels * 40, g), ContentError, r"label values 200; not in TotalSegmentator v2 \(1 to 117"),
         (lambda labels, g: (labels + np.float32(0.4), g), ContentError, "is not a whole number"),
     ],

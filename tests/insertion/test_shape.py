@@ -38,8 +38,8 @@ def test_of_several_levels_the_one_of_the_ellipsoids_volume_is_taken():
     geometry = Geometry((40, 40, 40), np.eye(4))
     box = Box((10, 10, 10), (30, 30, 30))
     frame = FrameConfig().about(box, geometry)
-    centre = (frame.size - 1) / 2
-    place = np.stack(np.meshgrid(*[np.arange(frame.size) - centre] * 3, indexing="ij")) * frame.spacing_mm
+    center = (frame.size - 1) / 2
+    place = np.stack(np.meshgrid(*[np.arange(frame.size) - center] * 3, indexing="ij")) * frame.spacing_mm
     cone = (1 - np.linalg.norm(place, axis=0) / 12.0).astype(np.float32)
     allowed = np.ones([part.stop - part.start for part in frame.region], dtype=bool)
     wanted = np.pi / 6 * 20**3

@@ -48,12 +48,12 @@ def insert(case: Case, box: Box) -> Case:
     """A bright ellipsoid in the box, by way of the cube; image and labels are edited in place."""
     view, labels = (canonical_view(array, case.geometry) for array in (case.require_image()[0], case.require_labels()))
     frame = Frame.about(box, canonical_geometry(case.geometry), 20)
-    cube = frame.take(view, -1000.0)
+    cube = frame.resample_in(view, -1000.0)
     place = np.stack(np.meshgrid(*[np.arange(20) - 9.5] * 3, indexing="ij"))
     radius = np.array(box.shape) * frame.scan.spacing / 2 / frame.spacing_mm
-    mask = frame.give(((place / radius[:, None, None, None]) ** 2).sum(axis=0).astype(np.float32)) < 1
+    mask = frame.resample_out(((place / radius[:, None, None, None]) ** 2).sum(axis=0).astype(np.float32)) < 1
     weight = feather(mask, frame.scan.spacing, MARGIN_MM)
-    blend(view, frame.region, frame.give(cube + 150), weight, case.stored)
+    blend(view, frame.region, frame.resample_out(cube + 150), weight, case.stored)
     labels[frame.region][mask] = NAMES["lesion"]
     return replace(case, provenance={"made": "by a test"})
 
@@ -161,9 +161,9 @@ def test_blending_is_a_weighted_mean_rounded_and_clipped():
     weight = np.array([1, 1, 0.25, 0, 0.9], dtype=np.float32).reshape(5, 1, 1)
     blend(view, WHOLE, values, weight)
     assert view.ravel().tolist() == [-50, 201, 125, 100, 32767]
-    grey = np.array([10.0, 250.0], dtype=np.float32).reshape(2, 1, 1)
-    blend(grey, WHOLE, np.full((2, 1, 1), 300.6, np.float32), np.full((2, 1, 1), 0.5, np.float32), np.dtype("uint8"))
-    assert grey.ravel().tolist() == [155.0, 255.0]
+    gray = np.array([10.0, 250.0], dtype=np.float32).reshape(2, 1, 1)
+    blend(gray, WHOLE, np.full((2, 1, 1), 300.6, np.float32), np.full((2, 1, 1), 0.5, np.float32), np.dtype("uint8"))
+    assert gray.ravel().tolist() == [155.0, 255.0]
     exact = np.array([0.5], dtype=np.float32).reshape(1, 1, 1)
     blend(exact, WHOLE, np.full((1, 1, 1), 1.25, np.float32), np.ones((1, 1, 1), np.float32), np.dtype("float32"))
     assert exact.item() == 1.25
@@ -188,7 +188,7 @@ from medsmith.insertion.boxes import place_boxes
 from medsmith.cases.canonical import canonical_geometry, canonical_view
 from medsmith.insertion.completing import completed
 from medsmith.insertion.frame import Frame
-from medsmith.insertion.organ_map import labels_of_case
+from medsmith.insertion.organ_map import organ_map_from_case
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.memory import estimate_memory
 from medsmith.insertion.write_back import blend, feather
@@ -196,13 +196,13 @@ from medsmith.insertion.write_back import blend, feather
 source = Cohort.open(sys.argv[1])
 case = source["big"]
 view, labels = (canonical_view(array, case.geometry) for array in (case.image[0], case.labels))
-organs = completed(labels_of_case(case), view)
+organs = completed(organ_map_from_case(case), view)
 report = LesionReport(size_mm=(24.0, 20.0, 18.0))
 (box,) = place_boxes([report], organs, np.random.default_rng(0))
 frame = Frame.about(box, organs.geometry, 64)
-cube = frame.take(view, -1000.0)
-mask = (frame.give(frame.inside(box)) > 0.5) & allowed_region(organs, report, frame.region)
-blend(view, frame.region, frame.give(cube + 100), feather(mask, organs.geometry.spacing, 3.0), case.stored)
+cube = frame.resample_in(view, -1000.0)
+mask = (frame.resample_out(frame.inside(box)) > 0.5) & allowed_region(organs, report, frame.region)
+blend(view, frame.region, frame.resample_out(cube + 100), feather(mask, organs.geometry.spacing, 3.0), case.stored)
 labels[frame.region][mask] = case.label_names["lesion"]
 out = Cohort.create(sys.argv[2], channel_names=source.channel_names, label_names=source.label_names,
                     file_ending=".nii.gz")

@@ -14,12 +14,12 @@ from medsmith.reports.vocabulary import SYNONYMS
 ONE = (1.0, 1.0, 1.0)
 
 
-def passed(asked, got, spacing=ONE):
-    return {verdict.attribute: verdict.passed for verdict in compare(asked, got, spacing)}
+def passed(requested, measured, spacing=ONE):
+    return {verdict.attribute: verdict.passed for verdict in compare(requested, measured, spacing)}
 
 
 @pytest.mark.parametrize(
-    ("asked", "got", "spacing", "within"),
+    ("requested", "measured", "spacing", "within"),
     [
         ((20.0, 20.0, 20.0), (23.0, 17.0, 20.0), ONE, True),
         ((20.0, 20.0, 20.0), (23.1, 20.0, 20.0), ONE, False),
@@ -28,8 +28,8 @@ def passed(asked, got, spacing=ONE):
         ((6.0, 6.0, 6.0), (6.0, 6.0, 15.0), (0.5, 0.5, 5.0), True),
     ],
 )
-def test_a_size_may_be_off_by_its_share_or_two_voxels(asked, got, spacing, within):
-    found = passed(LesionReport(size_mm=asked), LesionReport(size_mm=got), spacing)
+def test_a_size_may_be_off_by_its_share_or_two_voxels(requested, measured, spacing, within):
+    found = passed(LesionReport(size_mm=requested), LesionReport(size_mm=measured), spacing)
     assert found == {"size_mm": within}
 
 
@@ -40,7 +40,7 @@ def test_a_mean_density_may_be_off_by_twenty_units():
 
 
 @pytest.mark.parametrize(
-    ("attribute", "asked", "got", "counts"),
+    ("attribute", "requested", "measured", "counts"),
     [
         ("shape", ("cystic",), ("round-like",), True),
         ("shape", ("round-like",), ("irregular",), False),
@@ -54,8 +54,8 @@ def test_a_mean_density_may_be_off_by_twenty_units():
         ("cavity", "within the parenchymal organ", "protruding from the parenchymal organ", False),
     ],
 )
-def test_words_count_as_what_an_image_can_show(attribute, asked, got, counts):
-    assert passed(LesionReport(**{attribute: asked}), LesionReport(**{attribute: got})) == {attribute: counts}
+def test_words_count_as_what_an_image_can_show(attribute, requested, measured, counts):
+    assert passed(LesionReport(**{attribute: requested}), LesionReport(**{attribute: measured})) == {attribute: counts}
 
 
 def test_what_was_not_asked_or_cannot_be_measured_is_not_judged():
@@ -84,4 +84,4 @@ def test_a_report_that_is_got_as_asked_passes(kind, seed):
     verdicts = compare(report, report, ONE)
     assert verdicts
     assert all(verdict.passed for verdict in verdicts)
-    assert all(set(verdict.as_json()) == {"attribute", "asked", "got", "passed"} for verdict in verdicts)
+    assert all(set(verdict.as_json()) == {"attribute", "requested", "measured", "passed"} for verdict in verdicts)

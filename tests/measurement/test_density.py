@@ -122,7 +122,7 @@ def test_zones_do_not_meet_and_stay_clear_of_the_border():
     mask = np.pad(mask, 12)
     zones = zones_of(mask, None, MM, border_mm(MM))
     assert not (zones.inside & ~mask).any()
-    assert not (zones.around & ndimage.binary_dilation(mask)).any()
+    assert not (zones.shell & ndimage.binary_dilation(mask)).any()
     assert not (zones.rim & zones.core).any()
     assert not (zones.inside & ~ndimage.binary_erosion(mask)).any()
 

@@ -54,10 +54,10 @@ def test_outlines_of_a_ball_become_that_ball(radius, pixel, spacing):
         found = measure_shape(mask, (1.0, 1.0, 1.0))
         assert found.sphericity > 0.96
         assert found.convexity > 0.97
-        centre = affine @ [*np.argwhere(mask).mean(axis=0), 1]
+        center = affine @ [*np.argwhere(mask).mean(axis=0), 1]
         half = int(radius / pixel) + 4
-        assert centre[:2] == pytest.approx(-((100 + half) * pixel + shift[:2]), abs=0.35)
-        assert centre[2] == pytest.approx(0, abs=0.5)
+        assert center[:2] == pytest.approx(-((100 + half) * pixel + shift[:2]), abs=0.35)
+        assert center[2] == pytest.approx(0, abs=0.5)
         volumes.append(found.volume_mm3)
         assert mask[4:-4, 4:-4, 4:-4].sum() == mask.sum()
     assert np.mean(volumes) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.06)

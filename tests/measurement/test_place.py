@@ -12,18 +12,18 @@ NAMES = {"background": 0, "liver": 1, "stomach": 2, "kidney_left": 3, "lesion": 
 MM = (1.0, 1.0, 1.0)
 
 
-def ball_at(shape, centre, radius, spacing=MM):
-    places = [(np.arange(n) - c) * e for n, c, e in zip(shape, centre, spacing, strict=True)]
+def ball_at(shape, center, radius, spacing=MM):
+    places = [(np.arange(n) - c) * e for n, c, e in zip(shape, center, spacing, strict=True)]
     x, y, z = np.meshgrid(*places, indexing="ij")
     return x**2 + y**2 + z**2 <= radius**2
 
 
-def liver_with(centre, radius=5.0):
+def liver_with(center, radius=5.0):
     """A liver of 40 mm with one lesion, a kidney to its right."""
     labels = np.zeros((64, 48, 48), dtype=np.uint8)
     labels[4:44, 4:44, 4:44] = 1
     labels[52:62, 10:30, 10:30] = 3
-    mask = ball_at(labels.shape, centre, radius)
+    mask = ball_at(labels.shape, center, radius)
     labels[mask] = 4
     return mask, labels
 
@@ -38,9 +38,9 @@ def test_a_lesion_deep_in_its_organ():
     assert found.encircled_share is None
 
 
-@pytest.mark.parametrize(("centre", "low", "high"), [((43, 24, 24), 0.4, 0.65), ((40, 24, 24), 0.12, 0.35)])
-def test_a_lesion_that_leaves_its_organ(centre, low, high):
-    mask, labels = liver_with(centre)
+@pytest.mark.parametrize(("center", "low", "high"), [((43, 24, 24), 0.4, 0.65), ((40, 24, 24), 0.12, 0.35)])
+def test_a_lesion_that_leaves_its_organ(center, low, high):
+    mask, labels = liver_with(center)
     found = measure_place(mask, labels, NAMES, MM)
     assert found.organ == "liver"
     assert low < found.share_outside < high

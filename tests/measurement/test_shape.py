@@ -11,8 +11,8 @@ from scipy.integrate import quad
 from skimage.measure import mesh_surface_area
 
 from lesion_bodies import ball, cube, ellipsoid, lobed
-from medsmith.measurement.relief import spicule_share
 from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.surface import surface_of
 
 CUBE = (np.pi / 6) ** (1 / 3)

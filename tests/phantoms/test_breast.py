@@ -19,7 +19,7 @@ from skimage.measure import regionprops
 from medsmith.cases.case import Case
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast.masses import CONTRAST_DB
-from medsmith.phantoms.breast.phantom import SHELL_MM, Scene, draw_scene, make_breast_case
+from medsmith.phantoms.breast.phantom import SHELL_MM, Scene, make_breast_case, sample_scene
 from medsmith.phantoms.breast.ultrasound import Probe
 from medsmith.phantoms.fields import DEPTH_MM, FIELD_MM, NATIVE, NATIVE_MM
 
@@ -33,7 +33,7 @@ def case_of(seed: int, size: int = 128) -> Case:
 
 @cache
 def scene_of(seed: int) -> Scene:
-    return draw_scene(seed)
+    return sample_scene(seed)
 
 
 def lesion_of(case: Case) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def lesion_of(case: Case) -> dict[str, Any]:
     return lesion
 
 
-def grey_of(case: Case) -> np.ndarray:
+def gray_of(case: Case) -> np.ndarray:
     """[depth, lateral]."""
     return case.require_image()[0, :, :, 0].T
 
@@ -70,18 +70,18 @@ def test_every_seed_and_size_gives_a_valid_case(seed: int, size: int) -> None:
 @given(seed=st.integers(0, 2**53 - 1))
 @settings(max_examples=20, deadline=None)
 def test_the_mass_lies_wholly_in_view_below_the_skin(seed: int) -> None:
-    scene = draw_scene(seed)
+    scene = sample_scene(seed)
     lateral, depth = scene.outline.points.T
     assert 1 - 1e-6 <= lateral.min() <= lateral.max() <= FIELD_MM - 1 + 1e-6
     assert depth.max() < FIELD_MM
-    column = int(scene.outline.centre[0] / NATIVE_MM)
+    column = int(scene.outline.center[0] / NATIVE_MM)
     assert depth.min() > scene.tissue.boundaries_mm["skin"][column]
 
 
 @given(seed=st.integers(0, 2**53 - 1))
 @settings(max_examples=20, deadline=None)
 def test_the_mean_level_inside_is_the_drawn_contrast_above_the_tissue_around(seed: int) -> None:
-    scene = draw_scene(seed)
+    scene = sample_scene(seed)
     inside = scene.distance_mm <= 0
     own = (scene.echo_db - scene.tissue.echo_db * (1 - scene.share))[inside] / scene.share[inside]
     around = scene.tissue.echo_db[(scene.distance_mm > SHELL_MM[0]) & (scene.distance_mm <= SHELL_MM[1])].mean()
@@ -124,14 +124,14 @@ def test_every_size_shows_the_same_anatomy(size: int) -> None:
     for seed in SEEDS[:8]:
         fine, coarse = case_of(seed, 256), case_of(seed, size)
         edge = 256 // size
-        blocks = grey_of(fine).reshape(size, edge, size, edge).mean(axis=(1, 3))
-        assert np.abs(blocks - grey_of(coarse)).max() <= 1.01
+        blocks = gray_of(fine).reshape(size, edge, size, edge).mean(axis=(1, 3))
+        assert np.abs(blocks - gray_of(coarse)).max() <= 1.01
         drawn = {key: value for key, value in lesion_of(fine).items() if key != "measured"}
         assert drawn == {key: value for key, value in lesion_of(coarse).items() if key != "measured"}
 
 
 @pytest.mark.parametrize(("size", "edge_pixels"), [(64, 0.1), (128, 0.05), (256, 0.05)])
-def test_the_mask_has_the_reported_area_diameter_and_centre(size: int, edge_pixels: float) -> None:
+def test_the_mask_has_the_reported_area_diameter_and_center(size: int, edge_pixels: float) -> None:
     pixel = FIELD_MM / size
     for seed in SEEDS[:30]:
         case = case_of(seed, size)
@@ -143,15 +143,15 @@ def test_the_mask_has_the_reported_area_diameter_and_centre(size: int, edge_pixe
         if lesion["shape"] in ("round", "oval"):
             points = np.argwhere(mask) * pixel
             assert pdist(points).max() + pixel == pytest.approx(lesion["longest_diameter_mm"], abs=1.2 * pixel)
-            centre = points.mean(axis=0)[::-1] + pixel / 2
-            np.testing.assert_allclose(centre, lesion["centre_mm"], atol=0.05 * lesion["equivalent_diameter_mm"])
+            center = points.mean(axis=0)[::-1] + pixel / 2
+            np.testing.assert_allclose(center, lesion["centre_mm"], atol=0.05 * lesion["equivalent_diameter_mm"])
 
 
-def test_grey_values_in_the_report_are_those_of_the_picture() -> None:
+def test_gray_values_in_the_report_are_those_of_the_picture() -> None:
     for seed in SEEDS[:20]:
         case = case_of(seed)
-        measured, grey, mask = lesion_of(case)["measured"], grey_of(case), mask_of(case)
-        assert measured["grey_inside"] == pytest.approx(grey[mask].mean(), abs=1e-3)
+        measured, gray, mask = lesion_of(case)["measured"], gray_of(case), mask_of(case)
+        assert measured["grey_inside"] == pytest.approx(gray[mask].mean(), abs=1e-3)
         difference = measured["grey_inside"] - measured["grey_around"]
         assert measured["contrast_grey"] == pytest.approx(difference, abs=2e-3)
 
@@ -168,8 +168,8 @@ def test_the_picture_shows_the_drawn_contrast() -> None:
 
 
 def _contrast_shown(seed: int) -> tuple[float, float]:
-    scene, grey = scene_of(seed), grey_of(case_of(seed, 256))
-    level_db = (grey / 255 - 1) * Probe().range_db - scene.gain_db
+    scene, gray = scene_of(seed), gray_of(case_of(seed, 256))
+    level_db = (gray / 255 - 1) * Probe().range_db - scene.gain_db
     core = scene.distance_mm < -scene.mass.margin_mm / 2
     around = (scene.distance_mm > SHELL_MM[0]) & (scene.distance_mm <= SHELL_MM[1])
     return scene.mass.contrast_db, float(level_db[core].mean() - level_db[around].mean())
@@ -190,15 +190,15 @@ def test_ill_defined_margins_look_wider_in_the_picture() -> None:
 
 
 def _edge_width_mm(margin: str) -> float:
-    """10 % to 90 % width of the mean grey profile across the edges of dark masses, in mm."""
+    """10 % to 90 % width of the mean gray profile across the edges of dark masses, in mm."""
     edges = np.arange(-1.8, 2.41, 0.3)
     profiles = []
     for seed in SEEDS:
         scene = scene_of(seed)
         if scene.mass.margin != margin or scene.mass.echo_pattern not in ("anechoic", "hypoechoic"):
             continue
-        grey, place = grey_of(case_of(seed, 256)), np.digitize(scene.distance_mm, edges)
-        profiles.append([grey[place == index].mean() for index in range(1, edges.size)])
+        gray, place = gray_of(case_of(seed, 256)), np.digitize(scene.distance_mm, edges)
+        profiles.append([gray[place == index].mean() for index in range(1, edges.size)])
     profile, middle = np.mean(profiles, axis=0), (edges[:-1] + edges[1:]) / 2
     low, high = profile[:3].mean(), profile[-4:].mean()
     rising = np.maximum.accumulate((profile - low) / (high - low))
@@ -224,24 +224,24 @@ def test_shapes_are_ordered_in_the_mask_as_a_second_library_measures_it() -> Non
 def test_below_the_mass_the_picture_is_brighter_darker_or_neither() -> None:
     changes: dict[str, list[float]] = {}
     for seed in SEEDS:
-        scene, grey = scene_of(seed), grey_of(case_of(seed, 256))
-        changes.setdefault(scene.mass.posterior, []).append(_below_minus_beside(scene, grey))
+        scene, gray = scene_of(seed), gray_of(case_of(seed, 256))
+        changes.setdefault(scene.mass.posterior, []).append(_below_minus_beside(scene, gray))
     medians = {name: float(np.median(values)) for name, values in changes.items()}
     assert medians["enhancement"] > medians["none"] + 8
     assert medians["shadowing"] < medians["none"] - 15
 
 
-def _below_minus_beside(scene: Scene, grey: np.ndarray) -> float:
-    """Mean grey value of 5 mm below the middle of the mass, less that beside it at the same depth."""
-    lateral, bottom = scene.outline.centre[0], scene.outline.points[:, 1].max()
+def _below_minus_beside(scene: Scene, gray: np.ndarray) -> float:
+    """Mean gray value of 5 mm below the middle of the mass, less that beside it at the same depth."""
+    lateral, bottom = scene.outline.center[0], scene.outline.points[:, 1].max()
     rows = (DEPTH_MM[:, 0] > bottom + 0.5) & (DEPTH_MM[:, 0] < bottom + 5.5)
     across = np.abs((np.arange(NATIVE) + 0.5) * NATIVE_MM - lateral)
     half = np.ptp(scene.outline.points[:, 0]) / 2
     beside = (across > 1.3 * half) & (across < 1.3 * half + 6)
-    return float(grey[rows][:, across < 0.5 * half].mean() - grey[rows][:, beside].mean())
+    return float(gray[rows][:, across < 0.5 * half].mean() - gray[rows][:, beside].mean())
 
 
-def test_distractors_are_reported_and_never_labelled() -> None:
+def test_distractors_are_reported_and_never_labeled() -> None:
     counts = []
     for seed in SEEDS:
         case = case_of(seed)
@@ -256,10 +256,10 @@ def test_distractors_are_reported_and_never_labelled() -> None:
 
 
 def test_the_report_says_how_large_a_pixel_is() -> None:
-    for size, millimetres in ((64, 0.6), (128, 0.3), (256, 0.15)):
+    for size, millimeters in ((64, 0.6), (128, 0.3), (256, 0.15)):
         case = case_of(1000, size)
         assert case.report is not None
-        assert case.report["phantom"]["mm_per_pixel"] == pytest.approx(millimetres)
+        assert case.report["phantom"]["mm_per_pixel"] == pytest.approx(millimeters)
 
 
 @pytest.mark.parametrize("size", [0, 31, 257])

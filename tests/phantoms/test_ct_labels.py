@@ -9,7 +9,7 @@ from scipy import ndimage
 from medsmith.cases.case import Case
 from medsmith.errors import RequestError
 from medsmith.phantoms.ct import phantom as ct
-from medsmith.phantoms.ct.anatomy import LABELS, ORGANS, draw_head, draw_torso
+from medsmith.phantoms.ct.anatomy import LABELS, ORGANS, sample_head, sample_torso
 from medsmith.phantoms.ct.canvas import Canvas
 from medsmith.phantoms.ct.space import WINDOW_MM, Grid
 from medsmith.phantoms.ct.tissue import LEVELS_HU, PHASES, Textures
@@ -27,7 +27,7 @@ SHAPE = (80, 60, 105)
 @cache
 def torso(seed: int, phase: int = 1) -> tuple[Grid, Canvas]:
     """The whole trunk on a coarse grid."""
-    anatomy = draw_torso(seed, phase)
+    anatomy = sample_torso(seed, phase)
     grid = Grid.over(anatomy.warp, LOW, SHAPE, MM)
     return grid, anatomy.painted(grid, Textures.none(grid.shape))
 
@@ -37,7 +37,7 @@ def made(family: str, seed: int, size: int) -> Case:
     return find_family(family).make(seed, f"{family}-{seed}", size)
 
 
-def centre(seed: int, organ: str) -> np.ndarray:
+def center(seed: int, organ: str) -> np.ndarray:
     """Patient mm: right, front, up."""
     grid, canvas = torso(seed)
     found = np.argwhere(canvas.labels == LABELS[organ])
@@ -93,7 +93,7 @@ RIGHT, FRONT, UP = 0, 1, 2
     ],
 )
 def test_organs_lie_where_they_do_in_a_body(seed: int, axis: int, more: str, less: str) -> None:
-    assert centre(seed, more)[axis] > centre(seed, less)[axis] + 2
+    assert center(seed, more)[axis] > center(seed, less)[axis] + 2
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_organs_have_the_density_of_their_phase(phase: int) -> None:
 
 
 def test_the_skull_encloses_the_brain() -> None:
-    anatomy = draw_head(1, 0)
+    anatomy = sample_head(1, 0)
     grid = Grid.over(anatomy.warp, np.array([-100.0, -120.0, -80.0]), (50, 60, 45), 4.0)
     labels = anatomy.painted(grid, Textures.none(grid.shape)).labels
     brain = labels == LABELS["brain"]

@@ -9,16 +9,16 @@ from scipy.stats import normaltest
 
 from medsmith.phantoms.ct.organs import grown_tree
 from medsmith.phantoms.ct.solids import Tubes, ellipsoid, smooth_curve, within_smoothly, without
-from medsmith.phantoms.ct.space import Grid, Warp, cover, draw_displacement, draw_warp, spline_matrix, stream
+from medsmith.phantoms.ct.space import Grid, Warp, cover, sample_displacement, sample_warp, spline_matrix, stream
 from medsmith.phantoms.ct.tissue import scanner_noise, smooth_noise
 
-STILL = Warp((1.0, 1.0, 1.0), (draw_displacement(np.random.default_rng(0), 48.0, 0.0),))
+STILL = Warp((1.0, 1.0, 1.0), (sample_displacement(np.random.default_rng(0), 48.0, 0.0),))
 """Anatomical positions are patient positions."""
 
 
 @pytest.fixture(scope="module")
 def warp() -> Warp:
-    return draw_warp(11)
+    return sample_warp(11)
 
 
 def still_grid(low: float, high: float, spacing: float) -> Grid:
@@ -36,7 +36,7 @@ def test_splines_are_those_of_another_library() -> None:
 @given(st.lists(st.tuples(*[st.floats(-120, 120)] * 3), min_size=1, max_size=5))
 @settings(max_examples=20, deadline=None)
 def test_the_warp_is_undone(points: list[tuple[float, float, float]]) -> None:
-    warp = draw_warp(11)
+    warp = sample_warp(11)
     anatomical = np.array(points)
     patient = warp.back(anatomical)
     for own, wanted in zip(patient, anatomical, strict=True):
@@ -58,7 +58,7 @@ def test_streams_differ_by_name_and_seed() -> None:
     assert stream(1, "liver").uniform() == draws[1, "liver"]
 
 
-def test_a_part_of_a_grid_holds_the_centres_in_the_box(warp: Warp) -> None:
+def test_a_part_of_a_grid_holds_the_centers_in_the_box(warp: Warp) -> None:
     grid = Grid.over(warp, np.array([-7.0, 3.0, 10.0]), (20, 15, 12), 1.5)
     low, high = np.array([-2.2, 5.0, 0.0]), np.array([6.1, 9.4, 14.0])
     part = grid.part(low, high)

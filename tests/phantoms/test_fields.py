@@ -101,10 +101,10 @@ def test_a_star_is_not_solid() -> None:
 
 def test_an_outline_contains_what_lies_inside_and_distance_is_signed() -> None:
     coverage = Outline(np.full(ANGLES.size, 6.0), (15.0, 22.0)).coverage()
-    from_centre = np.hypot(LATERAL_MM - 15.0, DEPTH_MM - 22.0)
+    from_center = np.hypot(LATERAL_MM - 15.0, DEPTH_MM - 22.0)
     inside = coverage > 0.5
-    np.testing.assert_array_equal(inside, from_centre < 6.0)
-    np.testing.assert_allclose(signed_distance(inside), from_centre - 6.0, atol=NATIVE_MM)
+    np.testing.assert_array_equal(inside, from_center < 6.0)
+    np.testing.assert_allclose(signed_distance(inside), from_center - 6.0, atol=NATIVE_MM)
 
 
 @pytest.mark.parametrize("looks", [1, 3])
@@ -155,8 +155,8 @@ def _intensity(echo_db: float, looks: int, seeds: int) -> np.ndarray:
     """Received intensity (seeds h w) of uniform tissue, away from the picture's edges."""
     flat = np.full((NATIVE, NATIVE), echo_db)
     probe = Probe(looks=looks, range_db=400.0, floor_db=-300.0)
-    grey = np.stack([b_mode(flat, np.zeros_like(flat), probe, generator(seed)) for seed in range(seeds)])
-    return 10 ** ((grey[:, 12:-12, 12:-12] / 255 - 1) * 400.0 / 10)
+    gray = np.stack([b_mode(flat, np.zeros_like(flat), probe, generator(seed)) for seed in range(seeds)])
+    return 10 ** ((gray[:, 12:-12, 12:-12] / 255 - 1) * 400.0 / 10)
 
 
 def _correlation(field: np.ndarray, axis: int, pixels: int = 2) -> float:

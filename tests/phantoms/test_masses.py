@@ -17,10 +17,10 @@ from medsmith.phantoms.breast.masses import (
     POSTERIOR_DB,
     Mass,
     Shares,
-    draw_mass,
     fold_degrees,
+    sample_mass,
 )
-from medsmith.phantoms.outline import draw_outline
+from medsmith.phantoms.outline import sample_outline
 
 DRAWS = 6000
 
@@ -32,7 +32,7 @@ def generator(seed: int = 0) -> np.random.Generator:
 @pytest.fixture(scope="module")
 def drawn() -> list[Mass]:
     rng = generator()
-    return [draw_mass(rng) for _ in range(DRAWS)]
+    return [sample_mass(rng) for _ in range(DRAWS)]
 
 
 def test_the_shares_of_every_table_sum_to_one_and_name_what_exists() -> None:
@@ -89,9 +89,9 @@ def test_diameters_are_log_normal_and_clipped(drawn: list[Mass], name: str) -> N
     diameters = np.array([mass.diameter_mm for mass in drawn if mass.kind == name])
     assert diameters.min() >= DIAMETER_LIMITS_MM[0]
     assert diameters.max() <= DIAMETER_LIMITS_MM[1]
-    centre = np.log(median * KINDS[name].diameter_factor)
+    center = np.log(median * KINDS[name].diameter_factor)
     inner = np.quantile(np.log(diameters), [0.2, 0.5, 0.8])
-    np.testing.assert_allclose(inner, centre + spread * np.array([-0.8416, 0, 0.8416]), atol=0.06)
+    np.testing.assert_allclose(inner, center + spread * np.array([-0.8416, 0, 0.8416]), atol=0.06)
 
 
 def test_margins_lie_in_their_range_and_never_fill_the_mass(drawn: list[Mass]) -> None:
@@ -120,14 +120,16 @@ def test_an_axis_has_no_front(tilt: float, seen: float) -> None:
 def test_outlines_have_the_drawn_area_whatever_their_shape(drawn: list[Mass], shape: str) -> None:
     rng = generator(1)
     for mass in [mass for mass in drawn if mass.shape == shape][:40]:
-        outline = draw_outline(mass, rng)
+        outline = sample_outline(mass, rng)
         assert outline.area_mm2 == pytest.approx(np.pi * mass.diameter_mm**2 / 4, rel=1e-9)
         assert outline.longest_diameter_mm >= mass.diameter_mm * (1 - 1e-3)
 
 
 def test_shapes_are_ordered_from_round_to_spiculated(drawn: list[Mass]) -> None:
     rng = generator(2)
-    outlines = {shape: [draw_outline(mass, rng) for mass in drawn if mass.shape == shape][:150] for shape in DEVIATIONS}
+    outlines = {
+        shape: [sample_outline(mass, rng) for mass in drawn if mass.shape == shape][:150] for shape in DEVIATIONS
+    }
     order = ("round", "oval", "lobulated", "irregular", "spiculated")
     circularity = [np.median([outline.circularity for outline in outlines[shape]]) for shape in order]
     assert circularity == sorted(circularity, reverse=True)

@@ -8,33 +8,33 @@ from scipy import ndimage
 
 from medsmith.phantoms.ct.anatomy import LABELS
 from medsmith.phantoms.ct.canvas import Canvas
-from medsmith.phantoms.ct.lesion import Lesion, draw_lesion, window
+from medsmith.phantoms.ct.lesion import PhantomLesion, sample_lesion, window
 from medsmith.phantoms.ct.phantom import HEAD, TORSO
 from medsmith.phantoms.ct.space import Grid, stream
-from medsmith.phantoms.ct.tissue import PHASES, draw_textures
+from medsmith.phantoms.ct.tissue import PHASES, sample_textures
 from medsmith.reports.sampling import sample_report
 
 AROUND_MM = 14.0
-SUBJECTS = {name: subject for subject in (TORSO, HEAD) for name in subject.types}
-"""Lesion type -> body that has it; fifteen of them."""
+PARTS = {name: part for part in (TORSO, HEAD) for name in part.types}
+"""PhantomLesion type -> body that has it; fifteen of them."""
 LESION = LABELS["lesion"]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PaintedLesion:
     """One lesion in its surroundings: a cube of voxels, free of noise.
 
     Attributes:
         lesion: with its report.
         spacing: edge of a voxel in mm.
-        axes: patient positions of the voxel centres in mm.
+        axes: patient positions of the voxel centers in mm.
         before: HU and labels without the lesion.
         image: HU with it.
         labels: with it.
         wall: signed distance to the outer surface of its organ, mm.
     """
 
-    lesion: Lesion
+    lesion: PhantomLesion
     spacing: float
     axes: tuple[np.ndarray, np.ndarray, np.ndarray]
     before: Canvas
@@ -47,7 +47,7 @@ class Shown:
         return self.lesion.report
 
     @property
-    def told(self):
+    def numbers(self):
         """The numbers of the report."""
         return self.lesion.report.measured
 
@@ -56,7 +56,7 @@ class Shown:
         return self.labels == LESION
 
     @property
-    def home(self):
+    def organ(self):
         """The organ without the lesion."""
         return self.before.labels == LABELS[self.report.organ]
 
@@ -70,23 +70,25 @@ class Shown:
 
 @cache
 def anatomy_of(lesion_type, seed, phase):
-    return SUBJECTS[lesion_type].draw(seed, phase)
+    return PARTS[lesion_type].sample_anatomy(seed, phase)
 
 
 def show(lesion_type, seed, **fixed):
     """The lesion that a seed and fixed words give; a phantom of the family where nothing is fixed but the organ."""
-    organs = SUBJECTS[lesion_type].types[lesion_type]
+    organs = PARTS[lesion_type].types[lesion_type]
     wanted = {"organ": organs[seed % len(organs)], **fixed}
     report = sample_report(lesion_type, stream(seed, "report"), wanted)
     phase = PHASES.index("portal venous" if report.enhancement == "enhanced CT" else "plain")
     anatomy = anatomy_of(lesion_type, seed, phase)
-    lesion = draw_lesion(anatomy, report, seed)
+    lesion = sample_lesion(anatomy, report, seed)
     assert lesion.report.size_mm is not None
     spacing = max(max(lesion.report.size_mm) / 40, 0.3)
-    reach = lesion.form.reach + max(AROUND_MM, 2 * spacing)
+    reach = lesion.body.reach + max(AROUND_MM, 2 * spacing)
     spacing = max(spacing, float(reach.max()) / 45)
-    grid = Grid.around(anatomy.warp, lesion.form.centre - reach, lesion.form.centre + reach, spacing)
-    textures = draw_textures(stream(seed, "textures"), grid, window(lesion.form, seed))
+    grid = Grid.around(anatomy.warp, lesion.body.center - reach, lesion.body.center + reach, spacing)
+    textures = sample_textures(stream(seed, "textures"), grid, window(lesion.body, seed))
     before, after = anatomy.painted(grid, textures), anatomy.painted(grid, textures)
     lesion.paint(after, grid)
-    return Shown(lesion, spacing, grid.axes, before, after.image, after.labels, lesion.organ.solid.distance(grid))
+    return PaintedLesion(
+        lesion, spacing, grid.axes, before, after.image, after.labels, lesion.organ.solid.distance(grid)
+    )

@@ -24,7 +24,7 @@ NAMES = {
     "gallbladder": 9,
     "lesion": 10,
 }
-# Name, centre and radii as shares of the scan's edges; later ones cover earlier ones.
+# Name, center and radii as shares of the scan's edges; later ones cover earlier ones.
 _BODY = (
     ("fat", (0.5, 0.5, 0.5), (0.49, 0.49, 0.8)),
     ("soft_tissue", (0.5, 0.5, 0.5), (0.45, 0.45, 0.8)),
@@ -56,7 +56,7 @@ def body(shape) -> np.ndarray:
     """Labels of a simple body, canonical."""
     places = np.meshgrid(*[(np.arange(count) + 0.5) / count for count in shape], indexing="ij", sparse=True)
     labels = np.full(shape, NAMES["air"], dtype=np.uint8)
-    for name, centre, radii in _BODY:
-        distance = sum(((place - c) / r) ** 2 for place, c, r in zip(places, centre, radii, strict=True))
+    for name, center, radii in _BODY:
+        distance = sum(((place - c) / r) ** 2 for place, c, r in zip(places, center, radii, strict=True))
         labels[distance <= 1] = NAMES[name]
     return labels

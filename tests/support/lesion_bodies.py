@@ -5,7 +5,7 @@ from scipy.special import expit
 
 
 def positions(half_mm, spacing, shift=(0.0, 0.0, 0.0)):
-    """Voxel centres in mm about the origin, 3 x y z; shift moves the origin off a voxel's centre."""
+    """Voxel centers in mm about the origin, 3 x y z; shift moves the origin off a voxel's center."""
     axes = [
         (np.arange(-np.ceil(half_mm / edge) - 2, np.ceil(half_mm / edge) + 3) + move) * edge
         for edge, move in zip(spacing, shift, strict=True)

@@ -1,4 +1,4 @@
-"""The page of asked and got, from records that are written by hand."""
+"""The page of asked and measured, from records that are written by hand."""
 
 import json
 import re
@@ -34,13 +34,13 @@ def cohort(root, ids, *, lesion, affine, provenance=None):
 
 def record(**lesion):
     verdicts = [
-        {"attribute": "size_mm", "asked": [8.0, 8.0, 8.0], "got": [8.0, 8.0, 8.0], "passed": True},
-        {"attribute": "density", "asked": "hypodense", "got": "<isodense>", "passed": False},
+        {"attribute": "size_mm", "requested": [8.0, 8.0, 8.0], "measured": [8.0, 8.0, 8.0], "passed": True},
+        {"attribute": "density", "requested": "hypodense", "measured": "<isodense>", "passed": False},
     ]
     one = {
-        "asked": {"organ": "liver", "density": "hypodense"},
+        "requested": {"organ": "liver", "density": "hypodense"},
         "box": [[10, 9, 8], [14, 13, 12]],
-        "draws": 3,
+        "attempts": 3,
         "visible": True,
         "passed": False,
         "verdicts": verdicts,

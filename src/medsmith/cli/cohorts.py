@@ -20,7 +20,7 @@ def phantom(
 ) -> None:
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
     from medsmith.phantoms.families import find_family
-    from medsmith.phantoms.frame import write_phantom
+    from medsmith.phantoms.family import write_phantom
 
     write_phantom(find_family(family), out, count, seed, size, echo)
 

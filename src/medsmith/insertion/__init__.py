@@ -1,1 +1,1 @@
-"""Where a lesion goes in a scan, the crop in which it is made, and how that crop is given back."""
+"""Placing a lesion in a scan, resampling the cube around it, and writing the edited cube back."""

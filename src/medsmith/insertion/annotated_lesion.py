@@ -27,7 +27,7 @@ class AnnotatedLesion:
     Attributes:
         mask: its voxels, canonical.
         box: its bounds.
-        report: what is said of it.
+        report: the report of the lesion.
         geometry: grid of the scan, canonical.
     """
 
@@ -38,17 +38,17 @@ class AnnotatedLesion:
 
 
 def largest_lesion(case: Case) -> AnnotatedLesion:
-    """The largest connected part of what is labelled as a lesion, with the report that is nearest in size.
+    """The largest connected part of what is labeled as a lesion, with the report that is nearest in size.
 
     Raises:
-        ContentError: the case has no labels, or nothing is labelled as a lesion.
+        ContentError: the case has no labels, or nothing is labeled as a lesion.
     """
     values = [value for name, value in case.label_names.items() if is_lesion(name)]
     if not values:  # one class alone needs no name to be told apart
         values = [value for value in case.label_names.values() if value > 0]
     lesions = np.isin(canonical_view(case.require_labels(), case.geometry), values)
     if not lesions.any():
-        raise ContentError(case.id, "no lesion is labelled", f"labels {dict(case.label_names)}", "leave the case out")
+        raise ContentError(case.id, "no lesion is labeled", f"labels {dict(case.label_names)}", "leave the case out")
     mask = largest_component(lesions, neighbors=26)
     box = bounding_box(mask)
     geometry = canonical_geometry(case.geometry)

@@ -40,8 +40,8 @@ class Box:
         return slice(self.low[0], self.high[0]), slice(self.low[1], self.high[1]), slice(self.low[2], self.high[2])
 
     @property
-    def centre(self) -> tuple[float, float, float]:
-        """Its middle in voxel coordinates (the centre of voxel i lies at i)."""
+    def center(self) -> tuple[float, float, float]:
+        """Its middle in voxel coordinates (the center of voxel i lies at i)."""
         first, second, third = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
         return first, second, third
 

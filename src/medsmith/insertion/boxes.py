@@ -1,7 +1,7 @@
-"""Boxes for the lesions of a scan: as large as their reports say, where their reports put them, and apart.
+"""Boxes for the lesions of a scan: of the requested size and location, without overlap.
 
 The box step of LesionDiffusion (Tian et al. 2025, section 2.4): organ type, location, organ and size choose the region
-in which the box is drawn. ``regions`` says which places a location allows, ``search`` finds them all.
+in which the box is sampled. ``regions`` defines the valid centers and voxels of each location, ``search`` finds them.
 """
 
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import Target, target_of
-from medsmith.insertion.search import Millimetres, find_box, largest_size, voxels_of
+from medsmith.insertion.search import Millimeters, find_box, largest_size, voxels_of
 from medsmith.reports.schema import MAX_LESIONS, LesionReport
 
 __all__ = ["Box", "place_boxes"]
-_ARRANGEMENTS = 4
-"""Times that all boxes are placed anew because the earlier ones left no room for a later one."""
+_MOST_ARRANGEMENTS = 4
+"""Attempts to place all boxes, since earlier boxes may leave no room for a later one."""
 
 
 def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.random.Generator) -> tuple[Box, ...]:
     """One box per lesion, in the order of the reports.
 
-    Each box has the size of its report to half a voxel (one voxel at least), lies inside the scan, obeys the rules of
-    its location and shares no voxel with the others. The largest is placed first.
+    Each box has the size of its report to half a voxel (one voxel at least), lies inside the scan, satisfies the rules
+    of its location and overlaps no other box. The largest is placed first.
 
     Args:
         lesions: one to ``MAX_LESIONS`` reports, all with a size.
         organ_map: organs of the scan.
-        rng: draws the places.
+        rng: source of the positions.
 
     Raises:
-        RequestError: no size, an organ that the map does not have, a place that does not go with the organ, no room
-            (with the largest size that fits), or too many lesions.
+        RequestError: a report without size, an organ that the map lacks, a location that does not match the kind of
+            organ, no room (with the largest size that fits), or too many lesions.
     """
     if not 1 <= len(lesions) <= MAX_LESIONS:
         raise RequestError("report", f"{len(lesions)} lesions", f"1 to {MAX_LESIONS} in a scan", "divide them")
@@ -42,8 +42,8 @@ def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.ra
     sizes = [_size_of(lesion, name) for lesion, name in zip(lesions, names, strict=True)]
     order = sorted(range(len(lesions)), key=lambda number: -float(np.prod(sizes[number])))
     boxes: dict[int, Box] = {}
-    for _ in range(_ARRANGEMENTS):
-        boxes = _arranged(order, targets, sizes, organ_map, rng)
+    for _ in range(_MOST_ARRANGEMENTS):
+        boxes = _place_in_order(order, targets, sizes, organ_map, rng)
         if len(boxes) == len(lesions):
             return tuple(boxes[number] for number in range(len(lesions)))
         if not boxes:
@@ -52,14 +52,14 @@ def place_boxes(lesions: Sequence[LesionReport], organ_map: OrganMap, rng: np.ra
     raise _no_room(names[missing], targets[missing], sizes[missing], organ_map, tuple(boxes.values()))
 
 
-def _arranged(
+def _place_in_order(
     order: Sequence[int],
     targets: Sequence[Target],
-    sizes: Sequence[Millimetres],
+    sizes: Sequence[Millimeters],
     organ_map: OrganMap,
     rng: np.random.Generator,
 ) -> dict[int, Box]:
-    """Boxes by number of the lesion, up to the first lesion for which no room is left."""
+    """Lesion index -> box, up to the first lesion for which no room is left."""
     boxes: dict[int, Box] = {}
     for number in order:
         shape = voxels_of(sizes[number], organ_map.geometry.spacing)
@@ -70,24 +70,24 @@ def _arranged(
     return boxes
 
 
-def _size_of(lesion: LesionReport, name: str) -> Millimetres:
+def _size_of(lesion: LesionReport, name: str) -> Millimeters:
     if lesion.size_mm is None:
         raise RequestError(name, "says no size", "a box needs one", "give size_mm, or let a report be sampled")
     return lesion.size_mm
 
 
 def _no_room(
-    name: str, target: Target, size_mm: Millimetres, organ_map: OrganMap, taken: tuple[Box, ...]
+    name: str, target: Target, size_mm: Millimeters, organ_map: OrganMap, taken: tuple[Box, ...]
 ) -> RequestError:
     largest = largest_size(organ_map, target, taken, size_mm)
     beside = " beside the other lesions" if taken else ""
-    found = f"no room for {_written(size_mm)} in {target.name} ({target.location}){beside}"
+    found = f"no room for {_format_size(size_mm)} in {target.name} ({target.location}){beside}"
     there = f"the map has {', '.join(organ_map.present)}"
     if largest is None:
         return RequestError(name, found, f"nothing fits; {there}", "choose another organ or template")
-    limit = f"the largest of these proportions that fits is {_written(largest)}; {there}"
+    limit = f"the largest of these proportions that fits is {_format_size(largest)}; {there}"
     return RequestError(name, found, limit, "ask for that size, or choose another organ or template")
 
 
-def _written(size_mm: Millimetres) -> str:
+def _format_size(size_mm: Millimeters) -> str:
     return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in size_mm) + " mm"

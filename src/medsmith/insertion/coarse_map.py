@@ -1,8 +1,8 @@
 """A coarse organ map from the densities of a CT alone: lungs, bone, soft tissue, fat and air.
 
-It stands in where nobody has drawn organs. It is made on a grid of about ``GRID_MM``, because its edges are no better
-than that, and because a large scan then costs little. What it cannot know: enhanced vessels as dense as bone count as
-bone, a collapsed or filled lung as soft tissue, and an airway in the lung as air only where it is wide.
+It is used where no segmentation of organs exists. It is computed on a grid of about ``GRID_MM``, which matches the
+accuracy of its edges and keeps large scans cheap. Limits: enhanced vessels as dense as bone count as bone, a collapsed
+or filled lung counts as soft tissue, and an airway in the lung counts as air only where it is wide.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical); u v w those of the coarse grid.
 """
@@ -23,14 +23,14 @@ NAMES: Final = ("air", "fat", "soft_tissue", "bone", "lung", "lung_left", "lung_
 _VALUES: Final = {name: value for value, name in enumerate(NAMES, start=1)}
 GRID_MM: Final = 2.0
 BODY_HU: Final = -300.0
-"""Between air and tissue; lungs are found by their place within the body."""
+"""Threshold between air and tissue; lungs are found as air-dense regions enclosed by the body."""
 FAT_HU: Final = -30.0
-"""Below it and within the body: fat, or a voxel that only partly lies in tissue."""
+"""Voxels of the body below it are fat, or partial volume with air."""
 BONE_HU, CORTEX_HU = 220.0, 400.0
-"""Bone is what is denser than the first and connected to something denser than the second."""
+"""Bone: components above the first threshold that contain a voxel above the second."""
 LEAST_BONE_ML: Final = 1.0
 _LIMB: Final = 0.1
-"""Share of the largest part of the body from which on another part belongs to the body, as a second leg does."""
+"""Smallest volume, relative to the largest component, of another component of the body, such as a second leg."""
 _SOURCE: Final = "coarse map by density"
 Mask = Bool[np.ndarray, "u v w"]
 Densities = Float32[np.ndarray, "u v w"]
@@ -44,7 +44,7 @@ def coarse_map(image: Float32[np.ndarray, "x y z"], geometry: Geometry) -> Organ
         geometry: grid of ``image``, canonical.
 
     Raises:
-        ContentError: nothing in the image is as dense as tissue.
+        ContentError: no voxel is as dense as tissue.
     """
     first, second, third = (max(1, round(GRID_MM / edge)) for edge in geometry.spacing)
     blocks = first, second, third
@@ -69,7 +69,7 @@ def block_means(image: Float32[np.ndarray, "x y z"], blocks: tuple[int, int, int
 def _spread(
     labels: UInt8[np.ndarray, "u v w"], blocks: tuple[int, int, int], shape: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "x y z"]:
-    """The label of its block for every voxel of the scan."""
+    """Each voxel of the scan gets the label of its block."""
     across, along, up = (np.arange(count) // block for count, block in zip(shape, blocks, strict=True))
     spread: UInt8[np.ndarray, "x y z"] = labels[np.ix_(across, along, up)]
     return spread
@@ -89,7 +89,7 @@ def _labels(hu: Densities, spacing: tuple[float, float, float]) -> UInt8[np.ndar
 
 
 def _body(hu: Densities) -> Mask:
-    """The large dense parts and what they enclose; of what reaches a side of the scan, lungs."""
+    """Large dense components and everything they enclose; of the regions that reach a side of the scan, only lungs."""
     dense = hu > BODY_HU
     trunk = _large(binary_opening(dense, generate_binary_structure(3, 1)))
     if not trunk.any():
@@ -106,7 +106,7 @@ def _body(hu: Densities) -> Mask:
 
 
 def _large(mask: Mask) -> Mask:
-    """Parts of at least ``_LIMB`` of the largest part."""
+    """Components of at least ``_LIMB`` times the largest component."""
     parts, count = components(mask)
     if not count:
         return mask
@@ -117,7 +117,7 @@ def _large(mask: Mask) -> Mask:
 
 
 def _bone(hu: Densities, body: Mask, spacing: tuple[float, float, float]) -> Mask:
-    """Dense parts with a cortex, filled in every axial slice, so that marrow counts."""
+    """Dense components with a cortex, filled in every axial slice to include the marrow."""
     parts, count = components(body & (hu > BONE_HU))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     cortex = np.bincount(parts[hu > CORTEX_HU], minlength=count + 1)

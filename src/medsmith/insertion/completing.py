@@ -1,7 +1,7 @@
-"""An organ map completed by density: what nobody labelled is air, fat, soft tissue, bone or lung.
+"""Completion of an organ map by density: unlabeled voxels become air, fat, soft tissue, bone or lung.
 
-A map of organs alone does not say where bone and air are, into which no lesion grows, and knows no soft tissue for a
-report that names no organ.
+A segmentation of organs usually lacks bone and air, which lesions must avoid, and soft tissue, which a report without
+an organ refers to.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from medsmith.reports.organs import labels_of
 
 
 def completed(organ_map: OrganMap, image: Float32[np.ndarray, "x y z"]) -> OrganMap:
-    """A map in which every voxel has a label, those of the given map kept.
+    """An organ map in which every voxel has a label; existing labels are kept.
 
-    Where the given map has lungs, a lung by density that they leave out is air (an airway).
+    If the given map has lungs, voxels that only the coarse map calls lung become air (airways).
 
     Args:
-        organ_map: as somebody labelled it; nothing is written into it.
+        organ_map: the map to complete; it is not modified.
         image: Hounsfield units, canonical, on its grid.
 
     Raises:
-        ContentError: nothing in the image is as dense as tissue, or the map has no label values left.
+        ContentError: no voxel is as dense as tissue, or the map has no label values left.
     """
     coarse = coarse_map(image, organ_map.geometry)
     names = _names(organ_map, coarse)
@@ -37,9 +37,9 @@ def completed(organ_map: OrganMap, image: Float32[np.ndarray, "x y z"]) -> Organ
 
 
 def _names(organ_map: OrganMap, coarse: OrganMap) -> dict[str, int]:
-    """Names by density with their values in the completed map; lungs are left out where the map has some."""
-    drawn = labels_of("lung", {name: organ_map.names[name] for name in organ_map.present})
-    wanted = [name for name in ("air", *coarse.names) if not (drawn and labels_of("lung", {name: 1}))]
+    """Name -> value of the labels added by density; without lungs if the map has lungs."""
+    lungs = labels_of("lung", {name: organ_map.names[name] for name in organ_map.present})
+    wanted = [name for name in ("air", *coarse.names) if not (lungs and labels_of("lung", {name: 1}))]
     free = [value for value in range(1, LABEL_VALUES) if value not in organ_map.names.values()]
     new = [name for name in dict.fromkeys(wanted) if name not in organ_map.names]
     if len(new) > len(free):
@@ -52,7 +52,7 @@ def _names(organ_map: OrganMap, coarse: OrganMap) -> dict[str, int]:
 def _filled(
     labels: UInt8[np.ndarray, "x y z"], by_density: UInt8[np.ndarray, "x y z"], table: UInt8[np.ndarray, "256"]
 ) -> UInt8[np.ndarray, "x y z"]:
-    """The labels, and where there are none those by density; slice by slice, so that no mask of the scan is made."""
+    """The labels, with unlabeled voxels filled by density; slice by slice, to avoid a mask of the whole scan."""
     filled = labels.copy(order="K")
     slowest = int(np.argmax(np.abs(labels.strides)))
     for part, coarse in zip(np.moveaxis(filled, slowest, 0), np.moveaxis(by_density, slowest, 0), strict=True):

@@ -1,4 +1,4 @@
-"""The context of a lesion, as networks see it: organs and box in a cube about the lesion.
+"""The conditioning context of a lesion: organs and box as channels of a cube around the lesion.
 
 Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube; g channels of other organs.
 """
@@ -18,22 +18,22 @@ from medsmith.reports.organs import V1, is_hollow, is_lesion, labels_of
 OrganEncoding = Literal["id", "groups"]
 """How organs become channels: one channel of ids over 104, or a channel each for parenchymal, hollow and others."""
 GROUPS = 3
-"""Parenchymal organs, hollow organs, everything else that is labelled."""
+"""Parenchymal organs, hollow organs, everything else that is labeled."""
 _CLASSES_OF_TOTALSEGMENTATOR = 104
 _PARENCHYMAL = ("liver", "kidney", "pancreas", "spleen", "lung", "brain", "prostate", "thyroid", "adrenal")
 _NO_ORGANS = frozenset(("soft_tissue", "fat", "air"))
-"""Labels of completed maps that scans with drawn organs do not have: shown as nothing, as in training."""
+"""Labels that only completion by density adds. They are left out of the channels, as in training."""
 _CLOSING = 0.35
-"""Radius of the closing that fills the lesion's place in its organ, as a share of the cube's edge."""
+"""Radius of the closing that fills the lesion's voxels in its organ, as a share of the cube's edge."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class LesionContext:
-    """The surroundings of one lesion in a cube.
+    """The context of one lesion in a cube.
 
     Attributes:
-        target: 1 inside the target organ; 1 everywhere where nothing is known of it.
+        target: 1 inside the target organ; 1 everywhere if the organ is unknown.
         others: the other organs, as their encoding says.
         box: 1 inside the lesion's box.
     """
@@ -58,27 +58,27 @@ def context_of(
 ) -> LesionContext:
     """The context of a lesion.
 
-    A lesion that is there already hides its organ: a closing gives back the part of the organ that it took, by the
-    organ's outline alone, so that the mask to be learnt cannot be read off the context.
+    An existing lesion covers part of its organ. A closing restores that part from the organ's outline alone, so that
+    the context does not reveal the mask to be learned.
 
     Args:
         labels: organ map of the scan, canonical; lesions may be in it.
         label_names: name -> value.
         frame: the cube.
-        box: of the lesion, in the scan.
-        organ: that has the lesion; None where nobody said.
+        box: bounds of the lesion in the scan.
+        organ: the organ with the lesion; None if unknown.
         encoding: of the other organs.
     """
-    taken = frame.take_labels(labels)
+    cube_labels = frame.resample_labels_in(labels)
     lesions = [value for name, value in label_names.items() if is_lesion(name)]
     values = labels_of(organ, label_names) if organ else ()
-    target = np.isin(taken, values)
-    lesion = np.isin(taken, lesions)
+    target = np.isin(cube_labels, values)
+    lesion = np.isin(cube_labels, lesions)
     if target.any() and lesion.any():
         target = target | (lesion & closing(target, _CLOSING * frame.size))
     elif not target.any():
         target = np.ones_like(target)
-    others = np.where(target | lesion, 0, taken)
+    others = np.where(target | lesion, 0, cube_labels)
     return LesionContext(
         target=target[None].astype(np.uint8),
         others=_encoded(others, label_names, encoding),
@@ -87,7 +87,7 @@ def context_of(
 
 
 def closing(mask: Bool[np.ndarray, "s s s"], radius: float) -> Bool[np.ndarray, "s s s"]:
-    """Morphological closing by a ball; beyond the cube the mask goes on as at its faces."""
+    """Morphological closing by a ball, with the mask padded beyond the cube by its edge values."""
     reach = int(np.ceil(radius))
     padded = np.pad(mask, reach, mode="edge")
     grown = distance_transform_edt(~padded) <= radius

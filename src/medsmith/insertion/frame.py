@@ -1,10 +1,10 @@
-"""The cube in which a lesion is made: an isotropic grid about a box, whatever the spacing of the scan.
+"""The cube in which a lesion is synthesized: an isotropic grid around a box, independent of the scan's spacing.
 
 Axes: x y z voxel axes of the scan along right, anterior, superior; s s s those of the cube, which run along them.
 Resampling is separable, one matrix per axis. On the way in it is a triangle filter as wide as a voxel of the cube
-where that is wider than the scan's, so that fine texture is averaged rather than sampled, and linear interpolation
-otherwise (the rule of ``data.resizing``). On the way back it is linear interpolation at the centres of the scan's
-voxels, so that what varies linearly comes back as it was.
+where that is wider than the scan's, which avoids aliasing, and linear interpolation otherwise (as in
+``data.resizing``). On the way back it is linear interpolation at the centers of the scan's voxels, which is exact for
+linear intensity profiles.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
 
 AIR_HU = -1000.0
-"""What lies outside a CT."""
+"""Padding value outside a CT."""
 _EDGE = 1e-9
-"""Share of a voxel by which a centre may miss a face and still count as inside."""
+"""Share of a voxel by which a center may miss a face and still count as inside."""
 Triple = tuple[float, float, float]
 
 
@@ -32,13 +32,13 @@ class Frame:
 
     Attributes:
         scan: grid of the scan, canonical.
-        centre: middle of the cube in the scan's voxel coordinates.
+        center: middle of the cube in the scan's voxel coordinates.
         size: voxels along each edge of the cube.
         spacing_mm: edge of a voxel of the cube.
     """
 
     scan: Geometry
-    centre: Triple
+    center: Triple
     size: int
     spacing_mm: float
 
@@ -52,19 +52,19 @@ class Frame:
         finest_mm: float = 0.5,
         coarsest_mm: float | None = None,
     ) -> "Frame":
-        """The cube about the middle of a box, as fine as the box allows.
+        """The cube around the middle of a box, as fine as the box allows.
 
         Args:
             box: bounds of the lesion in the scan.
             scan: grid of the scan, canonical.
             size: voxels along each edge of the cube.
             fill: share of the cube's edge that the longest edge of the box takes.
-            finest_mm: the cube's voxels are never smaller, so that a small lesion fills less.
-            coarsest_mm: nor larger, so that a large lesion fills more; None for no bound.
+            finest_mm: smallest voxel edge of the cube; a small lesion then fills less of it.
+            coarsest_mm: largest voxel edge; a large lesion then fills more of the cube; None for no limit.
         """
         longest = max(count * edge for count, edge in zip(box.shape, scan.spacing, strict=True))
         spacing = max(longest / (fill * size), finest_mm)
-        return cls(scan, box.centre, size, spacing if coarsest_mm is None else min(spacing, coarsest_mm))
+        return cls(scan, box.center, size, spacing if coarsest_mm is None else min(spacing, coarsest_mm))
 
     @property
     def geometry(self) -> Geometry:
@@ -72,66 +72,68 @@ class Frame:
         scale = self._step
         affine = self.scan.affine.copy()
         affine[:3, :3] = self.scan.affine[:3, :3] * scale
-        first = np.array(self.centre) - (self.size - 1) / 2 * scale
+        first = np.array(self.center) - (self.size - 1) / 2 * scale
         affine[:3, 3] = self.scan.affine[:3, :3] @ first + self.scan.affine[:3, 3]
         return Geometry((self.size, self.size, self.size), affine, self.scan.codes, self.scan.spacing_known)
 
     @property
     def region(self) -> Region:
-        """The scan's voxels whose centres lie in the cube."""
+        """The scan's voxels whose centers lie in the cube."""
         bounds = [self._bounds(axis) for axis in range(3)]
         return slice(*bounds[0]), slice(*bounds[1]), slice(*bounds[2])
 
     def on(self, region: Region) -> "Frame":
-        """The same cube with a region of the scan in the scan's place."""
-        x, y, z = (place - part.start for place, part in zip(self.centre, region, strict=True))
+        """The same cube relative to a region of the scan instead of the whole scan."""
+        x, y, z = (place - part.start for place, part in zip(self.center, region, strict=True))
         return Frame(crop_geometry(self.scan, region), (x, y, z), self.size, self.spacing_mm)
 
-    def take(self, volume: Shaped[np.ndarray, "x y z"], outside: float) -> Float32[np.ndarray, "s s s"]:
-        """The cube's view of a volume; only the part of it that is needed is read.
+    def resample_in(self, volume: Shaped[np.ndarray, "x y z"], outside: float) -> Float32[np.ndarray, "s s s"]:
+        """A volume resampled to the cube; only the voxels that are needed are read.
 
         Args:
-            volume: values on the scan's grid; a memory-mapped array will do.
-            outside: the value of voxels of the cube whose centres lie outside the scan.
+            volume: values on the scan's grid; may be memory-mapped.
+            outside: the value of voxels of the cube whose centers lie outside the scan.
         """
-        pairs = [self._mixing(axis) for axis in range(3)]
+        pairs = [self._resampling_matrix(axis) for axis in range(3)]
         first, last = pairs[2][1].start, pairs[2][1].stop
         slices = (volume[pairs[0][1], pairs[1][1], z].astype(np.float64) for z in range(first, last))
         flat = [pairs[0][0] @ each @ pairs[1][0].T for each in slices]
         cube = np.stack(flat, axis=-1) @ pairs[2][0].T
         return np.where(self._inside_scan(), cube, outside).astype(np.float32)
 
-    def take_labels(self, labels: Integer[np.ndarray, "x y z"], outside: int = 0) -> Integer[np.ndarray, "s s s"]:
-        """The cube's view of a label map: the label of the scan's voxel in which each centre lies.
+    def resample_labels_in(
+        self, labels: Integer[np.ndarray, "x y z"], outside: int = 0
+    ) -> Integer[np.ndarray, "s s s"]:
+        """A label map resampled to the cube by nearest neighbor.
 
         Args:
             labels: one label per voxel of the scan.
-            outside: the label of voxels of the cube whose centres lie outside the scan.
+            outside: the label of voxels of the cube whose centers lie outside the scan.
         """
         nearest = [
-            np.clip(np.rint(self._centres(axis)).astype(np.intp), 0, count - 1)
+            np.clip(np.rint(self._centers(axis)).astype(np.intp), 0, count - 1)
             for axis, count in enumerate(self.scan.shape)
         ]
-        taken: Integer[np.ndarray, "s s s"] = labels[np.ix_(*nearest)]
-        taken[~self._inside_scan()] = outside
-        return taken
+        sampled: Integer[np.ndarray, "s s s"] = labels[np.ix_(*nearest)]
+        sampled[~self._inside_scan()] = outside
+        return sampled
 
-    def give(self, values: Shaped[np.ndarray, "s s s"]) -> Float32[np.ndarray, "x y z"]:
-        """Values of the cube at the centres of the scan's voxels in ``region``, by linear interpolation.
+    def resample_out(self, values: Shaped[np.ndarray, "s s s"]) -> Float32[np.ndarray, "x y z"]:
+        """The cube resampled to the scan's voxels in ``region``, by linear interpolation.
 
-        Centres beyond the outermost centres of the cube, by half a voxel at most, get the nearest value.
+        Centers beyond the outermost centers of the cube, by half a voxel at most, get the nearest value.
         """
-        across, along, up = (self._interpolation(axis) for axis in range(3))
+        across, along, up = (self._interpolation_matrix(axis) for axis in range(3))
         flat = values.astype(np.float64) @ up.T
-        given = np.empty((len(across), len(along), len(up)), dtype=np.float32)
+        resampled = np.empty((len(across), len(along), len(up)), dtype=np.float32)
         for z in range(len(up)):
-            given[..., z] = across @ flat[..., z] @ along.T
-        return given
+            resampled[..., z] = across @ flat[..., z] @ along.T
+        return resampled
 
     def inside(self, box: Box) -> Bool[np.ndarray, "s s s"]:
-        """Voxels of the cube whose centres lie in a box of the scan."""
+        """Voxels of the cube whose centers lie in a box of the scan."""
         axes = [
-            (self._centres(axis) >= box.low[axis] - 0.5 - _EDGE) & (self._centres(axis) < box.high[axis] - 0.5 - _EDGE)
+            (self._centers(axis) >= box.low[axis] - 0.5 - _EDGE) & (self._centers(axis) < box.high[axis] - 0.5 - _EDGE)
             for axis in range(3)
         ]
         return _all_axes(*axes)
@@ -142,40 +144,40 @@ class Frame:
         step: Float64[np.ndarray, "3"] = self.spacing_mm / np.array(self.scan.spacing)
         return step
 
-    def _centres(self, axis: int) -> Float64[np.ndarray, "s"]:
-        """Centres of the cube's voxels in voxel coordinates of the scan."""
+    def _centers(self, axis: int) -> Float64[np.ndarray, "s"]:
+        """Centers of the cube's voxels in voxel coordinates of the scan."""
         offsets: Float64[np.ndarray, "s"] = (np.arange(self.size) - (self.size - 1) / 2) * self._step[axis]
-        return self.centre[axis] + offsets
+        return self.center[axis] + offsets
 
     def _bounds(self, axis: int) -> tuple[int, int]:
         half = self.size * self._step[axis] / 2
-        low = int(np.ceil(self.centre[axis] - half - _EDGE))
-        high = int(np.floor(self.centre[axis] + half + _EDGE)) + 1
+        low = int(np.ceil(self.center[axis] - half - _EDGE))
+        high = int(np.floor(self.center[axis] + half + _EDGE)) + 1
         count = self.scan.shape[axis]
         return min(max(low, 0), count), min(max(high, 0), count)
 
     def _inside_scan(self) -> Bool[np.ndarray, "s s s"]:
         axes = [
-            (self._centres(axis) >= -0.5 - _EDGE) & (self._centres(axis) <= count - 0.5 + _EDGE)
+            (self._centers(axis) >= -0.5 - _EDGE) & (self._centers(axis) <= count - 0.5 + _EDGE)
             for axis, count in enumerate(self.scan.shape)
         ]
         return _all_axes(*axes)
 
-    def _mixing(self, axis: int) -> tuple[Float64[np.ndarray, "s n"], slice]:
-        """How each voxel of the cube mixes the scan's voxels, and which of these are needed at all."""
-        count, centres = self.scan.shape[axis], np.clip(self._centres(axis), -0.5, self.scan.shape[axis] - 0.5)
+    def _resampling_matrix(self, axis: int) -> tuple[Float64[np.ndarray, "s n"], slice]:
+        """Resampling matrix from the scan to the cube along an axis, and the scan's voxels that it needs."""
+        count, centers = self.scan.shape[axis], np.clip(self._centers(axis), -0.5, self.scan.shape[axis] - 0.5)
         radius = max(float(self._step[axis]), 1.0)
-        first = max(int(np.ceil(centres[0] - radius)), 0)
-        last = min(int(np.floor(centres[-1] + radius)), count - 1)
-        distance = np.abs(np.arange(first, last + 1) - centres[:, None]) / radius
+        first = max(int(np.ceil(centers[0] - radius)), 0)
+        last = min(int(np.floor(centers[-1] + radius)), count - 1)
+        distance = np.abs(np.arange(first, last + 1) - centers[:, None]) / radius
         weights = np.clip(1.0 - distance, 0.0, None)
         rows: Float64[np.ndarray, "s n"] = weights / weights.sum(axis=1, keepdims=True)
         return rows, slice(first, last + 1)
 
-    def _interpolation(self, axis: int) -> Float64[np.ndarray, "n s"]:
-        """How each of the region's voxels mixes the two nearest of the cube."""
+    def _interpolation_matrix(self, axis: int) -> Float64[np.ndarray, "n s"]:
+        """Interpolation matrix from the cube to the region's voxels along an axis."""
         low, high = self._bounds(axis)
-        places = (np.arange(low, high) - self.centre[axis]) / self._step[axis] + (self.size - 1) / 2
+        places = (np.arange(low, high) - self.center[axis]) / self._step[axis] + (self.size - 1) / 2
         places = np.clip(places, 0, self.size - 1)
         rows: Float64[np.ndarray, "n s"] = np.clip(1.0 - np.abs(np.arange(self.size) - places[:, None]), 0.0, None)
         return rows
@@ -189,7 +191,7 @@ class FrameConfig(BaseModel):
         size: voxels along each edge.
         fill: share of the edge that the box's longest edge takes, where the limits below allow it.
         finest_mm: smallest voxel edge.
-        coarsest_mm: largest voxel edge; None lets large boxes grow as they are.
+        coarsest_mm: largest voxel edge; None for no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

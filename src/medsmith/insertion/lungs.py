@@ -1,4 +1,4 @@
-"""Lungs in a CT by their density, and which of them is the left one.
+"""Lung segmentation in CT by density, and separation into left and right.
 
 Axes: x y z voxel axes along right, anterior, superior.
 """
@@ -11,39 +11,39 @@ from scipy.ndimage import label as components
 Mask = Bool[np.ndarray, "x y z"]
 Spacing = tuple[float, float, float]
 LUNG_HU = -400.0
-"""Below it and within the body: lung or gas."""
+"""Voxels of the body below it are lung or gas."""
 AERATED_HU = (-900.0, -500.0)
 LUNG_SHARE = 0.55
-"""Share of a gas-filled part within ``AERATED_HU`` from which on it is lung: .79 in the lungs of RIDER, at most .45 in
-air beside the body with streaks, clothes and couch (sarcoma-ct), .18 in a bowel."""
+"""A component is lung if at least this share of it lies within ``AERATED_HU``: .79 in the lungs of RIDER, at most .45
+in air beside the body with streaks, clothes and couch (sarcoma-ct), .18 in a bowel."""
 AIRWAY_HU = -950.0
 _AIRWAY_WALL = 2
-"""Voxels by which wide airways are widened, to take their walls along."""
+"""Voxels by which wide airways are dilated to include their walls."""
 LEAST_LUNG_ML = 20.0
 _CLOSING_MM = 6.0
 """Vessels and nodules up to about twice this width belong to the lung."""
 _BOTH = 0.8
-"""Share of all lung from which on a connected part is both lungs."""
+"""A component with at least this share of all lung voxels is both lungs."""
 _WAIST = 0.5
 _LEAST_WIDTH = 4
 
 
-def voxels_in(millilitres: float, spacing: Spacing) -> float:
-    """Voxels that make up a volume."""
-    return millilitres * 1000 / float(np.prod(spacing))
+def voxels_in(milliliters: float, spacing: Spacing) -> float:
+    """Number of voxels in a volume."""
+    return milliliters * 1000 / float(np.prod(spacing))
 
 
 def aerated(hu: Float32[np.ndarray, "n"]) -> bool:
-    """Whether the densities of a part of the scan are those of lung, and not of air."""
+    """Whether the densities of a component are those of lung rather than air."""
     return bool(((hu > AERATED_HU[0]) & (hu < AERATED_HU[1])).mean() >= LUNG_SHARE)
 
 
 def find_lungs(hu: Float32[np.ndarray, "x y z"], body: Mask, spacing: Spacing) -> Mask:
-    """Parts of the body with the density of lung, with the vessels and nodules in them, without wide airways.
+    """Components of the body with the density of lung, including vessels and nodules, without wide airways.
 
     Args:
         hu: Hounsfield units.
-        body: voxels of the body and of all that it encloses.
+        body: voxels of the body and everything it encloses.
         spacing: edges of a voxel, mm.
     """
     parts, count = components(body & (hu < LUNG_HU))
@@ -64,17 +64,17 @@ def _closed(mask: Mask, spacing: Spacing) -> Mask:
     reach = [max(1, round(_CLOSING_MM / edge)) for edge in spacing]
     ball = np.meshgrid(*[np.arange(-n, n + 1) * edge for n, edge in zip(reach, spacing, strict=True)], indexing="ij")
     structure = sum(place**2 for place in ball) <= (_CLOSING_MM * 1.01) ** 2
-    # A lung that the scan cuts goes on beyond its faces.
+    # Lungs are cut off by the faces of the scan.
     padded = np.pad(mask, [(n, n) for n in reach], mode="edge")
     closed: Mask = binary_closing(padded, structure)[tuple(slice(n, -n) for n in reach)]
     return closed
 
 
 def split_lungs(lungs: Mask) -> tuple[Mask, Mask]:
-    """The left and the right lung; none of the two where the scan does not show both.
+    """The left and the right lung; both masks are empty if the scan does not show both.
 
-    Both are there if the amount of lung in sagittal planes has a waist, the mediastinum. Parts lie where their middle
-    lies against the waist; lungs that touch are cut there.
+    The scan shows both if the lung area per sagittal plane has a minimum between two peaks, the mediastinum. Components
+    are assigned by the side of their centroid; touching lungs are cut at the minimum.
 
     Returns:
         Masks of the left and of the right lung.
@@ -97,7 +97,7 @@ def split_lungs(lungs: Mask) -> tuple[Mask, Mask]:
 
 
 def _waist(profile: Float64[np.ndarray, "x"]) -> float | None:
-    """The middle of the thinnest place between two thick ones, if it is half as thick at most."""
+    """The position of the minimum between the two peaks, if it is at most half of the smaller peak."""
     there = np.flatnonzero(profile)
     if len(there) < _LEAST_WIDTH:
         return None

@@ -1,4 +1,4 @@
-"""What it takes to put lesions into a scan: said before anything is begun."""
+"""Estimate of the memory that lesion insertion needs, before it starts."""
 
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,16 @@ from medsmith.cases.cohort import Cohort
 from medsmith.formats.nifti import read_header
 
 _PROGRAM_BYTES = 500 * 2**20
-"""The interpreter with its libraries, and the crop about a lesion of usual size."""
+"""The interpreter with its libraries, and the crop around a lesion of typical size."""
 _LABEL_MAPS = 3
-"""Labels of the scan, its organ map, and the map by density that completes it: one byte per voxel each."""
+"""Label maps of one byte per voxel: the scan's labels, its organ map, and the map by density that completes it."""
 
 
 def estimate_memory(shape: tuple[int, int, int], stored: np.dtype[Any]) -> int:
-    """Bytes that are needed at most to put lesions into a scan, networks not counted.
+    """Upper bound in bytes of the memory for inserting lesions into a scan, without networks.
 
-    The image is held once in float32, with the label maps. Beside it there is, while it is read or written, one array
-    as it is on disk.
+    One float32 image and the label maps are held, plus one array in the dtype on disk while the scan is read or
+    written.
 
     Args:
         shape: voxels of the scan.
@@ -29,7 +29,7 @@ def estimate_memory(shape: tuple[int, int, int], stored: np.dtype[Any]) -> int:
 
 
 def memory_needed(folder: Path) -> int:
-    """Bytes that one worker needs at most for the largest scan of a cohort, networks and libraries included.
+    """Upper bound in bytes of one worker's memory for the largest scan of a cohort, without networks.
 
     Raises:
         FileError: the folder is no cohort, or a header cannot be read.

@@ -1,4 +1,4 @@
-"""Noise matching: a synthetic lesion gets the noise of the scan it is put into, or its smoothness gives it away.
+"""Noise matching: a synthetic lesion gets the noise level and texture of its scan.
 
 Axes: u v w voxels of the region of the lesion's cube, canonical; Hounsfield units.
 """
@@ -13,20 +13,20 @@ from medsmith.insertion.write_back import Spacing, feather
 from medsmith.measurement.density import border_mm, region_about, zones_of
 
 _SIGMAS = 3.0
-"""Noise reaches up to here; what stands out further is vessels and edges, which the lesion hides."""
+"""Residuals are clipped at this many standard deviations; larger ones are vessels and edges."""
 _BAND_MM = 1.5
-"""Standard deviation of the Gaussian that noise is finer than: what is coarser is anatomy, or a lesion's texture."""
+"""Standard deviation of the Gaussian high-pass that separates noise from anatomy and lesion texture."""
 _LARGEST_TILE = 64
-"""Voxels of the tile along an axis; it is periodic, so that tiles meet without a seam."""
+"""Largest edge of the noise tile in voxels; the tile is periodic, so repetition leaves no seam."""
 _FEWEST = 50
-"""Voxels that a spread is taken from at least."""
+"""Fewest voxels that a standard deviation is estimated from."""
 
 
 def residual_noise(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
-    """What a scan has that its cube cannot show, as far as it is noise.
+    """Noise of the scan that is lost by resampling to the cube.
 
     Args:
-        residual: the scan less what its cube gives back.
+        residual: the scan minus the scan resampled to the cube and back.
     """
     limit = _SIGMAS * float(median_abs_deviation(residual, axis=None, scale="normal"))
     return np.asarray(np.clip(residual, -limit, limit), np.float32)
@@ -40,11 +40,11 @@ def missing_noise(
     reach_mm: float,
     seed: int,
 ) -> Float32[np.ndarray, "u v w"] | float:
-    """Noise to be added so that the lesion is as noisy as the scan about it; it fades over the margin.
+    """Noise to add so that the lesion has the noise level of the scan; it fades over the margin.
 
-    Variances add, so the amplitude is the root of what the synthetic variance lacks of the scan's: the smaller of that
-    about the lesion and that of the tissue which it takes the place of, since structure adds to each. The noise has the
-    power spectrum of the scan's own, so it looks as the reconstruction made it, along the slices and across them.
+    Variances add, so the amplitude is the square root of the difference between the scan's and the synthetic variance.
+    The scan's variance is the smaller of two estimates, around the lesion and in the tissue that it replaces, since
+    structure inflates both. The noise has the power spectrum of the scan's noise, within and across slices.
 
     Args:
         image: with the synthetic lesion, HU.
@@ -55,13 +55,13 @@ def missing_noise(
         seed: of the noise.
 
     Returns:
-        What is to be added; 0 where the lesion is as noisy as the scan, or too small to tell.
+        The noise to add; 0 if the lesion is as noisy as the scan or too small to estimate.
     """
     near = region_about(mask, spacing)
     zones = zones_of(mask[near], None, spacing, border_mm(spacing))
-    fine = _fine(before[near], spacing)
-    scan = [_spread(fine, zone) for zone in (zones.around, zones.inside)]
-    synthetic = _spread(_fine(image[near], spacing), zones.inside)
+    fine = _high_pass(before[near], spacing)
+    scan = [_spread(fine, zone) for zone in (zones.shell, zones.inside)]
+    synthetic = _spread(_high_pass(image[near], spacing), zones.inside)
     noise = min((spread for spread in scan if spread is not None), default=0.0)
     if synthetic is None or noise <= synthetic:
         return 0.0
@@ -74,12 +74,12 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
     """Gaussian noise of unit variance with the power spectrum of a scan's noise.
 
     Args:
-        residual: the scan less what is coarser than noise.
-        limit: what stands out further is cut before the spectrum is taken.
+        residual: the high-pass filtered scan.
+        limit: the residual is clipped to it before the spectrum is computed.
         seed: of the noise.
 
     Returns:
-        The noise; 0 everywhere if the middle of the scan has none.
+        The noise; 0 everywhere if the central tile has none.
     """
     shape = [min(count, _LARGEST_TILE) for count in residual.shape]
     first = [(count - kept) // 2 for count, kept in zip(residual.shape, shape, strict=True)]
@@ -92,7 +92,7 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
     return np.pad(field / (field.std() or 1.0), padding, mode="wrap").astype(np.float32)
 
 
-def _fine(image: Float32[np.ndarray, "u v w"], spacing: Spacing) -> Float32[np.ndarray, "u v w"]:
+def _high_pass(image: Float32[np.ndarray, "u v w"], spacing: Spacing) -> Float32[np.ndarray, "u v w"]:
     return np.asarray(image - gaussian_filter(image, [_BAND_MM / edge for edge in spacing]))
 
 

@@ -13,7 +13,7 @@ from medsmith.cases.integrity import check_same_grid, first_of
 from medsmith.errors import ContentError
 from medsmith.formats.files import read_labels
 from medsmith.geometry import Geometry
-from medsmith.insertion.organ_map import OrganMap, seen_canonical
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_labels
 from medsmith.reports.organs import V1, V2
 
 Version = Literal["v1", "v2"]
@@ -23,21 +23,21 @@ _NIFTI = (".nii", ".nii.gz")
 
 
 def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version = "v2") -> OrganMap:
-    """Organs from a label map that TotalSegmentator made of the scan (``--ml``), or that uses its numbers.
+    """Organs from a label map by TotalSegmentator (``--ml``), or with its label values.
 
-    The table of names that TotalSegmentator 2 writes into the file is believed before ``version``.
+    The table of names that TotalSegmentator 2 writes into the file takes precedence over ``version``.
 
     Args:
         path: the label map; its voxel axes may be permuted or flipped against the scan's.
         scan: the scan's file, for error lines.
         geometry: grid of the scan, axes in file order.
-        version: class map whose numbers the file uses where it names none: 104 classes of TotalSegmentator 1 or 117
-            of TotalSegmentator 2.
+        version: class map of a file without a table of names: 104 classes of TotalSegmentator 1 or 117 of
+            TotalSegmentator 2.
 
     Raises:
         FileError: the file cannot be read.
         GeometryError: it does not lie on the scan's grid.
-        ContentError: values that are no labels, that the version does not know, or no organ at all.
+        ContentError: values that are no labels or not in the class map, or no organ.
     """
     read = read_labels(path)
     check_same_grid(scan, canonical_geometry(geometry), path, canonical_geometry(read.geometry))
@@ -47,16 +47,16 @@ def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version 
     for part in np.moveaxis(read.values, 2, 0):
         counts += np.bincount(part.ravel(), minlength=256)
     values = [int(value) for value in np.flatnonzero(counts) if value]
-    strange = [value for value in values if value not in known]
-    if strange:
+    unknown = [value for value in values if value not in known]
+    if unknown:
         whose = "the table in the file" if written else f"TotalSegmentator {version} (1 to {max(known)})"
         cure = "give the right version, or a map in TotalSegmentator's labels"
-        raise ContentError(path, f"label values {first_of(strange)}", f"not in {whose}", cure)
+        raise ContentError(path, f"label values {first_of(unknown)}", f"not in {whose}", cure)
     if not values:
-        raise ContentError(path, "no organ is labelled", "at least one", "give the map that belongs to the scan")
+        raise ContentError(path, "no organ is labeled", "at least one", "give the map that belongs to the scan")
     names = {known[value]: value for value in values}
     named = "names written in it" if written else f"TotalSegmentator {version}"
-    return seen_canonical(read.values, read.geometry, names, f"a label map, {named}")
+    return organ_map_from_labels(read.values, read.geometry, names, f"a label map, {named}")
 
 
 def _table_in(path: Path) -> dict[int, str]:

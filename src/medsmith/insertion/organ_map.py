@@ -1,4 +1,4 @@
-"""Where the organs of a scan are, and who said so.
+"""The organ map of a scan and its source.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical).
 """
@@ -29,11 +29,11 @@ class OrganMap:
     """One label per voxel of a scan, canonical.
 
     Attributes:
-        labels: label of each voxel; 0 where nobody said anything.
+        labels: label of each voxel; 0 if unlabeled.
         names: name -> value; background is not among them.
         geometry: grid, canonical.
-        source: who said so, for people and for the provenance.
-        coarse: names that a threshold of the density put there, and no segmentation.
+        source: origin of the labels, for error lines and the provenance.
+        coarse: names of labels that come from density thresholds, not from a segmentation.
     """
 
     labels: UInt8[np.ndarray, "x y z"]
@@ -55,11 +55,11 @@ class OrganMap:
         return tuple(name for name, value in self.names.items() if counts[value])
 
     def extent(self, chosen: Chosen) -> Region | None:
-        """The smallest region that holds every voxel of the chosen labels; None if there is none."""
-        asked = chosen.tobytes()
-        if asked not in self._extents:
-            self._extents[asked] = self._extent(chosen)
-        return self._extents[asked]
+        """The bounding region of the chosen labels; None if no voxel has one."""
+        key = chosen.tobytes()
+        if key not in self._extents:
+            self._extents[key] = self._extent(chosen)
+        return self._extents[key]
 
     @cached_property
     def _extents(self) -> dict[bytes, Region | None]:
@@ -79,7 +79,7 @@ class OrganMap:
 
     @property
     def _slowest(self) -> int:
-        """The axis along which neighbours lie farthest apart in memory."""
+        """The axis with the largest stride in memory."""
         return int(np.argmax(np.abs(self.labels.strides)))
 
     def _slabs(self) -> Iterator[UInt8[np.ndarray, "u v"]]:
@@ -88,7 +88,7 @@ class OrganMap:
 
     @property
     def lesions(self) -> tuple[int, ...]:
-        """Values of the labels that are drawn around lesions."""
+        """Label values of lesions."""
         return tuple(value for name, value in self.names.items() if is_lesion(name))
 
 
@@ -105,28 +105,28 @@ def selected(labels: UInt8[np.ndarray, "*space"], chosen: Chosen) -> Bool[np.nda
     if len(values) > _FEW:
         mask: Bool[np.ndarray, "*space"] = chosen[labels]
         return mask
-    # Several times faster than the table, in which every voxel is looked up.
+    # For few values several times faster than a table look-up of every voxel.
     mask = np.zeros(labels.shape, dtype=bool)
     for value in values:
         mask |= labels == value
     return mask
 
 
-def seen_canonical(
+def organ_map_from_labels(
     labels: UInt8[np.ndarray, "_ _ _"], geometry: Geometry, names: Mapping[str, int], source: str
 ) -> OrganMap:
-    """An organ map from a label map in file order, as a view.
+    """An organ map from a label map in file order, as a canonical view.
 
     Args:
         labels: one label per voxel, axes in file order.
         geometry: the grid of ``labels``.
         names: name -> value; values of 0 are left out.
-        source: who said so.
+        source: origin of the labels.
     """
-    there = {name: value for name, value in names.items() if value > 0}
-    return OrganMap(canonical_view(labels, geometry), there, canonical_geometry(geometry), source)
+    labeled = {name: value for name, value in names.items() if value > 0}
+    return OrganMap(canonical_view(labels, geometry), labeled, canonical_geometry(geometry), source)
 
 
-def labels_of_case(case: Case) -> OrganMap:
-    """The organ map that a template brings along: its own labels, as a view."""
-    return seen_canonical(case.require_labels(), case.geometry, case.label_names, "labels of the template")
+def organ_map_from_case(case: Case) -> OrganMap:
+    """The organ map of a template's own labels, as a view."""
+    return organ_map_from_labels(case.require_labels(), case.geometry, case.label_names, "labels of the template")

@@ -9,7 +9,7 @@ from medsmith.errors import RequestError
 from medsmith.insertion.coarse_map import coarse_map
 from medsmith.insertion.completing import completed
 from medsmith.insertion.organ_file import read_organ_map
-from medsmith.insertion.organ_map import OrganMap, labels_of_case
+from medsmith.insertion.organ_map import OrganMap, organ_map_from_case
 from medsmith.insertion.totalsegmentator import segment
 
 OrganSource = Literal["template", "totalsegmentator", "coarse"] | Path
@@ -17,26 +17,26 @@ _ENDINGS = (".nii.gz", ".nii")
 
 
 def organ_map_of(source: OrganSource, scan: Case, file: Path, numbers: Literal["v1", "v2"]) -> OrganMap:
-    """The organ map of a template; what nobody labelled in it is completed by density.
+    """The organ map of a template, completed by density.
 
-    A template without labels of organs falls back on the coarse map, which says so in its source.
+    Without labels of organs, the coarse map is returned; its source says so.
 
     Args:
-        source: the labels of the template, a run of TotalSegmentator, densities alone, or the path of a label map or of
-            a folder that has one under the name of each case.
+        source: the template's labels, a run of TotalSegmentator, densities alone, or the path of a label map or of a
+            folder with one label map per case id.
         scan: the template.
-        file: its image.
-        numbers: TotalSegmentator's class map that a file's labels follow where it does not name them.
+        file: its image file.
+        numbers: TotalSegmentator's class map for a file without a table of names.
 
     Raises:
-        RequestError: TotalSegmentator is not there, or a folder has no map of this case.
+        RequestError: TotalSegmentator is not installed, or the folder has no map of this case.
         FileError, GeometryError, ContentError: the map cannot be read, or does not fit.
     """
     image = canonical_view(scan.require_image()[0], scan.geometry)
     given: OrganMap | None = None
     match source:
         case "template":
-            given = labels_of_case(scan)
+            given = organ_map_from_case(scan)
         case "totalsegmentator":
             given = segment(file, scan.geometry)
         case Path():

@@ -1,15 +1,15 @@
-"""Where in and about its organ a lesion may lie, by the kind of organ and the lesion's place in it.
+"""Allowed positions of a lesion in and around its organ, by the kind of organ and the location in it.
 
-| location | the centre of the box lies | its voxels may lie |
+| location | the center of the box lies | its voxels may lie |
 |---|---|---|
 | within | in the parenchymal organ | in the organ |
 | protruding | in a voxel on the organ's border | in the organ and its soft surroundings |
 | lumen | deeper than the wall of the hollow organ | in the organ |
 | wall | in the wall of the hollow organ | in the organ and, ``WALL_MM`` about it, its soft surroundings |
 
-These are the three places of LesionDiffusion's box step (Tian et al. 2025) and the protruding lesion of its released
-code. Soft surroundings are soft tissue, fat, and voxels that carry no label. Lesions that are there already, bones, air
-and all other labelled organs belong to no region.
+These are the three locations of LesionDiffusion's box step (Tian et al. 2025) and the protruding lesion of its released
+code. Soft surroundings are soft tissue, fat, and unlabeled voxels. Existing lesions, bone, air and all other labeled
+organs are never allowed.
 """
 
 from dataclasses import dataclass
@@ -47,10 +47,10 @@ _OF_CAVITY: dict[Cavity, Location] = {
 @final
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The place that a report asks for, in the labels of one organ map.
+    """The requested location, in the labels of one organ map.
 
     Attributes:
-        name: of the organ; "soft tissue" where the report names none.
+        name: of the organ; "soft tissue" if the report names none.
         location: where in the organ.
         organ: labels of the organ.
         surroundings: labels beyond it that the lesion may grow into.
@@ -63,26 +63,26 @@ class Target:
 
     @property
     def halo_mm(self) -> float:
-        """How far beyond a region one must look to know its allowed voxels."""
+        """Margin around a region that is needed to compute its allowed voxels, mm."""
         return WALL_MM if self.location == "wall" else 0.0
 
     def allowed(self, labels: UInt8[np.ndarray, "x y z"], spacing: Spacing) -> Bool[np.ndarray, "x y z"]:
-        """Voxels where the lesion may lie; those less than ``halo_mm`` from the array's faces are not certain."""
-        organ, around = selected(labels, self.organ), selected(labels, self.surroundings)
+        """Voxels where the lesion may lie; unreliable within ``halo_mm`` of the array's faces."""
+        organ, surroundings = selected(labels, self.organ), selected(labels, self.surroundings)
         if self.location == "wall":
-            around &= _distance(~organ, spacing) <= WALL_MM
-        together: Bool[np.ndarray, "x y z"] = organ | around
+            surroundings &= _distance(~organ, spacing) <= WALL_MM
+        together: Bool[np.ndarray, "x y z"] = organ | surroundings
         return together
 
-    def centres(
+    def centers(
         self, organ: Bool[np.ndarray, "x y z"], spacing: Spacing, depths: tuple[float, float]
     ) -> Bool[np.ndarray, "x y z"]:
-        """Voxels that may be the centre of the box.
+        """Voxels that may be the center of the box.
 
         Args:
             organ: voxels of the organ.
             spacing: edges of a voxel, mm.
-            depths: centres in the lumen lie deeper than the first, centres in the wall not deeper than the second, mm.
+            depths: centers in the lumen lie deeper than the first, centers in the wall not deeper than the second, mm.
         """
         if self.location == "within":
             return organ
@@ -95,7 +95,7 @@ class Target:
 
 
 def _distance(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Float64[np.ndarray, "x y z"]:
-    """Distance in mm of each voxel of a mask to the nearest voxel outside it; infinite where there is none."""
+    """Distance in mm of each voxel of a mask to the nearest voxel outside it; infinite if there is none."""
     if mask.all():
         return np.full(mask.shape, np.inf)
     distance: Float64[np.ndarray, "x y z"] = distance_transform_edt(mask, sampling=spacing)
@@ -103,10 +103,10 @@ def _distance(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Float64[np.n
 
 
 def location_of(report: LesionReport, subject: str = "report") -> Location:
-    """Where in its organ a report puts a lesion; the usual place where it does not say.
+    """Location of a report's lesion in its organ; the usual one if the report does not say.
 
     Raises:
-        RequestError: the place in the organ does not go with the kind of organ.
+        RequestError: the location does not match the kind of organ.
     """
     if report.organ is None:
         return "within"
@@ -120,15 +120,15 @@ def location_of(report: LesionReport, subject: str = "report") -> Location:
 
 
 def target_of(report: LesionReport, organ_map: OrganMap, subject: str = "report") -> Target:
-    """The place that a report asks for.
+    """The requested location in an organ map.
 
     Args:
         report: of the lesion.
         organ_map: organs of the scan.
-        subject: what error lines call the lesion.
+        subject: name of the lesion in error lines.
 
     Raises:
-        RequestError: the organ map has no such organ, or the place does not go with the organ.
+        RequestError: the organ map has no such organ, or the location does not match the kind of organ.
     """
     location = location_of(report, subject)
     name, wanted = (report.organ, report.organ) if report.organ else ("soft tissue", SOFT_TISSUE)
@@ -154,10 +154,10 @@ def allowed_region(organ_map: OrganMap, report: LesionReport, region: Region) ->
     Args:
         organ_map: organs of the scan.
         report: of the lesion.
-        region: voxels of the scan, canonical; a frame's ``region`` for one.
+        region: voxels of the scan, canonical, such as a frame's ``region``.
 
     Raises:
-        RequestError: the organ map has no such organ, or the place does not go with the organ.
+        RequestError: the organ map has no such organ, or the location does not match the kind of organ.
     """
     target = target_of(report, organ_map)
     spacing = organ_map.geometry.spacing
@@ -166,7 +166,7 @@ def allowed_region(organ_map: OrganMap, report: LesionReport, region: Region) ->
 
 
 def widened(region: Region, organ_map: OrganMap, margin_mm: float) -> tuple[Region, Region]:
-    """A region with a margin, clipped to the scan, and the region's place in it."""
+    """A region with a margin, clipped to the scan, and the original region relative to it."""
     wide, inner = [], []
     for part, count, edge in zip(region, organ_map.geometry.shape, organ_map.geometry.spacing, strict=True):
         margin = int(np.ceil(margin_mm / edge))

@@ -1,4 +1,4 @@
-"""Reports of lesions that a scan can take: of organs that its organ map has, and with a size."""
+"""Reports adapted to a scan: the organ is one of its organ map, and the size is set."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from medsmith.reports.sampling import complete_report
 from medsmith.reports.schema import LesionReport
 
 DEFAULT_MM = 20.0
-"""Edge of a lesion of no known type whose size nobody says."""
+"""Default edge of a lesion of unknown type without a size."""
 
 
 def lesion_types_in(organ_map: OrganMap) -> list[str]:
-    """Types of lesion whose organ the scan has.
+    """Lesion types whose organ the scan has.
 
     Raises:
         RequestError: there is none.
@@ -30,7 +30,7 @@ def lesion_types_in(organ_map: OrganMap) -> list[str]:
 
 
 def with_organ_in(report: LesionReport, organ_map: OrganMap) -> LesionReport:
-    """The report, its organ one that the scan has: the right kidney where the left one is not in view."""
+    """The report with an organ that the scan has, such as the right kidney if the left one is not in the scan."""
     present = {name: organ_map.names[name] for name in organ_map.present}
     if report.organ is None or report.lesion_type is None or labels_of(report.organ, present):
         return report
@@ -40,9 +40,9 @@ def with_organ_in(report: LesionReport, organ_map: OrganMap) -> LesionReport:
 def completed_report(
     report: LesionReport, without: tuple[str, ...], organ_map: OrganMap, rng: np.random.Generator
 ) -> LesionReport:
-    """The report with what it leaves open: as the rules of its type draw it; of no known type, a size of 20 mm.
+    """The report with missing attributes sampled from the rules of its type; without a known type, a size of 20 mm.
 
-    A cyst that is only called a cyst must look like one, and the networks are told of attributes, not of types.
+    The networks are conditioned on attributes, not on types, so the attributes of a type must be set.
 
     Raises:
         RequestError: the rules do not allow what the report says.

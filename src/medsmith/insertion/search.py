@@ -1,81 +1,89 @@
-"""Finding a place for a box, and the largest box for which there is a place."""
+"""Search for a valid position of a box, and for the largest box that has one."""
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from medsmith.insertion.box import Box, Index
-from medsmith.insertion.ground import NOWHERE, Ground, box_at, ground_about, settled, share_at, shares
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import Location, Target
+from medsmith.insertion.search_region import (
+    FORBIDDEN,
+    SearchRegion,
+    allowed_share_at,
+    allowed_shares,
+    box_at,
+    nearest_valid_corner,
+    search_region_around,
+)
 
 LEAST_ALLOWED: dict[Location, float] = {"within": 0.9, "wall": 0.75, "lumen": 1.0, "protruding": 1.0}
-"""Least share of the ellipsoid in the allowed region, where no place holds all of it."""
-_AS_GOOD = 0.01
-"""Shares this near to the best count as the best."""
+"""Smallest accepted share of the ellipsoid in the allowed region, if no position allows all of it."""
+_TIE = 0.01
+"""Shares within this distance of the largest one count as equal."""
 _ERROR = 0.03
-"""By how much a share on a thinned grid may be wrong."""
+"""Largest error of a share on a thinned grid."""
 _NEARLY_ALL = 1.0 - _ERROR
-_PROOFS = 16
-"""Places of a thinned grid that are proven on the full grid before the search gives up."""
+_MOST_VERIFIED = 16
+"""Most positions of a thinned grid that are verified on the full grid."""
 _HALVINGS = 8
-Millimetres = tuple[float, float, float]
+Millimeters = tuple[float, float, float]
 Shares = Float64[np.ndarray, "i j k"]
 
 
 def find_box(
     organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index, rng: np.random.Generator | None
 ) -> Box | None:
-    """A box that obeys the rules of its location, or None where there is no place for one.
+    """A box that satisfies the rules of its location; None if there is none.
 
-    Any place that holds the whole ellipsoid may be drawn. Where there is none, one of the places that hold the most,
-    if that is at least ``LEAST_ALLOWED``.
+    The position is sampled from those where the whole ellipsoid is allowed; if there is none, from those with the
+    largest allowed share, provided it is at least ``LEAST_ALLOWED``.
 
     Args:
         organ_map: organs of the scan.
         target: organ and location.
-        taken: boxes that it may not overlap.
+        taken: boxes that it must not overlap.
         shape: voxels of the box along each axis.
-        rng: draws the place; None takes the best, the first of equals.
+        rng: source of the position; None takes the best position, the first of equals.
     """
-    ground = ground_about(organ_map, target, taken, shape)
-    held = shares(ground, shape)
-    if not held.size:
+    region = search_region_around(organ_map, target, taken, shape)
+    shares = allowed_shares(region, shape)
+    if not shares.size:
         return None
-    if ground.step == (1, 1, 1):
-        return _drawn(ground, held, shape, rng)
-    drawn = _proven(ground, _any_order(held, rng), held, shape, rng) if rng else None
-    return drawn or _proven(ground, _best_first(held), held, shape, None)
+    if region.step == (1, 1, 1):
+        return _sampled_place(region, shares, shape, rng)
+    sampled = _first_verified(region, _random_order(shares, rng), shares, shape, rng) if rng else None
+    return sampled or _first_verified(region, _best_first(shares), shares, shape, None)
 
 
-def _drawn(ground: Ground, held: Shares, shape: Index, rng: np.random.Generator | None) -> Box | None:
-    least, best = LEAST_ALLOWED[ground.target.location], float(held.max())
+def _sampled_place(region: SearchRegion, shares: Shares, shape: Index, rng: np.random.Generator | None) -> Box | None:
+    least, best = LEAST_ALLOWED[region.target.location], float(shares.max())
     if best < least:
         return None
-    places = np.flatnonzero(held >= (1.0 if best == 1.0 else max(best - _AS_GOOD, least)))
+    places = np.flatnonzero(shares >= (1.0 if best == 1.0 else max(best - _TIE, least)))
     chosen = places[rng.integers(len(places))] if rng else places[0]
-    return box_at(np.array(np.unravel_index(chosen, held.shape)) + ground.start, shape)
+    return box_at(np.array(np.unravel_index(chosen, shares.shape)) + region.start, shape)
 
 
-def _any_order(held: Shares, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
-    places = np.flatnonzero(held >= min(_NEARLY_ALL, float(held.max()) - _ERROR))
-    return rng.choice(places, min(_PROOFS, len(places)), replace=False)
+def _random_order(shares: Shares, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
+    places = np.flatnonzero(shares >= min(_NEARLY_ALL, float(shares.max()) - _ERROR))
+    return rng.choice(places, min(_MOST_VERIFIED, len(places)), replace=False)
 
 
-def _best_first(held: Shares) -> Int64[np.ndarray, "n"]:
-    return np.argsort(-held, axis=None, kind="stable")[:_PROOFS]
+def _best_first(shares: Shares) -> Int64[np.ndarray, "n"]:
+    return np.argsort(-shares, axis=None, kind="stable")[:_MOST_VERIFIED]
 
 
-def _proven(
-    ground: Ground, places: Int64[np.ndarray, "n"], held: Shares, shape: Index, rng: np.random.Generator | None
+def _first_verified(
+    region: SearchRegion, places: Int64[np.ndarray, "n"], shares: Shares, shape: Index, rng: np.random.Generator | None
 ) -> Box | None:
-    """The first of the places that on the full grid holds as much as one can hope for, else the best of them."""
-    least = LEAST_ALLOWED[ground.target.location]
-    enough = 1.0 if held.max() >= _NEARLY_ALL else least
+    """The first position that reaches the expected share on the full grid, else the best of them."""
+    least = LEAST_ALLOWED[region.target.location]
+    enough = 1.0 if shares.max() >= _NEARLY_ALL else least
     best, best_share = None, 0.0
-    for place in places[held.ravel()[places] >= least - _ERROR]:
-        corner = np.array(np.unravel_index(place, held.shape))
-        low = settled(ground, _on_full_grid(ground, corner, shape, rng), shape)
-        share = share_at(ground, low, shape) if low is not None else NOWHERE
+    for place in places[shares.ravel()[places] >= least - _ERROR]:
+        corner = np.array(np.unravel_index(place, shares.shape))
+        low = nearest_valid_corner(region, _on_full_grid(region, corner, shape, rng), shape)
+        share = allowed_share_at(region, low, shape) if low is not None else FORBIDDEN
         if low is not None and share >= least and share > best_share:
             best, best_share = box_at(low, shape), share
         if best_share >= enough:
@@ -84,27 +92,27 @@ def _proven(
 
 
 def _on_full_grid(
-    ground: Ground, place: Int64[np.ndarray, "3"], shape: Index, rng: np.random.Generator | None
+    region: SearchRegion, place: Int64[np.ndarray, "3"], shape: Index, rng: np.random.Generator | None
 ) -> Int64[np.ndarray, "3"]:
-    """First voxel in the scan of a box at a place of the thinned grid, drawn from the cell about it."""
-    middle = np.array(ground.start) + (place + (np.array(ground.thinned_shape(shape)) - 1) / 2) * ground.step
+    """First voxel in the scan of a box at a position of the thinned grid, sampled from the cell around it."""
+    middle = np.array(region.start) + (place + (np.array(region.thinned_shape(shape)) - 1) / 2) * region.step
     low = np.rint(middle - (np.array(shape) - 1) / 2).astype(np.int64)
-    reach = np.array(ground.step) // 2
+    reach = np.array(region.step) // 2
     return low + rng.integers(-reach, reach + 1) if rng else low
 
 
-def voxels_of(size_mm: Millimetres, spacing: Millimetres) -> Index:
+def voxels_of(size_mm: Millimeters, spacing: Millimeters) -> Index:
     """The shape of a box that is nearest to a size; at least one voxel along each axis."""
     first, second, third = (max(1, round(size / edge)) for size, edge in zip(size_mm, spacing, strict=True))
     return first, second, third
 
 
 def largest_size(
-    organ_map: OrganMap, target: Target, taken: tuple[Box, ...], size_mm: Millimetres
-) -> Millimetres | None:
-    """The largest size of the same proportions for which there is a place, to 1/256 of the given one, mm.
+    organ_map: OrganMap, target: Target, taken: tuple[Box, ...], size_mm: Millimeters
+) -> Millimeters | None:
+    """The largest size in mm of the same proportions that has a valid position, to 1/256 of the given size.
 
-    The given size is taken not to fit. None if nothing fits.
+    The given size is assumed not to fit. None if nothing fits.
     """
     spacing = organ_map.geometry.spacing
     fits: dict[Index, bool] = {}

@@ -1,4 +1,4 @@
-"""The shape of a lesion: a field on its cube, fitted to its box, and the voxels of the scan that it gives.
+"""The shape of a lesion: a field on its cube, fitted to its box, and the resulting mask in the scan.
 
 Axes: s s s the cube; x y z voxels of the scan, canonical, in the region that the cube covers. A field is
 positive inside the lesion.
@@ -18,7 +18,7 @@ Field = Float32[np.ndarray, "s s s"]
 _STRETCH = (2 / 3, 3 / 2)
 """Limits of the factor by which a field is stretched to its box."""
 _SMOOTHNESS, _STRENGTH = 0.18, 0.18
-"""Of the elastic deformation: standard deviation of the filter over the cube's edge; of the shift over the radius."""
+"""Elastic deformation: standard deviation of the filter over the cube's edge; size of the shift over the radius."""
 
 
 def deformed_ellipsoid(frame: Frame, box: Box, rng: np.random.Generator) -> Field:
@@ -30,12 +30,12 @@ def deformed_ellipsoid(frame: Frame, box: Box, rng: np.random.Generator) -> Fiel
         rng: source of the deformation.
     """
     radii = np.array(box.shape) * frame.scan.spacing / 2 / frame.spacing_mm
-    centre = (frame.size - 1) / 2
-    places = np.stack(np.meshgrid(*[np.arange(frame.size) - centre] * 3, indexing="ij"))
+    center = (frame.size - 1) / 2
+    places = np.stack(np.meshgrid(*[np.arange(frame.size) - center] * 3, indexing="ij"))
     scaled = places / radii[:, None, None, None]
     shift = np.stack([_smooth_noise(rng, frame.size) for _ in range(3)])
     inside = np.linalg.norm(scaled, axis=0) <= 1
-    shift -= shift[:, inside].mean(axis=1)[:, None, None, None]  # deformed where it is, not moved away
+    shift -= shift[:, inside].mean(axis=1)[:, None, None, None]  # removes the mean translation
     distance = np.linalg.norm(scaled + _STRENGTH * shift, axis=0)
     return np.asarray(np.clip(1 - distance, -1, 1), np.float32)
 
@@ -46,9 +46,9 @@ def _smooth_noise(rng: np.random.Generator, size: int) -> Float64[np.ndarray, "s
 
 
 def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
-    """The field moved and stretched along each axis so that its zero level just fills the box.
+    """The field translated and scaled along each axis so that its zero level fills the box.
 
-    A size that is asked for is kept to the voxel; factors are limited to 2/3 and 3/2.
+    The requested size is met to the voxel; factors are limited to 2/3 and 3/2.
     """
     largest = largest_component(field > 0)
     if not largest.any():
@@ -66,7 +66,7 @@ def stretch_to_box(field: Field, frame: Frame, box: Box) -> Field:
 
 
 def _extent(profile: Float32[np.ndarray, "s"]) -> tuple[float, float]:
-    """Where a profile crosses zero first and last, between voxel centres."""
+    """First and last zero crossing of a profile, interpolated between voxel centers."""
     (hits,) = np.nonzero(profile > 0)
     first, last = int(hits[0]), int(hits[-1])
     low, high = float(first) - 0.5, float(last) + 0.5
@@ -86,19 +86,19 @@ def threshold_by_volume(
 ) -> Bool[np.ndarray, "x y z"]:
     """The lesion's voxels: the largest part above a level, within the allowed region.
 
-    Of several levels the one whose volume is nearest to that of the ellipsoid in the box is taken (the released code
-    compares with the volume of the box itself, which no ellipsoid has).
+    The chosen level gives the volume nearest to that of the ellipsoid in the box (the released code compares with the
+    volume of the box itself).
 
     Args:
         field: of the lesion.
         frame: the cube.
         box: bounds of the lesion in the scan.
-        allowed: where lesion voxels may lie, in the cube's region of the scan.
+        allowed: voxels where the lesion may lie, in the cube's region of the scan.
         levels: thresholds to try.
     """
-    given = frame.give(field)
+    resampled = frame.resample_out(field)
     wanted = np.pi / 6 * np.prod(box.shape)
-    masks = [largest_component((given > level) & allowed) for level in levels]
+    masks = [largest_component((resampled > level) & allowed) for level in levels]
     return min(masks, key=lambda mask: abs(float(mask.sum()) - wanted))
 
 
@@ -118,9 +118,9 @@ def largest_component(mask: Bool[np.ndarray, "x y z"], neighbors: Literal[6, 26]
 def inpainting_region(
     share: Float32[np.ndarray, "s s s"], spacing_mm: float, reach_mm: float
 ) -> Bool[np.ndarray, "s s s"]:
-    """The lesion and, where margins are synthesized, what lies within reach of it: a voxel of the cube at least.
+    """The lesion and, where margins are synthesized, the voxels within reach of it: one voxel of the cube at least.
 
-    A voxel belongs to the lesion from half the largest share on, so that a lesion smaller than a voxel is not lost.
+    A voxel belongs to the lesion if its share is at least half the largest one. Lesions smaller than a voxel are kept.
 
     Args:
         share: share of each voxel that lies inside the lesion, 0 to 1.

@@ -1,4 +1,4 @@
-"""The scans that lesions are put into."""
+"""Template scans for lesion insertion."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,20 +10,20 @@ from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef, ids_of, opened
 from medsmith.errors import RequestError
 
-TRIED = 20
-"""Templates that are tried until one has room for what is asked."""
+MOST_TEMPLATES = 20
+"""Most templates that are tried until one has room for the requested lesions."""
 
 
 def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[Case]:
-    """Scans to put lesions into, in random order: the one that is named, or as many as are tried.
+    """Template scans in random order: the named one, or at most ``MOST_TEMPLATES`` of the cohort.
 
-    They are as stored: lesions are put into their arrays, which are written back along the axes of the file.
+    The arrays are as stored, in file order: lesions are written into them in place.
 
     Raises:
         RequestError: there is no such case, or a scan is not in three dimensions.
     """
     scans = scans_of(templates)
-    for index in rng.permutation(len(scans))[:TRIED]:
+    for index in rng.permutation(len(scans))[:MOST_TEMPLATES]:
         case = opened(templates).stored(scans[index])
         if case.geometry.dimensions != 3:
             found = f"case '{case.id}' of {templates.cohort} is 2-D"
@@ -32,7 +32,7 @@ def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[
 
 
 def scans_of(templates: CaseRef) -> list[str]:
-    """Ids of the cases with an image: the one that is named, or all.
+    """Ids of the cases with an image: the named one, or all.
 
     Raises:
         RequestError: there is none.

@@ -1,4 +1,4 @@
-"""Organs by TotalSegmentator (Wasserthal et al. 2023), run as a program of its own where it is installed."""
+"""Organ segmentation by TotalSegmentator (Wasserthal et al. 2023), run as an external program."""
 
 import shutil
 import subprocess
@@ -11,11 +11,11 @@ from medsmith.insertion.organ_file import read_organ_map
 from medsmith.insertion.organ_map import OrganMap
 
 COMMAND = "TotalSegmentator"
-_SHOWN = 300
+_LONGEST_OUTPUT = 300
 
 
 def segment(scan: Path, geometry: Geometry) -> OrganMap:
-    """The organs of a scan, as TotalSegmentator finds them.
+    """The organ map of a scan by TotalSegmentator.
 
     Args:
         scan: a NIfTI file of the CT.
@@ -23,9 +23,9 @@ def segment(scan: Path, geometry: Geometry) -> OrganMap:
 
     Raises:
         RequestError: the program is not installed, or fails.
-        FileError: what it wrote cannot be read.
-        GeometryError: what it wrote does not lie on the scan's grid.
-        ContentError: it wrote no organ.
+        FileError: its output cannot be read.
+        GeometryError: its output is not on the scan's grid.
+        ContentError: its output has no organ.
     """
     program = shutil.which(COMMAND)
     if program is None:
@@ -50,5 +50,5 @@ def segment(scan: Path, geometry: Geometry) -> OrganMap:
 
 def _failure(code: int, output: str) -> tuple[str, str]:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    said = lines[-1][-_SHOWN:] if lines else "nothing"
-    return (f"ended with code {code}" if code else "wrote no label map"), f"its last line: {said}"
+    output_end = lines[-1][-_LONGEST_OUTPUT:] if lines else "nothing"
+    return (f"ended with code {code}" if code else "wrote no label map"), f"its last line: {output_end}"

@@ -1,4 +1,4 @@
-"""An edited region back into its scan: blended inside a margin, and outside it nothing changes.
+"""Writing an edited region back into its scan: blended within a margin; voxels outside it do not change.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical); u v w those of the region.
 """
@@ -14,19 +14,19 @@ from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR
 from medsmith.reports.vocabulary import SHARP_SURFACES, Surface
 
 BLEND_MM = 2.0
-"""Width of the feather outside the synthetic region; nothing beyond it changes."""
-BEYOND_MM = 2.5
-"""How far a sharp lesion is synthesized over the border of its mask: as far as networks blur an edge."""
+"""Width of the blend outside the synthetic region; voxels beyond it do not change."""
+SHARP_EXTENSION_MM = 2.5
+"""Distance by which a sharp lesion is synthesized beyond its mask, which covers the edge blur of the networks."""
 EDGE_VOXELS = 0.42
-"""Standard deviation, in voxels, of the Gaussian that rounds the cut of a sharp lesion: a scan has no sharper edges."""
+"""Standard deviation, in voxels, of the Gaussian that softens the mask of a sharp lesion to a realistic edge."""
 Spacing = tuple[float, float, float]
 
 
 def feather(mask: Bool[np.ndarray, "u v w"], spacing: Spacing, margin_mm: float) -> Float32[np.ndarray, "u v w"]:
     """The share of the edited image in each voxel of a region.
 
-    1 in the lesion, 0 from ``margin_mm`` on, and between the two the cubic 3t^2 - 2t^3 of the distance to the nearest
-    voxel of the lesion, so that the blend has no visible edge.
+    1 in the lesion, 0 at distances of ``margin_mm`` or more, and 3t^2 - 2t^3 in between, where t falls linearly from
+    1 to 0 with the distance.
 
     Args:
         mask: voxels of the lesion.
@@ -51,31 +51,33 @@ def feather(mask: Bool[np.ndarray, "u v w"], spacing: Spacing, margin_mm: float)
 def mask_to_synthesize(
     mask: Bool[np.ndarray, "u v w"], spacing: Spacing, surface: Surface | None
 ) -> Bool[np.ndarray, "u v w"]:
-    """The lesion; of a sharp one more than its mask, which then cuts it (``lesion_weight``): its edge is the cut.
+    """The region to synthesize: the mask, or its dilation for a sharp lesion (``lesion_weight`` cuts it back).
 
     Args:
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        surface: as the report says.
+        surface: of the report.
     """
     if surface in SHARP_SURFACES:
-        return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= BEYOND_MM)
+        return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= SHARP_EXTENSION_MM)
     return mask
 
 
 def lesion_weight(
     mask: Bool[np.ndarray, "u v w"], spacing: Spacing, surface: Surface | None, reach_mm: float
 ) -> Float32[np.ndarray, "u v w"]:
-    """The share of the synthetic image in each voxel: outside a sharp surface the scan stays as it is.
+    """The share of the synthetic image in each voxel; 0 outside a sharp surface except for the voxel at its edge.
 
     Args:
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        surface: as the report says.
+        surface: of the report.
         reach_mm: how far outside the mask the image is synthetic.
     """
     if surface in SHARP_SURFACES:
-        return gaussian_filter(mask.astype(np.float32), EDGE_VOXELS, truncate=2.0)  # reaches one voxel far
+        return gaussian_filter(
+            mask.astype(np.float32), EDGE_VOXELS, truncate=2.0
+        )  # non-zero up to one voxel outside the mask
     return feather(mask | (feather(mask, spacing, reach_mm) > 0), spacing, BLEND_MM)
 
 
@@ -86,9 +88,9 @@ def shift_to_ct_value(
     ct_value_hu: float | None,
     reach_mm: float,
 ) -> Float32[np.ndarray, "u v w"] | float:
-    """What is added so that the lesion's mean is the requested CT value; it fades over the margin.
+    """The offset to add so that the lesion's mean is the requested CT value; it fades over the margin.
 
-    The mean is taken clear of the border, as it is measured, or over the whole of a lesion too small for that.
+    The mean excludes the border, as the measurement does, unless the lesion is too small for that.
 
     Args:
         image: with the synthetic lesion, HU.
@@ -113,8 +115,8 @@ def blend(
 ) -> None:
     """Writes an edited region into a scan, in place.
 
-    Voxels of weight 0 are not written. The others are clipped to the range of ``stored`` and, where that holds whole
-    numbers, rounded, so that writing the scan to disk changes nothing more.
+    Voxels of weight 0 are not written. The others are clipped to the range of ``stored`` and rounded if that is an
+    integer type, so that writing the scan to disk is lossless.
 
     Args:
         view: the scan, canonical; a view of the array that is edited.

@@ -1,1 +1,1 @@
-"""What lesions in images are like, in numbers and in the words of a structured report."""
+"""Measurement of lesions in images, in numbers and in the words of a structured report."""

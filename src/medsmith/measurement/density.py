@@ -1,7 +1,7 @@
-"""Density of a lesion against what surrounds it: level, noise, heterogeneity, rim and margin.
+"""Density of a lesion relative to its surroundings: level, noise, heterogeneity, rim and margin.
 
-Voxels next to the mask's border mix two tissues, and the more of them do the wider the margin is. So every value comes
-from voxels further from the border than ``border_mm``.
+Voxels near the mask's border are partial volumes of two tissues, the more the wider the margin is. Every value is
+therefore taken from voxels at least ``border_mm`` from the border.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from medsmith.measurement.noise import noise_of
 from medsmith.measurement.surface import Spacing
 
 SHELL_MM = 5.0
-"""Thickness of the shell that stands for the surroundings."""
+"""Thickness of the shell in which the surroundings are measured."""
 RIM_MM = 2.0
 """Thickness of the rim, inside the border."""
 REACH_MM = 12.0
-"""How far from the lesion's box anything is looked at."""
+"""Margin around the lesion's box that is analyzed."""
 BLUR_MM = 1.0
-"""Standard deviation of the Gaussian that precedes the percentiles: single noisy voxels are no areas."""
+"""Standard deviation of the Gaussian smoothing before the percentiles, which suppresses single noisy voxels."""
 FEWEST = 8
-"""Voxels that a mean is taken from at least."""
+"""Fewest voxels that a mean is taken from."""
 CLEAR_VOXELS = 1.75
-"""From the border on, in voxels, a voxel holds one tissue."""
+"""Distance from the border, in voxels, beyond which a voxel holds one tissue."""
 FEWEST_CLEAR = 20
-"""Voxels that a spread is taken from at least."""
+"""Fewest voxels that a standard deviation is estimated from."""
 _FEWEST_SHELL = 30
 _DECILES_APART = 2 * 1.2815515655446004
 
@@ -36,20 +36,19 @@ _DECILES_APART = 2 * 1.2815515655446004
 @final
 @dataclass(frozen=True)
 class DensityMeasures:
-    """Hounsfield units of one lesion; None where the lesion is too small or nothing surrounds it.
+    """Density measures of one lesion in HU; None if the lesion is too small or has no surroundings.
 
     Attributes:
         mean_hu: mean inside.
         low_hu: 5th percentile inside, of the image smoothed by 1 mm.
         high_hu: 95th percentile inside, likewise.
-        surroundings_hu: median of a shell of 5 mm, within the organ where one is given.
+        surroundings_hu: median of a shell of 5 mm, within the organ if one is given.
         contrast_hu: mean_hu - surroundings_hu.
         noise_hu: standard deviation of the noise.
-        heterogeneity_hu: spread inside, less the noise (variances subtract). The spread is the standard deviation of a
-            normal distribution with the same 10th and 90th percentile. None where fewer than 20 voxels lie clear of
-            the border.
-        rim_minus_core_hu: mean of the outermost 2 mm less the mean of the inner half.
-        margin_width_mm: distance over which 10 % of the contrast become 90 %.
+        heterogeneity_hu: standard deviation inside, with the variance of the noise subtracted. It is estimated from the
+            10th and 90th percentiles. None if fewer than 20 voxels are clear of the border.
+        rim_minus_core_hu: mean of the outermost 2 mm minus the mean of the inner half.
+        margin_width_mm: distance over which the edge rises from 10 % to 90 % of the contrast.
     """
 
     mean_hu: float
@@ -66,21 +65,21 @@ class DensityMeasures:
 @final
 @dataclass(frozen=True, eq=False)
 class Zones:
-    """Parts of a lesion and of its surroundings, all free of voxels that mix two tissues.
+    """Zones of a lesion and of its surroundings, without partial-volume voxels.
 
     Attributes:
-        inside: the lesion without its border; its deepest voxels where that leaves too few.
-        clear: whether that left enough of them.
+        inside: the lesion without its border; its deepest voxels if too few are left.
+        clear: whether enough voxels are left without the border.
         rim: its outermost 2 mm.
         core: its inner half by depth.
-        around: the shell; empty where the lesion fills all there is.
+        shell: the surroundings; empty if the lesion fills the image.
     """
 
     inside: Bool[np.ndarray, "x y z"]
     clear: bool
     rim: Bool[np.ndarray, "x y z"]
     core: Bool[np.ndarray, "x y z"]
-    around: Bool[np.ndarray, "x y z"]
+    shell: Bool[np.ndarray, "x y z"]
 
 
 def measure_density(
@@ -94,8 +93,8 @@ def measure_density(
     Args:
         image: Hounsfield units.
         mask: one connected lesion.
-        organ: the organ that has it, other lesions left out; the lesion's own voxels do not matter. None: whatever
-            surrounds it.
+        organ: the organ with the lesion, without other lesions; the lesion's own voxels do not matter. None: all
+            surroundings count.
         spacing: voxel edges in mm.
 
     Raises:
@@ -106,10 +105,10 @@ def measure_density(
     box = region_about(mask, spacing)
     image, mask, organ = image[box].astype(np.float64), mask[box], None if organ is None else organ[box]
     plain = zones_of(mask, organ, spacing, border_mm(spacing))
-    noise = noise_of(image, plain.inside, plain.around, spacing)
+    noise = noise_of(image, plain.inside, plain.shell, spacing)
     margin = margin_width(image, mask, organ, spacing, noise)
     zones = zones_of(mask, organ, spacing, border_mm(spacing, margin))
-    surroundings = float(np.median(image[zones.around])) if zones.around.any() else None
+    surroundings = float(np.median(image[zones.shell])) if zones.shell.any() else None
     mean = float(image[zones.inside].mean())
     low, high = np.percentile(_smooth(image, mask, spacing)[zones.inside], (5, 95))
     return DensityMeasures(
@@ -126,7 +125,7 @@ def measure_density(
 
 
 def region_about(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[slice, ...]:
-    """The lesion's box and 12 mm about it: whatever is looked at. The mask is not empty."""
+    """The lesion's box with a margin of 12 mm. The mask must not be empty."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     reach = [int(np.ceil(REACH_MM / edge)) for edge in spacing]
     return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True))
@@ -135,13 +134,13 @@ def region_about(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> tuple[sli
 def zones_of(
     mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"] | None, spacing: Spacing, border: float
 ) -> Zones:
-    """The parts that density is measured in; ``inside`` is never empty.
+    """The zones that density is measured in; ``inside`` is never empty.
 
     Args:
         mask: one connected lesion.
-        organ: where the surroundings are to lie.
+        organ: region of the surroundings; None for no restriction.
         spacing: voxel edges in mm.
-        border: distance from the border in mm within which a voxel may mix two tissues.
+        border: distance from the border in mm within which voxels may be partial volumes.
     """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
@@ -154,7 +153,7 @@ def zones_of(
 
 
 def border_mm(spacing: Spacing, margin_mm: float | None = None) -> float:
-    """Distance from the nearest voxel of the other side up to which a voxel may mix both.
+    """Distance from the border, in mm, within which voxels may be partial volumes.
 
     A logistic margin has reached 93 % of its contrast .6 times its 10-90 % width inside the border.
     """
@@ -167,7 +166,7 @@ def _shell(
     organ: Bool[np.ndarray, "x y z"] | None,
     border: float,
 ) -> Bool[np.ndarray, "x y z"]:
-    """The shell within the organ; all of the organ nearby where that is too little; the bare shell without any."""
+    """The shell within the organ; if too small, all of the organ nearby; if still too small, the bare shell."""
     outside = ~mask & (distance >= border)
     shell = outside & (distance <= border + SHELL_MM)
     if organ is None:
@@ -179,7 +178,7 @@ def _shell(
 def _smooth(
     image: Float64[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"], spacing: Spacing
 ) -> Float64[np.ndarray, "x y z"]:
-    """The image smoothed within the mask alone (normalised convolution)."""
+    """The image smoothed within the mask alone (normalized convolution)."""
     sigma = [BLUR_MM / edge for edge in spacing]
     weight = ndimage.gaussian_filter(mask.astype(np.float64), sigma)
     summed = ndimage.gaussian_filter(np.where(mask, image, 0.0), sigma)
@@ -187,7 +186,7 @@ def _smooth(
 
 
 def _heterogeneity(values: Float64[np.ndarray, " n"], noise: float) -> float:
-    """By percentiles, so that what little of the margin is left inside does not count."""
+    """Robust estimate by percentiles, insensitive to remaining margin voxels."""
     low, high = np.percentile(values, (10, 90))
     return float(np.sqrt(max(0.0, ((high - low) / _DECILES_APART) ** 2 - noise**2)))
 

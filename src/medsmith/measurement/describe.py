@@ -1,4 +1,4 @@
-"""Reports from images: every lesion of a case or a cohort is measured and put into words."""
+"""Reports from images: every lesion of a case is measured and described in the words of a report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
-from medsmith.measurement.relief import spicule_share
 from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import Enhancement
@@ -28,17 +28,17 @@ ENHANCED_FROM_HU: Final[Mapping[str, float]] = {
     "spleen": 75.0,
     "liver": 80.0,
 }
-"""Organ -> median HU from which on contrast agent was given; the first organ that is there decides."""
+"""Organ -> median HU at or above which the scan counts as enhanced; the first labeled organ decides."""
 _FEWEST = 50
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Scan:
-    """What lesions are measured in.
+class LabeledScan:
+    """An image with labels, in which lesions are measured.
 
     Attributes:
-        image: HU; None where there is no CT.
+        image: HU; None without CT.
         labels: organs and lesions on the grid.
         label_names: label name -> value.
         geometry: the grid.
@@ -50,8 +50,8 @@ class Scan:
     geometry: Geometry
 
     @classmethod
-    def of(cls, case: Case) -> "Scan":
-        """The scan of a case; channels that are not called CT are no Hounsfield units and are not looked at.
+    def of(cls, case: Case) -> "LabeledScan":
+        """The scan of a case; only a channel named CT is taken as Hounsfield units.
 
         Raises:
             ContentError: the case has no labels.
@@ -62,7 +62,7 @@ class Scan:
 
     @cached_property
     def enhancement(self) -> Enhancement | None:
-        """Whether contrast agent was given, by the density of vessels and organs; None where none is labelled."""
+        """Whether contrast agent was given, by the density of vessels and organs; None if none is labeled."""
         if self.image is None:
             return None
         for organ, limit in ENHANCED_FROM_HU.items():
@@ -77,23 +77,23 @@ def describe_case(case: Case, thresholds: Thresholds = THRESHOLDS) -> ScanReport
 
     Args:
         case: CT and labels, or labels alone.
-        thresholds: where words begin.
+        thresholds: between words.
 
     Raises:
         ContentError: the case has no labels.
     """
-    scan = Scan.of(case)
+    scan = LabeledScan.of(case)
     lesions = find_lesions(scan.labels, case.label_names, case.geometry.spacing)
     return ScanReport(lesions=tuple(describe_lesion(scan, lesion, thresholds) for lesion in lesions))
 
 
-def describe_lesion(scan: Scan, lesion: Lesion, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
+def describe_lesion(scan: LabeledScan, lesion: Lesion, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
     """The report of one lesion."""
     return words_from(measure_lesion(scan, lesion), thresholds)
 
 
-def measure_lesion(scan: Scan, lesion: Lesion) -> Measures:
-    """Everything that is measured of one lesion, from its box and 15 mm around it."""
+def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
+    """All measures of one lesion, from its box with a margin of 15 mm."""
     spacing = scan.geometry.spacing
     box = box_around(lesion.box, scan.geometry.shape, REACH_MM, spacing)
     mask, labels = lesion.within(box), scan.labels[box]
@@ -112,7 +112,7 @@ def measure_lesion(scan: Scan, lesion: Lesion) -> Measures:
 
 
 def _along_patient(edges_mm: tuple[float, float, float], geometry: Geometry) -> tuple[float, float, float]:
-    """Edges along voxel axes -> along the nearest patient axes (each patient axis takes its own voxel axis)."""
+    """Edges along voxel axes, reordered to the nearest patient axes (a one-to-one assignment)."""
     turned = np.abs(geometry.affine[:3, :3]) / np.asarray(geometry.spacing)
     found: dict[int, float] = {}
     for _ in range(3):

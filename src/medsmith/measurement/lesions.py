@@ -1,4 +1,4 @@
-"""The lesions that a label map shows, one by one."""
+"""The individual lesions of a label map."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
+from medsmith.formats.volume import Region
 from medsmith.measurement.surface import Spacing
 from medsmith.reports.organs import is_lesion
 
 SMALLEST_MM3 = 4.0
-"""Volume of the smallest lesion that is described: a stone of 2 mm."""
+"""Volume of the smallest lesion that is described, about that of a 2 mm stone."""
 FEWEST_VOXELS = 3
-Box = tuple[slice, slice, slice]
 
 
 @final
@@ -29,11 +29,11 @@ class Lesion:
     """
 
     label: str
-    box: Box
+    box: Region
     mask: Bool[np.ndarray, "x y z"]
 
-    def within(self, box: Box) -> Bool[np.ndarray, "u v w"]:
-        """The lesion's voxels in another box that holds its own."""
+    def within(self, box: Region) -> Bool[np.ndarray, "u v w"]:
+        """The lesion's mask in a larger box."""
         whole = np.zeros([part.stop - part.start for part in box], dtype=bool)
         inner = tuple(
             slice(own.start - part.start, own.stop - part.start) for own, part in zip(self.box, box, strict=True)
@@ -45,14 +45,13 @@ class Lesion:
 def find_lesions(
     labels: UInt8[np.ndarray, "x y z"], label_names: Mapping[str, int], spacing: Spacing
 ) -> tuple[Lesion, ...]:
-    """Lesions in the order in which reports name them: the largest first.
+    """The lesions of a label map, largest first, as reports order them.
 
-    Voxels that touch at a corner belong together. What is smaller than 4 mm^3 or 3 voxels is no lesion but a crumb of
-    an outline.
+    Lesions are 26-connected components. Components smaller than 4 mm^3 or 3 voxels are ignored as annotation debris.
 
     Args:
         labels: label map.
-        label_names: label name -> value; which of them are lesions, their names say.
+        label_names: label name -> value; the names tell which labels are lesions.
         spacing: voxel edges in mm.
     """
     least = max(FEWEST_VOXELS, SMALLEST_MM3 / float(np.prod(spacing)))
@@ -60,7 +59,7 @@ def find_lesions(
     for name, value in label_names.items():
         if value and is_lesion(name):
             found += [part for part in _parts(labels == value, name) if part.mask.sum() >= least]
-    # Equal volumes: by place, so that the order does not depend on the names.
+    # Ties are broken by position, so that the order does not depend on the names.
     return tuple(sorted(found, key=lambda part: (-int(part.mask.sum()), [edge.start for edge in part.box])))
 
 
@@ -76,8 +75,8 @@ def _parts(mask: Bool[np.ndarray, "x y z"], name: str) -> list[Lesion]:
     return found
 
 
-def box_around(box: Box, shape: tuple[int, ...], reach_mm: float, spacing: Spacing) -> Box:
-    """A box and as much around it as the image has, up to a reach in mm."""
+def box_around(box: Region, shape: tuple[int, ...], reach_mm: float, spacing: Spacing) -> Region:
+    """A box with a margin in mm, clipped to the image."""
     steps = [int(np.ceil(reach_mm / edge)) for edge in spacing]
     x, y, z = (
         slice(max(0, part.start - step), min(size, part.stop + step))

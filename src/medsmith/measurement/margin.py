@@ -1,8 +1,8 @@
-"""How sharp a lesion's margin is: the width over which 10 % of its contrast become 90 %.
+"""How sharp a lesion's margin is: the width over which its edge rises from 10 % to 90 % of the contrast.
 
-Profiles are taken along the normals of the lesion's surface and averaged over patches of it. To each patch a logistic
-edge is fitted whose place is free, so that an outline drawn half a millimetre off does not count as blur; the median
-over the patches leaves out those where something else touches the lesion.
+Profiles along the normals of the lesion's surface are averaged over patches of it. A logistic edge of free position is
+fitted to each patch, so that an outline half a millimeter off does not count as blur. The median over the patches is
+robust against those where another structure touches the lesion.
 """
 
 import numpy as np
@@ -15,18 +15,18 @@ from medsmith.measurement.surface import Spacing, surface_of
 WIDTH_PER_SCALE = 2 * float(np.log(9))
 """10-90 % width of a logistic edge 1 / (1 + exp(-s / k)) over its scale k."""
 REACH_MM = 7.0
-"""Length of a profile outwards, and inwards where the lesion is that deep."""
+"""Length of a profile outwards, and inwards if the lesion is that deep."""
 SHIFT_MM = 2.0
-"""How far the edge may lie from the mask's border."""
+"""Largest distance of the fitted edge from the mask's border."""
 SMALLEST_CONTRAST = 3.0
-"""Contrast of a patch over the standard error of its profile, and over what of the profile the edge leaves unexplained;
-below, there is no edge to measure but noise or texture."""
+"""Smallest ratio of a patch's contrast to the standard error of its profile and to the residual of the fit; below it,
+the patch has no measurable edge."""
 _STEP_MM = 0.25
 _SCALES = np.geomspace(0.05, 4.0, 40)
 _SHIFTS = np.linspace(-SHIFT_MM, SHIFT_MM, 17)
 _FEWEST = 12
 _MOST = 3000
-_AT_HOME = 0.95
+_SHARE_IN_ORGAN = 0.95
 
 Directions = Float64[np.ndarray, "p 3"]
 
@@ -38,12 +38,12 @@ def margin_width(
     spacing: Spacing,
     noise: float,
 ) -> float | None:
-    """The 10-90 % width in mm; None where most of the lesion does not stand out against its surroundings.
+    """The 10-90 % width in mm; None if most patches have no measurable edge.
 
     Args:
         image: any units.
         mask: one connected lesion.
-        organ: where the surroundings are to lie; profiles that leave it are left out unless most do.
+        organ: region of the surroundings; profiles that leave it are dropped unless too few remain.
         spacing: voxel edges in mm.
         noise: standard deviation of the image's noise.
     """
@@ -78,15 +78,15 @@ def _profiles(
     at: Float64[np.ndarray, "3 v s"],
     distances: Float64[np.ndarray, " s"],
 ) -> tuple[Float64[np.ndarray, "v s"], Bool[np.ndarray, " v"]]:
-    """A profile per vertex, and which of them run inside the lesion, then outside, in the organ and in the image."""
+    """A profile per vertex, and which are valid: they leave the lesion once and stay in the image and the organ."""
     profiles = ndimage.map_coordinates(image, at, order=1, mode="nearest")
     inside = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="constant") > 0.5
     last = np.array(image.shape)[:, None, None] - 1
     whole = np.asarray(((at >= 0) & (at <= last)).all(axis=(0, 2)))
     whole &= ~inside[:, distances > SHIFT_MM].any(axis=1)
     if organ is not None:
-        home = ndimage.map_coordinates((organ | mask).astype(np.float32), at, order=1, mode="constant") > 0.5
-        staying = whole & (home.mean(axis=1) >= _AT_HOME)
+        organ_voxels = ndimage.map_coordinates((organ | mask).astype(np.float32), at, order=1, mode="constant") > 0.5
+        staying = whole & (organ_voxels.mean(axis=1) >= _SHARE_IN_ORGAN)
         whole = staying if staying.sum() >= max(_FEWEST, len(whole) / 10) else whole
     return np.asarray(profiles, np.float64), whole
 
@@ -112,16 +112,16 @@ def _directions() -> Directions:
 def _fitted(
     profiles: Float64[np.ndarray, "p s"], distances: Float64[np.ndarray, " s"]
 ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
-    """The logistic edge nearest to each profile: 10-90 % width, contrast (inside less outside), deviation from it.
+    """Least-squares logistic edge of each profile: 10-90 % width, contrast (inside minus outside), RMS residual.
 
-    For every scale and place on a grid, level and contrast are linear: all fits are one product of matrices.
+    Scale and position are searched on a grid; level and contrast are linear, so all fits are one matrix product.
     """
     scales, shifts = (part.ravel() for part in np.meshgrid(_SCALES, _SHIFTS, indexing="ij"))
     edges = expit((shifts[:, None] - distances) / scales[:, None])
-    centred = edges - edges.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(centred, axis=1)
+    centerd = edges - edges.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centerd, axis=1)
     steep = profiles - profiles.mean(axis=1, keepdims=True)
-    along = steep @ (centred / lengths[:, None]).T
+    along = steep @ (centerd / lengths[:, None]).T
     best = np.argmax(np.abs(along), axis=1)
     found = along[np.arange(len(profiles)), best]
     left = np.sqrt(np.maximum(np.mean(steep**2, axis=1) - found**2 / len(distances), 0))
@@ -129,6 +129,6 @@ def _fitted(
 
 
 def _without_sampling(width: float, spacing: Spacing) -> float:
-    """Without what linear interpolation between voxels adds: h^2 / 6 to the variance of the edge, pi^2 k^2 / 3."""
+    """Corrects for linear interpolation, which adds h^2 / 6 to the edge's variance pi^2 k^2 / 3."""
     added = 3 * np.mean(np.square(spacing)) / 6 / np.pi**2
     return float(WIDTH_PER_SCALE * np.sqrt(max((width / WIDTH_PER_SCALE) ** 2 - added, _SCALES[0] ** 2)))

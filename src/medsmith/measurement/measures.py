@@ -1,4 +1,4 @@
-"""Everything that is measured of one lesion."""
+"""The measures of one lesion."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,10 +19,10 @@ class Measures:
         label: name of its label ("cyst").
         size_mm: edges of its bounding box along the patient's right-left, front-back and feet-head axes.
         shape: size and shape.
-        spicule_share: see `relief.spicule_share`.
+        spicule_share: see `spiculation.spicule_share`.
         place: in the organ.
-        density: None where there is no CT.
-        enhancement: of the scan; None where no organ tells.
+        density: None without CT.
+        enhancement: of the scan; None if no organ decides it.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Measures:
 
     @property
     def numbers(self) -> Mapping[str, float]:
-        """Every number that was found, name with unit -> value, four digits."""
+        """All numeric measures: name with unit -> value, four significant digits."""
         rows: dict[str, Any] = asdict(self.shape) | asdict(self.place) | {"spicule_share": self.spicule_share}
         rows |= asdict(self.density) if self.density is not None else {}
         kept = {name: value for name, value in rows.items() if isinstance(value, float)}

@@ -1,4 +1,4 @@
-"""How noisy an image is about a lesion, from the image alone."""
+"""Noise level of an image around a lesion, estimated from the image alone."""
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -7,30 +7,29 @@ from scipy import stats
 from medsmith.measurement.surface import Spacing
 
 LAG_MM = 2.0
-"""Distance at which the noise of a reconstruction is no longer correlated, and tissue still is."""
+"""Distance beyond which reconstruction noise is uncorrelated but tissue is not."""
 ENOUGH = 200
-"""Values from which on a spread is exact enough to be compared with others: the smallest of rough ones is too small."""
+"""Fewest values for an estimate to enter the minimum; the minimum of imprecise estimates would be biased low."""
 _FEWEST = 30
 
 Estimate = tuple[float, int]
-"""A standard deviation and the number of values that it was taken from."""
+"""A standard deviation and the number of values behind it."""
 
 
 def noise_of(
     image: Float64[np.ndarray, "x y z"],
     inside: Bool[np.ndarray, "x y z"],
-    around: Bool[np.ndarray, "x y z"],
+    shell: Bool[np.ndarray, "x y z"],
     spacing: Spacing,
 ) -> float:
     """Standard deviation of the noise in the image's units.
 
-    Three estimates: the spread of the surroundings about a linear trend, and the spread of differences over 2 mm in the
-    surroundings and inside the lesion. Structure adds to each, nothing takes from them, so the smallest of those that
-    many values stand for is returned; 0 where there is too little for any. Spreads are taken from the median absolute
-    deviation, so that a vessel does not count.
+    Three estimates: the deviation of the surroundings from a linear trend, and differences over 2 mm in the
+    surroundings and inside the lesion. Structure only increases them, so the smallest of the precise ones is returned;
+    0 if there are too few voxels. All use the median absolute deviation, which is robust against vessels.
     """
-    differences = [_of_differences(image, region, spacing) for region in (around, inside)]
-    found = [estimate for estimate in (_around_trend(image, around, spacing), *differences) if estimate is not None]
+    differences = [_of_differences(image, region, spacing) for region in (shell, inside)]
+    found = [estimate for estimate in (_around_trend(image, shell, spacing), *differences) if estimate is not None]
     exact = [value for value, count in found if count >= ENOUGH]
     return min(exact) if exact else max(found, key=lambda estimate: estimate[1], default=(0.0, 0))[0]
 
@@ -53,7 +52,7 @@ def _around_trend(
 def _of_differences(
     image: Float64[np.ndarray, "x y z"], region: Bool[np.ndarray, "x y z"], spacing: Spacing
 ) -> Estimate | None:
-    """Along the axes that are sampled finely enough."""
+    """From differences along the axes with sufficiently fine sampling."""
     found = []
     for axis, edge in enumerate(spacing):
         lag = int(np.ceil(LAG_MM / edge - 1e-6))

@@ -1,4 +1,4 @@
-"""The reports of a whole cohort, written beside its images."""
+"""Reports of a whole cohort, written next to its images."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from medsmith.reports.vocabulary import ATTRIBUTES
 
 @final
 @dataclass(frozen=True)
-class Described:
-    """What was done to a cohort.
+class CohortSummary:
+    """Summary of describing a cohort.
 
     Attributes:
         written: reports written.
-        kept: reports that were there already.
+        kept: reports that already existed.
         lesions: lesions described in those that were written.
-        empty: cases among those written that show no lesion.
-        unlabelled: cases without labels, of which nothing can be measured.
+        empty: written reports without a lesion.
+        unlabeled: cases without labels, which are skipped.
         words: attribute -> option -> how often it was written.
     """
 
@@ -37,26 +37,26 @@ class Described:
     kept: int
     lesions: int
     empty: int
-    unlabelled: int
+    unlabeled: int
     words: Mapping[str, Mapping[str, int]]
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was done, a line each."""
+        """The summary as text lines."""
         first = f"{self.written} reports written on {self.lesions} lesions, {self.kept} kept"
         rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
-        others = {"without lesion": self.empty, "without labels, left out": self.unlabelled}
+        others = {"without lesion": self.empty, "without labels, left out": self.unlabeled}
         return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)
 
 
-def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress: Progress) -> Described:
-    """Measures every lesion of a cohort and writes a report per case, whole or not at all; continues where it stopped.
+def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress: Progress) -> CohortSummary:
+    """Measures every lesion of a cohort and writes one report per case atomically; resumes an interrupted run.
 
     Args:
-        cohort: annotated images; the names of the labels say which are lesions and organs.
-        out: folder of the reports; the cohort's own if not given.
-        replace: whether reports that are there are written anew; what they say beside lesions is kept.
-        progress: shows how far it is.
+        cohort: annotated images; the label names tell lesions and organs.
+        out: folder of the reports; None for the cohort's own.
+        replace: whether existing reports are overwritten; their keys other than lesions are kept.
+        progress: of the cases.
 
     Raises:
         RequestError: the cohort has no label of a lesion, or no case with labels.
@@ -65,19 +65,19 @@ def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress
     if not any(is_lesion(name) for name in cohort.label_names):
         found = f"no label is a lesion ({', '.join(cohort.label_names)})"
         raise RequestError(cohort.root, found, "lesion, tumour, cyst, nodule, stone ...", "rename the label")
-    labelled = cohort.ids_with_labels
-    if not labelled:
+    labeled = cohort.ids_with_labels
+    if not labeled:
         raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
     folder = cohort.root / REPORTS if out is None else out
-    due = [case_id for case_id in labelled if replace or not (folder / f"{case_id}.json").exists()]
+    due = [case_id for case_id in labeled if replace or not (folder / f"{case_id}.json").exists()]
     made: list[ScanReport] = []
-    with progress.task("describe", len(labelled), len(labelled) - len(due)) as advance:
+    with progress.task("describe", len(labeled), len(labeled) - len(due)) as advance:
         for case_id in due:
             report = describe_case(cohort[case_id])
             _write(folder / f"{case_id}.json", report)
             made.append(report)
             advance(1, case_id)
-    return _summary(made, len(labelled) - len(due), len(cohort) - len(labelled))
+    return _summary(made, len(labeled) - len(due), len(cohort) - len(labeled))
 
 
 def _write(path: Path, report: ScanReport) -> None:
@@ -85,7 +85,7 @@ def _write(path: Path, report: ScanReport) -> None:
     write_json(path, earlier | report.model_dump(mode="json"))
 
 
-def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described:
+def _summary(reports: list[ScanReport], kept: int, unlabeled: int) -> CohortSummary:
     words: dict[str, Counter[str]] = {
         name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
     }
@@ -95,7 +95,7 @@ def _summary(reports: list[ScanReport], kept: int, unlabelled: int) -> Described
                 words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
     lesions = sum(len(report.lesions) for report in reports)
     empty = sum(not report.lesions for report in reports)
-    return Described(len(reports), kept, lesions, empty, unlabelled, words)
+    return CohortSummary(len(reports), kept, lesions, empty, unlabeled, words)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

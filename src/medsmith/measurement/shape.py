@@ -20,9 +20,9 @@ class ShapeMeasures:
         volume_mm3: voxels times their volume.
         equivalent_diameter_mm: of the ball of that volume.
         edges_mm: of the bounding box, along the voxel axes x, y, z.
-        sphericity: pi^(1/3) (6 V)^(2/3) / A (Wadell 1935): surface of the ball of equal volume over the mask's; 1 is
+        sphericity: pi^(1/3) (6 V)^(2/3) / A (Wadell 1935): surface of the ball of equal volume over the mask's; 1 for
             a ball.
-        convexity: V / V(convex hull): 1 is convex.
+        convexity: V / V(convex hull); 1 for a convex body.
     """
 
     volume_mm3: float
@@ -33,10 +33,10 @@ class ShapeMeasures:
 
 
 def measure_shape(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> ShapeMeasures:
-    """Size from the voxels; V, A and hull of the two ratios from one and the same smooth mesh.
+    """Size from the voxels; volume, area and hull of the two ratios from the same smooth mesh.
 
-    A ball of three voxels' radius or more measures at least .97 in both ratios. Slices much thicker than the lesion's
-    third hide its shape: a ball of 16 mm in slices of 5 mm measures .91 to .95.
+    A ball of three voxels' radius or more measures at least .97 in both ratios. Slices thicker than a third of the
+    lesion hide its shape: a ball of 16 mm in slices of 5 mm measures .91 to .95.
 
     Args:
         mask: one connected lesion.

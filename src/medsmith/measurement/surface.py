@@ -1,8 +1,8 @@
 """The smooth surface of a voxel mask, as a mesh in mm.
 
-The stairs of voxels bias every shape measure by as much as the effects that one looks for (a digital ball of three
-voxels' radius fills .7 of its hull). So a mask is smoothed by a fraction of a voxel and sampled on a finer isotropic
-grid before marching cubes (Lewiner et al. 2003) finds its surface.
+Voxel staircases bias shape measures by as much as the effects of interest (a digital ball of three voxels' radius fills
+.7 of its hull). A mask is therefore smoothed by a fraction of a voxel and resampled to a finer isotropic grid before
+marching cubes (Lewiner et al. 2003).
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 
 SMOOTHING = 0.7
-"""Standard deviation of the Gaussian in native voxels: the stairs go, what is two voxels wide stays."""
+"""Standard deviation of the Gaussian in native voxels: it removes staircases and keeps structures two voxels wide."""
 RADIUS_VOXELS = 12
-"""Voxels that the equivalent radius spans at least on the finer grid."""
+"""Fewest voxels that the equivalent radius spans on the finer grid."""
 LARGEST_GRID = 150_000
-"""Voxels of the finer grid at most; larger masks are sampled coarser, with a wider Gaussian."""
+"""Most voxels of the finer grid; larger masks are sampled more coarsely, with a wider Gaussian."""
 _MARGIN = 2
 
 Spacing = tuple[float, float, float]
@@ -30,8 +30,8 @@ class Mesh:
     """A closed triangle mesh.
 
     Attributes:
-        vertices: positions in mm along the voxel axes; the centre of voxel (0, 0, 0) is the origin.
-        faces: three vertices each, all in one sense of rotation.
+        vertices: positions in mm along the voxel axes; the center of voxel (0, 0, 0) is the origin.
+        faces: three vertices each, consistently oriented.
     """
 
     vertices: Float64[np.ndarray, "v 3"]
@@ -64,7 +64,7 @@ class Mesh:
 
 
 def surface_of(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> Mesh:
-    """The surface at the level that keeps the mask's volume.
+    """The isosurface that preserves the mask's volume.
 
     Args:
         mask: at least one voxel.
@@ -95,23 +95,23 @@ def _step(inner: Float32[np.ndarray, "x y z"], edges: Float64[np.ndarray, " 3"])
 def _resampled(
     inner: Float32[np.ndarray, "x y z"], edges: Float64[np.ndarray, " 3"], step: float
 ) -> tuple[Float32[np.ndarray, "u v w"], Float64[np.ndarray, " 3"]]:
-    """The smoothed mask on a grid of cubes about the same centre, and that grid's first voxel in mm."""
+    """The smoothed mask on a grid of cubes about the same center, and that grid's first voxel in mm."""
     smooth = ndimage.gaussian_filter(inner, np.maximum(SMOOTHING, 0.4 * step / edges), mode="constant")
     shape = np.ceil(np.array(inner.shape) * edges / step).astype(int)
     origin = ((np.array(inner.shape) - 1) * edges - (shape - 1) * step) / 2
     field = ndimage.affine_transform(smooth, step / edges, origin / edges, tuple(shape), order=3)
-    return _walled(field), origin
+    return _zero_border(field), origin
 
 
-def _walled(field: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
+def _zero_border(field: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
     """Zero on the grid's own border, so that the surface closes."""
-    walled = np.zeros_like(field)
-    walled[1:-1, 1:-1, 1:-1] = field[1:-1, 1:-1, 1:-1]
-    return walled
+    zeroed = np.zeros_like(field)
+    zeroed[1:-1, 1:-1, 1:-1] = field[1:-1, 1:-1, 1:-1]
+    return zeroed
 
 
 def _level(field: Float32[np.ndarray, "u v w"], voxels: float) -> float:
-    """The level that as many voxels exceed as the mask has volume, well inside the field's range."""
+    """The level that preserves the mask's volume, clipped to the middle of the field's range."""
     rank = int(np.clip(round(voxels), 1, field.size - 1))
     level = float(np.partition(field.ravel(), field.size - rank)[field.size - rank])
     return float(np.clip(level, 0.2 * field.max(), 0.8 * field.max()))

@@ -1,4 +1,4 @@
-"""What a lesion does to a hollow organ: whether it goes around the lumen, and how far it reaches into it."""
+"""Relation of a lesion to a hollow organ: how far it encircles the lumen and how far it reaches into it."""
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull, Delaunay, QhullError
 from medsmith.measurement.surface import Spacing
 
 SECTORS = 24
-"""Directions around the lumen that are told apart."""
+"""Number of angular sectors around the lumen."""
 _MOST_PLACES = 6000
 _FEWEST = 8
 _NORMALS = np.array(
@@ -19,10 +19,10 @@ Places = Float64[np.ndarray, "n 3"]
 
 
 def encircled_share(mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
-    """Share of the directions around the lumen in which the lesion lies, in the one of 13 planes that shows most.
+    """Largest share, over 13 planes, of the directions around the lumen that the lesion covers.
 
-    The lumen is looked for inside the lesion's convex hull, at the organ's point there that is farthest from the
-    lesion; 0 where the hull holds no such point two voxels away.
+    The center of the lumen is the organ's voxel inside the lesion's convex hull that is farthest from the lesion. The
+    share is 0 if no such voxel is at least two voxels away.
 
     Args:
         mask: one connected lesion.
@@ -31,17 +31,17 @@ def encircled_share(mask: Bool[np.ndarray, "x y z"], organ: Bool[np.ndarray, "x 
     """
     edges = np.asarray(spacing)
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    hollow = _some(np.argwhere(organ & ~mask & (distance >= 2 * edges.max())))
+    hollow = _subset(np.argwhere(organ & ~mask & (distance >= 2 * edges.max())))
     inside = hollow[_in_hull(hollow, mask)]
     if len(inside) < _FEWEST:
         return 0.0
     depths = distance[tuple(inside.T)]
-    centre = inside[int(np.argmax(depths))] * edges
-    return _covered(_some(np.argwhere(mask)) * edges - centre, max(float(depths.max()) / 2, 1.5 * float(edges.max())))
+    center = inside[int(np.argmax(depths))] * edges
+    return _covered(_subset(np.argwhere(mask)) * edges - center, max(float(depths.max()) / 2, 1.5 * float(edges.max())))
 
 
-def _some(places: np.ndarray) -> np.ndarray:
-    """At most a few thousand of these places, spread evenly."""
+def _subset(places: np.ndarray) -> np.ndarray:
+    """An evenly spaced subset of at most a few thousand positions."""
     return places[:: 1 + len(places) // _MOST_PLACES]
 
 
@@ -55,7 +55,7 @@ def _in_hull(places: np.ndarray, mask: Bool[np.ndarray, "x y z"]) -> Bool[np.nda
 
 
 def _covered(offsets: Places, half_mm: float) -> float:
-    """Largest share of sectors that have a place in a slab of this half thickness about the centre."""
+    """Largest share of sectors with a position in a slab of this half thickness through the center."""
     shares = [0.0]
     for normal in _NORMALS / np.linalg.norm(_NORMALS, axis=1, keepdims=True):
         slab = offsets[np.abs(offsets @ normal) <= half_mm]

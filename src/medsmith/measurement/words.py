@@ -1,7 +1,7 @@
-"""From measures to the words of a report: one threshold per decision.
+"""Mapping from measures to the words of a report, with one threshold per decision.
 
-Where nothing was measured nothing is said. The thresholds were chosen on CT phantoms whose truth is known
-(``benchmarks/measuring/calibrate.py``; confusion tables in docs/describe.md), except where it says so below.
+Attributes that were not measured are left out. The thresholds were calibrated on CT phantoms with known ground truth
+(``benchmarks/measuring/calibrate.py``; confusion tables in docs/describe.md).
 """
 
 from dataclasses import dataclass
@@ -29,27 +29,27 @@ LUNG: Final = frozenset(members_of("lung"))
 @final
 @dataclass(frozen=True)
 class Thresholds:
-    """Where one word ends and the other begins.
+    """Thresholds between words.
 
     Attributes:
-        punctate_mm: longest edge up to which a lesion is a dot.
-        round_sphericity: from here on a lesion is round-like; below, irregular.
-        narrowing_encircled: share of the directions around the lumen from which on a ring narrows it.
-        protruding_depth: mean depth over length from which on a lesion of a wall protrudes; below, it thickens it.
-        density_hu: contrast from which on a lesion is darker or brighter than its organ.
-        fluid_hu: lowest and highest mean of what looks like water.
+        punctate_mm: longest edge of a punctate lesion.
+        round_sphericity: smallest sphericity of a round-like lesion; below it, irregular.
+        narrowing_encircled: smallest share of the directions around the lumen of a lesion that narrows it.
+        protruding_depth: smallest mean depth over length of a protrusion into the lumen; below it, wall thickening.
+        density_hu: smallest absolute contrast of a hypodense or hyperdense lesion.
+        fluid_hu: lowest and highest mean of fluid.
         wall_hu: lowest and highest mean of soft tissue in the wall of a hollow organ.
-        mixed_hu: how far the darkest and the brightest twentieth both differ from the organ in mixed density.
-        ring_hu: rim less core from which on the rim enhances.
-        ground_glass_hu: mean above which a lung lesion is no pure ground glass.
-        part_solid_hu: core less rim from which on a solid core lies in ground glass.
-        heterogeneous_hu: noise-corrected standard deviation from which on a lesion is heterogeneous.
-        ill_defined_mm: 10-90 % width from which on a margin is ill-defined.
-        close_mm: gap below which an organ is adjacent.
-        decreased_hu: depth of the darkest twentieth below the mean, in decreased density areas.
-        increased_hu: height of the brightest twentieth above the mean, in increased density areas.
+        mixed_hu: smallest difference of both the 5th and the 95th percentile from the organ in mixed density.
+        ring_hu: smallest rim minus core of ring enhancement.
+        ground_glass_hu: highest mean of pure ground glass in the lung.
+        part_solid_hu: smallest core minus rim of a part-solid lesion.
+        heterogeneous_hu: smallest noise-corrected standard deviation of a heterogeneous lesion.
+        ill_defined_mm: smallest 10-90 % width of an ill-defined margin.
+        close_mm: gap below which another organ is adjacent.
+        decreased_hu: smallest mean minus 5th percentile of a lesion with areas of decreased density.
+        increased_hu: smallest 95th percentile minus mean of a lesion with areas of increased density.
         spiculated_convexity: convexity below which a lung lesion is spiculated.
-        stone_hu: mean from which on a lesion without another name is a stone, where stones are.
+        stone_hu: smallest mean of a stone, in organs that can have stones and without a label that names the type.
     """
 
     punctate_mm: float = 6.0
@@ -76,11 +76,11 @@ THRESHOLDS: Final = Thresholds()
 
 
 def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> LesionReport:
-    """The report of one lesion: words, and the numbers that they were taken from.
+    """The report of one lesion: words, and the measures behind them.
 
     Args:
         measures: of the lesion.
-        thresholds: where words begin.
+        thresholds: between words.
     """
     density = measures.density
     kind = kind_of(measures, thresholds)
@@ -118,18 +118,18 @@ _KINDS: Final = {
 
 
 def kind_of(measures: Measures, thresholds: Thresholds) -> str | None:
-    """What a lesion is: as its label says, else by its density; None where neither tells."""
+    """The kind of a lesion: by its label, else by its density; None if neither decides."""
     words = measures.label.replace("_", " ").casefold().split()
-    said = [_KINDS[word] for word in words if word in _KINDS]
-    if said or measures.density is None:
-        return said[0] if said else None
+    named = [_KINDS[word] for word in words if word in _KINDS]
+    if named or measures.density is None:
+        return named[0] if named else None
     if measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
         return "stone"
     return "cyst" if _density(measures, thresholds) == "hypodense fluid-like" else "cancer"
 
 
 def _type_of(organ: str | None, kind: str | None) -> str | None:
-    """The only type of this kind that the organ has; of any kind where the kind is not known."""
+    """The lesion type, if the organ has exactly one of this kind (of any kind if None)."""
     found = () if organ is None else types_of(organ, kind)
     return found[0] if len(found) == 1 else None
 
@@ -153,7 +153,7 @@ def _wall_shape(place: PlaceMeasures, solid: Shape, thresholds: Thresholds) -> t
 
 
 def _density(measures: Measures, thresholds: Thresholds) -> Density | None:
-    """Density against the surroundings; lungs have words of their own, and no rim enhances without contrast agent."""
+    """Density against the surroundings; lungs have their own words, and ring enhancement requires contrast agent."""
     density, organ = measures.density, measures.place.organ
     if density is None:
         return None
@@ -181,7 +181,7 @@ def _against(density: DensityMeasures, organ: str | None, thresholds: Thresholds
 
 
 def _in_a_wall(density: DensityMeasures, thresholds: Thresholds) -> Density:
-    """A label holds wall and lumen, so a lesion in it is compared with what walls measure, not with what is there."""
+    """Compared with typical densities of walls, since the organ label includes the lumen."""
     low, high = thresholds.wall_hu
     if density.mean_hu >= high:
         return "hyperdense"
@@ -211,7 +211,7 @@ def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVaria
 
 
 def _surface(density: DensityMeasures, thresholds: Thresholds) -> Surface | None:
-    """Nothing is said of a margin that cannot be seen."""
+    """None if the margin could not be measured."""
     if density.margin_width_mm is None:
         return None
     return "ill-defined margin" if density.margin_width_mm >= thresholds.ill_defined_mm else "well-defined margin"
@@ -226,7 +226,7 @@ def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship 
 
 
 def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> tuple[Feature, ...]:
-    """In the order of the template. Retained pancreatic fluid is never said: a label map does not show the duct."""
+    """Features in template order. Retained pancreatic fluid is never reported, since label maps lack the duct."""
     found: list[Feature] = []
     density, dot = measures.density, max(measures.size_mm) <= thresholds.punctate_mm
     uneven = density is not None and _variation(density, thresholds) == "heterogeneous"

@@ -1,1 +1,1 @@
-"""Procedural cohorts whose truth is known exactly: the data that ship with the project, and a test oracle."""
+"""Procedural cohorts with exact ground truth, used as built-in data and as a test oracle."""

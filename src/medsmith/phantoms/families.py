@@ -1,4 +1,4 @@
-"""The families that ship with the project, by the name the command line calls them."""
+"""The phantom families by their name on the command line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
-from medsmith.phantoms.frame import PhantomFamily
+from medsmith.phantoms.family import PhantomFamily
 
 _ALL = (BreastPhantom(), CtPhantom(), HealthyCtPhantom(), CtHeadPhantom(), HealthyCtHeadPhantom())
 FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in _ALL})

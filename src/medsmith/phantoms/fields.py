@@ -1,6 +1,6 @@
-"""Random fields on the native grid that every 2-D phantom is drawn on, whatever size it is delivered in.
+"""Random fields on the native grid on which every 2-D phantom is rendered before it is resized.
 
-Arrays are indexed [depth, lateral]. Sums run over fixed orders without BLAS, so that bytes do not depend on
+Arrays are indexed [depth, lateral]. Sums have a fixed order and avoid BLAS, so that bytes do not depend on
 threads.
 """
 
@@ -16,16 +16,16 @@ NATIVE_MM = FIELD_MM / NATIVE
 Field = Float[np.ndarray, "n n"]
 Line = Float[np.ndarray, " n"]
 
-CENTRES_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
-DEPTH_MM = CENTRES_MM[:, None]
-LATERAL_MM = CENTRES_MM[None, :]
+CENTERS_MM = (np.arange(NATIVE) + 0.5) * NATIVE_MM
+DEPTH_MM = CENTERS_MM[:, None]
+LATERAL_MM = CENTERS_MM[None, :]
 
 
 @lru_cache(maxsize=64)
 def _spline_basis(knot_mm: float) -> Float32[np.ndarray, "k n"]:
-    """Uniform cubic B-splines at the pixel centres, scaled to unit length per pixel."""
+    """Uniform cubic B-splines at the pixel centers, scaled to unit length per pixel."""
     knots = int(np.ceil(FIELD_MM / knot_mm)) + 3
-    distance = np.abs(CENTRES_MM[None, :] / knot_mm - (np.arange(knots)[:, None] - 1))
+    distance = np.abs(CENTERS_MM[None, :] / knot_mm - (np.arange(knots)[:, None] - 1))
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - np.minimum(distance, 2)) ** 3 / 6
     basis = np.where(distance < 1, near, far)
@@ -38,7 +38,7 @@ def smooth_field(rng: np.random.Generator, depth_mm: float, lateral_mm: float) -
 
     Args:
         rng: the case's generator.
-        depth_mm: knot distance of the cubic B-splines along depth, in mm; about the size of a blob.
+        depth_mm: knot distance of the cubic B-splines along depth, in mm; about the grain size.
         lateral_mm: the same across.
     """
     rows, columns = _spline_basis(depth_mm), _spline_basis(lateral_mm)
@@ -57,7 +57,7 @@ def smooth_line(rng: np.random.Generator, knot_mm: float) -> Line:
 def ridges(field: Field, width_mm: float) -> Field:
     """Thin bright curves along the zero crossings of a smooth field, 0..1.
 
-    They reflect like mirrors: the echo falls with the square of the cosine between the beam (straight down)
+    Reflection is specular: the echo is proportional to the squared cosine of the angle between the vertical beam
     and the curve's normal.
 
     Args:

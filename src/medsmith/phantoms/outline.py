@@ -13,7 +13,7 @@ from medsmith.phantoms.breast.masses import DEVIATIONS, Mass
 from medsmith.phantoms.fields import DEPTH_MM, LATERAL_MM, NATIVE_MM, Field
 
 ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-"""Directions from the centre, from lateral towards depth, in radians."""
+"""Directions from the center, from lateral towards depth, in radians."""
 
 Radii = Float64[np.ndarray, " angles"]
 Points = Float64[np.ndarray, "angles 2"]
@@ -25,18 +25,18 @@ class Outline:
     """A closed star-shaped curve.
 
     Attributes:
-        radii: distance in mm from the centre at `ANGLES`.
-        centre: lateral and depth position in mm.
+        radii: distance in mm from the center at `ANGLES`.
+        center: lateral and depth position in mm.
     """
 
     radii: Radii
-    centre: tuple[float, float] = (0.0, 0.0)
+    center: tuple[float, float] = (0.0, 0.0)
 
     @property
     def points(self) -> Points:
         """Lateral and depth positions in mm."""
-        around = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
-        points: Points = self.radii[:, None] * around + np.array(self.centre)
+        directions = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+        points: Points = self.radii[:, None] * directions + np.array(self.center)
         return points
 
     @property
@@ -64,8 +64,8 @@ class Outline:
         return float(pdist(points[ConvexHull(points).vertices]).max())
 
     def coverage(self) -> Field:
-        """Which share of each native pixel lies inside: 0 or 1, and between where the curve passes through it."""
-        across, down = LATERAL_MM - self.centre[0], DEPTH_MM - self.centre[1]
+        """Share of each native pixel inside the curve, 0 to 1."""
+        across, down = LATERAL_MM - self.center[0], DEPTH_MM - self.center[1]
         angle = np.arctan2(down, across) % (2 * np.pi)
         slope = np.gradient(np.pad(self.radii, 1, mode="wrap"), ANGLES[1])[1:-1]
         tilt = np.hypot(1, slope / self.radii)
@@ -77,7 +77,7 @@ class Outline:
         return share
 
 
-def draw_outline(mass: Mass, rng: np.random.Generator) -> Outline:
+def sample_outline(mass: Mass, rng: np.random.Generator) -> Outline:
     """The outline of a mass about the origin, scaled so that its area is that of the mass's diameter."""
     tilt = np.deg2rad(mass.tilt_degrees)
     ellipse = 1 / np.hypot(np.cos(ANGLES - tilt), mass.ratio * np.sin(ANGLES - tilt))
@@ -87,7 +87,7 @@ def draw_outline(mass: Mass, rng: np.random.Generator) -> Outline:
 
 
 def signed_distance(inside: Bool[np.ndarray, "n n"]) -> Field:
-    """Distance in mm of every native pixel's centre to the edge of a region, negative inside."""
+    """Distance in mm of every native pixel's center to the edge of a region, negative inside."""
     outwards = distance_transform_edt(~inside)
     inwards = distance_transform_edt(inside)
     distance: Field = NATIVE_MM * np.where(inside, 0.5 - inwards, outwards - 0.5)

@@ -58,7 +58,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    draws = sum(lesion["draws"] for lesion in lesions)
+    draws = sum(lesion["attempts"] for lesion in lesions)
     return (
         f"{len(lesions)} lesions from {draws} draws: {passed} are measured as they were asked for in every attribute, "
         f"{visible} can be seen or were asked to be isodense."
@@ -79,9 +79,9 @@ def _totals(lesions: Sequence[Json]) -> Table:
 def _verdicts(lesions: Sequence[tuple[str, Json]]) -> Table:
     def rows() -> Iterator[tuple[str, ...]]:
         for id, lesion in lesions:
-            name = lesion["asked"].get("lesion_type") or lesion["asked"].get("organ") or "lesion"
+            name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
             for verdict in lesion.get("verdicts", ()):
-                words = (_plain(verdict[key]) for key in ("asked", "got"))
+                words = (_plain(verdict[key]) for key in ("requested", "measured"))
                 yield (id, name, verdict["attribute"], *words, "yes" if verdict["passed"] else "no")
 
     return Table(("case", "lesion", "attribute", "asked", "got", "passed"), list(rows()))
@@ -104,7 +104,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
     height = int(changed.sum((0, 1)).argmax())
     plane = _plane(box, grid)
     region = (*plane, slice(box[0][2] + height, box[0][2] + height + 1))
-    window = LUNG_WINDOW if "lung" in str(lesions[0]["asked"].get("organ")) else SOFT_WINDOW
+    window = LUNG_WINDOW if "lung" in str(lesions[0]["requested"].get("organ")) else SOFT_WINDOW
     outline = _as_seen(changed[*plane, height].astype(np.uint8))
     before, after = (_grey(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     tiles = [
@@ -112,7 +112,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
         Tile(after, np.zeros_like(outline), "after"),
         Tile(after, outline, "outlined"),
     ]
-    asked = lesions[0]["asked"]
+    asked = lesions[0]["requested"]
     words = [asked.get("lesion_type"), *asked.get("shape", ()), asked.get("density"), asked.get("surface")]
     return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
 

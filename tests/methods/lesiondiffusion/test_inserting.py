@@ -63,7 +63,7 @@ def test_nothing_changes_outside_the_margin_and_the_lesion_is_the_label(spacing)
     made = scan(spacing=spacing)
     image, labels = made.image.copy(), made.labels.copy()
     box = Box((20, 20, 24), (34, 36, 32))
-    record = insert_lesion(made, report((12.0, 12.0, 12.0)), box, generator(Fill(140.0)), seed=3, draws=1)
+    record = insert_lesion(made, report((12.0, 12.0, 12.0)), box, generator(Fill(140.0)), seed=3, attempts=1)
     lesion = made.labels == LESION
     assert int(lesion.sum()) == record["voxels"] > 100
     assert np.array_equal(made.labels[~lesion], labels[~lesion])
@@ -90,8 +90,8 @@ def test_a_sharp_lesion_is_cut_by_its_mask_and_a_soft_one_is_not():
     for surface in ("well-defined margin", "ill-defined margin"):
         made = scan(noise=3.0)
         before = made.image.copy()
-        record = insert_lesion(made, report(size, surface=surface), box, generator(Blurred()), seed=3, draws=1)
-        widths[surface] = record["got"]["measured"]["margin_width_mm"]
+        record = insert_lesion(made, report(size, surface=surface), box, generator(Blurred()), seed=3, attempts=1)
+        widths[surface] = record["measured"]["measured"]["margin_width_mm"]
         far = distance_transform_edt(made.labels != LESION) > 1.8
         outside[surface] = int((made.image != before)[far].sum())
     assert widths["well-defined margin"] < 2.3 < 3.0 < widths["ill-defined margin"]
@@ -102,7 +102,7 @@ def test_a_sharp_lesion_is_cut_by_its_mask_and_a_soft_one_is_not():
 def test_a_lesion_has_the_ct_value_that_is_asked_for(edge):
     made, side = scan(noise=3.0), int(edge)
     box = Box((16, 16, 16), (16 + side,) * 3)
-    insert_lesion(made, report((edge,) * 3, ct_value_hu=31.0), box, generator(Fill(140.0)), seed=3, draws=1)
+    insert_lesion(made, report((edge,) * 3, ct_value_hu=31.0), box, generator(Fill(140.0)), seed=3, attempts=1)
     depth = distance_transform_edt(made.labels == LESION)
     assert made.image[depth > (1.75 if edge > 10 else 0)].mean() == pytest.approx(31, abs=0.6)
 
@@ -110,7 +110,7 @@ def test_a_lesion_has_the_ct_value_that_is_asked_for(edge):
 def test_a_lesion_is_as_grainy_as_its_scan():
     made = scan(noise=12.0, spacing=(0.5, 0.5, 0.5), edge=70)
     box = Box((15, 15, 15), (55, 55, 55))
-    insert_lesion(made, report((20.0, 20.0, 20.0)), box, generator(Fill(120.0)), seed=3, draws=1)
+    insert_lesion(made, report((20.0, 20.0, 20.0)), box, generator(Fill(120.0)), seed=3, attempts=1)
     core = distance_transform_edt(made.labels == LESION) > 6
     assert made.image[core].std() == pytest.approx(12, rel=0.15)
 
@@ -118,39 +118,44 @@ def test_a_lesion_is_as_grainy_as_its_scan():
 def test_an_earlier_lesion_is_not_painted_over():
     made = scan()
     first = Box((14, 14, 14), (34, 34, 34))
-    insert_lesion(made, report((20.0, 20.0, 20.0)), first, generator(Fill(140.0)), seed=1, draws=1)
+    insert_lesion(made, report((20.0, 20.0, 20.0)), first, generator(Fill(140.0)), seed=1, attempts=1)
     there = made.labels == LESION
     second = Box((30, 30, 30), (44, 44, 44))
-    record = insert_lesion(made, report((14.0, 14.0, 14.0)), second, generator(Fill(20.0)), seed=2, draws=1)
+    record = insert_lesion(made, report((14.0, 14.0, 14.0)), second, generator(Fill(20.0)), seed=2, attempts=1)
     assert int((made.labels == LESION).sum()) == int(there.sum()) + record["voxels"]
 
 
 def test_a_miss_is_drawn_again_and_the_record_says_asked_got_and_passed():
     paint = Fill(140.0)
-    asked = report((16.0, 16.0, 16.0), density="hypodense")
-    record = insert_lesion(scan(), asked, Box((20, 20, 20), (36, 36, 36)), generator(paint), seed=1, draws=4)
-    assert (record["draws"], record["passed"], record["visible"]) == (4, False, True)
+    requested = report((16.0, 16.0, 16.0), density="hypodense")
+    record = insert_lesion(scan(), requested, Box((20, 20, 20), (36, 36, 36)), generator(paint), seed=1, attempts=4)
+    assert (record["attempts"], record["passed"], record["visible"]) == (4, False, True)
     assert len(set(paint.seeds)) == 4
     verdicts = {verdict["attribute"]: verdict for verdict in record["verdicts"]}
-    assert record["got"]["ct_value_hu"] == pytest.approx(140, abs=5)
-    assert verdicts["density"] == {"attribute": "density", "asked": "hypodense", "got": "hyperdense", "passed": False}
+    assert record["measured"]["ct_value_hu"] == pytest.approx(140, abs=5)
+    assert verdicts["density"] == {
+        "attribute": "density",
+        "requested": "hypodense",
+        "measured": "hyperdense",
+        "passed": False,
+    }
     good = report((16.0, 16.0, 16.0), ct_value_hu=140.0, density="hyperdense")
-    record = insert_lesion(scan(), good, Box((20, 20, 20), (36, 36, 36)), generator(Fill(140.0)), seed=1, draws=4)
-    assert (record["draws"], record["passed"]) == (1, True), record["verdicts"]
+    record = insert_lesion(scan(), good, Box((20, 20, 20), (36, 36, 36)), generator(Fill(140.0)), seed=1, attempts=4)
+    assert (record["attempts"], record["passed"]) == (1, True), record["verdicts"]
 
 
 def test_a_lesion_that_nobody_sees_does_not_pass_unless_it_was_to_be_isodense():
     box = Box((20, 20, 20), (36, 36, 36))
-    hidden = insert_lesion(scan(), report((16.0, 16.0, 16.0)), box, generator(Keep()), seed=1, draws=2)
+    hidden = insert_lesion(scan(), report((16.0, 16.0, 16.0)), box, generator(Keep()), seed=1, attempts=2)
     assert (hidden["visible"], hidden["passed"]) == (False, False)
     meant = report((16.0, 16.0, 16.0), density="isodense")
-    assert insert_lesion(scan(), meant, box, generator(Keep()), seed=1, draws=2)["visible"]
+    assert insert_lesion(scan(), meant, box, generator(Keep()), seed=1, attempts=2)["visible"]
 
 
 def test_the_same_seed_gives_the_same_scan():
-    box, asked = Box((20, 20, 20), (36, 36, 36)), report((16.0, 16.0, 16.0))
+    box, requested = Box((20, 20, 20), (36, 36, 36)), report((16.0, 16.0, 16.0))
     first, again, other = scan(), scan(), scan()
     for each, seed in ((first, 5), (again, 5), (other, 6)):
-        insert_lesion(each, asked, box, generator(Fill(140.0)), seed=seed, draws=1)
+        insert_lesion(each, requested, box, generator(Fill(140.0)), seed=seed, attempts=1)
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.labels, other.labels)

@@ -26,7 +26,7 @@ from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
-from medsmith.phantoms.frame import write_phantom
+from medsmith.phantoms.family import write_phantom
 from medsmith.preparation import merge
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
@@ -82,7 +82,7 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     fitting = [id for id in templates.ids if np.isin(templates[id].require_labels(), [1, 2, 3, 4, 5]).sum() > 4000]
     template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
     organ = organ_of(template)
-    request = {"draws": 1}
+    request = {"attempts": 1}
     (tmp_path / "request.json").write_text(json.dumps(request))
     words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
     with pytest.raises(SystemExit) as ended:
@@ -97,11 +97,11 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     made = Cohort.open(tmp_path / "out")
     case = made[made.ids[0]]
     (lesion,) = present(case.provenance)["lesions"]
-    assert lesion["asked"]["organ"] == organ
-    assert lesion["asked"]["size_mm"] == [12.0, 12.0, 12.0]
-    assert {"asked", "got", "passed", "verdicts", "visible", "draws"} <= lesion.keys()
+    assert lesion["requested"]["organ"] == organ
+    assert lesion["requested"]["size_mm"] == [12.0, 12.0, 12.0]
+    assert {"requested", "measured", "passed", "verdicts", "visible", "attempts"} <= lesion.keys()
     assert present(case.provenance)["template"] == template.id
-    assert present(case.report)["asked"] == [lesion["asked"]]
+    assert present(case.report)["requested"] == [lesion["requested"]]
     inside = case.require_labels() == case.label_names["lesion"]
     assert inside.sum() == lesion["voxels"] > 0
     reach = loaded(place / "run").config.paint.reach_mm
@@ -114,28 +114,28 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
 
 
 def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
-    request = {"templates": str(place / "healthy"), "draws": 1, "mask_source": "ellipsoid"}
+    request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid"}
     synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, conditions=Conditions())
     copied = shutil.copytree(place / "healthy", tmp_path / "copied")
     assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
     assert not [path for path in tmp_path.glob("out/*/*.json") if str(place) in path.read_text()]
     for case in Cohort.open(tmp_path / "out"):
         (lesion,) = present(case.provenance)["lesions"]
-        assert lesion["asked"]["lesion_type"]
+        assert lesion["requested"]["lesion_type"]
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labeled):
     """LPS as DICOM has it: the case keeps affine, dtype and axes, and changes only near its lesion."""
     healthy = Cohort.open(place / "healthy")
     case = healthy[healthy.ids[0]]
     affine = case.geometry.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
     affine[:3, 3] = case.geometry.affine[:3, :3] @ [47, 47, 0] + case.geometry.affine[:3, 3]
-    names = dict(case.label_names) if labelled else {"background": 0}
+    names = dict(case.label_names) if labeled else {"background": 0}
     turned = replace(
         case,
         image=np.ascontiguousarray(case.require_image()[:, ::-1, ::-1]),
-        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labelled else None,
+        labels=np.ascontiguousarray(case.require_labels()[::-1, ::-1]) if labeled else None,
         geometry=replace(case.geometry, affine=affine),
         label_names=names,
         provenance=None,
@@ -144,7 +144,7 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     stored = Cohort.create(tmp_path / "lps", channel_names=case.channel_names, label_names=names, file_ending=".nii.gz")
     stored.write(turned)
     stored.finish()
-    request = {"templates": str(tmp_path / "lps"), "draws": 1, "mask_source": "ellipsoid"}
+    request = {"templates": str(tmp_path / "lps"), "attempts": 1, "mask_source": "ellipsoid"}
     request["lesions"] = [{"size_mm": [12, 12, 12]}]
     synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, conditions=Conditions())
     made = Cohort.open(tmp_path / "out")
@@ -194,7 +194,7 @@ def test_masks_alone_teach_lmnet_alone(place):
     method = load_method(place / "run")
     case = Cohort.open(place / "ct")[Cohort.open(place / "ct").ids[0]]
     whole, alone = method.prepare(case), method.prepare(replace(case, image=None))
-    assert alone.keys() == {"mask", "organ", "around", "box", "mask_words"}
+    assert alone.keys() == {"mask", "organ", "other_organs", "box", "mask_words"}
     assert all(torch.equal(alone[key], whole[key]) for key in alone)
     assert whole.keys() - alone.keys() == {"image", "lesion", "region", "image_words"}
     inputs = {stage.name: stage.inputs for stage in method.stages()}
@@ -212,7 +212,13 @@ def test_networks_that_learn_apart_are_trained_in_any_order_to_the_same_weights(
 
 
 def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
-    settings = (*SETTINGS, "paint.space=latent", "vqgan.channels=8", "critic.channels=4", "critic.layers=1")
+    settings = (
+        *SETTINGS,
+        "paint.space=latent",
+        "vqgan.channels=8",
+        "discriminator.channels=4",
+        "discriminator.layers=1",
+    )
     with pytest.raises(RunError, match="stage 'autoencoder' is not trained; train it first: --stage autoencoder"):
         train(
             "lesiondiffusion", Cohort.open(place / "ct"), tmp_path / "run", settings=settings,
@@ -238,14 +244,14 @@ def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
 
 def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     settings = (
-        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "critic.channels=4", "critic.layers=1",
+        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "discriminator.channels=4", "discriminator.layers=1",
         "autoencoding.discriminator_from=0",
     )  # fmt: skip
     run = place / "latent"
     train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
     method = loaded(run)
     assert [stage.name for stage in method.stages()] == ["mask", "autoencoder", "paint"]
-    case = method.synthesize(method.Request(draws=1), 1, Sampling(solver="ddim", steps=2))
+    case = method.synthesize(method.Request(attempts=1), 1, Sampling(solver="ddim", steps=2))
     assert np.isfinite(case.require_image()).all()
 
 
@@ -277,7 +283,7 @@ def test_presets_are_of_the_papers_shape():
         ({"lesion_type": "kidny cyst"}, "lesion type 'kidny cyst': no such type; there are kidney cyst, "),
         ({"lesions": [{"shape": ["square"]}]}, "lesions.0.shape.0"),
         ({"lesions": [{}] * 4}, "lesions"),
-        ({"draws": 0}, "draws = 0"),
+        ({"attempts": 0}, "attempts = 0"),
         ({"mask_source": "sphere"}, "mask_source"),
     ],
 )
@@ -309,7 +315,7 @@ def test_settings_that_cannot_work_together_are_refused():
         apply_settings(tiny, ["paint.space=latent", "paint.frame.size=33"])
     with pytest.raises(RequestError, match="size = 34 is no multiple of 4"):
         apply_settings(tiny, ["paint.space=latent", "paint.frame.size=34", "vqgan.channels=[8,8,8]"])
-    with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a critic needs"):
+    with pytest.raises(RequestError, match=r"--set: .*size = 8 is below the 12 voxels that a discriminator needs"):
         apply_settings(tiny, ["paint.space=latent", "paint.frame.size=8"])
     with pytest.raises(RequestError, match=r"coarsest_mm 0.1 is below finest_mm 0.5"):
         apply_settings(tiny, ["mask.frame.coarsest_mm=0.1"])

@@ -28,7 +28,7 @@ def vectors(count, seed=0):
 
 def masks(count=2):
     batch = {key: torch.zeros(count, 1, EDGE, EDGE, EDGE) for key in ("organ", "box")}
-    batch["around"] = torch.zeros(count, 3, EDGE, EDGE, EDGE)
+    batch["other_organs"] = torch.zeros(count, 3, EDGE, EDGE, EDGE)
     batch["organ"][:, :, :6] = 1
     batch["box"][:, :, 2:6, 3:7, 1:4] = 1
     batch["mask"] = torch.randn((count, 1, EDGE, EDGE, EDGE), generator=drawn(3)).sign()

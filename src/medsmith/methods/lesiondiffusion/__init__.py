@@ -1,8 +1,8 @@
-"""LesionDiffusion: a lesion described in words is shaped by LMNet and inpainted by LINet into a CT.
+"""LesionDiffusion: LMNet generates the mask of a lesion from its report, LINet inpaints it into a CT.
 
 Tian et al. 2025, LesionDiffusion: Towards Text-controlled General Lesion Synthesis. The steps of inference (section
-2.3): report, box, mask, inpainting. Every network works in a cube about the lesion's box; what lies outside the cube is
-never touched.
+2.3): report, box, mask, inpainting. Each network works in a cube around the lesion's box; the scan outside it
+does not change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
 from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
-from medsmith.methods.lesiondiffusion.examples import example_of
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.methods.lesiondiffusion.synthesis import synthesize_from_bank, synthesize_from_template
 from medsmith.methods.lesiondiffusion.template_bank import template_bank_of, template_from_bank
 from medsmith.methods.lesiondiffusion.templates import fingerprint_of
-from medsmith.methods.lesiondiffusion.with_lesions import make_case, make_small_case
+from medsmith.methods.lesiondiffusion.training_example import training_example
 from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
 from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
@@ -56,30 +56,30 @@ class LesionDiffusion(Method):
         self.config: LesionDiffusionConfig = config
         self.fingerprint, self.memory = fingerprint, {}
         self._vocabularies: dict[tuple[Consumer, bool], EncodedVocabulary] = {}
-        shaped, shown = len(attributes_for("mask")), len(attributes_for("image"))
-        self.lmnet = LMNet(config.mask, shaped)
+        mask_attributes, image_attributes = len(attributes_for("mask")), len(attributes_for("image"))
+        self.lmnet = LMNet(config.mask, mask_attributes)
         if config.paint.space == "latent":
-            self.vqgan, self.critics = VQGAN(config.vqgan), Discriminators(config.critic)
-        self.linet = LINet(config.paint, self._space.channels, shown)
+            self.vqgan, self.discriminators = VQGAN(config.vqgan), Discriminators(config.discriminator)
+        self.linet = LINet(config.paint, self._space.channels, image_attributes)
 
     def stages(self) -> tuple[Stage, ...]:
-        """LMNet and LINet learn each for itself; in a latent LINet needs an autoencoder that is trained."""
+        """LMNet and LINet are trained independently; LINet in a latent space needs the trained autoencoder."""
         mask = Stage("mask", parts=("lmnet",), inputs=frozenset(("labels",)))
         if self.config.paint.space == "voxels":
             return mask, Stage("paint", parts=("linet",))
-        autoencoder = Stage("autoencoder", parts=("vqgan", "critics"))
+        autoencoder = Stage("autoencoder", parts=("vqgan", "discriminators"))
         return mask, autoencoder, Stage("paint", parts=("linet",), needs=("autoencoder",), encoded=True)
 
     def prepare(self, case: Case) -> Example:
-        """Cubes about the largest lesion of a case, and its report as vectors (``examples.example_of``).
+        """Cubes around the largest lesion of a case, and its report as vectors (``training_example``).
 
         Raises:
-            ContentError: no lesion is labelled.
+            ContentError: no lesion is labeled.
         """
-        return example_of(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
+        return training_example(case, self.config, (self.vocabulary("mask").table, self.vocabulary("image").table))
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:
-        """The encoded vocabulary, so that no text network is needed, and the template bank."""
+        """The encoded vocabulary, which replaces the text encoder, and the template bank."""
         if stage == "mask":
             return vocabulary_tensors("mask", self.config.mask.words)
         if stage == "paint":
@@ -87,7 +87,7 @@ class LesionDiffusion(Method):
         return {}
 
     def encode(self, stage: str, example: Example) -> Example:  # noqa: ARG002
-        """What LINet learns from in a latent: the image's latent, and the masks on its grid."""
+        """LINet's example in latent space: the image's latent, and the masks on its grid."""
         with torch.no_grad():
             masks = {
                 key: on_latent_grid(example[key][None].float(), self._space.factor)[0] for key in ("lesion", "region")
@@ -96,7 +96,7 @@ class LesionDiffusion(Method):
         return {**masks, "state": state, "image_words": example["image_words"]}
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
-        """Equation 2 for LMNet, 3 for VQGAN and critics, 4 and 5 for LINet."""
+        """Equation 2 for LMNet, 3 for VQGAN and discriminators, 4 and 5 for LINet."""
         match part:
             case "lmnet":
                 return self.lmnet.loss(batch, self._null("mask"), rng)
@@ -105,24 +105,26 @@ class LesionDiffusion(Method):
                 lesion, region = batch["lesion"].float(), batch["region"].float()
                 return self.linet.loss(clean, lesion, region, batch["image_words"], self._null("image"), rng)
         play = vqgan_loss if part == "vqgan" else vqgan_discriminator_loss
-        return play(self.vqgan, self.critics, batch["image"].float(), self.config.autoencoding, rng)
+        return play(self.vqgan, self.discriminators, batch["image"].float(), self.config.autoencoding, rng)
 
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
-        """Cases are as their templates, with a label for lesions."""
+        """The fingerprint of the templates, with a label for lesions."""
         return fingerprint_of(request.templates, self.fingerprint)
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
     ) -> Case:
-        """A template with lesions in it; its report is what was measured, its provenance what was asked and got.
+        """A template with lesions inserted. The report is measured; the provenance has requested and measured.
 
         Raises:
-            RequestError: a template, an organ or a place that is not there.
+            RequestError: a template or an organ does not exist, or there is no room for the lesions.
         """
         generator = self._generator(request, sampling, observe)
         if request.templates is None:
-            return make_small_case(request, template_from_bank(self.memory, self.fingerprint, seed), generator, seed)
-        return make_case(request, generator, seed)
+            return synthesize_from_bank(
+                request, template_from_bank(self.memory, self.fingerprint, seed), generator, seed
+            )
+        return synthesize_from_template(request, generator, seed)
 
     def _generator(
         self, request: LesionDiffusionRequest, sampling: Sampling, observe: Observe | None
@@ -148,7 +150,7 @@ class LesionDiffusion(Method):
         return self.vqgan if self.config.paint.space == "latent" else VoxelSpace(self.config.paint.amplitude)
 
     def vocabulary(self, consumer: Consumer) -> EncodedVocabulary:
-        """The encoded words of LMNet ("mask") or LINet ("image"): those it was trained with, once it is trained.
+        """The encoded vocabulary of LMNet ("mask") or LINet ("image"): the one it was trained with, once trained.
 
         Raises:
             FileError: there is no such table.
@@ -161,8 +163,8 @@ class LesionDiffusion(Method):
         return self._vocabularies[found]
 
 
-def _weight(request: LesionDiffusionRequest, asked: float | None, config: MaskConfig | PaintConfig) -> float:
-    """Weight of guidance; 0 leaves the null text alone."""
+def _weight(request: LesionDiffusionRequest, requested: float | None, config: MaskConfig | PaintConfig) -> float:
+    """Weight of classifier-free guidance; 0 uses the null text alone."""
     if request.words == "ignored":
         return 0.0
-    return config.guidance if asked is None else asked
+    return config.guidance if requested is None else requested

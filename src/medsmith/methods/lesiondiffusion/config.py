@@ -18,25 +18,25 @@ from medsmith.networks.vqgan import VQGANConfig
 from medsmith.text.encoded_vocabulary import TextConfig
 
 LEVELS: tuple[float, ...] = tuple(np.round(np.linspace(-0.4, 0.8, 7), 1).tolist())
-"""Levels that are tried: .3 to .9 on the released code's scale of 0 to 1."""
+"""Candidate thresholds: .3 to .9 on the released code's scale of 0 to 1."""
 
 
 @final
 class MaskConfig(BaseModel):
-    """LMNet, which shapes the lesion.
+    """Settings of LMNet, which generates the mask.
 
     Attributes:
         frame: the cube it works in.
         network: its shape.
         diffusion: noise and prediction, on masks of -1 and 1.
-        words: how the report steers it.
-        organs: how the organs around are shown: "id" as one channel of ids over 104 (the released code), "groups" as
+        words: how the report conditions it.
+        organs: encoding of the other organs: "id" as one channel of ids over 104 (the released code), "groups" as
             a channel each for parenchymal, hollow and other structures.
         outside: gamma of equation 2, the weight of voxels outside the box.
         guidance: weight of classifier-free guidance; 1 is the network alone.
-        smoothing: standard deviation, in voxels of the cube, of the Gaussian that the finished mask passes before it is
-            cut: single voxels that the walk left noisy make no surface.
-        threshold: "box" cuts at the level whose volume is nearest to that of the box's ellipsoid; "zero" at 0.
+        smoothing: standard deviation, in voxels of the cube, of the Gaussian applied to the sampled mask before it is
+            thresholded, against residual noise.
+        threshold: "box" takes the level whose volume is nearest to that of the box's ellipsoid; "zero" takes 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,29 +53,28 @@ class MaskConfig(BaseModel):
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Thresholds of the field that are tried."""
+        """Candidate thresholds of the field."""
         return LEVELS if self.threshold == "box" else (0.0,)
 
 
 @final
 class PaintConfig(BaseModel):
-    """LINet, which paints the lesion.
+    """Settings of LINet, which inpaints the lesion.
 
     Attributes:
         frame: the cube it works in.
         network: its shape.
         diffusion: noise and prediction.
-        words: how the report steers it.
+        words: how the report conditions it.
         space: what is diffused: "latent" of the VQGAN (the paper) or "voxels" themselves, folded by space-to-depth.
-        amplitude: what voxels are multiplied by before noise is added; latents have unit variance as they are. Tissues
-            differ by a twentieth of model space: under noise of unit variance a network need not tell a texture, a
-            margin or a density from nothing (on amplitude and noise: Chen 2023).
-        reach_mm: the painted region ends this far outside the mask, so that margins can be painted.
+        amplitude: factor on voxels before noise is added (Chen 2023); latents already have unit variance. Tissues
+            differ by a twentieth of model space, so without it unit noise hides texture, margin and density.
+        reach_mm: the inpainted region ends this far outside the mask, so that margins can be synthesized.
         norm: of the error: "l1" (equation 5) or "l2".
         mask_head: weight of the Dice loss of a predicted mask (the released code); 0 predicts none.
         guidance: weight of classifier-free guidance; 1 is the network alone.
-        homogeneous: standard deviation of the noise that a lesion starts from that is to be homogeneous; 1 for all
-            others. What a network leaves of that noise is the texture that it paints.
+        homogeneous: standard deviation of the initial noise of lesions that are requested to be homogeneous; 1 for all
+            others. Residual noise becomes texture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -99,8 +98,8 @@ class LesionDiffusionConfig(BaseModel):
 
     Attributes:
         mask: of LMNet.
-        vqgan: the autoencoder in whose latents LINet paints, if it does.
-        critic: of the autoencoder.
+        vqgan: the autoencoder of LINet's latent space, if it has one.
+        discriminator: of the autoencoder.
         autoencoding: weights of its losses.
         paint: of LINet.
         training: of each stage.
@@ -111,7 +110,7 @@ class LesionDiffusionConfig(BaseModel):
 
     mask: MaskConfig = MaskConfig()
     vqgan: VQGANConfig = VQGANConfig(channels=32, codes=512)
-    critic: DiscriminatorConfig = DiscriminatorConfig(channels=16, layers=2)
+    discriminator: DiscriminatorConfig = DiscriminatorConfig(channels=16, layers=2)
     autoencoding: AutoencoderLossConfig = AutoencoderLossConfig()
     paint: PaintConfig = PaintConfig()
     training: TrainingConfig = TrainingConfig(steps=3500, batch=8, learning_rate=1e-3, flips=(0, 1, 2), ema=0.998)
@@ -130,20 +129,19 @@ class LesionDiffusionConfig(BaseModel):
         edge, factor = self.paint.frame.size, self.vqgan.shape.factor
         if self.paint.space == "latent" and edge % factor:
             raise ValueError(f"paint.frame.size = {edge} is no multiple of {factor}, by which the VQGAN shrinks it")
-        if self.paint.space == "latent" and edge < self.critic.smallest:
-            raise ValueError(
-                f"paint.frame.size = {edge} is below the {self.critic.smallest} voxels that a critic needs"
-            )
+        if self.paint.space == "latent" and edge < self.discriminator.smallest:
+            smallest = self.discriminator.smallest
+            raise ValueError(f"paint.frame.size = {edge} is below the {smallest} voxels that a discriminator needs")
         return self
 
 
 _PAPER_WORDS = TextConfig(
     table="biomedclip", dimension=512, vectors="raw", reach="cross-attention", width=512, left_out=0.0
 )
-_MILLIMETRE = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
+_MILLIMETER = FrameConfig(size=128, finest_mm=1.0, coarsest_mm=1.0)
 _PAPER = LesionDiffusionConfig(
     mask=MaskConfig(
-        frame=_MILLIMETRE,
+        frame=_MILLIMETER,
         network=NetworkConfig(
             channels=(32, 64, 128), attention=(False, False, True), residual_blocks=1, head_channels=32, groups=16,
             space_to_depth=1,
@@ -157,10 +155,10 @@ _PAPER = LesionDiffusionConfig(
         threshold="zero",
     ),
     vqgan=VQGANConfig(channels=96, codes=2048, codebook="gradient"),
-    critic=DiscriminatorConfig(channels=64, layers=3),
+    discriminator=DiscriminatorConfig(channels=64, layers=3),
     autoencoding=AutoencoderLossConfig(norm="l2", gan_loss="logistic", adversarial=1.0, discriminator_from=0),
     paint=PaintConfig(
-        frame=_MILLIMETRE,
+        frame=_MILLIMETER,
         network=NetworkConfig(
             channels=(128, 256, 512), attention=(False, False, True), residual_blocks=2, head_channels=32, groups=32,
             space_to_depth=1,

@@ -1,6 +1,6 @@
-"""What makes a lesion: LMNet or a deformed ellipsoid samples its mask, LINet its intensities.
+"""Lesion generators: LMNet or a deformed ellipsoid samples the mask, LINet the intensities.
 
-Axes: s s s a cube about the lesion, x y z of the patient along right, anterior, superior.
+Axes: s s s a cube around the lesion, x y z of the patient along right, anterior, superior.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from medsmith.text.encoded_vocabulary import EncodedVocabulary
 
 @runtime_checkable
 class MaskSampler(Protocol):
-    """Gives a lesion its shape."""
+    """Samples the mask of a lesion."""
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
         """A field on the cube, positive inside the lesion."""
@@ -36,24 +36,24 @@ class MaskSampler(Protocol):
 
 @runtime_checkable
 class IntensitySampler(Protocol):
-    """Gives a lesion its intensities."""
+    """Samples the intensities of a lesion."""
 
     def __call__(self, image: Field, share: Field, frame: Frame, report: LesionReport, seed: int) -> Field:
-        """The cube's image in HU with the lesion, whose share of each voxel is given, in it."""
+        """The cube's image in HU with the lesion; ``share`` is the lesion's share of each voxel."""
         ...
 
 
 @final
 @dataclass(frozen=True)
 class LesionGenerator:
-    """Samplers of mask and intensities, with the cubes that they work in.
+    """Samplers of mask and intensities with their cubes.
 
     Attributes:
-        sample_mask: gives the shape.
-        sample_intensities: gives the intensities.
+        sample_mask: of the shape.
+        sample_intensities: of the intensities.
         cubes: settings of the two cubes.
         reach_mm: how far outside the mask the image is synthetic.
-        levels: thresholds of the field that are tried.
+        levels: candidate thresholds of the field.
     """
 
     sample_mask: MaskSampler
@@ -63,7 +63,7 @@ class LesionGenerator:
     levels: tuple[float, ...]
 
     def frames(self, box: Box, scan: Geometry) -> tuple[Frame, Frame]:
-        """The cubes of mask and of intensities about a box."""
+        """The mask and intensity cubes around a box."""
         mask, intensities = (config.about(box, scan) for config in self.cubes)
         return mask, intensities
 
@@ -71,7 +71,7 @@ class LesionGenerator:
 @final
 @dataclass(frozen=True)
 class EllipsoidSampler:
-    """Hand-made ellipsoids with an elastic deformation, whatever the words say."""
+    """Elastically deformed ellipsoids, regardless of the report."""
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:  # noqa: ARG002
         """One deformed ellipsoid."""
@@ -88,7 +88,7 @@ class LMNetSampler:
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
         sampling: solver and steps.
-        observe: told of every sampling step.
+        observe: called after every sampling step.
     """
 
     net: LMNet
@@ -98,10 +98,10 @@ class LMNetSampler:
     observe: Observe | None = None
 
     def __call__(self, organ_map: OrganMap, frame: Frame, box: Box, report: LesionReport, seed: int) -> Field:
-        """The network's mask, -1 outside and 1 inside."""
+        """The sampled mask, -1 outside and 1 inside."""
         config, device = self.net.config, next(self.net.parameters()).device
         context = context_of(organ_map.labels, organ_map.names, frame, box, report.organ, config.organs)
-        named = {"organ": context.target, "around": context.others, "box": context.box}
+        named = {"organ": context.target, "other_organs": context.others, "box": context.box}
         channels = context_of_batch({key: torch.from_numpy(value)[None] for key, value in named.items()})
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         field = self.net.process.sample_one(
@@ -118,15 +118,15 @@ class LMNetSampler:
 @final
 @dataclass(frozen=True)
 class LINetSampler:
-    """Samples the inside of a lesion with LINet.
+    """Samples the intensities of a lesion with LINet.
 
     Attributes:
         net: the network.
-        space: between images and what is diffused.
+        space: maps images to the diffused state and back.
         words: its vocabulary.
         guidance: weight of classifier-free guidance.
         sampling: solver and steps.
-        observe: told of every sampling step.
+        observe: called after every sampling step.
     """
 
     net: LINet

@@ -1,7 +1,7 @@
-"""One lesion into a scan: sampled, blended, measured, and sampled again where it is not what was requested.
+"""Insertion of one lesion into a scan: sampled, blended, measured, and sampled again if it misses the request.
 
-Axes: x y z voxels of the scan, canonical; s s s a cube about the lesion. The scan is edited in place, in the cube's
-region alone.
+Axes: x y z voxels of the scan, canonical; u v w those of the cube's region. The scan is edited in place, only within
+the cube's region.
 """
 
 from collections.abc import Mapping
@@ -19,23 +19,23 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
 from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_value
-from medsmith.measurement.describe import Scan
-from medsmith.measurement.judgement import Judgement, judge_lesion
+from medsmith.measurement.assessment import LesionAssessment, assess_lesion
+from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.reports.schema import LesionReport
 
 _SMALLEST_SHARE = 0.2
-"""Of the volume of the box's ellipsoid: a smaller mask is no answer."""
+"""Smallest accepted volume of a mask, as a share of the ellipsoid inscribed in the box."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class TargetScan:
-    """A scan that lesions are put into, all arrays canonical.
+    """A scan that lesions are inserted into, all arrays canonical.
 
     Attributes:
-        image: Hounsfield units; a view that is written into.
-        labels: label map; a view that is written into.
+        image: Hounsfield units; a view that is edited in place.
+        labels: label map; a view that is edited in place.
         organ_map: organs.
         lesion_value: label of lesions.
         stored: dtype of the image on disk.
@@ -51,48 +51,48 @@ class TargetScan:
 @final
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """One lesion as it was made, in the region of its cube of intensities.
+    """One synthesized lesion, in the region of its intensity cube.
 
     Attributes:
         mask: its voxels.
         image: the region with the lesion, HU.
         weight: share of the new image in each voxel; 0 outside the margin.
-        judgement: what was requested against what was measured.
+        assessment: requested against measured.
     """
 
     mask: Bool[np.ndarray, "u v w"]
     image: Float32[np.ndarray, "u v w"]
     weight: Float32[np.ndarray, "u v w"]
-    judgement: Judgement
+    assessment: LesionAssessment
 
 
 def insert_lesion(
-    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int, draws: int
+    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int, attempts: int
 ) -> Mapping[str, Any]:
-    """Make a lesion until it is measured as requested, and write the best attempt into the scan.
+    """Synthesize a lesion until its measures match the request, and write the best attempt into the scan.
 
     Args:
         scan: edited in place.
         report: the request.
-        box: where.
-        generator: makes the lesion.
+        box: bounds of the lesion in the scan.
+        generator: samples mask and intensities.
         seed: of all attempts.
-        draws: at most.
+        attempts: most attempts.
 
     Returns:
-        The record of the lesion: asked, got, pass. One that no attempt gave is not visible and has no "got".
+        The record of the lesion for the provenance. If no attempt gave a mask, it is not visible and has no "measured".
     """
     best: Attempt | None = None
-    for number in range(draws):
+    for number in range(attempts):
         attempt = _attempt(scan, report, box, generator, derive_seed(seed, "draw", number))
-        if attempt is not None and (best is None or attempt.judgement.misses < best.judgement.misses):
+        if attempt is not None and (best is None or attempt.assessment.misses < best.assessment.misses):
             best = attempt
-        if best is not None and not best.judgement.misses:
+        if best is not None and not best.assessment.misses:
             break
     record: dict[str, Any] = {
-        "asked": report.model_dump(mode="json", exclude_defaults=True),
+        "requested": report.model_dump(mode="json", exclude_defaults=True),
         "box": [list(box.low), list(box.high)],
-        "draws": number + 1,
+        "attempts": number + 1,
         "visible": False,
         "passed": False,
     }
@@ -102,16 +102,16 @@ def insert_lesion(
     blend(scan.image, region, best.image, best.weight, scan.stored)
     scan.labels[region][best.mask] = scan.lesion_value
     return record | {
-        "visible": best.judgement.visible,
-        "passed": best.judgement.misses == 0,
-        "got": best.judgement.measured.model_dump(mode="json", exclude_defaults=True),
-        "verdicts": [verdict.as_json() for verdict in best.judgement.verdicts],
+        "visible": best.assessment.visible,
+        "passed": best.assessment.misses == 0,
+        "measured": best.assessment.measured.model_dump(mode="json", exclude_defaults=True),
+        "verdicts": [verdict.as_json() for verdict in best.assessment.verdicts],
         "voxels": int(best.mask.sum()),
     }
 
 
 def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int) -> Attempt | None:
-    """One attempt; None if its mask is far too small to be the lesion."""
+    """One attempt; None if its mask is too small."""
     geometry = scan.organ_map.geometry
     _, frame = generator.frames(box, geometry)
     mask = _mask(scan, report, box, generator, derive_seed(seed, "shape"))
@@ -119,23 +119,23 @@ def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: Lesion
         return None
     region, spacing = frame.region, geometry.spacing
     before = scan.image[region].copy()
-    cube = frame.take(scan.image, AIR_HU)
-    share = frame.on(region).take(mask_to_synthesize(mask, spacing, report.surface), 0.0)
+    cube = frame.resample_in(scan.image, AIR_HU)
+    share = frame.on(region).resample_in(mask_to_synthesize(mask, spacing, report.surface), 0.0)
     synthetic = generator.sample_intensities(cube, share, frame, report, derive_seed(seed, "paint"))
-    image = frame.give(synthetic) + residual_noise(before - frame.give(cube))
+    image = frame.resample_out(synthetic) + residual_noise(before - frame.resample_out(cube))
     image += missing_noise(image, before, mask, spacing, generator.reach_mm, derive_seed(seed, "grain"))
     image += shift_to_ct_value(image, mask, spacing, report.ct_value_hu, generator.reach_mm)
     weight = lesion_weight(mask, spacing, report.surface, generator.reach_mm)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
-    crop = Scan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
-    return Attempt(mask, image, weight, judge_lesion(crop, mask, report))
+    crop = LabeledScan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
+    return Attempt(mask, image, weight, assess_lesion(crop, mask, report))
 
 
 def _mask(
     scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int
 ) -> Bool[np.ndarray, "u v w"]:
-    """The lesion's voxels in the region of the cube of intensities."""
+    """The lesion's mask in the region of the intensity cube."""
     frame, image_frame = generator.frames(box, scan.organ_map.geometry)
     field = stretch_to_box(generator.sample_mask(scan.organ_map, frame, box, report, seed), frame, box)
     region = frame.region

@@ -1,7 +1,7 @@
-"""LINet: a diffusion model that paints the lesion and nothing else (Tian et al. 2025, section 2.2).
+"""LINet: a diffusion model that inpaints the lesion (Tian et al. 2025, section 2.2).
 
 Axes: b batch, c channels of the state (1 in voxel space, those of the latent otherwise), s edge of the state's cube.
-The state outside the painted region is the scan's own, without noise, at every time (equation 4).
+Outside the inpainted region the state is that of the scan, without noise, at every time (equation 4).
 """
 
 from typing import final
@@ -18,12 +18,12 @@ from medsmith.networks.text_conditioning import TextConditioning, attribute_drop
 
 @final
 class LINet(nn.Module):
-    """Answers for states with noise in the painted region.
+    """Denoiser of states that are noisy in the inpainted region.
 
     Args:
         config: settings.
         channels: of the state.
-        attributes: number of attributes that an image shows.
+        attributes: number of attributes that condition the image.
     """
 
     def __init__(self, config: PaintConfig, channels: int, attributes: int) -> None:
@@ -49,18 +49,18 @@ class LINet(nn.Module):
         region: Float[Tensor, "b 1 s s s"],
         vectors: Float[Tensor, "b n d"],
     ) -> tuple[Float[Tensor, "b c s s s"], Float[Tensor, "b m s s s"]]:
-        """The answer for the state, and the logits of the mask (no channel without a mask head).
+        """The prediction for the state, and the logits of the mask (no channels without a mask head).
 
         Args:
-            noisy: state, noisy in the painted region.
+            noisy: state with noise in the inpainted region.
             t: times.
             lesion: share of each voxel inside the lesion, 0..1.
-            region: 1 where the state is painted.
+            region: 1 where the state is inpainted.
             vectors: encoded attributes.
         """
-        shown = [noisy, lesion * 2 - 1] + [region * 2 - 1] * self._margin
-        answer: Tensor = self.network(torch.cat(shown, dim=1), t, *self.words(vectors))
-        return answer[:, : self._state], answer[:, self._state :]
+        inputs = [noisy, lesion * 2 - 1] + [region * 2 - 1] * self._margin
+        output: Tensor = self.network(torch.cat(inputs, dim=1), t, *self.words(vectors))
+        return output[:, : self._state], output[:, self._state :]
 
     def loss(
         self,
@@ -71,24 +71,24 @@ class LINet(nn.Module):
         null: Float[Tensor, "n d"],
         rng: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """Equations 4 and 5: noise in the painted region alone, and its error over the number of voxels of its box.
+        """Equations 4 and 5: noise only in the inpainted region; the error is divided by the voxels of its box.
 
-        The paper sums over the whole box; voxels of it that carry no noise have nothing to predict, so that both its
-        code and ours sum over the region. The weights over times are those of the diffusion settings.
+        The paper sums over the whole box. Voxels without noise have nothing to predict, so the released code and this
+        one sum over the region. The weights over times are those of the diffusion settings.
 
         Args:
             clean: the state without noise.
             lesion: share of each voxel inside the lesion.
-            region: 1 where the state is painted.
+            region: 1 where the state is inpainted.
             vectors: encoded attributes.
             null: the null text of every attribute.
             rng: source of times, noise and attribute dropout.
         """
         noised = self.process.noised(clean, rng)
         words = attribute_dropout(vectors, null, self.config.words, rng)
-        answer, logits = self(torch.where(region > 0, noised.x, clean), noised.t, lesion, region, words)
+        prediction, logits = self(torch.where(region > 0, noised.x, clean), noised.t, lesion, region, words)
         share = region * (region[0].numel() / _box_voxels(region)).reshape(-1, 1, 1, 1, 1)
-        total = self.process.loss(answer, noised, share, self.config.norm)
+        total = self.process.loss(prediction, noised, share, self.config.norm)
         if self.config.mask_head > 0:
             total = total + self.config.mask_head * _dice_loss(logits, lesion)
         return total
@@ -101,7 +101,7 @@ class LINet(nn.Module):
         null: Float[Tensor, "1 n d"],
         guidance: float,
     ) -> Denoiser:
-        """The network with everything bound; it must be given the background outside the region (``keep_outside``)."""
+        """The guided network with its conditions bound; sampling must keep the background (``keep_outside``)."""
 
         def with_words(words: Tensor) -> Predict:
             return lambda x, t: self(x, t, lesion, region, words)[0]
@@ -110,7 +110,7 @@ class LINet(nn.Module):
 
 
 def _box_voxels(region: Float[Tensor, "b 1 s s s"]) -> Float[Tensor, "b"]:
-    """Voxels of the tight box of each region, B' of equation 5."""
+    """Voxels of the bounding box of each region, B' of equation 5."""
     voxels = torch.ones(len(region), device=region.device)
     for axis in (2, 3, 4):
         others = [other for other in (1, 2, 3, 4) if other != axis]

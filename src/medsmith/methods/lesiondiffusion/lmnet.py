@@ -1,7 +1,7 @@
-"""LMNet: a diffusion model that shapes the lesion (Tian et al. 2025, section 2.1).
+"""LMNet: a diffusion model of the lesion's mask (Tian et al. 2025, section 2.1).
 
-Axes: b batch, c channels of the context, s edge of the cube. Masks are -1 outside and 1 inside the lesion, with
-the share of a voxel that lies inside between them.
+Axes: b batch, c channels of the context, s edge of the cube. Masks are -1 outside and 1 inside the lesion;
+partial voxels lie in between.
 """
 
 from typing import final
@@ -17,16 +17,16 @@ from medsmith.methods.lesiondiffusion.config import MaskConfig
 from medsmith.networks import UNet
 from medsmith.networks.text_conditioning import TextConditioning, attribute_dropout
 
-_CONTEXT = ("organ", "around", "box")
+_CONTEXT = ("organ", "other_organs", "box")
 
 
 @final
 class LMNet(nn.Module):
-    """Answers for noisy masks.
+    """Denoiser of masks.
 
     Args:
         config: settings.
-        attributes: number of attributes that shape a mask.
+        attributes: number of attributes that condition the mask.
     """
 
     def __init__(self, config: MaskConfig, attributes: int) -> None:
@@ -45,7 +45,7 @@ class LMNet(nn.Module):
         context: Float[Tensor, "b c s s s"],
         vectors: Float[Tensor, "b n d"],
     ) -> Float[Tensor, "b 1 s s s"]:
-        """The network's answer.
+        """The network's prediction.
 
         Args:
             noisy: mask with noise.
@@ -53,16 +53,16 @@ class LMNet(nn.Module):
             context: target organ, other organs and box (``context_of_batch``).
             vectors: encoded attributes.
         """
-        answer: Tensor = self.network(torch.cat([noisy, context], dim=1), t, *self.words(vectors))
-        return answer
+        output: Tensor = self.network(torch.cat([noisy, context], dim=1), t, *self.words(vectors))
+        return output
 
     def loss(self, batch: Batch, null: Float[Tensor, "n d"], rng: torch.Generator) -> Float[Tensor, ""]:
-        """Equation 2: the error inside the box, and gamma times that everywhere.
+        """Equation 2: the error inside the box plus gamma times the error everywhere.
 
-        Each case's weights have mean 1, so that a large box counts no more than a small one.
+        The weights of each case have mean 1, so that all box sizes count the same.
 
         Args:
-            batch: examples ("mask", "organ", "around", "box", "mask_words").
+            batch: examples ("mask", "organ", "other_organs", "box", "mask_words").
             null: the null text of every attribute.
             rng: source of times, noise and attribute dropout.
         """
@@ -79,7 +79,7 @@ class LMNet(nn.Module):
         null: Float[Tensor, "1 n d"],
         guidance: float,
     ) -> Denoiser:
-        """The network with context and words bound, guided away from the null text."""
+        """The network with context and words bound, with classifier-free guidance."""
 
         def with_words(words: Tensor) -> Predict:
             return lambda x, t: self(x, t, context, words)
@@ -88,5 +88,5 @@ class LMNet(nn.Module):
 
 
 def context_of_batch(batch: Batch) -> Float[Tensor, "b c s s s"]:
-    """Target organ, other organs and box as channels; the one place that orders them."""
+    """Target organ, other organs and box as channels, in the order that LMNet expects."""
     return torch.cat([batch[key].float() for key in _CONTEXT], dim=1)

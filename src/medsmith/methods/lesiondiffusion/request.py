@@ -1,4 +1,4 @@
-"""What can be asked of LesionDiffusion."""
+"""The request of LesionDiffusion."""
 
 from typing import Literal, final
 
@@ -15,19 +15,19 @@ class LesionDiffusionRequest(BaseModel):
     """One scan with one to three lesions.
 
     Attributes:
-        templates: the scan that lesions are put into, or a cohort of scans that the seed draws one from; None takes a
-            small piece of the training cohort.
-        lesions: report of each lesion; none draws a report of ``lesion_type``.
-        without: of each lesion, options that it shall not have.
-        lesion_type: kind of lesion that reports are drawn for; None draws one whose organ the template has.
-        organ_map: who says where organs are: the labels of the "template", a run of "totalsegmentator", a "coarse" map
-            by density, or a label map in TotalSegmentator's numbers (or a folder with one per template, by its id).
-        organ_numbers: TotalSegmentator's class map that such a file follows, if it does not name its labels.
-        mask_source: "lmnet", or "ellipsoid": a deformed ellipsoid that no word shapes (the baseline).
-        words: "ignored" gives both networks null texts (the ablation).
+        templates: the scan that lesions are inserted into, or a cohort from which the seed selects one; None takes a
+            cube of the template bank.
+        lesions: report of each lesion; if empty, one report of ``lesion_type`` is sampled.
+        without: for each lesion, options that are excluded.
+        lesion_type: type of the sampled report; None samples a type whose organ the template has.
+        organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
+            density, or a label map with TotalSegmentator's values (or a folder with one per template id).
+        organ_numbers: TotalSegmentator's class map of such a file, if it has no table of names.
+        mask_source: "lmnet", or "ellipsoid": a deformed ellipsoid regardless of the report (the baseline).
+        words: "ignored" conditions both networks on null texts (the ablation).
         mask_guidance: of LMNet; None takes the method's.
         paint_guidance: of LINet; None takes the method's.
-        draws: of one lesion at most, until it is measured as it was asked for.
+        attempts: most attempts at one lesion, until its measures match the request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,7 +42,7 @@ class LesionDiffusionRequest(BaseModel):
     words: Literal["used", "ignored"] = "used"
     mask_guidance: float | None = Field(default=None, ge=0)
     paint_guidance: float | None = Field(default=None, ge=0)
-    draws: int = Field(default=3, ge=1, le=50)
+    attempts: int = Field(default=3, ge=1, le=50)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":

@@ -1,4 +1,4 @@
-"""The template bank: cubes of the training cohort, for lesions while training and where no templates are given."""
+"""The template bank: cubes of the training cohort, used for previews and for requests without templates."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,11 +19,11 @@ from medsmith.reports.schema import LesionReport
 
 BANK_SIZE = 8
 LARGEST_SHARE = 0.4
-"""Of the cube's edge that a lesion in a cube of the bank takes at most."""
+"""Largest edge of a lesion as a share of the cube's edge."""
 
 
 def template_bank_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
-    """Images and lesions of some examples, evenly chosen, on LINet's cube."""
+    """Images and lesions of evenly spaced examples, in LINet's cube."""
     chosen = [examples[place * len(examples) // BANK_SIZE] for place in range(min(BANK_SIZE, len(examples)))]
     if not chosen:
         return {}
@@ -34,10 +34,10 @@ def template_bank_of(examples: Sequence[Example]) -> Mapping[str, Tensor]:
 
 
 def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, seed: int) -> tuple[Case, OrganMap]:
-    """One of the bank's cubes as a scan of 1 mm, soft tissue throughout; the lesion that it has is part of it.
+    """One of the bank's cubes as a scan of 1 mm voxels, labeled as soft tissue throughout, its own lesion included.
 
     Raises:
-        RequestError: the run keeps none, since it was trained on masks alone.
+        RequestError: the run has no template bank, since it was trained on masks alone.
     """
     if "kept_images" not in memory:
         raise RequestError("request", "no templates", "the run keeps no scans of its own", "name a cohort as templates")
@@ -45,7 +45,7 @@ def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, s
     image = np.rint(model_to_hu(images[derive_seed(seed, "keepsake") % len(images)]))
     geometry = Geometry(image.shape, np.eye(4))
     case = Case(
-        id="keepsake",
+        id="template-bank",
         image=np.ascontiguousarray(image[None], np.float32),
         labels=np.zeros(image.shape, np.uint8),
         geometry=geometry,
@@ -57,7 +57,7 @@ def template_from_bank(memory: Mapping[str, Tensor], fingerprint: Fingerprint, s
 
 
 def fit_to_crop(report: LesionReport, edge_mm: float) -> LesionReport:
-    """A report for a cube: of no organ, and no larger than a good part of it."""
+    """The report adapted to a cube: without organ, and of at most ``LARGEST_SHARE`` of its edge."""
     longest = max(report.size_mm or (edge_mm,))
     x, y, z = (edge * min(1.0, LARGEST_SHARE * edge_mm / longest) for edge in report.size_mm or (edge_mm,) * 3)
     return report.model_copy(update={"organ": None, "cavity": None, "size_mm": (x, y, z)})

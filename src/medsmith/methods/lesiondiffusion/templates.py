@@ -1,4 +1,4 @@
-"""What the cases made for a request are like."""
+"""Fingerprint of the cases that a request gives."""
 
 from medsmith.cases.case_ref import CaseRef, opened
 from medsmith.data.fingerprint import Fingerprint
@@ -8,7 +8,7 @@ from medsmith.reports.lesion_label import with_lesion_label
 
 
 def fingerprint_of(templates: CaseRef | None, training: Fingerprint) -> Fingerprint:
-    """What the cases made for a request are like: as the templates, with a label for lesions.
+    """The fingerprint of synthesized cases: that of the templates, with a label for lesions.
 
     Raises:
         RequestError: the cohort has no such case, no case at all, or more than one channel.

@@ -1,7 +1,7 @@
-"""What breast masses are drawn from, and the drawing of one.
+"""Distributions of breast masses, and sampling of one.
 
 The words follow the ultrasound lexicon (shape, margin, orientation, echo pattern, posterior features); the
-shares and ranges are ours, chosen to look like clinical series, and no statement about any population.
+shares and ranges are chosen to resemble clinical series and describe no population.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Shares = Mapping[str, float]
 @final
 @dataclass(frozen=True)
 class Deviation:
-    """How a shape deviates from a circle; ranges are drawn from uniformly.
+    """How a shape deviates from a circle; ranges are sampled uniformly.
 
     Attributes:
         ratio: long over short axis of the underlying ellipse.
@@ -137,14 +137,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 @final
 @dataclass(frozen=True)
 class Mass:
-    """One mass as drawn; lengths in mm, levels in dB, the tilt in degrees from the skin towards depth.
+    """One sampled mass; lengths in mm, levels in dB, the tilt in degrees from the skin towards depth.
 
     Attributes:
         diameter_mm: of the circle of equal area.
         ratio: long over short axis of the underlying ellipse.
         rough: root mean square deviation from that ellipse, as a fraction of the radius.
         spicules: their number.
-        spread: where in the admissible region its centre goes, two fractions (lateral, depth).
+        spread: position of its center in the admissible region, two fractions (lateral, depth).
     """
 
     kind: str
@@ -169,14 +169,14 @@ class Mass:
         return "parallel" if abs(self.tilt_degrees) <= 30 else "not parallel"
 
 
-def draw_mass(rng: np.random.Generator) -> Mass:
+def sample_mass(rng: np.random.Generator) -> Mass:
     """One mass from the tables of this module."""
     name = _choose({kind: row.share for kind, row in KINDS.items()}, rng)
     kind = KINDS[name]
     shape, margin = _choose(kind.shapes, rng), _choose(kind.margins, rng)
     echo, posterior = _choose(kind.echoes, rng), _choose(kind.posteriors, rng)
     deviation = DEVIATIONS[shape]
-    diameter = _draw_diameter(kind, rng)
+    diameter = _sample_diameter(kind, rng)
     return Mass(
         kind=name,
         shape=shape,
@@ -187,7 +187,7 @@ def draw_mass(rng: np.random.Generator) -> Mass:
         ratio=_uniform(deviation.ratio, rng),
         rough=_uniform(deviation.rough, rng),
         spicules=int(rng.integers(*deviation.spicules, endpoint=True)),
-        tilt_degrees=_draw_tilt(kind, rng),
+        tilt_degrees=_sample_tilt(kind, rng),
         margin_mm=min(_uniform(MARGIN_MM[margin], rng), diameter * MARGIN_LIMIT),
         contrast_db=_uniform(CONTRAST_DB[echo], rng),
         posterior_db=_uniform(POSTERIOR_DB[posterior], rng),
@@ -197,7 +197,7 @@ def draw_mass(rng: np.random.Generator) -> Mass:
 
 
 def _choose(shares: Shares, rng: np.random.Generator) -> str:
-    """A key, drawn with its share."""
+    """A key, sampled by its share."""
     return list(shares)[int(np.searchsorted(np.cumsum(list(shares.values()))[:-1], rng.uniform(), "right"))]
 
 
@@ -205,18 +205,18 @@ def _uniform(limits: Range, rng: np.random.Generator) -> float:
     return float(rng.uniform(*limits))
 
 
-def _draw_diameter(kind: Kind, rng: np.random.Generator) -> float:
+def _sample_diameter(kind: Kind, rng: np.random.Generator) -> float:
     """Log-normal, clipped."""
     median, spread = DIAMETER_MM
     diameter = median * kind.diameter_factor * np.exp(spread * rng.standard_normal())
     return float(np.clip(diameter, *DIAMETER_LIMITS_MM))
 
 
-def _draw_tilt(kind: Kind, rng: np.random.Generator) -> float:
+def _sample_tilt(kind: Kind, rng: np.random.Generator) -> float:
     """Normal, folded."""
     return fold_degrees(kind.tilt_degrees * float(rng.standard_normal()))
 
 
 def fold_degrees(tilt: float) -> float:
-    """The angle in (-90, 90] under which an axis of this tilt is seen: an axis has no front."""
+    """The equivalent tilt of an undirected axis in (-90, 90]."""
     return 90 - (90 - tilt) % 180

@@ -1,7 +1,7 @@
-"""Breast ultrasound with one mass: layered tissue, speckle, and a mass whose attributes are known exactly.
+"""Breast ultrasound with one mass: layered tissue, speckle, and a mass with exactly known attributes.
 
-Everything is drawn on one native grid (0.15 mm) and averaged down, so that a seed gives the same anatomy at
-every size. Echo levels are in dB below white; the picture is their log-compressed envelope, 8-bit grey.
+Everything is rendered on one native grid (0.15 mm) and averaged down, so that a seed gives the same anatomy at
+every size. Echo levels are in dB below white; the picture is their log-compressed envelope, 8-bit gray.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,10 @@ from scipy.special import ndtr
 
 from medsmith.cases.case import Case, Json
 from medsmith.geometry import Geometry
-from medsmith.phantoms.breast.masses import Mass, draw_mass
-from medsmith.phantoms.breast.tissue import Tissue, draw_tissue
+from medsmith.phantoms.breast.masses import Mass, sample_mass
+from medsmith.phantoms.breast.tissue import Tissue, sample_tissue
 from medsmith.phantoms.breast.ultrasound import Probe, b_mode
+from medsmith.phantoms.family import PhantomFamily
 from medsmith.phantoms.fields import (
     FIELD_MM,
     NATIVE,
@@ -27,11 +28,10 @@ from medsmith.phantoms.fields import (
     area_average,
     smooth_field,
 )
-from medsmith.phantoms.frame import PhantomFamily
-from medsmith.phantoms.outline import Outline, draw_outline, signed_distance
+from medsmith.phantoms.outline import Outline, sample_outline, signed_distance
 
 SHELL_MM = (1.5, 4.5)
-"""The tissue around a mass: from here to there outside its edge."""
+"""Inner and outer distance from the mass's edge of the shell that stands for its surroundings."""
 RIM_DB = {"anechoic": 4.0, "hypoechoic": 5.0, "isoechoic": 7.0, "hyperechoic": 2.0}
 """Highest level of the bright rim above the tissue, in dB (uniform from 0)."""
 RISE = 2 * 1.2815515655446004
@@ -41,19 +41,19 @@ RISE = 2 * 1.2815515655446004
 @final
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that is true of a case before it becomes a picture; native grid.
+    """The ground truth of a case before the image is simulated; native grid.
 
     Attributes:
-        mass: what was drawn.
-        outline: its edge, where it lies.
+        mass: the sampled attributes.
+        outline: its edge in place.
         coverage: share of each pixel that lies within that edge.
         distance_mm: to that edge, negative inside.
         share: of a pixel's echo that comes from the mass, 0..1; one half at the edge.
         echo_db: mean echo level of tissue and mass, without gain.
-        gain_db: what is added on the way: attenuation, time gain, shadows, the mass's own posterior feature.
-        around_db: mean echo level of the tissue around the mass.
+        gain_db: added by propagation: attenuation, time gain, shadows, the mass's own posterior feature.
+        surroundings_db: mean echo level of the tissue around the mass.
         tissue: the breast without the mass.
-        speckle: the generator that the picture is made with.
+        speckle: generator of the speckle.
     """
 
     mass: Mass
@@ -63,7 +63,7 @@ class Scene:
     share: Field
     echo_db: Field
     gain_db: Field
-    around_db: float
+    surroundings_db: float
     tissue: Tissue
     speckle: np.random.Generator
 
@@ -86,19 +86,19 @@ class BreastPhantom(PhantomFamily):
             RequestError: the size is not one that this family renders.
         """
         self.require_size(size)
-        scene = draw_scene(seed)
+        scene = sample_scene(seed)
         picture = b_mode(scene.echo_db, scene.gain_db, Probe(), scene.speckle)
-        grey = np.rint(area_average(picture, size)).astype(np.uint8)
+        gray = np.rint(area_average(picture, size)).astype(np.uint8)
         mask = render_mask(scene, size)
         return Case(
             id=id,
-            image=np.ascontiguousarray(grey.T, dtype=np.float32)[None, :, :, None],
+            image=np.ascontiguousarray(gray.T, dtype=np.float32)[None, :, :, None],
             labels=np.ascontiguousarray(mask.T)[:, :, None],
             geometry=Geometry.plain((size, size, 1)),
             channel_names=self.channel_names,
             label_names=self.label_names,
             stored=np.dtype(np.uint8),
-            report=_report(self, scene, grey, mask),
+            report=_report(self, scene, gray, mask),
             provenance=self.provenance(seed, size),
         )
 
@@ -108,20 +108,20 @@ def make_breast_case(seed: int, id: str, size: int = 128) -> Case:
     return BreastPhantom().make(seed, id, size)
 
 
-def draw_scene(seed: int) -> Scene:
+def sample_scene(seed: int) -> Scene:
     """The anatomy of one seed; tissue, mass and speckle each have their own stream of random numbers."""
     streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(4)]
     tissue_rng, mass_rng, inside_rng, speckle = streams
-    tissue = draw_tissue(tissue_rng)
-    mass = draw_mass(mass_rng)
-    outline = _place(draw_outline(mass, mass_rng), mass, tissue)
+    tissue = sample_tissue(tissue_rng)
+    mass = sample_mass(mass_rng)
+    outline = _place(sample_outline(mass, mass_rng), mass, tissue)
     coverage = outline.coverage()
     distance = signed_distance(coverage > 0.5)
     share: Field = ndtr(-distance * (RISE / mass.margin_mm))
-    around = float(tissue.echo_db[_shell(distance)].mean())
-    echo = _with_mass(tissue.echo_db, mass, distance, share, around, inside_rng)
+    surroundings_db = float(tissue.echo_db[_shell(distance)].mean())
+    echo = _with_mass(tissue.echo_db, mass, distance, share, surroundings_db, inside_rng)
     gain = tissue.gain_db + _posterior(mass, share)
-    return Scene(mass, outline, coverage, distance, share, echo, gain, around, tissue, speckle)
+    return Scene(mass, outline, coverage, distance, share, echo, gain, surroundings_db, tissue, speckle)
 
 
 def render_mask(scene: Scene, size: int) -> UInt8[np.ndarray, "m m"]:
@@ -134,7 +134,7 @@ def render_mask(scene: Scene, size: int) -> UInt8[np.ndarray, "m m"]:
 
 
 def _place(outline: Outline, mass: Mass, tissue: Tissue) -> Outline:
-    """Moves an outline to where the mass was drawn to lie: wholly in view, between skin and chest wall."""
+    """Moves an outline to the sampled position: fully in view, between skin and chest wall."""
     (left, top), (right, bottom) = outline.points.min(axis=0), outline.points.max(axis=0)
     lateral = _within(1.0 - left, FIELD_MM - 1.0 - right, mass.spread[0])
     column = int(np.clip(lateral / NATIVE_MM, 0, NATIVE - 1))
@@ -157,7 +157,7 @@ def _shell(distance_mm: Field) -> Bool[np.ndarray, "n n"]:
 def _with_mass(
     echo: Field, mass: Mass, distance: Field, share: Field, around: float, rng: np.random.Generator
 ) -> Field:
-    """The mass in place of the tissue; its texture is centred, so that its mean level is as drawn."""
+    """The mass in place of the tissue; its texture is centerd, so that its mean level is the sampled one."""
     texture = smooth_field(rng, 0.9, 1.4) + 0.8 * smooth_field(rng, 2.2, 2.8)
     core = distance <= 0
     texture = mass.texture_db * (texture - texture[core].mean()) / texture[core].std()
@@ -175,18 +175,18 @@ def _rim(mass: Mass, distance: Field, rng: np.random.Generator) -> Field:
 
 
 def _posterior(mass: Mass, share: Field) -> Field:
-    """Grows with the path through the mass, to the drawn level below its thickest part; none inside it."""
+    """Grows with the path through the mass up to the sampled level below its thickest part; 0 inside it."""
     path_mm = np.cumsum(share, axis=0) * NATIVE_MM
     below: Field = mass.posterior_db * (path_mm / path_mm.max()) ** 0.7 * (1 - share)
     return below
 
 
 def _report(
-    family: BreastPhantom, scene: Scene, grey: UInt8[np.ndarray, "m m"], mask: UInt8[np.ndarray, "m m"]
+    family: BreastPhantom, scene: Scene, gray: UInt8[np.ndarray, "m m"], mask: UInt8[np.ndarray, "m m"]
 ) -> Json:
-    """What is known of the case: what was drawn, and what was measured on the picture as stored."""
+    """Report of the case: sampled attributes, and measures of the stored image."""
     return {
-        "lesions": [{**_attributes(scene), "measured": _measured(scene, grey, mask)}],
+        "lesions": [{**_attributes(scene), "measured": _measured(scene, gray, mask)}],
         "phantom": {
             "family": family.name,
             "revision": family.revision,
@@ -198,7 +198,7 @@ def _report(
 
 
 def _attributes(scene: Scene) -> dict[str, Any]:
-    """The mass in words and in drawn numbers."""
+    """The mass in words and sampled numbers."""
     mass, outline = scene.mass, scene.outline
     numbers = {
         "equivalent_diameter_mm": mass.diameter_mm,
@@ -222,15 +222,15 @@ def _attributes(scene: Scene) -> dict[str, Any]:
         "echo_pattern": mass.echo_pattern,
         "posterior": mass.posterior,
         "spicules": mass.spicules,
-        "centre_mm": [round(position, 3) for position in outline.centre],
+        "centre_mm": [round(position, 3) for position in outline.center],
         **{name: round(value, 3) for name, value in numbers.items()},
     }
 
 
-def _measured(scene: Scene, grey: UInt8[np.ndarray, "m m"], mask: UInt8[np.ndarray, "m m"]) -> dict[str, Any]:
-    """Pixels of the mask, and mean grey values of the mass and of the tissue around it."""
+def _measured(scene: Scene, gray: UInt8[np.ndarray, "m m"], mask: UInt8[np.ndarray, "m m"]) -> dict[str, Any]:
+    """Pixels of the mask, and mean gray values of the mass and of the tissue around it."""
     distance = area_average(scene.distance_mm, mask.shape[0])
-    inside, around = (float(grey[region].mean()) for region in (mask > 0, _shell(distance)))
+    inside, around = (float(gray[region].mean()) for region in (mask > 0, _shell(distance)))
     return {
         "pixels": int(mask.sum()),
         "grey_inside": round(inside, 3),

@@ -1,7 +1,7 @@
 """The breast around a mass: layers, ligaments, lobules, ribs, shadows. Echo levels are in dB below white.
 
-Lateral and depth positions are in mm from the picture's upper left corner; every number below is a range to
-draw from uniformly or the parameter of the distribution that its comment names.
+Lateral and depth positions are in mm from the picture's upper left corner; every constant below is the range
+of a uniform distribution or a parameter of the distribution that its comment names.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ GLAND_MM = (9.0, 20.0)
 MUSCLE_MM = (4.0, 9.0)
 """Thickness of each layer; the chest wall takes the rest."""
 LOBULES_MEAN = 1.2
-"""Fat lobules inside the gland: unlabelled ovals that look like masses (Poisson)."""
+"""Fat lobules inside the gland: unlabeled ovals that look like masses (Poisson)."""
 SHADOWS_MEAN = 0.7
-"""Shadows that no mass throws: ligaments, poor contact (Poisson)."""
+"""Shadows not caused by a mass: ligaments, poor contact (Poisson)."""
 RIB_SHARE = 0.3
 """Share of cases with a rib in view."""
 
@@ -41,13 +41,13 @@ RIB_SHARE = 0.3
 @final
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """The breast before a mass is put in.
+    """The breast without a mass.
 
     Attributes:
         echo_db: echo level, native grid.
-        gain_db: what depth, time gain and shadows add.
+        gain_db: contribution of depth, time gain and shadows.
         boundaries_mm: depth of the lower face of skin, fat, gland and muscle for every column.
-        found: what was drawn, JSON.
+        found: the sampled values, JSON.
     """
 
     echo_db: Field
@@ -56,19 +56,19 @@ class Tissue:
     found: dict[str, Any]
 
 
-def draw_tissue(rng: np.random.Generator) -> Tissue:
+def sample_tissue(rng: np.random.Generator) -> Tissue:
     """One breast without a mass."""
-    boundaries = _draw_boundaries(rng)
+    boundaries = _sample_boundaries(rng)
     echo = _layered_levels(boundaries, rng)
-    lobules = [_draw_lobule(boundaries, rng) for _ in range(int(rng.poisson(LOBULES_MEAN)))]
+    lobules = [_sample_lobule(boundaries, rng) for _ in range(int(rng.poisson(LOBULES_MEAN)))]
     inside = _lobule_texture(rng) if lobules else np.zeros_like(echo)
     for lobule in lobules:
         echo = _with_lobule(echo, lobule, inside, rng)
-    rib = _draw_rib(boundaries, rng)
-    gain = _draw_gain(rng)
+    rib = _sample_rib(boundaries, rng)
+    gain = _sample_gain(rng)
     if rib:
         echo, gain = _with_rib(echo, gain, rib)
-    shadows = [_draw_shadow(rng) for _ in range(int(rng.poisson(SHADOWS_MEAN)))]
+    shadows = [_sample_shadow(rng) for _ in range(int(rng.poisson(SHADOWS_MEAN)))]
     gain = gain + sum((_shadow_db(shadow) for shadow in shadows), np.zeros_like(gain))
     found = {
         "layers_mm": {name: round(float(line.mean()), 2) for name, line in boundaries.items()},
@@ -77,7 +77,7 @@ def draw_tissue(rng: np.random.Generator) -> Tissue:
     return Tissue(echo, gain, boundaries, found)
 
 
-def _draw_boundaries(rng: np.random.Generator) -> dict[str, Line]:
+def _sample_boundaries(rng: np.random.Generator) -> dict[str, Line]:
     """Lower faces of the layers: mean depth and a smooth undulation that grows with depth."""
     boundaries: dict[str, Line] = {}
     depth = np.zeros(LATERAL_MM.size)
@@ -94,17 +94,17 @@ def _draw_boundaries(rng: np.random.Generator) -> dict[str, Line]:
 
 
 def _layered_levels(boundaries: dict[str, Line], rng: np.random.Generator) -> Field:
-    """Every layer's own texture, one above the other, with bright fasciae between."""
+    """Stacked layers with their textures, and bright fasciae between them."""
     level = {name: value + LEVEL_SPREAD_DB * rng.standard_normal() for name, value in LEVEL_DB.items()}
     echo = _skin(level["skin"], boundaries["skin"], rng)
-    for upper, name, draw in (
+    for upper, name, texture in (
         ("skin", "fat", _fat),
         ("fat", "gland", _gland),
         ("gland", "muscle", _muscle),
         ("muscle", "chest wall", _chest_wall),
     ):
         below = step_below(boundaries[upper], 0.3 if upper == "skin" else 0.6)
-        echo = echo * (1 - below) + draw(level[name], rng) * below
+        echo = echo * (1 - below) + texture(level[name], rng) * below
     for name, strength in (("fat", 5.0), ("gland", 8.0), ("muscle", 9.0)):
         echo = echo + strength * _fascia(boundaries[name], rng)
     return echo
@@ -121,51 +121,53 @@ def _fat(level: float, rng: np.random.Generator) -> Field:
     """Dark lobules between thin bright ligaments."""
     septa = ridges(smooth_field(rng, rng.uniform(1.4, 2.8), rng.uniform(4, 10)), 0.17)
     fine = ridges(smooth_field(rng, 0.6, rng.uniform(2, 5)), 0.12)
-    fat: Field = level + 12 * septa * _seen(rng) + 5 * fine * _seen(rng) + 1.2 * smooth_field(rng, 1.5, 3.0)
+    fat: Field = (
+        level + 12 * septa * _reflectivity(rng) + 5 * fine * _reflectivity(rng) + 1.2 * smooth_field(rng, 1.5, 3.0)
+    )
     return fat
 
 
 def _gland(level: float, rng: np.random.Generator) -> Field:
-    """Bright, mottled, with strands; how coarse and how mixed with fat differs between women."""
+    """Bright, mottled, with strands; coarseness and fat content vary between cases."""
     mottle = smooth_field(rng, rng.uniform(0.5, 1.0), rng.uniform(1.0, 2.5))
     patches = smooth_field(rng, rng.uniform(2.0, 4.5), rng.uniform(3.0, 9.0))
     dark = np.minimum(smooth_field(rng, rng.uniform(0.8, 1.6), rng.uniform(2.0, 5.0)) + 0.8, 0)
     strands = ridges(smooth_field(rng, rng.uniform(0.8, 1.6), rng.uniform(3, 8)), 0.16)
     fine = ridges(smooth_field(rng, 0.5, rng.uniform(1.5, 4)), 0.12)
-    bright = rng.uniform(5, 10) * strands * _seen(rng) + rng.uniform(3, 7) * fine * _seen(rng)
+    bright = rng.uniform(5, 10) * strands * _reflectivity(rng) + rng.uniform(3, 7) * fine * _reflectivity(rng)
     mixed = rng.uniform(1.0, 2.4) * mottle + rng.uniform(1.0, 3.5) * patches + rng.uniform(1, 6) * dark
     gland: Field = level + mixed + bright
     return gland
 
 
 def _muscle(level: float, rng: np.random.Generator) -> Field:
-    """Dark, with long bright fibres."""
-    fibres = ridges(smooth_field(rng, 0.7, 9.0), 0.13)
-    muscle: Field = level + 9 * fibres * _seen(rng) + 1.5 * smooth_field(rng, 0.8, 6.0)
+    """Dark, with long bright fibers."""
+    fibers = ridges(smooth_field(rng, 0.7, 9.0), 0.13)
+    muscle: Field = level + 9 * fibers * _reflectivity(rng) + 1.5 * smooth_field(rng, 0.8, 6.0)
     return muscle
 
 
 def _chest_wall(level: float, rng: np.random.Generator) -> Field:
-    """Hardly any echo but for streaks."""
+    """Nearly anechoic with streaks."""
     streaks = ridges(smooth_field(rng, 1.3, 10.0), 0.2)
-    wall: Field = level + 8 * streaks * _seen(rng) + 2.5 * smooth_field(rng, 1.2, 6.0)
+    wall: Field = level + 8 * streaks * _reflectivity(rng) + 2.5 * smooth_field(rng, 1.2, 6.0)
     return wall
 
 
-def _seen(rng: np.random.Generator) -> Field:
-    """How strongly ligaments reflect from place to place, 0..2."""
-    seen: Field = np.clip(smooth_field(rng, 2.5, 4.0) + 0.7, 0, 2)
-    return seen
+def _reflectivity(rng: np.random.Generator) -> Field:
+    """Spatially varying reflectivity of ligaments, 0..2."""
+    reflectivity: Field = np.clip(smooth_field(rng, 2.5, 4.0) + 0.7, 0, 2)
+    return reflectivity
 
 
 def _fascia(boundary: Line, rng: np.random.Generator) -> Field:
     """A bright line along a boundary that fades in and out."""
-    seen = np.clip(smooth_line(rng, 4.0) + 0.7, 0, 2)
-    fascia: Field = seen * np.exp(-0.5 * ((DEPTH_MM - boundary) / 0.22) ** 2)
+    reflectivity = np.clip(smooth_line(rng, 4.0) + 0.7, 0, 2)
+    fascia: Field = reflectivity * np.exp(-0.5 * ((DEPTH_MM - boundary) / 0.22) ** 2)
     return fascia
 
 
-def _draw_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
+def _sample_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
     """An oval of fat inside the gland; lengths in mm, the tilt in degrees."""
     column = int(rng.integers(LATERAL_MM.size))
     top, bottom = boundaries["fat"][column], boundaries["gland"][column]
@@ -182,7 +184,7 @@ def _draw_lobule(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[
 
 
 def _ellipse(place: dict[str, float]) -> Field:
-    """Distance from an ellipse's centre in units of its half axes."""
+    """Distance from an ellipse's center in units of its half axes."""
     tilt = np.deg2rad(place["tilt_degrees"])
     across, down = LATERAL_MM - place["lateral_mm"], DEPTH_MM - place["depth_mm"]
     along = (across * np.cos(tilt) + down * np.sin(tilt)) / place["half_width_mm"]
@@ -192,13 +194,13 @@ def _ellipse(place: dict[str, float]) -> Field:
 
 
 def _lobule_texture(rng: np.random.Generator) -> Field:
-    """Fat's streaks; a lobule shows the part of it that it covers."""
+    """Streaky texture of fat, shared by all lobules."""
     texture: Field = 4 * ridges(smooth_field(rng, 1.2, 5.0), 0.1) + 0.8 * smooth_field(rng, 0.8, 1.5)
     return texture
 
 
 def _with_lobule(echo: Field, lobule: dict[str, float], texture: Field, rng: np.random.Generator) -> Field:
-    """The lobule drawn over the gland: fat inside, a thin bright capsule, no effect below."""
+    """The lobule rendered over the gland: fat inside, a thin bright capsule, without posterior effect."""
     radius = _ellipse(lobule)
     edge_mm = (radius - 1) * lobule["half_height_mm"]
     inside = 1 / (1 + np.exp(np.clip(edge_mm / rng.uniform(0.08, 0.3), -40, 40)))
@@ -208,7 +210,7 @@ def _with_lobule(echo: Field, lobule: dict[str, float], texture: Field, rng: np.
     return with_lobule
 
 
-def _draw_rib(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
+def _sample_rib(boundaries: dict[str, Line], rng: np.random.Generator) -> dict[str, float]:
     """A rib's front below the muscle, or nothing."""
     if rng.uniform() >= RIB_SHARE:
         return {}
@@ -234,15 +236,15 @@ def _with_rib(echo: Field, gain: Field, rib: dict[str, float]) -> tuple[Field, F
     return echo + 14 * front - 9 * body, gain - 14 * shaded
 
 
-def _draw_gain(rng: np.random.Generator) -> Field:
-    """Attenuation that time gain does not make up for, uneven contact, and the whole picture's gain."""
+def _sample_gain(rng: np.random.Generator) -> Field:
+    """Residual attenuation after time gain, uneven contact, and overall gain."""
     loss = -rng.uniform(0, 16) * (DEPTH_MM / FIELD_MM) ** rng.uniform(1.2, 2.5)
     uneven = 1.5 * smooth_line(rng, 6.0)[:, None] + 1.2 * smooth_line(rng, 8.0)[None, :]
     gain: Field = loss + uneven + 2.0 * rng.standard_normal()
     return gain
 
 
-def _draw_shadow(rng: np.random.Generator) -> dict[str, float]:
+def _sample_shadow(rng: np.random.Generator) -> dict[str, float]:
     """A dark band from some depth downwards; the slope is lateral mm per mm of depth."""
     shadow = {
         "lateral_mm": rng.uniform(0, FIELD_MM),
@@ -255,7 +257,7 @@ def _draw_shadow(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _shadow_db(shadow: dict[str, float]) -> Field:
-    """What the shadow adds to the levels."""
+    """Contribution of the shadow to the echo levels."""
     below = DEPTH_MM - shadow["from_depth_mm"]
     across = (LATERAL_MM - shadow["lateral_mm"] - shadow["slope"] * below) / shadow["half_width_mm"]
     profile: Field = np.exp(-0.5 * across**2) / (1 + np.exp(np.clip(-below / 0.8, -40, 40)))

@@ -18,7 +18,7 @@ from medsmith.phantoms.fields import DEPTH_MM, NATIVE, NATIVE_MM, Field
 @final
 @dataclass(frozen=True)
 class Probe:
-    """How the machine sees; widths are standard deviations of the amplitude point spread in mm.
+    """Imaging parameters; widths are standard deviations of the amplitude point spread in mm.
 
     Attributes:
         axial_mm: along depth, the same everywhere: the length of the pulse.
@@ -40,11 +40,11 @@ class Probe:
 
 
 def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generator) -> Field:
-    """A grey picture in 0..255 of an echogenicity in dB below white.
+    """A gray picture in 0..255 of an echogenicity in dB below white.
 
     Args:
         echo_db: mean echo level of the tissue, in dB below white.
-        gain_db: what depth, time gain and shadows add after the echo, in dB.
+        gain_db: contribution of depth, time gain and shadows, in dB.
         probe: point spread, looks and dynamic range.
         rng: the case's generator.
     """
@@ -52,8 +52,8 @@ def b_mode(echo_db: Field, gain_db: Field, probe: Probe, rng: np.random.Generato
     intensity = np.mean([_look(amplitude, probe, rng) for _ in range(probe.looks)], axis=0)
     received = intensity * 10 ** (gain_db / 10) + 10 ** (probe.floor_db / 10)
     level_db = 10 * np.log10(received)
-    grey: Field = np.clip(255 * (1 + level_db / probe.range_db), 0, 255)
-    return grey
+    gray: Field = np.clip(255 * (1 + level_db / probe.range_db), 0, 255)
+    return gray
 
 
 def _look(amplitude: Field, probe: Probe, rng: np.random.Generator) -> Field:

@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from medsmith.phantoms.ct.body import Trunk
 from medsmith.phantoms.ct.canvas import Layer
 from medsmith.phantoms.ct.organs import Organ, branches, tree, tube
 from medsmith.phantoms.ct.solids import Solid, chain, ellipsoid, resized, union, within, within_smoothly, without
 from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, gas_above, layered, plain
+from medsmith.phantoms.ct.trunk import Trunk
 
 Values = Mapping[str, int]
 Triple = tuple[float, float, float]
@@ -31,9 +31,9 @@ def abdominal_organs(trunk: Trunk, warp: Warp, seed: int) -> dict[str, Organ]:
     return {organ.name: organ for organ in organs}
 
 
-def _near(rng: np.random.Generator, centre: Triple, sd: float) -> Triple:
+def _near(rng: np.random.Generator, center: Triple, sd: float) -> Triple:
     """A position near another one, off by two standard deviations along each axis at most."""
-    x, y, z = (value + sd * float(np.clip(rng.standard_normal(), -2, 2)) for value in centre)
+    x, y, z = (value + sd * float(np.clip(rng.standard_normal(), -2, 2)) for value in center)
     return x, y, z
 
 
@@ -76,7 +76,7 @@ KIDNEYS: Mapping[str, tuple[int, float]] = MappingProxyType({"kidney_left": (-1,
 """Name -> side (+1 is the patient's right) and height in anatomical mm."""
 
 
-def _kidney_centre(seed: int, name: str) -> tuple[Triple, float]:
+def _kidney_center(seed: int, name: str) -> tuple[Triple, float]:
     """Where a kidney lies in anatomical mm, and its size against the usual one."""
     side, height = KIDNEYS[name]
     rng = stream(seed, name)
@@ -86,7 +86,7 @@ def _kidney_centre(seed: int, name: str) -> tuple[Triple, float]:
 def _kidneys(warp: Warp, seed: int) -> list[Organ]:
     kidneys = []
     for name, (side, _height) in KIDNEYS.items():
-        (x, y, z), size = _kidney_centre(seed, name)
+        (x, y, z), size = _kidney_center(seed, name)
         body = ellipsoid(warp, (x, y, z), (27 * size, 25 * size, 53 * size), (-side * 28, side * 9))
         hilum = ellipsoid(warp, (x - side * 24 * size, y + 11, z), (17, 10, 19))
         kidneys.append(Organ(name, without(body, hilum.distance)))
@@ -162,7 +162,7 @@ def _kidney_layers(organs: Mapping[str, Organ], warp: Warp, levels: Levels, seed
     urine, fat = plain(levels["renal pelvis"], 3.0), plain(levels["fat"] + 15, 8.0)
     layers = []
     for name, (side, _height) in KIDNEYS.items():
-        organ, ((x, y, z), _size) = organs[name], _kidney_centre(seed, name)
+        organ, ((x, y, z), _size) = organs[name], _kidney_center(seed, name)
         sinus = ellipsoid(warp, (x - side * 5, y + 2, z), (11, 9, 24))
         rng = stream(seed, f"{name} pelvis")
         middle, hilum = (x - side * 6, y + 2, z), (x - side * 26, y + 10, z - 4)

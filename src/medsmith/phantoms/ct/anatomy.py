@@ -6,13 +6,13 @@ from types import MappingProxyType
 from typing import final
 
 from medsmith.phantoms.ct.abdomen import abdominal_layers, abdominal_organs
-from medsmith.phantoms.ct.body import bone_layers, draw_trunk, trunk_layers
 from medsmith.phantoms.ct.canvas import Canvas, Layer, paint
 from medsmith.phantoms.ct.head import head_layers, head_organs
 from medsmith.phantoms.ct.organs import Organ
-from medsmith.phantoms.ct.space import Grid, Warp, draw_warp, stream
+from medsmith.phantoms.ct.space import Grid, Warp, sample_warp, stream
 from medsmith.phantoms.ct.thorax import esophagus, esophagus_layers, lung_layers, lungs, mediastinum_layers
-from medsmith.phantoms.ct.tissue import Levels, Textures, draw_levels, plain
+from medsmith.phantoms.ct.tissue import Levels, Textures, plain, sample_levels
+from medsmith.phantoms.ct.trunk import bone_layers, sample_trunk, trunk_layers
 
 ORGANS = (
     "liver",
@@ -66,23 +66,23 @@ class Anatomy:
         return paint(grid, self.layers, textures, plain(self.levels["fat"], 8.0))
 
 
-def draw_head(seed: int, phase: int) -> Anatomy:
-    """The head of one case; arguments as in `draw_torso`."""
-    warp = draw_warp(seed)
-    levels = draw_levels(stream(seed, "levels"), phase)
+def sample_head(seed: int, phase: int) -> Anatomy:
+    """The head of one case; arguments as in `sample_torso`."""
+    warp = sample_warp(seed)
+    levels = sample_levels(stream(seed, "levels"), phase)
     organs = head_organs(warp, seed)
     return Anatomy(warp, levels, organs, head_layers(organs, warp, levels, seed, dict(LABELS)))
 
 
-def draw_torso(seed: int, phase: int) -> Anatomy:
+def sample_torso(seed: int, phase: int) -> Anatomy:
     """The trunk of one case.
 
     Args:
         seed: of the case.
         phase: index into `PHASES`: how contrast agent is distributed.
     """
-    warp, trunk = draw_warp(seed), draw_trunk(seed)
-    levels = draw_levels(stream(seed, "levels"), phase)
+    warp, trunk = sample_warp(seed), sample_trunk(seed)
+    levels = sample_levels(stream(seed, "levels"), phase)
     values = dict(LABELS)
     gullet = esophagus(warp)
     abdomen = abdominal_organs(trunk, warp, seed)

@@ -1,4 +1,4 @@
-"""HU inside a lesion: mean as reported, homogeneous or uneven, with rims, ground glass, fluid, calcifications."""
+"""HU inside a lesion: mean, texture, rim, ground glass, fluid and calcification as its report states them."""
 
 from dataclasses import dataclass
 from typing import final
@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32
 
-from medsmith.phantoms.ct.forms import Form
+from medsmith.phantoms.ct.lesion_bodies import LesionBody
 from medsmith.phantoms.ct.space import Field, Grid, Point
 from medsmith.phantoms.ct.tissue import smooth_noise
 from medsmith.reports.schema import LesionReport
@@ -36,22 +36,22 @@ ISODENSE_HU = 8.0
 @final
 @dataclass(frozen=True, eq=False)
 class Density:
-    """How one lesion is painted.
+    """HU model of one lesion.
 
     Attributes:
-        report: whose words are obeyed.
-        form: its body.
+        report: the words that it follows.
+        body: its body.
         mean_hu: mean inside.
         margin_mm: width of its margin.
         texture_hu: standard deviation of its texture.
         grain_mm: size of the texture's blobs.
         depth_mm: greatest depth below its surface.
-        numbers: what else was drawn, by name.
+        numbers: further sampled values, by name.
         seed: of its texture.
     """
 
     report: LesionReport
-    form: Form
+    body: LesionBody
     mean_hu: float
     margin_mm: float
     texture_hu: float
@@ -61,9 +61,9 @@ class Density:
     seed: np.random.SeedSequence
 
     def painted(self, grid: Grid, distance: Field) -> Field:
-        """HU on a grid whose points have this distance to the surface; the mean is not yet right."""
+        """HU on a grid whose points have this distance to the surface, before the mean is corrected."""
         rng = np.random.Generator(np.random.PCG64(self.seed))
-        low, edge = self.form.centre - self.form.reach - 12, float(2 * self.form.reach.max() + 24)
+        low, edge = self.body.center - self.body.reach - 12, float(2 * self.body.reach.max() + 24)
         main = smooth_noise(rng, grid, low, (self.grain_mm,) * 3, edge)
         areas = smooth_noise(rng, grid, low, (1.5 * self.grain_mm,) * 3, edge)
         spots = smooth_noise(rng, grid, low, (0.8 * self.grain_mm,) * 3, edge)
@@ -80,7 +80,7 @@ class Density:
         return self.report.density == "mixed-density"
 
     def _layers(self, distance: Field) -> Field:
-        """What depends on the depth below the surface: a bright ring, or ground glass about a solid core."""
+        """Depth-dependent part: a bright rim, or ground glass around a solid core."""
         depth = -distance
         if "rim_mm" in self.numbers:
             share = np.clip((np.float32(self.numbers["rim_mm"]) - depth) / np.float32(0.8) + 0.5, 0, 1)
@@ -91,10 +91,10 @@ class Density:
         return np.zeros_like(depth)
 
     def _pockets(self, grid: Grid, hu: Field) -> Field:
-        """Fluid that a blocked duct retains; a stone that a tumour has grown around."""
+        """Fluid retained in a blocked duct, or a stone enclosed by a tumor."""
         for name, word in (("fluid", "retention of pancreatic fluid"), ("stone", "stone")):
             if word in self.report.features and f"{name}_radius_mm" in self.numbers:
-                away = self.form.centre + np.array([self.numbers[f"{name}_{axis}_mm"] for axis in "xyz"])
+                away = self.body.center + np.array([self.numbers[f"{name}_{axis}_mm"] for axis in "xyz"])
                 squares = [(axis - c) ** 2 for axis, c in zip(grid.axes, away, strict=True)]
                 far = np.sqrt(squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :])
                 share = np.clip(self.numbers[f"{name}_radius_mm"] - far + 0.5, 0, 1).astype(np.float32)
@@ -102,24 +102,24 @@ class Density:
         return hu
 
 
-def draw_density(
+def sample_density(
     report: LesionReport,
-    form: Form,
+    body: LesionBody,
     depths: Depths,
     diameter_mm: float,
     organ_hu: float,
     rng: np.random.Generator,
     seed: np.random.SeedSequence,
 ) -> Density:
-    """Numbers inside the ranges that the words of a report mean.
+    """Values sampled from the ranges that the words of a report stand for.
 
     Args:
         report: the words.
-        form: the body.
+        body: the body.
         depths: depth in mm of points spread evenly inside it.
         diameter_mm: of the ball of its volume.
         organ_hu: mean of the organ.
-        rng: draws the numbers.
+        rng: source of the numbers.
         seed: of the texture.
     """
     mean = _mean_hu(report, organ_hu)
@@ -129,7 +129,7 @@ def draw_density(
     deepest = float(depths.max())
     return Density(
         report=report,
-        form=form,
+        body=body,
         mean_hu=mean,
         margin_mm=margin if sharp else min(margin, BLURRED_SHARE * deepest),
         texture_hu=float(rng.uniform(*(HETEROGENEOUS_HU if varied else HOMOGENEOUS_HU))),
@@ -141,7 +141,7 @@ def draw_density(
 
 
 def _mean_hu(report: LesionReport, organ_hu: float) -> float:
-    """The reported mean, moved as far as the density word demands of this organ."""
+    """The reported mean, shifted to satisfy the density word for this organ."""
     mean = report.ct_value_hu if report.ct_value_hu is not None else organ_hu
     if report.density in ("hypodense", "hypodense fluid-like"):
         return min(mean, organ_hu - APART_HU)
@@ -155,7 +155,7 @@ def _mean_hu(report: LesionReport, organ_hu: float) -> float:
 def _numbers(
     report: LesionReport, mean: float, depths: Depths, deepest: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Numbers of the features and layered densities."""
+    """Values of the features and layered densities."""
     numbers: dict[str, float] = {}
     lung = mean < -150
     if report.density == "ring enhancement":
@@ -176,7 +176,7 @@ def _numbers(
 
 
 def _pocket(name: str, hu: float, radius: float, deepest: float, rng: np.random.Generator) -> dict[str, float]:
-    """A small ball off the centre."""
+    """A small ball off the center."""
     away = rng.normal(size=3)
     away *= 0.45 * deepest / np.sqrt(np.sum(away**2))
     places: Point = away

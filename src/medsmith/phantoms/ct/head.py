@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from medsmith.phantoms.ct.body import striated
 from medsmith.phantoms.ct.canvas import Layer
 from medsmith.phantoms.ct.organs import Organ, tube
 from medsmith.phantoms.ct.solids import Solid, ellipsoid, ellipsoid_distance, union, within, without
 from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, bone, plain
+from medsmith.phantoms.ct.trunk import striated
 
 CRANIUM_MM = (70.0, 86.0, 68.0)
 """Half axes of the inner surface of the skull."""
@@ -83,7 +83,7 @@ def head_layers(organs: dict[str, Organ], warp: Warp, levels: Levels, seed: int,
         Layer(_block(warp, partial(_cranium)), fluid),
         Layer(brain, _brain_painter(levels), values["brain"]),
         Layer(_falx(warp), plain(58.0, 3.0)),
-        *_deep_grey(warp, levels),
+        *_deep_gray(warp, levels),
         Layer(ventricles, fluid),
         *_hind_brain(warp, levels, values),
     ]
@@ -141,7 +141,7 @@ def _cells(hard: Painter) -> Painter:
 
 def _brain_painter(levels: Levels) -> Painter:
     """Cortex along the surface and along the sulci, white matter below, fluid in the sulci."""
-    grey, white = plain(levels["grey matter"], 1.5), plain(levels["white matter"], 1.5)
+    gray, white = plain(levels["gray matter"], 1.5), plain(levels["white matter"], 1.5)
 
     def paint(spot: Spot) -> Field:
         depth = -spot.distance
@@ -151,7 +151,7 @@ def _brain_painter(levels: Levels) -> Painter:
         open_ = np.float32(0.09) + np.float32(0.16) * np.clip((12 - depth) / 12, 0, 1)
         sulcus = np.clip((open_ - fold) / 0.07, 0, 1) * np.clip((20 - depth) / 7, 0, 1)
         below = white(spot)
-        mixed = below + (grey(spot) - below) * ribbon
+        mixed = below + (gray(spot) - below) * ribbon
         painted: Field = (mixed + (np.float32(levels["csf"] + 4) - mixed) * sulcus).astype(np.float32)
         return painted
 
@@ -169,9 +169,9 @@ def _falx(warp: Warp) -> Solid:
     return _block(warp, partial(distance))
 
 
-def _deep_grey(warp: Warp, levels: Levels) -> list[Layer]:
+def _deep_gray(warp: Warp, levels: Levels) -> list[Layer]:
     """Thalami, lentiform and caudate nuclei."""
-    grey = plain(levels["grey matter"] + 1, 1.5)
+    gray = plain(levels["gray matter"] + 1, 1.5)
     bodies = []
     for side in (-1, 1):
         bodies += [
@@ -179,7 +179,7 @@ def _deep_grey(warp: Warp, levels: Levels) -> list[Layer]:
             ellipsoid(warp, (side * 26, 8, 4), (7, 17, 10), (side * 12.0, 0)),
             ellipsoid(warp, (side * 13, 24, 12), (5.5, 10, 9)),
         ]
-    return [Layer(body, grey) for body in bodies]
+    return [Layer(body, gray) for body in bodies]
 
 
 def _ventricles(warp: Warp, wide: float) -> Solid:
@@ -204,7 +204,7 @@ def _hind_brain(warp: Warp, levels: Levels, values: dict[str, int]) -> list[Laye
 
     def folia(spot: Spot) -> Field:
         leaves = np.sin(spot.distance * np.float32(1.6) + 2 * spot.textures.coarse)
-        painted: Field = np.float32(levels["grey matter"] - 3) + 3 * leaves + 1.5 * spot.textures.fine
+        painted: Field = np.float32(levels["gray matter"] - 3) + 3 * leaves + 1.5 * spot.textures.fine
         return painted
 
     return [

@@ -15,7 +15,7 @@ from medsmith.phantoms.ct.space import Field, Grid, Points, Warp
 @final
 @dataclass(frozen=True, eq=False)
 class Organ:
-    """A labelled body that can have a lesion.
+    """A labeled body that can have a lesion.
 
     Attributes:
         name: TotalSegmentator's.

@@ -1,4 +1,4 @@
-"""CT with one lesion: a cube of 128 mm of a procedural body, in Hounsfield units, whose report is the truth.
+"""CT with one lesion: a cube of 128 mm of a procedural body, in Hounsfield units, whose report is the ground truth.
 
 Everything is defined in mm, so that a seed gives the same anatomy at every size.
 """
@@ -12,34 +12,34 @@ import numpy as np
 
 from medsmith.cases.case import Case, Json
 from medsmith.geometry import Geometry
-from medsmith.phantoms.ct.anatomy import LABELS, Anatomy, draw_head, draw_torso
-from medsmith.phantoms.ct.lesion import Lesion, draw_lesion, draw_report, window
+from medsmith.phantoms.ct.anatomy import LABELS, Anatomy, sample_head, sample_torso
+from medsmith.phantoms.ct.lesion import PhantomLesion, requested_report, sample_lesion, window
 from medsmith.phantoms.ct.space import WINDOW_MM, Grid, stream
-from medsmith.phantoms.ct.tissue import PHASES, draw_textures, scanner_noise
-from medsmith.phantoms.frame import PhantomFamily
+from medsmith.phantoms.ct.tissue import PHASES, sample_textures, scanner_noise
+from medsmith.phantoms.family import PhantomFamily
 
 SIZES = (48, 160)
 
 
 @final
 @dataclass(frozen=True)
-class Subject:
-    """A part of the body with what can be found in it.
+class BodyPart:
+    """A part of the body and the lesions that occur in it.
 
     Attributes:
-        draw: anatomy of a seed and a phase of `PHASES`.
-        types: lesion type -> organs that it is drawn in; types and organs are drawn uniformly.
+        sample_anatomy: anatomy of a seed and a phase of `PHASES`.
+        types: lesion type -> organs that it can lie in; types and organs are sampled uniformly.
         noise_hu: smallest and largest standard deviation of the noise.
     """
 
-    draw: Callable[[int, int], Anatomy]
+    sample_anatomy: Callable[[int, int], Anatomy]
     types: Mapping[str, tuple[str, ...]]
     noise_hu: tuple[float, float]
 
 
 _KIDNEYS, _LUNGS = ("kidney_left", "kidney_right"), ("lung_left", "lung_right")
-TORSO = Subject(
-    draw_torso,
+TORSO = BodyPart(
+    sample_torso,
     MappingProxyType(
         {
             "gallstone": ("gallbladder",),
@@ -60,7 +60,7 @@ TORSO = Subject(
     ),
     (8.0, 25.0),
 )
-HEAD = Subject(draw_head, MappingProxyType({"intracranial hemorrhage": ("brain",)}), (3.0, 7.0))
+HEAD = BodyPart(sample_head, MappingProxyType({"intracranial hemorrhage": ("brain",)}), (3.0, 7.0))
 
 
 @final
@@ -75,7 +75,7 @@ class CtPhantom(PhantomFamily):
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
-        """A cube of size voxels per edge over 128 mm, its labels and its report; the type is drawn from the seed.
+        """A cube of size voxels per edge over 128 mm, its labels and its report; the seed decides the type.
 
         Raises:
             RequestError: the size is not one that this family renders.
@@ -85,7 +85,7 @@ class CtPhantom(PhantomFamily):
 
 @final
 class HealthyCtPhantom(PhantomFamily):
-    """The same bodies and windows without their lesions: templates to put lesions into."""
+    """The same bodies and windows without their lesions: templates for lesion insertion."""
 
     name: ClassVar[str] = "ct-healthy"
     revision: ClassVar[int] = CtPhantom.revision
@@ -95,7 +95,7 @@ class HealthyCtPhantom(PhantomFamily):
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
-        """The case that `CtPhantom` makes of this seed, without its lesion.
+        """The case of this seed in `CtPhantom`, without its lesion.
 
         Raises:
             RequestError: the size is not one that this family renders.
@@ -135,7 +135,7 @@ class HealthyCtHeadPhantom(PhantomFamily):
     sizes: ClassVar[tuple[int, int]] = SIZES
 
     def make(self, seed: int, id: str, size: int) -> Case:
-        """The case that `CtHeadPhantom` makes of this seed, without its lesion.
+        """The case of this seed in `CtHeadPhantom`, without its lesion.
 
         Raises:
             RequestError: the size is not one that this family renders.
@@ -148,48 +148,48 @@ def healthy_case(seed: int, id: str, size: int) -> Case:
     return HealthyCtPhantom().make(seed, id, size)
 
 
-def drawn_type(subject: Subject, seed: int) -> tuple[str, str]:
+def sampled_type(part: BodyPart, seed: int) -> tuple[str, str]:
     """Lesion type and organ of one case."""
     rng = stream(seed, "type")
-    lesion_type = list(subject.types)[int(rng.integers(len(subject.types)))]
-    return lesion_type, str(rng.choice(subject.types[lesion_type]))
+    lesion_type = list(part.types)[int(rng.integers(len(part.types)))]
+    return lesion_type, str(rng.choice(part.types[lesion_type]))
 
 
-def drawn(subject: Subject, seed: int) -> tuple[Anatomy, Lesion]:
-    """Body and lesion of one case."""
-    report = draw_report(*drawn_type(subject, seed), seed)
+def sampled_case(part: BodyPart, seed: int) -> tuple[Anatomy, PhantomLesion]:
+    """Anatomy and lesion of one case."""
+    report = requested_report(*sampled_type(part, seed), seed)
     phase = PHASES.index("portal venous" if report.enhancement == "enhanced CT" else "plain")
-    anatomy = subject.draw(seed, phase)
-    return anatomy, draw_lesion(anatomy, report, seed)
+    anatomy = part.sample_anatomy(seed, phase)
+    return anatomy, sample_lesion(anatomy, report, seed)
 
 
-Finish = Callable[[Lesion], tuple[Lesion, ...]]
+SelectLesions = Callable[[PhantomLesion], tuple[PhantomLesion, ...]]
 
 
-def _with_lesion(lesion: Lesion) -> tuple[Lesion, ...]:
+def _with_lesion(lesion: PhantomLesion) -> tuple[PhantomLesion, ...]:
     return (lesion,)
 
 
-def _without_lesion(_lesion: Lesion) -> tuple[Lesion, ...]:
+def _without_lesion(_lesion: PhantomLesion) -> tuple[PhantomLesion, ...]:
     return ()
 
 
-def _case(family: PhantomFamily, subject: Subject, seed: int, id: str, size: int, finish: Finish) -> Case:
-    """One case of a family; finish says which lesions are painted.
+def _case(family: PhantomFamily, part: BodyPart, seed: int, id: str, size: int, select_lesions: SelectLesions) -> Case:
+    """One case of a family; `select_lesions` decides which lesions are rendered.
 
     Raises:
         RequestError: the size is not one that this family renders.
     """
     family.require_size(size)
-    anatomy, lesion = drawn(subject, seed)
-    low, lesions = window(lesion.form, seed), finish(lesion)
+    anatomy, lesion = sampled_case(part, seed)
+    low, lesions = window(lesion.body, seed), select_lesions(lesion)
     spacing = WINDOW_MM / size
     grid = Grid.over(anatomy.warp, low, (size, size, size), spacing)
-    canvas = anatomy.painted(grid, draw_textures(stream(seed, "textures"), grid, low))
+    canvas = anatomy.painted(grid, sample_textures(stream(seed, "textures"), grid, low))
     for one in lesions:
         one.paint(canvas, grid)
     rng = stream(seed, "noise")
-    sd = float(rng.uniform(*subject.noise_hu))
+    sd = float(rng.uniform(*part.noise_hu))
     image = np.rint(np.clip(canvas.image + scanner_noise(rng, grid, low, sd), -1024, 3071)).astype(np.float32)
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low + spacing / 2

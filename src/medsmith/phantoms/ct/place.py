@@ -1,4 +1,4 @@
-"""Where a lesion goes: candidates in and on its organ, tested against the anatomy around them."""
+"""Placement of a lesion: candidates in and on its organ, tested against the anatomy around them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,39 +9,39 @@ from jaxtyping import Bool, Float32
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from medsmith.phantoms.ct.anatomy import Anatomy
-from medsmith.phantoms.ct.forms import Star
+from medsmith.phantoms.ct.lesion_bodies import Star
 from medsmith.phantoms.ct.organs import Organ
 from medsmith.phantoms.ct.space import Field, Grid, Point, Points
 from medsmith.phantoms.ct.tissue import Textures
 
 STEP_MM = (2.2, 4.0)
-"""Finest and coarsest voxel of the grid on which places are tested."""
+"""Finest and coarsest voxel of the grid on which candidates are tested."""
 AROUND_MM = 24.0
-"""How far around the organ that grid goes."""
+"""Margin of that grid around the organ."""
 STRETCH_MM = 46.0
-"""Half the length of a long organ that is looked at."""
+"""Half the length of the stretch of a long organ that is searched."""
 TRIES = 48
 SHRINK = 0.88
 SMALLEST_MM = 3.0
 CLOSE_MM = 2.0
 """Gap below which another organ is adjacent."""
 OUTSIDE_WITHIN = 0.03
-"""Share of the surface that may leave the organ where a lesion is to lie within it."""
+"""Largest share of the surface outside the organ for a lesion within it."""
 OUTSIDE_PROTRUDING = (0.32, 0.68)
-"""Share of the surface outside where it is to protrude."""
+"""Range of that share for a protruding lesion."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Surroundings:
+class OrganSurroundings:
     """An organ and what lies around it, on a coarse grid.
 
     Attributes:
-        organ: whose place this is.
+        organ: the organ.
         grid: coarse points around it, or around a stretch of it.
         distance: to the organ's outer surface.
-        free: where a lesion may grow: the organ, fat, bowel.
-        others: other labelled organs.
+        free: voxels that a lesion may occupy: the organ, fat, bowel.
+        others: other labeled organs.
         axis: direction of the organ's course at the stretch; feet-head where it has none.
     """
 
@@ -54,7 +54,7 @@ class Surroundings:
 
     @cached_property
     def gap(self) -> Field:
-        """Distance to the nearest other labelled organ."""
+        """Distance to the nearest other labeled organ."""
         if not self.others.any():
             return np.full(self.grid.shape, 99.0, np.float32)
         far = distance_transform_edt(~self.others, sampling=self.grid.spacing) - 0.5 * self.grid.spacing
@@ -81,8 +81,8 @@ class Surroundings:
         return places
 
 
-def survey(anatomy: Anatomy, organ: Organ, label: int, rng: np.random.Generator) -> Surroundings:
-    """Looks at an organ, or at a random stretch of a long one."""
+def survey(anatomy: Anatomy, organ: Organ, label: int, rng: np.random.Generator) -> OrganSurroundings:
+    """The surroundings of an organ, or of a random stretch of a long one."""
     low, high, axis = organ.solid.low - AROUND_MM, organ.solid.high + AROUND_MM, np.array([0.0, 0.0, 1.0])
     if organ.course is not None:
         count = len(organ.course)
@@ -97,87 +97,94 @@ def survey(anatomy: Anatomy, organ: Organ, label: int, rng: np.random.Generator)
     distance = organ.solid.distance(grid)
     free = ((canvas.labels == label) & (distance <= 0)) | (canvas.yields & (distance > 0))
     others = (canvas.labels != 0) & (canvas.labels != label)
-    return Surroundings(organ, grid, distance, free, others, axis)
+    return OrganSurroundings(organ, grid, distance, free, others, axis)
 
 
 def place_star(
-    around: Surroundings, star: Star, edges: Point, protruding: bool, close: bool, rng: np.random.Generator
+    surroundings: OrganSurroundings, star: Star, edges: Point, protruding: bool, close: bool, rng: np.random.Generator
 ) -> tuple[Point, Point]:
-    """A centre for a star-shaped lesion; where it does not fit, smaller edges.
+    """A center for a star-shaped lesion; where it does not fit, smaller edges.
 
     Args:
-        around: the organ.
+        surroundings: of the organ.
         star: the lesion's surface.
         edges: of its bounding box in mm.
-        protruding: whether it is to leave the organ.
-        close: whether it is to lie close to another organ; obeyed where there is such a place.
+        protruding: whether it extends beyond the organ.
+        close: whether it lies close to another organ, if there is such a place.
         rng: generator.
 
     Returns:
-        Centre and edges in mm.
+        Center and edges in mm.
     """
     surface = star.points[:: max(1, len(star.points) // 300)]
     surface = (surface - (surface.min(axis=0) + surface.max(axis=0)) / 2) / np.ptp(surface, axis=0)
     cloud = np.concatenate([surface, surface * 0.6])
     for attempt in range(30):
         shrunk = np.maximum(edges * SHRINK**attempt, min(SMALLEST_MM, float(edges.max())))
-        found = _try(around, cloud * shrunk, len(surface), protruding, close, rng)
+        found = _find_center(surroundings, cloud * shrunk, len(surface), protruding, close, rng)
         if found is not None:
             return found, shrunk
-    return around.deepest, np.minimum(edges, SMALLEST_MM)
+    return surroundings.deepest, np.minimum(edges, SMALLEST_MM)
 
 
-def _try(
-    around: Surroundings, cloud: Points, surface: int, protruding: bool, close: bool, rng: np.random.Generator
+def _find_center(
+    surroundings: OrganSurroundings,
+    cloud: Points,
+    surface: int,
+    protruding: bool,
+    close: bool,
+    rng: np.random.Generator,
 ) -> Point | None:
-    """The first candidate at which the lesion obeys the rule of its place, and its relationship if one does."""
+    """The first candidate that satisfies the rule of its location and, if possible, the requested relationship."""
     half = float(np.ptp(cloud, axis=0).min()) / 2
-    depth = np.abs(around.distance) < 0.7 * half + around.grid.spacing / 2
-    chosen = depth if protruding else around.distance < min(-0.5 * half, -0.5)
-    free = around.free.astype(np.float32)
+    depth = np.abs(surroundings.distance) < 0.7 * half + surroundings.grid.spacing / 2
+    chosen = depth if protruding else surroundings.distance < min(-0.5 * half, -0.5)
+    free = surroundings.free.astype(np.float32)
     second: Point | None = None
-    centre: Point
-    for centre in around.candidates(chosen, rng):
-        points = centre + cloud
-        outside = float((around.sampled(around.distance, points[:surface]) > 0).mean())
-        clear = float((around.sampled(free, points) > 0.5).mean())
+    center: Point
+    for center in surroundings.candidates(chosen, rng):
+        points = center + cloud
+        outside = float((surroundings.sampled(surroundings.distance, points[:surface]) > 0).mean())
+        clear = float((surroundings.sampled(free, points) > 0.5).mean())
         fits = outside <= OUTSIDE_WITHIN
         if protruding:
             fits = OUTSIDE_PROTRUDING[0] <= outside <= OUTSIDE_PROTRUDING[1]
         if fits and clear >= 0.96:
-            near = float(around.sampled(around.gap, points[:surface]).min()) < CLOSE_MM
+            near = float(surroundings.sampled(surroundings.gap, points[:surface]).min()) < CLOSE_MM
             if near == close:
-                return centre
-            second = centre if second is None else second
+                return center
+            second = center if second is None else second
     return second
 
 
-def place_in_lumen(around: Surroundings, edges: Point, rng: np.random.Generator, touching: bool) -> tuple[Point, Point]:
-    """A centre in the lumen: on its lowest wall (the patient lies on the back), or on any wall; smaller if need be."""
-    lumen = around.distance + np.float32(around.organ.wall_mm)
+def place_in_lumen(
+    surroundings: OrganSurroundings, edges: Point, rng: np.random.Generator, touching: bool
+) -> tuple[Point, Point]:
+    """A center in the lumen: on its lowest wall (the patient lies on the back), or on any wall; edges shrunk to fit."""
+    lumen = surroundings.distance + np.float32(surroundings.organ.wall_mm)
     room = -float(lumen.min())
     shrunk = edges * min(1.0, 1.7 * room / float(np.median(edges)))
     radius = float(np.median(shrunk)) / 2
     depth = min(radius * (0.45 if touching else 1.0), 0.92 * room)
-    band = max(around.grid.spacing, 0.08 * room)
-    places = around.candidates((lumen < -depth + 0.3 * band) & (lumen > -depth - band) & around.free, rng)
-    inside = [place for place in places if float(around.sampled(lumen, place[None])[0]) <= -depth]
+    band = max(surroundings.grid.spacing, 0.08 * room)
+    places = surroundings.candidates((lumen < -depth + 0.3 * band) & (lumen > -depth - band) & surroundings.free, rng)
+    inside = [place for place in places if float(surroundings.sampled(lumen, place[None])[0]) <= -depth]
     if not inside:
-        return around.deepest, shrunk
+        return surroundings.deepest, shrunk
     return (inside[0] if touching else min(inside, key=lambda place: float(place[1]))), shrunk
 
 
-def place_on_wall(around: Surroundings, rng: np.random.Generator) -> Point:
-    """A centre in the middle of the wall, near the middle of the stretch that was looked at."""
-    offset = np.abs(around.distance + np.float32(around.organ.wall_mm / 2))
-    chosen = (offset < around.grid.spacing * 0.6) & around.free
-    if around.organ.course is not None:
-        middle = [axis.mean() for axis in around.grid.axes]
+def place_on_wall(surroundings: OrganSurroundings, rng: np.random.Generator) -> Point:
+    """A center in the middle of the wall, near the middle of the stretch."""
+    offset = np.abs(surroundings.distance + np.float32(surroundings.organ.wall_mm / 2))
+    chosen = (offset < surroundings.grid.spacing * 0.6) & surroundings.free
+    if surroundings.organ.course is not None:
+        middle = [axis.mean() for axis in surroundings.grid.axes]
         shape = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
         along = sum(
             (axis - m).reshape(s) * w
-            for axis, m, s, w in zip(around.grid.axes, middle, shape, around.axis, strict=True)
+            for axis, m, s, w in zip(surroundings.grid.axes, middle, shape, surroundings.axis, strict=True)
         )
         chosen &= np.abs(along) < 0.3 * STRETCH_MM
-    places = around.candidates(chosen, rng)
-    return np.asarray(places[0] if len(places) else around.deepest)
+    places = surroundings.candidates(chosen, rng)
+    return np.asarray(places[0] if len(places) else surroundings.deepest)

@@ -41,27 +41,27 @@ class Solid:
         return grid.part(self.low - reach_mm, self.high + reach_mm)
 
 
-def ellipsoid(warp: Warp, centre: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)) -> Solid:
+def ellipsoid(warp: Warp, center: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)) -> Solid:
     """An ellipsoid in anatomical mm.
 
     Args:
         warp: to patient space, for the bounds.
-        centre: anatomical position.
+        center: anatomical position.
         radii: half axes in mm.
         tilt: turn about z, then about y, in degrees.
     """
-    middle, half = np.asarray(centre, np.float64), np.asarray(radii, np.float64)
+    middle, half = np.asarray(center, np.float64), np.asarray(radii, np.float64)
     turn = rotation(*tilt)
     corners = middle + np.array([turn.T @ (half * sign) for sign in _FACES])
     patient = warp.back(corners)
     extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(warp.scale)
-    centre_patient = patient.mean(axis=0)
+    center_patient = patient.mean(axis=0)
 
     def distance(grid: Grid) -> Field:
         return ellipsoid_distance(grid.anatomical, middle, half, turn)
 
-    low = np.minimum(patient.min(axis=0), centre_patient - extent) - SLACK_MM
-    high = np.maximum(patient.max(axis=0), centre_patient + extent) + SLACK_MM
+    low = np.minimum(patient.min(axis=0), center_patient - extent) - SLACK_MM
+    high = np.maximum(patient.max(axis=0), center_patient + extent) + SLACK_MM
     return Solid(low, high, distance)
 
 
@@ -78,10 +78,10 @@ def rotation(about_z: float, about_y: float) -> Float64[np.ndarray, "3 3"]:
 
 
 def ellipsoid_distance(
-    positions: Float32[np.ndarray, "3 x y z"], centre: Point, radii: Point, turn: Float64[np.ndarray, "3 3"]
+    positions: Float32[np.ndarray, "3 x y z"], center: Point, radii: Point, turn: Float64[np.ndarray, "3 3"]
 ) -> Field:
     """First-order distance k (k - 1) / |grad k^2 / 2| of the level k = |position / radii|."""
-    shift = [positions[i] - np.float32(centre[i]) for i in range(3)]
+    shift = [positions[i] - np.float32(center[i]) for i in range(3)]
     level = steep = np.float32(0)
     for row, radius in zip(turn.astype(np.float32), radii.astype(np.float32), strict=True):
         own = sum((value * part for value, part in zip(row, shift, strict=True) if value), np.float32(0)) / radius

@@ -1,4 +1,4 @@
-"""Space of the CT phantoms: patient millimetres, the random warp of the anatomy, and grids of sample points.
+"""Space of the CT phantoms: patient millimeters, the random warp of the anatomy, and grids of sample points.
 
 Two spaces, both RAS+ in mm: *patient* (where voxels lie) and *anatomical* (where organs are written down). A smooth
 random warp maps patient to anatomical positions, so that every seed has its own organs.
@@ -86,7 +86,7 @@ class Displacement:
         return np.stack([spread_knots(part, (first, second, third)) for part in self.knots])
 
 
-def draw_displacement(rng: np.random.Generator, knot_mm: float, sd_mm: float) -> Displacement:
+def sample_displacement(rng: np.random.Generator, knot_mm: float, sd_mm: float) -> Displacement:
     """A displacement whose coefficients are normal with this standard deviation, cut at two of them."""
     low, high = np.array(REGION_MM[0]), np.array(REGION_MM[1])
     shape = (3, *(np.ceil((high - low) / knot_mm).astype(int) + 3))
@@ -126,12 +126,12 @@ class Warp:
         return np.asarray(patient)
 
 
-def draw_warp(seed: int) -> Warp:
+def sample_warp(seed: int) -> Warp:
     """The warp of one case."""
     rng = stream(seed, "warp")
     overall = rng.uniform(0.92, 1.08)
     x, y, z = (float(overall * rng.uniform(0.96, 1.04)) for _ in range(3))
-    return Warp((x, y, z), (draw_displacement(rng, *COARSE_WARP_MM), draw_displacement(rng, *FINE_WARP_MM)))
+    return Warp((x, y, z), (sample_displacement(rng, *COARSE_WARP_MM), sample_displacement(rng, *FINE_WARP_MM)))
 
 
 @final
@@ -140,9 +140,9 @@ class Grid:
     """Sample points on a regular grid of cubes.
 
     Attributes:
-        axes: patient positions of the voxel centres along x, y, z in mm.
+        axes: patient positions of the voxel centers along x, y, z in mm.
         spacing: edge of a voxel in mm.
-        anatomical: anatomical positions of the voxel centres.
+        anatomical: anatomical positions of the voxel centers.
         whole: the grid that this one was cropped from, and where; None for a whole grid.
         kept: fields that several structures need, computed once on the whole grid.
     """
@@ -172,7 +172,7 @@ class Grid:
         return x.size, y.size, z.size
 
     def part(self, low: Point, high: Point) -> Part | None:
-        """The voxels whose centres lie in a box in patient mm; None where there are none."""
+        """The voxels whose centers lie in a box in patient mm; None where there are none."""
         slices = []
         for axis, start, stop in zip(self.axes, low, high, strict=True):
             first = max(0, int(np.ceil((start - axis[0]) / self.spacing)))

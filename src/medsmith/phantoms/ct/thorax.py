@@ -1,15 +1,15 @@
-"""Organs of the chest: lungs with vessels and airways, heart, great vessels, oesophagus."""
+"""Organs of the chest: lungs with vessels and airways, heart, great vessels, esophagus."""
 
 from functools import partial
 
 import numpy as np
 
-from medsmith.phantoms.ct.body import Trunk
 from medsmith.phantoms.ct.canvas import Layer
 from medsmith.phantoms.ct.organs import Organ, branches, tree, tube
 from medsmith.phantoms.ct.solids import Solid, ellipsoid, resized, union
 from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
 from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, layered, plain
+from medsmith.phantoms.ct.trunk import Trunk
 
 SIDES = {"lung_left": -1, "lung_right": 1}
 

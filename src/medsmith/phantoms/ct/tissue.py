@@ -1,6 +1,6 @@
 """Hounsfield units of the CT phantoms' tissues, their textures, and the noise of the scanner.
 
-Values are typical of an adult at 120 kV; every case deviates from them (`draw_levels`).
+Values are typical of an adult at 120 kV; every case deviates from them (`sample_levels`).
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ LEVELS_HU: Mapping[str, tuple[float, float]] = MappingProxyType(
         "cortex": (820, 820),
         "cartilage": (105, 110),
         "csf": (7, 7),
-        "grey matter": (39, 44),
+        "gray matter": (39, 44),
         "white matter": (29, 32),
     }
 )
@@ -60,7 +60,7 @@ SPREAD = 0.07
 """Standard deviation of a case's factor on each enhanced part (normal); plain levels deviate by 3 HU."""
 
 
-def draw_levels(rng: np.random.Generator, phase: int) -> Levels:
+def sample_levels(rng: np.random.Generator, phase: int) -> Levels:
     """Mean HU of every tissue in one case."""
     levels = {}
     for name, row in LEVELS_HU.items():
@@ -88,7 +88,7 @@ class Textures:
         return cls(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
 
-def draw_textures(rng: np.random.Generator, grid: Grid, low: Point) -> Textures:
+def sample_textures(rng: np.random.Generator, grid: Grid, low: Point) -> Textures:
     """The textures of a window whose lower corner is given in patient mm."""
     return Textures(smooth_noise(rng, grid, low, (4.0, 4.0, 4.0)), smooth_noise(rng, grid, low, (12.0, 12.0, 12.0)))
 

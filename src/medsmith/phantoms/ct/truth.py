@@ -1,4 +1,4 @@
-"""The numbers of a drawn lesion, measured on its own surface and on the anatomy around it, free of noise."""
+"""Ground-truth measures of a phantom lesion, taken on its surface and on the noise-free anatomy around it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from skimage.measure import marching_cubes
 from medsmith.measurement.surface import Mesh
 from medsmith.phantoms.ct.anatomy import LABELS, Anatomy
 from medsmith.phantoms.ct.canvas import Canvas
-from medsmith.phantoms.ct.forms import Form
+from medsmith.phantoms.ct.lesion_bodies import LesionBody
 from medsmith.phantoms.ct.organs import Organ
 from medsmith.phantoms.ct.space import Field, Grid, Point, Points
-from medsmith.phantoms.ct.tissue import draw_textures
+from medsmith.phantoms.ct.tissue import sample_textures
 from medsmith.reports.organs import share_outside
 
 VOXELS = 52
 """Voxels along the longest edge of the grid on which a lesion is measured."""
 CONTEXT_MM = 8.0
-"""How far around a lesion its neighbours are looked for."""
+"""Distance around a lesion within which other organs are searched."""
 CONTEXT_STEP_MM = (1.0, 2.2)
 """Finest and coarsest voxel of that grid."""
 FEWEST = 30
-"""Points that stand for the surroundings at least."""
+"""Fewest voxels that the HU of the surroundings is taken from."""
 SHELL_MM = 5.0
-"""Thickness of the shell outside the margin that stands for the surroundings."""
+"""Thickness of the shell outside the margin in which the surroundings are measured."""
 LUMEN_MARGIN_MM = 0.8
 """Width of a margin against the content of a hollow organ."""
 RISE = 2 * 1.2815515655446004
@@ -38,29 +38,29 @@ RISE = 2 * 1.2815515655446004
 
 @final
 @dataclass(frozen=True, eq=False)
-class Body:
-    """A lesion's body, measured.
+class MeasuredBody:
+    """A lesion's body with its surface mesh.
 
     Attributes:
-        form: the same, with a tight reach about the centre of its bounding box.
+        body: the same, with a tight reach about the center of its bounding box.
         grid: fine grid around it.
         distance: to its surface on that grid.
         mesh: its surface, patient mm.
     """
 
-    form: Form
+    body: LesionBody
     grid: Grid
     distance: Field
     mesh: Mesh
 
     @property
     def diameter_mm(self) -> float:
-        """Of the ball of equal volume."""
+        """Diameter in mm of the ball of equal volume."""
         return float(np.cbrt(6 * self.mesh.volume / np.pi))
 
     @property
     def edges_mm(self) -> Point:
-        """Of the bounding box."""
+        """Edges of the bounding box in mm."""
         return np.asarray(np.ptp(self.mesh.vertices, axis=0))
 
     def shape_numbers(self) -> Mapping[str, float]:
@@ -77,33 +77,33 @@ class Body:
         }
 
 
-def measured_body(anatomy: Anatomy, form: Form) -> Body:
-    """Finds the surface of a form."""
-    low, high = _bounds(anatomy, form)
+def measure_body(anatomy: Anatomy, body: LesionBody) -> MeasuredBody:
+    """Mesh of a body's surface, by marching cubes on a fine grid."""
+    low, high = _bounds(anatomy, body)
     spacing = max(float(np.max(high - low)) / VOXELS, 0.12)
     grid = Grid.around(anatomy.warp, low, high, spacing)
-    distance = form.distance(grid)
+    distance = body.distance(grid)
     first = np.array([axis[0] for axis in grid.axes]) - spacing
     closed = np.pad(distance, 1, constant_values=spacing)
     vertices, faces, _, _ = marching_cubes(closed, 0.0)
     mesh = Mesh(vertices.astype(np.float64) * spacing + first, faces)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
-    return Body(Form((low + high) / 2, (high - low) / 2, form.distance), grid, distance, mesh)
+    return MeasuredBody(LesionBody((low + high) / 2, (high - low) / 2, body.distance), grid, distance, mesh)
 
 
-def _bounds(anatomy: Anatomy, form: Form) -> tuple[Point, Point]:
-    """A box that holds the form, found on a coarse grid where its reach is generous."""
-    reach = form.reach + 1.0
-    rough = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, max(float(reach.max()) / 22, 0.4))
-    found = np.argwhere(form.distance(rough) <= 0.7 * rough.spacing)
+def _bounds(anatomy: Anatomy, body: LesionBody) -> tuple[Point, Point]:
+    """A box that holds the body, found on a coarse grid where its reach is generous."""
+    reach = body.reach + 1.0
+    rough = Grid.around(anatomy.warp, body.center - reach, body.center + reach, max(float(reach.max()) / 22, 0.4))
+    found = np.argwhere(body.distance(rough) <= 0.7 * rough.spacing)
     first = np.array([axis[0] for axis in rough.axes])
     return first + (found.min(axis=0) - 1.5) * rough.spacing, first + (found.max(axis=0) + 1.5) * rough.spacing
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Context:
-    """What lies around a lesion.
+class LesionSurroundings:
+    """The anatomy around a lesion.
 
     Attributes:
         grid: around its box.
@@ -124,7 +124,7 @@ class Context:
         return share_outside(self.distance <= 0, self.canvas.labels == self.label, (edge, edge, edge))
 
     def gap_mm(self, vertices: Points) -> float:
-        """From the lesion's surface to the nearest other labelled organ, at most `CONTEXT_MM`."""
+        """From the lesion's surface to the nearest other labeled organ, at most `CONTEXT_MM`."""
         other = (self.canvas.labels != 0) & (self.canvas.labels != self.label)
         if not other.any():
             return CONTEXT_MM
@@ -138,7 +138,7 @@ class Context:
         return np.asarray(map_coordinates(self.canvas.image, mesh, order=1, mode="nearest"))
 
     def surroundings_hu(self, margin_mm: float, otherwise: float) -> float:
-        """Median of the organ in a shell outside the margin, or anywhere near; otherwise where none is left."""
+        """Median HU of the organ in a shell outside the margin, else on the grid; `otherwise` if none is left."""
         start = margin_mm / 2 + self.grid.spacing
         around = (self.distance > start) & (self.canvas.labels == self.label)
         shell = around & (self.distance <= start + SHELL_MM)
@@ -152,13 +152,15 @@ class Context:
         return np.asarray(map_coordinates(field, ((points - first) / self.grid.spacing).T, order=1, mode="nearest"))
 
 
-def context_of(anatomy: Anatomy, form: Form, organ: str, low: Point, rng: np.random.Generator) -> Context:
-    """Paints the anatomy around a form, with the textures of the window whose lower corner is low."""
-    reach = form.reach + CONTEXT_MM
+def surroundings_of(
+    anatomy: Anatomy, body: LesionBody, organ: str, low: Point, rng: np.random.Generator
+) -> LesionSurroundings:
+    """Paints the anatomy around a body, with the textures of the window whose lower corner is low."""
+    reach = body.reach + CONTEXT_MM
     spacing = float(np.clip(reach.max() / 24, *CONTEXT_STEP_MM))
-    grid = Grid.around(anatomy.warp, form.centre - reach, form.centre + reach, spacing)
-    canvas = anatomy.painted(grid, draw_textures(rng, grid, low))
-    return Context(grid, form.distance(grid), canvas, LABELS[organ])
+    grid = Grid.around(anatomy.warp, body.center - reach, body.center + reach, spacing)
+    canvas = anatomy.painted(grid, sample_textures(rng, grid, low))
+    return LesionSurroundings(grid, body.distance(grid), canvas, LABELS[organ])
 
 
 def margin_on(grid: Grid, organ: Organ, margin_mm: float) -> Field:
@@ -177,28 +179,28 @@ def share_of(distance: Field, width: Field) -> Field:
 
 
 def density_numbers(
-    body: Body, context: Context, hu: Field, organ: Organ, margin_mm: float, organ_hu: float
+    measured: MeasuredBody, surroundings: LesionSurroundings, hu: Field, organ: Organ, margin_mm: float, organ_hu: float
 ) -> dict[str, float]:
-    """HU of the lesion's own tissue, and of what its margin leaves of it.
+    """HU of the lesion's tissue, and HU after mixing with the background across the margin.
 
     Args:
-        body: the lesion.
-        context: its surroundings.
+        measured: the lesion.
+        surroundings: its surroundings.
         hu: of its tissue on the body's grid.
-        organ: that has it.
+        organ: the organ with the lesion.
         margin_mm: width of the margin.
-        organ_hu: mean of the organ, where the lesion has left nothing of it.
+        organ_hu: mean of the organ, used where nothing of the organ is left around the lesion.
     """
-    inside = body.distance <= 0
-    share = share_of(body.distance, margin_on(body.grid, organ, margin_mm))[inside]
-    behind = context.background(body.grid)[inside]
-    around = context.surroundings_hu(margin_mm, organ_hu)
+    inside = measured.distance <= 0
+    share = share_of(measured.distance, margin_on(measured.grid, organ, margin_mm))[inside]
+    behind = surroundings.background(measured.grid)[inside]
+    outside_hu = surroundings.surroundings_hu(margin_mm, organ_hu)
     own = hu[inside]
     return {
         "tissue_hu": float(own.mean()),
         "mean_hu": float((own * share + behind * (1 - share)).mean()),
-        "surroundings_hu": around,
-        "contrast_hu": float(own.mean()) - around,
+        "surroundings_hu": outside_hu,
+        "contrast_hu": float(own.mean()) - outside_hu,
         "heterogeneity_hu": float(own.std()),
         "margin_width_mm": margin_mm,
     }

@@ -1,4 +1,4 @@
-"""From a request to a case: template, organ map, reports, boxes, lesions."""
+"""Synthesis of a case from a request: template, organ map, reports, boxes, lesions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,19 +25,19 @@ from medsmith.reports.sampling import complete_report, sample_report
 from medsmith.reports.schema import LesionReport
 
 REPORTS_SAMPLED = 12
-"""Reports that are sampled from the rules for one template until one has room there."""
+"""Most reports that are sampled for one template until one has room in it."""
 
 
-def make_case(request: LesionDiffusionRequest, generator: LesionGenerator, seed: int) -> Case:
-    """A template with lesions.
+def synthesize_from_template(request: LesionDiffusionRequest, generator: LesionGenerator, seed: int) -> Case:
+    """A template of a cohort with lesions inserted.
 
     Args:
-        request: what is asked for, with templates.
-        generator: makes the lesions.
-        seed: of everything.
+        request: with templates.
+        generator: samples mask and intensities.
+        seed: of the case.
 
     Raises:
-        RequestError: a template, an organ or a place that is not there.
+        RequestError: a template or an organ does not exist, or no template has room for the lesions.
     """
     assert request.templates is not None
     refusals: list[RequestError] = []
@@ -51,15 +51,15 @@ def make_case(request: LesionDiffusionRequest, generator: LesionGenerator, seed:
             except RequestError as refusal:
                 refusals.append(refusal)
             else:
-                return with_lesions(scan, organ_map, reports, boxes, generator, seed, request.draws)
+                return insert_lesions(scan, organ_map, reports, boxes, generator, seed, request.attempts)
     last = refusals[-1]
-    if len({refusal.line for refusal in refusals}) == 1:  # one template, or a fault of the report alone
+    if len({refusal.line for refusal in refusals}) == 1:  # one template, or the report itself is at fault
         raise last
     found = f"none of the templates that were tried can take it; the last: {last.found}"
     raise RequestError("report", found, last.limit, last.cure)
 
 
-def make_small_case(
+def synthesize_from_bank(
     request: LesionDiffusionRequest, template: tuple[Case, OrganMap], generator: LesionGenerator, seed: int
 ) -> Case:
     """A cube of the template bank with one lesion."""
@@ -70,19 +70,19 @@ def make_small_case(
     edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
     fitted = tuple(fit_to_crop(report, edge) for report in reports)
     boxes = place_boxes(fitted, organ_map, _rng(seed, "box"))
-    return with_lesions(scan, organ_map, fitted, boxes, generator, seed, request.draws)
+    return insert_lesions(scan, organ_map, fitted, boxes, generator, seed, request.attempts)
 
 
-def with_lesions(
+def insert_lesions(
     scan: Case,
     organ_map: OrganMap,
     reports: tuple[LesionReport, ...],
     boxes: tuple[Box, ...],
     generator: LesionGenerator,
     seed: int,
-    draws: int,
+    attempts: int,
 ) -> Case:
-    """A scan with the lesions of some reports, one per box. Its arrays are edited and become the case's."""
+    """Insert one lesion per report and box into a scan. The scan's arrays are edited in place and become the case's."""
     names = with_lesion_label(scan.label_names)
     target = TargetScan(
         image=canonical_view(scan.require_image()[0], scan.geometry),
@@ -92,7 +92,7 @@ def with_lesions(
         stored=scan.stored,
     )
     records = [
-        insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), draws)
+        insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), attempts)
         for number, (report, box) in enumerate(zip(reports, boxes, strict=True))
     ]
     return Case(
@@ -113,10 +113,10 @@ def _rng(seed: int, purpose: str) -> np.random.Generator:
 
 
 def _report(records: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the scan shows, as measured, and what was asked for."""
+    """The case's report: measured and requested lesions, and whether each one passed."""
     return {
-        "lesions": [record["got"] for record in records if "got" in record],
-        "asked": [record["asked"] for record in records],
+        "lesions": [record["measured"] for record in records if "measured" in record],
+        "requested": [record["requested"] for record in records],
         "passed": [record["passed"] for record in records],
     }
 
@@ -124,10 +124,10 @@ def _report(records: list[Mapping[str, Any]]) -> dict[str, Any]:
 def _reports(
     request: LesionDiffusionRequest, organ_map: OrganMap, rng: np.random.Generator
 ) -> tuple[LesionReport, ...]:
-    """The reports of a request, a size given to those that have none; or one sampled from the rules."""
+    """The requested reports with missing attributes sampled; without any, one report sampled from the rules."""
     if request.lesions:
-        denied = (*request.without, *[()] * len(request.lesions))
-        pairs = zip(request.lesions, denied, strict=False)
+        excluded = (*request.without, *[()] * len(request.lesions))
+        pairs = zip(request.lesions, excluded, strict=False)
         return tuple(completed_report(report, without, organ_map, rng) for report, without in pairs)
     kinds = [request.lesion_type] if request.lesion_type else lesion_types_in(organ_map)
     kind = kinds[int(rng.integers(len(kinds)))]

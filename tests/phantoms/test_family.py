@@ -12,7 +12,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import FAMILIES, find_family
-from medsmith.phantoms.frame import PhantomFamily, case_id, case_seed, write_phantom
+from medsmith.phantoms.family import PhantomFamily, case_id, case_seed, write_phantom
 
 BREAST = FAMILIES["breast"]
 
@@ -63,7 +63,7 @@ def test_another_seed_is_another_cohort(tmp_path: Path) -> None:
 
 def test_a_cohort_says_what_it_is(tmp_path: Path) -> None:
     said: list[str] = []
-    cohort = write_phantom(BREAST, tmp_path / "out", 3, seed=0, size=32, say=said.append)
+    cohort = write_phantom(BREAST, tmp_path / "out", 3, seed=0, size=32, report=said.append)
     assert cohort.ids == ("breast-00000", "breast-00001", "breast-00002")
     assert said == ["3 of 3 breast phantoms"]
     case = cohort["breast-00001"]

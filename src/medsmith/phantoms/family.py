@@ -1,7 +1,7 @@
-"""What all phantom families share: how a cohort of procedural cases is written.
+"""The base class of phantom families, and writing of a cohort of procedural cases.
 
-A family knows how to make one case from one seed. Everything else (a seed per case, resuming, refusing a
-folder that holds something else) is the same for ultrasound, CT, MR and radiographs, and lives here.
+A family generates one case from one seed. What all families share is here: a seed per case, resuming, and refusing
+a folder with other content.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from medsmith.formats.json_file import read_json
 
 
 class PhantomFamily(ABC):
-    """One kind of procedural case; a family is one final subclass.
+    """One kind of procedural case; each family is a final subclass.
 
     Attributes:
-        name: what the command line calls it, and the first part of its case ids.
-        revision: raised whenever the same seed gives other bytes than before.
+        name: on the command line, and the first part of its case ids.
+        revision: raised whenever the bytes of a seed change.
         channel_names: one name per image channel.
         label_names: label name -> value; "background" is 0.
         file_ending: ".png" for pictures, ".nii.gz" for volumes.
@@ -39,16 +39,16 @@ class PhantomFamily(ABC):
 
     @abstractmethod
     def make(self, seed: int, id: str, size: int) -> Case:
-        """One case; the seed alone decides the anatomy, the size only how finely it is rendered.
+        """One case; the seed decides the anatomy, the size only the resolution.
 
         Args:
             seed: of this case, 0 or more.
-            id: the case's name.
+            id: of the case.
             size: edge of the grid in pixels or voxels, within `sizes`.
         """
 
     def provenance(self, seed: int, size: int) -> Json:
-        """How a case of this family was made; enough to make it again."""
+        """Provenance of a case: everything needed to generate it again."""
         return {
             "synthetic": True,
             "notice": "Synthetic research data, not for diagnosis",
@@ -60,7 +60,7 @@ class PhantomFamily(ABC):
         }
 
     def require_size(self, size: int) -> None:
-        """Accepts only sizes that this family can render.
+        """Checks that this family can render a size.
 
         Raises:
             RequestError: the size lies outside `sizes`.
@@ -76,16 +76,16 @@ class PhantomFamily(ABC):
 
 
 def case_seed(family: str, seed: int, index: int) -> int:
-    """The seed of one case of a cohort: the first 53 bits of a SHA-256, so that JSON readers keep it exactly.
+    """The seed of one case of a cohort: the first 53 bits of a SHA-256, which JSON readers keep exactly.
 
-    It does not depend on how many cases are asked for: a shorter cohort is the beginning of a longer one.
+    It does not depend on the number of cases, so a shorter cohort is a prefix of a longer one.
     """
     digest = hashlib.sha256(f"medsmith phantom {family} {seed} {index}".encode()).digest()
     return int.from_bytes(digest[:8]) >> 11
 
 
 def case_id(family: str, index: int) -> str:
-    """The name of one case of a cohort."""
+    """The id of one case of a cohort."""
     return f"{family}-{index:05d}"
 
 
@@ -95,24 +95,24 @@ def write_phantom(
     count: int,
     seed: int,
     size: int,
-    say: Callable[[str], None] = lambda _line: None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Cohort:
-    """Writes a cohort of `count` cases; run again, it continues where it was stopped.
+    """Writes a cohort of `count` cases; a second call resumes an interrupted one.
 
     Args:
-        family: what to draw.
-        out: the cohort's folder, new or begun by the same request.
+        family: of the cases.
+        out: the cohort's folder, new or from an interrupted call with the same arguments.
         count: number of cases, 1 or more.
         seed: of the cohort, 0 or more.
         size: edge of the grid in pixels or voxels.
-        say: is told of progress, one line at a time.
+        report: called with one line of progress at a time.
 
     Returns:
         The finished cohort.
 
     Raises:
-        RequestError: count, seed or size cannot be.
-        CohortError: the folder holds other cases than these.
+        RequestError: count, seed or size is out of range.
+        CohortError: the folder holds other cases.
     """
     _require_request(family, count, seed, size)
     cohort = Cohort.create(
@@ -128,13 +128,13 @@ def write_phantom(
         if name not in cohort:
             cohort.write(family.make(own_seed, name, size))
         if done % 100 == 0 or done == count:
-            say(f"{done} of {count} {family.name} phantoms")
+            report(f"{done} of {count} {family.name} phantoms")
     cohort.finish()
     return Cohort.open(out)
 
 
 def _require_request(family: PhantomFamily, count: int, seed: int, size: int) -> None:
-    """Refuses what cannot be made before anything is written."""
+    """Checks the arguments before anything is written."""
     family.require_size(size)
     subject = f"phantom {family.name}"
     if count < 1:
@@ -144,13 +144,13 @@ def _require_request(family: PhantomFamily, count: int, seed: int, size: int) ->
 
 
 def _require_own_cases(cohort: Cohort, family: PhantomFamily, wanted: Mapping[str, Json]) -> None:
-    """Refuses a folder with cases that this request would not have made, before anything is written to it."""
+    """Refuses a folder with other cases, before anything is written."""
     foreign = [name for name in cohort.ids if name not in wanted]
     if foreign:
         raise CohortError(
             cohort.root,
             f"holds {len(foreign)} other cases, {foreign[0]} first",
-            f"{len(wanted)} {family.name} phantoms are asked for",
+            f"{len(wanted)} {family.name} phantoms are requested",
             "choose a new folder",
         )
     for name in cohort.ids:
@@ -158,10 +158,12 @@ def _require_own_cases(cohort: Cohort, family: PhantomFamily, wanted: Mapping[st
 
 
 def _require_same(path: Path, wanted: Json) -> None:
-    """Refuses to continue a cohort that another seed, size or version began."""
+    """Refuses to resume a cohort of another seed, size or version."""
     found = read_json(path)
     changed = [key for key in wanted if found.get(key) != wanted[key]]
     if changed:
         raise CohortError(
-            path, f"was made with another {changed[0]}", cure="choose a new folder, or the request that began this one"
+            path,
+            f"was made with another {changed[0]}",
+            cure="choose a new folder, or the options that started this one",
         )

@@ -86,7 +86,7 @@ def _oval(x: Field, y: Field, width: Field | np.float32, depth: Field | np.float
     return distance
 
 
-def draw_trunk(seed: int) -> Trunk:
+def sample_trunk(seed: int) -> Trunk:
     """The proportions of one case."""
     rng = stream(seed, "trunk")
     return Trunk(

@@ -1,4 +1,4 @@
-"""An annotated scan as what the networks learn from: a cube about its largest lesion for each of them."""
+"""Training examples from annotated scans: one cube around the largest lesion for each network."""
 
 import numpy as np
 import torch
@@ -15,11 +15,12 @@ from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.text.embeddings import PhraseTable
 
 
-def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTable, PhraseTable]) -> Example:
-    """What LMNet, VQGAN and LINet learn from one case.
+def training_example(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTable, PhraseTable]) -> Example:
+    """The training example of LMNet, VQGAN and LINet from one case.
 
-    Tensors: "mask", "organ", "around", "box" in LMNet's cube and "mask_words" (attribute, d); of a case with an image
-    also "image" (model space), "lesion" (share inside), "region" (1 where inpainted) in LINet's and "image_words".
+    Tensors: "mask", "organ", "other_organs", "box" in LMNet's cube and "mask_words" (attribute, d). A case with an
+    image also has "image" (model space), "lesion" (share inside), "region" (1 where inpainted) in LINet's cube and
+    "image_words".
 
     Args:
         case: with a lesion.
@@ -33,16 +34,16 @@ def example_of(case: Case, config: LesionDiffusionConfig, tables: tuple[PhraseTa
     names, organ = case.label_names, lesion.report.organ
     context = context_of(labels, names, mask_frame, lesion.box, organ, config.mask.organs)
     example = {
-        "mask": torch.from_numpy(mask_frame.take(lesion.mask, 0.0) * 2 - 1)[None].half(),
+        "mask": torch.from_numpy(mask_frame.resample_in(lesion.mask, 0.0) * 2 - 1)[None].half(),
         "organ": torch.from_numpy(context.target),
-        "around": torch.from_numpy(context.others).half(),
+        "other_organs": torch.from_numpy(context.others).half(),
         "box": torch.from_numpy(context.box),
         "mask_words": torch.from_numpy(tables[0].tokens(lesion.report, "mask").vectors),
     }
     if case.image is None:
         return example
-    image = hu_to_model(image_frame.take(canonical_view(case.image[0], case.geometry), AIR_HU))
-    share = image_frame.take(lesion.mask, 0.0)
+    image = hu_to_model(image_frame.resample_in(canonical_view(case.image[0], case.geometry), AIR_HU))
+    share = image_frame.resample_in(lesion.mask, 0.0)
     region = inpainting_region(share, image_frame.spacing_mm, config.paint.reach_mm)
     return example | {
         "image": torch.from_numpy(image)[None].half(),

@@ -1,4 +1,4 @@
-"""How much of a lesion are thin processes: spicules."""
+"""Spiculation: the share of a lesion's volume in thin processes."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -7,13 +7,13 @@ from scipy import ndimage
 from medsmith.measurement.surface import Spacing
 
 OPENING = 0.35
-"""Radius of the ball of the opening over the equivalent radius: wider bumps are lobes, narrower ones spicules."""
+"""Radius of the opening's ball over the equivalent radius: narrower processes are spicules, wider ones lobes."""
 _RADIUS_VOXELS = 10
 _LARGEST_GRID = 200_000
 
 
 def spicule_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
-    """Share of the volume that no ball of .35 times the equivalent radius reaches from inside (opening residue).
+    """Share of the volume removed by an opening with a ball of .35 times the equivalent radius.
 
     Args:
         mask: one connected lesion.
@@ -23,7 +23,7 @@ def spicule_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
         ValueError: the mask is empty.
     """
     if not mask.any():
-        raise ValueError("an empty mask has no relief")
+        raise ValueError("an empty mask has no spicules")
     radius = float(np.cbrt(3 * mask.sum() * np.prod(spacing) / (4 * np.pi)))
     fine, step = _isotropic(mask, spacing, radius)
     reach = OPENING * radius / step

@@ -1,10 +1,10 @@
-"""The ground on which a box is looked for, and how much of a lesion each place of it holds.
+"""The region in which a box is searched, and the share of a lesion that is allowed at each position.
 
 Axes: x y z voxel axes along right, anterior, superior (canonical); i j k first voxels that a box may have.
 
-What counts is the ellipsoid inscribed in the box. Its share in a mask is, for all places at once, a correlation. Where
-the surroundings of the organ have more than ``SEARCH_VOXELS`` voxels the correlation sees every n-th of them, and what
-it finds is proven on the full grid.
+The rules apply to the ellipsoid inscribed in the box. Its share in a mask, for all positions at once, is a correlation.
+If the search region has more than ``SEARCH_VOXELS`` voxels, the correlation uses every n-th of them, and candidates
+are verified on the full grid.
 """
 
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import OUTSIDE_OF_PROTRUDING, WALL_MM, Spacing, Target, widened
 
 SEARCH_VOXELS = 2_000_000
-NOWHERE = -1.0
-"""Share where the rules allow no box at all."""
+FORBIDDEN = -1.0
+"""Stands for the share where the rules exclude a box."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Ground:
-    """Where one lesion is looked for.
+class SearchRegion:
+    """The region in which the box of one lesion is searched.
 
     Attributes:
         organ_map: organs of the scan.
@@ -65,13 +65,13 @@ class Ground:
         return first, second, third
 
     def depths(self, shape: Index) -> tuple[float, float]:
-        """Least depth of a centre in the lumen, and greatest depth of one in the wall that the box still reaches."""
+        """Minimum depth of a center in the lumen and maximum depth of a center in the wall, mm."""
         smallest = min(count * edge for count, edge in zip(shape, self.spacing, strict=True))
         return self.wall_mm, max(WALL_MM, smallest / 2)
 
 
-def ground_about(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index) -> Ground:
-    """The surroundings of an organ in which boxes of a shape are looked for.
+def search_region_around(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], shape: Index) -> SearchRegion:
+    """The search region around an organ for boxes of a shape.
 
     Raises:
         ValueError: the map does not have the organ.
@@ -90,12 +90,12 @@ def ground_about(organ_map: OrganMap, target: Target, taken: tuple[Box, ...], sh
     step = _step(crop, organ_map.geometry.spacing)
     start = first.start + step[0] // 2, second.start + step[1] // 2, third.start + step[2] // 2
     every = tuple(slice(begin, part.stop, each) for begin, part, each in zip(start, crop, step, strict=True))
-    ground = Ground(organ_map, target, taken, organ_map.labels[every], start, step)
-    return replace(ground, wall_mm=_wall_mm(ground)) if target.location == "lumen" else ground
+    region = SearchRegion(organ_map, target, taken, organ_map.labels[every], start, step)
+    return replace(region, wall_mm=_wall_mm(region)) if target.location == "lumen" else region
 
 
 def _step(crop: Region, spacing: Spacing) -> Index:
-    """The least thinning, of the finest axes first, that leaves at most ``SEARCH_VOXELS``."""
+    """The smallest thinning steps, finest axes first, that leave at most ``SEARCH_VOXELS`` voxels."""
     counts = np.array([part.stop - part.start for part in crop])
     step = np.ones(3, dtype=np.int64)
     while np.prod(-(-counts // step)) > SEARCH_VOXELS:
@@ -103,46 +103,46 @@ def _step(crop: Region, spacing: Spacing) -> Index:
     return int(step[0]), int(step[1]), int(step[2])
 
 
-def _wall_mm(ground: Ground) -> float:
-    organ = selected(ground.thinned, ground.target.organ)
+def _wall_mm(region: SearchRegion) -> float:
+    organ = selected(region.thinned, region.target.organ)
     if organ.all():
         return WALL_MM
-    return min(WALL_MM, float(distance_transform_edt(organ, ground.thinned_spacing).max()) / 2)
+    return min(WALL_MM, float(distance_transform_edt(organ, region.thinned_spacing).max()) / 2)
 
 
 def ellipsoid(shape: Index) -> Bool[np.ndarray, "x y z"]:
-    """Voxels whose centres lie in the ellipsoid inscribed in a box of this shape."""
+    """Voxels whose centers lie in the ellipsoid inscribed in a box of this shape."""
     first, second, third = (((np.arange(count) - (count - 1) / 2) / (count / 2)) ** 2 for count in shape)
     inside: Bool[np.ndarray, "x y z"] = first[:, None, None] + second[:, None] + third <= 1.0
     return inside
 
 
-def shares(ground: Ground, shape: Index) -> Float64[np.ndarray, "i j k"]:
+def allowed_shares(region: SearchRegion, shape: Index) -> Float64[np.ndarray, "i j k"]:
     """Share of the ellipsoid in the allowed region for each first voxel of a box on the thinned grid.
 
-    ``NOWHERE`` where the centre is not where the location wants it, a protruding lesion would protrude too much or too
-    little, or another box is in the way. Empty where the box does not fit.
+    ``FORBIDDEN`` where the center is not valid for the location, a protruding lesion would protrude too much or too
+    little, or another box overlaps. Empty if the box is larger than the region.
 
     Args:
-        ground: where to look.
+        region: the search region.
         shape: voxels of the box on the full grid.
     """
-    thinned = ground.thinned_shape(shape)
-    room = tuple(total - count + 1 for total, count in zip(ground.thinned.shape, thinned, strict=True))
+    thinned = region.thinned_shape(shape)
+    room = tuple(total - count + 1 for total, count in zip(region.thinned.shape, thinned, strict=True))
     if min(room) <= 0:
         return np.zeros((0, 0, 0))
-    target, spacing, kernel = ground.target, ground.thinned_spacing, ellipsoid(thinned)
-    organ = selected(ground.thinned, target.organ)
-    centres = target.centres(organ, spacing, ground.depths(shape))
+    target, spacing, kernel = region.target, region.thinned_spacing, ellipsoid(thinned)
+    organ = selected(region.thinned, target.organ)
+    centers = target.centers(organ, spacing, region.depths(shape))
     middles = tuple(slice(count // 2, count // 2 + free) for count, free in zip(thinned, room, strict=True))
-    free = centres[middles] & _beside(ground, shape, room)
+    free = centers[middles] & _clear_of_others(region, shape, room)
     if target.location == "protruding":
         outside = 1.0 - _correlation(organ, kernel)
         free &= (outside >= OUTSIDE_OF_PROTRUDING[0]) & (outside <= OUTSIDE_OF_PROTRUDING[1])
-    held: Float64[np.ndarray, "i j k"] = np.where(
-        free, _correlation(target.allowed(ground.thinned, spacing), kernel), NOWHERE
+    share: Float64[np.ndarray, "i j k"] = np.where(
+        free, _correlation(target.allowed(region.thinned, spacing), kernel), FORBIDDEN
     )
-    return held
+    return share
 
 
 def _correlation(mask: Bool[np.ndarray, "x y z"], kernel: Bool[np.ndarray, "u v w"]) -> Float64[np.ndarray, "i j k"]:
@@ -156,33 +156,35 @@ def _correlation(mask: Bool[np.ndarray, "x y z"], kernel: Bool[np.ndarray, "u v 
     return share
 
 
-def _beside(ground: Ground, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
-    """First voxels of boxes that share no voxel with boxes that are there already."""
+def _clear_of_others(region: SearchRegion, shape: Index, room: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
+    """Whether a box with this first voxel overlaps none of the boxes that are already placed."""
     free = np.ones(room, dtype=bool)
-    for box in ground.taken:
+    for box in region.taken:
         overlapping = tuple(
             slice(max(-((start + count - 1 - low) // step), 0), max((high - 1 - start) // step + 1, 0))
-            for start, step, count, low, high in zip(ground.start, ground.step, shape, box.low, box.high, strict=True)
+            for start, step, count, low, high in zip(region.start, region.step, shape, box.low, box.high, strict=True)
         )
         free[overlapping] = False
     return free
 
 
-def settled(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[np.ndarray, "3"] | None:
-    """The box nearest to a place, within one step of the thinned grid, whose centre is where the location wants it.
+def nearest_valid_corner(
+    region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index
+) -> Int64[np.ndarray, "3"] | None:
+    """The box nearest to a position, within one step of the thinned grid, whose center is valid for the location.
 
     Args:
-        ground: where to look.
+        region: the search region.
         low: first voxel of the box in the scan.
         shape: voxels of the box.
 
     Returns:
-        The first voxel of that box, inside the scan and beside all others; None if there is none.
+        The first voxel of that box, inside the scan and overlapping no other box; None if there is none.
     """
     half = np.array(shape) // 2
-    centre = low + half
-    first = np.maximum(centre - ground.step, half)
-    last = np.minimum(centre + ground.step, np.array(ground.organ_map.geometry.shape) - np.array(shape) + half)
+    center = low + half
+    first = np.maximum(center - region.step, half)
+    last = np.minimum(center + region.step, np.array(region.organ_map.geometry.shape) - np.array(shape) + half)
     if (first > last).any():
         return None
     cell = (
@@ -190,29 +192,29 @@ def settled(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> Int64[
         slice(int(first[1]), int(last[1]) + 1),
         slice(int(first[2]), int(last[2]) + 1),
     )
-    wide, inner = widened(cell, ground.organ_map, max(*ground.depths(shape), *ground.spacing))
-    organ = selected(ground.organ_map.labels[wide], ground.target.organ)
-    places = np.argwhere(ground.target.centres(organ, ground.spacing, ground.depths(shape))[inner]) + first
-    distances = (((places - centre) * ground.spacing) ** 2).sum(axis=1)
+    wide, inner = widened(cell, region.organ_map, max(*region.depths(shape), *region.spacing))
+    organ = selected(region.organ_map.labels[wide], region.target.organ)
+    places = np.argwhere(region.target.centers(organ, region.spacing, region.depths(shape))[inner]) + first
+    distances = (((places - center) * region.spacing) ** 2).sum(axis=1)
     for place in places[np.argsort(distances, kind="stable")]:
-        if not any(box_at(place - half, shape).overlaps(box) for box in ground.taken):
+        if not any(box_at(place - half, shape).overlaps(box) for box in region.taken):
             return np.asarray(place - half)
     return None
 
 
-def share_at(ground: Ground, low: Int64[np.ndarray, "3"], shape: Index) -> float:
-    """``shares`` for one box on the full grid whose centre is settled."""
-    organ_map, target, kernel = ground.organ_map, ground.target, ellipsoid(shape)
+def allowed_share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> float:
+    """``allowed_shares`` for one box with a valid center, on the full grid."""
+    organ_map, target, kernel = region.organ_map, region.target, ellipsoid(shape)
     wide, inner = widened(box_at(low, shape).slices, organ_map, target.halo_mm)
     labels = organ_map.labels[wide]
     if target.location == "protruding":
         outside = 1.0 - float(selected(labels, target.organ)[inner][kernel].mean())
         if not OUTSIDE_OF_PROTRUDING[0] <= outside <= OUTSIDE_OF_PROTRUDING[1]:
-            return NOWHERE
-    return float(target.allowed(labels, ground.spacing)[inner][kernel].mean())
+            return FORBIDDEN
+    return float(target.allowed(labels, region.spacing)[inner][kernel].mean())
 
 
 def box_at(low: Int64[np.ndarray, "3"], shape: Index) -> Box:
-    """The box of a shape from its first voxel on."""
+    """The box of a shape with a given first voxel."""
     first, second, third = (int(each) for each in low)
     return Box((first, second, third), (first + shape[0], second + shape[1], third + shape[2]))
