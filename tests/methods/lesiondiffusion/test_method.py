@@ -244,7 +244,8 @@ def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
 
 def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     settings = (
-        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "discriminator.channels=4", "discriminator.layers=1",
+        *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "discriminator.channels=4",
+        "discriminator.layers=1",
         "autoencoding.discriminator_from=0",
     )  # fmt: skip
     run = place / "latent"
