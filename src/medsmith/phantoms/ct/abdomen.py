@@ -32,13 +32,13 @@ def abdominal_organs(trunk: Trunk, warp: Warp, seed: int) -> dict[str, Organ]:
 
 
 def _near(rng: np.random.Generator, center: Triple, sd: float) -> Triple:
-    """A position near another one, off by two standard deviations along each axis at most."""
+    """A normally distributed position, cut at two standard deviations along each axis."""
     x, y, z = (value + sd * float(np.clip(rng.standard_normal(), -2, 2)) for value in center)
     return x, y, z
 
 
 def _below_dome(trunk: Trunk, gap: float) -> Solid:
-    """Helper region: inside the cavity, below the diaphragm."""
+    """The region inside the cavity and below the diaphragm."""
     low, high = np.full(3, -400.0), np.full(3, 400.0)
     return Solid(
         low, high, lambda grid: np.maximum(trunk.cavity(grid) + np.float32(3), trunk.diaphragm(grid) + np.float32(gap))
@@ -54,7 +54,7 @@ def _liver(trunk: Trunk, warp: Warp) -> Organ:
 
 
 def _before_kidney(grid: Grid) -> Field:
-    """Negative in front of a plane that falls towards the feet and the front."""
+    """Negative in front of an oblique plane that descends towards the front."""
     _x, y, z = grid.anatomical
     return np.asarray(-(y + 24 + np.float32(0.75) * (z + 62)) * np.float32(0.8), np.float32)
 
@@ -77,7 +77,7 @@ KIDNEYS: Mapping[str, tuple[int, float]] = MappingProxyType({"kidney_left": (-1,
 
 
 def _kidney_center(seed: int, name: str) -> tuple[Triple, float]:
-    """Where a kidney lies in anatomical mm, and its size against the usual one."""
+    """Center of a kidney in anatomical mm, and its relative size."""
     side, height = KIDNEYS[name]
     rng = stream(seed, name)
     return _near(rng, (side * 63.0, -42.0, height), 3), float(rng.uniform(0.92, 1.1))
@@ -130,7 +130,7 @@ def _bladder(warp: Warp, seed: int) -> Organ:
 
 
 def abdominal_layers(organs: Mapping[str, Organ], warp: Warp, levels: Levels, seed: int, values: Values) -> list[Layer]:
-    """All organs of the abdomen in the order in which they are painted."""
+    """The layers of the abdomen in painting order."""
     return [
         *_bowel_layers(warp, levels, seed, values),
         *_liver_layers(organs["liver"], warp, levels, seed, values["liver"]),
@@ -179,7 +179,7 @@ def _kidney_layers(organs: Mapping[str, Organ], warp: Warp, levels: Levels, seed
 
 
 def _kidney_painter(levels: Levels) -> Painter:
-    """A bright rim and pyramids below it."""
+    """Bright cortex with darker pyramids below it."""
     rim, pyramids = plain(levels["kidney cortex"], 6.0), plain(levels["kidney medulla"], 6.0)
 
     def paint(spot: Spot) -> Field:
@@ -193,7 +193,7 @@ def _kidney_painter(levels: Levels) -> Painter:
 
 
 def _hollow_layers(organs: Mapping[str, Organ], levels: Levels, seed: int, values: Values) -> list[Layer]:
-    """Stomach and colon with what fills them."""
+    """Stomach and colon with their contents."""
     rng = stream(seed, "contents")
     drink = plain(float(rng.choice([12.0, 25.0, 30.0, 180.0])), 8.0)
     level = float(rng.uniform(25, 62))
@@ -256,7 +256,7 @@ def _pancreas_layers(organ: Organ, warp: Warp, levels: Levels, values: Values) -
 
     def lobules(spot: Spot) -> Field:
         clefts = np.exp(-((spot.textures.fine / np.float32(0.22)) ** 2)) * np.float32(38)
-        # Clefts take 3.4 HU off the mean, which the gland is given back.
+        # The clefts lower the mean by 3.4 HU, which is added back.
         painted: Field = gland(spot) + np.float32(3.4) - clefts * (spot.textures.coarse > -0.2)
         return painted
 

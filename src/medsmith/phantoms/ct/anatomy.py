@@ -1,4 +1,4 @@
-"""One body or head of the CT phantoms, put together from its parts, without lesions."""
+"""The anatomy of one CT phantom, trunk or head, without lesions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ ORGANS = (
 LABELS: Mapping[str, int] = MappingProxyType(
     {"background": 0, **{name: value for value, name in enumerate(ORGANS, start=1)}, "lesion": len(ORGANS) + 1}
 )
-"""Label name -> value: TotalSegmentator's names where it has them."""
+"""Label name -> value: TotalSegmentator's names where they exist."""
 
 
 @final
@@ -52,8 +52,8 @@ class Anatomy:
     Attributes:
         warp: patient to anatomical space.
         levels: mean HU of every tissue.
-        organs: what can have a lesion, by name.
-        layers: all structures in the order in which they are painted.
+        organs: organs that can have a lesion, by name.
+        layers: all structures in painting order.
     """
 
     warp: Warp
@@ -62,7 +62,7 @@ class Anatomy:
     layers: Sequence[Layer]
 
     def painted(self, grid: Grid, textures: Textures) -> Canvas:
-        """The anatomy on a grid, without lesion and noise."""
+        """The anatomy rendered on a grid, without lesion and noise."""
         return paint(grid, self.layers, textures, plain(self.levels["fat"], 8.0))
 
 
@@ -79,20 +79,20 @@ def sample_torso(seed: int, phase: int) -> Anatomy:
 
     Args:
         seed: of the case.
-        phase: index into `PHASES`: how contrast agent is distributed.
+        phase: index into `PHASES`, the contrast phase.
     """
     warp, trunk = sample_warp(seed), sample_trunk(seed)
     levels = sample_levels(stream(seed, "levels"), phase)
     values = dict(LABELS)
-    gullet = esophagus(warp)
+    esophagus_organ = esophagus(warp)
     abdomen = abdominal_organs(trunk, warp, seed)
     layers = [
         *trunk_layers(trunk, warp, levels),
         *abdominal_layers(abdomen, warp, levels, seed, values),
         *lung_layers(trunk, warp, levels, seed, values),
         *mediastinum_layers(warp, levels, values),
-        *esophagus_layers(gullet, levels, seed, values),
+        *esophagus_layers(esophagus_organ, levels, seed, values),
         *bone_layers(trunk, warp, levels, values["bone"]),
     ]
-    organs = {**abdomen, **lungs(trunk, warp), "esophagus": gullet}
+    organs = {**abdomen, **lungs(trunk, warp), "esophagus": esophagus_organ}
     return Anatomy(warp, levels, organs, layers)

@@ -1,4 +1,4 @@
-"""Painting of structures one over the other: HU, labels, and what may not be painted over."""
+"""Layered rendering of structures: HU, labels, and voxels that a lesion may occupy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from medsmith.phantoms.ct.space import Field, Grid, cover
 from medsmith.phantoms.ct.tissue import Painter, Spot, Textures
 
 BLUR_MM = 1.1
-"""Full ramp of an edge as the scanner's kernel leaves it, before the voxel adds its own edge."""
+"""Full width of an edge from the scanner's kernel, before the blur of the voxel is added."""
 
 
 @final
@@ -23,9 +23,9 @@ class Layer:
     Attributes:
         solid: where it is.
         painter: its HU.
-        label: its value; None keeps the label that lies below (vessels inside the liver).
+        label: its value; None keeps the label below it (vessels inside the liver).
         yields: whether a lesion of another organ may grow over it (fat does, bone does not).
-        gap_mm: fat around it, painted before it.
+        gap_mm: thickness of a layer of fat around it.
     """
 
     solid: Solid
@@ -38,7 +38,7 @@ class Layer:
 @final
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """What has been painted so far.
+    """The image rendered so far.
 
     Attributes:
         image: HU without noise.
@@ -52,7 +52,7 @@ class Canvas:
 
 
 def paint(grid: Grid, layers: Sequence[Layer], textures: Textures, fat: Painter) -> Canvas:
-    """All layers in order, over air."""
+    """Renders all layers in order over air."""
     canvas = Canvas(
         np.full(grid.shape, -1000, np.float32), np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.bool_)
     )
@@ -88,5 +88,5 @@ def ramp_mm(spacing: float) -> float:
 
 
 def blend(image: Field, painted: Field, share: Field) -> None:
-    """Puts painted over image, in place, by this share."""
+    """Blends painted values into the image, in place."""
     image += share * (painted - image)

@@ -23,13 +23,13 @@ SCALP_MM = 5.5
 
 
 def head_organs(warp: Warp, seed: int) -> dict[str, Organ]:
-    """The brain: all that lies within its surface, ventricles included."""
+    """The brain, including its ventricles."""
     atrophy = float(stream(seed, "brain").uniform(1.0, 3.2))
     return {"brain": Organ("brain", _block(warp, partial(_brain, atrophy)))}
 
 
 def _block(warp: Warp, distance: "partial[Field]") -> Solid:
-    """A body of the size of the head."""
+    """A solid with the bounds of the head."""
     scale = np.array(warp.scale)
     return Solid(np.array([-95, -112, -150]) * scale - 8, np.array([95, 120, 90]) * scale + 8, distance)
 
@@ -66,7 +66,7 @@ def _outer(extra: float, grid: Grid) -> Field:
 
 
 def head_layers(organs: dict[str, Organ], warp: Warp, levels: Levels, seed: int, values: dict[str, int]) -> list[Layer]:
-    """All structures of the head in the order in which they are painted."""
+    """The layers of the head in painting order."""
     rng = stream(seed, "head")
     hard = bone(levels, 1.4)
     skull = _block(warp, partial(_skull))

@@ -1,4 +1,4 @@
-"""What an organ of the CT phantoms is, and trees of vessels and airways that fill one."""
+"""Organs of the CT phantoms, and trees of vessels and airways inside them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from medsmith.phantoms.ct.space import Field, Grid, Points, Warp
 @final
 @dataclass(frozen=True, eq=False)
 class Organ:
-    """A labeled body that can have a lesion.
+    """A labeled structure that can have a lesion.
 
     Attributes:
         name: TotalSegmentator's.
         solid: its outer surface.
-        wall_mm: thickness of the wall of a hollow organ; 0 where the organ is solid.
-        course: points of its axis in patient mm, where it is a tube.
+        wall_mm: thickness of the wall of a hollow organ; 0 for a parenchymal organ.
+        course: points of its axis in patient mm if it is a tube, else None.
     """
 
     name: str
@@ -57,9 +57,9 @@ def tube(
 def grown_tree(
     rng: np.random.Generator, root: Sequence[float], targets: Points, leaf_mm: float, exponent: float = 2.7
 ) -> tuple[Points, Points, Float64[np.ndarray, "n 2"]]:
-    """A tree that reaches every target: each is joined to the nearest branch, nearest to the root first.
+    """A tree that reaches every target: targets are joined to the nearest branch, in order of distance from the root.
 
-    Radii follow Murray's law: the sum of radius ** exponent is kept where a branch divides.
+    Radii follow Murray's law: the sum of radius ** exponent is conserved at bifurcations.
 
     Returns:
         Starts, ends and radii (n x 2) of its branches, in the space of the targets.
@@ -92,7 +92,7 @@ def tree(
     leaves: int,
     leaf_mm: float,
 ) -> Callable[[], Tubes]:
-    """A tree through a box in anatomical mm, grown when it is first looked at."""
+    """A tree through a box in anatomical mm, generated at first use."""
 
     @cache
     def grow() -> Tubes:
@@ -106,7 +106,7 @@ def tree(
 
 
 def branches(organ: Solid, grow: Callable[[], Tubes], depth_mm: float = 2.0, extra_mm: float = 0.0) -> Solid:
-    """A tree, cut off a little below the surface of its organ; extra_mm is added to its radii."""
+    """A tree, clipped to some depth below the surface of its organ; extra_mm is added to its radii."""
 
     def distance(grid: Grid) -> Field:
         tubes = grow().nearest(grid)[0] - np.float32(extra_mm)

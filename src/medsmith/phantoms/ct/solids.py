@@ -1,4 +1,4 @@
-"""Bodies given by a signed distance in mm: ellipsoids in anatomical space, tubes in patient space, and their unions.
+"""Solids as signed distance functions in mm: ellipsoids in anatomical space, tubes in patient space, and their unions.
 
 Distances are exact on the surface and approximate away from it, negative inside.
 """
@@ -14,17 +14,17 @@ from scipy.interpolate import make_interp_spline
 from medsmith.phantoms.ct.space import Field, Grid, Part, Point, Points, Warp
 
 REACH_MM = 7.0
-"""How far beyond its surface a body's distance is known."""
+"""Distance outside the surface up to which a solid's distance is valid."""
 Radii = Float64[np.ndarray, "_ 1"]
 
 SLACK_MM = 7.0
-"""What the warp may add to the bounds of an ellipsoid."""
+"""Margin that the warp may add to the bounds of an ellipsoid."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """One body.
+    """One solid.
 
     Attributes:
         low: lower corner of its bounds in patient mm.
@@ -37,7 +37,7 @@ class Solid:
     distance: Callable[[Grid], Field]
 
     def part(self, grid: Grid, reach_mm: float = REACH_MM) -> Part | None:
-        """Where on a grid the body lies or is near."""
+        """The part of a grid within reach of the solid; None if there is none."""
         return grid.part(self.low - reach_mm, self.high + reach_mm)
 
 
@@ -69,11 +69,11 @@ _FACES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 
 
 
 def rotation(about_z: float, about_y: float) -> Float64[np.ndarray, "3 3"]:
-    """Rows are the body's own axes: a turn about z, then about y, in degrees."""
+    """Rotation matrix about z, then about y, in degrees; rows are the solid's own axes."""
     a, b = np.deg2rad(about_z), np.deg2rad(about_y)
     first = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
     second = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
-    # Written out: a product by BLAS may differ in its last bit between machines.
+    # einsum instead of BLAS, whose last bit may differ between machines.
     return np.asarray(np.einsum("ij,jk->ik", second, first))
 
 
@@ -120,13 +120,13 @@ class Tubes:
     radii: Float64[np.ndarray, "n 2"]
 
     def solid(self) -> Solid:
-        """The body that they make together."""
+        """The union of the cones."""
         widest = self.radii.max(initial=0)
         both = np.concatenate([self.starts, self.ends])
         return Solid(both.min(axis=0) - widest, both.max(axis=0) + widest, lambda grid: self.nearest(grid)[0])
 
     def nearest(self, grid: Grid, reach_mm: float = REACH_MM + 1) -> tuple[Field, Int16[np.ndarray, "x y z"]]:
-        """Distance to the nearest cone, reach_mm where all are farther, and which one that is (0 if none)."""
+        """Distance to the nearest cone, at most reach_mm, and the index of that cone (0 if none)."""
         found = np.full(grid.shape, reach_mm, np.float32)
         which = np.zeros(grid.shape, np.int16)
         margin = self.radii.max(axis=1, keepdims=True) + reach_mm
@@ -143,7 +143,7 @@ class Tubes:
 
     @staticmethod
     def _seen(grid: Grid, lows: Points, highs: Points) -> Bool[np.ndarray, " n"]:
-        """Which boxes meet the grid."""
+        """Which boxes intersect the grid."""
         first = np.array([axis[0] for axis in grid.axes])
         last = np.array([axis[-1] for axis in grid.axes])
         return np.asarray(((highs >= first) & (lows <= last)).all(axis=1))
@@ -155,7 +155,7 @@ def chain(points: Points, radii: Radii) -> Tubes:
 
 
 def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Float64[np.ndarray, "2"]) -> Field:
-    """Distance to one cone, from positions along the axes (no array of positions is made)."""
+    """Distance to one cone, from positions along the axes, without a full array of positions."""
     x, y, z = (
         (axis[cut] - origin).astype(np.float32) for axis, cut, origin in zip(grid.axes, part, start, strict=True)
     )
@@ -173,19 +173,19 @@ def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Floa
 
 
 def union(*solids: Solid) -> Solid:
-    """The body that consists of all of them."""
+    """The union of solids."""
     low = np.min([solid.low for solid in solids], axis=0)
     high = np.max([solid.high for solid in solids], axis=0)
     return Solid(low, high, lambda grid: np.minimum.reduce([solid.distance(grid) for solid in solids]))
 
 
 def within(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
-    """What of a body lies where a distance is negative."""
+    """The part of a solid where a distance is negative."""
     return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), region(grid)))
 
 
 def within_smoothly(solid: Solid, region: Callable[[Grid], Field], rounding_mm: float) -> Solid:
-    """The same with a rounded edge: a polynomial smooth maximum over this width."""
+    """As `within`, with a rounded edge: a polynomial smooth maximum over this width."""
 
     def distance(grid: Grid) -> Field:
         own, other = solid.distance(grid), region(grid)
@@ -196,10 +196,10 @@ def within_smoothly(solid: Solid, region: Callable[[Grid], Field], rounding_mm: 
 
 
 def without(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
-    """What of a body lies where a distance is positive."""
+    """The part of a solid where a distance is positive."""
     return Solid(solid.low, solid.high, lambda grid: np.maximum(solid.distance(grid), -region(grid)))
 
 
 def resized(solid: Solid, mm: float) -> Solid:
-    """A body whose surface is moved outwards by mm."""
+    """A solid whose surface is moved outwards by mm."""
     return Solid(solid.low - mm, solid.high + mm, lambda grid: solid.distance(grid) - np.float32(mm))

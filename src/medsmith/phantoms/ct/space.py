@@ -1,7 +1,7 @@
 """Space of the CT phantoms: patient millimeters, the random warp of the anatomy, and grids of sample points.
 
-Two spaces, both RAS+ in mm: *patient* (where voxels lie) and *anatomical* (where organs are written down). A smooth
-random warp maps patient to anatomical positions, so that every seed has its own organs.
+Two spaces, both RAS+ in mm: *patient* (of the voxels) and *anatomical* (in which organs are defined). A smooth
+random warp maps patient to anatomical positions, so that organs differ between seeds.
 
 Axes: x y z voxel axes; k l m knots of a cubic B-spline.
 """
@@ -21,9 +21,9 @@ WINDOW_MM = 128.0
 COARSE_WARP_MM = (48.0, 3.2)
 """Knot distance and standard deviation of the warp that bends organs."""
 FINE_WARP_MM = (17.0, 0.8)
-"""The same of the warp that roughens their surfaces."""
+"""Likewise, of the warp that roughens their surfaces."""
 REGION_MM = ((-230.0, -170.0, -360.0), (230.0, 170.0, 330.0))
-"""Where the warp is defined."""
+"""Bounds of the warp."""
 
 Field = Float32[np.ndarray, "x y z"]
 Point = Float64[np.ndarray, "3"]
@@ -32,7 +32,7 @@ Part = tuple[slice, slice, slice]
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """The random numbers of one structure of one case; what one structure draws changes no other."""
+    """An independent random generator for one structure of one case."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))
 
 
@@ -48,7 +48,7 @@ def spline_matrix(positions: Float64[np.ndarray, " n"], low: float, knot_mm: flo
 
 
 def spread_knots(knots: Float32[np.ndarray, "k l m"], matrices: tuple[csr_array, csr_array, csr_array]) -> Field:
-    """Values of a B-spline volume on a grid, one sparse matrix per axis: no BLAS, so bytes hold on any machine."""
+    """Values of a B-spline volume on a grid, one sparse matrix per axis: no BLAS, for reproducible bytes."""
     values = knots
     for matrix in matrices:
         flat = matrix @ values.reshape(values.shape[0], -1)
@@ -87,7 +87,7 @@ class Displacement:
 
 
 def sample_displacement(rng: np.random.Generator, knot_mm: float, sd_mm: float) -> Displacement:
-    """A displacement whose coefficients are normal with this standard deviation, cut at two of them."""
+    """A displacement whose coefficients are normal with this standard deviation, cut at two standard deviations."""
     low, high = np.array(REGION_MM[0]), np.array(REGION_MM[1])
     shape = (3, *(np.ceil((high - low) / knot_mm).astype(int) + 3))
     # The spline's own variance is about 0.11 of its coefficients' (0.479 per axis).
@@ -143,8 +143,8 @@ class Grid:
         axes: patient positions of the voxel centers along x, y, z in mm.
         spacing: edge of a voxel in mm.
         anatomical: anatomical positions of the voxel centers.
-        whole: the grid that this one was cropped from, and where; None for a whole grid.
-        kept: fields that several structures need, computed once on the whole grid.
+        whole: the grid that this one is a crop of, and its position in it; None for a whole grid.
+        kept: cached fields that several structures share, on the whole grid.
     """
 
     axes: tuple[Float64[np.ndarray, " _"], Float64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
@@ -188,7 +188,7 @@ class Grid:
         return Grid((x, y, z), self.spacing, self.anatomical[(slice(None), *part)], self._inside(part))
 
     def _inside(self, part: Part) -> "tuple[Grid, Part]":
-        """The whole grid, and where a part of this one lies in it."""
+        """The whole grid, and the position of a part of this one in it."""
         if self.whole is None:
             return self, part
         root, own = self.whole
@@ -196,7 +196,7 @@ class Grid:
         return root, (x, y, z)
 
     def once(self, name: str, compute: "Callable[[Grid], Field]") -> Field:
-        """A field that many structures share, computed on the whole grid when it is first asked for."""
+        """A shared field, computed once on the whole grid and cached."""
         if self.whole is None:
             if name not in self.kept:
                 self.kept[name] = compute(self)

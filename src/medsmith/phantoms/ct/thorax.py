@@ -15,7 +15,7 @@ SIDES = {"lung_left": -1, "lung_right": 1}
 
 
 def lungs(trunk: Trunk, warp: Warp) -> dict[str, Organ]:
-    """Both lungs: the cavity over the diaphragm, without the mediastinum."""
+    """Both lungs: the cavity above the diaphragm, without the mediastinum."""
     organs = {}
     for name, side in SIDES.items():
         low = np.array([min(0, side * 140), -100, -50]) * np.array(warp.scale) - 9
@@ -141,7 +141,7 @@ def esophagus(warp: Warp) -> Organ:
 
 
 def esophagus_layers(organ: Organ, levels: Levels, seed: int, values: dict[str, int]) -> list[Layer]:
-    """A wall around gas and fluid."""
+    """The wall, and gas and fluid inside it."""
     rng = stream(seed, "esophagus")
     content = plain(20.0, 6.0)
     if rng.uniform() < 0.7:

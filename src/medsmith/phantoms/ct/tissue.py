@@ -72,7 +72,7 @@ def sample_levels(rng: np.random.Generator, phase: int) -> Levels:
 @final
 @dataclass(frozen=True, eq=False)
 class Textures:
-    """Smooth noise of unit variance over a window; structures take their own texture from it.
+    """Smooth noise of unit variance over a window; the textures of all structures are derived from it.
 
     Attributes:
         fine: blobs of 4 mm.
@@ -100,7 +100,7 @@ def smooth_noise(
 
     Args:
         rng: generator.
-        grid: where it is wanted, inside the cube.
+        grid: sample points inside the cube.
         low: lower corner of the cube that holds the knots, patient mm.
         knot_mm: distance of the knots along x, y, z.
         edge_mm: edge of that cube.
@@ -117,7 +117,7 @@ def smooth_noise(
 
 
 NOISE_KNOTS_MM = (1.15, 1.15, 1.5)
-"""Grain of the noise: in the slice that of a soft kernel, across slices that of their thickness."""
+"""Grain of the noise: a soft kernel within slices, the slice thickness across them."""
 
 
 def scanner_noise(rng: np.random.Generator, grid: Grid, low: Point, sd_hu: float) -> Field:
@@ -129,10 +129,10 @@ def scanner_noise(rng: np.random.Generator, grid: Grid, low: Point, sd_hu: float
 @final
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """What a structure sees where it is painted.
+    """The points at which a structure is rendered.
 
     Attributes:
-        grid: the points around it.
+        grid: the points.
         distance: to its surface in mm, negative inside.
         textures: the window's, cropped.
     """
@@ -170,7 +170,7 @@ def bone(levels: Levels, cortex_mm: float = 1.6) -> Painter:
 
 
 def layered(wall_mm: float, wall: Painter, content: Painter) -> Painter:
-    """A wall of this thickness around what fills the organ."""
+    """A wall of this thickness around the organ's content."""
 
     def paint(spot: Spot) -> Field:
         share = np.clip(0.5 - (spot.distance + np.float32(wall_mm)) / np.float32(spot.grid.spacing + 0.6), 0, 1)

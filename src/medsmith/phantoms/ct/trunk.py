@@ -1,4 +1,4 @@
-"""The trunk around the organs: skin, fat, muscle, spine, ribs, sternum, pelvis; and the cavity that holds the organs.
+"""The trunk: skin, fat, muscle, spine, ribs, sternum, pelvis, and the cavity for the organs.
 
 Anatomical space: z = 0 at the lower edge of the lungs behind, +x the patient's right, +y the front, +z the head.
 """
@@ -14,9 +14,9 @@ from medsmith.phantoms.ct.space import REGION_MM, Field, Grid, Warp, stream
 from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, bone, plain
 
 VERTEBRA_MM = 30.0
-"""From one vertebra to the next."""
+"""Distance between vertebrae."""
 RIB_MM = 27.0
-"""From one rib to the next along the body."""
+"""Distance between ribs along the body."""
 
 
 @final
@@ -99,7 +99,7 @@ def sample_trunk(seed: int) -> Trunk:
 
 
 def trunk_layers(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:
-    """Everything below the organs."""
+    """The layers behind the organs: skin, fat, muscle."""
     everywhere = (np.array(REGION_MM[0]), np.array(REGION_MM[1]))
     return [
         Layer(Solid(*everywhere, trunk.skin), _skin(levels)),
@@ -143,7 +143,7 @@ def _long_muscles(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:
 
 
 def _clipped(solid: Solid) -> Solid:
-    """Bounds that do not leave the region of the warp."""
+    """The solid with bounds clipped to the region of the warp."""
     return Solid(np.maximum(solid.low, REGION_MM[0]), np.minimum(solid.high, REGION_MM[1]), solid.distance)
 
 
@@ -215,7 +215,7 @@ def _spine_painter(trunk: Trunk, levels: Levels, hard: Painter) -> Painter:
 
 
 def _ribs(trunk: Trunk, grid: Grid) -> Field:
-    """Bands on the cage that fall towards the front."""
+    """Bands on the rib cage that descend towards the front."""
     x, y, z = grid.anatomical
     from_wall = trunk.cavity(grid) - np.float32(5.5)
     height = folded(z + 0.45 * y + 0.12 * np.abs(x), RIB_MM, trunk.phase) * np.float32(0.88)
