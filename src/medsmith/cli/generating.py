@@ -114,7 +114,7 @@ def synthesize(  # noqa: PLR0913
     asked = _request(request, (templates, template), options, report)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import Shown
-    from medsmith.synthesis import Conditions, write_lesions_page
+    from medsmith.synthesis import SynthesisOptions, write_lesions_page
     from medsmith.synthesis import synthesize as make_cases
 
     cohort = _cohort_of(asked.get("templates"))
@@ -129,13 +129,13 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        conditions=Conditions(devices=tuple(device or ("cpu",))),
+        options=SynthesisOptions(devices=tuple(device or ("cpu",))),
         progress=Shown(),
     )
     say(summary.line)
     page = write_lesions_page(out, cohort) if cohort else None
     if page:
-        say(f"asked and got: {page}")
+        say(f"requested and measured: {page}")
 
 
 @app.command()

@@ -45,7 +45,7 @@ class LesionDiffusion(Method):
     """
 
     dimensions: ClassVar[tuple[int, ...]] = (3,)
-    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_drawn")
+    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_visible")
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = LesionDiffusionConfig
     Request = LesionDiffusionRequest
