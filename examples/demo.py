@@ -39,7 +39,7 @@ def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> 
     """Lesions into templates, and the page that says how far they are what was asked for."""
     request = {"templates": str(templates), **asked}
     synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=ConsoleProgress())
-    print(f"    asked and got, with pictures: {write_lesions_page(out, templates)}")
+    print(f"    requested and measured, with pictures: {write_lesions_page(out, templates)}")
 
 
 def make_pairs(folder: Path, count: int) -> None:

@@ -33,7 +33,7 @@ def describe(folder: Path, destination: Path) -> None:
     summary = synthesize(destination, folder / "cases", count=UNSEEN, seed=0, progress=ConsoleProgress())
     cases = Cohort.open(folder / "cases")
     found = evaluate(unseen, cases, folder / "report", training=learnt, progress=ConsoleProgress())
-    lines = [f"{summary.count} cases took {summary.draws} draws.", *summary_lines(found)]
+    lines = [f"{summary.count} cases took {summary.attempts} attempts.", *summary_lines(found)]
     card = destination / "README.md"
     findings = "\n".join(f"- {line}" for line in lines)
     text = f"{card.read_text()}\n## Against {UNSEEN} phantoms that it never saw\n\n{findings}\n\n{NOT}\n"

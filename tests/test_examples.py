@@ -27,7 +27,7 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     (lesion,) = described.provenance["lesions"]
     assert lesion["visible"]
     assert (lesion["requested"]["organ"], lesion["requested"]["shape"]) == ("liver", ["round-like"])
-    assert "Lesions: asked and got" in (tmp_path / "described" / "lesions.html").read_text()
+    assert "Lesions: requested and measured" in (tmp_path / "described" / "lesions.html").read_text()
     made = Cohort.open(tmp_path / "synthetic")
     assert len(made) == COUNT
     assert all(case.synthetic and case.require_labels().any() for case in made)

@@ -15,9 +15,9 @@ from medsmith.cases.case_ref import CaseRef
 from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import RequestError
+from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
 from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.pairs import Plan, compare
-from medsmith.evaluation.fidelity.radiomics import Radiomics, standardised
+from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import View
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -95,8 +95,8 @@ def frechet(
     made = np.array([row for row in rows.values() if row is not None])
     if len(made) < FEWEST:
         return None
-    x, y = standardised(vectors_of(real, folder.parent / "real.json"), made)
-    return {"extractor": Radiomics.name, "painted": len(made), **compare(FRECHET, x, y, Plan()).as_json()}
+    x, y = standardize(vectors_of(real, folder.parent / "real.json"), made)
+    return {"extractor": Radiomics.name, "painted": len(made), **compare(FRECHET, x, y, ComparisonPlan()).as_json()}
 
 
 def painted(

@@ -32,7 +32,7 @@ from medsmith import Cohort, load_method
 from medsmith.cases.case_ref import CaseRef
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.evaluation.downstream import Training, utility
+from medsmith.evaluation.downstream import SegmenterConfig, utility
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
@@ -132,8 +132,8 @@ def make(
     return Cohort.open(folder)
 
 
-def training_of(asked: argparse.Namespace) -> Training:
-    return Training(steps=asked.steps, batch=asked.batch, channels=asked.channels, precision="bfloat16")
+def training_of(asked: argparse.Namespace) -> SegmenterConfig:
+    return SegmenterConfig(steps=asked.steps, batch=asked.batch, channels=asked.channels, precision="bfloat16")
 
 
 def learnt(
@@ -163,7 +163,7 @@ def learnt(
                 ratios=[ratio],
                 seeds=asked.seeds,
                 size=asked.size,
-                training=training_of(asked),
+                config=training_of(asked),
                 progress=ConsoleProgress(),
             ).arms
             for arm in arms:

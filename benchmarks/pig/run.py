@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
-from medsmith.evaluation.downstream import Training, utility
+from medsmith.evaluation.downstream import SegmenterConfig, utility
 from medsmith.evaluation.evaluate import default_extractors
-from medsmith.evaluation.fidelity.extractors import Remembered
+from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import ConsoleProgress
@@ -32,7 +32,7 @@ UPDATES = 4000  # of all networks of a method together: the same budget for each
 NETWORKS = {"pig": 2, "ddpm": 1, "segguided": 1}
 RATIOS = {"pig": (0.5, 1.0, 2.0, 4.0), "ddpm": (1.0,), "segguided": (1.0,)}
 SEEDS = 3
-SEGMENTERS = Training(steps=600, precision="bfloat16")
+SEGMENTERS = SegmenterConfig(steps=600, precision="bfloat16")
 
 
 def cohorts(source: Path, work: Path) -> tuple[Cohort, Cohort, Cohort]:
@@ -57,7 +57,7 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
     cases = Cohort.open(work / f"{method}-cases")
     report, gain = work / f"{method}-report", work / f"{method}-utility"
     reuse_real_arm(work / "pig-utility", gain, len(training))
-    kept = [Remembered(extractor, work / "features") for extractor in default_extractors()]
+    kept = [CachedExtractor(extractor, work / "features") for extractor in default_extractors()]
     distances = evaluate(
         every, cases, report, training=training, size=SIZE, extractors=kept, progress=ConsoleProgress()
     )
@@ -69,7 +69,7 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
         ratios=RATIOS[method],
         seeds=SEEDS,
         size=SIZE,
-        training=SEGMENTERS,
+        config=SEGMENTERS,
         progress=ConsoleProgress(),
     )
     return {"evaluation": distances.as_json(), "utility": worth.as_json()}

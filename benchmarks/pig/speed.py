@@ -21,7 +21,7 @@ from medsmith import Cohort, evaluate, load_method
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.evaluation.evaluate import default_extractors
-from medsmith.evaluation.fidelity.extractors import Remembered
+from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.base import Method
@@ -98,7 +98,7 @@ def main(run: Path, real: Cohort, work: Path) -> None:
     torch.set_num_threads(1)
     method = load_method(run)
     rows = {}
-    kept = [Remembered(extractor, work / "features") for extractor in default_extractors()]
+    kept = [CachedExtractor(extractor, work / "features") for extractor in default_extractors()]
     for number, recipe in enumerate(RECIPES):
         times = make(method, recipe, real, work / f"recipe-{number}")
         cases = Cohort.open(work / f"recipe-{number}")

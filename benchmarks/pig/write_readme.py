@@ -108,7 +108,7 @@ def utility_rows(results: Mapping[str, Any]) -> str:
             if name == "real":
                 continue
             ratio = arm["synthetic_cases"] / max(real["real_cases"], 1)
-            gains = [estimate(arm[key], 100) if arm[key] else "" for key in ("gain", "gain_without_twins")]
+            gains = [estimate(arm[key], 100) if arm[key] else "" for key in ("gain", "gain_without_near_duplicates")]
             trained = name if name.startswith("synthetic") else "real + synthetic"
             rows.append(f"| {trained} | {method} | {ratio:g} | {estimate(arm['dice'])} | {gains[0]} | {gains[1]} |")
     return "\n".join(rows)
@@ -118,7 +118,7 @@ def copy_rows(results: Mapping[str, Any]) -> str:
     """One line per method."""
     lines = []
     for method in METHODS:
-        found = results[method]["evaluation"]["neighbours"]
+        found = results[method]["evaluation"]["nearest_neighbors"]
         flagged = found["flagged"]
         lines.append(f"- {method}: {estimate(flagged, 100)} % of {flagged['n']} (threshold {found['threshold']:.2f})")
     return "\n".join(lines)

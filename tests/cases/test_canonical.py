@@ -13,10 +13,10 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
-from medsmith.evaluation.downstream.pool import hash_of, load_pool
-from medsmith.evaluation.fidelity.gather import gather
+from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
+from medsmith.evaluation.fidelity.cohort_features import extract_features
 from medsmith.evaluation.fidelity.radiomics import Radiomics
-from medsmith.evaluation.fidelity.views import agree
+from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.geometry import Geometry
 from medsmith.measurement.describe import describe_case
 from medsmith.methods import method_class
@@ -71,9 +71,9 @@ def scans(root, axes, flips, count=4):
 def seen(cohort):
     """All that is made of a cohort, as numbers and bytes."""
     facts = take_fingerprint(cohort, cohort.file_ending, "0")
-    viewing = agree(facts, facts, size=16, channel=None)
-    gathered = gather(cohort, viewing, [Radiomics()], lambda *_: None)
-    pool = load_pool(cohort, 8, lambda *_: None)
+    view_spec = common_view_spec(facts, facts, size=16, channel=None)
+    gathered = extract_features(cohort, view_spec, [Radiomics()], lambda *_: None)
+    pool = load_cohort(cohort, 8, lambda *_: None)
     case = cohort[cohort.ids[0]]
     ddpm = method_class("ddpm")(micro_config("ddpm", method_class("ddpm"), 3), facts)
     return {

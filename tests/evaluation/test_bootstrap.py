@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medsmith.evaluation.fidelity.bootstrap import centred, mean_of_cases, share
+from medsmith.evaluation.fidelity.bootstrap import centered_interval, mean_of_cases, proportion
 
 
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
@@ -36,16 +36,16 @@ def test_equal_values_have_no_width():
 
 def test_the_centred_interval_lies_round_the_estimate():
     deviations = np.linspace(-1, 1, 2001)
-    estimate = centred(10.0, deviations, 5, (0, np.inf))
+    estimate = centered_interval(10.0, deviations, 5, (0, np.inf))
     assert (estimate.low, estimate.high) == pytest.approx((9.05, 10.95), abs=1e-6)
 
 
 def test_a_share_of_nothing_still_has_an_upper_limit():
-    estimate = share(0, 300)
+    estimate = proportion(0, 300)
     assert estimate.value == estimate.low == 0
     assert 0.005 < estimate.high < 0.02
 
 
 def test_an_interval_ends_where_the_statistic_ends():
-    estimate = centred(0.9, np.linspace(-1, 1, 201), 5, (0, 1))
+    estimate = centered_interval(0.9, np.linspace(-1, 1, 201), 5, (0, 1))
     assert (estimate.low, estimate.high) == (0, 1)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.image.kid import poly_mmd
 
+from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
 from medsmith.evaluation.fidelity.coverage import COVERAGE, DENSITY, coverage, density
 from medsmith.evaluation.fidelity.frechet import FRECHET, frechet, frechet_distance
 from medsmith.evaluation.fidelity.kernel import KID, kernel, kernel_distance
-from medsmith.evaluation.fidelity.pairs import Plan, compare
 
 
 def rows(n, d, seed, scale=1.0, shift=0.0):
@@ -138,7 +138,7 @@ def test_repeated_real_cases_leave_the_density_on_scale():
 
 @pytest.mark.parametrize("distance", [FRECHET, KID, DENSITY, COVERAGE], ids=lambda d: d.name)
 def test_equal_laws_are_at_the_floor(distance):
-    compared = compare(distance, rows(120, 12, 0), rows(90, 12, 1), Plan())
+    compared = compare(distance, rows(120, 12, 0), rows(90, 12, 1), ComparisonPlan())
     assert compared.synthetic.n == compared.floor.n == 60
     assert compared.whole.n == 90
     assert compared.excess.value == pytest.approx(compared.synthetic.value - compared.floor.value)
@@ -147,19 +147,19 @@ def test_equal_laws_are_at_the_floor(distance):
 
 @pytest.mark.parametrize("distance", [FRECHET, KID], ids=lambda d: d.name)
 def test_other_laws_are_above_the_floor(distance):
-    compared = compare(distance, rows(120, 12, 0), rows(120, 12, 1, 1.6, 0.5), Plan())
+    compared = compare(distance, rows(120, 12, 0), rows(120, 12, 1, 1.6, 0.5), ComparisonPlan())
     assert compared.excess.low > 0
 
 
 def test_coverage_sees_a_collapse_and_density_does_not_call_it_bad():
     collapsed = rows(80, 12, 0)[:1] + rows(80, 12, 1, 0.01)
-    assert compare(COVERAGE, rows(120, 12, 0), collapsed, Plan()).synthetic.high < 0.5
-    assert compare(DENSITY, rows(120, 12, 0), collapsed, Plan()).synthetic.value > 0.5
+    assert compare(COVERAGE, rows(120, 12, 0), collapsed, ComparisonPlan()).synthetic.high < 0.5
+    assert compare(DENSITY, rows(120, 12, 0), collapsed, ComparisonPlan()).synthetic.value > 0.5
 
 
 def test_the_seed_decides_the_result():
     x, y = rows(40, 6, 0), rows(40, 6, 1)
-    first, again, other = (compare(FRECHET, x, y, Plan(seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (compare(FRECHET, x, y, ComparisonPlan(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -172,5 +172,5 @@ def test_intervals_of_a_distance_hold_its_mean_at_that_size(distance, d):
     pairs = [(rows(80, d, 2 * s), rows(40, d, 2 * s + 1, 1.5, 0.5)) for s in range(60)]
     every = np.arange(40)
     truth = np.mean([distance.prepare(x, y)(every, every) for x, y in pairs])
-    found = [compare(distance, x, y, Plan(draws=2, resamples=60)).synthetic for x, y in pairs]
+    found = [compare(distance, x, y, ComparisonPlan(splits=2, resamples=60)).synthetic for x, y in pairs]
     assert 0.85 <= np.mean([e.low <= truth <= e.high for e in found]) <= 1

@@ -16,13 +16,13 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream import segmenter
 from medsmith.evaluation.downstream.arms import plan_arms
-from medsmith.evaluation.downstream.pool import hash_of, load_pool
-from medsmith.evaluation.downstream.result import summarise
-from medsmith.evaluation.downstream.segmenter import Training, dice, dice_of_cases, train_segmenter
+from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
+from medsmith.evaluation.downstream.result import summarize_arm
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice, dice_of_cases, train_segmenter
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.geometry import Geometry
 
-QUICK = Training(steps=3, batch=4, channels=4)
+QUICK = SegmenterConfig(steps=3, batch=4, channels=4)
 
 
 def draw(root, count, seed, *, shape=(24, 24, 1), synthetic=False, label="mass", copies=()):
@@ -77,11 +77,11 @@ def of_all(cohorts, out, **named):
 
 
 def pool(cohort, edge=24):
-    return load_pool(cohort, edge, lambda *_: None)
+    return load_cohort(cohort, edge, lambda *_: None)
 
 
 def test_every_arm_is_run_and_written(cohorts, tmp_path):
-    found = of_all(cohorts, tmp_path, seeds=2, training=QUICK, facts={"machine": "<b>"})
+    found = of_all(cohorts, tmp_path, seeds=2, config=QUICK, facts={"machine": "<b>"})
     assert [(r.arm.name, r.arm.real, r.arm.synthetic) for r in found.arms] == [
         ("real", 6, 0),
         ("synthetic", 0, 12),
@@ -107,14 +107,14 @@ def test_a_gain_is_called_so_only_where_every_seed_agrees(gains, verdict):
     of_real = np.full((2, 30, 1), 0.5)
     scores = of_real + np.array(gains)[:, None, None] + np.linspace(-0.01, 0.01, 30)[None, :, None]
     arm = plan_arms(4, 4, [1])[3]
-    found = summarise(arm, scores, of_real, ("mass",), np.ones(30, bool))
+    found = summarize_arm(arm, scores, of_real, ("mass",), np.ones(30, bool))
     assert found.verdict.startswith(verdict)
     assert found.seed_gains == pytest.approx(gains)
 
 
 def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path, monkeypatch):
     calm, broken = tmp_path / "calm", tmp_path / "broken"
-    of_all(cohorts, calm, ratios=[1], seeds=1, training=QUICK)
+    of_all(cohorts, calm, ratios=[1], seeds=1, config=QUICK)
     trained, train = [], segmenter.train_segmenter
 
     def dies_in_the_second(*args):
@@ -127,17 +127,17 @@ def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path,
         importlib.import_module("medsmith.evaluation.downstream.utility"), "train_segmenter", dies_in_the_second
     )
     with pytest.raises(KeyboardInterrupt):
-        of_all(cohorts, broken, ratios=[1], seeds=1, training=QUICK)
-    of_all(cohorts, broken, ratios=[1], seeds=1, training=QUICK)
+        of_all(cohorts, broken, ratios=[1], seeds=1, config=QUICK)
+    of_all(cohorts, broken, ratios=[1], seeds=1, config=QUICK)
     assert len(trained) == 2 + 3
     for path in sorted(calm.rglob("*.*")):
         assert path.read_bytes() == (broken / path.relative_to(calm)).read_bytes()
 
 
 def test_results_of_other_settings_are_not_mixed(cohorts, tmp_path):
-    of_all(cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK)
+    of_all(cohorts, tmp_path, ratios=[1], seeds=1, config=QUICK)
     with pytest.raises(RunError, match="another training"):
-        of_all(cohorts, tmp_path, ratios=[1], seeds=1, training=QUICK.model_copy(update={"steps": 4}))
+        of_all(cohorts, tmp_path, ratios=[1], seeds=1, config=QUICK.model_copy(update={"steps": 4}))
 
 
 @pytest.mark.parametrize("place", ["real", "synthetic"])
@@ -149,42 +149,42 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
     else:
         synthetic = draw(tmp_path / "leaky", 8, 5, synthetic=True, copies=stolen)
     with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
-        utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, training=QUICK)
+        utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert not (tmp_path / "out").exists()
 
 
 def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, tmp_path):
     real, synthetic, test = cohorts
     darker = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:2]]
-    real = draw(tmp_path / "twins", 4, 6, copies=darker)
-    found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, training=QUICK)
-    assert found.twins.value == 2 / 5
+    real = draw(tmp_path / "near-duplicates", 4, 6, copies=darker)
+    found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
+    assert found.near_duplicates.value == 2 / 5
     gain = found.arms[3]
     assert gain.gain is not None
-    assert gain.gain_without_twins is not None
-    assert (gain.gain.n, gain.gain_without_twins.n) == (5, 3)
+    assert gain.gain_without_near_duplicates is not None
+    assert (gain.gain.n, gain.gain_without_near_duplicates.n) == (5, 3)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"ratios": [4]}, "allow up to 2.00"),
-        ({"ratios": [-1.0]}, "ratio: -1 asked for"),
-        ({"ratios": []}, "none asked for"),
+        ({"ratios": [-1.0]}, "ratio: -1 requested"),
+        ({"ratios": []}, "none requested"),
         ({"size": 20}, "a multiple of 8"),
         ({"seeds": 0}, "at least 1"),
     ],
 )
 def test_impossible_requests_are_refused(cohorts, tmp_path, change, words):
     with pytest.raises(RequestError, match=words):
-        of_all(cohorts, tmp_path / "out", training=QUICK, **change)
+        of_all(cohorts, tmp_path / "out", config=QUICK, **change)
     assert not (tmp_path / "out").exists()
 
 
 def test_other_labels_are_refused(cohorts, tmp_path):
     other = draw(tmp_path / "other", 3, 0, label="cyst")
     with pytest.raises(CohortError, match="cyst"):
-        utility(cohorts[0], cohorts[1], other, tmp_path / "out", training=QUICK)
+        utility(cohorts[0], cohorts[1], other, tmp_path / "out", config=QUICK)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, w
     test = draw(tmp_path / "test", 5, 7)
     test.write(replace(test["case-002"], **missing))
     with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
-        utility(cohorts[0], cohorts[1], test, tmp_path / "out", training=QUICK)
+        utility(cohorts[0], cohorts[1], test, tmp_path / "out", config=QUICK)
     assert not (tmp_path / "out").exists()
 
 
@@ -204,7 +204,7 @@ def test_volumes_are_trained_on_too(tmp_path):
         draw(tmp_path / name, 3, seed, shape=(16, 16, 12), label="lesion") for seed, name in enumerate(("real", "test"))
     )
     synthetic = draw(tmp_path / "synthetic", 3, 7, shape=(16, 16, 16), synthetic=True, label="lesion")
-    found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, training=QUICK)
+    found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert [result.arm.name for result in found.arms] == ["real", "synthetic", "synthetic then real", "real+1x"]
     assert all(set(result.labels) == {"lesion"} and 0 <= result.dice.value <= 1 for result in found.arms)
 
@@ -212,7 +212,7 @@ def test_volumes_are_trained_on_too(tmp_path):
 def test_the_network_learns_what_is_there_to_learn(cohorts):
     real, _, test = cohorts
     of_real, of_test = pool(real), pool(test)
-    training = Training(steps=60, batch=8, channels=8, learning_rate=5e-3)
+    training = SegmenterConfig(steps=60, batch=8, channels=8, learning_rate=5e-3)
     network = train_segmenter([(of_real.images, of_real.labels)], 2, training, 0, lambda *_: None)
     assert dice_of_cases(network, of_test, 2).mean() > 0.7
 
@@ -253,11 +253,11 @@ def test_one_image_in_two_files_has_one_hash(cohorts):
 @given(st.integers(1, 40), st.integers(20, 200), st.integers(0, 9))
 def test_a_larger_ratio_holds_the_cases_of_a_smaller_one(real, synthetic, seed):
     _, alone, then_real, *mixed = plan_arms(real, max(synthetic, real), None)
-    chosen = [set(arm.courses[0].rows(synthetic + real, seed)[1]) for arm in mixed]
+    chosen = [set(arm.phases[0].rows(synthetic + real, seed)[1]) for arm in mixed]
     assert all(smaller <= larger for smaller, larger in pairwise(chosen))
     assert [len(rows) for rows in chosen] == [arm.synthetic for arm in mixed]
     assert alone.synthetic == max(arm.synthetic for arm in mixed)
-    assert then_real.courses[0] == alone.courses[0]
+    assert then_real.phases[0] == alone.phases[0]
 
 
 def test_no_two_arms_share_a_file():
@@ -280,15 +280,15 @@ def test_courses_share_the_steps_in_their_order(cohorts, monkeypatch, steps, lea
         return batch(images, *others)
 
     monkeypatch.setattr(segmenter, "_batch", noting)
-    courses = [(of_real.images[:3], of_real.labels[:3]), (of_real.images[:5], of_real.labels[:5])]
-    train_segmenter(courses, 2, QUICK.model_copy(update={"steps": steps}), 0, lambda *_: None)
+    phases = [(of_real.images[:3], of_real.labels[:3]), (of_real.images[:5], of_real.labels[:5])]
+    train_segmenter(phases, 2, QUICK.model_copy(update={"steps": steps}), 0, lambda *_: None)
     assert seen == learnt_from
 
 
 def test_two_courses_of_the_same_cases_are_one(cohorts):
     of_real = pool(cohorts[0])
-    course = (of_real.images, of_real.labels)
+    phase = (of_real.images, of_real.labels)
     once, twice = (
-        train_segmenter(courses, 2, QUICK, 0, lambda *_: None).state_dict() for courses in ([course], [course, course])
+        train_segmenter(phases, 2, QUICK, 0, lambda *_: None).state_dict() for phases in ([phase], [phase, phase])
     )
     assert all(torch.equal(once[name], twice[name]) for name in once)

@@ -8,11 +8,11 @@ from skimage.measure import label, regionprops
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import CohortError, FileError, RequestError
-from medsmith.evaluation.fidelity.extractors import Remembered, planes
+from medsmith.evaluation.fidelity.extractors import CachedExtractor, planes
 from medsmith.evaluation.fidelity.inception import SHA256, VARIABLE, Inception, find_inception
 from medsmith.evaluation.fidelity.masks import Measure, kolmogorov_smirnov, measure_label
-from medsmith.evaluation.fidelity.radiomics import Radiomics, features, standardised
-from medsmith.evaluation.fidelity.views import View, agree
+from medsmith.evaluation.fidelity.radiomics import Radiomics, features, standardize
+from medsmith.evaluation.fidelity.views import View, common_view_spec
 from medsmith.geometry import Geometry
 from narrowing import present
 
@@ -43,28 +43,28 @@ def disc(radius, shape=(96, 96), centre=(40.0, 50.0), stretch=1.0):
 
 def test_views_of_other_sizes_share_grid_and_range():
     large, small = picture((64, 48, 1)), picture((32, 32, 1), seed=1)
-    viewing = agree(facts(large), facts(small), size=None, channel=None)
-    views = [viewing.view(case) for case in (large, small)]
-    assert viewing.shape == (32, 32, 1)
+    view_spec = common_view_spec(facts(large), facts(small), size=None, channel=None)
+    views = [view_spec.view(case) for case in (large, small)]
+    assert view_spec.shape == (32, 32, 1)
     assert {view.image.shape for view in views} == {view.labels.shape for view in views} == {(32, 32, 1)}
     assert all(view.image.min() >= 0 and view.image.max() <= 255 for view in views)
-    assert "32 x 32" in viewing.sentence
-    assert viewing.unit == "% of the edge"
+    assert "32 x 32" in view_spec.description
+    assert view_spec.unit == "% of the edge"
     assert views[0].edges[:2] == pytest.approx((100 / 32, 100 / 32))
 
 
 def test_known_spacing_gives_millimetres():
     case = picture((64, 48, 1), stored="float32", spacing=(0.5, 0.25, 1.0))
-    viewing = agree(facts(case), facts(case), size=32, channel=None)
-    assert viewing.unit == "mm"
-    assert viewing.view(case).edges[:2] == pytest.approx((1.0, 0.375))
+    view_spec = common_view_spec(facts(case), facts(case), size=32, channel=None)
+    assert view_spec.unit == "mm"
+    assert view_spec.view(case).edges[:2] == pytest.approx((1.0, 0.375))
 
 
 def test_a_case_with_a_scale_of_its_own_is_stretched_by_its_percentiles():
     case = picture(stored="float32", scale=3000.0)
-    viewing = agree(facts(case), facts(case), size=32, channel=None)
-    assert viewing.ends is None
-    assert viewing.view(case).image.mean() == pytest.approx(127, abs=10)
+    view_spec = common_view_spec(facts(case), facts(case), size=32, channel=None)
+    assert view_spec.window is None
+    assert view_spec.view(case).image.mean() == pytest.approx(127, abs=10)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_a_case_with_a_scale_of_its_own_is_stretched_by_its_percentiles():
 )
 def test_impossible_views_are_refused(change, error, words):
     with pytest.raises(error, match=words):
-        agree(facts(picture()), facts(picture()), **({"size": None, "channel": None} | change))
+        common_view_spec(facts(picture()), facts(picture()), **({"size": None, "channel": None} | change))
 
 
 def test_a_picture_is_not_compared_with_a_volume():
     volume = picture((32, 32, 8), stored="float32")
     with pytest.raises(CohortError, match="2-D and the synthetic one 3-D"):
-        agree(facts(picture()), facts(volume), size=None, channel=None)
+        common_view_spec(facts(picture()), facts(volume), size=None, channel=None)
 
 
 def test_other_labels_are_refused():
     other = facts(picture()).model_copy(update={"label_names": {"background": 0, "cyst": 1}})
     with pytest.raises(CohortError, match="cyst"):
-        agree(facts(picture()), other, size=None, channel=None)
+        common_view_spec(facts(picture()), other, size=None, channel=None)
 
 
 def test_a_volume_is_cut_through_its_labels():
@@ -137,14 +137,14 @@ def test_radiomics_are_finite_without_labels_and_with_nothing_else(shape, fill):
 def test_features_are_in_units_of_the_reference():
     rng = np.random.default_rng(0)
     reference = np.column_stack([rng.normal(5, 3, 50), np.full(50, 7.0)])
-    ours, other = standardised(reference, reference + np.array([3.0, 1.0]))
+    ours, other = standardize(reference, reference + np.array([3.0, 1.0]))
     assert ours.std(axis=0) == pytest.approx([1, 0])
     assert (other - ours)[0] == pytest.approx([3 / reference[:, 0].std(), 1])
 
 
 def test_features_are_remembered_and_bound_to_what_they_describe(tmp_path):
     views = [view_of(np.random.default_rng(seed).random((24, 24, 1)) * 255, np.zeros((24, 24, 1))) for seed in (0, 1)]
-    remembered = Remembered(Radiomics(), tmp_path)
+    remembered = CachedExtractor(Radiomics(), tmp_path)
     first = remembered(views[:1])
     both = remembered(views)
     np.testing.assert_array_equal(both[0], first[0])
@@ -192,8 +192,8 @@ def test_a_disc_is_round_and_solid():
     assert found[Measure.SOLIDITY] > 0.95
     assert found[Measure.COMPONENTS] == 1
     assert found[Measure.BORDER] == 0
-    assert found[Measure.CENTRE_X] == pytest.approx(100 * 40.5 / 96)
-    assert found[Measure.CENTRE_Y] == pytest.approx(100 * 50.5 / 96)
+    assert found[Measure.CENTER_X] == pytest.approx(100 * 40.5 / 96)
+    assert found[Measure.CENTER_Y] == pytest.approx(100 * 50.5 / 96)
 
 
 def test_an_ellipse_is_as_long_as_it_was_drawn():

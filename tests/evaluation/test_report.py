@@ -13,14 +13,14 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError
 from medsmith.evaluation.evaluate import evaluate
-from medsmith.evaluation.fidelity.pairs import Plan
+from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
 from medsmith.evaluation.pages.page import WARNING, Page, Picture, Section, Table, render
 from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet
 from medsmith.geometry import Geometry
 
-PLAN = Plan(draws=4, resamples=10)
+PLAN = ComparisonPlan(splits=4, resamples=10)
 NASTY = '<script>alert("x")</script>'
 
 
@@ -97,19 +97,19 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, 
     assert of_alike.synthetic.n == of_alike.floor.n == 12
     assert of_alike.synthetic.value < 1.5 * of_alike.floor.value
     assert of_other.synthetic.value > 3 * of_other.floor.value
-    assert other.viewing.shape == (24, 24, 1)
-    assert alike.neighbours.flagged.value == 0
+    assert other.view_spec.shape == (24, 24, 1)
+    assert alike.nearest_neighbors.flagged.value == 0
 
 
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
-    found = judged(cohorts["real"], cohorts["copies"], tmp_path).neighbours
+    found = judged(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
     assert found.flagged.value == 4 / 16
     assert sorted(found.worst[:4]) == [0, 1, 2, 3]
     assert list(found.index[:4]) == [0, 1, 2, 3]
 
 
 def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
-    found = judged(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).neighbours
+    found = judged(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).nearest_neighbors
     assert found.flagged.value == 4 / 16
     assert found.held_out is not None
     assert found.held_out.value == 0
@@ -148,9 +148,9 @@ def test_volumes_are_evaluated_too(tmp_path):
     real = draw(tmp_path / "real", 10, 0, shape=(20, 20, 16))
     synthetic = draw(tmp_path / "synthetic", 6, 1, shape=(16, 16, 16), synthetic=True)
     found = judged(real, synthetic, tmp_path / "out")
-    assert found.viewing.shape == (16, 16, 16)
-    assert found.viewing.unit == "mm"
-    assert found.neighbours.flagged.n == 6
+    assert found.view_spec.shape == (16, 16, 16)
+    assert found.view_spec.unit == "mm"
+    assert found.nearest_neighbors.flagged.n == 6
     assert "centre, first to last slice (%)" in found.masks["mass"].measures
 
 
@@ -222,21 +222,21 @@ def test_figures_are_pictures_and_repeat_exactly():
 def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
     real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
     found = judged(real, alike, tmp_path / "out")
-    assert (found.distances, found.neighbours) == ({}, None)
+    assert (found.distances, found.nearest_neighbors) == ({}, None)
     whole = judged(cohorts["real"], cohorts["alike"], tmp_path / "whole")
     assert {name: label.as_json() for name, label in found.masks.items()} == {
         name: label.as_json() for name, label in whole.masks.items()
     }
     assert found.left_out == ("Images were not compared: 0 of 24 real and 0 of 16 synthetic cases have an image.",)
     assert "Labels alone" in (tmp_path / "out" / "evaluation.html").read_text()
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["neighbours"] is None
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["nearest_neighbors"] is None
 
 
 def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
     real, copies = (parts_of(cohorts[name], tmp_path / name, labels=()) for name in ("real", "copies"))
     found = judged(real, copies, tmp_path / "out")
     assert found.masks == {}
-    assert found.neighbours.flagged.value == 4 / 16
+    assert found.nearest_neighbors.flagged.value == 4 / 16
     assert found.left_out == ("Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",)
     assert "Masks were not compared" in (tmp_path / "out" / "evaluation.html").read_text()
 
@@ -247,7 +247,7 @@ def test_of_mixed_cohorts_each_side_is_compared_where_it_is(cohorts, tmp_path):
     found = judged(real, cohorts["alike"], tmp_path / "out")
     assert found.masks["mass"].real.n == 14
     assert found.distances[Radiomics.name]["density"].whole.n == 16
-    assert found.left_out[0].startswith("Images were compared where there are any: 20 of 24 real")
+    assert found.left_out[0].startswith("Images were compared where present: 20 of 24 real")
     blind = judged(
         parts_of(cohorts["real"].subset(ids[:20]), tmp_path / "blind", labels=()),
         parts_of(cohorts["alike"], tmp_path / "alike", labels=()),

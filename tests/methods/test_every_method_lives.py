@@ -24,7 +24,7 @@ from medsmith.diffusion.corrections import low_pass
 from medsmith.methods import method_class, method_names
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
-from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from run_state import state, strays
 from training_lives import Nursery
 
@@ -128,12 +128,12 @@ def test_cases_are_made_and_made_again(calm, tmp_path):
         pytest.skip("its cases are made and made again in test_lesiondiffusion_method")
     if load_method(run).checks is None:
         pytest.skip("an untrained network passes no check of images; test_synthesis_pig makes such cases")
-    conditions = Conditions(loader=miniatures.LOADER)
-    synthesize(run, tmp_path / "out", count=2, workers=1, conditions=conditions)
+    options = SynthesisOptions(loader=miniatures.LOADER)
+    synthesize(run, tmp_path / "out", count=2, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2
     assert not np.array_equal(made[made.ids[0]].require_image(), made[made.ids[1]].require_image())
-    assert regenerate(tmp_path / "out", made.ids[1], conditions=conditions)
+    assert regenerate(tmp_path / "out", made.ids[1], options=options)
 
 
 # --- the latent pair
@@ -230,12 +230,12 @@ def test_provenance_names_every_guide_by_hash_and_no_path(nursery, cohorts, tmp_
     assert nursery.live(run, cohorts[2], **order_of("steered")).error == ""
     ref = {"cohort": str(cohorts[2]), "case": Cohort.open(cohorts[2]).ids[0]}
     asked = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
-    conditions = Conditions(loader=miniatures.LOADER)
-    synthesize(run, tmp_path / "out", count=1, request=asked, workers=1, conditions=conditions)
+    options = SynthesisOptions(loader=miniatures.LOADER)
+    synthesize(run, tmp_path / "out", count=1, request=asked, workers=1, options=options)
     text = (tmp_path / "out" / "provenance" / "steered_00000.json").read_text()
     record = json.loads(text)
     assert set(record["inputs"]) == {"guides.0.image", "guides.0.region", "guides.1.image"}
     assert record["inputs"]["guides.0.image"] != record["inputs"]["guides.1.image"]
     assert str(cohorts[2]) not in text
     assert Cohort.open(tmp_path / "out")["steered_00000"].require_labels().any()
-    assert regenerate(tmp_path / "out", "steered_00000", conditions=conditions)
+    assert regenerate(tmp_path / "out", "steered_00000", options=options)

@@ -24,11 +24,11 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.geometry import Geometry
-from medsmith.synthesis import Conditions, Patience, synthesize
-from medsmith.synthesis.checks.verdict import Limits
+from medsmith.synthesis import SynthesisOptions, Timeouts, synthesize
+from medsmith.synthesis.case_synthesis import load as load_once
+from medsmith.synthesis.case_synthesis import resolve_request, synthesize_case
+from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.executors.base import Outcome
-from medsmith.synthesis.making import load as load_once
-from medsmith.synthesis.making import make_case, settle
 from medsmith.synthesis.worker import open_cohort
 
 LOADER = "synthesis_fakes:load"
@@ -148,15 +148,15 @@ def write_run(folder, **facts):
     return folder
 
 
-def conditions(**changes):
+def options(**changes):
     parts = {key: changes.pop(key) for key in ("executor", "devices") if key in changes}
     limits = changes.pop("limits", Limits(attempts=20))
-    return Conditions(loader=LOADER, limits=limits, patience=Patience(**changes), **parts)
+    return SynthesisOptions(loader=LOADER, limits=limits, timeouts=Timeouts(**changes), **parts)
 
 
-def here(**changes):
-    """Conditions under which the cases are made in this process, where workers are not what is tested."""
-    return conditions(executor=InProcessExecutor, **changes)
+def in_process(**changes):
+    """SynthesisOptions under which the cases are made in this process, where workers are not what is tested."""
+    return options(executor=InProcessExecutor, **changes)
 
 
 @dataclass
@@ -165,7 +165,7 @@ class InProcessExecutor:
 
     request: Any
     workers: int
-    patience: Patience
+    timeouts: Timeouts
     stop: Any
 
     def __enter__(self):
@@ -175,13 +175,13 @@ class InProcessExecutor:
     def __exit__(self, *_):
         pass
 
-    def settle(self):
-        return settle(self.request, self.request.devices[0])
+    def resolve(self):
+        return resolve_request(self.request, self.request.devices[0])
 
     def submit(self, tasks, out):
-        cohort = open_cohort(out, self.settle().spec)
+        cohort = open_cohort(out, self.resolve().spec)
         for task in tasks:
-            result = make_case(task, self.request.devices[0])
+            result = synthesize_case(task, self.request.devices[0])
             if result.case is not None:
                 cohort.write(result.case)
             yield Outcome(task, "made" if result.case else "refused", refused=result.refused)
@@ -201,7 +201,7 @@ def main(run, out, count, workers, file_bytes="0"):
     if int(file_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
     try:
-        synthesize(run, out, count=int(count), workers=int(workers), conditions=conditions())
+        synthesize(run, out, count=int(count), workers=int(workers), options=options())
     except MedsmithError as error:
         print(error.line, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from medsmith import errors
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
-from medsmith.synthesis.checks.verdict import Limits
+from medsmith.synthesis.case_synthesis import load, resolve_request, synthesize_case
+from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
-from medsmith.synthesis.executors.base import Patience
+from medsmith.synthesis.executors.base import Timeouts
 from medsmith.synthesis.executors.processes import ProcessExecutor
-from medsmith.synthesis.lock import LOCK, claimed
-from medsmith.synthesis.making import load, make_case, settle
+from medsmith.synthesis.lock import LOCK, lock_folder
 from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
-from medsmith.synthesis.plan import PLAN, Plan, agree, read_plan, run_as_read, run_as_written
+from medsmith.synthesis.plan import PLAN, Plan, read_plan, relative_run, resolve_run, write_plan
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
 from narrowing import present
 from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
@@ -35,11 +35,11 @@ def asked(tmp_path):
 
 
 def task_of(asked, index):
-    return CaseTask(run=asked.run, loader=asked.loader, recipe=settle(asked, "cpu").recipe, index=index)
+    return CaseTask(run=asked.run, loader=asked.loader, recipe=resolve_request(asked, "cpu").recipe, index=index)
 
 
 def made(task):
-    return present(make_case(task, "cpu").case)
+    return present(synthesize_case(task, "cpu").case)
 
 
 def same(one, other):
@@ -61,7 +61,7 @@ def test_a_task_survives_json(asked):
     task = task_of(asked, 3)
     again = CaseTask.model_validate_json(task.model_dump_json())
     assert again == task
-    assert same(make_case(again, "cpu").case, make_case(task, "cpu").case)
+    assert same(synthesize_case(again, "cpu").case, synthesize_case(task, "cpu").case)
 
 
 def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
@@ -78,7 +78,7 @@ def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
 def test_draws_end(tmp_path):
     asked = SynthesisRequest(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
     seen: list[int] = []
-    found = make_case(task_of(asked, 0), "cpu", seen.append)
+    found = synthesize_case(task_of(asked, 0), "cpu", seen.append)
     assert found.case is None
     assert found.refused == {"mask_not_empty": 7, "foreground_share": 7}
     assert seen == list(range(7))
@@ -116,7 +116,7 @@ def test_every_field_of_provenance_is_documented(asked):
 )
 def test_a_request_is_refused_by_name(asked, changes, words):
     with pytest.raises(RequestError) as caught:
-        settle(asked.model_copy(update=changes), "cpu")
+        resolve_request(asked.model_copy(update=changes), "cpu")
     assert words in caught.value.line
 
 
@@ -129,36 +129,36 @@ def test_a_cohort_that_a_request_names_is_part_of_the_recipe(asked, tmp_path):
     hashes = []
     for index in range(2):
         cohort.write(replace(made(task_of(asked, index)), provenance=None))
-        hashes.append(with_hashes(settle(asking, "cpu")).inputs["like"])
+        hashes.append(with_hashes(resolve_request(asking, "cpu")).inputs["like"])
     assert hashes[0] != hashes[1]
     assert hashes[1] == cohort.content_hash()
-    assert with_hashes(settle(asked, "cpu")).inputs == {}
+    assert with_hashes(resolve_request(asked, "cpu")).inputs == {}
 
 
 def test_what_a_run_remembers_is_part_of_the_recipe(asked):
-    method, recipe = load(asked.run, LOADER, "cpu"), settle(asked, "cpu").recipe
+    method, recipe = load(asked.run, LOADER, "cpu"), resolve_request(asked, "cpu").recipe
     method.memory = {"masks": torch.zeros(2, 3)}
-    once = settle(asked, "cpu").recipe
+    once = resolve_request(asked, "cpu").recipe
     method.memory = {"masks": torch.zeros(3, 2)}
-    assert len({recipe.memory_hash, once.memory_hash, settle(asked, "cpu").recipe.memory_hash}) == 3
+    assert len({recipe.memory_hash, once.memory_hash, resolve_request(asked, "cpu").recipe.memory_hash}) == 3
 
 
 def test_other_weights_are_refused(asked):
     task = task_of(asked, 0)
     recipe = task.recipe.model_copy(update={"weights_hash": "0" * 64})
     with pytest.raises(RunError, match="the weights have changed"):
-        make_case(task.model_copy(update={"recipe": recipe}), "cpu")
+        synthesize_case(task.model_copy(update={"recipe": recipe}), "cpu")
 
 
 def test_a_plan_is_kept_extended_or_refused(asked, tmp_path):
-    plan = Plan(count=5, run="../run", recipe=settle(asked, "cpu").recipe)
-    agree(tmp_path, plan)
-    agree(tmp_path, plan)
+    plan = Plan(count=5, run="../run", recipe=resolve_request(asked, "cpu").recipe)
+    write_plan(tmp_path, plan)
+    write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
-    agree(tmp_path, plan.model_copy(update={"count": 9}))
+    write_plan(tmp_path, plan.model_copy(update={"count": 9}))
     assert read_plan(tmp_path).count == 9
     with pytest.raises(SynthesisError, match="count is 9 there and 5 here"):
-        agree(tmp_path, plan)
+        write_plan(tmp_path, plan)
     for key, value, words in [
         ("seed", 4, "seed is 0 there and 4 here"),
         ("steps", 9, "steps is 4 there and 9 here"),
@@ -168,7 +168,7 @@ def test_a_plan_is_kept_extended_or_refused(asked, tmp_path):
     ]:
         recipe = plan.recipe.model_copy(update={key: value})
         with pytest.raises(SynthesisError, match=words):
-            agree(tmp_path, Plan(count=9, run="../run", recipe=recipe))
+            write_plan(tmp_path, Plan(count=9, run="../run", recipe=recipe))
     assert read_plan(tmp_path).recipe == plan.recipe
 
 
@@ -181,11 +181,11 @@ def test_a_damaged_plan_is_named(tmp_path):
 def test_a_run_is_found_after_both_have_moved(tmp_path):
     (tmp_path / "a" / "run").mkdir(parents=True)
     (tmp_path / "a" / "out").mkdir()
-    written = run_as_written(str(tmp_path / "a" / "run"), tmp_path / "a" / "out")
+    written = relative_run(str(tmp_path / "a" / "run"), tmp_path / "a" / "out")
     assert str(tmp_path) not in written
     (tmp_path / "a").rename(tmp_path / "b")
-    assert Path(run_as_read(written, tmp_path / "b" / "out")).samefile(tmp_path / "b" / "run")
-    assert run_as_read(run_as_written("pig", tmp_path), tmp_path) == "pig"
+    assert Path(resolve_run(written, tmp_path / "b" / "out")).samefile(tmp_path / "b" / "run")
+    assert resolve_run(relative_run("pig", tmp_path), tmp_path) == "pig"
 
 
 @pytest.mark.parametrize("kind", MedsmithError.__subclasses__())
@@ -243,13 +243,13 @@ def lock_of(folder):
 
 
 def test_a_held_folder_is_refused_and_a_left_one_taken_over(tmp_path):
-    with claimed(tmp_path, lambda: "prepared") as prepared:
+    with lock_folder(tmp_path, lambda: "prepared") as prepared:
         assert prepared == "prepared"
         held = lock_of(tmp_path)
         assert held["pid"] == os.getpid()
         with (
             pytest.raises(SynthesisError, match=rf"process {os.getpid()} on .* is making cases here"),
-            claimed(tmp_path, lambda: None),
+            lock_folder(tmp_path, lambda: None),
         ):
             pass
         assert lock_of(tmp_path) == held
@@ -258,39 +258,39 @@ def test_a_held_folder_is_refused_and_a_left_one_taken_over(tmp_path):
 
 @pytest.mark.parametrize("change", [{"pid": 2**22 + 1}, {"started": 1}, {"boot": "another"}, {"pid": None}])
 def test_a_stale_lock_is_taken_over(tmp_path, change):
-    with claimed(tmp_path, lambda: None):
+    with lock_folder(tmp_path, lambda: None):
         held = lock_of(tmp_path)
     (tmp_path / LOCK).write_text(json.dumps(held | change))
-    with claimed(tmp_path, lambda: None):
+    with lock_folder(tmp_path, lambda: None):
         assert lock_of(tmp_path) == held
 
 
 def test_a_torn_lock_is_taken_over(tmp_path):
     (tmp_path / LOCK).write_text('{"pid": 1')
-    with claimed(tmp_path, lambda: None):
+    with lock_folder(tmp_path, lambda: None):
         assert lock_of(tmp_path)["pid"] == os.getpid()
 
 
 def test_a_lock_of_another_host_is_respected(tmp_path):
-    with claimed(tmp_path, lambda: None):
+    with lock_folder(tmp_path, lambda: None):
         held = lock_of(tmp_path)
     (tmp_path / LOCK).write_text(json.dumps(held | {"host": "elsewhere"}))
     with pytest.raises(SynthesisError, match=r"on elsewhere is making cases here.*else remove .*synthesis.lock"):
-        claimed(tmp_path, lambda: None).__enter__()
+        lock_folder(tmp_path, lambda: None).__enter__()
 
 
 def test_patience_grows_with_the_work():
-    assert Patience().for_draw(None) == 3600
-    assert Patience().for_draw(0.1) == 60
-    assert Patience().for_draw(30.0) == 600
-    assert Patience(draw=5.0).for_draw(30.0) == 5
+    assert Timeouts().for_attempt(None) == 3600
+    assert Timeouts().for_attempt(0.1) == 60
+    assert Timeouts().for_attempt(30.0) == 600
+    assert Timeouts(attempt=5.0).for_attempt(30.0) == 5
 
 
 def test_workers_that_die_while_loading_are_counted(asked, monkeypatch):
     monkeypatch.setattr("medsmith.synthesis.executors.worker_process.sys.executable", "/bin/false")
     with (
-        ProcessExecutor(asked, 2, Patience(), lambda: False) as executor,
+        ProcessExecutor(asked, 2, Timeouts(), lambda: False) as executor,
         pytest.raises(SynthesisError, match="10 workers in a row") as caught,
     ):
-        executor.settle()
+        executor.resolve()
     assert "exit code 1" in caught.value.line

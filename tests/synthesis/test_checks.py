@@ -13,8 +13,8 @@ from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.geometry import Geometry
 from medsmith.synthesis.checks.finished import CHECKS, check_case
 from medsmith.synthesis.checks.masks import labels_declared
+from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from medsmith.synthesis.checks.verdict import Limits, Verdict
 from synthesis_fakes import fingerprint
 
 SHAPE = (48, 48, 1)
@@ -167,14 +167,14 @@ def test_channels_are_checked_one_by_one():
 
 @pytest.mark.parametrize(("value", "outcome"), [(0.9, "failed"), (1, "passed"), (2, "passed"), (2.1, "failed")])
 def test_limits_are_inclusive(value, outcome):
-    assert Verdict.of("x", value, 1, 2).outcome == outcome
+    assert CheckResult.of("x", value, 1, 2).outcome == outcome
 
 
 def test_no_number_fails():
-    assert Verdict.of("x", float("nan")).outcome == "failed"
+    assert CheckResult.of("x", float("nan")).outcome == "failed"
 
 
 def test_provenance_hides_the_last_bits():
-    first, second = (Verdict.of("x", 0.1 + bit, high=1 / 3).as_json() for bit in (0, 1e-12))
+    first, second = (CheckResult.of("x", 0.1 + bit, high=1 / 3).as_json() for bit in (0, 1e-12))
     assert json.dumps(first) == json.dumps(second)
     assert first["high"] == 0.333333

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from medsmith.errors import RequestError
-from medsmith.synthesis import Patience, synthesize
+from medsmith.synthesis import Timeouts, synthesize
+from medsmith.synthesis.case_synthesis import load, resolve_request
 from medsmith.synthesis.devices import check_names, check_present, kind_of
 from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.executors.worker_process import WorkerProcess
-from medsmith.synthesis.making import load, settle
 from medsmith.synthesis.tasks import SynthesisRequest
-from synthesis_fakes import LOADER, FakeMethod, conditions, write_run
+from synthesis_fakes import LOADER, FakeMethod, options, write_run
 
 
 @pytest.fixture
@@ -33,16 +33,14 @@ def two_gpus(monkeypatch):
 )
 def test_names_are_refused_before_an_executor_is_started(tmp_path, devices, line):
     with pytest.raises(RequestError) as caught:
-        synthesize(
-            tmp_path, tmp_path / "out", count=1, conditions=conditions(devices=devices, executor=lambda *_: 1 / 0)
-        )
+        synthesize(tmp_path, tmp_path / "out", count=1, options=options(devices=devices, executor=lambda *_: 1 / 0))
     assert caught.value.line == line
     assert not (tmp_path / "out").exists()
 
 
 def test_a_device_that_is_not_here_is_refused_before_the_run_is_loaded(tmp_path):
     with pytest.raises(RequestError, match=r"^device: 'cuda:99' is not here; there is cpu"):
-        synthesize(tmp_path / "no run", tmp_path / "out", count=1, conditions=conditions(devices=("cuda:99",)))
+        synthesize(tmp_path / "no run", tmp_path / "out", count=1, options=options(devices=("cuda:99",)))
     assert not (tmp_path / "out").exists()
 
 
@@ -69,7 +67,7 @@ def test_the_run_is_loaded_on_the_device_and_the_recipe_keeps_its_kind(tmp_path,
     load.cache_clear()
     monkeypatch.setattr("synthesis_fakes.load", load_there)
     asked = SynthesisRequest(run=str(write_run(tmp_path / "run")), loader=LOADER, devices=("cuda:0", "cuda:1"))
-    recipes = [settle(asked, device).recipe for device in asked.devices]
+    recipes = [resolve_request(asked, device).recipe for device in asked.devices]
     assert [device for _, device in seen] == ["cuda:0", "cuda:1"]
     assert recipes[0] == recipes[1]
     assert recipes[0].device == "cuda"
@@ -81,34 +79,34 @@ def _unstarted(monkeypatch):
 
     def begin(self, _request, device, _events):
         self.device, self.ready, self.task, self.hung = device, False, None, ""
-        self.heard = self.since = 0.0
+        self.last_heard = self.phase_start = 0.0
 
     monkeypatch.setattr(WorkerProcess, "__init__", begin)
-    monkeypatch.setattr(WorkerProcess, "overdue", lambda *_: "late")
-    monkeypatch.setattr(WorkerProcess, "give_up", lambda self, reason: setattr(self, "hung", reason))
+    monkeypatch.setattr(WorkerProcess, "hang_reason", lambda *_: "late")
+    monkeypatch.setattr(WorkerProcess, "kill_hung", lambda self, reason: setattr(self, "hung", reason))
     monkeypatch.setattr(WorkerProcess, "end", lambda _: None)
 
 
 @pytest.mark.usefixtures("_unstarted")
 def test_workers_are_spread_over_the_devices_in_turn():
     asked = SynthesisRequest(run="run", devices=("cuda:0", "cuda:1", "cuda:3"))
-    with ProcessExecutor(asked, 5, Patience(), lambda: False) as executor:
-        executor._staff(5)
+    with ProcessExecutor(asked, 5, Timeouts(), lambda: False) as executor:
+        executor._start_workers(5)
         assert Counter(worker.device for worker in executor._workers) == {"cuda:0": 2, "cuda:1": 2, "cuda:3": 1}
         executor._workers -= {worker for worker in executor._workers if worker.device == "cuda:1"}
-        executor._staff(4)
+        executor._start_workers(4)
         assert Counter(worker.device for worker in executor._workers) == {"cuda:0": 2, "cuda:1": 1, "cuda:3": 1}
 
 
 @pytest.mark.usefixtures("_unstarted")
 def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_hung():
-    with ProcessExecutor(SynthesisRequest(run="run"), 1, Patience(), lambda: False) as executor:
-        executor._staff(1)
+    with ProcessExecutor(SynthesisRequest(run="run"), 1, Timeouts(), lambda: False) as executor:
+        executor._start_workers(1)
         (worker,) = executor._workers
-        executor._events.put((worker, {"is": "alive"}))
-        executor._turn()
-        assert (worker.hung, worker.heard > 0) == ("", True)
-        executor._turn()
+        executor._events.put((worker, {"type": "alive"}))
+        executor._process_event()
+        assert (worker.hung, worker.last_heard > 0) == ("", True)
+        executor._process_event()
         assert worker.hung == "late"
 
 
@@ -121,5 +119,5 @@ def test_without_a_number_gpus_have_a_worker_each(tmp_path):
 
     for devices in (("cuda:0", "cuda:1"), ("cuda",)):
         with pytest.raises((TypeError, AttributeError)):
-            synthesize(tmp_path, tmp_path / "out", count=9, conditions=conditions(devices=devices, executor=start))
+            synthesize(tmp_path, tmp_path / "out", count=9, options=options(devices=devices, executor=start))
     assert sizes == [2, 1]

@@ -14,7 +14,7 @@ import synthesis_fakes
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, SynthesisError
 from medsmith.synthesis import synthesize
-from synthesis_fakes import case_seed, conditions, contents, here, write_run
+from synthesis_fakes import case_seed, contents, in_process, options, write_run
 
 
 def start(folder, count, workers, file_bytes=0):
@@ -125,7 +125,7 @@ def assert_equal_to_calm(tmp_path, count):
     """The folder holds what one undisturbed worker makes, and nothing else."""
     calm = tmp_path / "calm"
     write_run(calm / "run")
-    synthesize(calm / "run", calm / "out", count=count, workers=1, conditions=here())
+    synthesize(calm / "run", calm / "out", count=count, workers=1, options=in_process())
     assert contents(tmp_path / "out") == contents(calm / "out")
 
 
@@ -155,17 +155,17 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
     run = write_run(tmp_path / "run", **bad)
     out = tmp_path / "out"
     with pytest.raises(SynthesisError, match=r"3 of 6 cases could not be made; fake_00001: .* SIGKILL") as caught:
-        synthesize(run, out, count=6, workers=2, conditions=conditions(draw=4.0))
+        synthesize(run, out, count=6, workers=2, options=options(attempt=4.0))
     assert "see failures/" in caught.value.line
     assert Cohort.open(out).ids == ("fake_00000", "fake_00003", "fake_00005")
     logs = {path.stem: path.read_text() for path in (out / "failures").iterdir()}
     assert "the poison bites" in logs["fake_00001"]
     assert "ZeroDivisionError: a bug in the method" in logs["fake_00002"]
-    assert "one draw took more than 4 s" in logs["fake_00004"]
+    assert "one attempt took more than 4 s" in logs["fake_00004"]
     assert "_misbehave" in logs["fake_00004"]  # where it hung
     assert list(run.glob("died-*"))  # and yet fake_00000 is there
     write_run(tmp_path / "run")
-    synthesize(run, out, count=6, workers=1, conditions=conditions())
+    synthesize(run, out, count=6, workers=1, options=options())
     assert_equal_to_calm(tmp_path, 6)
 
 
@@ -189,7 +189,7 @@ def test_a_stopped_worker_is_replaced(tmp_path):
                 os.kill(pids[0], signal.SIGSTOP)
 
     synthesize(
-        tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=conditions(silence=3.0), progress=StopsOne()
+        tmp_path / "run", tmp_path / "out", count=3, workers=1, options=options(heartbeat=3.0), progress=StopsOne()
     )
     assert pids
     assert_equal_to_calm(tmp_path, 3)
@@ -206,10 +206,10 @@ def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
     said = last_words(process)
     assert process.returncode == 2
     assert said.count("\n") == 1
-    assert "of 9 cases; the same command goes on from here" in said
+    assert "of 9 cases; the same command continues from here" in said
     assert_gone(workers)
     assert not (tmp_path / "out" / "synthesis.lock").exists()
-    synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, conditions=conditions())
+    synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, options=options())
     assert_equal_to_calm(tmp_path, 9)
 
 
@@ -221,11 +221,11 @@ def test_a_full_disk_is_one_line_and_the_folder_goes_on(tmp_path):
     assert said.count("\n") == 1
     assert "cannot be written (File too large); free or choose another disk" in said
     assert not list(tmp_path.rglob(".medsmith-*"))
-    synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, conditions=conditions())
+    synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, options=options())
     assert_equal_to_calm(tmp_path, 4)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match=r"out: cannot be made \(Not a directory\); choose another folder"):
-        synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, conditions=conditions())
+        synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, options=options())

@@ -12,10 +12,10 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.synthesis import regenerate, synthesize
-from medsmith.synthesis.checks.verdict import Limits
-from medsmith.synthesis.lock import LOCK, claimed
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.lock import LOCK, lock_folder
 from narrowing import present
-from synthesis_fakes import FakeMethod, FakeRequest, conditions, contents, fingerprint, here, write_run
+from synthesis_fakes import FakeMethod, FakeRequest, contents, fingerprint, in_process, options, write_run
 
 COUNT = 8
 
@@ -25,7 +25,7 @@ def calm(tmp_path_factory):
     """A cohort made in this process, one case after the other."""
     folder = tmp_path_factory.mktemp("calm")
     write_run(folder / "run")
-    summary = synthesize(folder / "run", folder / "out", count=COUNT, workers=1, conditions=here())
+    summary = synthesize(folder / "run", folder / "out", count=COUNT, workers=1, options=in_process())
     return folder, summary
 
 
@@ -45,9 +45,9 @@ def test_a_cohort_of_exactly_as_many_cases_as_asked_for(calm):
     assert kinds == {"dataset.json", "synthesis.json", "imagesTr", "labelsTr", "provenance"}
     records = [present(case.provenance) for case in cohort]
     assert summary.made == summary.count == COUNT
-    assert summary.draws == sum(record["attempt"] + 1 for record in records) > COUNT
-    assert summary.refused["mask_not_empty"] == summary.draws - COUNT
-    assert f"{COUNT} cases from {summary.draws} draws; refused by foreground_share" in summary.line
+    assert summary.attempts == sum(record["attempt"] + 1 for record in records) > COUNT
+    assert summary.refused["mask_not_empty"] == summary.attempts - COUNT
+    assert f"{COUNT} cases from {summary.attempts} attempts; refused by foreground_share" in summary.line
     for record in records:
         assert record["files"] == {name: sha256_of(out / name) for name in record["files"]}
         assert len(record["files"]) == 2
@@ -55,7 +55,7 @@ def test_a_cohort_of_exactly_as_many_cases_as_asked_for(calm):
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_the_number_of_workers_changes_no_byte(calm, tmp_path, workers):
-    synthesize(calm[0] / "run", tmp_path / "out", count=COUNT, workers=workers, conditions=conditions())
+    synthesize(calm[0] / "run", tmp_path / "out", count=COUNT, workers=workers, options=options())
     ours, theirs = contents(tmp_path / "out"), contents(calm[0] / "out")
     assert ours.keys() == theirs.keys()
     # The plan alone says where the run lies, seen from the folder.
@@ -65,9 +65,9 @@ def test_the_number_of_workers_changes_no_byte(calm, tmp_path, workers):
 def test_a_larger_count_adds_cases_and_leaves_the_others(calm, tmp_path):
     folder, out = tmp_path, tmp_path / "out"
     shutil.copytree(calm[0] / "run", folder / "run")
-    synthesize(folder / "run", out, count=3, workers=1, conditions=here())
+    synthesize(folder / "run", out, count=3, workers=1, options=in_process())
     before = {path: path.stat().st_mtime_ns for path in (out / "imagesTr").iterdir()}
-    summary = synthesize(folder / "run", out, count=COUNT, workers=2, conditions=here())
+    summary = synthesize(folder / "run", out, count=COUNT, workers=2, options=in_process())
     assert (summary.made, summary.count) == (COUNT - 3, COUNT)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert contents(out) == contents(calm[0] / "out")
@@ -80,7 +80,7 @@ def test_what_a_kill_left_is_made_good(calm, copied):
     (out / "labelsTr" / "fake_00002.png").unlink()
     (out / "imagesTr" / ".medsmith-0123456789abcdef.png").write_bytes(b"half")
     (out / LOCK).write_text(json.dumps({"host": os.uname().nodename, "boot": "another", "pid": 1, "started": 1}))
-    summary = synthesize(copied / "run", out, count=COUNT, workers=2, conditions=here())
+    summary = synthesize(copied / "run", out, count=COUNT, workers=2, options=in_process())
     assert summary.made == 2
     assert contents(out) == contents(calm[0] / "out")
 
@@ -88,7 +88,7 @@ def test_what_a_kill_left_is_made_good(calm, copied):
 def test_another_plan_is_refused(copied):
     out, before = copied / "out", contents(copied / "out")
     with pytest.raises(SynthesisError, match=r"synthesis.json: another plan: seed is 0 there and 1 here"):
-        synthesize(copied / "run", out, count=COUNT, seed=1, workers=1, conditions=here())
+        synthesize(copied / "run", out, count=COUNT, seed=1, workers=1, options=in_process())
     assert contents(out) == before
 
 
@@ -96,14 +96,14 @@ def test_a_request_that_the_method_refuses_leaves_nothing(tmp_path):
     run = write_run(tmp_path / "run")
     (tmp_path / "request.json").write_text('{"brigthness": 3}')
     with pytest.raises(RequestError, match=r"unknown key 'brigthness'; nearest: brightness"):
-        synthesize(run, tmp_path / "out", count=2, request=tmp_path / "request.json", conditions=here())
+        synthesize(run, tmp_path / "out", count=2, request=tmp_path / "request.json", options=in_process())
     assert not (tmp_path / "out").exists()
 
 
 def test_a_request_refused_by_the_method_itself_stops_at_once(tmp_path):
     run = write_run(tmp_path / "run")
     with pytest.raises(RequestError, match=r"brightness: 5000\.0; at most 1000"):
-        synthesize(run, tmp_path / "out", count=2, request={"brightness": 5000}, workers=1, conditions=conditions())
+        synthesize(run, tmp_path / "out", count=2, request={"brightness": 5000}, workers=1, options=options())
     assert not (tmp_path / "out").exists()
 
 
@@ -111,13 +111,13 @@ def test_a_request_that_came_to_nothing_does_not_stand_in_the_way_of_a_better_on
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     out.mkdir()
     with pytest.raises(RequestError, match="at most 1000"):
-        synthesize(run, out, count=2, request={"brightness": 5000}, workers=1, conditions=here())
+        synthesize(run, out, count=2, request={"brightness": 5000}, workers=1, options=in_process())
     assert not list(out.iterdir())
-    synthesize(run, out, count=2, request={"brightness": 5}, workers=1, conditions=here())
+    synthesize(run, out, count=2, request={"brightness": 5}, workers=1, options=in_process())
     before = contents(out)
     monkeypatch.setattr(FakeMethod, "synthesize", _refuses)
     with pytest.raises(RequestError, match="today: not possible"):
-        synthesize(run, out, count=3, request={"brightness": 5}, workers=1, conditions=here())
+        synthesize(run, out, count=3, request={"brightness": 5}, workers=1, options=in_process())
     assert contents(out).keys() == before.keys()
 
 
@@ -134,15 +134,15 @@ def test_numbers_below_one_are_refused(tmp_path, name, number):
 def test_a_run_that_cannot_be_loaded_is_named(tmp_path):
     run = write_run(tmp_path / "run", unloadable=True)
     with pytest.raises(SynthesisError, match=r"cannot be loaded \(ZeroDivisionError: a bug in loading\)"):
-        synthesize(run, tmp_path / "out", count=2, workers=1, conditions=conditions())
+        synthesize(run, tmp_path / "out", count=2, workers=1, options=options())
 
 
 def test_a_method_that_never_passes_the_checks_stops_early(tmp_path):
     run = write_run(tmp_path / "run", empty=1.0)
     limits = Limits(attempts=6)
     with pytest.raises(SynthesisError) as caught:
-        synthesize(run, tmp_path / "out", count=50, workers=1, conditions=here(limits=limits))
-    assert "fake_00000: the checks refused all 6 draws, mask_not_empty most often (6)" in caught.value.line
+        synthesize(run, tmp_path / "out", count=50, workers=1, options=in_process(limits=limits))
+    assert "fake_00000: the checks refused all 6 attempts, mask_not_empty most often (6)" in caught.value.line
     assert not list((tmp_path / "out" / "imagesTr").glob("*"))
 
 
@@ -156,7 +156,7 @@ def test_cases_are_never_mixed_with_others(tmp_path, content):
         (out / content).write_text("mine")
     before = contents(out)
     with pytest.raises(CohortError, match=r"holds something else \(no synthesis.json\)"):
-        synthesize(write_run(tmp_path / "run"), out, count=2, conditions=here())
+        synthesize(write_run(tmp_path / "run"), out, count=2, options=in_process())
     assert contents(out) == before
 
 
@@ -175,15 +175,15 @@ def _real_cohort(folder):
 def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monkeypatch):
     monkeypatch.setattr("medsmith.synthesis.executors.processes.WorkerProcess", None)
     with (
-        claimed(copied / "out", lambda: None),
+        lock_folder(copied / "out", lambda: None),
         pytest.raises(SynthesisError, match="is making cases here"),
     ):
-        synthesize(copied / "run", copied / "out", count=COUNT, conditions=conditions())
+        synthesize(copied / "run", copied / "out", count=COUNT, options=options())
 
 
 def test_a_case_is_made_again(copied):
     before = contents(copied / "out")
-    names = regenerate(copied / "out", "fake_00003", conditions=conditions())
+    names = regenerate(copied / "out", "fake_00003", options=options())
     assert names == ("imagesTr/fake_00003_0000.png", "labelsTr/fake_00003.png", "provenance/fake_00003.json")
     assert contents(copied / "out") == before
 
@@ -193,7 +193,7 @@ def test_a_tampered_file_is_named(copied):
     other = (out / "labelsTr" / "fake_00004.png").read_bytes()
     (out / "labelsTr" / "fake_00003.png").write_bytes(other)
     with pytest.raises(SynthesisError, match=r"labelsTr/fake_00003.png: is not what its provenance makes"):
-        regenerate(out, "fake_00003", conditions=here())
+        regenerate(out, "fake_00003", options=in_process())
 
 
 @pytest.mark.parametrize(
@@ -209,25 +209,25 @@ def test_tampered_provenance_is_named(copied, key, value, words):
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {key: value}))
     with pytest.raises(SynthesisError, match=words):
-        regenerate(copied / "out", "fake_00003", conditions=here())
+        regenerate(copied / "out", "fake_00003", options=in_process())
 
 
 def test_only_synthetic_cases_are_made_again(copied):
     with pytest.raises(FileError, match="only synthetic cases can be made again"):
-        regenerate(copied / "out", "fake_00077", conditions=here())
+        regenerate(copied / "out", "fake_00077", options=in_process())
     (copied / "out" / "provenance" / "fake_00003.json").write_text("{}")
     with pytest.raises(FileError, match="is no provenance"):
-        regenerate(copied / "out", "fake_00003", conditions=here())
+        regenerate(copied / "out", "fake_00003", options=in_process())
 
 
 @pytest.fixture
 def moved(tmp_path):
-    """The same files under two places, a cohort from each, and what nothing else names."""
+    """The same files under two paths, a cohort from each, and what nothing else names."""
     write_run(tmp_path / "run")
     for name in ("one", "other/deeper"):
         place = _real_cohort(tmp_path / name)
         synthesize(tmp_path / "run", tmp_path / f"out-{place.name}", count=2, workers=1, request={"like": str(place)},
-                   conditions=here())  # fmt: skip
+                   options=in_process())  # fmt: skip
     return tmp_path
 
 
@@ -237,17 +237,17 @@ def test_where_the_files_of_a_request_lie_changes_no_byte_of_a_case(moved):
     assert [name for name in one if one[name] != other[name]] == ["synthesis.json"]
     record = json.loads(one["provenance/fake_00001.json"])
     assert (record["request"], list(record["inputs"])) == ({"brightness": 0.0}, ["like"])
-    assert json.loads(other["synthesis.json"])["places"] == {"like": "../other/deeper"}
+    assert json.loads(other["synthesis.json"])["paths"] == {"like": "../other/deeper"}
 
 
 def test_a_case_is_made_again_from_files_that_have_moved(moved):
     out = moved / "out-one"
-    assert regenerate(out, "fake_00001", conditions=here())
+    assert regenerate(out, "fake_00001", options=in_process())
     (moved / "one").rename(moved / "elsewhere")
     with pytest.raises(FileError, match=r"one: does not exist; .* with the hash \w{16}; name them: --input like=PATH$"):
-        regenerate(out, "fake_00001", conditions=here())
-    assert regenerate(out, "fake_00001", inputs={"like": moved / "elsewhere"}, conditions=here())
-    assert regenerate(out, "fake_00001", inputs={"like": moved / "other" / "deeper"}, conditions=here())
+        regenerate(out, "fake_00001", options=in_process())
+    assert regenerate(out, "fake_00001", inputs={"like": moved / "elsewhere"}, options=in_process())
+    assert regenerate(out, "fake_00001", inputs={"like": moved / "other" / "deeper"}, options=in_process())
 
 
 def test_other_files_than_those_of_the_case_are_refused(moved):
@@ -257,9 +257,9 @@ def test_other_files_than_those_of_the_case_are_refused(moved):
         r"changed: fake_00000 was not made from it: its hash is \w{16}; \w{16} in the provenance; .*--input like=PATH"
     )
     with pytest.raises(SynthesisError, match=words):
-        regenerate(moved / "out-one", "fake_00000", inputs={"like": changed}, conditions=here())
+        regenerate(moved / "out-one", "fake_00000", inputs={"like": changed}, options=in_process())
     with pytest.raises(RequestError, match=r"--input: 'lik' is no input of this case; its inputs: like"):
-        regenerate(moved / "out-one", "fake_00000", inputs={"lik": changed}, conditions=here())
+        regenerate(moved / "out-one", "fake_00000", inputs={"lik": changed}, options=in_process())
     asked = {"like": str(changed)}
     with pytest.raises(SynthesisError, match=r"synthesis.json: another plan: inputs.like is "):
-        synthesize(moved / "run", moved / "out-one", count=2, request=asked, workers=1, conditions=here())
+        synthesize(moved / "run", moved / "out-one", count=2, request=asked, workers=1, options=in_process())

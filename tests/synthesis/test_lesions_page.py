@@ -1,4 +1,4 @@
-"""The page of asked and measured, from records that are written by hand."""
+"""The page of requested and measured lesions, from hand-written records."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def record(**lesion):
 
 
 @pytest.mark.parametrize("flip", [1, -1])
-def test_every_verdict_is_told_with_pictures_and_names_are_escaped(tmp_path, flip):
+def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path, flip):
     affine = np.diag([flip * 2.0, 2.0, 2.0, 1.0])
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=affine)
     box = record()["lesions"][0]["box"] if flip == 1 else [[10, 9, 8], [14, 13, 12]]
@@ -57,7 +57,7 @@ def test_every_verdict_is_told_with_pictures_and_names_are_escaped(tmp_path, fli
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    assert "2 lesions from 6 draws: 0 are measured as they were asked for in every attribute, 2 can be seen" in html
+    assert "2 lesions from 6 attempts: 0 match the request in every measured attribute, 2 are visible" in html
     assert html.count("data:image/png;base64,") == 2
     assert "&lt;isodense&gt;" in html
     assert "<isodense>" not in html

@@ -11,11 +11,11 @@ from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.errors import RequestError
 from medsmith.methods.pig import PigConfig
 from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, save_weights
-from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from narrowing import present
 from synthesis_fakes import InProcessExecutor, contents, fingerprint
 
-HERE = Conditions(executor=InProcessExecutor)
+IN_PROCESS = SynthesisOptions(executor=InProcessExecutor)
 MICRO = {
     "size": (16, 16),
     "network": {
@@ -61,14 +61,14 @@ def test_workers_and_this_process_make_the_same_bytes(made):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        synthesize(made / "run", made / "here", count=3, workers=1, conditions=HERE)
+        synthesize(made / "run", made / "here", count=3, workers=1, options=IN_PROCESS)
     finally:
         torch.set_num_threads(threads)
     assert contents(made / "here") == contents(made / "out")
 
 
 def test_a_case_is_made_again(made):
-    assert regenerate(made / "out", "pig_00001", conditions=HERE)[-1] == "provenance/pig_00001.json"
+    assert regenerate(made / "out", "pig_00001", options=IN_PROCESS)[-1] == "provenance/pig_00001.json"
 
 
 def test_cases_say_how_they_were_made(made):
@@ -87,7 +87,7 @@ def test_cases_say_how_they_were_made(made):
 def test_a_method_that_repeats_its_training_images_is_found_out(made, tmp_path):
     images = [case.require_image() for case in Cohort.open(made / "out")]
     write_micro_run(tmp_path / "run", [image + 1 for image in images])
-    summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1, conditions=HERE)
+    summary = synthesize(tmp_path / "run", tmp_path / "out", count=3, workers=1, options=IN_PROCESS)
     assert summary.refused["not_a_copy"] >= 3
     again = [case.require_image() for case in Cohort.open(tmp_path / "out")]
     assert not any(np.array_equal(one, other) for one, other in zip(images, again, strict=True))
@@ -95,10 +95,10 @@ def test_a_method_that_repeats_its_training_images_is_found_out(made, tmp_path):
 
 def test_steps_beyond_the_schedule_are_refused(made, tmp_path):
     with pytest.raises(RequestError, match="50 steps: a schedule of 20 times allows 1 to 20") as caught:
-        synthesize(made / "run", tmp_path / "out", count=1, steps=50, conditions=HERE)
+        synthesize(made / "run", tmp_path / "out", count=1, steps=50, options=IN_PROCESS)
     assert len(caught.value.line) < 160
 
 
 def test_what_cannot_be_asked_of_pig_is_refused_by_name(made, tmp_path):
     with pytest.raises(RequestError, match="unknown key 'lesions'; there are guides"):
-        synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, conditions=HERE)
+        synthesize(made / "run", tmp_path / "out", count=1, request={"lesions": 2}, options=IN_PROCESS)

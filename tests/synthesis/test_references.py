@@ -17,9 +17,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, SynthesisError
 from medsmith.methods.config import validated
 from medsmith.synthesis import regenerate, synthesize
-from medsmith.synthesis.references import find_references, hash_references, with_places, without_places
+from medsmith.synthesis.references import find_references, hash_references, with_paths, without_paths
 from narrowing import present
-from synthesis_fakes import GuidedRequest, conditions, contents, here, write_run
+from synthesis_fakes import GuidedRequest, contents, in_process, options, write_run
 
 PLACES = st.text("abc/", min_size=1, max_size=6).map(lambda text: f"/secret/{text}")
 REFS = st.fixed_dictionaries({"cohort": PLACES}, optional={"case": st.none() | st.text(max_size=4)})
@@ -37,12 +37,12 @@ REQUESTS = st.fixed_dictionaries(
 def test_what_is_taken_out_of_a_request_can_be_put_back(values):
     request = validated(GuidedRequest, "request", values)
     references = find_references(request)
-    bare = without_places(request, references)
+    bare = without_paths(request, references)
     assert "secret" not in json.dumps(bare)
-    places = {reference.key: reference.place for reference in references}
-    assert len(places) == len(references)
-    assert validated(GuidedRequest, "request", with_places(json.loads(json.dumps(bare)), places)) == request
-    assert without_places(request, references) == bare
+    paths = {reference.key: reference.path for reference in references}
+    assert len(paths) == len(references)
+    assert validated(GuidedRequest, "request", with_paths(json.loads(json.dumps(bare)), paths)) == request
+    assert without_paths(request, references) == bare
 
 
 def test_references_are_found_at_any_depth():
@@ -56,7 +56,7 @@ def test_references_are_found_at_any_depth():
         title: str = "/no/path"
 
     book = Book.model_validate({"pages": [{}, {"odd": [{"file": "a"}, {"file": "b"}]}]})
-    found = {reference.key: (reference.place, reference.kind) for reference in find_references(book)}
+    found = {reference.key: (reference.path, reference.kind) for reference in find_references(book)}
     assert found == {"pages.1.odd.0.file": ("a", "files"), "pages.1.odd.1.file": ("b", "files")}
 
 
@@ -77,7 +77,7 @@ def test_a_set_of_files_is_a_mistake_of_the_method():
 @pytest.mark.parametrize("key", ["nothing.here", "guides.3.image", "guides.x", "brightness.deep"])
 def test_a_place_for_nothing_is_refused(key):
     with pytest.raises(RequestError, match=f"has no place for '{key}'"):
-        with_places({"guides": [{"image": {"case": None}}], "brightness": 1.0}, {key: "somewhere"})
+        with_paths({"guides": [{"image": {"case": None}}], "brightness": 1.0}, {key: "somewhere"})
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def request_of(place):
     }
 
 
-def make(place, out="out", executor=here, **request):
+def make(place, out="out", executor=in_process, **request):
     asked = request_of(place) | request
-    return synthesize(place / "run", place / out, count=2, workers=2, request=asked, conditions=executor())
+    return synthesize(place / "run", place / out, count=2, workers=2, request=asked, options=executor())
 
 
 def test_every_file_is_read_once_and_no_path_is_in_a_record(place, monkeypatch):
@@ -132,13 +132,13 @@ def test_every_file_is_read_once_and_no_path_is_in_a_record(place, monkeypatch):
     assert inputs["guides.1.image"] == Cohort.open(place / "two").content_hash()
     assert len(set(inputs.values())) == 4
     plan = json.loads((place / "out" / "synthesis.json").read_text())
-    assert plan["places"]["guides.0.image"] == "../one"
-    assert plan["places"]["guides.0.notes.0"] == "../note.txt"
+    assert plan["paths"]["guides.0.image"] == "../one"
+    assert plan["paths"]["guides.0.notes.0"] == "../note.txt"
 
 
 def test_processes_make_the_same_bytes(place):
     make(place)
-    make(place, "again", conditions)
+    make(place, "again", options)
     assert contents(place / "out") == contents(place / "again")
 
 
@@ -153,11 +153,11 @@ def test_all_may_move_together_or_each_by_its_key(place, tmp_path_factory):
     make(place)
     moved = tmp_path_factory.mktemp("moved") / "here"
     shutil.move(place, moved)
-    assert regenerate(moved / "out", "fake_00001", conditions=here())
+    assert regenerate(moved / "out", "fake_00001", options=in_process())
     (moved / "two").rename(moved / "three")
     with pytest.raises(FileError, match=r"two: does not exist; .*--input guides\.1\.image=PATH$"):
-        regenerate(moved / "out", "fake_00001", conditions=here())
-    assert regenerate(moved / "out", "fake_00001", inputs={"guides.1.image": moved / "three"}, conditions=here())
+        regenerate(moved / "out", "fake_00001", options=in_process())
+    assert regenerate(moved / "out", "fake_00001", inputs={"guides.1.image": moved / "three"}, options=in_process())
 
 
 def test_of_a_named_case_its_own_files_alone_count(place):
@@ -169,10 +169,10 @@ def test_of_a_named_case_its_own_files_alone_count(place):
     make(place, **asked)
     files = Cohort.open(place / "one").files
     shutil.copy(present(files("case_0").labels), present(files("case_2").labels))
-    assert regenerate(place / "out", "fake_00001", conditions=here())
+    assert regenerate(place / "out", "fake_00001", options=in_process())
     shutil.copy(present(files("case_0").labels), present(files("case_1").labels))
     with pytest.raises(SynthesisError, match=r"one: fake_00001 was not made from it: .*--input guides\.0\.image=PATH"):
-        regenerate(place / "out", "fake_00001", conditions=here())
+        regenerate(place / "out", "fake_00001", options=in_process())
 
 
 @pytest.mark.parametrize(

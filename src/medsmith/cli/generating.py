@@ -142,7 +142,7 @@ def synthesize(  # noqa: PLR0913
     requested = _request(request, (templates, template), options, report)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
-    from medsmith.synthesis import Conditions, write_lesions_page
+    from medsmith.synthesis import SynthesisOptions, write_lesions_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
     cohort = _cohort_of(requested.get("templates"))
@@ -157,7 +157,7 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        conditions=Conditions(devices=tuple(device or ("cpu",))),
+        options=SynthesisOptions(devices=tuple(device or ("cpu",))),
         progress=ConsoleProgress(),
     )
     echo(summary.line)

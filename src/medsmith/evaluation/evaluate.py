@@ -1,4 +1,4 @@
-"""Compares a synthetic cohort with a real one and writes a report that needs no other file."""
+"""Compares a synthetic cohort with a real one and writes a self-contained report."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.evaluation.fidelity.bootstrap import share
+from medsmith.evaluation.fidelity.bootstrap import proportion
+from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
+from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan, compare
 from medsmith.evaluation.fidelity.coverage import COVERAGE, DENSITY
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.gather import Gathered, gather
 from medsmith.evaluation.fidelity.inception import Inception, find_inception
 from medsmith.evaluation.fidelity.kernel import KID
 from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
-from medsmith.evaluation.fidelity.pairs import Compared, Plan, compare
-from medsmith.evaluation.fidelity.radiomics import Radiomics, standardised
-from medsmith.evaluation.fidelity.views import agree
+from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
+from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import write_page
-from medsmith.evaluation.privacy.neighbours import find_neighbours
+from medsmith.evaluation.privacy.nearest_neighbors import find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
-from medsmith.evaluation.sides import FEWEST_REAL, FEWEST_SYNTHETIC, compared_sides
+from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
 from medsmith.progress import NullProgress, Progress
 
@@ -40,57 +40,57 @@ def evaluate(
     training: Cohort | None = None,
     size: int | None = None,
     channel: str | None = None,
-    plan: Plan | None = None,
+    plan: ComparisonPlan | None = None,
     extractors: Sequence[Extractor] | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measures distributions, copies and masks; writes ``evaluation.json`` and ``evaluation.html``.
+    """Compare distributions, copies and masks; writes ``evaluation.json`` and ``evaluation.html``.
 
-    Images are compared where enough cases of both cohorts have one, masks where enough have labels; what is left out is
-    said.
+    Images are compared if enough cases of both cohorts have one, masks if enough have labels; the report says what is
+    left out.
 
     Args:
-        real: what the synthetic cases should look like; best cases that the generator never saw.
-        synthetic: the cases to be judged.
-        out: folder of the report; made where it is missing.
-        training: what the generator learnt from, for the copy check; by default the real cohort.
-        size: edge of the common grid; by default that of the smaller of the median images.
-        channel: name of the channel to look at; by default the first.
-        plan: draws, resamples and seed.
-        extractors: by default FID Inception where its weights are installed, and the radiomic vector; wrap them in
-            ``Remembered`` to keep features for later evaluations of the same cases.
-        facts: further lines for the report, such as date and machine; without them equal inputs give equal bytes.
-        progress: shows how far it is.
+        real: the reference cohort, preferably cases that the generator was not trained on.
+        synthetic: the cases to evaluate.
+        out: folder of the report; created if missing.
+        training: training cohort of the generator, for the copy check; by default the real cohort.
+        size: edge of the common grid in voxels; by default that of the smaller median image.
+        channel: name of the compared channel; by default the first.
+        plan: number of splits and resamples, and seed.
+        extractors: by default FID Inception if its weights are installed, and the radiomic vector; wrap them in
+            ``CachedExtractor`` to reuse features in later evaluations of the same cases.
+        facts: additional lines of the report, such as date and machine; without them equal inputs give equal bytes.
+        progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, or the cohorts do not fit together.
-        RequestError: no such channel or size.
+        CohortError: too few cases, or incompatible cohorts.
+        RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, or the report cannot be written.
     """
-    sides = compared_sides(real, synthetic, training or real)
-    plan, chosen = plan or Plan(), list(default_extractors() if extractors is None else extractors)
-    chosen = chosen if sides.images else []
-    facts_of = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
-    viewing = agree(facts_of["real"], facts_of["synthetic"], size=size, channel=channel)
+    scope = comparison_scope(real, synthetic, training or real)
+    plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
+    chosen = chosen if scope.images else []
+    fingerprints = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
+    view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
     total = len(real) + len(synthetic) + (len(training) if training else 0)
     with (progress or NullProgress()).task("evaluate", total) as advance:
-        of_real = gather(real, viewing, chosen, advance)
-        of_synthetic = gather(synthetic, viewing, chosen, advance)
-        of_training = gather(training, viewing, (), advance) if training else of_real
+        of_real = extract_features(real, view_spec, chosen, advance)
+        of_synthetic = extract_features(synthetic, view_spec, chosen, advance)
+        of_training = extract_features(training, view_spec, (), advance) if training else of_real
     evaluation = Evaluation(
-        viewing=viewing,
+        view_spec=view_spec,
         plan=plan,
         extractors={extractor.name: extractor.identity for extractor in chosen},
         distances=_distances(of_real, of_synthetic, plan),
-        neighbours=find_neighbours(
+        nearest_neighbors=find_nearest_neighbors(
             of_synthetic.thumbnails, of_training.thumbnails, of_real.thumbnails if training else None
         )
-        if sides.copies
+        if scope.copies
         else None,
-        masks=_masks(of_real, of_synthetic, plan) if sides.masks else {},
-        facts={**_facts(facts_of, training), **(facts or {})},
-        left_out=sides.left_out,
+        masks=_masks(of_real, of_synthetic, plan) if scope.masks else {},
+        facts={**_facts(fingerprints, training), **(facts or {})},
+        left_out=scope.left_out,
     )
     write_json(Path(out) / "evaluation.json", evaluation.as_json())
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
@@ -99,7 +99,7 @@ def evaluate(
 
 
 def default_extractors() -> list[Extractor]:
-    """FID Inception where its weights are found, and always the radiomic vector."""
+    """FID Inception if its weights are found, and the radiomic vector."""
     weights = find_inception()
     return [*([Inception(weights)] if weights else []), Radiomics()]
 
@@ -108,40 +108,44 @@ def _fingerprint(cohort: Cohort) -> Fingerprint:
     return take_fingerprint(cohort, cohort.file_ending, cohort.content_hash())
 
 
-def _distances(real: Gathered, synthetic: Gathered, plan: Plan) -> dict[str, dict[str, Compared]]:
-    found: dict[str, dict[str, Compared]] = {}
+def _distances(
+    real: CohortFeatures, synthetic: CohortFeatures, plan: ComparisonPlan
+) -> dict[str, dict[str, Comparison]]:
+    found: dict[str, dict[str, Comparison]] = {}
     for name in real.features:
         x, y = real.features[name], synthetic.features[name]
         if name == Radiomics.name:
-            x, y = standardised(x, y)
+            x, y = standardize(x, y)
         found[name] = {distance.name: compare(distance, x, y, plan) for distance in STATISTICS}
     return found
 
 
-def _masks(real: Gathered, synthetic: Gathered, plan: Plan) -> dict[str, LabelComparison]:
+def _masks(real: CohortFeatures, synthetic: CohortFeatures, plan: ComparisonPlan) -> dict[str, LabelComparison]:
     found: dict[str, LabelComparison] = {}
     for label, of_real in real.masks.items():
         of_synthetic = synthetic.masks[label]
         measures = {}
         for measure in of_real if of_synthetic else ():
             x, y = of_real[measure], of_synthetic[measure]
-            enough = len(x) >= FEWEST_REAL and len(y) >= FEWEST_SYNTHETIC
+            enough = len(x) >= MIN_REAL and len(y) >= MIN_SYNTHETIC
             distance = compare(KOLMOGOROV_SMIRNOV, x[:, None], y[:, None], plan) if enough else None
             measures[measure] = ComparedMeasure(quartiles(x), quartiles(y), distance)
         found[label] = LabelComparison(
-            share(_cases(of_real), len(real.labelled)),
-            share(_cases(of_synthetic), len(synthetic.labelled)),
+            proportion(_count_cases(of_real), len(real.with_labels)),
+            proportion(_count_cases(of_synthetic), len(synthetic.with_labels)),
             measures,
         )
     return found
 
 
-def _cases(columns: Mapping[str, np.ndarray]) -> int:
+def _count_cases(columns: Mapping[str, np.ndarray]) -> int:
     return max((len(values) for values in columns.values()), default=0)
 
 
-def _facts(of: Mapping[str, Fingerprint], training: Cohort | None) -> dict[str, str]:
-    lines = {f"{name} cohort": f"{facts.count} cases, content {facts.cohort_hash}" for name, facts in of.items()}
+def _facts(fingerprints: Mapping[str, Fingerprint], training: Cohort | None) -> dict[str, str]:
+    lines = {
+        f"{name} cohort": f"{facts.count} cases, content {facts.cohort_hash}" for name, facts in fingerprints.items()
+    }
     if training is not None:
         lines["training cohort"] = f"{len(training)} cases, content {training.content_hash()}"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)

@@ -1,4 +1,4 @@
-"""What an evaluation found, as numbers."""
+"""Numerical results of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.evaluation.fidelity.pairs import Compared, Plan
-from medsmith.evaluation.fidelity.views import Viewing
+from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan
+from medsmith.evaluation.fidelity.views import ViewSpec
 from medsmith.evaluation.pages.page import WARNING
-from medsmith.evaluation.privacy.neighbours import Neighbours
+from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 
 Quartiles = tuple[float, float, float]
 
@@ -24,15 +24,15 @@ class ComparedMeasure:
     Attributes:
         real: lower quartile, median and upper quartile over the real cases that have the label.
         synthetic: the same over the synthetic cases.
-        distance: Kolmogorov-Smirnov distance with its floor; None where fewer than 4 cases have the label.
+        distance: Kolmogorov-Smirnov distance with its floor; None if too few cases have the label.
     """
 
     real: Quartiles
     synthetic: Quartiles
-    distance: Compared | None
+    distance: Comparison | None
 
     def as_json(self) -> Mapping[str, object]:
-        """Plain numbers for a JSON file."""
+        """The comparison as JSON values."""
         distance = self.distance.as_json() if self.distance else None
         return {
             "real_quartiles": self.real,
@@ -47,9 +47,9 @@ class LabelComparison:
     """One label in both cohorts.
 
     Attributes:
-        real: share of real cases that have it.
-        synthetic: share of synthetic cases that have it.
-        measures: by name.
+        real: proportion of real cases with the label.
+        synthetic: proportion of synthetic cases with the label.
+        measures: name -> comparison of the measure.
     """
 
     real: Estimate
@@ -57,7 +57,7 @@ class LabelComparison:
     measures: Mapping[str, ComparedMeasure]
 
     def as_json(self) -> Mapping[str, object]:
-        """Plain numbers for a JSON file."""
+        """The comparison as JSON values."""
         return {
             "real_share_of_cases": self.real.as_json(),
             "synthetic_share_of_cases": self.synthetic.as_json(),
@@ -68,48 +68,48 @@ class LabelComparison:
 @final
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How a synthetic cohort compares with a real one.
+    """Results of comparing a synthetic cohort with a real one.
 
     Attributes:
-        viewing: grid and grey range of the comparison.
-        plan: draws, resamples, seed.
+        view_spec: common grid and gray range of the comparison.
+        plan: splits, resamples and seed.
         extractors: name -> SHA-256 or version.
-        distances: extractor -> statistic -> real against synthetic, with its floor.
-        neighbours: nearest training case of every synthetic one; None where images were not compared.
-        masks: label -> its measures.
+        distances: extractor -> statistic -> comparison of the real with the synthetic cohort.
+        nearest_neighbors: nearest training case of every synthetic case; None if images were not compared.
+        masks: label -> comparison of its measures.
         facts: hashes, counts, versions.
-        left_out: a sentence on each thing that could not be compared.
+        left_out: one sentence on each part that could not be compared.
     """
 
-    viewing: Viewing
-    plan: Plan
+    view_spec: ViewSpec
+    plan: ComparisonPlan
     extractors: Mapping[str, str]
-    distances: Mapping[str, Mapping[str, Compared]]
-    neighbours: Neighbours | None
+    distances: Mapping[str, Mapping[str, Comparison]]
+    nearest_neighbors: NearestNeighbors | None
     masks: Mapping[str, LabelComparison]
     facts: Mapping[str, str]
     left_out: tuple[str, ...] = ()
 
     def as_json(self) -> Mapping[str, object]:
-        """Everything as plain numbers and text."""
+        """All results as JSON values."""
         return {
             "warning": WARNING,
             "facts": dict(self.facts),
-            "viewing": self.viewing.sentence,
-            "unit_of_lengths": self.viewing.unit,
-            "plan": {"draws": self.plan.draws, "resamples": self.plan.resamples, "seed": self.plan.seed},
+            "preprocessing": self.view_spec.description,
+            "unit_of_lengths": self.view_spec.unit,
+            "plan": {"splits": self.plan.splits, "resamples": self.plan.resamples, "seed": self.plan.seed},
             "extractors": dict(self.extractors),
             "distances": {
                 extractor: {name: compared.as_json() for name, compared in statistics.items()}
                 for extractor, statistics in self.distances.items()
             },
-            "neighbours": self.neighbours.as_json() if self.neighbours else None,
+            "nearest_neighbors": self.nearest_neighbors.as_json() if self.nearest_neighbors else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},
             "left_out": list(self.left_out),
         }
 
 
 def quartiles(values: Float64[np.ndarray, " n"]) -> Quartiles:
-    """Lower quartile, median, upper quartile."""
+    """Lower quartile, median and upper quartile."""
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float(low), float(middle), float(high)

@@ -1,4 +1,4 @@
-"""From a request to a folder of cases: exactly as many valid ones as asked for, whatever is killed on the way."""
+"""Synthesizes a cohort of exactly the requested number of valid cases, and resumes it after an interruption."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,14 +12,14 @@ from medsmith.formats.json_file import read_json
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
-from medsmith.synthesis.conditions import Conditions
 from medsmith.synthesis.devices import check_names
 from medsmith.synthesis.executors.base import Executor, Outcome
 from medsmith.synthesis.executors.processes import usable_cores
-from medsmith.synthesis.lock import claimed, refuse_if_held
-from medsmith.synthesis.plan import Plan, agree, places_as_written, run_as_written
+from medsmith.synthesis.lock import lock_folder, refuse_if_locked
+from medsmith.synthesis.options import SynthesisOptions
+from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, hash_references
-from medsmith.synthesis.tasks import CaseTask, Recipe, Settled, SynthesisRequest, case_id
+from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
 from medsmith.synthesis.worker import open_cohort
 
 
@@ -33,102 +33,102 @@ def synthesize(
     solver: str | None = None,
     steps: int | None = None,
     workers: int | None = None,
-    conditions: Conditions | None = None,
+    options: SynthesisOptions | None = None,
     progress: Progress | None = None,
 ) -> folder.Summary:
-    """Make synthetic cases, or go on where an earlier call was stopped.
+    """Synthesize cases, or continue an interrupted call.
 
     Args:
         run: a run folder, or the name of shipped weights.
-        out: the cohort's folder; made if missing.
-        count: cases that it will hold; may be raised later.
-        seed: decides every case, together with its number.
-        request: what is asked of each case, or a JSON file that says it; None asks for nothing in particular.
-        solver: None takes the method's.
-        steps: None takes the method's.
-        workers: processes; None takes one per core, on GPUs one per device. The cases do not depend on it.
-        conditions: devices, checks, patience, executor.
-        progress: where to show progress; None shows nothing.
+        out: the cohort's folder; created if missing.
+        count: number of cases the folder is to hold; may be raised later.
+        seed: of the run; each case's seed is derived from it and the case's index.
+        request: conditions on each case in the method's request format, or a JSON file with them; None for none.
+        solver: of the sampler; None uses the method's default.
+        steps: of the sampler; None uses the method's default.
+        workers: number of processes; None starts one per core, or one per GPU. The cases do not depend on it.
+        options: devices, limits of the checks, timeouts, executor.
+        progress: display of the progress; None shows nothing.
 
     Raises:
         RunError: the run cannot be used.
-        RequestError: the method cannot do what is asked.
-        SynthesisError: another process works in the folder, the folder was made by another recipe, cases fail the
-            checks at every draw or end every worker that tries them, or the work was interrupted.
+        RequestError: the request is invalid for the method.
+        SynthesisError: another process holds the folder, the folder has another recipe, a case fails the checks at
+            every attempt or kills every worker that tries it, or the synthesis was interrupted.
         FileError: the folder cannot be written to.
     """
-    out, conditions = Path(out), conditions or Conditions()
+    out, options = Path(out), options or SynthesisOptions()
     for name, number in (("count", count), ("workers", workers)):
         if number is not None and number < 1:
             raise RequestError(name, f"{number}", "at least 1")
-    check_names(conditions.devices)
-    asked = SynthesisRequest(
+    check_names(options.devices)
+    synthesis_request = SynthesisRequest(
         run=str(run),
-        loader=conditions.loader,
-        devices=conditions.devices,
+        loader=options.loader,
+        devices=options.devices,
         seed=seed,
         request=_read_request(request),
         solver=solver,
         steps=steps,
-        limits=conditions.limits,
+        limits=options.limits,
     )
     folder.refuse_foreign(out)
-    refuse_if_held(out)
-    size = min(workers or _usual_workers(conditions.devices), count)
+    refuse_if_locked(out)
+    size = min(workers or _default_workers(options.devices), count)
     try:
         with defer_interrupts() as stop, ExitStack() as work:
-            executor = work.enter_context(conditions.executor(asked, size, conditions.patience, stop))
-            return _fill(executor, work, asked, out, count, progress or NullProgress())
+            executor = work.enter_context(options.executor(synthesis_request, size, options.timeouts, stop))
+            return _fill(executor, work, synthesis_request, out, count, progress or NullProgress())
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
-        raise SynthesisError(out, found, cure="the same command goes on from here") from None
+        raise SynthesisError(out, found, cure="the same command continues from here") from None
 
 
 def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
     return read_json(Path(request)) if isinstance(request, Path | str) else request or {}
 
 
-def _usual_workers(devices: tuple[str, ...]) -> int:
+def _default_workers(devices: tuple[str, ...]) -> int:
     return usable_cores() if "cpu" in devices else len(devices)
 
 
-def with_hashes(settled: Settled) -> Recipe:
-    """The recipe with the content of all files that the request names, each read once.
+def with_hashes(resolved: ResolvedRequest) -> Recipe:
+    """The recipe with the content hashes of all files that the request names.
 
     Raises:
-        FileError, CohortError: something is not there, or cannot be read.
+        FileError, CohortError: a file or cohort is missing or unreadable.
     """
-    return settled.recipe.model_copy(update={"inputs": hash_references(settled.references)})
+    return resolved.recipe.model_copy(update={"inputs": hash_references(resolved.references)})
 
 
 def _fill(
-    executor: Executor, work: ExitStack, asked: SynthesisRequest, out: Path, count: int, progress: Progress
+    executor: Executor, work: ExitStack, request: SynthesisRequest, out: Path, count: int, progress: Progress
 ) -> folder.Summary:
-    settled = executor.settle()
-    recipe = with_hashes(settled)
-    places = {reference.key: absolute(reference.place) for reference in settled.references}
-    with claimed(out, lambda: open_cohort(out, settled.spec)) as cohort:
-        folder.sweep(out)
-        written = places_as_written(places, out)
-        agree(out, Plan(count=count, run=run_as_written(asked.run, out), places=written, recipe=recipe))
+    resolved = executor.resolve()
+    recipe = with_hashes(resolved)
+    paths = {reference.key: absolute(reference.path) for reference in resolved.references}
+    with lock_folder(out, lambda: open_cohort(out, resolved.spec)) as cohort:
+        folder.clean(out)
+        written = relative_paths(paths, out)
+        write_plan(out, Plan(count=count, run=relative_run(request.run, out), paths=written, recipe=recipe))
         ids = [case_id(recipe.method, index) for index in range(count)]
-        there = folder.finished_ids(out) & set(cohort.ids)
-        missing = [index for index, id in enumerate(ids) if id not in there]
-        same = CaseTask(run=asked.run, loader=asked.loader, recipe=recipe, places=places, index=0)
-        tasks = [same.model_copy(update={"index": index}) for index in missing]
+        finished = folder.finished_ids(out) & set(cohort.ids)
+        missing = [index for index, id in enumerate(ids) if id not in finished]
+        template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, index=0)
+        tasks = [template.model_copy(update={"index": index}) for index in missing]
         try:
-            with progress.task("synthesize", count, len(there)) as advance, _none_left_working(work, out):
-                failures = _collect(executor.submit(tasks, out), out, partial(advance, 1, ""), len(there))
-            folder.close(cohort, ids, failures)
+            with progress.task("synthesize", count, len(finished)) as advance, _executor_stopped(work, out):
+                failures = _collect(executor.submit(tasks, out), out, partial(advance, 1, ""), len(finished))
+            folder.finish(cohort, ids, failures)
         except MedsmithError:
-            folder.forget_if_empty(cohort, ids)
+            folder.remove_if_empty(cohort, ids)
             raise
-    return folder.summarise(out, ids, made=len(tasks))
+    return folder.summarize(out, ids, made=len(tasks))
 
 
 @contextmanager
-def _none_left_working(work: ExitStack, out: Path) -> Iterator[None]:
-    """Nobody writes any more when the folder is given free."""
+def _executor_stopped(work: ExitStack, out: Path) -> Iterator[None]:
+    """Stops the executor on exit, so that no worker writes after the folder is unlocked."""
     try:
         yield
     finally:
@@ -136,25 +136,25 @@ def _none_left_working(work: ExitStack, out: Path) -> Iterator[None]:
         folder.remove_temporaries(out)
 
 
-def _collect(outcomes: Iterable[Outcome], out: Path, count_one: Callable[[], None], done: int) -> dict[str, str]:
-    """Take what comes; the reason of every case that failed.
+def _collect(outcomes: Iterable[Outcome], out: Path, advance_one: Callable[[], None], done: int) -> dict[str, str]:
+    """Consume the outcomes; case id -> reason of every failed case.
 
-    The first case that no draw can get past the checks ends the work, if no case ever got past them: the next would
-    fare no better.
+    Stops early if a case fails the checks at every attempt while the folder holds no finished case: the others are
+    likely to fail as well.
     """
     failures: dict[str, str] = {}
     for outcome in outcomes:
-        match outcome.ended:
+        match outcome.status:
             case "made":
                 done += 1
-                count_one()
+                advance_one()
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
-                draws = outcome.task.recipe.limits.attempts
-                failures[outcome.task.id] = f"the checks refused all {draws} draws, {check} most often ({times})"
+                attempts = outcome.task.recipe.limits.attempts
+                failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"
                 if not done:
                     break
     return failures

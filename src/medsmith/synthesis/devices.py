@@ -1,4 +1,4 @@
-"""Devices by name: "cpu", "cuda", "cuda:1". Bytes depend on the kind of a device, not on its index."""
+"""Device names: "cpu", "cuda", "cuda:1". The bytes of a case depend on the kind of device, not on its index."""
 
 import re
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ def kind_of(device: str) -> str:
 
 
 def check_names(devices: Sequence[str]) -> None:
-    """Refuse what is no device, before anything is started.
+    """Check device names before any process is started.
 
     Raises:
-        RequestError: no device, a name that means none, or devices of several kinds.
+        RequestError: no device, an unknown name, or devices of several kinds.
     """
     if not devices:
         raise RequestError("device", "none is named", "at least one")
@@ -30,15 +30,15 @@ def check_names(devices: Sequence[str]) -> None:
 
 
 def check_present(devices: Sequence[str]) -> None:
-    """Refuse devices that this machine lacks, before anything is loaded. Imports torch.
+    """Check that this machine has the devices, before a run is loaded. Imports torch.
 
     Raises:
-        RequestError: as ``check_names``, or a GPU that is not there.
+        RequestError: as ``check_names``, or a GPU is missing.
     """
     import torch
 
     check_names(devices)
-    there = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     for device in devices:
-        if device not in ("cpu", *there, *["cuda"] * bool(there)):
-            raise RequestError("device", f"'{device}' is not here", f"there is {', '.join(('cpu', *there))}")
+        if device not in ("cpu", *gpus, *["cuda"] * bool(gpus)):
+            raise RequestError("device", f"'{device}' is not here", f"there is {', '.join(('cpu', *gpus))}")

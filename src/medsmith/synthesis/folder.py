@@ -1,4 +1,4 @@
-"""A folder of synthetic cases as a whole: who may use it, what it holds, how it is closed."""
+"""Folder operations of a synthetic cohort: checks before writing, cleaning up, finishing, and its summary."""
 
 import shutil
 from collections import Counter
@@ -18,96 +18,98 @@ from medsmith.synthesis.plan import PLAN
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OURS = {LOCK, DATASET, *_PARTS}
+_OWN_NAMES = {LOCK, DATASET, *_PARTS}
 
 
 @final
 @dataclass(frozen=True)
 class Summary:
-    """What a folder of synthetic cases holds.
+    """Counts of a folder of synthetic cases.
 
     Attributes:
         out: the folder.
-        count: its cases.
-        made: how many of them this call made.
-        draws: draws behind all its cases.
-        refused: check -> draws that it refused.
+        count: number of its cases.
+        made: number of cases made by this call.
+        attempts: total attempts over all its cases.
+        refused: check -> number of attempts it refused.
     """
 
     out: Path
     count: int
     made: int
-    draws: int
+    attempts: int
     refused: Mapping[str, int]
 
     @property
     def line(self) -> str:
         """The summary in one line."""
         refused = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items()))
-        return f"{self.out}: {self.count} cases from {self.draws} draws; refused by {refused or 'no check'}"
+        return f"{self.out}: {self.count} cases from {self.attempts} attempts; refused by {refused or 'no check'}"
 
 
 def refuse_foreign(out: Path) -> None:
-    """Synthetic cases get a folder of their own.
+    """Refuse a folder that holds anything but synthetic cases.
 
     Raises:
-        CohortError: the folder holds anything else.
+        CohortError: the folder holds something else.
     """
     if not out.is_dir() or (out / PLAN).exists():
         return
     names = {path.name for path in out.iterdir()}
-    if not names <= _OURS or (DATASET in names and Cohort.open(out).ids):
+    if not names <= _OWN_NAMES or (DATASET in names and Cohort.open(out).ids):
         limit = "synthetic cases have a folder of their own"
         raise CohortError(out, f"holds something else (no {PLAN})", limit, "choose a new folder")
 
 
-def sweep(out: Path) -> None:
-    """Remove what an earlier call left that was killed, and the logs of cases that will be tried again."""
+def clean(out: Path) -> None:
+    """Remove leftovers of a killed call, and the logs of cases that will be tried again."""
     remove_temporaries(out)
     shutil.rmtree(out / FAILURES, ignore_errors=True)
 
 
 def remove_temporaries(out: Path) -> None:
-    """Remove half-written files; where the disk refuses even that, the next start will."""
+    """Remove half-written files; if the disk refuses even that, the next call removes them."""
     with suppress(OSError):
         for part in _PARTS:
             remove_temporary_files(out / part)
 
 
 def finished_ids(out: Path) -> set[str]:
-    """Cases that have their provenance, which is written last."""
+    """Ids of the cases with provenance, which is written last."""
     return {path.stem for path in (out / PROVENANCE).glob("*.json")}
 
 
 def write_failure(out: Path, id: str, log: str) -> None:
-    """Keep the log of a case that could not be made."""
+    """Save the log of a case that could not be made."""
     write_bytes(out / FAILURES / f"{id}.log", log.encode())
 
 
-def close(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> None:
-    """Leave a valid cohort of all cases that are whole.
+def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> None:
+    """Discard incomplete cases and leave a valid cohort of the complete ones.
 
     Raises:
-        SynthesisError: it does not hold all of ``ids``.
-        CohortError: it holds others.
+        SynthesisError: a case of ``ids`` is missing.
+        CohortError: the folder holds other cases.
     """
     out = cohort.root
-    absent = [id for id in ids if id not in finished_ids(out)]
-    _discard(cohort, absent)
-    if len(absent) < len(ids):
+    missing = [id for id in ids if id not in finished_ids(out)]
+    _discard(cohort, missing)
+    if len(missing) < len(ids):
         cohort.finish()
     if failures:
         first = min(failures)
-        found = f"{len(absent)} of {len(ids)} cases could not be made; {first}: {failures[first]}"
+        found = f"{len(missing)} of {len(ids)} cases could not be made; {first}: {failures[first]}"
         raise SynthesisError(out, found, cure=f"see {FAILURES}/ and docs/provenance.md, or train longer")
-    if absent:
-        raise SynthesisError(out, f"{len(absent)} of {len(ids)} cases have vanished", cure="run the same command again")
+    if missing:
+        raise SynthesisError(
+            out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
+        )
 
 
-def forget_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
-    """Take back the beginnings of a folder that no case came of: a plan must not stand in the way of a better one.
+def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
+    """Remove plan and empty folders if no case was made, so that they do not block a corrected request.
 
-    The logs of cases that ended their workers stay, and the plan with them.
+    The logs of cases that killed their workers stay, and the plan with them.
     """
     out = cohort.root
     if finished_ids(out) or (out / FAILURES).exists():
@@ -117,12 +119,12 @@ def forget_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
         for name in (PLAN, DATASET):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
-        with suppress(OSError):  # missing, or something else lies there
+        with suppress(OSError):  # missing, or not empty
             (out / part).rmdir()
 
 
 def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
-    """Remove what was written of cases that are not whole."""
+    """Remove the files of incomplete cases."""
     out, ending = cohort.root, cohort.file_ending
     for id in ids:
         files = [*(out / IMAGES).glob(f"{id}_????{ending}"), out / LABELS / f"{id}{ending}"]
@@ -130,8 +132,8 @@ def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def summarise(out: Path, ids: Iterable[str], made: int) -> Summary:
-    """Add up the provenance of all cases."""
+def summarize(out: Path, ids: Iterable[str], made: int) -> Summary:
+    """Sum the provenance records of all cases."""
     records = [read_json(out / PROVENANCE / f"{id}.json") for id in ids]
     refused: Counter[str] = Counter()
     for record in records:

@@ -1,4 +1,4 @@
-"""A page of the lesions that were put into scans: asked, got, passed, with pictures before and after."""
+"""A page of inserted lesions: requested and measured attributes, with pictures before and after."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 
 PAGE = "lesions.html"
-SHOWN = 24
+MAX_PICTURES = 24
 HALF_MM = 48.0
-"""Half the edge of the pictures."""
+"""Half the edge length of the pictures, mm."""
 LUNG_WINDOW, SOFT_WINDOW = (-1350.0, 150.0), (-160.0, 240.0)
-"""HU shown from black to white."""
+"""Display windows, HU from black to white."""
 Json = Mapping[str, Any]
 
 
@@ -30,25 +30,25 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
 
     Args:
         out: a cohort of synthetic cases.
-        templates: the cohort whose scans they were put into.
+        templates: the cohort of the scans that the lesions were inserted into.
 
     Returns:
-        The page; None if the cases have no record of lesions.
+        The page's path; None if the cases have no record of lesions.
     """
     cohort, scans = Cohort.open(out), Cohort.open(templates)
     records = {id: read_json(out / PROVENANCE / f"{id}.json") for id in cohort.ids}
     lesions = [(id, lesion) for id, record in records.items() for lesion in record.get("lesions", ())]
     if not lesions:
         return None
-    shown = [id for id in cohort.ids if records[id].get("lesions")][:SHOWN]
-    pictures = [_picture(cohort, scans, id, records[id]) for id in shown]
+    pictured = [id for id in cohort.ids if records[id].get("lesions")][:MAX_PICTURES]
+    pictures = [_picture(cohort, scans, id, records[id]) for id in pictured]
     page = Page(
-        title="Lesions: asked and got",
+        title="Lesions: requested and measured",
         summary=[_summary([lesion for _, lesion in lesions])],
         sections=[
-            Section("Attribute by attribute", tables=[_totals([lesion for _, lesion in lesions])]),
+            Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
-            Section("Every lesion", tables=[_verdicts(lesions)]),
+            Section("All lesions", tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
     )
@@ -58,74 +58,74 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    draws = sum(lesion["attempts"] for lesion in lesions)
+    attempts = sum(lesion["attempts"] for lesion in lesions)
     return (
-        f"{len(lesions)} lesions from {draws} draws: {passed} are measured as they were asked for in every attribute, "
-        f"{visible} can be seen or were asked to be isodense."
+        f"{len(lesions)} lesions from {attempts} attempts: {passed} match the request in every measured attribute, "
+        f"{visible} are visible or were requested as isodense."
     )
 
 
 def _totals(lesions: Sequence[Json]) -> Table:
-    asked: Counter[str] = Counter()
+    requested: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for lesion in lesions:
         for verdict in lesion.get("verdicts", ()):
-            asked[verdict["attribute"]] += 1
+            requested[verdict["attribute"]] += 1
             passed[verdict["attribute"]] += verdict["passed"]
-    rows = [(name, str(count), f"{passed[name]} ({passed[name] / count:.0%})") for name, count in asked.items()]
-    return Table(("attribute", "asked", "passed"), rows)
+    rows = [(name, str(count), f"{passed[name]} ({passed[name] / count:.0%})") for name, count in requested.items()]
+    return Table(("attribute", "requested", "passed"), rows)
 
 
-def _verdicts(lesions: Sequence[tuple[str, Json]]) -> Table:
+def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
     def rows() -> Iterator[tuple[str, ...]]:
         for id, lesion in lesions:
             name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
             for verdict in lesion.get("verdicts", ()):
-                words = (_plain(verdict[key]) for key in ("requested", "measured"))
-                yield (id, name, verdict["attribute"], *words, "yes" if verdict["passed"] else "no")
+                values = (_as_text(verdict[key]) for key in ("requested", "measured"))
+                yield (id, name, verdict["attribute"], *values, "yes" if verdict["passed"] else "no")
 
-    return Table(("case", "lesion", "attribute", "asked", "got", "passed"), list(rows()))
+    return Table(("case", "lesion", "attribute", "requested", "measured", "passed"), list(rows()))
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, list):
         return " x ".join(f"{float(edge):.0f}" for edge in value) + " mm"
     return f"{value:.0f} HU" if isinstance(value, float) else str(value)
 
 
 def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
-    """The template, the case, and the case outlined, in the slice where the first lesion is largest.
+    """The template, the case, and the case with its lesion outlined, in the slice where the first lesion is largest.
 
-    No more is read of them than what is shown: a whole scan takes hundreds of MB.
+    Only the shown region is read, since a whole scan takes hundreds of MB.
     """
     lesions, template = record["lesions"], record["template"]
     box, grid = lesions[0]["box"], canonical_geometry(cohort.geometry(id))
     changed = _changed((cohort, id), (scans, template), grid.shape, box)
-    height = int(changed.sum((0, 1)).argmax())
+    level = int(changed.sum((0, 1)).argmax())
     plane = _plane(box, grid)
-    region = (*plane, slice(box[0][2] + height, box[0][2] + height + 1))
+    region = (*plane, slice(box[0][2] + level, box[0][2] + level + 1))
     window = LUNG_WINDOW if "lung" in str(lesions[0]["requested"].get("organ")) else SOFT_WINDOW
-    outline = _as_seen(changed[*plane, height].astype(np.uint8))
-    before, after = (_grey(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
+    outline = _display_orientation(changed[*plane, level].astype(np.uint8))
+    before, after = (_gray(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     tiles = [
         Tile(before, np.zeros_like(outline), "before"),
         Tile(after, np.zeros_like(outline), "after"),
         Tile(after, outline, "outlined"),
     ]
-    asked = lesions[0]["requested"]
-    words = [asked.get("lesion_type"), *asked.get("shape", ()), asked.get("density"), asked.get("surface")]
+    report = lesions[0]["requested"]
+    words = [report.get("lesion_type"), *report.get("shape", ()), report.get("density"), report.get("surface")]
     return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
 
 
 def _changed(
     case: tuple[Cohort, str], template: tuple[Cohort, str], shape: tuple[int, int, int], box: Sequence[Sequence[int]]
 ) -> Bool[np.ndarray, "x y z"]:
-    """Where the labels differ, in the slices of a box."""
+    """Voxels whose labels differ between case and template, in the slices of a box."""
     region = (slice(0, shape[0]), slice(0, shape[1]), slice(box[0][2], box[1][2]))
 
     def labels(cohort: Cohort, id: str) -> UInt8[np.ndarray, "x y z"]:
         geometry = cohort.geometry(id)
-        if not cohort.files(id).label_paths:  # a bare scan as template
+        if not cohort.files(id).label_paths:  # a template without labels
             return np.zeros([part.stop - part.start for part in region], np.uint8)
         return canonical_view(cohort.labels_region(id, region_in_file(region, geometry)), geometry)
 
@@ -133,7 +133,7 @@ def _changed(
 
 
 def _plane(box: Sequence[Sequence[int]], grid: Geometry) -> tuple[slice, slice]:
-    """The part of a slice that is shown."""
+    """The shown part of an axial slice, centered on the box."""
 
     def along(axis: int) -> slice:
         middle, half = (box[0][axis] + box[1][axis]) // 2, int(HALF_MM / grid.spacing[axis])
@@ -142,16 +142,16 @@ def _plane(box: Sequence[Sequence[int]], grid: Geometry) -> tuple[slice, slice]:
     return along(0), along(1)
 
 
-def _grey(
+def _gray(
     cohort: Cohort, id: str, region: tuple[slice, slice, slice], window: tuple[float, float]
 ) -> Float32[np.ndarray, "w h"]:
-    """One slice as a picture, 0 to 255."""
+    """One slice in a display window, scaled to 0..255."""
     geometry = cohort.geometry(id)
     image = cohort.image_region(id, region_in_file(region, geometry))[0]
-    grey = (canonical_view(image, geometry)[:, :, 0] - window[0]) / (window[1] - window[0]) * 255
-    return np.asarray(_as_seen(np.clip(grey, 0, 255)), np.float32)
+    gray = (canonical_view(image, geometry)[:, :, 0] - window[0]) / (window[1] - window[0]) * 255
+    return np.asarray(_display_orientation(np.clip(gray, 0, 255)), np.float32)
 
 
-def _as_seen(plane: Shaped[np.ndarray, "w h"]) -> Shaped[np.ndarray, "w h"]:
-    """As radiologists look: the patient's right to the left, the front above."""
+def _display_orientation(plane: Shaped[np.ndarray, "w h"]) -> Shaped[np.ndarray, "w h"]:
+    """Radiological display convention: the patient's right on the left, anterior at the top."""
     return np.ascontiguousarray(plane[::-1, ::-1])

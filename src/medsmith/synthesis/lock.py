@@ -1,4 +1,4 @@
-"""One coordinator per folder: a file that names the process that holds it."""
+"""A lock file that allows one coordinator per folder; it names the process that holds it."""
 
 import fcntl
 import os
@@ -15,29 +15,28 @@ from medsmith.formats.json_file import read_json
 LOCK = "synthesis.lock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _START_TIME_FIELD = 22  # of /proc/PID/stat, proc(5); fields after the command's closing bracket count from 3
-_DEAD = ("Z", "X")  # killed, but its parent has not asked yet
+_DEAD = ("Z", "X")  # zombie, dead
 
 Folder = TypeVar("Folder")
 
 
 @contextmanager
-def claimed(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
-    """Hold a folder for this process.
+def lock_folder(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
+    """Lock a folder for this process; a context manager.
 
-    A lock whose process is gone (another boot, no such process, or its number now belongs to a younger one) is taken
-    over.
+    A stale lock is taken over: one from another boot, or whose process has ended or has reused the id of another.
 
     Args:
-        out: the folder; made if missing.
-        prepare: what to do with the folder before the lock lies in it; its result is yielded.
+        out: the folder; created if missing.
+        prepare: called before the lock file is written; its result is yielded.
 
     Raises:
-        SynthesisError: a living process holds the folder.
-        FileError: the folder cannot be made or written to.
+        SynthesisError: a running process holds the folder.
+        FileError: the folder cannot be created or written to.
     """
     existed = out.exists()
-    with _alone(out):
-        refuse_if_held(out)
+    with _exclusive(out):
+        refuse_if_locked(out)
         folder = prepare()
         write_json(out / LOCK, _this_process())
     try:
@@ -46,11 +45,11 @@ def claimed(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
         with suppress(OSError):
             (out / LOCK).unlink(missing_ok=True)
             if not existed:
-                out.rmdir()  # goes only where nothing was put into it
+                out.rmdir()  # succeeds only if it is empty
 
 
-def refuse_if_held(out: Path) -> None:
-    """Look whether a living process holds the folder.
+def refuse_if_locked(out: Path) -> None:
+    """Raise if a running process holds the folder.
 
     Raises:
         SynthesisError: it does.
@@ -61,15 +60,15 @@ def refuse_if_held(out: Path) -> None:
     try:
         holder = read_json(path)
     except FileError:
-        return  # gone between the two lines, or torn by a power cut: nobody holds it
-    if _lives(holder):
+        return  # removed meanwhile, or truncated by a power failure: not held
+    if _is_running(holder):
         who = f"process {holder.get('pid')} on {holder.get('host')}"
         raise SynthesisError(out, f"{who} is making cases here", "one at a time", f"wait for it; else remove {path}")
 
 
-def _lives(holder: dict[str, Any]) -> bool:
+def _is_running(holder: dict[str, Any]) -> bool:
     if holder.get("host") != socket.gethostname():
-        return True  # nobody can know from here
+        return True  # cannot be checked from this host
     pid = holder.get("pid")
     if holder.get("boot") != _boot_id() or not isinstance(pid, int):
         return False
@@ -78,7 +77,7 @@ def _lives(holder: dict[str, Any]) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it exists and is somebody else's
+        pass  # the process exists and belongs to another user
     return bool(holder.get("started") == _start_time(pid))
 
 
@@ -88,7 +87,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _boot_id() -> str:
-    """Changes with every boot; empty where the system does not tell."""
+    """An id that changes with every boot; empty if the system does not provide it."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -96,7 +95,7 @@ def _boot_id() -> str:
 
 
 def _start_time(pid: int) -> int:
-    """Clock ticks from boot to the start of a process; 0 where the system does not tell, -1 if it is dead."""
+    """Clock ticks from boot to the start of a process; 0 if the system does not provide it, -1 if it is dead."""
     try:
         after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -105,8 +104,8 @@ def _start_time(pid: int) -> int:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keeps two coordinators from reading one stale lock at a time."""
+def _exclusive(out: Path) -> Iterator[None]:
+    """Hold an exclusive flock on the folder, so that two coordinators cannot take over one stale lock."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY | os.O_CLOEXEC)

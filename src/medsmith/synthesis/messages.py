@@ -1,13 +1,13 @@
-"""What coordinator and worker say to each other: one JSON object per line, nothing pickled.
+"""Messages between coordinator and worker: one JSON object per line, nothing pickled.
 
 coordinator -> worker   {"request": ..., "device": ...}, then {"out": ..., "task": ...} for each case
-worker -> coordinator   {"is": "ready", "settled": ...}               the run is loaded
-{"is": "alive"}                               every second
-{"is": "drawing", "attempt": n}               before each draw of a case
-{"is": "made"}                                the case is on disk
-{"is": "refused", "refused": {...}}           every draw failed a check
-{"is": "broken", "trace": ...}                making the case raised what no user can cause
-{"is": "stop", "error": ...}                  a user's mistake: no case can be made
+worker -> coordinator   {"type": "ready", "resolved": ...}               the run is loaded
+{"type": "alive"}                               every second
+{"type": "attempt", "attempt": n}               before each attempt at a case
+{"type": "made"}                                the case is on disk
+{"type": "refused", "refused": {...}}           every attempt failed a check
+{"type": "broken", "trace": ...}                synthesis raised an unexpected exception
+{"type": "stop", "error": ...}                  a user error: no case can be made
 """
 
 import json
@@ -21,18 +21,18 @@ Message = Mapping[str, Any]
 
 
 def encoded(message: Message) -> bytes:
-    """A message as one line."""
+    """Encode a message as one line."""
     return json.dumps(message).encode() + b"\n"
 
 
 def error_to_json(error: MedsmithError) -> dict[str, str]:
-    """An error of the family, so that it crosses process borders as what it is."""
+    """Serialize an error, so that it can be raised again in another process."""
     parts = {"subject": error.subject, "found": error.found, "limit": error.limit, "cure": error.cure}
     return {"kind": type(error).__name__} | parts
 
 
 def error_from_json(value: Mapping[str, str]) -> MedsmithError:
-    """The other way round."""
+    """Inverse of ``error_to_json``."""
     family = {kind.__name__: kind for kind in MedsmithError.__subclasses__()}
     kind = family.get(value["kind"], errors.SynthesisError)
     return kind(value["subject"], value["found"], value["limit"], value["cure"])

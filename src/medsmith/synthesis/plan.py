@@ -1,4 +1,4 @@
-"""What a folder of synthetic cases is to become: written before the first case, so that any start continues it."""
+"""The plan of a folder of synthetic cases, written before the first case, so that a later call can resume it."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.synthesis.tasks import Recipe, first_difference
 
 PLAN = "synthesis.json"
-_ELSE = "choose a new folder, or ask for what the folder holds"
+_CURE = "choose a new folder, or ask for what the folder holds"
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,11 +23,11 @@ class Plan(BaseModel):
     """The content of synthesis.json.
 
     Attributes:
-        format: of this file.
-        count: cases that the folder is to hold.
+        format: version of the file format.
+        count: number of cases that the folder is to hold.
         run: the run folder relative to the cohort, or the name of shipped weights.
-        places: dotted key of the request that names a cohort or files -> where they lie, relative to the cohort.
-        recipe: what the cases share.
+        paths: dotted key of a cohort or file in the request -> its path relative to this cohort.
+        recipe: what all cases share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,26 +35,26 @@ class Plan(BaseModel):
     format: Literal[1] = 1
     count: int = Field(ge=1)
     run: str
-    places: Mapping[str, str] = {}
+    paths: Mapping[str, str] = {}
     recipe: Recipe
 
 
-def agree(out: Path, plan: Plan) -> None:
-    """Write the plan, or find that the folder's own says the same; a larger count extends it.
+def write_plan(out: Path, plan: Plan) -> None:
+    """Write the plan, after checking that an existing one has the same recipe; a larger count extends it.
 
     Raises:
-        SynthesisError: the folder's plan differs; the line names the first key that does.
+        SynthesisError: the existing plan differs; the message names the first key that does.
         FileError: the plan cannot be read or written.
     """
     path = out / PLAN
     if path.exists():
-        there = read_plan(out)
-        difference = first_difference(there.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
+        stored = read_plan(out)
+        difference = first_difference(stored.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
         if difference:
-            raise SynthesisError(path, f"another plan: {difference}", "one folder has one recipe", _ELSE)
-        if plan.count < there.count:
-            found = f"another plan: count is {there.count} there and {plan.count} here"
-            raise SynthesisError(path, found, "a count can only grow", _ELSE)
+            raise SynthesisError(path, f"another plan: {difference}", "one folder has one recipe", _CURE)
+        if plan.count < stored.count:
+            found = f"another plan: count is {stored.count} there and {plan.count} here"
+            raise SynthesisError(path, found, "a count can only grow", _CURE)
     write_json(path, plan.model_dump(mode="json"))
 
 
@@ -62,21 +62,21 @@ def read_plan(out: Path) -> Plan:
     """The plan of a folder.
 
     Raises:
-        FileError: there is none, or it is damaged.
+        FileError: it is missing or damaged.
     """
     return parsed(Plan, out / PLAN)
 
 
 def parsed(model: type[Model], path: Path, drop: frozenset[str] = frozenset()) -> Model:
-    """A JSON file as a model.
+    """Read a JSON file as a pydantic model.
 
     Args:
-        model: what it holds.
+        model: class of the content.
         path: the file.
-        drop: keys that are no part of the model.
+        drop: keys to ignore.
 
     Raises:
-        FileError: it is missing or damaged; the line names the key.
+        FileError: it is missing or damaged; the message names the key.
     """
     values = {key: value for key, value in read_json(path).items() if key not in drop}
     try:
@@ -87,22 +87,22 @@ def parsed(model: type[Model], path: Path, drop: frozenset[str] = frozenset()) -
         raise FileError(path, f"{key}: {first['msg']}", cure="restore it") from None
 
 
-def places_as_written(places: Mapping[str, str], out: Path) -> dict[str, str]:
-    """Places relative to the cohort: all may move together."""
-    return {key: os.path.relpath(place, out) for key, place in places.items()}
+def relative_paths(paths: Mapping[str, str], out: Path) -> dict[str, str]:
+    """Paths relative to the cohort, so that all can be moved together."""
+    return {key: os.path.relpath(path, out) for key, path in paths.items()}
 
 
-def places_as_read(places: Mapping[str, str], out: Path) -> dict[str, str]:
-    """The other way round."""
-    return {key: os.path.normpath(out / place) for key, place in places.items()}
+def resolve_paths(paths: Mapping[str, str], out: Path) -> dict[str, str]:
+    """Inverse of ``relative_paths``."""
+    return {key: os.path.normpath(out / path) for key, path in paths.items()}
 
 
-def run_as_written(run: str, out: Path) -> str:
-    """A run folder relative to the cohort (both may move together); the name of shipped weights as it is."""
+def relative_run(run: str, out: Path) -> str:
+    """The path of a run folder relative to the cohort; the name of shipped weights unchanged."""
     return os.path.relpath(run, out) if Path(run).is_dir() else run
 
 
-def run_as_read(run: str, out: Path) -> str:
-    """The other way round."""
+def resolve_run(run: str, out: Path) -> str:
+    """Inverse of ``relative_run``."""
     folder = out / run
     return str(folder) if folder.is_dir() else run

@@ -1,6 +1,6 @@
-"""Files that a request names, at any depth: found, hashed, taken out of the request and put back.
+"""Cohorts and files named by a request, at any depth: finds and hashes them, removes and restores their paths.
 
-A key is the way to a reference through the request, joined by dots: "templates", "guides.0.image".
+The key of a reference is its dotted path within the request: "templates", "guides.0.image".
 """
 
 import os
@@ -20,11 +20,11 @@ from medsmith.synthesis.tasks import Reference, canonical_hash
 
 
 def find_references(request: BaseModel) -> tuple[Reference, ...]:
-    """Every ``CaseRef`` and ``Path`` of a validated request.
+    """All ``CaseRef`` and ``Path`` values of a validated request.
 
     Raises:
-        RequestError: a mapping of the request has a key with a dot above a reference.
-        TypeError: a method's request keeps references in a set, which has no order.
+        RequestError: the key of a mapping that holds a reference contains a dot.
+        TypeError: the request class holds references in a set, which has no order.
     """
     return tuple(_found(request, ()))
 
@@ -32,25 +32,25 @@ def find_references(request: BaseModel) -> tuple[Reference, ...]:
 def _found(value: object, parts: tuple[str, ...]) -> Iterator[Reference]:
     match value:
         case CaseRef():
-            yield Reference(key=_key(parts), place=str(value.cohort), kind="cohort", case=value.case)
+            yield Reference(key=_key(parts), path=str(value.cohort), kind="cohort", case=value.case)
         case Path():
-            yield Reference(key=_key(parts), place=str(value), kind="files")
+            yield Reference(key=_key(parts), path=str(value), kind="files")
         case _:
             for name, inner in _children(value):
                 yield from _found(inner, (*parts, name))
 
 
 def _children(value: object) -> Iterable[tuple[str, object]]:
-    """The parts of a value under the names that they have in its JSON."""
+    """The items of a value under their JSON keys."""
     match value:
         case BaseModel():
             return ((name, inner) for name, inner in value)
         case Mapping():
             return ((str(name), inner) for name, inner in value.items())
         case list() | tuple():
-            return ((str(place), inner) for place, inner in enumerate(value))
+            return ((str(index), inner) for index, inner in enumerate(value))
         case set() | frozenset() if any(isinstance(inner, Path | BaseModel) for inner in value):
-            raise TypeError("a set in a request has no order, so that nothing in it can be named: use a tuple")
+            raise TypeError("a set in a request has no order, so its items have no keys: use a tuple")
     if is_dataclass(value) and not isinstance(value, type):
         return ((field.name, getattr(value, field.name)) for field in fields(value))
     return ()
@@ -62,8 +62,8 @@ def _key(parts: tuple[str, ...]) -> str:
     return ".".join(parts)
 
 
-def without_places(request: BaseModel, references: Iterable[Reference]) -> dict[str, Any]:
-    """A request as JSON that does not say where its files lie: of a ``CaseRef`` the case alone stays."""
+def without_paths(request: BaseModel, references: Iterable[Reference]) -> dict[str, Any]:
+    """A request as JSON without the paths of its references; a ``CaseRef`` keeps its case only."""
     values = request.model_dump(mode="json")
     for reference in references:
         parent, name = _parent(values, reference.key)
@@ -76,35 +76,35 @@ def without_places(request: BaseModel, references: Iterable[Reference]) -> dict[
     return values
 
 
-def with_places(request: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
-    """The other way round.
+def with_paths(request: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """Inverse of ``without_paths``.
 
     Args:
-        request: without places; it is not changed.
-        places: key -> where the files lie.
+        request: without paths; it is not changed.
+        paths: key -> path of the cohort or file.
 
     Raises:
-        RequestError: the request has nothing under a key.
+        RequestError: the request has no such key.
     """
-    values = _copied(request)
-    for key, place in places.items():
+    values = _deep_copy(request)
+    for key, path in paths.items():
         try:
             parent, name = _parent(values, key)
-            there = parent[name] if isinstance(parent, list) else parent.get(name)
+            value = parent[name] if isinstance(parent, list) else parent.get(name)
         except (KeyError, IndexError, ValueError, AttributeError):
             raise RequestError("request", f"has no place for '{key}'") from None
-        parent[name] = {**there, "cohort": place} if isinstance(there, Mapping) else place
+        parent[name] = {**value, "cohort": path} if isinstance(value, Mapping) else path
     return dict(values)
 
 
-def _copied(value: Any) -> Any:
+def _deep_copy(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _deep_copy(inner) for key, inner in value.items()}
+    return [_deep_copy(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _parent(values: Any, key: str) -> tuple[Any, Any]:
-    """What holds the value under a key, and its name in there."""
+    """The container of the value under a key, and its key or index in the container."""
     *above, last = key.split(".")
     for part in above:
         values = values[int(part) if isinstance(values, list) else part]
@@ -112,37 +112,37 @@ def _parent(values: Any, key: str) -> tuple[Any, Any]:
 
 
 def hash_references(references: Iterable[Reference]) -> dict[str, str]:
-    """Key -> SHA-256 of the content of what is named there; whatever is named twice is read once.
+    """Key -> SHA-256 of the referenced content; content referenced twice is read once.
 
-    Of a cohort all cases count, or the one that is named; of a folder its files.
+    The hash covers all cases of a cohort or the one named case, or all files of a folder.
 
     Raises:
-        FileError: something is not there, or cannot be read.
-        CohortError: a cohort is none, or has no such case.
+        FileError: a file is missing or unreadable.
+        CohortError: the folder is not a cohort, or has no such case.
     """
     cohorts: dict[str, Cohort] = {}
     known: dict[tuple[str, str, str | None], str] = {}
     hashes: dict[str, str] = {}
     for reference in references:
-        which = (reference.kind, os.path.realpath(reference.place), reference.case)
-        if which not in known:
-            known[which] = _content_hash(reference, cohorts)
-        hashes[reference.key] = known[which]
+        identity = (reference.kind, os.path.realpath(reference.path), reference.case)
+        if identity not in known:
+            known[identity] = _content_hash(reference, cohorts)
+        hashes[reference.key] = known[identity]
     return hashes
 
 
-def absolute(place: str) -> str:
-    """A place that means the same in every process, whatever its working directory."""
-    return str(Path(place).absolute())
+def absolute(path: str) -> str:
+    """The absolute path, which is valid whatever a worker's working directory."""
+    return str(Path(path).absolute())
 
 
 def _content_hash(reference: Reference, cohorts: dict[str, Cohort]) -> str:
-    path = Path(reference.place)
+    path = Path(reference.path)
     if reference.kind == "cohort" or (path / DATASET).is_file():
-        place = os.path.realpath(path)
-        if place not in cohorts:
-            cohorts[place] = Cohort.open(path)
-        cohort = cohorts[place]
+        root = os.path.realpath(path)
+        if root not in cohorts:
+            cohorts[root] = Cohort.open(path)
+        cohort = cohorts[root]
         return (cohort if reference.case is None else cohort.subset([reference.case])).content_hash()
     if path.is_dir():
         return canonical_hash({file.name: sha256_of(file) for file in sorted(path.iterdir()) if file.is_file()})

@@ -1,4 +1,4 @@
-"""Make a case again from its provenance, and compare bytes."""
+"""Regenerate a case from its provenance, and compare the bytes."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
 from medsmith.interruption import defer_interrupts
-from medsmith.synthesis.conditions import Conditions
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.devices import kind_of
-from medsmith.synthesis.plan import places_as_read, read_plan, run_as_read
-from medsmith.synthesis.references import absolute, with_places
+from medsmith.synthesis.options import SynthesisOptions
+from medsmith.synthesis.plan import read_plan, resolve_paths, resolve_run
+from medsmith.synthesis.references import absolute, with_paths
 from medsmith.synthesis.tasks import CaseTask, Recipe, SynthesisRequest, first_difference
 
 _RECIPE = frozenset(Recipe.model_fields) - {"seed"}
@@ -29,58 +29,60 @@ def regenerate(
     *,
     run: Path | str | None = None,
     inputs: Mapping[str, Path | str] | None = None,
-    conditions: Conditions | None = None,
+    options: SynthesisOptions | None = None,
 ) -> tuple[str, ...]:
-    """Make a synthetic case again and compare every file with the one in the cohort, byte by byte.
+    """Regenerate a synthetic case and compare every file with the one in the cohort, byte by byte.
 
     Args:
         out: the cohort.
         case_id: the case.
-        run: the run that made it; None looks where the cohort's plan says.
-        inputs: dotted key of the request that names a cohort or files, such as "templates" -> where they lie; those
-            that are not given are looked for where the cohort's plan says.
-        conditions: patience, loader, executor, and the device if it is of the kind that made the case.
+        run: the run that made the case; None uses the path in the cohort's plan.
+        inputs: dotted key of a cohort or file in the request, such as "templates" -> its path; missing ones are taken
+            from the cohort's plan.
+        options: timeouts, loader and executor, and the device if it is of the kind that made the case.
 
     Returns:
-        The files compared, as paths within the cohort. All are the same.
+        The compared files, as paths within the cohort. All are identical.
 
     Raises:
-        SynthesisError: a file differs, or the run or an input is not the one that made the case.
-        RequestError: the case was made without such an input.
-        FileError: there is no such synthetic case, or an input is not where it was.
+        SynthesisError: a file differs, or the run or an input is not the original.
+        RequestError: the case has no such input.
+        FileError: there is no such synthetic case, or an input is missing.
         RunError: the run cannot be used.
     """
-    out, conditions = Path(out), conditions or Conditions()
+    out, options = Path(out), options or SynthesisOptions()
     record = _read_record(out, case_id)
     recipe, index = _recipe(out / PROVENANCE / f"{case_id}.json", record)
     plan = read_plan(out)
-    where = run_as_read(plan.run, out) if run is None else str(run)
-    places = _places(recipe, places_as_read(plan.places, out), inputs or {})
-    asked = _asked(recipe, where, places, conditions)
+    run = resolve_run(plan.run, out) if run is None else str(run)
+    paths = _paths(recipe, resolve_paths(plan.paths, out), inputs or {})
+    request = _original_request(recipe, run, paths, options)
     with (
         defer_interrupts() as stop,
         _scratch() as scratch,
-        conditions.executor(asked, 1, conditions.patience, stop) as executor,
+        options.executor(request, 1, options.timeouts, stop) as executor,
     ):
-        here = with_hashes(executor.settle())
-        _check_made_by(here, recipe, where, places, case_id)
-        task = CaseTask(run=where, loader=asked.loader, recipe=recipe, places=places, index=index)
+        current = with_hashes(executor.resolve())
+        _check_same_recipe(current, recipe, run, paths, case_id)
+        task = CaseTask(run=run, loader=request.loader, recipe=recipe, paths=paths, index=index)
         (outcome,) = executor.submit([task], scratch)
-        if outcome.ended != "made" or task.id != case_id:
-            reason = outcome.reason or f"its recipe makes {task.id}, {outcome.ended}"
+        if outcome.status != "made" or task.id != case_id:
+            reason = outcome.reason or f"its recipe makes {task.id}, {outcome.status}"
             raise SynthesisError(case_id, f"could not be made again ({reason})")
-        return _compared(out, scratch, case_id, record)
+        return _compare_files(out, scratch, case_id, record)
 
 
-def _asked(recipe: Recipe, run: str, places: Mapping[str, str], conditions: Conditions) -> SynthesisRequest:
-    """The request that the case was made for."""
-    fitting = [device for device in conditions.devices if kind_of(device) == recipe.device]
+def _original_request(
+    recipe: Recipe, run: str, paths: Mapping[str, str], options: SynthesisOptions
+) -> SynthesisRequest:
+    """The request from which the case was made."""
+    matching = [device for device in options.devices if kind_of(device) == recipe.device]
     return SynthesisRequest(
         run=run,
-        loader=conditions.loader,
-        devices=(*fitting, recipe.device)[:1],
+        loader=options.loader,
+        devices=(*matching, recipe.device)[:1],
         seed=recipe.seed,
-        request=with_places(recipe.request, places),
+        request=with_paths(recipe.request, paths),
         solver=recipe.solver,
         steps=recipe.steps,
         limits=recipe.limits,
@@ -102,32 +104,32 @@ def _recipe(path: Path, record: Mapping[str, Any]) -> tuple[Recipe, int]:
         raise FileError(path, f"is no provenance ({type(error).__name__}: {error})", cure="restore it") from None
 
 
-def _places(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path | str]) -> dict[str, str]:
-    """Where the inputs of a case lie."""
+def _paths(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path | str]) -> dict[str, str]:
+    """Paths of the inputs of a case; those given take precedence over those of the plan."""
     for key in given:
         if key not in recipe.inputs:
             known = ", ".join(recipe.inputs) or "none"
             raise RequestError("--input", f"'{key}' is no input of this case", f"its inputs: {known}")
-    places = {key: str(given.get(key, planned.get(key, ""))) for key in recipe.inputs}
-    for key, place in places.items():
-        if not place or not Path(place).exists():
+    paths = {key: str(given.get(key, planned.get(key, ""))) for key in recipe.inputs}
+    for key, path in paths.items():
+        if not path or not Path(path).exists():
             limit = f"the case was made from {key} with the hash {recipe.inputs[key][:16]}"
-            found = "does not exist" if place else "is not known"
-            raise FileError(place or key, found, limit, f"name them: --input {key}=PATH")
-    return {key: absolute(place) for key, place in places.items()}
+            found = "does not exist" if path else "is not known"
+            raise FileError(path or key, found, limit, f"name them: --input {key}=PATH")
+    return {key: absolute(path) for key, path in paths.items()}
 
 
-def _check_made_by(here: Recipe, recipe: Recipe, run: str, places: Mapping[str, str], case_id: str) -> None:
-    for key, place in places.items():
-        there, found = recipe.inputs[key], here.inputs.get(key, "")
-        if found != there:
+def _check_same_recipe(current: Recipe, recipe: Recipe, run: str, paths: Mapping[str, str], case_id: str) -> None:
+    for key, path in paths.items():
+        expected, found = recipe.inputs[key], current.inputs.get(key, "")
+        if found != expected:
             raise SynthesisError(
-                place,
+                path,
                 f"{case_id} was not made from it: its hash is {found[:16]}",
-                f"{there[:16]} in the provenance",
+                f"{expected[:16]} in the provenance",
                 f"name the {key} that it was made from: --input {key}=PATH",
             )
-    difference = first_difference(recipe.model_dump(mode="json"), here.model_dump(mode="json"))
+    difference = first_difference(recipe.model_dump(mode="json"), current.model_dump(mode="json"))
     if difference:
         raise SynthesisError(run, f"did not make {case_id}: {difference}", cure="name the run that did (--run)")
 
@@ -138,7 +140,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder) / "cohort"
 
 
-def _compared(out: Path, scratch: Path, case_id: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+def _compare_files(out: Path, scratch: Path, case_id: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     again = read_json(scratch / PROVENANCE / f"{case_id}.json")
     names = sorted(again["files"])
     for name in names:

@@ -1,4 +1,4 @@
-"""What is asked for, what every case of a folder shares, and one case as a unit of work. All of it is JSON."""
+"""Request, recipe (what all cases of a folder share) and task (one case): models that are serialized as JSON."""
 
 import hashlib
 import json
@@ -7,26 +7,26 @@ from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medsmith.synthesis.checks.verdict import Limits
+from medsmith.synthesis.checks.result import Limits
 
 LOADER = "medsmith.runs.checkpoints:load_method"
 NOTICE = "Synthetic research data. Not for diagnosis."
-_SHOWN = 40
+_MAX_SHOWN = 40
 
 
 @final
 class SynthesisRequest(BaseModel):
-    """What is asked of a trained method; what is left open, the method settles.
+    """A request to a trained method; the method fills in what is None.
 
     Attributes:
         run: a run folder, or the name of shipped weights.
-        loader: ``module:function`` that loads it; named, so that no code travels.
-        devices: where its networks live, one or more of one kind; workers are spread over them in turn.
-        seed: of the run, from which every case has its own.
-        request: what is asked of each case, in the method's own words.
-        solver: None takes the method's.
-        steps: None takes the method's.
-        limits: of the checks.
+        loader: ``module:function`` that loads it; passed by name, so that no code is serialized.
+        devices: one or more devices of one kind; workers are distributed over them round-robin.
+        seed: of the run; the seed of each case is derived from it.
+        request: conditions on each case, in the method's request format.
+        solver: of the sampler; None uses the method's default.
+        steps: of the sampler; None uses the method's default.
+        limits: tolerances of the checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,22 +43,21 @@ class SynthesisRequest(BaseModel):
 
 @final
 class Recipe(BaseModel):
-    """All that decides the bytes of a case but its index: what the cases of one folder share.
+    """Everything that determines the bytes of a case except its index; shared by the cases of one folder.
 
     Attributes:
         method: the method's name.
         weights_hash: sha256 of its weights file.
-        memory_hash: sha256 of what it keeps of its training cohort beside weights.
+        memory_hash: sha256 of the training data that it stores besides the weights.
         config_hash: sha256 of its config in canonical JSON.
-        device: kind of the device; its index decides nothing.
-        precision: how passes are computed.
+        device: kind of the device; its index has no effect.
+        precision: number format and memory layout of the network passes.
         seed: of the run.
-        request: as the method understood it, without the places of cohorts and files.
-        inputs: dotted key of the request that names a cohort or files -> their content hash; where they lie decides
-            nothing.
+        request: validated, with all defaults, without the paths of cohorts and files.
+        inputs: dotted key of a cohort or file in the request -> its content hash; its path has no effect.
         solver: of the sampling loop.
         steps: evaluations of the denoiser.
-        limits: of the checks.
+        limits: tolerances of the checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,7 +78,7 @@ class Recipe(BaseModel):
 
 @final
 class CohortSpec(BaseModel):
-    """What the cohort of a method's cases looks like on disk."""
+    """Channels, labels and file format of the cohort that a method's cases are written to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,31 +89,31 @@ class CohortSpec(BaseModel):
 
 @final
 class Reference(BaseModel):
-    """Something on disk that a request names.
+    """A cohort or file named by a request.
 
     Attributes:
-        key: where in the request, names and numbers joined by dots: "guides.0.image".
-        place: where it lies, as the request says.
-        kind: of a ``CaseRef`` "cohort", of a path "files".
-        case: the one case that a ``CaseRef`` names.
+        key: its dotted path within the request: "guides.0.image".
+        path: as given in the request.
+        kind: "cohort" for a ``CaseRef``, "files" for a path.
+        case: the case named by a ``CaseRef``, if any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
-    place: str
+    path: str
     kind: Literal["cohort", "files"]
     case: str | None = None
 
 
 @final
-class Settled(BaseModel):
-    """What a loaded method makes of a request.
+class ResolvedRequest(BaseModel):
+    """A request with the defaults of the loaded method filled in.
 
     Attributes:
-        recipe: of all cases; its inputs are left to who hashes the references.
+        recipe: of all cases; its inputs are empty until the references are hashed.
         spec: of the cohort of its cases.
-        references: what the request names on disk.
+        references: cohorts and files named by the request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,14 +125,14 @@ class Settled(BaseModel):
 
 @final
 class CaseTask(BaseModel):
-    """One case: enough to make it on any machine that can load the run.
+    """One case: all that a machine with the run needs to synthesize it.
 
     Attributes:
         run: a run folder, or the name of shipped weights.
         loader: ``module:function`` that loads it.
-        recipe: what it shares with the other cases.
-        places: dotted key of the request that names a cohort or files -> where they lie here.
-        index: its number.
+        recipe: shared with the other cases.
+        paths: dotted key of a cohort or file in the request -> its path on this machine.
+        index: of the case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -141,7 +140,7 @@ class CaseTask(BaseModel):
     run: str
     loader: str
     recipe: Recipe
-    places: Mapping[str, str] = {}
+    paths: Mapping[str, str] = {}
     index: int = Field(ge=0)
 
     @property
@@ -156,31 +155,31 @@ def case_id(method: str, index: int) -> str:
 
 
 def canonical_hash(value: Mapping[str, Any]) -> str:
-    """SHA-256 of a JSON value that does not depend on the order of keys."""
+    """SHA-256 of a JSON value, independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> str:
-    """The first key, in the order of ``there``, whose values differ, with both values; empty if none does."""
-    for key in (*there, *(key for key in here if key not in there)):
-        old, new = there.get(key), here.get(key)
+def first_difference(stored: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> str:
+    """One line on the first key, in the order of ``stored``, whose values differ; empty if none does."""
+    for key in (*stored, *(key for key in current if key not in stored)):
+        old, new = stored.get(key), current.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             deeper = first_difference(old, new, f"{prefix}{key}.")
             if deeper:
                 return deeper
         elif old != new:
             if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
-                deeper = first_difference(_numbered(old), _numbered(new), f"{prefix}{key}.")
+                deeper = first_difference(_by_index(old), _by_index(new), f"{prefix}{key}.")
                 if deeper:
                     return deeper
-            return f"{prefix}{key} is {_short(old)} there and {_short(new)} here"
+            return f"{prefix}{key} is {_shortened(old)} there and {_shortened(new)} here"
     return ""
 
 
-def _numbered(values: Sequence[Any]) -> dict[str, Any]:
-    return {str(place): value for place, value in enumerate(values)}
+def _by_index(values: Sequence[Any]) -> dict[str, Any]:
+    return {str(index): value for index, value in enumerate(values)}
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

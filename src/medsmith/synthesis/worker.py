@@ -1,7 +1,7 @@
-"""A process that makes cases: ``python -m medsmith.synthesis.worker``, driven through its standard streams.
+"""The worker process, ``python -m medsmith.synthesis.worker``, controlled through its standard streams.
 
-It ends with its coordinator: its standard input closes then. What it or a library prints goes to standard error,
-which the coordinator keeps as the log of the case.
+It exits when its coordinator does, which closes its standard input. Output of the worker and its libraries goes to
+standard error, which the coordinator keeps as the log of the case.
 """
 
 import faulthandler
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import CohortSpec
 
-ALIVE_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 
 
 @final
-class _Line:
-    """The two directions of talk with the coordinator."""
+class _Channel:
+    """Messages from and to the coordinator."""
 
     def __init__(self) -> None:
         self._out = os.dup(sys.stdout.fileno())
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         self._lock = threading.Lock()
-        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
-        threading.Thread(target=self._beat, daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, daemon=True).start()
 
-    def say(self, message: Message) -> None:
-        """Send one message; ends the process if nobody is there to hear it."""
+    def send(self, message: Message) -> None:
+        """Send one message; exits the process if the coordinator is gone."""
         line = encoded(message)
         with self._lock:
             try:
@@ -48,86 +48,86 @@ class _Line:
             except OSError:
                 os._exit(1)
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         """The next message, as parsed JSON."""
-        return json.loads(self._heard.get())
+        return json.loads(self._received.get())
 
     def _listen(self) -> None:
         for line in sys.stdin.buffer:
-            self._heard.put(line)
+            self._received.put(line)
         os._exit(0)
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while True:
-            self.say({"is": "alive"})
-            time.sleep(ALIVE_SECONDS)
+            self.send({"type": "alive"})
+            time.sleep(HEARTBEAT_SECONDS)
 
 
 def main() -> None:
-    """Load the run of a request, then make case after case."""
+    """Load the run of the request, then run case tasks until the coordinator exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
-    line = _Line()
+    channel = _Channel()
     try:
-        _work(line)
+        _work(channel)
     except MedsmithError as error:
-        line.say({"is": "stop", "error": error_to_json(error)})
+        channel.send({"type": "stop", "error": error_to_json(error)})
     except Exception as error:
-        line.say(_broken(error))
+        channel.send(_broken(error))
 
 
-def _work(line: _Line) -> None:
-    asked = line.hear()
-    device = asked["device"]
+def _work(channel: _Channel) -> None:
+    message = channel.receive()
+    device = message["device"]
     from medsmith.synthesis.tasks import SynthesisRequest
 
-    request = SynthesisRequest.model_validate(asked["request"])
+    request = SynthesisRequest.model_validate(message["request"])
     from medsmith.synthesis.devices import check_present
 
     check_present(request.devices)
     from medsmith.lazy_imports import import_monai
 
     import_monai()
-    from medsmith.synthesis.making import settle
+    from medsmith.synthesis.case_synthesis import resolve_request
 
-    settled = settle(request, device)
-    line.say({"is": "ready", "settled": settled.model_dump(mode="json")})
+    resolved = resolve_request(request, device)
+    channel.send({"type": "ready", "resolved": resolved.model_dump(mode="json")})
     cohorts: dict[str, Cohort] = {}
     while True:
-        asked = line.hear()
-        if asked["out"] not in cohorts:
-            cohorts[asked["out"]] = open_cohort(Path(asked["out"]), settled.spec)
+        message = channel.receive()
+        if message["out"] not in cohorts:
+            cohorts[message["out"]] = open_cohort(Path(message["out"]), resolved.spec)
         try:
-            line.say(_make(line, cohorts[asked["out"]], asked["task"], device))
+            channel.send(_run_task(channel, cohorts[message["out"]], message["task"], device))
         except MedsmithError:
             raise
         except Exception as error:
-            line.say(_broken(error))
+            channel.send(_broken(error))
 
 
 def _broken(error: Exception) -> Message:
     traceback.print_exception(error)
     sys.stderr.flush()
-    return {"is": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
+    return {"type": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
 
 
-def _make(line: _Line, cohort: "Cohort", task: Any, device: str) -> Message:
-    from medsmith.synthesis.making import make_case
+def _run_task(channel: _Channel, cohort: "Cohort", task: Any, device: str) -> Message:
+    from medsmith.synthesis.case_synthesis import synthesize_case
     from medsmith.synthesis.tasks import CaseTask
 
-    def say_drawing(attempt: int) -> None:
-        line.say({"is": "drawing", "attempt": attempt})
+    def report_attempt(attempt: int) -> None:
+        channel.send({"type": "attempt", "attempt": attempt})
 
-    result = make_case(CaseTask.model_validate(task), device, say_drawing)
+    result = synthesize_case(CaseTask.model_validate(task), device, report_attempt)
     if result.case is None:
-        return {"is": "refused", "refused": dict(result.refused)}
+        return {"type": "refused", "refused": dict(result.refused)}
     cohort.write(result.case)
-    return {"is": "made"}
+    return {"type": "made"}
 
 
 def open_cohort(out: Path, spec: "CohortSpec") -> "Cohort":
-    """The cohort that cases of this kind are written to, made if it is missing."""
+    """Open the cohort that the cases are written to; created if missing."""
     from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import NOTICE
 

@@ -30,7 +30,7 @@ from medsmith.phantoms.family import write_phantom
 from medsmith.preparation import merge
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method
-from medsmith.synthesis import Conditions, regenerate, synthesize
+from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from medsmith.synthesis.lesions_page import write_lesions_page
 from medsmith.training import Budget, train
 from narrowing import present
@@ -115,7 +115,7 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
 
 def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
     request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid"}
-    synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, conditions=Conditions())
+    synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, options=SynthesisOptions())
     copied = shutil.copytree(place / "healthy", tmp_path / "copied")
     assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
     assert not [path for path in tmp_path.glob("out/*/*.json") if str(place) in path.read_text()]
@@ -146,7 +146,7 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     stored.finish()
     request = {"templates": str(tmp_path / "lps"), "attempts": 1, "mask_source": "ellipsoid"}
     request["lesions"] = [{"size_mm": [12, 12, 12]}]
-    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, conditions=Conditions())
+    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, options=SynthesisOptions())
     made = Cohort.open(tmp_path / "out")
     got, before = made.stored(made.ids[0]), stored.stored(case.id)
     np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)

@@ -1,8 +1,8 @@
-"""Are the cases of use? A segmentation network learns from real, synthetic, or both, and is tested on real ones."""
+"""Downstream utility: segmentation networks trained on real cases, synthetic cases or both, tested on real cases."""
 
 from medsmith.evaluation.downstream.page import summary_lines
 from medsmith.evaluation.downstream.result import Utility
-from medsmith.evaluation.downstream.segmenter import Training
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.utility import utility
 
-__all__ = ["Training", "Utility", "summary_lines", "utility"]
+__all__ = ["SegmenterConfig", "Utility", "summary_lines", "utility"]

@@ -1,11 +1,11 @@
-"""Estimates with intervals. Cases are the unit that is drawn again: patients differ, pixels do not vote.
+"""Estimates with 95 % intervals over cases; the case, not the pixel, is the unit of resampling.
 
-Three intervals are used, each named in what is written:
+Three kinds of interval are used, each named in the results:
 
 - ``BCa bootstrap`` (Efron 1987) for means over cases: corrected for bias and skewness.
-- ``centred bootstrap`` for distances between samples. A resample holds some cases twice, which by itself moves a
-  Fréchet distance up and a coverage down; only its spread is used, laid round the estimate.
-- ``Wilson`` (1927) for shares.
+- ``centred bootstrap`` for distances between samples. Repeated cases in a resample bias a Fréchet distance upward
+  and a coverage downward, so only the spread of the resamples is used, centered on the estimate.
+- ``Wilson`` (1927) for proportions.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ _BLOCK = 500
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its 95 % interval and how many cases it rests on.
+    """A point estimate with its 95 % interval and number of cases.
 
     Attributes:
         value: the estimate.
         low: lower end of the interval.
         high: upper end of the interval.
-        n: cases (of each cohort, where two are compared).
-        interval: how the interval was made.
+        n: number of cases (per cohort, if two are compared).
+        interval: method of the interval.
     """
 
     value: float
@@ -40,7 +40,7 @@ class Estimate:
     interval: str
 
     def as_json(self) -> Mapping[str, float | int | str]:
-        """Plain numbers for a JSON file."""
+        """The estimate as JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "interval": self.interval}
 
     def __str__(self) -> str:
@@ -51,9 +51,9 @@ def mean_of_cases(values: Float[np.ndarray, " n"], *, seed: int, resamples: int 
     """Mean over cases with its BCa bootstrap interval.
 
     Args:
-        values: one number per case; paired differences are passed as differences.
-        seed: decides the resamples.
-        resamples: how many.
+        values: one value per case; for a paired comparison, the differences.
+        seed: of the resampling.
+        resamples: number of resamples.
     """
     values = np.asarray(values, np.float64)
     mean = float(values.mean())
@@ -77,30 +77,30 @@ def _bca_levels(
     below = (np.count_nonzero(means < values.mean()) + np.count_nonzero(means <= values.mean())) / 2
     z0 = stats.norm.ppf(np.clip(below / len(means), 1 / len(means), 1 - 1 / len(means)))
     # The jackknife of a mean: leaving case i out moves it by (mean - value_i) / (n - 1).
-    moved = values - values.mean()
-    acceleration = (moved**3).sum() / (6 * ((moved**2).sum()) ** 1.5)
+    centered = values - values.mean()
+    acceleration = (centered**3).sum() / (6 * ((centered**2).sum()) ** 1.5)
     z = z0 + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     levels: Float64[np.ndarray, " 2"] = stats.norm.cdf(z0 + z / (1 - acceleration * z))
     return levels
 
 
-def centred(
+def centered_interval(
     value: float, deviations: Float64[np.ndarray, " resamples"], n: int, bounds: tuple[float, float]
 ) -> Estimate:
-    """An estimate with the spread of its resamples laid round it.
+    """An estimate with the bootstrap interval of its resamples, centered on the estimate.
 
     Args:
         value: the estimate.
-        deviations: resampled statistics, less the mean of their own draw.
-        n: cases of each cohort.
-        bounds: values that the statistic can take at all; the interval ends there.
+        deviations: resampled statistics minus the mean over the resamples of the same split.
+        n: number of cases per cohort.
+        bounds: range of the statistic; the interval is clipped to it.
     """
     ends = value + np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.clip(ends, *bounds)
     return Estimate(value, float(low), float(high), n, "centred bootstrap over cases")
 
 
-def share(hits: int, n: int) -> Estimate:
-    """A share of n cases with its Wilson interval."""
+def proportion(hits: int, n: int) -> Estimate:
+    """The proportion hits / n with its Wilson interval."""
     interval = stats.binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
     return Estimate(hits / n, float(interval.low), float(interval.high), n, "Wilson")

@@ -1,49 +1,50 @@
-"""Fidelity and diversity apart: density and coverage (Naeem et al. 2020), k = 5.
+"""Fidelity and diversity: density and coverage (Naeem et al. 2020), k = 5.
 
-With r(x) the distance of a real case to its k-th real neighbour and B(x) the ball of that radius:
+With B(x) the ball around a real case x whose radius is the distance to its k-th nearest real neighbor:
 
-    density  = 1/(k m) sum over synthetic y of the number of balls B(x) that hold y   (1 on equal laws, may exceed it)
-    coverage = share of real x whose ball holds a synthetic case                      (1 - 2^-k = .969 on equal laws)
+    density  = 1/(k m) sum over synthetic y of the number of balls B(x) that contain y   (1 for equal distributions)
+    coverage = proportion of real x whose ball contains a synthetic case   (1 - 2^-k = .969 for equal distributions)
 
-Precision and recall (Kynkäänniemi et al. 2019) are left out: on equal laws they fall far below 1 in many dimensions.
+Precision and recall (Kynkäänniemi et al. 2019) are omitted: for equal distributions they are far below 1 in high
+dimensions. Density may exceed 1.
 """
 
 import numpy as np
 from jaxtyping import Float64, Int
 from scipy.spatial.distance import cdist
 
-from medsmith.evaluation.fidelity.pairs import Distance, Statistic
+from medsmith.evaluation.fidelity.comparison import Distance, Statistic
 
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 
 def density(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
-    """How deep in the real sample x the synthetic cases y lie, for parts of both."""
+    """Density of the synthetic sample y with respect to the real sample x, for subsets of both."""
     within, across = cdist(x, x), cdist(x, y)
 
     def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        real, times = np.unique(of_x, return_counts=True)
-        held = across[np.ix_(real, of_y)] <= _radii(within, real)[:, None]
-        return float((times @ held).sum() / (NEIGHBOURS * len(of_y)) * len(real) / len(of_x))
+        real, counts = np.unique(of_x, return_counts=True)
+        contained = across[np.ix_(real, of_y)] <= _radii(within, real)[:, None]
+        return float((counts @ contained).sum() / (NEIGHBORS * len(of_y)) * len(real) / len(of_x))
 
     return between
 
 
 def coverage(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
-    """How much of the real sample x has synthetic cases y nearby, for parts of both."""
+    """Coverage of the real sample x by the synthetic sample y, for subsets of both."""
     within, across = cdist(x, x), cdist(x, y)
 
     def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        real, times = np.unique(of_x, return_counts=True)
-        held = across[np.ix_(real, np.unique(of_y))] <= _radii(within, real)[:, None]
-        return float(times @ held.any(axis=1) / times.sum())
+        real, counts = np.unique(of_x, return_counts=True)
+        contained = across[np.ix_(real, np.unique(of_y))] <= _radii(within, real)[:, None]
+        return float(counts @ contained.any(axis=1) / counts.sum())
 
     return between
 
 
 def _radii(within: Float64[np.ndarray, "n n"], real: Int[np.ndarray, " i"]) -> Float64[np.ndarray, " i"]:
-    """Distance of each real case to its k-th neighbour among the others (column 0 is the case itself)."""
-    k = min(NEIGHBOURS, len(real) - 1)
+    """Distance of each real case to its k-th nearest other case (rank 0 is the case itself)."""
+    k = min(NEIGHBORS, len(real) - 1)
     radii: Float64[np.ndarray, " i"] = np.partition(within[np.ix_(real, real)], k, axis=1)[:, k]
     return radii
 

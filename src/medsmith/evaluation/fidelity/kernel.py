@@ -1,16 +1,16 @@
 """Kernel distance (KID, Binkowski et al. 2018): the unbiased squared maximum mean discrepancy.
 
     k(a, b) = (a.b / d + 1)^3
-    KID = mean of k(x, x') + mean of k(y, y') - 2 mean of k(x, y),   x' and y' never the case itself
+    KID = mean of k(x, x') + mean of k(y, y') - 2 mean of k(x, y),   over pairs of different cases
 
-Its mean over samples of equal laws is 0 at any size, so it may be negative; it is to be preferred to the Fréchet
-distance below some 2,000 cases.
+For equal distributions its expectation is 0 at any sample size, so it may be negative. It is preferable to the Fréchet
+distance below about 2,000 cases.
 """
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-from medsmith.evaluation.fidelity.pairs import Distance, Statistic
+from medsmith.evaluation.fidelity.comparison import Distance, Statistic
 
 
 def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
@@ -19,17 +19,17 @@ def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Flo
 
 
 def kernel_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
-    """KID over all pairs of two samples (no subsets).
+    """KID over all pairs of two samples, without averaging over subsets.
 
     Args:
-        x: features of one cohort, at least two cases.
-        y: features of the other.
+        x: features of the first sample, at least two cases.
+        y: features of the second sample, at least two cases.
     """
     return kernel(x, y)(np.arange(len(x)), np.arange(len(y)))
 
 
 def kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
-    """KID between parts of two samples; a case drawn twice is never compared with itself."""
+    """KID between subsets of two samples; a repeated case is not compared with itself."""
     k_xx, k_yy, k_xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
     np.fill_diagonal(k_xx, 0)
     np.fill_diagonal(k_yy, 0)
@@ -44,7 +44,7 @@ def kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Stat
 
 
 def _within(kernel_matrix: Float64[np.ndarray, "n n"], counts: Float64[np.ndarray, " n"]) -> float:
-    """Mean kernel over pairs of different cases, each pair as often as both were drawn."""
+    """Mean kernel over pairs of different cases, weighted by their multiplicities."""
     pairs = counts.sum() ** 2 - (counts**2).sum()
     return float(counts @ kernel_matrix @ counts / pairs)
 

@@ -1,8 +1,7 @@
-"""What the masks look like: size, place and shape of every label, real and synthetic side by side.
+"""Size, position and shape of every label.
 
-Measured on the grid that both cohorts share, so that a coarse mask is compared with an equally coarse one: the
-digital bias of a shape measure is as large as many effects (a ball of 3 voxels' radius fills .7 of its hull, one of 12
-voxels .9).
+Measured on the grid common to both cohorts, because the discretization bias of a shape measure depends on resolution
+(the solidity of a ball is .7 at a radius of 3 voxels and .9 at 12 voxels).
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from medsmith.evaluation.fidelity.pairs import Distance, Statistic
+from medsmith.evaluation.fidelity.comparison import Distance, Statistic
 from medsmith.evaluation.fidelity.views import View
 
 _CORNERS = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij")).reshape(3, -1).T
@@ -21,24 +20,24 @@ _CORNERS = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing=
 
 @final
 class Measure:
-    """Names of what is measured of a label in one case; the last three are of its largest component."""
+    """Names of the measures of a label in one case; elongation and solidity are of its largest component."""
 
     SIZE = "share of the image (%)"
     DIAMETER = "equivalent diameter"
     COMPONENTS = "components"
-    CENTRE_X = "centre, left to right (%)"
-    CENTRE_Y = "centre, top to bottom (%)"
-    CENTRE_Z = "centre, first to last slice (%)"
+    CENTER_X = "centre, left to right (%)"
+    CENTER_Y = "centre, top to bottom (%)"
+    CENTER_Z = "centre, first to last slice (%)"
     BORDER = "on the image's border (% of its voxels)"
     ELONGATION = "elongation"
     SOLIDITY = "solidity"
 
 
 def measure_label(view: View, label: int) -> Mapping[str, float] | None:
-    """Size, place and shape of one label in one case; None where the case has none of it.
+    """Size, position and shape of one label in one case; None if the case lacks the label.
 
-    Equivalent diameter: of the disc or ball of equal area or volume, in the view's unit. Elongation: longest over
-    shortest principal axis. Solidity: share of the convex hull that is filled.
+    Equivalent diameter: of the disc or ball of equal area or volume, in the view's unit. Elongation: ratio of the
+    longest to the shortest principal axis. Solidity: area or volume relative to the convex hull.
     """
     region = view.labels == label
     if not region.any():
@@ -46,18 +45,18 @@ def measure_label(view: View, label: int) -> Mapping[str, float] | None:
     flat = region.shape[2] == 1
     parts, count = ndimage.label(region, structure=np.ones((3, 3, 3), dtype=bool))
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    centre = 100 * (np.argwhere(region).mean(axis=0) + 0.5) / region.shape
-    found = {
+    center = 100 * (np.argwhere(region).mean(axis=0) + 0.5) / region.shape
+    measures = {
         Measure.SIZE: 100 * float(region.mean()),
         Measure.DIAMETER: _equivalent_diameter(int(region.sum()), view.edges, flat),
         Measure.COMPONENTS: float(count),
-        Measure.CENTRE_X: float(centre[0]),
-        Measure.CENTRE_Y: float(centre[1]),
-        Measure.BORDER: _share_on_border(region, flat),
+        Measure.CENTER_X: float(center[0]),
+        Measure.CENTER_Y: float(center[1]),
+        Measure.BORDER: _percent_on_border(region, flat),
         Measure.ELONGATION: _elongation(largest, view.edges, flat),
         Measure.SOLIDITY: _solidity(largest, flat),
     }
-    return found if flat else found | {Measure.CENTRE_Z: float(centre[2])}
+    return measures if flat else measures | {Measure.CENTER_Z: float(center[2])}
 
 
 def _equivalent_diameter(voxels: int, edges: tuple[float, float, float], flat: bool) -> float:
@@ -66,14 +65,14 @@ def _equivalent_diameter(voxels: int, edges: tuple[float, float, float], flat: b
     return float(np.cbrt(6 * voxels * np.prod(edges) / np.pi))
 
 
-def _share_on_border(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
-    """Per cent of the region's voxels that lie on the image's border."""
+def _percent_on_border(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
+    """Percentage of the region's voxels on the image border."""
     inner = tuple(slice(1, -1) for _ in range(2 if flat else 3))
     return 100 * (1 - float(region[inner].sum()) / float(region.sum()))
 
 
 def _elongation(region: Bool[np.ndarray, "x y z"], edges: tuple[float, float, float], flat: bool) -> float:
-    """Root of the ratio of the extreme variances of position; a voxel's own extent adds edge^2 / 12 (Sheppard)."""
+    """Square root of the ratio of the extreme variances of position; a voxel's extent adds edge^2 / 12 (Sheppard)."""
     axes = 2 if flat else 3
     positions = (np.argwhere(region) * edges)[:, :axes]
     offsets = positions - positions.mean(axis=0)
@@ -83,7 +82,7 @@ def _elongation(region: Bool[np.ndarray, "x y z"], edges: tuple[float, float, fl
 
 
 def _solidity(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
-    """Voxels over the area or volume of the convex hull of their corners."""
+    """Area or volume relative to that of the convex hull of the voxel corners."""
     axes = 2 if flat else 3
     surface = region & ~ndimage.binary_erosion(region, structure=np.ones((3, 3, 1 if flat else 3), dtype=bool))
     corners = (np.argwhere(surface)[:, None] + _CORNERS)[..., :axes].reshape(-1, axes)
@@ -91,7 +90,7 @@ def _solidity(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
 
 
 def kolmogorov_smirnov(x: Float64[np.ndarray, "n 1"], y: Float64[np.ndarray, "m 1"]) -> Statistic:
-    """Largest gap between the two cumulative distributions, from 0 (alike) to 1 (apart), for parts of both."""
+    """Largest difference of the two cumulative distributions, 0 (equal) to 1 (disjoint), for subsets of both."""
 
     def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
         real, made = np.sort(x[of_x, 0]), np.sort(y[of_y, 0])

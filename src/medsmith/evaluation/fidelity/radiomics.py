@@ -1,9 +1,9 @@
-"""A plain radiomic vector: grey values, texture and edges of the image, of its labelled part and of what surrounds it.
+"""A radiomic feature vector: intensity, texture and gradients of the image, its labeled region and the shell around it.
 
-In the spirit of the Fréchet radiomic distance (Konz, Osuala et al., Medical Image Analysis 2026), without its packages:
-what is measured is spelt out below, needs no weights, and sees a lesion that fills a thousandth of the image. Shape
-is left out on purpose; masks are compared by themselves. Volumes: grey values, edges and blobs in 3-D, textures on
-three orthogonal slices through the labelled part.
+Similar to the Fréchet radiomic distance (Konz, Osuala et al., Medical Image Analysis 2026), without its packages. It
+needs no weights and is sensitive to lesions that fill a thousandth of the image. Shape is excluded; masks are compared
+separately. For volumes, intensity, gradient and blob features are 3-D; textures are computed on three orthogonal
+slices through the labeled region.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ Region = Bool[np.ndarray, "x y z"]
 
 @final
 class Radiomics:
-    """68 named features per view. A case without labelled voxels counts as labelled all over."""
+    """68 named features per view; in a view without labels, the whole image counts as labeled."""
 
     name = "radiomic vector"
     identity = f"definition {VERSION}"
@@ -48,13 +48,13 @@ class Radiomics:
 
 
 def features(view: View) -> Mapping[str, float]:
-    """Every feature of one view by name."""
+    """All features of one view: name -> value."""
     regions = _regions(view)
     found: dict[str, float] = {}
     for place, region in regions.items():
-        found |= {f"{place}: {name}": value for name, value in _grey(view.image[region]).items()}
+        found |= {f"{place}: {name}": value for name, value in _intensity(view.image[region]).items()}
     found["inside minus around: mean"] = found["inside: mean"] - found["around: mean"]
-    found |= _edges(view.image, regions)
+    found |= _gradients(view.image, regions)
     found |= _blobs(view.image, regions)
     found |= _textures(view)
     found |= _patterns(view)
@@ -62,7 +62,7 @@ def features(view: View) -> Mapping[str, float]:
 
 
 def _regions(view: View) -> dict[str, Region]:
-    """The whole image, its labelled part, and a shell of a sixteenth of the edge around that."""
+    """The whole image, its labeled region, and a shell around it, as thick as a sixteenth of the image edge."""
     whole = np.ones(view.labels.shape, dtype=bool)
     inside = view.labels > 0
     if not inside.any():
@@ -72,8 +72,8 @@ def _regions(view: View) -> dict[str, Region]:
     return {"whole": whole, "inside": inside, "around": around if around.any() else inside}
 
 
-def _grey(values: Float32[np.ndarray, " voxels"]) -> dict[str, float]:
-    """First-order statistics of grey values 0..255."""
+def _intensity(values: Float32[np.ndarray, " voxels"]) -> dict[str, float]:
+    """First-order statistics of gray values 0..255."""
     exact = values.astype(np.float64)
     mean, spread = exact.mean(), exact.std()
     z = (exact - mean) / max(spread, 1e-6)
@@ -97,14 +97,14 @@ def _entropy(shares: Float64[np.ndarray, "*bins"]) -> float:
     return float(-(filled * np.log2(filled)).sum())
 
 
-def _edges(image: Float32[np.ndarray, "x y z"], regions: Mapping[str, Region]) -> dict[str, float]:
-    """Steepness of grey values, in grey levels per voxel."""
+def _gradients(image: Float32[np.ndarray, "x y z"], regions: Mapping[str, Region]) -> dict[str, float]:
+    """Statistics of the gradient magnitude, in gray levels per voxel."""
     axes = [axis for axis, edge in enumerate(image.shape) if edge > 1]
-    slopes = np.gradient(image.astype(np.float64), axis=axes)
-    steepness = np.sqrt(np.sum(np.square(slopes), axis=0))
+    gradients = np.gradient(image.astype(np.float64), axis=axes)
+    magnitude = np.sqrt(np.sum(np.square(gradients), axis=0))
     found = {}
     for place, region in regions.items():
-        part = steepness[region]
+        part = magnitude[region]
         found[f"{place}: mean gradient"] = float(part.mean())
         found[f"{place}: spread of gradient"] = float(part.std())
         found[f"{place}: 90th percentile of gradient"] = float(np.percentile(part, 90))
@@ -112,7 +112,7 @@ def _edges(image: Float32[np.ndarray, "x y z"], regions: Mapping[str, Region]) -
 
 
 def _blobs(image: Float32[np.ndarray, "x y z"], regions: Mapping[str, Region]) -> dict[str, float]:
-    """Mean magnitude of the scale-normalised Laplacian of Gaussian at three scales in voxels."""
+    """Mean absolute scale-normalized Laplacian of Gaussian at three scales, in voxels."""
     axes = tuple(axis for axis, edge in enumerate(image.shape) if edge > 1)
     exact, found = image.astype(np.float64), {}
     for sigma in BLOBS:
@@ -131,7 +131,7 @@ def _second_derivative(
 
 
 def _textures(view: View) -> dict[str, float]:
-    """Haralick's properties of grey-level co-occurrence, averaged over directions and slices."""
+    """Haralick features of the gray-level co-occurrence matrix, averaged over directions and slices."""
     slices = planes(view)
     whole = [(plane, np.ones(labels.shape, dtype=bool)) for plane, labels in slices]
     inside = [(plane, labels > 0 if view.labels.any() else labels == 0) for plane, labels in slices]
@@ -145,7 +145,7 @@ def _textures(view: View) -> dict[str, float]:
 def _pairs(
     plane: Float32[np.ndarray, "u v"], region: Bool[np.ndarray, "u v"], step: int
 ) -> Float64[np.ndarray, "levels levels 1 angles"]:
-    """Counts of grey-level pairs a step apart, both inside the region (level 0 marks the outside)."""
+    """Counts of gray-level pairs at a distance of ``step`` voxels, both inside the region (level 0 is the outside)."""
     levels = np.where(region, 1 + np.minimum(plane * LEVELS / 256, LEVELS - 1), 0).astype(np.uint8)
     counts = graycomatrix(levels, [step], _ANGLES, levels=LEVELS + 1, symmetric=True)
     return np.asarray(counts[1:, 1:], np.float64)
@@ -158,21 +158,21 @@ def _properties(counts: Float64[np.ndarray, "levels levels 1 angles"]) -> dict[s
 
 
 def _patterns(view: View) -> dict[str, float]:
-    """Shares of the uniform local binary patterns of 8 neighbours (Ojala et al. 2002)."""
-    drawn = [_pattern_shares(np.rint(plane).astype(np.uint8)) for plane, _ in planes(view)]
-    shares = np.mean(drawn, axis=0)
+    """Relative frequencies of the uniform local binary patterns of 8 neighbors (Ojala et al. 2002)."""
+    per_plane = [_pattern_frequencies(np.rint(plane).astype(np.uint8)) for plane, _ in planes(view)]
+    shares = np.mean(per_plane, axis=0)
     return {f"whole: local binary pattern {number}": float(value) for number, value in enumerate(shares)}
 
 
-def _pattern_shares(plane: UInt8[np.ndarray, "u v"]) -> Float64[np.ndarray, " patterns"]:
+def _pattern_frequencies(plane: UInt8[np.ndarray, "u v"]) -> Float64[np.ndarray, " patterns"]:
     codes = np.asarray(local_binary_pattern(plane, 8, 1, method="uniform"), np.intp)
     return np.bincount(codes.ravel(), minlength=_PATTERNS) / codes.size
 
 
-def standardised(
+def standardize(
     reference: Float64[np.ndarray, "n d"], other: Float64[np.ndarray, "m d"]
 ) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
-    """Both in units of the reference's spread, feature by feature; a feature it holds constant is only centred."""
+    """Both samples standardized by the reference's mean and standard deviation; constant features are only centered."""
     mean, spread = reference.mean(axis=0), reference.std(axis=0)
     scale = np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1), spread, 1)
     return (reference - mean) / scale, (other - mean) / scale

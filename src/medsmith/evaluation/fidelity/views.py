@@ -1,4 +1,4 @@
-"""Both cohorts on one grid and one grey range, so that neither resolution nor scaling is what is measured."""
+"""Resamples both cohorts to a common grid and gray range, so that resolution and scaling do not affect the measures."""
 
 from dataclasses import dataclass, replace
 from typing import final
@@ -12,21 +12,21 @@ from medsmith.data.resizing import resize, resize_labels
 from medsmith.errors import CohortError, RequestError
 
 LARGEST_VOLUME_EDGE = 96
-SMALLEST_EDGE = 16
+MIN_EDGE = 16
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class View:
-    """One case as every measure sees it.
+    """One case on the common grid and gray range.
 
     Attributes:
         id: of the case.
-        image: grey values from 0 to 255; a square (z == 1) or a cube; 0 throughout where the case has no image.
-        labels: on the same grid; 0 throughout where the case has none.
-        edges: voxel edges along x, y, z in mm, or in per cent of the image's edge where no spacing is known.
-        has_image: whether the case has one.
-        has_labels: whether the case has any.
+        image: gray values from 0 to 255; a square (z == 1) or a cube; all zero if the case has no image.
+        labels: on the same grid; all zero if the case has no labels.
+        edges: voxel size along x, y, z in mm, or in percent of the image edge if the spacing is unknown.
+        has_image: whether the case has an image.
+        has_labels: whether the case has labels.
     """
 
     id: str
@@ -37,86 +37,87 @@ class View:
     has_labels: bool = True
 
     @property
-    def unlabelled(self) -> "View":
-        """The same image as if nobody had labelled it."""
+    def without_labels(self) -> "View":
+        """The same view without labels."""
         return replace(self, labels=np.zeros_like(self.labels), has_labels=False)
 
 
 @final
 @dataclass(frozen=True)
-class Viewing:
-    """How cases become views.
+class ViewSpec:
+    """The common grid and gray range of the views.
 
     Attributes:
-        shape: voxels along x, y, z.
-        channel: index of the channel that is looked at; None where one of the cohorts has no images.
+        shape: number of voxels along x, y, z.
+        channel: index of the compared channel; None if one of the cohorts has no images.
         channel_name: its name.
-        ends: grey values shown as 0 and 255; None takes each case's own percentiles.
-        millimetres: whether sizes are in mm, else in per cent of the image's edge.
-        by_labels: whether measures of images look at the labels too: every case of both cohorts has some.
+        window: gray values mapped to 0 and 255; None uses each case's own percentiles.
+        in_millimeters: whether lengths are in mm, else in percent of the image edge.
+        use_labels: whether image features may use the labels, which requires labels of every case of both cohorts.
     """
 
     shape: tuple[int, int, int]
     channel: int | None
     channel_name: str
-    ends: tuple[float, float] | None
-    millimetres: bool
-    by_labels: bool = True
+    window: tuple[float, float] | None
+    in_millimeters: bool
+    use_labels: bool = True
 
     @property
     def unit(self) -> str:
         """Unit of a length."""
-        return "mm" if self.millimetres else "% of the edge"
+        return "mm" if self.in_millimeters else "% of the edge"
 
     @property
-    def sentence(self) -> str:
-        """What was done to both cohorts, for the report."""
+    def description(self) -> str:
+        """The preprocessing of both cohorts, for the report."""
         grid = " x ".join(str(n) for n in self.shape if n > 1)
         if self.channel is None:
             return (
-                f"Labels alone; both cohorts resampled to {grid} by nearest neighbour, the field of view stretched to "
+                f"Labels alone; both cohorts resampled to {grid} by nearest neighbor, the field of view stretched to "
                 f"a square. Finer detail than this grid is not compared."
             )
-        low, high = self.ends or (0.0, 0.0)
-        window = f"{low:g} to {high:g}" if self.ends else f"each case's percentiles {LOW} to {HIGH}"
+        low, high = self.window or (0.0, 0.0)
+        gray_range = f"{low:g} to {high:g}" if self.window else f"each case's percentiles {LOW} to {HIGH}"
         return (
             f"Channel {self.channel_name}; both cohorts resampled to {grid} by one antialiased linear filter "
-            f"(labels by nearest neighbour), the field of view stretched to a square; grey range {window} shown as "
-            f"0 to 255. Finer detail than this grid is not compared."
+            f"(labels by nearest neighbor), the field of view stretched to a square; gray range {gray_range} mapped "
+            f"to 0 to 255. Finer detail than this grid is not compared."
         )
 
     def view(self, case: Case) -> View:
-        """A case on the common grid and grey range."""
+        """A case on the common grid and gray range."""
         extent = zip(case.geometry.spacing, case.geometry.shape, self.shape, strict=True)
         x, y, z = (
-            (spacing * old / new if self.millimetres else 100 / new) if new > 1 else 1.0 for spacing, old, new in extent
+            (spacing * old / new if self.in_millimeters else 100 / new) if new > 1 else 1.0
+            for spacing, old, new in extent
         )
         has_image = case.image is not None and self.channel is not None
         return View(
             case.id,
-            self._grey(case) if has_image else np.zeros(self.shape, np.float32),
+            self._gray(case) if has_image else np.zeros(self.shape, np.float32),
             np.zeros(self.shape, np.uint8) if case.labels is None else resize_labels(case.labels, self.shape),
             (x, y, z),
             has_image=has_image,
             has_labels=case.labels is not None,
         )
 
-    def _grey(self, case: Case) -> Float32[np.ndarray, "x y z"]:
+    def _gray(self, case: Case) -> Float32[np.ndarray, "x y z"]:
         image = case.require_image()[self.channel or 0]
-        low, high = self.ends or (float(q) for q in np.percentile(image, (LOW, HIGH)))
-        grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32) * np.float32(255)
-        return resize(grey, self.shape)
+        low, high = self.window or (float(q) for q in np.percentile(image, (LOW, HIGH)))
+        gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32) * np.float32(255)
+        return resize(gray, self.shape)
 
 
-def agree(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channel: str | None) -> Viewing:
-    """The grid and grey range that two cohorts share; the real cohort sets the range.
+def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channel: str | None) -> ViewSpec:
+    """The common grid and gray range of two cohorts; the real cohort determines the range.
 
     Args:
-        real: facts of the real cohort.
-        synthetic: facts of the synthetic one.
-        size: edge of the square or cube; by default that of the cohort with the smaller median image (volumes: at
-            most 96).
-        channel: name of the channel to look at; by default the first.
+        real: fingerprint of the real cohort.
+        synthetic: fingerprint of the synthetic cohort.
+        size: edge of the square or cube in voxels; by default that of the cohort with the smaller median image
+            (volumes: at most 96).
+        channel: name of the compared channel; by default the first.
 
     Raises:
         CohortError: one cohort is 2-D and the other 3-D, or their labels differ.
@@ -124,28 +125,28 @@ def agree(real: Fingerprint, synthetic: Fingerprint, *, size: int | None, channe
     """
     if real.dimensions != synthetic.dimensions:
         found = f"the real cohort is {real.dimensions}-D and the synthetic one {synthetic.dimensions}-D"
-        raise CohortError("evaluation", found, "both alike")
-    labelled = [facts.count if facts.labelled is None else facts.labelled for facts in (real, synthetic)]
-    if all(labelled) and dict(real.label_names) != dict(synthetic.label_names):
+        raise CohortError("evaluation", found, "both must be equal")
+    labeled = [facts.count if facts.labelled is None else facts.labelled for facts in (real, synthetic)]
+    if all(labeled) and dict(real.label_names) != dict(synthetic.label_names):
         found = f"real labels {dict(real.label_names)} and synthetic labels {dict(synthetic.label_names)}"
-        raise CohortError("evaluation", found, "both alike", "rename or renumber one of them")
+        raise CohortError("evaluation", found, "both must be equal", "rename or renumber one of them")
     edge = size or _smaller_edge(real, synthetic)
-    if edge < SMALLEST_EDGE:
-        raise RequestError("size", f"{edge} voxels", f"at least {SMALLEST_EDGE}", "ask for a larger one")
+    if edge < MIN_EDGE:
+        raise RequestError("size", f"{edge} voxels", f"at least {MIN_EDGE}", "request a larger one")
     index = _shared_channel(real, synthetic, channel)
     ranges = real.full_range if real.stored == "uint8" else real.robust_range
-    return Viewing(
+    return ViewSpec(
         shape=(edge, edge, 1 if real.dimensions == 2 else edge),
         channel=index,
         channel_name="" if index is None else real.channel_names[index],
-        ends=ranges[index] if real.absolute and index is not None else None,
-        millimetres=real.spacing_known and synthetic.spacing_known,
-        by_labels=labelled == [real.count, synthetic.count],
+        window=ranges[index] if real.absolute and index is not None else None,
+        in_millimeters=real.spacing_known and synthetic.spacing_known,
+        use_labels=labeled == [real.count, synthetic.count],
     )
 
 
 def _shared_channel(real: Fingerprint, synthetic: Fingerprint, channel: str | None) -> int | None:
-    """Index of the channel to look at; None where a cohort has no images."""
+    """Index of the compared channel; None if a cohort has no images."""
     with_images = bool(real.full_range and synthetic.full_range)
     if channel is None and not with_images:
         return None

@@ -1,4 +1,4 @@
-"""The evaluation as sentences, tables and pictures."""
+"""The HTML page of an evaluation: sentences, tables and pictures."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
+from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.extractors import planes
 from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.gather import Gathered
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
-from medsmith.evaluation.fidelity.pairs import Compared
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
-from medsmith.evaluation.privacy.neighbours import Neighbours
+from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
 _ROW = 6
@@ -24,19 +24,19 @@ _ROW = 6
 
 def evaluation_page(
     evaluation: Evaluation,
-    real: Gathered,
-    synthetic: Gathered,
-    training: Gathered,
+    real: CohortFeatures,
+    synthetic: CohortFeatures,
+    training: CohortFeatures,
     sources: tuple[Cohort, Cohort],
 ) -> Page:
     """The report of an evaluation.
 
     Args:
         evaluation: the numbers.
-        real: what was gathered of the real cohort.
-        synthetic: of the synthetic one.
-        training: of what the generator learnt from.
-        sources: the synthetic and the training cohort, to show pairs from.
+        real: features of the real cohort.
+        synthetic: features of the synthetic cohort.
+        training: features of the training cohort of the generator.
+        sources: the synthetic and the training cohort, from which the most similar pairs are shown.
     """
     sections = [
         _pictures(real, synthetic),
@@ -51,7 +51,7 @@ def evaluation_page(
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The findings, a sentence each."""
+    """The main results, one sentence each."""
     lines = []
     for extractor, statistics in evaluation.distances.items():
         compared = statistics[FRECHET.name]
@@ -59,8 +59,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
             f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
         )
-    if evaluation.neighbours is not None:
-        lines.append(_copy_sentence(evaluation.neighbours))
+    if evaluation.nearest_neighbors is not None:
+        lines.append(_copy_sentence(evaluation.nearest_neighbors))
     for label, comparison in evaluation.masks.items():
         lines.append(_mask_sentence(label, comparison))
     return [*lines, *evaluation.left_out]
@@ -68,28 +68,28 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 
 def _mask_sentence(label: str, comparison: LabelComparison) -> str:
     compared = {name: measure.distance for name, measure in comparison.measures.items() if measure.distance}
-    apart = {name: d.synthetic.value for name, d in compared.items() if d.excess.low > 0}
+    differing = {name: d.synthetic.value for name, d in compared.items() if d.excess.low > 0}
     if not compared:
-        return f"Masks of {label}: too few cases have it for a comparison."
-    if not apart:
-        return f"Masks of {label}: no measure of size, place or shape differs more than chance."
-    widest = sorted(apart, key=lambda name: -apart[name])
-    listed = ", ".join(f"{name} ({apart[name]:.2f})" for name in widest[:3])
-    return f"Masks of {label} differ in {listed}: largest gaps of the cumulative distributions, 0 alike to 1 apart."
+        return f"Masks of {label}: too few cases have the label for a comparison."
+    if not differing:
+        return f"Masks of {label}: no measure of size, position or shape differs by more than chance."
+    largest = sorted(differing, key=lambda name: -differing[name])
+    listed = ", ".join(f"{name} ({differing[name]:.2f})" for name in largest[:3])
+    return f"Masks of {label} differ in {listed} (Kolmogorov-Smirnov distance, 0 equal to 1 disjoint)."
 
 
-def _verdict(compared: Compared) -> str:
+def _verdict(compared: Comparison) -> str:
     if compared.excess.low > 0:
         return f"The cohorts differ by more than chance: {compared.excess} above the floor."
-    return f"At this size they cannot be told apart by this measure: {compared.excess} above the floor."
+    return f"At this sample size the measure does not distinguish the cohorts: {compared.excess} above the floor."
 
 
-def _copy_sentence(found: Neighbours) -> str:
+def _copy_sentence(found: NearestNeighbors) -> str:
     flagged = found.flagged
     count = round(flagged.value * flagged.n)
     return (
-        f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more like a training case than 99 % of "
-        f"training cases are like another scene."
+        f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a training case than 99 % "
+        f"of training cases are to a different scene."
     )
 
 
@@ -97,13 +97,13 @@ def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
-def _pictures(real: Gathered, synthetic: Gathered) -> Section:
+def _pictures(real: CohortFeatures, synthetic: CohortFeatures) -> Section:
     return Section(
-        "What they look like",
-        ("Cases spread evenly over the list of ids, not chosen. Outlines are the labels.",),
+        "Examples",
+        ("Cases evenly spaced over the list of ids, not selected. Outlines are the labels.",),
         pictures=(
-            Picture(_sheet(real.shown), "Real cases."),
-            Picture(_sheet(synthetic.shown), "Synthetic cases."),
+            Picture(_sheet(real.examples), "Real cases."),
+            Picture(_sheet(synthetic.examples), "Synthetic cases."),
         ),
     )
 
@@ -114,7 +114,7 @@ def _sheet(views: Sequence[View]) -> bytes:
 
 
 def _tile(view: View) -> Tile:
-    """The picture, or the axial slice through the centre of the labels, seen from the feet: the front above."""
+    """The 2-D image, or the axial slice through the centroid of the labels in radiological orientation."""
     image, labels = planes(view)[-1]
     if view.image.shape[2] > 1:
         image, labels = np.ascontiguousarray(image[::-1, ::-1]), np.ascontiguousarray(labels[::-1, ::-1])
@@ -132,12 +132,12 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
     return Section(
         f"Distributions: {extractor}",
         (
-            "Fréchet distance and KID: smaller is better, and the floor is as small as real data get at this size. "
-            "Density (fidelity) and coverage (diversity): as high as the floor is as good as real. Fréchet distances "
-            "of other sizes, extractors, grids or windows cannot be compared with these.",
+            "Fréchet distance and KID: smaller is better; the floor is the value between real samples of this size. "
+            "Density (fidelity) and coverage (diversity): values at the floor are as good as real data. Fréchet "
+            "distances are comparable only for the same sample size, extractor, grid and gray range.",
         ),
-        (Table(head, rows, f"95 % intervals, {evaluation.plan.draws} draws, centred bootstrap over cases."),),
-        (Picture(against_floor(panels), f"{extractor}: the floor, and the synthetic cohort, at the same n."),),
+        (Table(head, rows, f"95 % intervals, {evaluation.plan.splits} random splits, centred bootstrap over cases."),),
+        (Picture(against_floor(panels), f"{extractor}: floor and synthetic cohort at the same n."),),
     )
 
 
@@ -146,27 +146,29 @@ def _point(estimate: Estimate) -> Point:
 
 
 def _copies(
-    evaluation: Evaluation, synthetic: Gathered, training: Gathered, sources: tuple[Cohort, Cohort]
+    evaluation: Evaluation, synthetic: CohortFeatures, training: CohortFeatures, sources: tuple[Cohort, Cohort]
 ) -> Iterator[Section]:
-    found = evaluation.neighbours
+    found = evaluation.nearest_neighbors
     if found is None:
         return
     sentences = [
         _copy_sentence(found),
-        f"Similarity is the largest correlation over shifts, flips and turns; above {found.threshold:.2f} a case "
-        f"counts as a copy. {100 * found.twins.value:.0f} % of the {found.twins.n} training cases have a "
-        f"near-duplicate among the others; those pairs were left out of the threshold.",
+        f"Similarity is the largest correlation over shifts, flips and rotations; above {found.threshold:.2f} a case "
+        f"counts as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} training cases "
+        f"have a near-duplicate among the others; these pairs do not enter the threshold.",
     ]
     if found.held_out is not None:
         sentences.append(
-            f"Of {found.held_out.n} real cases that are no part of the training cohort, {_percent(found.held_out)} "
-            f"lie above it: near-duplicates across the split, or false alarms."
+            f"Of {found.held_out.n} real cases outside the training cohort, {_percent(found.held_out)} are above the "
+            f"threshold: near-duplicates across the split, or false alarms."
         )
     pairs = []
     for row in found.worst:
-        made = _tile(evaluation.viewing.view(sources[0][synthetic.pictured[row]]))
-        origin = _tile(evaluation.viewing.view(sources[1][training.pictured[int(found.index[row])]]))
-        pairs.append((Tile(made.image, made.labels, f"{found.similarity[row]:.3f} {made.title}"), origin))
+        generated = _tile(evaluation.view_spec.view(sources[0][synthetic.with_image[row]]))
+        origin = _tile(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))
+        pairs.append(
+            (Tile(generated.image, generated.labels, f"{found.similarity[row]:.3f} {generated.title}"), origin)
+        )
     rows = [[tile for pair in pairs[start : start + 3] for tile in pair] for start in range(0, len(pairs), 3)]
     similarity = found.similarity.astype(np.float64)
     histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")
@@ -174,16 +176,16 @@ def _copies(
         "Copies of training cases",
         sentences,
         pictures=(
-            Picture(histogram, "How alike each synthetic case and its nearest training case are."),
+            Picture(histogram, "Similarity of each synthetic case to its nearest training case."),
             Picture(
                 contact_sheet(rows),
-                "The pairs most alike: synthetic (with its similarity), then its nearest training case.",
+                "The most similar pairs: synthetic case (with its similarity), then its nearest training case.",
             ),
         ),
     )
 
 
-def _masks(evaluation: Evaluation, label: str, real: Gathered, synthetic: Gathered) -> Section:
+def _masks(evaluation: Evaluation, label: str, real: CohortFeatures, synthetic: CohortFeatures) -> Section:
     comparison = evaluation.masks[label]
     rows = []
     for name, measure in comparison.measures.items():
@@ -200,17 +202,17 @@ def _masks(evaluation: Evaluation, label: str, real: Gathered, synthetic: Gather
             f"synthetic cases that have labels.",
         ),
         (Table(head, rows, "Over the cases that have the label."),) if rows else (),
-        (Picture(histograms(panels), f"Masks of {label}: shares of cases."),) if panels else (),
+        (Picture(histograms(panels), f"Masks of {label}: proportions of cases."),) if panels else (),
     )
 
 
 def _row(measure: ComparedMeasure) -> list[str]:
-    apart = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
-    return [_spread(measure.real), _spread(measure.synthetic), *apart]
+    distances = [str(measure.distance.synthetic), str(measure.distance.floor)] if measure.distance else ["", ""]
+    return [_spread(measure.real), _spread(measure.synthetic), *distances]
 
 
 def _with_unit(measure: str, evaluation: Evaluation) -> str:
-    return f"{measure} ({evaluation.viewing.unit})" if measure == Measure.DIAMETER else measure
+    return f"{measure} ({evaluation.view_spec.unit})" if measure == Measure.DIAMETER else measure
 
 
 def _spread(values: Quartiles) -> str:
@@ -220,15 +222,15 @@ def _spread(values: Quartiles) -> str:
 
 def _method(evaluation: Evaluation) -> Section:
     sentences = [
-        evaluation.viewing.sentence,
-        "Floor: the same statistic between two disjoint random samples of the real cohort, as large as the samples "
-        "that are compared. Intervals treat the case as the unit that is drawn.",
-        "None of these numbers says whether the cases are useful: train on them and test on real ones.",
+        evaluation.view_spec.description,
+        "Floor: the same statistic between two disjoint random samples of the real cohort, of the same size as the "
+        "compared samples. The case is the unit of resampling.",
+        "These numbers do not measure the utility of the cases: for that, train on them and test on real ones.",
     ]
     sentences += evaluation.left_out
     if evaluation.extractors and Inception.name not in evaluation.extractors:
         sentences.append(
-            f"{Inception.name} took no part (its weights come with: {INSTALL}), so that no learnt features stand "
-            f"beside the plain ones."
+            f"{Inception.name} features were not computed because the weights are missing; install them with: "
+            f"{INSTALL}."
         )
-    return Section("How it was compared", sentences)
+    return Section("Methods", sentences)

@@ -1,4 +1,4 @@
-"""A page of sections as one HTML file: pictures inside, no outside requests, every name escaped."""
+"""A page of sections as one self-contained HTML file: pictures embedded, no external requests, all text escaped."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ WARNING = "Synthetic research data, not for diagnosis."
 @final
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head.
+    """A table of text cells.
 
     Attributes:
         head: column titles.
         rows: one string per cell.
-        caption: what is shown.
+        caption: above the table.
     """
 
     head: Sequence[str]
@@ -32,11 +32,11 @@ class Table:
 @final
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its words.
+    """A PNG with a caption.
 
     Attributes:
         png: the file's bytes.
-        caption: what is shown.
+        caption: below the picture.
     """
 
     png: bytes
@@ -44,14 +44,14 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture as a data address, so that the page needs no other file."""
+        """The picture as a data URL."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 @final
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a page: sentences, then tables, then pictures.
+    """A section of a page: sentences, then tables, then pictures.
 
     Attributes:
         title: of the section.
@@ -69,13 +69,13 @@ class Section:
 @final
 @dataclass(frozen=True)
 class Page:
-    """What a report says.
+    """The content of a report.
 
     Attributes:
         title: of the page.
-        summary: the few sentences that matter most.
+        summary: the main results.
         sections: in order.
-        facts: versions, hashes, seeds: a table at the end.
+        facts: versions, hashes and seeds, in a table at the end.
     """
 
     title: str
@@ -93,9 +93,9 @@ def render(page: Page) -> str:
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Writes the page whole or not at all.
+    """Write the page atomically.
 
     Raises:
-        FileError: the disk does not take it.
+        FileError: the file cannot be written.
     """
     write_bytes(path, render(page).encode())

@@ -1,1 +1,1 @@
-"""Whether synthetic images copy training images."""
+"""Detects synthetic images that copy training images."""

@@ -46,7 +46,7 @@ class LesionDiffusion(Method):
 
     dimensions: ClassVar[tuple[int, ...]] = (3,)
     inputs: ClassVar[frozenset[Kind]] = frozenset(("labels",))
-    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_drawn")
+    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_visible")
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = LesionDiffusionConfig
     Request = LesionDiffusionRequest

@@ -1,1 +1,1 @@
-"""What a finished case must satisfy before it is written."""
+"""Checks that a synthetic case must pass before it is written."""

@@ -9,59 +9,59 @@ from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW
 from medsmith.data.similarity import nearest, thumbnails
+from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from medsmith.synthesis.checks.verdict import Limits, Verdict
 
-# Rounding to float32 on the way from model space to stored units, as a share of the range.
+# Float32 rounding between model space and stored units, as a fraction of the range.
 _ROUNDING = 1e-3
 NO_IMAGE = "the case has no image"
 
 
 def _finite(image: Float32[np.ndarray, "c x y z"]) -> Iterator[Float32[np.ndarray, " voxels"]]:
-    """The finite voxels of each channel; a zero where there is none."""
+    """The finite voxels of each channel; a single zero for a channel without any."""
     for channel in image:
         kept = channel[np.isfinite(channel)]
         yield kept if kept.size else np.zeros(1, np.float32)
 
 
-def image_finite(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
-    """Voxels that are not finite: none."""
+def image_finite(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
+    """Number of voxels that are not finite; allowed: none."""
     if case.image is None:
-        return Verdict.not_made("image_finite", NO_IMAGE)
-    return Verdict.of("image_finite", float((~np.isfinite(case.image)).sum()), high=0)
+        return CheckResult.skipped("image_finite", NO_IMAGE)
+    return CheckResult.of("image_finite", float((~np.isfinite(case.image)).sum()), high=0)
 
 
-def image_range(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
-    """How far grey values leave the range seen in training, as a share of its width: not at all."""
+def image_range(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
+    """How far gray values leave the training range, as a fraction of its width; allowed: rounding."""
     if case.image is None:
-        return Verdict.not_made("image_range", NO_IMAGE)
+        return CheckResult.skipped("image_range", NO_IMAGE)
     ranges = training.fingerprint.full_range
     excess = [
         max(low - float(values.min()), float(values.max()) - high, 0.0) / max(high - low, 1e-6)
         for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
     ]
-    return Verdict.of("image_range", max(excess), high=_ROUNDING)
+    return CheckResult.of("image_range", max(excess), high=_ROUNDING)
 
 
-def image_spread(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:
-    """Spread between the 0.5 and 99.5 percentiles, as a share of training's median: the image is not constant."""
+def image_spread(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:
+    """Width between the 0.5 and 99.5 percentiles, relative to the median width in training; rejects flat images."""
     if case.image is None:
-        return Verdict.not_made("image_spread", NO_IMAGE)
+        return CheckResult.skipped("image_spread", NO_IMAGE)
     ranges = training.fingerprint.robust_range
     spreads = [
         float(np.subtract(*np.percentile(values, (HIGH, LOW)))) / max(high - low, 1e-6)
         for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
     ]
-    return Verdict.of("image_spread", min(spreads), low=limits.spread)
+    return CheckResult.of("image_spread", min(spreads), low=limits.spread)
 
 
-def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> Verdict:  # noqa: ARG001
-    """Similarity to the nearest training image: no more than different real scenes reach (data/similarity.py)."""
+def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
+    """Similarity to the nearest training image; allowed: what different real scenes reach (data/similarity.py)."""
     if case.image is None:
-        return Verdict.not_made("not_a_copy", NO_IMAGE)
+        return CheckResult.skipped("not_a_copy", NO_IMAGE)
     if training.thumbnails is None or training.copy_threshold is None:
-        return Verdict.not_made("not_a_copy", "the run keeps no thumbnails of its training cohort")
+        return CheckResult.skipped("not_a_copy", "the run keeps no thumbnails of its training cohort")
     edge = training.thumbnails.shape[1]
     image = np.nan_to_num(canonical_case(case).require_image(), posinf=0, neginf=0)
     scores, _ = nearest(thumbnails([image], edge), training.thumbnails)
-    return Verdict.of("not_a_copy", float(scores[0]), high=training.copy_threshold)
+    return CheckResult.of("not_a_copy", float(scores[0]), high=training.copy_threshold)

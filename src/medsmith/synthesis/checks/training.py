@@ -1,4 +1,4 @@
-"""What the checks know of the training cohort."""
+"""Statistics of the training cohort that the checks compare with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from medsmith.data.fingerprint import Fingerprint
 @final
 @dataclass(frozen=True, eq=False)
 class TrainingFacts:
-    """The training cohort in numbers and small pictures.
+    """Ranges and thumbnails of the training cohort.
 
     Attributes:
-        fingerprint: its ranges.
-        thumbnails: of its images, as ``data.similarity`` makes them; None where the run keeps none.
-        copy_threshold: similarity above which an image is a copy; None where the run keeps none.
+        fingerprint: value ranges, label statistics and geometry of the cohort.
+        thumbnails: of its images, computed by ``data.similarity``; None if the run stores none.
+        copy_threshold: similarity above which an image counts as a copy; None if the run stores none.
     """
 
     fingerprint: Fingerprint

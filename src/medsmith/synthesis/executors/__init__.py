@@ -1,1 +1,1 @@
-"""Where cases are made: worker processes of this machine, and what any other executor has to do."""
+"""Executors run case tasks: the protocol, and its implementation by worker processes on this machine."""

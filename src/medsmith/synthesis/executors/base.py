@@ -1,4 +1,4 @@
-"""What the coordinator asks of whoever makes the cases."""
+"""The interface between the coordinator and the executor of case tasks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,29 +6,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, final, runtime_checkable
 
-from medsmith.synthesis.tasks import CaseTask, Settled, SynthesisRequest
+from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 
 @final
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds after which a worker counts as hung.
 
     Attributes:
-        loading: without having loaded the run.
-        silence: without a sign of life.
-        draw: on one draw of a case; None allows 20 times the slowest so far, at least a minute, and an hour before
-            the first is done.
+        load: for loading the run.
+        heartbeat: since its last message.
+        attempt: for one attempt at a case; None allows 20 times the slowest attempt so far and at least 60 s, and
+            3600 s for the first.
     """
 
-    loading: float = 600.0
-    silence: float = 60.0
-    draw: float | None = None
+    load: float = 600.0
+    heartbeat: float = 60.0
+    attempt: float | None = None
 
-    def for_draw(self, slowest: float | None) -> float:
-        """Seconds allowed to a draw when the slowest so far took ``slowest``."""
-        if self.draw is not None:
-            return self.draw
+    def for_attempt(self, slowest: float | None) -> float:
+        """Seconds allowed for an attempt when the slowest so far took ``slowest`` seconds."""
+        if self.attempt is not None:
+            return self.attempt
         return 3600.0 if slowest is None else max(60.0, 20 * slowest)
 
 
@@ -39,14 +39,14 @@ class Outcome:
 
     Attributes:
         task: the case.
-        ended: "made", or "refused" by the checks at every draw, or "lost" with the workers that tried.
-        refused: check -> draws that it refused, of a refused case.
-        reason: of a lost case, one line.
-        log: of a lost case.
+        status: "made"; "refused" if the checks refused every attempt; "lost" if every worker that tried it failed.
+        refused: check -> number of attempts it refused, for a refused case.
+        reason: one line on why the case was lost.
+        log: standard error of the worker that lost the case.
     """
 
     task: CaseTask
-    ended: Literal["made", "refused", "lost"]
+    status: Literal["made", "refused", "lost"]
     refused: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     log: str = ""
@@ -54,9 +54,9 @@ class Outcome:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Makes the cases of one request, with ``making.settle`` and ``making.make_case`` wherever its workers run.
+    """Runs the case tasks of one request by ``resolve_request`` and ``synthesize_case`` of ``case_synthesis``.
 
-    A context: once it is left, nobody writes cases any more.
+    A context manager: after exit, no worker writes cases any more.
     """
 
     def __enter__(self) -> "Executor": ...
@@ -65,24 +65,24 @@ class Executor(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def settle(self) -> Settled:
-        """What the loaded method makes of the request.
+    def resolve(self) -> ResolvedRequest:
+        """Load the run and resolve the request.
 
         Raises:
-            MedsmithError: the run cannot be loaded, or the method refuses the request.
-            KeyboardInterrupt: the work was asked to end.
+            MedsmithError: the run cannot be loaded, or the request is invalid for the method.
+            KeyboardInterrupt: the stop callback returned True.
         """
         ...
 
     def submit(self, tasks: Iterable[CaseTask], out: Path) -> Iterator[Outcome]:
-        """Make cases into the cohort at ``out``; one outcome per task, in any order.
+        """Synthesize cases into the cohort at ``out``; yields one outcome per task, in any order.
 
         Raises:
-            MedsmithError: something that stops all cases.
-            KeyboardInterrupt: the work was asked to end.
+            MedsmithError: an error that affects all cases.
+            KeyboardInterrupt: the stop callback returned True.
         """
         ...
 
 
-StartExecutor = Callable[[SynthesisRequest, int, Patience, Callable[[], bool]], Executor]
-"""From a request, the number of workers, their patience, and whether the work was asked to end."""
+StartExecutor = Callable[[SynthesisRequest, int, Timeouts, Callable[[], bool]], Executor]
+"""(request, number of workers, timeouts, stop callback) -> executor."""

@@ -1,4 +1,4 @@
-"""A cohort in memory on the segmentation network's grid."""
+"""A cohort loaded into memory and resampled to the grid of the segmentation network."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from medsmith.progress import Advance
 
 @final
 @dataclass(frozen=True, eq=False)
-class Pool:
-    """Cases ready for a segmentation network.
+class LoadedCohort:
+    """A cohort as tensors for a segmentation network.
 
     Attributes:
         ids: of the cases.
-        images: mean 0 and standard deviation 1 per case and channel.
-        labels: class of each voxel on the same grid: 0 is background, then the labels by ascending value.
-        truth: classes on each case's own grid (x y, or x y z); what is scored against.
-        hashes: of each case's grey values as stored.
-        thumbnails: of each case, for near-duplicates.
+        images: standardized to mean 0 and standard deviation 1 per case and channel.
+        labels: class indices on the same grid: 0 is background, then the labels by ascending value.
+        truth: class indices on each case's own grid (x y, or x y z); the reference of the Dice.
+        hashes: SHA-256 of each case's gray values as stored.
+        thumbnails: of each case, to find near-duplicates.
     """
 
     ids: tuple[str, ...]
@@ -42,27 +42,27 @@ class Pool:
         return len(self.ids)
 
 
-def load_pool(cohort: Cohort, edge: int, advance: Advance) -> Pool:
-    """Reads a whole cohort, whose cases have an image and labels each.
+def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
+    """Load a cohort; every case needs an image and labels.
 
     Args:
-        cohort: what to read.
-        edge: of the square or cube that every case is stretched to.
-        advance: told of every case read.
+        cohort: the cohort.
+        edge: edge length, in voxels, of the square or cube that every case is resampled to.
+        advance: called after every case.
     """
     values = np.array(sorted(cohort.label_names.values()))
     images, labels, truth, hashes, small = [], [], [], [], []
     for case in cohort:
-        image, truth_of_case = case.require_image(), case.require_labels()
+        image, case_labels = case.require_image(), case.require_labels()
         shape = (edge, edge, 1 if case.geometry.dimensions == 2 else edge)
-        images.append(_standardised(resize(image, shape)))
-        classes = np.searchsorted(values, truth_of_case).astype(np.uint8)
-        labels.append(_space(resize_labels(classes, shape)))
-        truth.append(_space(classes))
+        images.append(_standardize(resize(image, shape)))
+        classes = np.searchsorted(values, case_labels).astype(np.uint8)
+        labels.append(_drop_flat_axis(resize_labels(classes, shape)))
+        truth.append(_drop_flat_axis(classes))
         hashes.append(hash_of(case))
         small.append(thumbnails([image])[0])
         advance(1, "")
-    return Pool(
+    return LoadedCohort(
         cohort.ids,
         torch.from_numpy(np.stack(images)),
         torch.from_numpy(np.stack(labels).astype(np.int64)),
@@ -73,19 +73,19 @@ def load_pool(cohort: Cohort, edge: int, advance: Advance) -> Pool:
 
 
 def hash_of(case: Case) -> str:
-    """SHA-256 of a case's grid and grey values: equal for one image saved in two files, in whatever order of axes."""
+    """SHA-256 of a case's shape and gray values; does not depend on the order of axes in the file."""
     image = canonical_case(case).require_image()
     digest = hashlib.sha256(str(image.shape).encode())
     digest.update(np.ascontiguousarray(image, dtype="<f4").tobytes())
     return digest.hexdigest()
 
 
-def _standardised(image: Float32[np.ndarray, "c x y z"]) -> Float32[np.ndarray, "c *space"]:
+def _standardize(image: Float32[np.ndarray, "c x y z"]) -> Float32[np.ndarray, "c *space"]:
     mean = image.mean(axis=(1, 2, 3), keepdims=True)
     spread = image.std(axis=(1, 2, 3), keepdims=True)
-    return _space((image - mean) / np.maximum(spread, 1e-6))
+    return _drop_flat_axis((image - mean) / np.maximum(spread, 1e-6))
 
 
-def _space(array: np.ndarray) -> np.ndarray:
-    """Drops the one-voxel z axis of a picture."""
+def _drop_flat_axis(array: np.ndarray) -> np.ndarray:
+    """Drops the z axis of a 2-D image."""
     return np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array)

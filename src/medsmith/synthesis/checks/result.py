@@ -1,4 +1,4 @@
-"""What a check says of a case, and how strict the checks are."""
+"""The result of a check, and the tolerances of the checks."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, final
@@ -11,13 +11,13 @@ _DIGITS = 6
 
 @final
 class Limits(BaseModel):
-    """How far a synthetic case may stray from the training cohort.
+    """How far a synthetic case may deviate from the training cohort.
 
     Attributes:
-        foreground: the share of labelled voxels lies between the first number times the smallest share in training
-            and the second times the largest.
-        spread: least spread of grey values of a channel, as a share of the median spread in training.
-        attempts: draws of one case before it is given up.
+        foreground: factors on the smallest and the largest fraction of labeled voxels in training; the fraction of a
+            case must lie between the two products.
+        spread: minimum gray-value spread of a channel, relative to the median spread in training.
+        attempts: maximum number of attempts per case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,16 +29,16 @@ class Limits(BaseModel):
 
 @final
 @dataclass(frozen=True)
-class Verdict:
-    """One check of one case.
+class CheckResult:
+    """The result of one check of one case.
 
     Attributes:
-        check: its name.
-        outcome: "not made" where the run knows too little of its training cohort, or the case lacks what is checked.
-        value: what was measured.
-        low: least value allowed; None where there is no such limit.
-        high: largest value allowed; None where there is no such limit.
-        reason: why it was not made.
+        check: name of the check.
+        outcome: "not made" if the run stores no statistics to compare with, or the case lacks the checked part.
+        value: the measured value.
+        low: smallest allowed value; None without a lower limit.
+        high: largest allowed value; None without an upper limit.
+        reason: why the check was not made.
     """
 
     check: str
@@ -49,18 +49,18 @@ class Verdict:
     reason: str = ""
 
     @classmethod
-    def of(cls, check: str, value: float, low: float | None = None, high: float | None = None) -> "Verdict":
-        """The verdict on a measured value; a value that is no number fails."""
+    def of(cls, check: str, value: float, low: float | None = None, high: float | None = None) -> "CheckResult":
+        """Compares a measured value with its limits; NaN fails."""
         inside = (low is None or value >= low) and (high is None or value <= high)
         return cls(check, "passed" if inside and value == value else "failed", value, low, high)
 
     @classmethod
-    def not_made(cls, check: str, reason: str) -> "Verdict":
-        """The verdict where there is nothing to compare with."""
+    def skipped(cls, check: str, reason: str) -> "CheckResult":
+        """The result of a check that could not be made."""
         return cls(check, "not made", reason=reason)
 
     def as_json(self) -> dict[str, Any]:
-        """For provenance: six significant digits, so that no processor's last bit shows."""
+        """The provenance entry; six significant digits, so that rounding differences of processors do not show."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         rounded = {name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
         reason = {"reason": self.reason} if self.reason else {}

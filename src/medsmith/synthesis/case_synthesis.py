@@ -1,4 +1,4 @@
-"""One task in, one checked case out: the unit of work, whoever runs it."""
+"""Synthesis of one checked case from one task: the unit of work of every executor."""
 
 import hashlib
 import importlib
@@ -19,16 +19,16 @@ from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.methods.config import validated
 from medsmith.synthesis.checks.finished import check_case
+from medsmith.synthesis.checks.result import CheckResult
 from medsmith.synthesis.checks.training import TrainingFacts
-from medsmith.synthesis.checks.verdict import Verdict
 from medsmith.synthesis.devices import check_present, kind_of
-from medsmith.synthesis.references import find_references, with_places, without_places
+from medsmith.synthesis.references import find_references, with_paths, without_paths
 from medsmith.synthesis.tasks import (
     NOTICE,
     CaseTask,
     CohortSpec,
     Recipe,
-    Settled,
+    ResolvedRequest,
     SynthesisRequest,
     canonical_hash,
 )
@@ -41,12 +41,12 @@ _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow
 
 @final
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What came of a task.
+class CaseResult:
+    """The result of a task.
 
     Attributes:
-        case: the case with its provenance; None if every draw was refused.
-        refused: check -> draws that it refused.
+        case: the case with its provenance; None if the checks refused every attempt.
+        refused: check -> number of attempts it refused.
     """
 
     case: Case | None
@@ -61,25 +61,25 @@ def load(run: str, loader: str, device: str) -> "Method":
     return method
 
 
-def settle(asked: SynthesisRequest, device: str) -> Settled:
-    """Fill in what a request leaves open, find the files that it names, and refuse what the method cannot do.
+def resolve_request(request: SynthesisRequest, device: str) -> ResolvedRequest:
+    """Fill in the defaults of a request, find the files that it names, and validate it for the method.
 
     Args:
-        asked: the request.
-        device: where this process loads the run.
+        request: the request.
+        device: device on which this process loads the run.
 
     Raises:
         RunError: the run cannot be loaded.
-        RequestError: a device that is not here, an unknown key in the request, or a solver or steps that the method's
-            schedule does not allow.
+        RequestError: a missing device, an unknown key in the request, or a solver or steps that the method's schedule
+            does not allow.
     """
-    check_present((*asked.devices, device))
-    method = load(asked.run, asked.loader, device)
+    check_present((*request.devices, device))
+    method = load(request.run, request.loader, device)
     assert isinstance(method.config, BaseModel)
-    solver, steps = _settled_sampling(method, asked)
-    request = validated(method.Request, "request", asked.request)
-    facts = method.output_fingerprint(request)
-    references = find_references(request)
+    solver, steps = _resolve_sampling(method, request)
+    conditions = validated(method.Request, "request", request.request)
+    facts = method.output_fingerprint(conditions)
+    references = find_references(conditions)
     recipe = Recipe(
         method=method.name,
         weights_hash=method.weights_hash,
@@ -87,21 +87,21 @@ def settle(asked: SynthesisRequest, device: str) -> Settled:
         config_hash=canonical_hash(method.config.model_dump(mode="json")),
         device=kind_of(device),
         precision=method.precision,
-        seed=asked.seed,
-        request=without_places(request, references),
+        seed=request.seed,
+        request=without_paths(conditions, references),
         inputs={},
         solver=solver,
         steps=steps,
-        limits=asked.limits,
+        limits=request.limits,
     )
     spec = CohortSpec(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
-    return Settled(recipe=recipe, spec=spec, references=references)
+    return ResolvedRequest(recipe=recipe, spec=spec, references=references)
 
 
-def _settled_sampling(method: "Method", asked: SynthesisRequest) -> tuple[str, int]:
-    """Solver and steps of a request, those of the method where it leaves them open."""
+def _resolve_sampling(method: "Method", request: SynthesisRequest) -> tuple[str, int]:
+    """Solver and steps of a request; the method's defaults where they are None."""
     defaults = method.config.sampling
-    solver, steps = asked.solver or defaults.solver, defaults.steps if asked.steps is None else asked.steps
+    solver, steps = request.solver or defaults.solver, defaults.steps if request.steps is None else request.steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
     if steps < 1:
@@ -122,43 +122,43 @@ def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def make_case(task: CaseTask, device: str, before_draw: Callable[[int], None] | None = None) -> Result:
-    """Draw a case until it passes every check.
+def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int], None] | None = None) -> CaseResult:
+    """Synthesize a case, with new seeds until it passes every check.
 
-    The result depends on the task alone: each draw has its own seed, and sampling runs on one thread, one case at a
-    time (both change low bits otherwise).
+    The result depends on the task alone: each attempt has its own seed, and sampling runs on one thread with a batch
+    of one, since threads and batch size change the rounding.
 
     Args:
         task: the case.
-        device: where this process has loaded the run.
-        before_draw: told the attempt's number, from 0, before each draw; a sign of life.
+        device: device on which this process loads the run.
+        before_attempt: called with the attempt's number, from 0, before each attempt; serves as a heartbeat.
 
     Raises:
-        RunError: the weights are no longer those of the recipe.
-        RequestError: the method refuses the request.
+        RunError: the weights differ from those of the recipe.
+        RequestError: the request is invalid for the method.
     """
     recipe, limits = task.recipe, task.recipe.limits
     method = load(task.run, task.loader, device)
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
-    request = validated(method.Request, "request", with_places(recipe.request, task.places))
+    request = validated(method.Request, "request", with_paths(recipe.request, task.paths))
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
-        if before_draw is not None:
-            before_draw(attempt)
+        if before_attempt is not None:
+            before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
-        drawn = _draw(method, request, seed, recipe)
-        verdicts = check_case(drawn, training, limits, method.checks)
-        failed = [verdict.check for verdict in verdicts if verdict.outcome == "failed"]
+        case = _synthesize_once(method, request, seed, recipe)
+        results = check_case(case, training, limits, method.checks)
+        failed = [result.check for result in results if result.outcome == "failed"]
         if not failed:
-            record = provenance(task, seed, attempt, refused, verdicts) | dict(drawn.provenance or {})
-            return Result(replace(drawn, id=task.id, provenance=record), dict(refused))
+            record = provenance(task, seed, attempt, refused, results) | dict(case.provenance or {})
+            return CaseResult(replace(case, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
-    return Result(None, dict(refused))
+    return CaseResult(None, dict(refused))
 
 
-def _draw(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
+def _synthesize_once(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
     solver = next(known for known in SOLVERS if known == recipe.solver)
     sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
     with _one_thread():
@@ -176,9 +176,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def provenance(
-    task: CaseTask, seed: int, attempt: int, refused: Mapping[str, int], verdicts: tuple[Verdict, ...]
+    task: CaseTask, seed: int, attempt: int, refused: Mapping[str, int], results: tuple[CheckResult, ...]
 ) -> dict[str, Any]:
-    """How a case was made (docs/provenance.md); no time, path or host, so that it can be made again to the byte."""
+    """The provenance record (docs/provenance.md); without time, path or host, so that its bytes can be reproduced."""
     recipe = task.recipe.model_dump(mode="json")
     run_seed = recipe.pop("seed")
     return recipe | {
@@ -189,12 +189,12 @@ def provenance(
         "case_seed": str(seed),
         "attempt": attempt,
         "refused": dict(refused),
-        "checks": [verdict.as_json() for verdict in verdicts],
+        "checks": [result.as_json() for result in results],
         "versions": versions(),
     }
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of all that decides the bytes of a case and of its files."""
+    """Versions of Python and of the libraries that affect the bytes of a case and its files."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES}

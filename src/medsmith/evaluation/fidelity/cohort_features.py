@@ -1,0 +1,110 @@
+"""Features, thumbnails and mask measures of a cohort, computed in one pass over its cases."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from medsmith.cases.cohort import Cohort
+from medsmith.data.similarity import thumbnails
+from medsmith.evaluation.fidelity.extractors import Extractor
+from medsmith.evaluation.fidelity.masks import measure_label
+from medsmith.evaluation.fidelity.views import View, ViewSpec
+from medsmith.progress import Advance
+
+BATCH = 32
+EXAMPLES = 18
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CohortFeatures:
+    """Features and measures of a cohort.
+
+    Attributes:
+        ids: of the cases, sorted.
+        with_image: ids of the cases with an image.
+        with_labels: ids of the cases with labels.
+        features: extractor name -> one row per case with an image.
+        thumbnails: one per case with an image.
+        masks: label name -> measure -> one value per case with the label.
+        examples: some views, evenly spaced over the ids.
+    """
+
+    ids: tuple[str, ...]
+    with_image: tuple[str, ...]
+    with_labels: tuple[str, ...]
+    features: Mapping[str, Float64[np.ndarray, "n d"]]
+    thumbnails: Float32[np.ndarray, "n ex ey ez"]
+    masks: Mapping[str, Mapping[str, Float64[np.ndarray, " cases"]]]
+    examples: tuple[View, ...]
+
+
+def extract_features(
+    cohort: Cohort, view_spec: ViewSpec, extractors: Sequence[Extractor], advance: Advance
+) -> CohortFeatures:
+    """Read every case of a cohort once and compute its features and mask measures.
+
+    Args:
+        cohort: real or synthetic.
+        view_spec: the common grid and gray range.
+        extractors: of the image features.
+        advance: called after every batch of cases.
+    """
+    example_ids = _evenly_spaced(cohort.ids, EXAMPLES)
+    rows: dict[str, list[Float64[np.ndarray, "b d"]]] = {extractor.name: [] for extractor in extractors}
+    small, examples, labels = [], [], _LabelRows(cohort)
+    for views in _batches(cohort, view_spec):
+        with_image = [view for view in views if view.has_image]
+        if with_image:
+            for extractor in extractors:
+                inputs = with_image if view_spec.use_labels else [view.without_labels for view in with_image]
+                rows[extractor.name].append(extractor(inputs))
+            small.append(thumbnails(view.image[None] for view in with_image))
+        for view in views:
+            labels.add(view)
+        examples += [view for view in views if view.id in example_ids]
+        advance(len(views), "")
+    features = {name: np.concatenate(parts) for name, parts in rows.items()}
+    return CohortFeatures(
+        ids=cohort.ids,
+        with_image=cohort.ids_with_image if view_spec.channel is not None else (),
+        with_labels=cohort.ids_with_labels,
+        features=features,
+        thumbnails=np.concatenate(small) if small else thumbnails(()),
+        masks=labels.columns(),
+        examples=tuple(examples),
+    )
+
+
+def _batches(cohort: Cohort, view_spec: ViewSpec) -> Iterator[list[View]]:
+    for start in range(0, len(cohort), BATCH):
+        yield [view_spec.view(cohort[case_id]) for case_id in cohort.ids[start : start + BATCH]]
+
+
+def _evenly_spaced(ids: Sequence[str], count: int) -> set[str]:
+    indices = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
+    return {ids[index] for index in indices}
+
+
+@final
+class _LabelRows:
+    """Collects the measures of every label over the cases."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self._values = {name: value for name, value in cohort.label_names.items() if value > 0}
+        self._rows: dict[str, list[Mapping[str, float]]] = {name: [] for name in self._values}
+
+    def add(self, view: View) -> None:
+        for name, value in self._values.items():
+            measures = measure_label(view, value)
+            if measures is not None:
+                self._rows[name].append(measures)
+
+    def columns(self) -> dict[str, dict[str, Float64[np.ndarray, " cases"]]]:
+        return {
+            name: {measure: np.array([row[measure] for row in rows]) for measure in (rows[0] if rows else ())}
+            for name, rows in self._rows.items()
+        }

@@ -1,0 +1,77 @@
+"""Which parts of two cohorts can be compared: images, masks, or both."""
+
+from dataclasses import dataclass
+from typing import final
+
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError
+
+MIN_REAL, MIN_SYNTHETIC = 8, 4
+
+
+@final
+@dataclass(frozen=True)
+class ComparisonScope:
+    """The parts of two cohorts that are compared.
+
+    Attributes:
+        images: whether images are compared.
+        copies: whether copies of training images are searched.
+        masks: whether masks are compared.
+        left_out: one sentence on each part that is not compared, or not for all cases.
+    """
+
+    images: bool
+    copies: bool
+    masks: bool
+    left_out: tuple[str, ...]
+
+
+def comparison_scope(real: Cohort, synthetic: Cohort, training: Cohort) -> ComparisonScope:
+    """The parts that can be compared, from the files of the cases.
+
+    Args:
+        real: the real cohort.
+        synthetic: the synthetic one.
+        training: the training cohort of the generator.
+
+    Raises:
+        CohortError: too few cases have an image and too few have labels.
+    """
+    for cohort, minimum in ((real, MIN_REAL), (synthetic, MIN_SYNTHETIC)):
+        if max(len(cohort.ids_with_image), len(cohort.ids_with_labels)) < minimum:
+            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {minimum}", "add cases")
+    with_image, with_labels = _counts(real, synthetic)
+    images, masks = _enough(with_image), _enough(with_labels)
+    if not (images or masks):
+        found = f"images in {with_image[0]} and {with_image[1]}, labels in {with_labels[0]} and {with_labels[1]} cases"
+        limit = f"at least {MIN_REAL} real and {MIN_SYNTHETIC} synthetic cases with one of them"
+        raise CohortError("evaluation", found, limit, "give cohorts that have the same")
+    copies = images and bool(training.ids_with_image)
+    left_out = [
+        *_sentences("Images", "an image", with_image, (len(real), len(synthetic)), compared=images),
+        *_sentences("Masks", "labels", with_labels, (len(real), len(synthetic)), compared=masks),
+    ]
+    if images and not copies:
+        left_out.append("Copies were not searched: the training cohort has no images.")
+    return ComparisonScope(images, copies, masks, tuple(left_out))
+
+
+def _counts(real: Cohort, synthetic: Cohort) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Numbers of (real, synthetic) cases with an image, and with labels."""
+    with_image = len(real.ids_with_image), len(synthetic.ids_with_image)
+    return with_image, (len(real.ids_with_labels), len(synthetic.ids_with_labels))
+
+
+def _enough(counts: tuple[int, int]) -> bool:
+    return counts[0] >= MIN_REAL and counts[1] >= MIN_SYNTHETIC
+
+
+def _sentences(
+    what: str, part: str, having: tuple[int, int], of: tuple[int, int], *, compared: bool
+) -> tuple[str, ...]:
+    if having == of:
+        return ()
+    counts = f"{having[0]} of {of[0]} real and {having[1]} of {of[1]} synthetic cases have {part}"
+    verb = "were compared where present" if compared else "were not compared"
+    return (f"{what} {verb}: {counts}.",)

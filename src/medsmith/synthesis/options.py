@@ -1,0 +1,29 @@
+"""Options of a synthesis run that are not part of the request."""
+
+from dataclasses import dataclass, field
+from typing import final
+
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.executors.base import StartExecutor, Timeouts
+from medsmith.synthesis.executors.processes import ProcessExecutor
+from medsmith.synthesis.tasks import LOADER
+
+
+@final
+@dataclass(frozen=True)
+class SynthesisOptions:
+    """Devices, limits, timeouts and executor; only the kind of device and the limits affect the bytes of the cases.
+
+    Attributes:
+        devices: devices of the networks, all of one kind; workers are distributed over them round-robin.
+        limits: tolerances of the checks.
+        timeouts: after which a worker counts as hung.
+        loader: ``module:function`` that loads the run.
+        executor: creates the executor; by default worker processes on this machine.
+    """
+
+    devices: tuple[str, ...] = ("cpu",)
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    loader: str = LOADER
+    executor: StartExecutor = ProcessExecutor
