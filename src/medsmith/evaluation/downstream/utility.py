@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from medsmith.cases.cohort import Cohort
-from medsmith.data.similarity import nearest
+from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.arms import Arm, TrainingPhase, plan_arms
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
