@@ -41,8 +41,8 @@ def doubled(network):
 def algorithm_2(model_x, model_y, x, y, length, steps):
     """The paper's Algorithm 2, line by line, with DDIM's uniform steps."""
     survived = alpha_bar(length)
-    walk = list(range(length, 0, -length // steps))
-    for t, t_next in zip(walk, [*walk[1:], 0], strict=True):
+    timesteps = list(range(length, 0, -length // steps))
+    for t, t_next in zip(timesteps, [*timesteps[1:], 0], strict=True):
         here, ahead = survived[t], survived[t_next]
         eps_x = model_x(x, y, t)
         x_0 = (x - math.sqrt(1 - here) * eps_x) / math.sqrt(here)
@@ -91,7 +91,7 @@ def test_the_paper_takes_256_steps_of_1024():
 
 
 def drawn(pig, batch, seed):
-    """Times and noise as the loss draws them: t, then the mask's noise, then the image's."""
+    """Times and noise as the loss samples them: t, then the mask's noise, then the image's."""
     rng = torch.Generator().manual_seed(seed)
     t = torch.randint(pig.config.diffusion.length, (len(batch["image"]),), generator=rng)
     return t, torch.randn(batch["mask"].shape, generator=rng), torch.randn(batch["image"].shape, generator=rng)

@@ -169,9 +169,9 @@ def test_before_its_step_the_discriminator_neither_counts_nor_learns():
     found = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator())
     expected = (autoencoder(image, generator()).image - image).square().mean()
     torch.testing.assert_close(found, expected)
-    told = kl_discriminator_loss(autoencoder, discriminator, image, config, generator())
-    told.backward()
-    assert float(told.detach()) == 0
+    loss = kl_discriminator_loss(autoencoder, discriminator, image, config, generator())
+    loss.backward()
+    assert float(loss.detach()) == 0
     assert not any(present(weight.grad).any() for weight in discriminator.parameters())
 
 
@@ -195,11 +195,11 @@ def test_a_perceptual_distance_is_added():
         drawn(1, 2, 1, 8, 8),
         KLLossConfig(image=AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)),
     )
-    plain, felt = (
+    without, added = (
         float(kl_autoencoder_loss(*networks(), image, config, generator(), distance).detach())
         for distance in (None, lambda made, image: (made - image).square().sum() * 0 + 7.0)
     )
-    assert felt == pytest.approx(plain + 3.5, rel=1e-5)
+    assert added == pytest.approx(without + 3.5, rel=1e-5)
 
 
 # Losses of label maps

@@ -47,9 +47,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, cohort, copie
     damage(newest)
     assert reached(copied) == {"stack": 3}
     assert f"{newest}: is missing or damaged" in caplog.text
-    for run in (copied, tmp_path / "calm"):
+    for run in (copied, tmp_path / "uninterrupted"):
         train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=5, checkpoint_seconds=math.inf))
-    assert state(copied)["checkpoints"] == state(tmp_path / "calm")["checkpoints"]
+    assert state(copied)["checkpoints"] == state(tmp_path / "uninterrupted")["checkpoints"]
     assert [path.name for path in newest_first(copied)] == ["step-00000005.safetensors", before.name]
 
 

@@ -159,9 +159,9 @@ def test_the_averages_follow_the_weights_by_the_stated_rule():
     method = micro.build("ddpm", settings=["training.ema=0.9"])
     optimizer = StageOptimizer(method, ("network",), method.config.training)
     name, weight = next(iter(method.network.named_parameters()))
-    expected, draw = torch.empty(0), torch.Generator().manual_seed(0)
+    expected, rng = torch.empty(0), torch.Generator().manual_seed(0)
     for count in range(200):
-        weight.data.normal_(generator=draw)
+        weight.data.normal_(generator=rng)
         decay = min(0.9, (1 + count) / (10 + count))
         expected = weight.detach().clone() if count == 0 else decay * expected + (1 - decay) * weight.detach()
         optimizer.update_average("network")
