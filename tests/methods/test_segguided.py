@@ -146,7 +146,7 @@ def test_a_misspelt_request_is_refused_by_name(request_, line):
 
 def test_a_request_says_in_json_where_its_masks_are():
     request = SegGuidedRequest(masks=CaseRef(cohort=Path("masks"), case="a"))
-    assert request.model_dump(mode="json") == {"masks": {"cohort": "masks", "case": "a"}}
+    assert request.model_dump(mode="json") == {"masks": {"cohort": "masks", "case": "a"}, "guides": []}
     assert SegGuidedRequest.model_validate({"masks": "masks"}).masks == CaseRef(cohort=Path("masks"))
 
 

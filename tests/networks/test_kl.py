@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 import medsmith.methods
 import micro
-import miniatures
+import toy_method_loader
 from medsmith.diffusion import Sampling
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoder_losses import (
@@ -282,7 +282,7 @@ def test_a_small_network_learns_one_image_by_heart():
 
 @pytest.mark.usefixtures("no_fsync")
 def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, monkeypatch):
-    folder = miniatures.FOLDER
+    folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
     cohort = micro.micro_cohort(tmp_path / "cohort", dimensions=2)
     train("kl_compressor", cohort, tmp_path / "whole", budget=Budget(steps=6))

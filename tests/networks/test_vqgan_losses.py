@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import medsmith.methods
 import micro
-import miniatures
+import toy_method_loader
 from medsmith.networks.autoencoder_losses import (
     AutoencoderLossConfig,
     adaptive_weight,
@@ -241,7 +241,7 @@ def test_a_small_network_learns_one_batch_by_heart(codebook):
 @pytest.fixture
 def cohort(tmp_path, monkeypatch):
     """A small cohort, and the method of the tests that trains a VQGAN."""
-    folder = miniatures.FOLDER
+    folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
     return micro.micro_cohort(tmp_path / "cohort", dimensions=3)
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 
 import pytest
 
@@ -13,19 +12,6 @@ from medsmith.runs.checkpoints import load_method, unpack
 from medsmith.runs.folder import StageCheckpoints, lock_run
 from medsmith.training import Budget, train
 from run_state import reached, settings, state
-
-
-@pytest.fixture(scope="module")
-def finished_run(cohort, tmp_path_factory):
-    run = tmp_path_factory.mktemp("finished") / "run"
-    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=4, checkpoint_seconds=0))
-    return run
-
-
-@pytest.fixture
-def copied(finished_run, run):
-    shutil.copytree(finished_run, run)
-    return run
 
 
 def flip_a_bit(path, place=0.5):
