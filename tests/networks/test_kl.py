@@ -1,4 +1,4 @@
-"""The KL autoencoder, for images and label maps, and what it minimises."""
+"""The KL autoencoder, for images and label maps, and its losses."""
 
 import pytest
 import torch
