@@ -12,7 +12,7 @@ from medsmith.data.batches import batches_of
 
 
 def numbered(count, shape=(1, 4, 6)):
-    """Examples whose voxels tell which case and which voxel they are."""
+    """Examples whose voxel values encode case and voxel."""
     return [{"image": torch.arange(int(np.prod(shape))).reshape(shape) + 1000 * n} for n in range(count)]
 
 
@@ -26,14 +26,14 @@ def test_a_batch_depends_on_seed_and_step_alone(count, size, seed, step):
 
 
 @given(count=st.integers(1, 30), size=st.integers(1, 17), seed=st.integers(0, 2**70))
-def test_each_case_comes_once_per_pass(count, size, seed):
+def test_each_case_comes_once_per_epoch(count, size, seed):
     batches = batches_of([{}] * count, size, seed)
     stream = [index for step in range(-(-3 * count // size)) for index in batches.indices(step)]
     for start in range(0, 3 * count, count):
         assert Counter(stream[start : start + count]) == Counter(range(count))
 
 
-def test_passes_and_seeds_have_their_own_order():
+def test_epochs_and_seeds_have_their_own_order():
     stream = [index for step in range(4) for index in batches_of([{}] * 40, 10, 1).indices(step)]
     again = [index for step in range(4, 8) for index in batches_of([{}] * 40, 10, 1).indices(step)]
     other = [index for step in range(4) for index in batches_of([{}] * 40, 10, 2).indices(step)]

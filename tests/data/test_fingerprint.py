@@ -57,7 +57,7 @@ def test_a_fingerprint_takes_medians_and_survives_json():
     ("stored", "lowest", "absolute"),
     [("uint8", 0, True), ("int16", -1000, True), ("int16", 0, False), ("float32", -499, False), ("uint16", 0, False)],
 )
-def test_grey_values_are_absolute_in_8_bits_and_in_hounsfield_units(stored, lowest, absolute):
+def test_gray_values_are_absolute_in_8_bits_and_in_hounsfield_units(stored, lowest, absolute):
     case = micro.micro_case(0, 3, 1)
     image = case.image.copy()
     image[0, 0, 0, 0] = lowest

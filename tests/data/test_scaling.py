@@ -25,7 +25,7 @@ def with_image(case, image, stored=None):
 
 
 def of_values(values, stored):
-    """A 2-D case of these grey values, and its fingerprint."""
+    """A 2-D case of these gray values, and its fingerprint."""
     labels = np.zeros((*values.shape, 1), np.uint8)
     labels[0, 0] = 1
     names = {"background": 0, "mass": 1}
@@ -64,7 +64,7 @@ def test_float_images_are_not_rounded():
     assert np.allclose(back, np.clip(case.image, low, high), atol=1e-3)
 
 
-def test_relative_grey_values_are_scaled_case_by_case():
+def test_relative_gray_values_are_scaled_case_by_case():
     first, second = micro.micro_case(0, 3, 1), micro.micro_case(1, 3, 1)
     brighter = with_image(first, first.image * 7 + 100)
     facts = take_fingerprint([first, brighter, second], ".nii.gz", "")

@@ -35,7 +35,7 @@ def schedule_of(solver, length=24):
     return NoiseSchedule.rectified_flow(length) if solver == "euler" else NoiseSchedule.cosine(length)
 
 
-def walk(solver, shape, corrections, seeds=(1, 2), **options):
+def sampled_steps(solver, shape, corrections, seeds=(1, 2), **options):
     schedule = schedule_of(solver)
     denoise = denoiser_of(schedule, network, "velocity")
     options = {"solver": solver, "steps": 8, **options}
@@ -140,7 +140,7 @@ def test_an_unknown_filter_is_refused():
 def test_the_finished_image_has_the_references_low_frequencies(space, factor, solver):
     reference = randoms(7, 2, 1, *space, dtype=torch.float32)
     schedule = schedule_of(solver)
-    x = last(walk(solver, (1, *space), [match_low_frequencies(schedule, LowPassGuide(reference, factor))]))
+    x = last(sampled_steps(solver, (1, *space), [match_low_frequencies(schedule, LowPassGuide(reference, factor))]))
     keep_low = low_pass(factor)
     torch.testing.assert_close(keep_low(x), keep_low(reference), atol=1e-5, rtol=0)
     if factor > 1:
@@ -150,7 +150,7 @@ def test_the_finished_image_has_the_references_low_frequencies(space, factor, so
 def test_one_reference_serves_a_whole_batch():
     reference = randoms(8, 1, 1, 12, 12, dtype=torch.float32)
     correction = match_low_frequencies(schedule_of("ddpm"), LowPassGuide(reference, 4))
-    x = last(walk("ddpm", (1, 12, 12), [correction], seeds=(1, 2, 3)))
+    x = last(sampled_steps("ddpm", (1, 12, 12), [correction], seeds=(1, 2, 3)))
     keep_low = low_pass(4)
     torch.testing.assert_close(keep_low(x), keep_low(reference).expand_as(x), atol=1e-5, rtol=0)
 
@@ -193,7 +193,7 @@ def cut(space):
 def test_the_background_comes_back_bit_for_bit(space, noised, solver):
     inside, background = cut(space)
     correction = keep_outside(inside, background, schedule_of(solver) if noised else None)
-    x = last(walk(solver, (1, *space), [correction]))
+    x = last(sampled_steps(solver, (1, *space), [correction]))
     outside = (inside == 0).expand_as(x)
     assert torch.equal(x[outside], background.expand_as(x)[outside])
     assert not torch.equal(x, background.expand_as(x))
@@ -226,7 +226,7 @@ def test_corrections_follow_each_other_and_each_draws_its_own_noise():
 
         return Correction(correct)
 
-    steps = list(walk("ddim", (1, 4, 4), [watch("first"), watch("second")], steps=3))
+    steps = list(sampled_steps("ddim", (1, 4, 4), [watch("first"), watch("second")], steps=3))
     reached = [[step.t_next] * 2 for step in steps]
     assert order == list(itertools.chain(*([("first", t), ("second", t)] for t in reached)))
     assert reached[-1] == [-1, -1]
@@ -243,7 +243,7 @@ def test_a_walk_with_corrections_is_repeated_by_its_seeds():
         match_low_frequencies(schedule, LowPassGuide(background, 4, until=3)),
         keep_outside(inside, background, schedule),
     ]
-    once, again = (last(walk("ddim", (1, 8, 9), corrections)) for _ in range(2))
+    once, again = (last(sampled_steps("ddim", (1, 8, 9), corrections)) for _ in range(2))
     assert torch.equal(once, again)
 
 
@@ -267,8 +267,8 @@ def test_a_correction_of_some_channels_leaves_the_others_alone(channels):
     schedule = schedule_of("ddpm")
     reference = randoms(14, 1, channels.stop - channels.start, 8, 8, dtype=torch.float32)
     guide = match_low_frequencies(schedule, LowPassGuide(reference, 2))
-    x = last(walk("ddpm", (3, 8, 8), [on_channels(guide, channels)]))
-    free = last(walk("ddpm", (3, 8, 8), []))
+    x = last(sampled_steps("ddpm", (3, 8, 8), [on_channels(guide, channels)]))
+    free = last(sampled_steps("ddpm", (3, 8, 8), []))
     keep_low = low_pass(2)
     torch.testing.assert_close(keep_low(x[:, channels]), keep_low(reference).expand(2, -1, -1, -1), atol=1e-5, rtol=0)
     others = [index for index in range(3) if index not in range(3)[channels]]

@@ -1,4 +1,4 @@
-"""Sampling a Gaussian, whose best denoiser and whose walks are known in closed form."""
+"""Sampling a Gaussian, whose optimal denoiser and samples are known in closed form."""
 
 import itertools
 import math
@@ -30,10 +30,10 @@ def finished(schedule, shape=PIXELS, seeds=(5,), **options):
     return noise, last(sampled(DATA.denoiser(schedule), schedule, shape, SeededNoise(seeds), **options))
 
 
-def shrink_of_ddim(schedule, walk):
+def shrink_of_ddim(schedule, timesteps):
     """What is left of a deviation from the mean: DDIM multiplies it by a known factor at every step."""
     left = 1.0
-    for (signal, noise), (signal_next, noise_next) in itertools.pairwise(levels(schedule, walk)):
+    for (signal, noise), (signal_next, noise_next) in itertools.pairwise(levels(schedule, timesteps)):
         left *= (signal * signal_next * DATA.sd**2 + noise * noise_next) / DATA.spread(signal, noise) ** 2
     return left
 
@@ -44,10 +44,10 @@ def shrink_of_ddim(schedule, walk):
 def test_ddim_and_euler_of_a_gaussian_are_their_closed_form(family, steps, spacing):
     schedule = FAMILIES[family](400)
     solver = "euler" if family == "rectified_flow" else "ddim"
-    walk = [*times(400, steps, spacing), -1]
+    timesteps = [*times(400, steps, spacing), -1]
     noise, x = finished(schedule, (2, 8, 8), solver=solver, steps=steps, spacing=spacing)
-    start = float(schedule.signal[walk[0]]) * DATA.mu
-    expected = DATA.mu + shrink_of_ddim(schedule, walk) * (noise - start)
+    start = float(schedule.signal[timesteps[0]]) * DATA.mu
+    expected = DATA.mu + shrink_of_ddim(schedule, timesteps) * (noise - start)
     torch.testing.assert_close(x, expected, atol=2e-6, rtol=1e-5)
 
 
@@ -64,10 +64,10 @@ def test_few_steps_of_ddim_lose_spread_and_more_give_it_back(spacing, steps, kno
     assert x.mean() == pytest.approx(DATA.mu, abs=0.005)
 
 
-def variance_after(schedule, walk, eta):
+def variance_after(schedule, timesteps, eta):
     """Mean and variance recursion of DDIM with noise (eta 1 is DDPM), in the papers' letters."""
     mean, variance = 0.0, 1.0
-    for (signal, noise), (signal_next, _) in itertools.pairwise(levels(schedule, walk)):
+    for (signal, noise), (signal_next, _) in itertools.pairwise(levels(schedule, timesteps)):
         gain = signal * DATA.sd**2 / DATA.spread(signal, noise) ** 2
         sigma = eta * math.sqrt((1 - signal_next**2) / (1 - signal**2) * (1 - signal**2 / signal_next**2))
         toward = math.sqrt(1 - signal_next**2 - sigma**2)
@@ -80,7 +80,7 @@ def variance_after(schedule, walk, eta):
 
 @pytest.mark.parametrize(("solver", "eta"), [("ddpm", 1.0), ("ddim", 1.0), ("ddim", 0.5)])
 @pytest.mark.parametrize("family", VARIANCE_PRESERVING)
-def test_noisy_walks_of_a_gaussian_have_the_closed_forms_moments(family, solver, eta):
+def test_stochastic_samples_of_a_gaussian_have_the_closed_forms_moments(family, solver, eta):
     schedule, steps = FAMILIES[family](200), 25
     options = {} if solver == "ddpm" else {"stochasticity": eta}
     _, x = finished(schedule, solver=solver, steps=steps, **options)
@@ -108,8 +108,8 @@ def test_halving_the_strides_shows_each_solvers_order(solver, order):
     for length in (33, 65, 129, 257):
         schedule, start = even_in_log_ratio(length), SeededNoise((5,))(1, 6, 6).double()
         denoise = in_double(DATA.denoiser(schedule))
-        walk = sampled(denoise, schedule, (1, 6, 6), SeededNoise((5,)), solver=solver, steps=length)
-        state = next(step.x for step in walk if step.t_next == 0)
+        steps = sampled(denoise, schedule, (1, 6, 6), SeededNoise((5,)), solver=solver, steps=length)
+        state = next(step.x for step in steps if step.t_next == 0)
         # The probability flow keeps a pixel's distance from the mean in units of the spread at its time.
         (signal, noise), (signal_start, noise_start) = levels(schedule, [0, length - 1])
         moved = (start - signal_start * DATA.mu) / DATA.spread(signal_start, noise_start)

@@ -31,15 +31,15 @@ def test_noise_is_the_same_in_another_process():
 
 
 def test_noise_is_standard_normal():
-    draw = SeededNoise((3,))(100_000)
-    assert draw.mean() == pytest.approx(0, abs=4 / math.sqrt(1e5))
-    assert draw.std() == pytest.approx(1, abs=4 / math.sqrt(2e5))
-    assert (draw.abs() > 1.96).double().mean() == pytest.approx(0.05, abs=0.003)
+    noise = SeededNoise((3,))(100_000)
+    assert noise.mean() == pytest.approx(0, abs=4 / math.sqrt(1e5))
+    assert noise.std() == pytest.approx(1, abs=4 / math.sqrt(2e5))
+    assert (noise.abs() > 1.96).double().mean() == pytest.approx(0.05, abs=0.003)
 
 
 def test_streams_of_neighbouring_seeds_are_unrelated():
-    draws = SeededNoise(range(40))(4000)
-    related = torch.corrcoef(draws) - torch.eye(40)
+    noise = SeededNoise(range(40))(4000)
+    related = torch.corrcoef(noise) - torch.eye(40)
     assert related.abs().max() < 5 / math.sqrt(4000)
 
 
@@ -69,6 +69,6 @@ def test_a_separator_inside_a_part_does_not_split_it():
 
 
 def test_temperature_scales_every_draw_and_nothing_else():
-    plain, calm = SeededNoise((3, 4)), SeededNoise((3, 4), temperature=0.25)
+    unit, scaled = SeededNoise((3, 4)), SeededNoise((3, 4), temperature=0.25)
     for _ in range(3):
-        assert torch.equal(calm(5, 5), 0.25 * plain(5, 5))
+        assert torch.equal(scaled(5, 5), 0.25 * unit(5, 5))

@@ -82,42 +82,42 @@ def dpm_solver(family, length):
 
 
 def agree(theirs, schedule, shape, step, *, limit=None, prediction="noise", clamp=None, **options):
-    """Walk ours and theirs side by side from the same noise, with the same draws; compare every state.
+    """Sample with ours and theirs from the same noise, at the start and in every step; compare every state.
 
     Their tables in double precision: to 1e-6 (our first state is single precision). As they come: to 1e-5, but near
     the end, where 1 - alphas_cumprod in single precision has few digits left.
     """
     kind = theirs.alphas_cumprod.dtype
-    draws = SeededNoise(SEEDS)
-    state = draws(*shape).to(kind)
+    noise_stream = SeededNoise(SEEDS)
+    state = noise_stream(*shape).to(kind)
     denoise = denoiser_of(schedule, network, prediction, clamp)
-    walk = sampled(lambda x, t: denoise(x.to(kind), t), schedule, shape, SeededNoise(SEEDS), **options)
-    for ours in itertools.islice(walk, limit):
-        state = step(network(state, torch.full((len(SEEDS),), ours.t)), ours.t, state, draws)
+    steps = sampled(lambda x, t: denoise(x.to(kind), t), schedule, shape, SeededNoise(SEEDS), **options)
+    for ours in itertools.islice(steps, limit):
+        state = step(network(state, torch.full((len(SEEDS),), ours.t)), ours.t, state, noise_stream)
         single = 1e-5 if schedule.noise[ours.t] > 0.2 else 5e-4
         tolerance = 1e-6 if kind == torch.float64 else single
         assert relative(ours.x, state) <= tolerance, f"step {ours.index} of {ours.total}, time {ours.t}"
     assert ours.t_next == -1 or limit
 
 
-def drawn(shape, draws):
-    """A stand-in for the library's own draw: the next one of our stream."""
-    return lambda *_, dtype=torch.float32, **__: draws(*shape).to(dtype)
+def next_noise(shape, noise_stream):
+    """Replaces the library's noise by the next of our stream."""
+    return lambda *_, dtype=torch.float32, **__: noise_stream(*shape).to(dtype)
 
 
 def step_of(theirs, shape, **options):
-    """One step of either library, on our draws."""
+    """One step of either library with our noise."""
 
-    def step(answer, t, x, draws):
+    def step(answer, t, x, noise_stream):
         with (
-            mock.patch("torch.randn", drawn(shape, draws)),
-            mock.patch.object(scheduling_ddpm, "randn_tensor", drawn(shape, draws)),
-            mock.patch.object(scheduling_ddim, "randn_tensor", drawn(shape, draws)),
+            mock.patch("torch.randn", next_noise(shape, noise_stream)),
+            mock.patch.object(scheduling_ddpm, "randn_tensor", next_noise(shape, noise_stream)),
+            mock.patch.object(scheduling_ddim, "randn_tensor", next_noise(shape, noise_stream)),
         ):
             return theirs.step(answer, t, x, return_dict=False, **options)[0]
 
-    def step_of_monai(answer, t, x, draws):
-        with mock.patch("torch.randn", drawn(shape, draws)):
+    def step_of_monai(answer, t, x, noise_stream):
+        with mock.patch("torch.randn", next_noise(shape, noise_stream)):
             return theirs.step(answer, t, x, **options)[0]
 
     return step_of_monai if type(theirs).__module__.startswith("monai") else step
@@ -198,8 +198,8 @@ def test_dpm_solver_step_for_step(family, steps, spacing, dimensions):
     theirs = doubled(dpm_solver(family, 200), family)
     theirs.set_timesteps(timesteps=times(200, steps, spacing))
     # set_timesteps rounds to single precision.
-    walk = times(200, steps, spacing)
-    theirs.sigmas = torch.cat([(schedule.noise / schedule.signal)[walk], torch.zeros(1)])
+    timesteps = times(200, steps, spacing)
+    theirs.sigmas = torch.cat([(schedule.noise / schedule.signal)[timesteps], torch.zeros(1)])
     agree(theirs, schedule, shape, step_of(theirs, shape), solver="dpm++2m", steps=steps, spacing=spacing)
 
 
@@ -233,9 +233,9 @@ def test_flow_euler_step_for_step(steps, dimensions):
 def test_dpm_solver_walks_flows_as_in_diffusers(dimensions):
     shape, schedule, steps = SHAPES[dimensions], NoiseSchedule.rectified_flow(1000), 12
     theirs = diffusers.DPMSolverMultistepScheduler(1000, prediction_type="flow_prediction", use_flow_sigmas=True)
-    walk = times(1000, steps)
+    timesteps = times(1000, steps)
     theirs.set_timesteps(steps)
-    theirs.sigmas = torch.cat([schedule.noise[walk], torch.zeros(1)])  # theirs would start at .999
+    theirs.sigmas = torch.cat([schedule.noise[timesteps], torch.zeros(1)])  # theirs would start at .999
     x = SeededNoise(SEEDS)(*shape).double()
     pairs = zip(flow_walk(schedule, shape, steps, solver="dpm++2m"), theirs.timesteps, strict=True)
     for ours, t in pairs:

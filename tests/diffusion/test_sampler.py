@@ -23,7 +23,7 @@ from medsmith.diffusion import (
 )
 
 
-def walk_of(schedule=None, seeds=(1, 2), shape=(1, 4, 4), denoise=None, **options):
+def sampled_steps(schedule=None, seeds=(1, 2), shape=(1, 4, 4), denoise=None, **options):
     schedule = schedule or NoiseSchedule.cosine(30)
     options = {"solver": "ddim", "steps": 6, **options}
     denoise = denoise or denoiser_of(schedule, network, "velocity", clamp=1.0)
@@ -31,7 +31,7 @@ def walk_of(schedule=None, seeds=(1, 2), shape=(1, 4, 4), denoise=None, **option
 
 
 def test_a_walk_tells_where_it_is():
-    steps = list(walk_of(steps=5))
+    steps = list(sampled_steps(steps=5))
     assert [step.index for step in steps] == [1, 2, 3, 4, 5]
     assert {step.total for step in steps} == {5}
     assert [step.t for step in steps] == times(30, 5)
@@ -46,7 +46,7 @@ def test_the_denoiser_sees_the_state_and_its_time():
         seen.append((x.clone(), t.tolist()))
         return 0.5 * x
 
-    steps = list(walk_of(denoise=watch, steps=4))
+    steps = list(sampled_steps(denoise=watch, steps=4))
     assert [t for _, t in seen] == [[step.t] * 2 for step in steps]
     assert torch.equal(seen[0][0], SeededNoise((1, 2))(1, 4, 4))
     for step, (x, _) in zip(steps[:-1], seen[1:], strict=True):
@@ -57,7 +57,7 @@ def test_the_denoiser_sees_the_state_and_its_time():
 def test_the_finished_image_is_the_last_clean_estimate(solver):
     schedule = NoiseSchedule.rectified_flow(30) if solver == "euler" else NoiseSchedule.cosine(30)
     for steps in (1, 2, 30):
-        *_, end = walk_of(schedule, solver=solver, steps=steps)
+        *_, end = sampled_steps(schedule, solver=solver, steps=steps)
         assert torch.equal(end.x, end.clean)
         assert end.x.abs().max() <= 1
         assert end.t_next == -1
@@ -65,25 +65,25 @@ def test_the_finished_image_is_the_last_clean_estimate(solver):
 
 @pytest.mark.parametrize("options", [{"solver": "ddpm"}, {"stochasticity": 0.7}, {"solver": "dpm++2m"}, {}])
 def test_the_seeds_alone_decide_the_walk(options):
-    once, again, other = (last(walk_of(seeds=seeds, **options)) for seeds in ((1, 2), (1, 2), (3, 4)))
+    once, again, other = (last(sampled_steps(seeds=seeds, **options)) for seeds in ((1, 2), (1, 2), (3, 4)))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
 
 
 @pytest.mark.parametrize("options", [{"solver": "ddpm"}, {"stochasticity": 0.7}, {"solver": "dpm++2m"}])
 def test_a_cases_image_does_not_depend_on_its_batch(options):
-    together = last(walk_of(seeds=(1, 2, 3), **options))
-    swapped = last(walk_of(seeds=(3, 1), **options))
-    alone = last(walk_of(seeds=(2,), **options))
+    together = last(sampled_steps(seeds=(1, 2, 3), **options))
+    swapped = last(sampled_steps(seeds=(3, 1), **options))
+    alone = last(sampled_steps(seeds=(2,), **options))
     torch.testing.assert_close(together[[2, 0]], swapped, atol=1e-6, rtol=0)
     torch.testing.assert_close(together[[1]], alone, atol=1e-6, rtol=0)
 
 
 def test_deterministic_solvers_draw_once_and_noisy_ones_before_every_state_but_the_last():
-    draw = SeededNoise.__call__
+    original_call = SeededNoise.__call__
     for solver, expected in [("ddim", 1), ("dpm++2m", 1), ("ddpm", 6)]:
-        with mock.patch.object(SeededNoise, "__call__", autospec=True, side_effect=draw) as drawn_noise:
-            last(walk_of(solver=solver, steps=6))
+        with mock.patch.object(SeededNoise, "__call__", autospec=True, side_effect=original_call) as drawn_noise:
+            last(sampled_steps(solver=solver, steps=6))
         assert drawn_noise.call_count == expected
 
 
@@ -95,7 +95,7 @@ def test_a_walk_keeps_no_history():
         alive.append(weakref.ref(clean))
         return clean
 
-    for step in walk_of(denoise=denoise, steps=30):
+    for step in sampled_steps(denoise=denoise, steps=30):
         held = [index for index, reference in enumerate(alive) if reference() is not None]
         assert set(held) <= {step.index - 2, step.index - 1}
     del step
@@ -105,8 +105,8 @@ def test_a_walk_keeps_no_history():
 
 def test_a_walk_builds_no_graph():
     weight = torch.ones(1, requires_grad=True)
-    walk = walk_of(denoise=lambda x, _: weight * x)
-    for step in walk:
+    steps = sampled_steps(denoise=lambda x, _: weight * x)
+    for step in steps:
         assert not step.x.requires_grad
         assert torch.is_grad_enabled()
 
@@ -129,7 +129,7 @@ REFUSED = [
 def test_a_walk_that_cannot_be_made_is_refused_at_the_call(family, options, message):
     options = {"solver": "ddim", "steps": 5, **options}
     with pytest.raises(ValueError, match=message):
-        walk_of(FAMILIES[family](30), **options)
+        sampled_steps(FAMILIES[family](30), **options)
 
 
 def test_an_unknown_solver_is_refused():

@@ -40,17 +40,17 @@ def test_linspace_times_are_those_of_monai(length):
 @given(st.integers(1, 3000), st.data(), st.sampled_from(["trailing", "leading", "linspace"]))
 def test_times_are_distinct_descending_and_within(length, data, spacing):
     steps = data.draw(st.integers(1, length))
-    walk = times(length, steps, spacing)
-    assert len(walk) == steps
-    assert all(a > b for a, b in itertools.pairwise(walk))
-    assert length > walk[0]
-    assert walk[-1] >= 0
+    timesteps = times(length, steps, spacing)
+    assert len(timesteps) == steps
+    assert all(a > b for a, b in itertools.pairwise(timesteps))
+    assert length > timesteps[0]
+    assert timesteps[-1] >= 0
     if spacing != "leading":
-        assert walk[0] == length - 1
+        assert timesteps[0] == length - 1
     if spacing != "trailing" and steps > 1:
-        assert walk[-1] == 0
+        assert timesteps[-1] == 0
     if steps == length:
-        assert walk == list(range(length))[::-1]
+        assert timesteps == list(range(length))[::-1]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 11])

@@ -46,8 +46,8 @@ def of_case(method, cohort, id):
 @pytest.mark.parametrize("factor", [1, 2, 8])
 def test_the_finished_image_has_the_guides_low_frequencies(name, factor, cohort):
     method, keep_low = method_for(name, cohort), low_pass(factor)
-    asked = {"guides": [{"image": {"cohort": str(cohort.root), "case": "case_1"}, "factor": factor}]}
-    request = validated(method.Request, "request", json.loads(json.dumps(asked)))
+    requested = {"guides": [{"image": {"cohort": str(cohort.root), "case": "case_1"}, "factor": factor}]}
+    request = validated(method.Request, "request", json.loads(json.dumps(requested)))
     guided, free = states(method, request)[-1], states(method, method.Request())[-1]
     reference = of_case(method, cohort, "case_1")
     torch.testing.assert_close(keep_low(guided), keep_low(reference), atol=1e-5, rtol=0)

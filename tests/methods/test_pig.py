@@ -41,8 +41,8 @@ def doubled(network):
 def algorithm_2(model_x, model_y, x, y, length, steps):
     """The paper's Algorithm 2, line by line, with DDIM's uniform steps."""
     survived = alpha_bar(length)
-    walk = list(range(length, 0, -length // steps))
-    for t, t_next in zip(walk, [*walk[1:], 0], strict=True):
+    timesteps = list(range(length, 0, -length // steps))
+    for t, t_next in zip(timesteps, [*timesteps[1:], 0], strict=True):
         here, ahead = survived[t], survived[t_next]
         eps_x = model_x(x, y, t)
         x_0 = (x - math.sqrt(1 - here) * eps_x) / math.sqrt(here)
@@ -91,7 +91,7 @@ def test_the_paper_takes_256_steps_of_1024():
 
 
 def drawn(pig, batch, seed):
-    """Times and noise as the loss draws them: t, then the mask's noise, then the image's."""
+    """Times and noise as the loss samples them: t, then the mask's noise, then the image's."""
     rng = torch.Generator().manual_seed(seed)
     t = torch.randint(pig.config.diffusion.length, (len(batch["image"]),), generator=rng)
     return t, torch.randn(batch["mask"].shape, generator=rng), torch.randn(batch["image"].shape, generator=rng)
@@ -192,7 +192,7 @@ def test_the_released_sampler_binarizes_a_smoothed_mask(shape):
     rng = np.random.default_rng(2)
     for _ in range(5):
         mask = 1.3 * np.tanh(0.5 * rng.normal(0, 0.8, shape).cumsum(0))  # some clamped, few enough to leave no ties
-        ours = pig._shown(torch.from_numpy(mask).float()[None, None])[0, 0].numpy()
+        ours = pig._visible(torch.from_numpy(mask).float()[None, None])[0, 0].numpy()
         expected = binarized_by_scipy(mask)
         assert np.array_equal(ours, expected)
         assert {*np.unique(ours)} == {-1.0, 1.0}
@@ -201,15 +201,15 @@ def test_the_released_sampler_binarizes_a_smoothed_mask(shape):
 def test_an_empty_mask_stays_empty_when_binarized():
     pig = micro.build("pig", preset="released")
     for value in (-1.0, -3.0):
-        assert bool((pig._shown(torch.full((2, 1, 17, 23), value)) == -1).all())
+        assert bool((pig._visible(torch.full((2, 1, 17, 23), value)) == -1).all())
 
 
 def test_each_image_of_a_batch_has_its_own_threshold():
     pig = micro.build("pig", preset="released")
     rng = torch.Generator().manual_seed(0)
     masks = torch.randn((3, 2, 16, 16), generator=rng) * torch.tensor([0.1, 0.5, 1.0])[:, None, None, None]
-    alone = torch.cat([pig._shown(mask[None]) for mask in masks])
-    assert torch.equal(pig._shown(masks), alone)
+    alone = torch.cat([pig._visible(mask[None]) for mask in masks])
+    assert torch.equal(pig._visible(masks), alone)
 
 
 def test_released_masks_are_binary_and_labels_follow(monkeypatch):

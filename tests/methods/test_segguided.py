@@ -63,14 +63,16 @@ def test_guidance_is_the_weighted_step_from_unconditional_to_conditional(weight)
     mask = method.memory["masks"][:1].float()
     x, t = torch.randn((1, 1, 8, 8), generator=torch.Generator().manual_seed(0)), torch.tensor([11])
 
-    def estimate(shown):
+    def estimate(visible):
         process = method.process
-        return process.schedule.clean_estimate(x, t, method._predict(shown, x, t), process.prediction)
+        return process.schedule.clean_estimate(x, t, method._predict(visible, x, t), process.prediction)
 
     with torch.no_grad():
-        seeing, blind = estimate(mask), estimate(torch.full_like(mask, HIDDEN))
-        assert torch.allclose(method._denoiser(mask)(x, t), blind + weight * (seeing - blind), atol=1e-5)
-    assert not torch.allclose(seeing, blind, atol=1e-3)
+        conditional, unconditional = estimate(mask), estimate(torch.full_like(mask, HIDDEN))
+        assert torch.allclose(
+            method._denoiser(mask)(x, t), unconditional + weight * (conditional - unconditional), atol=1e-5
+        )
+    assert not torch.allclose(conditional, unconditional, atol=1e-3)
 
 
 @pytest.mark.parametrize(("weight", "evaluations"), [(1.0, 3), (2.5, 6)])

@@ -1,4 +1,4 @@
-"""The KL autoencoder, for images and label maps, and what it minimises."""
+"""The KL autoencoder, for images and label maps, and its losses."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 import medsmith.methods
 import micro
-import miniatures
+import toy_method_loader
 from medsmith.diffusion import Sampling
 from medsmith.networks.autoencoder import AutoencoderConfig
 from medsmith.networks.autoencoder_losses import (
@@ -169,9 +169,9 @@ def test_before_its_step_the_discriminator_neither_counts_nor_learns():
     found = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator())
     expected = (autoencoder(image, generator()).image - image).square().mean()
     torch.testing.assert_close(found, expected)
-    told = kl_discriminator_loss(autoencoder, discriminator, image, config, generator())
-    told.backward()
-    assert float(told.detach()) == 0
+    loss = kl_discriminator_loss(autoencoder, discriminator, image, config, generator())
+    loss.backward()
+    assert float(loss.detach()) == 0
     assert not any(present(weight.grad).any() for weight in discriminator.parameters())
 
 
@@ -195,11 +195,11 @@ def test_a_perceptual_distance_is_added():
         drawn(1, 2, 1, 8, 8),
         KLLossConfig(image=AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)),
     )
-    plain, felt = (
+    without, added = (
         float(kl_autoencoder_loss(*networks(), image, config, generator(), distance).detach())
         for distance in (None, lambda made, image: (made - image).square().sum() * 0 + 7.0)
     )
-    assert felt == pytest.approx(plain + 3.5, rel=1e-5)
+    assert added == pytest.approx(without + 3.5, rel=1e-5)
 
 
 # Losses of label maps
@@ -282,7 +282,7 @@ def test_a_small_network_learns_one_image_by_heart():
 
 @pytest.mark.usefixtures("no_fsync")
 def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, monkeypatch):
-    folder = miniatures.FOLDER
+    folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
     cohort = micro.micro_cohort(tmp_path / "cohort", dimensions=2)
     train("kl_compressor", cohort, tmp_path / "whole", budget=Budget(steps=6))

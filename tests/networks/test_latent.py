@@ -122,24 +122,24 @@ def test_tiles_of_voxels_are_voxels():
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("channels", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4)])
 def test_the_halo_is_the_reach_and_no_more(channels, blocks):
-    """Every voxel of a block, and a latent, is changed; the farthest that is felt is the halo."""
+    """Changing any voxel of a block, or a latent, changes the output up to the halo away."""
     space = kl(2, channels, residual_blocks=blocks)
     halo, factor = space.halo, space.factor
     middle, edge = halo + 1, 2 * halo + 4
     image, latents = drawn(5, 1, IMAGE_CHANNELS, factor * edge, factor), drawn(6, 1, 4, edge, 1)
-    felt = []
+    distances = []
     with torch.inference_mode():
         for voxel in range(factor * middle, factor * (middle + 1)):
             moved = image.clone()
             moved[:, :, voxel] += 3
             changed = (space.encode(moved) != space.encode(image)).any(1).flatten().nonzero().flatten()
-            felt.append(int((changed - middle).abs().max()))
+            distances.append(int((changed - middle).abs().max()))
         moved = latents.clone()
         moved[:, :, middle] += 3
         changed = (space.decode(moved) != space.decode(latents))[0, 0, :, 0].nonzero().flatten() // factor
-        felt.append(int((changed - middle).abs().max()))
+        distances.append(int((changed - middle).abs().max()))
     # Far from the middle an effect may be too small for float32.
-    assert halo - 1 <= max(felt) <= halo
+    assert halo - 1 <= max(distances) <= halo
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

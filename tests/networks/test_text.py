@@ -8,13 +8,13 @@ from medsmith.text.encoded_vocabulary import TextConfig
 
 
 def test_attributes_are_dropped_as_often_as_requested():
-    said, null = torch.ones(4000, 5, 2), torch.zeros(5, 2)
+    vectors, null = torch.ones(4000, 5, 2), torch.zeros(5, 2)
     config = TextConfig(left_out=0.2, null=0.1)
-    gone = attribute_dropout(said, null, config, torch.Generator().manual_seed(0))[..., 0] == 0
-    assert float(gone.all(1).float().mean()) == pytest.approx(0.1 + 0.9 * 0.2**5, abs=0.02)
-    assert float(gone.float().mean()) == pytest.approx(1 - 0.9 * 0.8, abs=0.02)
-    kept = attribute_dropout(said, null, TextConfig(left_out=0.0, null=0.0), torch.Generator().manual_seed(0))
-    assert torch.equal(kept, said)
+    dropped = attribute_dropout(vectors, null, config, torch.Generator().manual_seed(0))[..., 0] == 0
+    assert float(dropped.all(1).float().mean()) == pytest.approx(0.1 + 0.9 * 0.2**5, abs=0.02)
+    assert float(dropped.float().mean()) == pytest.approx(1 - 0.9 * 0.8, abs=0.02)
+    kept = attribute_dropout(vectors, null, TextConfig(left_out=0.0, null=0.0), torch.Generator().manual_seed(0))
+    assert torch.equal(kept, vectors)
 
 
 def test_cross_attention_gets_the_vectors_as_they_are():

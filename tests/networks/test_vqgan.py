@@ -158,23 +158,23 @@ def test_tiles_have_no_seams(vqgan, halves, tile):
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_the_halo_is_the_reach_and_no_more(blocks):
-    """One voxel, or one latent, is changed; how far that is felt is the halo, on one side at least."""
+    """Changing one voxel, or one latent, changes the output up to the halo away, on one side at least."""
     network = small(residual_blocks=blocks)
     halo = network.halo
     middle, edge = halo + 1, 2 * halo + 4
     image, latents = drawn(5, 1, 1, 2 * edge, 2, 2), drawn(6, 1, 4, edge, 1, 1)
-    felt = []
+    distances = []
     with torch.inference_mode():
         for voxel in (2 * middle, 2 * middle + 1):
             moved = image.clone()
             moved[0, 0, voxel] += 3
             changed = (network.latents(moved) != network.latents(image)).any(1).flatten().nonzero().flatten()
-            felt.append(int((changed - middle).abs().max()))
+            distances.append(int((changed - middle).abs().max()))
         moved = latents.clone()
         moved[0, :, middle] += 3
         changed = (network.decoder(moved) != network.decoder(latents))[0, 0, :, 0, 0].nonzero().flatten() // 2
-    assert max(felt) <= halo
-    assert max(felt) >= halo - 1
+    assert max(distances) <= halo
+    assert max(distances) >= halo - 1
     assert halo - 1 <= int((changed - middle).abs().max()) <= halo
 
 
@@ -217,10 +217,10 @@ def test_error_by_organ_is_the_mean_absolute_error_in_hu(vqgan):
 
 
 def test_the_knots_of_the_released_preprocessing():
-    shown = hu_to_model(np.array([-3024, -1000, -600, -200, 0, 200, 600, 1000, 3071], np.float32))
+    scaled = hu_to_model(np.array([-3024, -1000, -600, -200, 0, 200, 600, 1000, 3071], np.float32))
     released = np.array([0, 0, 0.1, 0.2, 0.5, 0.8, 0.9, 1, 1])
-    np.testing.assert_allclose(shown, 2 * released - 1, atol=1e-6)
-    assert shown.dtype == np.float32
+    np.testing.assert_allclose(scaled, 2 * released - 1, atol=1e-6)
+    assert scaled.dtype == np.float32
 
 
 @settings(max_examples=100, deadline=None)

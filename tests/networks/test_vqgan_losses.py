@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import medsmith.methods
 import micro
-import miniatures
+import toy_method_loader
 from medsmith.networks.autoencoder_losses import (
     AutoencoderLossConfig,
     adaptive_weight,
@@ -64,9 +64,9 @@ def test_logistic_loss_is_equation_3():
 
     fooled = sum(log_sigmoid(-answer) for answer in FAKE)
     assert float(generator_loss(FAKE, "logistic")) == pytest.approx(float(fooled))
-    told = [binary_cross_entropy_with_logits(answer, torch.ones_like(answer)) for answer in REAL]
-    told += [binary_cross_entropy_with_logits(answer, torch.zeros_like(answer)) for answer in FAKE]
-    assert float(discriminator_loss(REAL, FAKE, "logistic")) == pytest.approx(float(sum(told)) / 2)
+    terms = [binary_cross_entropy_with_logits(answer, torch.ones_like(answer)) for answer in REAL]
+    terms += [binary_cross_entropy_with_logits(answer, torch.zeros_like(answer)) for answer in FAKE]
+    assert float(discriminator_loss(REAL, FAKE, "logistic")) == pytest.approx(float(sum(terms)) / 2)
 
 
 def test_the_adaptive_weight_is_the_ratio_of_gradients():
@@ -189,11 +189,11 @@ def test_a_perceptual_distance_is_asked_for_planes_and_added():
         return (made - image).square().sum() * 0 + 7.0
 
     image, config = drawn(1, 2, 1, 8, 8, 8), AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)
-    plain, felt = (
+    without, added = (
         float(vqgan_loss(*networks(), image, config, generator(), perceptual).detach())
         for perceptual in (None, distance)
     )
-    assert felt == pytest.approx(plain + 3.5, rel=1e-5)
+    assert added == pytest.approx(without + 3.5, rel=1e-5)
     assert seen == [((2, 1, 8, 8), (2, 1, 8, 8))]
 
 
@@ -241,7 +241,7 @@ def test_a_small_network_learns_one_batch_by_heart(codebook):
 @pytest.fixture
 def cohort(tmp_path, monkeypatch):
     """A small cohort, and the method of the tests that trains a VQGAN."""
-    folder = miniatures.FOLDER
+    folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
     return micro.micro_cohort(tmp_path / "cohort", dimensions=3)
 

@@ -56,13 +56,13 @@ def micro_config(name, kind, dimensions):
 
 def micro_case(index, dimensions, classes):
     """Noise with a bright ball per label class, on a grid that is not the network's."""
-    draw = np.random.default_rng(index)
+    rng = np.random.default_rng(index)
     shape = (12, 10, 1) if dimensions == 2 else (12, 10, 9)
     place = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), axis=-1)
-    image, labels = draw.normal(60, 12, shape), np.zeros(shape, np.uint8)
+    image, labels = rng.normal(60, 12, shape), np.zeros(shape, np.uint8)
     for value in range(1, classes + 1):
-        centre = draw.uniform([min(2, n - 1) for n in shape], [max(n - 3, 0) for n in shape]).round()
-        inside = np.linalg.norm(place - centre, axis=-1) < 2.6
+        center = rng.uniform([min(2, n - 1) for n in shape], [max(n - 3, 0) for n in shape]).round()
+        inside = np.linalg.norm(place - center, axis=-1) < 2.6
         labels[inside] = value
         image[inside] += 50 * value
     stored = np.dtype(np.uint8) if dimensions == 2 else np.dtype(np.int16)
@@ -96,10 +96,10 @@ def build(name, dimensions=2, classes=1, preset="tiny", settings=()):
     kind = method_class(name)
     small = [line for line in micro_settings(name, kind, dimensions) if line.startswith(("size", "network."))]
     method = kind(apply_settings(kind.presets[preset], [*small, *settings]), fingerprint(dimensions, classes))
-    draw = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for weight in method.parameters():
         if not weight.any():
-            weight.data.normal_(0, 0.1, generator=draw)
+            weight.data.normal_(0, 0.1, generator=rng)
     return method.eval()
 
 

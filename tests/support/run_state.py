@@ -1,4 +1,4 @@
-"""Settings of the smallest runs, and all of a run that must not depend on what befell it."""
+"""Settings of the smallest runs, and the state of a run that must not depend on interruptions."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def settings(method="ddpm", *more):
 
 
 def state(run):
-    """All of a run that must not depend on what befell it: every tensor's bytes, steps, losses, pictures."""
+    """The state of a run that must not depend on interruptions: bytes of tensors and pictures, steps, losses."""
     checkpoints = {}
     for folder in sorted((run / "checkpoints").iterdir()):
         tensors, entry = present(StageCheckpoints(run, folder.name).newest())

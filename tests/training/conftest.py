@@ -1,13 +1,17 @@
 """Fixtures of the tests of training."""
 
+import shutil
+
 import pytest
 
 import medsmith.methods
 import medsmith.training.previews
 import medsmith.training.stage_loop
 import micro
-import miniatures
-from training_lives import Nursery
+import toy_method_loader
+from medsmith.training import Budget, train
+from run_state import settings
+from training_processes import TrainingServer
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +20,10 @@ def cohort(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def server():
+    server = TrainingServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -27,10 +31,23 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+@pytest.fixture(scope="module")
+def finished_run(cohort, tmp_path_factory):
+    run = tmp_path_factory.mktemp("finished") / "run"
+    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=4, checkpoint_seconds=0))
+    return run
+
+
+@pytest.fixture
+def copied(finished_run, run):
+    shutil.copytree(finished_run, run)
+    return run
+
+
 @pytest.fixture
 def _other_methods(monkeypatch):
     """The methods of the tests beside the shipped ones."""
-    folder = miniatures.FOLDER
+    folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
 
 

@@ -61,14 +61,14 @@ def test_the_command_says_what_is_left_to_train(cohort, run, capsys):
     from medsmith.cli import main
 
     lines = [f"--set={line}" for line in settings("pig")]
-    said = {}
+    output = {}
     for stage in ("guider", "image"):
         with pytest.raises(SystemExit) as ended:
             main(["train", "pig", str(cohort.root), "--run", str(run), "--max-steps=2", f"--stage={stage}", *lines])
         assert ended.value.code == 0
-        said[stage] = "".join(capsys.readouterr())
-    assert "stage 'guider' is trained; next: the same command with another stage" in said["guider"]
-    assert "trained; next: medsmith synthesize" in said["image"]
+        output[stage] = "".join(capsys.readouterr())
+    assert "stage 'guider' is trained; next: the same command with another stage" in output["guider"]
+    assert "trained; next: medsmith synthesize" in output["image"]
 
 
 def test_a_stage_trained_further_is_in_the_weights(cohort, run):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 
 import pytest
 
@@ -13,19 +12,6 @@ from medsmith.runs.checkpoints import load_method, unpack
 from medsmith.runs.folder import StageCheckpoints, lock_run
 from medsmith.training import Budget, train
 from run_state import reached, settings, state
-
-
-@pytest.fixture(scope="module")
-def finished_run(cohort, tmp_path_factory):
-    run = tmp_path_factory.mktemp("finished") / "run"
-    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=4, checkpoint_seconds=0))
-    return run
-
-
-@pytest.fixture
-def copied(finished_run, run):
-    shutil.copytree(finished_run, run)
-    return run
 
 
 def flip_a_bit(path, place=0.5):
@@ -47,9 +33,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, cohort, copie
     damage(newest)
     assert reached(copied) == {"stack": 3}
     assert f"{newest}: is missing or damaged" in caplog.text
-    for run in (copied, tmp_path / "calm"):
+    for run in (copied, tmp_path / "uninterrupted"):
         train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=5, checkpoint_seconds=math.inf))
-    assert state(copied)["checkpoints"] == state(tmp_path / "calm")["checkpoints"]
+    assert state(copied)["checkpoints"] == state(tmp_path / "uninterrupted")["checkpoints"]
     assert [path.name for path in newest_first(copied)] == ["step-00000005.safetensors", before.name]
 
 

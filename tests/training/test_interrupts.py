@@ -34,9 +34,9 @@ def test_an_interrupt_waits_for_the_step_and_saves_it(number, cohort, tmp_path, 
             train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=8))
     assert reached(tmp_path / "run") == {"stack": 4}
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    for name in ("run", "calm"):
+    for name in ("run", "uninterrupted"):
         train("ddpm", cohort, tmp_path / name, settings=settings(), budget=Budget(steps=8))
-    assert state(tmp_path / "run") == state(tmp_path / "calm")
+    assert state(tmp_path / "run") == state(tmp_path / "uninterrupted")
 
 
 def test_the_command_says_one_line_when_interrupted(cohort, run, monkeypatch, capsys):

@@ -60,9 +60,9 @@ def test_a_loss_that_is_not_finite_stops_within_the_step(harm, found, cohort, tm
     assert reached(run) == {"stack": 4}
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
-    for name in ("run", "calm"):
+    for name in ("run", "uninterrupted"):
         train("ddpm", cohort, tmp_path / name, settings=settings(), seed=3, budget=Budget(steps=8))
-    assert state(run)["checkpoints"] == state(tmp_path / "calm")["checkpoints"]
+    assert state(run)["checkpoints"] == state(tmp_path / "uninterrupted")["checkpoints"]
 
 
 def test_an_absurd_rate_is_stopped(cohort, run):

@@ -70,16 +70,16 @@ def test_training_is_the_plain_loop(cohort, run, monkeypatch):
     assert logged == losses
 
 
-def two_devices(nursery, cohort, run, method, **order):
-    given = {"method": method, "devices": 2, "note_ranks": True, "seed": 9, **order}
-    ended = nursery.live(run, cohort.root, settings=settings(method), **given)
+def two_devices(server, cohort, run, method, **job):
+    given = {"method": method, "devices": 2, "hash_ranks": True, "seed": 9, **job}
+    ended = server.train(run, cohort.root, settings=settings(method), **given)
     assert (ended.status, ended.error) == (0, "")
     stages = [path.stem.split("-", 2)[2] for path in sorted(run.glob("rank-0-*.txt"))]
     return [sorted(path.read_text() for path in run.glob(f"rank-?-{stage}.txt")) for stage in stages]
 
 
-def test_two_devices_average_their_gradients_and_keep_equal_weights(nursery, cohort, run):
-    ((first, second),) = two_devices(nursery, cohort, run, "ddpm", budget={"steps": 6})
+def test_two_devices_average_their_gradients_and_keep_equal_weights(server, cohort, run):
+    ((first, second),) = two_devices(server, cohort, run, "ddpm", budget={"steps": 6})
     assert first == second
     record = read_record(run)
     method = build_method(record, seed=9)
@@ -93,15 +93,15 @@ def test_two_devices_average_their_gradients_and_keep_equal_weights(nursery, coh
     assert logged == pytest.approx(losses, rel=1e-3)
 
 
-def test_two_devices_train_every_stage_and_stop_together_on_time(nursery, cohort, run):
-    ranks = two_devices(nursery, cohort, run, "pig", budget={"minutes": 0.01})
+def test_two_devices_train_every_stage_and_stop_together_on_time(server, cohort, run):
+    ranks = two_devices(server, cohort, run, "pig", budget={"minutes": 0.01})
     assert [first == second for first, second in ranks] == [True, True]
     assert load_method(run).name == "pig"
 
 
 @pytest.mark.usefixtures("_other_methods")
-def test_two_devices_train_parts_in_turn(nursery, cohort, run):
-    ((first, second),) = two_devices(nursery, cohort, run, "adversaries", budget={"steps": 4})
+def test_two_devices_train_parts_in_turn(server, cohort, run):
+    ((first, second),) = two_devices(server, cohort, run, "adversaries", budget={"steps": 4})
     assert first == second
 
 
@@ -159,9 +159,9 @@ def test_the_averages_follow_the_weights_by_the_stated_rule():
     method = micro.build("ddpm", settings=["training.ema=0.9"])
     optimizer = StageOptimizer(method, ("network",), method.config.training)
     name, weight = next(iter(method.network.named_parameters()))
-    expected, draw = torch.empty(0), torch.Generator().manual_seed(0)
+    expected, rng = torch.empty(0), torch.Generator().manual_seed(0)
     for count in range(200):
-        weight.data.normal_(generator=draw)
+        weight.data.normal_(generator=rng)
         decay = min(0.9, (1 + count) / (10 + count))
         expected = weight.detach().clone() if count == 0 else decay * expected + (1 - decay) * weight.detach()
         optimizer.update_average("network")

@@ -72,8 +72,8 @@ class Plane:
 class Discriminators(nn.Module):
     """A discriminator of planes and, in 3-D, one of volumes; a high logit means a real image.
 
-    Group normalisation stands where the released code has batch normalisation, whose statistics mean little at one or
-    two volumes per batch.
+    They use group normalization in place of the released code's batch normalization, whose statistics are unreliable
+    at one or two volumes per batch.
 
     Args:
         config: shape of both.

@@ -20,7 +20,7 @@ class NetworkConfig(BaseModel):
         attention: levels with self-attention.
         residual_blocks: residual blocks per level.
         head_channels: channels per attention head.
-        groups: groups of the group normalisation.
+        groups: groups of the group normalization.
         space_to_depth: edge of the voxel block that is folded into channels before the first convolution; 1 folds
             nothing. 2 makes a 2-D network about four times cheaper at the same width.
     """

@@ -1,4 +1,4 @@
-"""A miniature of a guided method: one unconditional model of images, steered by several images at sampling time.
+"""A toy guided method: one unconditional model of images, steered by several images at sampling time.
 
 It learns from images alone. Each guide of a request has a factor, a last time and, where it names a label map, a
 region outside which it does not act; their terms all see the same state (mDDPM, Algorithm 1). The label maps of the
@@ -97,10 +97,10 @@ class Steered(Method):
             for number, guide in enumerate(request.guides)
         ]
 
-        def correct(x, t, fresh):
+        def correct(x, t, noise_source):
             moved = x
             for reference, keep_low, last, region in parts:
-                noise = fresh()
+                noise = noise_source()
                 if int(t[0]) >= last - 1:
                     noised = self.process.schedule.add_noise(reference, noise, t).x
                     moved = moved + region * keep_low(noised - x)

@@ -1,4 +1,4 @@
-"""A miniature of a latent pair method: label and volume autoencoders, a diffusion model in each latent, a ControlNet.
+"""A toy latent pair method: label and volume autoencoders, a diffusion model in each latent, a ControlNet.
 
 Five stages, of which the label ones learn from label maps alone and the volume ones from images alone; latents are
 encoded once, their scale is set when the diffusion stages begin, the ControlNet starts as a copy of the volume model's
@@ -129,11 +129,11 @@ class LatentPair(Method):
             case "label_autoencoder":
                 return label_autoencoder_loss(self.label_autoencoder, batch["labels"][:, 0], LabelLossConfig(), rng)
             case "volume_autoencoder":
-                players = self.volume_autoencoder, self.discriminator
-                return kl_autoencoder_loss(*players, batch["image"], self.config.objective, rng)
+                networks = self.volume_autoencoder, self.discriminator
+                return kl_autoencoder_loss(*networks, batch["image"], self.config.objective, rng)
             case "discriminator":
-                players = self.volume_autoencoder, self.discriminator
-                return kl_discriminator_loss(*players, batch["image"], self.config.objective, rng)
+                networks = self.volume_autoencoder, self.discriminator
+                return kl_discriminator_loss(*networks, batch["image"], self.config.objective, rng)
         noised = self.process.noised(batch["state"], rng)
         if part == "label_unet":
             return self.process.loss(self.label_unet(noised.x, noised.t), noised)
@@ -143,7 +143,7 @@ class LatentPair(Method):
 
     def synthesize(self, request, seed, sampling, *, observe=None):
         with torch.no_grad():
-            labels = self._asked_labels(request, seed) if request.labels else self._new_labels(seed)
+            labels = self._requested_labels(request, seed) if request.labels else self._new_labels(seed)
             condition = self._label_state(labels)
             state = self.process.sample_one(
                 self.process.denoiser(self._controlled(condition)),
@@ -156,7 +156,7 @@ class LatentPair(Method):
             image = self.volume_autoencoder.decode(state[None])[0].clamp(-1, 1)
         return assemble(image, one_hot(labels, self._classes)[0, 1:] * 2 - 1, self.fingerprint)
 
-    def _asked_labels(self, request, seed):
+    def _requested_labels(self, request, seed):
         return self.prepare(case_of(request.labels, derive_seed(seed, "labels")))["labels"]
 
     def _new_labels(self, seed):

@@ -1,7 +1,7 @@
-"""What the contract promises of any method's run: trained, killed, resumed, sampled, made again.
+"""Runs of every method: trained, killed, resumed, sampled, regenerated.
 
-The shipped methods, and miniatures of two to come (``methods_of_tests``): a latent pair method of five stages with a
-ControlNet, and a method of images alone that is steered by several guides.
+The shipped methods and two toy methods (``toy_methods``): a latent pair method of five stages with a ControlNet, and a
+method of images alone that is steered by several guides.
 """
 
 import json
@@ -15,7 +15,7 @@ import torch
 
 import medsmith.methods
 import micro
-import miniatures
+import toy_method_loader
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.scaling import image_to_model
@@ -26,22 +26,22 @@ from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from run_state import state, strays
-from training_lives import Nursery
+from training_processes import TrainingServer
 
-NAMES = (*method_names(), *miniatures.MINIATURES)
+NAMES = (*method_names(), *toy_method_loader.TOY_METHODS)
 STEPS = 3
 
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch):
-    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
+    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, toy_method_loader.FOLDER])
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def server():
+    server = TrainingServer()
+    yield server
+    server.close()
 
 
 def mixed_cohort(folder, dimensions):
@@ -64,8 +64,12 @@ def cohorts(tmp_path_factory):
     return {dimensions: mixed_cohort(folder / str(dimensions), dimensions) for dimensions in (2, 3)}
 
 
-def order_of(name):
-    settings = [] if name in miniatures.MINIATURES else micro.micro_settings(name, method_class(name), dimensions(name))
+def job_of(name):
+    settings = (
+        []
+        if name in toy_method_loader.TOY_METHODS
+        else micro.micro_settings(name, method_class(name), dimensions(name))
+    )
     return {"method": name, "settings": [*settings], "budget": {"steps": STEPS, "checkpoint_seconds": 0.0}}
 
 
@@ -74,21 +78,21 @@ def dimensions(name):
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def calm(request, nursery, cohorts, tmp_path_factory):
-    """A run that nothing befell."""
+def uninterrupted(request, server, cohorts, tmp_path_factory):
+    """A run without interruption."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
-        name, run = request.param, tmp_path_factory.mktemp("calm") / "run"
+        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, toy_method_loader.FOLDER])
+        name, run = request.param, tmp_path_factory.mktemp("uninterrupted") / "run"
         cohort = cohorts[dimensions(name)]
-        ended = nursery.live(run, cohort, **order_of(name))
+        ended = server.train(run, cohort, **job_of(name))
         assert (ended.status, ended.error) == (0, "")
     return name, run, cohort
 
 
-def test_a_run_killed_in_every_stage_ends_in_the_bytes_of_the_calm_one(calm, nursery, tmp_path):
-    name, run, cohort = calm
+def test_a_run_killed_in_every_stage_ends_in_the_bytes_of_an_uninterrupted_one(uninterrupted, server, tmp_path):
+    name, run, cohort = uninterrupted
     killed, events = tmp_path / "killed", 3
-    while (ended := nursery.live(killed, cohort, **order_of(name), die_at=events)).status != 0:
+    while (ended := server.train(killed, cohort, **job_of(name), kill_at=events)).status != 0:
         assert ended.status == -signal.SIGKILL
         events += 19
     assert ended.error == ""
@@ -97,19 +101,19 @@ def test_a_run_killed_in_every_stage_ends_in_the_bytes_of_the_calm_one(calm, nur
     assert not strays(killed)
 
 
-def test_cleaned_examples_are_made_again(calm, nursery, tmp_path):
-    name, run, cohort = calm
+def test_cleaned_examples_are_prepared_again(uninterrupted, server, tmp_path):
+    name, run, cohort = uninterrupted
     cleaned, kept = (shutil.copytree(run, tmp_path / folder) for folder in ("cleaned", "kept"))
     assert clean(cleaned) > 0
     assert not (cleaned / "examples").exists()
     for each in (cleaned, kept):
-        ended = nursery.live(each, cohort, **{**order_of(name), "budget": {"steps": STEPS + 1}})
+        ended = server.train(each, cohort, **{**job_of(name), "budget": {"steps": STEPS + 1}})
         assert (ended.status, ended.error) == (0, "")
     assert state(cleaned) == state(kept)
 
 
-def test_stages_learn_from_what_they_declare(calm):
-    _, run, _ = calm
+def test_stages_learn_from_what_they_declare(uninterrupted):
+    _, run, _ = uninterrupted
     method = load_method(run)
     stores = {path.parent.name.rpartition("-")[0]: ExampleStore(path.parent) for path in run.rglob("complete.json")}
     kinds = [set(entry.kinds) for entry in stores["prepared"].entries]
@@ -122,13 +126,13 @@ def test_stages_learn_from_what_they_declare(calm):
             assert len(stores[stage.name]) == forms * len(usable)
 
 
-def test_cases_are_made_and_made_again(calm, tmp_path):
-    name, run, _ = calm
+def test_cases_are_made_and_regenerated(uninterrupted, tmp_path):
+    name, run, _ = uninterrupted
     if name == "lesiondiffusion":
-        pytest.skip("its cases are made and made again in test_lesiondiffusion_method")
+        pytest.skip("its cases are made and regenerated in methods/lesiondiffusion/test_method.py")
     if load_method(run).checks is None:
-        pytest.skip("an untrained network passes no check of images; test_synthesis_pig makes such cases")
-    options = SynthesisOptions(loader=miniatures.LOADER)
+        pytest.skip("an untrained network passes no check of images; the tests of synthesis make such cases")
+    options = SynthesisOptions(loader=toy_method_loader.LOADER)
     synthesize(run, tmp_path / "out", count=2, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2
@@ -140,20 +144,20 @@ def test_cases_are_made_and_made_again(calm, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def pair(nursery, cohorts, tmp_path_factory):
-    return _trained("latent_pair", nursery, cohorts, tmp_path_factory)
+def pair(server, cohorts, tmp_path_factory):
+    return _trained("latent_pair", server, cohorts, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def steered(nursery, cohorts, tmp_path_factory):
-    return _trained("steered", nursery, cohorts, tmp_path_factory)
+def steered(server, cohorts, tmp_path_factory):
+    return _trained("steered", server, cohorts, tmp_path_factory)
 
 
-def _trained(name, nursery, cohorts, tmp_path_factory):
+def _trained(name, server, cohorts, tmp_path_factory):
     run = tmp_path_factory.mktemp(name) / "run"
-    assert nursery.live(run, cohorts[2], **order_of(name)).error == ""
+    assert server.train(run, cohorts[2], **job_of(name)).error == ""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, miniatures.FOLDER])
+        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, toy_method_loader.FOLDER])
         return load_method(run), Cohort.open(cohorts[2])
 
 
@@ -176,12 +180,12 @@ def test_the_controlnet_began_as_a_copy_and_has_moved(pair):
     assert 0 < max(differences) < 0.05  # a few steps at a rate of 1e-3, and no more
 
 
-def test_a_volume_follows_the_label_map_that_is_asked_for(pair):
+def test_a_volume_follows_the_label_map_that_is_requested(pair):
     method, cohort = pair
     request = method.Request(labels={"cohort": cohort.root, "case": cohort.ids[0]})
     made = method.synthesize(request, 1, method.config.sampling)
-    asked = method.prepare(cohort[cohort.ids[0]])["labels"][0].numpy()
-    assert np.array_equal(made.labels[..., 0], asked)
+    requested = method.prepare(cohort[cohort.ids[0]])["labels"][0].numpy()
+    assert np.array_equal(made.labels[..., 0], requested)
     assert not np.array_equal(made.image, method.synthesize(request, 2, method.config.sampling).image)
 
 
@@ -212,7 +216,7 @@ def test_each_guide_acts_where_and_as_long_as_it_says(steered):
 
 
 def _last_two(method, request):
-    """The state before the last step, and the finished one."""
+    """The state before the last step, and the final state."""
     seen = []
     method.synthesize(request, 1, method.config.sampling, observe=lambda step: seen.append(step.x.clone()))
     return seen[-2], seen[-1]
@@ -220,18 +224,18 @@ def _last_two(method, request):
 
 def _uncorrected(method, x):
     """The clean estimate that the last step would end in."""
-    moments = times(method.config.diffusion.length, method.config.sampling.steps)
+    timesteps = times(method.config.diffusion.length, method.config.sampling.steps)
     with torch.no_grad():
-        return method.process.denoiser(method.network)(x, torch.tensor([moments[-1]]))
+        return method.process.denoiser(method.network)(x, torch.tensor([timesteps[-1]]))
 
 
-def test_provenance_names_every_guide_by_hash_and_no_path(nursery, cohorts, tmp_path):
+def test_provenance_names_every_guide_by_hash_and_no_path(server, cohorts, tmp_path):
     run = tmp_path / "run"
-    assert nursery.live(run, cohorts[2], **order_of("steered")).error == ""
+    assert server.train(run, cohorts[2], **job_of("steered")).error == ""
     ref = {"cohort": str(cohorts[2]), "case": Cohort.open(cohorts[2]).ids[0]}
-    asked = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
-    options = SynthesisOptions(loader=miniatures.LOADER)
-    synthesize(run, tmp_path / "out", count=1, request=asked, workers=1, options=options)
+    requested = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
+    options = SynthesisOptions(loader=toy_method_loader.LOADER)
+    synthesize(run, tmp_path / "out", count=1, request=requested, workers=1, options=options)
     text = (tmp_path / "out" / "provenance" / "steered_00000.json").read_text()
     record = json.loads(text)
     assert set(record["inputs"]) == {"guides.0.image", "guides.0.region", "guides.1.image"}

@@ -1,8 +1,8 @@
-"""Training processes for the tests, each killed or left to end.
+"""Training processes for the tests, each killed or run to its end.
 
-Importing torch, MONAI and Lightning takes seconds, a life of a small run a fraction of one. ``Nursery`` starts one
-process that imports all and computes nothing, and forks it for every life: a life builds its networks, reads its cohort
-and continues its run by itself, as a fresh process would.
+Importing torch, MONAI and Lightning takes seconds, a small training run a fraction of one. ``TrainingServer`` starts a
+process that imports all and computes nothing, and forks it for every job: the fork builds its networks, reads its
+cohort and continues its run as a fresh process would.
 """
 
 import json
@@ -17,41 +17,42 @@ from types import SimpleNamespace
 HERE = Path(__file__).parent
 
 
-class Nursery:
-    """Lives of ``train``, one at a time."""
+class TrainingServer:
+    """Runs ``train`` in forked processes, one at a time."""
 
     def __init__(self):
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+        path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         command = [sys.executable, str(Path(__file__))]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._orders, self._answers = self._process.stdin, self._process.stdout
-        self.threads = json.loads(self._answers.readline())["threads"]
+        self._jobs, self._results = self._process.stdin, self._process.stdout
+        self.threads = json.loads(self._results.readline())["threads"]
 
-    def live(self, run, cohort, **order):
-        """One life: ``train(cohort, run)`` as ``order`` says (see ``life``); how it ended, and after how long."""
-        print(json.dumps({"run": str(run), "cohort": str(cohort), **order}), file=self._orders, flush=True)
-        return SimpleNamespace(**json.loads(self._answers.readline()))
+    def train(self, run, cohort, **job):
+        """Run ``train(cohort, run)`` in a process as ``job`` says (see ``run_job``): its status, error and seconds."""
+        print(json.dumps({"run": str(run), "cohort": str(cohort), **job}), file=self._jobs, flush=True)
+        return SimpleNamespace(**json.loads(self._results.readline()))
 
     def close(self):
-        self._orders.close()
-        self._answers.close()
+        self._jobs.close()
+        self._results.close()
         self._process.wait(timeout=60)
 
 
-def life(order):
-    """Train as ordered; returns the line of an error of the family, or nothing.
+def run_job(job):
+    """Train as the job says; returns the line of a MedsmithError, or an empty string.
 
-    Order:
+    Job:
         method, settings, preset, seed, devices: as ``train`` takes them.
         budget: fields of Budget.
-        die_at: number of the write event to die at, by SIGKILL.
-        file_bytes: largest file the disk takes.
-        no_pickle: end with status 7 if anything is unpickled.
-        note_ranks: each process writes the hash of its weights into the run folder after each stage.
+        kill_at: number of the write event at which the process is killed by SIGKILL.
+        file_bytes: largest size of a file.
+        no_pickle: exit with status 7 if anything is unpickled.
+        hash_ranks: each process writes the hash of its weights into the run folder after each stage.
     """
     import medsmith.training.stage_loop
     from medsmith.cases.cohort import Cohort
@@ -60,39 +61,39 @@ def life(order):
 
     import medsmith.methods  # isort: skip
 
-    medsmith.methods.__path__.append(str(HERE / "methods_of_tests"))
+    medsmith.methods.__path__.append(str(HERE / "toy_methods"))
     medsmith.training.stage_loop.LOG_EVERY = medsmith.training.previews.COUNT = 1
-    _misfortunes(order)
-    if order.get("note_ranks"):
-        _note_ranks(Path(order["run"]))
+    _inject_faults(job)
+    if job.get("hash_ranks"):
+        _hash_ranks(Path(job["run"]))
     try:
         train(
-            order.get("method", "pig"),
-            Cohort.open(order["cohort"]),
-            order["run"],
-            preset=order.get("preset", "tiny"),
-            settings=order["settings"],
-            seed=order.get("seed", 0),
-            budget=Budget(**order.get("budget", {})),
-            devices=order.get("devices", 1),
+            job.get("method", "pig"),
+            Cohort.open(job["cohort"]),
+            job["run"],
+            preset=job.get("preset", "tiny"),
+            settings=job["settings"],
+            seed=job.get("seed", 0),
+            budget=Budget(**job.get("budget", {})),
+            devices=job.get("devices", 1),
         )
     except MedsmithError as error:
         return error.line
     return ""
 
 
-def _misfortunes(order):
-    if "die_at" in order:
-        _die_at(order["die_at"])
-    if "file_bytes" in order:
+def _inject_faults(job):
+    if "kill_at" in job:
+        _kill_at(job["kill_at"])
+    if "file_bytes" in job:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
-    if order.get("no_pickle"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
+    if job.get("no_pickle"):
         sys.addaudithook(lambda event, _: os._exit(7) if event == "pickle.find_class" else None)
 
 
-def _die_at(number):
+def _kill_at(number):
     """SIGKILL at the number-th write event: before and after each open, half write, fsync, replace and removal."""
     import signal
 
@@ -103,7 +104,7 @@ def _die_at(number):
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(function):
+    def with_events(function):
         def wrapped(*arguments, **named):
             event()
             result = function(*arguments, **named)
@@ -120,12 +121,12 @@ def _die_at(number):
             file.write(data[len(data) // 2 :])
         return len(data)
 
-    os.fsync = around(os.fsync)
+    os.fsync = with_events(os.fsync)
     for name, wrapped in (("replace", Path.replace), ("unlink", Path.unlink), ("write_bytes", halting_write)):
-        setattr(Path, name, around(wrapped))
+        setattr(Path, name, with_events(wrapped))
 
 
-def _note_ranks(run):
+def _hash_ranks(run):
     import hashlib
 
     import medsmith.training.run
@@ -135,23 +136,23 @@ def _note_ranks(run):
     medsmith.training.run._parallel_strategy = _forked
     train_stage = medsmith.training.stage_loop.StageLoop.train
 
-    def noted(loop, *arguments):
+    def train_and_hash(loop, *arguments):
         train_stage(loop, *arguments)
         digest = hashlib.sha256(pack(loop.method.state_dict())).hexdigest()
         (run / f"rank-{loop._fabric.global_rank}-{loop.stage.name}.txt").write_text(digest)
 
-    medsmith.training.stage_loop.StageLoop.train = noted  # type: ignore[method-assign]  # for processes that are forked next
+    medsmith.training.stage_loop.StageLoop.train = train_and_hash  # type: ignore[method-assign]  # in processes forked later
 
 
 def _forked(method):
-    """Processes of a life that is forked itself: starting them afresh would import all again."""
+    """Forked processes of several devices: spawned ones would import all again."""
     from lightning.fabric.strategies import DDPStrategy
 
     several = any(len(stage.parts) > 1 for stage in method.stages())
     return DDPStrategy(start_method="fork", find_unused_parameters=several)
 
 
-def _warm():
+def _import_all():
     import torch
 
     import medsmith.methods
@@ -162,9 +163,9 @@ def _warm():
     torch.set_num_threads(1)
 
 
-def _born(order, writer):
+def _run_child(job, writer):
     try:
-        os.write(writer, life(order).encode())
+        os.write(writer, run_job(job).encode())
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -173,28 +174,28 @@ def _born(order, writer):
 
 
 def main():
-    """Reads orders, one JSON a line; answers each with status and error line."""
-    answers = os.fdopen(os.dup(1), "w")
+    """Read jobs, one JSON a line; print status, error line and seconds of each."""
+    results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    _warm()
-    print(json.dumps({"threads": len(os.listdir("/proc/self/task"))}), file=answers, flush=True)  # noqa: PTH208
+    _import_all()
+    print(json.dumps({"threads": len(os.listdir("/proc/self/task"))}), file=results, flush=True)  # noqa: PTH208
     for line in sys.stdin:
-        order = json.loads(line)
+        job = json.loads(line)
         reader, writer = os.pipe()
         started = time.monotonic()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            _born(order, writer)
+            _run_child(job, writer)
         os.close(writer)
-        if "kill_after" in order:
-            time.sleep(order["kill_after"])
+        if "kill_after" in job:
+            time.sleep(job["kill_after"])
             os.kill(child, 9)
         with os.fdopen(reader) as pipe:
-            said = pipe.read()
+            error = pipe.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answer = {"status": status, "error": said, "seconds": time.monotonic() - started}
-        print(json.dumps(answer), file=answers, flush=True)
+        result = {"status": status, "error": error, "seconds": time.monotonic() - started}
+        print(json.dumps(result), file=results, flush=True)
 
 
 if __name__ == "__main__":
