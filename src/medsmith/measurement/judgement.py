@@ -15,7 +15,7 @@ from medsmith.measurement.describe import Scan, measure_lesion
 from medsmith.measurement.lesions import Lesion
 from medsmith.measurement.visibility import is_visible
 from medsmith.measurement.words import words_from
-from medsmith.reports.lesion_label import MAX_LABEL, LESION
+from medsmith.reports.lesion_label import LESION, MAX_LABEL
 from medsmith.reports.schema import LesionReport
 
 
