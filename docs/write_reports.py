@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reports.md and the JSON Schema from the code; --check fails where they are out of step."""
+"""Generates the tables of docs/reports.md and the JSON Schema; --check fails if they are out of date."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def template() -> str:
-    """What an attribute can say, and which step reads it."""
+    """Attributes, their options, and the steps that use them."""
     numbers = {
         "organ": "TotalSegmentator's names, or a group of them",
         "size_mm": "three edges, mm",
@@ -42,12 +42,12 @@ def template() -> str:
 
 
 def synonyms() -> str:
-    """Other ways to say each option."""
-    return _table(["kept", "understood as well"], [(option, "; ".join(others)) for option, others in SYNONYMS.items()])
+    """Synonyms of each option."""
+    return _table(["option", "synonyms"], [(option, "; ".join(others)) for option, others in SYNONYMS.items()])
 
 
 def organs() -> str:
-    """Groups and other words of the organs that have lesions here."""
+    """Groups and synonyms of the organs with lesion types."""
     names = dict.fromkeys(name for row in LESION_TYPES.values() for name in (row.organ,))
     rows = []
     for name in names:
@@ -66,7 +66,7 @@ def _sets(features: FeatureSets) -> str:
 
 
 def appearances() -> str:
-    """Words of the image that go together."""
+    """Compatible image attributes per lesion type."""
     rows = [
         (
             row.name,
@@ -83,7 +83,7 @@ def appearances() -> str:
 
 
 def morphologies() -> str:
-    """Words of the mask that go together."""
+    """Compatible mask attributes per lesion type."""
     rows = [
         (
             row.name,
@@ -103,7 +103,7 @@ def morphologies() -> str:
 
 
 def bound() -> str:
-    """Options that are said of some organs only."""
+    """Options that apply only to some organs."""
     rows = []
     for option, only in ORGAN_SPECIFIC_OPTIONS.items():
         inside = {member for organ in only for member in GROUPS.get(organ, ())}
@@ -111,7 +111,7 @@ def bound() -> str:
             f"`{organ}` and its parts" if organ in GROUPS else f"`{organ}`" for organ in only if organ not in inside
         ]
         rows.append((option, "every organ that is not hollow" if len(short) > len(HOLLOW) else ", ".join(short)))
-    return _table(["option", "only of"], rows)
+    return _table(["option", "only for"], rows)
 
 
 def never() -> str:
@@ -125,7 +125,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """The page with every table written anew."""
+    """The page with all tables regenerated."""
     return BLOCK.sub(lambda block: f"{block[1]}{TABLES[block['name']]()}{block[3]}", text)
 
 

@@ -133,7 +133,7 @@ def _shape(dim: Any, path: Path) -> tuple[int, ...]:
 def _dtype(fields: Any, order: Literal["<", ">"], path: Path) -> tuple[np.dtype[Any], tuple[str, ...]]:
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
     if code in _COLOR:
-        raise FileError(path, "a colour overlay, not a scan", f"datatype {code}", "export the scan in grey")
+        raise FileError(path, "a color overlay, not a scan", f"datatype {code}", "export the scan in gray")
     if code in _COMPLEX:
         raise FileError(path, "complex numbers", f"datatype {code}", "export the magnitude image")
     if code not in DTYPES:

@@ -31,11 +31,11 @@ def read_image(path: Path) -> ImageFile:
 
     Raises:
         FileError: the container is damaged, not PNG, or too large.
-        ContentError: the picture is in colour, partly transparent, or 1-bit.
+        ContentError: the picture is in color, partly transparent, or 1-bit.
     """
     with _decoded(path) as picture:
         if picture.mode == "1":
-            raise ContentError(path, "a 1-bit picture", "an image has grey values", "is this the label map?")
+            raise ContentError(path, "a 1-bit picture", "an image has gray values", "is this the label map?")
         pixels, notes = _gray(picture, path)
     values = pixels.T[:, :, np.newaxis]
     return ImageFile(values.astype(np.float32), _grid(values, path), values.dtype, notes)
@@ -46,7 +46,7 @@ def read_labels(path: Path) -> LabelFile:
 
     Raises:
         FileError: the container is damaged, not PNG, or too large.
-        ContentError: the picture is in colour, partly transparent, or has values above 255.
+        ContentError: the picture is in color, partly transparent, or has values above 255.
     """
     with _decoded(path) as picture:
         if picture.mode in ("1", "P"):
@@ -116,12 +116,12 @@ def _gray(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], 
             raise ContentError(path, "partly transparent", "all pixels are opaque", "flatten the picture")
         pixels = pixels[..., :-1]
     if picture.mode not in ("LA", "RGB", "RGBA"):
-        raise ContentError(path, f"colour mode {picture.mode}", "8- or 16-bit grey", "convert it to grey")
+        raise ContentError(path, f"color mode {picture.mode}", "8- or 16-bit gray", "convert it to gray")
     spread = np.ptp(pixels, axis=-1)
     if spread.max() > 0:
-        found = f"in colour ({int((spread > 0).sum())} pixels where the channels differ)"
-        raise ContentError(path, found, "8- or 16-bit grey", "convert it to grey")
-    return pixels[..., 0], ("stored in colour, its channels are equal: read as grey",)
+        found = f"in color ({int((spread > 0).sum())} pixels where the channels differ)"
+        raise ContentError(path, found, "8- or 16-bit gray", "convert it to gray")
+    return pixels[..., 0], ("stored in color, its channels are equal: read as gray",)
 
 
 def write_image(
