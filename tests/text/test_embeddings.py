@@ -144,9 +144,7 @@ def test_a_file_that_is_no_table(tmp_path, content):
 
 
 def test_a_table_that_nobody_built_is_one_line_with_the_command():
-    found = (
-        r"^biomedclip.safetensors: does not exist, the phrase table that the config names; shipped: minilm; "
-    )
+    found = r"^biomedclip.safetensors: does not exist, the phrase table that the config names; shipped: minilm; "
     command = r"build it .*: python examples/build_phrase_table.py biomedclip.safetensors biomedclip FOLDER$"
     with pytest.raises(FileError, match=found + command):
         PhraseTable.load("biomedclip")

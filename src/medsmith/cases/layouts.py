@@ -178,11 +178,11 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
     strays = images | labels
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
-        found, labelled = wanted & images, case_id in labels
-        if found not in (set(), wanted) or not (found or labelled):
+        found, labeled = wanted & images, case_id in labels
+        if found not in (set(), wanted) or not (found or labeled):
             continue
-        files = nnunet_files(root, case_id, len(found), ending, labels=labelled)
-        if (found and labelled) or _all_recorded(root, case_id):
+        files = nnunet_files(root, case_id, len(found), ending, labels=labeled)
+        if (found and labeled) or _all_recorded(root, case_id):
             cases[case_id] = files
             strays -= wanted | {case_id}
     return cases, sorted(f"{name}{ending}" for name in strays)

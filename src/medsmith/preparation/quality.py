@@ -54,7 +54,7 @@ def check_labels(case: Case) -> None:
     lesions = len((case.report or {}).get("lesions", ()))
     found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
     raise ContentError(
-        case.id, found, "a case has a labelled voxel", "draw it, or pass --leave-out empty or --keep empty"
+        case.id, found, "a case has a labeled voxel", "draw it, or pass --leave-out empty or --keep empty"
     )
 
 

@@ -168,13 +168,11 @@ def _labels(
     report: Callable[[str], None],
 ) -> tuple[dict[int, int], dict[str, int], str]:
     """Value in the files -> label, name -> label, and how they were determined."""
-    labelled = [case_id for case_id, files in cases.items() if files.label_paths]
-    if not declared and not labelled:
+    labeled = [case_id for case_id, files in cases.items() if files.label_paths]
+    if not declared and not labeled:
         return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
-        found = map_cases(
-            root, labelled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report
-        )
+        found = map_cases(root, labeled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
         where: dict[int, Path] = {}
         for values in found.values():
             where = values | where

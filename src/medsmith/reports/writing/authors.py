@@ -34,9 +34,7 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """Field name in the released format -> attribute."""
 _LISTS: Final = ("shape", "features")
-_LESION_SUFFIXED: Final = frozenset(
-    ("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like")
-)
+_LESION_SUFFIXED: Final = frozenset(("hypodense", "isodense", "hyperdense", "mixed-density", "hypodense fluid-like"))
 _SIZE: Final = re.compile(r"\[\s*(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)\s*,?\s*\]")
 _HU: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*HU")
 
