@@ -66,7 +66,7 @@ def _sets(features: FeatureSets) -> str:
 
 
 def appearances() -> str:
-    """Words of the image that go together."""
+    """Compatible image attributes per lesion type."""
     rows = [
         (
             row.name,
@@ -83,7 +83,7 @@ def appearances() -> str:
 
 
 def morphologies() -> str:
-    """Words of the mask that go together."""
+    """Compatible mask attributes per lesion type."""
     rows = [
         (
             row.name,

@@ -18,7 +18,7 @@ PNG_LABEL = (PNG_IMAGE > 200).astype(np.uint8)
 BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000, 8, 0, 0, 0, 0)
 
 
-def colour(differs):
+def color(differs):
     pixels = np.repeat(PNG_IMAGE[..., None], 3, axis=2)
     pixels[0, 0, 0] += differs
     return pixels
@@ -37,8 +37,8 @@ PNG_REFUSED = [
     ("JPEG", b"\xff\xd8\xff\xe0" + bytes(400), "a JPEG picture"),
     ("web page", b"<html></html>", "a web page"),
     ("bomb", with_crc(BOMB), "100000 x 100000 pixels"),
-    ("colour", png_bytes(colour(1)), "in colour (1 pixels"),
-    ("transparent", png_bytes(np.dstack([colour(0), PNG_IMAGE])), "partly transparent"),
+    ("color", png_bytes(color(1)), "in color (1 pixels"),
+    ("transparent", png_bytes(np.dstack([color(0), PNG_IMAGE])), "partly transparent"),
     ("small", png_bytes(PNG_IMAGE[:5]), "12 x 5 x 1 voxels"),
     ("1-bit", png_bytes(PNG_IMAGE > 128), "1-bit"),
 ]
@@ -55,12 +55,12 @@ def test_png_refused(data, words, tmp_path):
     assert listing(tmp_path) == before
 
 
-def test_png_colour_with_equal_channels_is_grey(tmp_path):
-    source = write_pair(tmp_path / "source", png_bytes(colour(0)), png_bytes(PNG_LABEL * 255), ending=".png")
+def test_png_color_with_equal_channels_is_gray(tmp_path):
+    source = write_pair(tmp_path / "source", png_bytes(color(0)), png_bytes(PNG_LABEL * 255), ending=".png")
     said: list[str] = []
     case = prepare(source, tmp_path / "out", report=said.append)[ID]
     np.testing.assert_array_equal(case.require_image()[0, :, :, 0].T, PNG_IMAGE)
     np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
     assert any("0 and 255 in the files mean 0 and 1" in line for line in said)
-    assert any("its channels are equal: read as grey" in line for line in said)
+    assert any("its channels are equal: read as gray" in line for line in said)
     assert Cohort.open(tmp_path / "out")[ID].stored == np.uint8

@@ -92,10 +92,7 @@ def test_schema_and_types(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["sample", "--type", "kidney cyst", "--set", "size_mm=20 20"], "size_mm: '20 20' is not possible; write"),
         (["sample", "--type", "kidney cyst", "--without", "xyzzy"], "'xyzzy': no such option"),
-        (
-            ["sample", "--type", "kidney cyst", "--format", "released"],
-            "report: organ 'kidney'; the released form has 104",
-        ),
+        (["sample", "--type", "kidney cyst", "--format", "released"], "report: organ 'kidney'; the released form has"),
         (["read", "nowhere.json"], "nowhere.json: does not exist"),
         (["parse", ""], "report: '' describes no lesion; say what and where"),
         (["parse", "xyzzy"], "report: 'xyzzy' describes no lesion; not placed: 'xyzzy' (not understood); say what"),

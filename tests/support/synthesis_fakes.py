@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, case_of
+from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import MedsmithError, RequestError
@@ -107,7 +107,7 @@ class FakeMethod:
             (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
         draw = np.random.default_rng([seed, len(sampling.solver)])
-        guides = [case_of(guide.image, seed).require_image().mean() for guide in getattr(request, "guides", ())]
+        guides = [load_case(guide.image, seed).require_image().mean() for guide in getattr(request, "guides", ())]
         image = draw.normal(100 + request.brightness + sum(guides) / 10, 40 + sampling.steps, SHAPE)
         image = image.clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]

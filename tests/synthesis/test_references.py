@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import micro
-from medsmith.cases.case_ref import CaseRef, case_of, ids_of
+from medsmith.cases.case_ref import CaseRef, candidate_ids, load_case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, SynthesisError
 from medsmith.methods.config import validated
@@ -210,20 +210,20 @@ def test_a_folder_of_files_counts_by_its_files(tmp_path):
 
 def test_a_case_is_named_or_falls_to_a_lot(tmp_path):
     root = micro.micro_cohort(tmp_path / "cohort", count=3).root
-    assert [case_of(CaseRef(cohort=root), lot).id for lot in range(4)] == ["case_0", "case_1", "case_2", "case_0"]
-    assert {case_of(CaseRef(cohort=root, case="case_1"), lot).id for lot in range(4)} == {"case_1"}
-    assert ids_of(CaseRef(cohort=root, case="case_1")) == ("case_1",)
+    assert [load_case(CaseRef(cohort=root), lot).id for lot in range(4)] == ["case_0", "case_1", "case_2", "case_0"]
+    assert {load_case(CaseRef(cohort=root, case="case_1"), lot).id for lot in range(4)} == {"case_1"}
+    assert candidate_ids(CaseRef(cohort=root, case="case_1")) == ("case_1",)
 
 
 def test_a_case_that_is_not_there_is_one_line(tmp_path):
     root = micro.micro_cohort(tmp_path / "cohort", count=2).root
     with pytest.raises(RequestError) as caught:
-        case_of(CaseRef(cohort=root, case="nobody"), 0)
+        load_case(CaseRef(cohort=root, case="nobody"), 0)
     assert caught.value.line == f"{root}: no case 'nobody'; has case_0, case_1; name one of these"
     empty = Cohort.create(
         tmp_path / "empty", channel_names=("CT",), label_names={"background": 0, "a": 1}, file_ending=".nii.gz"
     )
     with pytest.raises(RequestError, match="empty: has no cases; at least one"):
-        case_of(CaseRef(cohort=empty.root), 0)
+        load_case(CaseRef(cohort=empty.root), 0)
     with pytest.raises(MedsmithError, match="nowhere: does not exist"):
-        case_of(CaseRef(cohort=tmp_path / "nowhere"), 0)
+        load_case(CaseRef(cohort=tmp_path / "nowhere"), 0)

@@ -1,1 +1,1 @@
-"""Images with their labels, where they lie in the patient, and folders of them: Case, Geometry, Cohort, CaseRef."""
+"""Annotated images (Case), folders of them (Cohort), and references to them in requests (CaseRef)."""

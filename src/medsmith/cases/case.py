@@ -1,4 +1,4 @@
-"""An image, its labels, or both, and their place in the patient.
+"""An image, its labels, or both, with their geometry.
 
 Axes: c channels, x y z voxel axes in file order. A 2-D image has z == 1; its x runs along the columns of the
 picture (to the right) and y along the rows (down), so that a PNG and a one-slice NIfTI are read alike.
@@ -20,18 +20,18 @@ Json = Mapping[str, Any]
 @final
 @dataclass(frozen=True, eq=False)
 class Case:
-    """An image in physical units (HU, or grey values as stored), its labels, or both.
+    """An image in physical units (HU, or gray values as stored), its labels, or both.
 
     Attributes:
         id: the case's name in its cohort, also its file name.
-        image: c x y z, float32, in stored units (never normalised); None where there are labels alone.
-        labels: x y z, one integer label per voxel, 0 is background; None where there is an image alone.
+        image: c x y z, float32, in stored units (never normalized); None if there are only labels.
+        labels: x y z, one integer label per voxel, 0 is background; None if there is only an image.
         geometry: the grid that image and labels share.
         channel_names: one name per channel ("CT", "ultrasound"); without an image, those of the cohort.
         label_names: label name -> value; "background" is 0.
         stored: the dtype in which the image is kept on disk.
-        report: what is known of the lesions and how it is said, JSON; None where nobody wrote one.
-        provenance: how a synthetic case was made, JSON; None for a real one.
+        report: structured report of the lesions, JSON; None if there is none.
+        provenance: how a synthetic case was generated, JSON; None for a real one.
 
     Raises:
         ContentError: there is neither an image nor labels.
@@ -62,14 +62,14 @@ class Case:
 
     @property
     def synthetic(self) -> bool:
-        """Whether this case was made rather than measured."""
+        """Whether this case is synthetic."""
         return self.provenance is not None
 
     def require_image(self) -> Float32[np.ndarray, "c x y z"]:
         """The image.
 
         Raises:
-            ContentError: the case has none.
+            ContentError: there is none.
         """
         if self.image is None:
             raise lacks_image(self.id)
@@ -79,7 +79,7 @@ class Case:
         """The labels.
 
         Raises:
-            ContentError: the case has none.
+            ContentError: there is none.
         """
         if self.labels is None:
             raise lacks_labels(self.id)
@@ -87,12 +87,12 @@ class Case:
 
 
 def lacks_image(case_id: str) -> ContentError:
-    """The refusal of a case that has labels alone."""
+    """The error for a case without an image."""
     cure = "add it or leave the case out"
     return ContentError(f"case {case_id}", "has labels and no image", "an image is needed", cure)
 
 
 def lacks_labels(case_id: str) -> ContentError:
-    """The refusal of a case that has an image alone."""
+    """The error for a case without labels."""
     cure = "add its label map or leave the case out"
     return ContentError(f"case {case_id}", "has an image and no labels", "labels are needed", cure)

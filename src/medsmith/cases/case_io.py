@@ -1,4 +1,4 @@
-"""A case from its files and back."""
+"""Reads and writes the files of a case."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from medsmith.geometry import Geometry
 
 
 def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptions) -> tuple[Case, tuple[str, ...]]:
-    """A case from its files, and one line per oddity that was accepted (see ``Cohort.read``)."""
+    """Reads a case, and one line per accepted irregularity (see ``Cohort.read``)."""
     images = [
         read_image(file.path, options if file.volume is None else replace(options, volume=file.volume))
         for file in files.channels
@@ -40,7 +40,7 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
     case = Case(
         id=case_id,
         image=_stacked([image.values for image in images]) if images else None,
-        labels=_united(files.label_paths, [each.values for each in maps], layout) if maps else None,
+        labels=_merged(files.label_paths, [each.values for each in maps], layout) if maps else None,
         geometry=read[0].geometry,
         channel_names=layout.channel_names,
         label_names=layout.label_names,
@@ -51,29 +51,29 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
 
 
 def _stacked(channels: list[Float32[np.ndarray, "x y z"]]) -> Float32[np.ndarray, "c x y z"]:
-    """One array, its channels laid out in memory as in their files."""
+    """One array that keeps the memory layout of its channels."""
     if len(channels) == 1:
         return channels[0][None]
     return np.stack([channel.T for channel in channels]).transpose(0, 3, 2, 1)
 
 
-def _united(
+def _merged(
     paths: tuple[Path, ...], maps: list[UInt8[np.ndarray, "x y z"]], layout: Layout
 ) -> UInt8[np.ndarray, "x y z"]:
-    """The labels of a case, united where they lie in several files."""
-    united = _declared(maps[0], layout, paths[0])
+    """The labels of a case, merged from one or several files."""
+    merged = _to_labels(maps[0], layout, paths[0])
     for path, values in zip(paths[1:], maps[1:], strict=True):
-        labels = _declared(values, layout, path)
-        clash = (united > 0) & (labels > 0) & (united != labels)
+        labels = _to_labels(values, layout, path)
+        clash = (merged > 0) & (labels > 0) & (merged != labels)
         if clash.any():
             found = f"{int(clash.sum())} voxels carry another label in {paths[0].name}"
             raise ContentError(path, found, "masks of one case agree", "correct the masks")
-        united = np.maximum(united, labels)
-    return united
+        merged = np.maximum(merged, labels)
+    return merged
 
 
-def _declared(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
-    """Label values as the layout declares them."""
+def _to_labels(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
+    """Maps file values to the labels that the layout declares."""
     label_of = layout.label_of or {value: value for value in layout.label_names.values()}
     return relabel(values, label_of, layout.label_names, path)
 
@@ -91,15 +91,15 @@ def read_case_image(case_id: str, files: CaseFiles, region: Region) -> Float32[n
 
 
 def read_case_labels(case_id: str, files: CaseFiles, layout: Layout, region: Region) -> UInt8[np.ndarray, "x y z"]:
-    """Part of a case's labels, united where they lie in several files (see ``Cohort.labels_region``)."""
+    """Part of a case's labels, merged from one or several files (see ``Cohort.labels_region``)."""
     if not files.label_paths:
         raise lacks_labels(case_id)
-    parts = [_declared(read_labels_region(path, region), layout, path) for path in files.label_paths]
+    parts = [_to_labels(read_labels_region(path, region), layout, path) for path in files.label_paths]
     return np.asarray(np.maximum.reduce(parts))
 
 
 def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Report and provenance of a case, each None where there is none.
+    """Report and provenance of a case, None where missing.
 
     Raises:
         FileError: one cannot be read.
@@ -110,7 +110,7 @@ def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[
 
 
 def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
-    """Writes image, labels and report, each whole or not at all; no report removes an earlier one."""
+    """Writes image, labels and report, each atomically; without a report, an earlier one is removed."""
     if case.image is not None:
         for file, channel in zip(files.channels, case.image, strict=True):
             write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)

@@ -1,4 +1,4 @@
-"""How a request names a case, or a whole cohort; and the cases behind such a name."""
+"""References to cases or cohorts in a request, and their resolution."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,9 +15,9 @@ from medsmith.errors import RequestError
 
 @final
 class CaseRef(BaseModel):
-    """A case of a cohort; a bare path stands for any case of the cohort there.
+    """A reference to a case; a bare path refers to any case of that cohort.
 
-    It may stand at any depth of a request. Synthesis finds it, hashes what it names, and keeps the path out of the
+    It may occur at any depth of a request. Synthesis finds it, hashes its target, and keeps the path out of the
     provenance.
 
     Attributes:
@@ -43,28 +43,28 @@ class CaseRef(BaseModel):
         return value
 
 
-def opened(ref: CaseRef) -> Cohort:
-    """The cohort of a reference, opened once per process.
+def open_cohort(ref: CaseRef) -> Cohort:
+    """Opens the cohort of a reference, once per process.
 
     Raises:
-        FileError, CohortError, ContentError: it cannot be opened.
+        FileError, CohortError, ContentError: it cannot be open_cohort.
     """
-    return _opened(ref.cohort)
+    return _open_folder(ref.cohort)
 
 
 @lru_cache(maxsize=16)
-def _opened(folder: Path) -> Cohort:
+def _open_folder(folder: Path) -> Cohort:
     return Cohort.open(folder)
 
 
-def ids_of(ref: CaseRef) -> tuple[str, ...]:
-    """Ids of the cases that a reference may stand for: the one that it names, or all.
+def candidate_ids(ref: CaseRef) -> tuple[str, ...]:
+    """The ids a reference may resolve to: the case it names, or all cases.
 
     Raises:
         RequestError: there is no such case, or no case at all.
-        FileError, CohortError, ContentError: the cohort cannot be opened.
+        FileError, CohortError, ContentError: the cohort cannot be open_cohort.
     """
-    cohort = opened(ref)
+    cohort = open_cohort(ref)
     if not len(cohort):
         raise RequestError(ref.cohort, "has no cases", "at least one", "name a cohort that has some")
     if ref.case is None:
@@ -74,12 +74,12 @@ def ids_of(ref: CaseRef) -> tuple[str, ...]:
     return (ref.case,)
 
 
-def case_of(ref: CaseRef, lot: int) -> Case:
-    """The case that a reference names, or the one that falls to a lot.
+def load_case(ref: CaseRef, index: int) -> Case:
+    """Loads the case that a reference names, or else the case at an index, modulo the number of cases.
 
     Raises:
         RequestError: there is no such case, or no case at all.
         MedsmithError: the cohort or the case cannot be read.
     """
-    ids = ids_of(ref)
-    return opened(ref)[ids[lot % len(ids)]]
+    ids = candidate_ids(ref)
+    return open_cohort(ref)[ids[index % len(ids)]]

@@ -1,4 +1,4 @@
-"""A cohort: a folder of images, labels or both in nnU-Net's raw form, with reports and provenance beside it."""
+"""A cohort: a folder of images, labels or both in nnU-Net's raw format, plus reports and provenance."""
 
 import hashlib
 import json
@@ -50,11 +50,11 @@ _log = logging.getLogger("medsmith")
 
 @final
 class Cohort:
-    """Cases in a folder, read one at a time; ``cohort[id]`` and iteration give them along the patient's axes.
+    """Cases in a folder, read one at a time; ``cohort[id]`` and iteration give canonical orientation.
 
     Attributes:
         root: the folder.
-        channel_names: one per channel; () where no case has an image.
+        channel_names: one per channel; () if no case has an image.
         label_names: name -> value; "background" is 0.
         file_ending: of image and label files.
     """
@@ -72,14 +72,14 @@ class Cohort:
 
     @classmethod
     def open(cls, root: Path | str) -> "Cohort":
-        """A view for reading over an nnU-Net, Decathlon, or images/ + labels/ folder.
+        """Opens an nnU-Net, Decathlon, or images/ + labels/ folder for reading.
 
-        What is left out, and how many cases have only an image or only labels, is logged.
+        Skipped files, and the number of cases with only an image or only labels, are logged.
 
         Raises:
             FileError: there is no such folder, or a file in it cannot be read.
             CohortError: it is no cohort.
-            ContentError: label values that nobody declared and nobody can know.
+            ContentError: undeclared label values that cannot be inferred.
         """
         layout = find_layout(Path(root))
         for note in (*layout.notes, *unpaired_notes(layout.cases)):
@@ -96,7 +96,7 @@ class Cohort:
         file_ending: str,
         description: str = "",
     ) -> "Cohort":
-        """A new folder to write cases to, or an existing one that says the same.
+        """Creates a folder to write cases to, or reopens one with the same declaration.
 
         Raises:
             CohortError: names or ending break nnU-Net's rules, the folder holds something else, or it is a
@@ -129,11 +129,11 @@ class Cohort:
         return (self[case_id] for case_id in self.ids)
 
     def __getitem__(self, case_id: str) -> Case:
-        """One case along the patient's axes (see ``canonical``): what learns, measures or compares sees these."""
+        """One case in canonical orientation (see ``canonical``), as training, measurement and evaluation use it."""
         return canonical_case(self.stored(case_id))
 
     def stored(self, case_id: str) -> Case:
-        """One case in the axes of its file, for what is written back as it came; oddities are logged once."""
+        """One case in file orientation, to be written back unchanged; irregularities are logged once."""
         case, notes = self.read(case_id)
         for note in notes:
             if note not in self._noted:
@@ -152,7 +152,7 @@ class Cohort:
         return tuple(case_id for case_id in self.ids if self._cases[case_id].label_paths)
 
     def read(self, case_id: str, options: ReadOptions | None = None) -> tuple[Case, tuple[str, ...]]:
-        """One case in the axes of its file, and one line per oddity that was accepted.
+        """One case in file orientation, and one line per accepted irregularity.
 
         Raises:
             CohortError: no case has this id.
@@ -165,11 +165,11 @@ class Cohort:
         return replace(case, report=report, provenance=provenance), notes
 
     def geometry(self, case_id: str) -> Geometry:
-        """The grid of a case in the axes of its file; one header is read."""
+        """The grid of a case in file orientation; reads only a header."""
         return read_case_grid(self.files(case_id))
 
     def image_region(self, case_id: str, region: Region) -> Float32[np.ndarray, "c x y z"]:
-        """Part of a case's image in the axes of its file, without the rest in memory; no checksum is compared.
+        """Part of a case's image in file orientation, without loading the rest; checksums are not verified.
 
         Raises:
             ContentError: the case has no image.
@@ -177,7 +177,7 @@ class Cohort:
         return read_case_image(case_id, self.files(case_id), region)
 
     def labels_region(self, case_id: str, region: Region) -> UInt8[np.ndarray, "x y z"]:
-        """Part of a case's labels, read as ``image_region`` reads.
+        """Part of a case's labels, read like ``image_region``.
 
         Raises:
             ContentError: the case has no labels.
@@ -185,7 +185,7 @@ class Cohort:
         return read_case_labels(case_id, self.files(case_id), self._layout, region)
 
     def files(self, case_id: str) -> CaseFiles:
-        """Where a case lies.
+        """The files of a case.
 
         Raises:
             CohortError: no case has this id.
@@ -195,7 +195,7 @@ class Cohort:
         return self._cases[case_id]
 
     def subset(self, ids: Iterable[str]) -> "Cohort":
-        """A view of some cases; nothing is copied.
+        """A read-only cohort of some cases; no files are copied.
 
         Raises:
             CohortError: no case has one of these ids.
@@ -203,13 +203,13 @@ class Cohort:
         return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
     def write(self, case: Case) -> None:
-        """Writes a case, each file whole or not at all; a mark stands beside it until its last file is there.
+        """Writes a case, each file atomically, with a marker file until the last file is written.
 
-        A case whose writer was killed is in no listing, and may be written again. The last file of a synthetic case is
-        its provenance, with the hashes of the others.
+        A case whose writer was killed is not listed and may be written again. The last file of a synthetic case is its
+        provenance, with the hashes of the others.
 
         Raises:
-            CohortError: this view is for reading, the id is no file name, or channels or labels differ.
+            CohortError: the cohort is read-only, the id is not a valid file name, or channels or labels differ.
             ContentError: values that the stored dtype cannot hold, or undeclared labels.
         """
         if not self._writable:
@@ -225,7 +225,7 @@ class Cohort:
 
     @contextmanager
     def _marked(self, case_id: str) -> Iterator[None]:
-        """A mark that the case is being written; it stays where the writer fails once a file is there."""
+        """Marks the case as being written; the marker stays if the writer fails after writing a file."""
         marker = self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
         mark(marker)
         try:
@@ -238,7 +238,7 @@ class Cohort:
         remove(marker)
 
     def _place(self, case: Case) -> CaseFiles:
-        """Where the case goes; of an earlier case of this name, what it does not replace is removed."""
+        """The files to write; other files of an earlier case with this id are removed."""
         remove(self.root / PROVENANCE / f"{case.id}.json")
         whole = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
         channels = 0 if case.image is None else len(self.channel_names)
@@ -248,14 +248,14 @@ class Cohort:
         return files
 
     def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
-        """Path within the cohort -> SHA-256 of each file that a case has beside its provenance."""
+        """Path within the cohort -> SHA-256 of each file of a case except its provenance."""
         report = [] if case.report is None else [self.root / REPORTS / f"{case.id}.json"]
         return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in (*files.paths, *report)}
 
     def finish(self) -> None:
-        """Writes dataset.json for the cases on disk and proves that nnU-Net's rules hold.
+        """Writes dataset.json for the cases on disk and verifies nnU-Net's rules.
 
-        Nobody else may write to the folder any more: what killed writers left behind is removed.
+        No other process may be writing to the folder: leftovers of killed writers are removed.
 
         Raises:
             CohortError: a case is incomplete, there is none, or a rule does not hold.
@@ -282,7 +282,7 @@ class Cohort:
         write_json(self.root / DATASET, facts | ({"description": self._description} if self._description else {}))
 
     def content_hash(self) -> str:
-        """SHA-256 over ids and file bytes; the order of listing and the files' times do not matter."""
+        """SHA-256 over ids and file bytes; independent of listing order and file times."""
         digest = hashlib.sha256()
         for case_id in self.ids:
             extra = [self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
@@ -293,5 +293,5 @@ class Cohort:
 
 
 def verify(cohort: Cohort) -> None:
-    """Proves nnU-Net v2's integrity rules by reading every case (see ``verifying.verify_folder``)."""
+    """Verifies nnU-Net v2's integrity rules by reading every case (see ``verification.verify_folder``)."""
     verify_folder(cohort.root)

@@ -1,4 +1,4 @@
-"""The rules of a cohort, each a small check with its own line: nnU-Net v2's, and those of file names."""
+"""Checks of the cohort format: nnU-Net v2's rules and portable file names."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ def declared_line(label_names: Mapping[str, int]) -> str:
 
 
 def check_id(case_id: str) -> None:
-    """Refuses ids that are no portable file name.
+    """Checks that an id is a portable file name.
 
     Raises:
         CohortError: other characters than letters, digits, ``_ . -``, a first ``.`` or ``-``, or over 200 bytes.
@@ -43,7 +43,7 @@ def check_id(case_id: str) -> None:
 
 
 def check_consecutive(subject: Path, label_names: Mapping[str, int]) -> None:
-    """Refuses labels other than background = 0 and then 1, 2, ....
+    """Checks that labels are background = 0 and then 1, 2, ....
 
     Raises:
         CohortError: a gap, or another name or value for the background.
@@ -56,7 +56,7 @@ def check_consecutive(subject: Path, label_names: Mapping[str, int]) -> None:
 def check_declaration(
     root: Path, channel_names: tuple[str, ...], label_names: Mapping[str, int], file_ending: str
 ) -> None:
-    """Refuses what no cohort can be written with.
+    """Checks the channels, labels and file ending of a new cohort.
 
     Raises:
         CohortError: the ending is not written, neither a channel nor a label is named, or the labels have gaps.
@@ -69,10 +69,10 @@ def check_declaration(
 
 
 def check_case_matches(root: Path, case: Case, channel_names: tuple[str, ...], label_names: Mapping[str, int]) -> None:
-    """Refuses a case that the cohort cannot take.
+    """Checks that a case matches the cohort's declaration.
 
     Raises:
-        CohortError: its id is no file name, or its channels or labels are others.
+        CohortError: its id is not a valid file name, or its channels or labels differ.
         ContentError: voxels have a label that is not declared.
     """
     check_id(case.id)
@@ -90,7 +90,7 @@ def relabel(
     label_names: Mapping[str, int],
     subject: object,
 ) -> UInt8[np.ndarray, "x y z"]:
-    """Labels from the values in a file; refuses those that nobody declared.
+    """Maps the values in a file to labels; refuses undeclared values.
 
     Args:
         values: as read.
@@ -99,10 +99,10 @@ def relabel(
         subject: file or case, for the error line.
 
     Raises:
-        ContentError: a value that ``label_of`` does not know.
+        ContentError: a value that is not in ``label_of``.
     """
     counts = np.zeros(256, dtype=np.int64)
-    for part in np.moveaxis(values, -1, 0):  # a count of all at once takes eight bytes per voxel
+    for part in np.moveaxis(values, -1, 0):  # counting all at once takes eight bytes per voxel
         counts += np.bincount(part.ravel(), minlength=256)
     found = [int(value) for value in np.flatnonzero(counts)]
     strange = [value for value in found if value not in label_of]
@@ -119,7 +119,7 @@ def relabel(
 
 
 def check_same_grid(path: Path, grid: Geometry, other_path: Path, other: Geometry) -> None:
-    """Refuses two files that do not share a grid.
+    """Checks that two files share a grid.
 
     Raises:
         GeometryError: shapes differ, or corners lie more than ``SAME_GRID_MM`` apart.

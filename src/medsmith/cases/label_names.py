@@ -1,4 +1,4 @@
-"""Names and values of labels: as a dataset.json declares them, or as the files let them be known."""
+"""Label names and values: declared in dataset.json, or inferred from the files."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ def label_names_of(labels: Any, path: Path) -> dict[str, int]:
     """Label names -> values from either form: name -> value (nnU-Net) or value -> name (Decathlon).
 
     Raises:
-        CohortError: a value is no whole number (a region, say), is given twice, or is not 0 for background.
+        CohortError: a value is not a whole number (for example, a region), is given twice, or is not 0 for background.
     """
     if not isinstance(labels, dict):
         raise CohortError(path, f"labels {labels!r}", "an object of names and values", "correct it")
@@ -51,9 +51,9 @@ def label_values(paths: Iterable[Path], options: ReadOptions = _DEFAULT) -> dict
 
 
 def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, int]]:
-    """Labels for values that nobody declared.
+    """Infers labels for undeclared values.
 
-    Values 0, 1, ..., n are taken as they are; 0 and 255 are the two values of a binary picture.
+    Values 0, 1, ..., n are taken as they are; 0 and 255 are a binary mask.
 
     Args:
         where: value -> a file that has it.
@@ -62,7 +62,7 @@ def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, in
         value in the files -> label, and name -> label.
 
     Raises:
-        ContentError: other values, of which nobody can know the meaning.
+        ContentError: other values, whose meaning is unknown.
     """
     values = sorted(where.keys() | {0})
     if values == [0, 255]:

@@ -17,13 +17,13 @@ from medsmith.formats.json_file import read_json
 
 IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
 UNFINISHED = ".unfinished"
-"""Ending of the file that stands in ``provenance/`` while a case is being written."""
+"""Suffix of the marker file in ``provenance/`` while a case is being written."""
 
 
 @final
 @dataclass(frozen=True)
 class ChannelFile:
-    """Where one channel lies: a file, or one volume of a four-dimensional file."""
+    """The location of one channel: a file, or one volume of a four-dimensional file."""
 
     path: Path
     volume: int | None = None
@@ -32,12 +32,12 @@ class ChannelFile:
 @final
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where one case lies.
+    """The files of one case.
 
     Attributes:
-        channels: one per channel; () where there is no image.
-        labels: the label map; None where there is an image alone.
-        extra_labels: further maps of the same case, one lesion each; they are united.
+        channels: one per channel; () if there is no image.
+        labels: the label map; None if there is only an image.
+        extra_labels: further label maps of the same case, one lesion each, to be merged.
     """
 
     channels: tuple[ChannelFile, ...]
@@ -58,15 +58,15 @@ class CaseFiles:
 @final
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds, as far as it is known without reading images.
+    """The contents of a folder, as known without reading images.
 
     Attributes:
         channel_names: one per channel; () where no case has an image.
         label_names: name -> value, "background" is 0.
         file_ending: of images and labels.
-        cases: id -> files of those that have a whole image, labels, or both.
+        cases: id -> files of the cases with a complete image, labels, or both.
         label_of: value in the files -> label, where they differ.
-        notes: one line per thing that was assumed or left out.
+        notes: one line per assumption or skipped file.
     """
 
     channel_names: tuple[str, ...]
@@ -78,7 +78,7 @@ class Layout:
 
 
 def find_layout(root: Path) -> Layout:
-    """Recognises a folder and lists its cases.
+    """Detects the layout of a folder and lists its cases.
 
     Raises:
         FileError: there is no such folder, or its dataset.json cannot be read.
@@ -100,17 +100,17 @@ def find_layout(root: Path) -> Layout:
     )
 
 
-def find_matching_layout(root: Path, asked: Layout) -> Layout:
+def find_matching_layout(root: Path, requested: Layout) -> Layout:
     """The layout of an existing cohort.
 
     Raises:
-        CohortError: its channels, labels or ending are not those asked for.
+        CohortError: its channels, labels or ending differ from the request.
     """
     found = find_layout(root)
     for what in ("channel_names", "label_names", "file_ending"):
-        there, wanted = getattr(found, what), getattr(asked, what)
-        if there != wanted:
-            line = f"has {what.replace('_', ' ')} {there}"
+        actual, wanted = getattr(found, what), getattr(requested, what)
+        if actual != wanted:
+            line = f"has {what.replace('_', ' ')} {actual}"
             raise CohortError(root, line, f"{wanted} is asked for", "choose a new folder")
     return found
 
@@ -130,7 +130,7 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
 
 
 def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
-    """At most one line: how many cases have only an image or only labels."""
+    """How many cases have only an image or only labels, in at most one line."""
     alone = {
         "only an image": sum(not files.label_paths for files in cases.values()),
         "only labels": sum(not files.channels for files in cases.values()),
@@ -149,12 +149,12 @@ def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
 
 
 def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels: bool = True) -> CaseFiles:
-    """Where nnU-Net's raw format keeps a case.
+    """The files of a case in nnU-Net's raw format.
 
     Args:
         root: of the cohort.
         case_id: its name.
-        channels: of its image; 0 where it has none.
+        channels: number of image channels; 0 for no image.
         ending: of its files.
         labels: whether it has a label map.
     """
@@ -165,8 +165,8 @@ def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels
 def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
     """Cases of an nnU-Net folder, and the names of files that belong to none.
 
-    A case has all its channels, its label map, or both, and nobody is or was just writing it. Of a case that has only
-    some of its channels, or lacks an image or label map that its provenance names, every file is left over.
+    A case has all its channels, its label map, or both, and no marker of an unfinished write. If only some channels
+    exist, or an image or label map named in the provenance is missing, all files of the case are left over.
     """
     images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
     unfinished = {
@@ -178,18 +178,18 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
     strays = images | labels
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
-        found, labelled = wanted & images, case_id in labels
-        if found not in (set(), wanted) or not (found or labelled):
+        found, labeled = wanted & images, case_id in labels
+        if found not in (set(), wanted) or not (found or labeled):
             continue
-        files = nnunet_files(root, case_id, len(found), ending, labels=labelled)
-        if (found and labelled) or _all_recorded(root, case_id):
+        files = nnunet_files(root, case_id, len(found), ending, labels=labeled)
+        if (found and labeled) or _all_recorded(root, case_id):
             cases[case_id] = files
             strays -= wanted | {case_id}
     return cases, sorted(f"{name}{ending}" for name in strays)
 
 
 def _all_recorded(root: Path, case_id: str) -> bool:
-    """Whether every file that the provenance of a case names is there; a case without provenance names none."""
+    """Whether every file that the provenance of a case names exists; True without provenance."""
     path = root / PROVENANCE / f"{case_id}.json"
     return not path.exists() or all((root / name).exists() for name in read_json(path).get("files", {}))
 
@@ -236,7 +236,7 @@ def _inside(root: Path, name: Any, path: Path) -> Path:
 
 
 def _pairs(root: Path) -> Layout:
-    """Images and labels of one name; or all of one folder, where the other is missing or empty."""
+    """Images and labels of the same name; or all files of one folder if the other is missing or empty."""
     images, labels = _by_stem(root / "images"), _by_stem(root / "labels")
     both = bool(images and labels)
     ids = sorted(images.keys() & labels.keys() if both else images.keys() | labels.keys())

@@ -1,4 +1,4 @@
-"""Proves that a folder keeps nnU-Net v2's rules, as far as they apply to what each case has."""
+"""Verifies nnU-Net v2's integrity rules, as far as they apply to each case."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _KEYS = ("channel_names", "labels", "numTraining", "file_ending")
 
 
 def verify_folder(root: Path) -> None:
-    """Reads every case, as nnU-Net's verify_dataset_integrity does; a case may have an image or labels alone.
+    """Reads every case, like nnU-Net's verify_dataset_integrity; a case may have only an image or only labels.
 
     Raises:
         CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a file belongs to
@@ -42,7 +42,7 @@ def verify_folder(root: Path) -> None:
 
 
 def _check_recorded(root: Path, case_id: str) -> None:
-    """Refuses a synthetic case of which a file is gone."""
+    """Checks that all files named in a case's provenance exist."""
     _, provenance = read_records(root, case_id)
     recorded = (provenance or {}).get("files", {})
     gone = [name for name in recorded if not (root / name).exists()]

@@ -1,4 +1,4 @@
-"""Writes that happen whole or not at all: a temporary file in the same folder, fsync, then replace."""
+"""Atomic writes: a temporary file in the same folder, fsync, then rename."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _BLOCK = 2**20
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -27,17 +27,17 @@ def _one_line(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the folder of ``path`` that takes its place when the block succeeds.
+    """Yields a temporary path that replaces ``path`` when the block succeeds.
 
     The temporary name ends as ``path`` does, for writers that choose the format by the ending. If the block
     fails, the file at ``path`` stays as it was and the temporary file is removed.
 
     Raises:
-        FileError: the folder or the disk does not take the file.
+        FileError: the file cannot be written.
     """
     temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])[-16:]}")
     try:
-        with _one_line(path):
+        with _as_file_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             _sync(temporary)
@@ -57,57 +57,57 @@ def _sync(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file atomically.
 
     Raises:
-        FileError: the folder or the disk does not take the file.
+        FileError: the file cannot be written.
     """
     write_parts(path, (data,))
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """``write_bytes`` of data that come in parts, so that the whole need not be in memory.
+    """``write_bytes`` for data in parts, so that they need not all be in memory.
 
     Raises:
-        FileError: the folder or the disk does not take the file.
+        FileError: the file cannot be written.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
 
 
 def mark(path: Path) -> None:
-    """Creates an empty file, a sign for later, before anything that is written after it.
+    """Creates an empty marker file and syncs it before any later write.
 
     Raises:
-        FileError: the folder does not take the file.
+        FileError: the file cannot be created.
     """
-    with _one_line(path):
+    with _as_file_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
-    """Removes a file if it is there.
+    """Removes a file if it exists.
 
     Raises:
-        FileError: the folder does not let it go.
+        FileError: the file cannot be removed.
     """
-    with _one_line(path):
+    with _as_file_error(path):
         path.unlink(missing_ok=True)
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Removes a folder that is there and holds nothing."""
+    """Removes a folder if it is empty."""
     with suppress(OSError):
         folder.rmdir()
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes JSON whole or not at all: sorted keys, two spaces, a newline at the end, no NaN.
+    """Writes JSON atomically: sorted keys, indent 2, a final newline, no NaN.
 
     Raises:
-        FileError: the folder or the disk does not take the file.
+        FileError: the file cannot be written.
     """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     write_bytes(path, (text + "\n").encode())
@@ -135,7 +135,7 @@ def sha256_of(path: Path) -> str:
 def remove_temporary_files(folder: Path) -> int:
     """Removes temporary files of writers that were killed; returns how many.
 
-    Only for a folder that nobody writes to at the moment.
+    Only for a folder that no process is writing to.
     """
     leftovers = list(folder.glob(f"{_TEMPORARY}*"))
     for path in leftovers:

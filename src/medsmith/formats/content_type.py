@@ -1,4 +1,4 @@
-"""Tells by its first bytes what a file with a misleading name really is."""
+"""Identifies the content type of a file by its first bytes."""
 
 UNKNOWN = "of no known kind"
 
@@ -30,7 +30,7 @@ _TEXTS = (
 
 
 def identify_content(head: bytes) -> str:
-    """What the first bytes of a file show it to be, for an error line; ``UNKNOWN`` if nothing."""
+    """The content type shown by the first bytes, for an error line; ``UNKNOWN`` if not recognized."""
     for start, kind in _STARTS:
         if head.startswith(start):
             return kind
@@ -44,7 +44,7 @@ def identify_content(head: bytes) -> str:
 
 
 def cure_for(kind: str) -> str:
-    """What to do about a file that is of another kind than its name says."""
+    """What to do about a file whose content does not match its name."""
     if "git-lfs" in kind:
         return "fetch it with git lfs pull"
     if kind in ("a web page", "a JSON document", "an XML document"):

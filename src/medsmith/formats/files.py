@@ -1,4 +1,4 @@
-"""Chooses the reader and writer by the ending of a file's name."""
+"""Selects the reader or writer by file ending."""
 
 from pathlib import Path
 from typing import Any

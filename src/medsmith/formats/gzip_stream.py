@@ -1,6 +1,6 @@
-"""gzip read to its end, so that the checksum is compared; written so that equal data give equal bytes.
+"""gzip with verified checksums on reading and reproducible bytes on writing.
 
-Readers that stop at the last byte they need never reach the checksum and return damaged voxels.
+Readers that stop at the last byte they need skip the checksum and may return damaged voxels.
 """
 
 import struct
@@ -13,7 +13,7 @@ from medsmith.formats.opening import format_bytes
 
 MAGIC = b"\x1f\x8b"
 MAX_EXPANSION = 1032
-"""DEFLATE cannot make one byte into more than this many (zlib, technical details)."""
+"""Maximum expansion factor of DEFLATE (zlib, technical details)."""
 _GZIP = 31
 _START = 2**18
 _BLOCK = 2**20
@@ -37,11 +37,11 @@ def inflate_prefix(data: bytes, count: int, path: Path) -> bytes:
 
 
 def inflate(data: bytes, cap: int, path: Path) -> tuple[bytes, tuple[str, ...]]:
-    """All members of a gzip stream, checksums compared, and notes on what follows them.
+    """Decompresses all members of a gzip stream and verifies checksums; notes on trailing bytes.
 
     Args:
         data: the compressed bytes.
-        cap: most bytes that the header of the content allows; more are never held in memory.
+        cap: maximum number of decompressed bytes, from the header of the content.
         path: for error lines.
 
     Raises:
@@ -73,7 +73,7 @@ def _inflate_member(data: bytes, cap: int, path: Path) -> tuple[bytes, bytes]:
 
 
 def check(data: bytes, path: Path) -> None:
-    """Reads the first member to its end in little memory, for its checksum alone.
+    """Decompresses the first member in blocks to verify its checksum.
 
     Raises:
         FileError: the stream ends early or is damaged.
@@ -101,7 +101,7 @@ def deflate(data: bytes) -> bytes:
 
 
 def deflate_parts(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """``deflate`` of data that come in parts, in parts; where the data are cut does not change the bytes."""
+    """``deflate`` for data in parts; the bytes do not depend on how the data are split."""
     stream = zlib.compressobj(1, zlib.DEFLATED, _RAW)
     checksum, length = 0, 0
     yield _HEADER

@@ -1,4 +1,4 @@
-"""JSON read with care: one line of error, no duplicate keys."""
+"""Reads JSON objects; errors are one line, duplicate keys are refused."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NIfTI images and label maps in and out (.nii, .nii.gz, .hdr/.img)."""
+"""Reads and writes NIfTI images and label maps (.nii, .nii.gz, .hdr/.img)."""
 
 import gzip
 import math
@@ -30,9 +30,9 @@ _NIFTI_ENDING = re.compile(r"\.(hdr|img|nii)(\.gz)?$", re.IGNORECASE)
 _SLACK = 2**20
 """Bytes after the array that are tolerated."""
 _START = 2**16
-"""Bytes of a file that hold its header for certain, compressed or not."""
+"""Bytes that certainly contain the header, compressed or not."""
 _CHUNK = 2**24
-"""Bytes that are written at a time."""
+"""Bytes per write."""
 _DEFAULT = ReadOptions()
 Grid = tuple[int, int, int]
 
@@ -54,7 +54,7 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
 
 
 def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
-    """A label map through its whole numbers, with its grid.
+    """A label map with its grid.
 
     Raises:
         FileError: the container is damaged, or not NIfTI.
@@ -69,7 +69,7 @@ def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a file, of which no more than the start is read.
+    """The header of a file; only the start of the file is read.
 
     Raises:
         FileError: it cannot be read, or is not NIfTI.
@@ -84,7 +84,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_grid(path: Path, options: ReadOptions = _DEFAULT) -> Geometry:
-    """The grid of a file, of which no more than the header is read.
+    """The grid of a file; only the header is read.
 
     Raises:
         FileError: it cannot be read, or is not NIfTI.
@@ -95,7 +95,7 @@ def read_grid(path: Path, options: ReadOptions = _DEFAULT) -> Geometry:
 
 
 def read_image_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> Float32[np.ndarray, "x y z"]:
-    """The voxels of ``read_image`` in a region, without the others in memory; a checksum is not compared.
+    """A region of ``read_image`` without loading the rest; the checksum is not verified.
 
     Args:
         path: the file.
@@ -110,7 +110,7 @@ def read_image_region(path: Path, region: Region, options: ReadOptions = _DEFAUL
 
 
 def read_labels_region(path: Path, region: Region, options: ReadOptions = _DEFAULT) -> UInt8[np.ndarray, "x y z"]:
-    """The voxels of ``read_labels`` in a region, as ``read_image_region`` reads them.
+    """A region of ``read_labels``, read like ``read_image_region``.
 
     Raises:
         FileError: the container is damaged, or not NIfTI.
@@ -125,10 +125,10 @@ def _read_region(path: Path, region: Region, options: ReadOptions) -> Num[np.nda
     count = math.prod(header.shape) // math.prod(grid)
     place = _other_half(path, ".img") if header.in_pair else path
     with open_regular(place) as file:
-        zipped = file.read(len(gzip_stream.MAGIC)) == gzip_stream.MAGIC
+        compressed = file.read(len(gzip_stream.MAGIC)) == gzip_stream.MAGIC
         file.seek(0)
-        source = gzip.GzipFile(fileobj=file) if zipped else file
-        index = (*region, _which(count, header.shape, path, options))
+        source = gzip.GzipFile(fileobj=file) if compressed else file
+        index = (*region, _volume_index(count, header.shape, path, options))
         try:
             part = fileslice(source, index, (*grid, count), header.dtype, header.offset, order="F")
         except (EOFError, OSError, ValueError, zlib.error) as error:
@@ -139,25 +139,25 @@ def _read_region(path: Path, region: Region, options: ReadOptions) -> Num[np.nda
 def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[str, ...]]:
     header_path = _other_half(path, ".hdr") if _PAIRED.search(path.name) else path
     data = read_bytes(header_path)
-    zipped = data.startswith(gzip_stream.MAGIC)
-    header = _header(data, zipped, header_path)
-    notes = header.notes + _name_notes(header_path, zipped)
+    compressed = data.startswith(gzip_stream.MAGIC)
+    header = _header(data, compressed, header_path)
+    notes = header.notes + _name_notes(header_path, compressed)
     if header.in_pair:
         path = _other_half(header_path, ".img")
-        data, zipped = read_bytes(path), path.name.lower().endswith(".gz")
-    data, more_notes = _unpacked(data, zipped, header, path)
+        data, compressed = read_bytes(path), path.name.lower().endswith(".gz")
+    data, more_notes = _unpacked(data, compressed, header, path)
     array = np.frombuffer(data, header.dtype, offset=header.offset, count=math.prod(header.shape))
     native = array.astype(header.dtype.newbyteorder("="), copy=False)
     return header, native.reshape(header.shape, order="F"), notes + more_notes
 
 
-def _header(data: bytes, zipped: bool, path: Path) -> Header:
-    if not zipped:
+def _header(data: bytes, compressed: bool, path: Path) -> Header:
+    if not compressed:
         return parse_header(data[:HEADER_BYTES], path)
     try:
         return parse_header(gzip_stream.inflate_prefix(data, HEADER_BYTES, path), path)
     except FileError:
-        # A damaged stream makes nonsense of the header: name the cause before the symptom.
+        # A damaged stream corrupts the header: report the damage first.
         gzip_stream.check(data, path)
         raise
 
@@ -170,21 +170,21 @@ def _other_half(path: Path, ending: str) -> Path:
     raise FileError(path.with_name(base + ending), f"does not exist, the other half of {path.name}", "", "copy it too")
 
 
-def _name_notes(path: Path, zipped: bool) -> tuple[str, ...]:
-    if path.name.lower().endswith(".gz") == zipped:
+def _name_notes(path: Path, compressed: bool) -> tuple[str, ...]:
+    if path.name.lower().endswith(".gz") == compressed:
         return ()
-    return (f"named {path.name} but {'' if zipped else 'not '}compressed; read as what it is",)
+    return (f"named {path.name} but {'' if compressed else 'not '}compressed; read as what it is",)
 
 
-def _unpacked(data: bytes, zipped: bool, header: Header, path: Path) -> tuple[bytes, tuple[str, ...]]:
+def _unpacked(data: bytes, compressed: bool, header: Header, path: Path) -> tuple[bytes, tuple[str, ...]]:
     expected = header.offset + header.array_bytes
-    ceiling = len(data) * gzip_stream.MAX_EXPANSION if zipped else len(data)
+    ceiling = len(data) * gzip_stream.MAX_EXPANSION if compressed else len(data)
     if expected > ceiling:
         claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {format_bytes(expected)} in all"
-        limit = f"the file has {format_bytes(len(data))}{' compressed' if zipped else ''}"
+        limit = f"the file has {format_bytes(len(data))}{' compressed' if compressed else ''}"
         raise FileError(path, claim, limit, "copy or download the file again")
     notes: tuple[str, ...] = ()
-    if zipped:
+    if compressed:
         data, notes = gzip_stream.inflate(data, expected + _SLACK, path)
     if len(data) < expected:
         found = f"{len(data)} bytes where the header needs {expected}"
@@ -195,9 +195,9 @@ def _unpacked(data: bytes, zipped: bool, header: Header, path: Path) -> tuple[by
 
 
 def _one_volume(array: Shaped[np.ndarray, "..."], path: Path, options: ReadOptions) -> Shaped[np.ndarray, "x y z"]:
-    """Axes of length 1 beyond the third vanish; of several volumes the chosen one is taken."""
+    """One 3-D volume: trailing axes of length 1 are dropped, of several volumes the selected one is taken."""
     volumes = array.reshape(*_grid(array.shape, path), -1, order="F")
-    return volumes[..., _which(volumes.shape[3], array.shape, path, options)]
+    return volumes[..., _volume_index(volumes.shape[3], array.shape, path, options)]
 
 
 def _grid(shape: tuple[int, ...], path: Path) -> Grid:
@@ -206,8 +206,8 @@ def _grid(shape: tuple[int, ...], path: Path) -> Grid:
     return shape[0], shape[1], shape[2] if len(shape) > 2 else 1
 
 
-def _which(count: int, shape: tuple[int, ...], path: Path, options: ReadOptions) -> int:
-    """Which of ``count`` volumes is taken."""
+def _volume_index(count: int, shape: tuple[int, ...], path: Path, options: ReadOptions) -> int:
+    """Index of the volume to read."""
     if count == 1:
         return 0
     if options.volume is None:
@@ -221,7 +221,7 @@ def _which(count: int, shape: tuple[int, ...], path: Path, options: ReadOptions)
 def _rescaled(volume: Shaped[np.ndarray, "x y z"], header: Header) -> tuple[Num[np.ndarray, "x y z"], np.dtype[Any]]:
     if (header.slope, header.intercept) == (1.0, 0.0):
         return volume, volume.dtype
-    # An offset in whole numbers (CT: -1024) keeps whole numbers; any other scale needs fractions.
+    # Integer slope and intercept (CT: -1024) keep integers; any other scaling gives floats.
     if volume.dtype.kind in "iu" and header.slope.is_integer() and header.intercept.is_integer():
         ends = [float(end) * header.slope + header.intercept for end in (volume.min(), volume.max())]
         limits = np.iinfo(np.int16)
@@ -246,11 +246,11 @@ def write_image(
     *,
     synthetic: bool,
 ) -> None:
-    """Writes one channel with a fresh header: nothing of the source but grid, codes and dtype.
+    """Writes one channel with a new header; only grid, codes and dtype come from the source.
 
     Raises:
         ContentError: values that are not finite or outside the range of ``stored``.
-        FileError: ``stored`` has no NIfTI form, or the disk does not take the file.
+        FileError: ``stored`` has no NIfTI form, or the file cannot be written.
     """
     if stored not in DTYPES.values():
         raise FileError(path, f"{stored} has no NIfTI form", f"one of {', '.join(map(str, DTYPES.values()))}")
@@ -258,10 +258,10 @@ def write_image(
 
 
 def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
-    """Writes a label map as uint8 with a fresh header.
+    """Writes a label map as uint8 with a new header.
 
     Raises:
-        FileError: the disk does not take the file.
+        FileError: the file cannot be written.
     """
     _write(path, values, geometry, synthetic)
 
@@ -278,7 +278,7 @@ def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, s
 
 
 def _voxels(array: Shaped[np.ndarray, "x y z"]) -> Iterator[bytes]:
-    """The array as the file has it, some slices at a time."""
+    """The bytes of the array in file order, several slices at a time."""
     slices = max(1, _CHUNK // max(1, array[:, :, :1].nbytes))
     for first in range(0, array.shape[2], slices):
         part = array[:, :, first : first + slices]

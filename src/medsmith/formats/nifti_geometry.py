@@ -1,7 +1,7 @@
-"""From the fields of a NIfTI header to a grid in the patient, in mm, RAS+; and back.
+"""Converts between NIfTI header fields and a Geometry in mm, RAS+.
 
 nifti1.h: sform is used where its code is set, else qform; "method 1" (voxel sizes alone) gives no orientation
-and is taken only where the user says so.
+and is used only with --assume-spacing.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from medsmith.formats.volume import ReadOptions
 from medsmith.geometry import Geometry
 
 MIN_AXIS_VOXELS = 8
-"""Fewest voxels along an axis."""
+"""Minimum number of voxels along an axis."""
 SPACINGS_MM = (0.05, 20.0)
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Code in the low three bits of xyzt_units -> mm: unknown (taken as mm), metre, mm, micrometre."""
@@ -31,7 +31,7 @@ Grid = tuple[int, int, int]
 
 
 def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions) -> tuple[Geometry, tuple[str, ...]]:
-    """The grid that a header describes, and notes on what was odd.
+    """The grid that a header describes, and notes on irregularities.
 
     Raises:
         GeometryError: no orientation, a sheared, singular or non-finite affine, an absurd spacing, or fewer
@@ -48,7 +48,7 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
 
 
 def check_shape(shape: Grid, path: Path) -> None:
-    """Refuses grids that are too small; a single slice along z is a 2-D image.
+    """Checks the minimum grid size; a single slice along z is a 2-D image.
 
     Raises:
         GeometryError: an axis has fewer than ``MIN_AXIS_VOXELS`` voxels.
@@ -129,9 +129,9 @@ def _disagreement(sform: Affine, header: Header, shape: Grid, path: Path) -> tup
 
 
 def _quaternion_precision(header: Header) -> float:
-    """Radians that float32 leaves open in the rotation of a qform.
+    """Rotation error of a qform in radians, from float32 precision.
 
-    Its first component is stored nowhere: a = sqrt(1 - b^2 - c^2 - d^2) loses figures as a goes to 0 (half a turn).
+    The first component is not stored: a = sqrt(1 - b^2 - c^2 - d^2) loses precision as a approaches 0 (180 degrees).
     """
     vector = [float(header.fields[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
     least: float = _HALF_TURN**0.5
@@ -139,7 +139,7 @@ def _quaternion_precision(header: Header) -> float:
 
 
 def _angle(one: Affine, other: Affine) -> float:
-    """Degrees of the rotation between the axes of two affines, the largest of the three axes."""
+    """Largest angle in degrees between corresponding axes of two affines."""
     unit = [form[:3, :3] / np.maximum(np.linalg.norm(form[:3, :3], axis=0), 1e-12) for form in (one, other)]
     cosines = np.clip((unit[0] * unit[1]).sum(axis=0), -1, 1)
     return float(np.degrees(np.arccos(cosines)).max())
@@ -179,10 +179,10 @@ def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path) -> None:
 
 
 def fill_geometry(fields: Any, geometry: Geometry, path: Path) -> None:
-    """Writes a grid into a fresh NIfTI-1 header: both forms from one affine, codes kept, mm.
+    """Writes a grid to a new NIfTI-1 header: sform and qform from one affine, codes kept, mm.
 
     Raises:
-        GeometryError: an axis is longer than NIfTI-1 can say.
+        GeometryError: an axis is longer than NIfTI-1 allows.
     """
     if max(geometry.shape) > _LONGEST_AXIS:
         raise GeometryError(path, f"shape {geometry.shape}", f"NIfTI-1 ends at {_LONGEST_AXIS}", "crop the image")

@@ -1,4 +1,4 @@
-"""The NIfTI header, read and refused before anything is allocated.
+"""Reads and validates the NIfTI header before voxels are allocated.
 
 NIfTI-1: R. W. Cox et al. 2004, nifti1.h; NIfTI-2: nifti2.h. Field names are theirs.
 """
@@ -17,7 +17,7 @@ from medsmith.formats.content_type import UNKNOWN, cure_for, identify_content
 from medsmith.formats.opening import MAX_BYTES, format_bytes
 
 HEADER_BYTES = 544
-"""Enough of a file's start for either header and its four extension bytes."""
+"""Bytes that cover either header and its four extension bytes."""
 DTYPES: dict[int, np.dtype[Any]] = {
     2: np.dtype("u1"),
     4: np.dtype("i2"),
@@ -30,7 +30,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     1024: np.dtype("i8"),
     1280: np.dtype("u8"),
 }
-_COMPLEX, _COLOUR = (32, 1792, 2048), (128, 2304)
+_COMPLEX, _COLOR = (32, 1792, 2048), (128, 2304)
 _CURE = "restore the file or convert it again"
 _SINGLE = {348: (b"n+1\0", 352), 540: (b"n+2\0\r\n\x1a\n", 544)}
 _PAIR = {348: b"ni1\0", 540: b"ni2\0\r\n\x1a\n"}
@@ -39,17 +39,17 @@ _PAIR = {348: b"ni1\0", 540: b"ni2\0\r\n\x1a\n"}
 @final
 @dataclass(frozen=True)
 class Header:
-    """What of a NIfTI header is used.
+    """The NIfTI header fields in use.
 
     Attributes:
         fields: the raw header.
         shape: the array's dimensions, one to seven.
         dtype: of the stored array, in the file's byte order.
         offset: bytes before the array.
-        slope: factor of the stored numbers; 1 where the file gives none.
+        slope: factor of the stored numbers; 1 if not given.
         intercept: addend of the stored numbers.
         in_pair: the array lies in an .img file beside the .hdr.
-        notes: oddities that were accepted.
+        notes: accepted irregularities.
     """
 
     fields: Any
@@ -75,7 +75,7 @@ def parse_header(head: bytes, path: Path) -> Header:
         path: for error lines.
 
     Raises:
-        FileError: a field that no reader could use.
+        FileError: a field is invalid.
     """
     size, order = _size_and_order(head, path)
     kind = nib.Nifti1Header if size == 348 else nib.Nifti2Header
@@ -132,8 +132,8 @@ def _shape(dim: Any, path: Path) -> tuple[int, ...]:
 
 def _dtype(fields: Any, order: Literal["<", ">"], path: Path) -> tuple[np.dtype[Any], tuple[str, ...]]:
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
-    if code in _COLOUR:
-        raise FileError(path, "a colour overlay, not a scan", f"datatype {code}", "export the scan in grey")
+    if code in _COLOR:
+        raise FileError(path, "a color overlay, not a scan", f"datatype {code}", "export the scan in gray")
     if code in _COMPLEX:
         raise FileError(path, "complex numbers", f"datatype {code}", "export the magnitude image")
     if code not in DTYPES:

@@ -1,4 +1,4 @@
-"""Opens regular files and nothing else: a pipe must not hang, a folder must not look like a scan."""
+"""Opens regular files only; pipes, devices and folders are refused."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _REASONS = {
 
 
 def format_bytes(count: int) -> str:
-    """A byte count for people: ``format_bytes(2048) == "2.0 KiB"``."""
+    """A human-readable byte count: ``format_bytes(2048) == "2.0 KiB"``."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -36,7 +36,7 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         FileError: it is missing, a folder, a pipe, a device, a broken link, or may not be read.
     """
-    # O_NONBLOCK: opening a pipe that nobody writes to would otherwise wait for ever.
+    # O_NONBLOCK: otherwise opening a pipe without a writer would block forever.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))

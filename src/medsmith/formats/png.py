@@ -1,4 +1,4 @@
-"""PNG pictures and label maps in and out (ISO/IEC 15948). x runs along the columns, y along the rows."""
+"""Reads and writes PNG images and label maps (ISO/IEC 15948). x runs along the columns, y along the rows."""
 
 import io
 import struct
@@ -20,38 +20,38 @@ from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile
 from medsmith.geometry import Geometry
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST_PIXELS = 2**26
+_MAX_PIXELS = 2**26
 _CURE = "copy or download the file again"
 _TEXT_KEYWORD = "Description"
 STORED = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 def read_image(path: Path) -> ImageFile:
-    """A grey picture as one channel; colour is taken where its channels are equal.
+    """A gray image as one channel; color is accepted if its channels are equal.
 
     Raises:
         FileError: the container is damaged, not PNG, or too large.
-        ContentError: the picture is in colour, partly transparent, or 1-bit.
+        ContentError: the picture is in color, partly transparent, or 1-bit.
     """
     with _decoded(path) as picture:
         if picture.mode == "1":
-            raise ContentError(path, "a 1-bit picture", "an image has grey values", "is this the label map?")
-        pixels, notes = _grey(picture, path)
+            raise ContentError(path, "a 1-bit picture", "an image has gray values", "is this the label map?")
+        pixels, notes = _gray(picture, path)
     values = pixels.T[:, :, np.newaxis]
     return ImageFile(values.astype(np.float32), _grid(values, path), values.dtype, notes)
 
 
 def read_labels(path: Path) -> LabelFile:
-    """A label map: grey values, or the indices of a palette.
+    """A label map: gray values or palette indices.
 
     Raises:
         FileError: the container is damaged, not PNG, or too large.
-        ContentError: the picture is in colour, partly transparent, or has values above 255.
+        ContentError: the picture is in color, partly transparent, or has values above 255.
     """
     with _decoded(path) as picture:
         if picture.mode in ("1", "P"):
             return _label_file(np.asarray(picture).astype(np.uint8), (), path)
-        return _label_file(*_grey(picture, path), path)
+        return _label_file(*_gray(picture, path), path)
 
 
 def _label_file(pixels: Shaped[np.ndarray, "y x"], notes: tuple[str, ...], path: Path) -> LabelFile:
@@ -79,7 +79,7 @@ def _decoded(path: Path) -> Image.Image:
 
 
 def _check_chunks(data: bytes, path: Path) -> None:
-    """Walks the chunks: each checksum right, the end there, the size within bounds, before decoding."""
+    """Checks checksums, completeness and size of all chunks before decoding."""
     if not data.startswith(_SIGNATURE):
         kind = identify_content(data[:1024])
         raise FileError(path, f"not a PNG file but {kind}", cure=cure_for(kind))
@@ -100,12 +100,12 @@ def _check_chunks(data: bytes, path: Path) -> None:
 
 
 def _check_size(width: int, height: int, path: Path) -> None:
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         found = f"claims {width} x {height} pixels"
-        raise FileError(path, found, f"at most {_MOST_PIXELS}", "crop or tile the picture")
+        raise FileError(path, found, f"at most {_MAX_PIXELS}", "crop or tile the picture")
 
 
-def _grey(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
+def _gray(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
     if picture.mode in ("L", "I;16"):
         return np.asarray(picture), ()
     if picture.mode == "P":
@@ -116,12 +116,12 @@ def _grey(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], 
             raise ContentError(path, "partly transparent", "all pixels are opaque", "flatten the picture")
         pixels = pixels[..., :-1]
     if picture.mode not in ("LA", "RGB", "RGBA"):
-        raise ContentError(path, f"colour mode {picture.mode}", "8- or 16-bit grey", "convert it to grey")
+        raise ContentError(path, f"color mode {picture.mode}", "8- or 16-bit gray", "convert it to gray")
     spread = np.ptp(pixels, axis=-1)
     if spread.max() > 0:
-        found = f"in colour ({int((spread > 0).sum())} pixels where the channels differ)"
-        raise ContentError(path, found, "8- or 16-bit grey", "convert it to grey")
-    return pixels[..., 0], ("stored in colour, its channels are equal: read as grey",)
+        found = f"in color ({int((spread > 0).sum())} pixels where the channels differ)"
+        raise ContentError(path, found, "8- or 16-bit gray", "convert it to gray")
+    return pixels[..., 0], ("stored in color, its channels are equal: read as gray",)
 
 
 def write_image(
@@ -132,12 +132,12 @@ def write_image(
     *,
     synthetic: bool,
 ) -> None:
-    """Writes a single slice as 8- or 16-bit grey.
+    """Writes a single slice as 8- or 16-bit gray.
 
     Raises:
         GeometryError: the image has several slices.
         ContentError: values that are not finite or outside the range of ``stored``.
-        FileError: ``stored`` has no PNG form, or the disk does not take the file.
+        FileError: ``stored`` has no PNG form, or the file cannot be written.
     """
     if stored not in STORED:
         raise FileError(path, f"{stored} has no PNG form", "uint8 or uint16", "use .nii.gz")
@@ -145,11 +145,11 @@ def write_image(
 
 
 def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
-    """Writes the labels of a single slice as 8-bit grey, each pixel its label.
+    """Writes the labels of a single slice as 8-bit gray; the pixel value is the label.
 
     Raises:
         GeometryError: the map has several slices.
-        FileError: the disk does not take the file.
+        FileError: the file cannot be written.
     """
     _write(path, values, geometry, synthetic)
 

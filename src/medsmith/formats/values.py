@@ -1,4 +1,4 @@
-"""Numbers on their way in and out: nothing wraps, nothing non-finite passes, labels stay whole."""
+"""Converts voxel values on reading and writing: no overflow, no non-finite values, integer labels."""
 
 import math
 from pathlib import Path
@@ -23,7 +23,7 @@ def first_true_index(mask: Bool[np.ndarray, "..."]) -> str:
 def as_float32(
     values: Num[np.ndarray, "x y z"], path: Path, options: ReadOptions
 ) -> tuple[Float32[np.ndarray, "x y z"], tuple[str, ...]]:
-    """Image values in float32, and notes on what was filled or rounded.
+    """Image values as float32, and notes on filled or rounded values.
 
     Raises:
         ContentError: NaN or infinite voxels without ``nan_fill``, or numbers that float32 cannot hold.
@@ -89,7 +89,7 @@ def _whole(values: Num[np.ndarray, "x y z"], path: Path) -> Num[np.ndarray, "x y
 
 
 def to_stored(values: Float32[np.ndarray, "*space"], stored: np.dtype[Any], path: Path) -> Shaped[np.ndarray, "*space"]:
-    """Image values in the dtype of the file: rounded for whole numbers, never wrapped.
+    """Image values in the dtype of the file: rounded for integers, without overflow.
 
     Raises:
         ContentError: NaN or infinite values, or values outside the range of the dtype.

@@ -1,4 +1,4 @@
-"""What the readers of single files return."""
+"""Options and results of reading single files."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,13 +17,13 @@ SYNTHETIC_MARK = "synthetic, not for diagnosis (medsmith)"
 @final
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a user allows where a file leaves something open.
+    """How to handle missing or ambiguous information in a file.
 
     Attributes:
         assume_spacing: take the voxel sizes as stored and the axes as R, A, S where the file gives no
             orientation.
         volume: the volume to take of a four-dimensional file, counted from 0.
-        nan_fill: the value that stands in for NaN and infinite voxels.
+        nan_fill: replacement for NaN and infinite voxels; None refuses them.
     """
 
     assume_spacing: bool = False
@@ -39,8 +39,8 @@ class ImageFile:
     Attributes:
         values: x y z in stored units, rescaled by the file's slope and intercept.
         geometry: its grid in the patient.
-        stored: the dtype in which it is kept on disk.
-        notes: one line per oddity that was accepted.
+        stored: the dtype on disk.
+        notes: one line per accepted irregularity.
     """
 
     values: Float32[np.ndarray, "x y z"]
@@ -57,7 +57,7 @@ class LabelFile:
     Attributes:
         values: x y z.
         geometry: its grid in the patient.
-        notes: one line per oddity that was accepted.
+        notes: one line per accepted irregularity.
     """
 
     values: UInt8[np.ndarray, "x y z"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, ids_of, opened
+from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
 from medsmith.errors import RequestError
 
 MOST_TEMPLATES = 20
@@ -24,7 +24,7 @@ def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[
     """
     scans = scans_of(templates)
     for index in rng.permutation(len(scans))[:MOST_TEMPLATES]:
-        case = opened(templates).stored(scans[index])
+        case = open_cohort(templates).stored(scans[index])
         if case.geometry.dimensions != 3:
             found = f"case '{case.id}' of {templates.cohort} is 2-D"
             raise RequestError("templates", found, "lesions are made in 3-D")
@@ -37,8 +37,8 @@ def scans_of(templates: CaseRef) -> list[str]:
     Raises:
         RequestError: there is none.
     """
-    with_image = set(opened(templates).ids_with_image)
-    scans = [id for id in ids_of(templates) if id in with_image]
+    with_image = set(open_cohort(templates).ids_with_image)
+    scans = [id for id in candidate_ids(templates) if id in with_image]
     if not scans:
         found = f"{f'case {templates.case!r} of ' if templates.case else ''}{templates.cohort} has no image"
         raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")
@@ -47,4 +47,4 @@ def scans_of(templates: CaseRef) -> list[str]:
 
 def image_file(templates: CaseRef, id: str) -> Path:
     """The file of a template's image."""
-    return opened(templates).files(id).channels[0].path
+    return open_cohort(templates).files(id).channels[0].path

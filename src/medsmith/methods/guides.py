@@ -7,7 +7,7 @@ from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from medsmith.cases.case_ref import CaseRef, case_of
+from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Correction, DiffusionProcess, LowPassGuide, derive_seed, match_low_frequencies
@@ -72,7 +72,7 @@ def guide_corrections(
 
 
 def _reference(guide: Guide, facts: Fingerprint, size: tuple[int, ...], index: int) -> Float32[Tensor, "c *space"]:
-    case = case_of(guide.image, index)
+    case = load_case(guide.image, index)
     found = (case.geometry.dimensions, case.channel_names)
     needed = (facts.dimensions, facts.channel_names)
     if found != needed:

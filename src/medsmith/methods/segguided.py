@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, case_of, opened
+from medsmith.cases.case_ref import CaseRef, load_case, open_cohort
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
@@ -185,10 +185,10 @@ class SegGuided(Method):
 
     def _template(self, masks: CaseRef, index: int) -> Case:
         """A case of another cohort, by its name or by an index."""
-        found, needed = dict(opened(masks).label_names), dict(self.fingerprint.label_names)
+        found, needed = dict(open_cohort(masks).label_names), dict(self.fingerprint.label_names)
         if found != needed:
             raise RequestError("request", f"labels of {masks.cohort} are {found}", f"trained on {needed}")
-        case = case_of(masks, index)
+        case = load_case(masks, index)
         if case.geometry.dimensions != self.fingerprint.dimensions:
             fact = f"case '{case.id}' of {masks.cohort} is {case.geometry.dimensions}-D"
             raise RequestError("request", fact, f"trained on {self.fingerprint.dimensions}-D")

@@ -1,4 +1,4 @@
-"""From any folder of annotated images to a cohort, and from one cohort to a training and a test cohort."""
+"""Converts folders of annotated images to cohorts, and splits and merges cohorts."""
 
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.merge import merge

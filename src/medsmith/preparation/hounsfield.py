@@ -1,7 +1,7 @@
-"""Tells by their statistics whether voxel values are Hounsfield units.
+"""Decides by statistics whether voxel values are Hounsfield units.
 
-Air lies near -1000 HU, fat near -100, soft tissue between 0 and 100. Scans that were scaled, lost their offset of
-1024, or come from another modality lack these.
+Air lies near -1000 HU, fat near -100, soft tissue between 0 and 100. Scaled scans, scans that
+lost their offset of 1024, and other modalities lack these.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from medsmith.errors import ContentError
 
 LOWEST_HU = -1024.0
 HIGHEST_HU = 3071.0
-"""Ends of the 12-bit scale; padding beyond them is set to the nearer end."""
+"""Limits of the 12-bit HU range; padding is clipped to them."""
 _PADDING_BELOW = -1500.0
 _PADDING_ABOVE = 32767.0
 _SOFT = (-200.0, 300.0)
@@ -31,12 +31,12 @@ Values = Float32[np.ndarray, "*space"]
 @final
 @dataclass(frozen=True)
 class HounsfieldScores:
-    """Shares of voxels, 0 to 1, padding left aside.
+    """Fractions of voxels, 0 to 1, without padding.
 
     Attributes:
         soft: between -200 and 300, where fat, blood and organs lie.
         below_water: under -20, where fat, lung and air lie.
-        compact: soft tissue among everything denser than lung; body parts in CT crowd there, MR spreads out.
+        compact: fraction of soft tissue among voxels denser than lung: high in CT, low in MR.
     """
 
     soft: float
@@ -50,7 +50,7 @@ class HounsfieldScores:
 
     @property
     def typical(self) -> bool:
-        """Whether the values are so like CT that nobody needs to say it."""
+        """Whether the values are clearly CT, so that the channel need not be named."""
         return self.fits and self.compact >= _LEAST_COMPACT
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ def hounsfield_scores(values: Values) -> HounsfieldScores:
 
 
 def check_hounsfield(values: Values, subject: object) -> None:
-    """Refuses values that cannot be Hounsfield units, and says what they look like.
+    """Refuses values that cannot be Hounsfield units, with the likely cause.
 
     Raises:
         ContentError: the image is scaled, lost its offset, or comes from another modality.
@@ -91,7 +91,7 @@ def check_hounsfield(values: Values, subject: object) -> None:
 
 
 def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
-    """Values with padding (-2000, -3024, 32767 and the like) set to the end of the scale, and a note on it."""
+    """Clips padding (-2000, -3024, 32767 and the like) to the HU range, with a note."""
     padded = (values < _PADDING_BELOW) | (values >= _PADDING_ABOVE)
     count = int(padded.sum())
     if not count:

@@ -1,4 +1,4 @@
-"""Joins cohorts into one: labels by their names, cases with an image, labels or both."""
+"""Merges cohorts into one; labels are matched by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,19 +14,19 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
 
 RECORD = "merge.json"
-MOST_LABELS = 255
+MAX_LABELS = 255
 
 
 def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[str], None]) -> Cohort:
     """Writes one cohort with the cases of several.
 
-    A case keeps its id behind the name of its folder. Labels of equal names become one label. A cohort of labels alone
-    goes with any other.
+    Ids are prefixed with the name of the source folder. Labels of the same name become one label. A cohort of labels
+    only can be merged with any other.
 
     Args:
         sources: cohorts, two or more.
-        out: a new folder, or the one that an equal call has begun.
-        report: receives the lines about what was done.
+        out: a new folder, or the one started by an identical call.
+        report: receives one line per source.
 
     Raises:
         RequestError: fewer than two cohorts, or two folders of one name.
@@ -44,7 +44,7 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
     merged = open_recorded(Path(out), RECORD, record, layout)
     for name, cohort in cohorts.items():
         for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
-            merged.write(_fitted(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
+            merged.write(_remapped(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
         report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
     merged.finish()
     return merged
@@ -66,16 +66,16 @@ def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
     if len(endings) > 1 and ".png" in endings:
         raise CohortError("merge", f"files end in {', '.join(sorted(endings))}", "pictures and volumes do not mix")
     names = dict.fromkeys(name for cohort in cohorts.values() for name in cohort.label_names if name != "background")
-    if len(names) > MOST_LABELS:
-        raise CohortError("merge", f"{len(names)} labels", f"{MOST_LABELS} at most")
+    if len(names) > MAX_LABELS:
+        raise CohortError("merge", f"{len(names)} labels", f"{MAX_LABELS} at most")
     (chosen,) = channels
     ending = next((ending for ending in sorted(endings) if ending in ENDINGS_WRITTEN), ".nii.gz")
     return Layout(chosen, {"background": 0} | {name: value for value, name in enumerate(names, start=1)}, ending, {})
 
 
-def _fitted(case: Case, id: str, layout: Layout) -> Case:
-    """A case with the merged cohort's labels and channels."""
-    table = np.zeros(MOST_LABELS + 1, np.uint8)
+def _remapped(case: Case, id: str, layout: Layout) -> Case:
+    """The case with the merged cohort's labels and channels."""
+    table = np.zeros(MAX_LABELS + 1, np.uint8)
     for name, value in case.label_names.items():
         table[value] = layout.label_names[name]
     labels = None if case.labels is None else table[case.labels]

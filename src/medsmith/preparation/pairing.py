@@ -1,6 +1,6 @@
-"""Infers from names which files are images, which are label maps, and which belong together.
+"""Pairs images and label maps by file name.
 
-Understood are: folders named for images and labels, endings such as ``_mask`` or ``_seg`` (also several masks of
+Recognized are folders named for images and labels, endings such as ``_mask`` or ``_seg`` (also several masks of
 one image, ``_mask_1``), one folder per case (``imaging`` and ``segmentation``), and nnU-Net's channels ``_0000``.
 """
 
@@ -31,7 +31,7 @@ _NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", 
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
 Key = PurePosixPath
-"""What image and label of one case share: folders without the words for images and labels, then the bare name."""
+"""The pairing key of a case: its folders without those named for images or labels, then the bare file name."""
 
 
 @final
@@ -41,8 +41,8 @@ class Pairing:
 
     Attributes:
         paired: key -> files of cases that have an image and labels.
-        alone: key -> files of images without labels, and of labels without an image.
-        rule: how the files were told apart, and an example.
+        alone: key -> files of images without labels or labels without an image.
+        rule: how images and labels were distinguished, with an example.
     """
 
     paired: Mapping[Key, CaseFiles]
@@ -53,7 +53,7 @@ class Pairing:
 @final
 @dataclass(frozen=True)
 class Declared:
-    """What the user has named, which tells images from labels where file names do not.
+    """User declarations, which distinguish images from labels where file names do not.
 
     Attributes:
         channels: number of channels named.
@@ -67,12 +67,12 @@ class Declared:
 def pair_files(root: Path, declared: Declared) -> Pairing:
     """Pairs the NIfTI or PNG files under a folder by their names.
 
-    Where no name tells images from label maps, every file is of one kind: label maps if labels are declared and no
-    channel, images if a channel is declared and no label. If neither is, the values decide: label maps hold whole
-    numbers from 0 to 255, of which each file has at most 32, and every image has more.
+    If no name distinguishes images from label maps, all files are of one kind: label maps if only labels are declared,
+    images if only channels are declared. If neither is, the values decide: files are label maps if all hold integers
+    from 0 to 255 with at most 32 distinct values each, otherwise images.
 
     Raises:
-        CohortError: there are no such files, images and labels are declared and one kind alone is found, or several
+        CohortError: there are no such files, images and labels are declared but only one kind is found, or several
             images share a name.
     """
     files = _readable_files(root)
@@ -124,7 +124,7 @@ def _readable_files(root: Path) -> list[Path]:
 
 
 def _second_half(path: Path) -> bool:
-    """Whether this is the .img of a pair whose .hdr is there, and so is read with it."""
+    """Whether this is the .img of an .hdr/.img pair, which is read through its .hdr."""
     base = path.with_name(stem_of(path))
     return ending_of(path).startswith(".img") and any(
         base.with_name(base.name + ending).exists() for ending in (".hdr", ".hdr.gz", ".HDR")
@@ -195,9 +195,9 @@ def _check_once(root: Path, images: Mapping[Key, list[Path]]) -> None:
 
 
 def _alone_in_channels(root: Path, images: Mapping[Key, list[Path]], count: int) -> dict[Key, tuple[ChannelFile, ...]]:
-    """Images that no label tells anything of: names end in _0000 ... where each case has as many as channels are named.
+    """Images without labels: names ending in _0000 ... are channels if each case has exactly the declared number.
 
-    Numbers that are no channels (scan_0017) are part of the name.
+    Other numbers (scan_0017) are part of the name.
     """
     numbers: dict[Key, set[str]] = defaultdict(set)
     for key in images:
@@ -216,7 +216,7 @@ def _alone_in_channels(root: Path, images: Mapping[Key, list[Path]], count: int)
 
 
 def with_ids(root: Path, cases: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
-    """Portable ids: the bare name, or with its folders before it where names repeat.
+    """Portable ids: the bare name, prefixed with its folders where names repeat.
 
     Raises:
         CohortError: two cases would have one id.
@@ -246,7 +246,7 @@ def portable_id(name: str) -> str:
 
 
 def _look_like_labels(files: Iterable[Path]) -> bool:
-    """Whether no file can be an image."""
+    """Whether every file has the values of a label map."""
     for path in files:
         try:
             values = np.bincount(read_labels(path).values.ravel(), minlength=256)
@@ -258,7 +258,7 @@ def _look_like_labels(files: Iterable[Path]) -> bool:
 
 
 def _pictures_unread(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> bool:
-    """Whether one kind is missing and may lie there in a format that is not read."""
+    """Whether images or labels are missing and files of an unsupported format exist."""
     return not (images and labels) and any(path.suffix.lower() in _NOT_READ for path in root.rglob("*"))
 
 

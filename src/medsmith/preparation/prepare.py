@@ -1,7 +1,7 @@
-"""Turns a folder of images, label maps or both into a cohort.
+"""Converts a folder of images, label maps or both to a cohort.
 
-What the folder does not say is inferred where only one answer is possible, said, and written to ``prepare.json``;
-anything else is refused before the first file is written.
+Missing information is inferred if it is unambiguous, reported, and recorded in ``prepare.json``; anything else is
+refused before the first file is written.
 """
 
 from collections import Counter
@@ -31,8 +31,8 @@ _SHOWN = 10
 
 @final
 @dataclass(frozen=True)
-class _Look:
-    """What one look at a case tells; ``typical_ct`` is None where there is no image."""
+class _CaseSummary:
+    """Summary of one source case; ``typical_ct`` is None without an image."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float] | None
@@ -45,22 +45,22 @@ class _Look:
 def prepare(
     source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, report: Callable[[str], None]
 ) -> Cohort:
-    """Makes a cohort of a folder of images, label maps or both; continues one that was made of the same files.
+    """Converts a folder of images, label maps or both to a cohort; continues an interrupted identical call.
 
-    Scans without any label maps make a cohort of images alone, and label maps without scans one of labels alone; how
-    the two are told apart stands at ``pairing.pair_files`` and in what is said.
+    Scans without label maps give a cohort of images, and label maps without scans one of labels; see
+    ``pairing.pair_files`` for how the two are distinguished.
 
     Args:
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
-        out: a new folder, or the one that an earlier call with the same source and options has begun.
-        options: what the user says about the source.
-        report: receives the lines about what was inferred.
+        out: a new folder, or the one started by an identical call.
+        options: declarations about the source; None infers everything.
+        report: receives one line per inferred fact.
 
     Raises:
         FileError: a file is damaged, or cannot be read or written.
         GeometryError: grids cannot be used, or differ within a case.
         ContentError: values that cannot be an annotated image.
-        CohortError: files do not pair, names are no ids, several cases cannot be used, or ``out`` holds
+        CohortError: files do not pair, names are not valid ids, several cases cannot be used, or ``out`` holds
             something else.
         RequestError: an option does not apply.
     """
@@ -68,13 +68,13 @@ def prepare(
     _check_options(options)
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)
-    looks = map_cases(root, found.cases, lambda case_id: _look(found, case_id, options), report)
-    kept = {case_id: look for case_id, look in looks.items() if not look.empty}
+    summaries = map_cases(root, found.cases, lambda case_id: _summarize(found, case_id, options), report)
+    kept = {case_id: summary for case_id, summary in summaries.items() if not summary.empty}
     if not kept:
-        raise CohortError(root, f"all {len(looks)} cases have a label that is all background", "", "draw the labels")
+        raise CohortError(root, f"all {len(summaries)} label maps are all background", "", "draw the labels")
     found = _with_channels(found, kept.values())
-    record = _record(found, looks, options)
-    for line in _lines(found, looks):
+    record = _record(found, summaries, options)
+    for line in _lines(found, summaries):
         report(line)
     cohort = open_recorded(out, RECORD, record, found.layout)
     for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
@@ -102,7 +102,7 @@ def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, 
 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
-    """A case whose CT channels are in HU: the lost offset added, padding set to the ends of the scale."""
+    """The case with CT channels in HU: offset added, padding clipped."""
     if case.image is None:
         return case, ()
     image, notes = case.image.copy(), []
@@ -114,8 +114,8 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
     return replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored), tuple(notes)
 
 
-def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
-    """Reads a case and inspects its values; the errors of both are the source's."""
+def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:
+    """Reads a case and checks its values."""
     case, notes = _read(source, case_id, options)
     case, repairs = _repaired(case, options)
     empty = EMPTY in options.leave_out and case.labels is not None and not case.labels.any()
@@ -123,7 +123,7 @@ def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
         if EMPTY not in options.keep:
             check_labels(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
-    return _Look(
+    return _CaseSummary(
         shape=case.geometry.shape,
         spacing=case.geometry.spacing if case.geometry.spacing_known else None,
         stored=str(case.stored),
@@ -133,16 +133,16 @@ def _look(source: Source, case_id: str, options: PrepareOptions) -> _Look:
     )
 
 
-def _with_channels(source: Source, looks: Iterable[_Look]) -> Source:
-    """Names a single channel CT where nobody named it and every case looks like it."""
-    typical = [look.typical_ct for look in looks if look.typical_ct is not None]
+def _with_channels(source: Source, summaries: Iterable[_CaseSummary]) -> Source:
+    """Names a single undeclared channel CT if every case is clearly CT."""
+    typical = [summary.typical_ct for summary in summaries if summary.typical_ct is not None]
     if source.channels_known or not typical or not all(typical):
         return source
     return replace(source, layout=replace(source.layout, channel_names=("CT",)))
 
 
-def _record(source: Source, looks: Mapping[str, _Look], options: PrepareOptions) -> dict[str, Any]:
-    """What ``prepare.json`` says; equal sources and options give an equal record."""
+def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions) -> dict[str, Any]:
+    """The content of ``prepare.json``; identical sources and options give an identical record."""
     sums = {
         case_id: {path.relative_to(source.root).as_posix(): sha256_of(path) for path in files.paths}
         for case_id, files in source.cases.items()
@@ -152,26 +152,26 @@ def _record(source: Source, looks: Mapping[str, _Look], options: PrepareOptions)
         "file_ending": source.layout.file_ending,
         "label_names": source.layout.label_names,
         "label_of_source_value": {str(value): label for value, label in source.layout.label_of.items()},
-        "inferred": _lines(source, looks),
-        "left_out": [*source.left_out, *(case_id for case_id, look in looks.items() if look.empty)],
-        "notes": [note for look in looks.values() for note in look.notes],
+        "inferred": _lines(source, summaries),
+        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.empty)],
+        "notes": [note for summary in summaries.values() for note in summary.notes],
         "options": asdict(options) | {"leave_out": sorted(options.leave_out), "keep": sorted(options.keep)},
         "sources": sums,
     }
 
 
-def _lines(source: Source, looks: Mapping[str, _Look]) -> list[str]:
-    """What was inferred, one line each."""
-    layout, kept = source.layout, [look for look in looks.values() if not look.empty]
-    notes = [note for look in looks.values() for note in look.notes]
+def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
+    """The inferred facts, one line each."""
+    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.empty]
+    notes = [note for summary in summaries.values() for note in summary.notes]
     more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
-    empty = [case_id for case_id, look in looks.items() if look.empty]
+    empty = [case_id for case_id, summary in summaries.items() if summary.empty]
     return [
         f"{len(kept)} cases: {source.rule}",
         f"channels: {', '.join(layout.channel_names) or 'none'} ({_channel_reason(source)})",
         f"labels: {declared_line(layout.label_names)} ({source.label_reason})",
         _spacing_line(kept),
-        f"shapes: {_span([look.shape for look in kept])}; stored as {_counted(look.stored for look in kept)}",
+        f"shapes: {_span([each.shape for each in kept])}; stored as {_counted(each.stored for each in kept)}",
         *(f"kept without its pair: {name}" for name in source.kept),
         *(f"left out: {name}" for name in source.left_out),
         *(f"left out, all background: {name}" for name in empty),
@@ -190,8 +190,8 @@ def _channel_reason(source: Source) -> str:
     return "nobody says what it shows: name it with --channel"
 
 
-def _spacing_line(looks: Iterable[_Look]) -> str:
-    known = [look.spacing for look in looks if look.spacing is not None]
+def _spacing_line(summaries: Iterable[_CaseSummary]) -> str:
+    known = [summary.spacing for summary in summaries if summary.spacing is not None]
     if not known:
         return "spacing: PNG stores none, 1 mm stands in"
     middle = " x ".join(f"{size:.3g}" for size in np.median(known, axis=0))

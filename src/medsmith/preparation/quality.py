@@ -1,4 +1,4 @@
-"""Looks at a case's values: refuses what cannot be an image or labels, notes what is odd."""
+"""Checks the voxel values of a case: refuses invalid images and labels, notes irregularities."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from medsmith.errors import ContentError
 from medsmith.preparation.hounsfield import check_hounsfield
 
 CT = "ct"
-"""The channel name, in lower case, that means Hounsfield units (nnU-Net normalises by it)."""
+"""The channel name, in lower case, that means Hounsfield units (nnU-Net normalizes by it)."""
 _FEW_VOXELS = 4
 _MANY_COMPONENTS = 100
 _ANISOTROPIC = 3.0
@@ -18,7 +18,7 @@ _FEW_SLICES = 3
 
 
 def inspect(case: Case) -> tuple[str, ...]:
-    """One line per oddity of a case that is accepted.
+    """One line per accepted irregularity of a case.
 
     Raises:
         ContentError: a channel is constant, or a CT is not in Hounsfield units.
@@ -30,10 +30,10 @@ def inspect(case: Case) -> tuple[str, ...]:
 
 
 def check_image(case: Case) -> None:
-    """Refuses constant channels, and CT that is not in Hounsfield units.
+    """Checks that channels vary and that CT is in Hounsfield units.
 
     Raises:
-        ContentError: as said.
+        ContentError: a channel is constant, or a CT is not in Hounsfield units.
     """
     for name, channel in zip(case.channel_names, case.require_image(), strict=True):
         if channel.min() == channel.max():
@@ -44,22 +44,22 @@ def check_image(case: Case) -> None:
 
 
 def check_labels(case: Case) -> None:
-    """Refuses a label that is all background.
+    """Checks that a label map is not all background.
 
     Raises:
-        ContentError: no voxel is labelled.
+        ContentError: no voxel is labeled.
     """
     if case.labels is None or case.labels.any():
         return
     lesions = len((case.report or {}).get("lesions", ()))
     found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
     raise ContentError(
-        case.id, found, "a case has a labelled voxel", "draw it, or pass --leave-out empty or --keep empty"
+        case.id, found, "a case has a labeled voxel", "draw it, or pass --leave-out empty or --keep empty"
     )
 
 
 def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
-    """Exact repeats among slices that are not blank: a phase appended twice, say."""
+    """Exact repeats among non-constant slices, for example a phase appended twice."""
     first: dict[bytes, int] = {}
     repeats = []
     for z in range(image.shape[2]):

@@ -1,4 +1,4 @@
-"""A cohort with a record of how it is made, so that an equal call continues it and another is refused."""
+"""A cohort with a record of its inputs, so that an identical call continues it and any other is refused."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from medsmith.formats.json_file import read_json
 
 
 def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:
-    """The cohort to write to: new, or begun by an earlier call with an equal record.
+    """The cohort to write to: new, or started by a call with an identical record.
 
     Args:
         out: its folder.
@@ -22,7 +22,7 @@ def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layou
         layout: channels, labels and ending.
 
     Raises:
-        CohortError: the folder holds something else, or was made by another record.
+        CohortError: the folder holds something else, or was started with another record.
     """
     wanted = json.loads(json.dumps(record))
     if (out / name).exists():
@@ -41,25 +41,25 @@ def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layou
 
 
 def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
-    """Ids of the cases that are not there yet with all that they have.
+    """Ids of the cases that are not completely written yet.
 
     Args:
         out: the cohort to write to.
         wanted: id in it -> files of the source.
     """
 
-    def there(id: str, files: CaseFiles) -> bool:
+    def is_written(id: str, files: CaseFiles) -> bool:
         found = out.files(id) if id in out else CaseFiles((), None)
         return bool(found.channels) >= bool(files.channels) and bool(found.labels) >= bool(files.labels)
 
-    return sorted(id for id, files in wanted.items() if not there(id, files))
+    return sorted(id for id, files in wanted.items() if not is_written(id, files))
 
 
 def check_disjoint_folders(folders: Iterable[Path]) -> None:
-    """Refuses folders of which one lies in another.
+    """Checks that no folder is inside another.
 
     Raises:
-        CohortError: two are one, or nested.
+        CohortError: two are identical or nested.
     """
     seen: list[Path] = []
     for folder in folders:

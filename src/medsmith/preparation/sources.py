@@ -1,4 +1,4 @@
-"""What a folder to be prepared holds: its cases, channels and labels, known or inferred."""
+"""The cases, channels and labels of a source folder, declared or inferred."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,23 +15,23 @@ from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
 EMPTY, UNPAIRED = "empty", "unpaired"
-_SHOWN = 5
+_MAX_REPORTED = 5
 Result = TypeVar("Result")
 
 
 @final
 @dataclass(frozen=True)
 class PrepareOptions:
-    """What the user says about a source.
+    """Declarations and options for a source.
 
     Attributes:
         channel_names: one per channel; () infers them.
         label_names: name -> value in the source; {} infers them.
-        read: what is allowed where a file leaves something open.
-        leave_out: "empty" leaves out cases whose label is all background, "unpaired" images without a label and
-            labels without an image where other cases have both; without them such cases are refused.
-        keep: "empty" and "unpaired" keep them instead, the latter as cases of an image or of labels alone.
-        hu_offset: added to CT values whose rescale intercept was lost (-1024).
+        read: how to handle missing information in files.
+        leave_out: "empty" skips cases whose label map is all background, "unpaired" skips images without labels and
+            labels without an image where other cases have both; otherwise such cases are refused.
+        keep: "empty" and "unpaired" keep them instead, the latter as cases with only an image or only labels.
+        hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
     """
 
     channel_names: tuple[str, ...] = ()
@@ -45,17 +45,17 @@ class PrepareOptions:
 @final
 @dataclass(frozen=True)
 class Source:
-    """A folder to be prepared.
+    """A source folder.
 
     Attributes:
         root: the folder.
         cases: id -> files.
-        layout: channels, labels and ending of the cohort to be made; ``label_of`` leads to it from the files.
-        rule: how the files pair, by an example.
-        channels_known: whether somebody named the channels.
-        label_reason: where the labels come from.
-        left_out: files that are in no case.
-        kept: files of cases that have an image or labels alone while others have both.
+        layout: channels, labels and ending of the new cohort; ``label_of`` maps file values to its labels.
+        rule: how the files pair, with an example.
+        channels_known: whether the channels are declared.
+        label_reason: how the labels were determined.
+        left_out: files that belong to no case.
+        kept: files of cases with only an image or only labels, while others have both.
     """
 
     root: Path
@@ -68,7 +68,7 @@ class Source:
     kept: tuple[str, ...] = ()
 
     def with_records(self, case: Case) -> Case:
-        """The case with the report and provenance that lie beside it, if any."""
+        """The case with its report and provenance files, if any."""
         report, provenance = read_records(self.root, case.id)
         return replace(case, report=report, provenance=provenance)
 
@@ -76,13 +76,13 @@ class Source:
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
-    A folder of images alone or of labels alone gives cases of that kind (see ``pairing.pair_files``); where some cases
-    have both and some one of them, the options say what becomes of the latter.
+    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). If some cases have
+    both and some only one, the options decide about the latter.
 
     Raises:
         FileError: there is no such folder, or a label map cannot be read.
-        CohortError: files do not pair, or are left over and neither to be kept nor left out.
-        ContentError: label values that nobody declared and nobody can know.
+        CohortError: files do not pair, or unpaired files are neither kept nor left out.
+        ContentError: undeclared label values that cannot be inferred.
     """
     if (root / DATASET).exists():
         layout = find_layout(root)
@@ -92,7 +92,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names)))
         rule, strays, found = pairing.rule, (), {**pairing.paired, **pairing.alone}
         channels, names = (), {}
-    chosen, alone = _settled(root, found, options)
+    chosen, alone = _select_cases(root, found, options)
     if strays and UNPAIRED not in options.leave_out:
         raise _unpaired(root, strays)
     if names:
@@ -122,27 +122,27 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     )
 
 
-def _settled(
+def _select_cases(
     root: Path, found: Mapping[Key, CaseFiles], options: PrepareOptions
 ) -> tuple[Mapping[Key, CaseFiles], tuple[str, ...]]:
-    """The cases that are taken, and the files of those that have only one of what others have both of."""
+    """The selected cases, and the names of unpaired files."""
     if not found:
         raise CohortError(root, "has no complete case", "an image, a label or both for each", "add what is missing")
     if len({(bool(files.channels), bool(files.label_paths)) for files in found.values()}) == 1:
         return found, ()
-    whole = {key: files for key, files in found.items() if files.channels and files.label_paths}
-    lone = {key: files for key, files in found.items() if key not in whole}
-    names = tuple(sorted(path.relative_to(root).as_posix() for files in lone.values() for path in files.paths))
+    complete = {key: files for key, files in found.items() if files.channels and files.label_paths}
+    unpaired = {key: files for key, files in found.items() if key not in complete}
+    names = tuple(sorted(path.relative_to(root).as_posix() for files in unpaired.values() for path in files.paths))
     if UNPAIRED in options.keep:
         return found, names
-    if not whole:
-        images = [files.channels[0].path.name for files in lone.values() if files.channels]
-        labels = [path.name for files in lone.values() for path in files.label_paths]
+    if not complete:
+        images = [files.channels[0].path.name for files in unpaired.values() if files.channels]
+        labels = [path.name for files in unpaired.values() for path in files.label_paths]
         line = f"no image and label share a name ({first_of(images)} and {first_of(labels)})"
         raise CohortError(root, line, "a pair is NAME and NAME or NAME_mask", "rename the files")
     if UNPAIRED not in options.leave_out:
         raise _unpaired(root, names)
-    return whole, names
+    return complete, names
 
 
 def _unpaired(root: Path, names: Sequence[str]) -> CohortError:
@@ -167,14 +167,14 @@ def _labels(
     options: PrepareOptions,
     report: Callable[[str], None],
 ) -> tuple[dict[int, int], dict[str, int], str]:
-    """Value in the files -> label, name -> label, and where they come from."""
-    labelled = [case_id for case_id, files in cases.items() if files.label_paths]
-    if not declared and not labelled:
+    """Value in the files -> label, name -> label, and how they were determined."""
+    labeled = [case_id for case_id, files in cases.items() if files.label_paths]
+    if not declared and not labeled:
         return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
-        look = map_cases(root, labelled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
+        found = map_cases(root, labeled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
         where: dict[int, Path] = {}
-        for values in look.values():
+        for values in found.values():
             where = values | where
         label_of, names = name_labels(where)
         binary = "0 and 255 in the files mean 0 and 1" if 255 in label_of else "inferred from the files"
@@ -187,25 +187,25 @@ def _labels(
 
 
 def map_cases(
-    root: Path, ids: Iterable[str], look: Callable[[str], Result], report: Callable[[str], None]
+    root: Path, ids: Iterable[str], function: Callable[[str], Result], report: Callable[[str], None]
 ) -> dict[str, Result]:
-    """Looks at every case before giving up, so that all bad ones are named at once.
+    """Applies a function to every case; errors are collected, so that all bad cases are reported at once.
 
     Raises:
         MedsmithError: the error of the one bad case.
-        CohortError: several are bad; the first five were said.
+        CohortError: several are bad; the first five are reported.
     """
     results: dict[str, Result] = {}
     errors: list[MedsmithError] = []
     for case_id in sorted(ids):
         try:
-            results[case_id] = look(case_id)
+            results[case_id] = function(case_id)
         except MedsmithError as error:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        for bad in errors[:_SHOWN]:
+        for bad in errors[:_MAX_REPORTED]:
             report(bad.line)
         found = f"{len(errors)} of {len(results) + len(errors)} cases cannot be used, the first: {errors[0].line}"
         raise CohortError(root, found)

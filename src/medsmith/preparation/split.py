@@ -1,4 +1,4 @@
-"""Splits a cohort in two that share no case, or no patient."""
+"""Splits a cohort into training and test cohorts that share no case, or no patient."""
 
 import hashlib
 import re
@@ -26,26 +26,26 @@ def split(
     group: str | None = None,
     report: Callable[[str], None],
 ) -> tuple[Cohort, Cohort]:
-    """Writes two cohorts; the seed alone decides which group goes where.
+    """Writes two cohorts; the seed decides which group goes where.
 
-    In the order of a hash of seed and name, each group joins the test set if that brings the set nearer to its
-    share of the cases, so the order of listing does not matter and a large group does not overfill it.
+    Groups are visited in the order of a hash of seed and name. A group joins the test set if that brings the set closer
+    to its fraction, so the listing order does not matter and a large group does not overfill it.
 
     Args:
         source: a cohort.
-        train: a new folder, or the one that an equal call has begun.
+        train: a new folder, or the one started by an identical call.
         test: the same.
-        test_fraction: share of the cases that go to ``test``, between 0 and 1.
-        seed: of the order of groups.
+        test_fraction: fraction of the cases that go to ``test``, between 0 and 1.
+        seed: seed of the group order.
         group: regular expression searched in each id; its first group (or the whole match) names the patient.
-            Without it each case is its own group.
-        report: receives the lines about what was done.
+            None makes each case its own group.
+        report: receives one line per cohort.
 
     Returns:
         The cohorts ``train`` and ``test``.
 
     Raises:
-        RequestError: fraction or expression cannot be used, or one of the sets would be empty.
+        RequestError: fraction or expression is invalid, or one of the sets would be empty.
         CohortError: a folder holds something else.
     """
     check_disjoint_folders((Path(source), Path(train), Path(test)))
@@ -61,9 +61,9 @@ def split(
 
 
 def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
-    """Which ids go to the test set (see ``split``)."""
+    """The ids of the test set (see ``split``)."""
     if not 0 < test_fraction < 1:
-        raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "choose 0.2, say")
+        raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "for example 0.2")
     chosen: list[str] = []
     groups = _groups(ids, group)
     wanted = max(1.0, test_fraction * len(ids))

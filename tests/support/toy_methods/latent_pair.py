@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from medsmith.cases.case_ref import CaseRef, case_of
+from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.methods.base import Kind, Method, Stage, assemble
@@ -157,7 +157,7 @@ class LatentPair(Method):
         return assemble(image, one_hot(labels, self._classes)[0, 1:] * 2 - 1, self.fingerprint)
 
     def _requested_labels(self, request, seed):
-        return self.prepare(case_of(request.labels, derive_seed(seed, "labels")))["labels"]
+        return self.prepare(load_case(request.labels, derive_seed(seed, "labels")))["labels"]
 
     def _new_labels(self, seed):
         grid = [edge // self.label_autoencoder.factor for edge in self.config.size]

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from medsmith.cases.case_ref import CaseRef, case_of
+from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Correction, Sampling, derive_seed
 from medsmith.diffusion.corrections import low_pass
@@ -127,4 +127,4 @@ class Steered(Method):
         return masks
 
     def _case(self, ref, seed, number):
-        return case_of(ref, derive_seed(seed, "guide", number))
+        return load_case(ref, derive_seed(seed, "guide", number))

@@ -1,6 +1,6 @@
 """Fingerprint of the cases that a request gives."""
 
-from medsmith.cases.case_ref import CaseRef, opened
+from medsmith.cases.case_ref import CaseRef, open_cohort
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError
 from medsmith.insertion.templates import scans_of
@@ -16,7 +16,7 @@ def fingerprint_of(templates: CaseRef | None, training: Fingerprint) -> Fingerpr
     if templates is None:
         return training.model_copy(update={"label_names": with_lesion_label(training.label_names)})
     scans_of(templates)
-    cohort = opened(templates)
+    cohort = open_cohort(templates)
     if len(cohort.channel_names) != 1:
         found = f"{templates.cohort} has channels {', '.join(cohort.channel_names)}"
         raise RequestError("templates", found, "a CT has one", "prepare a cohort of the CT alone")
