@@ -5,9 +5,9 @@ from scipy import stats
 from medsmith.evaluation.fidelity.bootstrap import centered_interval, mean_of_cases, proportion
 
 
-@pytest.mark.parametrize("draw", ["normal", "exponential"])
-def test_equals_the_bca_interval_of_scipy(draw):
-    values = getattr(np.random.default_rng(0), draw)(size=60)
+@pytest.mark.parametrize("distribution", ["normal", "exponential"])
+def test_equals_the_bca_interval_of_scipy(distribution):
+    values = getattr(np.random.default_rng(0), distribution)(size=60)
     ours = mean_of_cases(values, seed=1, resamples=20_000)
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
     width = theirs.high - theirs.low
@@ -15,11 +15,11 @@ def test_equals_the_bca_interval_of_scipy(draw):
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)
 
 
-@pytest.mark.parametrize("draw", ["normal", "exponential"])
-def test_nineteen_intervals_in_twenty_hold_the_truth(draw):
+@pytest.mark.parametrize("distribution", ["normal", "exponential"])
+def test_nineteen_intervals_in_twenty_hold_the_truth(distribution):
     rng = np.random.default_rng(7)
-    truth = {"normal": 0.0, "exponential": 1.0}[draw]
-    found = [mean_of_cases(getattr(rng, draw)(size=200), seed=k, resamples=500) for k in range(1000)]
+    truth = {"normal": 0.0, "exponential": 1.0}[distribution]
+    found = [mean_of_cases(getattr(rng, distribution)(size=200), seed=k, resamples=500) for k in range(1000)]
     assert 0.93 <= np.mean([e.low <= truth <= e.high for e in found]) <= 0.97
 
 

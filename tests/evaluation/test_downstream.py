@@ -25,7 +25,7 @@ from medsmith.geometry import Geometry
 QUICK = SegmenterConfig(steps=3, batch=4, channels=4)
 
 
-def draw(root, count, seed, *, shape=(24, 24, 1), synthetic=False, label="mass", copies=()):
+def make_cohort(root, count, seed, *, shape=(24, 24, 1), synthetic=False, label="mass", copies=()):
     """Noise with one bright box per case; ``copies`` are written as further cases."""
     flat = shape[2] == 1
     cohort = Cohort.create(
@@ -65,9 +65,9 @@ def a_case(name, image, labels, cohort, synthetic):
 def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("utility")
     return (
-        draw(root / "real", 6, 0),
-        draw(root / "synthetic", 12, 1, shape=(16, 16, 1), synthetic=True),
-        draw(root / "test", 5, 2),
+        make_cohort(root / "real", 6, 0),
+        make_cohort(root / "synthetic", 12, 1, shape=(16, 16, 1), synthetic=True),
+        make_cohort(root / "test", 5, 2),
     )
 
 
@@ -145,9 +145,9 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
     real, synthetic, test = cohorts
     stolen = [test[test.ids[3]]]
     if place == "real":
-        real = draw(tmp_path / "leaky", 4, 5, copies=stolen)
+        real = make_cohort(tmp_path / "leaky", 4, 5, copies=stolen)
     else:
-        synthetic = draw(tmp_path / "leaky", 8, 5, synthetic=True, copies=stolen)
+        synthetic = make_cohort(tmp_path / "leaky", 8, 5, synthetic=True, copies=stolen)
     with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
         utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert not (tmp_path / "out").exists()
@@ -156,7 +156,7 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
 def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, tmp_path):
     real, synthetic, test = cohorts
     darker = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:2]]
-    real = draw(tmp_path / "near-duplicates", 4, 6, copies=darker)
+    real = make_cohort(tmp_path / "near-duplicates", 4, 6, copies=darker)
     found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert found.near_duplicates.value == 2 / 5
     gain = found.arms[3]
@@ -182,7 +182,7 @@ def test_impossible_requests_are_refused(cohorts, tmp_path, change, words):
 
 
 def test_other_labels_are_refused(cohorts, tmp_path):
-    other = draw(tmp_path / "other", 3, 0, label="cyst")
+    other = make_cohort(tmp_path / "other", 3, 0, label="cyst")
     with pytest.raises(CohortError, match="cyst"):
         utility(cohorts[0], cohorts[1], other, tmp_path / "out", config=QUICK)
 
@@ -192,7 +192,7 @@ def test_other_labels_are_refused(cohorts, tmp_path):
     [({"labels": None}, "1 of 5 cases have no labels"), ({"image": None}, "1 of 5 cases have no image")],
 )
 def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, words):
-    test = draw(tmp_path / "test", 5, 7)
+    test = make_cohort(tmp_path / "test", 5, 7)
     test.write(replace(test["case-002"], **missing))
     with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
         utility(cohorts[0], cohorts[1], test, tmp_path / "out", config=QUICK)
@@ -201,9 +201,10 @@ def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, w
 
 def test_volumes_are_trained_on_too(tmp_path):
     real, test = (
-        draw(tmp_path / name, 3, seed, shape=(16, 16, 12), label="lesion") for seed, name in enumerate(("real", "test"))
+        make_cohort(tmp_path / name, 3, seed, shape=(16, 16, 12), label="lesion")
+        for seed, name in enumerate(("real", "test"))
     )
-    synthetic = draw(tmp_path / "synthetic", 3, 7, shape=(16, 16, 16), synthetic=True, label="lesion")
+    synthetic = make_cohort(tmp_path / "synthetic", 3, 7, shape=(16, 16, 16), synthetic=True, label="lesion")
     found = utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert [result.arm.name for result in found.arms] == ["real", "synthetic", "synthetic then real", "real+1x"]
     assert all(set(result.labels) == {"lesion"} and 0 <= result.dice.value <= 1 for result in found.arms)

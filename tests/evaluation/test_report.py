@@ -1,4 +1,4 @@
-"""The evaluation end to end on small drawn cohorts, and the page it writes."""
+"""The evaluation end to end on small synthetic cohorts, and its HTML page."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PLAN = ComparisonPlan(splits=4, resamples=10)
 NASTY = '<script>alert("x")</script>'
 
 
-def draw(root, count, seed, *, shape=(40, 40, 1), contrast=60.0, label="mass", synthetic=False, originals=()):
+def make_cohort(root, count, seed, *, shape=(40, 40, 1), contrast=60.0, label="mass", synthetic=False, originals=()):
     """A cohort of textured pictures with one bright disc each; ``originals`` are copied in as they are."""
     cohort = Cohort.create(
         root,
@@ -77,22 +77,22 @@ def parts_of(cohort, root, *, image=None, labels=None):
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("cohorts")
-    real = draw(root / "real", 24, 0)
+    real = make_cohort(root / "real", 24, 0)
     return {
         "real": real,
-        "alike": draw(root / "alike", 16, 1, synthetic=True),
-        "other": draw(root / "other", 16, 2, contrast=-70.0, shape=(24, 24, 1), synthetic=True),
-        "copies": draw(root / "copies", 16, 3, synthetic=True, originals=list(real)[:4]),
+        "alike": make_cohort(root / "alike", 16, 1, synthetic=True),
+        "other": make_cohort(root / "other", 16, 2, contrast=-70.0, shape=(24, 24, 1), synthetic=True),
+        "copies": make_cohort(root / "copies", 16, 3, synthetic=True, originals=list(real)[:4]),
     }
 
 
-def judged(real, synthetic, out, **more):
+def evaluated(real, synthetic, out, **more):
     return evaluate(real, synthetic, out, plan=PLAN, extractors=[Radiomics()], **more)
 
 
 def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, tmp_path):
-    alike = judged(cohorts["real"], cohorts["alike"], tmp_path / "alike")
-    other = judged(cohorts["real"], cohorts["other"], tmp_path / "other")
+    alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
+    other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other")
     of_alike, of_other = (e.distances["radiomic vector"]["Fréchet distance"] for e in (alike, other))
     assert of_alike.synthetic.n == of_alike.floor.n == 12
     assert of_alike.synthetic.value < 1.5 * of_alike.floor.value
@@ -102,14 +102,14 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, 
 
 
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
-    found = judged(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
+    found = evaluated(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
     assert found.flagged.value == 4 / 16
     assert sorted(found.worst[:4]) == [0, 1, 2, 3]
     assert list(found.index[:4]) == [0, 1, 2, 3]
 
 
 def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
-    found = judged(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).nearest_neighbors
+    found = evaluated(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).nearest_neighbors
     assert found.flagged.value == 4 / 16
     assert found.held_out is not None
     assert found.held_out.value == 0
@@ -117,7 +117,7 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, tmp_path):
     for out in ("first", "second"):
-        judged(cohorts["real"], cohorts["alike"], tmp_path / out)
+        evaluated(cohorts["real"], cohorts["alike"], tmp_path / out)
     for name in ("evaluation.json", "evaluation.html"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     found = json.loads((tmp_path / "first" / "evaluation.json").read_text())
@@ -133,7 +133,7 @@ def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts
 
 
 def test_the_page_asks_nobody_and_says_what_it_is(cohorts, tmp_path):
-    judged(cohorts["real"], cohorts["alike"], tmp_path, facts={"machine": NASTY})
+    evaluated(cohorts["real"], cohorts["alike"], tmp_path, facts={"machine": NASTY})
     page = (tmp_path / "evaluation.html").read_text()
     assert WARNING in page
     assert NASTY not in page
@@ -145,9 +145,9 @@ def test_the_page_asks_nobody_and_says_what_it_is(cohorts, tmp_path):
 
 
 def test_volumes_are_evaluated_too(tmp_path):
-    real = draw(tmp_path / "real", 10, 0, shape=(20, 20, 16))
-    synthetic = draw(tmp_path / "synthetic", 6, 1, shape=(16, 16, 16), synthetic=True)
-    found = judged(real, synthetic, tmp_path / "out")
+    real = make_cohort(tmp_path / "real", 10, 0, shape=(20, 20, 16))
+    synthetic = make_cohort(tmp_path / "synthetic", 6, 1, shape=(16, 16, 16), synthetic=True)
+    found = evaluated(real, synthetic, tmp_path / "out")
     assert found.view_spec.shape == (16, 16, 16)
     assert found.view_spec.unit == "mm"
     assert found.nearest_neighbors.flagged.n == 6
@@ -155,21 +155,21 @@ def test_volumes_are_evaluated_too(tmp_path):
 
 
 def test_a_label_that_is_never_drawn_is_reported_as_absent(tmp_path, cohorts):
-    empty = draw(tmp_path / "empty", 6, 0, contrast=0.0, synthetic=True)
+    empty = make_cohort(tmp_path / "empty", 6, 0, contrast=0.0, synthetic=True)
     for number in range(6):
         case = empty[f"case-{number:03d}"]
         blank = Case(**{**vars(case), "labels": np.zeros_like(case.labels)})
         Cohort.create(
             empty.root, channel_names=("ultrasound",), label_names=empty.label_names, file_ending=".png"
         ).write(blank)
-    found = judged(cohorts["real"], Cohort.open(empty.root), tmp_path / "out").masks["mass"]
+    found = evaluated(cohorts["real"], Cohort.open(empty.root), tmp_path / "out").masks["mass"]
     assert found.synthetic.value == 0
     assert found.measures == {}
 
 
 def test_too_few_cases_are_refused_by_name(cohorts, tmp_path):
     with pytest.raises(CohortError, match="3 cases; at least 8"):
-        judged(cohorts["real"].subset(cohorts["real"].ids[:3]), cohorts["alike"], tmp_path)
+        evaluated(cohorts["real"].subset(cohorts["real"].ids[:3]), cohorts["alike"], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -221,9 +221,9 @@ def test_figures_are_pictures_and_repeat_exactly():
 
 def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
     real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
-    found = judged(real, alike, tmp_path / "out")
+    found = evaluated(real, alike, tmp_path / "out")
     assert (found.distances, found.nearest_neighbors) == ({}, None)
-    whole = judged(cohorts["real"], cohorts["alike"], tmp_path / "whole")
+    whole = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "whole")
     assert {name: label.as_json() for name, label in found.masks.items()} == {
         name: label.as_json() for name, label in whole.masks.items()
     }
@@ -234,7 +234,7 @@ def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
 
 def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
     real, copies = (parts_of(cohorts[name], tmp_path / name, labels=()) for name in ("real", "copies"))
-    found = judged(real, copies, tmp_path / "out")
+    found = evaluated(real, copies, tmp_path / "out")
     assert found.masks == {}
     assert found.nearest_neighbors.flagged.value == 4 / 16
     assert found.left_out == ("Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",)
@@ -244,11 +244,11 @@ def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
 def test_of_mixed_cohorts_each_side_is_compared_where_it_is(cohorts, tmp_path):
     ids = cohorts["real"].ids
     real = parts_of(cohorts["real"], tmp_path / "real", image=ids[:20], labels=ids[10:])
-    found = judged(real, cohorts["alike"], tmp_path / "out")
+    found = evaluated(real, cohorts["alike"], tmp_path / "out")
     assert found.masks["mass"].real.n == 14
     assert found.distances[Radiomics.name]["density"].whole.n == 16
     assert found.left_out[0].startswith("Images were compared where present: 20 of 24 real")
-    blind = judged(
+    blind = evaluated(
         parts_of(cohorts["real"].subset(ids[:20]), tmp_path / "blind", labels=()),
         parts_of(cohorts["alike"], tmp_path / "alike", labels=()),
         tmp_path / "out2",
@@ -260,5 +260,5 @@ def test_cohorts_that_share_no_side_are_refused(cohorts, tmp_path):
     real = parts_of(cohorts["real"], tmp_path / "real", image=())
     alike = parts_of(cohorts["alike"], tmp_path / "alike", labels=())
     with pytest.raises(CohortError, match="images in 0 and 16, labels in 24 and 0 cases"):
-        judged(real, alike, tmp_path / "out")
+        evaluated(real, alike, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,8 +10,8 @@ from medsmith.evaluation.fidelity.comparison import _resample
 def test_a_resample_holds_more_than_one_case(count: int) -> None:
     rng = np.random.default_rng(0)
     rows = np.arange(count)
-    draws = [_resample(rows, rng) for _ in range(300)]
-    assert all(len(draw) == count and len(set(draw.tolist())) > 1 for draw in draws)
+    resamples = [_resample(rows, rng) for _ in range(300)]
+    assert all(len(sample) == count and len(set(sample.tolist())) > 1 for sample in resamples)
 
 
 def test_a_single_case_is_drawn_as_it_is() -> None:

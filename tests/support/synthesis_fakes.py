@@ -1,6 +1,6 @@
-"""Runs for the tests of synthesis: a method of a few lines that starts fast, and misbehaves when told to.
+"""Fake runs for the tests of synthesis: a small method that loads fast and fails on demand.
 
-A fake run is a folder with a fake.json; ``load`` is what workers are told to load it with.
+A fake run is a folder with a fake.json; ``load`` is the loader passed to the workers.
 """
 
 import hashlib
@@ -99,21 +99,21 @@ class FakeMethod:
         return self.fingerprint
 
     def synthesize(self, request, seed, sampling):
-        """A bright disc on noise; a third of the draws have an empty mask."""
+        """A bright disc on noise; a third of the attempts have an empty mask."""
         self._misbehave(str(seed))
         if request.brightness > 1000:
             raise RequestError("brightness", f"{request.brightness}", "at most 1000")
-        if self.facts.get("tells"):
-            (Path(self.facts["folder"]) / f"drew-{os.getpid()}").touch()
+        if self.facts.get("marks_attempts"):
+            (Path(self.facts["folder"]) / f"attempted-{os.getpid()}").touch()
         time.sleep(self.facts.get("seconds", 0.0))
-        draw = np.random.default_rng([seed, len(sampling.solver)])
+        rng = np.random.default_rng([seed, len(sampling.solver)])
         guides = [load_case(guide.image, seed).require_image().mean() for guide in getattr(request, "guides", ())]
-        image = draw.normal(100 + request.brightness + sum(guides) / 10, 40 + sampling.steps, SHAPE)
+        image = rng.normal(100 + request.brightness + sum(guides) / 10, 40 + sampling.steps, SHAPE)
         image = image.clip(0, 255).round()
         image = torch.from_numpy(image).float().numpy()[None]
         labels = np.zeros(SHAPE, np.uint8)
-        if draw.random() > self.facts.get("empty", 0.33):
-            x, y = draw.integers(2, 11, 2)
+        if rng.random() > self.facts.get("empty", 0.33):
+            x, y = rng.integers(2, 11, 2)
             labels[x : x + 3, y : y + 4] = 1
         kind = self.fingerprint
         return Case("fake", image, labels, Geometry.plain(SHAPE), kind.channel_names, kind.label_names, np.dtype("u1"))
@@ -155,7 +155,7 @@ def options(**changes):
 
 
 def in_process(**changes):
-    """SynthesisOptions under which the cases are made in this process, where workers are not what is tested."""
+    """Options that synthesize the cases in this process, for tests that do not concern workers."""
     return options(executor=InProcessExecutor, **changes)
 
 
@@ -197,7 +197,7 @@ def contents(out):
 
 
 def main(run, out, count, workers, file_bytes="0"):
-    """As the command does: one line and exit code 2 for an error of the family."""
+    """Like the command line: one line and exit code 2 for a ``MedsmithError``."""
     if int(file_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
     try:

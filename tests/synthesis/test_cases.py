@@ -1,4 +1,4 @@
-"""One case as a unit of work, and the words that coordinator and worker exchange; no process is started here."""
+"""Synthesis of one case, plans, locks and messages; no process is started here."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_a_task_survives_json(asked):
     assert same(synthesize_case(again, "cpu").case, synthesize_case(task, "cpu").case)
 
 
-def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
+def test_a_refused_attempt_is_repeated_with_the_next_seed(asked):
     records = [present(made(task_of(asked, index)).provenance) for index in range(12)]
     attempts = [record["attempt"] for record in records]
     assert 0 in attempts
@@ -75,7 +75,7 @@ def test_a_refused_draw_is_drawn_again_with_the_next_seed(asked):
         assert {check["outcome"] for check in record["checks"]} == {"passed", "not made"}
 
 
-def test_draws_end(tmp_path):
+def test_attempts_are_limited(tmp_path):
     asked = SynthesisRequest(run=str(write_run(tmp_path / "run", empty=1.0)), loader=LOADER, limits=Limits(attempts=7))
     seen: list[int] = []
     found = synthesize_case(task_of(asked, 0), "cpu", seen.append)
@@ -135,7 +135,7 @@ def test_a_cohort_that_a_request_names_is_part_of_the_recipe(asked, tmp_path):
     assert with_hashes(resolve_request(asked, "cpu")).inputs == {}
 
 
-def test_what_a_run_remembers_is_part_of_the_recipe(asked):
+def test_the_memory_of_a_run_is_part_of_the_recipe(asked):
     method, recipe = load(asked.run, LOADER, "cpu"), resolve_request(asked, "cpu").recipe
     method.memory = {"masks": torch.zeros(2, 3)}
     once = resolve_request(asked, "cpu").recipe
@@ -242,7 +242,7 @@ def lock_of(folder):
     return json.loads((folder / LOCK).read_text())
 
 
-def test_a_held_folder_is_refused_and_a_left_one_taken_over(tmp_path):
+def test_a_locked_folder_is_refused_and_unlocked_on_exit(tmp_path):
     with lock_folder(tmp_path, lambda: "prepared") as prepared:
         assert prepared == "prepared"
         held = lock_of(tmp_path)
@@ -265,7 +265,7 @@ def test_a_stale_lock_is_taken_over(tmp_path, change):
         assert lock_of(tmp_path) == held
 
 
-def test_a_torn_lock_is_taken_over(tmp_path):
+def test_a_truncated_lock_is_taken_over(tmp_path):
     (tmp_path / LOCK).write_text('{"pid": 1')
     with lock_folder(tmp_path, lambda: None):
         assert lock_of(tmp_path)["pid"] == os.getpid()
@@ -279,7 +279,7 @@ def test_a_lock_of_another_host_is_respected(tmp_path):
         lock_folder(tmp_path, lambda: None).__enter__()
 
 
-def test_patience_grows_with_the_work():
+def test_the_timeout_grows_with_the_slowest_attempt():
     assert Timeouts().for_attempt(None) == 3600
     assert Timeouts().for_attempt(0.1) == 60
     assert Timeouts().for_attempt(30.0) == 600

@@ -77,13 +77,13 @@ BROKEN = {
 
 
 def failed(case, training, limits=LIMITS):
-    return {verdict.check for verdict in check_case(case, training, limits) if verdict.outcome == "failed"}
+    return {result.check for result in check_case(case, training, limits) if result.outcome == "failed"}
 
 
 def test_a_good_case_passes_every_check():
-    verdicts = check_case(good_case(), facts(), LIMITS)
-    assert [verdict.check for verdict in verdicts] == [check.__name__ for check in CHECKS]
-    assert {verdict.outcome for verdict in verdicts} == {"passed"}
+    results = check_case(good_case(), facts(), LIMITS)
+    assert [result.check for result in results] == [check.__name__ for check in CHECKS]
+    assert {result.outcome for result in results} == {"passed"}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -97,8 +97,8 @@ def test_every_check_has_a_case_that_breaks_it():
 
 
 def test_an_empty_mask_is_allowed_where_training_has_some():
-    verdicts = check_case(good_case(labels=marked()), facts(foreground=(0.0, 0.2), components=3), LIMITS)
-    outcomes = {verdict.check: verdict.outcome for verdict in verdicts}
+    results = check_case(good_case(labels=marked()), facts(foreground=(0.0, 0.2), components=3), LIMITS)
+    outcomes = {result.check: result.outcome for result in results}
     assert outcomes["mask_not_empty"] == "not made"
     assert "failed" not in outcomes.values()
 
@@ -108,12 +108,12 @@ LABEL_CHECKS = {"labels_declared", "mask_not_empty", "foreground_share", "compon
 
 @pytest.mark.parametrize(("missing", "left"), [("labels", False), ("image", True)])
 def test_what_a_case_lacks_is_not_checked(missing, left):
-    """Neither passed nor failed; the other side is checked as ever."""
-    verdicts = check_case(good_case(**{missing: None}), facts(), LIMITS)
-    assert {v.check for v in verdicts if (v.outcome == "passed")} == {
+    """Its checks are not made; the others are unaffected."""
+    results = check_case(good_case(**{missing: None}), facts(), LIMITS)
+    assert {v.check for v in results if (v.outcome == "passed")} == {
         check.__name__ for check in CHECKS if (check.__name__ in LABEL_CHECKS) == left
     }
-    reasons = {v.reason for v in verdicts if v.outcome == "not made"}
+    reasons = {v.reason for v in results if v.outcome == "not made"}
     assert reasons == {f"the case has no {missing}"}
 
 
@@ -134,10 +134,10 @@ def test_the_check_of_labels_takes_less_memory_than_the_labels():
     labels = np.ones(shape, np.uint8)
     case = Case("c", np.zeros((1, *shape), np.float32), labels, Geometry.plain(shape), ("CT",), {"lesion": 1})
     tracemalloc.start()
-    verdict = labels_declared(case, facts(), LIMITS)
+    result = labels_declared(case, facts(), LIMITS)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert verdict.outcome == "passed"
+    assert result.outcome == "passed"
     assert peak < labels.nbytes
 
 

@@ -1,4 +1,4 @@
-"""Devices by name and index: refused before anything heavy, shared by workers in turn, a kind in the recipe."""
+"""Device names and indices: early validation, round-robin over workers, the kind of device in the recipe."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -99,7 +99,7 @@ def test_workers_are_spread_over_the_devices_in_turn():
 
 
 @pytest.mark.usefixtures("_unstarted")
-def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_hung():
+def test_queued_messages_are_read_before_a_worker_counts_as_hung():
     with ProcessExecutor(SynthesisRequest(run="run"), 1, Timeouts(), lambda: False) as executor:
         executor._start_workers(1)
         (worker,) = executor._workers
@@ -110,7 +110,7 @@ def test_what_was_said_while_nobody_listened_is_heard_before_a_worker_counts_as_
         assert worker.hung == "late"
 
 
-def test_without_a_number_gpus_have_a_worker_each(tmp_path):
+def test_by_default_each_gpu_has_one_worker(tmp_path):
     sizes = []
 
     def start(_asked, workers, *_):

@@ -1,4 +1,4 @@
-"""Kills, hangs, poison and full disks: the folder ends as the undisturbed run's, to the byte."""
+"""Kills, hangs, fatal cases and full disks: the folder ends byte-identical to that of an undisturbed run."""
 
 import os
 import random
@@ -41,12 +41,12 @@ def kill(pid):
 
 
 def disturbed(folder, count, workers, worker_kills, coordinator_kills, seconds):
-    """Run the command until it ends by itself, and kill on the way; how many workers died.
+    """Run the command to its end while killing workers and coordinators; the number of killed workers.
 
-    What is done decides when the next one dies, not the clock: a slow machine sees the same kills as a fast one. The
-    moment within a case, of ``seconds``, is drawn by lot.
+    The number of finished cases triggers each kill, not the clock, so that slow machines see the same kills. The
+    moment within a case is uniform over ``seconds``.
     """
-    draw, killed, ends = random.Random(1), 0, coordinator_kills
+    rng, killed, ends = random.Random(1), 0, coordinator_kills
     step = count // (2 * (worker_kills + coordinator_kills + 1))
     process = start(folder, count, workers)
     while process.poll() is None:
@@ -55,9 +55,9 @@ def disturbed(folder, count, workers, worker_kills, coordinator_kills, seconds):
         if made(folder) < step * (killed + coordinator_kills - ends):
             continue
         if killed < quota:
-            killed += kill_one_at_work(folder, children(process), draw, seconds)
+            killed += kill_one_at_work(folder, children(process), rng, seconds)
         elif ends:
-            time.sleep(draw.uniform(0, seconds))
+            time.sleep(rng.uniform(0, seconds))
             orphans = children(process)
             process.kill()
             process.communicate()
@@ -73,40 +73,40 @@ def made(folder):
     return len(list((folder / "out" / "provenance").glob("*.json")))
 
 
-def kill_one_at_work(folder, pids, draw, seconds):
-    """Whoever loads is spared: only a worker that gets as far as a case can lose one."""
-    at_work = [pid for pid in pids if (folder / "run" / f"drew-{pid}").exists()]
+def kill_one_at_work(folder, pids, rng, seconds):
+    """Kill one of the workers that are at a case; those still loading are spared."""
+    at_work = [pid for pid in pids if (folder / "run" / f"attempted-{pid}").exists()]
     if not at_work:
         return False
-    time.sleep(draw.uniform(0, seconds))
-    pid = draw.choice(at_work)
-    (folder / "run" / f"drew-{pid}").unlink()
+    time.sleep(rng.uniform(0, seconds))
+    pid = rng.choice(at_work)
+    (folder / "run" / f"attempted-{pid}").unlink()
     return kill(pid)
 
 
 def assert_gone(pids):
-    """Workers end with their coordinator, as soon as they get a processor: not before their next seconds of work."""
-    before = {pid: _seconds_worked(pid) for pid in pids}
+    """Wait until the processes have exited; each may use at most 2 s of CPU time until then."""
+    before = {pid: _cpu_seconds(pid) for pid in pids}
     deadline = time.monotonic() + 300
     while any(_lives(pid) for pid in pids):
-        assert all(_seconds_worked(pid) - before[pid] < 2 for pid in pids)
+        assert all(_cpu_seconds(pid) - before[pid] < 2 for pid in pids)
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def last_words(process):
-    """What it said when it had ended. It may take long to get the processor, and not long to work."""
+def stderr_of(process):
+    """Standard error of a process once it has exited; a slow machine may delay it, but it may use little CPU time."""
     deadline = time.monotonic() + 1200
     while True:
         try:
             return process.communicate(timeout=1)[1]
         except subprocess.TimeoutExpired:
-            assert sum(map(_seconds_worked, [process.pid, *children(process)])) < 60
+            assert sum(map(_cpu_seconds, [process.pid, *children(process)])) < 60
             assert time.monotonic() < deadline
 
 
-def _facts(pid):
-    """What proc(5) says after the command's name; empty for a process that is no more."""
+def _stat_fields(pid):
+    """Fields of /proc/PID/stat after the command name; empty if the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -114,40 +114,40 @@ def _facts(pid):
 
 
 def _lives(pid):
-    return _facts(pid)[:1] not in ([], ["Z"])  # Z: dead, and not yet fetched by its new parent
+    return _stat_fields(pid)[:1] not in ([], ["Z"])  # Z: a zombie
 
 
-def _seconds_worked(pid):
-    return sum(map(int, _facts(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(pid):
+    return sum(map(int, _stat_fields(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def assert_equal_to_calm(tmp_path, count):
+def assert_equal_to_undisturbed(tmp_path, count):
     """The folder holds what one undisturbed worker makes, and nothing else."""
-    calm = tmp_path / "calm"
-    write_run(calm / "run")
-    synthesize(calm / "run", calm / "out", count=count, workers=1, options=in_process())
-    assert contents(tmp_path / "out") == contents(calm / "out")
+    undisturbed = tmp_path / "undisturbed"
+    write_run(undisturbed / "run")
+    synthesize(undisturbed / "run", undisturbed / "out", count=count, workers=1, options=in_process())
+    assert contents(tmp_path / "out") == contents(undisturbed / "out")
 
 
 def test_kills_change_no_byte(tmp_path):
-    write_run(tmp_path / "run", seconds=0.4, tells=True)
+    write_run(tmp_path / "run", seconds=0.4, marks_attempts=True)
     assert disturbed(tmp_path, 12, 2, worker_kills=2, coordinator_kills=1, seconds=0.5) == 2
-    assert_equal_to_calm(tmp_path, 12)
+    assert_equal_to_undisturbed(tmp_path, 12)
 
 
 @pytest.mark.slow
 def test_many_kills_change_no_byte(tmp_path):
-    write_run(tmp_path / "run", seconds=0.4, tells=True)
+    write_run(tmp_path / "run", seconds=0.4, marks_attempts=True)
     assert disturbed(tmp_path, 200, 4, worker_kills=30, coordinator_kills=3, seconds=0.5) == 30
-    assert_equal_to_calm(tmp_path, 200)
+    assert_equal_to_undisturbed(tmp_path, 200)
 
 
-def test_a_worker_listens_before_it_loads_anything_heavy():
-    """Else it outlives a killed coordinator by the seconds, on a busy machine the minute, that loading takes."""
+def test_a_worker_listens_before_it_imports_anything_heavy():
+    """Otherwise it outlives a killed coordinator by the time that loading takes."""
     heavy = "numpy", "scipy", "pydantic", "nibabel", "torch", "PIL"
-    asked = f"import sys, medsmith.synthesis.worker; print([name for name in {heavy} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    code = f"import sys, medsmith.synthesis.worker; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
@@ -162,11 +162,11 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
     assert "the poison bites" in logs["fake_00001"]
     assert "ZeroDivisionError: a bug in the method" in logs["fake_00002"]
     assert "one attempt took more than 4 s" in logs["fake_00004"]
-    assert "_misbehave" in logs["fake_00004"]  # where it hung
-    assert list(run.glob("died-*"))  # and yet fake_00000 is there
+    assert "_misbehave" in logs["fake_00004"]  # the stack of the hung worker
+    assert list(run.glob("died-*"))  # fake_00000 was retried
     write_run(tmp_path / "run")
     synthesize(run, out, count=6, workers=1, options=options())
-    assert_equal_to_calm(tmp_path, 6)
+    assert_equal_to_undisturbed(tmp_path, 6)
 
 
 def test_a_stopped_worker_is_replaced(tmp_path):
@@ -192,10 +192,10 @@ def test_a_stopped_worker_is_replaced(tmp_path):
         tmp_path / "run", tmp_path / "out", count=3, workers=1, options=options(heartbeat=3.0), progress=StopsOne()
     )
     assert pids
-    assert_equal_to_calm(tmp_path, 3)
+    assert_equal_to_undisturbed(tmp_path, 3)
 
 
-def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
+def test_an_interrupt_leaves_one_line_and_a_resumable_folder(tmp_path):
     write_run(tmp_path / "run", seconds=0.3)
     process = start(tmp_path, 9, 1)
     while len(list((tmp_path / "out" / "provenance").glob("*.json"))) < 2:
@@ -203,26 +203,26 @@ def test_an_interrupt_leaves_one_line_and_a_folder_that_goes_on(tmp_path):
         assert process.poll() is None
     workers = children(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: coordinator and workers
-    said = last_words(process)
+    stderr = stderr_of(process)
     assert process.returncode == 2
-    assert said.count("\n") == 1
-    assert "of 9 cases; the same command continues from here" in said
+    assert stderr.count("\n") == 1
+    assert "of 9 cases; the same command continues from here" in stderr
     assert_gone(workers)
     assert not (tmp_path / "out" / "synthesis.lock").exists()
     synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, options=options())
-    assert_equal_to_calm(tmp_path, 9)
+    assert_equal_to_undisturbed(tmp_path, 9)
 
 
-def test_a_full_disk_is_one_line_and_the_folder_goes_on(tmp_path):
+def test_a_full_disk_is_one_line_and_the_folder_is_resumable(tmp_path):
     write_run(tmp_path / "run")
     process = start(tmp_path, 4, 1, file_bytes=1500)  # less than a provenance file
-    said = last_words(process)
+    stderr = stderr_of(process)
     assert process.returncode == 2
-    assert said.count("\n") == 1
-    assert "cannot be written (File too large); free or choose another disk" in said
+    assert stderr.count("\n") == 1
+    assert "cannot be written (File too large); free or choose another disk" in stderr
     assert not list(tmp_path.rglob(".medsmith-*"))
     synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, options=options())
-    assert_equal_to_calm(tmp_path, 4)
+    assert_equal_to_undisturbed(tmp_path, 4)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

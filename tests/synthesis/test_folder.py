@@ -1,4 +1,4 @@
-"""From a request to a folder: the same bytes whatever the workers, plans that continue, cases made again."""
+"""Synthesis of a folder: bytes independent of the workers, resumed plans, regenerated cases."""
 
 import json
 import os
@@ -21,22 +21,22 @@ COUNT = 8
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
+def undisturbed(tmp_path_factory):
     """A cohort made in this process, one case after the other."""
-    folder = tmp_path_factory.mktemp("calm")
+    folder = tmp_path_factory.mktemp("undisturbed")
     write_run(folder / "run")
     summary = synthesize(folder / "run", folder / "out", count=COUNT, workers=1, options=in_process())
     return folder, summary
 
 
 @pytest.fixture
-def copied(calm, tmp_path):
-    shutil.copytree(calm[0], tmp_path, dirs_exist_ok=True)
+def copied(undisturbed, tmp_path):
+    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def test_a_cohort_of_exactly_as_many_cases_as_asked_for(calm):
-    folder, summary = calm
+def test_a_cohort_has_exactly_the_requested_number_of_cases(undisturbed):
+    folder, summary = undisturbed
     out = folder / "out"
     cohort = Cohort.open(out)
     assert cohort.ids == tuple(f"fake_{index:05d}" for index in range(COUNT))
@@ -54,26 +54,26 @@ def test_a_cohort_of_exactly_as_many_cases_as_asked_for(calm):
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_the_number_of_workers_changes_no_byte(calm, tmp_path, workers):
-    synthesize(calm[0] / "run", tmp_path / "out", count=COUNT, workers=workers, options=options())
-    ours, theirs = contents(tmp_path / "out"), contents(calm[0] / "out")
+def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
+    synthesize(undisturbed[0] / "run", tmp_path / "out", count=COUNT, workers=workers, options=options())
+    ours, theirs = contents(tmp_path / "out"), contents(undisturbed[0] / "out")
     assert ours.keys() == theirs.keys()
-    # The plan alone says where the run lies, seen from the folder.
+    # Only the plan holds the path of the run, relative to the folder.
     assert [name for name in ours if ours[name] != theirs[name]] == ["synthesis.json"]
 
 
-def test_a_larger_count_adds_cases_and_leaves_the_others(calm, tmp_path):
+def test_a_larger_count_adds_cases_and_leaves_the_others(undisturbed, tmp_path):
     folder, out = tmp_path, tmp_path / "out"
-    shutil.copytree(calm[0] / "run", folder / "run")
+    shutil.copytree(undisturbed[0] / "run", folder / "run")
     synthesize(folder / "run", out, count=3, workers=1, options=in_process())
     before = {path: path.stat().st_mtime_ns for path in (out / "imagesTr").iterdir()}
     summary = synthesize(folder / "run", out, count=COUNT, workers=2, options=in_process())
     assert (summary.made, summary.count) == (COUNT - 3, COUNT)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert contents(out) == contents(calm[0] / "out")
+    assert contents(out) == contents(undisturbed[0] / "out")
 
 
-def test_what_a_kill_left_is_made_good(calm, copied):
+def test_leftovers_of_a_kill_are_repaired(undisturbed, copied):
     out = copied / "out"
     (out / "provenance" / "fake_00001.json").unlink()  # killed before the last file of the case
     (out / "provenance" / "fake_00001.unfinished").touch()
@@ -82,7 +82,7 @@ def test_what_a_kill_left_is_made_good(calm, copied):
     (out / LOCK).write_text(json.dumps({"host": os.uname().nodename, "boot": "another", "pid": 1, "started": 1}))
     summary = synthesize(copied / "run", out, count=COUNT, workers=2, options=in_process())
     assert summary.made == 2
-    assert contents(out) == contents(calm[0] / "out")
+    assert contents(out) == contents(undisturbed[0] / "out")
 
 
 def test_another_plan_is_refused(copied):
@@ -107,7 +107,7 @@ def test_a_request_refused_by_the_method_itself_stops_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_request_that_came_to_nothing_does_not_stand_in_the_way_of_a_better_one(tmp_path, monkeypatch):
+def test_a_failed_request_does_not_block_a_corrected_one(tmp_path, monkeypatch):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     out.mkdir()
     with pytest.raises(RequestError, match="at most 1000"):
@@ -222,7 +222,7 @@ def test_only_synthetic_cases_are_made_again(copied):
 
 @pytest.fixture
 def moved(tmp_path):
-    """The same files under two paths, a cohort from each, and what nothing else names."""
+    """The same files under two paths, and a cohort synthesized from each."""
     write_run(tmp_path / "run")
     for name in ("one", "other/deeper"):
         place = _real_cohort(tmp_path / name)

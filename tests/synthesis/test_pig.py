@@ -1,4 +1,4 @@
-"""The whole way with a real method: a run folder on disk, worker processes, the copy check, the case made again."""
+"""End to end with a real method: a run folder on disk, worker processes, the copy check, regeneration."""
 
 import json
 

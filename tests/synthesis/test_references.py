@@ -1,4 +1,4 @@
-"""Cohorts and files that a request names, at any depth: found, hashed once, out of the provenance, put back."""
+"""Cohorts and files named by a request, at any depth: found, hashed once, removed from provenance, restored."""
 
 import json
 import shutil
