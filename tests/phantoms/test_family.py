@@ -114,9 +114,9 @@ def test_a_writer_that_failed_leaves_a_folder_to_continue(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("count", "seed", "size", "message"),
     [
-        (2, 1, 32, r"breast-00000.json: was made with another seed; choose a new folder, or the request"),
+        (2, 1, 32, r"breast-00000.json: was made with another seed; choose a new folder, or the options"),
         (2, 0, 40, r"breast-00000.json: was made with another size; choose a new folder"),
-        (1, 0, 32, r"out: holds 1 other cases, breast-00001 first; 1 breast phantoms are asked for"),
+        (1, 0, 32, r"out: holds 1 other cases, breast-00001 first; 1 breast phantoms are requested"),
     ],
 )
 def test_a_folder_of_another_request_is_left_alone(

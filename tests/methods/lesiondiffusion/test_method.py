@@ -171,9 +171,8 @@ def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
     method = load_method(place / "run")
     both = merge([place / "ct", tmp_path / "masks"], tmp_path / "both", report=lambda _: None)
     whole, bare = (method.prepare(both[f"{name}-{ct.ids[0]}"]) for name in ("ct", "masks"))
-    assert set(whole) - set(bare) == {"image", "lesion", "region", "image_words"}
-    assert {key: tensor.shape for key, tensor in bare.items()} == {key: whole[key].shape for key in bare}
-    assert torch.equal(whole["mask"], bare["mask"])
+    assert whole.keys() - bare.keys() == {"image", "lesion", "region", "image_words"}
+    assert all(torch.equal(whole[key], bare[key]) for key in bare)
     train("lesiondiffusion", both, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=2))
     assert len(load_method(tmp_path / "run").memory["kept_images"]) == min(len(ct), 8)
     fingerprint = load_method(tmp_path / "run").fingerprint
