@@ -108,9 +108,7 @@ def synthesize(  # noqa: PLR0913
     count: Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")] = 100,
     seed: Seed = 0,
     templates: Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")] = None,
-    template: Annotated[
-        str | None, typer.Option(help="Id of the template case to use; default: chosen at random.")
-    ] = None,
+    template: Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")] = None,
     report: Annotated[
         str | None, typer.Option(help="Lesions to insert: a description in words, or a JSON report file.")
     ] = None,
@@ -133,8 +131,7 @@ def synthesize(  # noqa: PLR0913
         typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
     ] = None,
     device: Annotated[
-        list[str] | None,
-        typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu."),
+        list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""

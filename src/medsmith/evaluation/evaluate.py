@@ -22,7 +22,7 @@ from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import write_page
-from medsmith.evaluation.privacy.nearest_neighbors import find_nearest_neighbors
+from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
@@ -83,11 +83,7 @@ def evaluate(
         plan=plan,
         extractors={extractor.name: extractor.identity for extractor in chosen},
         distances=_distances(of_real, of_synthetic, plan),
-        nearest_neighbors=find_nearest_neighbors(
-            of_synthetic.thumbnails, of_training.thumbnails, of_real.thumbnails if training else None
-        )
-        if scope.copies
-        else None,
+        nearest_neighbors=_copies(of_real, of_synthetic, of_training) if scope.copies else None,
         masks=_masks(of_real, of_synthetic, plan) if scope.masks else {},
         facts={**_facts(fingerprints, training), **(facts or {})},
         left_out=scope.left_out,
@@ -106,6 +102,12 @@ def default_extractors() -> list[Extractor]:
 
 def _fingerprint(cohort: Cohort) -> Fingerprint:
     return take_fingerprint(cohort, cohort.file_ending, cohort.content_hash())
+
+
+def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFeatures) -> NearestNeighbors:
+    """Copies of training cases; real cases are the comparison where they are others than those of the training."""
+    others = None if real is training else real.thumbnails
+    return find_nearest_neighbors(synthetic.thumbnails, training.thumbnails, others)
 
 
 def _distances(
