@@ -162,10 +162,8 @@ def test_the_loss_of_images_is_the_sum_of_its_terms(dimensions, channels):
 
 def test_before_its_step_the_discriminator_neither_counts_nor_learns():
     autoencoder, discriminator = networks()
-    image, config = (
-        drawn(1, 1, 1, 8, 8),
-        KLLossConfig(kl=0.0, image=AutoencoderLossConfig(discriminator_from=5, norm="l2")),
-    )
+    image = drawn(1, 1, 1, 8, 8)
+    config = KLLossConfig(kl=0.0, image=AutoencoderLossConfig(discriminator_from=5, norm="l2"))
     found = kl_autoencoder_loss(autoencoder, discriminator, image, config, generator())
     expected = (autoencoder(image, generator()).image - image).square().mean()
     torch.testing.assert_close(found, expected)
@@ -191,10 +189,8 @@ def test_each_part_moves_its_own_weights():
 
 
 def test_a_perceptual_distance_is_added():
-    image, config = (
-        drawn(1, 2, 1, 8, 8),
-        KLLossConfig(image=AutoencoderLossConfig(discriminator_from=9, perceptual=0.5)),
-    )
+    image = drawn(1, 2, 1, 8, 8)
+    config = KLLossConfig(image=AutoencoderLossConfig(discriminator_from=9, perceptual=0.5))
     without, added = (
         float(kl_autoencoder_loss(*networks(), image, config, generator(), distance).detach())
         for distance in (None, lambda made, image: (made - image).square().sum() * 0 + 7.0)
