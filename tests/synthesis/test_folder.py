@@ -199,7 +199,11 @@ def test_a_tampered_file_is_named(copied):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("case_seed", "7", r"provenance/fake_00003.json: is not what it makes: case_seed is \"7\" there"),
+        (
+            "case_seed",
+            "7",
+            r"provenance/fake_00003.json: differs from the record of the case made again: case_seed is \"7\" there",
+        ),
         ("run_seed", 7, r"imagesTr/fake_00003_0000.png: is not what its provenance makes"),
         ("weights_hash", "f" * 64, r"run: did not make fake_00003: weights_hash is .*--run"),
     ],

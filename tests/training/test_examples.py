@@ -1,6 +1,10 @@
 """What stages learn from: each case read once, image-only cohorts, latents encoded once, and what is refused."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -14,6 +18,15 @@ from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
 from medsmith.training import Budget, train
 from run_state import reached, settings
+
+_PRINT_KEY = """
+from types import SimpleNamespace
+from medsmith.methods.base import Stage
+from medsmith.training.examples import _weights_key
+
+method = SimpleNamespace(stages=lambda: (), memory={}, config="config")
+print(_weights_key(method, Stage(name="stage", parts=("part",), encoded=True), ["case"]))
+"""
 
 
 def cohort_of(folder, keep, count=4):
@@ -154,3 +167,15 @@ def test_a_method_with_dear_steps_gets_more_of_the_minutes(cohort, run):
     unknown = record.model_copy(update={"compute": {"guider": fast, "image": Compute()}})
     assert _expected_seconds(unknown, method, stages, Budget(steps=80)) == [80.0, 80.0]
     assert method_class("pig") is type(method)
+
+
+def test_the_name_of_encoded_examples_is_that_of_every_process():
+    """Ranks and resumed runs must agree on it, whatever the order of a set is in them."""
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", _PRINT_KEY], env={**os.environ, "PYTHONHASHSEED": str(seed)}, check=True, stdout=PIPE
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(keys) == 1
+    assert keys != {b""}

@@ -47,7 +47,7 @@ def open_cohort(ref: CaseRef) -> Cohort:
     """Opens the cohort of a reference, once per process.
 
     Raises:
-        FileError, CohortError, ContentError: it cannot be open_cohort.
+        FileError, CohortError, ContentError: it cannot be opened.
     """
     return _open_folder(ref.cohort)
 
@@ -62,7 +62,7 @@ def candidate_ids(ref: CaseRef) -> tuple[str, ...]:
 
     Raises:
         RequestError: there is no such case, or no case at all.
-        FileError, CohortError, ContentError: the cohort cannot be open_cohort.
+        FileError, CohortError, ContentError: the cohort cannot be opened.
     """
     cohort = open_cohort(ref)
     if not len(cohort):

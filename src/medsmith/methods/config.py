@@ -34,7 +34,7 @@ class DiffusionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schedule: Literal["linear", "scaled_linear", "cosine", "rectified_flow"] = "cosine"
-    length: int = Field(default=1000, ge=1, le=100_000)
+    length: int = Field(default=1000, ge=1, le=10_000)
     prediction: Prediction = "velocity"
     clamp: float | None = Field(default=1.0, gt=0)
     min_snr: float | None = Field(default=5.0, gt=0)

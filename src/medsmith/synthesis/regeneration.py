@@ -149,7 +149,9 @@ def _compare_files(out: Path, scratch: Path, case_id: str, record: Mapping[str, 
     name = f"{PROVENANCE}/{case_id}.json"
     if read_bytes(out / name) != read_bytes(scratch / name):
         difference = first_difference(record, again) or "the same content in other bytes"
-        raise SynthesisError(out / name, f"is not what it makes: {difference}", cure="the file was changed")
+        raise SynthesisError(
+            out / name, f"differs from the record of the case made again: {difference}", cure="the file was changed"
+        )
     return (*names, name)
 
 

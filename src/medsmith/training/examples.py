@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import compress, product
 from pathlib import Path
 
@@ -140,5 +141,7 @@ def _weights_key(method: Method, stage: Stage, ids: Iterable[str]) -> str:
     parts = [part for other in method.stages() if other.name in stage.needs for part in other.parts]
     frozen = {f"{part}.{name}": tensor for part in parts for name, tensor in method.part(part).state_dict().items()}
     digest = hashlib.sha256(pack(frozen) + pack(method.memory))
-    digest.update(repr((method.config, stage, list(ids))).encode())
+    inputs_in_order = sorted(stage.inputs)  # the order of a set differs between processes
+    facts = (method.config, replace(stage, inputs=frozenset()), inputs_in_order, list(ids))
+    digest.update(repr(facts).encode())
     return digest.hexdigest()[:16]

@@ -6,6 +6,7 @@ in the same bytes on a CPU.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from medsmith.data.batches import Batches, Example
 from medsmith.diffusion import derive_seed
-from medsmith.errors import TrainingError
+from medsmith.errors import RequestError, TrainingError
 from medsmith.interruption import defer_interrupts
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import Progress
@@ -157,7 +158,8 @@ class StageLoop:
             self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
         is_last_stage = self.stage == self.method.stages()[-1]
         if is_last_stage and int(share * PREVIEWS) > int(before * PREVIEWS):
-            with self._optimizer.averaged():
+            # a method may refuse an empty request; training goes on without previews
+            with self._optimizer.averaged(), suppress(RequestError):
                 write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png")
 
     def _one_step(self, batches: Batches, ids: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import write_json
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.config import apply_settings, validated
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
@@ -175,7 +175,7 @@ def _choose_compute(
 ) -> Mapping[str, Compute]:
     """Number format and layout of each stage: as configured, or the fastest as timed over a few training steps."""
     chosen: dict[str, Compute] = {}
-    prepared: dict[str, tuple[Case, Example]] = {}
+    prepared: dict[str, tuple[frozenset[Kind], Example]] = {}
     for stage in method.stages():
         training = method.training_of(stage)
         timed = request.timed or training.precision == "measured"
@@ -193,7 +193,7 @@ def _first_examples(
     stage: Stage,
     ids: tuple[str, ...],
     cases: CaseCache,
-    prepared: dict[str, tuple[Case, Example]],
+    prepared: dict[str, tuple[frozenset[Kind], Example]],
     count: int,
 ) -> Iterator[Example]:
     """The first examples of a stage; an error in preparing them comes before the record is written."""
@@ -202,10 +202,11 @@ def _first_examples(
             return
         if id not in prepared:
             case = cases(id)
-            usable = any(each.inputs <= kinds_of(case) for each in method.stages())
-            prepared[id] = case, method.prepare(case) if usable else {}
-        case, example = prepared[id]
-        if stage.inputs <= kinds_of(case):
+            kinds = kinds_of(case)
+            usable = any(each.inputs <= kinds for each in method.stages())
+            prepared[id] = kinds, method.prepare(case) if usable else {}
+        kinds, example = prepared[id]
+        if stage.inputs <= kinds:
             count -= 1
             yield example
 
@@ -213,7 +214,9 @@ def _first_examples(
 def _timed_compute(method: Method, stage: Stage, prepared: list[Example], device: str) -> Compute:
     """The fastest number format and layout for the steps of a stage on this device."""
     method.to(device)
-    examples = [method.encode(stage.name, example) for example in prepared] if stage.encoded else prepared
+    names = set.intersection(*(set(example) for example in prepared))  # training too uses what all examples have
+    common = [{name: tensor for name, tensor in example.items() if name in names} for example in prepared]
+    examples = [method.encode(stage.name, example) for example in common] if stage.encoded else common
     batch = {key: tensor.to(device) for key, tensor in batches_of(examples, len(examples), 0)(0).items()}
     name, precision = stage.parts[0], method.training_of(stage).precision
 

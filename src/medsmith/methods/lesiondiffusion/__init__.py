@@ -104,8 +104,8 @@ class LesionDiffusion(Method):
                 clean = batch["state"] if "state" in batch else self._space.encode(batch["image"].float())
                 lesion, region = batch["lesion"].float(), batch["region"].float()
                 return self.linet.loss(clean, lesion, region, batch["image_words"], self._null("image"), rng)
-        play = vqgan_loss if part == "vqgan" else vqgan_discriminator_loss
-        return play(self.vqgan, self.discriminators, batch["image"].float(), self.config.autoencoding, rng)
+        loss_of = vqgan_loss if part == "vqgan" else vqgan_discriminator_loss
+        return loss_of(self.vqgan, self.discriminators, batch["image"].float(), self.config.autoencoding, rng)
 
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
         """The fingerprint of the templates, with a label for lesions."""
