@@ -85,6 +85,18 @@ def test_a_complete_store_is_not_made_again(tmp_path):
     same(again[1], example(2))
 
 
+@pytest.mark.parametrize("name", ["image.bin", INDEX, COMPLETE])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_store_is_written_anew(name, cut, tmp_path):
+    folder = tmp_path / "store"
+    build_store(folder, ["1", "2"], make, nothing)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    data = before[name]
+    (folder / name).write_bytes(data[: len(data) // 2] if cut else data[:5] + bytes([data[5] ^ 0x80]) + data[6:])
+    build_store(folder, ["1", "2"], make, nothing)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("after", [1, 31, 32, 33, 70])
 def test_a_build_that_stopped_goes_on_and_ends_in_the_same_bytes(after, tmp_path):
     ids = [str(number) for number in range(80)]

@@ -78,7 +78,7 @@ def test_a_cohort_that_lacks_what_every_stage_needs_is_refused_in_one_line(name,
         train(name, cohort, tmp_path / "run", settings=settings(name), budget=Budget(steps=1))
     missing = {"image": "labels", "labels": "image"}[keep]
     assert refusal.value.line == (
-        f"cohort: no case has {missing}; image and labels are needed to learn from; add such cases"
+        f"cohort: no case has {missing}; the method learns from image and labels; add such cases"
     )
     assert not (tmp_path / "run").exists()
 
@@ -131,7 +131,7 @@ def test_clean_removes_the_examples_and_nothing_else(cohort, run):
 def test_clean_refuses_what_is_no_run(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "examples").mkdir()
-    with pytest.raises(RunError, match=r"no run\.json in it; a run folder; name the folder of a run"):
+    with pytest.raises(RunError, match=r"no run\.json in it; name the folder of a run"):
         clean(tmp_path / "mine")
     assert (tmp_path / "mine" / "examples").is_dir()
 

@@ -16,7 +16,7 @@ SOURCES = Path(__file__).parents[2] / "src" / "medsmith"
 def test_metrics_have_one_line_per_logged_step_whatever_was_torn(cohort, copied, monkeypatch):
     monkeypatch.setattr(medsmith.training.stage_loop, "LOG_EVERY", 2)
     with (copied / "metrics.jsonl").open("a") as file:
-        file.write('{"stage": "stack", "step": 9, "seconds": 1, "network": 1.0}\n{"stage": "sta')
+        file.write('{"stage": "stack", "step": 9, "seconds": 1, "network": 1.0}\n5\n{"stage": 1}\n{"stage": "sta')
     train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=9))
     steps = [json.loads(line)["step"] for line in (copied / "metrics.jsonl").read_text().splitlines()]
     assert steps == [4, 6, 8, 9]

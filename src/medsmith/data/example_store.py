@@ -3,9 +3,11 @@
 FOLDER/
 <tensor>.bin     the bytes of one tensor of every example, one after another
 index.jsonl      one line per example: id, what its case has, and offset, type and shape of each tensor
-complete.json    written last; without it the next build continues after the last line of the index
+complete.json    written last, with the hash of each file; without it the next build continues after the
+                 last line of the index
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -132,7 +134,7 @@ Make = Callable[[str], tuple[Sequence[str], Example]]
 
 
 def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[[int, str], None]) -> ExampleStore:
-    """Write a store, or continue an incomplete one; by one process at a time.
+    """Write a store, or continue an incomplete one; by one process at a time. A damaged one is written anew.
 
     Args:
         folder: of the store; its name should contain a hash of everything that decides its content.
@@ -143,9 +145,11 @@ def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[
     Raises:
         FileError: the store cannot be written.
     """
-    if (folder / COMPLETE).is_file():
+    if _is_intact(folder):
         return ExampleStore(folder)
     try:
+        if (folder / COMPLETE).exists():
+            shutil.rmtree(folder)  # damaged since it was completed
         folder.mkdir(parents=True, exist_ok=True)
         done = {entry.id for entry in _truncated(folder)}
         with ExitStack() as stack:
@@ -159,7 +163,7 @@ def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[
         cure = "free the disk, or give the run a folder on another one"
         raise FileError(folder, f"cannot be written ({error.strerror})", cure=cure) from None
     store = ExampleStore(folder)
-    write_json(folder / COMPLETE, {"examples": len(store)})
+    write_json(folder / COMPLETE, {"examples": len(store), "sha256": _hashes(folder)})
     return store
 
 
@@ -212,11 +216,29 @@ class _Writer:
         self._lines.clear()
 
 
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the index and of the tensors, by file name."""
+    hashes = {}
+    for path in sorted([folder / INDEX, *folder.glob("*.bin")]):
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _is_intact(folder: Path) -> bool:
+    """Whether a store is complete and its files are those that were written."""
+    try:
+        written = json.loads((folder / COMPLETE).read_bytes())["sha256"]
+        return bool(written == _hashes(folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _read_index(folder: Path) -> list[Entry]:
     """Entries of the index up to the first incomplete line."""
     entries: list[Entry] = []
     path = folder / INDEX
-    for line in path.read_text().splitlines(keepends=True) if path.is_file() else ():
+    for line in path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else ():
         try:
             entries.append(Entry.parsed(line))
         except (ValueError, KeyError, TypeError):

@@ -82,7 +82,7 @@ def clean(run: Path) -> int:
         RunError: it is not a run folder, or another process trains in it.
     """
     if not (run / "run.json").is_file():
-        raise RunError(run, "no run.json in it", "a run folder", "name the folder of a run")
+        raise RunError(run, "no run.json in it", cure="name the folder of a run")
     with lock_run(run):
         freed = sum(path.stat().st_size for path in (run / EXAMPLES).rglob("*") if path.is_file())
         shutil.rmtree(run / EXAMPLES, ignore_errors=True)
@@ -208,16 +208,17 @@ class Metrics:
         self.path = run / "metrics.jsonl"
 
     def rewind(self, stage: str, step: int) -> None:
-        """Remove the lines of a stage after the step it continues from, and an incomplete last line."""
+        """Remove the lines of a stage after the step it continues from, and lines that are none."""
         if not self.path.is_file():
             return
         kept = []
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:
+                before, other = entry["step"] <= step, entry["stage"] != stage
+            except (ValueError, KeyError, TypeError):
                 continue
-            if entry["stage"] != stage or entry["step"] <= step:
+            if before or other:
                 kept.append(line + "\n")
         write_bytes(self.path, "".join(kept).encode())
 

@@ -27,9 +27,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
-            raise RequestError("training", f"{self.steps} steps", "at least 1")
+            raise RequestError("max-steps", f"{self.steps}", "at least 1")
         if self.minutes is not None and not self.minutes > 0:
-            raise RequestError("training", f"{self.minutes} minutes", "more than 0")
+            raise RequestError("max-minutes", f"{self.minutes:g}", "more than 0")
 
     def seconds_for(self, needs: Sequence[float], spent: float) -> float:
         """Seconds that the next stage may train in all: the rest of the budget, divided in proportion to need.

@@ -105,7 +105,7 @@ def _check_inputs(kind: type[Method], facts: Fingerprint) -> None:
     if missing:
         lacking = " and no ".join(missing)
         needed = " and ".join(sorted(kind.inputs))
-        raise TrainingError("cohort", f"no case has {lacking}", f"{needed} are needed to learn from", "add such cases")
+        raise TrainingError("cohort", f"no case has {lacking}", f"the method learns from {needed}", "add such cases")
 
 
 def _check_stage(method: Method, stage: str | None) -> None:
