@@ -48,7 +48,7 @@ def test_the_starter_weights_are_trained_by_their_example(tmp_path: Path) -> Non
 def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medsmith.training.stage_loop.write_samples", lambda *_: None)  # forty seconds of drawing
+    monkeypatch.setattr("medsmith.training.stage_loop.write_previews", lambda *_: None)  # forty seconds of drawing
     nodules = example("train_lesiondiffusion.py")
     lidc = Cohort.create(
         tmp_path / "lidc", channel_names=(), label_names={"background": 0, "nodule": 1}, file_ending=".nii.gz"

@@ -56,6 +56,12 @@ def test_a_broken_kernel_is_caught(dimensions, harm, monkeypatch):
     )
 
 
+@pytest.fixture
+def native_bfloat16(monkeypatch):
+    """A CPU whose own instructions compute in bfloat16; on others that format is not timed."""
+    monkeypatch.setattr(medsmith.networks.precision, "has_bfloat16", lambda: True)
+
+
 def a_step(seconds, losses):
     """A training step whose duration and loss depend on the number format."""
 
@@ -66,6 +72,7 @@ def a_step(seconds, losses):
     return step
 
 
+@pytest.mark.usefixtures("native_bfloat16")
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
 def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
     seconds = {"float32": 0.06, "bfloat16": 0.06} | {faster: 0.01}
@@ -197,6 +204,7 @@ def test_a_layout_replaces_the_one_before_and_survives_a_copy():
     assert (copied.under, probe.under) == (False, True)
 
 
+@pytest.mark.usefixtures("native_bfloat16")
 def test_the_choice_is_recorded_once_and_kept(tmp_path, monkeypatch):
     cohort = micro.micro_cohort(tmp_path / "c")
     settings = [*micro.micro_settings("ddpm", method_class("ddpm"), 2), "training.precision=measured"]
