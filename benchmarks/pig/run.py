@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 
 from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
+from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.downstream import SegmenterConfig, utility
-from medsmith.evaluation.evaluate import default_extractors
 from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions

@@ -20,7 +20,7 @@ import torch
 from medsmith import Cohort, evaluate, load_method
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import Sampling, derive_seed
-from medsmith.evaluation.evaluate import default_extractors
+from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json

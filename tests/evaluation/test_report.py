@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError
-from medsmith.evaluation.evaluate import evaluate
+from medsmith.evaluation import evaluate
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
