@@ -73,6 +73,8 @@ def guide_corrections(
 
 def _reference(guide: Guide, facts: Fingerprint, size: tuple[int, ...], index: int) -> Float32[Tensor, "c *space"]:
     case = load_case(guide.image, index)
+    if case.image is None:
+        raise RequestError("guides", f"case '{case.id}' of {guide.image.cohort} has no image", "a guide is an image")
     found = (case.geometry.dimensions, case.channel_names)
     needed = (facts.dimensions, facts.channel_names)
     if found != needed:
