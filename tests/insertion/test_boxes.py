@@ -157,17 +157,18 @@ def check_many(requests):
     return verdicts
 
 
-def test_500_requests_are_granted_by_the_rules_or_refused_with_a_size_that_fits():
-    verdicts = check_many(500)
-    assert verdicts["granted"] > 150
-    assert verdicts["refused"] > 50
+@pytest.mark.parametrize("requests", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_requests_are_granted_by_the_rules_or_refused_with_a_size_that_fits(requests):
+    verdicts = check_many(requests)
+    assert verdicts["granted"] > 0.3 * requests
+    assert verdicts["refused"] > 0.1 * requests
 
 
 def test_a_thinned_search_obeys_the_same_rules(monkeypatch):
     monkeypatch.setattr(search_region, "SEARCH_VOXELS", 2000)
-    verdicts = check_many(100)
-    assert verdicts["granted"] > 25
-    assert verdicts["refused"] > 10
+    verdicts = check_many(50)
+    assert verdicts["granted"] > 12
+    assert verdicts["refused"] > 5
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)

@@ -88,25 +88,25 @@ def test_later_settings_win_and_none_leave_all_as_it_was():
         ("trainig.batch=8", "--set: unknown key 'trainig.batch'; nearest: training.batch"),
         ("size.x=8", "--set: unknown key 'size.x'; nearest: size"),
         ("qqqq.zzzz=1", "--set: unknown key 'qqqq.zzzz'; there are size, diffusion, training, sampling"),
-        ("training.batch=0", "--set: training.batch = 0; Input should be greater than or equal to 1"),
-        ("training.batch=8.5", "--set: training.batch = 8.5; Input should be a valid integer"),
-        ("training.batch=", '--set: training.batch = ""; Input should be a valid integer'),
-        ("training.learning_rate=Infinity", "--set: training.learning_rate = Infinity; Input should be a finite"),
-        ("training.learning_rate=NaN", "--set: training.learning_rate = NaN; Input should be a finite"),
-        ("training.ema=1", "--set: training.ema = 1; Input should be less than 1"),
-        ("training.betas=[0.9,1]", "--set: training.betas.1 = 1; Input should be less than 1"),
+        ("training.batch=0", "--set: training.batch = 0; must be greater than or equal to 1"),
+        ("training.batch=8.5", "--set: training.batch = 8.5; must be a valid integer"),
+        ("training.batch=", '--set: training.batch = ""; must be a valid integer'),
+        ("training.learning_rate=Infinity", "--set: training.learning_rate = Infinity; must be a finite"),
+        ("training.learning_rate=NaN", "--set: training.learning_rate = NaN; must be a finite"),
+        ("training.ema=1", "--set: training.ema = 1; must be less than 1"),
+        ("training.betas=[0.9,1]", "--set: training.betas.1 = 1; must be less than 1"),
         ("training.flips=[0,0]", "--set: training: flips = [0, 0] names an axis twice"),
-        ("training.flips=[-1]", "--set: training.flips.0 = -1; Input should be greater than or equal to 0"),
-        ("training=5", "--set: training = 5; Input should be a valid dictionary"),
-        ("training.precision=float16", "--set: training.precision = \"float16\"; Input should be 'measured', "),
+        ("training.flips=[-1]", "--set: training.flips.0 = -1; must be greater than or equal to 0"),
+        ("training=5", "--set: training = 5; must be an object"),
+        ("training.precision=float16", "--set: training.precision = \"float16\"; must be 'measured', "),
         ("size=[64]", "--set: size = [64]; Tuple should have at least 2 items"),
-        ("size=[64,0]", "--set: size.1 = 0; Input should be greater than or equal to 1"),
+        ("size=[64,0]", "--set: size.1 = 0; must be greater than or equal to 1"),
         ("size=[2,2,2,2]", "--set: size = [2, 2, 2, 2]; Tuple should have at most 3 items"),
-        ("diffusion.clamp=-1", "--set: diffusion.clamp = -1; Input should be greater than 0"),
-        ("diffusion.length=0", "--set: diffusion.length = 0; Input should be greater than or equal to 1"),
-        ("diffusion.min_snr=0", "--set: diffusion.min_snr = 0; Input should be greater than 0"),
-        ("sampling.stochasticity=2", "--set: sampling.stochasticity = 2; Input should be less than or equal to 1"),
-        ("sampling.solver=heun", "--set: sampling.solver = \"heun\"; Input should be 'ddpm', 'ddim', 'dpm++2m' or "),
+        ("diffusion.clamp=-1", "--set: diffusion.clamp = -1; must be greater than 0"),
+        ("diffusion.length=0", "--set: diffusion.length = 0; must be greater than or equal to 1"),
+        ("diffusion.min_snr=0", "--set: diffusion.min_snr = 0; must be greater than 0"),
+        ("sampling.stochasticity=2", "--set: sampling.stochasticity = 2; must be less than or equal to 1"),
+        ("sampling.solver=heun", "--set: sampling.solver = \"heun\"; must be 'ddpm', 'ddim', 'dpm++2m' or "),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_one_line(assignment, line):
@@ -129,7 +129,7 @@ def test_noise_prediction_on_rectified_flow_is_refused_before_training():
 def test_values_that_are_no_object_are_refused(values):
     with pytest.raises(RequestError) as refusal:
         validated(Settings, "run.json", values)
-    assert refusal.value.line.startswith(f"run.json: {json.dumps(values)}; Input should be a valid dictionary")
+    assert refusal.value.line.startswith(f"run.json: {json.dumps(values)}; must be an object")
 
 
 def test_a_long_value_is_cut_short():

@@ -134,7 +134,7 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
         ({"mask": "here"}, "request: unknown key 'mask'; nearest: masks"),
         ({"masks": 5}, "request: masks: 5 is neither a cohort's folder nor an object of cohort and case"),
         ({"masks": {"case": "case_1"}}, "request: masks: case 'case_1' of no cohort; name the cohort as well"),
-        ({"masks": {"cohort": "a", "case": ["b"]}}, 'request: masks.case = ["b"]; Input should be a valid string'),
+        ({"masks": {"cohort": "a", "case": ["b"]}}, 'request: masks.case = ["b"]; must be a valid string'),
         ({"masks": {"cohort": "a", "cas": "b"}}, "request: unknown key 'masks.cas'; nearest: masks"),
     ],
 )

@@ -396,11 +396,16 @@ def test_ids_are_portable_whatever_the_name(name):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
-@pytest.mark.parametrize(("name", "kinds"), [("kidney-masks", "371 files"), ("lung-masks", "59 files")])
-def test_real_folders_of_masks_alone_are_refused(name, kinds, tmp_path):
-    code, line = run(lambda: prepare(DATA / name, tmp_path / "out", report=silent))
-    assert code == 2
-    assert f"{kinds} that look like label maps" in line
+@pytest.mark.parametrize(
+    ("name", "count"), [pytest.param("kidney-masks", 371, marks=pytest.mark.slow), ("lung-masks", 59)]
+)
+def test_real_folders_of_masks_alone_become_cohorts_of_labels(name, count, tmp_path):
+    cohort = prepare(DATA / name, tmp_path / "out", report=silent)
+    assert cohort.channel_names == ()
+    assert len(cohort) == count
+    first = cohort[cohort.ids[0]]
+    assert first.image is None
+    assert set(np.unique(first.require_labels())) == {0, 1}
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")

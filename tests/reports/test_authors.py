@@ -148,7 +148,7 @@ def test_organs_without_a_number_are_refused(organ: str | None) -> None:
         ({"9" * 5000: []}, "TotalSegmentator 1 numbers"),
         ({"5": {}}, "organ '5'; expected"),
         ({"5": ["", "", {"shape": 3}]}, "organ '5'; expected"),
-        ({"5": ["", "", {}, [[], [[0, 1, 1]]]]}, "organ '5': Input should be greater than 0"),
+        ({"5": ["", "", {}, [[], [[0, 1, 1]]]]}, "organ '5'; must be greater than 0"),
     ],
 )
 def test_files_of_another_form_are_refused(value: Any, said: str, tmp_path: Path) -> None:

@@ -44,12 +44,12 @@ def test_a_file_that_is_neither_form_is_refused_by_its_key(tmp_path):
         ),
         ('{"lesion": [{"organ": "liver"}]}', "no key 'lesions'; nearest: lesion; see medsmith report schema"),
         ("{}", "no key 'lesions'; there are none; see"),
-        ('{"lesions": [{"size_mm": [0, 5, 5]}]}', "lesions.0.size_mm.0 = 0; Input should be greater than 0; see"),
+        ('{"lesions": [{"size_mm": [0, 5, 5]}]}', "lesions.0.size_mm.0 = 0; must be greater than 0; see"),
         (
             '{"lesions": [{"size_mm": [500, 5, 5]}]}',
-            "lesions.0.size_mm.0 = 500; Input should be less than or equal to 400",
+            "lesions.0.size_mm.0 = 500; must be less than or equal to 400",
         ),
-        ('{"lesions": [{"ct_value_hu": NaN}]}', "lesions.0.ct_value_hu = NaN; Input should be a finite number; see"),
+        ('{"lesions": [{"ct_value_hu": NaN}]}', "lesions.0.ct_value_hu = NaN; must be a finite number; see"),
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_that_names_it(tmp_path, content, line):

@@ -174,7 +174,7 @@ def test_a_plan_is_kept_extended_or_refused(asked, tmp_path):
 
 def test_a_damaged_plan_is_named(tmp_path):
     (tmp_path / PLAN).write_text('{"format": 1, "count": "many"}')
-    with pytest.raises(FileError, match=r"synthesis.json: count: .*restore it"):
+    with pytest.raises(FileError, match=r"synthesis.json: count = \"many\"; must be a valid integer; restore it"):
         read_plan(tmp_path)
 
 

@@ -143,6 +143,8 @@ def test_a_method_that_never_passes_the_checks_stops_early(tmp_path):
     with pytest.raises(SynthesisError) as caught:
         synthesize(run, tmp_path / "out", count=50, workers=1, options=in_process(limits=limits))
     assert "fake_00000: the checks refused all 6 attempts, mask_not_empty most often (6)" in caught.value.line
+    assert "1 of 50 cases could not be made; 49 were not tried" in caught.value.line
+    assert "failures/" not in caught.value.line
     assert not list((tmp_path / "out" / "imagesTr").glob("*"))
 
 
@@ -219,8 +221,20 @@ def test_tampered_provenance_is_named(copied, key, value, words):
 def test_only_synthetic_cases_are_made_again(copied):
     with pytest.raises(FileError, match="only synthetic cases can be made again"):
         regenerate(copied / "out", "fake_00077", options=in_process())
-    (copied / "out" / "provenance" / "fake_00003.json").write_text("{}")
-    with pytest.raises(FileError, match="is no provenance"):
+    path = copied / "out" / "provenance" / "fake_00003.json"
+    record = json.loads(path.read_text())
+    for changed, words in (
+        ({"index": "3"}, "index = 3; must be a whole number; restore it"),
+        ({"steps": -1}, "fake_00003.json: steps = -1; must be greater than or equal to"),
+    ):
+        path.write_text(json.dumps(record | changed))
+        with pytest.raises(FileError, match=words):
+            regenerate(copied / "out", "fake_00003", options=in_process())
+    path.write_text(json.dumps({key: value for key, value in record.items() if key != "limits"}))
+    with pytest.raises(FileError, match=r"fake_00003.json: 'limits' is missing; restore it"):
+        regenerate(copied / "out", "fake_00003", options=in_process())
+    path.write_text("{}")
+    with pytest.raises(FileError, match="was not written by synthesize"):
         regenerate(copied / "out", "fake_00003", options=in_process())
 
 

@@ -27,7 +27,7 @@ def train(
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Training time in minutes, over all stages and repeated calls; default: no limit."),
+        typer.Option(min=0.01, help="Training time in minutes, over all stages and repeated calls; default: no limit."),
     ] = None,
     devices: Annotated[
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")

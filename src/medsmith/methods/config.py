@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Sampling
 from medsmith.errors import RequestError
+from medsmith.formats.validation import first_problem
 
 Size = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
 """Grid of the networks, voxels along each axis of space, 2-D or 3-D."""
 _Decay = Annotated[float, Field(ge=0, lt=1)]
-_SHOWN = 60
 
 
 @final
@@ -139,15 +139,12 @@ def _hint(key: str, model: type[BaseModel]) -> str:
 
 def explain(model: type[BaseModel], subject: str, error: ValidationError) -> RequestError:
     """A validation error as one line: the key, the value, and the rule or the nearest known keys."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return RequestError(subject, f"unknown key '{key}'", _hint(key, model))
-    if first["type"] == "value_error":
-        return RequestError(subject, ": ".join(filter(None, (key, str(first["ctx"]["error"])))))
-    given = json.dumps(first["input"], default=str)
-    given = given if len(given) <= _SHOWN else given[:_SHOWN] + "..."
-    return RequestError(subject, f"{key} = {given}" if key else given, first["msg"])
+    problem = first_problem(error)
+    if problem.kind == "extra_forbidden":
+        return RequestError(subject, problem.found, _hint(problem.key, model))
+    if problem.kind == "value_error":
+        return RequestError(subject, ": ".join(filter(None, (problem.key, problem.rule))))
+    return RequestError(subject, problem.found, problem.limit)
 
 
 def validated(model: type[Model], subject: str, values: object) -> Model:

@@ -1,7 +1,6 @@
 """Reads lesion reports given as free text, medsmith JSON, or LesionDiffusion's released JSON."""
 
 import difflib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,12 +8,12 @@ from pydantic import ValidationError
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
+from medsmith.formats.validation import first_problem
 from medsmith.reports.parsing.report import ParsedReport, parse_report
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
-_MAX_SHOWN = 60
 
 
 def read_report(description: str) -> ParsedReport:
@@ -65,13 +64,10 @@ def _from_file(path: Path) -> ParsedReport:
     try:
         return ParsedReport(ScanReport.model_validate(value))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = _nearest(str(first["loc"][-1]), LesionReport.model_fields)
-            raise FileError(path, f"unknown key '{key}'", known, _SCHEMA) from None
-        given = json.dumps(first["input"], default=str)[:_MAX_SHOWN]
-        raise FileError(path, f"{key} = {given}", first["msg"], _SCHEMA) from None
+        problem = first_problem(error)
+        known = _nearest(problem.key.rpartition(".")[2], LesionReport.model_fields)
+        limit = known if problem.kind == "extra_forbidden" else problem.limit
+        raise FileError(path, problem.found, limit, _SCHEMA) from None
 
 
 def _is_file(description: str) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from medsmith.errors import RequestError
+from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import members_of
 from medsmith.reports.rules import (
     LESION_TYPES,
@@ -86,11 +87,11 @@ def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
     try:
         return LesionReport(lesion_type=lesion_type, **fixed)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
+        problem = first_problem(error)
+        name = problem.key.partition(".")[0]
         options = ATTRIBUTES[name].options
-        limit = f"there are {', '.join(options)}" if options else first["msg"]
-        raise RequestError(name, f"{first['input']!r} is not possible", limit) from error
+        limit = f"there are {', '.join(options)}" if options else problem.rule
+        raise RequestError(name, f"{problem.value!r} is not possible", limit) from error
 
 
 def _compatible(rules: LesionType, wanted: Mapping[str, object], without: Collection[str]) -> Sequence[Combination]:

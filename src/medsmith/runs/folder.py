@@ -81,6 +81,8 @@ def clean(run: Path) -> int:
     Raises:
         RunError: it is not a run folder, or another process trains in it.
     """
+    if not run.exists():
+        raise RunError(run, "does not exist", cure="name the folder of a run")
     if not (run / "run.json").is_file():
         raise RunError(run, "no run.json in it", cure="name the folder of a run")
     with lock_run(run):
@@ -154,9 +156,13 @@ class StageCheckpoints:
             RunError: they are damaged.
         """
         path = self._folder / INITIAL
-        expected = read_json(self._folder / "initial.json").get("sha256")
+        cure = f"remove {self._folder} to train this stage anew"
+        try:
+            expected = read_json(self._folder / "initial.json").get("sha256")
+        except FileError as error:
+            raise RunError(error.subject, error.found, error.limit, cure) from None
         if not path.is_file() or sha256_of(path) != expected:
-            raise RunError(path, "is missing or damaged", cure=f"remove {self._folder} to train this stage anew")
+            raise RunError(path, "is missing or damaged", cure=cure)
         tensors = read_tensors(path)
         memory, buffers = (
             {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -97,9 +97,11 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     if len(missing) < len(ids):
         cohort.finish()
     if failures:
-        first = min(failures)
-        found = f"{len(missing)} of {len(ids)} cases could not be made; {first}: {failures[first]}"
-        raise SynthesisError(out, found, cure=f"see {FAILURES}/ and docs/provenance.md, or train longer")
+        first, untried = min(failures), len(missing) - len(failures)
+        rest = f"; {untried} were not tried" if untried else ""
+        found = f"{len(failures)} of {len(ids)} cases could not be made{rest}; {first}: {failures[first]}"
+        logs = f"see {FAILURES}/ and" if (out / FAILURES).exists() else "see"
+        raise SynthesisError(out, found, cure=f"{logs} docs/provenance.md, or train longer")
     if missing:
         raise SynthesisError(
             out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"

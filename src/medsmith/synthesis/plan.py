@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from medsmith.errors import FileError, SynthesisError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.validation import first_problem
 from medsmith.synthesis.tasks import Recipe, first_difference
 
 PLAN = "synthesis.json"
@@ -82,9 +83,8 @@ def parsed(model: type[Model], path: Path, drop: frozenset[str] = frozenset()) -
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise FileError(path, f"{key}: {first['msg']}", cure="restore it") from None
+        problem = first_problem(error)
+        raise FileError(path, problem.found, problem.limit, "restore it") from None
 
 
 def relative_paths(paths: Mapping[str, str], out: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
+from medsmith.formats.validation import first_problem
 from medsmith.interruption import defer_interrupts
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.devices import kind_of
@@ -97,11 +98,18 @@ def _read_record(out: Path, case_id: str) -> Mapping[str, Any]:
 
 
 def _recipe(path: Path, record: Mapping[str, Any]) -> tuple[Recipe, int]:
+    if "run_seed" not in record:
+        found, limit = "was not written by synthesize", "only synthesized cases can be made again"
+        raise FileError(path, found, limit, "phantoms are drawn again by medsmith phantom with the same seed")
+    index = record.get("index")
+    if not isinstance(index, int):
+        raise FileError(path, f"index = {index}", "must be a whole number", "restore it")
     try:
-        shared = {key: record[key] for key in _RECIPE}
-        return Recipe.model_validate(shared | {"seed": record["run_seed"]}), int(record["index"])
-    except (KeyError, ValueError, ValidationError) as error:
-        raise FileError(path, f"is no provenance ({type(error).__name__}: {error})", cure="restore it") from None
+        shared = {key: record[key] for key in _RECIPE & record.keys()}
+        return Recipe.model_validate(shared | {"seed": record["run_seed"]}), index
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise FileError(path, problem.found, problem.limit, "restore it") from None
 
 
 def _paths(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path | str]) -> dict[str, str]:

@@ -80,15 +80,16 @@ def main() -> None:
 def _work(channel: _Channel) -> None:
     message = channel.receive()
     device = message["device"]
-    from medsmith.synthesis.tasks import SynthesisRequest
+    from medsmith.synthesis.tasks import LOADER, SynthesisRequest
 
     request = SynthesisRequest.model_validate(message["request"])
     from medsmith.synthesis.devices import check_present
 
     check_present(request.devices)
-    from medsmith.lazy_imports import import_monai
+    if request.loader == LOADER:  # another loader may not need MONAI
+        from medsmith.lazy_imports import import_monai
 
-    import_monai()
+        import_monai()
     from medsmith.synthesis.case_synthesis import resolve_request
 
     resolved = resolve_request(request, device)

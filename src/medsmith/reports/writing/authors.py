@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
+from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import V1
 from medsmith.reports.parsing.lexicon import nearest_options
 from medsmith.reports.parsing.report import ParsedReport
@@ -72,8 +75,8 @@ def from_released(value: Mapping[str, Any], lesion_type: str | None = None, subj
         for size in found or [None]:
             try:
                 lesions.append(LesionReport(lesion_type=lesion_type, **{**said, "organ": organ, "size_mm": size}))
-            except ValueError as error:
-                raise FileError(subject, f"organ '{key}': {str(error).splitlines()[2].strip()}") from error
+            except ValidationError as error:
+                raise FileError(subject, f"organ '{key}'", first_problem(error).rule) from error
     return ParsedReport(ScanReport(lesions=tuple(lesions)), tuple(unplaced), ((),) * len(lesions))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from medsmith.errors import RequestError
+from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import members_of
 from medsmith.reports.rules import LESION_TYPES, combinations, find_type
 from medsmith.reports.sampling import complete_report, sample_report
@@ -114,9 +115,8 @@ def _read(answer: str, lesion_type: str, fixed: Mapping[str, Any], rng: np.rando
     try:
         report = LesionReport.model_validate({**said, **fixed, "lesion_type": lesion_type})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RequestError(f"answer, {where}", f"{first['input']!r}", first["msg"]) from error
+        problem = first_problem(error)
+        raise RequestError(f"answer, {problem.key}", f"{problem.value!r}", problem.rule) from error
     return complete_report(report, rng)
 
 

@@ -1,0 +1,61 @@
+"""What pydantic found wrong with values from outside, in the words of JSON."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, final
+
+from pydantic import ValidationError
+
+_SHOWN = 60
+_RULES = {
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "tuple_type": "must be a list",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Problem:
+    """The first error of a validation.
+
+    Attributes:
+        kind: pydantic's name of the error, such as "extra_forbidden".
+        key: dotted key of the value; empty if the whole is wrong.
+        value: the value found.
+        rule: the broken rule, such as "must be greater than 0".
+    """
+
+    kind: str
+    key: str
+    value: Any
+    rule: str
+
+    @property
+    def found(self) -> str:
+        """Key and value in one phrase."""
+        if self.kind == "missing":
+            return f"'{self.key}' is missing"
+        if self.kind == "extra_forbidden":
+            return f"unknown key '{self.key}'"
+        text = json.dumps(self.value, default=str)
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+        return f"{self.key} = {shown}" if self.key else shown
+
+    @property
+    def limit(self) -> str:
+        """The rule, where ``found`` does not state it already."""
+        return "" if self.kind in ("missing", "extra_forbidden") else self.rule
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """The first error of a validation."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return Problem(first["type"], key, first["input"], str(first["ctx"]["error"]))
+    message = first["msg"].partition(", unable to parse")[0].replace("Input should", "must")
+    rule = _RULES.get(first["type"], message)
+    return Problem(first["type"], key, first["input"], rule)

@@ -1,0 +1,46 @@
+"""What pydantic finds wrong is said in the words of JSON."""
+
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from medsmith.formats.validation import first_problem
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    size: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
+
+    @field_validator("size")
+    @classmethod
+    def _even(cls, size: tuple[int, ...]) -> tuple[int, ...]:
+        if size[0] == 7:
+            raise ValueError("7 is no size")
+        return size
+
+
+class Outer(BaseModel):
+    name: str
+    inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "limit"),
+    [
+        ({}, "'name' is missing", ""),
+        ({"name": "a", "inner": {"sise": 3}}, "unknown key 'inner.sise'", ""),
+        ({"name": "a", "inner": {"size": "abc"}}, 'inner.size = "abc"', "must be a list"),
+        ({"name": "a", "inner": {"size": [2, 0]}}, "inner.size.1 = 0", "must be greater than or equal to 1"),
+        ({"name": "a", "inner": {"size": ["x"]}}, 'inner.size.0 = "x"', "must be a valid integer"),
+        ({"name": "a", "inner": {"size": [7]}}, "inner.size = [7]", "7 is no size"),
+        ({"name": "a", "inner": 5}, "inner = 5", "must be an object"),
+        ({"name": ["b" * 90]}, f'name = ["{"b" * 58}...', "must be a valid string"),
+        (5, "5", "must be an object"),
+    ],
+)
+def test_the_first_problem_names_key_value_and_rule(values: object, found: str, limit: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(values)
+    problem = first_problem(caught.value)
+    assert (problem.found, problem.limit) == (found, limit)
