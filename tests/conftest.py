@@ -6,6 +6,7 @@ import os
 import pytest
 
 from medsmith.lazy_imports import import_monai
+from training_processes import TrainingServer
 
 # Tests work on small tensors: a second thread costs more than it gives, and several times more beside other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for package in ("scipy.stats", "scipy.ndimage", "skimage.measure"):
     importlib.import_module(package)
 import_monai()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Starts once per test process, since it imports everything that training needs."""
+    server = TrainingServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ def example(name: str) -> dict[str, Any]:
     return runpy.run_path(str(EXAMPLES / name))
 
 
+@pytest.mark.slow
 def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example("demo.py")["main"](tmp_path, COUNT, templates=2, lesions=1)
     (described,) = Cohort.open(tmp_path / "described")
@@ -45,6 +46,7 @@ def test_the_starter_weights_are_trained_by_their_example(tmp_path: Path) -> Non
     assert load_method(tmp_path / "weights").name == "pig"
 
 
+@pytest.mark.slow
 def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

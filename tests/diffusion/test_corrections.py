@@ -279,7 +279,7 @@ def test_a_correction_of_some_channels_leaves_the_others_alone(channels):
 def test_a_correction_of_some_channels_gets_the_noise_of_those():
     """Otherwise two corrections of neighboring channels would share their noise."""
     noise = randoms(3, 2, 3, 4, 4)
-    adds_noise = Correction(lambda x, t, noise_source: x + noise_source())
+    adds_noise = Correction(lambda x, _, noise_source: x + noise_source())
     x = on_channels(adds_noise, slice(1, 3))(torch.zeros_like(noise), torch.zeros(2, dtype=torch.long), lambda: noise)
     assert torch.equal(x[:, 1:], noise[:, 1:])
     assert not x[:, 0].any()

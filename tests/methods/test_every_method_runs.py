@@ -26,7 +26,7 @@ from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from run_state import state, strays
-from training_processes import TrainingServer
+from synthesis_fakes import InProcessExecutor
 
 NAMES = (*method_names(), *toy_method_loader.TOY_METHODS)
 STEPS = 3
@@ -35,13 +35,6 @@ STEPS = 3
 @pytest.fixture(autouse=True)
 def _known(monkeypatch):
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, toy_method_loader.FOLDER])
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = TrainingServer()
-    yield server
-    server.close()
 
 
 def mixed_cohort(folder, dimensions):
@@ -132,7 +125,7 @@ def test_cases_are_made_and_regenerated(uninterrupted, tmp_path):
         pytest.skip("its cases are made and regenerated in methods/lesiondiffusion/test_method.py")
     if load_method(run).checks is None:
         pytest.skip("an untrained network passes no check of images; the tests of synthesis make such cases")
-    options = SynthesisOptions(loader=toy_method_loader.LOADER)
+    options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor)
     synthesize(run, tmp_path / "out", count=2, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2

@@ -405,7 +405,7 @@ def test_real_folders_of_masks_alone_become_cohorts_of_labels(name, count, tmp_p
     assert len(cohort) == count
     first = cohort[cohort.ids[0]]
     assert first.image is None
-    assert set(np.unique(first.require_labels())) == {0, 1}
+    assert 1 < len(np.unique(first.require_labels())) <= len(cohort.label_names)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")

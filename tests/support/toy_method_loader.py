@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import medsmith.methods
+from medsmith.lazy_imports import import_monai
 from medsmith.runs.checkpoints import load_method
 
 FOLDER = str(Path(__file__).parent / "toy_methods")
@@ -17,5 +18,6 @@ def register():
 
 
 def load(run, *, device):
+    import_monai()
     register()
     return load_method(run, device=device)

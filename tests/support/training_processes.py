@@ -155,6 +155,9 @@ def _forked(method):
 def _import_all():
     import torch
 
+    from medsmith.lazy_imports import import_monai
+
+    import_monai()
     import medsmith.methods
     import medsmith.training.run
 

@@ -11,19 +11,11 @@ import micro
 import toy_method_loader
 from medsmith.training import Budget, train
 from run_state import settings
-from training_processes import TrainingServer
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     return micro.micro_cohort(tmp_path_factory.mktemp("cohort") / "c", count=5)
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = TrainingServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture
