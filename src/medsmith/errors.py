@@ -8,7 +8,8 @@ MedsmithError
 ├── RequestError     a request that cannot be fulfilled
 ├── RunError         a run folder, a checkpoint or shipped weights cannot be used
 ├── TrainingError    training had to stop (for example, a loss that is not finite)
-└── SynthesisError   cases could not be synthesized or regenerated
+├── SynthesisError   cases could not be synthesized or regenerated
+└── Interrupted      a signal came; what was finished is saved (exit code 130)
 """
 
 from typing import ClassVar, final
@@ -79,3 +80,10 @@ class TrainingError(MedsmithError):
 @final
 class SynthesisError(MedsmithError):
     """Cases could not be synthesized or regenerated."""
+
+
+@final
+class Interrupted(MedsmithError):
+    """A signal came; what was finished is saved, and the same call continues."""
+
+    exit_code = 130

@@ -103,6 +103,8 @@ def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
     [
         ({"factor": 6}, "request: guides.0: factor = 6 is not a power of two"),
         ({"factor": 0}, "request: guides.0.factor = 0; must be greater than or equal to 1"),
+        ({"factor": True}, "request: guides.0.factor = true; must be a valid integer"),
+        ({"factor": 2**40}, "request: guides.0.factor = 1099511627776; must be less than or equal to 1024"),
         ({"until": 1.0}, "request: guides.0.until = 1.0; must be less than 1"),
         ({"n": 8}, "request: unknown key 'guides.0.n'"),
     ],

@@ -21,7 +21,7 @@ class Guide(BaseModel):
     Attributes:
         image: the case whose image guides; a cohort alone lets the seed choose a case.
         factor: power of two; frequencies kept by downsampling by it are taken from the image: 1 takes the whole image,
-            a large one its coarse layout alone.
+            a large one its coarse layout alone; at most 1024.
         until: share of the schedule, counted from the final image, in which it does not act; 0 acts to the end.
         filter: "projection" keeps the lowest cosine modes; "bicubic" downsamples and upsamples.
     """
@@ -29,7 +29,7 @@ class Guide(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     image: CaseRef
-    factor: int = Field(default=8, ge=1)
+    factor: int = Field(default=8, ge=1, le=1024, strict=True)
     until: float = Field(default=0.0, ge=0, lt=1)
     filter: Literal["projection", "bicubic"] = "projection"
 
