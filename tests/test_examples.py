@@ -37,6 +37,7 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     assert regenerate(tmp_path / "synthetic", made.ids[0])
 
 
+@pytest.mark.slow
 def test_the_starter_weights_are_trained_by_their_example(tmp_path: Path) -> None:
     main = example("train_starter_weights.py")["main"]
     main(tmp_path / "work", tmp_path / "weights", cases=4, budget=Budget(steps=1))

@@ -1,15 +1,15 @@
 """The error family. The command line prints a user error as one line and exits with code 2.
 
 MedsmithError
-├── FileError        a file or folder is not what it should be, or cannot be read or written
-├── GeometryError    image and label, or header and patient, do not fit together
-├── ContentError     voxel or label values that cannot be right
-├── CohortError      a folder of cases breaks a rule of the cohort format
-├── RequestError     a request that cannot be fulfilled
-├── RunError         a run folder, a checkpoint or shipped weights cannot be used
-├── TrainingError    training had to stop (for example, a loss that is not finite)
-├── SynthesisError   cases could not be synthesized or regenerated
-└── Interrupted      a signal came; what was finished is saved (exit code 130)
+├── FileError          a file or folder is not what it should be, or cannot be read or written
+├── GeometryError      image and label, or header and patient, do not fit together
+├── ContentError       voxel or label values that cannot be right
+├── CohortError        a folder of cases breaks a rule of the cohort format
+├── RequestError       a request that cannot be fulfilled
+├── RunError           a run folder, a checkpoint or shipped weights cannot be used
+├── TrainingError      training had to stop (for example, a loss that is not finite)
+├── SynthesisError     cases could not be synthesized or regenerated
+└── InterruptionError  a signal came; what was finished is saved (exit code 130)
 """
 
 from typing import ClassVar, final
@@ -83,7 +83,7 @@ class SynthesisError(MedsmithError):
 
 
 @final
-class Interrupted(MedsmithError):
+class InterruptionError(MedsmithError):
     """A signal came; what was finished is saved, and the same call continues."""
 
     exit_code = 130

@@ -15,6 +15,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
+import medsmith.training.previews
 import medsmith.training.stage_loop
 import micro
 from medsmith.cases.cohort import Cohort
@@ -82,6 +83,7 @@ def trained(request, cohort, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(medsmith.training.stage_loop.StageLoop, "train", watched)
         patch.setattr(medsmith.training.stage_loop, "PREVIEWS", 1)
+        patch.setattr(medsmith.training.previews, "COUNT", 1)
         train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
     return Trained(name, run, cohort, stages, load_method(run))
 

@@ -29,7 +29,7 @@ def test_the_server_has_one_thread(server):
     assert server.threads == 1
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_twenty_kills_at_random_leave_the_bytes_of_an_uninterrupted_run(precision, server, cohort, tmp_path):
     job, expected, seconds = train_uninterrupted(server, cohort, tmp_path, precision)
     rng, kills, runs, seen = random.Random(4), 0, 0, set()

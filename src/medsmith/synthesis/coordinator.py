@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medsmith.errors import Interrupted, MedsmithError, RequestError
+from medsmith.errors import InterruptionError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
@@ -55,7 +55,7 @@ def synthesize(
         RequestError: the request is invalid for the method.
         SynthesisError: another process holds the folder, the folder has another recipe, a case fails the checks at
             every attempt or kills every worker that tries it.
-        Interrupted: a signal came; the finished cases are saved.
+        InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
@@ -82,7 +82,7 @@ def synthesize(
             return _fill(executor, work, synthesis_request, out, count, progress or NullProgress())
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
-        raise Interrupted(out, found, cure="run the same command again to continue") from None
+        raise InterruptionError(out, found, cure="run the same command again to continue") from None
 
 
 def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:

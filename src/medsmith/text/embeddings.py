@@ -10,6 +10,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, final
 
@@ -101,9 +102,8 @@ class PhraseTable:
 
     def whitened(self) -> "PhraseTable":
         """The whitened table, see ``whitening``; each vector has a mean square of 1."""
-        exact = {name: rows.astype(np.float64) for name, rows in self.vectors.items()}
-        apart = {name: rows.astype(np.float32) for name, rows in whiten_families(exact).items()}
-        return PhraseTable(self.encoder, apart)
+        stored = tuple((name, rows.shape, rows.astype(np.float64).tobytes()) for name, rows in self.vectors.items())
+        return PhraseTable(self.encoder, dict(_whitened(stored)))
 
     @property
     def dimension(self) -> int:
@@ -175,3 +175,10 @@ def shipped_file() -> Path:
 def phrases_sha256() -> str:
     """The hash of the vocabulary, families and phrases in their order."""
     return hashlib.sha256(json.dumps(dict(FAMILIES)).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _whitened(stored: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> Mapping[str, Float32[np.ndarray, "n d"]]:
+    """Whitened vectors by name, shape and bytes: both networks of a method have the same table most often."""
+    exact = {name: np.frombuffer(data).reshape(shape) for name, shape, data in stored}
+    return {name: rows.astype(np.float32) for name, rows in whiten_families(exact).items()}
