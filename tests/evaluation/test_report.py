@@ -86,10 +86,17 @@ def cohorts(tmp_path_factory):
     }
 
 
+@pytest.fixture
+def numbers_only(monkeypatch):
+    """No page, whose figures take most of the time."""
+    monkeypatch.setattr("medsmith.evaluation.compare_cohorts.evaluation_page", lambda *_: Page("", [], [], {}))
+
+
 def evaluated(real, synthetic, out, **more):
     return evaluate(real, synthetic, out, plan=PLAN, extractors=[Radiomics()], **more)
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, tmp_path):
     alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
     other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other")
@@ -101,6 +108,7 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, 
     assert alike.nearest_neighbors.flagged.value == 0
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     found = evaluated(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
     assert found.flagged.value == 4 / 16
@@ -108,6 +116,7 @@ def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
     assert list(found.index[:4]) == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
     found = evaluated(cohorts["alike"], cohorts["copies"], tmp_path, training=cohorts["real"]).nearest_neighbors
     assert found.flagged.value == 4 / 16
@@ -154,6 +163,7 @@ def test_volumes_are_evaluated_too(tmp_path):
     assert "centre, first to last slice (%)" in found.masks["mass"].measures
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_a_label_that_is_never_drawn_is_reported_as_absent(tmp_path, cohorts):
     empty = make_cohort(tmp_path / "empty", 6, 0, contrast=0.0, synthetic=True)
     for number in range(6):

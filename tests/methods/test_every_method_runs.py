@@ -227,7 +227,7 @@ def test_provenance_names_every_guide_by_hash_and_no_path(server, cohorts, tmp_p
     assert server.train(run, cohorts[2], **job_of("steered")).error == ""
     ref = {"cohort": str(cohorts[2]), "case": Cohort.open(cohorts[2]).ids[0]}
     requested = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
-    options = SynthesisOptions(loader=toy_method_loader.LOADER)
+    options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor)
     synthesize(run, tmp_path / "out", count=1, request=requested, workers=1, options=options)
     text = (tmp_path / "out" / "provenance" / "steered_00000.json").read_text()
     record = json.loads(text)

@@ -53,7 +53,7 @@ def test_a_cohort_has_exactly_the_requested_number_of_cases(undisturbed):
         assert len(record["files"]) == 2
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
     synthesize(undisturbed[0] / "run", tmp_path / "out", count=COUNT, workers=workers, options=options())
     ours, theirs = contents(tmp_path / "out"), contents(undisturbed[0] / "out")

@@ -224,6 +224,7 @@ def test_paint_in_the_latent_needs_the_autoencoder(place, tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
     method = loaded("lesiondiffusion")
     edge = method.config.paint.frame.size
