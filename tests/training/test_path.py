@@ -1,9 +1,12 @@
 """Training is the plain loop, on one device and on two."""
 
 import json
+import pickle
 
+import lightning.fabric.strategies.launchers.multiprocessing as launcher
 import pytest
 import torch
+from lightning.fabric import Fabric
 
 import medsmith.methods
 import medsmith.training.previews
@@ -12,6 +15,7 @@ import micro
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import build_method, load_method, read_record
 from medsmith.runs.folder import StageCheckpoints
 from medsmith.training import Budget, train
@@ -144,6 +148,20 @@ def test_parts_trained_in_turn_leave_each_other_alone(cohort, run):
     for name in ("generator", "discriminator"):
         for key, weight in method.part(name).state_dict().items():
             assert torch.equal(tensors[f"weights.{name}.{key}"], weight)
+
+
+def test_what_is_passed_to_processes_survives_the_way(cohort, run, monkeypatch):
+    """The slow test below starts fresh processes; this one sends the arguments as Lightning does."""
+    launch = Fabric.launch
+
+    def sent(fabric, function, *arguments):
+        copied, _ = launcher._disable_module_memory_sharing((arguments, {}))
+        return launch(fabric, *pickle.loads(pickle.dumps((function, *copied))))
+
+    monkeypatch.setattr(Fabric, "launch", sent)
+    job = {"settings": settings(), "budget": Budget(steps=1), "progress": ConsoleProgress()}
+    train("ddpm", cohort, run, **job)
+    assert reached(run) == {"stack": 1}
 
 
 @pytest.mark.usefixtures("_other_methods")

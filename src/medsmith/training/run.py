@@ -1,6 +1,7 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,7 +85,9 @@ def train(
         strategy = _parallel_strategy(untrained) if devices > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
         with interrupting_children():
-            error = fabric.launch(_train_all, record, store, folder, budget, progress)
+            # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
+            job = partial(_train_all, record=record, store=store, folder=folder, budget=budget, progress=progress)
+            error = fabric.launch(job)
     if error is not None:
         raise error
     return folder
