@@ -56,6 +56,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         (["synthesize", "pig", "out", "--device", "meta"], "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
         (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
         (["report", "sampel"], "medsmith report: No such command 'sampel'"),
+        (["describe", "x" * 300], "x" * 300 + ": File name too long; check path and disk"),
         (["--nothing"], "medsmith: No such option: --nothing"),
     ],
 )
@@ -68,6 +69,29 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert line.startswith(said)
     assert line.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["split", "loop", "a", "b"], ["merge", "out", "loop", "other"], ["prepare", "loop", "out"]]
+)
+def test_links_in_a_circle_are_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("circle")
+    Path("circle").symlink_to("loop")
+    assert main(arguments) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("loop: ")
+    assert line.count("\n") == 1
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "medsmith", "report", "types"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize(

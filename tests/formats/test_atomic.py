@@ -40,6 +40,7 @@ def test_json_without_a_form_is_a_programming_error(tmp_path):
         ('{"a": ', "not JSON"),
         ("[1]", "holds a JSON list"),
         ("[" * 100_000, "not JSON"),
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", "nested more than 100 deep"),
         ("\udcff", "not JSON"),
     ],
 )

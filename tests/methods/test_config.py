@@ -100,6 +100,8 @@ def test_later_settings_win_and_none_leave_all_as_it_was():
         ("training=5", "--set: training = 5; must be an object"),
         ("training.precision=float16", "--set: training.precision = \"float16\"; must be 'measured', "),
         ("size=[64]", "--set: size = [64]; Tuple should have at least 2 items"),
+        ("size=[1000000000000000000000,32]", "--set: size.0 = 1000000000000000000000; must be less than or equal to"),
+        ("size=" + "[" * 3000, '--set: size = "[[['),
         ("size=[64,0]", "--set: size.1 = 0; must be greater than or equal to 1"),
         ("size=[2,2,2,2]", "--set: size = [2, 2, 2, 2]; Tuple should have at most 3 items"),
         ("diffusion.clamp=-1", "--set: diffusion.clamp = -1; must be greater than 0"),

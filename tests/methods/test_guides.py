@@ -107,6 +107,9 @@ def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
         ({"factor": 2**40}, "request: guides.0.factor = 1099511627776; must be less than or equal to 1024"),
         ({"until": 1.0}, "request: guides.0.until = 1.0; must be less than 1"),
         ({"n": 8}, "request: unknown key 'guides.0.n'"),
+        ({"factr": 8}, "request: unknown key 'guides.0.factr'; nearest: guides.factor"),
+        ({"image": {"cohort": "a\0b"}}, "request: guides.0.image.cohort: is no path: it holds a null character"),
+        ({"image": {"cohort": "\ud800"}}, "request: guides.0.image.cohort: is no path: it holds half a character"),
     ],
 )
 def test_a_guide_out_of_range_is_refused_by_name(wrong, line):

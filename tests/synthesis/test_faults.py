@@ -154,7 +154,7 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
     bad = {"once": [case_seed(0)], "poison": [case_seed(1)], "raise": [case_seed(2)], "hang": [case_seed(4)]}
     run = write_run(tmp_path / "run", **bad)
     out = tmp_path / "out"
-    with pytest.raises(SynthesisError, match=r"3 of 6 cases could not be made; fake_00001: .* SIGKILL") as caught:
+    with pytest.raises(SynthesisError, match=r"3 of 6 cases failed; fake_00001: .* SIGKILL") as caught:
         synthesize(run, out, count=6, workers=2, options=options(attempt=2.0))
     assert "see failures/" in caught.value.line
     assert Cohort.open(out).ids == ("fake_00000", "fake_00003", "fake_00005")

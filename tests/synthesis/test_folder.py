@@ -143,7 +143,7 @@ def test_a_method_that_never_passes_the_checks_stops_early(tmp_path):
     with pytest.raises(SynthesisError) as caught:
         synthesize(run, tmp_path / "out", count=50, workers=1, options=in_process(limits=limits))
     assert "fake_00000: the checks refused all 6 attempts, mask_not_empty most often (6)" in caught.value.line
-    assert "1 of 50 cases could not be made; 49 were not tried" in caught.value.line
+    assert "1 of 50 cases failed; 49 were not tried" in caught.value.line
     assert "failures/" not in caught.value.line
     assert not list((tmp_path / "out" / "imagesTr").glob("*"))
 
@@ -236,6 +236,16 @@ def test_only_synthetic_cases_are_made_again(copied):
     path.write_text("{}")
     with pytest.raises(FileError, match="was not written by synthesize"):
         regenerate(copied / "out", "fake_00003", options=in_process())
+
+
+@pytest.mark.parametrize("text", ["{}", '{"refused": 3, "attempt": 0}', '{"refused": {}, "attempt": "x"}'])
+def test_a_damaged_provenance_file_is_one_line(copied, text):
+    path = copied / "out" / "provenance" / "fake_00003.json"
+    path.write_text(text)
+    with pytest.raises(FileError, match=r"fake_00003.json: is damaged; remove it; the same command makes the case"):
+        synthesize(copied / "run", copied / "out", count=COUNT, workers=1, options=in_process())
+    path.unlink()
+    assert synthesize(copied / "run", copied / "out", count=COUNT, workers=1, options=in_process()).made == 1
 
 
 @pytest.fixture

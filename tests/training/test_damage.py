@@ -66,8 +66,25 @@ def test_a_damaged_index_is_named(text, cohort, copied):
 @pytest.mark.parametrize("place", [0.001, 0.3, 0.999])
 def test_a_flipped_bit_in_finished_weights_is_caught(name, place, copied):
     flip_a_bit(copied / name, place)
-    with pytest.raises(RunError, match=f"{name}: does not match manifest.json; run the same train command again"):
+    cure = "restore it, or remove the folder" if name == "run.json" else "run the same train command again"
+    with pytest.raises(RunError, match=f"{name}: does not match manifest.json; {cure}"):
         load_method(copied)
+
+
+@pytest.mark.parametrize("change", [{"seed": 3}, {"compute": {}}, {"versions": {}}])
+def test_a_changed_record_of_a_finished_run_is_not_trained_from(change, cohort, copied):
+    record = json.loads((copied / "run.json").read_text())
+    (copied / "run.json").write_text(json.dumps(record | change))
+    with pytest.raises(RunError, match=r"run.json: does not match manifest.json; restore it"):
+        train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=5))
+
+
+def test_a_record_without_the_number_format_of_a_stage_is_refused(cohort, copied):
+    (copied / "manifest.json").unlink()
+    record = json.loads((copied / "run.json").read_text())
+    (copied / "run.json").write_text(json.dumps(record | {"compute": {}}))
+    with pytest.raises(RunError, match=r"run.json: compute and the stages differ in stack; restore it"):
+        train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=5))
 
 
 def test_finished_weights_are_mended_by_the_same_command(cohort, copied, finished_run):
@@ -163,6 +180,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(cohort, copied):
     record = json.loads(path.read_text())
     del record["config"]["training"]["betas"]
     path.write_text(json.dumps(record))
+    promise_again(copied)
     train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=5))
     assert reached(copied) == {"stack": 5}
 

@@ -75,7 +75,7 @@ def test_a_cohort_that_lacks_what_every_stage_needs_is_refused_in_one_line(name,
         train(name, cohort, tmp_path / "run", settings=settings(name), budget=Budget(steps=1))
     missing = {"image": "labels", "labels": "image"}[keep]
     assert refusal.value.line == (
-        f"cohort: no case has {missing}; the method learns from image and labels; add such cases"
+        f"{tmp_path / 'c'}: no case has {missing}; the method learns from image and labels; add such cases"
     )
     assert not (tmp_path / "run").exists()
 

@@ -1,11 +1,12 @@
 """References to cases or cohorts in a request, and their resolution."""
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
@@ -29,6 +30,17 @@ class CaseRef(BaseModel):
 
     cohort: Path
     case: str | None = None
+
+    @field_validator("cohort")
+    @classmethod
+    def _is_path(cls, path: Path) -> Path:
+        try:
+            encoded = os.fsencode(path)
+        except UnicodeEncodeError:
+            raise ValueError("is no path: it holds half a character") from None
+        if b"\0" in encoded:
+            raise ValueError("is no path: it holds a null character")
+        return path
 
     @model_validator(mode="before")
     @classmethod

@@ -119,6 +119,9 @@ class Cohort:
         """The cases' ids, sorted."""
         return tuple(sorted(self._cases))
 
+    def __repr__(self) -> str:
+        return f"Cohort('{self.root}', {len(self)} cases)"
+
     def __len__(self) -> int:
         return len(self._cases)
 

@@ -41,12 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MedsmithError as error:
         print(error.line, file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # whatever no command has foreseen: a path too long, a full disk, no permission
+        print(_system_message(error), file=sys.stderr)
+        return MedsmithError.exit_code
     except _UsageError as error:
         print(_usage_message(error), file=sys.stderr)
         return int(error.exit_code)
     if code == _INTERRUPTED:  # typer exits without a message
         print("interrupted; run the same command again to continue", file=sys.stderr)
     sys.exit(code)
+
+
+def _system_message(error: OSError) -> str:
+    return MedsmithError(error.filename or "medsmith", error.strerror or str(error), cure="check path and disk").line
 
 
 def _usage_message(error: Any) -> str:

@@ -8,13 +8,14 @@ from medsmith.errors import FileError
 from medsmith.formats.opening import read_bytes
 
 _LIMIT = 256 * 2**20
+_DEPTH = 100
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        FileError: it cannot be read, is not JSON, not an object, or names a key twice.
+        FileError: it cannot be read, is not JSON, not an object, nested too deep, or names a key twice.
     """
     try:
         value = json.loads(read_bytes(path, _LIMIT).decode("utf-8-sig"), object_pairs_hook=_unique_keys)
@@ -23,9 +24,23 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FileError(path, found, cure="repair or restore it") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise FileError(path, f"not JSON ({error})", cure="repair or restore it") from error
+    if not _is_shallow(value):
+        raise FileError(path, f"nested more than {_DEPTH} deep", cure="repair or restore it")
     if not isinstance(value, dict):
         raise FileError(path, f"holds a JSON {type(value).__name__}", "an object is expected", "restore it")
     return value
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return not level
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar, final
+from typing import Annotated, Any, Literal, TypeVar, final, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,7 +11,7 @@ from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Samp
 from medsmith.errors import RequestError
 from medsmith.formats.validation import first_problem
 
-Size = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
+Size = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)]
 """Grid of the networks, voxels along each axis of space, 2-D or 3-D."""
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -121,17 +121,23 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    """Dotted keys; those of the objects in a list without their index."""
     for name, info in model.model_fields.items():
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _keys(inner, f"{prefix}{name}.")
-        else:
+        sections = [kind for kind in (info.annotation, *get_args(info.annotation)) if _is_model(kind)]
+        for section in sections:
+            yield from _keys(section, f"{prefix}{name}.")
+        if not sections:
             yield prefix + name
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _hint(key: str, model: type[BaseModel]) -> str:
     known = list(_keys(model))
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+    bare = ".".join(part for part in key.split(".") if not part.isdecimal())
+    near = difflib.get_close_matches(bare, known, n=3, cutoff=0.4)
     if near:
         return f"nearest: {', '.join(near)}"
     return f"there are {', '.join(model.model_fields)}" if known else "nothing can be asked for here"
@@ -182,7 +188,7 @@ def _parse_value(text: str) -> Any:
     """A JSON value; text that is not JSON is a string, so that names need no quotes."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return text
 
 

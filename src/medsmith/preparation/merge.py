@@ -11,7 +11,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
-from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
+from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids, real_path
 
 RECORD = "merge.json"
 MAX_LABELS = 255
@@ -36,9 +36,9 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
     check_disjoint_folders((*folders, Path(out)))
     if len(folders) < 2:
         raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
-    if len({folder.resolve().name for folder in folders}) < len(folders):
+    if len({real_path(folder).name for folder in folders}) < len(folders):
         raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
-    cohorts = {folder.resolve().name: Cohort.open(folder) for folder in folders}
+    cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
     layout = _common_layout(cohorts)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     merged = open_recorded(Path(out), RECORD, record, layout)

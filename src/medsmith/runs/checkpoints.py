@@ -33,6 +33,7 @@ from medsmith.networks.precision import Compute
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 FILES = ("run.json", "weights.safetensors", "memory.safetensors")
+_RESTORE = "restore it, or remove the folder to train anew"
 _FINISH = "run the same train command again, or copy the folder again"
 
 
@@ -101,6 +102,7 @@ def apply_compute(method: Method, record: RunRecord) -> Method:
 
 def save_weights(folder: Path, method: Method, record: RunRecord) -> None:
     """Write a method for ``load_method``; the manifest last, so that an incomplete write is detected."""
+    (folder / "manifest.json").unlink(missing_ok=True)
     write_json(folder / "run.json", record.model_dump(mode="json"))
     write_bytes(folder / "weights.safetensors", pack(method.state_dict()))
     write_bytes(folder / "memory.safetensors", pack(method.memory))
@@ -188,7 +190,22 @@ def _check_manifest(folder: Path) -> None:
         raise RunError(folder, "no finished weights", cure=_FINISH) from None
     for name in FILES:
         if not isinstance(expected, dict) or expected.get(name) != sha256_of(folder / name):
-            raise RunError(folder / name, "does not match manifest.json", cure=_FINISH)
+            cure = _RESTORE if name == "run.json" else _FINISH
+            raise RunError(folder / name, "does not match manifest.json", cure=cure)
+
+
+def check_record(folder: Path) -> None:
+    """Check that run.json is the one that the finished weights were made with; training reads everything from it.
+
+    Raises:
+        RunError: it is not.
+    """
+    try:
+        expected = json.loads((folder / "manifest.json").read_text())["run.json"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not finished
+    if expected != sha256_of(folder / "run.json"):
+        raise RunError(folder / "run.json", "does not match manifest.json", cure=_RESTORE)
 
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:

@@ -10,7 +10,7 @@ from typing import final
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
-from medsmith.errors import CohortError, SynthesisError
+from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.lock import LOCK
@@ -99,7 +99,7 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     if failures:
         first, untried = min(failures), len(missing) - len(failures)
         rest = f"; {untried} were not tried" if untried else ""
-        found = f"{len(failures)} of {len(ids)} cases could not be made{rest}; {first}: {failures[first]}"
+        found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}"
         logs = f"see {FAILURES}/ and" if (out / FAILURES).exists() else "see"
         raise SynthesisError(out, found, cure=f"{logs} docs/provenance.md, or train longer")
     if missing:
@@ -136,8 +136,14 @@ def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
 
 def summarize(out: Path, ids: Iterable[str], made: int) -> Summary:
     """Sum the provenance records of all cases."""
-    records = [read_json(out / PROVENANCE / f"{id}.json") for id in ids]
     refused: Counter[str] = Counter()
-    for record in records:
-        refused.update(record["refused"])
-    return Summary(out, len(records), made, sum(record["attempt"] + 1 for record in records), dict(refused))
+    attempts, cases = 0, tuple(ids)
+    for id in cases:
+        path = out / PROVENANCE / f"{id}.json"
+        record = read_json(path)
+        try:
+            refused.update(record["refused"])
+            attempts += record["attempt"] + 1
+        except (KeyError, TypeError, ValueError):
+            raise FileError(path, "is damaged", cure="remove it; the same command makes the case again") from None
+    return Summary(out, len(cases), made, attempts, dict(refused))

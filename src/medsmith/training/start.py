@@ -21,7 +21,7 @@ from medsmith.methods.config import apply_settings, validated
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
-from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, read_record
+from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
 from medsmith.runs.folder import CHECKPOINTS
 from medsmith.training.examples import kinds_of
 
@@ -73,10 +73,15 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     config = apply_settings(kind.presets[request.preset], request.settings)
     cohort_hash = cohort.content_hash()
     if (folder / "run.json").is_file():
+        check_record(folder)
         record = read_record(folder)
         wanted = {"method": request.method, "preset": request.preset, "seed": request.seed, "cohort": cohort_hash}
         _check_same(folder, record, wanted, config)
-        _check_stage(build_method(record, seed=0), request.stage)
+        method = build_method(record, seed=0)
+        _check_stage(method, request.stage)
+        if unknown := {stage.name for stage in method.stages()} ^ record.compute.keys():
+            found = f"compute and the stages differ in {', '.join(sorted(unknown))}"
+            raise RunError(folder / "run.json", found, cure="restore it, or remove the folder to train anew")
         return record
     if (folder / CHECKPOINTS).exists():
         raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
@@ -89,7 +94,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         compute={},
         versions=library_versions(),
     )
-    _check_inputs(kind, record.fingerprint)
+    _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)
     _check_dimensions(method)
     _check_stage(method, request.stage)
@@ -98,14 +103,14 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     return record
 
 
-def _check_inputs(kind: type[Method], facts: Fingerprint) -> None:
+def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
     """Refuse a cohort in which no case has an image, or labels, that the method's networks are built for."""
     there = {"image": facts.images != 0, "labels": facts.labelled != 0}
     missing = [name for name in sorted(kind.inputs) if not there[name]]
     if missing:
         lacking = " and no ".join(missing)
         needed = " and ".join(sorted(kind.inputs))
-        raise TrainingError("cohort", f"no case has {lacking}", f"the method learns from {needed}", "add such cases")
+        raise TrainingError(root, f"no case has {lacking}", f"the method learns from {needed}", "add such cases")
 
 
 def _check_stage(method: Method, stage: str | None) -> None:
