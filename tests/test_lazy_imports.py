@@ -19,7 +19,9 @@ print("built")
 """
 
 
-@pytest.mark.parametrize(("before", "there"), [("", False), ("import matplotlib", True)])
+@pytest.mark.parametrize(
+    ("before", "there"), [("", False), pytest.param("import matplotlib", True, marks=pytest.mark.slow)]
+)
 def test_what_is_passed_over_can_be_imported_afterwards(before, there):
     ended = subprocess.run(
         [sys.executable, "-c", AFTERWARDS.format(before=before, there=there)], capture_output=True, text=True

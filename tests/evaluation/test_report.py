@@ -251,6 +251,7 @@ def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
     assert "Masks were not compared" in (tmp_path / "out" / "evaluation.html").read_text()
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_of_mixed_cohorts_each_side_is_compared_where_it_is(cohorts, tmp_path):
     ids = cohorts["real"].ids
     real = parts_of(cohorts["real"], tmp_path / "real", image=ids[:20], labels=ids[10:])

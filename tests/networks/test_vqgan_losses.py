@@ -219,7 +219,7 @@ def test_under_autocast_the_losses_stay_float32_and_close():
 # Training
 
 
-@pytest.mark.parametrize("codebook", ["ema", "gradient"])
+@pytest.mark.parametrize("codebook", ["ema", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_a_small_network_learns_one_batch_by_heart(codebook):
     torch.manual_seed(0)
     vqgan, discriminators = networks(codes=64, codebook=codebook)

@@ -133,7 +133,7 @@ def test_every_size_shows_the_same_anatomy(size: int) -> None:
 @pytest.mark.parametrize(("size", "edge_pixels"), [(64, 0.1), (128, 0.05), (256, 0.05)])
 def test_the_mask_has_the_reported_area_diameter_and_center(size: int, edge_pixels: float) -> None:
     pixel = FIELD_MM / size
-    for seed in SEEDS[:30]:
+    for seed in SEEDS[:12]:
         case = case_of(seed, size)
         lesion, mask = lesion_of(case), mask_of(case)
         assert lesion["measured"]["pixels"] == mask.sum()

@@ -396,9 +396,8 @@ def test_ids_are_portable_whatever_the_name(name):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
-@pytest.mark.parametrize(
-    ("name", "count"), [pytest.param("kidney-masks", 371, marks=pytest.mark.slow), ("lung-masks", 59)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "count"), [("kidney-masks", 371), ("lung-masks", 59)])
 def test_real_folders_of_masks_alone_become_cohorts_of_labels(name, count, tmp_path):
     cohort = prepare(DATA / name, tmp_path / "out", report=silent)
     assert cohort.channel_names == ()
@@ -408,6 +407,7 @@ def test_real_folders_of_masks_alone_become_cohorts_of_labels(name, count, tmp_p
     assert 1 < len(np.unique(first.require_labels())) <= len(cohort.label_names)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.exists(), reason="the real data are not here")
 def test_real_ct_is_recognised(tmp_path):
     cohort = prepare(DATA / "sarcoma-ct", tmp_path / "out", report=silent)

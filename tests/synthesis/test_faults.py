@@ -169,6 +169,7 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
     assert_equal_to_undisturbed(tmp_path, 6)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_replaced(tmp_path):
     write_run(tmp_path / "run", seconds=0.3)
     pids: list[int] = []

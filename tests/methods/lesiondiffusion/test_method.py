@@ -124,7 +124,7 @@ def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_t
         assert lesion["requested"]["lesion_type"]
 
 
-@pytest.mark.parametrize("labeled", [True, False])
+@pytest.mark.parametrize("labeled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tmp_path, labeled):
     """LPS as DICOM has it: the case keeps affine, dtype and axes, and changes only near its lesion."""
     healthy = Cohort.open(place / "healthy")
