@@ -1,6 +1,7 @@
 # make demo      the main job on the embedded default, under 3 minutes on 2 cores once .venv exists
 # make test      the fast tests
-# make slow      the tests that take minutes
+# make shapes    the fast tests once more, with types and shapes of all annotations checked in every call
+# make slow      the tests that take minutes, checked in the same way
 # make check     style, types, layers; docs in step with the code; every page in the navigation, every link leads somewhere
 # make coverage  the fast tests once more, with the share of lines and branches that they reach
 # make docs      write the parts of docs/ that come from the code
@@ -13,9 +14,10 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SHAPES := "--jaxtyping-packages=medsmith,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 SITE_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test slow check coverage docs site dist weights clean
+.PHONY: demo test shapes slow check coverage docs site dist weights clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py demo
@@ -23,8 +25,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
+shapes: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(SHAPES)
+
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SHAPES)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
