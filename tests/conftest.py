@@ -11,8 +11,8 @@ from training_processes import TrainingServer
 # Tests work on small tensors: a second thread costs more than it gives, and several times more beside other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The import hook of jaxtyping compiles whatever a module of medsmith imports first, since it looks for bytecode of its
-# own. Imported before the hook is installed, large packages are read from their bytecode: 15 s less per test process.
+# The import hook of jaxtyping (make shapes) compiles whatever a module of medsmith imports first, since it looks for
+# bytecode of its own. Imported before the hook is installed, large packages are read from their bytecode.
 for package in ("scipy.stats", "scipy.ndimage", "skimage.measure"):
     importlib.import_module(package)
 import_monai()

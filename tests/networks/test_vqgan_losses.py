@@ -219,7 +219,8 @@ def test_under_autocast_the_losses_stay_float32_and_close():
 # Training
 
 
-@pytest.mark.parametrize("codebook", ["ema", pytest.param("gradient", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("codebook", ["ema", "gradient"])
 def test_a_small_network_learns_one_batch_by_heart(codebook):
     torch.manual_seed(0)
     vqgan, discriminators = networks(codes=64, codebook=codebook)

@@ -65,6 +65,7 @@ def kill_at_every_write_event(job, server, cohort, run, first):
     return kills
 
 
+@pytest.mark.slow
 def test_kills_inside_every_window_of_saving_lose_nothing(uninterrupted, server, cohort, run):
     job, expected, _ = uninterrupted
     assert kill_at_every_write_event(job, server, cohort, run, first=1) >= 20
