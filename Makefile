@@ -40,8 +40,10 @@ check: $(STAMP)
 	$(BIN)/python docs/write_reports.py --check
 	$(BIN)/python docs/check_pages.py
 
+# A process that may write no file of more than 1,500 bytes cannot save what it covered.
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --deselect \
+		tests/synthesis/test_faults.py::test_a_full_disk_is_one_line_and_the_folder_is_resumable --cov --cov-report=term:skip-covered --cov-report=html
 
 docs: $(STAMP)
 	$(BIN)/python docs/write_commands.py
