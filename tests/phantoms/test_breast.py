@@ -156,6 +156,7 @@ def test_gray_values_in_the_report_are_those_of_the_picture() -> None:
         assert measured["contrast_grey"] == pytest.approx(difference, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_drawn_contrast() -> None:
     """Grey values back to decibels, the known gain taken off; where nothing is clipped to black."""
     drawn, shown = np.array([_contrast_shown(seed) for seed in SEEDS]).T
@@ -175,6 +176,7 @@ def _contrast_shown(seed: int) -> tuple[float, float]:
     return scene.mass.contrast_db, float(level_db[core].mean() - level_db[around].mean())
 
 
+@pytest.mark.slow
 def test_the_margin_rises_from_10_to_90_percent_over_the_reported_width() -> None:
     for seed in SEEDS:
         scene = scene_of(seed)

@@ -197,6 +197,7 @@ def test_kidney_stones_are_bright_and_in_the_kidney() -> None:
     assert lesion.numbers["contrast_hu"] > 60
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_lesion_and_another_seed_another() -> None:
     one, same, other = (show("liver cyst", seed) for seed in (3, 3, 4))
     assert one.report == same.report

@@ -125,6 +125,7 @@ def test_outlines_have_the_drawn_area_whatever_their_shape(drawn: list[Mass], sh
         assert outline.longest_diameter_mm >= mass.diameter_mm * (1 - 1e-3)
 
 
+@pytest.mark.slow
 def test_shapes_are_ordered_from_round_to_spiculated(drawn: list[Mass]) -> None:
     rng = generator(2)
     outlines = {

@@ -113,6 +113,7 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     assert dict(case.label_names) == dict(template.label_names)
 
 
+@pytest.mark.slow
 def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
     request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid"}
     synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, options=SynthesisOptions())
