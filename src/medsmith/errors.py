@@ -1,4 +1,4 @@
-"""The error family. The command line prints a user error as one line and exits with code 2.
+"""The error family. The command line prints an error as one line and exits with its code: 2, or 130 if interrupted.
 
 MedsmithError
 ├── FileError          a file or folder is not what it should be, or cannot be read or written
