@@ -21,7 +21,7 @@ from medsmith.diffusion import (
     match_low_frequencies,
     on_channels,
 )
-from medsmith.diffusion.corrections import low_pass
+from medsmith.diffusion.low_pass import low_pass
 
 FACTORS = st.sampled_from([1, 2, 4, 8, 16, 64])
 SPACES = st.lists(st.integers(1, 17), min_size=2, max_size=3).map(tuple)

@@ -20,7 +20,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import times
-from medsmith.diffusion.corrections import low_pass
+from medsmith.diffusion.low_pass import low_pass
 from medsmith.methods import method_class, method_names
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean

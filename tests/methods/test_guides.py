@@ -8,7 +8,7 @@ import torch
 
 import micro
 from medsmith.data.scaling import image_to_model
-from medsmith.diffusion.corrections import low_pass
+from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated

@@ -1,13 +1,9 @@
 """The diffusion core: schedules, processes, denoisers, corrections and one sampling loop. It depends on torch alone."""
 
-from medsmith.diffusion.corrections import (
-    Correction,
-    LowPassGuide,
-    keep_outside,
-    match_low_frequencies,
-    on_channels,
-)
+from medsmith.diffusion.corrections import Correction, keep_outside, on_channels
 from medsmith.diffusion.denoisers import Denoiser, guided
+from medsmith.diffusion.image_guidance import Combination, LowPassGuide, match_low_frequencies
+from medsmith.diffusion.low_pass import Filter
 from medsmith.diffusion.noise import SeededNoise, derive_seed
 from medsmith.diffusion.process import DiffusionProcess, Norm
 from medsmith.diffusion.sampler import Observe, Sampling, SamplingStep, last, sample, times
@@ -16,9 +12,11 @@ from medsmith.diffusion.solvers import SOLVERS, Solver
 
 __all__ = [
     "SOLVERS",
+    "Combination",
     "Correction",
     "Denoiser",
     "DiffusionProcess",
+    "Filter",
     "LowPassGuide",
     "NoiseSchedule",
     "Noised",

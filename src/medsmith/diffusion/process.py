@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medsmith.diffusion.corrections import Correction
 from medsmith.diffusion.denoisers import Denoiser, guided
+from medsmith.diffusion.learned_variance import learned_variance_bound, variance_fraction
 from medsmith.diffusion.noise import SeededNoise
 from medsmith.diffusion.sampler import Observe, Sampling, sample
 from medsmith.diffusion.schedule import Noised, NoiseSchedule, Predict, Prediction
@@ -32,6 +33,8 @@ class DiffusionProcess:
         min_snr: gamma of the min-SNR loss weights (Hang et al. 2023); None weights all times equally.
         least_weight: added to the weight of the error of the clean image (see ``NoiseSchedule.loss_weight``).
         time_draw: how the times of a batch are sampled; "antithetic" pairs t with T - 1 - t.
+        bound_weight: weight (lambda) of the variational bound, which trains the variance of the DDPM solver (Nichol &
+            Dhariwal 2021, eq. 16); the network then predicts 2 c channels. None: the variance is fixed.
     """
 
     schedule: NoiseSchedule
@@ -40,6 +43,7 @@ class DiffusionProcess:
     min_snr: float | None = None
     least_weight: float = 0.0
     time_draw: Literal["uniform", "antithetic"] = "uniform"
+    bound_weight: float | None = None
 
     def noised(
         self, clean: Float[Tensor, "b c *space"], rng: torch.Generator, t: Int[Tensor, "b"] | None = None
@@ -64,22 +68,33 @@ class DiffusionProcess:
 
     def loss(
         self,
-        predicted: Float[Tensor, "b c *space"],
+        predicted: Float[Tensor, "b e *space"],
         noised: Noised,
         weight: Float[Tensor, "b #c *space"] | float = 1.0,
         norm: Norm = "l2",
     ) -> Float[Tensor, ""]:
         """Mean error of a prediction (Ho et al. 2020, eq. 14), with min-SNR weights over times where configured.
 
+        Where the variance is learned, the variational bound is added (Nichol & Dhariwal 2021, eq. 16): in bits per
+        dimension, summed over all times, of which the batch is a sample.
+
         Args:
-            predicted: output of the network for ``noised.x`` at ``noised.t``.
+            predicted: output of the network for ``noised.x`` at ``noised.t``: c channels, or 2 c where the variance is
+                learned.
             noised: the noised images.
             weight: of the error of each voxel.
             norm: squared or absolute error.
         """
-        error = predicted.float() - self.schedule.target(noised, self.prediction)
+        predicted, channels = predicted.float(), noised.x.shape[1]
+        error = predicted[:, :channels] - self.schedule.target(noised, self.prediction)
         size = (error.abs() if norm == "l1" else error**2) * weight
-        return (size.flatten(1).mean(1) * self.time_weights(noised.t)).mean()
+        simple = (size.flatten(1).mean(1) * self.time_weights(noised.t)).mean()
+        if self.bound_weight is None:
+            return simple
+        mean = predicted[:, :channels].detach()  # the bound is noisy: it trains the variance alone
+        clean = self.schedule.clean_estimate(noised.x, noised.t, mean, self.prediction)
+        bound = learned_variance_bound(self.schedule, noised, clean, variance_fraction(predicted[:, channels:]))
+        return simple + self.bound_weight * len(self.schedule) * bound.mean()
 
     def time_weights(self, t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Weight of the error at each time; 1 without min-SNR weights."""
@@ -100,10 +115,17 @@ class DiffusionProcess:
         limit = self.clamp
         if limit is None:
             return estimate
-        return lambda x, t: estimate(x, t).clamp(-limit, limit)
+        return lambda x, t: _clamped(estimate(x, t), x.shape[1], limit)
 
     def _estimate(self, predict: Predict) -> Denoiser:
-        return lambda x, t: self.schedule.clean_estimate(x, t, predict(x, t).to(x.dtype), self.prediction)
+        def estimate(x: Tensor, t: Tensor) -> Tensor:
+            predicted, channels = predict(x, t).to(x.dtype), x.shape[1]
+            clean = self.schedule.clean_estimate(x, t, predicted[:, :channels], self.prediction)
+            if self.bound_weight is None:
+                return clean
+            return torch.cat([clean, variance_fraction(predicted[:, channels:])], dim=1)
+
+        return estimate
 
     def sample_one(
         self,
@@ -143,3 +165,11 @@ class DiffusionProcess:
                 if observe is not None:
                     observe(step)
         return step.x[0].float().cpu()
+
+
+def _clamped(estimate: Float[Tensor, "b e *space"], channels: int, limit: float) -> Float[Tensor, "b e *space"]:
+    """The clean image within +-limit, a fraction of variance within 0 and 1."""
+    clean = estimate[:, :channels].clamp(-limit, limit)
+    if estimate.shape[1] == channels:
+        return clean
+    return torch.cat([clean, estimate[:, channels:].clamp(0, 1)], dim=1)

@@ -1,5 +1,6 @@
 """The sampling loop for any denoiser, and the settings of sampling."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -166,16 +167,30 @@ def _steps(
         x = correct(x, t[0], noise_source) if correct.from_start else x
     for index, weight in enumerate(weights):
         with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
-            clean = denoise(x, t[index])
+            estimate = denoise(x, t[index])
+            clean = estimate[:, : x.shape[1]]
             x = weight.state * x + weight.clean * clean
             if weight.previous_clean != 0:
                 x = x + weight.previous_clean * previous_clean
             if weight.noise > 0:
-                x = x + weight.noise * noise_source()
+                x = x + _deviation(weight, estimate[:, x.shape[1] :]) * noise_source()
             previous_clean = clean
             for correct in corrections:
                 x = correct(x, t[index + 1], noise_source)
         yield SamplingStep(x, clean, timesteps[index], timesteps[index + 1], index + 1, len(weights))
+
+
+def _deviation(weight: Weights, fraction: Float[Tensor, "b f *space"]) -> Tensor | float:
+    """Standard deviation of the new noise; learned where the estimate has a variance and the solver uses it.
+
+    Args:
+        weight: of the step.
+        fraction: where the log variance lies between its bounds, or no channels.
+    """
+    if weight.largest_noise == 0 or fraction.shape[1] == 0:
+        return weight.noise
+    log_smallest, log_largest = math.log(weight.noise), math.log(weight.largest_noise)
+    return torch.exp(fraction * log_largest + (1 - fraction) * log_smallest)
 
 
 def last(steps: Iterator[SamplingStep]) -> Float[Tensor, "b c *space"]:

@@ -15,7 +15,8 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 Prediction = Literal["noise", "velocity", "clean"]
-Predict = Callable[[Float[Tensor, "b c *space"], Int[Tensor, "b"]], Float[Tensor, "b c *space"]]
+Predict = Callable[[Float[Tensor, "b c *space"], Int[Tensor, "b"]], Float[Tensor, "b e *space"]]
+"""A network: e = c channels for a state of c channels, or 2 c where it also predicts the variance."""
 
 
 @final

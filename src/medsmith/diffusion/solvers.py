@@ -34,12 +34,21 @@ class _Level(NamedTuple):
 
 @final
 class Weights(NamedTuple):
-    """Weights of the terms of the next state."""
+    """Weights of the terms of the next state.
+
+    Attributes:
+        state: of the state before the step.
+        clean: of the clean estimate.
+        previous_clean: of the clean estimate of the previous step.
+        noise: standard deviation of the new noise.
+        largest_noise: the same where a learned variance takes its largest value; 0 for solvers that do not use one.
+    """
 
     state: float
     clean: float
     previous_clean: float = 0.0
     noise: float = 0.0
+    largest_noise: float = 0.0
 
 
 @final
@@ -68,7 +77,11 @@ def _ddim(step: _Step) -> Weights:
 
 
 def _ddpm(step: _Step) -> Weights:
-    """Ho et al. 2020, eq. 6-7: the posterior of the forward chain, its smaller variance."""
+    """Ho et al. 2020, eq. 6-7: the posterior of the forward chain, its smaller variance.
+
+    A learned variance lies between it and the variance of the forward step (Nichol & Dhariwal 2021, eq. 15), both of
+    the sub-sampled chain (their eq. 19).
+    """
     current, target = step.current, step.target
     alpha = (current.signal / target.signal) ** 2
     beta = 1 - alpha
@@ -76,6 +89,7 @@ def _ddpm(step: _Step) -> Weights:
         state=math.sqrt(alpha) * target.noise**2 / current.noise**2,
         clean=target.signal * beta / current.noise**2,
         noise=math.sqrt(beta) * target.noise / current.noise,
+        largest_noise=math.sqrt(beta) if target.noise > 0 else 0.0,
     )
 
 

@@ -21,7 +21,7 @@ from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.methods.base import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guide_corrections
+from medsmith.methods.guides import GuidedRequest, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
 
@@ -52,16 +52,8 @@ class DdpmConfig(BaseModel):
 
 
 @final
-class DdpmRequest(BaseModel):
-    """A request for one case.
-
-    Attributes:
-        guides: guidance images, which act on the image channels; the network itself is unconditional.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    guides: tuple[Guide, ...] = ()
+class DdpmRequest(GuidedRequest):
+    """A request for one case; guides act on the image channels, the network itself is unconditional."""
 
 
 _PAPER = DdpmConfig(
@@ -140,7 +132,7 @@ class Ddpm(Method):
         """Ho et al. 2020, Algorithm 2, with any solver."""
         shape = (self._stack, *self.config.size)
         denoise = self.process.denoiser(self._predict)
-        guides = guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed)
         state = self.process.sample_one(
             denoise,
             shape,

@@ -25,7 +25,7 @@ from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guide_corrections
+from medsmith.methods.guides import GuidedRequest, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
 LOSS_WEIGHT_OF_MASK = torch.sigmoid  # released code: weight sigmoid(1) = .73 in the lesion, sigmoid(-1) = .27 elsewhere
@@ -67,16 +67,8 @@ class PigConfig(BaseModel):
 
 
 @final
-class PigRequest(BaseModel):
-    """A request for one case.
-
-    Attributes:
-        guides: guidance images, which act on the image channels; the networks themselves are unconditional.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    guides: tuple[Guide, ...] = ()
+class PigRequest(GuidedRequest):
+    """A request for one case; guides act on the image channels, the networks themselves are unconditional."""
 
 
 _PAPER_NETWORK = NetworkConfig(
@@ -186,7 +178,7 @@ class Pig(Method):
     ) -> Case:
         """Algorithm 2: mask and image from noise, sampled together."""
         shape = (self._masks + self._channels, *self.config.size)
-        guides = guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed)
         state = self.process.sample_one(
             self._denoise,
             shape,

@@ -25,7 +25,7 @@ from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
-from medsmith.methods.guides import Guide, guide_corrections
+from medsmith.methods.guides import GuidedRequest, guide_corrections
 from medsmith.networks import NetworkConfig, UNet
 
 HIDDEN = 0.0  # in every mask channel: neither inside (1) nor outside (-1)
@@ -64,19 +64,15 @@ class SegGuidedConfig(BaseModel):
 
 
 @final
-class SegGuidedRequest(BaseModel):
-    """A request for one case.
+class SegGuidedRequest(GuidedRequest):
+    """A request for one case; guides act besides the mask.
 
     Attributes:
         masks: a case whose label map guides the image, or a cohort from which the seed chooses one; None takes the
             masks of the training cohort.
-        guides: guidance images, besides the mask.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     masks: CaseRef | None = None
-    guides: tuple[Guide, ...] = ()
 
 
 _PAPER = SegGuidedConfig(
@@ -165,7 +161,7 @@ class SegGuided(Method):
             seed,
             sampling,
             device=self.device,
-            corrections=guide_corrections(request.guides, self.process, self.fingerprint, self.config.size, seed),
+            corrections=guide_corrections(request, self.process, self.fingerprint, self.config.size, seed),
             observe=observe,
         )
         return assemble(image, mask, self.fingerprint)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Correction, Sampling, derive_seed
-from medsmith.diffusion.corrections import low_pass
+from medsmith.diffusion.low_pass import low_pass
 from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig
 from medsmith.networks import NetworkConfig, UNet

@@ -1,0 +1,74 @@
+"""The cohorts of the mDDPM benchmark from the chest CT slices: patients labelled, unlabelled and held out.
+
+python benchmarks/mddpm/cohorts.py SLICES WORK
+
+SLICES: a folder with images/ and labels/ whose file names begin with Patient_NN. WORK then holds
+    all         every slice with its labels
+    labelled    slices of 6 patients, with labels
+    unlabelled  slices of 15 others, images alone
+    images      the slices of these 21 patients, images alone: what the diffusion model is trained on
+    test        the slices of the 6 patients left, with labels; no model sees them in training
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import MedsmithError
+from medsmith.preparation import PrepareOptions, prepare
+
+LABELLED, UNLABELLED = 6, 15
+LABELS = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
+
+
+def patient(id: str) -> str:
+    """The patient of a slice."""
+    return "_".join(id.split("_")[:2])
+
+
+def make_cohorts(slices: Path, work: Path) -> None:
+    """Prepare all slices and write the four cohorts, by patient in the order of their numbers, every fourth apart."""
+    if not (work / "all" / "dataset.json").exists():
+        options = PrepareOptions(channel_names=("gray",), label_names=LABELS)
+        prepare(slices, work / "all", options, report=print)
+    cohort = Cohort.open(work / "all")
+    patients = sorted({patient(id) for id in cohort.ids})
+    # A fixed shuffle without a random generator: every fifth patient in turn.
+    order = [patients[index] for start in range(5) for index in range(start, len(patients), 5)]
+    labelled, unlabelled = order[:LABELLED], order[LABELLED : LABELLED + UNLABELLED]
+    test = order[LABELLED + UNLABELLED :]
+    _write(cohort, labelled, work / "labelled", images_alone=False)
+    _write(cohort, unlabelled, work / "unlabelled", images_alone=True)
+    _write(cohort, [*labelled, *unlabelled], work / "images", images_alone=True)
+    _write(cohort, test, work / "test", images_alone=False)
+
+
+def _write(cohort: Cohort, patients: Iterable[str], out: Path, *, images_alone: bool) -> None:
+    chosen = set(patients)
+    names = {"background": 0} if images_alone else dict(cohort.label_names)
+    written = Cohort.create(out, channel_names=cohort.channel_names, label_names=names, file_ending=".png")
+    for id in cohort.ids:
+        if patient(id) in chosen and id not in written:
+            case = cohort.stored(id)
+            written.write(_without_labels(case) if images_alone else case)
+    written.finish()
+    print(f"{out.name}: {len(written)} slices of {', '.join(sorted(chosen))}")
+
+
+def _without_labels(case: Case) -> Case:
+    return replace(case, labels=None, label_names={"background": 0})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slices", type=Path)
+    parser.add_argument("work", type=Path)
+    arguments = parser.parse_args()
+    try:
+        make_cohorts(arguments.slices, arguments.work)
+    except MedsmithError as error:
+        sys.exit(error.line)

@@ -1,0 +1,80 @@
+"""Settings and presets of mDDPM."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from medsmith.diffusion import DiffusionProcess, Sampling
+from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.networks import NetworkConfig
+
+
+@final
+class MddpmConfig(BaseModel):
+    """Settings of mDDPM.
+
+    Attributes:
+        size: grid of the network, voxels along each axis of space.
+        network: its shape.
+        diffusion: noise and prediction.
+        bound_weight: weight (lambda) of the variational bound that trains the variance of the DDPM solver (Nichol &
+            Dhariwal 2021, eq. 16); None keeps the variance fixed.
+        training: of its only stage; without mirrored images, since a chest has its heart on the left.
+        sampling: default solver and steps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: Size = (64, 64)
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    bound_weight: float | None = Field(default=None, gt=0)
+    training: TrainingConfig = TrainingConfig(flips=())
+    sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "MddpmConfig":
+        check_settings(self.size, self.diffusion, self.training, self.sampling)
+        if self.bound_weight is not None and self.diffusion.schedule == "rectified_flow":
+            raise ValueError("bound_weight: rectified flow is deterministic and has no variance to learn; give null")
+        return self
+
+    def process(self) -> DiffusionProcess:
+        """The diffusion process with these settings."""
+        return replace(self.diffusion.process(), bound_weight=self.bound_weight)
+
+
+# Paper: U-Net, steps and batch are not stated; those of improved-diffusion (Nichol & Dhariwal 2021, section 4 and the
+# released code) for 512 x 512, with the cosine schedule, the hybrid loss and re-spaced ancestral sampling.
+_PAPER = MddpmConfig(
+    size=(512, 512),
+    network=NetworkConfig(
+        channels=(128, 128, 256, 256, 512, 512),
+        attention=(False, False, False, False, False, True),
+        residual_blocks=2,
+        head_channels=128,
+        groups=32,
+        space_to_depth=1,
+    ),
+    diffusion=DiffusionConfig(prediction="noise", clamp=1.0, min_snr=None),
+    bound_weight=0.001,
+    training=TrainingConfig(
+        steps=300_000,
+        batch=8,
+        learning_rate=1e-4,
+        weight_decay=0.0,
+        warm_up=0,
+        ema=0.9999,
+        flips=(),
+        precision="float32",
+    ),
+    sampling=Sampling(solver="ddpm", steps=250),
+)
+_BEST = MddpmConfig(
+    size=(256, 256),
+    network=NetworkConfig(channels=(96, 128, 192, 256), attention=(False, False, False, True), residual_blocks=2),
+    training=TrainingConfig(steps=60_000, ema=0.999, flips=()),
+)
+PRESETS: Mapping[str, BaseModel] = {"paper": _PAPER, "best": _BEST, "tiny": MddpmConfig()}
