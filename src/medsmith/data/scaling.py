@@ -60,6 +60,18 @@ def image_to_model(case: Case, fingerprint: Fingerprint, size: tuple[int, ...]) 
     return to_grid(_to_space(torch.from_numpy(scaled), size), size).clamp(-1, 1)
 
 
+def gray_to_model(image: Float32[Array, "c *space"], fingerprint: Fingerprint) -> Float32[Tensor, "c *space"]:
+    """Gray values on the scale of a whole cohort, already on the network's grid, in [-1, 1]: as synthetic images have.
+
+    Args:
+        image: in stored units; values outside the cohort's range are clipped.
+        fingerprint: of the cohort.
+    """
+    limits = np.array(_output_range(fingerprint), np.float32).reshape(-1, 2, *(1,) * (image.ndim - 1))
+    low, high = limits[:, 0], limits[:, 1]
+    return torch.from_numpy(np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1) * 2 - 1).float()
+
+
 def labels_to_model(
     labels: UInt8[Array, "x y z"], fingerprint: Fingerprint, size: tuple[int, ...]
 ) -> Float32[Tensor, "k *space"]:

@@ -7,9 +7,11 @@ because the image follows it.
 Axes: b batch, c image channels, e = c or 2 c with a learned variance, ``*space`` = x y or x y z; all in [-1, 1].
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import BaseModel
@@ -19,11 +21,14 @@ from medsmith.cases.case import Case
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
-from medsmith.diffusion import Observe, Sampling
+from medsmith.diffusion import Observe, Sampling, match_low_frequencies
 from medsmith.methods.base import Kind, Method, Stage, assemble
-from medsmith.methods.guides import GuidedRequest, guide_corrections
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
+from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.methods.mddpm.steering import annotated_facts, steer
 from medsmith.networks import UNet
+
+_QUANTILES, _QUANTILE_CASES = 257, 256
 
 
 @final
@@ -36,9 +41,10 @@ class Mddpm(Method):
     """
 
     inputs: ClassVar[frozenset[Kind]] = frozenset(("image",))
+    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "image_finite", "image_range", "image_spread", "not_a_copy")
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = MddpmConfig
-    Request = GuidedRequest
+    Request = MddpmRequest
 
     def __init__(self, config: MddpmConfig, fingerprint: Fingerprint) -> None:
         super().__init__()
@@ -57,26 +63,56 @@ class Mddpm(Method):
         """The image on the network's grid."""
         return {"image": image_to_model(case, self.fingerprint, self.config.size)}
 
+    def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Quantiles of the gray values of the training images, for the histograms of lesions from other images."""
+        count = min(len(examples), _QUANTILE_CASES)
+        chosen = [number * len(examples) // count for number in range(count)]
+        return {"quantiles": _gray_quantiles([examples[index]["image"] for index in chosen])}
+
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Section 4.2.1, eq. 5, with the hybrid loss of Nichol & Dhariwal 2021 where the variance is learned."""
         noised = self.process.noised(batch["image"], rng)
         return self.process.loss(self._predict(noised.x, noised.t), noised)
 
     def synthesize(
-        self, request: GuidedRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
+        self, request: MddpmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
     ) -> Case:
-        """Algorithm 1, with any solver and combination of the guides."""
+        """Algorithm 1, with any solver and combination of the guides.
+
+        Raises:
+            RequestError: a guide does not fit the method, or a lesion its place.
+        """
+        size, schedule = self.config.size, self.process.schedule
+        steering = steer(request, self.fingerprint, size, len(schedule), self.memory["quantiles"], seed)
+        corrections = [match_low_frequencies(schedule, *steering.guides, combination=request.combination)]
         image = self.process.sample_one(
             self.process.denoiser(self._predict),
-            (self._channels, *self.config.size),
+            (self._channels, *size),
             seed,
             sampling,
             device=self.device,
-            corrections=guide_corrections(request, self.process, self.fingerprint, self.config.size, seed),
+            corrections=corrections if steering.guides else [],
             observe=observe,
         )
-        return assemble(image, None, self.fingerprint)
+        case = assemble(image, None, annotated_facts(request, self.fingerprint))
+        labels = steering.labels
+        return replace(
+            case,
+            labels=None if labels is None else labels.reshape(case.geometry.shape),
+            provenance=steering.record or None,
+        )
+
+    def output_fingerprint(self, request: MddpmRequest) -> Fingerprint:
+        """The training cohort's, with the labels that the request brings."""
+        return annotated_facts(request, self.fingerprint)
 
     def _predict(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b e *space"]:
         predicted: Tensor = self.network(x, t)
         return predicted
+
+
+def _gray_quantiles(images: Sequence[Float[Tensor, "c *space"]]) -> Float[Tensor, "c q"]:
+    """Equally spaced quantiles of all voxels of some images, per channel."""
+    levels = torch.linspace(0, 1, _QUANTILES)
+    voxels = [torch.cat([image[channel].flatten() for image in images]).numpy() for channel in range(len(images[0]))]
+    return torch.from_numpy(np.stack([np.quantile(one, levels.numpy()) for one in voxels]).astype(np.float32))

@@ -1,0 +1,83 @@
+"""What a user asks of mDDPM: an anatomy, textures, pathologies, and how they act together."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, final
+
+from pydantic import Field, model_validator
+
+from medsmith.cases.case_ref import CaseRef
+from medsmith.diffusion import Combination
+from medsmith.methods.guides import GuideAction, GuidedRequest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@final
+class Anatomy(GuideAction):
+    """A label map that the image follows.
+
+    Attributes:
+        space: shape space (``medsmith anatomy fit``) that the map is sampled from; it also has the gray values of the
+            classes.
+        labels: a case whose label map is followed instead of a sample; a cohort alone lets the seed choose a case.
+        spread: largest distance from the mean shape, in standard deviations of each mode.
+        classes: names of the classes that the label map of the case gets; empty takes the labels of the space, or its
+            context classes (body, lung) where it has no labels.
+    """
+
+    RELATIVE_FACTOR: ClassVar[float] = 1 / 8
+
+    space: Path
+    labels: CaseRef | None = None
+    spread: float = Field(default=2.0, gt=0, le=4)
+    classes: tuple[str, ...] = ()
+    until: float = Field(default=0.1, ge=0, lt=1)
+
+
+@final
+class Pathology(GuideAction):
+    """A lesion of one case at a place of the new image. It acts only where it is.
+
+    Attributes:
+        case: the case with image and labels; a cohort alone lets the seed choose a case.
+        label: name of its label; may be left out where there is only one. Its largest connected part is taken.
+        at: place of its center, as shares of the field of view along x and y (and z): from the left and the top of a
+            picture. None: inside ``within`` as the seed chooses, or else where it is in its own image.
+        scale: of its size.
+        rotate: degrees, in the plane of x and y, from x towards y.
+        within: class of the anatomy that must hold it, such as "lung".
+        gray: "match" maps the gray values of its image so that their histogram becomes that of the first texture, or
+            of the training images; "keep" leaves them; "auto" keeps Hounsfield units and matches others.
+    """
+
+    RELATIVE_FACTOR: ClassVar[float] = 1 / 32
+
+    case: CaseRef
+    label: str | None = None
+    at: tuple[Share, Share] | tuple[Share, Share, Share] | None = None
+    scale: float = Field(default=1.0, ge=0.1, le=10)
+    rotate: float = Field(default=0.0, ge=-360, le=360)
+    within: str | None = None
+    gray: Literal["auto", "match", "keep"] = "auto"
+    until: float = Field(default=0.1, ge=0, lt=1)
+
+
+@final
+class MddpmRequest(GuidedRequest):
+    """A request for one case. In a sum or a mean all act alike; "sequential" applies textures, anatomy, pathologies.
+
+    Attributes:
+        anatomy: the label map that the image follows; it becomes the annotation.
+        pathologies: lesions with their places; they are added to the annotation.
+    """
+
+    combination: Combination = "sequential"
+    anatomy: Anatomy | None = None
+    pathologies: tuple[Pathology, ...] = ()
+
+    @model_validator(mode="after")
+    def _organs_are_known(self) -> "MddpmRequest":
+        homeless = [lesion.within for lesion in self.pathologies if lesion.within is not None]
+        if homeless and self.anatomy is None:
+            raise ValueError(f"within = '{homeless[0]}' without an anatomy: name a shape space, or leave it out")
+        return self

@@ -1,0 +1,183 @@
+"""From a request to the guides of the sampling and the annotation that they bring.
+
+Axes: c channels, ``*space`` = x y or x y z on the network's grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Integer
+from torch import Tensor
+
+from medsmith.anatomy import AnatomyMap, ShapeSpace
+from medsmith.cases.case_ref import load_case, open_cohort
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import gray_to_model
+from medsmith.diffusion import LowPassGuide, derive_seed
+from medsmith.errors import RequestError
+from medsmith.methods.guides import low_pass_guides, soft_region
+from medsmith.methods.mddpm.pathology import Placed, Transplant, load_source
+from medsmith.methods.mddpm.request import Anatomy, MddpmRequest, Pathology
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """How one case is steered.
+
+    Attributes:
+        guides: guidance images, in the order in which a sequential combination applies them.
+        labels: the annotation; None where the request brings none.
+        record: what the provenance states: attempts of the shape space, places of the lesions.
+    """
+
+    guides: tuple[LowPassGuide, ...]
+    labels: Integer[np.ndarray, "*space"] | None
+    record: Mapping[str, Any]
+
+
+def annotated_facts(request: MddpmRequest, facts: Fingerprint) -> Fingerprint:
+    """The fingerprint of the cases of a request: the training cohort's, with the labels that the request brings.
+
+    Labels of the same name become one label. Their shares are unknown before a case is made.
+
+    Raises:
+        RequestError: a class or a label that does not exist.
+    """
+    names = {"background": 0}
+    for name in (*_anatomy_classes(request.anatomy), *_lesion_labels(request.pathologies)):
+        names.setdefault(name, len(names))
+    return facts.model_copy(update={"label_names": names, "label_share": dict.fromkeys(names, 0.0)})
+
+
+def steer(
+    request: MddpmRequest,
+    facts: Fingerprint,
+    size: tuple[int, ...],
+    length: int,
+    quantiles: Float32[Tensor, "c q"],
+    seed: int,
+) -> Steering:
+    """The guides and the annotation of a request.
+
+    Args:
+        request: the request.
+        facts: of the training cohort.
+        size: grid of the network.
+        length: of the noise schedule.
+        quantiles: of the gray values of the training images, in model space.
+        seed: of the case.
+
+    Raises:
+        RequestError: a guide does not fit the method, or a lesion its place.
+        MedsmithError: a case or a shape space cannot be read.
+    """
+    guides = low_pass_guides(request.guides, length, facts, size, seed)
+    names = annotated_facts(request, facts).label_names
+    labels = np.zeros(size, np.uint8)
+    record: dict[str, Any] = {}
+    regions = None
+    if request.anatomy is not None:
+        anatomy = _anatomy(request.anatomy, size, seed)
+        guides.append(request.anatomy.on(_anatomy_image(request.anatomy, anatomy, facts), length))
+        regions = _classes_of(request.anatomy.space, anatomy)
+        for name in _anatomy_classes(request.anatomy):
+            labels[regions[name]] = names[name]
+        record["anatomy_attempts"] = anatomy.attempts
+    texture = guides[0].reference[0] if request.guides else quantiles
+    placed = [
+        _place(lesion, number, facts, size, texture, regions, seed) for number, lesion in enumerate(request.pathologies)
+    ]
+    for number, (lesion, found) in enumerate(zip(request.pathologies, placed, strict=True)):
+        _refuse_overlap(number, placed)
+        guides.append(lesion.on(found.image, length, soft_region(_with_z(found.mask), size)))
+        labels[found.mask] = names[found.label]
+    if placed:
+        record["places"] = [[round(float(value), 4) for value in found.at] for found in placed]
+    annotated = request.anatomy is not None or bool(placed)
+    return Steering(tuple(guides), labels if annotated else None, record)
+
+
+def _place(
+    lesion: Pathology,
+    number: int,
+    facts: Fingerprint,
+    size: tuple[int, ...],
+    texture: Float32[Tensor, "c ..."],
+    regions: Mapping[str, Bool[np.ndarray, "x y"]] | None,
+    seed: int,
+) -> Placed:
+    key = f"pathologies.{number}"
+    organ = None
+    if lesion.within is not None:
+        assert regions is not None
+        if lesion.within not in regions:
+            raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
+        organ = regions[lesion.within]
+    source = load_source(lesion, facts, texture, derive_seed(seed, "pathology", number), key)
+    return Transplant.of(source, lesion, facts, size, key).place(organ, derive_seed(seed, "place", number))
+
+
+def _refuse_overlap(number: int, placed: Sequence[Placed]) -> None:
+    for earlier in range(number):
+        shared = int((placed[earlier].mask & placed[number].mask).sum())
+        if shared:
+            fact = f"shares {shared} voxels with pathologies.{earlier}"
+            raise RequestError(f"pathologies.{number}", fact, "lesions lie apart", "move one of them")
+
+
+@lru_cache(maxsize=4)
+def _space(path: Path) -> ShapeSpace:
+    return ShapeSpace.load(path)
+
+
+def _anatomy(anatomy: Anatomy, size: tuple[int, ...], seed: int) -> AnatomyMap:
+    space = _space(anatomy.space)
+    if len(size) != 2:
+        raise RequestError("anatomy", f"the images are {len(size)}-D", "shape spaces are 2-D", "leave it out")
+    if anatomy.labels is None:
+        return space.sample(derive_seed(seed, "anatomy"), (size[0], size[1]), anatomy.spread)
+    case = load_case(anatomy.labels, derive_seed(seed, "anatomy"))
+    return space.map_of(case, (size[0], size[1]))
+
+
+def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> Float32[Tensor, "c x y"]:
+    image = _space(anatomy.space).guidance_image(found)
+    if len(image) != len(facts.channel_names):
+        fact = f"{anatomy.space} has gray values of {len(image)} channels"
+        raise RequestError("anatomy", fact, f"trained on {len(facts.channel_names)}")
+    return gray_to_model(image, facts)
+
+
+def _classes_of(path: Path, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
+    """Name -> region; an organ that others lie in, such as a lung with vessels, is what is left of it."""
+    space = _space(path)
+    return {name: found.regions == value for name, value in space.region_names.items()}
+
+
+def _anatomy_classes(anatomy: Anatomy | None) -> tuple[str, ...]:
+    if anatomy is None:
+        return ()
+    space = _space(anatomy.space)
+    known = tuple(space.region_names)
+    unknown = [name for name in anatomy.classes if name not in known]
+    if unknown:
+        raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
+    labels = tuple(name for name, value in space.label_names.items() if value > 0)
+    return anatomy.classes or labels or known
+
+
+def _lesion_labels(pathologies: Sequence[Pathology]) -> tuple[str, ...]:
+    found = []
+    for lesion in pathologies:
+        names = [name for name, value in open_cohort(lesion.case).label_names.items() if value > 0]
+        found += [lesion.label] if lesion.label else names[:1]
+    return tuple(found)
+
+
+def _with_z(mask: Bool[np.ndarray, "*space"]) -> Bool[np.ndarray, "x y z"]:
+    return mask[..., None] if mask.ndim == 2 else mask
