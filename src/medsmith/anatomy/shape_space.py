@@ -1,0 +1,217 @@
+"""A shape space of label maps: closed B-spline contours in the space of their principal components.
+
+A. Krishna et al. 2025, "Guided synthesis of annotated lung CT images with pathologies using a multi-conditioned
+denoising diffusion probabilistic model (mDDPM)", section 4.1. The paper names B-splines, their control points and PCA;
+everything else is ours and is stated in docs/anatomy.md.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medsmith.anatomy.contours import paint
+from medsmith.anatomy.drawing import SPREAD, Verdict, contours_of, draw, judge
+from medsmith.anatomy.fitting import fit_space
+from medsmith.anatomy.rasterization import Size
+from medsmith.anatomy.record import SpaceArrays, SpaceRecord
+from medsmith.anatomy.regions import regions_of
+from medsmith.anatomy.space_file import hash_of, read_space, space_bytes, write_space
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import RequestError
+from medsmith.progress import NullProgress, Progress
+
+Map = UInt8[np.ndarray, "x y"]
+MOST_ATTEMPTS = 1000
+_MOST_SPREAD = 5.0
+_SIZES = (8, 4096)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class AnatomyMap:
+    """A drawn anatomy, x to the right and y to the front.
+
+    Attributes:
+        labels: the cohort's labels alone.
+        regions: labels and context classes.
+        attempts: how many anatomies were drawn until one was legal.
+    """
+
+    labels: Map
+    regions: Map
+    attempts: int
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ShapeSpace:
+    """The shapes of a cohort's label maps, learned, to draw new maps from.
+
+    Attributes:
+        record: its facts.
+        arrays: its numbers.
+    """
+
+    record: SpaceRecord
+    arrays: SpaceArrays
+
+    @classmethod
+    def fit(
+        cls,
+        cohort: Cohort,
+        *,
+        points: int = 48,
+        variance: float = 0.98,
+        context: str = "auto",
+        progress: Progress | None = None,
+    ) -> "ShapeSpace":
+        """Learns the shapes of all labeled slices, or of thresholds alone if no case has labels.
+
+        Args:
+            cohort: of single slices.
+            points: control points per contour, at least 8.
+            variance: share of the variance that the components keep; contours count in units of their size.
+            context: classes that thresholds add below the labels: "auto" for body and lung where they are found,
+                "none", or names among body, lung and bone, separated by commas.
+            progress: of the slices.
+
+        Raises:
+            RequestError: points, variance or context cannot be used.
+            CohortError: fewer than three cases, or no structure that three of them share.
+            GeometryError: a case is a volume.
+            MedsmithError: a case cannot be read.
+        """
+        return cls(*fit_space(cohort, points, variance, context, progress or NullProgress()))
+
+    @classmethod
+    def load(cls, path: Path | str) -> "ShapeSpace":
+        """Reads a space.
+
+        Raises:
+            FileError: there is no such file, or it is no shape space, or damaged.
+        """
+        return cls(*read_space(Path(path)))
+
+    def save(self, path: Path | str) -> None:
+        """Writes the space atomically as one safetensors file.
+
+        Raises:
+            FileError: the path holds something else, or cannot be written.
+        """
+        write_space(Path(path), self._bytes)
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return space_bytes(self.record, self.arrays)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of the file."""
+        return hash_of(self._bytes)
+
+    @property
+    def label_names(self) -> Mapping[str, int]:
+        """The cohort's labels -> value; "background" is 0."""
+        return self.record.label_names
+
+    @property
+    def context_names(self) -> Mapping[str, int]:
+        """Context classes -> value in the map of regions."""
+        return self.record.context_names
+
+    def sample(self, seed: int, size: Size, spread: float = SPREAD) -> AnatomyMap:
+        """Draws a legal anatomy; the seed decides the anatomy, the size only the resolution.
+
+        A set of structures is drawn by its frequency in training, then a score per component from the normal
+        distribution truncated at +-spread standard deviations. Illegal anatomies are drawn again (see ``legality``).
+
+        Args:
+            seed: 0 or more.
+            size: pixels along x and y.
+            spread: largest deviation from the mean per component, in standard deviations; 0 gives the mean.
+
+        Raises:
+            RequestError: size or spread out of range, or no legal anatomy in 1000 attempts.
+        """
+        self._check(seed, size, spread)
+        rng = np.random.Generator(np.random.PCG64(seed))
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            drawn = draw(self.record, self.arrays, rng, spread)
+            if judge(self.arrays, drawn) is Verdict.LEGAL:
+                regions = paint(contours_of(self.record, drawn), self.record.paint_order, size)
+                return AnatomyMap(self._labels(regions), regions, attempt)
+        rate = self.record.rejection.rate
+        found = f"no legal anatomy in {MOST_ATTEMPTS} attempts with seed {seed} and spread {spread:g}"
+        limit = f"{rate:.0%} were illegal when the space was fitted"
+        raise RequestError("shape space", found, limit, "use a smaller spread, or fit it on more cases")
+
+    def _check(self, seed: int, size: Size, spread: float) -> None:
+        if seed < 0:
+            raise RequestError("shape space", f"seed {seed}", "seeds are 0 or more", "choose another")
+        low, high = _SIZES
+        if not all(low <= edge <= high for edge in size):
+            raise RequestError(
+                "shape space", f"size {size[0]} x {size[1]}", f"{low} to {high} pixels", "choose another"
+            )
+        if not (math.isfinite(spread) and 0 <= spread <= _MOST_SPREAD):
+            limit = f"0 to {_MOST_SPREAD:g} standard deviations"
+            raise RequestError("shape space", f"spread {spread:g}", limit, "choose another")
+
+    def _labels(self, regions: Map) -> Map:
+        kept = np.isin(regions, list(self.label_names.values()))
+        return np.where(kept, regions, np.uint8(0))
+
+    def regions_of(self, case: Case) -> Map:
+        """The regions of a real slice: its labels, and below them the context classes of the space by thresholds.
+
+        Raises:
+            GeometryError: the case is a volume.
+            ContentError: the space has context classes, and the case has no image.
+        """
+        return regions_of(case, self.label_names, self.context_names)
+
+    def guidance_image(self, regions: AnatomyMap | Map) -> Float32[np.ndarray, "c x y"]:
+        """An image in which each class has its mean gray value, in the units of the cohort.
+
+        Args:
+            regions: a drawn anatomy, or the regions of a real slice.
+
+        Raises:
+            RequestError: a class has no gray value.
+        """
+        values = regions.regions if isinstance(regions, AnatomyMap) else regions
+        gray = self.record.gray_values
+        channels = len(next(iter(gray.values()), ()))
+        table = np.full((256, channels), np.nan, dtype=np.float32)
+        for name, numbers in gray.items():
+            table[self.record.region_names[name]] = numbers
+        image: Float32[np.ndarray, "c x y"] = np.ascontiguousarray(np.moveaxis(table[values], -1, 0))
+        if not channels or np.isnan(image).any():
+            there = set(np.unique(values).tolist())
+            lacking = [name for name, value in self.record.region_names.items() if value in there and name not in gray]
+            raise RequestError("shape space", f"no gray value of {', '.join(lacking)}", cure="give --gray NAME=VALUE")
+        return image
+
+    def with_gray_values(self, gray: Mapping[str, Sequence[float]]) -> "ShapeSpace":
+        """The same space with other gray values of some classes, one number per channel each.
+
+        Raises:
+            RequestError: no such class, or another number of channels.
+        """
+        names, known = self.record.region_names, self.record.gray_values
+        channels = len(next(iter((known or gray).values()), ()))
+        for name, numbers in gray.items():
+            if name not in names:
+                raise RequestError("--gray", f"no class '{name}'", f"there are {', '.join(names)}", "choose one")
+            if len(numbers) != channels or not np.isfinite(numbers).all():
+                found = f"{name} = {', '.join(f'{number:g}' for number in numbers)}"
+                raise RequestError("--gray", found, f"one finite number for each of {channels} channels", "correct it")
+        changed = {**known, **{name: tuple(map(float, numbers)) for name, numbers in gray.items()}}
+        return replace(self, record=self.record.model_copy(update={"gray_values": changed}))
