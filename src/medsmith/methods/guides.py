@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from medsmith.diffusion import (
 )
 from medsmith.errors import RequestError
 
-RELATIVE_FACTOR = 1 / 8
 FEATHER = 0.02
 """Width of the soft edge of a region: standard deviation as a share of the longest axis."""
 
@@ -38,13 +37,16 @@ class GuideAction(BaseModel):
         factor: n of the paper, a power of two up to 1024, in voxels: frequencies kept by downsampling by it are taken
             from the guidance image. 1 takes the whole image, a large one its coarse layout alone.
         relative_factor: the same as a share of the longest axis, so that a request means the same at every size; it is
-            rounded to the nearest power of two. One eighth where neither is given.
+            rounded to the nearest power of two. ``RELATIVE_FACTOR`` of the class where neither is
+            given.
         until: share of the schedule, counted from the final image, in which the image does not act; 0 acts to the end.
         last_step: the same as a of the paper: the last of the steps T .. 1 at which it acts.
         filter: "projection" keeps the lowest cosine modes; "bicubic" downsamples and upsamples.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    RELATIVE_FACTOR: ClassVar[float] = 1 / 8
 
     factor: int | None = Field(default=None, ge=1, le=1024, strict=True)
     relative_factor: float | None = Field(default=None, gt=0, le=1)
@@ -66,7 +68,7 @@ class GuideAction(BaseModel):
         """The factor in voxels on a grid: at least 1, at most the largest power of two that the longest axis holds."""
         if self.factor is not None:
             return self.factor
-        share = RELATIVE_FACTOR if self.relative_factor is None else self.relative_factor
+        share = self.RELATIVE_FACTOR if self.relative_factor is None else self.relative_factor
         return int(2 ** max(0, round(math.log2(share * max(size)))))
 
     def last_time(self, length: int) -> int:

@@ -4,7 +4,7 @@ Axes: c channels, ``*space`` = x y or x y z on the network's grid. Fractions run
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -169,7 +169,7 @@ class Transplant:
         return mask
 
     def _moved(
-        self, volume: Float32[Tensor, "c *own"], at: Fractions, outside: str = "nearest"
+        self, volume: Float32[Tensor, "c *own"], at: Fractions, outside: Literal["nearest", "constant"] = "nearest"
     ) -> Float32[Tensor, "c *space"]:
         """A volume of the source on the network's grid, the lesion's center at a place, scaled and rotated.
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Integer
+import torch
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from medsmith.anatomy import AnatomyMap, ShapeSpace
+from medsmith.cases.case import Case
 from medsmith.cases.case_ref import load_case, open_cohort
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.data.scaling import gray_to_model
+from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import LowPassGuide, derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.guides import low_pass_guides, soft_region
@@ -36,7 +38,7 @@ class Steering:
     """
 
     guides: tuple[LowPassGuide, ...]
-    labels: Integer[np.ndarray, "*space"] | None
+    labels: UInt8[np.ndarray, "*space"] | None
     record: Mapping[str, Any]
 
 
@@ -141,8 +143,37 @@ def _anatomy(anatomy: Anatomy, size: tuple[int, ...], seed: int) -> AnatomyMap:
         raise RequestError("anatomy", f"the images are {len(size)}-D", "shape spaces are 2-D", "leave it out")
     if anatomy.labels is None:
         return space.sample(derive_seed(seed, "anatomy"), (size[0], size[1]), anatomy.spread)
-    case = load_case(anatomy.labels, derive_seed(seed, "anatomy"))
-    return space.map_of(case, (size[0], size[1]))
+    return _followed(space, load_case(anatomy.labels, derive_seed(seed, "anatomy")), size)
+
+
+def _followed(space: ShapeSpace, case: Case, size: tuple[int, ...]) -> AnatomyMap:
+    """The map of a case: its labels, and the context classes among them or else by thresholds of its image."""
+    if case.geometry.dimensions != len(size):
+        fact = f"case '{case.id}' is {case.geometry.dimensions}-D"
+        raise RequestError("anatomy.labels", fact, f"the images are {len(size)}-D")
+    known = space.record.region_names
+    unknown = [name for name, value in case.label_names.items() if value > 0 and name not in known]
+    if unknown:
+        fact = f"case '{case.id}' has a label '{unknown[0]}'"
+        raise RequestError("anatomy.labels", fact, f"the space has {', '.join(known)}")
+    if set(space.context_names) <= set(case.label_names):
+        labels = case.require_labels()[..., 0]
+        regions = np.zeros(labels.shape, np.uint8)
+        for name, value in case.label_names.items():
+            if value > 0:
+                regions[labels == value] = known[name]
+    else:
+        regions = space.regions_of(case)
+    regions = _on_grid(regions, size)
+    kept = np.isin(regions, list(space.label_names.values()))
+    return AnatomyMap(np.where(kept, regions, np.uint8(0)), regions, 0)
+
+
+def _on_grid(regions: UInt8[np.ndarray, "x y"], size: tuple[int, ...]) -> UInt8[np.ndarray, "x y"]:
+    """Each pixel takes the value with the largest share under the filter of ``to_grid``."""
+    values = np.unique(regions)
+    shares = [to_grid(torch.from_numpy((regions == value).astype(np.float32))[None], size)[0] for value in values]
+    return np.asarray(values[torch.stack(shares).argmax(0).numpy()], np.uint8)
 
 
 def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> Float32[Tensor, "c x y"]:
@@ -156,14 +187,14 @@ def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> F
 def _classes_of(path: Path, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
     """Name -> region; an organ that others lie in, such as a lung with vessels, is what is left of it."""
     space = _space(path)
-    return {name: found.regions == value for name, value in space.region_names.items()}
+    return {name: found.regions == value for name, value in space.record.region_names.items()}
 
 
 def _anatomy_classes(anatomy: Anatomy | None) -> tuple[str, ...]:
     if anatomy is None:
         return ()
     space = _space(anatomy.space)
-    known = tuple(space.region_names)
+    known = tuple(name for name, value in space.record.region_names.items() if value > 0)
     unknown = [name for name in anatomy.classes if name not in known]
     if unknown:
         raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
