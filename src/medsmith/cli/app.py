@@ -21,6 +21,25 @@ def echo(line: str) -> None:
     typer.echo(line)
 
 
+def numbers(option: str, text: str) -> tuple[float, float]:
+    """Parses two numbers separated by a comma.
+
+    Raises:
+        RequestError: the text is not two finite numbers.
+    """
+    from math import isfinite
+
+    from medsmith.errors import RequestError
+
+    try:
+        first, second = (float(number) for number in text.split(","))
+    except ValueError:
+        raise RequestError(option, f"'{text}'", "two numbers", "write them as 0.3,0.5") from None
+    if not (isfinite(first) and isfinite(second)):
+        raise RequestError(option, f"'{text}'", "finite numbers", "write them as 0.3,0.5")
+    return first, second
+
+
 def pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:
     """Parses name=value options into a dictionary.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, pairs
+from medsmith.cli.app import Seed, app, echo, numbers, pairs
 
 
 @app.command()
@@ -51,6 +51,12 @@ def prepare(
     hu_offset: Annotated[
         float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
     ] = 0.0,
+    percentiles: Annotated[
+        str | None,
+        typer.Option(
+            help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."
+        ),
+    ] = None,
     assume_spacing: Annotated[
         bool,
         typer.Option(
@@ -82,6 +88,7 @@ def prepare(
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
+        percentiles=numbers("--percentiles", percentiles) if percentiles else None,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from medsmith.cli import steering
 from medsmith.cli.app import Seed, app, echo, pairs
 
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, pig or segguided.")],
+    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, mddpm, pig or segguided.")],
     cohort: Annotated[Path, typer.Argument(help="Cohort of annotated images to train on.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
     preset: Annotated[
@@ -69,13 +70,18 @@ def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 
 
 def _request(
-    file: Path | None, templates: tuple[Path | None, str | None], options: Mapping[str, str | None], report: str | None
+    file: Path | None,
+    templates: tuple[Path | None, str | None],
+    options: Mapping[str, str | None],
+    report: str | None,
+    steered: steering.SteeringOptions,
 ) -> dict[str, Any]:
     """The request: the file, updated by the options. Remarks on the parsed report go to standard error."""
     from medsmith.formats.json_file import read_json
     from medsmith.reports.reading import read_report
 
     request: dict[str, Any] = dict(read_json(file)) if file else {}
+    request |= steered.entries(request)
     cases = _templates(request.get("templates"), *templates)
     request |= {key: value for key, value in {"templates": cases, **options}.items() if value is not None}
     if report is not None:
@@ -119,6 +125,14 @@ def synthesize(  # noqa: PLR0913
         str | None,
         typer.Option(help="template (its own labels; default), totalsegmentator, coarse (by HU), or a label file."),
     ] = None,
+    anatomy: steering.AnatomyOption = None,
+    texture: steering.TextureOption = None,
+    pathology: steering.PathologyOption = None,
+    at: steering.AtOption = None,
+    scale: steering.ScaleOption = None,
+    rotate: steering.RotateOption = None,
+    within: steering.WithinOption = None,
+    lesion_label: steering.LesionLabelOption = None,
     request: Annotated[
         Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
     ] = None,
@@ -136,7 +150,10 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     options = {"lesion_type": lesion_type, "organ_map": organ_map}
-    requested = _request(request, (templates, template), options, report)
+    steered = steering.SteeringOptions(
+        anatomy, texture or (), pathology or (), at or (), scale or (), rotate or (), within, lesion_label
+    )
+    requested = _request(request, (templates, template), options, report, steered)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import SynthesisOptions, write_lesions_page

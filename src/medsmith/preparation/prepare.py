@@ -22,6 +22,7 @@ from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.quality import CT, check_labels, inspect
 from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
+from medsmith.preparation.stretching import check_percentiles, stretch
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
@@ -93,6 +94,11 @@ def _check_options(options: PrepareOptions) -> None:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
     if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
+    if options.percentiles is not None:
+        check_percentiles(options.percentiles)
+        if CT in (name.casefold() for name in options.channel_names):
+            cure = "leave it out, or name the channel otherwise than CT"
+            raise RequestError("--percentiles", "a channel is named CT", "Hounsfield units have one scale", cure)
 
 
 def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
@@ -102,7 +108,7 @@ def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, 
 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
-    """The case with CT channels in HU: offset added, padding clipped."""
+    """The case with CT channels in HU, offset added and padding clipped, or with other values stretched."""
     if case.image is None:
         return case, ()
     image, notes = case.image.copy(), []
@@ -111,7 +117,8 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
             image[index], found = clip_padding(image[index] + np.float32(options.hu_offset))
             notes += [f"{case.id}: {note}" for note in found]
     unsigned = case.stored.kind == "u" and image.min() < 0
-    return replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored), tuple(notes)
+    case = replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored)
+    return case if options.percentiles is None else stretch(case, options.percentiles), tuple(notes)
 
 
 def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:

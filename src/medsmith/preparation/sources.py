@@ -32,6 +32,8 @@ class PrepareOptions:
             labels without an image where other cases have both; otherwise such cases are refused.
         keep: "empty" and "unpaired" keep them instead, the latter as cases with only an image or only labels.
         hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
+        percentiles: of each channel of each image that become 0 and 255, for images whose scales differ; None keeps
+            the values.
     """
 
     channel_names: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class PrepareOptions:
     leave_out: frozenset[str] = frozenset()
     keep: frozenset[str] = frozenset()
     hu_offset: float = 0.0
+    percentiles: tuple[float, float] | None = None
 
 
 @final

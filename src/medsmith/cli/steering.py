@@ -1,0 +1,118 @@
+"""Options of ``synthesize`` that name guidance images, as entries of a request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, final
+
+import typer
+
+AnatomyOption = Annotated[
+    Path | None, typer.Option(help="Shape space to sample the anatomy of each image from (mddpm).")
+]
+TextureOption = Annotated[
+    list[str] | None, typer.Option(help="Case whose texture guides: COHORT/CASE, or COHORT for any. Repeatable.")
+]
+PathologyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Case whose lesion is transplanted: COHORT/CASE, or COHORT. Repeatable."),
+]
+AtOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Center of the lesion as X,Y, shares of the image from 0 to 1; one for each --pathology."),
+]
+ScaleOption = Annotated[list[float] | None, typer.Option(help="Scale of the lesion; one for each --pathology.")]
+RotateOption = Annotated[list[float] | None, typer.Option(help="Rotation of the lesion in degrees; likewise.")]
+WithinOption = Annotated[
+    str | None, typer.Option(help="Class of the anatomy that must hold the lesions, such as lung; needs --anatomy.")
+]
+LesionLabelOption = Annotated[
+    str | None, typer.Option(help="Label of the lesions in the cases of --pathology; may be omitted where it is alone.")
+]
+
+
+@final
+@dataclass(frozen=True)
+class SteeringOptions:
+    """Values of the options that steer; None or empty where they were not given."""
+
+    anatomy: Path | None = None
+    texture: Sequence[str] = ()
+    pathology: Sequence[str] = ()
+    at: Sequence[str] = ()
+    scale: Sequence[float] = ()
+    rotate: Sequence[float] = ()
+    within: str | None = None
+    lesion_label: str | None = None
+
+    def entries(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Entries of a request that these options set; settings of the same guides in the request are kept.
+
+        Args:
+            request: from the request file.
+
+        Raises:
+            RequestError: an option has a value for no lesion, or a value that cannot be read.
+        """
+        found: dict[str, Any] = {}
+        if self.anatomy is not None:
+            found["anatomy"] = {**(request.get("anatomy") or {}), "space": str(self.anatomy)}
+        if self.texture:
+            found["guides"] = _merged(
+                request.get("guides"), [{"image": _case("--texture", text)} for text in self.texture]
+            )
+        if self.pathology or any((self.at, self.scale, self.rotate, self.within, self.lesion_label)):
+            found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
+        return found
+
+    def _lesions(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        from medsmith.errors import RequestError
+
+        count = len(self.pathology) or len(request.get("pathologies") or ())
+        lesions: list[dict[str, Any]] = [{} for _ in range(count)]
+        given: dict[str, tuple[str, Sequence[Any]]] = {
+            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
+            "at": ("--at", [_place(text) for text in self.at]),
+            "scale": ("--scale", list(self.scale)),
+            "rotate": ("--rotate", list(self.rotate)),
+        }
+        for key, (option, values) in given.items():
+            if len(values) > count:
+                fact = f"given {len(values)} times for {count} lesions"
+                raise RequestError(option, fact, "one for each --pathology", "name the cases with --pathology")
+            for lesion, value in zip(lesions, values, strict=False):
+                lesion[key] = value
+        for lesion in lesions:
+            common = {"within": self.within, "label": self.lesion_label}
+            lesion.update({key: value for key, value in common.items() if value is not None})
+        return lesions
+
+
+def _merged(stored: Any, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of a list in the request file, each updated by the options for the one at the same place."""
+    before = [entry for entry in stored if isinstance(entry, dict)] if isinstance(stored, list) else []
+    longer = max(len(before), len(given))
+    empty: list[dict[str, Any]] = [{}] * longer
+    return [{**old, **new} for old, new in zip((before + empty)[:longer], (given + empty)[:longer], strict=True)]
+
+
+def _case(option: str, text: str) -> dict[str, str]:
+    from medsmith.errors import RequestError
+
+    path = Path(text)
+    if path.is_dir():
+        return {"cohort": text}
+    if path.parent.is_dir() and path.parent != path:
+        return {"cohort": str(path.parent), "case": path.name}
+    raise RequestError(option, f"'{text}' is neither a cohort nor a case of one", cure="write COHORT/CASE or COHORT")
+
+
+def _place(text: str) -> list[float]:
+    from medsmith.errors import RequestError
+
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise RequestError(
+            "--at", f"'{text}' is no place", "shares of the image", "write X,Y such as 0.3,0.5"
+        ) from None
