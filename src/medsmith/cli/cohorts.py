@@ -26,7 +26,7 @@ def phantom(
 
 
 @app.command()
-def prepare(
+def prepare(  # noqa: PLR0913
     source: Annotated[
         Path,
         typer.Argument(

@@ -7,6 +7,8 @@ from typing import Annotated, Any, final
 
 import typer
 
+from medsmith.cli.app import numbers
+
 AnatomyOption = Annotated[
     Path | None, typer.Option(help="Shape space to sample the anatomy of each image from (mddpm).")
 ]
@@ -72,7 +74,7 @@ class SteeringOptions:
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
             "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
-            "at": ("--at", [_place(text) for text in self.at]),
+            "at": ("--at", [list(numbers("--at", text)) for text in self.at]),
             "scale": ("--scale", list(self.scale)),
             "rotate": ("--rotate", list(self.rotate)),
         }
@@ -105,14 +107,3 @@ def _case(option: str, text: str) -> dict[str, str]:
     if path.parent.is_dir() and path.parent != path:
         return {"cohort": str(path.parent), "case": path.name}
     raise RequestError(option, f"'{text}' is neither a cohort nor a case of one", cure="write COHORT/CASE or COHORT")
-
-
-def _place(text: str) -> list[float]:
-    from medsmith.errors import RequestError
-
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise RequestError(
-            "--at", f"'{text}' is no place", "shares of the image", "write X,Y such as 0.3,0.5"
-        ) from None
