@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, find_objects
 from scipy.ndimage import label as components
 from skimage.filters import threshold_multiotsu
 from skimage.measure import regionprops
@@ -86,15 +86,23 @@ def find_context(image: Gray) -> Mapping[str, Mask]:
 
 
 def _find_body(tissue: Mask) -> Mask | None:
-    edge = min(tissue.shape)
-    thin = max(1.0, _DETACHING * edge)
-    core = binary_fill_holes(_largest(isotropic_opening(tissue, thin)))
-    width = int(4 * thin) + 1
-    closed = isotropic_closing(np.pad(core, width), 2 * thin)[width:-width, width:-width]
-    body = _largest(isotropic_opening(binary_fill_holes(closed), 2 * thin))
+    thin = max(1.0, _DETACHING * min(tissue.shape))
+    core = _largest(isotropic_opening(tissue, thin))
+    if not core.any():
+        return None
+    body = np.zeros_like(core)
+    box = find_objects(core.astype(np.uint8))[0]
+    body[box] = _smoothed(binary_fill_holes(core[box]), 2 * thin)
     rim = np.concatenate([body[0], body[-1], body[:, 0], body[:, -1]])
     low, high = _BODY_SHARE
     return body if low <= body.mean() <= high and rim.mean() <= _BORDER_SHARE else None
+
+
+def _smoothed(core: Mask, radius: float) -> Mask:
+    """The region without notches and thin parts, with what it encloses."""
+    width = int(2 * radius) + 1
+    closed = binary_fill_holes(isotropic_closing(np.pad(core, width), radius))
+    return _largest(isotropic_opening(closed, radius))[width:-width, width:-width]
 
 
 def _stands_out(image: Gray, body: Mask) -> bool:
@@ -105,7 +113,9 @@ def _stands_out(image: Gray, body: Mask) -> bool:
 
 def _find_lung(air: Mask, body: Mask) -> Mask:
     radius = max(1.0, _SMOOTHING * min(air.shape))
-    lung: Mask = isotropic_opening(isotropic_closing(air, radius), radius) & body
+    lung = np.zeros_like(air)
+    box = find_objects(body.astype(np.uint8))[0]
+    lung[box] = isotropic_opening(isotropic_closing(air[box], radius), radius) & body[box]
     enough = lung.sum() >= _LEAST_LUNG * body.sum()
     return lung if enough else np.zeros_like(lung)
 

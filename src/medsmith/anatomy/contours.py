@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, find_objects
 from skimage.measure import find_contours
 
 from medsmith.anatomy.rasterization import Size, centroid, rasterize, signed_area
@@ -69,17 +69,16 @@ def trace_classes(
     """The contours of several classes.
 
     Args:
-        masks: value of a class -> its pixels. Holes of a class are filled where another class lies.
+        masks: value of a class -> its pixels, at least one. Holes of a class are filled where another class lies.
         points: control points per contour; a contour gets ``OVERSAMPLING`` times as many points.
         spacing: edges of a pixel, in which arc length is measured.
         least: share of the field of view below which a contour is a fragment.
     """
+    occupied = np.any(list(masks.values()), axis=0) if masks else np.zeros((1, 1), dtype=bool)
     found: list[Contour] = []
     fragments = 0
     for value, mask in masks.items():
-        others = np.any([other for key, other in masks.items() if key != value] or [np.zeros_like(mask)], axis=0)
-        covered = mask | (others & binary_fill_holes(mask))
-        for curve, hole in _trace(covered, points * OVERSAMPLING, spacing):
+        for curve, hole in _trace(mask, occupied, points * OVERSAMPLING, spacing):
             contour = Contour(value, hole, curve)
             if contour.area < max(least, LEAST_PIXELS / mask.size):
                 fragments += 1
@@ -88,12 +87,22 @@ def trace_classes(
     return Traced(tuple(found), fragments)
 
 
-def _trace(mask: Mask, along: int, spacing: tuple[float, float]) -> list[tuple[Curve, bool]]:
-    """Curves of a mask, and whether each is a hole; a mask that touches the border is closed there."""
+def _trace(mask: Mask, occupied: Mask, along: int, spacing: tuple[float, float]) -> list[tuple[Curve, bool]]:
+    """Curves of a mask, and whether each is a hole; a mask that touches the border is closed there.
+
+    Args:
+        mask: of one class.
+        occupied: pixels of any class; holes are filled there.
+        along: points per curve.
+        spacing: edges of a pixel.
+    """
+    box = find_objects(mask.astype(np.uint8))[0]
+    corner = np.array([part.start for part in box]) - 0.5
+    covered = mask[box] | (occupied[box] & binary_fill_holes(mask[box]))
     size = np.array(mask.shape, dtype=np.float64)
     traced = []
-    for path in find_contours(np.pad(mask, 1).astype(np.float64), 0.5, positive_orientation="high"):
-        curve = (path[:-1] - 0.5) / size
+    for path in find_contours(np.pad(covered, 1).astype(np.float64), 0.5, positive_orientation="high"):
+        curve = (path[:-1] + corner) / size
         turn = signed_area(curve)
         ordered = curve if turn > 0 else curve[::-1]
         traced.append((_even(_from_start(ordered), along, size * spacing), turn < 0))

@@ -51,19 +51,25 @@ def truncated_normal(uniform: Float64[np.ndarray, "n"], spread: float) -> Float6
     return np.clip(ndtri(low + uniform * (high - low)), -spread, spread)
 
 
-def draw(record: SpaceRecord, arrays: SpaceArrays, rng: np.random.Generator, spread: float) -> Draw:
-    """One anatomy, legal or not: a pattern of slots by its frequency, then a truncated normal score per component.
-
-    Args:
-        record: of the space.
-        arrays: of the space.
-        rng: gives 1 + number of components uniform numbers.
-        spread: largest magnitude of a score, in standard deviations.
-    """
+def draw_slots(record: SpaceRecord, rng: np.random.Generator) -> Int64[np.ndarray, "present"]:
+    """The slots that are present, by the frequency of their pattern in training; takes one uniform number."""
     counts = np.cumsum([pattern.slices for pattern in record.patterns])
     pattern = record.patterns[int(np.searchsorted(counts, rng.random() * counts[-1], side="right"))]
-    scores = truncated_normal(rng.random(len(arrays.components)), spread)
-    return decode(arrays, np.array(pattern.slots, dtype=np.int64), scores)
+    return np.array(pattern.slots, dtype=np.int64)
+
+
+def draw_contours(
+    arrays: SpaceArrays, slots: Int64[np.ndarray, "present"], rng: np.random.Generator, spread: float
+) -> Draw:
+    """An anatomy, legal or not, by a truncated normal score per component; takes a uniform number for each.
+
+    Args:
+        arrays: of the space.
+        slots: that are present.
+        rng: of the uniform numbers.
+        spread: largest magnitude of a score, in standard deviations.
+    """
+    return decode(arrays, slots, truncated_normal(rng.random(len(arrays.components)), spread))
 
 
 def decode(arrays: SpaceArrays, slots: Int64[np.ndarray, "present"], scores: Float64[np.ndarray, "components"]) -> Draw:
@@ -94,6 +100,7 @@ def contours_of(record: SpaceRecord, drawn: Draw) -> tuple[Contour, ...]:
 def measure_rejection(record: SpaceRecord, arrays: SpaceArrays) -> RejectionRecord:
     """How many of 200 anatomies are illegal, drawn from fixed seeds."""
     rng = np.random.Generator(np.random.PCG64(0))
-    verdicts = [judge(arrays, draw(record, arrays, rng, SPREAD)) for _ in range(_MEASURED_DRAWS)]
+    draws = (draw_contours(arrays, draw_slots(record, rng), rng, SPREAD) for _ in range(_MEASURED_DRAWS))
+    verdicts = [judge(arrays, drawn) for drawn in draws]
     crossing, overlapping = (verdicts.count(kind) for kind in (Verdict.CROSSING, Verdict.OVERLAPPING))
     return RejectionRecord(drawn=_MEASURED_DRAWS, crossing=crossing, overlapping=overlapping)

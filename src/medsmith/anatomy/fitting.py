@@ -1,7 +1,7 @@
 """Fits a shape space to a cohort of slices."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -51,7 +51,7 @@ def fit_space(
         raise CohortError(cohort.root, found, "shapes are learned from several", "add cases, or label more of them")
     present = matched.presence(len(ids))
     control = _control_points(matched, len(ids), points)
-    arrays, components = _learn(control, present, matched, variance)
+    arrays, components = _learn(control, present, matched, variance, context_names.values())
     record = SpaceRecord(
         medsmith=__version__,
         cohort=cohort.subset(ids).content_hash(),
@@ -133,21 +133,29 @@ def _control_points(matched: Matched, slices: int, points: int) -> Control:
     return control
 
 
-def _learn(control: Control, present: Presence, matched: Matched, variance: float) -> tuple[SpaceArrays, Components]:
-    """Components of the contours, each contour in units of its size, and the limits of overlap."""
+def _learn(
+    control: Control, present: Presence, matched: Matched, variance: float, context: Collection[int]
+) -> tuple[SpaceArrays, Components]:
+    """Components of the contours, and the limits of overlap.
+
+    Each contour is divided by the square root of its slot's size, the square root of its mean area. Undivided, the
+    outline of the body would be most of the variance; in units of the size, the place of the smallest organ.
+    """
     cases, slots, points, _ = control.shape
-    scale = np.sqrt([slot.area for slot in matched.slots])[:, None, None]
+    scale = np.array([slot.area for slot in matched.slots])[:, None, None] ** 0.25
     entries = np.broadcast_to(present[:, :, None, None], control.shape).reshape(cases, -1)
     found = fit_components((control / scale).reshape(cases, -1), entries, variance)
     shape = (slots, points, 2)
     deviations = found.directions * np.sqrt(found.variances)[:, None]
-    relations = learn_relations(curve_points(control, _CHECKED_PER_POINT * points), present)
+    below = np.array([slot.value in context for slot in matched.slots], dtype=bool)
+    relations = learn_relations(curve_points(control, _CHECKED_PER_POINT * points), present, below)
     arrays = SpaceArrays(
         found.mean.reshape(shape) * scale,
         deviations.reshape(-1, *shape) * scale,
         relations.low,
         relations.high,
         relations.in_view,
+        relations.excess,
     )
     return arrays, found
 

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 
 Vectors = Float64[np.ndarray, "cases entries"]
 _ROUNDS = 50
-_SETTLED = 1e-4
+_SETTLED = 1e-3
 _OBSERVATIONS_PER_COMPONENT = 3
 _CONSTANT = 1e-24
 

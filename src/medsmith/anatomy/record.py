@@ -159,6 +159,7 @@ class SpaceArrays:
         low: see ``Relations``.
         high: see ``Relations``.
         in_view: see ``Relations``.
+        excess: see ``Relations``.
     """
 
     mean: Float64[np.ndarray, "slots points 2"]
@@ -166,11 +167,12 @@ class SpaceArrays:
     low: Float64[np.ndarray, "slots slots"]
     high: Float64[np.ndarray, "slots slots"]
     in_view: Float64[np.ndarray, "slots"]
+    excess: Float64[np.ndarray, "slots slots"]
 
     @property
     def relations(self) -> Relations:
         """The limits of overlap."""
-        return Relations(self.low, self.high, self.in_view)
+        return Relations(self.low, self.high, self.in_view, self.excess)
 
     def as_mapping(self) -> dict[str, np.ndarray]:
         """Name -> array."""
@@ -186,4 +188,5 @@ def array_shapes(record: SpaceRecord) -> dict[str, tuple[int, ...]]:
         "low": (slots, slots),
         "high": (slots, slots),
         "in_view": (slots,),
+        "excess": (slots, slots),
     }

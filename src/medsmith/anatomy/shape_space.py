@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.anatomy.contours import paint
-from medsmith.anatomy.drawing import SPREAD, Verdict, contours_of, draw, judge
+from medsmith.anatomy.drawing import SPREAD, Verdict, contours_of, draw_contours, draw_slots, judge
 from medsmith.anatomy.fitting import fit_space
 from medsmith.anatomy.rasterization import Size
 from medsmith.anatomy.record import SpaceArrays, SpaceRecord
@@ -33,6 +33,22 @@ _MOST_SPREAD = 5.0
 _SIZES = (8, 4096)
 
 
+def check_draw(seed: int, size: Size, spread: float) -> None:
+    """Checks the arguments of a draw.
+
+    Raises:
+        RequestError: the seed is negative, or size or spread are out of range.
+    """
+    if seed < 0:
+        raise RequestError("shape space", f"seed {seed}", "seeds are 0 or more", "choose another")
+    low, high = _SIZES
+    if not all(low <= edge <= high for edge in size):
+        raise RequestError("shape space", f"size {size[0]} x {size[1]}", f"{low} to {high} pixels", "choose another")
+    if not (math.isfinite(spread) and 0 <= spread <= _MOST_SPREAD):
+        limit = f"0 to {_MOST_SPREAD:g} standard deviations"
+        raise RequestError("shape space", f"spread {spread:g}", limit, "choose another")
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class AnatomyMap:
@@ -41,7 +57,7 @@ class AnatomyMap:
     Attributes:
         labels: the cohort's labels alone.
         regions: labels and context classes.
-        attempts: how many anatomies were drawn until one was legal.
+        attempts: how often contours were drawn until they were legal.
     """
 
     labels: Map
@@ -130,7 +146,8 @@ class ShapeSpace:
         """Draws a legal anatomy; the seed decides the anatomy, the size only the resolution.
 
         A set of structures is drawn by its frequency in training, then a score per component from the normal
-        distribution truncated at +-spread standard deviations. Illegal anatomies are drawn again (see ``legality``).
+        distribution truncated at +-spread standard deviations. Where contours are illegal (see ``legality``), the
+        scores are drawn again; the structures stay, so that their frequencies are those of training.
 
         Args:
             seed: 0 or more.
@@ -140,10 +157,11 @@ class ShapeSpace:
         Raises:
             RequestError: size or spread out of range, or no legal anatomy in 1000 attempts.
         """
-        self._check(seed, size, spread)
+        check_draw(seed, size, spread)
         rng = np.random.Generator(np.random.PCG64(seed))
+        slots = draw_slots(self.record, rng)
         for attempt in range(1, MOST_ATTEMPTS + 1):
-            drawn = draw(self.record, self.arrays, rng, spread)
+            drawn = draw_contours(self.arrays, slots, rng, spread)
             if judge(self.arrays, drawn) is Verdict.LEGAL:
                 regions = paint(contours_of(self.record, drawn), self.record.paint_order, size)
                 return AnatomyMap(self._labels(regions), regions, attempt)
@@ -151,18 +169,6 @@ class ShapeSpace:
         found = f"no legal anatomy in {MOST_ATTEMPTS} attempts with seed {seed} and spread {spread:g}"
         limit = f"{rate:.0%} were illegal when the space was fitted"
         raise RequestError("shape space", found, limit, "use a smaller spread, or fit it on more cases")
-
-    def _check(self, seed: int, size: Size, spread: float) -> None:
-        if seed < 0:
-            raise RequestError("shape space", f"seed {seed}", "seeds are 0 or more", "choose another")
-        low, high = _SIZES
-        if not all(low <= edge <= high for edge in size):
-            raise RequestError(
-                "shape space", f"size {size[0]} x {size[1]}", f"{low} to {high} pixels", "choose another"
-            )
-        if not (math.isfinite(spread) and 0 <= spread <= _MOST_SPREAD):
-            limit = f"0 to {_MOST_SPREAD:g} standard deviations"
-            raise RequestError("shape space", f"spread {spread:g}", limit, "choose another")
 
     def _labels(self, regions: Map) -> Map:
         kept = np.isin(regions, list(self.label_names.values()))

@@ -51,11 +51,11 @@ def check_free(path: Path, data: bytes | None = None) -> None:
     """
     if not path.exists() and not path.is_symlink():
         return
-    there = read_bytes(path, _LIMIT)
-    if data is not None and there == data:
-        return
-    read_space(path)
-    if data is not None:
+    try:
+        read_space(path)
+    except FileError:
+        raise FileError(path, "exists and is no shape space", cure="choose another file") from None
+    if data is not None and read_bytes(path, _LIMIT) != data:
         raise FileError(path, "holds another shape space", cure="choose another file, or remove it")
 
 
