@@ -131,12 +131,13 @@ def next_turn_is_due(turns: list[TurnRecord], most: int) -> str:
 def _turns(shop: Workshop, run: Path | str | None, report: Report) -> Annotation:
     rules = LabelRules.of(fit_space(shop, 1))
     control = make_control(shop, rules)
-    report(control_line(control))
+    report(control_line(control, shop.watch.total(CONTROL)))
     generator = _generator(shop) if run is None else run
     turns: list[TurnRecord] = []
     while not (stopped := next_turn_is_due(turns, shop.options.turns)):
         turns.append(make_turn(shop, len(turns) + 1, generator, rules))
-        report(turn_line(turns[-1], turns[-2] if len(turns) > 1 else None, control))
+        before = turns[-2] if len(turns) > 1 else None
+        report(turn_line(turns[-1], before, control, shop.watch.total(f"turn-{len(turns)}")))
     return Annotation(shop.out, control, tuple(turns), choose(control, turns), stopped)
 
 
@@ -163,7 +164,10 @@ def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) ->
     _drop_other_labels(shop.out, labeller.content_hash)
     annotated = predict(shop, labeller, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
     write_bytes(shop.out / "annotate.png", draw_picture(annotation, annotated))
-    write_json(shop.out / "annotate.json", annotation.as_json({**settings, "turns": shop.options.turns}))
+    folders = (RUN, CONTROL, *(f"turn-{turn.number}" for turn in annotation.turns))
+    seconds = {folder: shop.watch.total(folder) for folder in folders}
+    record = annotation.as_json({**settings, "turns": shop.options.turns}, seconds)
+    write_json(shop.out / "annotate.json", record)
 
 
 def _drop_other_labels(out: Path, labeller: str) -> None:

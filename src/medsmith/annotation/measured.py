@@ -19,6 +19,7 @@ class Measured(BaseModel):
         labels: names, without the background.
         patients: of each case.
         dice: case id -> Dice per label.
+        present: label -> number of the cases that have it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -26,6 +27,7 @@ class Measured(BaseModel):
     labels: tuple[str, ...]
     patients: dict[str, str]
     dice: dict[str, tuple[float, ...]]
+    present: dict[str, int]
 
     @property
     def by_patient(self) -> Float64[np.ndarray, "patients labels"]:

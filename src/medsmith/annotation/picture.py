@@ -29,7 +29,7 @@ def draw_picture(annotation: Annotation, annotated: Cohort) -> bytes:
     """
     figure = Figure(figsize=(12.5, 5.2))
     grid = GridSpec(
-        1, 2, figure=figure, width_ratios=(1, 1.55), left=0.05, right=0.995, top=0.9, bottom=0.11, wspace=0.06
+        1, 2, figure=figure, width_ratios=(1, 1.55), left=0.05, right=0.995, top=0.9, bottom=0.2, wspace=0.06
     )
     _draw_curves(figure.add_subplot(grid[0]), annotation)
     chosen = np.unique(np.linspace(0, len(annotated) - 1, _SLICES).round().astype(int))
@@ -66,7 +66,7 @@ def _draw_curves(axes: Axes, annotation: Annotation) -> None:
     axes.set_xlabel("turn", fontsize=8)
     axes.set_ylabel("Dice on withheld cases (95 % interval over patients)", fontsize=8)
     axes.set_title("Dotted: the control, label by label", fontsize=8)
-    axes.legend(fontsize=7, frameon=False, ncols=2)
+    axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -81,13 +81,16 @@ def measure(
         (name for name, value in labeller.label_names.items() if value), key=labeller.label_names.__getitem__
     )
     scores: dict[str, tuple[float, ...]] = {}
+    present = dict.fromkeys(names, 0)
     with progress.task("measure", len(withheld)) as advance:
         for case in withheld:
             predicted, truth = labeller.predict(case, rules).labels, case.require_labels()
-            values = (labeller.label_names[name] for name in names)
+            values = [labeller.label_names[name] for name in names]
             scores[case.id] = tuple(round(dice(predicted == value, truth == value), 6) for value in values)
+            for name, value in zip(names, values, strict=True):
+                present[name] += bool((truth == value).any())
             advance(1, "")
-    return Measured(labels=tuple(names), patients=dict(patients), dice=scores)
+    return Measured(labels=tuple(names), patients=dict(patients), dice=scores, present=present)
 
 
 def agreement(cohort: Cohort, other: Cohort) -> float:

@@ -26,7 +26,6 @@ class ControlRecord(BaseModel):
         labeller: hash of its file.
         steps: gradient steps of its training.
         measured: its Dice.
-        seconds: spent on it.
     """
 
     model_config = _STRICT
@@ -34,7 +33,6 @@ class ControlRecord(BaseModel):
     labeller: str
     steps: int
     measured: Measured
-    seconds: float
 
 
 @final
@@ -52,7 +50,6 @@ class TurnRecord(BaseModel):
         measured: its Dice.
         agreement: mean Dice between its labels of the unlabelled cases and those of the turn before; None in turn 1.
         confidence: mean probability of its labels.
-        seconds: spent on it.
     """
 
     model_config = _STRICT
@@ -67,7 +64,6 @@ class TurnRecord(BaseModel):
     measured: Measured
     agreement: float | None
     confidence: float
-    seconds: float
 
 
 def settings_fit(out: Path, settings: Mapping[str, Any]) -> bool:

@@ -50,11 +50,12 @@ class Annotation:
         )
         return f"{self.out / 'annotated'}: labels of {taken}; {compared}{doubt}; {self.stopped}"
 
-    def as_json(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    def as_json(self, settings: Mapping[str, Any], seconds: Mapping[str, float]) -> Mapping[str, Any]:
         """The result as JSON values.
 
         Args:
             settings: of the folder.
+            seconds: spent on the control and on each turn.
         """
         return {
             "warning": WARNING,
@@ -64,6 +65,7 @@ class Annotation:
             "control": self.control.model_dump(mode="json") | _summary(self.control.measured),
             "turns": [self._turn(turn) for turn in self.turns],
             "settings": dict(settings),
+            "seconds": dict(seconds),
         }
 
     def _turn(self, turn: TurnRecord) -> dict[str, Any]:
@@ -80,18 +82,19 @@ def choose(control: ControlRecord, turns: Sequence[TurnRecord]) -> int:
     return means.index(max(means))
 
 
-def control_line(control: ControlRecord) -> str:
-    """The control in one line."""
-    return f"control: {_dice(control.measured)}; {control.steps} steps; {control.seconds:.0f} s"
+def control_line(control: ControlRecord, seconds: float) -> str:
+    """Cost and quality of the control in one line."""
+    return f"control: {_dice(control.measured)}; {control.steps} steps; {seconds:.0f} s"
 
 
-def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecord) -> str:
+def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecord, seconds: float) -> str:
     """Cost and quality of a turn in one line, beside the control.
 
     Args:
         turn: the turn.
         before: the turn before it.
         control: the control.
+        seconds: spent on the turn.
     """
     parts = [f"turn {turn.number}: {_dice(turn.measured)}"]
     if before is not None:
@@ -100,11 +103,14 @@ def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecor
     if turn.agreement is not None:
         parts.append(f"agreement with turn {turn.number - 1} {turn.agreement:.3f}")
     parts.append(f"{turn.pairs} pairs, {turn.rejection:.0%} of anatomies illegal, space of {turn.annotated} slices")
-    return "; ".join([*parts, f"{turn.seconds:.0f} s"])
+    return "; ".join([*parts, f"{seconds:.0f} s"])
 
 
 def _dice(measured: Measured) -> str:
-    of_labels = ", ".join(f"{name} {found.value:.3f}" for name, found in measured.label_estimates.items())
+    of_labels = ", ".join(
+        f"{name} {found.value:.3f}" + ("" if measured.present[name] else " (in no withheld case)")
+        for name, found in measured.label_estimates.items()
+    )
     return f"Dice {measured.mean:.3f} ({of_labels})"
 
 

@@ -90,7 +90,6 @@ def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
             labeller=labeller.content_hash,
             steps=labeller.config.steps,
             measured=measured,
-            seconds=shop.watch.total(CONTROL),
         )
         write_json(folder / "control.json", record.model_dump(mode="json"))
     return parsed(ControlRecord, folder / "control.json")
@@ -131,7 +130,6 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
             measured=measured,
             agreement=agreed,
             confidence=mean_confidence(labels),
-            seconds=watch.total(f"turn-{number}"),
         )
         write_json(folder / "turn.json", record.model_dump(mode="json"))
     return parsed(TurnRecord, folder / "turn.json")
