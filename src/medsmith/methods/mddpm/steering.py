@@ -194,12 +194,16 @@ def _anatomy_classes(anatomy: Anatomy | None) -> tuple[str, ...]:
     if anatomy is None:
         return ()
     space = _space(anatomy.space)
-    known = tuple(name for name, value in space.record.region_names.items() if value > 0)
+    known = _by_value(space.record.region_names)
     unknown = [name for name in anatomy.classes if name not in known]
     if unknown:
         raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
-    labels = tuple(name for name, value in space.label_names.items() if value > 0)
-    return anatomy.classes or labels or known
+    return anatomy.classes or _by_value(space.label_names) or known
+
+
+def _by_value(names: Mapping[str, int]) -> tuple[str, ...]:
+    """Names above background in the order of their values, which the new label map then has as well."""
+    return tuple(sorted((name for name, value in names.items() if value > 0), key=lambda name: names[name]))
 
 
 def _lesion_labels(pathologies: Sequence[Pathology]) -> tuple[str, ...]:
