@@ -8,10 +8,10 @@ from typing import final
 
 import numpy as np
 
-from medsmith.phantoms.ct.canvas import Layer
-from medsmith.phantoms.ct.solids import Solid, ellipsoid, union, within, without
-from medsmith.phantoms.ct.space import REGION_MM, Field, Grid, Warp, stream
-from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, bone, plain
+from medsmith.phantoms.canvas import Layer
+from medsmith.phantoms.solids import Solid, ellipsoid, union, within, without
+from medsmith.phantoms.space import REGION_MM, Field, Grid, Warp, stream
+from medsmith.phantoms.tissue import Levels, Painter, Spot, bone, plain
 
 VERTEBRA_MM = 30.0
 """Distance between vertebrae."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int16
 from scipy.interpolate import make_interp_spline
 
-from medsmith.phantoms.ct.space import Field, Grid, Part, Point, Points, Warp
+from medsmith.phantoms.space import Field, Grid, Part, Placement, Point, Points
 
 REACH_MM = 7.0
 """Distance outside the surface up to which a solid's distance is valid."""
@@ -41,11 +41,13 @@ class Solid:
         return grid.part(self.low - reach_mm, self.high + reach_mm)
 
 
-def ellipsoid(warp: Warp, center: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)) -> Solid:
+def ellipsoid(
+    placement: Placement, center: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)
+) -> Solid:
     """An ellipsoid in anatomical mm.
 
     Args:
-        warp: to patient space, for the bounds.
+        placement: to patient space, for the bounds.
         center: anatomical position.
         radii: half axes in mm.
         tilt: turn about z, then about y, in degrees.
@@ -53,8 +55,8 @@ def ellipsoid(warp: Warp, center: Sequence[float], radii: Sequence[float], tilt:
     middle, half = np.asarray(center, np.float64), np.asarray(radii, np.float64)
     turn = rotation(*tilt)
     corners = middle + np.array([turn.T @ (half * sign) for sign in _FACES])
-    patient = warp.back(corners)
-    extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(warp.scale)
+    patient = placement.back(corners)
+    extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(placement.scale)
     center_patient = patient.mean(axis=0)
 
     def distance(grid: Grid) -> Field:
@@ -152,6 +154,30 @@ class Tubes:
 def chain(points: Points, radii: Radii) -> Tubes:
     """The tubes along one curve; radii (n x 1)."""
     return Tubes(points[:-1], points[1:], np.concatenate([radii[:-1], radii[1:]], axis=1))
+
+
+def tube(
+    placement: Placement,
+    points: Sequence[Sequence[float]],
+    radii: Sequence[float],
+    step_mm: float = 6.0,
+    folds: tuple[float, float] = (0.0, 30.0),
+) -> tuple[Solid, Points]:
+    """A curved tube through anatomical points, and its axis in patient mm.
+
+    Args:
+        placement: to patient space.
+        points: control points in anatomical mm.
+        radii: one per control point.
+        step_mm: length of its straight pieces.
+        folds: relative depth and distance in mm of ring-shaped folds (haustra).
+    """
+    curve, wide = smooth_curve(points, radii, step_mm)
+    depth, period = folds
+    along = np.arange(len(curve))[:, None] * step_mm
+    wide = wide * (1 + depth * np.cos(2 * np.pi * along / period))
+    patient = placement.back(curve)
+    return chain(patient, wide).solid(), patient
 
 
 def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Float64[np.ndarray, "2"]) -> Field:
