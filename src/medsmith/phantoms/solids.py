@@ -229,3 +229,10 @@ def without(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
 def resized(solid: Solid, mm: float) -> Solid:
     """A solid whose surface is moved outwards by mm."""
     return Solid(solid.low - mm, solid.high + mm, lambda grid: solid.distance(grid) - np.float32(mm))
+
+
+def smooth_minimum(first: Field, second: Field, rounding_mm: float) -> Field:
+    """The smaller of two distances with a rounded seam: a polynomial smooth minimum over this width."""
+    overlap = np.maximum(np.float32(rounding_mm) - np.abs(first - second), 0)
+    least: Field = np.minimum(first, second) - overlap * overlap / np.float32(4 * rounding_mm)
+    return least

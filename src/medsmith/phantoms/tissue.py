@@ -169,6 +169,32 @@ def bone(levels: Levels, cortex_mm: float = 1.6) -> Painter:
     return paint
 
 
+def skin(levels: Levels) -> Painter:
+    """Fat with septa below a thin skin."""
+    inner = plain(levels["fat"], 7.0)
+
+    def paint(spot: Spot) -> Field:
+        septa = 45 * np.exp(-((spot.textures.fine / np.float32(0.12)) ** 2)) * (spot.textures.coarse > 0.4)
+        rim = np.clip(0.5 + (spot.distance + 2) / np.float32(spot.grid.spacing), 0, 1)
+        below = inner(spot) + septa.astype(np.float32)
+        painted: Field = below + (np.float32(levels["skin"]) - below) * rim
+        return painted
+
+    return paint
+
+
+def striated(levels: Levels, seam_hu: float = 70.0) -> Painter:
+    """Muscle with fat between its bundles, that many HU darker."""
+    base = plain(levels["muscle"], 6.0)
+
+    def paint(spot: Spot) -> Field:
+        seam = np.exp(-((spot.textures.coarse / np.float32(0.10)) ** 2)) * np.float32(seam_hu)
+        painted: Field = base(spot) - seam
+        return painted
+
+    return paint
+
+
 def layered(wall_mm: float, wall: Painter, content: Painter) -> Painter:
     """A wall of this thickness around the organ's content."""
 
