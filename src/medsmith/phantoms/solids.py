@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16
+from jaxtyping import Float32, Float64, Int16
 from scipy.interpolate import make_interp_spline
 
 from medsmith.phantoms.space import Field, Grid, Part, Placement, Point, Points
@@ -16,6 +16,8 @@ from medsmith.phantoms.space import Field, Grid, Part, Placement, Point, Points
 REACH_MM = 7.0
 """Distance outside the surface up to which a solid's distance is valid."""
 Radii = Float64[np.ndarray, "_ 1"]
+Line = Float32[np.ndarray, "x y z"]
+"""Positions along one axis; the two others have length 1."""
 
 SLACK_MM = 7.0
 """Margin that the warp may add to the bounds of an ellipsoid."""
@@ -39,6 +41,10 @@ class Solid:
     def part(self, grid: Grid, reach_mm: float = REACH_MM) -> Part | None:
         """The part of a grid within reach of the solid; None if there is none."""
         return grid.part(self.low - reach_mm, self.high + reach_mm)
+
+
+NOTHING = Solid(np.full(3, 1e9), np.full(3, -1e9), lambda grid: np.full(grid.shape, 1e3, np.float32))
+"""A solid without points."""
 
 
 def ellipsoid(
@@ -133,22 +139,25 @@ class Tubes:
         which = np.zeros(grid.shape, np.int16)
         margin = self.radii.max(axis=1, keepdims=True) + reach_mm
         lows, highs = np.minimum(self.starts, self.ends) - margin, np.maximum(self.starts, self.ends) + margin
-        for index in np.flatnonzero(self._seen(grid, lows, highs)):
-            part = grid.part(lows[index], highs[index])
-            if part is None:
-                continue
-            own = _cone_distance(grid, part, self.starts[index], self.ends[index], self.radii[index])
+        units, lengths = self._lines()
+        slopes = ((self.radii[:, 1] - self.radii[:, 0]) / lengths.astype(np.float64)).astype(np.float32)
+        for index, part in grid.parts(lows, highs):
+            own = _cone_distance(
+                _offsets(grid, part, self.starts[index]),
+                units[index],
+                lengths[index],
+                (np.float32(self.radii[index, 0]), slopes[index]),
+            )
             nearer = own < found[part]
             np.copyto(found[part], own, where=nearer)
             which[part][nearer] = index
         return found, which
 
-    @staticmethod
-    def _seen(grid: Grid, lows: Points, highs: Points) -> Bool[np.ndarray, " n"]:
-        """Which boxes intersect the grid."""
-        first = np.array([axis[0] for axis in grid.axes])
-        last = np.array([axis[-1] for axis in grid.axes])
-        return np.asarray(((highs >= first) & (lows <= last)).all(axis=1))
+    def _lines(self) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, " n"]]:
+        """Unit vectors and lengths of the axes."""
+        lines = (self.ends - self.starts).astype(np.float32)
+        lengths = np.maximum(np.sqrt((lines.astype(np.float64) ** 2).sum(axis=1)), 1e-3).astype(np.float32)
+        return lines / lengths[:, None], lengths
 
 
 def chain(points: Points, radii: Radii) -> Tubes:
@@ -180,21 +189,33 @@ def tube(
     return chain(patient, wide).solid(), patient
 
 
-def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Float64[np.ndarray, "2"]) -> Field:
-    """Distance to one cone, from positions along the axes, without a full array of positions."""
-    x, y, z = (
-        (axis[cut] - origin).astype(np.float32) for axis, cut, origin in zip(grid.axes, part, start, strict=True)
-    )
-    line = (end - start).astype(np.float32)
-    length = np.float32(max(float(np.sqrt((line.astype(np.float64) ** 2).sum())), 1e-3))
-    unit = line / length
-    along = ((x * unit[0])[:, None, None] + (y * unit[1])[None, :, None]) + (z * unit[2])[None, None, :]
-    squared = ((x * x)[:, None, None] + (y * y)[None, :, None]) + (z * z)[None, None, :]
-    held = np.clip(along, 0, length)
+def _offsets(grid: Grid, part: Part, origin: Point) -> tuple[Line, Line, Line]:
+    """Positions along the axes of a part of a grid, from an origin."""
+    x, y, z = ((axis[cut] - start).astype(np.float32) for axis, cut, start in zip(grid.axes, part, origin, strict=True))
+    return x[:, None, None], y[None, :, None], z[None, None, :]
+
+
+def _cone_distance(
+    offsets: tuple[Line, Line, Line],
+    unit: Float32[np.ndarray, "3"],
+    length: np.float32,
+    radius: tuple[np.float32, np.float32],
+) -> Field:
+    """Distance to one cone, from positions along the axes, without a full array of positions.
+
+    Args:
+        offsets: from the start of the cone.
+        unit: direction of its axis.
+        length: of its axis.
+        radius: at its start, and growth per mm.
+    """
+    x, y, z = offsets
+    along = (x * unit[0] + y * unit[1]) + z * unit[2]
+    squared = (x * x + y * y) + z * z
+    held = np.minimum(np.maximum(along, np.float32(0)), length)
     squared += held * (held - 2 * along)
     np.maximum(squared, 0, out=squared)
-    radius = np.float32(radii[0]) + held * np.float32((radii[1] - radii[0]) / float(length))
-    distance: Field = np.sqrt(squared) - radius
+    distance: Field = np.sqrt(squared) - (radius[0] + held * radius[1])
     return distance
 
 
@@ -203,6 +224,11 @@ def union(*solids: Solid) -> Solid:
     low = np.min([solid.low for solid in solids], axis=0)
     high = np.max([solid.high for solid in solids], axis=0)
     return Solid(low, high, lambda grid: np.minimum.reduce([solid.distance(grid) for solid in solids]))
+
+
+def shared(solid: Solid, name: str) -> Solid:
+    """The same solid; its distance is computed once per grid, under this name."""
+    return Solid(solid.low, solid.high, lambda grid: grid.once(name, solid.distance))
 
 
 def within(solid: Solid, region: Callable[[Grid], Field]) -> Solid:

@@ -7,7 +7,7 @@ Axes: x y z voxel axes; k l m knots of a cubic B-spline.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
 
@@ -200,6 +200,17 @@ class Grid:
                 return None
             slices.append(slice(first, last))
         return slices[0], slices[1], slices[2]
+
+    def parts(self, lows: Points, highs: Points) -> Iterator[tuple[int, Part]]:
+        """Index and part of every box that holds centers of voxels; as `part`, for many boxes."""
+        origin = np.array([axis[0] for axis in self.axes])
+        firsts = np.maximum(np.ceil((lows - origin) / self.spacing), 0).astype(np.int64)
+        lasts = np.minimum(np.floor((highs - origin) / self.spacing) + 1, self.shape).astype(np.int64)
+        found = np.flatnonzero((lasts > firsts).all(axis=1))
+        for index, (i, j, k), (u, v, w) in zip(
+            found.tolist(), firsts[found].tolist(), lasts[found].tolist(), strict=True
+        ):
+            yield index, (slice(i, u), slice(j, v), slice(k, w))
 
     def crop(self, part: Part) -> "Grid":
         """The grid of these voxels alone."""

@@ -91,7 +91,7 @@ def sample_anatomy(seed: int) -> Anatomy:
     patient = sample_patient(seed)
     pose, scanner, wall = sample_pose(patient, seed), sample_scanner(seed), Wall(patient)
     skeleton = Skeleton(wall, pose)
-    lungs = Lungs(Mediastinum(Heart(patient, pose), skeleton, seed), seed)
+    lungs = Lungs(Mediastinum(Heart(patient, pose, wall), skeleton, seed), seed)
     levels = _levels(patient, seed)
     field = float(np.clip(wall.width_mm * pose.scale[0] * 1.08, SMALLEST_FIELD_MM, FIELD_MM))
     values = dict(LABELS)

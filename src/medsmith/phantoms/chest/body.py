@@ -21,6 +21,7 @@ def body_layers(wall: Wall, skeleton: Skeleton, lungs: Lungs, levels: Levels) ->
         *layers,
         Layer(Solid(*everywhere, wall.muscle), striated(levels, 15 + 40 * wall.patient.age)),
         Layer(Solid(*everywhere, wall.fat_plane), plain(levels["fat"] + 14, 8.0)),
+        Layer(Solid(*everywhere, wall.shoulder_plane), plain(levels["fat"] + 14, 8.0)),
         Layer(Solid(*everywhere, wall.outside), _filling(lungs, levels)),
     ]
 
@@ -29,7 +30,9 @@ def _glandular(levels: Levels, share: float) -> Painter:
     """Fibroglandular strands in fat."""
 
     def paint(spot: Spot) -> Field:
-        mixed = np.clip(0.9 * spot.textures.coarse + 0.5 * spot.textures.fine + np.float32(2.6 * share - 1.9), 0, 1)
+        edge = np.clip(-spot.distance / np.float32(7), 0, 1)
+        strands = 0.8 * spot.textures.coarse + 0.6 * spot.textures.fine + np.float32(2.0 * share - 1.5)
+        mixed = edge * np.clip(strands, 0, 1)
         painted: Field = np.float32(levels["fat"]) + np.float32(135) * mixed + 6 * spot.textures.fine
         return painted
 

@@ -5,6 +5,8 @@ from functools import cached_property, partial
 from typing import final
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import label as components
 
 from medsmith.phantoms.canvas import Layer, ramp_mm
 from medsmith.phantoms.chest.mediastinum import Mediastinum
@@ -25,6 +27,8 @@ LEAF_MM = {"artery": 0.5, "vein": 0.5}
 EXPONENT = 2.3
 DIRECTNESS = 0.55
 """Of Murray's law, for these trees."""
+CORE_MM, TIP_MM = 3.0, 5.0
+"""Depth of the core of a lung, and how far the lung reaches from it."""
 BARE_MM = 9.0
 """Depth below the pleura at which vessels have faded."""
 
@@ -54,18 +58,38 @@ class Lungs:
         return Solid(low, high, partial(self._distance, side))
 
     def distance(self, grid: Grid) -> Field:
-        """Distance to the nearest lung."""
-        return np.asarray(np.minimum(self._distance("right", grid), self._distance("left", grid)))
+        """Distance to the nearest lung, on a grid that holds both."""
+        return grid.once("lungs", self._distance_on)
+
+    def _distance_on(self, grid: Grid) -> Field:
+        """Without splinters: the lung reaches at most `TIP_MM` farther than where it is twice `CORE_MM` thick."""
+        surface = self.surface(grid)
+        right = self._rightwards(grid) > 0
+        core = np.zeros(grid.shape, np.bool_)
+        for half in (right, ~right):
+            parts, count = components((surface < -CORE_MM) & half)
+            if count:
+                core |= parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+        away = distance_transform_edt(~core[:, :, 0], sampling=grid.spacing)[:, :, None].astype(np.float32)
+        return np.asarray(np.maximum(surface, away - np.float32(TIP_MM)))
+
+    def surface(self, grid: Grid) -> Field:
+        """Distance to the region inside the rib cage and outside the mediastinum, with rounded edges, on any grid."""
+        return grid.once("surface of the lungs", self._surface_on)
+
+    def _surface_on(self, grid: Grid) -> Field:
+        cavity = self.mediastinum.wall.outside(grid) + np.float32(1.0)
+        surface: Field = -smooth_minimum(-cavity, self.mediastinum.region(grid), 5.0)
+        return surface
 
     def _distance(self, side: str, grid: Grid) -> Field:
-        return grid.once(f"lung {side}", partial(self._distance_on, side))
+        """Distance to one lung; the septum between both is thicker than the overlap of the two halves."""
+        beyond = -np.float32(SIDES[side]) * self._rightwards(grid) - np.float32(12)
+        return np.asarray(np.maximum(self.distance(grid), beyond))
 
-    def _distance_on(self, side: str, grid: Grid) -> Field:
-        """Inside the rib cage and outside the mediastinum, with rounded edges, on one side."""
-        cavity = self.mediastinum.wall.outside(grid) + np.float32(1.0)
-        inner = -smooth_minimum(-cavity, self.mediastinum.region(grid), 5.0)
-        x = grid.anatomical[0] - np.float32(self.patient.shift_mm)
-        return np.asarray(np.maximum(inner, -np.float32(SIDES[side]) * x - np.float32(12)))
+    def _rightwards(self, grid: Grid) -> Field:
+        """Distance from the middle of the mediastinum to the right."""
+        return np.asarray(grid.anatomical[0] - np.float32(self.patient.shift_mm))
 
     def layers(self, levels: Levels, label: int) -> list[Layer]:
         """Parenchyma with its vessels; to be painted before `hilum_layers`."""

@@ -13,10 +13,12 @@ from medsmith.phantoms.chest.heart import Heart
 from medsmith.phantoms.chest.patient import Patient
 from medsmith.phantoms.chest.skeleton import Skeleton
 from medsmith.phantoms.chest.wall import Wall
-from medsmith.phantoms.solids import REACH_MM, Solid, resized, smooth_minimum, tube, union
+from medsmith.phantoms.solids import NOTHING, REACH_MM, Solid, ellipsoid, resized, shared, smooth_minimum, tube, union
 from medsmith.phantoms.space import Field, Grid, Placement, stream
 from medsmith.phantoms.tissue import Levels, Painter, Spot, plain
 
+OFF_MM = 24.0
+"""Structures whose control points lie farther above or below the slice do not meet it."""
 SEAM_MM = 4.5
 """Width over which the surfaces of neighbors merge where the lungs lie against them."""
 
@@ -53,6 +55,9 @@ class Mediastinum:
 
     def _tube(self, course: Course, wide: float = 1.0, sideways: float = 0.0) -> Solid:
         points, radii = course
+        heights = [point[2] for point in points]
+        if not min(heights) - OFF_MM < self.patient.level_mm < max(heights) + OFF_MM:
+            return NOTHING
         near = [self._slid(point, sideways) for point in points]
         return tube(self.placement, near, [radius * wide for radius in radii])[0]
 
@@ -65,25 +70,25 @@ class Mediastinum:
     def aorta(self) -> Solid:
         """Ascending aorta, arch, descending aorta."""
         wide = 0.9 + 0.28 * self.patient.age
-        return union(
-            *(self._tube(course, wide) for course in (courses.AORTA_UP, courses.AORTA_ARCH, courses.AORTA_DOWN))
-        )
+        parts = (courses.AORTA_UP, courses.AORTA_ARCH, courses.AORTA_DOWN)
+        return shared(union(*(self._tube(course, wide) for course in parts)), "aorta")
 
     @cached_property
     def pulmonary(self) -> Solid:
         """Pulmonary trunk and its two arteries."""
-        return union(self._tube(courses.TRUNK), self._tube(courses.RIGHT_PULMONARY))
+        return shared(union(self._tube(courses.TRUNK), self._tube(courses.RIGHT_PULMONARY)), "pulmonary")
 
     @cached_property
     def cava(self) -> Solid:
         """Upper vena cava."""
-        return self._tube(courses.VENA_CAVA)
+        return shared(self._tube(courses.VENA_CAVA), "cava")
 
     @cached_property
     def airway(self) -> Solid:
         """Trachea and main bronchi."""
         wide = 1.06 if self.patient.sex == "male" else 0.92
-        return union(self._tube(courses.TRACHEA, wide), *(self._tube(course, wide) for course in courses.BRONCHI))
+        parts = (courses.TRACHEA, *courses.BRONCHI)
+        return shared(union(*(self._tube(course, wide) for course in parts)), "airway")
 
     @cached_property
     def esophagus(self) -> Solid:
@@ -100,7 +105,12 @@ class Mediastinum:
     @cached_property
     def lobar_bronchi(self) -> Solid:
         """Bronchi inside the lungs."""
-        return union(*(self._tube(course) for course in courses.SMALL_BRONCHI))
+        return shared(union(*(self._tube(course) for course in courses.SMALL_BRONCHI)), "lobar bronchi")
+
+    @cached_property
+    def _hilar_tissue(self) -> Solid:
+        """Fat and nodes below the bifurcation of the trachea, between the hila."""
+        return ellipsoid(self.placement, self._slid((-4, -30, 76), 0.0), (38, 17, 30))
 
     def region(self, grid: Grid) -> Field:
         """Distance to the surface that the lungs lie against, negative in the mediastinum."""
@@ -108,19 +118,16 @@ class Mediastinum:
 
     def _region(self, grid: Grid) -> Field:
         fat = self.patient.fat_inside
-        parts = [
-            self.heart.solid.distance(grid) - np.float32(1.5 + 2.5 * fat),
-            self.skeleton.vertebral_body(grid) - np.float32(2.5),
-            self.aorta.distance(grid) - np.float32(1.5),
-            self.pulmonary.distance(grid) - np.float32(1.5),
-            self.cava.distance(grid) - np.float32(1.0),
-            self.airway.distance(grid) - np.float32(2.5),
-        ]
-        region = self._septum(grid)
-        for part in parts:
-            # A tube's distance ends at its reach; beyond it lies no seam.
-            far = part > REACH_MM - np.float32(2.6)
-            region = smooth_minimum(region, np.where(far, np.float32(1e3), part), SEAM_MM)
+        region = smooth_minimum(
+            self._septum(grid), self.heart.solid.distance(grid) - np.float32(1.5 + 2.5 * fat), SEAM_MM
+        )
+        region = smooth_minimum(region, self.skeleton.vertebral_body(grid) - np.float32(2.5), SEAM_MM)
+        region = smooth_minimum(region, self._hilar_tissue.distance(grid), SEAM_MM)
+        for tubes, gap in ((self.aorta, 1.5), (self.pulmonary, 1.5), (self.cava, 1.0), (self.airway, 2.5)):
+            distance = tubes.distance(grid)
+            # Distances to tubes end at their reach; there is no seam beyond.
+            away = np.where(distance > REACH_MM, np.float32(1e3), distance - np.float32(gap))
+            region = smooth_minimum(region, away, SEAM_MM)
         return region
 
     def _septum(self, grid: Grid) -> Field:
@@ -159,7 +166,7 @@ class Mediastinum:
 
         def paint(spot: Spot) -> Field:
             shell = np.exp(-(((spot.distance + np.float32(0.8)) / np.float32(1.0)) ** 2))
-            spots = np.clip((spot.textures.coarse - np.float32(2.2 - 1.4 * age)) * 2, 0, 1)
+            spots = np.clip((spot.textures.coarse - np.float32(2.5 - 1.2 * age)) * 2, 0, 1)
             painted: Field = base(spot) + np.float32(700 * (age > 0.45)) * shell * spots
             return painted
 

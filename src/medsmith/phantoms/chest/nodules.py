@@ -70,15 +70,15 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
     {
         "round": Shape(0.4, (1.0, 1.35), (2, 4), (0.005, 0.03)),
         "lobulated": Shape(0.35, (1.0, 1.6), (3, 6), (0.06, 0.11)),
-        "spiculated": Shape(0.25, (1.0, 1.4), (2, 7), (0.05, 0.10), (6, 14), (0.3, 0.8)),
+        "spiculated": Shape(0.25, (1.0, 1.4), (2, 7), (0.04, 0.09), (8, 18), (0.15, 0.5)),
     }
 )
 PLACE_SHARES: Mapping[str, float] = MappingProxyType({"parenchyma": 0.55, "pleura": 0.25, "vessel": 0.2})
 """Where nodules lie: surrounded by lung, touching the pleura, touching a vessel."""
 TRIES = 400
 """Places that are tried for a nodule."""
-FINE_MM = 0.25
-"""Sample distance at which a nodule is measured."""
+FINE_MM = (0.15, 0.5)
+"""Least and greatest sample distance at which a nodule is measured: a fiftieth of its radius."""
 SEARCH_MM = (3.0, 360.0)
 """Sample distance of the grid on which places are searched, and its edge."""
 GAP_MM = 2.0
@@ -100,6 +100,7 @@ class Nodule:
         hu: mean density, of a part-solid nodule outside its core.
         core_hu: density of the core.
         core: diameter of the core relative to the nodule, 0 for none.
+        core_off_mm: its position from the center of the nodule.
         margin_mm: width of its edge.
         texture_hu: standard deviation of its texture.
         lungs: that it lies in.
@@ -116,6 +117,7 @@ class Nodule:
     hu: float
     core_hu: float
     core: float
+    core_off_mm: tuple[float, float]
     margin_mm: float
     texture_hu: float
     lungs: Lungs
@@ -131,7 +133,7 @@ class Nodule:
         """Distance to the nodule's surface, within the lung."""
         x, y = grid.axes[0][:, None, None], grid.axes[1][None, :, None]
         own = self.outline.distance(x, y).astype(np.float32)
-        return np.asarray(np.maximum(own, self.lungs.solid(self.side).distance(grid)))
+        return np.asarray(np.maximum(own, self.lungs.surface(grid)))
 
     def paint(self, canvas: Canvas, grid: Grid, label: int) -> None:
         """Renders it into a canvas, in place; its label covers the inside of its surface."""
@@ -143,7 +145,7 @@ class Nodule:
         own = grid.crop(part)
         distance = self.distance(own)
         width = float(np.hypot(ramp_mm(grid.spacing), self.margin_mm))
-        lung = self.lungs.solid(self.side).distance(own)
+        lung = self.lungs.surface(own)
         share = cover(distance, width) * (lung < ramp_mm(grid.spacing))
         blend(canvas.image[part], self._density(own, center), np.asarray(share, np.float32))
         np.copyto(canvas.labels[part], label, where=distance <= 0)
@@ -155,9 +157,10 @@ class Nodule:
         texture = smooth_noise(rng, grid, center - edge / 2, (grain, grain), edge)
         hu = np.float32(self.hu) + np.float32(self.texture_hu) * texture
         if self.core:
-            inner = Outline(self.outline.radii * self.core, self.outline.center)
-            x, y = grid.axes[0][:, None, None], grid.axes[1][None, :, None]
-            share = cover(inner.distance(x, y).astype(np.float32), float(np.hypot(ramp_mm(grid.spacing), 1.5)))
+            x, y = self.outline.center
+            inner = Outline(self.outline.radii * self.core, (x + self.core_off_mm[0], y + self.core_off_mm[1]))
+            across, up = grid.axes[0][:, None, None], grid.axes[1][None, :, None]
+            share = cover(inner.distance(across, up).astype(np.float32), float(np.hypot(ramp_mm(grid.spacing), 1.5)))
             hu = hu + (np.float32(self.core_hu) - hu) * share
         return np.asarray(hu, np.float32)
 
@@ -187,9 +190,11 @@ def sample_nodules(anatomy: Anatomy, seed: int) -> tuple[Nodule, ...]:
     for index in range(count):
         own = stream(seed, f"nodule {index}")
         drawn = _drawn(anatomy, own, np.random.SeedSequence([seed, index]))
-        placed = _placed(drawn, depths[drawn.side], nodules, own)
-        if placed is not None:
-            nodules.append(replace(placed, measured=_measured(placed, anatomy)))
+        for place in (drawn.place, "parenchyma", "pleura"):
+            placed = _placed(replace(drawn, place=place), depths[drawn.side], nodules, own)
+            if placed is not None:
+                nodules.append(replace(placed, measured=_measured(placed, anatomy)))
+                break
     return tuple(nodules)
 
 
@@ -214,6 +219,8 @@ def _drawn(anatomy: Anatomy, rng: np.random.Generator, seed: np.random.SeedSeque
         spicules=int(rng.integers(*shape.spicules, endpoint=True)),
         reach=shape.reach,
     )
+    core = float(rng.uniform(*CORE_SHARE)) if density == "part-solid" else 0.0
+    off, turn = float(rng.uniform(0.2, 0.8)) * (1 - core) * diameter / 2, float(rng.uniform(0, 2 * np.pi))
     uptake = float(rng.uniform(*CONTRAST_HU)) if density == "solid" and anatomy.patient.phase != "plain" else 0.0
     return Nodule(
         shape=name,
@@ -224,7 +231,8 @@ def _drawn(anatomy: Anatomy, rng: np.random.Generator, seed: np.random.SeedSeque
         level_mm=anatomy.patient.level_mm,
         hu=float(rng.uniform(*DENSITY_HU[density])) + uptake,
         core_hu=float(rng.uniform(*CORE_HU)),
-        core=float(rng.uniform(*CORE_SHARE)) if density == "part-solid" else 0.0,
+        core=core,
+        core_off_mm=(float(off * np.cos(turn)), float(off * np.sin(turn))),
         margin_mm=min(float(rng.uniform(*MARGIN_MM[density])), diameter / 3),
         texture_hu=float(rng.uniform(4, 14) if density == "solid" else rng.uniform(20, 50)),
         lungs=anatomy.lungs,
@@ -260,7 +268,7 @@ def _placed(nodule: Nodule, depths: Depths, others: list[Nodule], rng: np.random
 def _fits(nodule: Nodule, place: Place, depth_mm: float, others: list[Nodule]) -> bool:
     """Whether a nodule can lie at this depth below the lung's surface, clear of the others."""
     mean = float(np.sqrt((nodule.outline.radii**2).mean()))
-    low, high = (0.35 * mean, 0.9 * mean) if nodule.place == "pleura" else (nodule.reach_mm + 2.0, np.inf)
+    low, high = (0.6 * mean, 0.95 * mean) if nodule.place == "pleura" else (nodule.reach_mm + 2.0, np.inf)
     if not low <= depth_mm <= high:
         return False
     return all(
@@ -286,12 +294,13 @@ def _beside_vessels(nodule: Nodule, rng: np.random.Generator) -> Places:
 def _measured(nodule: Nodule, anatomy: Anatomy) -> dict[str, float]:
     """Area and diameters of the nodule in the lung, on a fine grid of its own."""
     center = np.array([*nodule.outline.center, nodule.level_mm])
-    count = int(np.ceil(2 * (nodule.reach_mm + 1) / FINE_MM))
-    low = center - np.array([count * FINE_MM / 2, count * FINE_MM / 2, FINE_MM / 2])
-    grid = Grid.over(anatomy.pose, low, (count, count, 1), FINE_MM)
+    fine = float(np.clip(nodule.reach_mm / 50, *FINE_MM))
+    count = int(np.ceil(2 * (nodule.reach_mm + 1) / fine))
+    low = center - np.array([count * fine / 2, count * fine / 2, fine / 2])
+    grid = Grid.over(anatomy.pose, low, (count, count, 1), fine)
     inside = nodule.distance(grid)[:, :, 0] <= 0
-    longest, shortest = _diameters(inside)
-    area = float(inside.sum()) * FINE_MM**2
+    longest, shortest = _diameters(inside, fine)
+    area = float(inside.sum()) * fine**2
     return {
         "area_mm2": area,
         "equivalent_diameter_mm": float(np.sqrt(4 * area / np.pi)),
@@ -300,13 +309,13 @@ def _measured(nodule: Nodule, anatomy: Anatomy) -> dict[str, float]:
     }
 
 
-def _diameters(inside: Bool[np.ndarray, "x y"]) -> tuple[float, float]:
+def _diameters(inside: Bool[np.ndarray, "x y"], fine: float) -> tuple[float, float]:
     """Largest distance between two points in mm, and the extent across it."""
-    points = np.argwhere(inside) * FINE_MM
+    points = np.argwhere(inside) * fine
     hull = points[ConvexHull(points).vertices]
     gaps = pdist(hull)
     first, second = np.triu_indices(len(hull), 1)
     longest = int(np.argmax(gaps))
     line = (hull[second[longest]] - hull[first[longest]]) / gaps[longest]
     across = hull @ np.array([-line[1], line[0]])
-    return float(gaps[longest]) + FINE_MM, float(np.ptp(across)) + FINE_MM
+    return float(gaps[longest]) + fine, float(np.ptp(across)) + fine

@@ -11,7 +11,7 @@ import numpy as np
 
 from medsmith.phantoms.space import stream
 
-LEVEL_MM = (4.0, 124.0)
+LEVEL_MM = (2.0, 120.0)
 """Lowest and highest slice."""
 PHASE_SHARES = {"plain": 0.45, "portal venous": 0.3, "arterial": 0.25}
 """Share of cases without contrast agent and with it, late or early."""
@@ -76,10 +76,10 @@ def sample_patient(seed: int) -> Patient:
         level_mm=float(rng.uniform(*LEVEL_MM)),
         phase=phases[int(np.searchsorted(shares[:-1], rng.uniform(), "right"))],
         size=_normal(rng, 0.93 if female else 1.0, 0.045, 2.2),
-        depth=_normal(rng, 1.0, 0.06, 2.2),
+        depth=_normal(rng, 0.95, 0.055, 2.2),
         fat_mm=(5.0 if female else 3.5) + (40.0 if female else 32.0) * obesity,
         muscle=_normal(rng, 0.72 if female else 1.0, 0.16, 2),
-        heart=_normal(rng, 1.0, 0.08, 2.2) + 0.12 * float(rng.uniform() < 0.1),
+        heart=_normal(rng, 0.98, 0.07, 2) + 0.1 * float(rng.uniform() < 0.1),
         heart_degrees=_normal(rng, 0.0, 8.0, 2),
         shift_mm=_normal(rng, 0.0, 4.0, 2),
         fat_inside=float(np.clip(0.5 + 1.6 * obesity + 0.25 * rng.standard_normal(), 0.35, 2.0)),

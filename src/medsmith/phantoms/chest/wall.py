@@ -63,7 +63,7 @@ class Wall:
         m, s, p = self.patient.muscle, self.shoulder, _rise(self.patient.level_mm, 0.0, 80.0)
         table = {
             0: 14, 16: 15 + 2 * m * p, 30: 14 + m * (2 + 12 * p), 48: 14 + m * (2 + 12 * p), 66: 13 + m * (1 + 7 * p),
-            84: 13 + m * (3 + 2 * s), 100: 13 + m * (4 + 9 * s), 118: 13 + m * 6 + s * (9 + 17 * m),
+            84: 13 + m * (4 + 3 * s), 100: 14 + m * (6 + 12 * s), 118: 14 + m * 9 + s * (9 + 18 * m),
             138: 14 + m * 7 + s * (16 + 24 * m), 153: 17 + m * 8 + s * (12 + 18 * m), 164: 24, 172: 30, 180: 34,
         }  # fmt: skip
         thick = np.interp(_DEGREES, list(table), list(table.values()))
@@ -77,7 +77,7 @@ class Wall:
     def skin_radii(self) -> Radii:
         """The body's surface without breasts and without the flattening by the table."""
         fat = self.patient.fat_mm
-        table = {0: 0.5, 40: 0.75, 80: 1.15, 110: 1.15, 140: 0.85, 165: 0.6, 180: 0.6}
+        table = {0: 0.5, 40: 0.75, 75: 1.3, 112: 1.45, 140: 0.95, 165: 0.6, 180: 0.6}
         covered = np.interp(_DEGREES, list(table), list(table.values())) * fat + 2.5
         hull = maximum_filter1d(self.muscle_radii, 50, mode="wrap")
         hull = gaussian_filter1d(0.6 * hull + 0.4 * self.muscle_radii, 26, mode="wrap")
@@ -130,7 +130,7 @@ class Wall:
     def _skin(self, grid: Grid) -> Field:
         body = _distance(grid, self.skin_radii)
         if self.patient.breast:
-            body = smooth_minimum(body, self.breasts(grid), 14.0)
+            body = smooth_minimum(body, self.breasts(grid), 22.0)
         flat = np.float32(self.back_mm) - grid.anatomical[1]
         return np.asarray(-smooth_minimum(-body, -flat, 22.0))
 
@@ -143,9 +143,9 @@ class Wall:
         size = self.patient.breast
         away = (z - np.float32(42)) / np.float32(60 * size + 20)
         share = np.sqrt(np.maximum(1 - away * away, 0.02))
-        width, height = np.float32(56 * size) * share, np.float32(30 * size) * share
-        turned = np.float32(-0.62)
-        across, up = np.abs(x) - np.float32(80 + 12 * size), y - np.float32(70 + 0.35 * self.patient.fat_mm)
+        width, height = np.float32(62 * size) * share, np.float32(30 * size) * share
+        turned = np.float32(0.5)
+        across, up = np.abs(x) - np.float32(72 + 14 * size), y - np.float32(80 + 0.3 * self.patient.fat_mm)
         u = (across * np.cos(turned) - up * np.sin(turned)) / width
         v = (across * np.sin(turned) + up * np.cos(turned)) / height
         level = np.sqrt(u * u + v * v)
@@ -157,6 +157,14 @@ class Wall:
         """Distance to the part of the breasts that may hold fibroglandular tissue."""
         covered = np.maximum(self.breasts(grid) + np.float32(7), self.skin(grid) + np.float32(6))
         return np.asarray(np.maximum(covered, np.float32(6) - self.muscle(grid)))
+
+    def shoulder_plane(self, grid: Grid) -> Field:
+        """Distance to the fat between the muscles over the shoulder blade and those behind them."""
+        thick = np.float32((0.4 + 0.5 * self.patient.fat_inside + 0.6 * self.patient.age) * self.shoulder)
+        middle = np.float32(26 + 9 * self.patient.muscle) + np.float32(0.08) * (self.along(grid) - np.float32(180))
+        off = np.abs(self.outside(grid) - middle) - thick
+        ends = np.maximum(np.float32(120) - self.along(grid), self.along(grid) - np.float32(self.half_mm - 34))
+        return np.asarray(np.maximum(np.maximum(off, ends), self.muscle(grid) + np.float32(2)))
 
     def fat_plane(self, grid: Grid) -> Field:
         """Distance to the fat between ribs and outer muscles; thicker in the old and the obese, absent behind."""
