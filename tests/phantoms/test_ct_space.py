@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import normaltest
 
-from medsmith.phantoms.ct.organs import grown_tree
-from medsmith.phantoms.ct.solids import Tubes, ellipsoid, smooth_curve, within_smoothly, without
-from medsmith.phantoms.ct.space import Grid, Warp, cover, sample_displacement, sample_warp, spline_matrix, stream
-from medsmith.phantoms.ct.tissue import scanner_noise, smooth_noise
+from medsmith.phantoms.solids import Tubes, ellipsoid, smooth_curve, within_smoothly, without
+from medsmith.phantoms.space import Grid, Warp, cover, sample_displacement, sample_warp, spline_matrix, stream
+from medsmith.phantoms.tissue import scanner_noise, smooth_noise
+from medsmith.phantoms.trees import grown_tree
 
 STILL = Warp((1.0, 1.0, 1.0), (sample_displacement(np.random.default_rng(0), 48.0, 0.0),))
 """Anatomical positions are patient positions."""

@@ -11,6 +11,8 @@ from typing import final
 
 import numpy as np
 
+from medsmith.phantoms.outline import Form
+
 Range = tuple[float, float]
 Shares = Mapping[str, float]
 
@@ -167,6 +169,20 @@ class Mass:
     def orientation(self) -> str:
         """Parallel to the skin where the long axis lies within 30 degrees of it."""
         return "parallel" if abs(self.tilt_degrees) <= 30 else "not parallel"
+
+    @property
+    def form(self) -> Form:
+        """Of its outline."""
+        deviation = DEVIATIONS[self.shape]
+        return Form(
+            diameter_mm=self.diameter_mm,
+            ratio=self.ratio,
+            tilt_degrees=self.tilt_degrees,
+            waves=deviation.waves,
+            rough=self.rough,
+            spicules=self.spicules,
+            reach=deviation.reach,
+        )
 
 
 def sample_mass(rng: np.random.Generator) -> Mass:
