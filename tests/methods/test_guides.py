@@ -1,6 +1,7 @@
 """Guidance images in requests: the finished image has their low frequencies, whatever the method."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,10 +169,11 @@ def test_a_guide_with_a_region_acts_there_alone(name, cohort):
 def test_a_region_without_the_label_or_of_other_dimensions_is_refused(cohort, tmp_path):
     method, ref = method_for("ddpm", cohort), {"cohort": str(cohort.root), "case": "case_1"}
     other = micro.micro_cohort(tmp_path / "other", dimensions=5 - method.fingerprint.dimensions, count=1).root
-    for more, line in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"region": ref, "region_labels": ["tumor"]}, f"guides: {cohort.root} has no label 'tumor'; has background"),
         ({"region": str(other)}, f"guides: region 'case_0' of {other} is {5 - method.fingerprint.dimensions}-D"),
-    ]:
+    ]
+    for more, line in wrong:
         with pytest.raises(RequestError) as refusal:
             states(method, validated(method.Request, "request", {"guides": [{"image": ref, **more}]}))
         assert refusal.value.line.startswith(line)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, numbers, pairs
+from medsmith.cli.app import Seed, app, echo, pairs, two_numbers
 
 
 @app.command()
@@ -96,7 +96,7 @@ def prepare(  # noqa: PLR0913
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
-        percentiles=numbers("--percentiles", percentiles) if percentiles else None,
+        percentiles=two_numbers("--percentiles", percentiles) if percentiles else None,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from medsmith.cli.app import numbers
+from medsmith.cli.app import all_numbers
 
 AnatomyOption = Annotated[
     Path | None, typer.Option(help="Shape space to sample the anatomy of each image from (mddpm).")
@@ -74,7 +74,7 @@ class SteeringOptions:
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
             "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
-            "at": ("--at", [list(numbers("--at", text)) for text in self.at]),
+            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at]),
             "scale": ("--scale", list(self.scale)),
             "rotate": ("--rotate", list(self.rotate)),
         }

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
     from medsmith.synthesis.options import SynthesisOptions as SynthesisOptions
     from medsmith.synthesis.regeneration import regenerate as regenerate
+    from medsmith.synthesis.steering_page import write_steering_page as write_steering_page
+    from medsmith.synthesis.guide_sweep import Grid as Grid
+    from medsmith.synthesis.guide_sweep import sweep as sweep
 
 _MODULES = {
     "SynthesisOptions": "options",
@@ -24,6 +27,9 @@ _MODULES = {
     "regenerate": "regeneration",
     "synthesize": "coordinator",
     "write_lesions_page": "lesions_page",
+    "write_steering_page": "steering_page",
+    "Grid": "guide_sweep",
+    "sweep": "guide_sweep",
 }
 __all__ = [*_MODULES]
 

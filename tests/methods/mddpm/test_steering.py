@@ -1,6 +1,7 @@
 """From a request to guides, annotation and record; and finished cases of an untrained network."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Sampling
 from medsmith.diffusion.low_pass import low_pass
-from medsmith.errors import RequestError
+from medsmith.errors import MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
@@ -112,7 +113,7 @@ def test_the_anatomy_is_annotation_and_guide(method, files):
     assert dict(annotated_facts(request, method.fingerprint).label_names) == {"background": 0, "heart": 1, "aorta": 2}
     assert set(np.unique(found.labels)) == {0, 1, 2}
     assert found.record["anatomy_attempts"] >= 1
-    (guide,) = found.guides
+    guide = found.guides["anatomy"]
     heart = guide.reference[0, 0].numpy()[found.labels == 1]
     (gray,) = space.record.gray_values["heart"]
     assert heart == pytest.approx(gray / 127.5 - 1, abs=0.02)
@@ -128,13 +129,14 @@ def test_a_case_can_give_the_anatomy(method, files):
     assert np.array_equal(found.labels, case.require_labels()[..., 0])
     own = image_to_model(case, method.fingerprint, (EDGE, EDGE))[0]
     keep_low = low_pass(4)
-    difference = keep_low(found.guides[0].reference - own[None, None])
+    difference = keep_low(found.guides["anatomy"].reference - own[None, None])
     assert float(difference.abs().mean()) < 0.08  # a low-pass of it looks like a low-pass of the scan
 
 
 def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
     found = steering_of(method, request_of(files, anatomy=True, pathologies=True, guides=True))
-    texture, anatomy, lesion = found.guides
+    assert list(found.guides) == ["guides.0", "anatomy", "pathologies.0"]
+    texture, anatomy, lesion = found.guides.values()
     reference = image_to_model(Cohort.open(files / "labeled")["case_3"], method.fingerprint, (EDGE, EDGE))
     assert torch.equal(texture.reference[0], reference)
     assert (texture.factor, anatomy.factor, lesion.factor) == (4, 8, 2)
@@ -159,7 +161,7 @@ def test_context_classes_are_annotated_where_they_are_named(method, files):
 
 def test_without_guides_nothing_is_annotated(method, files):
     found = steering_of(method, request_of(files))
-    assert (found.guides, found.labels, dict(found.record)) == ((), None, {})
+    assert (found.guides, found.labels, found.record) == ({}, None, {})
     made = method.synthesize(request_of(files), 1, Sampling(steps=2))
     assert made.labels is None
     assert made.provenance is None
@@ -170,7 +172,7 @@ def test_the_image_has_the_low_frequencies_of_the_anatomy(method, files, solver,
     space = {"space": str(files / "space.safetensors"), "factor": 8, "until": 0}
     request, states = request_of(files, anatomy=space), []
     method.synthesize(request, 4, Sampling(solver=solver, steps=steps), observe=lambda step: states.append(step.x))
-    wanted = steering_of(method, request, 4).guides[0].reference
+    wanted = steering_of(method, request, 4).guides["anatomy"].reference
     torch.testing.assert_close(low_pass(8)(states[-1]), low_pass(8)(wanted), atol=1e-4, rtol=0)
 
 
@@ -184,7 +186,7 @@ def test_the_image_has_the_low_frequencies_of_the_anatomy(method, files, solver,
     ],
 )
 def test_requests_that_cannot_be_are_refused_by_name(method, files, parts, line):
-    with pytest.raises(RequestError if line.startswith("request") else Exception) as refusal:
+    with pytest.raises(MedsmithError) as refusal:
         annotated_facts(request_of(files, **parts), method.fingerprint)
     assert refusal.value.line.startswith(line)
 
@@ -193,7 +195,7 @@ def test_organs_classes_and_overlaps_are_refused_by_name(method, files):
     space = {"space": str(files / "space.safetensors")}
     case = {"cohort": str(files / "lesions"), "case": "case_0"}
     here = {"case": case, "at": [0.5, 0.5]}
-    for parts, line in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         (
             {"anatomy": {**space, "classes": ["liver"]}},
             "anatomy.classes: no class 'liver'; there are heart, aorta, body, lung",
@@ -201,7 +203,8 @@ def test_organs_classes_and_overlaps_are_refused_by_name(method, files):
         ({"anatomy": space, "pathologies": [{"case": case, "within": "liver"}]}, "pathologies.0.within: no class"),
         ({"pathologies": [here, here]}, "pathologies.1: shares"),
         ({"anatomy": {**space, "labels": str(files / "lesions")}}, "anatomy.labels: case 'case_"),
-    ]:
+    ]
+    for parts, line in wrong:
         with pytest.raises(RequestError) as refusal:
             steering_of(method, request_of(files, **parts))
         assert refusal.value.line.startswith(line)

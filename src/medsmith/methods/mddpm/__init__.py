@@ -25,7 +25,7 @@ from medsmith.diffusion import Observe, Sampling, match_low_frequencies
 from medsmith.methods.base import Kind, Method, Stage, assemble
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
 from medsmith.methods.mddpm.request import MddpmRequest
-from medsmith.methods.mddpm.steering import annotated_facts, steer
+from medsmith.methods.mddpm.steering import Steering, annotated_facts, steer
 from medsmith.networks import UNet
 
 _QUANTILES, _QUANTILE_CASES = 257, 256
@@ -82,16 +82,15 @@ class Mddpm(Method):
         Raises:
             RequestError: a guide does not fit the method, or a lesion its place.
         """
-        size, schedule = self.config.size, self.process.schedule
-        steering = steer(request, self.fingerprint, size, len(schedule), self.memory["quantiles"], seed)
-        corrections = [match_low_frequencies(schedule, *steering.guides, combination=request.combination)]
+        steering, schedule = self.steering(request, seed), self.process.schedule
+        correction = match_low_frequencies(schedule, *steering.guides.values(), combination=request.combination)
         image = self.process.sample_one(
             self.process.denoiser(self._predict),
-            (self._channels, *size),
+            (self._channels, *self.config.size),
             seed,
             sampling,
             device=self.device,
-            corrections=corrections if steering.guides else [],
+            corrections=[correction] if steering.guides else [],
             observe=observe,
         )
         case = assemble(image, None, annotated_facts(request, self.fingerprint))
@@ -101,6 +100,15 @@ class Mddpm(Method):
             labels=None if labels is None else labels.reshape(case.geometry.shape),
             provenance=steering.record or None,
         )
+
+    def steering(self, request: MddpmRequest, seed: int) -> Steering:
+        """The guides and the annotation of a request.
+
+        Raises:
+            RequestError: a guide does not fit the method, or a lesion its place.
+        """
+        length = len(self.process.schedule)
+        return steer(request, self.fingerprint, self.config.size, length, self.memory["quantiles"], seed)
 
     def output_fingerprint(self, request: MddpmRequest) -> Fingerprint:
         """The training cohort's, with the labels that the request brings."""
