@@ -16,11 +16,11 @@ from medsmith.phantoms.breast.masses import (
     MARGIN_MM,
     POSTERIOR_DB,
     Mass,
-    Shares,
     fold_degrees,
     sample_mass,
 )
 from medsmith.phantoms.outline import sample_outline
+from medsmith.phantoms.shares import Shares
 
 DRAWS = 6000
 

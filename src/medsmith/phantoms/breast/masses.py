@@ -12,9 +12,9 @@ from typing import final
 import numpy as np
 
 from medsmith.phantoms.outline import Form
+from medsmith.phantoms.shares import Shares, choose
 
 Range = tuple[float, float]
-Shares = Mapping[str, float]
 
 
 @final
@@ -187,10 +187,10 @@ class Mass:
 
 def sample_mass(rng: np.random.Generator) -> Mass:
     """One mass from the tables of this module."""
-    name = _choose({kind: row.share for kind, row in KINDS.items()}, rng)
+    name = choose({kind: row.share for kind, row in KINDS.items()}, rng)
     kind = KINDS[name]
-    shape, margin = _choose(kind.shapes, rng), _choose(kind.margins, rng)
-    echo, posterior = _choose(kind.echoes, rng), _choose(kind.posteriors, rng)
+    shape, margin = choose(kind.shapes, rng), choose(kind.margins, rng)
+    echo, posterior = choose(kind.echoes, rng), choose(kind.posteriors, rng)
     deviation = DEVIATIONS[shape]
     diameter = _sample_diameter(kind, rng)
     return Mass(
@@ -210,11 +210,6 @@ def sample_mass(rng: np.random.Generator) -> Mass:
         texture_db=_uniform(kind.texture_db, rng),
         spread=(float(rng.uniform()), float(rng.uniform())),
     )
-
-
-def _choose(shares: Shares, rng: np.random.Generator) -> str:
-    """A key, sampled by its share."""
-    return list(shares)[int(np.searchsorted(np.cumsum(list(shares.values()))[:-1], rng.uniform(), "right"))]
 
 
 def _uniform(limits: Range, rng: np.random.Generator) -> float:

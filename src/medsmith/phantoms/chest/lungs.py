@@ -64,7 +64,7 @@ class Lungs:
     def _distance_on(self, grid: Grid) -> Field:
         """Without splinters: the lung reaches at most `TIP_MM` farther than where it is twice `CORE_MM` thick."""
         surface = self.surface(grid)
-        right = self._rightwards(grid) > 0
+        right = self.mediastinum.rightwards(grid) > 0
         core = np.zeros(grid.shape, np.bool_)
         for half in (right, ~right):
             parts, count = components((surface < -CORE_MM) & half)
@@ -83,13 +83,9 @@ class Lungs:
         return surface
 
     def _distance(self, side: str, grid: Grid) -> Field:
-        """Distance to one lung; the septum between both is thicker than the overlap of the two halves."""
-        beyond = -np.float32(SIDES[side]) * self._rightwards(grid) - np.float32(12)
+        """Distance to one lung."""
+        beyond = -np.float32(SIDES[side]) * self.mediastinum.rightwards(grid)
         return np.asarray(np.maximum(self.distance(grid), beyond))
-
-    def _rightwards(self, grid: Grid) -> Field:
-        """Distance from the middle of the mediastinum to the right."""
-        return np.asarray(grid.anatomical[0] - np.float32(self.patient.shift_mm))
 
     def layers(self, levels: Levels, label: int) -> list[Layer]:
         """Parenchyma with its vessels; to be painted before `hilum_layers`."""

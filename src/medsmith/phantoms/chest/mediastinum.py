@@ -130,16 +130,21 @@ class Mediastinum:
             region = smooth_minimum(region, away, SEAM_MM)
         return region
 
+    def rightwards(self, grid: Grid) -> Field:
+        """Distance from the middle of the septum to the right."""
+        x, y, _z = grid.anatomical
+        shift = np.float32(self.patient.shift_mm) * np.clip((y + 60) / 50, 0, 1)
+        return np.asarray(x + np.float32(2) - shift, np.float32)
+
     def _septum(self, grid: Grid) -> Field:
         """Fat and thymus in front of the vessels, and the thin wall that always parts the lungs."""
-        x, y, z = grid.anatomical
-        x = x - np.float32(self.patient.shift_mm) * np.clip((y + 60) / 50, 0, 1)
+        _x, y, z = grid.anatomical
         fat = np.float32(self.patient.fat_inside)
         upper = np.clip((z - 50) / 40, 0, 1)
         front = np.exp(-(((y - 66) / 22) ** 2)) * (3 + 9 * fat)
         middle = upper * np.exp(-(((y - 14) / 34) ** 2)) * np.float32(14)
         half = np.float32(7.5) + front.astype(np.float32) + middle.astype(np.float32)
-        septum: Field = np.abs(x + np.float32(2)) - half
+        septum: Field = np.abs(self.rightwards(grid)) - half
         return np.asarray(septum * np.float32(0.93), np.float32)
 
     def layers(self, levels: Levels, values: dict[str, int]) -> list[Layer]:

@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 
+from medsmith.phantoms.shares import choose
 from medsmith.phantoms.space import stream
 
 LEVEL_MM = (2.0, 120.0)
@@ -70,11 +71,10 @@ def sample_patient(seed: int) -> Patient:
     rng = stream(seed, "patient")
     female = bool(rng.uniform() < 0.5)
     obesity = float(rng.beta(1.6, 3.2))
-    phases, shares = list(PHASE_SHARES), np.cumsum(list(PHASE_SHARES.values()))
     return Patient(
         sex="female" if female else "male",
         level_mm=float(rng.uniform(*LEVEL_MM)),
-        phase=phases[int(np.searchsorted(shares[:-1], rng.uniform(), "right"))],
+        phase=choose(PHASE_SHARES, rng),
         size=_normal(rng, 0.93 if female else 1.0, 0.045, 2.2),
         depth=_normal(rng, 0.95, 0.055, 2.2),
         fat_mm=(5.0 if female else 3.5) + (40.0 if female else 32.0) * obesity,

@@ -15,7 +15,7 @@ NOISE_HU = (9.0, 32.0)
 """Standard deviation of the noise in the middle of the body, before the mean over a pixel; log-uniform."""
 GRAIN_MM = (0.95, 1.5)
 """Knot distance of the noise: from a sharp to a soft kernel."""
-COARSE_SHARE = 0.3
+COARSE_SHARE = 0.12
 """Part of the noise's variance on three times that scale."""
 FIELD_MM = 400.0
 """Largest field of view."""
