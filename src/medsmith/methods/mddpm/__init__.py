@@ -24,6 +24,7 @@ from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
 from medsmith.methods.base import Kind, Method, Stage, assemble
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
+from medsmith.methods.mddpm.pathology import is_hounsfield
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering, annotated_facts, steer
 from medsmith.networks import UNet
@@ -49,7 +50,7 @@ class Mddpm(Method):
     def __init__(self, config: MddpmConfig, fingerprint: Fingerprint) -> None:
         super().__init__()
         self.config: MddpmConfig = config
-        self.fingerprint, self.memory = fingerprint, {}
+        self.fingerprint, self.memory = full_width(fingerprint, config.hounsfield_range), {}
         self._channels = len(fingerprint.channel_names)
         self.process = config.process()
         outputs = self._channels * (1 if config.bound_weight is None else 2)
@@ -117,6 +118,18 @@ class Mddpm(Method):
     def _predict(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b e *space"]:
         predicted: Tensor = self.network(x, t)
         return predicted
+
+
+def full_width(facts: Fingerprint, hounsfield_range: tuple[float, float]) -> Fingerprint:
+    """The fingerprint with one fixed range for Hounsfield units, so that every display window can be used (section 3).
+
+    Args:
+        facts: of the training cohort; other gray values keep their ranges.
+        hounsfield_range: HU that become -1 and 1.
+    """
+    if not is_hounsfield(facts):
+        return facts
+    return facts.model_copy(update={"robust_range": (hounsfield_range,) * len(facts.channel_names)})
 
 
 def _gray_quantiles(images: Sequence[Float[Tensor, "c *space"]]) -> Float[Tensor, "c q"]:
