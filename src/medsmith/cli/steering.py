@@ -33,6 +33,10 @@ LesionLabelOption = Annotated[
 ]
 
 
+TEXTURE: dict[str, Any] = {"until": 0.5}
+"""Settings of a texture unless the request file has others: an anatomy has the last say."""
+
+
 @final
 @dataclass(frozen=True)
 class SteeringOptions:
@@ -60,9 +64,8 @@ class SteeringOptions:
         if self.anatomy is not None:
             found["anatomy"] = {**(request.get("anatomy") or {}), "space": str(self.anatomy)}
         if self.texture:
-            found["guides"] = _merged(
-                request.get("guides"), [{"image": _case("--texture", text)} for text in self.texture]
-            )
+            textures = [{"image": _case("--texture", text)} for text in self.texture]
+            found["guides"] = [TEXTURE | entry for entry in _merged(request.get("guides"), textures)]
         if self.pathology or any((self.at, self.scale, self.rotate, self.within, self.lesion_label)):
             found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
         return found

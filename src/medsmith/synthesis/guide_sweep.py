@@ -6,10 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import SOLVERS, Solver, derive_seed
 from medsmith.errors import CohortError, RequestError
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet
+from medsmith.evaluation.pages.image_grid import image_grid
+from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
@@ -108,9 +111,7 @@ def sweep(
         cohort.finish()
         found = [measures(method, each) for each in shown]
         write_json(out / MEASURES, {_name(cell): each for cell, each in zip(cells, found, strict=True)})
-        tiles = [_tile(method, *each, guide) for each in zip(shown, cells, found, strict=True)]
-        rows = [tiles[start : start + len(grid.factors)] for start in range(0, len(tiles), len(grid.factors))]
-        write_bytes(out / PICTURE, contact_sheet([steering_tiles(method, shown[0])[:-1], *rows]))
+        write_bytes(out / PICTURE, _picture(method, grid, guide, shown, found))
     return out / PICTURE
 
 
@@ -184,15 +185,36 @@ def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCa
     return SteeredCase(cohort[name], method.steering(request, seed))
 
 
-def _tile(
-    method: Mddpm, steered: SteeredCase, cell: tuple[float, float], found: Mapping[str, float], guide: str
-) -> Tile:
-    """The image of a cell with its annotation, and the adherence to the varied guide as its title."""
-    until, factor = cell
-    values = [f"n {factor:.3g} a {until:g}", f"err {found[f'error {guide}']:.0%}"]
+def _picture(
+    method: Mddpm, grid: Grid, guide: str, shown: Sequence[SteeredCase], found: Sequence[Mapping[str, float]]
+) -> bytes:
+    """The guides, then one row per last time and one column per factor, with the adherence to the varied guide."""
+    guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
+    images = [_image(method, each) for each in shown]
+    cells = [replace(image, title=_adherence(each, guide)) for image, each in zip(images, found, strict=True)]
+    across = len(grid.factors)
+    rows = [(f"a = {until:g}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    names = ["guides", *(f"n = {factor:g}" for factor in grid.factors)]
+    # The guides stand in a column of their own on the left, as far as there are rows for them.
+    left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
+    rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]
+    return image_grid(rows, names, f"{guide}: n as a share of the image, a as a share of the schedule")
+
+
+def _image(method: Mddpm, steered: SteeredCase) -> Tile:
+    (image,) = (tile for tile in steering_tiles(method, steered) if tile.title == "new image")
+    labels = steered.case.labels
+    return image if labels is None else replace(image, labels=labels[:, :, 0])
+
+
+def _blank(like: Tile) -> Tile:
+    return Tile(np.full_like(like.image, 255), np.zeros_like(like.labels))
+
+
+def _adherence(found: Mapping[str, float], guide: str) -> str:
+    words = [f"error {found[f'error {guide}']:.1%}"]
     if guide == "anatomy":
-        values += [f"D {found[name]:.2f}" for name in ("Dice lung",) if name in found]
+        words += [f"{name} {value:.2f}" for name, value in found.items() if name.startswith("Dice")]
     if guide.startswith("pathologies"):
-        values.append(f"C {found[f'contrast {guide}']:.0f}")
-    image, *_ = [tile for tile in steering_tiles(method, steered) if tile.title == "new image"]
-    return replace(image, title=" ".join(values))
+        words.append(f"contrast {found[f'contrast {guide}']:.0f}")
+    return ", ".join(words[:2])

@@ -7,89 +7,29 @@ import numpy as np
 import pytest
 import torch
 
-import micro
 from medsmith.anatomy import ShapeSpace
-from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Sampling
 from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import MedsmithError, RequestError
-from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm.steering import annotated_facts, steer
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
-from medsmith.training import Budget, train
+from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
-
-EDGE = 64
-NAMES = {"background": 0, "heart": 1, "aorta": 2}
-LESIONS = {"background": 0, "nodule": 1}
-
-
-def disk(center, radius, offset=(0, 0)):
-    x, y = np.meshgrid(np.arange(EDGE) + 0.5, np.arange(EDGE) + 0.5, indexing="ij")
-    return np.hypot(x - center[0] - offset[0], y - center[1] - offset[1]) <= radius
-
-
-def slice_of(index, names=NAMES):
-    """A body with two lungs, a heart and an aorta; or one with a nodule."""
-    rng = np.random.default_rng(index)
-    image = np.full((EDGE, EDGE), 2.0)
-    center = np.array([32, 32]) + rng.uniform(-2, 2, 2)
-    body, heart, aorta = disk(center, 26), disk(center, rng.uniform(7, 9), (3, -6)), disk(center, 3.5, (5, 12))
-    image[body] = 120
-    for side in (-1, 1):
-        image[disk(center, rng.uniform(7, 9), (side * 14, 2))] = 30
-    image[heart], image[aorta] = 150, 170
-    labels = np.zeros((EDGE, EDGE), np.uint8)
-    if names == NAMES:
-        labels[heart], labels[aorta] = 1, 2
-    else:
-        nodule = disk(center, 4, (-14, 2))
-        image[nodule], labels[nodule] = 140, 1
-    gray = np.rint(np.clip(image + rng.normal(0, 3, image.shape), 0, 255)).astype(np.float32)
-    gray[0, 0], gray[-1, -1] = 0, 255
-    grid = (EDGE, EDGE, 1)
-    return Case(f"case_{index}", gray.reshape(1, *grid), labels.reshape(grid), Geometry.plain(grid), ("gray",), names,
-                np.dtype(np.uint8))  # fmt: skip
-
-
-def cohort_of(folder, count, names):
-    cohort = Cohort.create(folder, channel_names=("gray",), label_names=names, file_ending=".png")
-    for index in range(count):
-        cohort.write(slice_of(index, names))
-    cohort.finish()
-    return Cohort.open(folder)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A labeled cohort, a shape space of it, a cohort of lesions."""
-    folder = tmp_path_factory.mktemp("steering")
-    labeled = cohort_of(folder / "labeled", 12, NAMES)
-    ShapeSpace.fit(labeled).save(folder / "space.safetensors")
-    cohort_of(folder / "lesions", 2, LESIONS)
-    return folder
-
-
-def small_settings():
-    lines = micro.micro_settings("mddpm", method_class("mddpm"), 2)
-    return [*(line for line in lines if not line.startswith("size")), f"size=[{EDGE},{EDGE}]"]
+    return steered_files(tmp_path_factory.mktemp("steering"))
 
 
 @pytest.fixture(scope="module")
-def run(files):
-    """A run of two steps: steering does not depend on what the network has learned."""
-    train("mddpm", Cohort.open(files / "labeled"), files / "run", settings=small_settings(), budget=Budget(steps=2))
-    return files / "run"
-
-
-@pytest.fixture(scope="module")
-def method(run):
-    return load_method(run)
+def method(files):
+    return load_method(files / "run")
 
 
 def request_of(files, **parts):
@@ -211,10 +151,10 @@ def test_organs_classes_and_overlaps_are_refused_by_name(method, files):
         assert "\n" not in refusal.value.line
 
 
-def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(run, files, tmp_path):
+def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_path):
     asked = request_of(files, anatomy=True, pathologies=True, guides=True).model_dump(mode="json", exclude_unset=True)
     options = SynthesisOptions(executor=InProcessExecutor)
-    synthesize(run, tmp_path / "out", count=2, request=asked, steps=3, workers=1, options=options)
+    synthesize(files / "run", tmp_path / "out", count=2, request=asked, steps=3, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert dict(made.label_names) == {"background": 0, "heart": 1, "aorta": 2, "nodule": 3}
     text = (tmp_path / "out" / "provenance" / "mddpm_00001.json").read_text()
