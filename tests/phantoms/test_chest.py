@@ -25,7 +25,7 @@ from medsmith.phantoms.family import write_phantom
 from medsmith.phantoms.space import Grid
 from narrowing import present
 
-SEEDS = range(16)
+SEEDS = range(13)
 SIZE = 192
 """The finest size at which every pixel is one sample, so the fastest."""
 NEAR = np.ones((3, 3), np.bool_)
@@ -50,7 +50,7 @@ def where(seed: int, organ: str) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**53 - 1), size=st.integers(32, 100), family=st.sampled_from(["chest", "chest-healthy"]))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_every_seed_and_size_gives_a_valid_case(seed: int, size: int, family: str) -> None:
     case = find_family(family).make(seed, "x", size)
     image = case.require_image()
@@ -93,7 +93,7 @@ def test_the_anatomy_of_a_revision_does_not_change_unnoticed() -> None:
     assert (counts, round(float(case.require_image().mean())), present(case.provenance)["revision"]) == PINNED
 
 
-PINNED = ([28534, 5507, 1414, 382, 0, 53, 27, 947], -584, 3)
+PINNED = ([28103, 5954, 1414, 382, 0, 53, 27, 931], -601, 4)
 
 
 def test_a_cohort_is_one_of_slices_and_begins_like_a_longer_one(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_cohort_is_one_of_slices_and_begins_like_a_longer_one(tmp_path: Path) 
 @pytest.mark.parametrize("family", ["chest", "chest-healthy"])
 def test_a_coarse_picture_is_the_mean_of_a_fine_one_of_the_same_patient(family: str) -> None:
     """64 x 64 pixels are rendered with 3 x 3 samples, 192 x 192 with one: the samples are the same."""
-    for seed in SEEDS[:6]:
+    for seed in SEEDS[:3]:
         fine, coarse = image_of(seed, 192, family), image_of(seed, 64, family)
         blocks = fine.reshape(64, 3, 64, 3)
         unclipped = blocks.min(axis=(1, 3)) > -1024
@@ -161,7 +161,7 @@ def test_organs_have_their_density(organ: str, low: float, high: float) -> None:
         if core.sum() >= 12:
             assert low < np.median(image_of(seed)[core]) < high, seed
             found += 1
-    assert found > 5
+    assert found > 4
 
 
 def test_blood_is_as_bright_as_the_phase_says() -> None:
@@ -225,7 +225,7 @@ def test_organs_lie_where_they_do_in_a_body() -> None:
             hearts += 1
             if level < 45:
                 assert heart[0] < cord[0] - 2
-    assert hearts > 5
+    assert hearts > 4
 
 
 def test_the_cord_lies_in_a_canal_inside_the_bone() -> None:
@@ -288,7 +288,7 @@ def test_noise_falls_with_the_size_of_pixels() -> None:
 
 def test_vessels_taper_from_the_hilum_outwards() -> None:
     near, far = [], []
-    for seed in SEEDS[:12]:
+    for seed in SEEDS[:8]:
         lungs = sample_anatomy(seed).lungs
         for side in ("right", "left"):
             tubes = lungs.tree(side, "artery")
@@ -302,7 +302,7 @@ def test_vessels_taper_from_the_hilum_outwards() -> None:
 
 def test_lungs_hold_vessels_in_their_inner_part() -> None:
     inner, outer = [], []
-    for seed in SEEDS[:12]:
+    for seed in SEEDS[:8]:
         mask = labels_of(seed) == LABELS["lung"]
         depth = ndimage.distance_transform_edt(mask) * made(seed).geometry.spacing[0]
         bright = image_of(seed) > -500

@@ -42,7 +42,7 @@ def test_the_label_is_the_last_and_absent_in_healthy_twins() -> None:
 
 
 def test_a_healthy_twin_differs_by_the_nodules_alone() -> None:
-    for seed in with_nodules(5):
+    for seed in with_nodules(3):
         ill, healthy = made("chest", seed), made("chest-healthy", seed)
         mask = ill.require_labels()[:, :, 0] == NODULE
         assert mask.any()
@@ -62,7 +62,7 @@ def lesions(case: Case) -> list[dict[str, Any]]:
 
 
 def test_nodules_lie_in_the_lung() -> None:
-    for seed in with_nodules(8):
+    for seed in with_nodules(6):
         mask = made("chest", seed).require_labels()[:, :, 0] == NODULE
         healthy = made("chest-healthy", seed).require_labels()[:, :, 0]
         assert (healthy[mask] == LABELS["lung"]).mean() > 0.97
@@ -72,7 +72,7 @@ def test_nodules_lie_in_the_lung() -> None:
 
 
 def test_the_report_has_the_area_of_the_mask() -> None:
-    for seed in with_nodules(8):
+    for seed in with_nodules(6):
         case = made("chest", seed)
         pixel = case.geometry.spacing[0] ** 2
         area = sum(lesion["area_mm2"] for lesion in lesions(case))
@@ -101,7 +101,7 @@ def test_six_cases_in_ten_have_nodules() -> None:
 
 def test_the_density_in_the_picture_is_that_of_the_report() -> None:
     found = 0
-    for seed in SEEDS[:24]:
+    for seed in SEEDS[:16]:
         for nodule in nodules_of(seed):
             if nodule.measured["equivalent_diameter_mm"] < 9 or nodule.density == "part-solid":
                 continue
@@ -114,7 +114,7 @@ def test_the_density_in_the_picture_is_that_of_the_report() -> None:
                 noise = 40 if nodule.density == "solid" else 90
                 assert image[spot].mean() == pytest.approx(nodule.hu, abs=noise)
                 found += 1
-    assert found > 4
+    assert found > 3
 
 
 def _labels(seed: int) -> np.ndarray:
@@ -125,12 +125,13 @@ def test_nodules_touch_what_the_report_says() -> None:
     for place in ("pleura", "parenchyma"):
         single = [seed for seed in SEEDS if [nodule.place for nodule in nodules_of(seed)] == [place]]
         assert single
-        for seed in single[:4]:
+        for seed in single[:3]:
             labels = _labels(seed)[:, :, 0]
             around = labels[ndimage.binary_dilation(labels == NODULE, np.ones((3, 3), np.bool_))]
             assert np.isin(around, [NODULE, LABELS["lung"]]).all() == (place == "parenchyma"), seed
 
 
+@pytest.mark.slow
 def test_the_shapes_are_ordered_by_their_roughness() -> None:
     convex: dict[str, list[float]] = {name: [] for name in SHAPES}
     for seed in range(80):

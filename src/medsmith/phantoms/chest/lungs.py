@@ -54,7 +54,7 @@ class Lungs:
     def solid(self, side: str) -> Solid:
         """One lung."""
         sign = SIDES[side]
-        low, high = box(self.mediastinum.placement, (min(0, sign * 140), -112), (max(0, sign * 140), 100))
+        low, high = box(self.mediastinum.placement, (min(0, sign * 148), -114), (max(0, sign * 148), 100))
         return Solid(low, high, partial(self._distance, side))
 
     def distance(self, grid: Grid) -> Field:
@@ -113,8 +113,8 @@ class Lungs:
     def _grown(self, side: str, kind: str) -> Tubes:
         """A tree whose root lies at the hilum or, off its level, where the lobar vessels meet the slice."""
         rng, sign, level = stream(self.seed, f"{kind} {side}"), SIDES[side], self.patient.level_mm
-        low = np.array([min(sign * 26, sign * 124), -94, level - SLAB_MM])
-        high = np.array([max(sign * 26, sign * 124), 80, level + SLAB_MM])
+        low = np.array([min(sign * 26, sign * 130), -94, level - SLAB_MM])
+        high = np.array([max(sign * 26, sign * 130), 80, level + SLAB_MM])
         targets = low + rng.uniform(size=(TARGETS[kind], 3)) * (high - low)
         root = (sign * (50.0 if kind == "artery" else 44.0), *_root_at(level, kind))
         starts, ends, radii = grown_tree(rng, root, targets, LEAF_MM[kind], EXPONENT, DIRECTNESS)

@@ -20,7 +20,7 @@ from medsmith.phantoms.family import PhantomFamily
 from medsmith.phantoms.space import Grid
 
 SIZES = (32, 512)
-REVISION = 3
+REVISION = 4
 
 
 @final

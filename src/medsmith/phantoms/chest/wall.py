@@ -20,8 +20,8 @@ from medsmith.phantoms.solids import smooth_minimum
 from medsmith.phantoms.space import Field, Grid
 
 _INNER = (
-    (0, 76), (24, 80), (52, 82), (80, 72), (104, 51), (119, 24), (126, -6), (123, -37), (110, -65), (88, -86),
-    (62, -96), (40, -93), (23, -82), (12, -76),
+    (0, 76), (25, 80), (55, 82), (84, 72), (109, 51), (125, 24), (132, -6), (129, -37), (115, -65), (91, -87),
+    (63, -97), (40, -93), (23, -82), (12, -76),
 )  # fmt: skip
 """Inner surface of the right half of the rib cage at the level of the heart: x, y in mm, from front to back."""
 RIB_MM = 10.5
@@ -63,7 +63,7 @@ class Wall:
         m, s, p = self.patient.muscle, self.shoulder, _rise(self.patient.level_mm, 0.0, 80.0)
         table = {
             0: 14, 16: 15 + 2 * m * p, 30: 14 + m * (2 + 12 * p), 48: 14 + m * (2 + 12 * p), 66: 13 + m * (1 + 7 * p),
-            84: 13 + m * (4 + 3 * s), 100: 14 + m * (6 + 12 * s), 118: 14 + m * 9 + s * (9 + 18 * m),
+            84: 13 + m * (3 + 3 * s), 100: 13 + m * (4 + 11 * s), 118: 13 + m * 7 + s * (8 + 17 * m),
             138: 14 + m * 7 + s * (16 + 24 * m), 153: 17 + m * 8 + s * (12 + 18 * m), 164: 24, 172: 30, 180: 34,
         }  # fmt: skip
         thick = np.interp(_DEGREES, list(table), list(table.values()))
@@ -77,7 +77,7 @@ class Wall:
     def skin_radii(self) -> Radii:
         """The body's surface without breasts and without the flattening by the table."""
         fat = self.patient.fat_mm
-        table = {0: 0.5, 40: 0.75, 75: 1.3, 112: 1.45, 140: 0.95, 165: 0.6, 180: 0.6}
+        table = {0: 0.5, 40: 0.75, 75: 1.05, 112: 1.1, 140: 0.85, 165: 0.6, 180: 0.6}
         covered = np.interp(_DEGREES, list(table), list(table.values())) * fat + 2.5
         hull = maximum_filter1d(self.muscle_radii, 50, mode="wrap")
         hull = gaussian_filter1d(0.6 * hull + 0.4 * self.muscle_radii, 26, mode="wrap")
