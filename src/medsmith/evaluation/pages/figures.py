@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 REAL, SYNTHETIC, LIMIT = "#3b6ea5", "#d97706", "#9f1239"
+READERS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""The palette of Okabe and Ito, distinguishable with color vision deficiency."""
 _DPI = 110
 _BINS = 24
 
@@ -129,6 +131,56 @@ def curve(points: Sequence[Point], ticks: Sequence[str], baseline: Point, labels
     for point in points:
         _dot(axes, point, SYNTHETIC)
     axes.set_xticks([point.x for point in points], ticks)
+    axes.set_xlabel(labels[0], fontsize=8)
+    axes.set_ylabel(labels[1], fontsize=8)
+    axes.legend(fontsize=7, frameon=False)
+    _style_axes(axes)
+    return _png(figure)
+
+
+def roc_curves(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], reference: tuple[str, Sequence[tuple[float, float]]]
+) -> bytes:
+    """One ROC curve per reader, and one to compare with.
+
+    Args:
+        curves: name and points (false positive rate, true positive rate) from (0, 0) to (1, 1).
+        reference: name and points of the curve drawn dashed.
+    """
+    figure = Figure(figsize=(4.4, 4.4))
+    figure.subplots_adjust(0.13, 0.12, 0.97, 0.97)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#9aa5b4", linewidth=0.8)
+    for index, (name, points) in enumerate(curves):
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=READERS[index % len(READERS)], marker="o", markersize=3, label=name)
+    x, y = zip(*reference[1], strict=True)
+    axes.plot(x, y, color=LIMIT, linestyle="--", label=reference[0])
+    axes.set_xlabel("real images called synthetic (false positive rate)", fontsize=8)
+    axes.set_ylabel("synthetic images called so (true positive rate)", fontsize=8)
+    axes.set_aspect("equal")
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    _style_axes(axes)
+    return _png(figure)
+
+
+def skill_and_bias(readers: Sequence[tuple[str, float, float]], labels: tuple[str, str]) -> bytes:
+    """Criterion against sensitivity: skill to the right, bias up or down.
+
+    Args:
+        readers: name, d' and c.
+        labels: of the x and y axes.
+    """
+    figure = Figure(figsize=(4.4, 4.4))
+    figure.subplots_adjust(0.14, 0.12, 0.97, 0.97)
+    axes = figure.add_subplot()
+    axes.axhline(0, color="#9aa5b4", linewidth=0.8)
+    axes.axvline(0, color="#9aa5b4", linewidth=0.8)
+    for index, (name, sensitivity, criterion) in enumerate(readers):
+        axes.plot([sensitivity], [criterion], "o", color=READERS[index % len(READERS)], label=name)
+    reach = 0.3 + max(1.2, *(abs(value) for _, *pair in readers for value in pair))
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
     axes.set_xlabel(labels[0], fontsize=8)
     axes.set_ylabel(labels[1], fontsize=8)
     axes.legend(fontsize=7, frameon=False)
