@@ -13,6 +13,8 @@ from scipy import optimize, stats
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
 
+_TINY = 1e-9
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ def newcombe_interval(auc: float, n: int, m: int) -> tuple[float, float]:
         shape = 1 + (size - 1) * ((1 - t) / (2 - t) + t / (1 + t))
         return float((auc - t) ** 2 - z**2 * t * (1 - t) * shape / (n * m))
 
-    low = 0.0 if auc <= 0 else float(optimize.brentq(excess, 0, auc))
-    high = 1.0 if auc >= 1 else float(optimize.brentq(excess, auc, 1))
+    # At 0 and 1 the estimate itself is a root as well.
+    low = 0.0 if auc <= 0 else float(optimize.brentq(excess, 0, auc - _TINY))
+    high = 1.0 if auc >= 1 else float(optimize.brentq(excess, auc + _TINY, 1))
     return low, high

@@ -91,7 +91,7 @@ def decisions_for_equivalence(margin: float) -> int:
 
 
 def decisions_to_detect(share: float) -> int:
-    """Decisions from which the two-sided exact binomial test at 5 % shows, with 80 % power, that a share is not .5.
+    """Fewest decisions that show a share other than .5 in an exact two-sided binomial test: 5 %, 80 % power.
 
     Args:
         share: true share of right answers, other than .5.
@@ -100,4 +100,4 @@ def decisions_to_detect(share: float) -> int:
     # The largest count of right answers that is significantly few; by symmetry the other side of the region.
     critical = stats.binom.ppf(LEVEL / 2, counts, CHANCE) - 1
     power = stats.binom.cdf(critical, counts, share) + stats.binom.sf(counts - critical - 1, counts, share)
-    return int(counts[np.flatnonzero(power < POWER)[-1] + 1])
+    return int(counts[np.argmax(power >= POWER)])

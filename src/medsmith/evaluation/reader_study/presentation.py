@@ -19,11 +19,15 @@ from medsmith.errors import CohortError, ContentError, RequestError
 from medsmith.evaluation.reader_study.grid import Grid, common_grid
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, StudyPlan
 from medsmith.evaluation.reader_study.selection import Selection, ShownCase, overlap_error
-from medsmith.evaluation.reader_study.windows import FULL, Window, levels_of, parse_windows
+from medsmith.evaluation.reader_study.windows import Window, levels_of, parse_windows
 from medsmith.preparation.hounsfield import check_hounsfield
 from medsmith.progress import Progress
 
 _MOST_PIXELS = 2**26
+_SHOWN = (0.1, 99.9)
+"""Percentiles of all pixels that run from black to white where values are no Hounsfield units."""
+_CLIPPED = 0.25
+"""Share of the images of one kind that reach the same extreme value if their values were clipped there."""
 _COARSE = 1.5
 """Gray steps, in display levels, from which the quantization of one cohort would show in a histogram."""
 Stack = UInt16[np.ndarray, "s r c"]
@@ -37,7 +41,7 @@ class Presentation:
     Attributes:
         stacks: one per shown case, learning cases last; gray levels from 0.
         lowest: the gray value (HU, or 0) of level 0.
-        highest: the largest gray value that occurs.
+        highest: the largest gray value shown.
         windows: display windows.
         grid: common grid.
         dither: width of the uniform noise that hid a coarse quantization; 0 if none was needed.
@@ -59,7 +63,7 @@ class Presentation:
         dither = f"uniform noise {self.dither:.3g} wide on every image" if self.dither else "none"
         return {
             "grid": self.grid.description,
-            "gray levels": f"{self.lowest:g} to {self.highest:g} {unit}, whole numbers, the range of both cohorts",
+            "gray levels": f"{self.lowest:g} to {self.highest:g} {unit}, whole numbers",
             "dither against coarse gray steps": dither,
             "windows": ", ".join(f"{w.name} (level {w.level:g}, width {w.width:g})" for w in self.windows),
         }
@@ -94,10 +98,10 @@ def present(
             advance(1, "")
     _check_distinct(planes, shown, cohorts)
     hounsfield = planes[0].hounsfield
-    windows = parse_windows(plan.windows) if hounsfield else (FULL,)
     # Gray values without a common scale (MR) are scaled image by image, all of them if any.
     absolute = hounsfield or all(plane.eight_bit for plane in planes)
     images = [plane.image if absolute else _to_byte_range(plane.image) for plane in planes]
+    windows = parse_windows(plan.windows) if hounsfield else (_full_window(images),)
     lowest, highest = _common_range(images, shown, windows)
     clipped = [np.clip(image, lowest, highest) for image in images]
     dither = _dither(clipped, shown)
@@ -157,10 +161,17 @@ def _check_distinct(planes: Sequence[_Displayed], shown: Sequence[ShownCase], co
             raise ContentError(case.id, found, "both alike", "prepare both from the same kind of file")
 
 
+def _full_window(images: Sequence[Float32[np.ndarray, "s r c"]]) -> Window:
+    """One window for all images of both kinds, which few pixels exceed."""
+    low, high = np.percentile(np.concatenate([image.ravel() for image in images]), _SHOWN)
+    low, high = float(np.floor(low)), float(np.ceil(high))
+    return Window("Full range", (low + high) / 2, max(high - low, 1.0))
+
+
 def _common_range(
     images: Sequence[Float32[np.ndarray, "s r c"]], shown: Sequence[ShownCase], windows: Sequence[Window]
 ) -> tuple[float, float]:
-    """The gray values that both cohorts reach and a window shows; a generator's clipping is applied to both."""
+    """The gray values that a window shows; where one cohort was clipped, the other is clipped there too."""
     ends = {
         kind: [
             (float(image.min()), float(image.max())) for image, c in zip(images, shown, strict=True) if c.kind == kind
@@ -168,11 +179,18 @@ def _common_range(
         for kind in (REAL, SYNTHETIC)
     }
     low, high = levels_of(windows)
-    lowest = max(low, *(min(low for low, _ in of_kind) for of_kind in ends.values()))
-    highest = min(high, *(max(high for _, high in of_kind) for of_kind in ends.values()))
+    lowest = max(low, *(-_plateau([-low for low, _ in of_kind]) for of_kind in ends.values()))
+    highest = min(high, *(_plateau([high for _, high in of_kind]) for of_kind in ends.values()))
     if np.ceil(lowest) >= np.floor(highest):
         raise CohortError("study", "the gray values of the two cohorts do not overlap", cure="store both in one unit")
     return float(np.ceil(lowest)), float(np.floor(highest))
+
+
+def _plateau(largest: Sequence[float]) -> float:
+    """The value at which images were clipped, from the largest value of each; infinite if they were not."""
+    top = max(largest)
+    reached = sum(bool(np.isclose(value, top, rtol=0, atol=1e-3)) for value in largest)
+    return top if reached >= max(2, _CLIPPED * len(largest)) else np.inf
 
 
 def _dither(images: Sequence[Float32[np.ndarray, "s r c"]], shown: Sequence[ShownCase]) -> float:

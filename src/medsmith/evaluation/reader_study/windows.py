@@ -41,8 +41,6 @@ NAMED = {
     "bone": Window("Bone", 400, 1800),
     "soft": Window("Soft tissue", 40, 400),
 }
-FULL = Window("Full range", 127.5, 255)
-"""The only window of images whose gray values are not Hounsfield units."""
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:

@@ -92,7 +92,6 @@ async function present(index) {
   resume();
   render();
   label();
-  canvases.forEach((canvas, i) => canvas.setAttribute("aria-label", pairs ? ["Left image", "Right image"][i] : "Image"));
   if (document.activeElement) document.activeElement.blur();
   say(element.count.textContent);
   const coming = steps[index + 1] ? steps[index + 1].images : [];
@@ -122,7 +121,7 @@ function label() {
   for (const button of element.lean.querySelectorAll("button")) {
     button.setAttribute("aria-pressed", trial.call === button.value);
   }
-  hint(trial.call ? "space: next" : trial.rating ? "r: real   s: synthetic" : keysLine());
+  hint(trial.call ? "space: next" : trial.rating ? "" : keysLine());
 }
 
 function keysLine() {
@@ -163,7 +162,7 @@ function confirm() {
   if (screenName !== "trial") return undefined;
   if (!trial.call) {
     say("Answer first");
-    return hint(trial.rating ? "If you had to decide?  r: real   s: synthetic" : "Answer first: 1\u2013" + SCALE.length, "bad");
+    return hint(trial.rating ? "press r or s" : "Answer first: 1\u2013" + SCALE.length, "bad");
   }
   pause();
   const { rating, call } = trial;
@@ -175,6 +174,7 @@ function confirm() {
 
 function feedback() {
   show("feedback");
+  element.lean.hidden = true;
   const right = trial.call === trial.answer;
   const fact = pairs ? "The " + trial.answer + " image is synthetic." : "This image is " + trial.answer + ".";
   hint((right ? "Right. " : "Wrong. ") + fact + "   space: next", right ? "good" : "bad");
@@ -245,11 +245,12 @@ function keyed(event) {
 }
 
 function build() {
-  canvases = (pairs ? ["Left", "Right"] : [""]).map((side) => {
+  canvases = (pairs ? ["Left image", "Right image"] : ["Image"]).map((name) => {
     const figure = make("figure", "");
     const canvas = make("canvas", "", { width: study.shape[2], height: study.shape[1] });
     canvas.setAttribute("role", "img");
-    figure.append(canvas, ...(side ? [make("figcaption", side)] : []));
+    canvas.setAttribute("aria-label", name);
+    figure.append(canvas);
     element.images.append(figure);
     return canvas;
   });
