@@ -130,4 +130,4 @@ def test_everything_can_be_reached_by_tab_and_the_focus_is_visible(tmp_path):
         browser.wait("!element.help.open")
         assert browser.run("return trial.rating") is None
         browser.press("w")  # one window: nothing to switch
-        assert browser.run("return element.overlay.textContent") == ""
+        assert browser.run("return element.view.textContent") == ""

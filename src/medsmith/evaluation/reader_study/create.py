@@ -80,20 +80,22 @@ def create_study(
         ContentError: CT values that are not Hounsfield units.
         FileError: a case cannot be read, or a file cannot be written.
     """
-    secret = f"{real.content_hash()} {synthetic.content_hash()}"
+    cohorts = {REAL: real, SYNTHETIC: synthetic}
+    content = {kind: cohort.content_hash() for kind, cohort in cohorts.items()}
+    secret = " ".join(content.values())
 
     def stream(purpose: str) -> np.random.Generator:
         return np.random.default_rng(derive_seed(plan.seed, secret, purpose))
 
     selection = select_cases(real, synthetic, plan, stream("cases"))
-    cohorts = {REAL: real, SYNTHETIC: synthetic}
     presentation = present(cohorts, selection, plan, stream("dither"), progress or NullProgress())
     trials = order_trials(selection.study, plan.mode, plan.repeats, stream("trials"))
     learning = order_trials(selection.learning, plan.mode, 0, stream("learning")) if selection.learning else ()
     stacks = presentation.stacks[: len(selection.study)]
     observer = naive_observer(stacks, selection.study, stream("observer"))
     salt = hashlib.sha256(f"{plan.seed} {secret} salt".encode()).hexdigest()[:32]
-    key = StudyKey(salt, _sealed(cohorts, plan, trials, presentation, observer))
+    facts = {kind: {"cases": len(cohort), "content": content[kind]} for kind, cohort in cohorts.items()}
+    key = StudyKey(salt, _sealed(facts, plan, trials, presentation, observer))
     _check_out(Path(out), key)
     shown = (*selection.study, *selection.learning)
     page = render_study(key, presentation, shown, trials, learning, stream("page"))
@@ -103,14 +105,14 @@ def create_study(
 
 
 def _sealed(
-    cohorts: Mapping[str, Cohort],
+    cohorts: Mapping[str, Any],
     plan: StudyPlan,
     trials: Sequence[Trial],
     presentation: Presentation,
     observer: NaiveObserver,
 ) -> Mapping[str, Any]:
     return {
-        "cohorts": {kind: {"cases": len(c), "content": c.content_hash()} for kind, c in cohorts.items()},
+        "cohorts": cohorts,
         "margin": plan.margin,
         "medsmith": __version__,
         "mode": Mode(plan.mode).value,

@@ -51,8 +51,13 @@ class NaiveObserver:
         (a, b), (c, d) = self.trained, self.tested
         return (
             f"naive observer: AUC {self.auc.value:.2f} ({self.auc.low:.2f} to {self.auc.high:.2f}) on {c} real and "
-            f"{d} synthetic images, trained on {a} and {b} of other patients"
+            f"{d} synthetic images, trained on {a} and {b} of other patients{self.warning}"
         )
+
+    @property
+    def warning(self) -> str:
+        """What it means if the interval lies above .5; else empty."""
+        return "; simple image statistics alone tell the two kinds apart" if self.auc.low > 0.5 else ""
 
     def as_json(self) -> Mapping[str, Any]:
         """The result as JSON values."""
@@ -62,6 +67,7 @@ class NaiveObserver:
             "roc": self.roc,
             "tested": self.tested,
             "trained": self.trained,
+            "warning": self.warning,
         }
 
 

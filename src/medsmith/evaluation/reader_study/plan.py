@@ -36,6 +36,7 @@ class StudyPlan:
         margin: equivalence margin around .5, declared before anyone reads.
         windows: display windows of CT as ``windows.parse_windows`` reads them.
         group: regular expression that extracts the patient from a case id; None makes each case its own patient.
+            Synthetic cases whose ids it does not match are their own patients.
         channel: name of the channel shown; None for the first.
         slices: consecutive slices of a volume that can be scrolled; None for up to ``DEFAULT_SLICES``.
         size: largest edge of the images shown, pixels; None for 512, or 256 with slices to scroll.

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.evaluation.pages.figures import roc_curves, skill_and_bias
+from medsmith.evaluation.pages.figures import Roc, reader_panels
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.evaluation.reader_study.equivalence import decisions_for_equivalence
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.reader_score import ReaderScore
 from medsmith.evaluation.reader_study.readers import ReaderAverage
-from medsmith.evaluation.reader_study.score import StudyScore
+from medsmith.evaluation.reader_study.study_score import StudyScore
 
 _SINGLE = ("reader", "accuracy", "real -> fake", "fake -> real", "AUC", "d'", "c")
 _PAIRS = ("reader", "right pairs", "d'", "c (right side)")
@@ -57,14 +57,10 @@ def _summary(score: StudyScore) -> list[str]:
         f"independent ones for 80 % power."
     )
     auc = score.observer["auc"]
-    lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{_warned(auc['low'])}.")
+    lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{score.observer['warning']}.")
     if score.agreement is not None:
         lines.append(f"Agreement between readers: Fleiss' kappa {score.agreement:.2f}.")
     return [*lines, *(f"Note: {note}." for note in score.notes)]
-
-
-def _warned(low: float) -> str:
-    return "; simple image statistics alone tell the two kinds apart" if low > 0.5 else ""
 
 
 def _table(score: StudyScore) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -143,12 +139,12 @@ def _pictures(score: StudyScore) -> list[Picture]:
     if not single:
         names = [(name, sensitivity / 2**0.5, criterion) for name, sensitivity, criterion in names]
         labels = (labels[0], "c: bias, positive for a reader who prefers the left image")
-    bias = Picture(skill_and_bias(names, labels), "Skill and bias of each reader (log-linear correction).")
-    curves = [(reader.name, reader.roc) for reader in score.readers if reader.roc]
-    if not (single and curves):
-        return [bias]
-    roc = roc_curves(curves, ("naive observer", score.observer["roc"]))
-    return [Picture(roc, "ROC curve of each reader over the five-point scale, and of the naive observer."), bias]
+    curves = [Roc(reader.name, reader.roc) for reader in score.readers if reader.roc] if single else []
+    observer = Roc("naive observer", score.observer["roc"])
+    caption = "Skill and bias of each reader (log-linear correction)."
+    if curves:
+        caption = f"ROC curves over the five-point scale, and of the naive observer. {caption}"
+    return [Picture(reader_panels(curves, observer, names, labels), caption)]
 
 
 def _reading_table(score: StudyScore) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -77,7 +77,7 @@ def _windows(presentation: Presentation) -> list[Mapping[str, Any]]:
             "name": window.name,
             "low": window.low - presentation.lowest,
             "high": window.high - presentation.lowest,
-            "label": f"L {window.level:g}  W {window.width:g}" if presentation.hounsfield else "",
+            "label": f"L {window.level:g} W {window.width:g}".replace("-", "\u2212") if presentation.hounsfield else "",
         }
         for window in presentation.windows
     ]

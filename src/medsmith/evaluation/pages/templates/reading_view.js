@@ -102,9 +102,9 @@ async function present(index) {
 function render() {
   const window = study.windows[windowIndex];
   canvases.forEach((canvas, i) => draw(canvas, trial.stacks[i], trial.slice, study.shape, window));
-  const lines = study.windows.length > 1 ? [window.name + "   " + window.label] : [];
-  if (study.shape[0] > 1) lines.push("Slice " + (trial.slice + 1) + " of " + study.shape[0]);
-  element.overlay.textContent = lines.join("\n");
+  const facts = study.windows.length > 1 ? [window.name + "  " + window.label] : [];
+  if (study.shape[0] > 1) facts.push("slice " + (trial.slice + 1) + " of " + study.shape[0]);
+  element.view.textContent = facts.join("    ");
 }
 
 function label() {
