@@ -82,7 +82,9 @@ def test_the_paper_s_conclusion_is_not_shown_by_its_numbers(paper):
     assert not test.different
     assert test.verdict.startswith("undecided")
     assert present(score.accuracy).value == pytest.approx(0.4556, abs=1e-4)
-    assert any("90 decisions were made; a margin of 0.1 takes at least 215" in line for line in score_lines(score))
+    said = " ".join(score_lines(score))
+    assert "90 decisions were made. For 80 % power a margin of 0.1 takes 215 independent ones" in said
+    assert f"about {test.decisions_needed} for the accuracy" in said
 
 
 def test_the_report_has_every_number_and_asks_nobody(paper):

@@ -60,13 +60,20 @@ def test_decisions_to_detect(share, decisions):
 
 
 def test_the_decisions_for_equivalence_have_the_stated_power():
-    count, trials = decisions_for_equivalence(0.1), 20_000
+    count, trials = decisions_for_equivalence(0.1), 4000
     shares = np.random.default_rng(0).binomial(count, 0.5, trials) / count
     errors = np.sqrt(shares * (1 - shares) / count)
     tests = (
         EquivalenceTest(ReaderAverage(s, e, np.inf, 1, count), 0.1, 0.1) for s, e in zip(shares, errors, strict=True)
     )
     assert np.mean([test.equivalent for test in tests]) == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_decisions_needed_follow_from_the_variance():
+    independent = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 1, 72)
+    assert EquivalenceTest(independent, 0.1, 0.1).decisions_needed == 215
+    shared = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 3, 72)  # three readers, no more certain than one
+    assert EquivalenceTest(shared, 0.1, 0.1).decisions_needed in (643, 644, 645)
 
 
 @given(RATINGS, RATINGS)
@@ -115,7 +122,7 @@ def simulated(rng, readers, cases, spread):
 
 @pytest.mark.parametrize(("readers", "cases", "spread"), [(4, 25, 0.35), (3, 60, 0.0)])
 def test_intervals_over_readers_and_cases_cover_the_truth(readers, cases, spread):
-    rng, repeats = np.random.default_rng(1), 600
+    rng, repeats = np.random.default_rng(1), 400
     truth = stats.norm.cdf(0.3 / np.sqrt(2 + spread**2))  # unit variance of each kind; skill widens the difference
     means, errors, exact, inside, naive = [], [], [], 0, 0
     for _ in range(repeats):

@@ -53,8 +53,8 @@ class Study:
             f"study {self.key.study}: {counts[REAL]} real and {counts[SYNTHETIC]} synthetic images in {len(first)} "
             f"trials, {len(self.trials) - len(first)} repeats, {len(self.learning)} trials to learn",
             *(f"{name}: {fact}" for name, fact in self.presentation.facts.items()),
-            f"equivalence margin .5 +- {self.key.margin:g}: at least {needed} decisions, that is "
-            f"{-(-needed // len(first))} readers of {len(first)} trials, for 80 % power",
+            f"equivalence margin .5 +- {self.key.margin:g}: {needed} independent decisions for 80 % power; readers of "
+            f"the same images are not independent, so plan for more than {-(-needed // len(first))} of {len(first)} trials",
             self.observer.line,
         ]
 

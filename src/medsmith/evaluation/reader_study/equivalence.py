@@ -45,6 +45,12 @@ class EquivalenceTest:
         return not low <= CHANCE <= high
 
     @property
+    def decisions_needed(self) -> int:
+        """Decisions for 80 % power with the variance found here, if there are more readers and images alike."""
+        made = self.average.readers * self.average.cases
+        return int(np.ceil(made * (self.average.error * _z_sum() / self.margin) ** 2))
+
+    @property
     def verdict(self) -> str:
         """What the numbers show, and what they do not."""
         low, high = self.average.interval(1 - 2 * LEVEL)
@@ -73,7 +79,8 @@ class EquivalenceTest:
             "equivalent": self.equivalent,
             "different_from_chance": self.different,
             "verdict": self.verdict,
-            "decisions_needed": decisions_for_equivalence(self.margin),
+            "decisions_needed_if_independent": decisions_for_equivalence(self.margin),
+            "decisions_needed_at_this_variance": self.decisions_needed,
         }
 
 
@@ -86,8 +93,12 @@ def decisions_for_equivalence(margin: float) -> int:
     Args:
         margin: half width of the range that counts as chance.
     """
-    z = stats.norm.ppf(1 - LEVEL) + stats.norm.ppf(1 - (1 - POWER) / 2)
-    return int(np.ceil(CHANCE * (1 - CHANCE) * z**2 / margin**2))
+    return int(np.ceil(CHANCE * (1 - CHANCE) * _z_sum() ** 2 / margin**2))
+
+
+def _z_sum() -> float:
+    """The z of both one-sided tests, and of the power with which both must reject."""
+    return float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf(1 - (1 - POWER) / 2))
 
 
 def decisions_to_detect(share: float) -> int:

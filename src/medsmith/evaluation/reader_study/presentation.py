@@ -23,7 +23,7 @@ from medsmith.evaluation.reader_study.windows import Window, levels_of, parse_wi
 from medsmith.preparation.hounsfield import check_hounsfield
 from medsmith.progress import Progress
 
-_MOST_PIXELS = 2**26
+_MOST_PIXELS = 2**27
 _SHOWN = (0.1, 99.9)
 """Percentiles of all pixels that run from black to white where values are no Hounsfield units."""
 _CLIPPED = 0.25
@@ -103,9 +103,10 @@ def present(
     images = [plane.image if absolute else _to_byte_range(plane.image) for plane in planes]
     windows = parse_windows(plan.windows) if hounsfield else (_full_window(images),)
     lowest, highest = _common_range(images, shown, windows)
-    clipped = [np.clip(image, lowest, highest) for image in images]
-    dither = _dither(clipped, shown)
-    stacks = tuple(_quantized(image, (lowest, highest), dither, rng) for image in clipped)
+    for image in images:
+        np.clip(image, lowest, highest, out=image)
+    dither = _dither(images, shown)
+    stacks = tuple(_quantized(image, (lowest, highest), dither, rng) for image in images)
     return Presentation(stacks, lowest, highest, windows, grid, dither, hounsfield)
 
 

@@ -52,9 +52,10 @@ def _summary(score: StudyScore) -> list[str]:
     lines = [f"{name}: {test.verdict}." for name, test in score.tests.items()]
     margin = next(iter(score.tests.values())).margin if score.tests else score.key.margin
     made = sum(reader.decisions.signals + reader.decisions.others for reader in score.readers)
+    needed = "".join(f", about {test.decisions_needed} for the {name}" for name, test in score.tests.items())
     lines.append(
-        f"{made} decisions were made; a margin of {margin:g} takes at least {decisions_for_equivalence(margin)} "
-        f"independent ones for 80 % power."
+        f"{made} decisions were made. For 80 % power a margin of {margin:g} takes {decisions_for_equivalence(margin)} "
+        f"independent ones; with the variance found here{needed}."
     )
     auc = score.observer["auc"]
     lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{score.observer['warning']}.")
@@ -160,7 +161,7 @@ def _reading_table(score: StudyScore) -> tuple[Sequence[str], Sequence[Sequence[
     )
     rows = []
     for reader in score.readers:
-        windows = ", ".join(f"{name} {share:.0%}" for name, share in reader.windows.items())
+        windows = ", ".join(f"{name} {100 * share:.0f} %" for name, share in reader.windows.items())
         repeats: tuple[str, ...] = ("", "", "")
         if reader.consistency:
             same = reader.consistency.same

@@ -93,5 +93,5 @@ def _payloads(stacks: Sequence[UInt16[np.ndarray, "s r c"]], rng: np.random.Gene
 def pack(stack: UInt16[np.ndarray, "s r c"]) -> bytes:
     """Lossless form of a stack: the length of the rest, then zlib of the differences along rows, low bytes first."""
     steps = np.diff(stack, axis=2, prepend=np.uint16(0)).astype("<u2")  # differences wrap at 2^16
-    data = zlib.compress(np.ascontiguousarray(steps.view(np.uint8).reshape(-1, 2).T).tobytes(), 9)
+    data = zlib.compress(np.ascontiguousarray(steps.view(np.uint8).reshape(-1, 2).T).tobytes(), 6)
     return struct.pack("<I", len(data)) + data
