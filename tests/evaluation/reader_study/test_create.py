@@ -296,7 +296,7 @@ def test_the_command_says_what_it_made(cohorts, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "6 real and 6 synthetic images in 12 trials, 2 repeats" in said
     assert "215 independent decisions for 80 % power; readers of the same images are not independent" in said
-    assert "plan for more than 18 of 12 trials" in said
+    assert "plan for more than 18 readers" in said
     assert "naive observer: AUC" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["key.json", "study.html"]
     assert main(["turing", str(cohorts[0].root), str(cohorts[1].root), "x", "--mode", "triples"]) == 2

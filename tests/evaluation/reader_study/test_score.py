@@ -209,6 +209,32 @@ def test_edited_files_are_refused(paper):
     assert read_key(folder / "key.json").hash == key.hash
 
 
+@pytest.mark.parametrize("junk", [None, -1, "x", [], {}, [1], {"name": "Ann"}])
+def test_any_other_value_in_a_field_is_refused_in_one_line(paper, junk):
+    folder, _, files = paper
+    record = json.loads(files[0].read_text())
+    for field in record:
+        changed = record | {field: junk}
+        if field != "checksum":
+            changed["checksum"] = checksum(changed)
+        files[0].write_text(json.dumps(changed))
+        text = (
+            isinstance(junk, str)
+            and isinstance(record[field], str)
+            and field in ("started", "saved", "browser", "study")
+        )
+        if not (text or junk == record[field] or (field == "sessions" and junk == -1)):
+            refused(files, folder / "key.json", folder / "out", str(files[0]))
+
+
+def test_names_cannot_command_the_terminal(tmp_path):
+    key = make_key(tmp_path / "key.json", [REAL, SYNTHETIC] * 5)
+    path = write_result(tmp_path / "r.json", key, [2, 4] * 5, reader="\x1b[31mAnn <b>")
+    score = score_study([path], tmp_path / "key.json", tmp_path)
+    assert score_lines(score)[1].startswith("?[31mAnn <b>")
+    assert "?[31mAnn &lt;b&gt;" in (tmp_path / "score.html").read_text()
+
+
 def test_the_command_finds_the_key_beside_the_files(paper, capsys):
     folder, _, files = paper
     with pytest.raises(SystemExit) as ended:

@@ -60,13 +60,16 @@ def test_decisions_to_detect(share, decisions):
 
 
 def test_the_decisions_for_equivalence_have_the_stated_power():
-    count, trials = decisions_for_equivalence(0.1), 4000
-    shares = np.random.default_rng(0).binomial(count, 0.5, trials) / count
-    errors = np.sqrt(shares * (1 - shares) / count)
-    tests = (
-        EquivalenceTest(ReaderAverage(s, e, np.inf, 1, count), 0.1, 0.1) for s, e in zip(shares, errors, strict=True)
-    )
-    assert np.mean([test.equivalent for test in tests]) == pytest.approx(0.8, abs=0.02)
+    count = decisions_for_equivalence(0.1)
+    right = np.arange(1, count)
+    errors = np.sqrt(right * (count - right) / count**3)
+    shown = [
+        EquivalenceTest(ReaderAverage(k / count, error, np.inf, 1, count), 0.1, 0.1).equivalent
+        for k, error in zip(right, errors, strict=True)
+    ]
+    # Exact over the binomial distribution, whose steps are 2 points of power here.
+    assert stats.binom.pmf(right, count, 0.5) @ np.array(shown) == pytest.approx(0.8, abs=0.03)
+    assert stats.binom.pmf(right, count, 0.6) @ np.array(shown) < 0.06
 
 
 def test_the_decisions_needed_follow_from_the_variance():

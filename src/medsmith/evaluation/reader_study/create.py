@@ -54,7 +54,7 @@ class Study:
             f"trials, {len(self.trials) - len(first)} repeats, {len(self.learning)} trials to learn",
             *(f"{name}: {fact}" for name, fact in self.presentation.facts.items()),
             f"equivalence margin .5 +- {self.key.margin:g}: {needed} independent decisions for 80 % power; readers of "
-            f"the same images are not independent, so plan for more than {-(-needed // len(first))} of {len(first)} trials",
+            f"the same images are not independent, so plan for more than {-(-needed // len(first))} readers",
             self.observer.line,
         ]
 

@@ -78,8 +78,14 @@ def read_key(path: Path) -> StudyKey:
         FileError: it cannot be read, is no key, or was changed.
     """
     record = read_json(path)
-    if record.get("format") != KEY_FORMAT or not isinstance(record.get("sealed"), dict):
-        raise FileError(path, "no key of a reader study", cure="give the key.json that medsmith turing wrote")
+    if (
+        record.get("format") != KEY_FORMAT
+        or record.get("version") != VERSION
+        or not isinstance(record.get("sealed"), dict)
+    ):
+        raise FileError(
+            path, "no key of a reader study", cure="give the key.json that this version of medsmith turing wrote"
+        )
     key = StudyKey(str(record.get("salt")), record["sealed"])
     if key.hash != record.get("hash"):
         found = "changed after it was written: its hash does not fit its content"

@@ -131,8 +131,8 @@ def score_reader(reading: Reading, key: StudyKey) -> ReaderScore:
     )
     placements = first.placements
     return ReaderScore(
-        name=reading.reader.name,
-        experience=reading.reader.experience,
+        name=_printable(reading.reader.name),
+        experience=_printable(reading.reader.experience),
         decisions=decisions,
         auc=auc_estimate(placements) if placements else None,
         roc=roc_points(first.ratings[~first.signal], first.ratings[first.signal]) if placements else (),
@@ -142,6 +142,11 @@ def score_reader(reading: Reading, key: StudyKey) -> ReaderScore:
         answered=len(reading.answers),
         trials=len(key.answers),
     )
+
+
+def _printable(text: str) -> str:
+    """Text that can be printed on a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _consistency(answers: Sequence[Answer], key: StudyKey) -> Consistency | None:

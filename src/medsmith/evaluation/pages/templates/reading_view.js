@@ -54,7 +54,9 @@ function welcome() {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    session = new Session(study, name.value.trim().replace(/\s+/g, " "), experience.value.trim());
+    const reader = name.value.trim().replace(/\s+/g, " ");
+    if (!reader) return;
+    session = new Session(study, reader, experience.value.trim());
     step();
   });
   panel(form);
@@ -279,6 +281,10 @@ function build() {
   }
 }
 
+if (typeof DecompressionStream === "undefined") {
+  panel(make("h1", "This browser is too old"), make("p", "Open the page in a browser of 2023 or later."));
+  throw new Error("no DecompressionStream");
+}
 build();
 document.addEventListener("keydown", keyed);
 document.addEventListener("wheel", (event) => {
