@@ -163,7 +163,7 @@ def test_a_single_reader_s_variance_is_that_of_the_u_statistic():
 def test_the_interval_of_one_reader_covers_the_truth():
     rng, truth, inside = np.random.default_rng(5), stats.norm.cdf(1 / np.sqrt(2)), 0
     for _ in range(800):
-        ratings = [np.digitize(rng.normal(mean, 1, 25), [-1, 0.2, 0.8, 2]) for mean in (0, 1)]
+        ratings = [np.digitize(rng.normal(mean, 1, 25), [-1, 0.2, 0.8, 2]).astype(float) for mean in (0, 1)]
         inside += (found := auc_estimate(Placements.of(*ratings))).low <= truth <= found.high
     # Five ratings lose a little of the area of the continuous scale, which is the truth here.
     assert 0.91 <= inside / 800 <= 0.98

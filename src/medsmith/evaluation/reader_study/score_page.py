@@ -141,7 +141,7 @@ def _pictures(score: StudyScore) -> list[Picture]:
         names = [(name, sensitivity / 2**0.5, criterion) for name, sensitivity, criterion in names]
         labels = (labels[0], "c: bias, positive for a reader who prefers the left image")
     curves = [Roc(reader.name, reader.roc) for reader in score.readers if reader.roc] if single else []
-    observer = Roc("naive observer", score.observer["roc"])
+    observer = Roc("naive observer", [(x, y) for x, y in score.observer["roc"]])
     caption = "Skill and bias of each reader (log-linear correction)."
     if curves:
         caption = f"ROC curves over the five-point scale, and of the naive observer. {caption}"
