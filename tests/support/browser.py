@@ -47,6 +47,9 @@ class Browser:
 
     def open(self, page: Path) -> None:
         self.request("POST", "/url", {"url": page.resolve().as_uri()})
+        # Chromium drops keys that are pressed before the first picture of a page is drawn.
+        self.run("requestAnimationFrame(() => requestAnimationFrame(() => (window.painted = true)))")
+        self.wait("window.painted")
 
     def run(self, script: str) -> Any:
         return self.request("POST", "/execute/sync", {"script": script, "args": []})
