@@ -56,7 +56,7 @@ def split(
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
-        report(f"{side}: {len(members)} cases in {len(_groups(members, group))} groups -> {out}")
+        report(f"{side}: {len(members)} cases in {len(patient_groups(members, group))} groups -> {out}")
     return written[0], written[1]
 
 
@@ -65,7 +65,7 @@ def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: s
     if not 0 < test_fraction < 1:
         raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "for example 0.2")
     chosen: list[str] = []
-    groups = _groups(ids, group)
+    groups = patient_groups(ids, group)
     wanted = max(1.0, test_fraction * len(ids))
     for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
         count = len(chosen) + len(groups[name])
@@ -77,7 +77,17 @@ def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: s
     return frozenset(chosen)
 
 
-def _groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
+def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
+    """Ids by patient.
+
+    Args:
+        ids: of the cases.
+        group: regular expression searched in each id; its first group (or the whole match) names the patient.
+            None makes each case its own patient.
+
+    Raises:
+        RequestError: the expression is invalid or does not match every id.
+    """
     if group is None:
         return {case_id: [case_id] for case_id in ids}
     try:
