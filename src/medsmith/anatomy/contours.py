@@ -17,7 +17,7 @@ from skimage.measure import find_contours
 from medsmith.anatomy.rasterization import Size, centroid, rasterize, signed_area
 from medsmith.anatomy.splines import OVERSAMPLING, control_points, curve_points
 
-Curve = Float64[np.ndarray, "along 2"]
+Curve = Float64[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "x y"]
 LEAST_SHARE = 1e-4
 LEAST_PIXELS = 4

@@ -138,11 +138,13 @@ def _learn(
 ) -> tuple[SpaceArrays, Components]:
     """Components of the contours, and the limits of overlap.
 
-    Each contour is divided by the square root of its slot's size, the square root of its mean area. Undivided, the
-    outline of the body would be most of the variance; in units of the size, the place of the smallest organ.
+    Each contour is divided by the square root of its slot's size (the square root of its mean area) and multiplied by
+    the square root of the share of slices that have it. Undivided, the outline of the body would be most of the
+    variance; in units of the size, the place of the smallest organ. A structure counts as often as it is seen.
     """
     cases, slots, points, _ = control.shape
-    scale = np.array([slot.area for slot in matched.slots])[:, None, None] ** 0.25
+    sizes = np.sqrt([slot.area for slot in matched.slots])
+    scale = np.sqrt(sizes / present.mean(axis=0))[:, None, None]
     entries = np.broadcast_to(present[:, :, None, None], control.shape).reshape(cases, -1)
     found = fit_components((control / scale).reshape(cases, -1), entries, variance)
     shape = (slots, points, 2)

@@ -130,6 +130,8 @@ class SpaceRecord(BaseModel):
             raise ValueError("a pattern names no slot")
         if not self.gray_values.keys() <= self.region_names.keys():
             raise ValueError("gray_values names no class")
+        if len({len(numbers) for numbers in self.gray_values.values()}) > 1:
+            raise ValueError("gray_values does not give each class the same number of channels")
         return self
 
     @property

@@ -93,7 +93,7 @@ class ShapeSpace:
         Args:
             cohort: of single slices.
             points: control points per contour, at least 8.
-            variance: share of the variance that the components keep; contours count in units of their size.
+            variance: share of the variance that the components keep; see ``fitting`` for the weight of each contour.
             context: classes that thresholds add below the labels: "auto" for body and lung where they are found,
                 "none", or names among body, lung and bone, separated by commas.
             progress: of the slices.
