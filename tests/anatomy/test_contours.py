@@ -124,6 +124,15 @@ def test_the_painted_map_can_have_any_size():
         assert dice(paint(contours, (1,), size) == 1, ellipse(size, (0.52, 0.47), (0.31, 0.22))) > 0.99
 
 
+def test_a_class_can_be_cut_off_at_the_edge_of_another():
+    body, lung = Contour(1, False, circle(0.3)), Contour(2, False, circle(0.2, (0.75, 0.5)))
+    free, cut = paint([body, lung], (1, 2), SIZE), paint([body, lung], (1, 2), SIZE, {2: 1})
+    assert np.array_equal(cut > 0, paint([body], (1,), SIZE) > 0)
+    assert np.array_equal(cut == 2, (free == 2) & (cut > 0))
+    assert (free == 2).sum() > (cut == 2).sum() > 0
+    assert np.array_equal(paint([lung], (1, 2), SIZE, {2: 1}) == 2, free == 2)
+
+
 def test_breast_phantoms_are_found_again():
     for seed in range(6):
         mask = make_breast_case(seed, "x", 128).require_labels()[:, :, 0] == 1

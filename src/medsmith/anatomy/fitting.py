@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from medsmith import __version__
 from medsmith.anatomy.contours import Contour, trace_classes
 from medsmith.anatomy.drawing import measure_rejection
-from medsmith.anatomy.legality import learn_relations
+from medsmith.anatomy.legality import JUDGED, learn_relations
 from medsmith.anatomy.pca import Components, fit_components
 from medsmith.anatomy.record import PatternRecord, RejectionRecord, SlotRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
@@ -23,7 +23,6 @@ from medsmith.progress import Progress
 
 Presence = Bool[np.ndarray, "slices slots"]
 Control = Float64[np.ndarray, "slices slots points 2"]
-_CHECKED_PER_POINT = 4
 
 
 @final
@@ -150,7 +149,7 @@ def _learn(
     shape = (slots, points, 2)
     deviations = found.directions * np.sqrt(found.variances)[:, None]
     below = np.array([slot.value in context for slot in matched.slots], dtype=bool)
-    relations = learn_relations(curve_points(control, _CHECKED_PER_POINT * points), present, below)
+    relations = learn_relations(curve_points(control, JUDGED * points), present, below)
     arrays = SpaceArrays(
         found.mean.reshape(shape) * scale,
         deviations.reshape(-1, *shape) * scale,

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medsmith.anatomy.context import BODY
 from medsmith.anatomy.legality import Relations
 from medsmith.anatomy.splines import LEAST_POINTS
 
@@ -138,6 +139,13 @@ class SpaceRecord(BaseModel):
     def region_names(self) -> dict[str, int]:
         """Labels and context classes -> value."""
         return {**self.label_names, **self.context_names}
+
+    @property
+    def within(self) -> dict[int, int]:
+        """Context class -> the body, inside which it lies by definition."""
+        body = self.context_names.get(BODY)
+        inner = [value for name, value in self.context_names.items() if name != BODY]
+        return {} if body is None else dict.fromkeys(inner, body)
 
     @property
     def paint_order(self) -> tuple[int, ...]:
