@@ -147,7 +147,8 @@ def paint(
         contours: of all classes.
         order: values of the classes, those painted first at the bottom.
         size: pixels along x and y.
-        within: value of a class -> value of a class, painted before it, whose edge cuts it off.
+        within: value of a class -> value of a class, painted before it, whose edge cuts it off if
+            it is there.
     """
     regions = np.zeros(size, dtype=np.uint8)
     painted: dict[int, Mask] = {}
@@ -158,6 +159,7 @@ def paint(
             if contour.value == value:
                 inside = rasterize(contour.curve, size)
                 mask = mask & ~inside if contour.hole else mask | inside
-        painted[value] = mask & painted.get(within.get(value, -1), True)
-        regions[painted[value]] = value
+        if mask.any():
+            painted[value] = mask & painted.get(within.get(value, -1), True)
+            regions[painted[value]] = value
     return regions
