@@ -38,7 +38,7 @@ def test_the_percentiles_become_0_and_255():
 
 
 def test_a_cohort_is_prepared_on_one_scale_and_keeps_its_labels(tmp_path):
-    rng, source = np.random.default_rng(1), tmp_path / "source"
+    rng, source, names = np.random.default_rng(1), tmp_path / "source", {"background": 0, "mass": 1}
     cohort = Cohort.create(source, channel_names=("gray",), label_names=names, file_ending=".png")
     for index, bright in enumerate((20, 200)):
         image = np.rint(rng.uniform(0, bright, (1, 16, 16, 1))).astype(np.float32)

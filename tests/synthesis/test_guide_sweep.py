@@ -37,7 +37,8 @@ def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path)
     assert fine["error anatomy"] < found["factor-0_0625-until-0_5"]["error anatomy"]
     assert 0 <= fine["Dice body"] <= 1
     first = picture.read_bytes()
-    assert Image.open(picture).size[0] > 300
+    with Image.open(picture) as opened:
+        assert opened.size[0] > 300
     names = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("factor-*")}
     assert sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=1, steps=3) == picture
     assert picture.read_bytes() == first

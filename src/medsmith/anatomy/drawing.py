@@ -9,12 +9,11 @@ from jaxtyping import Float64, Int64
 from scipy.special import ndtr, ndtri
 
 from medsmith.anatomy.contours import Contour
-from medsmith.anatomy.legality import crosses_itself
+from medsmith.anatomy.legality import JUDGED, crosses_itself
 from medsmith.anatomy.record import RejectionRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.splines import OVERSAMPLING, curve_points
 
 SPREAD = 2.0
-_CHECKED_PER_POINT = 4
 _MEASURED_DRAWS = 200
 
 
@@ -82,7 +81,7 @@ def judge(arrays: SpaceArrays, drawn: Draw) -> Verdict:
     """Whether an anatomy is legal."""
     if not len(drawn.slots):
         return Verdict.LEGAL
-    curves = curve_points(drawn.control, _CHECKED_PER_POINT * drawn.control.shape[1])
+    curves = curve_points(drawn.control, JUDGED * drawn.control.shape[1])
     if any(crosses_itself(curve) for curve in curves):
         return Verdict.CROSSING
     present = np.zeros(len(arrays.mean), dtype=bool)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from medsmith import __version__
 from medsmith.anatomy.contours import Contour, trace_classes
 from medsmith.anatomy.drawing import measure_rejection
-from medsmith.anatomy.legality import learn_relations
+from medsmith.anatomy.legality import JUDGED, learn_relations
 from medsmith.anatomy.pca import Components, fit_components
 from medsmith.anatomy.record import PatternRecord, RejectionRecord, SlotRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
@@ -23,7 +23,6 @@ from medsmith.progress import Progress
 
 Presence = Bool[np.ndarray, "slices slots"]
 Control = Float64[np.ndarray, "slices slots points 2"]
-_CHECKED_PER_POINT = 4
 
 
 @final
@@ -138,17 +137,19 @@ def _learn(
 ) -> tuple[SpaceArrays, Components]:
     """Components of the contours, and the limits of overlap.
 
-    Each contour is divided by the square root of its slot's size, the square root of its mean area. Undivided, the
-    outline of the body would be most of the variance; in units of the size, the place of the smallest organ.
+    Each contour is divided by the square root of its slot's size (the square root of its mean area) and multiplied by
+    the square root of the share of slices that have it. Undivided, the outline of the body would be most of the
+    variance; in units of the size, the place of the smallest organ. A structure counts as often as it is seen.
     """
     cases, slots, points, _ = control.shape
-    scale = np.array([slot.area for slot in matched.slots])[:, None, None] ** 0.25
+    sizes = np.sqrt([slot.area for slot in matched.slots])
+    scale = np.sqrt(sizes / present.mean(axis=0))[:, None, None]
     entries = np.broadcast_to(present[:, :, None, None], control.shape).reshape(cases, -1)
     found = fit_components((control / scale).reshape(cases, -1), entries, variance)
     shape = (slots, points, 2)
     deviations = found.directions * np.sqrt(found.variances)[:, None]
     below = np.array([slot.value in context for slot in matched.slots], dtype=bool)
-    relations = learn_relations(curve_points(control, _CHECKED_PER_POINT * points), present, below)
+    relations = learn_relations(curve_points(control, JUDGED * points), present, below)
     arrays = SpaceArrays(
         found.mean.reshape(shape) * scale,
         deviations.reshape(-1, *shape) * scale,
