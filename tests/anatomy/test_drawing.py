@@ -43,7 +43,7 @@ def test_drawn_contours_have_the_covariance_of_the_components():
 
 def test_structures_are_drawn_as_often_as_they_were_seen(space):
     rng = np.random.Generator(np.random.PCG64(0))
-    drawn = [tuple(draw_slots(space.record, rng).tolist()) for _ in range(2000)]
+    drawn = [tuple(draw_slots(space.record.patterns, rng).tolist()) for _ in range(2000)]
     for pattern in space.record.patterns:
         share = pattern.slices / space.record.cases
         assert drawn.count(pattern.slots) / 2000 == pytest.approx(share, abs=0.04)

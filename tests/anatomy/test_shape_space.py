@@ -13,6 +13,7 @@ from cohort_cases import new_cohort
 from medsmith.anatomy import AnatomyMap, ShapeSpace
 from medsmith.anatomy.legality import Relations
 from medsmith.anatomy.shape_space import MOST_ATTEMPTS
+from medsmith.anatomy.writing import write_anatomies
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, ContentError, GeometryError, RequestError
@@ -220,6 +221,23 @@ def test_regions_of_a_case_without_image_are_refused_where_context_is_needed(tho
     cohort, space = thorax
     with pytest.raises(ContentError, match="has labels and no image"):
         space.regions_of(replace(cohort["chest-0"], image=None))
+
+
+def test_regions_of_a_drawn_case_are_its_labels(thorax, tmp_path):
+    space = thorax[1]
+    drawn = write_anatomies(space, tmp_path / "out", 1, 0)["anatomy-00000"]
+    assert drawn.image is None
+    assert np.array_equal(space.regions_of(drawn), drawn.require_labels()[:, :, 0])
+
+
+def test_labels_are_matched_by_name(thorax):
+    cohort, space = thorax
+    case = cohort["chest-0"]
+    renumbered = replace(case, labels=case.require_labels() * 2, label_names={"background": 0, "rib": 1, "vertebra": 2})
+    assert np.array_equal(space.regions_of(renumbered), space.regions_of(case))
+    foreign = replace(case, label_names={"background": 0, "spine": 1})
+    with pytest.raises(ContentError, match="case chest-0: label 'spine'; there are background, vertebra, body, lung"):
+        space.regions_of(foreign)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from medsmith.anatomy.contours import Contour, trace_classes
 from medsmith.anatomy.drawing import measure_rejection
 from medsmith.anatomy.legality import JUDGED, learn_relations
 from medsmith.anatomy.pca import Components, fit_components
-from medsmith.anatomy.record import PatternRecord, RejectionRecord, SlotRecord, SpaceArrays, SpaceRecord
+from medsmith.anatomy.record import PatternRecord, SlotRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
 from medsmith.anatomy.slots import LEAST_SLICES, Matched, aligned_starts, match_contours
 from medsmith.anatomy.splines import LEAST_POINTS, control_points, curve_points
@@ -51,6 +51,7 @@ def fit_space(
     present = matched.presence(len(ids))
     control = _control_points(matched, len(ids), points)
     arrays, components = _learn(control, present, matched, variance, context_names.values())
+    patterns = _pattern_records(present)
     record = SpaceRecord(
         medsmith=__version__,
         cohort=cohort.subset(ids).content_hash(),
@@ -64,13 +65,13 @@ def fit_space(
         size=_median_size(slices.sizes),
         extent_mm=_median_extent(slices.extents),
         slots=_slot_records(matched),
-        patterns=_pattern_records(present),
+        patterns=patterns,
         gray_values={name: tuple(np.mean(rows, axis=0).tolist()) for name, rows in sorted(slices.gray.items())},
         fragments=slices.fragments,
         left_out=matched.left_out,
-        rejection=RejectionRecord(drawn=1, crossing=0, overlapping=0),
+        rejection=measure_rejection(patterns, arrays),
     )
-    return record.model_copy(update={"rejection": measure_rejection(record, arrays)}), arrays
+    return record, arrays
 
 
 def _training_ids(cohort: Cohort, points: int, variance: float) -> tuple[str, ...]:

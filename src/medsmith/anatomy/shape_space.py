@@ -161,10 +161,10 @@ class ShapeSpace:
         """
         check_draw(seed, size, spread)
         rng = np.random.Generator(np.random.PCG64(seed))
-        slots = draw_slots(self.record, rng)
+        slots = draw_slots(self.record.patterns, rng)
         for attempt in range(1, MOST_ATTEMPTS + 1):
             if attempt % SAME_STRUCTURES == 0:
-                slots = draw_slots(self.record, rng)
+                slots = draw_slots(self.record.patterns, rng)
             drawn = draw_contours(self.arrays, slots, rng, spread)
             if judge(self.arrays, drawn) is Verdict.LEGAL:
                 regions = paint(contours_of(self.record, drawn), self.record.paint_order, size, self.record.within)
@@ -179,11 +179,13 @@ class ShapeSpace:
         return np.where(kept, regions, np.uint8(0))
 
     def regions_of(self, case: Case) -> Map:
-        """The regions of a real slice: its labels, and below them the context classes of the space by thresholds.
+        """The regions of a slice: its labels by their names, and below them the context classes of the space.
+
+        Context is found in the image by thresholds, unless the case declares it as labels, as drawn cases do.
 
         Raises:
             GeometryError: the case is a volume.
-            ContentError: the space has context classes, and the case has no image.
+            ContentError: the space has context classes and the case no image, or the case a label that is no class.
         """
         return regions_of(case, self.label_names, self.context_names)
 
