@@ -46,7 +46,8 @@ def test_help_takes_less_than_half_a_second() -> None:
         (["train", "pig", "nowhere", "--run", "r"], "nowhere: does not exist"),
         (
             ["phantom", "knee", "out"],
-            "phantom knee: no such family; there are breast, ct, ct-head, ct-head-healthy, ct-healthy",
+            "phantom knee: no such family; "
+            "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy",
         ),
         (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no run.json in it"),
         (["prepare", "nowhere", "out"], "nowhere: "),

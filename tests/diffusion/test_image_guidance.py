@@ -1,6 +1,7 @@
 """Several guidance images on one state: their combinations, regions and bands."""
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from medsmith.diffusion.low_pass import low_pass
 
 SCHEDULE = NoiseSchedule.cosine(24)
 CLEAN = torch.full((2,), -1)  # the time of the final image: references are not noised
-EXACT = {"atol": 1e-11, "rtol": 0}
+EXACT: dict[str, Any] = {"atol": 1e-11, "rtol": 0}
 
 
 def randoms(seed, *shape):

@@ -19,7 +19,7 @@ import toy_method_loader
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.scaling import image_to_model
-from medsmith.diffusion import times
+from medsmith.diffusion import LowPassGuide, match_low_frequencies, times
 from medsmith.diffusion.low_pass import low_pass
 from medsmith.methods import method_class, method_names
 from medsmith.runs.checkpoints import load_method
@@ -180,6 +180,27 @@ def test_a_volume_follows_the_label_map_that_is_requested(pair):
     requested = method.prepare(cohort[cohort.ids[0]])["labels"][0].numpy()
     assert np.array_equal(made.labels[..., 0], requested)
     assert not np.array_equal(made.image, method.synthesize(request, 2, method.config.sampling).image)
+
+
+def test_guides_act_on_latents_together_with_guidance_and_a_controlnet(pair):
+    """One call: classifier-free guidance from the plain volume model to the controlled one, and two guides."""
+    method, cohort = pair
+    images = [image_to_model(cohort[id], method.fingerprint, (8, 8))[None] for id in cohort.ids_with_image[:2]]
+    with torch.no_grad():
+        coarse, fine = (method.volume_autoencoder.encode(image) for image in images)
+        condition = method._label_state(method.prepare(cohort[cohort.ids[0]])["labels"])
+    guides = LowPassGuide(fine, 1, until=10), LowPassGuide(coarse, 2)
+    correction = match_low_frequencies(method.process.schedule, *guides, combination="sequential")
+    controlled = method._controlled(condition)
+    denoise = method.process.denoiser(method.volume_unet, (controlled, 2.0))
+    shape, settings = tuple(coarse.shape[1:]), method.config.sampling.override(steps=6)
+    made, free = (
+        method.process.sample_one(denoise, shape, 3, settings, corrections=corrections)[None]
+        for corrections in ([correction], [])
+    )
+    torch.testing.assert_close(low_pass(2)(made), low_pass(2)(coarse), atol=1e-5, rtol=0)
+    assert (low_pass(2)(free) - low_pass(2)(coarse)).abs().max() > 0.05
+    assert (made - coarse).abs().max() > 0.05
 
 
 # --- the steered one

@@ -1,6 +1,7 @@
 """Guidance images in requests: the finished image has their low frequencies, whatever the method."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.guides import Guide
+from medsmith.methods.guides import Guide, soft_region
 
-METHODS = ("ddpm", "pig", "segguided")
+METHODS = ("ddpm", "mddpm", "pig", "segguided")
 
 
 @pytest.fixture(scope="module", params=[(2, 1), (2, 2), (3, 1)], ids=lambda p: f"{p[0]}d-{p[1]}label")
@@ -25,7 +26,7 @@ def cohort(request, tmp_path_factory):
 def method_for(name, cohort):
     first = cohort[cohort.ids[0]]
     method = micro.build(name, first.geometry.dimensions, len(cohort.label_names) - 1, settings=["diffusion.length=20"])
-    if name == "segguided":
+    if name in ("segguided", "mddpm"):
         method.memory = method.begin("image", [method.prepare(case) for case in cohort])
     return method
 
@@ -105,6 +106,11 @@ def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
         ({"factor": 0}, "request: guides.0.factor = 0; must be greater than or equal to 1"),
         ({"factor": True}, "request: guides.0.factor = true; must be a valid integer"),
         ({"factor": 2**40}, "request: guides.0.factor = 1099511627776; must be less than or equal to 1024"),
+        ({"factor": 4, "relative_factor": 0.1}, "request: guides.0: factor and relative_factor say the same"),
+        ({"relative_factor": 0}, "request: guides.0.relative_factor = 0; must be greater than 0"),
+        ({"until": 0.5, "last_step": 3}, "request: guides.0: until and last_step say the same"),
+        ({"last_step": 0}, "request: guides.0.last_step = 0; must be greater than or equal to 1"),
+        ({"region_labels": ["mass"]}, "request: guides.0: region_labels without region: name the case that has them"),
         ({"until": 1.0}, "request: guides.0.until = 1.0; must be less than 1"),
         ({"n": 8}, "request: unknown key 'guides.0.n'"),
         ({"factr": 8}, "request: unknown key 'guides.0.factr'; nearest: guides.factor"),
@@ -122,3 +128,65 @@ def test_a_guide_is_json():
     guide = Guide.model_validate({"image": "cohort", "factor": 4, "until": 0.25})
     assert Guide.model_validate_json(guide.model_dump_json()) == guide
     assert np.isclose(guide.until, 0.25)
+
+
+@pytest.mark.parametrize(("share", "at_64", "at_512"), [(1 / 8, 8, 64), (1 / 16, 4, 32), (0.1, 8, 64), (1e-4, 1, 1)])
+def test_a_relative_factor_means_the_same_at_every_size(share, at_64, at_512):
+    """n = 64 of the paper's 512 pixels is 8 of 64."""
+    guide = Guide.model_validate({"image": "cohort", "relative_factor": share})
+    assert guide.factor_at((64, 48)) == at_64
+    assert guide.factor_at((512, 512)) == at_512
+    assert Guide.model_validate({"image": "cohort"}).factor_at((512, 512)) == 64
+    assert Guide.model_validate({"image": "cohort", "factor": 16}).factor_at((64, 64)) == 16
+
+
+def test_the_last_step_counts_as_the_paper_does():
+    """a = 1 acts in every step, also on the final image, whose time is -1; a = T in the first step alone."""
+    assert Guide.model_validate({"image": "cohort", "last_step": 1}).last_time(1000) == -1
+    assert Guide.model_validate({"image": "cohort", "last_step": 1000}).last_time(1000) == 998
+    assert Guide.model_validate({"image": "cohort", "until": 0.5}).last_time(1000) == 499
+    assert Guide.model_validate({"image": "cohort"}).last_time(1000) == -1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_guide_with_a_region_acts_there_alone(name, cohort):
+    """In the last step: where the region is 0 the state stays the network's, inside it has the whole guide."""
+    method = method_for(name, cohort)
+    ref = {"cohort": cohort.root, "case": "case_1"}
+    guide = {"image": ref, "factor": 1, "region": ref, "region_labels": ["mass"]}
+    labels = cohort["case_1"].require_labels()
+    region = soft_region(labels == cohort.label_names["mass"], method.config.size)
+    assert 0 < float((region == 0).float().mean()) < 1
+    final = states(method, method.Request(guides=[guide]))[-1][0]
+    reference = of_case(method, cohort, "case_1")[0]
+    inside = (region > 1 - 1e-6).expand_as(final)
+    assert inside.any()
+    torch.testing.assert_close(final[inside], reference[inside], atol=1e-5, rtol=0)
+    outside = (region == 0).expand_as(final)
+    assert (final[outside] - reference[outside]).abs().max() > 0.05
+
+
+def test_a_region_without_the_label_or_of_other_dimensions_is_refused(cohort, tmp_path):
+    method, ref = method_for("ddpm", cohort), {"cohort": str(cohort.root), "case": "case_1"}
+    other = micro.micro_cohort(tmp_path / "other", dimensions=5 - method.fingerprint.dimensions, count=1).root
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"region": ref, "region_labels": ["tumor"]}, f"guides: {cohort.root} has no label 'tumor'; has background"),
+        ({"region": str(other)}, f"guides: region 'case_0' of {other} is {5 - method.fingerprint.dimensions}-D"),
+    ]
+    for more, line in wrong:
+        with pytest.raises(RequestError) as refusal:
+            states(method, validated(method.Request, "request", {"guides": [{"image": ref, **more}]}))
+        assert refusal.value.line.startswith(line)
+
+
+def test_a_soft_region_fades_outside_and_is_whole_inside():
+    inside = np.zeros((64, 64, 1), bool)
+    inside[20:40, 24:40] = True
+    region = soft_region(inside, (64, 64)).numpy()
+    assert (region[inside[..., 0]] == 1).all()
+    far = np.ones((64, 64), bool)
+    far[14:46, 18:46] = False
+    assert region[far].max() < 1e-3
+    profile = region[30, 39:46]
+    assert (np.diff(profile) <= 0).all()
+    assert 0.05 < profile[1] < 1

@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from medsmith.cases.case import Case
 from medsmith.errors import RequestError
+from medsmith.phantoms.canvas import Canvas
 from medsmith.phantoms.ct import phantom as ct
 from medsmith.phantoms.ct.anatomy import LABELS, ORGANS, sample_head, sample_torso
-from medsmith.phantoms.ct.canvas import Canvas
-from medsmith.phantoms.ct.space import WINDOW_MM, Grid
-from medsmith.phantoms.ct.tissue import LEVELS_HU, PHASES, Textures
 from medsmith.phantoms.families import find_family
+from medsmith.phantoms.space import WINDOW_MM, Grid
+from medsmith.phantoms.tissue import LEVELS_HU, PHASES, Textures
 from medsmith.reports.organs import is_lesion, labels_of
 from medsmith.reports.schema import LesionReport
 from narrowing import present

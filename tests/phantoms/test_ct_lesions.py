@@ -11,7 +11,7 @@ from medsmith.measurement.shape import measure_shape
 from medsmith.measurement.wall import encircled_share
 from medsmith.phantoms.ct.lesion import LARGEST_MM
 from medsmith.phantoms.ct.place import CLOSE_MM
-from medsmith.phantoms.ct.space import Grid
+from medsmith.phantoms.space import Grid
 from medsmith.reports.organs import PROTRUDING_SHARE
 from medsmith.reports.sampling import check_report
 from medsmith.reports.schema import LesionReport

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import normaltest
 
-from medsmith.phantoms.ct.organs import grown_tree
-from medsmith.phantoms.ct.solids import Tubes, ellipsoid, smooth_curve, within_smoothly, without
-from medsmith.phantoms.ct.space import Grid, Warp, cover, sample_displacement, sample_warp, spline_matrix, stream
-from medsmith.phantoms.ct.tissue import scanner_noise, smooth_noise
+from medsmith.phantoms.solids import Tubes, ellipsoid, smooth_curve, smooth_minimum, within_smoothly, without
+from medsmith.phantoms.space import Grid, Warp, cover, sample_displacement, sample_warp, spline_matrix, stream
+from medsmith.phantoms.tissue import scanner_noise, smooth_noise
+from medsmith.phantoms.trees import grown_tree
 
 STILL = Warp((1.0, 1.0, 1.0), (sample_displacement(np.random.default_rng(0), 48.0, 0.0),))
 """Anatomical positions are patient positions."""
@@ -69,6 +69,16 @@ def test_a_part_of_a_grid_holds_the_centers_in_the_box(warp: Warp) -> None:
     assert grid.part(np.full(3, 500.0), np.full(3, 600.0)) is None
     inner = grid.crop(part)
     np.testing.assert_array_equal(inner.anatomical, grid.anatomical[(slice(None), *part)])
+
+
+@given(st.lists(st.tuples(*[st.floats(-20, 40)] * 6), min_size=1, max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_parts_of_many_boxes_are_those_of_each(boxes: list[tuple[float, ...]]) -> None:
+    grid = Grid.over(STILL, np.array([-7.0, 3.0, 10.0]), (12, 9, 1), 1.5)
+    corners = np.array(boxes).reshape(-1, 2, 3)
+    lows, highs = corners.min(axis=1), corners.max(axis=1)
+    expected = {index: grid.part(lows[index], highs[index]) for index in range(len(boxes))}
+    assert dict(grid.parts(lows, highs)) == {index: part for index, part in expected.items() if part is not None}
 
 
 def test_shared_fields_are_computed_once_and_cropped(warp: Warp) -> None:
@@ -159,6 +169,38 @@ def test_a_tree_reaches_every_target_and_thins_towards_its_ends() -> None:
     for end, (_first, own) in zip(ends, radii, strict=True):
         if tuple(end) in children:
             assert own**2.7 == pytest.approx(children[tuple(end)] + 0.7**2.7)
+
+
+def test_a_direct_tree_has_shorter_ways_to_its_ends() -> None:
+    targets = np.random.default_rng(3).uniform(-30, 30, (80, 3))
+    longest = []
+    for directness in (0.0, 0.7):
+        starts, ends, _radii = grown_tree(np.random.default_rng(4), (0, 0, -40), targets, 0.7, 2.7, directness)
+        ways = {(0.0, 0.0, -40.0): 0.0}
+        for start, end in zip(starts, ends, strict=True):
+            ways[tuple(end)] = ways[tuple(start)] + float(np.linalg.norm(end - start))
+        straight = np.linalg.norm(targets - (0, 0, -40), axis=1)
+        longest.append(np.mean([ways[tuple(target)] for target in targets] / straight))
+    assert 1 <= longest[1] < 0.85 * longest[0]
+
+
+def test_a_smooth_minimum_is_the_minimum_away_from_the_seam() -> None:
+    first = np.linspace(-10, 10, 81, dtype=np.float32).reshape(-1, 1, 1)
+    second = np.full_like(first, 1.0)
+    smooth, least = smooth_minimum(first, second, 4.0), np.minimum(first, second)
+    apart = np.abs(first - second) >= 4
+    np.testing.assert_array_equal(smooth[apart], least[apart])
+    assert (smooth <= least).all()
+    assert (least - smooth).max() == pytest.approx(1.0)
+
+
+def test_noise_of_a_slice_has_unit_variance_and_is_the_same_at_every_size() -> None:
+    low = np.zeros(3)
+    fine, coarse = (Grid.over(STILL, low, (size, size, 1), 128 / size) for size in (192, 64))
+    fields = [smooth_noise(np.random.default_rng(2), grid, low, (2.0, 2.0)) for grid in (fine, coarse)]
+    assert fields[0].shape == (192, 192, 1)
+    assert fields[0].std() == pytest.approx(1, rel=0.05)
+    np.testing.assert_allclose(fields[0][1::3, 1::3], fields[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [48, 96])

@@ -12,9 +12,15 @@ from medsmith.phantoms.breast.masses import (
     KINDS,
     MARGIN_MM,
     POSTERIOR_DB,
-    Shares,
 )
 from medsmith.phantoms.breast.tissue import LOBULES_MEAN, RIB_SHARE, SHADOWS_MEAN
+from medsmith.phantoms.chest import nodule_kinds as nodules
+from medsmith.phantoms.chest.anatomy import samples_per_pixel
+from medsmith.phantoms.chest.patient import LEVEL_MM, PHASE_SHARES
+from medsmith.phantoms.chest.phantom import SIZES, ChestPhantom
+from medsmith.phantoms.chest.pose import BEND_MM
+from medsmith.phantoms.chest.scanner import NOISE_HU
+from medsmith.phantoms.shares import Shares
 
 TEXT = (Path(__file__).parents[2] / "docs" / "phantoms.md").read_text(encoding="utf-8")
 
@@ -63,3 +69,23 @@ def test_the_sizes_and_distractors_are_those_of_the_code() -> None:
     flowing = " ".join(TEXT.split())
     assert f"Fat lobules inside the gland (Poisson, mean {LOBULES_MEAN})" in flowing
     assert f"(Poisson, mean {SHADOWS_MEAN}), ribs with their shadow ({RIB_SHARE:.0%}".replace("30%", "30 %") in flowing
+
+
+def test_the_shares_and_ranges_of_chests_are_those_of_the_code() -> None:
+    flowing = " ".join(TEXT.split())
+    counts = [f"{share:.0%}".replace("%", " %") for share in nodules.COUNT_SHARES]
+    assert f"0, 1, 2 and 3 nodules: {', '.join(counts[:3])} and {counts[3]}" in flowing
+    assert shares(PHASE_SHARES) in flowing
+    assert shares(nodules.DENSITY_SHARES).capitalize() in flowing
+    assert shares({name: shape.share for name, shape in nodules.SHAPES.items()}) in flowing
+    around, pleura, vessel = (f"{share:.0%}".replace("%", " %") for share in nodules.PLACE_SHARES.values())
+    assert f"surrounded by lung {around}, touching the pleura {pleura}, touching a vessel {vessel}" in flowing
+    low, high = nodules.DIAMETER_LIMITS_MM
+    assert f"median {nodules.DIAMETER_MM[0]} mm, cut at {low} and {high} mm; the pleura" in flowing
+    assert f"between {NOISE_HU[0]} and {NOISE_HU[1]} HU" in flowing
+    assert f"bend ({BEND_MM[1]} mm)" in flowing
+    assert f"aortic arch ({LEVEL_MM[1]:.0f} mm)" in flowing
+    assert f"chest slices at {SIZES[0]} to {SIZES[1]} pixels" in flowing
+    assert [samples_per_pixel(size) for size in (60, 61, 160, 161)] == [5, 3, 3, 1]
+    for name, value in ChestPhantom.label_names.items():
+        assert name == "background" or (f"`{name}`" in TEXT and f"| {value} |" in TEXT)

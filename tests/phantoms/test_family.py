@@ -159,7 +159,8 @@ def test_an_impossible_request_is_one_line_and_writes_nothing(
 def test_an_unknown_family_is_refused_by_name() -> None:
     with pytest.raises(
         MedsmithError,
-        match=r"^phantom knee: no such family; there are breast, ct, ct-head, ct-head-healthy, ct-healthy$",
+        match=r"^phantom knee: no such family; there are breast, chest, chest-healthy, ct, ct-head, "
+        r"ct-head-healthy, ct-healthy$",
     ):
         find_family("knee")
     assert find_family("breast") is BREAST

@@ -163,3 +163,19 @@ def _correlation(field: np.ndarray, axis: int, pixels: int = 2) -> float:
     """Correlation of the field with itself moved by some pixels along one axis."""
     moved = np.moveaxis(field, axis, 0)
     return float(np.corrcoef(moved[:-pixels].ravel(), moved[pixels:].ravel())[0, 1])
+
+
+def test_the_distance_to_a_circle_is_exact() -> None:
+    circle = Outline(np.full(ANGLES.size, 6.0), (15.0, 22.0))
+    rng = np.random.default_rng(0)
+    lateral, depth = rng.uniform(0, 40, (2, 50))
+    np.testing.assert_allclose(circle.distance(lateral, depth), np.hypot(lateral - 15, depth - 22) - 6, atol=1e-9)
+
+
+def test_the_distance_to_an_ellipse_is_that_to_its_nearest_point_close_to_the_edge() -> None:
+    ellipse = Outline(1 / np.hypot(np.cos(ANGLES) / 8, np.sin(ANGLES) / 5))
+    normals = np.stack([ellipse.points[:, 0] / 64, ellipse.points[:, 1] / 25], axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    for off in (-0.3, 0.3):
+        lateral, depth = (ellipse.points + off * normals).T
+        np.testing.assert_allclose(ellipse.distance(lateral, depth), off, atol=0.03)

@@ -16,11 +16,11 @@ from medsmith.phantoms.breast.masses import (
     MARGIN_MM,
     POSTERIOR_DB,
     Mass,
-    Shares,
     fold_degrees,
     sample_mass,
 )
 from medsmith.phantoms.outline import sample_outline
+from medsmith.phantoms.shares import Shares
 
 DRAWS = 6000
 
@@ -120,7 +120,7 @@ def test_an_axis_has_no_front(tilt: float, seen: float) -> None:
 def test_outlines_have_the_drawn_area_whatever_their_shape(drawn: list[Mass], shape: str) -> None:
     rng = generator(1)
     for mass in [mass for mass in drawn if mass.shape == shape][:40]:
-        outline = sample_outline(mass, rng)
+        outline = sample_outline(mass.form, rng)
         assert outline.area_mm2 == pytest.approx(np.pi * mass.diameter_mm**2 / 4, rel=1e-9)
         assert outline.longest_diameter_mm >= mass.diameter_mm * (1 - 1e-3)
 
@@ -129,7 +129,7 @@ def test_outlines_have_the_drawn_area_whatever_their_shape(drawn: list[Mass], sh
 def test_shapes_are_ordered_from_round_to_spiculated(drawn: list[Mass]) -> None:
     rng = generator(2)
     outlines = {
-        shape: [sample_outline(mass, rng) for mass in drawn if mass.shape == shape][:150] for shape in DEVIATIONS
+        shape: [sample_outline(mass.form, rng) for mass in drawn if mass.shape == shape][:150] for shape in DEVIATIONS
     }
     order = ("round", "oval", "lobulated", "irregular", "spiculated")
     circularity = [np.median([outline.circularity for outline in outlines[shape]]) for shape in order]

@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
+from medsmith.phantoms.canvas import Canvas
 from medsmith.phantoms.ct.anatomy import LABELS
-from medsmith.phantoms.ct.canvas import Canvas
 from medsmith.phantoms.ct.lesion import PhantomLesion, sample_lesion, window
 from medsmith.phantoms.ct.phantom import HEAD, TORSO
-from medsmith.phantoms.ct.space import Grid, stream
-from medsmith.phantoms.ct.tissue import PHASES, sample_textures
+from medsmith.phantoms.space import Grid, stream
+from medsmith.phantoms.tissue import PHASES, sample_textures
 from medsmith.reports.sampling import sample_report
 
 AROUND_MM = 14.0

@@ -7,6 +7,7 @@ over. Every contour starts at its foremost point straight ahead of its centroid 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -17,7 +18,7 @@ from skimage.measure import find_contours
 from medsmith.anatomy.rasterization import Size, centroid, rasterize, signed_area
 from medsmith.anatomy.splines import OVERSAMPLING, control_points, curve_points
 
-Curve = Float64[np.ndarray, "along 2"]
+Curve = Float64[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "x y"]
 LEAST_SHARE = 1e-4
 LEAST_PIXELS = 4
@@ -135,7 +136,9 @@ def _even(curve: Curve, along: int, extent: Float64[np.ndarray, "2"]) -> Curve:
     return np.stack([np.interp(at, length, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def paint(contours: Iterable[Contour], order: Sequence[int], size: Size) -> UInt8[np.ndarray, "x y"]:
+def paint(
+    contours: Iterable[Contour], order: Sequence[int], size: Size, within: Mapping[int, int] = MappingProxyType({})
+) -> UInt8[np.ndarray, "x y"]:
     """A map of regions from contours, painted class by class.
 
     Within a class larger contours come first, so that an island in a hole stays.
@@ -144,8 +147,11 @@ def paint(contours: Iterable[Contour], order: Sequence[int], size: Size) -> UInt
         contours: of all classes.
         order: values of the classes, those painted first at the bottom.
         size: pixels along x and y.
+        within: value of a class -> value of a class, painted before it, whose edge cuts it off if
+            it is there.
     """
     regions = np.zeros(size, dtype=np.uint8)
+    painted: dict[int, Mask] = {}
     by_size = sorted(contours, key=lambda contour: -contour.area)
     for value in order:
         mask = np.zeros(size, dtype=bool)
@@ -153,5 +159,7 @@ def paint(contours: Iterable[Contour], order: Sequence[int], size: Size) -> UInt
             if contour.value == value:
                 inside = rasterize(contour.curve, size)
                 mask = mask & ~inside if contour.hole else mask | inside
-        regions[mask] = value
+        if mask.any():
+            painted[value] = mask & painted.get(within.get(value, -1), True)
+            regions[painted[value]] = value
     return regions

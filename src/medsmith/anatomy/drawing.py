@@ -1,5 +1,6 @@
 """Draws contours from a shape space and rejects illegal ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import final
@@ -9,12 +10,11 @@ from jaxtyping import Float64, Int64
 from scipy.special import ndtr, ndtri
 
 from medsmith.anatomy.contours import Contour
-from medsmith.anatomy.legality import crosses_itself
-from medsmith.anatomy.record import RejectionRecord, SpaceArrays, SpaceRecord
+from medsmith.anatomy.legality import JUDGED, crosses_itself
+from medsmith.anatomy.record import PatternRecord, RejectionRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.splines import OVERSAMPLING, curve_points
 
 SPREAD = 2.0
-_CHECKED_PER_POINT = 4
 _MEASURED_DRAWS = 200
 
 
@@ -51,10 +51,10 @@ def truncated_normal(uniform: Float64[np.ndarray, "n"], spread: float) -> Float6
     return np.clip(ndtri(low + uniform * (high - low)), -spread, spread)
 
 
-def draw_slots(record: SpaceRecord, rng: np.random.Generator) -> Int64[np.ndarray, "present"]:
+def draw_slots(patterns: Sequence[PatternRecord], rng: np.random.Generator) -> Int64[np.ndarray, "present"]:
     """The slots that are present, by the frequency of their pattern in training; takes one uniform number."""
-    counts = np.cumsum([pattern.slices for pattern in record.patterns])
-    pattern = record.patterns[int(np.searchsorted(counts, rng.random() * counts[-1], side="right"))]
+    counts = np.cumsum([pattern.slices for pattern in patterns])
+    pattern = patterns[int(np.searchsorted(counts, rng.random() * counts[-1], side="right"))]
     return np.array(pattern.slots, dtype=np.int64)
 
 
@@ -82,7 +82,7 @@ def judge(arrays: SpaceArrays, drawn: Draw) -> Verdict:
     """Whether an anatomy is legal."""
     if not len(drawn.slots):
         return Verdict.LEGAL
-    curves = curve_points(drawn.control, _CHECKED_PER_POINT * drawn.control.shape[1])
+    curves = curve_points(drawn.control, JUDGED * drawn.control.shape[1])
     if any(crosses_itself(curve) for curve in curves):
         return Verdict.CROSSING
     present = np.zeros(len(arrays.mean), dtype=bool)
@@ -97,10 +97,10 @@ def contours_of(record: SpaceRecord, drawn: Draw) -> tuple[Contour, ...]:
     return tuple(Contour(kind.value, kind.hole, curve) for kind, curve in zip(kinds, curves, strict=True))
 
 
-def measure_rejection(record: SpaceRecord, arrays: SpaceArrays) -> RejectionRecord:
+def measure_rejection(patterns: Sequence[PatternRecord], arrays: SpaceArrays) -> RejectionRecord:
     """How many of 200 anatomies are illegal, drawn from fixed seeds."""
     rng = np.random.Generator(np.random.PCG64(0))
-    draws = (draw_contours(arrays, draw_slots(record, rng), rng, SPREAD) for _ in range(_MEASURED_DRAWS))
+    draws = (draw_contours(arrays, draw_slots(patterns, rng), rng, SPREAD) for _ in range(_MEASURED_DRAWS))
     verdicts = [judge(arrays, drawn) for drawn in draws]
     crossing, overlapping = (verdicts.count(kind) for kind in (Verdict.CROSSING, Verdict.OVERLAPPING))
     return RejectionRecord(drawn=_MEASURED_DRAWS, crossing=crossing, overlapping=overlapping)

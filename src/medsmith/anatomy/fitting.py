@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from medsmith import __version__
 from medsmith.anatomy.contours import Contour, trace_classes
 from medsmith.anatomy.drawing import measure_rejection
-from medsmith.anatomy.legality import learn_relations
+from medsmith.anatomy.legality import JUDGED, learn_relations
 from medsmith.anatomy.pca import Components, fit_components
-from medsmith.anatomy.record import PatternRecord, RejectionRecord, SlotRecord, SpaceArrays, SpaceRecord
+from medsmith.anatomy.record import PatternRecord, SlotRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
 from medsmith.anatomy.slots import LEAST_SLICES, Matched, aligned_starts, match_contours
 from medsmith.anatomy.splines import LEAST_POINTS, control_points, curve_points
@@ -23,7 +23,6 @@ from medsmith.progress import Progress
 
 Presence = Bool[np.ndarray, "slices slots"]
 Control = Float64[np.ndarray, "slices slots points 2"]
-_CHECKED_PER_POINT = 4
 
 
 @final
@@ -52,6 +51,7 @@ def fit_space(
     present = matched.presence(len(ids))
     control = _control_points(matched, len(ids), points)
     arrays, components = _learn(control, present, matched, variance, context_names.values())
+    patterns = _pattern_records(present)
     record = SpaceRecord(
         medsmith=__version__,
         cohort=cohort.subset(ids).content_hash(),
@@ -65,13 +65,13 @@ def fit_space(
         size=_median_size(slices.sizes),
         extent_mm=_median_extent(slices.extents),
         slots=_slot_records(matched),
-        patterns=_pattern_records(present),
+        patterns=patterns,
         gray_values={name: tuple(np.mean(rows, axis=0).tolist()) for name, rows in sorted(slices.gray.items())},
         fragments=slices.fragments,
         left_out=matched.left_out,
-        rejection=RejectionRecord(drawn=1, crossing=0, overlapping=0),
+        rejection=measure_rejection(patterns, arrays),
     )
-    return record.model_copy(update={"rejection": measure_rejection(record, arrays)}), arrays
+    return record, arrays
 
 
 def _training_ids(cohort: Cohort, points: int, variance: float) -> tuple[str, ...]:
@@ -138,17 +138,19 @@ def _learn(
 ) -> tuple[SpaceArrays, Components]:
     """Components of the contours, and the limits of overlap.
 
-    Each contour is divided by the square root of its slot's size, the square root of its mean area. Undivided, the
-    outline of the body would be most of the variance; in units of the size, the place of the smallest organ.
+    Each contour is divided by the square root of its slot's size (the square root of its mean area) and multiplied by
+    the square root of the share of slices that have it. Undivided, the outline of the body would be most of the
+    variance; in units of the size, the place of the smallest organ. A structure counts as often as it is seen.
     """
     cases, slots, points, _ = control.shape
-    scale = np.array([slot.area for slot in matched.slots])[:, None, None] ** 0.25
+    sizes = np.sqrt([slot.area for slot in matched.slots])
+    scale = np.sqrt(sizes / present.mean(axis=0))[:, None, None]
     entries = np.broadcast_to(present[:, :, None, None], control.shape).reshape(cases, -1)
     found = fit_components((control / scale).reshape(cases, -1), entries, variance)
     shape = (slots, points, 2)
     deviations = found.directions * np.sqrt(found.variances)[:, None]
     below = np.array([slot.value in context for slot in matched.slots], dtype=bool)
-    relations = learn_relations(curve_points(control, _CHECKED_PER_POINT * points), present, below)
+    relations = learn_relations(curve_points(control, JUDGED * points), present, below)
     arrays = SpaceArrays(
         found.mean.reshape(shape) * scale,
         deviations.reshape(-1, *shape) * scale,

@@ -23,6 +23,8 @@ GRID = 256
 LEAVING, ENTERING, COVERING = 0.03, 0.1, 0.3
 """Tolerances, see above."""
 _FEW_PIXELS = 2.0
+JUDGED = 2
+"""Points per control point with which contours are judged; with 48 a smaller loop is no larger than a pixel or two."""
 
 
 @final

@@ -1,8 +1,10 @@
 """Principal component analysis of vectors of which some entries are missing.
 
 Missing entries are replaced by the mean of the present ones, then in turn a PCA is fitted and they are replaced by its
-reconstruction, until they change no more (iterative PCA; Kiers 1997, Josse and Husson 2012). While doing so, at most a
-third as many components are used as the rarest entry has observations, so that rare structures are not overfitted.
+reconstruction, until they change no more (iterative PCA; Kiers 1997, Josse and Husson 2012). The first round uses one
+component and each further round one more, until they hold the share of the variance: with all at once, components would
+be spent on the means that were put in. At most a tenth as many components are used as the rarest entry has observations
+(but one), so that rare structures are not overfitted.
 """
 
 from dataclasses import dataclass
@@ -10,12 +12,14 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 
 Vectors = Float64[np.ndarray, "cases entries"]
-_ROUNDS = 50
+_STEPS = 20
 _SETTLED = 1e-3
-_OBSERVATIONS_PER_COMPONENT = 3
+"""Change of a step, as a share of the deviation of all vectors from their mean."""
+_OBSERVATIONS_PER_COMPONENT = 10
 _CONSTANT = 1e-24
 
 
@@ -64,13 +68,29 @@ def impute(vectors: Vectors, present: Bool[np.ndarray, "cases entries"], varianc
     if present.all():
         return filled
     most = max(1, int(present.sum(axis=0).min()) // _OBSERVATIONS_PER_COMPONENT)
-    for _ in range(_ROUNDS):
-        better: Vectors = np.where(present, vectors, _fit(filled, variance, most).reconstructed(filled))
-        change, scale = np.linalg.norm(better - filled), np.linalg.norm(filled - filled.mean(axis=0))
-        filled = better
-        if change <= _SETTLED * scale:
+    for count in range(1, min(most, *vectors.shape) + 1):
+        for _ in range(_STEPS):
+            nearest, share = _reconstruct(filled, count)
+            better: Vectors = np.where(present, vectors, nearest)
+            change, scale = np.linalg.norm(better - filled), np.linalg.norm(filled - filled.mean(axis=0))
+            filled = better
+            if change <= _SETTLED * scale:
+                break
+        if share >= variance:
             break
     return filled
+
+
+def _reconstruct(vectors: Vectors, count: int) -> tuple[Vectors, float]:
+    """The nearest vectors that some components span, and their share of the variance."""
+    mean = vectors.mean(axis=0)
+    centered = vectors - mean
+    tall = len(vectors) > vectors.shape[1]
+    products = centered.T @ centered if tall else centered @ centered.T
+    size = len(products)
+    values, directions = eigh(products, subset_by_index=(size - count, size - 1))
+    part = centered @ directions @ directions.T if tall else directions @ (directions.T @ centered)
+    return np.asarray(mean + part), float(values.sum() / max(np.trace(products), _CONSTANT))
 
 
 def _fit(vectors: Vectors, variance: float, most: int | None) -> Components:

@@ -66,7 +66,8 @@ def _regions(space: ShapeSpace, component: int, deviation: float) -> UInt8[np.nd
     scores = np.zeros(len(space.arrays.components))
     scores[component : component + 1] = deviation
     drawn = decode(space.arrays, np.array(space.record.patterns[0].slots, dtype=np.int64), scores)
-    return paint(contours_of(space.record, drawn), space.record.paint_order, (_EDGE, _EDGE))
+    record = space.record
+    return paint(contours_of(record, drawn), record.paint_order, (_EDGE, _EDGE), record.within)
 
 
 def _as_picture(record: SpaceRecord, regions: UInt8[np.ndarray, "x y"]) -> Float32[np.ndarray, "y x 3"]:

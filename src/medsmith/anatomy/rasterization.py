@@ -7,7 +7,7 @@ pixel i of n lies at (i + 1/2) / n, and a contour can be rasterized on any grid.
 import numpy as np
 from jaxtyping import Bool, Float64
 
-Curve = Float64[np.ndarray, "along 2"]
+Curve = Float64[np.ndarray, "_ 2"]
 Mask = Bool[np.ndarray, "x y"]
 Size = tuple[int, int]
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from medsmith.anatomy.context import BODY
 from medsmith.anatomy.legality import Relations
 from medsmith.anatomy.splines import LEAST_POINTS
 
@@ -130,12 +131,21 @@ class SpaceRecord(BaseModel):
             raise ValueError("a pattern names no slot")
         if not self.gray_values.keys() <= self.region_names.keys():
             raise ValueError("gray_values names no class")
+        if len({len(numbers) for numbers in self.gray_values.values()}) > 1:
+            raise ValueError("gray_values does not give each class the same number of channels")
         return self
 
     @property
     def region_names(self) -> dict[str, int]:
         """Labels and context classes -> value."""
         return {**self.label_names, **self.context_names}
+
+    @property
+    def within(self) -> dict[int, int]:
+        """Context class -> the body, inside which it lies by definition."""
+        body = self.context_names.get(BODY)
+        inner = [value for name, value in self.context_names.items() if name != BODY]
+        return {} if body is None else dict.fromkeys(inner, body)
 
     @property
     def paint_order(self) -> tuple[int, ...]:

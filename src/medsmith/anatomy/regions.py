@@ -29,23 +29,24 @@ def require_slice(case: Case) -> None:
 def class_masks(case: Case, label_names: Mapping[str, int], context_names: Mapping[str, int]) -> dict[int, Mask]:
     """Value -> pixels of every class that a slice has; context classes lie where no label is.
 
+    Labels are matched by name. Context classes that the case declares as labels, as drawn cases do, are its labels.
+
     Raises:
         GeometryError: the case is a volume.
-        ContentError: context is asked for, and the case has no image.
+        ContentError: context is asked for and the case has no image, or it has a label that is no class.
     """
     require_slice(case)
-    labels = labels_of(case)
-    masks = {value: labels == value for value in label_names.values() if value and (labels == value).any()}
-    found = find_context(case.require_image()[0, :, :, 0]) if context_names else {}
-    below = {context_names[name]: mask & (labels == 0) for name, mask in found.items() if name in context_names}
+    names = {**label_names, **context_names}
+    labels = np.zeros(case.geometry.shape[:2], np.uint8) if case.labels is None else case.labels[:, :, 0]
+    there = {name: labels == value for name, value in case.label_names.items() if value and (labels == value).any()}
+    unknown = next((name for name in there if name not in names), None)
+    if unknown is not None:
+        raise ContentError(f"case {case.id}", f"label '{unknown}'", f"there are {', '.join(names)}", "rename the label")
+    masks = {names[name]: mask for name, mask in there.items()}
+    wanted = [name for name in context_names if name not in case.label_names]
+    found = find_context(case.require_image()[0, :, :, 0]) if wanted else {}
+    below = {context_names[name]: found[name] & (labels == 0) for name in wanted if name in found}
     return masks | {value: mask for value, mask in below.items() if mask.any()}
-
-
-def labels_of(case: Case) -> UInt8[np.ndarray, "x y"]:
-    """The labels of a slice; background where it has none."""
-    if case.labels is None:
-        return np.zeros(case.geometry.shape[:2], dtype=np.uint8)
-    return np.asarray(case.labels[:, :, 0])
 
 
 def stack_masks(masks: Mapping[int, Mask], context: Collection[int], size: tuple[int, int]) -> UInt8[np.ndarray, "x y"]:
@@ -63,7 +64,7 @@ def regions_of(
 
     Raises:
         GeometryError: the case is a volume.
-        ContentError: context is asked for, and the case has no image.
+        ContentError: context is asked for and the case has no image, or it has a label that is no class.
     """
     masks = class_masks(case, label_names, context_names)
     return stack_masks(masks, context_names.values(), case.geometry.shape[:2])

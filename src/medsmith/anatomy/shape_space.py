@@ -29,6 +29,8 @@ from medsmith.progress import NullProgress, Progress
 
 Map = UInt8[np.ndarray, "x y"]
 MOST_ATTEMPTS = 1000
+SAME_STRUCTURES = 100
+"""After so many illegal draws other structures are drawn as well: in a few slices some never fit together."""
 _MOST_SPREAD = 5.0
 _SIZES = (8, 4096)
 
@@ -93,7 +95,7 @@ class ShapeSpace:
         Args:
             cohort: of single slices.
             points: control points per contour, at least 8.
-            variance: share of the variance that the components keep; contours count in units of their size.
+            variance: share of the variance that the components keep; see ``fitting`` for the weight of each contour.
             context: classes that thresholds add below the labels: "auto" for body and lung where they are found,
                 "none", or names among body, lung and bone, separated by commas.
             progress: of the slices.
@@ -147,7 +149,7 @@ class ShapeSpace:
 
         A set of structures is drawn by its frequency in training, then a score per component from the normal
         distribution truncated at +-spread standard deviations. Where contours are illegal (see ``legality``), the
-        scores are drawn again; the structures stay, so that their frequencies are those of training.
+        scores are drawn again; the structures stay, for 100 attempts, so that their frequencies are those of training.
 
         Args:
             seed: 0 or more.
@@ -159,11 +161,13 @@ class ShapeSpace:
         """
         check_draw(seed, size, spread)
         rng = np.random.Generator(np.random.PCG64(seed))
-        slots = draw_slots(self.record, rng)
+        slots = draw_slots(self.record.patterns, rng)
         for attempt in range(1, MOST_ATTEMPTS + 1):
+            if attempt % SAME_STRUCTURES == 0:
+                slots = draw_slots(self.record.patterns, rng)
             drawn = draw_contours(self.arrays, slots, rng, spread)
             if judge(self.arrays, drawn) is Verdict.LEGAL:
-                regions = paint(contours_of(self.record, drawn), self.record.paint_order, size)
+                regions = paint(contours_of(self.record, drawn), self.record.paint_order, size, self.record.within)
                 return AnatomyMap(self._labels(regions), regions, attempt)
         rate = self.record.rejection.rate
         found = f"no legal anatomy in {MOST_ATTEMPTS} attempts with seed {seed} and spread {spread:g}"
@@ -175,11 +179,13 @@ class ShapeSpace:
         return np.where(kept, regions, np.uint8(0))
 
     def regions_of(self, case: Case) -> Map:
-        """The regions of a real slice: its labels, and below them the context classes of the space by thresholds.
+        """The regions of a slice: its labels by their names, and below them the context classes of the space.
+
+        Context is found in the image by thresholds, unless the case declares it as labels, as drawn cases do.
 
         Raises:
             GeometryError: the case is a volume.
-            ContentError: the space has context classes, and the case has no image.
+            ContentError: the space has context classes and the case no image, or the case a label that is no class.
         """
         return regions_of(case, self.label_names, self.context_names)
 

@@ -115,7 +115,7 @@ def _assign(rows: Float64[np.ndarray, "contours 3"], means: Float64[np.ndarray, 
 
 def _mean_of(
     slot: int,
-    features: Sequence[Float64[np.ndarray, "contours 3"]],
+    features: Sequence[Float64[np.ndarray, "_ 3"]],
     assigned: Sequence[dict[int, int]],
     otherwise: Float64[np.ndarray, "3"],
 ) -> Float64[np.ndarray, "3"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from scipy.interpolate import BSpline
 
 Points = Float64[np.ndarray, "points 2"]
-Curve = Float64[np.ndarray, "along 2"]
+Curve = Float64[np.ndarray, "_ 2"]
 LEAST_POINTS = 8
 OVERSAMPLING = 8
 """Points on a contour per control point, to which the curve is fitted."""

@@ -17,7 +17,7 @@ from medsmith.errors import CohortError, GeometryError, RunError
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.methods.base import Method
 from medsmith.preparation.recorded import check_disjoint_folders
-from medsmith.preparation.split import groups_of, held_out_ids
+from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
 
 _LEAST_PATIENTS = 2
@@ -86,7 +86,7 @@ def open_inputs(
         few, kept = source, Cohort.open(withheld)
         _check_annotated(kept)
         _check_alike(source, kept)
-    groups = groups_of(kept.ids, options.group)
+    groups = patient_groups(kept.ids, options.group)
     inputs = Inputs(few, images_alone(images), kept, {id: name for name, ids in groups.items() for id in ids})
     joined({"labelled": images_alone(few), "unlabelled": inputs.unlabelled})
     _check_patients(inputs, options.group)
@@ -198,7 +198,7 @@ def _check_patients(inputs: Inputs, group: str | None) -> None:
     if group is None:
         return
     for name, cohort in (("labelled", inputs.labelled), ("unlabelled", inputs.unlabelled)):
-        shared = sorted(withheld & groups_of(cohort.ids, group).keys())
+        shared = sorted(withheld & patient_groups(cohort.ids, group).keys())
         if shared:
             found = f"patient {shared[0]} has {name} and withheld cases"
             raise CohortError(cohort.root, found, "withheld patients are others", "split the cohorts by patient")

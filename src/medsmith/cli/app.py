@@ -21,23 +21,37 @@ def echo(line: str) -> None:
     typer.echo(line)
 
 
-def numbers(option: str, text: str) -> tuple[float, float]:
-    """Parses two numbers separated by a comma.
+def all_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Parses finite numbers separated by commas.
 
     Raises:
-        RequestError: the text is not two finite numbers.
+        RequestError: the text is something else.
     """
     from math import isfinite
 
     from medsmith.errors import RequestError
 
     try:
-        first, second = (float(number) for number in text.split(","))
+        values = tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise RequestError(option, f"'{text}'", "two numbers", "write them as 0.3,0.5") from None
-    if not (isfinite(first) and isfinite(second)):
-        raise RequestError(option, f"'{text}'", "finite numbers", "write them as 0.3,0.5")
-    return first, second
+        values = ()
+    if not values or not all(isfinite(value) for value in values):
+        raise RequestError(option, f"'{text}'", "numbers separated by commas", "write 0.3,0.5, say")
+    return values
+
+
+def two_numbers(option: str, text: str) -> tuple[float, float]:
+    """Parses two finite numbers separated by a comma.
+
+    Raises:
+        RequestError: the text is something else.
+    """
+    from medsmith.errors import RequestError
+
+    values = all_numbers(option, text)
+    if len(values) != 2:
+        raise RequestError(option, f"'{text}'", "two numbers separated by a comma", "write 0.3,0.5, say")
+    return values[0], values[1]
 
 
 def pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:

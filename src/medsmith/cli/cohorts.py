@@ -5,17 +5,25 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, numbers, pairs
+from medsmith.cli.app import Seed, app, echo, pairs, two_numbers
 
 
 @app.command()
 def phantom(
-    family: Annotated[str, typer.Argument(help="Phantom family: breast, ct, ct-healthy, ct-head or ct-head-healthy.")],
+    family: Annotated[
+        str,
+        typer.Argument(
+            help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-head or ct-head-healthy."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
     count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100,
     seed: Seed = 0,
     size: Annotated[
-        int, typer.Option(help="Edge of the image grid: breast 32 to 256 pixels, ct 48 to 160 voxels.")
+        int,
+        typer.Option(
+            help="Edge of the image grid: breast 32 to 256 pixels, chest 32 to 512 pixels, ct 48 to 160 voxels."
+        ),
     ] = 128,
 ) -> None:
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
@@ -88,7 +96,7 @@ def prepare(  # noqa: PLR0913
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
-        percentiles=numbers("--percentiles", percentiles) if percentiles else None,
+        percentiles=two_numbers("--percentiles", percentiles) if percentiles else None,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from medsmith.cli import steering
-from medsmith.cli.app import Seed, app, echo, pairs
+from medsmith.cli.app import Seed, all_numbers, app, echo, pairs
 
 
 @app.command()
@@ -156,7 +156,7 @@ def synthesize(  # noqa: PLR0913
     requested = _request(request, (templates, template), options, report, steered)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
-    from medsmith.synthesis import SynthesisOptions, write_lesions_page
+    from medsmith.synthesis import SynthesisOptions, write_lesions_page, write_steering_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
     cohort = _cohort_of(requested.get("templates"))
@@ -175,7 +175,7 @@ def synthesize(  # noqa: PLR0913
         progress=ConsoleProgress(),
     )
     echo(summary.line)
-    page = write_lesions_page(out, cohort) if cohort else None
+    page = write_lesions_page(out, cohort) if cohort else write_steering_page(out)
     if page:
         echo(f"requested and measured: {page}")
 
@@ -195,3 +195,37 @@ def regenerate(
 
     files = regenerate_case(out, case, run=run, inputs=pairs("--input", input_ or []))
     echo(f"{case}: {', '.join(files)} regenerated, identical byte for byte")
+
+
+@app.command()
+def sweep(  # noqa: PLR0913
+    run: Annotated[str, typer.Argument(help="Run folder of mddpm, or mddpm for the shipped weights.")],
+    out: Annotated[Path, typer.Argument(help="Output folder for the images and sweep.png.")],
+    anatomy: steering.AnatomyOption = None,
+    texture: steering.TextureOption = None,
+    pathology: steering.PathologyOption = None,
+    at: steering.AtOption = None,
+    scale: steering.ScaleOption = None,
+    rotate: steering.RotateOption = None,
+    within: steering.WithinOption = None,
+    lesion_label: steering.LesionLabelOption = None,
+    request: Annotated[Path | None, typer.Option(help="JSON file with the request; options override it.")] = None,
+    guide: Annotated[
+        str | None, typer.Option(help="Guide to vary: anatomy, guides.0 or pathologies.0; default: the first of these.")
+    ] = None,
+    factors: Annotated[str, typer.Option(help="Relative factors, separated by commas.")] = "0.25,0.125,0.0625,0.03125",
+    untils: Annotated[str, typer.Option(help="Shares of the schedule without guidance at the end.")] = "0,0.2,0.4,0.6",
+    seed: Seed = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")] = None,
+) -> None:
+    """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
+    from medsmith.progress import ConsoleProgress
+    from medsmith.synthesis import Grid
+    from medsmith.synthesis import sweep as sweep_guide
+
+    steered = steering.SteeringOptions(
+        anatomy, texture or (), pathology or (), at or (), scale or (), rotate or (), within, lesion_label
+    )
+    requested = _request(request, (None, None), {}, None, steered)
+    grid = Grid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
+    echo(f"{sweep_guide(run, out, grid, request=requested, seed=seed, steps=steps, progress=ConsoleProgress())}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from medsmith.cli.app import numbers
+from medsmith.cli.app import all_numbers
 
 AnatomyOption = Annotated[
     Path | None, typer.Option(help="Shape space to sample the anatomy of each image from (mddpm).")
@@ -31,6 +31,10 @@ WithinOption = Annotated[
 LesionLabelOption = Annotated[
     str | None, typer.Option(help="Label of the lesions in the cases of --pathology; may be omitted where it is alone.")
 ]
+
+
+TEXTURE: dict[str, Any] = {"until": 0.5}
+"""Settings of a texture unless the request file has others: an anatomy has the last say."""
 
 
 @final
@@ -60,9 +64,8 @@ class SteeringOptions:
         if self.anatomy is not None:
             found["anatomy"] = {**(request.get("anatomy") or {}), "space": str(self.anatomy)}
         if self.texture:
-            found["guides"] = _merged(
-                request.get("guides"), [{"image": _case("--texture", text)} for text in self.texture]
-            )
+            textures = [{"image": _case("--texture", text)} for text in self.texture]
+            found["guides"] = [TEXTURE | entry for entry in _merged(request.get("guides"), textures)]
         if self.pathology or any((self.at, self.scale, self.rotate, self.within, self.lesion_label)):
             found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
         return found
@@ -74,7 +77,7 @@ class SteeringOptions:
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
             "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
-            "at": ("--at", [list(numbers("--at", text)) for text in self.at]),
+            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at]),
             "scale": ("--scale", list(self.scale)),
             "rotate": ("--rotate", list(self.rotate)),
         }

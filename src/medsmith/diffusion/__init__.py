@@ -3,7 +3,7 @@
 from medsmith.diffusion.corrections import Correction, keep_outside, on_channels
 from medsmith.diffusion.denoisers import Denoiser, guided
 from medsmith.diffusion.image_guidance import Combination, LowPassGuide, match_low_frequencies
-from medsmith.diffusion.low_pass import Filter
+from medsmith.diffusion.low_pass import Filter, low_pass
 from medsmith.diffusion.noise import SeededNoise, derive_seed
 from medsmith.diffusion.process import DiffusionProcess, Norm
 from medsmith.diffusion.sampler import Observe, Sampling, SamplingStep, last, sample, times
@@ -32,6 +32,7 @@ __all__ = [
     "guided",
     "keep_outside",
     "last",
+    "low_pass",
     "match_low_frequencies",
     "on_channels",
     "sample",

@@ -5,10 +5,19 @@ from types import MappingProxyType
 
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast.phantom import BreastPhantom
+from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
 from medsmith.phantoms.family import PhantomFamily
 
-_ALL = (BreastPhantom(), CtPhantom(), HealthyCtPhantom(), CtHeadPhantom(), HealthyCtHeadPhantom())
+_ALL = (
+    BreastPhantom(),
+    ChestPhantom(),
+    HealthyChestPhantom(),
+    CtPhantom(),
+    HealthyCtPhantom(),
+    CtHeadPhantom(),
+    HealthyCtHeadPhantom(),
+)
 FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in _ALL})
 
 

@@ -1,15 +1,14 @@
-"""The outline of a mass as a closed curve in polar form: exact area, perimeter, hull, and distance to it."""
+"""Closed curves in polar form, such as the outline of a mass: exact area, perimeter, hull, and distance to them."""
 
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
-from medsmith.phantoms.breast.masses import DEVIATIONS, Mass
 from medsmith.phantoms.fields import DEPTH_MM, LATERAL_MM, NATIVE_MM, Field
 
 ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
@@ -17,6 +16,30 @@ ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
 
 Radii = Float64[np.ndarray, " angles"]
 Points = Float64[np.ndarray, "angles 2"]
+
+
+@final
+@dataclass(frozen=True)
+class Form:
+    """How a curve deviates from a circle.
+
+    Attributes:
+        diameter_mm: of the circle of equal area.
+        ratio: long over short axis of the underlying ellipse.
+        tilt_degrees: of its long axis, from lateral towards depth.
+        waves: angular frequencies of the deviation from that ellipse, lowest and highest.
+        rough: root mean square of that deviation, as a fraction of the radius.
+        spicules: their number.
+        reach: shortest and longest spicule, as a fraction of the radius.
+    """
+
+    diameter_mm: float
+    ratio: float
+    tilt_degrees: float
+    waves: tuple[int, int]
+    rough: float
+    spicules: int = 0
+    reach: tuple[float, float] = (0.0, 0.0)
 
 
 @final
@@ -66,6 +89,28 @@ class Outline:
     def coverage(self) -> Field:
         """Share of each native pixel inside the curve, 0 to 1."""
         across, down = LATERAL_MM - self.center[0], DEPTH_MM - self.center[1]
+        limit, steepness = self._limits(across, down)
+        share: Field = np.clip(0.5 + (limit - np.hypot(across, down)) / (steepness * NATIVE_MM), 0, 1)
+        return share
+
+    def distance(
+        self, lateral: Float[np.ndarray, "*positions"], depth: Float[np.ndarray, "*positions"]
+    ) -> Float[np.ndarray, "*positions"]:
+        """First-order signed distance in mm of positions to the curve, negative inside.
+
+        Args:
+            lateral: positions in mm.
+            depth: likewise.
+        """
+        across, down = lateral - self.center[0], depth - self.center[1]
+        limit, steepness = self._limits(across, down)
+        distance: Float[np.ndarray, "*positions"] = (np.hypot(across, down) - limit) / steepness
+        return distance
+
+    def _limits(
+        self, across: Float[np.ndarray, "*positions"], down: Float[np.ndarray, "*positions"]
+    ) -> tuple[Float64[np.ndarray, "*positions"], Float64[np.ndarray, "*positions"]]:
+        """The radius in the direction of each position, and the distance along it per distance to the curve."""
         angle = np.arctan2(down, across) % (2 * np.pi)
         slope = np.gradient(np.pad(self.radii, 1, mode="wrap"), ANGLES[1])[1:-1]
         tilt = np.hypot(1, slope / self.radii)
@@ -73,17 +118,16 @@ class Outline:
             np.interp(angle, np.append(ANGLES, 2 * np.pi), np.append(values, values[0]))
             for values in (self.radii, tilt)
         )
-        share: Field = np.clip(0.5 + (limit - np.hypot(across, down)) / (steepness * NATIVE_MM), 0, 1)
-        return share
+        return limit, steepness
 
 
-def sample_outline(mass: Mass, rng: np.random.Generator) -> Outline:
-    """The outline of a mass about the origin, scaled so that its area is that of the mass's diameter."""
-    tilt = np.deg2rad(mass.tilt_degrees)
-    ellipse = 1 / np.hypot(np.cos(ANGLES - tilt), mass.ratio * np.sin(ANGLES - tilt))
-    deviation = 1 + _waves(mass, rng) + _spicules(mass, rng)
+def sample_outline(form: Form, rng: np.random.Generator) -> Outline:
+    """An outline about the origin, scaled so that its area is that of the form's diameter."""
+    tilt = np.deg2rad(form.tilt_degrees)
+    ellipse = 1 / np.hypot(np.cos(ANGLES - tilt), form.ratio * np.sin(ANGLES - tilt))
+    deviation = 1 + _waves(form, rng) + _spicules(form, rng)
     outline = Outline(ellipse * np.maximum(deviation, 0.35))
-    return Outline(outline.radii * mass.diameter_mm / 2 * np.sqrt(np.pi / outline.area_mm2))
+    return Outline(outline.radii * form.diameter_mm / 2 * np.sqrt(np.pi / outline.area_mm2))
 
 
 def signed_distance(inside: Bool[np.ndarray, "n n"]) -> Field:
@@ -94,21 +138,20 @@ def signed_distance(inside: Bool[np.ndarray, "n n"]) -> Field:
     return distance
 
 
-def _waves(mass: Mass, rng: np.random.Generator) -> Radii:
-    """A sum of waves with random phase whose root mean square is the mass's roughness."""
-    lowest, highest = DEVIATIONS[mass.shape].waves
+def _waves(form: Form, rng: np.random.Generator) -> Radii:
+    """A sum of waves with random phase whose root mean square is the form's roughness."""
+    lowest, highest = form.waves
     frequencies = np.arange(lowest, highest + 1)
     weights, phases = rng.uniform(0.4, 1, frequencies.size), rng.uniform(0, 2 * np.pi, frequencies.size)
     waves = np.sum(weights[:, None] * np.cos(frequencies[:, None] * ANGLES + phases[:, None]), axis=0)
-    scaled: Radii = mass.rough * waves / np.sqrt(np.mean(waves**2))
+    scaled: Radii = form.rough * waves / np.sqrt(np.mean(waves**2))
     return scaled
 
 
-def _spicules(mass: Mass, rng: np.random.Generator) -> Radii:
+def _spicules(form: Form, rng: np.random.Generator) -> Radii:
     """Narrow peaks in random directions."""
-    reach = DEVIATIONS[mass.shape].reach
     peaks = np.zeros(ANGLES.size)
-    for _ in range(mass.spicules):
+    for _ in range(form.spicules):
         away = (ANGLES - rng.uniform(0, 2 * np.pi) + np.pi) % (2 * np.pi) - np.pi
-        peaks = np.maximum(peaks, rng.uniform(*reach) * np.exp(-np.abs(away) / rng.uniform(0.06, 0.14)))
+        peaks = np.maximum(peaks, rng.uniform(*form.reach) * np.exp(-np.abs(away) / rng.uniform(0.06, 0.14)))
     return peaks

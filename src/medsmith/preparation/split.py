@@ -56,7 +56,7 @@ def split(
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
-        report(f"{side}: {len(members)} cases in {len(groups_of(members, group))} groups -> {out}")
+        report(f"{side}: {len(members)} cases in {len(patient_groups(members, group))} groups -> {out}")
     return written[0], written[1]
 
 
@@ -65,7 +65,7 @@ def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: s
     if not 0 < test_fraction < 1:
         raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "for example 0.2")
     chosen: list[str] = []
-    groups = groups_of(ids, group)
+    groups = patient_groups(ids, group)
     wanted = max(1.0, test_fraction * len(ids))
     for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
         count = len(chosen) + len(groups[name])
@@ -77,15 +77,16 @@ def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: s
     return frozenset(chosen)
 
 
-def groups_of(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
-    """Patient -> ids of its cases.
+def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
+    """Ids by patient.
 
     Args:
-        ids: of all cases.
-        group: regular expression that names the patient of an id (see ``split``); None makes each case its own patient.
+        ids: of the cases.
+        group: regular expression searched in each id; its first group (or the whole match) names the patient.
+            None makes each case its own patient.
 
     Raises:
-        RequestError: the expression is invalid or does not match an id.
+        RequestError: the expression is invalid or does not match every id.
     """
     if group is None:
         return {case_id: [case_id] for case_id in ids}

@@ -12,6 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 REAL, SYNTHETIC, LIMIT = "#3b6ea5", "#d97706", "#9f1239"
+READERS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""The palette of Okabe and Ito, distinguishable with color vision deficiency."""
+_GUIDE = "#9aa5b4"
 _DPI = 110
 _BINS = 24
 
@@ -48,6 +51,20 @@ class Samples:
     title: str
     real: Float[np.ndarray, " n"]
     synthetic: Float[np.ndarray, " m"]
+
+
+@final
+@dataclass(frozen=True)
+class Roc:
+    """An ROC curve.
+
+    Attributes:
+        name: in the legend.
+        points: false and true positive rates from (0, 0) to (1, 1).
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
 
 
 def histograms(panels: Sequence[Samples], columns: int = 3) -> bytes:
@@ -134,6 +151,54 @@ def curve(points: Sequence[Point], ticks: Sequence[str], baseline: Point, labels
     axes.legend(fontsize=7, frameon=False)
     _style_axes(axes)
     return _png(figure)
+
+
+def reader_panels(
+    curves: Sequence[Roc], reference: Roc, readers: Sequence[tuple[str, float, float]], labels: tuple[str, str]
+) -> bytes:
+    """Two panels of a reader study: ROC curves, and criterion c against sensitivity d'.
+
+    Args:
+        curves: one per reader; without any, the second panel stands alone.
+        reference: drawn dashed.
+        readers: name, d' and c.
+        labels: of the axes of d' and c.
+    """
+    count = 2 if curves else 1
+    figure = Figure(figsize=(4.5 * count, 4.4))
+    figure.subplots_adjust(0.13 / count, 0.12, 1 - 0.03 / count, 0.97, 0.25)
+    if curves:
+        _roc_panel(figure.add_subplot(1, 2, 1), curves, reference)
+    _bias_panel(figure.add_subplot(1, count, count), readers, labels)
+    return _png(figure)
+
+
+def _roc_panel(axes: Axes, curves: Sequence[Roc], reference: Roc) -> None:
+    axes.plot([0, 1], [0, 1], color=_GUIDE, linewidth=0.8)
+    for index, curve in enumerate(curves):
+        color = READERS[index % len(READERS)]
+        axes.plot(*zip(*curve.points, strict=True), color=color, marker="o", markersize=3, label=curve.name)
+    axes.plot(*zip(*reference.points, strict=True), color=LIMIT, linestyle="--", label=reference.name)
+    axes.set_xlabel("real images called synthetic", fontsize=8)
+    axes.set_ylabel("synthetic images called synthetic", fontsize=8)
+    axes.set_aspect("equal")
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    _style_axes(axes)
+
+
+def _bias_panel(axes: Axes, readers: Sequence[tuple[str, float, float]], labels: tuple[str, str]) -> None:
+    axes.axhline(0, color=_GUIDE, linewidth=0.8)
+    axes.axvline(0, color=_GUIDE, linewidth=0.8)
+    for index, (name, sensitivity, criterion) in enumerate(readers):
+        axes.plot([sensitivity], [criterion], "o", color=READERS[index % len(READERS)], label=name)
+    reach = 0.3 + max(1.2, *(abs(value) for _, *pair in readers for value in pair))
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_xlabel(labels[0], fontsize=8)
+    axes.set_ylabel(labels[1], fontsize=8)
+    axes.set_aspect("equal")
+    axes.legend(fontsize=7, frameon=False, loc="lower left")
+    _style_axes(axes)
 
 
 def _dot(axes: Axes, point: Point, color: str) -> None:

@@ -24,8 +24,9 @@ from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
 from medsmith.methods.base import Kind, Method, Stage, assemble
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
+from medsmith.methods.mddpm.pathology import is_hounsfield
 from medsmith.methods.mddpm.request import MddpmRequest
-from medsmith.methods.mddpm.steering import annotated_facts, steer
+from medsmith.methods.mddpm.steering import Steering, annotated_facts, steer
 from medsmith.networks import UNet
 
 _QUANTILES, _QUANTILE_CASES = 257, 256
@@ -49,7 +50,7 @@ class Mddpm(Method):
     def __init__(self, config: MddpmConfig, fingerprint: Fingerprint) -> None:
         super().__init__()
         self.config: MddpmConfig = config
-        self.fingerprint, self.memory = fingerprint, {}
+        self.fingerprint, self.memory = full_width(fingerprint, config.hounsfield_range), {}
         self._channels = len(fingerprint.channel_names)
         self.process = config.process()
         outputs = self._channels * (1 if config.bound_weight is None else 2)
@@ -82,16 +83,15 @@ class Mddpm(Method):
         Raises:
             RequestError: a guide does not fit the method, or a lesion its place.
         """
-        size, schedule = self.config.size, self.process.schedule
-        steering = steer(request, self.fingerprint, size, len(schedule), self.memory["quantiles"], seed)
-        corrections = [match_low_frequencies(schedule, *steering.guides, combination=request.combination)]
+        steering, schedule = self.steering(request, seed), self.process.schedule
+        correction = match_low_frequencies(schedule, *steering.guides.values(), combination=request.combination)
         image = self.process.sample_one(
             self.process.denoiser(self._predict),
-            (self._channels, *size),
+            (self._channels, *self.config.size),
             seed,
             sampling,
             device=self.device,
-            corrections=corrections if steering.guides else [],
+            corrections=[correction] if steering.guides else [],
             observe=observe,
         )
         case = assemble(image, None, annotated_facts(request, self.fingerprint))
@@ -102,6 +102,15 @@ class Mddpm(Method):
             provenance=steering.record or None,
         )
 
+    def steering(self, request: MddpmRequest, seed: int) -> Steering:
+        """The guides and the annotation of a request.
+
+        Raises:
+            RequestError: a guide does not fit the method, or a lesion its place.
+        """
+        length = len(self.process.schedule)
+        return steer(request, self.fingerprint, self.config.size, length, self.memory["quantiles"], seed)
+
     def output_fingerprint(self, request: MddpmRequest) -> Fingerprint:
         """The training cohort's, with the labels that the request brings."""
         return annotated_facts(request, self.fingerprint)
@@ -109,6 +118,18 @@ class Mddpm(Method):
     def _predict(self, x: Float[Tensor, "b c *space"], t: Int[Tensor, "b"]) -> Float[Tensor, "b e *space"]:
         predicted: Tensor = self.network(x, t)
         return predicted
+
+
+def full_width(facts: Fingerprint, hounsfield_range: tuple[float, float]) -> Fingerprint:
+    """The fingerprint with one fixed range for Hounsfield units, so that every display window can be used (section 3).
+
+    Args:
+        facts: of the training cohort; other gray values keep their ranges.
+        hounsfield_range: HU that become -1 and 1.
+    """
+    if not is_hounsfield(facts):
+        return facts
+    return facts.model_copy(update={"robust_range": (hounsfield_range,) * len(facts.channel_names)})
 
 
 def _gray_quantiles(images: Sequence[Float[Tensor, "c *space"]]) -> Float[Tensor, "c q"]:

@@ -19,6 +19,7 @@ class MddpmConfig(BaseModel):
         size: grid of the network, voxels along each axis of space.
         network: its shape.
         diffusion: noise and prediction.
+        hounsfield_range: HU that become -1 and 1 where the images are CT; other images keep their own range.
         bound_weight: weight (lambda) of the variational bound that trains the variance of the DDPM solver (Nichol &
             Dhariwal 2021, eq. 16); None keeps the variance fixed.
         training: of its only stage; without mirrored images, since a chest has its heart on the left.
@@ -30,6 +31,7 @@ class MddpmConfig(BaseModel):
     size: Size = (64, 64)
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    hounsfield_range: tuple[float, float] = (-1000.0, 1000.0)
     bound_weight: float | None = Field(default=None, gt=0)
     training: TrainingConfig = TrainingConfig(flips=())
     sampling: Sampling = Sampling()
@@ -37,6 +39,9 @@ class MddpmConfig(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> "MddpmConfig":
         check_settings(self.size, self.diffusion, self.training, self.sampling)
+        low, high = self.hounsfield_range
+        if not low < high:
+            raise ValueError(f"hounsfield_range = {list(self.hounsfield_range)}: the first is the lower one")
         if self.bound_weight is not None and self.diffusion.schedule == "rectified_flow":
             raise ValueError("bound_weight: rectified flow is deterministic and has no variance to learn; give null")
         return self

@@ -89,8 +89,9 @@ def load_source(
     size = case.geometry.shape[: facts.dimensions]
     image = image_to_model(case, facts, size)
     if pathology.gray == "match" or (pathology.gray == "auto" and not is_hounsfield(facts)):
-        matched = [match_histograms(own.numpy(), one.numpy()) for own, one in zip(image, reference, strict=True)]
-        image = torch.from_numpy(np.stack(matched).astype(np.float32))
+        pairs = zip(image.flatten(1).numpy(), reference.flatten(1).numpy(), strict=True)
+        matched = np.stack([match_histograms(own, target) for own, target in pairs])
+        image = torch.from_numpy(matched.astype(np.float32)).reshape(image.shape)
     center = (np.argwhere(inside).mean(0) + 0.5) / np.array(size)
     return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, _extent_of_case(case, facts))
 

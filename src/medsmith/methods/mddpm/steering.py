@@ -32,13 +32,18 @@ class Steering:
     """How one case is steered.
 
     Attributes:
-        guides: guidance images, in the order in which a sequential combination applies them.
+        guides: guidance images by their keys in the request ("guides.0", "anatomy", "pathologies.0"), in the order in
+            which a sequential combination applies them.
         labels: the annotation; None where the request brings none.
+        regions: name -> region of every class of the anatomy; empty without one.
+        lesions: at their places.
         record: what the provenance states: attempts of the shape space, places of the lesions.
     """
 
-    guides: tuple[LowPassGuide, ...]
+    guides: Mapping[str, LowPassGuide]
     labels: UInt8[np.ndarray, "*space"] | None
+    regions: Mapping[str, Bool[np.ndarray, "x y"]]
+    lesions: tuple[Placed, ...]
     record: Mapping[str, Any]
 
 
@@ -78,30 +83,32 @@ def steer(
         RequestError: a guide does not fit the method, or a lesion its place.
         MedsmithError: a case or a shape space cannot be read.
     """
-    guides = low_pass_guides(request.guides, length, facts, size, seed)
+    textures = low_pass_guides(request.guides, length, facts, size, seed)
+    guides = {f"guides.{number}": guide for number, guide in enumerate(textures)}
     names = annotated_facts(request, facts).label_names
     labels = np.zeros(size, np.uint8)
     record: dict[str, Any] = {}
-    regions = None
+    regions: Mapping[str, Bool[np.ndarray, "x y"]] = {}
     if request.anatomy is not None:
         anatomy = _anatomy(request.anatomy, size, seed)
-        guides.append(request.anatomy.on(_anatomy_image(request.anatomy, anatomy, facts), length))
+        guides["anatomy"] = request.anatomy.on(_anatomy_image(request.anatomy, anatomy, facts), length)
         regions = _classes_of(request.anatomy.space, anatomy)
         for name in _anatomy_classes(request.anatomy):
             labels[regions[name]] = names[name]
         record["anatomy_attempts"] = anatomy.attempts
-    texture = guides[0].reference[0] if request.guides else quantiles
+    reference = textures[0].reference[0] if textures else quantiles
     placed = [
-        _place(lesion, number, facts, size, texture, regions, seed) for number, lesion in enumerate(request.pathologies)
+        _place(lesion, number, facts, size, reference, regions, seed)
+        for number, lesion in enumerate(request.pathologies)
     ]
     for number, (lesion, found) in enumerate(zip(request.pathologies, placed, strict=True)):
         _refuse_overlap(number, placed)
-        guides.append(lesion.on(found.image, length, soft_region(_with_z(found.mask), size)))
+        guides[f"pathologies.{number}"] = lesion.on(found.image, length, soft_region(_with_z(found.mask), size))
         labels[found.mask] = names[found.label]
     if placed:
         record["places"] = [[round(float(value), 4) for value in found.at] for found in placed]
     annotated = request.anatomy is not None or bool(placed)
-    return Steering(tuple(guides), labels if annotated else None, record)
+    return Steering(guides, labels if annotated else None, regions, tuple(placed), record)
 
 
 def _place(
@@ -109,18 +116,17 @@ def _place(
     number: int,
     facts: Fingerprint,
     size: tuple[int, ...],
-    texture: Float32[Tensor, "c ..."],
-    regions: Mapping[str, Bool[np.ndarray, "x y"]] | None,
+    reference: Float32[Tensor, "c ..."],
+    regions: Mapping[str, Bool[np.ndarray, "x y"]],
     seed: int,
 ) -> Placed:
     key = f"pathologies.{number}"
     organ = None
     if lesion.within is not None:
-        assert regions is not None
         if lesion.within not in regions:
             raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
         organ = regions[lesion.within]
-    source = load_source(lesion, facts, texture, derive_seed(seed, "pathology", number), key)
+    source = load_source(lesion, facts, reference, derive_seed(seed, "pathology", number), key)
     return Transplant.of(source, lesion, facts, size, key).place(organ, derive_seed(seed, "place", number))
 
 
@@ -185,21 +191,24 @@ def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> F
 
 
 def _classes_of(path: Path, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
-    """Name -> region; an organ that others lie in, such as a lung with vessels, is what is left of it."""
-    space = _space(path)
-    return {name: found.regions == value for name, value in space.record.region_names.items()}
+    """Name -> region; a class that others lie in, such as the body, is what is left of it."""
+    return {name: found.regions == value for name, value in _space(path).record.region_names.items() if value > 0}
 
 
 def _anatomy_classes(anatomy: Anatomy | None) -> tuple[str, ...]:
     if anatomy is None:
         return ()
     space = _space(anatomy.space)
-    known = tuple(name for name, value in space.record.region_names.items() if value > 0)
+    known = _by_value(space.record.region_names)
     unknown = [name for name in anatomy.classes if name not in known]
     if unknown:
         raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
-    labels = tuple(name for name, value in space.label_names.items() if value > 0)
-    return anatomy.classes or labels or known
+    return anatomy.classes or _by_value(space.label_names) or known
+
+
+def _by_value(names: Mapping[str, int]) -> tuple[str, ...]:
+    """Names above background in the order of their values, which the new label map then has as well."""
+    return tuple(sorted((name for name, value in names.items() if value > 0), key=lambda name: names[name]))
 
 
 def _lesion_labels(pathologies: Sequence[Pathology]) -> tuple[str, ...]:

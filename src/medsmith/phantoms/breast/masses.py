@@ -11,8 +11,10 @@ from typing import final
 
 import numpy as np
 
+from medsmith.phantoms.outline import Form
+from medsmith.phantoms.shares import Shares, choose
+
 Range = tuple[float, float]
-Shares = Mapping[str, float]
 
 
 @final
@@ -168,13 +170,27 @@ class Mass:
         """Parallel to the skin where the long axis lies within 30 degrees of it."""
         return "parallel" if abs(self.tilt_degrees) <= 30 else "not parallel"
 
+    @property
+    def form(self) -> Form:
+        """Of its outline."""
+        deviation = DEVIATIONS[self.shape]
+        return Form(
+            diameter_mm=self.diameter_mm,
+            ratio=self.ratio,
+            tilt_degrees=self.tilt_degrees,
+            waves=deviation.waves,
+            rough=self.rough,
+            spicules=self.spicules,
+            reach=deviation.reach,
+        )
+
 
 def sample_mass(rng: np.random.Generator) -> Mass:
     """One mass from the tables of this module."""
-    name = _choose({kind: row.share for kind, row in KINDS.items()}, rng)
+    name = choose({kind: row.share for kind, row in KINDS.items()}, rng)
     kind = KINDS[name]
-    shape, margin = _choose(kind.shapes, rng), _choose(kind.margins, rng)
-    echo, posterior = _choose(kind.echoes, rng), _choose(kind.posteriors, rng)
+    shape, margin = choose(kind.shapes, rng), choose(kind.margins, rng)
+    echo, posterior = choose(kind.echoes, rng), choose(kind.posteriors, rng)
     deviation = DEVIATIONS[shape]
     diameter = _sample_diameter(kind, rng)
     return Mass(
@@ -194,11 +210,6 @@ def sample_mass(rng: np.random.Generator) -> Mass:
         texture_db=_uniform(kind.texture_db, rng),
         spread=(float(rng.uniform()), float(rng.uniform())),
     )
-
-
-def _choose(shares: Shares, rng: np.random.Generator) -> str:
-    """A key, sampled by its share."""
-    return list(shares)[int(np.searchsorted(np.cumsum(list(shares.values()))[:-1], rng.uniform(), "right"))]
 
 
 def _uniform(limits: Range, rng: np.random.Generator) -> float:

@@ -114,7 +114,7 @@ def sample_scene(seed: int) -> Scene:
     tissue_rng, mass_rng, inside_rng, speckle = streams
     tissue = sample_tissue(tissue_rng)
     mass = sample_mass(mass_rng)
-    outline = _place(sample_outline(mass, mass_rng), mass, tissue)
+    outline = _place(sample_outline(mass.form, mass_rng), mass, tissue)
     coverage = outline.coverage()
     distance = signed_distance(coverage > 0.5)
     share: Field = ndtr(-distance * (RISE / mass.margin_mm))

@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from medsmith.phantoms.ct.canvas import Layer
-from medsmith.phantoms.ct.organs import Organ, branches, tree, tube
-from medsmith.phantoms.ct.solids import Solid, chain, ellipsoid, resized, union, within, within_smoothly, without
-from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
-from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, gas_above, layered, plain
+from medsmith.phantoms.canvas import Layer
+from medsmith.phantoms.ct.organs import Organ, branches, tree
 from medsmith.phantoms.ct.trunk import Trunk
+from medsmith.phantoms.solids import Solid, chain, ellipsoid, resized, tube, union, within, within_smoothly, without
+from medsmith.phantoms.space import Field, Grid, Warp, stream
+from medsmith.phantoms.tissue import Levels, Painter, Spot, gas_above, layered, plain
 
 Values = Mapping[str, int]
 Triple = tuple[float, float, float]

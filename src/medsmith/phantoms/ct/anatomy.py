@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import final
 
+from medsmith.phantoms.canvas import Canvas, Layer, paint
 from medsmith.phantoms.ct.abdomen import abdominal_layers, abdominal_organs
-from medsmith.phantoms.ct.canvas import Canvas, Layer, paint
 from medsmith.phantoms.ct.head import head_layers, head_organs
 from medsmith.phantoms.ct.organs import Organ
-from medsmith.phantoms.ct.space import Grid, Warp, sample_warp, stream
 from medsmith.phantoms.ct.thorax import esophagus, esophagus_layers, lung_layers, lungs, mediastinum_layers
-from medsmith.phantoms.ct.tissue import Levels, Textures, plain, sample_levels
 from medsmith.phantoms.ct.trunk import bone_layers, sample_trunk, trunk_layers
+from medsmith.phantoms.space import Grid, Warp, sample_warp, stream
+from medsmith.phantoms.tissue import Levels, Textures, plain, sample_levels
 
 ORGANS = (
     "liver",

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from medsmith.phantoms.ct.lesion_bodies import LesionBody
-from medsmith.phantoms.ct.space import Field, Grid, Point
-from medsmith.phantoms.ct.tissue import smooth_noise
+from medsmith.phantoms.space import Field, Grid, Point
+from medsmith.phantoms.tissue import smooth_noise
 from medsmith.reports.schema import LesionReport
 
 Depths = Float32[np.ndarray, " _"]

@@ -7,12 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from medsmith.phantoms.ct.canvas import Layer
-from medsmith.phantoms.ct.organs import Organ, tube
-from medsmith.phantoms.ct.solids import Solid, ellipsoid, ellipsoid_distance, union, within, without
-from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
-from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, bone, plain
-from medsmith.phantoms.ct.trunk import striated
+from medsmith.phantoms.canvas import Layer
+from medsmith.phantoms.ct.organs import Organ
+from medsmith.phantoms.solids import Solid, ellipsoid, ellipsoid_distance, tube, union, within, without
+from medsmith.phantoms.space import Field, Grid, Warp, stream
+from medsmith.phantoms.tissue import Levels, Painter, Spot, bone, plain, striated
 
 CRANIUM_MM = (70.0, 86.0, 68.0)
 """Half axes of the inner surface of the skull."""

@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
+from medsmith.phantoms.canvas import Canvas, ramp_mm
 from medsmith.phantoms.ct.anatomy import LABELS, Anatomy
-from medsmith.phantoms.ct.canvas import Canvas, ramp_mm
 from medsmith.phantoms.ct.density import Density, sample_density
 from medsmith.phantoms.ct.lesion_bodies import (
     LOBULATED,
@@ -23,7 +23,6 @@ from medsmith.phantoms.ct.lesion_bodies import (
 )
 from medsmith.phantoms.ct.organs import Organ
 from medsmith.phantoms.ct.place import CLOSE_MM, OrganSurroundings, place_in_lumen, place_on_wall, place_star, survey
-from medsmith.phantoms.ct.space import WINDOW_MM, Grid, Point, stream
 from medsmith.phantoms.ct.truth import (
     LesionSurroundings,
     MeasuredBody,
@@ -33,6 +32,7 @@ from medsmith.phantoms.ct.truth import (
     share_of,
     surroundings_of,
 )
+from medsmith.phantoms.space import WINDOW_MM, Grid, Point, stream
 from medsmith.reports.organs import PROTRUDING_SHARE
 from medsmith.reports.sampling import sample_report
 from medsmith.reports.schema import LesionReport

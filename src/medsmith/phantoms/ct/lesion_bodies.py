@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from scipy.ndimage import map_coordinates
 
 from medsmith.phantoms.ct.organs import Organ
-from medsmith.phantoms.ct.space import Field, Grid, Point, Points
+from medsmith.phantoms.space import Field, Grid, Point, Points
 
 POLAR, AROUND = 65, 128
 """Directions in which the radius of a star is known: from pole to pole, and around."""

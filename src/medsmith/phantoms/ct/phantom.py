@@ -14,9 +14,9 @@ from medsmith.cases.case import Case, Json
 from medsmith.geometry import Geometry
 from medsmith.phantoms.ct.anatomy import LABELS, Anatomy, sample_head, sample_torso
 from medsmith.phantoms.ct.lesion import PhantomLesion, requested_report, sample_lesion, window
-from medsmith.phantoms.ct.space import WINDOW_MM, Grid, stream
-from medsmith.phantoms.ct.tissue import PHASES, sample_textures, scanner_noise
 from medsmith.phantoms.family import PhantomFamily
+from medsmith.phantoms.space import WINDOW_MM, Grid, stream
+from medsmith.phantoms.tissue import PHASES, sample_textures, scanner_noise
 
 SIZES = (48, 160)
 

@@ -11,8 +11,8 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from medsmith.phantoms.ct.anatomy import Anatomy
 from medsmith.phantoms.ct.lesion_bodies import Star
 from medsmith.phantoms.ct.organs import Organ
-from medsmith.phantoms.ct.space import Field, Grid, Point, Points
-from medsmith.phantoms.ct.tissue import Textures
+from medsmith.phantoms.space import Field, Grid, Point, Points
+from medsmith.phantoms.tissue import Textures
 
 STEP_MM = (2.2, 4.0)
 """Finest and coarsest voxel of the grid on which candidates are tested."""

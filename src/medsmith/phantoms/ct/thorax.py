@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 
-from medsmith.phantoms.ct.canvas import Layer
-from medsmith.phantoms.ct.organs import Organ, branches, tree, tube
-from medsmith.phantoms.ct.solids import Solid, ellipsoid, resized, union
-from medsmith.phantoms.ct.space import Field, Grid, Warp, stream
-from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, layered, plain
+from medsmith.phantoms.canvas import Layer
+from medsmith.phantoms.ct.organs import Organ, branches, tree
 from medsmith.phantoms.ct.trunk import Trunk
+from medsmith.phantoms.solids import Solid, ellipsoid, resized, tube, union
+from medsmith.phantoms.space import Field, Grid, Warp, stream
+from medsmith.phantoms.tissue import Levels, Painter, Spot, layered, plain
 
 SIDES = {"lung_left": -1, "lung_right": 1}
 

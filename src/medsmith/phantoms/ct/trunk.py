@@ -8,10 +8,10 @@ from typing import final
 
 import numpy as np
 
-from medsmith.phantoms.ct.canvas import Layer
-from medsmith.phantoms.ct.solids import Solid, ellipsoid, union, within, without
-from medsmith.phantoms.ct.space import REGION_MM, Field, Grid, Warp, stream
-from medsmith.phantoms.ct.tissue import Levels, Painter, Spot, bone, plain
+from medsmith.phantoms.canvas import Layer
+from medsmith.phantoms.solids import Solid, ellipsoid, union, within, without
+from medsmith.phantoms.space import REGION_MM, Field, Grid, Warp, stream
+from medsmith.phantoms.tissue import Levels, Painter, Spot, bone, plain, skin, striated
 
 VERTEBRA_MM = 30.0
 """Distance between vertebrae."""
@@ -102,37 +102,11 @@ def trunk_layers(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:
     """The layers behind the organs: skin, fat, muscle."""
     everywhere = (np.array(REGION_MM[0]), np.array(REGION_MM[1]))
     return [
-        Layer(Solid(*everywhere, trunk.skin), _skin(levels)),
+        Layer(Solid(*everywhere, trunk.skin), skin(levels)),
         Layer(Solid(*everywhere, trunk.muscle), striated(levels)),
         Layer(Solid(*everywhere, trunk.cavity), plain(levels["fat"], 9.0), yields=True),
         *_long_muscles(trunk, warp, levels),
     ]
-
-
-def _skin(levels: Levels) -> Painter:
-    """Fat with septa below a thin skin."""
-    inner = plain(levels["fat"], 7.0)
-
-    def paint(spot: Spot) -> Field:
-        septa = 45 * np.exp(-((spot.textures.fine / np.float32(0.12)) ** 2)) * (spot.textures.coarse > 0.4)
-        rim = np.clip(0.5 + (spot.distance + 2) / np.float32(spot.grid.spacing), 0, 1)
-        below = inner(spot) + septa.astype(np.float32)
-        painted: Field = below + (np.float32(levels["skin"]) - below) * rim
-        return painted
-
-    return paint
-
-
-def striated(levels: Levels) -> Painter:
-    """Muscle with fat between its bundles."""
-    base = plain(levels["muscle"], 6.0)
-
-    def paint(spot: Spot) -> Field:
-        seam = np.exp(-((spot.textures.coarse / np.float32(0.10)) ** 2)) * np.float32(70)
-        painted: Field = base(spot) - seam
-        return painted
-
-    return paint
 
 
 def _long_muscles(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:

@@ -12,12 +12,12 @@ from scipy.special import ndtr
 from skimage.measure import marching_cubes
 
 from medsmith.measurement.surface import Mesh
+from medsmith.phantoms.canvas import Canvas
 from medsmith.phantoms.ct.anatomy import LABELS, Anatomy
-from medsmith.phantoms.ct.canvas import Canvas
 from medsmith.phantoms.ct.lesion_bodies import LesionBody
 from medsmith.phantoms.ct.organs import Organ
-from medsmith.phantoms.ct.space import Field, Grid, Point, Points
-from medsmith.phantoms.ct.tissue import sample_textures
+from medsmith.phantoms.space import Field, Grid, Point, Points
+from medsmith.phantoms.tissue import sample_textures
 from medsmith.reports.organs import share_outside
 
 VOXELS = 52

@@ -1,4 +1,4 @@
-"""Hounsfield units of the CT phantoms' tissues, their textures, and the noise of the scanner.
+"""Hounsfield units of the tissues of CT and chest phantoms, their textures, and the noise of the scanner.
 
 Values are typical of an adult at 120 kV; every case deviates from them (`sample_levels`).
 """
@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 
-from medsmith.phantoms.ct.space import WINDOW_MM, Field, Grid, Point, spline_matrix, spread_knots
+from medsmith.phantoms.space import WINDOW_MM, Field, Grid, Point, spline_matrix, spread_knots
 
 Levels = Mapping[str, float]
 
@@ -94,7 +94,7 @@ def sample_textures(rng: np.random.Generator, grid: Grid, low: Point) -> Texture
 
 
 def smooth_noise(
-    rng: np.random.Generator, grid: Grid, low: Point, knot_mm: tuple[float, float, float], edge_mm: float = WINDOW_MM
+    rng: np.random.Generator, grid: Grid, low: Point, knot_mm: tuple[float, ...], edge_mm: float = WINDOW_MM
 ) -> Field:
     """Smooth Gaussian noise of zero mean and unit variance, the same at every size of the grid.
 
@@ -102,18 +102,18 @@ def smooth_noise(
         rng: generator.
         grid: sample points inside the cube.
         low: lower corner of the cube that holds the knots, patient mm.
-        knot_mm: distance of the knots along x, y, z.
+        knot_mm: distance of the knots along x, y, z; along x and y alone, if the grid is one slice.
         edge_mm: edge of that cube.
     """
     counts = [int(np.ceil(edge_mm / knot)) + 3 for knot in knot_mm]
     knots = rng.standard_normal(counts, dtype=np.float32)
     matrices = []
-    for axis, start, knot, count in zip(grid.axes, low, knot_mm, counts, strict=True):
+    for axis, start, knot, count in zip(grid.axes, low, knot_mm, counts, strict=False):
         matrix = spline_matrix(axis, float(start) - knot, knot, count)
         length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel()
         matrices.append((matrix.multiply((1 / length)[:, None])).tocsr().astype(np.float32))
-    first, second, third = matrices
-    return spread_knots(knots, (first, second, third))
+    noise: Field = spread_knots(knots, matrices).reshape(grid.shape)
+    return noise
 
 
 NOISE_KNOTS_MM = (1.15, 1.15, 1.5)
@@ -164,6 +164,32 @@ def bone(levels: Levels, cortex_mm: float = 1.6) -> Painter:
         shell = np.exp(-((np.minimum(spot.distance, 0) / np.float32(cortex_mm)) ** 2))
         marrow = np.float32(levels["marrow"]) + 38 * spot.textures.fine + 25 * spot.textures.coarse
         painted: Field = marrow + (np.float32(levels["cortex"]) - marrow) * shell
+        return painted
+
+    return paint
+
+
+def skin(levels: Levels) -> Painter:
+    """Fat with septa below a thin skin."""
+    inner = plain(levels["fat"], 7.0)
+
+    def paint(spot: Spot) -> Field:
+        septa = 45 * np.exp(-((spot.textures.fine / np.float32(0.12)) ** 2)) * (spot.textures.coarse > 0.4)
+        rim = np.clip(0.5 + (spot.distance + 2) / np.float32(spot.grid.spacing), 0, 1)
+        below = inner(spot) + septa.astype(np.float32)
+        painted: Field = below + (np.float32(levels["skin"]) - below) * rim
+        return painted
+
+    return paint
+
+
+def striated(levels: Levels, seam_hu: float = 70.0) -> Painter:
+    """Muscle with fat between its bundles, that many HU darker."""
+    base = plain(levels["muscle"], 6.0)
+
+    def paint(spot: Spot) -> Field:
+        seam = np.exp(-((spot.textures.coarse / np.float32(0.10)) ** 2)) * np.float32(seam_hu)
+        painted: Field = base(spot) - seam
         return painted
 
     return paint

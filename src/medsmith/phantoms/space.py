@@ -1,4 +1,4 @@
-"""Space of the CT phantoms: patient millimeters, the random warp of the anatomy, and grids of sample points.
+"""Space of the CT and chest phantoms: patient millimeters, the warp of the anatomy, and grids of sample points.
 
 Two spaces, both RAS+ in mm: *patient* (of the voxels) and *anatomical* (in which organs are defined). A smooth
 random warp maps patient to anatomical positions, so that organs differ between seeds.
@@ -7,9 +7,9 @@ Axes: x y z voxel axes; k l m knots of a cubic B-spline.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -47,14 +47,33 @@ def spline_matrix(positions: Float64[np.ndarray, " n"], low: float, knot_mm: flo
     return csr_array((weights.astype(np.float32).ravel(), (rows, columns.ravel())), shape=(positions.size, knots))
 
 
-def spread_knots(knots: Float32[np.ndarray, "k l m"], matrices: tuple[csr_array, csr_array, csr_array]) -> Field:
-    """Values of a B-spline volume on a grid, one sparse matrix per axis: no BLAS, for reproducible bytes."""
+def spread_knots(
+    knots: Float32[np.ndarray, "*knots"], matrices: Sequence[csr_array]
+) -> Float32[np.ndarray, "*positions"]:
+    """Values of a B-spline surface or volume on a grid, one sparse matrix per axis: no BLAS, for reproducible bytes."""
     values = knots
     for matrix in matrices:
         flat = matrix @ values.reshape(values.shape[0], -1)
         values = np.moveaxis(flat.reshape(-1, *values.shape[1:]), 0, -1)
         values = np.ascontiguousarray(values)
     return values
+
+
+class Placement(Protocol):
+    """Where the anatomy lies in the patient."""
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Patient over anatomical size along x, y, z."""
+        ...
+
+    def on(self, axes: tuple[Float64[np.ndarray, " _"], ...]) -> Float32[np.ndarray, "3 x y z"]:
+        """Anatomical positions of the points of a patient grid."""
+        ...
+
+    def back(self, points: Points) -> Points:
+        """Patient positions of anatomical ones."""
+        ...
 
 
 @final
@@ -154,16 +173,16 @@ class Grid:
     kept: dict[str, Field] = field(default_factory=dict)
 
     @classmethod
-    def over(cls, warp: Warp, low: Point, shape: tuple[int, int, int], spacing: float) -> "Grid":
+    def over(cls, placement: Placement, low: Point, shape: tuple[int, int, int], spacing: float) -> "Grid":
         """The grid whose first voxel has its outer corner at low (patient mm)."""
         x, y, z = (low[i] + (np.arange(shape[i]) + 0.5) * spacing for i in range(3))
-        return cls((x, y, z), spacing, warp.on((x, y, z)))
+        return cls((x, y, z), spacing, placement.on((x, y, z)))
 
     @classmethod
-    def around(cls, warp: Warp, low: Point, high: Point, spacing: float) -> "Grid":
+    def around(cls, placement: Placement, low: Point, high: Point, spacing: float) -> "Grid":
         """The smallest grid of this spacing that covers a box in patient mm."""
         x, y, z = (max(2, int(np.ceil(edge / spacing))) for edge in high - low)
-        return cls.over(warp, low, (x, y, z), spacing)
+        return cls.over(placement, low, (x, y, z), spacing)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -181,6 +200,17 @@ class Grid:
                 return None
             slices.append(slice(first, last))
         return slices[0], slices[1], slices[2]
+
+    def parts(self, lows: Points, highs: Points) -> Iterator[tuple[int, Part]]:
+        """Index and part of every box that holds centers of voxels; as `part`, for many boxes."""
+        origin = np.array([axis[0] for axis in self.axes])
+        firsts = np.maximum(np.ceil((lows - origin) / self.spacing), 0).astype(np.int64)
+        lasts = np.minimum(np.floor((highs - origin) / self.spacing) + 1, self.shape).astype(np.int64)
+        found = np.flatnonzero((lasts > firsts).all(axis=1))
+        for index, (i, j, k), (u, v, w) in zip(
+            found.tolist(), firsts[found].tolist(), lasts[found].tolist(), strict=True
+        ):
+            yield index, (slice(i, u), slice(j, v), slice(k, w))
 
     def crop(self, part: Part) -> "Grid":
         """The grid of these voxels alone."""

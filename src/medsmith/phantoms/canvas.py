@@ -7,9 +7,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from medsmith.phantoms.ct.solids import Solid
-from medsmith.phantoms.ct.space import Field, Grid, cover
-from medsmith.phantoms.ct.tissue import Painter, Spot, Textures
+from medsmith.phantoms.solids import Solid
+from medsmith.phantoms.space import Field, Grid, cover
+from medsmith.phantoms.tissue import Painter, Spot, Textures
 
 BLUR_MM = 1.1
 """Full width of an edge from the scanner's kernel, before the blur of the voxel is added."""

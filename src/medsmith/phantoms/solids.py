@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16
+from jaxtyping import Float32, Float64, Int16
 from scipy.interpolate import make_interp_spline
 
-from medsmith.phantoms.ct.space import Field, Grid, Part, Point, Points, Warp
+from medsmith.phantoms.space import Field, Grid, Part, Placement, Point, Points
 
 REACH_MM = 7.0
 """Distance outside the surface up to which a solid's distance is valid."""
 Radii = Float64[np.ndarray, "_ 1"]
+Line = Float32[np.ndarray, "x y z"]
+"""Positions along one axis; the two others have length 1."""
 
 SLACK_MM = 7.0
 """Margin that the warp may add to the bounds of an ellipsoid."""
@@ -41,11 +43,17 @@ class Solid:
         return grid.part(self.low - reach_mm, self.high + reach_mm)
 
 
-def ellipsoid(warp: Warp, center: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)) -> Solid:
+NOTHING = Solid(np.full(3, 1e9), np.full(3, -1e9), lambda grid: np.full(grid.shape, 1e3, np.float32))
+"""A solid without points."""
+
+
+def ellipsoid(
+    placement: Placement, center: Sequence[float], radii: Sequence[float], tilt: tuple[float, float] = (0, 0)
+) -> Solid:
     """An ellipsoid in anatomical mm.
 
     Args:
-        warp: to patient space, for the bounds.
+        placement: to patient space, for the bounds.
         center: anatomical position.
         radii: half axes in mm.
         tilt: turn about z, then about y, in degrees.
@@ -53,8 +61,8 @@ def ellipsoid(warp: Warp, center: Sequence[float], radii: Sequence[float], tilt:
     middle, half = np.asarray(center, np.float64), np.asarray(radii, np.float64)
     turn = rotation(*tilt)
     corners = middle + np.array([turn.T @ (half * sign) for sign in _FACES])
-    patient = warp.back(corners)
-    extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(warp.scale)
+    patient = placement.back(corners)
+    extent = np.sqrt(((turn.T * half) ** 2).sum(axis=1)) * np.array(placement.scale)
     center_patient = patient.mean(axis=0)
 
     def distance(grid: Grid) -> Field:
@@ -131,22 +139,25 @@ class Tubes:
         which = np.zeros(grid.shape, np.int16)
         margin = self.radii.max(axis=1, keepdims=True) + reach_mm
         lows, highs = np.minimum(self.starts, self.ends) - margin, np.maximum(self.starts, self.ends) + margin
-        for index in np.flatnonzero(self._seen(grid, lows, highs)):
-            part = grid.part(lows[index], highs[index])
-            if part is None:
-                continue
-            own = _cone_distance(grid, part, self.starts[index], self.ends[index], self.radii[index])
+        units, lengths = self._lines()
+        slopes = ((self.radii[:, 1] - self.radii[:, 0]) / lengths.astype(np.float64)).astype(np.float32)
+        for index, part in grid.parts(lows, highs):
+            own = _cone_distance(
+                _offsets(grid, part, self.starts[index]),
+                units[index],
+                lengths[index],
+                (np.float32(self.radii[index, 0]), slopes[index]),
+            )
             nearer = own < found[part]
             np.copyto(found[part], own, where=nearer)
             which[part][nearer] = index
         return found, which
 
-    @staticmethod
-    def _seen(grid: Grid, lows: Points, highs: Points) -> Bool[np.ndarray, " n"]:
-        """Which boxes intersect the grid."""
-        first = np.array([axis[0] for axis in grid.axes])
-        last = np.array([axis[-1] for axis in grid.axes])
-        return np.asarray(((highs >= first) & (lows <= last)).all(axis=1))
+    def _lines(self) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, " n"]]:
+        """Unit vectors and lengths of the axes."""
+        lines = (self.ends - self.starts).astype(np.float32)
+        lengths = np.maximum(np.sqrt((lines.astype(np.float64) ** 2).sum(axis=1)), 1e-3).astype(np.float32)
+        return lines / lengths[:, None], lengths
 
 
 def chain(points: Points, radii: Radii) -> Tubes:
@@ -154,21 +165,57 @@ def chain(points: Points, radii: Radii) -> Tubes:
     return Tubes(points[:-1], points[1:], np.concatenate([radii[:-1], radii[1:]], axis=1))
 
 
-def _cone_distance(grid: Grid, part: Part, start: Point, end: Point, radii: Float64[np.ndarray, "2"]) -> Field:
-    """Distance to one cone, from positions along the axes, without a full array of positions."""
-    x, y, z = (
-        (axis[cut] - origin).astype(np.float32) for axis, cut, origin in zip(grid.axes, part, start, strict=True)
-    )
-    line = (end - start).astype(np.float32)
-    length = np.float32(max(float(np.sqrt((line.astype(np.float64) ** 2).sum())), 1e-3))
-    unit = line / length
-    along = ((x * unit[0])[:, None, None] + (y * unit[1])[None, :, None]) + (z * unit[2])[None, None, :]
-    squared = ((x * x)[:, None, None] + (y * y)[None, :, None]) + (z * z)[None, None, :]
-    held = np.clip(along, 0, length)
+def tube(
+    placement: Placement,
+    points: Sequence[Sequence[float]],
+    radii: Sequence[float],
+    step_mm: float = 6.0,
+    folds: tuple[float, float] = (0.0, 30.0),
+) -> tuple[Solid, Points]:
+    """A curved tube through anatomical points, and its axis in patient mm.
+
+    Args:
+        placement: to patient space.
+        points: control points in anatomical mm.
+        radii: one per control point.
+        step_mm: length of its straight pieces.
+        folds: relative depth and distance in mm of ring-shaped folds (haustra).
+    """
+    curve, wide = smooth_curve(points, radii, step_mm)
+    depth, period = folds
+    along = np.arange(len(curve))[:, None] * step_mm
+    wide = wide * (1 + depth * np.cos(2 * np.pi * along / period))
+    patient = placement.back(curve)
+    return chain(patient, wide).solid(), patient
+
+
+def _offsets(grid: Grid, part: Part, origin: Point) -> tuple[Line, Line, Line]:
+    """Positions along the axes of a part of a grid, from an origin."""
+    x, y, z = ((axis[cut] - start).astype(np.float32) for axis, cut, start in zip(grid.axes, part, origin, strict=True))
+    return x[:, None, None], y[None, :, None], z[None, None, :]
+
+
+def _cone_distance(
+    offsets: tuple[Line, Line, Line],
+    unit: Float32[np.ndarray, "3"],
+    length: np.float32,
+    radius: tuple[np.float32, np.float32],
+) -> Field:
+    """Distance to one cone, from positions along the axes, without a full array of positions.
+
+    Args:
+        offsets: from the start of the cone.
+        unit: direction of its axis.
+        length: of its axis.
+        radius: at its start, and growth per mm.
+    """
+    x, y, z = offsets
+    along = (x * unit[0] + y * unit[1]) + z * unit[2]
+    squared = (x * x + y * y) + z * z
+    held = np.minimum(np.maximum(along, np.float32(0)), length)
     squared += held * (held - 2 * along)
     np.maximum(squared, 0, out=squared)
-    radius = np.float32(radii[0]) + held * np.float32((radii[1] - radii[0]) / float(length))
-    distance: Field = np.sqrt(squared) - radius
+    distance: Field = np.sqrt(squared) - (radius[0] + held * radius[1])
     return distance
 
 
@@ -177,6 +224,11 @@ def union(*solids: Solid) -> Solid:
     low = np.min([solid.low for solid in solids], axis=0)
     high = np.max([solid.high for solid in solids], axis=0)
     return Solid(low, high, lambda grid: np.minimum.reduce([solid.distance(grid) for solid in solids]))
+
+
+def shared(solid: Solid, name: str) -> Solid:
+    """The same solid; its distance is computed once per grid, under this name."""
+    return Solid(solid.low, solid.high, lambda grid: grid.once(name, solid.distance))
 
 
 def within(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
@@ -203,3 +255,10 @@ def without(solid: Solid, region: Callable[[Grid], Field]) -> Solid:
 def resized(solid: Solid, mm: float) -> Solid:
     """A solid whose surface is moved outwards by mm."""
     return Solid(solid.low - mm, solid.high + mm, lambda grid: solid.distance(grid) - np.float32(mm))
+
+
+def smooth_minimum(first: Field, second: Field, rounding_mm: float) -> Field:
+    """The smaller of two distances with a rounded seam: a polynomial smooth minimum over this width."""
+    overlap = np.maximum(np.float32(rounding_mm) - np.abs(first - second), 0)
+    least: Field = np.minimum(first, second) - overlap * overlap / np.float32(4 * rounding_mm)
+    return least

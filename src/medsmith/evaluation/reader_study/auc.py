@@ -1,0 +1,95 @@
+"""Area under the ROC curve from ratings, with DeLong's variances.
+
+A rating is higher the more certain the reader is that the image is synthetic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Float64
+from scipy import optimize, stats
+
+from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
+
+_TINY = 1e-9
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Placements:
+    """Structural components of an AUC (DeLong, DeLong and Clarke-Pearson 1988, equations 3 and 4).
+
+    Attributes:
+        real: per real image, the share of synthetic images rated higher; ties count half.
+        synthetic: per synthetic image, the share of real images rated lower.
+    """
+
+    real: Float64[np.ndarray, " n"]
+    synthetic: Float64[np.ndarray, " m"]
+
+    @classmethod
+    def of(cls, real: Float[np.ndarray, " n"], synthetic: Float[np.ndarray, " m"]) -> "Placements":
+        """Components of the AUC of two sets of ratings."""
+        wins = np.sign(np.subtract.outer(np.asarray(synthetic, float), np.asarray(real, float))) / 2 + 0.5
+        return cls(wins.mean(axis=0), wins.mean(axis=1))
+
+    @property
+    def auc(self) -> float:
+        """The area under the empirical ROC curve."""
+        return float(self.synthetic.mean())
+
+
+def delong_covariance(readers: Sequence[Placements]) -> Float64[np.ndarray, "readers readers"]:
+    """Covariance matrix of the AUCs of readers who read the same images (DeLong et al. 1988, equation 6).
+
+    Args:
+        readers: one or more, with the images in one order.
+    """
+    parts = []
+    for components in ([r.real for r in readers], [r.synthetic for r in readers]):
+        rows = np.array(components)
+        parts.append(np.cov(rows, ddof=1).reshape(len(rows), len(rows)) / rows.shape[1])
+    covariance: Float64[np.ndarray, "readers readers"] = parts[0] + parts[1]
+    return covariance
+
+
+def auc_estimate(placements: Placements) -> Estimate:
+    """AUC of one reader with its 95 % interval over images.
+
+    The interval is DeLong's on the logit scale; where the AUC is 0 or 1 and its variance is 0, Newcombe's (2006,
+    method 5).
+    """
+    n, m = len(placements.real), len(placements.synthetic)
+    auc, variance = placements.auc, float(delong_covariance([placements])[0, 0])
+    if not 0 < auc < 1 or variance <= 0:
+        low, high = newcombe_interval(auc, n, m)
+        return Estimate(auc, low, high, n + m, "Newcombe (method 5)")
+    half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance) / (auc * (1 - auc))
+    logit = np.log(auc / (1 - auc))
+    low, high = (float(1 / (1 + np.exp(-end))) for end in (logit - half, logit + half))
+    return Estimate(auc, low, high, n + m, "DeLong, logit")
+
+
+def newcombe_interval(auc: float, n: int, m: int) -> tuple[float, float]:
+    """95 % interval of an AUC that needs no variance estimate (Newcombe 2006, method 5).
+
+    The ends solve |auc - t| = z sqrt(V(t)), where V is the variance of Hanley and McNeil (1982) with both sample sizes
+    replaced by their mean in the factors of the ties.
+
+    Args:
+        auc: the estimate, 0 and 1 included.
+        n: images of one kind.
+        m: images of the other.
+    """
+    z, size = stats.norm.ppf((1 + LEVEL) / 2), (n + m) / 2
+
+    def excess(t: float) -> float:
+        shape = 1 + (size - 1) * ((1 - t) / (2 - t) + t / (1 + t))
+        return float((auc - t) ** 2 - z**2 * t * (1 - t) * shape / (n * m))
+
+    # At 0 and 1 the estimate itself is a root as well.
+    low = 0.0 if auc <= 0 else float(optimize.brentq(excess, 0, auc - _TINY))
+    high = 1.0 if auc >= 1 else float(optimize.brentq(excess, auc + _TINY, 1))
+    return low, high

@@ -1,0 +1,114 @@
+"""Equivalence to chance, and how many decisions it takes to show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from scipy import stats
+
+from medsmith.evaluation.reader_study.readers import ReaderAverage
+
+CHANCE, LEVEL, POWER = 0.5, 0.05, 0.8
+
+
+@final
+@dataclass(frozen=True)
+class EquivalenceTest:
+    """Two one-sided tests (Schuirmann 1987) that an average over readers lies within a margin of .5.
+
+    Attributes:
+        average: the average.
+        margin: half width of the range that counts as chance.
+        declared: the margin stated when the study was created.
+    """
+
+    average: ReaderAverage
+    margin: float
+    declared: float
+
+    @property
+    def p(self) -> float:
+        """The larger p of the two one-sided tests."""
+        above = self.average.probability_above(CHANCE - self.margin)
+        return max(above, 1 - self.average.probability_above(CHANCE + self.margin))
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether equivalence is shown at 5 %."""
+        return self.p < LEVEL
+
+    @property
+    def different(self) -> bool:
+        """Whether a difference from .5 is shown: the 95 % interval excludes it."""
+        low, high = self.average.interval()
+        return not low <= CHANCE <= high
+
+    @property
+    def decisions_needed(self) -> int:
+        """Decisions for 80 % power with the variance found here, if there are more readers and images alike."""
+        made = self.average.readers * self.average.cases
+        return int(np.ceil(made * (self.average.error * _z_sum() / self.margin) ** 2))
+
+    @property
+    def verdict(self) -> str:
+        """What the numbers show, and what they do not."""
+        low, high = self.average.interval(1 - 2 * LEVEL)
+        within = f"{CHANCE - self.margin:.2f} to {CHANCE + self.margin:.2f}"
+        facts = f"90 % interval {low:.2f} to {high:.2f}, margin {within}, p = {self.p:.3f}"
+        if self.equivalent and self.different:
+            return f"equivalent to chance within the margin, though not exactly chance ({facts})"
+        if self.equivalent:
+            return f"equivalent to chance within the margin ({facts})"
+        if self.different:
+            side = "told apart" if self.average.value > CHANCE else "taken for each other more often than by chance"
+            return f"not equivalent: real and synthetic images were {side} ({facts})"
+        return (
+            f"undecided: neither a difference from chance nor equivalence is shown; that no difference was found is no "
+            f"evidence that there is none ({facts})"
+        )
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The test as JSON values."""
+        return {
+            "margin": self.margin,
+            "margin_declared": self.declared,
+            "margin_changed_after_creation": self.margin != self.declared,
+            "interval_90": self.average.interval(1 - 2 * LEVEL),
+            "p": self.p,
+            "equivalent": self.equivalent,
+            "different_from_chance": self.different,
+            "verdict": self.verdict,
+            "decisions_needed_if_independent": decisions_for_equivalence(self.margin),
+            "decisions_needed_at_this_variance": self.decisions_needed,
+        }
+
+
+def decisions_for_equivalence(margin: float) -> int:
+    """Independent decisions needed to show equivalence at 5 % with 80 % power where readers truly guess.
+
+    From the normal approximation of two one-sided tests: p (1 - p) (z(.95) + z(.90))^2 / margin^2 with p = .5.
+    Decisions of several readers on the same images are not independent, so that more are needed in practice.
+
+    Args:
+        margin: half width of the range that counts as chance.
+    """
+    return int(np.ceil(CHANCE * (1 - CHANCE) * _z_sum() ** 2 / margin**2))
+
+
+def _z_sum() -> float:
+    """The z of both one-sided tests, and of the power with which both must reject."""
+    return float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf(1 - (1 - POWER) / 2))
+
+
+def decisions_to_detect(share: float) -> int:
+    """Fewest decisions that show a share other than .5 in an exact two-sided binomial test: 5 %, 80 % power.
+
+    Args:
+        share: true share of right answers, other than .5.
+    """
+    counts = np.arange(5, int(np.ceil(4 / (share - CHANCE) ** 2)) + 20)
+    # The largest count of right answers that is significantly few; by symmetry the other side of the region.
+    critical = stats.binom.ppf(LEVEL / 2, counts, CHANCE) - 1
+    power = stats.binom.cdf(critical, counts, share) + stats.binom.sf(counts - critical - 1, counts, share)
+    return int(counts[np.argmax(power >= POWER)])

@@ -1,0 +1,73 @@
+"""Display windows of CT: which Hounsfield units run from black to white."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from medsmith.errors import RequestError
+
+_CUSTOM = re.compile(r"(?P<name>[\w -]{1,20})=(?P<level>-?\d{1,4})/(?P<width>\d{1,4})")
+
+
+@final
+@dataclass(frozen=True)
+class Window:
+    """A display window.
+
+    Attributes:
+        name: shown to the reader.
+        level: its middle, HU.
+        width: from black to white, HU.
+    """
+
+    name: str
+    level: float
+    width: float
+
+    @property
+    def low(self) -> float:
+        """What is shown black."""
+        return self.level - self.width / 2
+
+    @property
+    def high(self) -> float:
+        """What is shown white."""
+        return self.level + self.width / 2
+
+
+NAMED = {
+    "lung": Window("Lung", -600, 1500),
+    "bone": Window("Bone", 400, 1800),
+    "soft": Window("Soft tissue", 40, 400),
+}
+
+
+def parse_windows(text: str) -> tuple[Window, ...]:
+    """Windows in the order in which the key switches them.
+
+    Args:
+        text: names or ``name=level/width`` in HU, separated by commas: ``"lung,bone,brain=40/80"``.
+
+    Raises:
+        RequestError: an unknown name, a width of 0, or a name given twice.
+    """
+    windows = tuple(_parse(part.strip()) for part in text.split(","))
+    if len({window.name for window in windows}) < len(windows):
+        raise RequestError("--windows", f"{text!r} names a window twice", cure="give each once")
+    return windows
+
+
+def _parse(part: str) -> Window:
+    if part in NAMED:
+        return NAMED[part]
+    match = _CUSTOM.fullmatch(part)
+    if match is None or int(match["width"]) == 0:
+        limit = f"{', '.join(NAMED)}, or name=level/width in HU"
+        raise RequestError("--windows", f"{part!r} is no window", limit, "for example lung,bone,brain=40/80")
+    return Window(match["name"], int(match["level"]), int(match["width"]))
+
+
+def levels_of(windows: Sequence[Window]) -> tuple[float, float]:
+    """The lowest and highest gray value that any of the windows can show."""
+    return min(window.low for window in windows), max(window.high for window in windows)

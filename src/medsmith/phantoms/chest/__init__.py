@@ -1,0 +1,1 @@
+"""Phantoms of axial chest CT slices."""

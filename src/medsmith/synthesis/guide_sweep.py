@@ -1,0 +1,220 @@
+"""A grid over factor and last time of one guide, for one request and one seed, with the measured adherence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from medsmith.cases.cohort import Cohort
+from medsmith.diffusion import SOLVERS, Solver, derive_seed
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.pages.image_grid import image_grid
+from medsmith.evaluation.pages.sheets import Tile
+from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.formats.json_file import read_json
+from medsmith.methods.config import validated
+from medsmith.methods.mddpm import Mddpm
+from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.progress import NullProgress, Progress
+from medsmith.synthesis.case_synthesis import load, provenance, resolve_request
+from medsmith.synthesis.coordinator import with_hashes
+from medsmith.synthesis.lock import lock_folder
+from medsmith.synthesis.references import absolute, with_paths
+from medsmith.synthesis.steering_page import SteeredCase, measures, steering_tiles
+from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
+from medsmith.synthesis.worker import open_cohort
+
+FACTORS = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
+UNTILS = (0.0, 0.2, 0.4, 0.6)
+PICTURE, RECORD, MEASURES = "sweep.png", "sweep.json", "measures.json"
+
+
+@final
+@dataclass(frozen=True)
+class Grid:
+    """What is varied.
+
+    Attributes:
+        guide: key of the guide in the request: "anatomy", "guides.0", "pathologies.0"; None takes the first of these.
+        factors: relative factors, one per column.
+        untils: shares of the schedule at the end in which the guide does not act, one per row.
+    """
+
+    guide: str | None = None
+    factors: Sequence[float] = FACTORS
+    untils: Sequence[float] = UNTILS
+
+    def check(self) -> None:
+        """Checks that both axes have values in range, without repetitions.
+
+        Raises:
+            RequestError: one has not.
+        """
+        for option, values, high in (("--factors", self.factors, 1.0), ("--untils", self.untils, 0.999)):
+            low = 0.0 if option == "--untils" else 1e-4
+            if not values or len(set(values)) < len(values) or not all(low <= value <= high for value in values):
+                found = ", ".join(f"{value:g}" for value in values) or "nothing"
+                raise RequestError(option, found, f"different values from {low:g} to {high:g}", "write 0.25,0.125")
+
+
+def sweep(
+    run: Path | str,
+    out: Path | str,
+    grid: Grid,
+    *,
+    request: Mapping[str, Any],
+    seed: int = 0,
+    solver: Solver | None = None,
+    steps: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Makes one case per cell and a picture of all, with the adherence under each. A second call continues.
+
+    The cases are written as a cohort, without the checks of ``synthesize``: a cell that fails is worth seeing.
+
+    Args:
+        run: a run of mddpm, or the name of shipped weights.
+        out: the folder.
+        grid: what is varied.
+        request: of mddpm, with at least one guide.
+        seed: of every cell.
+        solver: of the sampler; None uses the method's default.
+        steps: of the sampler; None uses the method's default.
+        progress: of the cells.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        RequestError: the run is no 2-D mddpm, there is no such guide, or an axis has no values.
+        CohortError: the folder holds another sweep or something else.
+        MedsmithError: a file cannot be read or written.
+    """
+    grid.check()
+    out, method = Path(out), _method(run)
+    base = SynthesisRequest(run=str(run), seed=seed, request=request, solver=solver, steps=steps)
+    guide, cells = _guide(request, grid.guide), list(product(grid.untils, grid.factors))
+    tasks = [_task(base, _changed(request, guide, factor, until)) for until, factor in cells]
+    wanted = {
+        "guide": guide,
+        "cells": {_name(cell): _recipe_hash(task) for cell, task in zip(cells, tasks, strict=True)},
+    }
+    spec, shown = resolve_request(base, "cpu").spec, []
+    with lock_folder(out, lambda: _opened(out, wanted, spec)) as cohort:
+        with (progress or NullProgress()).task("sweep", len(cells)) as advance:
+            for cell, task in zip(cells, tasks, strict=True):
+                shown.append(_made(method, cohort, task, _name(cell)))
+                advance(1, "")
+        cohort.finish()
+        found = [measures(method, each) for each in shown]
+        write_json(out / MEASURES, {_name(cell): each for cell, each in zip(cells, found, strict=True)})
+        write_bytes(out / PICTURE, _picture(method, grid, guide, shown, found))
+    return out / PICTURE
+
+
+def _method(run: Path | str) -> Mddpm:
+    method = load(str(run), LOADER, "cpu")
+    if not isinstance(method, Mddpm) or method.fingerprint.dimensions != 2:
+        found = f"a run of {method.name} on {method.fingerprint.dimensions}-D images"
+        raise RequestError(str(run), found, "a sweep needs mddpm on slices")
+    return method
+
+
+def _guide(request: Mapping[str, Any], chosen: str | None) -> str:
+    """The key of the guide that is varied."""
+    lists = ("guides", "pathologies")
+    there = [f"{name}.{number}" for name in lists for number in range(len(request.get(name) or ()))]
+    there = (["anatomy"] if request.get("anatomy") else []) + there
+    if not there:
+        raise RequestError("sweep", "the request has no guide", cure="name one: --anatomy, --texture or --pathology")
+    if chosen is not None and chosen not in there:
+        raise RequestError("--guide", f"'{chosen}'", f"the request has {', '.join(there)}", "name one of these")
+    return chosen or there[0]
+
+
+def _changed(request: Mapping[str, Any], guide: str, factor: float, until: float) -> dict[str, Any]:
+    """The request with other settings of one guide, given relative to size and schedule."""
+    name, _, index = guide.partition(".")
+    entries = request[name] if index else [request[name]]
+    place = int(index or 0)
+    kept = {key: value for key, value in entries[place].items() if key not in ("factor", "last_step")}
+    entry = {**kept, "relative_factor": factor, "until": until}
+    changed = [*entries[:place], entry, *entries[place + 1 :]]
+    return {**request, name: changed if index else entry}
+
+
+def _task(base: SynthesisRequest, request: Mapping[str, Any]) -> CaseTask:
+    resolved = resolve_request(base.model_copy(update={"request": request}), "cpu")
+    paths = {reference.key: absolute(reference.path) for reference in resolved.references}
+    return CaseTask(run=base.run, loader=base.loader, recipe=with_hashes(resolved), paths=paths, index=0)
+
+
+def _recipe_hash(task: CaseTask) -> str:
+    return canonical_hash(task.recipe.model_dump(mode="json"))
+
+
+def _name(cell: tuple[float, float]) -> str:
+    until, factor = cell
+    return f"factor-{factor:g}-until-{until:g}".replace(".", "_")
+
+
+def _opened(out: Path, wanted: Mapping[str, Any], spec: CohortSpec) -> Cohort:
+    """The cohort of the cells; new, or of an identical call that was interrupted."""
+    if (out / RECORD).exists():
+        if read_json(out / RECORD) != wanted:
+            raise CohortError(out, "holds another sweep", "one folder has one sweep", "choose a new folder")
+    elif out.exists() and any(out.iterdir()):
+        raise CohortError(out, "exists and holds something else", cure="choose a new folder")
+    cohort = open_cohort(out, spec)
+    write_json(out / RECORD, wanted)
+    return cohort
+
+
+def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCase:
+    """The case of a cell, written if it is new, and its steering."""
+    seed = derive_seed(task.recipe.seed, "sweep")
+    request = validated(MddpmRequest, "request", with_paths(task.recipe.request, task.paths))
+    if name not in cohort:
+        solver = next(known for known in SOLVERS if known == task.recipe.solver)
+        case = method.synthesize(request, seed, method.config.sampling.override(solver, task.recipe.steps))
+        record = provenance(task, seed, 0, {}, ()) | dict(case.provenance or {})
+        cohort.write(replace(case, id=name, provenance=record))
+    return SteeredCase(cohort[name], method.steering(request, seed))
+
+
+def _picture(
+    method: Mddpm, grid: Grid, guide: str, shown: Sequence[SteeredCase], found: Sequence[Mapping[str, float]]
+) -> bytes:
+    """The guides, then one row per last time and one column per factor, with the adherence to the varied guide."""
+    guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
+    images = [_image(method, each) for each in shown]
+    cells = [replace(image, title=_adherence(each, guide)) for image, each in zip(images, found, strict=True)]
+    across = len(grid.factors)
+    rows = [(f"a = {until:g}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    names = ["guides", *(f"n = {factor:g}" for factor in grid.factors)]
+    # The guides stand in a column of their own on the left, as far as there are rows for them.
+    left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
+    rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]
+    return image_grid(rows, names, f"{guide}: n as a share of the image, a as a share of the schedule")
+
+
+def _image(method: Mddpm, steered: SteeredCase) -> Tile:
+    (image,) = (tile for tile in steering_tiles(method, steered) if tile.title == "new image")
+    labels = steered.case.labels
+    return image if labels is None else replace(image, labels=labels[:, :, 0])
+
+
+def _blank(like: Tile) -> Tile:
+    return Tile(np.full_like(like.image, 255), np.zeros_like(like.labels))
+
+
+def _adherence(found: Mapping[str, float], guide: str) -> str:
+    words = [f"error {found[f'error {guide}']:.1%}"]
+    if guide == "anatomy":
+        words += [f"{name} {value:.2f}" for name, value in found.items() if name.startswith("Dice")]
+    if guide.startswith("pathologies"):
+        words.append(f"contrast {found[f'contrast {guide}']:.0f}")
+    return ", ".join(words[:2])

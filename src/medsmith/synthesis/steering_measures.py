@@ -1,0 +1,76 @@
+"""How well an image follows its guidance images: low frequencies, regions by thresholds, contrast of a lesion.
+
+Axes: c channels, ``*space`` = x y or x y z.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from scipy import ndimage
+
+from medsmith.anatomy.context import find_context
+from medsmith.cases.case import Case
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import gray_to_model
+from medsmith.diffusion import LowPassGuide, low_pass
+
+_RING = 0.05
+"""Width of the ring around a lesion, of the longest axis."""
+
+
+def low_frequency_error(case: Case, guide: LowPassGuide, facts: Fingerprint) -> float:
+    """Root mean square difference of the low frequencies of image and guide, as a share of the gray range.
+
+    Args:
+        case: the image, on the network's grid.
+        guide: its guide; its region weights the voxels.
+        facts: of the training cohort.
+    """
+    image = case.require_image()
+    own = gray_to_model(image[..., 0] if facts.dimensions == 2 else image, facts)[None]
+    squared = low_pass(guide.factor, guide.kind)(own - guide.reference) ** 2
+    if guide.region is None:
+        return float(squared.mean().sqrt()) / 2
+    weight = guide.region.expand_as(squared)
+    return float(((weight * squared).sum() / weight.sum()).sqrt()) / 2
+
+
+def context_agreement(case: Case, regions: Mapping[str, Bool[np.ndarray, "x y"]]) -> dict[str, float]:
+    """Dice of body and lung, found by thresholds in the image, with those of the map that it was to follow.
+
+    The thresholds know nothing of the guide, so that this does not reward copying its gray values. The body of the map
+    is the union of its classes, since labels lie inside the body.
+
+    Args:
+        case: a slice.
+        regions: name -> region of every class of the map.
+
+    Returns:
+        Name -> Dice, for the classes that the map has; 0 where the image has none.
+    """
+    found = find_context(case.require_image()[0, :, :, 0])
+    covered = np.zeros(case.geometry.shape[:2], bool)
+    for region in regions.values():
+        covered |= region
+    wanted = {"body": covered, "lung": regions.get("lung", np.zeros_like(covered))}
+    present = {name: mask for name, mask in wanted.items() if name in regions and mask.any()}
+    return {name: _dice(found.get(name, np.zeros_like(mask)), mask) for name, mask in present.items()}
+
+
+def lesion_contrast(image: Float32[np.ndarray, "*space"], lesion: Bool[np.ndarray, "*space"]) -> float:
+    """Mean gray value inside a lesion less that of the ring around it; NaN where the ring is empty.
+
+    Args:
+        image: one channel.
+        lesion: its mask.
+    """
+    near = ndimage.distance_transform_edt(~lesion)
+    width = max(2.0, _RING * max(image.shape))
+    ring = (near > 1) & (near <= 1 + width)
+    return float(image[lesion].mean() - image[ring].mean()) if ring.any() else float("nan")
+
+
+def _dice(one: Bool[np.ndarray, "x y"], other: Bool[np.ndarray, "x y"]) -> float:
+    both = one.sum() + other.sum()
+    return float(2 * (one & other).sum() / both) if both else 1.0

@@ -1,0 +1,163 @@
+"""From a request to guides, annotation and record; and finished cases of an untrained network."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medsmith.anatomy import ShapeSpace
+from medsmith.cases.cohort import Cohort
+from medsmith.data.scaling import image_to_model
+from medsmith.diffusion import Sampling
+from medsmith.diffusion.low_pass import low_pass
+from medsmith.errors import MedsmithError, RequestError
+from medsmith.methods import method_class
+from medsmith.methods.config import validated
+from medsmith.methods.mddpm.steering import annotated_facts, steer
+from medsmith.runs.checkpoints import load_method
+from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
+from steered_runs import EDGE, steered_files
+from synthesis_fakes import InProcessExecutor
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return steered_files(tmp_path_factory.mktemp("steering"))
+
+
+@pytest.fixture(scope="module")
+def method(files):
+    return load_method(files / "run")
+
+
+def request_of(files, **parts):
+    anatomy = {"space": str(files / "space.safetensors")}
+    lesion = {"case": {"cohort": str(files / "lesions"), "case": "case_0"}, "within": "lung"}
+    texture = {"image": {"cohort": str(files / "labeled"), "case": "case_3"}, "factor": 4, "until": 0.5}
+    whole = {"anatomy": anatomy, "pathologies": [lesion], "guides": [texture]}
+    chosen = {key: value for key, value in whole.items() if key in parts and parts[key] is True}
+    chosen |= {key: value for key, value in parts.items() if value is not True}
+    return validated(method_class("mddpm").Request, "request", json.loads(json.dumps(chosen)))
+
+
+def steering_of(method, request, seed=1):
+    return steer(request, method.fingerprint, (EDGE, EDGE), 20, method.memory["quantiles"], seed)
+
+
+def test_the_anatomy_is_annotation_and_guide(method, files):
+    request = request_of(files, anatomy=True)
+    space = ShapeSpace.load(files / "space.safetensors")
+    found = steering_of(method, request)
+    assert dict(annotated_facts(request, method.fingerprint).label_names) == {"background": 0, "heart": 1, "aorta": 2}
+    assert set(np.unique(found.labels)) == {0, 1, 2}
+    assert found.record["anatomy_attempts"] >= 1
+    guide = found.guides["anatomy"]
+    heart = guide.reference[0, 0].numpy()[found.labels == 1]
+    (gray,) = space.record.gray_values["heart"]
+    assert heart == pytest.approx(gray / 127.5 - 1, abs=0.02)
+    assert not np.array_equal(found.labels, steering_of(method, request, 2).labels)
+    assert np.array_equal(found.labels, steering_of(method, request).labels)
+
+
+def test_a_case_can_give_the_anatomy(method, files):
+    space = str(files / "space.safetensors")
+    labels = {"cohort": str(files / "labeled"), "case": "case_5"}
+    found = steering_of(method, request_of(files, anatomy={"space": space, "labels": labels}))
+    case = Cohort.open(files / "labeled")["case_5"]
+    assert np.array_equal(found.labels, case.require_labels()[..., 0])
+    own = image_to_model(case, method.fingerprint, (EDGE, EDGE))[0]
+    keep_low = low_pass(4)
+    difference = keep_low(found.guides["anatomy"].reference - own[None, None])
+    assert float(difference.abs().mean()) < 0.08  # a low-pass of it looks like a low-pass of the scan
+
+
+def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
+    found = steering_of(method, request_of(files, anatomy=True, pathologies=True, guides=True))
+    assert list(found.guides) == ["guides.0", "anatomy", "pathologies.0"]
+    texture, anatomy, lesion = found.guides.values()
+    reference = image_to_model(Cohort.open(files / "labeled")["case_3"], method.fingerprint, (EDGE, EDGE))
+    assert torch.equal(texture.reference[0], reference)
+    assert (texture.factor, anatomy.factor, lesion.factor) == (4, 8, 2)
+    assert texture.region is None
+    assert anatomy.region is None
+    assert float(lesion.region[0, 0].numpy()[found.labels == 3].min()) == 1
+    assert dict(annotated_facts(request_of(files, anatomy=True, pathologies=True), method.fingerprint).label_names) == {
+        "background": 0, "heart": 1, "aorta": 2, "nodule": 3,
+    }  # fmt: skip
+    assert len(found.record["places"]) == 1
+
+
+def test_context_classes_are_annotated_where_they_are_named(method, files):
+    space = str(files / "space.safetensors")
+    request = request_of(files, anatomy={"space": space, "classes": ["lung", "heart"]})
+    facts = annotated_facts(request, method.fingerprint)
+    assert dict(facts.label_names) == {"background": 0, "lung": 1, "heart": 2}
+    found = steering_of(method, request).labels
+    assert set(np.unique(found)) == {0, 1, 2}
+    assert (found == 1).sum() > (found == 2).sum()
+
+
+def test_without_guides_nothing_is_annotated(method, files):
+    found = steering_of(method, request_of(files))
+    assert (found.guides, found.labels, found.record) == ({}, None, {})
+    made = method.synthesize(request_of(files), 1, Sampling(steps=2))
+    assert made.labels is None
+    assert made.provenance is None
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("ddpm", 20), ("ddim", 5), ("dpm++2m", 4)])
+def test_the_image_has_the_low_frequencies_of_the_anatomy(method, files, solver, steps):
+    space = {"space": str(files / "space.safetensors"), "factor": 8, "until": 0}
+    request, states = request_of(files, anatomy=space), []
+    method.synthesize(request, 4, Sampling(solver=solver, steps=steps), observe=lambda step: states.append(step.x))
+    wanted = steering_of(method, request, 4).guides["anatomy"].reference
+    torch.testing.assert_close(low_pass(8)(states[-1]), low_pass(8)(wanted), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        ({"pathologies": [{"case": "x", "within": "lung"}]}, "request: within = 'lung' without an anatomy"),
+        ({"anatomy": {"space": "nowhere"}}, "nowhere: "),
+        ({"anatomy": {"spread": 9}}, "request: 'anatomy.space' is missing"),
+        ({"combination": "max"}, "request: combination = \"max\"; must be 'sum', 'mean', 'sequential' or 'band_split'"),
+    ],
+)
+def test_requests_that_cannot_be_are_refused_by_name(method, files, parts, line):
+    with pytest.raises(MedsmithError) as refusal:
+        annotated_facts(request_of(files, **parts), method.fingerprint)
+    assert refusal.value.line.startswith(line)
+
+
+def test_organs_classes_and_overlaps_are_refused_by_name(method, files):
+    space = {"space": str(files / "space.safetensors")}
+    case = {"cohort": str(files / "lesions"), "case": "case_0"}
+    here = {"case": case, "at": [0.5, 0.5]}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        (
+            {"anatomy": {**space, "classes": ["liver"]}},
+            "anatomy.classes: no class 'liver'; there are heart, aorta, body, lung",
+        ),
+        ({"anatomy": space, "pathologies": [{"case": case, "within": "liver"}]}, "pathologies.0.within: no class"),
+        ({"pathologies": [here, here]}, "pathologies.1: shares"),
+        ({"anatomy": {**space, "labels": str(files / "lesions")}}, "anatomy.labels: case 'case_"),
+    ]
+    for parts, line in wrong:
+        with pytest.raises(RequestError) as refusal:
+            steering_of(method, request_of(files, **parts))
+        assert refusal.value.line.startswith(line)
+        assert "\n" not in refusal.value.line
+
+
+def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_path):
+    asked = request_of(files, anatomy=True, pathologies=True, guides=True).model_dump(mode="json", exclude_unset=True)
+    options = SynthesisOptions(executor=InProcessExecutor)
+    synthesize(files / "run", tmp_path / "out", count=2, request=asked, steps=3, workers=1, options=options)
+    made = Cohort.open(tmp_path / "out")
+    assert dict(made.label_names) == {"background": 0, "heart": 1, "aorta": 2, "nodule": 3}
+    text = (tmp_path / "out" / "provenance" / "mddpm_00001.json").read_text()
+    assert set(json.loads(text)["inputs"]) == {"anatomy.space", "guides.0.image", "pathologies.0.case"}
+    assert str(files) not in text
+    assert regenerate(tmp_path / "out", "mddpm_00001", options=options)

@@ -1,0 +1,123 @@
+"""The sweep of one guide, the page of guides, and what they measure."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from medsmith.cases.case import Case
+from medsmith.data.scaling import gray_to_model
+from medsmith.diffusion import LowPassGuide
+from medsmith.errors import CohortError, RequestError
+from medsmith.geometry import Geometry
+from medsmith.synthesis import Grid, SynthesisOptions, synthesize, write_steering_page
+from medsmith.synthesis import sweep as sweep_guide
+from medsmith.synthesis.steering_measures import context_agreement, lesion_contrast, low_frequency_error
+from steered_runs import EDGE, steered_files
+from synthesis_fakes import InProcessExecutor
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return steered_files(tmp_path_factory.mktemp("sweep"))
+
+
+def request_of(files):
+    return {"anatomy": {"space": str(files / "space.safetensors")}, "guides": [{"image": str(files / "labeled")}]}
+
+
+def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path):
+    grid = Grid("anatomy", (0.25, 0.0625), (0.0, 0.5))
+    picture = sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=1, steps=3)
+    found = json.loads((tmp_path / "out" / "measures.json").read_text())
+    assert set(found) == {f"factor-{n}-until-{a}" for n in ("0_25", "0_0625") for a in ("0", "0_5")}
+    fine = found["factor-0_0625-until-0"]
+    assert fine["error anatomy"] < found["factor-0_0625-until-0_5"]["error anatomy"]
+    assert 0 <= fine["Dice body"] <= 1
+    first = picture.read_bytes()
+    with Image.open(picture) as opened:
+        assert opened.size[0] > 300
+    names = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("factor-*")}
+    assert sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=1, steps=3) == picture
+    assert picture.read_bytes() == first
+    assert names == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("factor-*")}
+    with pytest.raises(CohortError, match="holds another sweep; one folder has one sweep; choose a new folder"):
+        sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=2, steps=3)
+
+
+def test_other_runs_guides_and_axes_are_refused_by_name(files, tmp_path):
+    for grid, request, line in [
+        (Grid("pathologies.0"), request_of(files), "--guide: 'pathologies.0'; the request has anatomy, guides.0; name"),
+        (Grid(), {}, "sweep: the request has no guide; name one: --anatomy, --texture or --pathology"),
+        (Grid(factors=()), request_of(files), "--factors: nothing; different values from 0.0001 to 1"),
+        (Grid(untils=(0.1, 0.1)), request_of(files), "--untils: 0.1, 0.1; different values from 0 to 0.999"),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            sweep_guide(files / "run", tmp_path / "out", grid, request=request)
+        assert refusal.value.line.startswith(line)
+    with pytest.raises(RequestError, match="pig: a run of pig on 2-D images; a sweep needs mddpm on slices"):
+        sweep_guide("pig", tmp_path / "out", Grid(), request={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_page_shows_every_guide_beside_its_image(files, tmp_path):
+    options = SynthesisOptions(executor=InProcessExecutor)
+    synthesize(files / "run", tmp_path / "out", count=2, request=request_of(files), steps=3, workers=1, options=options)
+    page = write_steering_page(tmp_path / "out")
+    assert page is not None
+    text = page.read_text()
+    assert text.count("data:image/png") == 2
+    assert "Dice body" in text
+    assert "not for diagnosis" in text
+    plain = synthesize(files / "run", tmp_path / "plain", count=1, steps=3, workers=1, options=options)
+    assert plain.count == 1
+    assert write_steering_page(tmp_path / "plain") is None
+
+
+def slice_of(gray):
+    image = np.asarray(gray, np.float32)[None, :, :, None]
+    return Case(
+        "case_0", image, None, Geometry.plain(image.shape[1:]), ("gray",), {"background": 0}, np.dtype(np.uint8)
+    )
+
+
+def test_the_error_is_that_of_the_low_frequencies_alone(files):
+    from medsmith.runs.checkpoints import load_method
+
+    facts = load_method(files / "run").fingerprint
+    gray = np.full((EDGE, EDGE), 100.0)
+    reference = gray_to_model((gray + 25.5)[None].astype(np.float32), facts)[None]
+    checker = np.indices((EDGE, EDGE)).sum(0) % 2 * 40 - 20
+    assert low_frequency_error(slice_of(gray + checker), LowPassGuide(reference, 8), facts) == pytest.approx(
+        0.1, abs=1e-3
+    )
+    region = torch.zeros(1, 1, EDGE, EDGE)
+    region[..., :8, :] = 1
+    shifted = gray.copy()
+    shifted[:8] += 25.5
+    local = low_frequency_error(slice_of(shifted), LowPassGuide(reference, 1, region=region), facts)
+    assert local == pytest.approx(0, abs=1e-6)
+
+
+def test_agreement_is_the_dice_of_thresholds_with_the_map():
+    x, y = np.indices((128, 128)) + 0.5
+    body = np.hypot(x - 64, y - 64) < 50
+    lung = np.hypot(x - 44, y - 64) < 14
+    image = np.where(lung, 20.0, np.where(body, 150.0, 0.0))
+    regions = {"body": body & ~lung, "lung": lung}
+    found = context_agreement(slice_of(image), regions)
+    assert found["body"] > 0.98
+    assert found["lung"] > 0.95
+    moved = context_agreement(slice_of(image), {"body": body, "lung": np.roll(lung, 14, 0)})
+    assert 0.2 < moved["lung"] < 0.6
+    assert context_agreement(slice_of(image), {}) == {}
+
+
+def test_contrast_is_inside_less_ring():
+    lesion = np.zeros((64, 64), bool)
+    lesion[20:30, 20:30] = True
+    image = np.where(lesion, 180.0, 60.0)
+    image[50:] = 255  # far away
+    assert lesion_contrast(image, lesion) == pytest.approx(120)
