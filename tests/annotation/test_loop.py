@@ -271,10 +271,12 @@ def test_without_a_run_the_generator_learns_from_all_images_but_the_withheld(roo
     assert method.fingerprint.count == 6 + 4
     assert method.fingerprint.label_names == {"background": 0}
     inputs, _ = open_inputs(root / "labelled", root / "unlabelled", root / "withheld", tmp_path / "other", QUICK)
-    check_run("run", method, inputs)
+    assert check_run("run", method, inputs) == ()
     leaky = replace(inputs, withheld=inputs.labelled)
     with pytest.raises(RunError, match=r"was trained on 6 withheld images \(P00_0\)"):
         check_run("run", method, leaky)
+    method.memory = {}
+    assert "cannot be checked" in check_run("run", method, leaky)[0]
 
 
 @pytest.mark.parametrize(

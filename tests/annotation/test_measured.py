@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from medsmith.annotation.loop import next_turn_is_due
+from medsmith.annotation.loop import reason_to_stop
 from medsmith.annotation.measured import Measured, rise
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.annotation.result import Annotation, choose, control_line, turn_line
@@ -73,14 +73,14 @@ def test_the_patient_is_the_unit():
 def test_the_loop_stops_unless_the_rise_exceeds_its_standard_error(gains, stops):
     base = np.array([0.5, 0.625])
     turns = [turn(1, base), turn(2, base + gains)]
-    assert next_turn_is_due(turns, 5).startswith("stopped because turn 2" if stops else "") is True
-    assert bool(next_turn_is_due(turns, 5)) is stops
+    assert reason_to_stop(turns, 5).startswith("stopped because turn 2" if stops else "") is True
+    assert bool(reason_to_stop(turns, 5)) is stops
 
 
 def test_the_loop_stops_at_the_number_of_turns():
-    assert not next_turn_is_due([], 1)
-    assert next_turn_is_due([turn(1, [0.5, 0.6])], 1) == "stopped after 1 turns as asked"
-    assert not next_turn_is_due([turn(1, [0.5, 0.6])], 2)
+    assert not reason_to_stop([], 1)
+    assert reason_to_stop([turn(1, [0.5, 0.6])], 1) == "stopped after 1 turns as asked"
+    assert not reason_to_stop([turn(1, [0.5, 0.6])], 2)
 
 
 def test_the_best_labeller_is_chosen_and_a_tie_goes_to_the_control():

@@ -131,8 +131,11 @@ def check_apart(withheld: Cohort, others: Iterable[tuple[str, Cohort]]) -> None:
                 raise CohortError(cohort.root, found, "withheld cases guide nothing", "name other cases")
 
 
-def check_run(run: Path | str, method: Method, inputs: Inputs) -> None:
+def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...]:
     """Checks that a trained generator fits the cohorts and has not seen a withheld image.
+
+    Returns:
+        One line per thing that could not be checked.
 
     Raises:
         RunError: it is not mDDPM, has other channels, makes volumes, or was trained on a withheld image.
@@ -147,13 +150,14 @@ def check_run(run: Path | str, method: Method, inputs: Inputs) -> None:
         raise RunError(run, f"has channels {theirs}", f"the cohorts have {ours}", "train it on their images")
     trained_on = method.memory.get("thumbnails")
     if trained_on is None:
-        return
+        return (f"{run}: keeps no pictures of its training images; it cannot be checked that it saw no withheld case",)
     small = thumbnails([case.require_image() for case in inputs.withheld])
     same = (_unit(small) @ _unit(trained_on.float().numpy()).T).max(axis=1) > _SAME_THUMBNAIL
     if same.any():
         first = inputs.withheld.ids[int(same.argmax())]
         found = f"was trained on {int(same.sum())} withheld images ({first})"
         raise RunError(run, found, "withheld cases are never trained on", "train it without them, or withhold others")
+    return ()
 
 
 def _unit(small: Float32[np.ndarray, "n ex ey ez"]) -> Float32[np.ndarray, "n voxels"]:

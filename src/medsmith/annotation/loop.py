@@ -93,8 +93,6 @@ def annotate(
     out, options, progress = Path(out), options or AnnotationOptions(), progress or NullProgress()
     report = report or _silent
     inputs, notes = open_inputs(Path(labelled), Path(unlabelled), Path(withheld) if withheld else None, out, options)
-    for note in notes:
-        report(note)
     trained = None if run is None else load_method(run)
     edge = options.size or _edge_of(trained, options)
     settings = _settings(inputs, options, trained, edge)
@@ -103,7 +101,9 @@ def annotate(
         check_contents(inputs, progress)
         _check_request(inputs, options)
         if run is not None and trained is not None:
-            check_run(run, trained, inputs)
+            notes += check_run(run, trained, inputs)
+    for note in notes:
+        report(note)
     with lock_run(out):
         if not started:
             write_json(out / SETTINGS, settings)
@@ -114,7 +114,7 @@ def annotate(
     return annotation
 
 
-def next_turn_is_due(turns: list[TurnRecord], most: int) -> str:
+def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
     """Why there is no further turn; empty if there is one.
 
     Args:
@@ -134,7 +134,7 @@ def _turns(shop: Workshop, run: Path | str | None, report: Report) -> Annotation
     report(control_line(control, shop.watch.total(CONTROL)))
     generator = _generator(shop) if run is None else run
     turns: list[TurnRecord] = []
-    while not (stopped := next_turn_is_due(turns, shop.options.turns)):
+    while not (stopped := reason_to_stop(turns, shop.options.turns)):
         turns.append(make_turn(shop, len(turns) + 1, generator, rules))
         before = turns[-2] if len(turns) > 1 else None
         report(turn_line(turns[-1], before, control, shop.watch.total(f"turn-{len(turns)}")))
