@@ -147,7 +147,9 @@ def test_json_and_picture_are_written(calm):
     said = json.loads((annotation.out / "annotate.json").read_text())
     assert said["line"] == annotation.line
     assert "rise_over_last_turn" not in said["turns"][0]
-    assert set(said["turns"][1]["rise_over_last_turn"]) == {"value", "error"}
+    risen = said["turns"][1]["rise_over_last_turn"]
+    assert risen["value"] == pytest.approx(np.mean(risen["differences"]))
+    assert (risen["n"], risen["interval"]) == (2, "BCa bootstrap over patients")
     assert "not for diagnosis" in said["warning"].lower()
     assert (annotation.out / "annotate.png").read_bytes().startswith(b"\x89PNG")
 

@@ -52,6 +52,7 @@ def test_the_rise_is_the_mean_paired_difference_with_its_standard_error(rows):
     assert found.value == pytest.approx(differences.mean(), abs=1e-12)
     assert found.error == pytest.approx(stats.sem(differences), abs=1e-12)
     assert rise(before, after).value == pytest.approx(-found.value)
+    assert found.exceeds_error == (found.value > found.error)
 
 
 def test_the_patient_is_the_unit():
@@ -92,13 +93,14 @@ def test_the_best_labeller_is_chosen_and_a_tie_goes_to_the_control():
 def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
     of_control = control([0.7, 0.8])
     better = Annotation(tmp_path, of_control, (turn(1, [0.8, 0.91]),), 1, "stopped")
-    assert "labels of turn 1; Dice 0.855 in turn 1, 0.750 in the control, difference +0.105" in better.line
-    assert "no clear difference" not in better.line
+    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.100 to +0.110)"
+    assert better.line == f"{tmp_path / 'annotated'}: labels of turn 1; {said}; stopped"
     worse = Annotation(tmp_path, of_control, (turn(1, [0.6, 0.69]),), 0, "stopped")
     assert "labels of the control, trained on the labelled slices alone: it is better" in worse.line
-    assert "no clear difference" not in worse.line
+    assert "difference -0.105" in worse.line
+    assert "cannot tell" not in worse.line
     doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")
-    assert "which is no clear difference" in doubtful.line
+    assert "difference +0.005 (95 % interval -0.190 to +0.200), which 2 patients cannot tell from none" in doubtful.line
 
 
 def test_the_line_of_a_turn_has_cost_quality_and_the_control_beside():

@@ -123,7 +123,7 @@ def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
     """
     if len(turns) > 1:
         found = rise(turns[-1].measured, turns[-2].measured)
-        if not found.is_clear:
+        if not found.exceeds_error:
             return f"stopped because turn {len(turns)} changed the Dice by {found}"
     return f"stopped after {most} turns as asked" if len(turns) >= most else ""
 

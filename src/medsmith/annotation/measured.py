@@ -1,7 +1,7 @@
 """Dice of a labeller on withheld cases, paired differences between labellers, and the rule that stops the loop."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -45,13 +45,13 @@ class Measured(BaseModel):
     @property
     def estimate(self) -> Estimate:
         """Mean over labels and patients with its interval over patients."""
-        return mean_of_cases(self.by_patient.mean(axis=1), seed=0)
+        return _mean_of_patients(self.by_patient.mean(axis=1))
 
     @property
     def label_estimates(self) -> dict[str, Estimate]:
         """Label -> mean over patients with its interval."""
         columns = self.by_patient.T
-        return {name: mean_of_cases(column, seed=0) for name, column in zip(self.labels, columns, strict=True)}
+        return {name: _mean_of_patients(column) for name, column in zip(self.labels, columns, strict=True)}
 
 
 @final
@@ -60,17 +60,35 @@ class Rise:
     """The paired difference of mean Dice between two labellers on the same patients.
 
     Attributes:
-        value: mean over patients.
-        error: standard error of that mean.
+        differences: of each patient.
     """
 
-    value: float
-    error: float
+    differences: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """Mean over patients."""
+        return float(np.mean(self.differences))
+
+    @property
+    def error(self) -> float:
+        """Standard error of that mean."""
+        return float(np.std(self.differences, ddof=1) / np.sqrt(len(self.differences)))
+
+    @property
+    def interval(self) -> Estimate:
+        """The mean with its interval over patients."""
+        return _mean_of_patients(np.array(self.differences))
+
+    @property
+    def exceeds_error(self) -> bool:
+        """Whether the Dice rose by more than the standard error."""
+        return self.value > self.error
 
     @property
     def is_clear(self) -> bool:
-        """Whether the Dice rose by more than the standard error."""
-        return self.value > self.error
+        """Whether the interval excludes 0."""
+        return self.interval.low > 0 or self.interval.high < 0
 
     def __str__(self) -> str:
         return f"{self.value:+.3f} (standard error {self.error:.3f})"
@@ -83,5 +101,8 @@ def rise(after: Measured, before: Measured) -> Rise:
         after: of one labeller.
         before: of the other, on the same cases; at least two patients.
     """
-    differences = (after.by_patient - before.by_patient).mean(axis=1)
-    return Rise(float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences))))
+    return Rise(tuple((after.by_patient - before.by_patient).mean(axis=1).tolist()))
+
+
+def _mean_of_patients(values: Float64[np.ndarray, " patients"]) -> Estimate:
+    return replace(mean_of_cases(values, seed=0), interval="BCa bootstrap over patients")

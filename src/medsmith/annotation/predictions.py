@@ -44,7 +44,7 @@ def write_predictions(labeller: Labeller, rules: LabelRules, images: Cohort, out
     layout = Layout(images.channel_names, labeller.label_names, images.file_ending, {})
     cohort = open_recorded(out, RECORD, {**facts, "images": images.content_hash()}, layout)
     missing = [id for id in images.ids if id not in cohort]
-    with progress.task(f"label {out.name}", len(images), len(images) - len(missing)) as advance:
+    with progress.task("label cases", len(images), len(images) - len(missing)) as advance:
         for id in missing:
             case = images[id]
             found = labeller.predict(case, rules)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from medsmith.annotation.measured import Measured, Rise, rise
+from medsmith.annotation.measured import Measured, rise
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.evaluation.pages.page import WARNING
 
@@ -41,10 +41,9 @@ class Annotation:
         ahead = rise(leader.measured, self.control.measured)
         compared = (
             f"Dice {leader.measured.mean:.3f} in turn {leader.number}, "
-            f"{self.control.measured.mean:.3f} in the control, difference {ahead}"
+            f"{self.control.measured.mean:.3f} in the control, difference {ahead.value:+.3f} (95 % interval {ahead.interval.low:+.3f} to {ahead.interval.high:+.3f})"
         )
-        clear = ahead if self.chosen else Rise(-ahead.value, ahead.error)
-        doubt = "" if clear.is_clear else ", which is no clear difference"
+        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
         taken = (
             f"turn {self.chosen}" if self.chosen else "the control, trained on the labelled slices alone: it is better"
         )
@@ -72,7 +71,10 @@ class Annotation:
         rises = {"rise_over_control": rise(turn.measured, self.control.measured)}
         if turn.number > 1:
             rises["rise_over_last_turn"] = rise(turn.measured, self.turns[turn.number - 2].measured)
-        numbers = {name: {"value": found.value, "error": found.error} for name, found in rises.items()}
+        numbers = {
+            name: {**found.interval.as_json(), "error": found.error, "differences": found.differences}
+            for name, found in rises.items()
+        }
         return turn.model_dump(mode="json") | _summary(turn.measured) | numbers
 
 
