@@ -39,9 +39,10 @@ class Annotation:
         """Whose labels were taken and why, in one line."""
         leader = max(self.turns, key=lambda turn: turn.measured.mean)
         ahead = rise(leader.measured, self.control.measured)
+        found = ahead.interval
         compared = (
-            f"Dice {leader.measured.mean:.3f} in turn {leader.number}, "
-            f"{self.control.measured.mean:.3f} in the control, difference {ahead.value:+.3f} (95 % interval {ahead.interval.low:+.3f} to {ahead.interval.high:+.3f})"
+            f"Dice {leader.measured.mean:.3f} in turn {leader.number}, {self.control.measured.mean:.3f} in the control"
+            f", difference {found.value:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f})"
         )
         doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
         taken = (
