@@ -1,4 +1,4 @@
-"""The annotation loop on the chest CT slices: 6 labelled patients, 15 unlabelled, 6 to measure with.
+"""The annotation loop on the chest CT slices: 6 labeled patients, 15 unlabeled, 6 to measure with.
 
 python benchmarks/mddpm/annotation.py WORK [OUT]
 
@@ -25,7 +25,7 @@ def options(arguments: argparse.Namespace) -> AnnotationOptions:
         pairs=arguments.pairs,
         train_on=arguments.train_on,
         group=PATIENT,
-        labeller=SegmenterConfig(steps=arguments.steps, batch=8),
+        labeler=SegmenterConfig(steps=arguments.steps, batch=8),
         request={"anatomy": {"factor": arguments.factor}},
         sampling_steps=arguments.sampling_steps,
     )
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=150)
-    parser.add_argument("--steps", type=int, default=600, help="gradient steps of each labeller and of the control")
+    parser.add_argument("--steps", type=int, default=600, help="gradient steps of each labeler and of the control")
     parser.add_argument("--factor", type=int, default=4, help="of the anatomy, in pixels of the generator's grid")
     parser.add_argument("--sampling-steps", type=int, default=20)
     parser.add_argument("--train-on", default="generated+real")

@@ -8,9 +8,9 @@ import pytest
 
 from annotation_slices import GENERATOR, QUICK, slice_of, write_slices
 from medsmith.anatomy import ShapeSpace, drawing
-from medsmith.annotation import annotate, labeller, loop, turn
+from medsmith.annotation import annotate, labeler, loop, turn
 from medsmith.annotation.inputs import check_run, open_inputs
-from medsmith.annotation.labeller import read_labeller
+from medsmith.annotation.labeler import read_labeler
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import images_alone
@@ -32,15 +32,15 @@ TIMES = {"seconds.json", "annotate.json", "annotate.png"}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("annotation")
-    write_slices(root / "labelled", range(3))
-    write_slices(root / "unlabelled", range(10, 12), labelled=False)
+    write_slices(root / "labeled", range(3))
+    write_slices(root / "unlabeled", range(10, 12), labeled=False)
     write_slices(root / "withheld", range(20, 22))
     return root
 
 
 @pytest.fixture(scope="module")
 def run(root):
-    images = Cohort.open(root / "unlabelled")
+    images = Cohort.open(root / "unlabeled")
     return train("mddpm", images, root / "run", settings=GENERATOR)
 
 
@@ -60,11 +60,11 @@ def no_picture(monkeypatch):
 
 
 def go(root, out, *, options=QUICK, lines=None, **named):
-    arguments = {"withheld": root / "withheld", "unlabelled": root / "unlabelled"} | named
+    arguments = {"withheld": root / "withheld", "unlabeled": root / "unlabeled"} | named
     report = None if lines is None else lines.append
     return annotate(
-        arguments.pop("labelled", root / "labelled"),
-        arguments.pop("unlabelled"),
+        arguments.pop("labeled", root / "labeled"),
+        arguments.pop("unlabeled"),
         out,
         options=options,
         synthesis=IN_PROCESS,
@@ -100,11 +100,11 @@ def calm(root, run):
     return annotation, trained, lines
 
 
-def test_the_control_and_every_labeller_have_the_same_steps_seed_and_augmentation(calm):
+def test_the_control_and_every_labeler_have_the_same_steps_seed_and_augmentation(calm):
     annotation, trained, _ = calm
     assert len(trained) == 1 + len(annotation.turns)
     (classes, config, seed, _, augment), *others = [args for _, args in trained]
-    assert (classes, config, seed, augment) == (3, QUICK.labeller, 0, QUICK.augmentation)
+    assert (classes, config, seed, augment) == (3, QUICK.labeler, 0, QUICK.augmentation)
     assert all((args[0], args[1], args[2], args[4]) == (classes, config, seed, augment) for args in others)
     assert {annotation.control.steps, *(made.steps for made in annotation.turns)} == {3}
     of_control, *of_turns = [[len(images) for images, _ in phases] for phases, _ in trained]
@@ -119,22 +119,22 @@ def test_a_turn_learns_its_space_from_the_labels_of_the_turn_before(calm):
     assert 0 <= annotation.turns[1].agreement <= 1
     pairs = Cohort.open(annotation.out / "turn-1" / "pairs")
     assert len(pairs) == 3
-    assert pairs.label_names == Cohort.open(annotation.out.parent / "labelled").label_names
+    assert pairs.label_names == Cohort.open(annotation.out.parent / "labeled").label_names
 
 
-def test_the_labels_of_the_best_labeller_are_taken_and_marked_as_predicted(calm):
+def test_the_labels_of_the_best_labeler_are_taken_and_marked_as_predicted(calm):
     annotation, _, lines = calm
     means = [annotation.control.measured.mean, *(made.measured.mean for made in annotation.turns)]
     assert annotation.best.mean == max(means)
     folder = annotation.out / (f"turn-{annotation.chosen}" if annotation.chosen else "control")
     cohort = Cohort.open(annotation.out / "annotated")
-    taken = read_labeller(folder / "labeller.safetensors")
-    source = Cohort.open(annotation.out.parent / "unlabelled")
+    taken = read_labeler(folder / "labeler.safetensors")
+    source = Cohort.open(annotation.out.parent / "unlabeled")
     assert cohort.ids == source.ids
     for case in cohort:
         assert not case.synthetic
         said = case.provenance or {}
-        assert (said["labels"], said["labeller"]) == ("predicted", taken.content_hash)
+        assert (said["labels"], said["labeler"]) == ("predicted", taken.content_hash)
         assert set(said["confidence"]) == {"organ", "vessel"}
         assert np.array_equal(case.require_image(), source[case.id].require_image())
     assert b"synthetic" not in (cohort.root / "imagesTr" / f"{cohort.ids[0]}_0000.png").read_bytes()
@@ -172,14 +172,14 @@ def test_a_call_that_is_killed_before_and_after_every_step_ends_with_the_same_by
 
     for name in ("fit_space", "synthesize", "write_predictions", "write_json"):
         monkeypatch.setattr(turn, name, deadly(name, getattr(turn, name)))
-    monkeypatch.setattr(labeller, "write_bytes", deadly("write_bytes", atomic.write_bytes))
+    monkeypatch.setattr(labeler, "write_bytes", deadly("write_bytes", atomic.write_bytes))
     for calls in range(1, 60):
         try:
             found = go(root, out, run=run)
             break
         except KeyboardInterrupt:
             assert len(kills) == calls
-    # Spaces, pairs, labellers, labels, records of two turns; labeller and record of the control; the final labels.
+    # Spaces, pairs, labelers, labels, records of two turns; labeler and record of the control; the final labels.
     assert len(kills) == 2 * (2 * 5 + 2 + 1)
     assert found.line.split("; ")[1:] == calm[0].line.split("; ")[1:]
     assert files_of(out) == files_of(calm[0].out)
@@ -205,7 +205,7 @@ def test_a_finished_folder_makes_nothing_anew_and_takes_further_turns(calm, root
     [
         ({"pairs": 4}, "pairs is 3 there and 4 here"),
         ({"train_on": "generated"}, 'train_on is "generated\\+real" there and "generated" here'),
-        ({"labeller": QUICK.labeller.model_copy(update={"steps": 4})}, "labeller.steps is 3 there and 4 here"),
+        ({"labeler": QUICK.labeler.model_copy(update={"steps": 4})}, "labeler.steps is 3 there and 4 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
     ],
 )
@@ -238,12 +238,12 @@ def test_generated_pairs_alone_or_before_real_ones(root, run, tmp_path, monkeypa
 @pytest.mark.usefixtures("no_picture")
 def test_a_withheld_share_is_used_nowhere(root, run, tmp_path, monkeypatch):
     options = QUICK.model_copy(update={"withheld_share": 0.5, "turns": 1})
-    labelled = write_slices(tmp_path / "labelled", range(5))
-    inputs, notes = open_inputs(labelled, root / "unlabelled", None, tmp_path / "out", options)
-    assert notes == (f"{labelled}: 4 of 10 cases are withheld",)
+    labeled = write_slices(tmp_path / "labeled", range(5))
+    inputs, notes = open_inputs(labeled, root / "unlabeled", None, tmp_path / "out", options)
+    assert notes == (f"{labeled}: 4 of 10 cases are withheld",)
     apart = {hash_of(case) for case in inputs.withheld}
     assert len(apart) == 4
-    for cohort in (inputs.images, inputs.labelled, inputs.unlabelled):
+    for cohort in (inputs.images, inputs.labeled, inputs.unlabeled):
         assert apart.isdisjoint(hash_of(case) for case in cohort)
     seen, read = [], []
     fit, load = ShapeSpace.fit, loaded_cohort.load_cohort
@@ -258,7 +258,7 @@ def test_a_withheld_share_is_used_nowhere(root, run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ShapeSpace, "fit", fit_spied)
     monkeypatch.setattr(turn, "load_cohort", load_spied)
-    go(root, tmp_path / "out", labelled=labelled, withheld=None, run=run, options=options)
+    go(root, tmp_path / "out", labeled=labeled, withheld=None, run=run, options=options)
     assert apart.isdisjoint(hash_of(case) for cohort in seen for case in cohort)
     assert apart.isdisjoint(found for loaded in read for found in loaded.hashes)
     assert len(seen) == 1
@@ -272,9 +272,9 @@ def test_without_a_run_the_generator_learns_from_all_images_but_the_withheld(roo
     method = load_method(tmp_path / "out" / "run")
     assert method.fingerprint.count == 6 + 4
     assert method.fingerprint.label_names == {"background": 0}
-    inputs, _ = open_inputs(root / "labelled", root / "unlabelled", root / "withheld", tmp_path / "other", QUICK)
+    inputs, _ = open_inputs(root / "labeled", root / "unlabeled", root / "withheld", tmp_path / "other", QUICK)
     assert check_run("run", method, inputs) == ()
-    leaky = replace(inputs, withheld=inputs.labelled)
+    leaky = replace(inputs, withheld=inputs.labeled)
     with pytest.raises(RunError, match=r"was trained on 6 withheld images \(P00_0\)"):
         check_run("run", method, leaky)
     method.memory = {}
@@ -300,27 +300,27 @@ def test_a_run_that_does_not_fit_is_refused(root, run, method, said):
             }
         )
 
-    inputs, _ = open_inputs(root / "labelled", root / "unlabelled", root / "withheld", root / "other", QUICK)
+    inputs, _ = open_inputs(root / "labeled", root / "unlabeled", root / "withheld", root / "other", QUICK)
     with pytest.raises(RunError, match=said):
         check_run("run", cast("Method", Fake), inputs)
 
 
-@pytest.mark.parametrize("place", ["labelled", "unlabelled"])
+@pytest.mark.parametrize("place", ["labeled", "unlabeled"])
 def test_a_withheld_image_elsewhere_is_refused_by_name(root, run, tmp_path, place):
     stolen = slice_of("P40_0", 2001)  # the second slice of patient 20
-    if place == "unlabelled":
+    if place == "unlabeled":
         stolen = replace(stolen, labels=None, label_names={"background": 0})
-    patients = {"labelled": range(3), "unlabelled": range(10, 12)}[place]
-    changed = {place: write_slices(tmp_path / place, patients, copies=[stolen], labelled=place == "labelled")}
+    patients = {"labeled": range(3), "unlabeled": range(10, 12)}[place]
+    changed = {place: write_slices(tmp_path / place, patients, copies=[stolen], labeled=place == "labeled")}
     with pytest.raises(CohortError, match=f"{place} case P40_0 is withheld case P20_1; no image in two"):
         go(root, tmp_path / "out", run=run, **changed)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_withheld_patient_elsewhere_is_refused(root, run, tmp_path):
-    labelled = write_slices(tmp_path / "labelled", [1, 2, 20], 3)
-    with pytest.raises(CohortError, match="patient P20 has labelled and withheld cases"):
-        go(root, tmp_path / "out", run=run, labelled=labelled)
+    labeled = write_slices(tmp_path / "labeled", [1, 2, 20], 3)
+    with pytest.raises(CohortError, match="patient P20 has labeled and withheld cases"):
+        go(root, tmp_path / "out", run=run, labeled=labeled)
 
 
 def test_a_withheld_texture_is_refused(root, run, tmp_path):
@@ -333,25 +333,25 @@ def test_inputs_that_do_not_fit_are_refused(root, run, tmp_path):
     volumes = {"depth": 8}
     cohorts = {
         name: write_slices(tmp_path / name, patients, **volumes)
-        for name, patients in {"labelled": range(3), "withheld": range(20, 22)}.items()
+        for name, patients in {"labeled": range(3), "withheld": range(20, 22)}.items()
     }
-    cohorts["unlabelled"] = write_slices(tmp_path / "unlabelled", range(10, 12), labelled=False, **volumes)
+    cohorts["unlabeled"] = write_slices(tmp_path / "unlabeled", range(10, 12), labeled=False, **volumes)
     with pytest.raises(GeometryError, match="is a volume of 24 x 24 x 8; shape spaces are made of slices"):
         go(root, tmp_path / "out", run=run, **cohorts)
     other = write_slices(tmp_path / "other", range(20, 22), labels={"background": 0, "vessel": 1, "organ": 2})
     with pytest.raises(CohortError, match="label_names"):
         go(root, tmp_path / "out", run=run, withheld=other)
-    other = write_slices(tmp_path / "channel", range(10, 12), labelled=False, channels=("CT",))
+    other = write_slices(tmp_path / "channel", range(10, 12), labeled=False, channels=("CT",))
     with pytest.raises(CohortError, match="channel_names"):
-        go(root, tmp_path / "out", run=run, unlabelled=other)
+        go(root, tmp_path / "out", run=run, unlabeled=other)
     with pytest.raises(CohortError, match="every case needs labels"):
-        go(root, tmp_path / "out", run=run, labelled=write_slices(tmp_path / "bare", range(3), labelled=False))
+        go(root, tmp_path / "out", run=run, labeled=write_slices(tmp_path / "bare", range(3), labeled=False))
     with pytest.raises(CohortError, match="1 withheld patient; a standard error needs two"):
         go(root, tmp_path / "out", run=run, withheld=write_slices(tmp_path / "one", [20]))
     with pytest.raises(RequestError, match="does not match"):
         go(root, tmp_path / "out", run=run, options=QUICK.model_copy(update={"group": "(Q)"}))
     with pytest.raises(CohortError, match="lies in, on or around"):
-        go(root, root / "labelled" / "out", run=run)
+        go(root, root / "labeled" / "out", run=run)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(CohortError, match=r"holds something else \(no settings.json\)"):
@@ -361,13 +361,13 @@ def test_inputs_that_do_not_fit_are_refused(root, run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_labels_of_the_unlabelled_are_ignored_with_a_note(root, tmp_path):
-    unlabelled = write_slices(tmp_path / "unlabelled", range(10, 12))
-    inputs, notes = open_inputs(root / "labelled", unlabelled, root / "withheld", tmp_path / "out", QUICK)
-    assert notes == (f"{unlabelled}: labels of 4 cases are ignored",)
-    assert not inputs.unlabelled.ids_with_labels
+def test_labels_of_the_unlabeled_are_ignored_with_a_note(root, tmp_path):
+    unlabeled = write_slices(tmp_path / "unlabeled", range(10, 12))
+    inputs, notes = open_inputs(root / "labeled", unlabeled, root / "withheld", tmp_path / "out", QUICK)
+    assert notes == (f"{unlabeled}: labels of 4 cases are ignored",)
+    assert not inputs.unlabeled.ids_with_labels
     assert not inputs.images.ids_with_labels
-    assert images_alone(Cohort.open(unlabelled)).ids == inputs.unlabelled.ids
+    assert images_alone(Cohort.open(unlabeled)).ids == inputs.unlabeled.ids
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_labels_of_the_unlabelled_are_ignored_with_a_note(root, tmp_path):
     ],
 )
 def test_the_command_refuses_a_bad_option_by_name(root, tmp_path, capsys, options, said):
-    code = main(["annotate", str(root / "labelled"), str(root / "unlabelled"), str(tmp_path / "out"), *options])
+    code = main(["annotate", str(root / "labeled"), str(root / "unlabeled"), str(tmp_path / "out"), *options])
     assert code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(said)

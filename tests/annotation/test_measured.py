@@ -31,7 +31,7 @@ def turn(number, scores, **changes):
         "space": "s",
         "rejection": 0.25,
         "pairs": 5,
-        "labeller": "l",
+        "labeler": "l",
         "steps": 7,
         "confidence": 0.9,
     }
@@ -40,7 +40,7 @@ def turn(number, scores, **changes):
 
 
 def control(scores):
-    return ControlRecord(labeller="c", steps=7, measured=measured(scores))
+    return ControlRecord(labeler="c", steps=7, measured=measured(scores))
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=2, max_size=12))
@@ -84,7 +84,7 @@ def test_the_loop_stops_at_the_number_of_turns():
     assert not reason_to_stop([turn(1, [0.5, 0.6])], 2)
 
 
-def test_the_best_labeller_is_chosen_and_a_tie_goes_to_the_control():
+def test_the_best_labeler_is_chosen_and_a_tie_goes_to_the_control():
     low, high = [0.5, 0.6], [0.7, 0.8]
     assert choose(control(low), [turn(1, low), turn(2, high), turn(3, high)]) == 2
     assert choose(control(high), [turn(1, low), turn(2, high)]) == 0
@@ -96,7 +96,7 @@ def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
     said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.100 to +0.110)"
     assert better.line == f"{tmp_path / 'annotated'}: labels of turn 1; {said}; stopped"
     worse = Annotation(tmp_path, of_control, (turn(1, [0.6, 0.69]),), 0, "stopped")
-    assert "labels of the control, trained on the labelled slices alone: it is better" in worse.line
+    assert "labels of the control, trained on the labeled slices alone: it is better" in worse.line
     assert "difference -0.105" in worse.line
     assert "cannot tell" not in worse.line
     doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")

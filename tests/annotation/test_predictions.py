@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from annotation_slices import EDGE, LABELS, slice_of, write_slices
-from medsmith.annotation.labeller import read_labeller, write_labeller
+from medsmith.annotation.labeler import read_labeler, write_labeler
 from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
@@ -19,14 +19,14 @@ RULES = LabelRules({1: 2, 2: 1}, frozenset())
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
-def labeller_at(path, seed=0):
-    write_labeller(path, build_segmenter((2, 1), 3, MICRO, seed), MICRO, 16, 1, LABELS)
-    return read_labeller(path)
+def labeler_at(path, seed=0):
+    write_labeler(path, build_segmenter((2, 1), 3, MICRO, seed), MICRO, 16, 1, LABELS)
+    return read_labeler(path)
 
 
 @pytest.fixture
 def images(tmp_path):
-    return Cohort.open(write_slices(tmp_path / "images", range(3), labelled=False))
+    return Cohort.open(write_slices(tmp_path / "images", range(3), labeled=False))
 
 
 def files_of(root):
@@ -34,8 +34,8 @@ def files_of(root):
 
 
 def test_a_cohort_that_is_half_written_is_completed_to_the_same_bytes(images, tmp_path, monkeypatch):
-    labeller = labeller_at(tmp_path / "l")
-    write_predictions(labeller, RULES, images, tmp_path / "calm", NullProgress())
+    labeler = labeler_at(tmp_path / "l")
+    write_predictions(labeler, RULES, images, tmp_path / "calm", NullProgress())
     write, written = Cohort.write, []
 
     def dies_in_the_third(cohort, case):
@@ -46,16 +46,16 @@ def test_a_cohort_that_is_half_written_is_completed_to_the_same_bytes(images, tm
 
     monkeypatch.setattr(Cohort, "write", dies_in_the_third)
     with pytest.raises(KeyboardInterrupt):
-        write_predictions(labeller, RULES, images, tmp_path / "broken", NullProgress())
-    write_predictions(labeller, RULES, images, tmp_path / "broken", NullProgress())
+        write_predictions(labeler, RULES, images, tmp_path / "broken", NullProgress())
+    write_predictions(labeler, RULES, images, tmp_path / "broken", NullProgress())
     assert written == [*images.ids[:3], *images.ids[2:]]
     assert files_of(tmp_path / "broken") == files_of(tmp_path / "calm")
 
 
-def test_labels_of_two_labellers_are_not_mixed(images, tmp_path):
-    write_predictions(labeller_at(tmp_path / "l"), RULES, images, tmp_path / "out", NullProgress())
-    with pytest.raises(CohortError, match="differs in labeller"):
-        write_predictions(labeller_at(tmp_path / "m", 1), RULES, images, tmp_path / "out", NullProgress())
+def test_labels_of_two_labelers_are_not_mixed(images, tmp_path):
+    write_predictions(labeler_at(tmp_path / "l"), RULES, images, tmp_path / "out", NullProgress())
+    with pytest.raises(CohortError, match="differs in labeler"):
+        write_predictions(labeler_at(tmp_path / "m", 1), RULES, images, tmp_path / "out", NullProgress())
 
 
 def test_predictions_do_not_depend_on_the_orientation_of_the_files(tmp_path):
@@ -66,13 +66,13 @@ def test_predictions_do_not_depend_on_the_orientation_of_the_files(tmp_path):
             tmp_path / name, channel_names=("gray",), label_names={"background": 0}, file_ending=".nii.gz"
         )
         for seed in range(2):
-            case = slice_of(f"c{seed}", seed, labels={"background": 0}, labelled=False)
+            case = slice_of(f"c{seed}", seed, labels={"background": 0}, labeled=False)
             image = case.require_image()[:, ::sign, ::sign]
             grid = Geometry(shape, np.diag([sign, sign, 1.0, 1.0]))
             cohort.write(replace(case, image=np.asfortranarray(image), geometry=grid))
         cohort.finish()
-        labeller = labeller_at(tmp_path / f"{name}-l")
-        out = write_predictions(labeller, RULES, Cohort.open(cohort.root), tmp_path / f"{name}-out", NullProgress())
+        labeler = labeler_at(tmp_path / f"{name}-l")
+        out = write_predictions(labeler, RULES, Cohort.open(cohort.root), tmp_path / f"{name}-out", NullProgress())
         found.append(out)
     for id in found[0].ids:
         assert np.array_equal(found[0][id].require_labels(), found[1][id].require_labels())
@@ -82,7 +82,7 @@ def test_predictions_do_not_depend_on_the_orientation_of_the_files(tmp_path):
 def test_dice_agreement_and_confidence_are_means_over_the_cases(tmp_path):
     truth = Cohort.open(write_slices(tmp_path / "truth", range(2)))
     patients = {id: id[:3] for id in truth.ids}
-    one, other = labeller_at(tmp_path / "l"), labeller_at(tmp_path / "m", 1)
+    one, other = labeler_at(tmp_path / "l"), labeler_at(tmp_path / "m", 1)
     measured = measure(one, RULES, truth, patients, NullProgress())
     assert measured.present == {"organ": 4, "vessel": 4}
     assert measured.labels == ("organ", "vessel")
@@ -94,8 +94,8 @@ def test_dice_agreement_and_confidence_are_means_over_the_cases(tmp_path):
         ]
         assert measured.dice[case.id] == pytest.approx(expected, abs=1e-6)
     a, b = (
-        write_predictions(labeller, RULES, images_alone(truth), tmp_path / name, NullProgress())
-        for name, labeller in (("a", one), ("b", other))
+        write_predictions(labeler, RULES, images_alone(truth), tmp_path / name, NullProgress())
+        for name, labeler in (("a", one), ("b", other))
     )
     assert agreement(a, a) == 1.0
     assert agreement(a, b) == agreement(b, a) < 1

@@ -27,14 +27,14 @@ QUICK = AnnotationOptions(
     turns=2,
     pairs=3,
     settings=GENERATOR,
-    labeller=SegmenterConfig(steps=3, batch=2, channels=4),
+    labeler=SegmenterConfig(steps=3, batch=2, channels=4),
     points=8,
     context="none",
     group=r"^(P\d+)_",
 )
 
 
-def slice_of(case_id, seed, *, labels=LABELS, labelled=True, depth=1):
+def slice_of(case_id, seed, *, labels=LABELS, labeled=True, depth=1):
     """An ellipse with a disc beside it, each somewhat elsewhere in every slice."""
     rng = np.random.default_rng(seed)
     x, y = np.mgrid[:EDGE, :EDGE] + 0.5
@@ -47,7 +47,7 @@ def slice_of(case_id, seed, *, labels=LABELS, labelled=True, depth=1):
     return Case(
         id=case_id,
         image=np.repeat(image.astype(np.float32)[None, :, :, None], depth, axis=3),
-        labels=np.repeat(found[:, :, None], depth, axis=2) if labelled else None,
+        labels=np.repeat(found[:, :, None], depth, axis=2) if labeled else None,
         geometry=Geometry.plain(shape) if depth == 1 else Geometry(shape, np.eye(4)),
         channel_names=("gray",),
         label_names=labels,
@@ -57,7 +57,7 @@ def slice_of(case_id, seed, *, labels=LABELS, labelled=True, depth=1):
 
 def write_slices(root, patients, slices=2, *, copies=(), channels=("gray",), **named):
     """Patient numbers, each with some slices; ``copies`` are written besides."""
-    images_alone = named.get("labelled") is False
+    images_alone = named.get("labeled") is False
     names = named.setdefault("labels", {"background": 0} if images_alone else LABELS)
     ending = ".png" if named.get("depth", 1) == 1 else ".nii.gz"
     cohort = Cohort.create(root, channel_names=channels, label_names=names, file_ending=ending)

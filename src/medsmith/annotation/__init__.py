@@ -1,4 +1,4 @@
-"""The annotation loop of mDDPM: labels for a large unlabelled cohort from few labelled slices."""
+"""The annotation loop of mDDPM: labels for a large unlabeled cohort from few labeled slices."""
 
 from medsmith.annotation.loop import annotate
 from medsmith.annotation.options import AnnotationOptions

@@ -31,36 +31,36 @@ class Inputs:
     """The cohorts of the loop.
 
     Attributes:
-        labelled: the few slices with labels, without those that are withheld.
-        unlabelled: images alone.
-        withheld: labelled slices of other patients, to measure the labellers with.
+        labeled: the few slices with labels, without those that are withheld.
+        unlabeled: images alone.
+        withheld: labeled slices of other patients, to measure the labelers with.
         patients: case id -> patient, of the withheld cases.
     """
 
-    labelled: Cohort
-    unlabelled: Cohort
+    labeled: Cohort
+    unlabeled: Cohort
     withheld: Cohort
     patients: Mapping[str, str]
 
     @property
     def images(self) -> Cohort:
         """All images that may be trained on, without labels."""
-        return joined({"labelled": images_alone(self.labelled), "unlabelled": self.unlabelled})
+        return joined({"labeled": images_alone(self.labeled), "unlabeled": self.unlabeled})
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels by their values, without the background."""
-        names = self.labelled.label_names
+        names = self.labeled.label_names
         return tuple(sorted((name for name in names if names[name]), key=lambda name: names[name]))
 
     def facts(self) -> dict[str, str]:
         """Name -> content hash of each cohort; those of a share that was withheld are hashed as they are used."""
-        cohorts = {"labelled": self.labelled, "unlabelled": self.unlabelled, "withheld": self.withheld}
+        cohorts = {"labeled": self.labeled, "unlabeled": self.unlabeled, "withheld": self.withheld}
         return {name: cohort.content_hash() for name, cohort in cohorts.items()}
 
 
 def open_inputs(
-    labelled: Path, unlabelled: Path, withheld: Path | None, out: Path, options: AnnotationOptions
+    labeled: Path, unlabeled: Path, withheld: Path | None, out: Path, options: AnnotationOptions
 ) -> tuple[Inputs, tuple[str, ...]]:
     """Opens the cohorts and checks what can be checked without reading images.
 
@@ -72,23 +72,23 @@ def open_inputs(
         RequestError: ``group`` or ``withheld_share`` cannot be used.
         MedsmithError: a cohort cannot be opened.
     """
-    check_disjoint_folders([labelled, unlabelled, *([withheld] if withheld else []), out])
-    source, images = Cohort.open(labelled), Cohort.open(unlabelled)
+    check_disjoint_folders([labeled, unlabeled, *([withheld] if withheld else []), out])
+    source, images = Cohort.open(labeled), Cohort.open(unlabeled)
     _check_annotated(source)
     _check_images(images)
     ignored = len(images.ids_with_labels)
-    notes = [f"{unlabelled}: labels of {ignored} cases are ignored"] if ignored else []
+    notes = [f"{unlabeled}: labels of {ignored} cases are ignored"] if ignored else []
     if withheld is None:
         apart = held_out_ids(source.ids, options.withheld_share, options.seed, options.group)
         few, kept = source.subset(id for id in source.ids if id not in apart), source.subset(sorted(apart))
-        notes.append(f"{labelled}: {len(apart)} of {len(source)} cases are withheld")
+        notes.append(f"{labeled}: {len(apart)} of {len(source)} cases are withheld")
     else:
         few, kept = source, Cohort.open(withheld)
         _check_annotated(kept)
         _check_alike(source, kept)
     groups = patient_groups(kept.ids, options.group)
     inputs = Inputs(few, images_alone(images), kept, {id: name for name, ids in groups.items() for id in ids})
-    joined({"labelled": images_alone(few), "unlabelled": inputs.unlabelled})
+    joined({"labeled": images_alone(few), "unlabeled": inputs.unlabeled})
     _check_patients(inputs, options.group)
     return inputs, tuple(notes)
 
@@ -101,7 +101,7 @@ def check_contents(inputs: Inputs, progress: Progress) -> None:
         CohortError: an image is in two cohorts.
         MedsmithError: a case cannot be read.
     """
-    cohorts = {"withheld": inputs.withheld, "labelled": inputs.labelled, "unlabelled": inputs.unlabelled}
+    cohorts = {"withheld": inputs.withheld, "labeled": inputs.labeled, "unlabeled": inputs.unlabeled}
     seen: dict[str, tuple[str, str]] = {}
     with progress.task("check cases", sum(map(len, cohorts.values()))) as advance:
         for name, cohort in cohorts.items():
@@ -145,8 +145,8 @@ def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...
         raise RunError(run, f"a run of {method.name}", "an anatomy steers mddpm alone", "train --run with mddpm")
     if facts.dimensions != 2:
         raise RunError(run, f"makes {facts.dimensions}-D images", "shape spaces are 2-D", "train it on slices")
-    if tuple(facts.channel_names) != tuple(inputs.labelled.channel_names):
-        theirs, ours = ", ".join(facts.channel_names), ", ".join(inputs.labelled.channel_names)
+    if tuple(facts.channel_names) != tuple(inputs.labeled.channel_names):
+        theirs, ours = ", ".join(facts.channel_names), ", ".join(inputs.labeled.channel_names)
         raise RunError(run, f"has channels {theirs}", f"the cohorts have {ours}", "train it on their images")
     trained_on = method.memory.get("thumbnails")
     if trained_on is None:
@@ -187,11 +187,11 @@ def _check_images(cohort: Cohort) -> None:
         raise CohortError(cohort.root, found, "every case needs one", "leave these cases out")
 
 
-def _check_alike(labelled: Cohort, withheld: Cohort) -> None:
+def _check_alike(labeled: Cohort, withheld: Cohort) -> None:
     for what in ("label_names", "channel_names"):
-        ours, theirs = getattr(labelled, what), getattr(withheld, what)
+        ours, theirs = getattr(labeled, what), getattr(withheld, what)
         if ours != theirs:
-            raise CohortError(withheld.root, f"{what} {theirs}", f"{labelled.root} has {ours}", "make them alike")
+            raise CohortError(withheld.root, f"{what} {theirs}", f"{labeled.root} has {ours}", "make them alike")
 
 
 def _check_patients(inputs: Inputs, group: str | None) -> None:
@@ -201,7 +201,7 @@ def _check_patients(inputs: Inputs, group: str | None) -> None:
         raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
     if group is None:
         return
-    for name, cohort in (("labelled", inputs.labelled), ("unlabelled", inputs.unlabelled)):
+    for name, cohort in (("labeled", inputs.labeled), ("unlabeled", inputs.unlabeled)):
         shared = sorted(withheld & patient_groups(cohort.ids, group).keys())
         if shared:
             found = f"patient {shared[0]} has {name} and withheld cases"

@@ -1,4 +1,4 @@
-"""The annotation loop of mDDPM: few labelled slices become labels for a large unlabelled set.
+"""The annotation loop of mDDPM: few labeled slices become labels for a large unlabeled set.
 
 A. Krishna et al. 2025, "Guided synthesis of annotated lung CT images with pathologies using a multi-conditioned
 denoising diffusion probabilistic model (mDDPM)", section 4.1, steps 1 to 3, and figure 1. The measure on withheld
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medsmith.annotation.inputs import Inputs, check_apart, check_contents, check_run, open_inputs
-from medsmith.annotation.labeller import read_labeller
+from medsmith.annotation.labeler import read_labeler
 from medsmith.annotation.measured import rise
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.annotation.picture import draw_picture
@@ -21,7 +21,7 @@ from medsmith.annotation.result import Annotation, choose, control_line, turn_li
 from medsmith.annotation.rules import LabelRules
 from medsmith.annotation.turn import (
     CONTROL,
-    LABELLER,
+    LABELER,
     Workshop,
     fit_space,
     make_control,
@@ -51,8 +51,8 @@ METHOD, RUN, ANNOTATED = "mddpm", "run", "annotated"
 
 
 def annotate(
-    labelled: Path | str,
-    unlabelled: Path | str,
+    labeled: Path | str,
+    unlabeled: Path | str,
     out: Path | str,
     *,
     withheld: Path | str | None = None,
@@ -63,19 +63,19 @@ def annotate(
     progress: Progress | None = None,
     report: Report | None = None,
 ) -> Annotation:
-    """Labels an unlabelled cohort, or continues where an earlier call was stopped.
+    """Labels an unlabeled cohort, or continues where an earlier call was stopped.
 
-    Each turn fits a shape space, generates pairs that follow anatomies sampled from it, trains a labeller on them and
-    predicts the labels of the unlabelled cases, from which the next turn learns a richer space. The loop ends when a
+    Each turn fits a shape space, generates pairs that follow anatomies sampled from it, trains a labeler on them and
+    predicts the labels of the unlabeled cases, from which the next turn learns a richer space. The loop ends when a
     turn does not raise the mean Dice on withheld cases by more than the standard error of the paired differences, or
-    at the largest number of turns. The final labels come from the labeller with the highest Dice, which may be the
+    at the largest number of turns. The final labels come from the labeler with the highest Dice, which may be the
     control.
 
     Args:
-        labelled: few slices with labels.
-        unlabelled: many slices; labels in it are ignored.
+        labeled: few slices with labels.
+        unlabeled: many slices; labels in it are ignored.
         out: folder of everything that is made.
-        withheld: labelled slices of other patients, to measure with; None withholds a share of the labelled patients.
+        withheld: labeled slices of other patients, to measure with; None withholds a share of the labeled patients.
         run: a trained run of mddpm; None trains one in ``out`` on all images but the withheld.
         options: settings.
         workers: processes that generate pairs; None starts one per core.
@@ -92,7 +92,7 @@ def annotate(
     """
     out, options, progress = Path(out), options or AnnotationOptions(), progress or NullProgress()
     report = report or _silent
-    inputs, notes = open_inputs(Path(labelled), Path(unlabelled), Path(withheld) if withheld else None, out, options)
+    inputs, notes = open_inputs(Path(labeled), Path(unlabeled), Path(withheld) if withheld else None, out, options)
     trained = None if run is None else load_method(run)
     edge = options.size or _edge_of(trained, options)
     settings = _settings(inputs, options, trained, edge)
@@ -158,11 +158,11 @@ def _generator(shop: Workshop) -> Path:
 
 
 def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) -> None:
-    """Writes the labels of the best labeller, the picture and the record; a later call may take another labeller."""
+    """Writes the labels of the best labeler, the picture and the record; a later call may take another labeler."""
     source = f"turn-{annotation.chosen}" if annotation.chosen else CONTROL
-    labeller = read_labeller(shop.out / source / LABELLER)
-    _drop_other_labels(shop.out, labeller.content_hash)
-    annotated = predict(shop, labeller, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
+    labeler = read_labeler(shop.out / source / LABELER)
+    _drop_other_labels(shop.out, labeler.content_hash)
+    annotated = predict(shop, labeler, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
     write_bytes(shop.out / "annotate.png", draw_picture(annotation, annotated))
     folders = (RUN, CONTROL, *(f"turn-{turn.number}" for turn in annotation.turns))
     seconds = {folder: shop.watch.total(folder) for folder in folders}
@@ -170,11 +170,11 @@ def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) ->
     write_json(shop.out / "annotate.json", record)
 
 
-def _drop_other_labels(out: Path, labeller: str) -> None:
-    """Removes the labels of another labeller, which a call with fewer turns took; renamed first, not to be half."""
+def _drop_other_labels(out: Path, labeler: str) -> None:
+    """Removes the labels of another labeler, which a call with fewer turns took; renamed first, not to be half."""
     folder, old = out / ANNOTATED, out / f"{ANNOTATED}.old"
     record = folder / RECORD
-    if record.exists() and read_json(record).get("labeller") != labeller:
+    if record.exists() and read_json(record).get("labeler") != labeler:
         folder.rename(old)
     if old.exists():
         shutil.rmtree(old)
@@ -187,7 +187,7 @@ def _settings(inputs: Inputs, options: AnnotationOptions, trained: Method | None
 
 
 def _edge_of(trained: Method | None, options: AnnotationOptions) -> int:
-    """The grid of the generator, as a multiple of what the labeller needs."""
+    """The grid of the generator, as a multiple of what the labeler needs."""
     if trained is not None:
         size: tuple[int, ...] = trained.config.size
     else:

@@ -1,4 +1,4 @@
-"""Dice of a labeller on withheld cases, paired differences between labellers, and the rule that stops the loop."""
+"""Dice of a labeler on withheld cases, paired differences between labelers, and the rule that stops the loop."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_cases
 
 @final
 class Measured(BaseModel):
-    """Dice of one labeller.
+    """Dice of one labeler.
 
     Attributes:
         labels: names, without the background.
@@ -57,7 +57,7 @@ class Measured(BaseModel):
 @final
 @dataclass(frozen=True)
 class Rise:
-    """The paired difference of mean Dice between two labellers on the same patients.
+    """The paired difference of mean Dice between two labelers on the same patients.
 
     Attributes:
         differences: of each patient.
@@ -95,10 +95,10 @@ class Rise:
 
 
 def rise(after: Measured, before: Measured) -> Rise:
-    """How far the mean Dice rose from one labeller to another.
+    """How far the mean Dice rose from one labeler to another.
 
     Args:
-        after: of one labeller.
+        after: of one labeler.
         before: of the other, on the same cases; at least two patients.
     """
     return Rise(tuple((after.by_patient - before.by_patient).mean(axis=1).tolist()))

@@ -18,16 +18,16 @@ class AnnotationOptions(BaseModel):
     Attributes:
         turns: largest number of turns; may be raised later.
         pairs: generated pairs of each turn.
-        train_on: what the labeller of a turn is trained on. The paper takes generated pairs alone. With the labelled
+        train_on: what the labeler of a turn is trained on. The paper takes generated pairs alone. With the labeled
             slices added, each batch also has contours that are exact, which those of a generated pair are only as far
             as the image follows its map. "generated-then-real" gives each half of the steps.
-        withheld_share: share of the labelled patients that is withheld, where no cohort of withheld cases is given.
+        withheld_share: share of the labeled patients that is withheld, where no cohort of withheld cases is given.
         group: regular expression that names the patient of an id (see ``preparation.split``); None: each case is one.
         preset: of the generator, where no run is given.
         settings: changes to it, ``key=value``.
         max_minutes: its training time; None trains as configured.
-        size: edge of the labeller's grid, a multiple of 8; None takes the generator's.
-        labeller: training settings of every labeller and of the control.
+        size: edge of the labeler's grid, a multiple of 8; None takes the generator's.
+        labeler: training settings of every labeler and of the control.
         augmentation: of their training.
         points: see ``ShapeSpace.fit``.
         variance: see ``ShapeSpace.fit``.
@@ -49,7 +49,7 @@ class AnnotationOptions(BaseModel):
     settings: tuple[str, ...] = ()
     max_minutes: float | None = Field(default=None, gt=0)
     size: int | None = Field(default=None, ge=2 * MULTIPLE, multiple_of=MULTIPLE)
-    labeller: SegmenterConfig = SegmenterConfig()
+    labeler: SegmenterConfig = SegmenterConfig()
     augmentation: StrongAugmentation = StrongAugmentation()
     points: int = 48
     variance: float = 0.98
@@ -61,5 +61,5 @@ class AnnotationOptions(BaseModel):
 
     @property
     def network_seed(self) -> int:
-        """Seed of weights, batches and augmentation, the same for all labellers and the control."""
+        """Seed of weights, batches and augmentation, the same for all labelers and the control."""
         return self.seed % 2**31

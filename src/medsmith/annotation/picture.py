@@ -1,4 +1,4 @@
-"""The picture of the loop: Dice of each turn beside the control, and unlabelled slices with their labels."""
+"""The picture of the loop: Dice of each turn beside the control, and unlabeled slices with their labels."""
 
 from io import BytesIO
 from typing import Literal
@@ -25,7 +25,7 @@ def draw_picture(annotation: Annotation, annotated: Cohort) -> bytes:
 
     Args:
         annotation: the result.
-        annotated: the unlabelled cases with their labels.
+        annotated: the unlabeled cases with their labels.
     """
     figure = Figure(figsize=(12.5, 5.2))
     grid = GridSpec(
@@ -38,7 +38,7 @@ def draw_picture(annotation: Annotation, annotated: Cohort) -> bytes:
         axes = figure.add_subplot(panels[place // _COLUMNS, place % _COLUMNS])
         _draw_slice(axes, annotated[annotated.ids[index]], len(annotation.best.labels))
     source = f"turn {annotation.chosen}" if annotation.chosen else "control"
-    figure.text(0.41, 0.955, f"Unlabelled slices with predicted labels ({source})", fontsize=9)
+    figure.text(0.41, 0.955, f"Unlabeled slices with predicted labels ({source})", fontsize=9)
     buffer = BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})

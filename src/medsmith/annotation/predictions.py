@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.annotation.labeller import Labeller
+from medsmith.annotation.labeler import Labeler
 from medsmith.annotation.measured import Measured
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
@@ -19,14 +19,14 @@ RECORD = "predictions.json"
 _DESCRIPTION = "Real images with predicted labels (medsmith annotate). Not for diagnosis."
 
 
-def write_predictions(labeller: Labeller, rules: LabelRules, images: Cohort, out: Path, progress: Progress) -> Cohort:
+def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: Path, progress: Progress) -> Cohort:
     """Writes the images with predicted labels in canonical orientation; an interrupted call is continued.
 
-    The provenance of a case says that its image is real and its labels are predicted, by which labeller and how
+    The provenance of a case says that its image is real and its labels are predicted, by which labeler and how
     confidently. ``predictions.json`` has the same for the cohort.
 
     Args:
-        labeller: predicts.
+        labeler: predicts.
         rules: that the labels obey.
         images: of the cases.
         out: folder of the cohort.
@@ -38,22 +38,22 @@ def write_predictions(labeller: Labeller, rules: LabelRules, images: Cohort, out
     """
     facts = {
         "labels": "predicted",
-        "labeller": labeller.content_hash,
+        "labeler": labeler.content_hash,
         "rules": {"parts": {str(key): value for key, value in rules.parts.items()}, "holes": sorted(rules.holes)},
     }
-    layout = Layout(images.channel_names, labeller.label_names, images.file_ending, {})
+    layout = Layout(images.channel_names, labeler.label_names, images.file_ending, {})
     cohort = open_recorded(out, RECORD, {**facts, "images": images.content_hash()}, layout)
     missing = [id for id in images.ids if id not in cohort]
     with progress.task("label cases", len(images), len(images) - len(missing)) as advance:
         for id in missing:
             case = images[id]
-            found = labeller.predict(case, rules)
+            found = labeler.predict(case, rules)
             provenance = {"synthetic": False, "notice": _DESCRIPTION, **facts, "confidence": dict(found.confidence)}
             cohort.write(
                 replace(
                     case,
                     labels=found.labels,
-                    label_names=dict(labeller.label_names),
+                    label_names=dict(labeler.label_names),
                     provenance=provenance,
                     report=None,
                 )
@@ -64,28 +64,26 @@ def write_predictions(labeller: Labeller, rules: LabelRules, images: Cohort, out
 
 
 def measure(
-    labeller: Labeller, rules: LabelRules, withheld: Cohort, patients: Mapping[str, str], progress: Progress
+    labeler: Labeler, rules: LabelRules, withheld: Cohort, patients: Mapping[str, str], progress: Progress
 ) -> Measured:
     """Dice of the cleaned predictions on withheld cases, each on its own grid.
 
     A label absent from both reference and prediction scores 1; a label present in only one of them scores 0.
 
     Args:
-        labeller: predicts.
+        labeler: predicts.
         rules: that its labels obey.
         withheld: annotated cases.
         patients: id -> patient.
         progress: of the cases.
     """
-    names = sorted(
-        (name for name, value in labeller.label_names.items() if value), key=labeller.label_names.__getitem__
-    )
+    names = sorted((name for name, value in labeler.label_names.items() if value), key=labeler.label_names.__getitem__)
     scores: dict[str, tuple[float, ...]] = {}
     present = dict.fromkeys(names, 0)
     with progress.task("measure", len(withheld)) as advance:
         for case in withheld:
-            predicted, truth = labeller.predict(case, rules).labels, case.require_labels()
-            values = [labeller.label_names[name] for name in names]
+            predicted, truth = labeler.predict(case, rules).labels, case.require_labels()
+            values = [labeler.label_names[name] for name in names]
             scores[case.id] = tuple(round(dice(predicted == value, truth == value), 6) for value in values)
             for name, value in zip(names, values, strict=True):
                 present[name] += bool((truth == value).any())

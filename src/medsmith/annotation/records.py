@@ -20,17 +20,17 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 @final
 class ControlRecord(BaseModel):
-    """The control: a labeller trained on the labelled slices alone, with as many steps as every other.
+    """The control: a labeler trained on the labeled slices alone, with as many steps as every other.
 
     Attributes:
-        labeller: hash of its file.
+        labeler: hash of its file.
         steps: gradient steps of its training.
         measured: its Dice.
     """
 
     model_config = _STRICT
 
-    labeller: str
+    labeler: str
     steps: int
     measured: Measured
 
@@ -45,10 +45,10 @@ class TurnRecord(BaseModel):
         space: hash of the shape space.
         rejection: share of drawn anatomies that are illegal.
         pairs: generated pairs.
-        labeller: hash of its file.
+        labeler: hash of its file.
         steps: gradient steps of its training.
         measured: its Dice.
-        agreement: mean Dice between its labels of the unlabelled cases and those of the turn before; None in turn 1.
+        agreement: mean Dice between its labels of the unlabeled cases and those of the turn before; None in turn 1.
         confidence: mean probability of its labels.
     """
 
@@ -59,7 +59,7 @@ class TurnRecord(BaseModel):
     space: str
     rejection: float
     pairs: int
-    labeller: str
+    labeler: str
     steps: int
     measured: Measured
     agreement: float | None

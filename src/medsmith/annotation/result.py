@@ -17,9 +17,9 @@ class Annotation:
 
     Attributes:
         out: its folder.
-        control: the labeller of the labelled slices alone.
+        control: the labeler of the labeled slices alone.
         turns: in order.
-        chosen: number of the turn whose labeller was taken; 0 is the control.
+        chosen: number of the turn whose labeler was taken; 0 is the control.
         stopped: why there was no further turn.
     """
 
@@ -31,7 +31,7 @@ class Annotation:
 
     @property
     def best(self) -> Measured:
-        """Dice of the labeller that was taken."""
+        """Dice of the labeler that was taken."""
         return self.turns[self.chosen - 1].measured if self.chosen else self.control.measured
 
     @property
@@ -46,7 +46,7 @@ class Annotation:
         )
         doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
         taken = (
-            f"turn {self.chosen}" if self.chosen else "the control, trained on the labelled slices alone: it is better"
+            f"turn {self.chosen}" if self.chosen else "the control, trained on the labeled slices alone: it is better"
         )
         return f"{self.out / 'annotated'}: labels of {taken}; {compared}{doubt}; {self.stopped}"
 

@@ -1,4 +1,4 @@
-"""One turn: shape space, generated pairs, labeller, predicted labels; and the control.
+"""One turn: shape space, generated pairs, labeler, predicted labels; and the control.
 
 Every step writes one file or one cohort, which is complete or absent; what is complete is not made again. The record of
 a turn is written last.
@@ -13,7 +13,7 @@ import torch
 
 from medsmith.anatomy import ShapeSpace
 from medsmith.annotation.inputs import Inputs
-from medsmith.annotation.labeller import Labeller, read_labeller, write_labeller
+from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
 from medsmith.annotation.records import ControlRecord, Stopwatch, TurnRecord
@@ -29,7 +29,7 @@ from medsmith.synthesis.coordinator import synthesize
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import parsed
 
-CONTROL, SPACE, LABELLER, PAIRS, LABELS = "control", "space.safetensors", "labeller.safetensors", "pairs", "labels"
+CONTROL, SPACE, LABELER, PAIRS, LABELS = "control", "space.safetensors", "labeler.safetensors", "pairs", "labels"
 
 
 @final
@@ -41,7 +41,7 @@ class Workshop:
         out: folder of the loop.
         inputs: the cohorts.
         options: settings.
-        edge: of the labellers' grid.
+        edge: of the labelers' grid.
         workers: processes that generate pairs; None starts one per core.
         synthesis: further options of the generation.
         watch: of the seconds.
@@ -59,7 +59,7 @@ class Workshop:
 
 
 def fit_space(shop: Workshop, number: int) -> ShapeSpace:
-    """The shape space of a turn: of the labelled slices, from turn 2 on with the labels predicted in the turn before.
+    """The shape space of a turn: of the labeled slices, from turn 2 on with the labels predicted in the turn before.
 
     Raises:
         CohortError: too few slices share a structure.
@@ -79,16 +79,16 @@ def fit_space(shop: Workshop, number: int) -> ShapeSpace:
 
 
 def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
-    """The control: trained on the labelled slices alone."""
+    """The control: trained on the labeled slices alone."""
     folder = shop.out / CONTROL
     if not (folder / "control.json").exists():
-        with shop.watch.measure(f"{CONTROL}/labeller"):
-            labeller = _train(shop, folder, [_cases(shop, shop.inputs.labelled)])
+        with shop.watch.measure(f"{CONTROL}/labeler"):
+            labeler = _train(shop, folder, [_cases(shop, shop.inputs.labeled)])
         with shop.watch.measure(f"{CONTROL}/measure"):
-            measured = measure(labeller, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+            measured = measure(labeler, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
         record = ControlRecord(
-            labeller=labeller.content_hash,
-            steps=labeller.config.steps,
+            labeler=labeler.content_hash,
+            steps=labeler.config.steps,
             measured=measured,
         )
         write_json(folder / "control.json", record.model_dump(mode="json"))
@@ -112,12 +112,12 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
         space = fit_space(shop, number)
         with watch.measure(f"turn-{number}/pairs"):
             _generate(shop, folder, number, run)
-        with watch.measure(f"turn-{number}/labeller"):
-            labeller = _train(shop, folder, _phases(shop, folder))
+        with watch.measure(f"turn-{number}/labeler"):
+            labeler = _train(shop, folder, _phases(shop, folder))
         with watch.measure(f"turn-{number}/measure"):
-            measured = measure(labeller, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+            measured = measure(labeler, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
         with watch.measure(f"turn-{number}/labels"):
-            labels = predict(shop, labeller, rules, folder / LABELS)
+            labels = predict(shop, labeler, rules, folder / LABELS)
             agreed = agreement(labels, Cohort.open(_folder(shop, number - 1) / LABELS)) if number > 1 else None
         record = TurnRecord(
             number=number,
@@ -125,8 +125,8 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
             space=space.content_hash,
             rejection=space.record.rejection.rate,
             pairs=shop.options.pairs,
-            labeller=labeller.content_hash,
-            steps=labeller.config.steps,
+            labeler=labeler.content_hash,
+            steps=labeler.config.steps,
             measured=measured,
             agreement=agreed,
             confidence=mean_confidence(labels),
@@ -135,9 +135,9 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
     return parsed(TurnRecord, folder / "turn.json")
 
 
-def predict(shop: Workshop, labeller: Labeller, rules: LabelRules, out: Path) -> Cohort:
-    """The unlabelled cases with the labels of a labeller, as a cohort."""
-    return write_predictions(labeller, rules, shop.inputs.unlabelled, out, shop.progress)
+def predict(shop: Workshop, labeler: Labeler, rules: LabelRules, out: Path) -> Cohort:
+    """The unlabeled cases with the labels of a labeler, as a cohort."""
+    return write_predictions(labeler, rules, shop.inputs.unlabeled, out, shop.progress)
 
 
 def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]
     Args:
         options: have the user's entries.
         space: file of the shape space.
-        classes: labels in the order of their values, so that the pairs have the values of the labelled slices.
+        classes: labels in the order of their values, so that the pairs have the values of the labeled slices.
     """
     own = {"space": str(space), "classes": list(classes)}
     return {**options.request, "anatomy": {**(options.request.get("anatomy") or {}), **own}}
@@ -158,8 +158,8 @@ def _folder(shop: Workshop, number: int) -> Path:
 
 def _annotated(shop: Workshop, number: int) -> Cohort:
     if number == 1:
-        return shop.inputs.labelled
-    return joined({"labelled": shop.inputs.labelled, "predicted": Cohort.open(_folder(shop, number - 1) / LABELS)})
+        return shop.inputs.labeled
+    return joined({"labeled": shop.inputs.labeled, "predicted": Cohort.open(_folder(shop, number - 1) / LABELS)})
 
 
 def _generate(shop: Workshop, folder: Path, number: int, run: Path | str) -> None:
@@ -185,22 +185,22 @@ def _cases(shop: Workshop, cohort: Cohort) -> Cases:
 
 
 def _phases(shop: Workshop, folder: Path) -> list[Cases]:
-    """The training cases of a labeller of a turn, in phases of equal numbers of steps."""
+    """The training cases of a labeler of a turn, in phases of equal numbers of steps."""
     generated = _cases(shop, Cohort.open(folder / PAIRS))
     if shop.options.train_on == "generated":
         return [generated]
-    real = _cases(shop, shop.inputs.labelled)
+    real = _cases(shop, shop.inputs.labeled)
     if shop.options.train_on == "generated-then-real":
         return [generated, real]
     return [(torch.cat([generated[0], real[0]]), torch.cat([generated[1], real[1]]))]
 
 
-def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeller:
-    """The labeller of a folder; trained with the same steps, seed and augmentation whatever it is trained on."""
-    path, options, names = folder / LABELLER, shop.options, shop.inputs.labelled.label_names
+def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeler:
+    """The labeler of a folder; trained with the same steps, seed and augmentation whatever it is trained on."""
+    path, options, names = folder / LABELER, shop.options, shop.inputs.labeled.label_names
     if not path.exists():
-        config = options.labeller
+        config = options.labeler
         with shop.progress.task(f"train {folder.name}", config.steps) as advance:
             network = train_segmenter(phases, len(names), config, options.network_seed, advance, options.augmentation)
-        write_labeller(path, network, config, shop.edge, phases[0][0].shape[1], names)
-    return read_labeller(path)
+        write_labeler(path, network, config, shop.edge, phases[0][0].shape[1], names)
+    return read_labeler(path)

@@ -1,4 +1,4 @@
-"""The command that labels an unlabelled cohort."""
+"""The command that labels an unlabeled cohort."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,15 @@ from medsmith.cli.app import Seed, app, echo
 
 @app.command()
 def annotate(  # noqa: PLR0913
-    labelled: Annotated[Path, typer.Argument(help="Cohort of few slices with labels.")],
-    unlabelled: Annotated[Path, typer.Argument(help="Cohort of many slices; labels in it are ignored.")],
+    labeled: Annotated[Path, typer.Argument(help="Cohort of few slices with labels.")],
+    unlabeled: Annotated[Path, typer.Argument(help="Cohort of many slices; labels in it are ignored.")],
     out: Annotated[Path, typer.Argument(help="Output folder; run the same command again to continue.")],
     withheld: Annotated[
         Path | None,
-        typer.Option(help="Labelled cohort of other patients to measure with; default: a share of LABELLED."),
+        typer.Option(help="Labeled cohort of other patients to measure with; default: a share of LABELED."),
     ] = None,
     withheld_share: Annotated[
-        float, typer.Option(help="Share of the labelled patients to withhold, where no cohort is given.")
+        float, typer.Option(help="Share of the labeled patients to withhold, where no cohort is given.")
     ] = 0.25,
     group: Annotated[
         str | None,
@@ -42,10 +42,10 @@ def annotate(  # noqa: PLR0913
             help="Training data of a turn: generated (as in the paper), generated+real, or generated-then-real."
         ),
     ] = "generated+real",
-    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each labeller and of the control.")] = 1000,
+    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each labeler and of the control.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Slices per step.")] = 16,
     size: Annotated[
-        int | None, typer.Option(help="Edge of the labeller's grid, a multiple of 8; default: the generator's.")
+        int | None, typer.Option(help="Edge of the labeler's grid, a multiple of 8; default: the generator's.")
     ] = None,
     mirror: Annotated[
         float, typer.Option(help="Probability that augmentation mirrors a slice left to right; 0 where sides differ.")
@@ -63,7 +63,7 @@ def annotate(  # noqa: PLR0913
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Label many slices from few labelled ones, in turns that are measured on withheld labels beside a control."""
+    """Label many slices from few labeled ones, in turns that are measured on withheld labels beside a control."""
     from medsmith.lazy_imports import import_monai
 
     import_monai()
@@ -86,7 +86,7 @@ def annotate(  # noqa: PLR0913
             "settings": tuple(set_ or ()),
             "max_minutes": max_minutes,
             "size": size,
-            "labeller": {"steps": steps, "batch": batch},
+            "labeler": {"steps": steps, "batch": batch},
             "augmentation": {"mirror": mirror},
             "context": context,
             "request": dict(read_json(request)) if request else {},
@@ -96,8 +96,8 @@ def annotate(  # noqa: PLR0913
         },
     )
     annotate_cohort(
-        labelled,
-        unlabelled,
+        labeled,
+        unlabeled,
         out,
         withheld=withheld,
         run=run,

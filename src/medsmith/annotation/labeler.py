@@ -1,4 +1,4 @@
-"""A labeller: a segmentation network as one safetensors file, and its predictions."""
+"""A labeler: a segmentation network as one safetensors file, and its predictions."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from medsmith.evaluation.downstream.segmenter import SegmenterConfig, build_segm
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.opening import read_bytes
 
-_KEY = "labeller"
+_KEY = "labeler"
 _LIMIT = 2**30
 _DIGITS = 4
 
@@ -43,7 +43,7 @@ class Prediction:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Labeller:
+class Labeler:
     """A trained segmentation network with all that its predictions depend on.
 
     Attributes:
@@ -80,10 +80,10 @@ class Labeller:
         return Prediction(labels[:, :, None], confidence)
 
 
-def write_labeller(
+def write_labeler(
     path: Path, network: nn.Module, config: SegmenterConfig, edge: int, channels: int, label_names: Mapping[str, int]
 ) -> None:
-    """Writes a labeller atomically; equal labellers give equal bytes.
+    """Writes a labeler atomically; equal labelers give equal bytes.
 
     Raises:
         FileError: the file cannot be written.
@@ -98,12 +98,12 @@ def write_labeller(
     write_bytes(path, save(tensors, metadata={_KEY: json.dumps(facts, sort_keys=True)}))
 
 
-def read_labeller(path: Path) -> Labeller:
-    """Reads a labeller.
+def read_labeler(path: Path) -> Labeler:
+    """Reads a labeler.
 
     Raises:
         FileError: there is no such file.
-        RunError: it is no labeller, or damaged.
+        RunError: it is no labeler, or damaged.
     """
     data = read_bytes(path, _LIMIT)
     try:
@@ -113,7 +113,7 @@ def read_labeller(path: Path) -> Labeller:
         network = build_segmenter((2, facts["channels"]), len(facts["label_names"]), config)
         network.load_state_dict(load(data))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
-        raise RunError(path, "is no labeller, or damaged", cure="remove it; the same command trains it again") from None
+        raise RunError(path, "is no labeler, or damaged", cure="remove it; the same command trains it again") from None
     network.eval()
     digest = hashlib.sha256(data).hexdigest()
-    return Labeller(network, config, facts["edge"], facts["channels"], facts["label_names"], digest)
+    return Labeler(network, config, facts["edge"], facts["channels"], facts["label_names"], digest)

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from annotation_slices import LABELS, slice_of, write_slices
 from medsmith.anatomy import ShapeSpace
-from medsmith.annotation.labeller import read_labeller, write_labeller
+from medsmith.annotation.labeler import read_labeler, write_labeler
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import images_alone, joined
@@ -20,26 +20,26 @@ MICRO = SegmenterConfig(steps=2, channels=4)
 ANY = LabelRules({}, frozenset())
 
 
-def labeller_at(path, seed=0):
-    write_labeller(path, build_segmenter((2, 1), 3, MICRO, seed), MICRO, 16, 1, LABELS)
-    return read_labeller(path)
+def labeler_at(path, seed=0):
+    write_labeler(path, build_segmenter((2, 1), 3, MICRO, seed), MICRO, 16, 1, LABELS)
+    return read_labeler(path)
 
 
-def test_a_labeller_predicts_the_same_after_it_is_read_again(tmp_path):
+def test_a_labeler_predicts_the_same_after_it_is_read_again(tmp_path):
     network = build_segmenter((2, 1), 3, MICRO, 4).eval()
-    write_labeller(tmp_path / "one", network, MICRO, 16, 1, LABELS)
-    found = read_labeller(tmp_path / "one")
+    write_labeler(tmp_path / "one", network, MICRO, 16, 1, LABELS)
+    found = read_labeler(tmp_path / "one")
     assert found.content_hash == sha256_of(tmp_path / "one")
     assert (found.edge, found.label_names, found.config) == (16, LABELS, MICRO)
     x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found.network(x), network(x))
-    write_labeller(tmp_path / "two", network, MICRO, 16, 1, LABELS)
+    write_labeler(tmp_path / "two", network, MICRO, 16, 1, LABELS)
     assert (tmp_path / "two").read_bytes() == (tmp_path / "one").read_bytes()
 
 
 def test_confidence_is_the_mean_probability_of_the_labels_pixels(tmp_path):
     case = slice_of("c", 3)
-    found = labeller_at(tmp_path / "l").predict(case, ANY)
+    found = labeler_at(tmp_path / "l").predict(case, ANY)
     assert found.labels.shape == case.geometry.shape
     assert set(found.confidence) == {"organ", "vessel"}
     for name, confidence in found.confidence.items():
@@ -47,19 +47,19 @@ def test_confidence_is_the_mean_probability_of_the_labels_pixels(tmp_path):
         assert confidence is None or 1 / 3 <= confidence <= 1
 
 
-def test_what_is_no_labeller_is_refused(tmp_path):
+def test_what_is_no_labeler_is_refused(tmp_path):
     with pytest.raises(FileError):
-        read_labeller(tmp_path / "missing")
-    labeller_at(tmp_path / "l")
+        read_labeler(tmp_path / "missing")
+    labeler_at(tmp_path / "l")
     data = (tmp_path / "l").read_bytes()
     for damaged in (data[:-5], b"x" * 100):
         (tmp_path / "l").write_bytes(damaged)
-        with pytest.raises(RunError, match="is no labeller, or damaged"):
-            read_labeller(tmp_path / "l")
+        with pytest.raises(RunError, match="is no labeler, or damaged"):
+            read_labeler(tmp_path / "l")
 
 
 def test_rules_are_those_of_the_annotated_slices(tmp_path):
-    cohort = Cohort.open(write_slices(tmp_path / "labelled", range(3)))
+    cohort = Cohort.open(write_slices(tmp_path / "labeled", range(3)))
     rules = LabelRules.of(ShapeSpace.fit(cohort, points=8, context="none"))
     assert rules == LabelRules({1: 1, 2: 1}, frozenset())
     for case in cohort:
