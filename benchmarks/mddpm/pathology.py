@@ -2,9 +2,9 @@
 
     python benchmarks/mddpm/pathology.py WORK [--run RUN] [--count 24]
 
-Each image is made twice from one seed, with the lesion and without it. Contrast: mean inside the lesion's mask less that
-of the ring around it. Detected: the contrast exceeds the 95th percentile of the contrasts at the same places in the images
-without lesions, which no guide of the lesion touched. Intervals are exact. The result goes to pathology.json and .png.
+Each image is made twice from one seed, with the lesion and without it. Contrast: mean inside the lesion's mask less
+that of the ring around it. Detected: the contrast exceeds the 95th percentile of the contrasts at the same places in
+the images without lesions. Intervals are exact. The result goes to pathology.json and pathology.png.
 """
 
 import argparse

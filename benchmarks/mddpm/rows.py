@@ -134,7 +134,7 @@ if __name__ == "__main__":
     parser.add_argument("rows", nargs="*")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--count", type=int, default=120)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     try:
         main(arguments.work, arguments.run or arguments.work / "run", arguments.count, arguments.rows)
     except MedsmithError as error:
