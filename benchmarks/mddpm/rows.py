@@ -40,9 +40,7 @@ COMBINATIONS = ("sum", "mean", "band_split")
 
 def lesions(out: Path) -> Cohort:
     """One slice per kind of nodule, 256 pixels, in 8 bit, with the nodule as its only label."""
-    cohort = Cohort.create(
-        out, channel_names=("gray",), label_names={"background": 0, "nodule": 1}, file_ending=".nii.gz"
-    )
+    cohort = Cohort.create(out, channel_names=("gray",), label_names={"background": 0, "nodule": 1}, file_ending=".png")
     for kind in KINDS:
         if kind not in cohort:
             cohort.write(replace(_slice_with(kind), id=kind))
@@ -56,9 +54,10 @@ def _slice_with(kind: str) -> Case:
     seed = next(seed for seed in (case_seed("chest", SEED, index) for index in range(5000)) if _fits(seed, kind))
     large = stretch(family.make(seed, kind, 256), (0.5, 99.5))
     labels = (large.require_labels() == family.label_names["nodule"]).astype(np.uint8)
-    # Without spacing, as the slices: both fields of view show one chest.
+    # As a picture like the slices: without spacing, the patient's right on the left and the front at the top.
+    picture, labels = large.require_image()[:, ::-1, ::-1], labels[::-1, ::-1]
     grid, names = Geometry.plain(large.geometry.shape), {"background": 0, "nodule": 1}
-    return Case(kind, large.image, labels, grid, ("gray",), names, np.dtype(np.uint8))
+    return Case(kind, picture, labels, grid, ("gray",), names, np.dtype(np.uint8))
 
 
 def _fits(seed: int, kind: str) -> bool:
