@@ -31,7 +31,7 @@ class Case:
         label_names: label name -> value; "background" is 0.
         stored: the dtype in which the image is kept on disk.
         report: structured report of the lesions, JSON; None if there is none.
-        provenance: how a synthetic case was generated, JSON; None for a real one.
+        provenance: how a synthetic case was generated, or the labels of a real one predicted, JSON; else None.
 
     Raises:
         ContentError: there is neither an image nor labels.
@@ -62,8 +62,8 @@ class Case:
 
     @property
     def synthetic(self) -> bool:
-        """Whether this case is synthetic."""
-        return self.provenance is not None
+        """Whether the case is synthetic; that of a real image with predicted labels has a provenance that denies it."""
+        return self.provenance is not None and self.provenance.get("synthetic") is not False
 
     def require_image(self) -> Float32[np.ndarray, "c x y z"]:
         """The image.

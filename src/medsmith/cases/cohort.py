@@ -57,6 +57,7 @@ class Cohort:
         channel_names: one per channel; () if no case has an image.
         label_names: name -> value; "background" is 0.
         file_ending: of image and label files.
+        layout: declaration and files as they were when the folder was opened.
     """
 
     def __init__(self, root: Path, layout: Layout, *, writable: bool = False, description: str = "") -> None:
@@ -64,7 +65,7 @@ class Cohort:
         self.channel_names = layout.channel_names
         self.label_names: Mapping[str, int] = dict(layout.label_names)
         self.file_ending = layout.file_ending
-        self._layout = layout
+        self.layout = layout
         self._cases = dict(layout.cases)
         self._writable = writable
         self._description = description
@@ -163,7 +164,7 @@ class Cohort:
             GeometryError: grids cannot be used, or differ between channels and label.
             ContentError: voxels that are not finite, or label values that are not declared.
         """
-        case, notes = read_case(case_id, self.files(case_id), self._layout, options or ReadOptions())
+        case, notes = read_case(case_id, self.files(case_id), self.layout, options or ReadOptions())
         report, provenance = read_records(self.root, case_id)
         return replace(case, report=report, provenance=provenance), notes
 
@@ -185,7 +186,7 @@ class Cohort:
         Raises:
             ContentError: the case has no labels.
         """
-        return read_case_labels(case_id, self.files(case_id), self._layout, region)
+        return read_case_labels(case_id, self.files(case_id), self.layout, region)
 
     def files(self, case_id: str) -> CaseFiles:
         """The files of a case.
@@ -203,7 +204,7 @@ class Cohort:
         Raises:
             CohortError: no case has one of these ids.
         """
-        return Cohort(self.root, replace(self._layout, cases={case_id: self.files(case_id) for case_id in ids}))
+        return Cohort(self.root, replace(self.layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
     def write(self, case: Case) -> None:
         """Writes a case, each file atomically, with a marker file until the last file is written.

@@ -54,8 +54,8 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
     images, labels, truth, hashes, small = [], [], [], [], []
     for case in cohort:
         image, case_labels = case.require_image(), case.require_labels()
-        shape = (edge, edge, 1 if case.geometry.dimensions == 2 else edge)
-        images.append(_standardize(resize(image, shape)))
+        shape = grid_shape(case, edge)
+        images.append(standardized_image(case, edge))
         classes = np.searchsorted(values, case_labels).astype(np.uint8)
         labels.append(_drop_flat_axis(resize_labels(classes, shape)))
         truth.append(_drop_flat_axis(classes))
@@ -70,6 +70,16 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         tuple(hashes),
         np.stack(small),
     )
+
+
+def grid_shape(case: Case, edge: int) -> tuple[int, int, int]:
+    """The grid of the network: a square for a slice, a cube for a volume."""
+    return (edge, edge, 1 if case.geometry.dimensions == 2 else edge)
+
+
+def standardized_image(case: Case, edge: int) -> Float32[np.ndarray, "c *space"]:
+    """The image of a case on the grid of the network, with mean 0 and standard deviation 1 in each channel."""
+    return _standardize(resize(case.require_image(), grid_shape(case, edge)))
 
 
 def hash_of(case: Case) -> str:

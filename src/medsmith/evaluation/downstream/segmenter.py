@@ -6,13 +6,14 @@ from typing import Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.progress import Advance
 
@@ -46,7 +47,12 @@ class SegmenterConfig(BaseModel):
 
 
 def train_segmenter(
-    phases: Sequence[Cases], classes: int, config: SegmenterConfig, seed: int, advance: Advance
+    phases: Sequence[Cases],
+    classes: int,
+    config: SegmenterConfig,
+    seed: int,
+    advance: Advance,
+    augment: Augment = random_flip,
 ) -> nn.Module:
     """Train a U-Net; on a CPU its weights depend on the seed, the cases and the config only.
 
@@ -56,11 +62,13 @@ def train_segmenter(
         phases: training cases of each phase; each phase takes an equal share of the steps.
         classes: number of classes including background.
         config: training settings.
-        seed: of weights, batches and flips.
+        seed: of weights, batches and augmentation.
         advance: called with the number of steps done.
+        augment: changes each batch at random.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = _network(phases[0][0], classes, config, seed).to(device)
+    images = phases[0][0]
+    network = build_segmenter((images.ndim - 2, images.shape[1]), classes, config, seed).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
     loss_of = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
     rng = torch.Generator().manual_seed(seed)
@@ -68,7 +76,7 @@ def train_segmenter(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
         phase = phases[step * len(phases) // config.steps]
-        x, y = _random_flip(*_batch(*phase, config.batch, rng), rng)
+        x, y = augment(*_batch(*phase, config.batch, rng), rng)
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
             logits = network(x.to(device))
         loss = loss_of(logits.float(), y[:, None].to(device))
@@ -83,12 +91,20 @@ def train_segmenter(
     return network.cpu()
 
 
-def _network(images: Float[Tensor, "n c *space"], classes: int, config: SegmenterConfig, seed: int) -> nn.Module:
+def build_segmenter(shape: tuple[int, int], classes: int, config: SegmenterConfig, seed: int = 0) -> nn.Module:
+    """The untrained U-Net.
+
+    Args:
+        shape: axes of space and channels of its images.
+        classes: number of classes including background.
+        config: has the channels of its levels.
+        seed: of its weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: nn.Module = UNet(
-            spatial_dims=images.ndim - 2,
-            in_channels=images.shape[1],
+            spatial_dims=shape[0],
+            in_channels=shape[1],
             out_channels=classes,
             channels=[config.channels * 2**level for level in range(_LEVELS)],
             strides=[2] * (_LEVELS - 1),
@@ -104,17 +120,6 @@ def _batch(
     return images[rows], labels[rows]
 
 
-def _random_flip(
-    images: Float[Tensor, "b c *space"], labels: Int64[Tensor, "b *space"], rng: torch.Generator
-) -> tuple[Float[Tensor, "b c *space"], Int64[Tensor, "b *space"]]:
-    """Flip each case left to right with probability 1/2; the other flips are implausible in some modality."""
-    flipped = torch.rand(len(images), generator=rng) < 0.5
-    images, labels = images.clone(), labels.clone()
-    images[flipped] = images[flipped].flip(2)
-    labels[flipped] = labels[flipped].flip(1)
-    return images, labels
-
-
 @torch.inference_mode()
 def dice_of_cases(network: nn.Module, cohort: LoadedCohort, classes: int) -> Float64[np.ndarray, "n labels"]:
     """Dice of every case and label on the case's own grid.
@@ -128,16 +133,26 @@ def dice_of_cases(network: nn.Module, cohort: LoadedCohort, classes: int) -> Flo
     """
     rows = []
     for image, truth in zip(cohort.images, cohort.truth, strict=True):
-        predicted = _segment(network, image, truth.shape)
+        predicted = np.asarray(class_shares(network, image, truth.shape).argmax(axis=0), np.uint8)
         rows.append([dice(predicted == value, truth == value) for value in range(1, classes)])
     return np.array(rows, np.float64)
 
 
-def _segment(network: nn.Module, image: Float[Tensor, "c *space"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
+@torch.inference_mode()
+def class_shares(
+    network: nn.Module, image: Float[Tensor, "c *space"], shape: tuple[int, ...]
+) -> Float32[np.ndarray, "classes *grid"]:
+    """The probability of each class at every voxel of a grid over the same field of view.
+
+    Args:
+        network: returns one logit per class.
+        image: standardized, on the grid of the network.
+        shape: voxels along each axis of the grid.
+    """
     scores = network(image[None]).softmax(dim=1)
     mode = "bilinear" if image.ndim == 3 else "trilinear"
     full = interpolate(scores, size=shape, mode=mode, align_corners=False)
-    return np.asarray(full[0].argmax(dim=0).numpy(), np.uint8)
+    return np.asarray(full[0].numpy(), np.float32)
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:

@@ -1,0 +1,208 @@
+"""The cohorts of the annotation loop and their checks: what is withheld must occur nowhere else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32
+
+from medsmith.annotation.options import AnnotationOptions
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
+from medsmith.cases.views import images_alone, joined
+from medsmith.data.similarity import thumbnails
+from medsmith.errors import CohortError, GeometryError, RunError
+from medsmith.evaluation.downstream.loaded_cohort import hash_of
+from medsmith.methods.base import Method
+from medsmith.preparation.recorded import check_disjoint_folders
+from medsmith.preparation.split import held_out_ids, patient_groups
+from medsmith.progress import Progress
+
+_LEAST_PATIENTS = 2
+_SAME_THUMBNAIL = 0.9999
+"""Correlation of the thumbnails of one image; rounding leaves more, near-duplicates less."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The cohorts of the loop.
+
+    Attributes:
+        labelled: the few slices with labels, without those that are withheld.
+        unlabelled: images alone.
+        withheld: labelled slices of other patients, to measure the labellers with.
+        patients: case id -> patient, of the withheld cases.
+    """
+
+    labelled: Cohort
+    unlabelled: Cohort
+    withheld: Cohort
+    patients: Mapping[str, str]
+
+    @property
+    def images(self) -> Cohort:
+        """All images that may be trained on, without labels."""
+        return joined({"labelled": images_alone(self.labelled), "unlabelled": self.unlabelled})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels by their values, without the background."""
+        names = self.labelled.label_names
+        return tuple(sorted((name for name in names if names[name]), key=lambda name: names[name]))
+
+    def facts(self) -> dict[str, str]:
+        """Name -> content hash of each cohort; those of a share that was withheld are hashed as they are used."""
+        cohorts = {"labelled": self.labelled, "unlabelled": self.unlabelled, "withheld": self.withheld}
+        return {name: cohort.content_hash() for name, cohort in cohorts.items()}
+
+
+def open_inputs(
+    labelled: Path, unlabelled: Path, withheld: Path | None, out: Path, options: AnnotationOptions
+) -> tuple[Inputs, tuple[str, ...]]:
+    """Opens the cohorts and checks what can be checked without reading images.
+
+    Returns:
+        The cohorts, and one line per thing the user should know.
+
+    Raises:
+        CohortError: cohorts do not fit together, or the folders overlap.
+        RequestError: ``group`` or ``withheld_share`` cannot be used.
+        MedsmithError: a cohort cannot be opened.
+    """
+    check_disjoint_folders([labelled, unlabelled, *([withheld] if withheld else []), out])
+    source, images = Cohort.open(labelled), Cohort.open(unlabelled)
+    _check_annotated(source)
+    _check_images(images)
+    ignored = len(images.ids_with_labels)
+    notes = [f"{unlabelled}: labels of {ignored} cases are ignored"] if ignored else []
+    if withheld is None:
+        apart = held_out_ids(source.ids, options.withheld_share, options.seed, options.group)
+        few, kept = source.subset(id for id in source.ids if id not in apart), source.subset(sorted(apart))
+        notes.append(f"{labelled}: {len(apart)} of {len(source)} cases are withheld")
+    else:
+        few, kept = source, Cohort.open(withheld)
+        _check_annotated(kept)
+        _check_alike(source, kept)
+    groups = patient_groups(kept.ids, options.group)
+    inputs = Inputs(few, images_alone(images), kept, {id: name for name, ids in groups.items() for id in ids})
+    joined({"labelled": images_alone(few), "unlabelled": inputs.unlabelled})
+    _check_patients(inputs, options.group)
+    return inputs, tuple(notes)
+
+
+def check_contents(inputs: Inputs, progress: Progress) -> None:
+    """Reads every case: slices alone, and no image in two cohorts.
+
+    Raises:
+        GeometryError: a volume.
+        CohortError: an image is in two cohorts.
+        MedsmithError: a case cannot be read.
+    """
+    cohorts = {"withheld": inputs.withheld, "labelled": inputs.labelled, "unlabelled": inputs.unlabelled}
+    seen: dict[str, tuple[str, str]] = {}
+    with progress.task("check cases", sum(map(len, cohorts.values()))) as advance:
+        for name, cohort in cohorts.items():
+            for case in cohort:
+                if case.geometry.dimensions != 2:
+                    shape = " x ".join(map(str, case.geometry.shape))
+                    found = f"case {case.id} is a volume of {shape}"
+                    raise GeometryError(cohort.root, found, "shape spaces are made of slices", "give single slices")
+                other, case_id = seen.setdefault(hash_of(case), (name, case.id))
+                if other != name:
+                    found = f"{name} case {case.id} is {other} case {case_id}"
+                    raise CohortError(cohort.root, found, "no image in two of the cohorts", "leave one of them out")
+                advance(1, "")
+
+
+def check_apart(withheld: Cohort, others: Iterable[tuple[str, Cohort]]) -> None:
+    """Checks that no withheld image is among the cases that a request names.
+
+    Raises:
+        CohortError: one is.
+    """
+    known = {hash_of(case): case.id for case in withheld}
+    for key, cohort in others:
+        for case_id in cohort.ids_with_image:
+            if (same := known.get(hash_of(cohort[case_id]))) is not None:
+                found = f"case {case_id} of {key} is withheld case {same}"
+                raise CohortError(cohort.root, found, "withheld cases guide nothing", "name other cases")
+
+
+def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...]:
+    """Checks that a trained generator fits the cohorts and has not seen a withheld image.
+
+    Returns:
+        One line per thing that could not be checked.
+
+    Raises:
+        RunError: it is not mDDPM, has other channels, makes volumes, or was trained on a withheld image.
+    """
+    facts = method.fingerprint
+    if method.name != "mddpm":
+        raise RunError(run, f"a run of {method.name}", "an anatomy steers mddpm alone", "train --run with mddpm")
+    if facts.dimensions != 2:
+        raise RunError(run, f"makes {facts.dimensions}-D images", "shape spaces are 2-D", "train it on slices")
+    if tuple(facts.channel_names) != tuple(inputs.labelled.channel_names):
+        theirs, ours = ", ".join(facts.channel_names), ", ".join(inputs.labelled.channel_names)
+        raise RunError(run, f"has channels {theirs}", f"the cohorts have {ours}", "train it on their images")
+    trained_on = method.memory.get("thumbnails")
+    if trained_on is None:
+        return (f"{run}: keeps no pictures of its training images; it cannot be checked that it saw no withheld case",)
+    small = thumbnails([case.require_image() for case in inputs.withheld])
+    same = (_unit(small) @ _unit(trained_on.float().numpy()).T).max(axis=1) > _SAME_THUMBNAIL
+    if same.any():
+        first = inputs.withheld.ids[int(same.argmax())]
+        found = f"was trained on {int(same.sum())} withheld images ({first})"
+        raise RunError(run, found, "withheld cases are never trained on", "train it without them, or withhold others")
+    return ()
+
+
+def _unit(small: Float32[np.ndarray, "n ex ey ez"]) -> Float32[np.ndarray, "n voxels"]:
+    flat = small.reshape(len(small), -1)
+    unit: Float32[np.ndarray, "n voxels"] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def _check_annotated(cohort: Cohort) -> None:
+    _check_images(cohort)
+    if len(cohort.ids_with_labels) < len(cohort):
+        found = f"{len(cohort) - len(cohort.ids_with_labels)} of {len(cohort)} cases have no labels"
+        raise CohortError(cohort.root, found, "every case needs labels here", "leave these cases out")
+    check_consecutive(cohort.root, cohort.label_names)
+    if len(cohort.label_names) < 2:
+        raise CohortError(cohort.root, "has no label besides the background", "at least one", "name its labels")
+    if cohort.layout.label_of or cohort.file_ending not in ENDINGS_WRITTEN:
+        found = f"is no cohort of {' or '.join(ENDINGS_WRITTEN)} files with the labels as declared"
+        raise CohortError(cohort.root, found, cure=f"run medsmith prepare {cohort.root} OUT")
+
+
+def _check_images(cohort: Cohort) -> None:
+    if not len(cohort):
+        raise CohortError(cohort.root, "has no cases", "at least one", "give a cohort that has some")
+    if len(cohort.ids_with_image) < len(cohort):
+        found = f"{len(cohort) - len(cohort.ids_with_image)} of {len(cohort)} cases have no image"
+        raise CohortError(cohort.root, found, "every case needs one", "leave these cases out")
+
+
+def _check_alike(labelled: Cohort, withheld: Cohort) -> None:
+    for what in ("label_names", "channel_names"):
+        ours, theirs = getattr(labelled, what), getattr(withheld, what)
+        if ours != theirs:
+            raise CohortError(withheld.root, f"{what} {theirs}", f"{labelled.root} has {ours}", "make them alike")
+
+
+def _check_patients(inputs: Inputs, group: str | None) -> None:
+    withheld = set(inputs.patients.values())
+    if len(withheld) < _LEAST_PATIENTS:
+        found = f"{len(withheld)} withheld patient"
+        raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
+    if group is None:
+        return
+    for name, cohort in (("labelled", inputs.labelled), ("unlabelled", inputs.unlabelled)):
+        shared = sorted(withheld & patient_groups(cohort.ids, group).keys())
+        if shared:
+            found = f"patient {shared[0]} has {name} and withheld cases"
+            raise CohortError(cohort.root, found, "withheld patients are others", "split the cohorts by patient")

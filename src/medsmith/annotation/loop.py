@@ -1,0 +1,217 @@
+"""The annotation loop of mDDPM: few labelled slices become labels for a large unlabelled set.
+
+A. Krishna et al. 2025, "Guided synthesis of annotated lung CT images with pathologies using a multi-conditioned
+denoising diffusion probabilistic model (mDDPM)", section 4.1, steps 1 to 3, and figure 1. The measure on withheld
+labels, the control and the rule that stops the loop are ours.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medsmith.annotation.inputs import Inputs, check_apart, check_contents, check_run, open_inputs
+from medsmith.annotation.labeller import read_labeller
+from medsmith.annotation.measured import rise
+from medsmith.annotation.options import AnnotationOptions
+from medsmith.annotation.picture import draw_picture
+from medsmith.annotation.predictions import RECORD
+from medsmith.annotation.records import SETTINGS, Stopwatch, TurnRecord, settings_fit
+from medsmith.annotation.result import Annotation, choose, control_line, turn_line
+from medsmith.annotation.rules import LabelRules
+from medsmith.annotation.turn import (
+    CONTROL,
+    LABELLER,
+    Workshop,
+    fit_space,
+    make_control,
+    make_turn,
+    pair_request,
+    predict,
+)
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import RequestError
+from medsmith.evaluation.downstream.segmenter import MULTIPLE
+from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.formats.json_file import read_json
+from medsmith.methods import method_class
+from medsmith.methods.base import Method
+from medsmith.methods.config import apply_settings, validated
+from medsmith.methods.mddpm.config import MddpmConfig
+from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.progress import NullProgress, Progress
+from medsmith.runs.checkpoints import load_method
+from medsmith.runs.folder import lock_run
+from medsmith.synthesis.options import SynthesisOptions
+from medsmith.synthesis.references import find_references
+from medsmith.training import Budget, train
+
+Report = Callable[[str], None]
+METHOD, RUN, ANNOTATED = "mddpm", "run", "annotated"
+
+
+def annotate(
+    labelled: Path | str,
+    unlabelled: Path | str,
+    out: Path | str,
+    *,
+    withheld: Path | str | None = None,
+    run: Path | str | None = None,
+    options: AnnotationOptions | None = None,
+    workers: int | None = None,
+    synthesis: SynthesisOptions | None = None,
+    progress: Progress | None = None,
+    report: Report | None = None,
+) -> Annotation:
+    """Labels an unlabelled cohort, or continues where an earlier call was stopped.
+
+    Each turn fits a shape space, generates pairs that follow anatomies sampled from it, trains a labeller on them and
+    predicts the labels of the unlabelled cases, from which the next turn learns a richer space. The loop ends when a
+    turn does not raise the mean Dice on withheld cases by more than the standard error of the paired differences, or
+    at the largest number of turns. The final labels come from the labeller with the highest Dice, which may be the
+    control.
+
+    Args:
+        labelled: few slices with labels.
+        unlabelled: many slices; labels in it are ignored.
+        out: folder of everything that is made.
+        withheld: labelled slices of other patients, to measure with; None withholds a share of the labelled patients.
+        run: a trained run of mddpm; None trains one in ``out`` on all images but the withheld.
+        options: settings.
+        workers: processes that generate pairs; None starts one per core.
+        synthesis: further options of the generation.
+        progress: of every step; None shows nothing.
+        report: receives one line for each thing to know, the control, each turn and the result.
+
+    Raises:
+        CohortError: cohorts do not fit together, or a withheld image is in another one.
+        GeometryError: a case is a volume.
+        RequestError: an option cannot be used.
+        RunError: the run does not fit, or the folder was started with other settings.
+        MedsmithError: a step fails; those before it stay.
+    """
+    out, options, progress = Path(out), options or AnnotationOptions(), progress or NullProgress()
+    report = report or _silent
+    inputs, notes = open_inputs(Path(labelled), Path(unlabelled), Path(withheld) if withheld else None, out, options)
+    trained = None if run is None else load_method(run)
+    edge = options.size or _edge_of(trained, options)
+    settings = _settings(inputs, options, trained, edge)
+    started = settings_fit(out, settings)
+    if not started:
+        check_contents(inputs, progress)
+        _check_request(inputs, options)
+        if run is not None and trained is not None:
+            notes += check_run(run, trained, inputs)
+    for note in notes:
+        report(note)
+    with lock_run(out):
+        if not started:
+            write_json(out / SETTINGS, settings)
+        shop = Workshop(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
+        annotation = _turns(shop, run, report)
+        _finish(shop, annotation, settings)
+    report(annotation.line)
+    return annotation
+
+
+def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
+    """Why there is no further turn; empty if there is one.
+
+    Args:
+        turns: that are finished.
+        most: largest number of turns.
+    """
+    if len(turns) > 1:
+        found = rise(turns[-1].measured, turns[-2].measured)
+        if not found.exceeds_error:
+            return f"stopped because turn {len(turns)} changed the Dice by {found}"
+    return f"stopped after {most} turns as asked" if len(turns) >= most else ""
+
+
+def _turns(shop: Workshop, run: Path | str | None, report: Report) -> Annotation:
+    rules = LabelRules.of(fit_space(shop, 1))
+    control = make_control(shop, rules)
+    report(control_line(control, shop.watch.total(CONTROL)))
+    generator = _generator(shop) if run is None else run
+    turns: list[TurnRecord] = []
+    while not (stopped := reason_to_stop(turns, shop.options.turns)):
+        turns.append(make_turn(shop, len(turns) + 1, generator, rules))
+        before = turns[-2] if len(turns) > 1 else None
+        report(turn_line(turns[-1], before, control, shop.watch.total(f"turn-{len(turns)}")))
+    return Annotation(shop.out, control, tuple(turns), choose(control, turns), stopped)
+
+
+def _generator(shop: Workshop) -> Path:
+    """The run of the generator, trained on all images but the withheld."""
+    options = shop.options
+    with shop.watch.measure("run/train"):
+        return train(
+            METHOD,
+            shop.inputs.images,
+            shop.out / RUN,
+            preset=options.preset,
+            settings=options.settings,
+            seed=options.seed,
+            budget=Budget(minutes=options.max_minutes),
+            progress=shop.progress,
+        )
+
+
+def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) -> None:
+    """Writes the labels of the best labeller, the picture and the record; a later call may take another labeller."""
+    source = f"turn-{annotation.chosen}" if annotation.chosen else CONTROL
+    labeller = read_labeller(shop.out / source / LABELLER)
+    _drop_other_labels(shop.out, labeller.content_hash)
+    annotated = predict(shop, labeller, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
+    write_bytes(shop.out / "annotate.png", draw_picture(annotation, annotated))
+    folders = (RUN, CONTROL, *(f"turn-{turn.number}" for turn in annotation.turns))
+    seconds = {folder: shop.watch.total(folder) for folder in folders}
+    record = annotation.as_json({**settings, "turns": shop.options.turns}, seconds)
+    write_json(shop.out / "annotate.json", record)
+
+
+def _drop_other_labels(out: Path, labeller: str) -> None:
+    """Removes the labels of another labeller, which a call with fewer turns took; renamed first, not to be half."""
+    folder, old = out / ANNOTATED, out / f"{ANNOTATED}.old"
+    record = folder / RECORD
+    if record.exists() and read_json(record).get("labeller") != labeller:
+        folder.rename(old)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _settings(inputs: Inputs, options: AnnotationOptions, trained: Method | None, edge: int) -> dict[str, Any]:
+    """All that decides the result; ``turns`` may grow."""
+    chosen = options.model_dump(mode="json", exclude={"turns"})
+    return {**inputs.facts(), **chosen, "size": edge, "run": trained.weights_hash if trained else None}
+
+
+def _edge_of(trained: Method | None, options: AnnotationOptions) -> int:
+    """The grid of the generator, as a multiple of what the labeller needs."""
+    if trained is not None:
+        size: tuple[int, ...] = trained.config.size
+    else:
+        presets = method_class(METHOD).presets
+        if options.preset not in presets:
+            raise RequestError(METHOD, f"no preset '{options.preset}'", f"there are {', '.join(presets)}")
+        config = apply_settings(presets[options.preset], options.settings)
+        assert isinstance(config, MddpmConfig)
+        size = config.size
+    edge = -(-max(size) // MULTIPLE) * MULTIPLE
+    return int(max(2 * MULTIPLE, edge))
+
+
+def _check_request(inputs: Inputs, options: AnnotationOptions) -> None:
+    """Checks the user's entries of the request, and that no withheld case is among those they name."""
+    request = validated(MddpmRequest, "request", pair_request(options, Path("space"), inputs.classes))
+    named = [reference for reference in find_references(request) if reference.kind == "cohort"]
+    cohorts = []
+    for reference in named:
+        cohort = Cohort.open(reference.path)
+        cohorts.append((reference.key, cohort.subset([reference.case]) if reference.case else cohort))
+    if cohorts:
+        check_apart(inputs.withheld, cohorts)
+
+
+def _silent(_line: str) -> None:
+    """Ignores a line."""

@@ -1,0 +1,108 @@
+"""Dice of a labeller on withheld cases, paired differences between labellers, and the rule that stops the loop."""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float64
+from pydantic import BaseModel, ConfigDict
+
+from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_cases
+
+
+@final
+class Measured(BaseModel):
+    """Dice of one labeller.
+
+    Attributes:
+        labels: names, without the background.
+        patients: of each case.
+        dice: case id -> Dice per label.
+        present: label -> number of the cases that have it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    labels: tuple[str, ...]
+    patients: dict[str, str]
+    dice: dict[str, tuple[float, ...]]
+    present: dict[str, int]
+
+    @property
+    def by_patient(self) -> Float64[np.ndarray, "patients labels"]:
+        """Mean over the cases of each patient; the patient is the unit of every mean, error and interval."""
+        rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+        for case_id, scores in self.dice.items():
+            rows[self.patients[case_id]].append(scores)
+        return np.array([np.mean(rows[patient], axis=0) for patient in sorted(rows)], np.float64)
+
+    @property
+    def mean(self) -> float:
+        """Mean over labels and patients."""
+        return float(self.by_patient.mean())
+
+    @property
+    def estimate(self) -> Estimate:
+        """Mean over labels and patients with its interval over patients."""
+        return _mean_of_patients(self.by_patient.mean(axis=1))
+
+    @property
+    def label_estimates(self) -> dict[str, Estimate]:
+        """Label -> mean over patients with its interval."""
+        columns = self.by_patient.T
+        return {name: _mean_of_patients(column) for name, column in zip(self.labels, columns, strict=True)}
+
+
+@final
+@dataclass(frozen=True)
+class Rise:
+    """The paired difference of mean Dice between two labellers on the same patients.
+
+    Attributes:
+        differences: of each patient.
+    """
+
+    differences: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """Mean over patients."""
+        return float(np.mean(self.differences))
+
+    @property
+    def error(self) -> float:
+        """Standard error of that mean."""
+        return float(np.std(self.differences, ddof=1) / np.sqrt(len(self.differences)))
+
+    @property
+    def interval(self) -> Estimate:
+        """The mean with its interval over patients."""
+        return _mean_of_patients(np.array(self.differences))
+
+    @property
+    def exceeds_error(self) -> bool:
+        """Whether the Dice rose by more than the standard error."""
+        return self.value > self.error
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} (standard error {self.error:.3f})"
+
+
+def rise(after: Measured, before: Measured) -> Rise:
+    """How far the mean Dice rose from one labeller to another.
+
+    Args:
+        after: of one labeller.
+        before: of the other, on the same cases; at least two patients.
+    """
+    return Rise(tuple((after.by_patient - before.by_patient).mean(axis=1).tolist()))
+
+
+def _mean_of_patients(values: Float64[np.ndarray, " patients"]) -> Estimate:
+    return replace(mean_of_cases(values, seed=0), interval="BCa bootstrap over patients")

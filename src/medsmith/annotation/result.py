@@ -1,0 +1,121 @@
+"""The result of the loop: its turns, its control, and whose labels were taken."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from medsmith.annotation.measured import Measured, rise
+from medsmith.annotation.records import ControlRecord, TurnRecord
+from medsmith.evaluation.pages.page import WARNING
+
+
+@final
+@dataclass(frozen=True)
+class Annotation:
+    """The result of the loop.
+
+    Attributes:
+        out: its folder.
+        control: the labeller of the labelled slices alone.
+        turns: in order.
+        chosen: number of the turn whose labeller was taken; 0 is the control.
+        stopped: why there was no further turn.
+    """
+
+    out: Path
+    control: ControlRecord
+    turns: tuple[TurnRecord, ...]
+    chosen: int
+    stopped: str
+
+    @property
+    def best(self) -> Measured:
+        """Dice of the labeller that was taken."""
+        return self.turns[self.chosen - 1].measured if self.chosen else self.control.measured
+
+    @property
+    def line(self) -> str:
+        """Whose labels were taken and why, in one line."""
+        leader = max(self.turns, key=lambda turn: turn.measured.mean)
+        ahead = rise(leader.measured, self.control.measured)
+        compared = (
+            f"Dice {leader.measured.mean:.3f} in turn {leader.number}, "
+            f"{self.control.measured.mean:.3f} in the control, difference {ahead.value:+.3f} (95 % interval {ahead.interval.low:+.3f} to {ahead.interval.high:+.3f})"
+        )
+        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
+        taken = (
+            f"turn {self.chosen}" if self.chosen else "the control, trained on the labelled slices alone: it is better"
+        )
+        return f"{self.out / 'annotated'}: labels of {taken}; {compared}{doubt}; {self.stopped}"
+
+    def as_json(self, settings: Mapping[str, Any], seconds: Mapping[str, float]) -> Mapping[str, Any]:
+        """The result as JSON values.
+
+        Args:
+            settings: of the folder.
+            seconds: spent on the control and on each turn.
+        """
+        return {
+            "warning": WARNING,
+            "labels_of": f"turn {self.chosen}" if self.chosen else "control",
+            "line": self.line,
+            "stopped": self.stopped,
+            "control": self.control.model_dump(mode="json") | _summary(self.control.measured),
+            "turns": [self._turn(turn) for turn in self.turns],
+            "settings": dict(settings),
+            "seconds": dict(seconds),
+        }
+
+    def _turn(self, turn: TurnRecord) -> dict[str, Any]:
+        rises = {"rise_over_control": rise(turn.measured, self.control.measured)}
+        if turn.number > 1:
+            rises["rise_over_last_turn"] = rise(turn.measured, self.turns[turn.number - 2].measured)
+        numbers = {
+            name: {**found.interval.as_json(), "error": found.error, "differences": found.differences}
+            for name, found in rises.items()
+        }
+        return turn.model_dump(mode="json") | _summary(turn.measured) | numbers
+
+
+def choose(control: ControlRecord, turns: Sequence[TurnRecord]) -> int:
+    """Number of the turn with the highest mean Dice; 0 for the control, also where it equals the best turn."""
+    means = [control.measured.mean, *(turn.measured.mean for turn in turns)]
+    return means.index(max(means))
+
+
+def control_line(control: ControlRecord, seconds: float) -> str:
+    """Cost and quality of the control in one line."""
+    return f"control: {_dice(control.measured)}; {control.steps} steps; {seconds:.0f} s"
+
+
+def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecord, seconds: float) -> str:
+    """Cost and quality of a turn in one line, beside the control.
+
+    Args:
+        turn: the turn.
+        before: the turn before it.
+        control: the control.
+        seconds: spent on the turn.
+    """
+    parts = [f"turn {turn.number}: {_dice(turn.measured)}"]
+    if before is not None:
+        parts.append(f"{rise(turn.measured, before.measured)} over turn {before.number}")
+    parts.append(f"control {control.measured.mean:.3f}, {rise(turn.measured, control.measured)} over it")
+    if turn.agreement is not None:
+        parts.append(f"agreement with turn {turn.number - 1} {turn.agreement:.3f}")
+    parts.append(f"{turn.pairs} pairs, {turn.rejection:.0%} of anatomies illegal, space of {turn.annotated} slices")
+    return "; ".join([*parts, f"{seconds:.0f} s"])
+
+
+def _dice(measured: Measured) -> str:
+    of_labels = ", ".join(
+        f"{name} {found.value:.3f}" + ("" if measured.present[name] else " (in no withheld case)")
+        for name, found in measured.label_estimates.items()
+    )
+    return f"Dice {measured.mean:.3f} ({of_labels})"
+
+
+def _summary(measured: Measured) -> dict[str, Any]:
+    of_labels = {name: found.as_json() for name, found in measured.label_estimates.items()}
+    return {"dice": measured.estimate.as_json(), "dice_of_labels": of_labels}

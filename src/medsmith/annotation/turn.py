@@ -1,0 +1,206 @@
+"""One turn: shape space, generated pairs, labeller, predicted labels; and the control.
+
+Every step writes one file or one cohort, which is complete or absent; what is complete is not made again. The record of
+a turn is written last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from medsmith.anatomy import ShapeSpace
+from medsmith.annotation.inputs import Inputs
+from medsmith.annotation.labeller import Labeller, read_labeller, write_labeller
+from medsmith.annotation.options import AnnotationOptions
+from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
+from medsmith.annotation.records import ControlRecord, Stopwatch, TurnRecord
+from medsmith.annotation.rules import LabelRules
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.views import joined
+from medsmith.diffusion.noise import derive_seed
+from medsmith.evaluation.downstream.loaded_cohort import load_cohort
+from medsmith.evaluation.downstream.segmenter import Cases, train_segmenter
+from medsmith.formats.atomic import write_json
+from medsmith.progress import Progress
+from medsmith.synthesis.coordinator import synthesize
+from medsmith.synthesis.options import SynthesisOptions
+from medsmith.synthesis.plan import parsed
+
+CONTROL, SPACE, LABELLER, PAIRS, LABELS = "control", "space.safetensors", "labeller.safetensors", "pairs", "labels"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """What all turns share.
+
+    Attributes:
+        out: folder of the loop.
+        inputs: the cohorts.
+        options: settings.
+        edge: of the labellers' grid.
+        workers: processes that generate pairs; None starts one per core.
+        synthesis: further options of the generation.
+        watch: of the seconds.
+        progress: of every step.
+    """
+
+    out: Path
+    inputs: Inputs
+    options: AnnotationOptions
+    edge: int
+    workers: int | None
+    synthesis: SynthesisOptions | None
+    watch: Stopwatch
+    progress: Progress
+
+
+def fit_space(shop: Workshop, number: int) -> ShapeSpace:
+    """The shape space of a turn: of the labelled slices, from turn 2 on with the labels predicted in the turn before.
+
+    Raises:
+        CohortError: too few slices share a structure.
+    """
+    path = _folder(shop, number) / SPACE
+    if not path.exists():
+        options = shop.options
+        with shop.watch.measure(f"turn-{number}/space"):
+            ShapeSpace.fit(
+                _annotated(shop, number),
+                points=options.points,
+                variance=options.variance,
+                context=options.context,
+                progress=shop.progress,
+            ).save(path)
+    return ShapeSpace.load(path)
+
+
+def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
+    """The control: trained on the labelled slices alone."""
+    folder = shop.out / CONTROL
+    if not (folder / "control.json").exists():
+        with shop.watch.measure(f"{CONTROL}/labeller"):
+            labeller = _train(shop, folder, [_cases(shop, shop.inputs.labelled)])
+        with shop.watch.measure(f"{CONTROL}/measure"):
+            measured = measure(labeller, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+        record = ControlRecord(
+            labeller=labeller.content_hash,
+            steps=labeller.config.steps,
+            measured=measured,
+        )
+        write_json(folder / "control.json", record.model_dump(mode="json"))
+    return parsed(ControlRecord, folder / "control.json")
+
+
+def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -> TurnRecord:
+    """One turn; what an interrupted call has finished is not made again.
+
+    Args:
+        shop: what all turns share.
+        number: from 1.
+        run: of the generator.
+        rules: of the annotated maps, which every predicted map obeys.
+
+    Raises:
+        MedsmithError: a step fails; the others stay.
+    """
+    folder, watch = _folder(shop, number), shop.watch
+    if not (folder / "turn.json").exists():
+        space = fit_space(shop, number)
+        with watch.measure(f"turn-{number}/pairs"):
+            _generate(shop, folder, number, run)
+        with watch.measure(f"turn-{number}/labeller"):
+            labeller = _train(shop, folder, _phases(shop, folder))
+        with watch.measure(f"turn-{number}/measure"):
+            measured = measure(labeller, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+        with watch.measure(f"turn-{number}/labels"):
+            labels = predict(shop, labeller, rules, folder / LABELS)
+            agreed = agreement(labels, Cohort.open(_folder(shop, number - 1) / LABELS)) if number > 1 else None
+        record = TurnRecord(
+            number=number,
+            annotated=space.record.cases,
+            space=space.content_hash,
+            rejection=space.record.rejection.rate,
+            pairs=shop.options.pairs,
+            labeller=labeller.content_hash,
+            steps=labeller.config.steps,
+            measured=measured,
+            agreement=agreed,
+            confidence=mean_confidence(labels),
+        )
+        write_json(folder / "turn.json", record.model_dump(mode="json"))
+    return parsed(TurnRecord, folder / "turn.json")
+
+
+def predict(shop: Workshop, labeller: Labeller, rules: LabelRules, out: Path) -> Cohort:
+    """The unlabelled cases with the labels of a labeller, as a cohort."""
+    return write_predictions(labeller, rules, shop.inputs.unlabelled, out, shop.progress)
+
+
+def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """The request for a generated pair: an anatomy sampled from a space, and what the user adds.
+
+    Args:
+        options: have the user's entries.
+        space: file of the shape space.
+        classes: labels in the order of their values, so that the pairs have the values of the labelled slices.
+    """
+    own = {"space": str(space), "classes": list(classes)}
+    return {**options.request, "anatomy": {**(options.request.get("anatomy") or {}), **own}}
+
+
+def _folder(shop: Workshop, number: int) -> Path:
+    return shop.out / f"turn-{number}"
+
+
+def _annotated(shop: Workshop, number: int) -> Cohort:
+    if number == 1:
+        return shop.inputs.labelled
+    return joined({"labelled": shop.inputs.labelled, "predicted": Cohort.open(_folder(shop, number - 1) / LABELS)})
+
+
+def _generate(shop: Workshop, folder: Path, number: int, run: Path | str) -> None:
+    options = shop.options
+    synthesize(
+        run,
+        folder / PAIRS,
+        count=options.pairs,
+        seed=derive_seed(options.seed, "pairs", number),
+        request=pair_request(options, folder / SPACE, shop.inputs.classes),
+        solver=options.solver,
+        steps=options.sampling_steps,
+        workers=shop.workers,
+        options=shop.synthesis,
+        progress=shop.progress,
+    )
+
+
+def _cases(shop: Workshop, cohort: Cohort) -> Cases:
+    with shop.progress.task("read cases", len(cohort)) as advance:
+        loaded = load_cohort(cohort, shop.edge, advance)
+    return loaded.images, loaded.labels
+
+
+def _phases(shop: Workshop, folder: Path) -> list[Cases]:
+    """The training cases of a labeller of a turn, in phases of equal numbers of steps."""
+    generated = _cases(shop, Cohort.open(folder / PAIRS))
+    if shop.options.train_on == "generated":
+        return [generated]
+    real = _cases(shop, shop.inputs.labelled)
+    if shop.options.train_on == "generated-then-real":
+        return [generated, real]
+    return [(torch.cat([generated[0], real[0]]), torch.cat([generated[1], real[1]]))]
+
+
+def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeller:
+    """The labeller of a folder; trained with the same steps, seed and augmentation whatever it is trained on."""
+    path, options, names = folder / LABELLER, shop.options, shop.inputs.labelled.label_names
+    if not path.exists():
+        config = options.labeller
+        with shop.progress.task(f"train {folder.name}", config.steps) as advance:
+            network = train_segmenter(phases, len(names), config, options.network_seed, advance, options.augmentation)
+        write_labeller(path, network, config, shop.edge, phases[0][0].shape[1], names)
+    return read_labeller(path)

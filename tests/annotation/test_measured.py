@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from medsmith.annotation.loop import reason_to_stop
+from medsmith.annotation.measured import Measured, rise
+from medsmith.annotation.records import ControlRecord, TurnRecord
+from medsmith.annotation.result import Annotation, choose, control_line, turn_line
+
+LABELS = ("heart", "aorta")
+
+
+def measured(scores, patients=None):
+    """Dice of cases; by default each is a patient, and all labels have the same."""
+    scores = np.asarray(scores, float)
+    rows = scores if scores.ndim == 2 else np.stack([scores, scores], axis=1)
+    ids = [f"c{number}" for number in range(len(rows))]
+    return Measured(
+        labels=LABELS,
+        patients=dict(zip(ids, patients or ids, strict=True)),
+        dice={id: tuple(row) for id, row in zip(ids, rows.tolist(), strict=True)},
+        present={"heart": len(rows), "aorta": 0},
+    )
+
+
+def turn(number, scores, **changes):
+    facts = {
+        "annotated": 9,
+        "space": "s",
+        "rejection": 0.25,
+        "pairs": 5,
+        "labeller": "l",
+        "steps": 7,
+        "confidence": 0.9,
+    }
+    agreement = None if number == 1 else 0.75
+    return TurnRecord(number=number, measured=measured(scores), **{"agreement": agreement, **facts, **changes})
+
+
+def control(scores):
+    return ControlRecord(labeller="c", steps=7, measured=measured(scores))
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=2, max_size=12))
+def test_the_rise_is_the_mean_paired_difference_with_its_standard_error(rows):
+    numbers = np.array(rows)
+    after, before = measured(numbers[:, :2]), measured(numbers[:, 2:])
+    differences = numbers[:, :2].mean(axis=1) - numbers[:, 2:].mean(axis=1)
+    found = rise(after, before)
+    assert found.value == pytest.approx(differences.mean(), abs=1e-12)
+    assert found.error == pytest.approx(stats.sem(differences), abs=1e-12)
+    assert rise(before, after).value == pytest.approx(-found.value)
+    assert found.exceeds_error == (found.value > found.error)
+
+
+def test_the_patient_is_the_unit():
+    patients = ["a", "b", "a", "b", "b"]
+    after, before = [0.8, 0.5, 0.6, 0.7, 0.6], [0.5, 0.5, 0.5, 0.6, 0.4]
+    one, other = (measured(scores, patients) for scores in (after, before))
+    assert one.by_patient[:, 0].tolist() == pytest.approx([0.7, 0.6])
+    assert one.mean == pytest.approx(0.65)
+    found = rise(one, other)
+    assert (found.value, found.error) == pytest.approx((0.15, stats.sem([0.2, 0.1])))
+    assert one.estimate.n == 2
+
+
+@pytest.mark.parametrize(
+    ("gains", "stops"),
+    # Standard errors: 0.01 of the first two lists, 0 of the last two.
+    [([0.0, 0.02], True), ([0.001, 0.021], False), ([0.0, 0.0], True), ([0.01, 0.01], False), ([-0.1, -0.1], True)],
+)
+def test_the_loop_stops_unless_the_rise_exceeds_its_standard_error(gains, stops):
+    base = np.array([0.5, 0.625])
+    turns = [turn(1, base), turn(2, base + gains)]
+    assert reason_to_stop(turns, 5).startswith("stopped because turn 2" if stops else "") is True
+    assert bool(reason_to_stop(turns, 5)) is stops
+
+
+def test_the_loop_stops_at_the_number_of_turns():
+    assert not reason_to_stop([], 1)
+    assert reason_to_stop([turn(1, [0.5, 0.6])], 1) == "stopped after 1 turns as asked"
+    assert not reason_to_stop([turn(1, [0.5, 0.6])], 2)
+
+
+def test_the_best_labeller_is_chosen_and_a_tie_goes_to_the_control():
+    low, high = [0.5, 0.6], [0.7, 0.8]
+    assert choose(control(low), [turn(1, low), turn(2, high), turn(3, high)]) == 2
+    assert choose(control(high), [turn(1, low), turn(2, high)]) == 0
+
+
+def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
+    of_control = control([0.7, 0.8])
+    better = Annotation(tmp_path, of_control, (turn(1, [0.8, 0.91]),), 1, "stopped")
+    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.100 to +0.110)"
+    assert better.line == f"{tmp_path / 'annotated'}: labels of turn 1; {said}; stopped"
+    worse = Annotation(tmp_path, of_control, (turn(1, [0.6, 0.69]),), 0, "stopped")
+    assert "labels of the control, trained on the labelled slices alone: it is better" in worse.line
+    assert "difference -0.105" in worse.line
+    assert "cannot tell" not in worse.line
+    doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")
+    assert "difference +0.005 (95 % interval -0.190 to +0.200), which 2 patients cannot tell from none" in doubtful.line
+
+
+def test_the_line_of_a_turn_has_cost_quality_and_the_control_beside():
+    of_control, first = control([0.7, 0.8]), turn(1, [0.6, 0.8])
+    line = turn_line(turn(2, [0.65, 0.85]), first, of_control, 12.4)
+    assert line == (
+        "turn 2: Dice 0.750 (heart 0.750, aorta 0.750 (in no withheld case)); "
+        "+0.050 (standard error 0.000) over turn 1; "
+        "control 0.750, +0.000 (standard error 0.050) over it; agreement with turn 1 0.750; "
+        "5 pairs, 25% of anatomies illegal, space of 9 slices; 12 s"
+    )
+    assert control_line(of_control, 3).endswith("; 7 steps; 3 s")
+    assert "over turn" not in turn_line(first, None, of_control, 1)

@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from annotation_slices import EDGE, LABELS, slice_of, write_slices
+from medsmith.annotation.labeller import read_labeller, write_labeller
+from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
+from medsmith.annotation.rules import LabelRules
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.views import images_alone
+from medsmith.errors import CohortError
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig, build_segmenter
+from medsmith.geometry import Geometry
+from medsmith.progress import NullProgress
+
+MICRO = SegmenterConfig(steps=2, channels=4)
+RULES = LabelRules({1: 2, 2: 1}, frozenset())
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def labeller_at(path, seed=0):
+    write_labeller(path, build_segmenter((2, 1), 3, MICRO, seed), MICRO, 16, 1, LABELS)
+    return read_labeller(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    return Cohort.open(write_slices(tmp_path / "images", range(3), labelled=False))
+
+
+def files_of(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_cohort_that_is_half_written_is_completed_to_the_same_bytes(images, tmp_path, monkeypatch):
+    labeller = labeller_at(tmp_path / "l")
+    write_predictions(labeller, RULES, images, tmp_path / "calm", NullProgress())
+    write, written = Cohort.write, []
+
+    def dies_in_the_third(cohort, case):
+        written.append(case.id)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(cohort, case)
+
+    monkeypatch.setattr(Cohort, "write", dies_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(labeller, RULES, images, tmp_path / "broken", NullProgress())
+    write_predictions(labeller, RULES, images, tmp_path / "broken", NullProgress())
+    assert written == [*images.ids[:3], *images.ids[2:]]
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "calm")
+
+
+def test_labels_of_two_labellers_are_not_mixed(images, tmp_path):
+    write_predictions(labeller_at(tmp_path / "l"), RULES, images, tmp_path / "out", NullProgress())
+    with pytest.raises(CohortError, match="differs in labeller"):
+        write_predictions(labeller_at(tmp_path / "m", 1), RULES, images, tmp_path / "out", NullProgress())
+
+
+def test_predictions_do_not_depend_on_the_orientation_of_the_files(tmp_path):
+    shape = (EDGE, EDGE, 1)
+    found = []
+    for name, sign in (("plain", 1), ("turned", -1)):
+        cohort = Cohort.create(
+            tmp_path / name, channel_names=("gray",), label_names={"background": 0}, file_ending=".nii.gz"
+        )
+        for seed in range(2):
+            case = slice_of(f"c{seed}", seed, labels={"background": 0}, labelled=False)
+            image = case.require_image()[:, ::sign, ::sign]
+            grid = Geometry(shape, np.diag([sign, sign, 1.0, 1.0]))
+            cohort.write(replace(case, image=np.asfortranarray(image), geometry=grid))
+        cohort.finish()
+        labeller = labeller_at(tmp_path / f"{name}-l")
+        out = write_predictions(labeller, RULES, Cohort.open(cohort.root), tmp_path / f"{name}-out", NullProgress())
+        found.append(out)
+    for id in found[0].ids:
+        assert np.array_equal(found[0][id].require_labels(), found[1][id].require_labels())
+    assert agreement(*found) == 1.0
+
+
+def test_dice_agreement_and_confidence_are_means_over_the_cases(tmp_path):
+    truth = Cohort.open(write_slices(tmp_path / "truth", range(2)))
+    patients = {id: id[:3] for id in truth.ids}
+    one, other = labeller_at(tmp_path / "l"), labeller_at(tmp_path / "m", 1)
+    measured = measure(one, RULES, truth, patients, NullProgress())
+    assert measured.present == {"organ": 4, "vessel": 4}
+    assert measured.labels == ("organ", "vessel")
+    for case in truth:
+        ours, real = one.predict(case, RULES).labels, case.require_labels()
+        expected = [
+            2 * ((ours == value) & (real == value)).sum() / max(((ours == value).sum() + (real == value).sum()), 1)
+            for value in (1, 2)
+        ]
+        assert measured.dice[case.id] == pytest.approx(expected, abs=1e-6)
+    a, b = (
+        write_predictions(labeller, RULES, images_alone(truth), tmp_path / name, NullProgress())
+        for name, labeller in (("a", one), ("b", other))
+    )
+    assert agreement(a, a) == 1.0
+    assert agreement(a, b) == agreement(b, a) < 1
+    stated = [value for case in a for value in (case.provenance or {})["confidence"].values() if value is not None]
+    assert mean_confidence(a) == pytest.approx(np.mean(stated))
