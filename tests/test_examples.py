@@ -22,7 +22,7 @@ def example(name: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    example("demo.py")["main"](tmp_path, COUNT, templates=2, lesions=1)
+    example("demo.py")["main"](tmp_path, COUNT, templates=2, lesions=1, slices=1)
     (described,) = Cohort.open(tmp_path / "described")
     assert described.provenance is not None
     (lesion,) = described.provenance["lesions"]
@@ -35,6 +35,10 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     assert "Synthetic research data" in (tmp_path / "report" / "evaluation.html").read_text()
     assert str(tmp_path / "report" / "evaluation.html") in capsys.readouterr().out
     assert regenerate(tmp_path / "synthetic", made.ids[0])
+    steered = Cohort.open(tmp_path / "steered")
+    assert len(steered) == 1
+    assert (steered[steered.ids[0]].require_labels() == steered.label_names["nodule"]).any()
+    assert "pathologies.0" in (tmp_path / "steered" / "guides.html").read_text()
 
 
 @pytest.mark.slow
@@ -45,6 +49,12 @@ def test_the_starter_weights_are_trained_by_their_example(tmp_path: Path) -> Non
     shipped = tmp_path / "weights" / "weights.safetensors"
     assert shipped.stat().st_size < 0.55 * whole.stat().st_size
     assert load_method(tmp_path / "weights").name == "pig"
+
+
+@pytest.mark.slow
+def test_the_weights_of_mddpm_are_trained_by_their_example(tmp_path: Path) -> None:
+    example("train_mddpm.py")["main"](tmp_path / "work", tmp_path / "weights", cases=4, budget=Budget(steps=1))
+    assert load_method(tmp_path / "weights").name == "mddpm"
 
 
 @pytest.mark.slow

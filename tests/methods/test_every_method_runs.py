@@ -1,10 +1,8 @@
 """Runs of every method: trained, killed, resumed, sampled, regenerated.
 
-The shipped methods and two toy methods (``toy_methods``): a latent pair method of five stages with a ControlNet, and a
-method of images alone that is steered by several guides.
+The shipped methods and a toy method (``toy_methods``): a latent pair method of five stages with a ControlNet.
 """
 
-import json
 import shutil
 import signal
 from dataclasses import replace
@@ -19,7 +17,7 @@ import toy_method_loader
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.scaling import image_to_model
-from medsmith.diffusion import LowPassGuide, match_low_frequencies, times
+from medsmith.diffusion import LowPassGuide, match_low_frequencies
 from medsmith.diffusion.low_pass import low_pass
 from medsmith.methods import method_class, method_names
 from medsmith.runs.checkpoints import load_method
@@ -141,11 +139,6 @@ def pair(server, cohorts, tmp_path_factory):
     return _trained("latent_pair", server, cohorts, tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def steered(server, cohorts, tmp_path_factory):
-    return _trained("steered", server, cohorts, tmp_path_factory)
-
-
 def _trained(name, server, cohorts, tmp_path_factory):
     run = tmp_path_factory.mktemp(name) / "run"
     assert server.train(run, cohorts[2], **job_of(name)).error == ""
@@ -201,59 +194,3 @@ def test_guides_act_on_latents_together_with_guidance_and_a_controlnet(pair):
     torch.testing.assert_close(low_pass(2)(made), low_pass(2)(coarse), atol=1e-5, rtol=0)
     assert (low_pass(2)(free) - low_pass(2)(coarse)).abs().max() > 0.05
     assert (made - coarse).abs().max() > 0.05
-
-
-# --- the steered one
-
-
-def test_each_guide_acts_where_and_as_long_as_it_says(steered):
-    method, cohort = steered
-    whole = {"cohort": cohort.root, "case": cohort.ids[0]}
-    other = {"cohort": cohort.root, "case": cohort.ids[3]}
-    anatomy = {"image": whole, "factor": 4}
-    nodule = {"image": other, "factor": 1, "region": other, "annotates": True}
-    reference, detail = (
-        image_to_model(cohort[ref["case"]], method.fingerprint, (8, 8))[None] for ref in (whole, other)
-    )
-    request = method.Request(guides=[anatomy, nodule])
-    region = torch.from_numpy((method.synthesize(request, 1, method.config.sampling).labels > 0)[..., 0])
-    assert 0 < region.float().mean() < 1
-    (before, after), (plain, _) = _last_two(method, request), _last_two(method, method.Request(guides=[anatomy]))
-    assert not torch.equal(before, plain)
-    # The last step is uncorrected x -> x + LP(anatomy - x) + region (nodule - x): outside, the anatomy's term alone.
-    keep_low = low_pass(4)
-    torch.testing.assert_close(keep_low(_last_two(method, method.Request(guides=[anatomy]))[1]), keep_low(reference),
-                               atol=1e-5, rtol=0)  # fmt: skip
-    clean = _uncorrected(method, before)
-    expected = clean + keep_low(reference - clean) + region * (detail - clean)
-    torch.testing.assert_close(after, expected, atol=1e-5, rtol=0)
-
-
-def _last_two(method, request):
-    """The state before the last step, and the final state."""
-    seen = []
-    method.synthesize(request, 1, method.config.sampling, observe=lambda step: seen.append(step.x.clone()))
-    return seen[-2], seen[-1]
-
-
-def _uncorrected(method, x):
-    """The clean estimate that the last step would end in."""
-    timesteps = times(method.config.diffusion.length, method.config.sampling.steps)
-    with torch.no_grad():
-        return method.process.denoiser(method.network)(x, torch.tensor([timesteps[-1]]))
-
-
-def test_provenance_names_every_guide_by_hash_and_no_path(server, cohorts, tmp_path):
-    run = tmp_path / "run"
-    assert server.train(run, cohorts[2], **job_of("steered")).error == ""
-    ref = {"cohort": str(cohorts[2]), "case": Cohort.open(cohorts[2]).ids[0]}
-    requested = {"guides": [{"image": ref, "region": ref, "annotates": True}, {"image": str(cohorts[2]), "factor": 4}]}
-    options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor)
-    synthesize(run, tmp_path / "out", count=1, request=requested, workers=1, options=options)
-    text = (tmp_path / "out" / "provenance" / "steered_00000.json").read_text()
-    record = json.loads(text)
-    assert set(record["inputs"]) == {"guides.0.image", "guides.0.region", "guides.1.image"}
-    assert record["inputs"]["guides.0.image"] != record["inputs"]["guides.1.image"]
-    assert str(cohorts[2]) not in text
-    assert Cohort.open(tmp_path / "out")["steered_00000"].require_labels().any()
-    assert regenerate(tmp_path / "out", "steered_00000", options=options)

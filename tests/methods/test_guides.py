@@ -13,7 +13,7 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.guides import Guide, soft_region
+from medsmith.methods.guides import Guide, check_gray_scale, soft_region
 
 METHODS = ("ddpm", "mddpm", "pig", "segguided")
 
@@ -190,3 +190,19 @@ def test_a_soft_region_fades_outside_and_is_whole_inside():
     profile = region[30, 39:46]
     assert (np.diff(profile) <= 0).all()
     assert 0.05 < profile[1] < 1
+
+
+def test_a_guide_on_another_gray_scale_is_refused():
+    """An 8-bit picture for a model of Hounsfield units, and the other way round; MR has no scale to check."""
+    hounsfield = micro.fingerprint().model_copy(update={"full_range": ((-1024.0, 1500.0),), "absolute": True})
+    pictures = hounsfield.model_copy(update={"full_range": ((0.0, 255.0),)})
+    check_gray_scale((-1000.0, 300.0), hounsfield, "case")
+    check_gray_scale((0.0, 255.0), pictures, "case")
+    check_gray_scale((0.0, 5000.0), pictures.model_copy(update={"absolute": False}), "case")
+    for found, facts, line in [
+        ((0.0, 255.0), hounsfield, "guides: case has gray values from 0 to 255; trained on -1024 to 1500; bring it to"),
+        ((-1000.0, 300.0), pictures, "guides: case has gray values from -1000 to 300; trained on 0 to 255"),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            check_gray_scale(found, facts, "case")
+        assert refusal.value.line.startswith(line)

@@ -7,7 +7,7 @@ from medsmith.lazy_imports import import_monai
 from medsmith.runs.checkpoints import load_method
 
 FOLDER = str(Path(__file__).parent / "toy_methods")
-TOY_METHODS = ("latent_pair", "steered")
+TOY_METHODS = ("latent_pair",)
 LOADER = "toy_method_loader:load"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef, load_case
-from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.fingerprint import HIGH, HOUNSFIELD_AIR, LOW, Fingerprint
 from medsmith.data.scaling import image_to_model, to_grid
 from medsmith.diffusion import (
     Combination,
@@ -175,7 +175,7 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint) -> Case:
         facts: of the training cohort.
 
     Raises:
-        RequestError: the case does not fit.
+        RequestError: the case does not fit, or its gray values are on another scale.
         MedsmithError: it cannot be read.
     """
     case = load_case(ref, index)
@@ -186,7 +186,30 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint) -> Case:
     if found != needed:
         there, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (found, needed))
         raise RequestError("guides", f"case '{case.id}' of {ref.cohort} is {there}", f"trained on {limit}")
+    lowest, highest = np.percentile(case.image, (LOW, HIGH))
+    check_gray_scale((float(lowest), float(highest)), facts, f"case '{case.id}' of {ref.cohort}")
     return case
+
+
+def check_gray_scale(found: tuple[float, float], facts: Fingerprint, what: str) -> None:
+    """Check that gray values can be on the scale of the training cohort, where all its cases share one.
+
+    Args:
+        found: low and high gray value.
+        facts: of the training cohort.
+        what: their source, for the message.
+
+    Raises:
+        RequestError: they lie far outside the training images' range, or have no air where those are in HU.
+    """
+    if not facts.absolute:
+        return
+    low, high = min(low for low, _ in facts.full_range), max(high for _, high in facts.full_range)
+    margin = (high - low) / 2
+    without_air = low < HOUNSFIELD_AIR and found[0] >= 0
+    if without_air or found[0] < low - margin or found[1] > high + margin:
+        fact = f"{what} has gray values from {found[0]:g} to {found[1]:g}"
+        raise RequestError("guides", fact, f"trained on {low:g} to {high:g}", "bring it to the same scale")
 
 
 def soft_region(inside: Bool[np.ndarray, "x y z"], size: tuple[int, ...]) -> Float32[Tensor, "*space"]:

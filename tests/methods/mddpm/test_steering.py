@@ -15,7 +15,8 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.mddpm.steering import annotated_facts, steer
+from medsmith.methods.mddpm.request import Anatomy
+from medsmith.methods.mddpm.steering import _anatomy_image, annotated_facts, steer
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from steered_runs import EDGE, steered_files
@@ -161,3 +162,18 @@ def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_pa
     assert set(json.loads(text)["inputs"]) == {"anatomy.space", "guides.0.image", "pathologies.0.case"}
     assert str(files) not in text
     assert regenerate(tmp_path / "out", "mddpm_00001", options=options)
+
+
+def test_a_space_of_other_channels_gray_values_or_extent_is_refused(method, files):
+    space = ShapeSpace.load(files / "space.safetensors")
+    anatomy = Anatomy.model_validate({"space": files / "space.safetensors"})
+    drawn = space.sample(1, (EDGE, EDGE))
+    facts = method.fingerprint
+    hounsfield = {"full_range": ((-1024.0, 1000.0),), "stored": "int16", "absolute": True}
+    for changed, line in [
+        ({"channel_names": ("CT",)}, f"anatomy: {files / 'space.safetensors'} is of channels gray; trained on CT"),
+        (hounsfield, f"guides: {files / 'space.safetensors'} has gray values from"),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            _anatomy_image(anatomy, drawn, facts.model_copy(update=changed))
+        assert refusal.value.line.startswith(line)

@@ -21,9 +21,12 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import LowPassGuide, derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.guides import low_pass_guides, soft_region
+from medsmith.methods.guides import check_gray_scale, low_pass_guides, soft_region
 from medsmith.methods.mddpm.pathology import Placed, Transplant, load_source
 from medsmith.methods.mddpm.request import Anatomy, MddpmRequest, Pathology
+
+_EXTENT = 1.3
+"""Largest ratio of the fields of view of shape space and training images."""
 
 
 @final
@@ -183,10 +186,20 @@ def _on_grid(regions: UInt8[np.ndarray, "x y"], size: tuple[int, ...]) -> UInt8[
 
 
 def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> Float32[Tensor, "c x y"]:
-    image = _space(anatomy.space).guidance_image(found)
-    if len(image) != len(facts.channel_names):
-        fact = f"{anatomy.space} has gray values of {len(image)} channels"
-        raise RequestError("anatomy", fact, f"trained on {len(facts.channel_names)}")
+    record, image = _space(anatomy.space).record, _space(anatomy.space).guidance_image(found)
+    if record.channel_names != facts.channel_names:
+        fact = f"{anatomy.space} is of channels {', '.join(record.channel_names) or 'none'}"
+        raise RequestError("anatomy", fact, f"trained on {', '.join(facts.channel_names)}")
+    check_gray_scale((float(image.min()), float(image.max())), facts, str(anatomy.space))
+    if record.extent_mm is not None and facts.spacing_known:
+        own = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
+        ratios = [theirs / ours for theirs, ours in zip(record.extent_mm, own, strict=True)]
+        if not all(1 / _EXTENT <= ratio <= _EXTENT for ratio in ratios):
+            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (record.extent_mm, own))
+            fact = f"{anatomy.space} shows {there} mm"
+            raise RequestError(
+                "anatomy", fact, f"trained on {limit} mm", "fit it on slices of about that field of view"
+            )
     return gray_to_model(image, facts)
 
 

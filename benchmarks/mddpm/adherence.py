@@ -1,0 +1,97 @@
+"""Do images obey their maps? A segmenter that has seen real labels alone, on the rows of rows.py.
+
+    python benchmarks/mddpm/adherence.py WORK [--steps 1500] [ROW ...]
+
+Segmenters (two seeds) learn from WORK/labelled with strong augmentation. Dice per class with the requested map, beside
+their Dice on real slices of other patients (WORK/test). A class that is absent in the map is left out of its mean.
+Intervals: bootstrap over images, for real slices over patients. The result goes to adherence.json beside this file.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from cohorts import patient
+from jaxtyping import Float64
+from made_by import facts
+from torch import nn
+
+from medsmith import Cohort
+from medsmith.errors import MedsmithError
+from medsmith.evaluation.downstream.augmentation import StrongAugmentation
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
+from medsmith.formats.atomic import write_json
+from medsmith.progress import ConsoleProgress
+
+HERE = Path(__file__).parent
+EDGE, SEEDS, RESAMPLES = 64, 2, 2000
+ROWS = ("anatomy", "anatomy-texture", "anatomy-texture-round")
+
+
+def loaded(cohort: Cohort) -> LoadedCohort:
+    """All cases on the segmenter's grid."""
+    with ConsoleProgress().task("read", len(cohort)) as advance:
+        return load_cohort(cohort, EDGE, advance)
+
+
+def scores(networks: Sequence[nn.Module], cohort: LoadedCohort, classes: int) -> Float64[np.ndarray, "n labels"]:
+    """Mean Dice over the networks; NaN where the map has no such class."""
+    there = np.array([[(truth == value).any() for value in range(1, classes)] for truth in cohort.truth])
+    found = np.mean([dice_of_cases(network, cohort, classes) for network in networks], axis=0)
+    return np.where(there, found, np.nan)
+
+
+def interval(values: Float64[np.ndarray, " n"], groups: Sequence[str]) -> list[float]:
+    """Mean and 95 % interval, resampling groups."""
+    rng, names = np.random.default_rng(0), sorted(set(groups))
+    of_group = {name: values[np.array(groups) == name] for name in names}
+    means = [
+        np.nanmean(np.concatenate([of_group[name] for name in rng.choice(names, len(names))])) for _ in range(RESAMPLES)
+    ]
+    return [float(np.nanmean(values)), *(float(value) for value in np.nanpercentile(means, (2.5, 97.5)))]
+
+
+def row_of(found: Float64[np.ndarray, "n labels"], names: Sequence[str], groups: Sequence[str]) -> Mapping[str, object]:
+    """Dice per class with its interval and number of maps."""
+    counts = {name: int((~np.isnan(found[:, index])).sum()) for index, name in enumerate(names)}
+    cells = {name: interval(found[:, index], groups) for index, name in enumerate(names) if counts[name]}
+    return {"dice": cells, "n": counts}
+
+
+def main(work: Path, rows: Sequence[str], steps: int) -> None:
+    """Train, then measure on real slices and every row."""
+    real = loaded(Cohort.open(work / "labelled"))
+    names = [
+        name for name, value in sorted(Cohort.open(work / "test").label_names.items(), key=lambda e: e[1]) if value
+    ]
+    classes, config, networks = len(names) + 1, SegmenterConfig(steps=steps), []
+    for seed in range(SEEDS):
+        with ConsoleProgress().task(f"segmenter {seed}", steps) as advance:
+            phases = [(real.images, real.labels)]
+            networks.append(train_segmenter(phases, classes, config, seed, advance, StrongAugmentation()))
+    test = loaded(Cohort.open(work / "test"))
+    result = {"real, other patients": row_of(scores(networks, test, classes), names, [patient(id) for id in test.ids])}
+    for row in rows:
+        cohort = loaded(Cohort.open(work / "rows" / row))
+        # A transplanted nodule is a label that the segmenter does not know.
+        truth = tuple(np.where(each < classes, each, 0).astype(np.uint8) for each in cohort.truth)
+        known = LoadedCohort(cohort.ids, cohort.images, cohort.labels, truth, cohort.hashes, cohort.thumbnails)
+        result[row] = row_of(scores(networks, known, classes), names, cohort.ids)
+    for name, found in result.items():
+        print(name, found)
+    write_json(HERE / "adherence.json", {"rows": result, "steps": steps, "seeds": SEEDS, "facts": facts()})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("rows", nargs="*", default=ROWS)
+    parser.add_argument("--steps", type=int, default=1500)
+    arguments = parser.parse_intermixed_args()
+    try:
+        main(arguments.work, arguments.rows or ROWS, arguments.steps)
+    except MedsmithError as error:
+        sys.exit(error.line)
