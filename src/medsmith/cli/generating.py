@@ -156,7 +156,7 @@ def synthesize(  # noqa: PLR0913
     requested = _request(request, (templates, template), options, report, steered)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
-    from medsmith.synthesis import SynthesisOptions, write_lesions_page, write_steering_page
+    from medsmith.synthesis import SynthesisOptions, write_lesions_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
     cohort = _cohort_of(requested.get("templates"))
@@ -175,9 +175,18 @@ def synthesize(  # noqa: PLR0913
         progress=ConsoleProgress(),
     )
     echo(summary.line)
-    page = write_lesions_page(out, cohort) if cohort else write_steering_page(out)
+    page = write_lesions_page(out, cohort) if cohort else _page_of_guides(out, requested)
     if page:
         echo(f"requested and measured: {page}")
+
+
+def _page_of_guides(out: Path, request: Mapping[str, Any]) -> Path | None:
+    """The page of guidance images, where the request names some; it loads the method, so only then."""
+    if not request.keys() & {"guides", "anatomy", "pathologies"}:
+        return None
+    from medsmith.synthesis import write_steering_page
+
+    return write_steering_page(out)
 
 
 @app.command()
