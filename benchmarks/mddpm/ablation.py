@@ -29,7 +29,7 @@ from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
-from medsmith.synthesis.steering_measures import lesion_contrast
+from medsmith.methods.mddpm.adherence import lesion_contrast
 
 HERE = Path(__file__).parent
 NEAR, SHOWN = 0.1, 6

@@ -45,7 +45,7 @@ def seconds_of(method: Mddpm, request: MddpmRequest, sampling: Sampling, seed: i
         return call
 
     start = time.process_time()
-    steering = method.steering(request, seed)
+    steering = method.steering(request, seed, sampling)
     spent["guides"] = time.process_time() - start
     correction = match_low_frequencies(
         method.process.schedule, *steering.guides.values(), combination=request.combination

@@ -25,10 +25,10 @@ from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
+from medsmith.methods.mddpm.adherence import lesion_contrast
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import load_method
-from medsmith.synthesis.steering_measures import lesion_contrast
 
 HERE = Path(__file__).parent
 FACTORS, UNTILS = (1 / 64, 1 / 32, 1 / 16), (0.0, 0.2, 0.4)
@@ -57,7 +57,10 @@ def main(work: Path, run: Path, count: int) -> None:
         for kind in kinds:
             request = requests(work)[f"anatomy-{kind}"]
             plain = validated(MddpmRequest, "request", {**request, "pathologies": []})
-            masks = [method.steering(with_lesion(request, 1 / 32, 0.1), seed).lesions[0].mask for seed in range(count)]
+            masks = [
+                method.steering(with_lesion(request, 1 / 32, 0.1), seed, method.config.sampling).lesions[0].mask
+                for seed in range(count)
+            ]
             healthy = []
             for seed, mask in enumerate(masks):
                 healthy.append(lesion_contrast(gray_of(method, plain, seed), mask))

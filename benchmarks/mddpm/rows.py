@@ -100,7 +100,7 @@ def single_guides(method: Mddpm, work: Path, kind: str, count: int) -> None:
         id = f"map-{index:04d}"
         if id in out:
             continue
-        steering = method.steering(request, derive_seed(SEED, "single", index))
+        steering = method.steering(request, derive_seed(SEED, "single", index), method.config.sampling)
         (lesion,) = steering.lesions
         image = steering.guides["anatomy"].reference[0].clone()
         image[:, lesion.mask] = lesion.image[:, lesion.mask]

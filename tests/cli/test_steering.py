@@ -46,7 +46,7 @@ def test_options_change_entries_of_the_file_and_keep_their_other_settings(cohort
     found = options.entries(stored)
     assert found["anatomy"] == {"space": "new", "factor": 8}
     assert found["guides"][0] == {"image": {"cohort": str(cohort)}, "factor": 4, "until": 0.1}
-    assert found["guides"][1] == {"image": "kept", "until": 0.5}
+    assert found["guides"][1] == {"image": "kept"}
     assert found["pathologies"] == [{"case": "other", "factor": 2, "at": [0.1, 0.2]}]
     assert SteeringOptions().entries(stored) == {}
 

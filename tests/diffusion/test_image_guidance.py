@@ -84,6 +84,25 @@ def test_a_band_falls_to_the_next_guide_when_the_coarser_one_has_stopped():
     torch.testing.assert_close(low_pass(2)(found), low_pass(2)(fine), **EXACT)
 
 
+def test_two_regions_of_one_factor_each_have_their_whole_guide():
+    x, one, two = images(3, 16, 16)
+    left, right = torch.zeros(1, 1, 16, 16, dtype=torch.float64), torch.zeros(1, 1, 16, 16, dtype=torch.float64)
+    left[..., 1:6, 1:6], right[..., 9:14, 9:14] = 1, 1
+    guides = LowPassGuide(one, 2, region=left), LowPassGuide(two, 2, region=right)
+    found = corrected(x, *guides, combination="band_split")
+    for guide, region in zip(guides, (left, right), strict=True):
+        torch.testing.assert_close(found * region, (x + low_pass(2)(guide.reference - x)) * region, **EXACT)
+
+
+def test_a_finer_guide_has_the_coarse_band_where_no_coarser_one_acts():
+    x, coarse, fine = images(3, 16, 16)
+    region = torch.zeros(1, 1, 16, 16, dtype=torch.float64)
+    region[..., :8, :] = 1
+    found = corrected(x, LowPassGuide(coarse, 8, region=region), LowPassGuide(fine, 2), combination="band_split")
+    outside = 1 - region
+    torch.testing.assert_close(found * outside, (x + low_pass(2)(fine - x)) * outside, **EXACT)
+
+
 def test_the_last_of_a_sequence_has_the_final_say():
     x, first, second = images(3, 16, 16)
     found = corrected(x, LowPassGuide(first, 2), LowPassGuide(second, 4), combination="sequential")
@@ -150,6 +169,25 @@ def test_guides_act_on_every_solver_with_classifier_free_guidance(solver, eta, c
     torch.testing.assert_close(low_pass(8)(image[None]), low_pass(8)(coarse), atol=1e-5, rtol=0)
     free = process.sample_one(denoise, (1, 16, 16), 3, settings)
     assert (low_pass(8)(free[None]) - low_pass(8)(coarse)).abs().max() > 0.02
+
+
+def test_noise_of_its_own_depends_on_seed_and_time_alone():
+    x, y = images(2, 8, 8)
+
+    def at(time, seed, source):
+        correct = match_low_frequencies(SCHEDULE, LowPassGuide(y, 1, noise_seed=seed))
+        return correct(x, torch.full((2,), time), source)
+
+    def unused():
+        raise AssertionError("the common source is not drawn from")
+
+    once, again = at(7, 5, unused), at(7, 5, unused)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, at(7, 6, unused))
+    signal, level = SCHEDULE.signal[7], SCHEDULE.noise[7]
+    noise = (once - signal * y) / level
+    assert abs(float(noise.mean())) < 0.3
+    assert 0.7 < float(noise.std()) < 1.3
 
 
 def test_wrong_combinations_and_mixed_times_are_refused():

@@ -173,3 +173,24 @@ def test_guidance_and_clamp_keep_the_fraction_between_its_ends():
     settings = Sampling(solver="ddpm", steps=5)
     (first, *_) = sample(process.denoiser(part(1)), process.schedule, (1, 6, 6), SeededNoise((1,)), settings)
     assert first.clean.shape == first.x.shape == (1, 1, 6, 6)
+
+
+def test_the_fraction_is_clamped_after_guidance_in_a_latent_too():
+    process = DiffusionProcess(SCHEDULES["cosine"], "velocity", clamp=None, bound_weight=0.001)
+    x = 3 * randoms(1, 2, 1, 6, 6)
+
+    def part(sign):
+        return lambda x, t: torch.cat([network(x, t), sign * x], dim=1)
+
+    estimate = process.denoiser(part(1), (part(-1), 4.0))(x, torch.tensor([9, 9]))
+    assert 0 <= float(estimate[:, 1:].min()) <= float(estimate[:, 1:].max()) <= 1
+
+
+def test_the_bound_pulls_a_fraction_back_from_outside():
+    """A clamp in training would leave it there: its gradient is 0."""
+    process = DiffusionProcess(SCHEDULES["linear"], "clean", bound_weight=0.001)
+    noised = process.noised(0.1 * randoms(1, 16, 1, 5, 5), torch.Generator().manual_seed(1))
+    for outside in (-3.0, 3.0):
+        output = torch.cat([noised.clean, torch.full_like(noised.clean, outside)], dim=1).requires_grad_()
+        (gradient,) = torch.autograd.grad(process.loss(output, noised), output)
+        assert gradient[:, 1:].abs().min() > 0

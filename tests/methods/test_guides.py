@@ -1,6 +1,7 @@
 """Guidance images in requests: the finished image has their low frequencies, whatever the method."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 import torch
 
 import micro
+from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import image_to_model
+from medsmith.diffusion import Sampling
 from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.guides import Guide, check_gray_scale, soft_region
+from medsmith.methods.guides import Guide, GuideAction, check_gray_scale, soft_region
+from medsmith.methods.mddpm.request import Anatomy, Pathology
 
 METHODS = ("ddpm", "mddpm", "pig", "segguided")
 
@@ -89,7 +93,7 @@ def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
     for guide, line in [
         (
             {"image": {"cohort": str(other), "case": "case_0"}},
-            f"guides: case 'case_0' of {other} is {5 - dimensions}-D",
+            f"guides.0.image: case 'case_0' of {other} is {5 - dimensions}-D",
         ),
         ({"image": {"cohort": str(cohort.root), "case": "case_9"}}, f"{cohort.root}: no case 'case_9'; has case_0"),
     ]:
@@ -102,7 +106,10 @@ def test_guides_that_cannot_act_are_refused_in_one_line(cohort, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        ({"factor": 6}, "request: guides.0: factor = 6 is not a power of two"),
+        (
+            {"factor": 6, "filter": "bicubic"},
+            "request: guides.0: factor = 6 is not a power of two, which bicubic needs",
+        ),
         ({"factor": 0}, "request: guides.0.factor = 0; must be greater than or equal to 1"),
         ({"factor": True}, "request: guides.0.factor = true; must be a valid integer"),
         ({"factor": 2**40}, "request: guides.0.factor = 1099511627776; must be less than or equal to 1024"),
@@ -127,16 +134,18 @@ def test_a_guide_out_of_range_is_refused_by_name(wrong, line):
 def test_a_guide_is_json():
     guide = Guide.model_validate({"image": "cohort", "factor": 4, "until": 0.25})
     assert Guide.model_validate_json(guide.model_dump_json()) == guide
-    assert np.isclose(guide.until, 0.25)
+    assert guide.until == 0.25
 
 
-@pytest.mark.parametrize(("share", "at_64", "at_512"), [(1 / 8, 8, 64), (1 / 16, 4, 32), (0.1, 8, 64), (1e-4, 1, 1)])
+@pytest.mark.parametrize(("share", "at_64", "at_512"), [(1 / 8, 8, 64), (1 / 16, 4, 32), (0.1, 6, 51), (1e-4, 1, 1)])
 def test_a_relative_factor_means_the_same_at_every_size(share, at_64, at_512):
     """n = 64 of the paper's 512 pixels is 8 of 64."""
     guide = Guide.model_validate({"image": "cohort", "relative_factor": share})
     assert guide.factor_at((64, 48)) == at_64
     assert guide.factor_at((512, 512)) == at_512
     assert Guide.model_validate({"image": "cohort"}).factor_at((512, 512)) == 64
+    assert Guide.model_validate({"image": "cohort"}).factor_at((96, 96)) == 12
+    assert Guide.model_validate({"image": "cohort", "filter": "bicubic"}).factor_at((96, 96)) == 16
     assert Guide.model_validate({"image": "cohort", "factor": 16}).factor_at((64, 64)) == 16
 
 
@@ -170,8 +179,11 @@ def test_a_region_without_the_label_or_of_other_dimensions_is_refused(cohort, tm
     method, ref = method_for("ddpm", cohort), {"cohort": str(cohort.root), "case": "case_1"}
     other = micro.micro_cohort(tmp_path / "other", dimensions=5 - method.fingerprint.dimensions, count=1).root
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"region": ref, "region_labels": ["tumor"]}, f"guides: {cohort.root} has no label 'tumor'; has background"),
-        ({"region": str(other)}, f"guides: region 'case_0' of {other} is {5 - method.fingerprint.dimensions}-D"),
+        (
+            {"region": ref, "region_labels": ["tumor"]},
+            f"guides.0.region_labels: {cohort.root} has no label 'tumor'; has background",
+        ),
+        ({"region": str(other)}, f"guides.0.region: case 'case_0' of {other} is {5 - method.fingerprint.dimensions}-D"),
     ]
     for more, line in wrong:
         with pytest.raises(RequestError) as refusal:
@@ -194,15 +206,68 @@ def test_a_soft_region_fades_outside_and_is_whole_inside():
 
 def test_a_guide_on_another_gray_scale_is_refused():
     """An 8-bit picture for a model of Hounsfield units, and the other way round; MR has no scale to check."""
-    hounsfield = micro.fingerprint().model_copy(update={"full_range": ((-1024.0, 1500.0),), "absolute": True})
-    pictures = hounsfield.model_copy(update={"full_range": ((0.0, 255.0),)})
-    check_gray_scale((-1000.0, 300.0), hounsfield, "case")
-    check_gray_scale((0.0, 255.0), pictures, "case")
-    check_gray_scale((0.0, 5000.0), pictures.model_copy(update={"absolute": False}), "case")
+    hounsfield = micro.fingerprint().model_copy(
+        update={"full_range": ((-1024.0, 1500.0),), "stored": "int16", "absolute": True}
+    )
+    pictures = hounsfield.model_copy(update={"full_range": ((0.0, 255.0),), "absolute": True})
+    check_gray_scale((-1000.0, 300.0), hounsfield, "guides", "case")
+    check_gray_scale((0.0, 255.0), pictures, "guides", "case")
+    check_gray_scale((0.0, 5000.0), pictures.model_copy(update={"absolute": False}), "guides", "case")
     for found, facts, line in [
         ((0.0, 255.0), hounsfield, "guides: case has gray values from 0 to 255; trained on -1024 to 1500; bring it to"),
         ((-1000.0, 300.0), pictures, "guides: case has gray values from -1000 to 300; trained on 0 to 255"),
     ]:
         with pytest.raises(RequestError) as refusal:
-            check_gray_scale(found, facts, "case")
+            check_gray_scale(found, facts, "guides", "case")
         assert refusal.value.line.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "line"),
+    [
+        ({"factor": 16}, 6, "guides.0: factor = 16 on a grid of 8 x 8"),
+        ({"last_step": 21}, 6, "guides.0: it acts at no step: its last is before the first of 6"),
+        ({"until": 0.5}, 1, "guides.0: it acts at no step: its last is before the first of 1"),
+        ({"until": 0.99}, 6, "guides.0: it acts at no step"),
+    ],
+)
+def test_a_guide_that_could_never_act_is_refused(settings, steps, line):
+    """Otherwise an unguided image would carry the annotation of its guide."""
+    action, sampling = GuideAction(**settings), Sampling(solver="ddim", steps=steps)
+    with pytest.raises(RequestError) as refusal:
+        action.check("guides.0", (8, 8), 20, sampling)
+    assert refusal.value.line.startswith(line)
+    GuideAction(factor=8, until=0.5).check("guides.0", (8, 8), 20, Sampling(solver="ddim", steps=6))
+
+
+@pytest.mark.parametrize("kind", [Guide, Anatomy, Pathology])
+def test_the_last_step_replaces_the_default_of_every_guide(kind):
+    needed = {Guide: {"image": "c"}, Anatomy: {"space": "s"}, Pathology: {"case": "c"}}[kind]
+    action = kind.model_validate({**needed, "last_step": 3})
+    assert action.last_time(1000) == 1
+    again = kind.model_validate(action.model_dump(mode="json"))
+    assert again.last_time(1000) == 1
+    assert kind.model_validate(needed).last_time(1000) == round(kind.UNTIL * 1000) - 1
+
+
+@pytest.mark.parametrize("solver", ["ddpm", "dpm++2m"])
+def test_a_guide_without_effect_changes_nothing(solver, cohort, tmp_path):
+    """Its noise is its own: the solver and the other guides see the same as without it."""
+    method = method_for("ddpm", cohort)
+    ref = {"cohort": cohort.root, "case": "case_1"}
+    nowhere = Cohort.create(
+        tmp_path / "nowhere",
+        channel_names=cohort["case_1"].channel_names,
+        label_names=dict(cohort.label_names),
+        file_ending=method.fingerprint.file_ending,
+    )
+    blank = cohort["case_1"]
+    nowhere.write(replace(blank, labels=np.zeros_like(blank.require_labels())))
+    nowhere.finish()
+    empty = {"image": ref, "factor": 1, "region": {"cohort": tmp_path / "nowhere", "case": "case_1"}}
+    guide, sampling = {"image": ref, "factor": 2}, Sampling(solver=solver, steps=5)
+    alone, beside = (
+        method.synthesize(method.Request(guides=guides), 3, sampling).require_image()
+        for guides in ([guide], [guide, empty])
+    )
+    assert np.array_equal(alone, beside)

@@ -12,9 +12,9 @@ from medsmith.data.scaling import gray_to_model
 from medsmith.diffusion import LowPassGuide
 from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
+from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast, low_frequency_error
 from medsmith.synthesis import Grid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
-from medsmith.synthesis.steering_measures import context_agreement, lesion_contrast, low_frequency_error
 from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
 

@@ -34,7 +34,7 @@ LesionLabelOption = Annotated[
 
 
 TEXTURE: dict[str, Any] = {"until": 0.5}
-"""Settings of a texture unless the request file has others: an anatomy has the last say."""
+"""Settings of a named texture unless the request file has others: an anatomy has the last say."""
 
 
 @final
@@ -64,8 +64,8 @@ class SteeringOptions:
         if self.anatomy is not None:
             found["anatomy"] = {**(request.get("anatomy") or {}), "space": str(self.anatomy)}
         if self.texture:
-            textures = [{"image": _case("--texture", text)} for text in self.texture]
-            found["guides"] = [TEXTURE | entry for entry in _merged(request.get("guides"), textures)]
+            named = [{"image": _case("--texture", text)} for text in self.texture]
+            found["guides"] = _merged(request.get("guides"), named, TEXTURE)
         if self.pathology or any((self.at, self.scale, self.rotate, self.within, self.lesion_label)):
             found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
         return found
@@ -93,12 +93,21 @@ class SteeringOptions:
         return lesions
 
 
-def _merged(stored: Any, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of a list in the request file, each updated by the options for the one at the same place."""
-    before = [entry for entry in stored if isinstance(entry, dict)] if isinstance(stored, list) else []
-    longer = max(len(before), len(given))
-    empty: list[dict[str, Any]] = [{}] * longer
-    return [{**old, **new} for old, new in zip((before + empty)[:longer], (given + empty)[:longer], strict=True)]
+def _merged(stored: Any, given: list[dict[str, Any]], default: dict[str, Any] | None = None) -> list[Any]:
+    """Entries of a list in the request file, each updated by the options for the one at the same place.
+
+    Args:
+        stored: the list; whatever else stands there the method refuses.
+        given: entries from options.
+        default: settings of the entries that options name, unless the file has them.
+    """
+    before = list(stored) if isinstance(stored, list) else []
+    merged: list[Any] = []
+    for index in range(max(len(before), len(given))):
+        old = before[index] if index < len(before) else {}
+        new = given[index] if index < len(given) else None
+        merged.append(old if new is None or not isinstance(old, dict) else {**(default or {}), **old, **new})
+    return merged
 
 
 def _case(option: str, text: str) -> dict[str, str]:

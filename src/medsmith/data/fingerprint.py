@@ -70,6 +70,11 @@ class Fingerprint(BaseModel):
     labelled: int | None = None
 
     @property
+    def is_hounsfield(self) -> bool:
+        """Whether gray values are Hounsfield units: no 8-bit pictures, and some image has air."""
+        return self.stored != "uint8" and bool(self.full_range) and self.full_range[0][0] < HOUNSFIELD_AIR
+
+    @property
     def foreground_labels(self) -> tuple[int, ...]:
         """Label values above background, ascending: one mask channel each."""
         return tuple(sorted(value for value in self.label_names.values() if value > 0))

@@ -5,6 +5,7 @@ Axes: b batch, c channels, ``*space`` = x y or x y z.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Literal, final, get_args
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from medsmith.diffusion.corrections import Correction, NoiseSource
 from medsmith.diffusion.low_pass import Filter, LowPass, low_pass
+from medsmith.diffusion.noise import SeededNoise, derive_seed
 from medsmith.diffusion.schedule import NoiseSchedule
 
 Combination = Literal["sum", "mean", "sequential", "band_split"]
@@ -27,11 +29,14 @@ class LowPassGuide:
 
     Attributes:
         reference: clean image in the space of the state: b or 1, c, *space.
-        factor: power of two; frequencies kept by downsampling by it are taken from the reference (ILVR's N).
+        factor: frequencies kept by downsampling by it are taken from the reference (ILVR's N).
         until: last time of the state at which it acts; -1 acts to the end. mDDPM counts times from 1, before the step:
             its a is ``until + 2``.
         kind: the low-pass filter.
         region: share of its effect at each voxel, 0 to 1; None acts everywhere.
+        noise_seed: of the noise of its reference, which then depends on the seed and the time alone, so that other
+            guides and the solver's own noise are the same with and without this guide; None takes the noise source of
+            the sampling.
     """
 
     reference: Float[Tensor, "#b c *space"]
@@ -39,6 +44,7 @@ class LowPassGuide:
     until: int = -1
     kind: Filter = "projection"
     region: Float[Tensor, "#b 1 *space"] | None = None
+    noise_seed: int | None = None
 
 
 @final
@@ -85,20 +91,27 @@ def _sequential(x: Tensor, terms: Sequence[_Term]) -> Tensor:
 def _band_split(x: Tensor, terms: Sequence[_Term]) -> Tensor:
     """Bands that do not overlap: a guide acts between the cutoff of the next coarser guide and its own.
 
-    Guides with the same factor share their band equally.
+    Guides with the same factor share their band where their regions overlap. Where a coarser guide does not act, its
+    band belongs to the next finer one.
     """
     coarse_first = sorted(terms, key=lambda term: -term.factor)
-    change, coarser = torch.zeros_like(x), None
+    change, taken = torch.zeros_like(x), torch.zeros_like
     for _, group in groupby(coarse_first, key=lambda term: term.factor):
         sharing = list(group)
+        acting = torch.zeros_like(x[:, :1])
+        for term in sharing:
+            acting = acting + term.region
         for term in sharing:
             difference = term.reference - x
-            band = term.keep_low(difference)
-            if coarser is not None:
-                band = band - coarser(difference)
-            change = change + term.region * band / len(sharing)
-        coarser = sharing[0].keep_low
+            band = term.keep_low(difference) - taken(difference)
+            change = change + term.region * band / acting.clamp(min=1)
+        taken = partial(_taken, sharing[0].keep_low, acting.clamp(max=1), taken)
     return x + change
+
+
+def _taken(keep_low: LowPass, acting: Tensor, coarser: LowPass, difference: Tensor) -> Tensor:
+    """What guides of a factor and all coarser ones take of a difference at each voxel."""
+    return acting * keep_low(difference) + (1 - acting) * coarser(difference)
 
 
 _COMBINE: dict[Combination, Callable[[Tensor, Sequence[_Term]], Tensor]] = {
@@ -129,24 +142,39 @@ def match_low_frequencies(
             larger factor and its own.
 
     Raises:
-        ValueError: a factor is not a power of two, or there is no such filter or combination.
+        ValueError: a factor that the filter does not take, or no such filter or combination.
     """
     if combination not in _COMBINE:
         raise ValueError(f"unknown combination {combination!r}: choose one of {', '.join(COMBINATIONS)}")
     combine = _COMBINE[combination]
     filters = [low_pass(guide.factor, guide.kind) for guide in guides]
+    kept: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor | float]] = {}
+
+    def of_guide(index: int, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Reference and region on the device of the state, moved there once."""
+        key = (index, x.dtype, x.device)
+        if key not in kept:
+            region = guides[index].region
+            kept[key] = (guides[index].reference.to(x), 1.0 if region is None else region.to(x))
+        return kept[key]
 
     def correct(x: Tensor, t: Tensor, noise_source: NoiseSource) -> Tensor:
         time, terms = _common_time(t), []
-        for guide, keep_low in zip(guides, filters, strict=True):
-            noise = noise_source()  # also while the guide does not act: the noise of others must not depend on it
+        for index, (guide, keep_low) in enumerate(zip(guides, filters, strict=True)):
+            # The common source is drawn from also while a guide does not act: others must not depend on when it does.
+            noise = noise_source() if guide.noise_seed is None else _own_noise(guide.noise_seed, time, x)
             if time >= guide.until:
-                reference = schedule.add_noise(guide.reference.expand_as(x).to(x), noise, t).x
-                region = 1.0 if guide.region is None else guide.region.to(x)
-                terms.append(_Term(reference, guide.factor, keep_low, region))
+                reference, region = of_guide(index, x)
+                noised = schedule.add_noise(reference.expand_as(x), noise, t).x
+                terms.append(_Term(noised, guide.factor, keep_low, region))
         return combine(x, terms)
 
     return Correction(correct)
+
+
+def _own_noise(seed: int, time: int, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    """Noise of one guide at one time."""
+    return SeededNoise([derive_seed(seed, time)] * len(x))(*x.shape[1:]).to(x)
 
 
 def _common_time(t: Int[Tensor, "b"]) -> int:

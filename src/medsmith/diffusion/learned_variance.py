@@ -19,11 +19,11 @@ GRAY_LEVELS = 256
 
 
 def variance_fraction(output: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
-    """The fraction v of eq. 15 from the output of a network: [-1, 1] becomes [0, 1], and values outside are clamped.
+    """The fraction v of eq. 15 from the output of a network: [-1, 1] becomes [0, 1].
 
-    The reference code does not clamp; a guided or an untrained network may leave the range.
+    It is not clamped, so that the bound can pull values back from outside; sampling clamps it, after guidance.
     """
-    return ((output + 1) / 2).clamp(0, 1)
+    return (output + 1) / 2
 
 
 def learned_variance_bound(
@@ -42,7 +42,7 @@ def learned_variance_bound(
         noised: the state and its true clean image.
         clean: estimate of the clean image, which sets the mean. Detach it, as in section 3.1 of the paper, so that the
             bound trains the variance alone.
-        fraction: v of eq. 15, in [0, 1].
+        fraction: v of eq. 15.
     """
     levels = _ReverseStep.at(schedule, noised.t, noised.x.ndim)
     mean, true_mean = (levels.state * noised.x + levels.clean * image for image in (clean, noised.clean))

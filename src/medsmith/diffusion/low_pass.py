@@ -42,22 +42,31 @@ def low_pass(factor: int, kind: Filter = "projection") -> LowPass:
     """A low-pass filter: keep what downsampling by ``factor`` along every axis of space keeps, in 2-D or 3-D.
 
     Args:
-        factor: a power of two (ILVR's N).
+        factor: ILVR's N; for "bicubic" a power of two.
         kind: "projection" keeps the lowest cosine modes, so that filtering twice equals filtering once; "bicubic"
             downsamples and upsamples as the reference code of ILVR, and is not a projection.
 
     Raises:
-        ValueError: the factor is not a power of two, or there is no such filter.
+        ValueError: the factor is not a whole number from 1, or not a power of two for "bicubic", or there is no such
+            filter.
     """
     if kind not in _FILTERS:
         raise ValueError(f"unknown low-pass {kind!r}: choose one of {', '.join(_FILTERS)}")
-    if factor < 1 or factor & (factor - 1):
+    if factor < 1:
+        raise ValueError(f"low-pass factor {factor} is less than 1")
+    if kind == "bicubic" and factor & (factor - 1):
         raise ValueError(f"low-pass factor {factor} is not a power of two")
+    kept: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+
+    def matrix_for(size: int, x: Tensor) -> Tensor:
+        key = (size, x.dtype, x.device)
+        if key not in kept:
+            kept[key] = _FILTERS[kind](size, factor).to(x)
+        return kept[key]
 
     def apply(x: Tensor) -> Tensor:
         for axis in range(2, x.ndim):
-            matrix = _FILTERS[kind](x.shape[axis], factor).to(x)
-            x = torch.tensordot(x, matrix, dims=([axis], [1])).movedim(-1, axis)
+            x = torch.tensordot(x, matrix_for(x.shape[axis], x), dims=([axis], [1])).movedim(-1, axis)
         return x
 
     return apply

@@ -3,6 +3,7 @@
 Axes: b batch, c channels, ``*space`` = x y or x y z.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
@@ -113,9 +114,9 @@ class DiffusionProcess:
         base = self._estimate(predict)
         estimate = guided(base, *((self._estimate(condition), weight) for condition, weight in conditions))
         limit = self.clamp
-        if limit is None:
+        if limit is None and self.bound_weight is None:
             return estimate
-        return lambda x, t: _clamped(estimate(x, t), x.shape[1], limit)
+        return lambda x, t: _clamped(estimate(x, t), x.shape[1], math.inf if limit is None else limit)
 
     def _estimate(self, predict: Predict) -> Denoiser:
         def estimate(x: Tensor, t: Tensor) -> Tensor:

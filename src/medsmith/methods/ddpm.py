@@ -132,7 +132,7 @@ class Ddpm(Method):
         """Ho et al. 2020, Algorithm 2, with any solver."""
         shape = (self._stack, *self.config.size)
         denoise = self.process.denoiser(self._predict)
-        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed, sampling)
         state = self.process.sample_one(
             denoise,
             shape,

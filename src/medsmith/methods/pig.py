@@ -178,7 +178,7 @@ class Pig(Method):
     ) -> Case:
         """Algorithm 2: mask and image from noise, sampled together."""
         shape = (self._masks + self._channels, *self.config.size)
-        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed)
+        guides = guide_corrections(request, self.process, self.fingerprint, self.config.size, seed, sampling)
         state = self.process.sample_one(
             self._denoise,
             shape,

@@ -161,7 +161,7 @@ class SegGuided(Method):
             seed,
             sampling,
             device=self.device,
-            corrections=guide_corrections(request, self.process, self.fingerprint, self.config.size, seed),
+            corrections=guide_corrections(request, self.process, self.fingerprint, self.config.size, seed, sampling),
             observe=observe,
         )
         return assemble(image, mask, self.fingerprint)

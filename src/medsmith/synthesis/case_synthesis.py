@@ -159,14 +159,20 @@ def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int],
 
 
 def _synthesize_once(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
+    with one_thread():
+        return method.synthesize(request, seed, sampling_of(method, recipe))
+
+
+def sampling_of(method: "Method", recipe: Recipe) -> Sampling:
+    """The settings of sampling of a recipe, for the method that it was made for."""
     solver = next(known for known in SOLVERS if known == recipe.solver)
     sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
-    with _one_thread():
-        return method.synthesize(request, seed, sampling)
+    return sampling
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Networks run on one thread inside, since the number of threads changes their rounding."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
-from medsmith.diffusion import SOLVERS, Solver, derive_seed
+from medsmith.diffusion import Solver, derive_seed
 from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
@@ -17,13 +17,14 @@ from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
+from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.progress import NullProgress, Progress
-from medsmith.synthesis.case_synthesis import load, provenance, resolve_request
+from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.lock import lock_folder
 from medsmith.synthesis.references import absolute, with_paths
-from medsmith.synthesis.steering_page import SteeredCase, measures, steering_tiles
+from medsmith.synthesis.steering_page import SteeredCase, steering_tiles
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
 from medsmith.synthesis.worker import open_cohort
 
@@ -97,7 +98,7 @@ def sweep(
     out, method = Path(out), _method(run)
     base = SynthesisRequest(run=str(run), seed=seed, request=request, solver=solver, steps=steps)
     guide, cells = _guide(request, grid.guide), list(product(grid.untils, grid.factors))
-    tasks = [_task(base, _changed(request, guide, factor, until)) for until, factor in cells]
+    tasks = _tasks(base, [_changed(request, guide, factor, until) for until, factor in cells])
     wanted = {
         "guide": guide,
         "cells": {_name(cell): _recipe_hash(task) for cell, task in zip(cells, tasks, strict=True)},
@@ -109,7 +110,7 @@ def sweep(
                 shown.append(_made(method, cohort, task, _name(cell)))
                 advance(1, "")
         cohort.finish()
-        found = [measures(method, each) for each in shown]
+        found = [measure_adherence(each.case, each.steering, method.fingerprint) for each in shown]
         write_json(out / MEASURES, {_name(cell): each for cell, each in zip(cells, found, strict=True)})
         write_bytes(out / PICTURE, _picture(method, grid, guide, shown, found))
     return out / PICTURE
@@ -146,10 +147,13 @@ def _changed(request: Mapping[str, Any], guide: str, factor: float, until: float
     return {**request, name: changed if index else entry}
 
 
-def _task(base: SynthesisRequest, request: Mapping[str, Any]) -> CaseTask:
-    resolved = resolve_request(base.model_copy(update={"request": request}), "cpu")
-    paths = {reference.key: absolute(reference.path) for reference in resolved.references}
-    return CaseTask(run=base.run, loader=base.loader, recipe=with_hashes(resolved), paths=paths, index=0)
+def _tasks(base: SynthesisRequest, requests: Sequence[Mapping[str, Any]]) -> list[CaseTask]:
+    """A task per cell; all name the same files, which are hashed once."""
+    resolved = [resolve_request(base.model_copy(update={"request": request}), "cpu") for request in requests]
+    inputs = with_hashes(resolved[0]).inputs
+    paths = {reference.key: absolute(reference.path) for reference in resolved[0].references}
+    recipes = [each.recipe.model_copy(update={"inputs": inputs}) for each in resolved]
+    return [CaseTask(run=base.run, loader=base.loader, recipe=recipe, paths=paths, index=0) for recipe in recipes]
 
 
 def _recipe_hash(task: CaseTask) -> str:
@@ -163,12 +167,11 @@ def _name(cell: tuple[float, float]) -> str:
 
 def _opened(out: Path, wanted: Mapping[str, Any], spec: CohortSpec) -> Cohort:
     """The cohort of the cells; new, or of an identical call that was interrupted."""
-    if (out / RECORD).exists():
-        if read_json(out / RECORD) != wanted:
-            raise CohortError(out, "holds another sweep", "one folder has one sweep", "choose a new folder")
-    elif out.exists() and any(out.iterdir()):
-        raise CohortError(out, "exists and holds something else", cure="choose a new folder")
+    if (out / RECORD).exists() and read_json(out / RECORD) != wanted:
+        raise CohortError(out, "holds another sweep", "one folder has one sweep", "choose a new folder")
     cohort = open_cohort(out, spec)
+    if len(cohort) and not (out / RECORD).exists():
+        raise CohortError(out, "holds a cohort that is no sweep", cure="choose a new folder")
     write_json(out / RECORD, wanted)
     return cohort
 
@@ -177,12 +180,13 @@ def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCa
     """The case of a cell, written if it is new, and its steering."""
     seed = derive_seed(task.recipe.seed, "sweep")
     request = validated(MddpmRequest, "request", with_paths(task.recipe.request, task.paths))
+    sampling = sampling_of(method, task.recipe)
     if name not in cohort:
-        solver = next(known for known in SOLVERS if known == task.recipe.solver)
-        case = method.synthesize(request, seed, method.config.sampling.override(solver, task.recipe.steps))
+        with one_thread():
+            case = method.synthesize(request, seed, sampling)
         record = provenance(task, seed, 0, {}, ()) | dict(case.provenance or {})
         cohort.write(replace(case, id=name, provenance=record))
-    return SteeredCase(cohort[name], method.steering(request, seed))
+    return SteeredCase(cohort[name], method.steering(request, seed, sampling))
 
 
 def _picture(
@@ -214,7 +218,8 @@ def _blank(like: Tile) -> Tile:
 def _adherence(found: Mapping[str, float], guide: str) -> str:
     words = [f"error {found[f'error {guide}']:.1%}"]
     if guide == "anatomy":
-        words += [f"{name} {value:.2f}" for name, value in found.items() if name.startswith("Dice")]
+        dice = {name: value for name, value in found.items() if name.startswith("Dice")}
+        words += [f"{name} {value:.2f}" for name, value in sorted(dice.items(), reverse=True)]  # lung before body
     if guide.startswith("pathologies"):
         words.append(f"contrast {found[f'contrast {guide}']:.0f}")
     return ", ".join(words[:2])

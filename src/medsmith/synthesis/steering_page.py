@@ -12,18 +12,18 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.data.scaling import model_to_image
-from medsmith.diffusion import LowPassGuide
+from medsmith.diffusion import LowPassGuide, Sampling
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
+from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering
-from medsmith.synthesis.case_synthesis import load
+from medsmith.synthesis.case_synthesis import load, sampling_of
 from medsmith.synthesis.plan import read_plan, resolve_paths, resolve_run
 from medsmith.synthesis.references import with_paths
-from medsmith.synthesis.steering_measures import context_agreement, lesion_contrast, low_frequency_error
 from medsmith.synthesis.tasks import LOADER
 
 PAGE = "guides.html"
@@ -64,9 +64,10 @@ def write_steering_page(out: Path) -> Path | None:
     values = with_paths(plan.recipe.request, resolve_paths(plan.paths, out))
     request = validated(MddpmRequest, "request", values)
     cohort = Cohort.open(out)
-    shown = [_steered(method, request, cohort, id) for id in cohort.ids[:MAX_CASES]]
-    if method.fingerprint.dimensions != 2 or not any(each.steering.guides for each in shown):
+    if method.fingerprint.dimensions != 2 or not (request.guides or request.anatomy or request.pathologies):
         return None
+    sampling = sampling_of(method, plan.recipe)
+    shown = [_steered(method, request, sampling, cohort, id) for id in cohort.ids[:MAX_CASES]]
     page = Page(
         title="Guidance images and what followed them",
         summary=[
@@ -82,9 +83,9 @@ def write_steering_page(out: Path) -> Path | None:
     return out / PAGE
 
 
-def _steered(method: Mddpm, request: MddpmRequest, cohort: Cohort, id: str) -> SteeredCase:
+def _steered(method: Mddpm, request: MddpmRequest, sampling: Sampling, cohort: Cohort, id: str) -> SteeredCase:
     record = read_json(cohort.root / PROVENANCE / f"{id}.json")
-    return SteeredCase(cohort[id], method.steering(request, int(record["case_seed"])))
+    return SteeredCase(cohort[id], method.steering(request, int(record["case_seed"]), sampling))
 
 
 def steering_tiles(method: Mddpm, steered: SteeredCase) -> list[Tile]:
@@ -126,34 +127,12 @@ def _gray(plane: Float32[np.ndarray, "x y"], window: tuple[float, float]) -> Flo
 
 
 def _table(method: Mddpm, shown: Sequence[SteeredCase]) -> Table:
-    rows = [(each.case.id, _text(measures(method, each))) for each in shown]
+    rows = [(each.case.id, _text(measure_adherence(each.case, each.steering, method.fingerprint))) for each in shown]
     caption = (
         "Error of the low frequencies of each guide, in percent of the gray range; Dice of body and lung, found by "
         "thresholds, with the requested map; contrast of each lesion to the ring around it, in gray values."
     )
     return Table(("case", "measured"), rows, caption)
-
-
-def measures(method: Mddpm, steered: SteeredCase) -> dict[str, float]:
-    """Adherence of a slice to its guides.
-
-    Args:
-        method: that made the case.
-        steered: the case with its steering.
-
-    Returns:
-        "error KEY" of each guide, share of the gray range; "Dice CLASS" of context classes; "contrast KEY" of lesions,
-        in stored units.
-    """
-    case, steering = steered.case, steered.steering
-    found = {
-        f"error {key}": low_frequency_error(case, guide, method.fingerprint) for key, guide in steering.guides.items()
-    }
-    found |= {f"Dice {name}": dice for name, dice in context_agreement(case, steering.regions).items()}
-    image = case.require_image()[0, :, :, 0]
-    for number, lesion in enumerate(steering.lesions):
-        found[f"contrast pathologies.{number}"] = lesion_contrast(image, lesion.mask)
-    return found
 
 
 def _text(found: Mapping[str, float]) -> str:

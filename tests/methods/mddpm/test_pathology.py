@@ -14,8 +14,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
-from medsmith.methods.mddpm.pathology import Transplant, is_hounsfield, load_source
+from medsmith.methods.mddpm.pathology import load_source
 from medsmith.methods.mddpm.request import Pathology
+from medsmith.methods.mddpm.transplant import Misfit, Transplant
 
 EDGE = 64
 NAMES = {"background": 0, "lung": 1, "nodule": 2}
@@ -130,9 +131,9 @@ def test_gray_values_take_on_the_histogram_of_the_reference(tmp_path):
     assert kinds["match"].mean() == pytest.approx(-0.5, abs=0.05)
     assert kinds["match"].max() <= reference.max()
     assert kinds["keep"].max() == 1
-    hounsfield = facts.model_copy(update={"stored": "int16", "absolute": True})
-    assert is_hounsfield(hounsfield)
-    assert not is_hounsfield(facts)
+    hounsfield = facts.model_copy(update={"stored": "int16", "full_range": ((-1024.0, 900.0),)})
+    assert hounsfield.is_hounsfield
+    assert not facts.is_hounsfield
 
 
 def test_the_largest_part_of_several_is_taken(tmp_path):
@@ -155,9 +156,12 @@ def test_the_seed_finds_a_place_inside_the_organ(cohort):
     ("asked", "line"),
     [
         ({"at": (0.9, 0.9)}, "pathologies.0: at 0.90, 0.90, 0% of the lesion lie in the lung; at least 75%; choose"),
-        ({"at": (1.0, 0.5), "within": None}, "pathologies.0: at 1.00, 0.50 the lesion reaches beyond the image"),
+        (
+            {"at": (1.0, 0.5), "within": None},
+            "pathologies.0: at 1.00, 0.50 the lesion reaches beyond the image",
+        ),
         ({"scale": 0.1, "within": None}, "pathologies.0: the lesion covers at most"),
-        ({"scale": 9.0}, "pathologies.0: the lesion fits nowhere in the organ: at best"),
+        ({"scale": 9.0}, "pathologies.0: the lesion fits nowhere in the lung: at best"),
         ({"at": (0.5, 0.5, 0.5)}, "pathologies.0: at has 3 values; the images are 2-D"),
         ({"label": "cyst"}, "pathologies.0.label: "),
         ({"label": None}, "pathologies.0.label: no label named; it has lung, nodule; name one of these"),
@@ -167,7 +171,28 @@ def test_the_seed_finds_a_place_inside_the_organ(cohort):
 def test_what_cannot_be_is_refused_in_one_line(cohort, asked, line):
     asked = {"within": "lung", **asked}
     organ = None if asked["within"] is None else ellipse((EDGE, EDGE), (20, 40), (14, 12))
-    with pytest.raises(RequestError) as refusal:
+    with pytest.raises((RequestError, Misfit)) as refusal:
         placed(cohort, organ, **asked)
-    assert refusal.value.line.startswith(line)
-    assert "\n" not in refusal.value.line
+    error = refusal.value.error if isinstance(refusal.value, Misfit) else refusal.value
+    assert isinstance(error, RequestError)
+    assert error.line.startswith(line)
+    assert "\n" not in error.line
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(3.0, 16.0), st.floats(0.25, 0.75), st.floats(0.25, 0.75))
+def test_a_lesion_well_inside_is_never_said_to_reach_beyond(tmp_path_factory, radius, x, y):
+    """Whatever its size in voxels and its place between them."""
+    case = case_with_nodule("case_0", radii=(radius, radius))
+    found = placed(cohort_of(tmp_path_factory.mktemp("r") / "c", case), at=(x, y), gray="keep")
+    assert found.mask.sum() > 0
+
+
+def test_one_spacing_alone_is_compared_in_shares_of_the_image(tmp_path):
+    """Training images in mm, a lesion in a picture without spacing: both fields of view count as one image."""
+    known = cohort_of(tmp_path / "known", case_with_nodule("case_0", spacing=(2.0, 2.0)))
+    picture = cohort_of(tmp_path / "picture", case_with_nodule("case_0"))
+    facts = take_fingerprint(known, ".nii.gz", "0" * 64)
+    found = transplant(picture, facts, at=(0.5, 0.5), gray="keep").place(None, 1).mask
+    same = transplant(known, facts, at=(0.5, 0.5), gray="keep").place(None, 1).mask
+    assert found.sum() == pytest.approx(same.sum(), rel=0.1)

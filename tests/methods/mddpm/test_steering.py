@@ -1,6 +1,7 @@
 """From a request to guides, annotation and record; and finished cases of an untrained network."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from medsmith.errors import MedsmithError, RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm.request import Anatomy
-from medsmith.methods.mddpm.steering import _anatomy_image, annotated_facts, steer
+from medsmith.methods.mddpm.steering import _anatomy_image, annotated_facts
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from steered_runs import EDGE, steered_files
@@ -44,7 +45,7 @@ def request_of(files, **parts):
 
 
 def steering_of(method, request, seed=1):
-    return steer(request, method.fingerprint, (EDGE, EDGE), 20, method.memory["quantiles"], seed)
+    return method.steering(request, seed, Sampling(steps=10))
 
 
 def test_the_anatomy_is_annotation_and_guide(method, files):
@@ -171,9 +172,52 @@ def test_a_space_of_other_channels_gray_values_or_extent_is_refused(method, file
     facts = method.fingerprint
     hounsfield = {"full_range": ((-1024.0, 1000.0),), "stored": "int16", "absolute": True}
     for changed, line in [
-        ({"channel_names": ("CT",)}, f"anatomy: {files / 'space.safetensors'} is of channels gray; trained on CT"),
-        (hounsfield, f"guides: {files / 'space.safetensors'} has gray values from"),
+        ({"channel_names": ("CT",)}, "is of channels gray; trained on CT"),
+        (hounsfield, "has gray values from"),
     ]:
         with pytest.raises(RequestError) as refusal:
             _anatomy_image(anatomy, drawn, facts.model_copy(update=changed))
-        assert refusal.value.line.startswith(line)
+        assert refusal.value.line.startswith(f"anatomy.space: {files / 'space.safetensors'} {line}")
+
+
+def test_gray_values_that_a_user_gave_need_no_channel_names(method, files):
+    space = ShapeSpace.load(files / "space.safetensors")
+    nameless = replace(space, record=space.record.model_copy(update={"channel_names": ()}))
+    nameless.save(files / "nameless.safetensors")
+    anatomy = Anatomy.model_validate({"space": files / "nameless.safetensors"})
+    drawn = nameless.sample(1, (EDGE, EDGE))
+    assert _anatomy_image(anatomy, drawn, method.fingerprint).shape == (1, EDGE, EDGE)
+    with pytest.raises(RequestError, match=r"anatomy.space: .* is of channels \?; trained on a, b"):
+        _anatomy_image(anatomy, drawn, method.fingerprint.model_copy(update={"channel_names": ("a", "b")}))
+
+
+def test_anatomies_are_sampled_until_the_lesion_fits(method, files):
+    """A fixed place lies in the lung of some samples alone; every seed finds one, or says that none was found."""
+    space = {"space": str(files / "space.safetensors")}
+    case = {"cohort": str(files / "lesions"), "case": "case_0"}
+    edge = {"anatomy": space, "pathologies": [{"case": case, "within": "lung", "at": [0.21, 0.58]}]}
+    attempts = [steering_of(method, request_of(files, **edge), seed).record["anatomies"] for seed in range(8)]
+    assert min(attempts) == 1
+    assert max(attempts) > 1
+    far = request_of(files, anatomy=space, pathologies=[{"case": case, "within": "aorta", "at": [0.5, 0.5]}])
+    with pytest.raises(RequestError, match=r"pathologies.0: at 0.50, 0.50, .* of the lesion lie in the aorta"):
+        steering_of(method, far)
+
+
+def test_a_space_that_was_replaced_is_read_again(method, files, tmp_path):
+    space = ShapeSpace.load(files / "space.safetensors")
+    path = tmp_path / "space.safetensors"
+    space.save(path)
+    request = request_of(files, anatomy={"space": str(path)})
+    before = steering_of(method, request).guides["anatomy"].reference
+    path.unlink()
+    space.with_gray_values({"heart": (20.0,)}).save(path)
+    after = steering_of(method, request).guides["anatomy"].reference
+    assert not torch.equal(before, after)
+
+
+def test_the_record_says_how_well_the_image_follows(method, files):
+    made = method.synthesize(request_of(files, anatomy=True, pathologies=True), 1, Sampling(steps=4))
+    assert set(made.provenance["adherence"]) == {
+        "error anatomy", "error pathologies.0", "Dice body", "Dice lung", "contrast pathologies.0",
+    }  # fmt: skip

@@ -23,10 +23,10 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
 from medsmith.methods.base import Kind, Method, Stage, assemble
+from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
-from medsmith.methods.mddpm.pathology import is_hounsfield
 from medsmith.methods.mddpm.request import MddpmRequest
-from medsmith.methods.mddpm.steering import Steering, annotated_facts, steer
+from medsmith.methods.mddpm.steering import Setting, Steering, annotated_facts, steer
 from medsmith.networks import UNet
 
 _QUANTILES, _QUANTILE_CASES = 257, 256
@@ -83,7 +83,7 @@ class Mddpm(Method):
         Raises:
             RequestError: a guide does not fit the method, or a lesion its place.
         """
-        steering, schedule = self.steering(request, seed), self.process.schedule
+        steering, schedule = self.steering(request, seed, sampling), self.process.schedule
         correction = match_low_frequencies(schedule, *steering.guides.values(), combination=request.combination)
         image = self.process.sample_one(
             self.process.denoiser(self._predict),
@@ -95,21 +95,21 @@ class Mddpm(Method):
             observe=observe,
         )
         case = assemble(image, None, annotated_facts(request, self.fingerprint))
-        labels = steering.labels
-        return replace(
-            case,
-            labels=None if labels is None else labels.reshape(case.geometry.shape),
-            provenance=steering.record or None,
-        )
+        if not steering.guides:
+            return case
+        labels = None if steering.labels is None else steering.labels.reshape(case.geometry.shape)
+        adherence = measure_adherence(case, steering, self.fingerprint)
+        return replace(case, labels=labels, provenance={**steering.record, "adherence": adherence})
 
-    def steering(self, request: MddpmRequest, seed: int) -> Steering:
+    def steering(self, request: MddpmRequest, seed: int, sampling: Sampling) -> Steering:
         """The guides and the annotation of a request.
 
         Raises:
             RequestError: a guide does not fit the method, or a lesion its place.
         """
         length = len(self.process.schedule)
-        return steer(request, self.fingerprint, self.config.size, length, self.memory["quantiles"], seed)
+        setting = Setting(self.fingerprint, self.config.size, length, self.memory["quantiles"])
+        return steer(request, setting, sampling, seed)
 
     def output_fingerprint(self, request: MddpmRequest) -> Fingerprint:
         """The training cohort's, with the labels that the request brings."""
@@ -127,7 +127,7 @@ def full_width(facts: Fingerprint, hounsfield_range: tuple[float, float]) -> Fin
         facts: of the training cohort; other gray values keep their ranges.
         hounsfield_range: HU that become -1 and 1.
     """
-    if not is_hounsfield(facts):
+    if not facts.is_hounsfield:
         return facts
     return facts.model_copy(update={"robust_range": (hounsfield_range,) * len(facts.channel_names)})
 

@@ -26,12 +26,12 @@ class Anatomy(GuideAction):
     """
 
     RELATIVE_FACTOR: ClassVar[float] = 1 / 8
+    UNTIL: ClassVar[float] = 0.1
 
     space: Path
     labels: CaseRef | None = None
     spread: float = Field(default=2.0, gt=0, le=4)
     classes: tuple[str, ...] = ()
-    until: float = Field(default=0.1, ge=0, lt=1)
 
 
 @final
@@ -51,6 +51,7 @@ class Pathology(GuideAction):
     """
 
     RELATIVE_FACTOR: ClassVar[float] = 1 / 32
+    UNTIL: ClassVar[float] = 0.1
 
     case: CaseRef
     label: str | None = None
@@ -59,7 +60,6 @@ class Pathology(GuideAction):
     rotate: float = Field(default=0.0, ge=-360, le=360)
     within: str | None = None
     gray: Literal["auto", "match", "keep"] = "auto"
-    until: float = Field(default=0.1, ge=0, lt=1)
 
 
 @final

@@ -19,14 +19,36 @@ from medsmith.cases.case import Case
 from medsmith.cases.case_ref import load_case, open_cohort
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
-from medsmith.diffusion import LowPassGuide, derive_seed
+from medsmith.diffusion import LowPassGuide, Sampling, derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.guides import check_gray_scale, low_pass_guides, soft_region
-from medsmith.methods.mddpm.pathology import Placed, Transplant, load_source
+from medsmith.methods.guides import GuideAction, check_gray_scale, low_pass_guides, soft_region
+from medsmith.methods.mddpm.pathology import Source, load_source
 from medsmith.methods.mddpm.request import Anatomy, MddpmRequest, Pathology
+from medsmith.methods.mddpm.transplant import Misfit, Placed, Transplant
 
 _EXTENT = 1.3
 """Largest ratio of the fields of view of shape space and training images."""
+_ANATOMIES = 50
+"""Anatomies sampled until the lesions fit."""
+Region = Float32[Tensor, "*space"] | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What steering needs to know of the method.
+
+    Attributes:
+        facts: of the training cohort.
+        size: grid of the network.
+        length: of the noise schedule.
+        quantiles: of the gray values of the training images, in model space.
+    """
+
+    facts: Fingerprint
+    size: tuple[int, ...]
+    length: int
+    quantiles: Float32[Tensor, "c q"]
 
 
 @final
@@ -64,49 +86,83 @@ def annotated_facts(request: MddpmRequest, facts: Fingerprint) -> Fingerprint:
     return facts.model_copy(update={"label_names": names, "label_share": dict.fromkeys(names, 0.0)})
 
 
-def steer(
-    request: MddpmRequest,
-    facts: Fingerprint,
-    size: tuple[int, ...],
-    length: int,
-    quantiles: Float32[Tensor, "c q"],
-    seed: int,
-) -> Steering:
+def steer(request: MddpmRequest, setting: Setting, sampling: Sampling, seed: int) -> Steering:
     """The guides and the annotation of a request.
+
+    Where an anatomy is sampled and a lesion does not fit into it, another one is sampled, up to 50 times.
 
     Args:
         request: the request.
-        facts: of the training cohort.
-        size: grid of the network.
-        length: of the noise schedule.
-        quantiles: of the gray values of the training images, in model space.
+        setting: of the method.
+        sampling: solver and steps.
         seed: of the case.
 
     Raises:
-        RequestError: a guide does not fit the method, or a lesion its place.
+        RequestError: a guide does not fit the method or cannot act, or a lesion its place.
         MedsmithError: a case or a shape space cannot be read.
     """
-    textures = low_pass_guides(request.guides, length, facts, size, seed)
-    guides = {f"guides.{number}": guide for number, guide in enumerate(textures)}
-    names = annotated_facts(request, facts).label_names
-    labels = np.zeros(size, np.uint8)
-    record: dict[str, Any] = {}
-    regions: Mapping[str, Bool[np.ndarray, "x y"]] = {}
-    if request.anatomy is not None:
-        anatomy = _anatomy(request.anatomy, size, seed)
-        guides["anatomy"] = request.anatomy.on(_anatomy_image(request.anatomy, anatomy, facts), length)
-        regions = _classes_of(request.anatomy.space, anatomy)
-        for name in _anatomy_classes(request.anatomy):
-            labels[regions[name]] = names[name]
-        record["anatomy_attempts"] = anatomy.attempts
-    reference = textures[0].reference[0] if textures else quantiles
-    placed = [
-        _place(lesion, number, facts, size, reference, regions, seed)
+    _check(request, setting, sampling)
+    size, facts = setting.size, setting.facts
+    textures = low_pass_guides(request.guides, setting.length, facts, size, seed, sampling)
+    reference = textures[0].reference[0] if textures else setting.quantiles
+    sources = [
+        load_source(lesion, facts, reference, derive_seed(seed, "pathology", number), f"pathologies.{number}")
         for number, lesion in enumerate(request.pathologies)
     ]
+    drawn = request.anatomy is not None and request.anatomy.labels is None
+    last: Misfit | None = None
+    for attempt in range(_ANATOMIES if drawn else 1):
+        anatomy = None if request.anatomy is None else _anatomy(request.anatomy, size, derive_seed(seed, attempt))
+        regions = {} if request.anatomy is None or anatomy is None else _classes_of(request.anatomy.space, anatomy)
+        try:
+            placed = _place(request.pathologies, sources, setting, regions, derive_seed(seed, "place", attempt))
+        except Misfit as misfit:
+            last = misfit
+            continue
+        return _assembled(request, setting, seed, textures, anatomy, regions, placed, attempt + 1)
+    assert last is not None
+    raise last.error from None
+
+
+def _check(request: MddpmRequest, setting: Setting, sampling: Sampling) -> None:
+    """Check that anatomy and lesions can act; ``low_pass_guides`` checks the textures."""
+    actions: dict[str, GuideAction] = {f"pathologies.{n}": lesion for n, lesion in enumerate(request.pathologies)}
+    if request.anatomy is not None:
+        actions["anatomy"] = request.anatomy
+    for key, action in actions.items():
+        action.check(key, setting.size, setting.length, sampling)
+
+
+def _assembled(
+    request: MddpmRequest,
+    setting: Setting,
+    seed: int,
+    textures: Sequence[LowPassGuide],
+    anatomy: AnatomyMap | None,
+    regions: Mapping[str, Bool[np.ndarray, "x y"]],
+    placed: Sequence[Placed],
+    attempts: int,
+) -> Steering:
+    """Guides in the order of a sequential combination, the annotation, and the record."""
+    guides = {f"guides.{number}": guide for number, guide in enumerate(textures)}
+    names = annotated_facts(request, setting.facts).label_names
+    labels, size = np.zeros(setting.size, np.uint8), setting.size
+    record: dict[str, Any] = {}
+
+    def guide(key: str, action: GuideAction, image: Float32[Tensor, "c *space"], region: Region) -> LowPassGuide:
+        given = action.region_on(size, derive_seed(seed, "region", key), key)
+        both = given if region is None else region if given is None else region * given
+        return action.on(image, setting.length, derive_seed(seed, "noise", key), both)
+
+    if request.anatomy is not None and anatomy is not None:
+        image = _anatomy_image(request.anatomy, anatomy, setting.facts)
+        guides["anatomy"] = guide("anatomy", request.anatomy, image, None)
+        for name in _anatomy_classes(request.anatomy):
+            labels[regions[name]] = names[name]
+        record |= {"anatomies": attempts, "anatomy_attempts": anatomy.attempts}
     for number, (lesion, found) in enumerate(zip(request.pathologies, placed, strict=True)):
-        _refuse_overlap(number, placed)
-        guides[f"pathologies.{number}"] = lesion.on(found.image, length, soft_region(_with_z(found.mask), size))
+        key = f"pathologies.{number}"
+        guides[key] = guide(key, lesion, found.image, soft_region(_with_z(found.mask), size))
         labels[found.mask] = names[found.label]
     if placed:
         record["places"] = [[round(float(value), 4) for value in found.at] for found in placed]
@@ -115,34 +171,44 @@ def steer(
 
 
 def _place(
-    lesion: Pathology,
-    number: int,
-    facts: Fingerprint,
-    size: tuple[int, ...],
-    reference: Float32[Tensor, "c ..."],
+    lesions: Sequence[Pathology],
+    sources: Sequence[Source],
+    setting: Setting,
     regions: Mapping[str, Bool[np.ndarray, "x y"]],
     seed: int,
-) -> Placed:
-    key = f"pathologies.{number}"
-    organ = None
-    if lesion.within is not None:
-        if lesion.within not in regions:
-            raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
-        organ = regions[lesion.within]
-    source = load_source(lesion, facts, reference, derive_seed(seed, "pathology", number), key)
-    return Transplant.of(source, lesion, facts, size, key).place(organ, derive_seed(seed, "place", number))
+) -> list[Placed]:
+    placed: list[Placed] = []
+    for number, (lesion, source) in enumerate(zip(lesions, sources, strict=True)):
+        key, organ = f"pathologies.{number}", None
+        if lesion.within is not None:
+            if lesion.within not in regions:
+                raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
+            organ = regions[lesion.within]
+        found = Transplant.of(source, lesion, setting.facts, setting.size, key).place(organ, seed)
+        _refuse_overlap(key, found, placed)
+        placed.append(found)
+    return placed
 
 
-def _refuse_overlap(number: int, placed: Sequence[Placed]) -> None:
-    for earlier in range(number):
-        shared = int((placed[earlier].mask & placed[number].mask).sum())
+def _refuse_overlap(key: str, found: Placed, placed: Sequence[Placed]) -> None:
+    for number, earlier in enumerate(placed):
+        shared = int((earlier.mask & found.mask).sum())
         if shared:
-            fact = f"shares {shared} voxels with pathologies.{earlier}"
-            raise RequestError(f"pathologies.{number}", fact, "lesions lie apart", "move one of them")
+            fact = f"shares {shared} voxels with pathologies.{number}"
+            raise Misfit(RequestError(key, fact, "lesions lie apart", "move one of them"))
+
+
+def _space(path: Path) -> ShapeSpace:
+    """The space of a file, read again where the file has changed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ShapeSpace.load(path)  # which says what is wrong with the file
+    return _loaded(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=4)
-def _space(path: Path) -> ShapeSpace:
+def _loaded(path: Path, _changed: int, _bytes: int) -> ShapeSpace:
     return ShapeSpace.load(path)
 
 
@@ -187,15 +253,16 @@ def _on_grid(regions: UInt8[np.ndarray, "x y"], size: tuple[int, ...]) -> UInt8[
 
 def _anatomy_image(anatomy: Anatomy, found: AnatomyMap, facts: Fingerprint) -> Float32[Tensor, "c x y"]:
     record, image = _space(anatomy.space).record, _space(anatomy.space).guidance_image(found)
-    if record.channel_names != facts.channel_names:
-        fact = f"{anatomy.space} is of channels {', '.join(record.channel_names) or 'none'}"
-        raise RequestError("anatomy", fact, f"trained on {', '.join(facts.channel_names)}")
-    check_gray_scale((float(image.min()), float(image.max())), facts, str(anatomy.space))
+    own = record.channel_names or ("?",) * len(image)  # gray values that a user gave have no names
+    if len(own) != len(facts.channel_names) or record.channel_names not in ((), facts.channel_names):
+        fact = f"{anatomy.space} is of channels {', '.join(own)}"
+        raise RequestError("anatomy.space", fact, f"trained on {', '.join(facts.channel_names)}")
+    check_gray_scale((float(image.min()), float(image.max())), facts, "anatomy.space", str(anatomy.space))
     if record.extent_mm is not None and facts.spacing_known:
-        own = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
-        ratios = [theirs / ours for theirs, ours in zip(record.extent_mm, own, strict=True)]
+        field = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
+        ratios = [theirs / ours for theirs, ours in zip(record.extent_mm, field, strict=True)]
         if not all(1 / _EXTENT <= ratio <= _EXTENT for ratio in ratios):
-            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (record.extent_mm, own))
+            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (record.extent_mm, field))
             fact = f"{anatomy.space} shows {there} mm"
             raise RequestError(
                 "anatomy", fact, f"trained on {limit} mm", "fit it on slices of about that field of view"

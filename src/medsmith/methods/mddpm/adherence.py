@@ -14,9 +14,32 @@ from medsmith.cases.case import Case
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model
 from medsmith.diffusion import LowPassGuide, low_pass
+from medsmith.methods.mddpm.steering import Steering
 
 _RING = 0.05
 """Width of the ring around a lesion, of the longest axis."""
+
+
+def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dict[str, float]:
+    """How well a case follows its guides.
+
+    Args:
+        case: on the network's grid.
+        steering: its guides.
+        facts: of the training cohort.
+
+    Returns:
+        "error KEY" of each guide, share of the gray range; "Dice CLASS" of context classes; "contrast KEY" of lesions,
+        in stored units.
+    """
+    found = {f"error {key}": low_frequency_error(case, guide, facts) for key, guide in steering.guides.items()}
+    if steering.regions:
+        found |= {f"Dice {name}": dice for name, dice in context_agreement(case, steering.regions).items()}
+    image = case.require_image()[0]
+    for number, lesion in enumerate(steering.lesions):
+        plane = image[..., 0] if facts.dimensions == 2 else image
+        found[f"contrast pathologies.{number}"] = lesion_contrast(plane, lesion.mask)
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def low_frequency_error(case: Case, guide: LowPassGuide, facts: Fingerprint) -> float:

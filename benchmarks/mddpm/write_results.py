@@ -1,6 +1,6 @@
 """Writes README.md of this folder from the results beside it and notes.md.
 
-python benchmarks/mddpm/write_readme.py
+python benchmarks/mddpm/write_results.py
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,17 +62,13 @@ def fidelity(result: Mapping[str, Any]) -> str:
 def adherence(result: Mapping[str, Any]) -> str:
     """Dice with the requested map."""
     names = list(next(iter(result["rows"].values()))["n"])
-    rows = [
-        (
-            row,
-            *(
-                f"{spread(found['dice'][name])}, n {found['n'][name]}" if name in found["dice"] else ""
-                for name in names
-            ),
-        )
-        for row, found in result["rows"].items()
-    ]
-    text = f"Segmenters trained on real labels alone ({result['steps']} steps, {result['seeds']} seeds): Dice with the map."
+
+    def cell(found: Mapping[str, Any], name: str) -> str:
+        return f"{spread(found['dice'][name])}, n {found['n'][name]}" if name in found["dice"] else ""
+
+    rows = [(row, *(cell(found, name) for name in names)) for row, found in result["rows"].items()]
+    trained = f"{result['steps']} steps, {result['seeds']} seeds"
+    text = f"Segmenters trained on real labels alone ({trained}): Dice with the map."
     return f"## Do images obey the map\n\n{text}\n\n{table(('slices', *names), rows)}\n\n{source(result)}"
 
 
@@ -113,8 +109,8 @@ def cost(result: Mapping[str, Any]) -> str:
     default, ancestral = result["default"], result["ancestral"]
     text = (
         f"{default['steps']} steps of {default['solver']}; the paper's {ancestral['steps']} ancestral steps take "
-        f"{number(ancestral['seconds'])} s, {number(result['faster'])} times as long ({ancestral['timed_steps']} timed). "
-        f"Medians of {result['repeats']}."
+        f"{number(ancestral['seconds'])} s, {number(result['faster'])} times as long "
+        f"({ancestral['timed_steps']} timed); medians of {result['repeats']}."
     )
     return f"## Cost\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
 
