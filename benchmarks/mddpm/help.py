@@ -3,10 +3,10 @@
     python benchmarks/mddpm/help.py WORK [--steps 1500] [--seeds 2]
 
 Real: WORK/labelled, 6 patients. Tested on WORK/test, 6 others. Arms: real alone without augmentation and with strong
-augmentation; with it also real and generated (WORK/rows/anatomy), and real and the labels of the loop
-(WORK/annotation/annotated, from annotation.py). Every arm takes the same number of gradient steps; half of each batch
-is real. Mean Dice of the classes that a slice has, gain over real with strong augmentation, both with intervals over
-patients. The result goes to help.json beside this file; an arm that was interrupted is trained again.
+augmentation; with it also real and generated (WORK/rows/anatomy), and real and the labels of each turn of the loop
+(WORK/annotation/turn-N/labels, from annotation.py). Every arm takes the same number of gradient steps; half of each
+batch is real. Mean Dice of the classes that a slice has, gain over real with strong augmentation, both with intervals
+over patients. The result goes to help.json beside this file; an arm that was interrupted is trained again.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torch import Tensor
 from medsmith import Cohort
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentation
-from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, train_segmenter
+from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.progress import ConsoleProgress
 
@@ -34,16 +34,6 @@ HERE = Path(__file__).parent
 def unchanged(images: Tensor, labels: Tensor, _rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """No augmentation."""
     return images, labels
-
-
-def balanced(real: Cases, more: Cases) -> Cases:
-    """Both together, the smaller set repeated, so that half of each batch is real on average."""
-    count = max(len(real[0]), len(more[0]))
-    rows = [torch.arange(count) % len(each[0]) for each in (real, more)]
-    images, labels = zip(
-        *((each[0][row], each[1][row]) for each, row in zip((real, more), rows, strict=True)), strict=True
-    )
-    return torch.cat(images), torch.cat(labels)
 
 
 def arms(work: Path) -> Mapping[str, tuple[Cases, Augment]]:
@@ -57,11 +47,12 @@ def arms(work: Path) -> Mapping[str, tuple[Cases, Augment]]:
     found: dict[str, tuple[Cases, Augment]] = {
         "real, no augmentation": (real, unchanged),
         "real, strong augmentation": (real, strong),
-        "real + generated": (balanced(real, cases(work / "rows" / "anatomy")), strong),
+        "real + generated": (mixed(real, cases(work / "rows" / "anatomy")), strong),
     }
-    annotated = work / "annotation" / "annotated"
-    if (annotated / "dataset.json").exists():
-        found["real + labels of the loop"] = (balanced(real, cases(annotated)), strong)
+    # Whole turns, not the one that the loop chose: it chose by the patients that are tested on.
+    for turn in sorted((work / "annotation").glob("turn-*")):
+        if (turn / "labels" / "dataset.json").exists():
+            found[f"real + labels of {turn.name}"] = (mixed(real, cases(turn / "labels")), strong)
     return found
 
 

@@ -93,14 +93,14 @@ def test_the_best_labeler_is_chosen_and_a_tie_goes_to_the_control():
 def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
     of_control = control([0.7, 0.8])
     better = Annotation(tmp_path, of_control, (turn(1, [0.8, 0.91]),), 1, "stopped")
-    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.100 to +0.110)"
+    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.041 to +0.169)"
     assert better.line == f"{tmp_path / 'annotated'}: labels of turn 1; {said}; stopped"
     worse = Annotation(tmp_path, of_control, (turn(1, [0.6, 0.69]),), 0, "stopped")
     assert "labels of the control, trained on the labeled slices alone: it is better" in worse.line
     assert "difference -0.105" in worse.line
     assert "cannot tell" not in worse.line
     doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")
-    assert "difference +0.005 (95 % interval -0.190 to +0.200), which 2 patients cannot tell from none" in doubtful.line
+    assert "difference +0.005 (95 % interval -2.473 to +2.483), which 2 patients cannot tell from none" in doubtful.line
 
 
 def test_the_line_of_a_turn_has_cost_quality_and_the_control_beside():

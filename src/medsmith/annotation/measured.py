@@ -1,14 +1,15 @@
 """Dice of a labeler on withheld cases, paired differences between labelers, and the rule that stops the loop."""
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict
+from scipy import stats
 
-from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_cases
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 
 
 @final
@@ -105,4 +106,8 @@ def rise(after: Measured, before: Measured) -> Rise:
 
 
 def _mean_of_patients(values: Float64[np.ndarray, " patients"]) -> Estimate:
-    return replace(mean_of_cases(values, seed=0), interval="BCa bootstrap over patients")
+    """Mean with Student's interval: a bootstrap of few patients is too narrow (false alarms in 13 % at 6 patients)."""
+    mean, count = float(np.mean(values)), len(values)
+    error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.inf
+    half = float(stats.t.ppf(0.975, max(count - 1, 1))) * error
+    return Estimate(mean, mean - half, mean + half, count, "Student's t over patients")

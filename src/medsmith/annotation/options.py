@@ -19,8 +19,8 @@ class AnnotationOptions(BaseModel):
         turns: largest number of turns; may be raised later.
         pairs: generated pairs of each turn.
         train_on: what the labeler of a turn is trained on. The paper takes generated pairs alone. With the labeled
-            slices added, each batch also has contours that are exact, which those of a generated pair are only as far
-            as the image follows its map. "generated-then-real" gives each half of the steps.
+            slices added, half of each batch, on average, has contours that are exact; those of a generated pair are
+            only as exact as the image follows its map. "generated-then-real" gives each half of the steps.
         withheld_share: share of the labeled patients that is withheld, where no cohort of withheld cases is given.
         group: regular expression that names the patient of an id (see ``preparation.split``); None: each case is one.
         preset: of the generator, where no run is given.

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import torch
-
 from medsmith.anatomy import ShapeSpace
 from medsmith.annotation.inputs import Inputs
 from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
@@ -22,7 +20,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import joined
 from medsmith.diffusion.noise import derive_seed
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
-from medsmith.evaluation.downstream.segmenter import Cases, train_segmenter
+from medsmith.evaluation.downstream.segmenter import Cases, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress
 from medsmith.synthesis.coordinator import synthesize
@@ -192,7 +190,7 @@ def _phases(shop: Workshop, folder: Path) -> list[Cases]:
     real = _cases(shop, shop.inputs.labeled)
     if shop.options.train_on == "generated-then-real":
         return [generated, real]
-    return [(torch.cat([generated[0], real[0]]), torch.cat([generated[1], real[1]]))]
+    return [mixed(generated, real)]
 
 
 def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeler:

@@ -91,6 +91,14 @@ def train_segmenter(
     return network.cpu()
 
 
+def mixed(first: Cases, second: Cases) -> Cases:
+    """Two sets together, the smaller one repeated, so that half of a random batch is of each on average."""
+    count = max(len(first[0]), len(second[0]))
+    rows = [torch.arange(count) % len(each[0]) for each in (first, second)]
+    images = torch.cat([first[0][rows[0]], second[0][rows[1]]])
+    return images, torch.cat([first[1][rows[0]], second[1][rows[1]]])
+
+
 def build_segmenter(shape: tuple[int, int], classes: int, config: SegmenterConfig, seed: int = 0) -> nn.Module:
     """The untrained U-Net.
 
