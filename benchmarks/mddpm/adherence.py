@@ -2,7 +2,7 @@
 
     python benchmarks/mddpm/adherence.py WORK [--steps 1500] [ROW ...]
 
-Segmenters (two seeds) learn from WORK/labelled with strong augmentation. Dice per class with the requested map, beside
+Segmenters (two seeds) learn from WORK/labeled with strong augmentation. Dice per class with the requested map, beside
 their Dice on real slices of other patients (WORK/test). A class that is absent in the map is left out of its mean.
 Intervals: bootstrap over images, for real slices over patients. The result goes to adherence.json beside this file.
 """
@@ -63,7 +63,7 @@ def row_of(found: Float64[np.ndarray, "n labels"], names: Sequence[str], groups:
 
 def main(work: Path, rows: Sequence[str], steps: int) -> None:
     """Train, then measure on real slices and every row."""
-    real = loaded(Cohort.open(work / "labelled"))
+    real = loaded(Cohort.open(work / "labeled"))
     names = [
         name for name, value in sorted(Cohort.open(work / "test").label_names.items(), key=lambda e: e[1]) if value
     ]

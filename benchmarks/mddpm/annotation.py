@@ -45,8 +45,8 @@ def main() -> None:
     work = arguments.work
     try:
         annotate(
-            work / "labelled",
-            work / "unlabelled",
+            work / "labeled",
+            work / "unlabeled",
             arguments.out or work / "annotation",
             withheld=work / "test",
             run=work / "run",

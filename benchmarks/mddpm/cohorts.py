@@ -1,11 +1,11 @@
-"""The cohorts of the mDDPM benchmark from the chest CT slices: patients labelled, unlabelled and held out.
+"""The cohorts of the mDDPM benchmark from the chest CT slices: patients labeled, unlabeled and held out.
 
 python benchmarks/mddpm/cohorts.py SLICES WORK
 
 SLICES: a folder with images/ and labels/ whose file names begin with Patient_NN. WORK then holds
     all         every slice with its labels
-    labelled    slices of 6 patients, with labels
-    unlabelled  slices of 15 others, images alone
+    labeled    slices of 6 patients, with labels
+    unlabeled  slices of 15 others, images alone
     images      the slices of these 21 patients, images alone: what the diffusion model is trained on
     test        the slices of the 6 patients left, with labels; no model sees them in training
 """
@@ -21,7 +21,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import MedsmithError
 from medsmith.preparation import PrepareOptions, prepare
 
-LABELLED, UNLABELLED = 6, 15
+LABELED, UNLABELED = 6, 15
 LABELS = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
 
 
@@ -31,7 +31,7 @@ def patient(id: str) -> str:
 
 
 def make_cohorts(slices: Path, work: Path) -> None:
-    """Prepare all slices and write the four cohorts, by patient in the order of their numbers, every fourth apart."""
+    """Prepare all slices and write the four cohorts, by patient every fifth one in turn."""
     if not (work / "all" / "dataset.json").exists():
         # The slices are 8-bit by the extremes of each scan: soft tissue lies between 7 and 83 of 255.
         options = PrepareOptions(channel_names=("gray",), label_names=LABELS, percentiles=(0.5, 99.5))
@@ -40,11 +40,11 @@ def make_cohorts(slices: Path, work: Path) -> None:
     patients = sorted({patient(id) for id in cohort.ids})
     # A fixed shuffle without a random generator: every fifth patient in turn.
     order = [patients[index] for start in range(5) for index in range(start, len(patients), 5)]
-    labelled, unlabelled = order[:LABELLED], order[LABELLED : LABELLED + UNLABELLED]
-    test = order[LABELLED + UNLABELLED :]
-    _write(cohort, labelled, work / "labelled", images_alone=False)
-    _write(cohort, unlabelled, work / "unlabelled", images_alone=True)
-    _write(cohort, [*labelled, *unlabelled], work / "images", images_alone=True)
+    labeled, unlabeled = order[:LABELED], order[LABELED : LABELED + UNLABELED]
+    test = order[LABELED + UNLABELED :]
+    _write(cohort, labeled, work / "labeled", images_alone=False)
+    _write(cohort, unlabeled, work / "unlabeled", images_alone=True)
+    _write(cohort, [*labeled, *unlabeled], work / "images", images_alone=True)
     _write(cohort, test, work / "test", images_alone=False)
 
 

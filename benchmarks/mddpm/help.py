@@ -2,7 +2,7 @@
 
     python benchmarks/mddpm/help.py WORK [--steps 1500] [--seeds 2]
 
-Real: WORK/labelled, 6 patients. Tested on WORK/test, 6 others. Arms: real alone without augmentation and with strong
+Real: WORK/labeled, 6 patients. Tested on WORK/test, 6 others. Arms: real alone without augmentation and with strong
 augmentation; with it also real and generated (WORK/rows/anatomy), and real and the labels of each turn of the loop
 (WORK/annotation/turn-N/labels, from annotation.py). Every arm takes the same number of gradient steps; half of each
 batch is real. Mean Dice of the classes that a slice has, gain over real with strong augmentation, both with intervals
@@ -43,7 +43,7 @@ def arms(work: Path) -> Mapping[str, tuple[Cases, Augment]]:
         cohort = loaded(Cohort.open(folder))
         return cohort.images, cohort.labels
 
-    real, strong = cases(work / "labelled"), StrongAugmentation()
+    real, strong = cases(work / "labeled"), StrongAugmentation()
     found: dict[str, tuple[Cases, Augment]] = {
         "real, no augmentation": (real, unchanged),
         "real, strong augmentation": (real, strong),

@@ -4,8 +4,8 @@
 
 Each image is made twice from one seed and anatomy, with the lesion and without it; the noise of all else is the same.
 Contrast: mean inside the lesion's mask less that of the ring around it. Controls: the same masks at 20 other places in
-the lung of each image without a lesion. Detected: the contrast exceeds the 95th percentile of the controls, so that 5 % of
-healthy places count as detected. The place is known to the measure. Intervals: Clopper-Pearson over images, with the
+the lung of each image without a lesion. Detected: the contrast exceeds the 95th percentile of the controls, so that 5 %
+of healthy places count as detected. The place is known to the measure. Intervals: Clopper-Pearson over images, with the
 threshold held fixed. The result goes to pathology.json and pathology.png.
 """
 

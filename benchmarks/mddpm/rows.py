@@ -72,7 +72,7 @@ def _fits(seed: int, kind: str) -> bool:
 def requests(work: Path) -> Mapping[str, Mapping[str, Any]]:
     """Row -> request."""
     anatomy = {"space": str(work / "space.safetensors")}
-    texture = {"image": str(work / "unlabelled"), **TEXTURE}
+    texture = {"image": str(work / "unlabeled"), **TEXTURE}
     nodules = {kind: {"case": {"cohort": str(work / "lesions"), "case": kind}, "within": "lung"} for kind in KINDS}
     whole = {"anatomy": anatomy, "guides": [texture], "pathologies": [nodules["round"]]}
     rows: dict[str, Mapping[str, Any]] = {
@@ -114,7 +114,7 @@ def main(work: Path, run: Path, count: int, chosen: list[str]) -> None:
     """Every row that is asked for, or all."""
     space = work / "space.safetensors"
     if not space.exists():
-        ShapeSpace.fit(Cohort.open(work / "labelled"), progress=ConsoleProgress()).save(space)
+        ShapeSpace.fit(Cohort.open(work / "labeled"), progress=ConsoleProgress()).save(space)
     lesions(work / "lesions")
     method = load_method(run)
     assert isinstance(method, Mddpm)

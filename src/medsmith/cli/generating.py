@@ -13,7 +13,7 @@ from medsmith.cli.app import Seed, all_numbers, app, echo, pairs
 @app.command()
 def train(
     method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, mddpm, pig or segguided.")],
-    cohort: Annotated[Path, typer.Argument(help="Cohort of annotated images to train on.")],
+    cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
     preset: Annotated[
         str,
@@ -225,6 +225,9 @@ def sweep(  # noqa: PLR0913
     factors: Annotated[str, typer.Option(help="Relative factors, separated by commas.")] = "0.25,0.125,0.0625,0.03125",
     untils: Annotated[str, typer.Option(help="Shares of the schedule without guidance at the end.")] = "0,0.2,0.4,0.6",
     seed: Seed = 0,
+    solver: Annotated[
+        str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")] = None,
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
@@ -237,4 +240,7 @@ def sweep(  # noqa: PLR0913
     )
     requested = _request(request, (None, None), {}, None, steered)
     grid = Grid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
-    echo(f"{sweep_guide(run, out, grid, request=requested, seed=seed, steps=steps, progress=ConsoleProgress())}")
+    picture = sweep_guide(
+        run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()
+    )
+    echo(f"{picture}")

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
-from medsmith.diffusion import Solver, derive_seed
+from medsmith.diffusion import derive_seed
 from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
@@ -68,7 +68,7 @@ def sweep(
     *,
     request: Mapping[str, Any],
     seed: int = 0,
-    solver: Solver | None = None,
+    solver: str | None = None,
     steps: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
