@@ -82,4 +82,4 @@ _BEST = MddpmConfig(
     network=NetworkConfig(channels=(96, 128, 192, 256), attention=(False, False, False, True), residual_blocks=2),
     training=TrainingConfig(steps=60_000, ema=0.999, flips=()),
 )
-PRESETS: Mapping[str, BaseModel] = {"paper": _PAPER, "best": _BEST, "tiny": MddpmConfig()}
+PRESETS: Mapping[str, MddpmConfig] = {"paper": _PAPER, "best": _BEST, "tiny": MddpmConfig()}
