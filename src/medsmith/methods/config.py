@@ -134,10 +134,16 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
+def _likeness(asked: str, known: str) -> float:
+    """Of two dotted keys or of their last parts, from 0 to 1."""
+    pairs = ((asked, known), (asked.rpartition(".")[2], known.rpartition(".")[2]))
+    return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
 def _hint(key: str, model: type[BaseModel]) -> str:
     known = list(_keys(model))
     bare = ".".join(part for part in key.split(".") if not part.isdecimal())
-    near = difflib.get_close_matches(bare, known, n=3, cutoff=0.4)
+    near = [name for name in sorted(known, key=lambda name: -_likeness(bare, name)) if _likeness(bare, name) >= 0.6][:3]
     if near:
         return f"nearest: {', '.join(near)}"
     return f"there are {', '.join(model.model_fields)}" if known else "nothing can be asked for here"
