@@ -98,6 +98,26 @@ def test_twins_share_a_group():
     np.testing.assert_array_equal(groups[10:], groups[:4])
 
 
+def test_images_that_all_look_alike_are_not_all_copies():
+    """As slices of one kind of phantom: every nearest similarity is above the fixed limit, and new ones are too."""
+    shared, own = fields(1, (64, 64, 1), 9)[0], fields(60, (64, 64, 1), 10)
+    images = [shared + 0.28 * each for each in own]
+    found = find_scenes(thumbnails(images[:40]))
+    assert found.threshold > NEAR_DUPLICATE
+    assert len(set(found.groups)) == 40
+    unseen, _ = nearest(thumbnails(images[40:]), thumbnails(images[:40]))
+    assert unseen.min() > NEAR_DUPLICATE
+    assert (unseen > found.threshold).mean() < 0.2
+    copies, _ = nearest(thumbnails([image + 1 for image in images[:5]]), thumbnails(images[:40]))
+    assert (copies > found.threshold).all()
+
+
+def test_a_set_of_duplicates_keeps_the_fixed_limit():
+    image = fields(1, (64, 64, 1), 11)[0]
+    series = [image + 0.01 * each for each in fields(12, (64, 64, 1), 12)]
+    assert find_scenes(thumbnails(series)).threshold <= NEAR_DUPLICATE
+
+
 def test_too_few_images_leave_the_fixed_limit():
     assert copy_threshold(thumbnails(fields(1, (32, 32, 1), 0))) == NEAR_DUPLICATE
     assert copy_threshold(thumbnails([])) == NEAR_DUPLICATE

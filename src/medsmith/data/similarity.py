@@ -37,7 +37,11 @@ NEAR_DUPLICATE = 0.88
 """Real images with this similarity show the same scene: one picture saved twice, or neighboring slices."""
 LEAST_COPY = 0.5
 """Images below this similarity share less than a quarter of their variance (r squared): not copies in any set."""
+_DUPLICATE = 0.97
+"""Median similarity to the nearest image, from which on a set consists of duplicates (neighboring slices: .998)."""
 _QUANTILE = 0.99
+_ONE_SCENE = 0.9
+"""Largest share of a set that near-duplicates may link; above it all its images look alike, and none is a duplicate."""
 _FLAT = 1e-5
 """Band-passed values below this share of the largest value are rounding: the image counts as constant."""
 
@@ -102,7 +106,9 @@ def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
 
     The threshold is the 99th percentile of the largest similarity to an image of another scene, and at least .5.
     Near-duplicates are excluded: public cohorts contain many (a third of the breast ultrasounds of Al-Dhabyani et al.
-    2020 have one), and a percentile over them would be 1 and detect no copy.
+    2020 have one), and a percentile over them would be 1 and detect no copy. Where chains of near-duplicates link more
+    than nine tenths of the set, its images look alike without being duplicates (slices of one kind of phantom: .95);
+    then all images count, and each is a scene of its own.
 
     Args:
         gallery: thumbnails; fewer than two leave the threshold at ``NEAR_DUPLICATE``.
@@ -110,10 +116,18 @@ def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
     scores = similarities(gallery, gallery)
     _, groups = connected_components(scores >= NEAR_DUPLICATE, directed=False)
     np.fill_diagonal(scores, -1)
+    if _look_alike(scores, groups):
+        return Scenes(max(float(np.quantile(scores.max(axis=1), _QUANTILE)), LEAST_COPY), np.arange(len(groups)))
     different = np.where(scores < NEAR_DUPLICATE, scores, -1).max(axis=1, initial=-1)
     different = different[different > -1]
     threshold = float(np.quantile(different, _QUANTILE)) if len(different) else NEAR_DUPLICATE
     return Scenes(max(threshold, LEAST_COPY), groups)
+
+
+def _look_alike(scores: Float32[np.ndarray, "n n"], groups: Int[np.ndarray, " n"]) -> bool:
+    """Whether near-duplicates link nearly the whole set, though few of its images are duplicates."""
+    linked = len(groups) > 1 and np.bincount(groups).max() > _ONE_SCENE * len(groups)
+    return bool(linked and np.median(scores.max(axis=1)) < _DUPLICATE)
 
 
 def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
