@@ -17,7 +17,7 @@ from medsmith.synthesis import write_lesions_page, write_steering_page
 
 WORDS = "a 20 mm round-like hypodense cyst with a well-defined margin inside the liver"
 TEMPLATES, LESIONS, CASES = 6, 8, 40
-LABELED, SLICES = 40, 6
+LABELED, SLICES = 24, 6
 
 
 def main(folder: Path, count: int, templates: int = TEMPLATES, lesions: int = LESIONS, slices: int = SLICES) -> None:
@@ -63,7 +63,7 @@ def steer_slices(folder: Path, slices: int) -> None:
     labeled = write_phantom(find_family("chest-healthy"), folder / "chest", LABELED, seed=2, size=64)
     ShapeSpace.fit(labeled, progress=ConsoleProgress()).save(folder / "space.safetensors")
     nodule = next(
-        case for case in write_phantom(find_family("chest"), folder / "nodules", 12, seed=4, size=128) if visible(case)
+        case for case in write_phantom(find_family("chest"), folder / "nodules", 24, seed=4, size=128) if visible(case)
     )
     print(f"7/7 {slices} chest slices that follow new shapes, with the nodule of {nodule.id} -> {folder / 'steered'}")
     request = {
@@ -77,8 +77,11 @@ def steer_slices(folder: Path, slices: int) -> None:
 
 
 def visible(case: Case) -> bool:
-    """Whether the nodules of a phantom are large enough for a slice of 64 pixels."""
-    return bool((case.require_labels() == case.label_names["nodule"]).sum() > 20)
+    """Whether a phantom has one nodule, solid and large enough for a slice of 64 pixels."""
+    match list((case.report or {}).get("lesions", ())):
+        case [{"density": "solid", "equivalent_diameter_mm": diameter}]:
+            return bool(diameter > 18)
+    return False
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def _cohort_of(templates: object) -> Path | None:
 
 @app.command()
 def synthesize(  # noqa: PLR0913
-    run: Annotated[str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion or pig.")],
+    run: Annotated[str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, mddpm or pig.")],
     out: Annotated[Path, typer.Argument(help="Output folder for the synthetic cohort.")],
     count: Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")] = 100,
     seed: Seed = 0,

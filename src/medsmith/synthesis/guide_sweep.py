@@ -206,9 +206,9 @@ def _picture(
 
 
 def _image(method: Mddpm, steered: SteeredCase) -> Tile:
-    (image,) = (tile for tile in steering_tiles(method, steered) if tile.title == "new image")
-    labels = steered.case.labels
-    return image if labels is None else replace(image, labels=labels[:, :, 0])
+    """The new image with its annotation, if it has one."""
+    tiles = {tile.title: tile for tile in steering_tiles(method, steered)}
+    return tiles.get("annotation", tiles["new image"])
 
 
 def _blank(like: Tile) -> Tile:

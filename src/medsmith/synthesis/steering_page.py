@@ -1,7 +1,7 @@
 """A page of steered images: the guidance images of each case beside it, with how well it follows them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -104,7 +104,12 @@ def steering_tiles(method: Mddpm, steered: SteeredCase) -> list[Tile]:
     tiles.append(Tile(image, empty, "new image"))
     if case.labels is not None:
         tiles.append(Tile(image, case.labels[:, :, 0], "annotation"))
-    return tiles
+    return [_displayed(tile) for tile in tiles] if case.geometry.spacing_known else tiles
+
+
+def _displayed(tile: Tile) -> Tile:
+    """A slice along the patient's axes as it is displayed: the patient's right on the left, the front at the top."""
+    return replace(tile, image=tile.image[::-1, ::-1].copy(), labels=tile.labels[::-1, ::-1].copy())
 
 
 def _picture(method: Mddpm, steered: SteeredCase) -> Picture:
