@@ -93,4 +93,4 @@ def test_shipped_weights_are_small() -> None:
     import medsmith
 
     shipped = Path(medsmith.__file__).parent / "weights"
-    assert sum(path.stat().st_size for path in shipped.rglob("*")) < 25e6
+    assert sum(path.stat().st_size for path in shipped.rglob("*")) < 40e6

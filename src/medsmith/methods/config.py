@@ -135,8 +135,9 @@ def _is_model(kind: Any) -> bool:
 
 
 def _likeness(asked: str, known: str) -> float:
-    """Of two dotted keys or of their last parts, from 0 to 1."""
-    pairs = ((asked, known), (asked.rpartition(".")[2], known.rpartition(".")[2]))
+    """Of two dotted keys, of their last parts, or of a key and a section, from 0 to 1."""
+    last, section = known.rpartition(".")[2], known.partition(".")[0]
+    pairs = ((asked, known), (asked.rpartition(".")[2], last), (asked, section))
     return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
 
