@@ -118,6 +118,6 @@ def test_agreement_is_the_dice_of_thresholds_with_the_map():
 def test_contrast_is_inside_less_ring():
     lesion = np.zeros((64, 64), bool)
     lesion[20:30, 20:30] = True
-    image = np.where(lesion, 180.0, 60.0)
+    image = np.where(lesion, 180.0, 60.0).astype(np.float32)
     image[50:] = 255  # far away
     assert lesion_contrast(image, lesion) == pytest.approx(120)

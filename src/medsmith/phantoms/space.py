@@ -9,7 +9,7 @@ Axes: x y z voxel axes; k l m knots of a cubic B-spline.
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -59,6 +59,7 @@ def spread_knots(
     return values
 
 
+@runtime_checkable
 class Placement(Protocol):
     """Where the anatomy lies in the patient."""
 
