@@ -16,7 +16,7 @@ from medsmith.phantoms.space import Field, Grid, Part, Placement, Point, Points
 REACH_MM = 7.0
 """Distance outside the surface up to which a solid's distance is valid."""
 Radii = Float64[np.ndarray, "_ 1"]
-Line = Float32[np.ndarray, "x y z"]
+Line = Float32[np.ndarray, "_ _ _"]
 """Positions along one axis; the two others have length 1."""
 
 SLACK_MM = 7.0
