@@ -93,9 +93,7 @@ class Outline:
         share: Field = np.clip(0.5 + (limit - np.hypot(across, down)) / (steepness * NATIVE_MM), 0, 1)
         return share
 
-    def distance(
-        self, lateral: Float[np.ndarray, "*positions"], depth: Float[np.ndarray, "*positions"]
-    ) -> Float[np.ndarray, "*positions"]:
+    def distance(self, lateral: Float[np.ndarray, "..."], depth: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """First-order signed distance in mm of positions to the curve, negative inside.
 
         Args:
@@ -104,12 +102,12 @@ class Outline:
         """
         across, down = lateral - self.center[0], depth - self.center[1]
         limit, steepness = self._limits(across, down)
-        distance: Float[np.ndarray, "*positions"] = (np.hypot(across, down) - limit) / steepness
+        distance: Float[np.ndarray, "..."] = (np.hypot(across, down) - limit) / steepness
         return distance
 
     def _limits(
-        self, across: Float[np.ndarray, "*positions"], down: Float[np.ndarray, "*positions"]
-    ) -> tuple[Float64[np.ndarray, "*positions"], Float64[np.ndarray, "*positions"]]:
+        self, across: Float[np.ndarray, "..."], down: Float[np.ndarray, "..."]
+    ) -> tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]:
         """The radius in the direction of each position, and the distance along it per distance to the curve."""
         angle = np.arctan2(down, across) % (2 * np.pi)
         slope = np.gradient(np.pad(self.radii, 1, mode="wrap"), ANGLES[1])[1:-1]
