@@ -178,6 +178,14 @@ class ShapeSpace:
         kept = np.isin(regions, list(self.label_names.values()))
         return np.where(kept, regions, np.uint8(0))
 
+    def map_of(self, regions: Map) -> AnatomyMap:
+        """The anatomy of given regions, such as those of a real slice; nothing was drawn for it.
+
+        Args:
+            regions: values of classes, on any grid.
+        """
+        return AnatomyMap(self._labels(regions), regions, 0)
+
     def regions_of(self, case: Case) -> Map:
         """The regions of a slice: its labels by their names, and below them the context classes of the space.
 

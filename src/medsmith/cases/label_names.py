@@ -14,6 +14,11 @@ _MOST_UNDECLARED = 64
 _DEFAULT = ReadOptions()
 
 
+def foreground_names(label_names: Mapping[str, int]) -> tuple[str, ...]:
+    """Names above background in the order of their values."""
+    return tuple(sorted((name for name, value in label_names.items() if value > 0), key=lambda name: label_names[name]))
+
+
 def label_names_of(labels: Any, path: Path) -> dict[str, int]:
     """Label names -> values from either form: name -> value (nnU-Net) or value -> name (Decathlon).
 

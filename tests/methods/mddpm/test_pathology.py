@@ -1,6 +1,7 @@
 """A lesion of one case put at a place of another: where, how large, how turned, how gray."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.methods.mddpm.pathology import load_source
 from medsmith.methods.mddpm.request import Pathology
-from medsmith.methods.mddpm.transplant import Misfit, Transplant
+from medsmith.methods.mddpm.transplant import PlacementError, Transplant
 
 EDGE = 64
 NAMES = {"background": 0, "lung": 1, "nodule": 2}
@@ -165,15 +166,15 @@ def test_the_seed_finds_a_place_inside_the_organ(cohort):
         ({"at": (0.5, 0.5, 0.5)}, "pathologies.0: at has 3 values; the images are 2-D"),
         ({"label": "cyst"}, "pathologies.0.label: "),
         ({"label": None}, "pathologies.0.label: no label named; it has lung, nodule; name one of these"),
-        ({"label": "lung"}, "pathologies.0: case 'case_0' has no voxel of 'lung'"),
+        ({"label": "lung"}, "pathologies.0.case: case 'case_0' has no voxel of 'lung'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(cohort, asked, line):
     asked = {"within": "lung", **asked}
     organ = None if asked["within"] is None else ellipse((EDGE, EDGE), (20, 40), (14, 12))
-    with pytest.raises((RequestError, Misfit)) as refusal:
+    with pytest.raises((RequestError, PlacementError)) as refusal:
         placed(cohort, organ, **asked)
-    error = refusal.value.error if isinstance(refusal.value, Misfit) else refusal.value
+    error = refusal.value.error if isinstance(refusal.value, PlacementError) else refusal.value
     assert isinstance(error, RequestError)
     assert error.line.startswith(line)
     assert "\n" not in error.line
@@ -196,3 +197,17 @@ def test_one_spacing_alone_is_compared_in_shares_of_the_image(tmp_path):
     found = transplant(picture, facts, at=(0.5, 0.5), gray="keep").place(None, 1).mask
     same = transplant(known, facts, at=(0.5, 0.5), gray="keep").place(None, 1).mask
     assert found.sum() == pytest.approx(same.sum(), rel=0.1)
+
+
+def test_a_cohort_alone_gives_a_case_that_has_the_lesion(tmp_path):
+    """Whichever case the seed falls on: phantoms and patients without a nodule are passed over."""
+    empty = [replace(case_with_nodule(f"case_{n}"), labels=np.zeros((128, 128, 1), np.uint8)) for n in range(3)]
+    cohort = cohort_of(tmp_path / "c", *empty, case_with_nodule("case_3"))
+    facts = take_fingerprint(cohort, ".png", "0" * 64)
+    pathology = Pathology.model_validate({"case": cohort.root, "label": "nodule", "gray": "keep"})
+    sources = [load_source(pathology, facts, FLAT, index, "pathologies.0") for index in range(4)]
+    assert all(source.mask.any() for source in sources)
+    without = cohort_of(tmp_path / "without", *empty)
+    nowhere = Pathology.model_validate({"case": without.root, "label": "nodule"})
+    with pytest.raises(RequestError, match=r"pathologies.0.case: .* has no case with a voxel of 'nodule'"):
+        load_source(nowhere, facts, FLAT, 1, "pathologies.0")

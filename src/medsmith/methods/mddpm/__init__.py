@@ -26,7 +26,7 @@ from medsmith.methods.base import Kind, Method, Stage, assemble
 from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
 from medsmith.methods.mddpm.request import MddpmRequest
-from medsmith.methods.mddpm.steering import Setting, Steering, annotated_facts, steer
+from medsmith.methods.mddpm.steering import ModelFacts, Steering, annotated_facts, steer
 from medsmith.networks import UNet
 
 _QUANTILES, _QUANTILE_CASES = 257, 256
@@ -108,8 +108,8 @@ class Mddpm(Method):
             RequestError: a guide does not fit the method, or a lesion its place.
         """
         length = len(self.process.schedule)
-        setting = Setting(self.fingerprint, self.config.size, length, self.memory["quantiles"])
-        return steer(request, setting, sampling, seed)
+        model = ModelFacts(self.fingerprint, self.config.size, length, self.memory["quantiles"])
+        return steer(request, model, sampling, seed)
 
     def output_fingerprint(self, request: MddpmRequest) -> Fingerprint:
         """The training cohort's, with the labels that the request brings."""

@@ -3,6 +3,7 @@
 Axes: c channels, ``*space`` = x y or x y z.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,7 +31,7 @@ def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dic
 
     Returns:
         "error KEY" of each guide, share of the gray range; "Dice CLASS" of context classes; "contrast KEY" of lesions,
-        in stored units.
+        in stored units. What cannot be measured is left out.
     """
     found = {f"error {key}": low_frequency_error(case, guide, facts) for key, guide in steering.guides.items()}
     if steering.regions:
@@ -39,7 +40,7 @@ def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dic
     for number, lesion in enumerate(steering.lesions):
         plane = image[..., 0] if facts.dimensions == 2 else image
         found[f"contrast pathologies.{number}"] = lesion_contrast(plane, lesion.mask)
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: round(value, 4) for name, value in found.items() if math.isfinite(value)}
 
 
 def low_frequency_error(case: Case, guide: LowPassGuide, facts: Fingerprint) -> float:

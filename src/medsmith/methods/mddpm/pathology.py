@@ -3,6 +3,7 @@
 Axes: c channels, ``*own`` = x y or x y z of the case. Fractions run from 0 to 1 over the field of view.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -14,6 +15,8 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
+from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import RequestError
@@ -61,8 +64,9 @@ def load_source(
         RequestError: the case does not fit, or has no such label.
         MedsmithError: it cannot be read.
     """
-    case = load_guide(pathology.case, index, facts, f"{key}.case")
-    inside, label = _lesion(pathology, case, key)
+    label = lesion_label(pathology, open_cohort(pathology.case).label_names, key)
+    case = _case_with(pathology.case, label, index, facts, key)
+    inside = _largest_part(case, label)
     size = case.geometry.shape[: facts.dimensions]
     image = image_to_model(case, facts, size)
     if pathology.gray == "match" or (pathology.gray == "auto" and not facts.is_hounsfield):
@@ -90,16 +94,38 @@ def field_of_view(
     return edges if in_mm else edges / edges.max()
 
 
-def _lesion(pathology: Pathology, case: Case, key: str) -> tuple[Bool[np.ndarray, "*own"], str]:
-    labels = case.require_labels()
-    names = [name for name, value in case.label_names.items() if value > 0]
+def lesion_label(pathology: Pathology, label_names: Mapping[str, int], key: str) -> str:
+    """The name of the lesion's label in its case.
+
+    Args:
+        pathology: what is asked for.
+        label_names: of the case.
+        key: of the pathology in the request, for messages.
+
+    Raises:
+        RequestError: there is no such label, or several and none is named.
+    """
+    names = foreground_names(label_names)
     label = pathology.label or (names[0] if len(names) == 1 else None)
     if label is None or label not in names:
         found = "no label named" if label is None else f"{pathology.case.cohort} has no label '{label}'"
         raise RequestError(f"{key}.label", found, f"it has {', '.join(names) or 'none'}", "name one of these")
-    parts, count = ndimage.label(labels == case.label_names[label], structure=np.ones((3, 3, 3)))
-    if not count:
-        raise RequestError(key, f"case '{case.id}' has no voxel of '{label}'", cure="name a case that has the lesion")
-    largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    inside = parts == largest
-    return (inside[..., 0] if case.geometry.dimensions == 2 else inside), label
+    return label
+
+
+def _case_with(ref: CaseRef, label: str, index: int, facts: Fingerprint, key: str) -> Case:
+    """The case of a reference; where it names a cohort alone, the first from an index on that has the lesion."""
+    count = len(candidate_ids(ref))
+    for offset in range(count):
+        case = load_guide(ref, index + offset, facts, f"{key}.case")
+        if case.labels is not None and (case.labels == case.label_names[label]).any():
+            return case
+    found = f"no case with a voxel of '{label}'" if ref.case is None else f"case '{ref.case}' has no voxel of '{label}'"
+    raise RequestError(f"{key}.case", f"{ref.cohort} has {found}" if ref.case is None else found, "one is needed")
+
+
+def _largest_part(case: Case, label: str) -> Bool[np.ndarray, "*own"]:
+    inside = case.require_labels() == case.label_names[label]
+    parts, _ = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    largest: Bool[np.ndarray, "*own"] = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return largest[..., 0] if case.geometry.dimensions == 2 else largest

@@ -30,7 +30,7 @@ _OVERSAMPLING = 8
 
 
 @final
-class Misfit(Exception):  # noqa: N818
+class PlacementError(Exception):
     """A lesion that does not fit into one anatomy, and may fit into another.
 
     Args:
@@ -95,7 +95,7 @@ class Transplant:
             seed: chooses the place where the request names none.
 
         Raises:
-            Misfit: the lesion does not fit into the organ.
+            PlacementError: the lesion does not fit into the organ.
             RequestError: the place lies outside the image, or the lesion vanishes on the grid.
         """
         at = self._at(organ, seed)
@@ -107,7 +107,9 @@ class Transplant:
         if organ is not None and (mask & organ).sum() < INSIDE * mask.sum():
             held = (mask & organ).sum() / mask.sum()
             fact = f"at {where}, {held:.0%} of the lesion lie in the {self.pathology.within}"
-            raise Misfit(RequestError(self.key, fact, f"at least {INSIDE:.0%}", "choose another place, or no 'at'"))
+            raise PlacementError(
+                RequestError(self.key, fact, f"at least {INSIDE:.0%}", "choose another place, or no 'at'")
+            )
         return Placed(self._moved(self.source.image, at), mask, self.source.label, at)
 
     @property
@@ -131,7 +133,9 @@ class Transplant:
         """The best of some random places, the center of the lesion in the middle of a voxel of the organ."""
         candidates, size = np.argwhere(organ), np.array(self.size)
         if not len(candidates):
-            raise Misfit(RequestError(self.key, f"the anatomy has no {self.pathology.within}", cure="name another"))
+            raise PlacementError(
+                RequestError(self.key, f"the anatomy has no {self.pathology.within}", cure="name another")
+            )
         tried = candidates[rng.permutation(len(candidates))[:TRIES]]
         middle = size // 2
         offsets = np.argwhere(self._mask(self._share((middle + 0.5) / size))) - middle
@@ -141,7 +145,7 @@ class Transplant:
         best = int(np.argmax(held))
         if held[best] < INSIDE:
             fact = f"the lesion fits nowhere in the {self.pathology.within}: at best {held[best]:.0%} of it lie inside"
-            raise Misfit(RequestError(self.key, fact, f"at least {INSIDE:.0%}", "make it smaller"))
+            raise PlacementError(RequestError(self.key, fact, f"at least {INSIDE:.0%}", "make it smaller"))
         return np.asarray((tried[best] + 0.5) / size, float)
 
     def _share(self, at: Fractions) -> Float32[np.ndarray, "*space"]:

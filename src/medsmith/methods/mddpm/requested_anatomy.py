@@ -1,0 +1,129 @@
+"""The anatomy of a request: its shape space, the map that is sampled or followed, and its guidance image."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, UInt8
+from torch import Tensor
+
+from medsmith.anatomy import AnatomyMap, ShapeSpace
+from medsmith.cases.case_ref import load_case
+from medsmith.cases.label_names import foreground_names
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.scaling import gray_to_model, to_grid
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.methods.guides import check_gray_scale
+from medsmith.methods.mddpm.request import Anatomy
+
+_EXTENT = 1.3
+"""Largest ratio of the fields of view of shape space and training images."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RequestedAnatomy:
+    """An anatomy of a request with its shape space.
+
+    Attributes:
+        request: what is asked for.
+        space: the shape space that it names.
+    """
+
+    request: Anatomy
+    space: ShapeSpace
+
+    @classmethod
+    def of(cls, request: Anatomy) -> "RequestedAnatomy":
+        """Reads the space; again where its file has changed.
+
+        Raises:
+            FileError: it cannot be read.
+        """
+        try:
+            status = request.space.stat()
+        except (OSError, ValueError):
+            return cls(request, ShapeSpace.load(request.space))  # which says what is wrong with the file
+        return cls(request, _loaded(request.space, status.st_mtime_ns, status.st_size))
+
+    @property
+    def annotated(self) -> tuple[str, ...]:
+        """Names of the classes that are annotated: the request's, else the labels of the space, else its context.
+
+        Raises:
+            RequestError: the space has no such class.
+        """
+        known = foreground_names(self.space.record.region_names)
+        unknown = [name for name in self.request.classes if name not in known]
+        if unknown:
+            raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
+        return self.request.classes or foreground_names(self.space.label_names) or known
+
+    def map_at(self, size: tuple[int, ...], seed: int) -> AnatomyMap:
+        """The map on a grid: that of the case which the request names, or a sample of the space.
+
+        Args:
+            size: grid of the network.
+            seed: of the sample, or of the choice of a case.
+
+        Raises:
+            RequestError: the grid is 3-D, or the space finds no legal anatomy.
+            MedsmithError: the case cannot be read, or does not fit the space.
+        """
+        if len(size) != 2:
+            raise RequestError("anatomy", f"the images are {len(size)}-D", "shape spaces are 2-D", "leave it out")
+        seed = derive_seed(seed, "anatomy")
+        if self.request.labels is None:
+            return self.space.sample(seed, (size[0], size[1]), self.request.spread)
+        return self.space.map_of(_on_grid(self.space.regions_of(load_case(self.request.labels, seed)), size))
+
+    def regions(self, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
+        """Name -> region of each class; a class that others lie in, such as the body, is what is left of it."""
+        names = self.space.record.region_names
+        return {name: found.regions == names[name] for name in foreground_names(names)}
+
+    def image(self, found: AnatomyMap, facts: Fingerprint) -> Float32[Tensor, "c x y"]:
+        """The guidance image of a map, in model space.
+
+        Args:
+            found: the map.
+            facts: of the training cohort.
+
+        Raises:
+            RequestError: the space is of other channels, another gray scale or another field of view.
+        """
+        record, image = self.space.record, self.space.guidance_image(found)
+        own = record.channel_names or ("?",) * len(image)  # gray values that a user gave have no names
+        if len(own) != len(facts.channel_names) or record.channel_names not in ((), facts.channel_names):
+            fact = f"{self.request.space} is of channels {', '.join(own)}"
+            raise RequestError("anatomy.space", fact, f"trained on {', '.join(facts.channel_names)}")
+        path = str(self.request.space)
+        check_gray_scale((float(image.min()), float(image.max())), facts, "anatomy.space", path)
+        self._check_extent(facts)
+        return gray_to_model(image, facts)
+
+    def _check_extent(self, facts: Fingerprint) -> None:
+        theirs = self.space.record.extent_mm
+        if theirs is None or not facts.spacing_known:
+            return
+        ours = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
+        if not all(1 / _EXTENT <= their / our <= _EXTENT for their, our in zip(theirs, ours, strict=True)):
+            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (theirs, ours))
+            fact, cure = f"{self.request.space} shows {there} mm", "fit it on slices of that field of view"
+            raise RequestError("anatomy.space", fact, f"trained on {limit} mm", cure)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, _changed: int, _bytes: int) -> ShapeSpace:
+    return ShapeSpace.load(path)
+
+
+def _on_grid(regions: UInt8[np.ndarray, "x y"], size: tuple[int, ...]) -> UInt8[np.ndarray, "n m"]:
+    """Each pixel takes the value with the largest share, as ``labels_to_model`` has it."""
+    values = np.unique(regions)
+    shares = [to_grid(torch.from_numpy((regions == value).astype(np.float32))[None], size)[0] for value in values]
+    return np.asarray(values[torch.stack(shares).argmax(0).numpy()], np.uint8)
