@@ -19,6 +19,7 @@ from made_by import facts
 from torch import nn
 
 from medsmith import Cohort
+from medsmith.cases.label_names import foreground_names
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.augmentation import StrongAugmentation
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
@@ -64,9 +65,7 @@ def row_of(found: Float64[np.ndarray, "n labels"], names: Sequence[str], groups:
 def main(work: Path, rows: Sequence[str], steps: int) -> None:
     """Train, then measure on real slices and every row."""
     real = loaded(Cohort.open(work / "labeled"))
-    names = [
-        name for name, value in sorted(Cohort.open(work / "test").label_names.items(), key=lambda e: e[1]) if value
-    ]
+    names = foreground_names(Cohort.open(work / "test").label_names)
     classes, config, networks = len(names) + 1, SegmenterConfig(steps=steps), []
     for seed in range(SEEDS):
         with ConsoleProgress().task(f"segmenter {seed}", steps) as advance:

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
+from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
 from medsmith.data.similarity import thumbnails
 from medsmith.errors import CohortError, GeometryError, RunError
@@ -50,8 +51,7 @@ class Inputs:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels by their values, without the background."""
-        names = self.labeled.label_names
-        return tuple(sorted((name for name in names if names[name]), key=lambda name: names[name]))
+        return foreground_names(self.labeled.label_names)
 
     def facts(self) -> dict[str, str]:
         """Name -> content hash of each cohort; those of a share that was withheld are hashed as they are used."""

@@ -10,6 +10,7 @@ from medsmith.annotation.labeler import Labeler
 from medsmith.annotation.measured import Measured
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.label_names import foreground_names
 from medsmith.cases.layouts import Layout
 from medsmith.evaluation.downstream.segmenter import dice
 from medsmith.preparation.recorded import open_recorded
@@ -77,7 +78,7 @@ def measure(
         patients: id -> patient.
         progress: of the cases.
     """
-    names = sorted((name for name, value in labeler.label_names.items() if value), key=labeler.label_names.__getitem__)
+    names = foreground_names(labeler.label_names)
     scores: dict[str, tuple[float, ...]] = {}
     present = dict.fromkeys(names, 0)
     with progress.task("measure", len(withheld)) as advance:
@@ -88,7 +89,7 @@ def measure(
             for name, value in zip(names, values, strict=True):
                 present[name] += bool((truth == value).any())
             advance(1, "")
-    return Measured(labels=tuple(names), patients=dict(patients), dice=scores, present=present)
+    return Measured(labels=names, patients=dict(patients), dice=scores, present=present)
 
 
 def agreement(cohort: Cohort, other: Cohort) -> float:

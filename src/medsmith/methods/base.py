@@ -185,6 +185,17 @@ class Method(nn.Module, ABC):
         return self.loss(part, batch, rng)
 
 
+def evenly_chosen(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most so many examples, evenly over their order.
+
+    Args:
+        examples: read one by one.
+        most: their largest number, at least 1.
+    """
+    count = min(len(examples), most)
+    return [examples[number * len(examples) // count] for number in range(count)]
+
+
 def assemble(
     image: Float32[Tensor, "c *space"] | None, masks: Float32[Tensor, "k *space"] | None, fingerprint: Fingerprint
 ) -> Case:

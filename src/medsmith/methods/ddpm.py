@@ -11,7 +11,7 @@ from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel
 from torch import Tensor
 
 from medsmith.cases.case import Case
@@ -20,35 +20,15 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
 from medsmith.methods.base import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
-from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.config import DiffusionConfig, TrainingConfig
 from medsmith.methods.guides import GuidedRequest, guide_corrections
+from medsmith.methods.one_network import OneNetworkConfig
 from medsmith.networks import NetworkConfig, UNet
 
 
 @final
-class DdpmConfig(BaseModel):
-    """Settings of DDPM.
-
-    Attributes:
-        size: grid of the network, voxels along each axis of space.
-        network: its shape.
-        diffusion: noise and prediction.
-        training: of its only stage.
-        sampling: default solver and steps.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: Size = (64, 64)
-    network: NetworkConfig = NetworkConfig()
-    diffusion: DiffusionConfig = DiffusionConfig()
-    training: TrainingConfig = TrainingConfig()
-    sampling: Sampling = Sampling()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "DdpmConfig":
-        check_settings(self.size, self.diffusion, self.training, self.sampling)
-        return self
+class DdpmConfig(OneNetworkConfig):
+    """Settings of DDPM."""
 
 
 @final

@@ -13,7 +13,7 @@ from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from medsmith.cases.case import Case
@@ -23,9 +23,10 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.base import Method, Stage, assemble
-from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.base import Method, Stage, assemble, evenly_chosen
+from medsmith.methods.config import DiffusionConfig, TrainingConfig
 from medsmith.methods.guides import GuidedRequest, guide_corrections
+from medsmith.methods.one_network import OneNetworkConfig
 from medsmith.networks import NetworkConfig, UNet
 
 HIDDEN = 0.0  # in every mask channel: neither inside (1) nor outside (-1)
@@ -34,33 +35,16 @@ BANK_BYTES = 64 * 2**20
 
 
 @final
-class SegGuidedConfig(BaseModel):
+class SegGuidedConfig(OneNetworkConfig):
     """Settings of segmentation-guided diffusion.
 
     Attributes:
-        size: grid of the network, voxels along each axis of space.
-        network: its shape.
-        diffusion: noise and prediction.
         mask_dropout: share of training cases whose mask is hidden.
         guidance: weight of classifier-free guidance; 1 is the conditional network alone.
-        training: of its only stage.
-        sampling: default solver and steps.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: Size = (64, 64)
-    network: NetworkConfig = NetworkConfig()
-    diffusion: DiffusionConfig = DiffusionConfig()
     mask_dropout: float = Field(default=0.1, ge=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
-    training: TrainingConfig = TrainingConfig()
-    sampling: Sampling = Sampling()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "SegGuidedConfig":
-        check_settings(self.size, self.diffusion, self.training, self.sampling)
-        return self
 
 
 @final
@@ -133,9 +117,8 @@ class SegGuided(Method):
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
         """The masks of the training cohort as int8 signs; an even selection where all are too large to keep."""
-        kept = min(len(examples), max(1, BANK_BYTES // examples[0]["mask"].numel()))
-        chosen = [number * len(examples) // kept for number in range(kept)]
-        return {"masks": torch.stack([examples[index]["mask"] for index in chosen])}
+        kept = evenly_chosen(examples, max(1, BANK_BYTES // examples[0]["mask"].numel()))
+        return {"masks": torch.stack([example["mask"] for example in kept])}
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Konz et al. 2024, eq. 3, the mask hidden from some cases."""

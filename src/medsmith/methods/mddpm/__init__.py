@@ -22,7 +22,7 @@ from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
-from medsmith.methods.base import Kind, Method, Stage, assemble
+from medsmith.methods.base import Kind, Method, Stage, assemble, evenly_chosen
 from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
 from medsmith.methods.mddpm.request import MddpmRequest
@@ -66,9 +66,8 @@ class Mddpm(Method):
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Quantiles of the gray values of the training images, for the histograms of lesions from other images."""
-        count = min(len(examples), _QUANTILE_CASES)
-        chosen = [number * len(examples) // count for number in range(count)]
-        return {"quantiles": _gray_quantiles([examples[index]["image"] for index in chosen])}
+        chosen = evenly_chosen(examples, _QUANTILE_CASES)
+        return {"quantiles": _gray_quantiles([example["image"] for example in chosen])}
 
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:  # noqa: ARG002
         """Section 4.2.1, eq. 5, with the hybrid loss of Nichol & Dhariwal 2021 where the variance is learned."""

@@ -4,41 +4,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from medsmith.diffusion import DiffusionProcess, Sampling
-from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig, check_settings
+from medsmith.methods.config import DiffusionConfig, TrainingConfig
+from medsmith.methods.one_network import OneNetworkConfig
 from medsmith.networks import NetworkConfig
 
 
 @final
-class MddpmConfig(BaseModel):
-    """Settings of mDDPM.
+class MddpmConfig(OneNetworkConfig):
+    """Settings of mDDPM. Images are not mirrored in training, since a chest has its heart on the left.
 
     Attributes:
-        size: grid of the network, voxels along each axis of space.
-        network: its shape.
-        diffusion: noise and prediction.
         hounsfield_range: HU that become -1 and 1 where the images are CT; other images keep their own range.
         bound_weight: weight (lambda) of the variational bound that trains the variance of the DDPM solver (Nichol &
             Dhariwal 2021, eq. 16); None keeps the variance fixed.
-        training: of its only stage; without mirrored images, since a chest has its heart on the left.
-        sampling: default solver and steps.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    size: Size = (64, 64)
-    network: NetworkConfig = NetworkConfig()
-    diffusion: DiffusionConfig = DiffusionConfig()
+    training: TrainingConfig = TrainingConfig(flips=())
     hounsfield_range: tuple[float, float] = (-1000.0, 1000.0)
     bound_weight: float | None = Field(default=None, gt=0)
-    training: TrainingConfig = TrainingConfig(flips=())
-    sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "MddpmConfig":
-        check_settings(self.size, self.diffusion, self.training, self.sampling)
+    def _variance_can_be_learned(self) -> "MddpmConfig":
         low, high = self.hounsfield_range
         if not low < high:
             raise ValueError(f"hounsfield_range = {list(self.hounsfield_range)}: the first is the lower one")

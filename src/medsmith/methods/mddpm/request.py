@@ -77,7 +77,7 @@ class MddpmRequest(GuidedRequest):
 
     @model_validator(mode="after")
     def _organs_are_known(self) -> "MddpmRequest":
-        homeless = [lesion.within for lesion in self.pathologies if lesion.within is not None]
-        if homeless and self.anatomy is None:
-            raise ValueError(f"within = '{homeless[0]}' without an anatomy: name a shape space, or leave it out")
+        required = [lesion.within for lesion in self.pathologies if lesion.within is not None]
+        if required and self.anatomy is None:
+            raise ValueError(f"within = '{required[0]}' without an anatomy: name a shape space, or leave it out")
         return self
