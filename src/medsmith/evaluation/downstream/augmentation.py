@@ -58,15 +58,16 @@ class StrongAugmentation(BaseModel):
     brightness: float = Field(default=0.1, ge=0, le=1)
     noise: float = Field(default=0.04, ge=0, le=1)
 
-    def __call__(
-        self, images: Float[Tensor, "b c x y"], labels: Int64[Tensor, "b x y"], rng: torch.Generator
-    ) -> tuple[Float[Tensor, "b c x y"], Int64[Tensor, "b x y"]]:
+    def __call__(self, images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
         """Change a batch; image and labels move alike, and gray values beyond the edge repeat those at it.
 
         Args:
-            images: at any scale of gray values.
+            images: of slices, at any scale of gray values.
             labels: class indices.
             rng: source of all that is drawn.
+
+        Raises:
+            ValueError: volumes.
         """
         if images.ndim != 4:
             raise ValueError(f"strong augmentation is for slices, not for arrays of shape {tuple(images.shape)}")
