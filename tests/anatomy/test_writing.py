@@ -11,7 +11,8 @@ from cohort_cases import names_in
 from medsmith.anatomy import ShapeSpace
 from medsmith.anatomy.picture import draw_components
 from medsmith.anatomy.writing import case_seed, write_anatomies
-from medsmith.cases.cohort import Cohort, verify
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, RequestError
 
 pytestmark = pytest.mark.usefixtures("few_draws", "no_fsync")
@@ -28,7 +29,7 @@ def facts_of(case):
 
 def test_label_maps_are_written_with_their_provenance(space, tmp_path):
     cohort = write_anatomies(space, tmp_path / "out", 3, 7)
-    verify(cohort)
+    verify_folder(cohort.root)
     assert cohort.ids == ("anatomy-00000", "anatomy-00001", "anatomy-00002")
     assert dict(cohort.label_names) == dict(space.record.region_names)
     assert cohort.ids_with_image == ()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cohort_cases import DATA, make_case, new_cohort
-from medsmith.cases.cohort import Cohort, verify
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, ContentError, FileError, GeometryError
 from scan_files import ID, image_array, label_array, nifti_bytes, png_bytes, run, write_pair, zipped
 
@@ -180,10 +181,10 @@ SPOILERS = [
 @pytest.mark.parametrize(("spoil", "error", "words"), [row[1:] for row in SPOILERS], ids=[row[0] for row in SPOILERS])
 def test_verify_finds_each_breach_of_nnunets_rules(spoil, error, words, tmp_path):
     cohort = finished(tmp_path / "x")
-    verify(cohort)
+    verify_folder(cohort.root)
     spoil(tmp_path / "x")
     with pytest.raises(error, match=words):
-        verify(Cohort.open(tmp_path / "x"))
+        verify_folder(tmp_path / "x")
 
 
 def test_verify_misses_a_report_that_the_provenance_names(tmp_path):
@@ -192,7 +193,7 @@ def test_verify_misses_a_report_that_the_provenance_names(tmp_path):
     cohort.finish()
     (tmp_path / "x" / "reports" / "a.json").unlink()
     with pytest.raises(CohortError, match=r"case a lacks reports/a.json; its provenance names it"):
-        verify(cohort)
+        verify_folder(cohort.root)
 
 
 def test_a_folder_of_images_or_of_labels_is_a_cohort_of_them(tmp_path, caplog):

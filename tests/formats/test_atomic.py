@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 import pytest
 
+from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError
-from medsmith.formats.atomic import remove_temporary_files, replacing, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import is_free, remove_temporary_files, replacing, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
 
 
@@ -127,6 +128,19 @@ def test_leftovers_alone_are_removed(tmp_path):
     (tmp_path / "kept.png").write_bytes(b"whole")
     assert remove_temporary_files(tmp_path) == 1
     assert names_in(tmp_path) == ["kept.png"]
+
+
+def test_a_killed_writers_first_file_blocks_no_new_folder(tmp_path):
+    out = tmp_path / "out"
+    assert is_free(out)
+    out.mkdir()
+    (out / ".medsmith-00ff.json").write_text("{")
+    assert is_free(out)
+    names = {"background": 0}
+    cohort = Cohort.create(out, channel_names=("gray",), label_names=names, file_ending=".png")
+    assert cohort.ids == ()
+    assert not is_free(out)
+    assert not is_free(out / "dataset.json")
 
 
 def test_sha256(tmp_path):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
-from medsmith.cases.cohort import Cohort, verify
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.verification import verify_folder
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -79,7 +80,7 @@ def test_pairing(files, ids, tmp_path):
     case = cohort[ids[0]]
     assert case.require_labels().any()
     assert len(np.unique(case.require_image())) > 20
-    verify(cohort)
+    verify_folder(cohort.root)
 
 
 def test_channels_by_number(tmp_path):
@@ -166,7 +167,7 @@ def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_
     again = Cohort.open(tmp_path / "out")
     assert all((case.image is None) == (not channels) for case in again)
     assert all((case.labels is None) == bool(channels) for case in again)
-    verify(again)
+    verify_folder(again.root)
     before = listing(tmp_path / "out")
     prepare(tmp_path / "in", tmp_path / "out", PrepareOptions(**options), report=silent)
     assert listing(tmp_path / "out") == before

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_cases import make_case, new_cohort
-from medsmith.cases.cohort import verify
+from medsmith.cases.verification import verify_folder
 from medsmith.preparation.prepare import prepare
 from medsmith.preparation.split import held_out_ids, split
 from scan_files import (
@@ -67,7 +67,7 @@ def test_split_writes_two_cohorts_and_continues(tmp_path):
     assert len(test) == 2
     assert [line.split(":")[0] for line in said] == ["train", "test"]
     for part in (train, test):
-        verify(part)
+        verify_folder(part.root)
         assert part.content_hash() == whole.subset(part.ids).content_hash()
     before = listing(tmp_path)
     split(*places, test_fraction=0.4, seed=3, report=silent)

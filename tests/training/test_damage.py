@@ -11,7 +11,7 @@ from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.runs.checkpoints import load_method, unpack
 from medsmith.runs.folder import StageCheckpoints, lock_run
 from medsmith.training import Budget, train
-from run_state import reached, settings, state
+from run_state import reached, settings, state, strays
 
 
 def flip_a_bit(path, place=0.5):
@@ -189,6 +189,22 @@ def test_checkpoints_without_their_record_are_not_taken_over(cohort, copied):
     (copied / "run.json").unlink()
     with pytest.raises(RunError, match=r"has checkpoints and no run\.json; restore run\.json, or choose another"):
         train("ddpm", cohort, copied, settings=settings())
+
+
+def test_a_folder_with_anything_else_is_refused_and_stays_as_it_was(cohort):
+    before = {path: path.read_bytes() for path in cohort.root.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"holds something else \(no run\.json\); a run has a folder of its own; choose"):
+        train("ddpm", cohort, cohort.root, settings=settings())
+    assert {path: path.read_bytes() for path in cohort.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_killed_writers_first_file_blocks_no_run(cohort, run):
+    store = run / "examples" / "prepared-0"
+    store.mkdir(parents=True)
+    for folder in (run, store):
+        (folder / ".medsmith-00ff.json").write_text("{")
+    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=1))
+    assert not strays(run)
 
 
 def test_one_process_trains_in_a_folder(cohort, run):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from medsmith.annotation.measured import Measured
 from medsmith.errors import CohortError, RunError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import is_free, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.tasks import first_difference
 
@@ -75,7 +75,7 @@ def settings_fit(out: Path, settings: Mapping[str, Any]) -> bool:
     """
     path = out / SETTINGS
     if not path.exists():
-        if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+        if not is_free(out):
             raise CohortError(out, f"holds something else (no {SETTINGS})", cure="choose a new folder")
         return False
     difference = first_difference(read_json(path), settings)

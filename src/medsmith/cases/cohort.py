@@ -40,7 +40,15 @@ from medsmith.cases.layouts import (
 )
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, MedsmithError
-from medsmith.formats.atomic import mark, remove, remove_if_empty, remove_temporary_files, sha256_of, write_json
+from medsmith.formats.atomic import (
+    is_free,
+    mark,
+    remove,
+    remove_if_empty,
+    remove_temporary_files,
+    sha256_of,
+    write_json,
+)
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
@@ -109,7 +117,7 @@ class Cohort:
         if (root / DATASET).exists():
             description = description or str(read_json(root / DATASET).get("description", ""))
             return cls(root, find_matching_layout(root, layout), writable=True, description=description)
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if not is_free(root):
             raise CohortError(root, "exists and holds something else", cure="choose a new folder")
         cohort = cls(root, layout, writable=True, description=description)
         cohort._write_dataset(0)
@@ -274,7 +282,7 @@ class Cohort:
             remove(marker)
         remove_if_empty(self.root / PROVENANCE)
         self._write_dataset(len(self._cases))
-        verify(self)
+        verify_folder(self.root)
 
     def _write_dataset(self, count: int) -> None:
         facts: dict[str, Any] = {
@@ -294,8 +302,3 @@ class Cohort:
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
         return digest.hexdigest()
-
-
-def verify(cohort: Cohort) -> None:
-    """Verifies nnU-Net v2's integrity rules by reading every case (see ``verification.verify_folder``)."""
-    verify_folder(cohort.root)

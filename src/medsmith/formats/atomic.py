@@ -132,6 +132,19 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a new folder can be made here: there is nothing, or a folder with hidden files alone.
+
+    Hidden are also the temporary files of writers that were killed before they had written anything.
+    """
+    return not folder.exists() or (folder.is_dir() and not visible_names(folder))
+
+
+def visible_names(folder: Path) -> set[str]:
+    """Names in a folder but for hidden files."""
+    return {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+
+
 def remove_temporary_files(folder: Path) -> int:
     """Removes temporary files of writers that were killed; returns how many.
 

@@ -53,7 +53,7 @@ def lock_run(run: Path) -> Iterator[None]:
         raise FileError(run, f"cannot be made ({error.strerror})", cure="choose another folder") from None
     try:
         _lock(descriptor, run)
-        for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*")):
+        for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*"), *(run / EXAMPLES).glob("*")):
             remove_temporary_files(folder)
         yield
     finally:

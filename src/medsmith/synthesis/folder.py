@@ -11,7 +11,7 @@ from typing import final
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
 from medsmith.errors import CohortError, FileError, SynthesisError
-from medsmith.formats.atomic import remove_temporary_files, write_bytes
+from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
@@ -55,7 +55,7 @@ def refuse_foreign(out: Path) -> None:
     """
     if not out.is_dir() or (out / PLAN).exists():
         return
-    names = {path.name for path in out.iterdir()}
+    names = visible_names(out)
     if not names <= _OWN_NAMES or (DATASET in names and Cohort.open(out).ids):
         limit = "synthetic cases have a folder of their own"
         raise CohortError(out, f"holds something else (no {PLAN})", limit, "choose a new folder")

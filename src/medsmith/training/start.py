@@ -14,7 +14,7 @@ from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import visible_names, write_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.config import apply_settings, validated
@@ -22,7 +22,7 @@ from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
-from medsmith.runs.folder import CHECKPOINTS
+from medsmith.runs.folder import CHECKPOINTS, EXAMPLES
 from medsmith.training.examples import kinds_of
 
 _OTHER_FOLDER = "choose another run folder"
@@ -85,6 +85,8 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         return record
     if (folder / CHECKPOINTS).exists():
         raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
+    if visible_names(folder) - {EXAMPLES}:
+        raise RunError(folder, "holds something else (no run.json)", "a run has a folder of its own", _OTHER_FOLDER)
     record = RunRecord(
         method=request.method,
         preset=request.preset,

@@ -1,0 +1,104 @@
+"""Which n and a of the anatomy's guide: how near to real slices, and how well the map is followed.
+
+    python benchmarks/mddpm/settings.py WORK [--run RUN] [--count 48]
+
+One set of anatomies and seeds for all cells; besides anatomies of the shape space also those of real slices of other
+patients (WORK/test), which tells what the shape space costs from what the guide costs. Fréchet distance as in table.py,
+without its interval; Dice of the lung that thresholds find in the image with the lung of the map. No image is refused
+as a copy here. Finished cells are kept in WORK/settings.json; the result goes to settings.json beside this file.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from made_by import facts
+from table import features_of
+
+from medsmith import Cohort
+from medsmith.anatomy.context import LUNG, find_context
+from medsmith.cases.case import Case
+from medsmith.errors import MedsmithError
+from medsmith.evaluation.fidelity.frechet import frechet_distance
+from medsmith.formats.atomic import write_json
+from medsmith.methods.config import validated
+from medsmith.methods.mddpm import Mddpm
+from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.runs.checkpoints import load_method
+
+HERE = Path(__file__).parent
+FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.0, 0.1, 0.3, 0.5, 0.7)
+Images = Float64[np.ndarray, "n x y"]
+
+
+def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Name of a cell -> request."""
+    space = {"space": str(work / "space.safetensors")}
+    real = {**space, "labels": str(work / "test")}
+    found: dict[str, Mapping[str, Any]] = {"unguided": {}}
+    for (source, anatomy), factor, until in product((("space", space), ("real", real)), FACTORS, UNTILS):
+        if source == "space" or factor == FACTORS[1]:
+            found[f"{source} {factor:g} {until:g}"] = {
+                "anatomy": {**anatomy, "relative_factor": factor, "until": until}
+            }
+    return found
+
+
+def lung_dice(image: Float64[np.ndarray, "x y"], lung: np.ndarray) -> float:
+    """Dice of the lung that thresholds find with that of the map."""
+    found = find_context(image.astype(np.float32)).get(LUNG, np.zeros(lung.shape, bool))
+    return float(2 * (found & lung).sum() / max((found | lung).sum() + (found & lung).sum(), 1))
+
+
+def measure(method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path) -> dict[str, float]:
+    """Fréchet distance and Dice of one cell; its images are kept as a cohort."""
+    request, dice = validated(MddpmRequest, "request", raw), []
+    cohort = Cohort.create(folder, channel_names=("gray",), label_names={"background": 0}, file_ending=".png")
+    for seed in range(count):
+        made = method.synthesize(request, seed, method.config.sampling)
+        image = made.require_image()
+        cohort.write(Case(f"c{seed:04d}", image, None, made.geometry, ("gray",), {"background": 0}, np.dtype(np.uint8)))
+        if raw:
+            lung = method.steering(request, seed, method.config.sampling).regions["lung"]
+            dice.append(lung_dice(image[0, :, :, 0].astype(np.float64), lung))
+    cohort.finish()
+    real, _, _ = features_of(Cohort.open(work / "test"), work)
+    made_features, _, _ = features_of(Cohort.open(folder), work)
+    return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(dice or [np.nan]))}
+
+
+def main(work: Path, run: Path, count: int, chosen: Sequence[str]) -> None:
+    """Every cell."""
+    torch.set_num_threads(1)
+    method = load_method(run)
+    assert isinstance(method, Mddpm)
+    kept = work / "settings.json"
+    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for name, request in cells(work).items():
+        if name in found or (chosen and not any(name.startswith(each) for each in chosen)):
+            continue
+        values = measure(method, request, count, work, work / "settings" / name.replace(" ", "-").replace(".", "_"))
+        found[name] = {key: None if np.isnan(value) else value for key, value in values.items()}
+        write_json(kept, found)
+        print(name, found[name], flush=True)
+    write_json(HERE / "settings.json", {"count": count, "cells": found, "facts": facts()})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("cells", nargs="*", help="first words of names, such as 'space 0.125'")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--count", type=int, default=48)
+    arguments = parser.parse_args()
+    try:
+        main(arguments.work, arguments.run or arguments.work / "run", arguments.count, arguments.cells)
+    except MedsmithError as error:
+        sys.exit(error.line)
