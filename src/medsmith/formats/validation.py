@@ -1,6 +1,8 @@
 """What pydantic found wrong with values from outside, in the words of JSON."""
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,6 +16,8 @@ _RULES = {
     "model_type": "must be an object",
     "tuple_type": "must be a list",
 }
+_BRANCH = re.compile(r"^[a-z-]+[\[(].*[\])]$")
+"""In a part of a location that is no key: pydantic adds the branch of a union, such as "tuple[float, float]"."""
 
 
 @final
@@ -53,9 +57,21 @@ class Problem:
 def first_problem(error: ValidationError) -> Problem:
     """The first error of a validation."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
     if first["type"] == "value_error":
         return Problem(first["type"], key, first["input"], str(first["ctx"]["error"]))
     message = first["msg"].partition(", unable to parse")[0].replace("Input should", "must")
     rule = _RULES.get(first["type"], message)
+    if first["type"] in ("too_short", "too_long"):
+        rule = _count_rule(first["type"], first["ctx"])
     return Problem(first["type"], key, first["input"], rule)
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and _BRANCH.match(part) is not None
+
+
+def _count_rule(kind: str, facts: Mapping[str, Any]) -> str:
+    if kind == "too_short":
+        return f"must have {facts['min_length']} entries or more"
+    return f"must have {facts['max_length']} entries or fewer"
