@@ -62,6 +62,19 @@ def test_other_runs_guides_and_axes_are_refused_by_name(files, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_outputs_in_what_is_read_are_refused(files):
+    options = SynthesisOptions(executor=InProcessExecutor)
+    before = {path for path in files.rglob("*") if path.suffix != ".pyc"}
+    for folder in ("run", "labeled"):
+        out = files / folder / "new"
+        with pytest.raises(CohortError) as refusal:
+            sweep_guide(files / "run", out, Grid(), request=request_of(files), steps=3)
+        assert refusal.value.line.startswith(f"{out}: lies in or on {files / folder}; nothing is written into what is")
+        with pytest.raises(CohortError, match=f"lies in or on {files / folder}; nothing is written into what is read"):
+            synthesize(files / "run", out, count=1, request=request_of(files), steps=3, workers=1, options=options)
+    assert {path for path in files.rglob("*") if path.suffix != ".pyc"} == before
+
+
 def test_the_page_shows_every_guide_beside_its_image(files, tmp_path):
     options = SynthesisOptions(executor=InProcessExecutor)
     synthesize(files / "run", tmp_path / "out", count=2, request=request_of(files), steps=3, workers=1, options=options)

@@ -23,7 +23,7 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.lock import lock_folder
-from medsmith.synthesis.references import absolute, with_paths
+from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_page import SteeredCase, steering_tiles
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
 from medsmith.synthesis.worker import open_cohort
@@ -91,7 +91,7 @@ def sweep(
 
     Raises:
         RequestError: the run is no 2-D mddpm, there is no such guide, or an axis has no values.
-        CohortError: the folder holds another sweep or something else.
+        CohortError: the folder holds another sweep or something else, or lies in a folder that is read.
         MedsmithError: a file cannot be read or written.
     """
     grid.check()
@@ -99,6 +99,7 @@ def sweep(
     base = SynthesisRequest(run=str(run), seed=seed, request=request, solver=solver, steps=steps)
     guide, cells = _guide(request, grid.guide), list(product(grid.untils, grid.factors))
     tasks = _tasks(base, [_changed(request, guide, factor, until) for until, factor in cells])
+    check_output(out, base.run, tasks[0].paths.values())
     wanted = {
         "guide": guide,
         "cells": {_name(cell): _recipe_hash(task) for cell, task in zip(cells, tasks, strict=True)},
