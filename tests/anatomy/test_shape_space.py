@@ -122,9 +122,7 @@ def test_gray_values_can_be_given(thorax):
     with pytest.raises(RequestError, match=r"vertebra = 3, 4; one number for each of 1 channels, from -1e.09 to 1e.09"):
         space.with_gray_values({"vertebra": (3, 4)})
     for value in (1e300, -2e9, float("nan"), float("inf")):
-        with pytest.raises(
-            RequestError, match=r"--gray: vertebra = .*; one number for each of 1 channels, from -1e.09"
-        ):
+        with pytest.raises(RequestError, match=r"--gray: vertebra = .*; one number for each of 1 channels, from"):
             space.with_gray_values({"vertebra": (value,)})
 
 

@@ -57,7 +57,7 @@ class Grid:
         for option, values, high in (("--factors", self.factors, 1.0), ("--untils", self.untils, 0.999)):
             low = 0.0 if option == "--untils" else 1e-4
             if not values or len(set(values)) < len(values) or not all(low <= value <= high for value in values):
-                found = ", ".join(f"{value:g}" for value in values) or "nothing"
+                found = ", ".join(map(_written, values)) or "nothing"
                 raise RequestError(option, found, f"different values from {low:g} to {high:g}", "write 0.25,0.125")
 
 
@@ -90,12 +90,14 @@ def sweep(
         The picture's path.
 
     Raises:
-        RequestError: the run is no 2-D mddpm, there is no such guide, or an axis has no values.
+        RequestError: the run is no 2-D mddpm, there is no such guide, an axis has no values or one twice, or the
+            request is invalid.
         CohortError: the folder holds another sweep or something else, or lies in a folder that is read.
         MedsmithError: a file cannot be read or written.
     """
     grid.check()
     out, method = Path(out), _method(run)
+    validated(MddpmRequest, "request", request)
     base = SynthesisRequest(run=str(run), seed=seed, request=request, solver=solver, steps=steps)
     guide, cells = _guide(request, grid.guide), list(product(grid.untils, grid.factors))
     tasks = _tasks(base, [_changed(request, guide, factor, until) for until, factor in cells])
@@ -163,7 +165,12 @@ def _recipe_hash(task: CaseTask) -> str:
 
 def _name(cell: tuple[float, float]) -> str:
     until, factor = cell
-    return f"factor-{factor:g}-until-{until:g}".replace(".", "_")
+    return f"factor-{_written(factor)}-until-{_written(until)}".replace(".", "_")
+
+
+def _written(value: float) -> str:
+    """The shortest text that tells a number from every other, so that no two cells have one name."""
+    return repr(float(value) + 0.0).removesuffix(".0")  # + 0.0 turns -0.0 into 0.0
 
 
 def _opened(out: Path, wanted: Mapping[str, Any], spec: CohortSpec) -> Cohort:
@@ -198,8 +205,8 @@ def _picture(
     images = [_image(method, each) for each in shown]
     cells = [replace(image, title=_adherence(each, guide)) for image, each in zip(images, found, strict=True)]
     across = len(grid.factors)
-    rows = [(f"a = {until:g}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
-    names = ["guides", *(f"n = {factor:g}" for factor in grid.factors)]
+    rows = [(f"a = {_written(until)}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    names = ["guides", *(f"n = {_written(factor)}" for factor in grid.factors)]
     # The guides stand in a column of their own on the left, as far as there are rows for them.
     left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
     rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]
