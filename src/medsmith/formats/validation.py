@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -15,6 +14,12 @@ _RULES = {
     "missing": "is missing",
     "model_type": "must be an object",
     "tuple_type": "must be a list",
+}
+_COUNTS = {
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "too_long": "must have {max_length} entries or fewer",
+    "too_short": "must have {min_length} entries or more",
 }
 _BRANCH = re.compile(r"^[a-z-]+[\[(].*[\])]$")
 """In a part of a location that is no key: pydantic adds the branch of a union, such as "tuple[float, float]"."""
@@ -61,17 +66,10 @@ def first_problem(error: ValidationError) -> Problem:
     if first["type"] == "value_error":
         return Problem(first["type"], key, first["input"], str(first["ctx"]["error"]))
     message = first["msg"].partition(", unable to parse")[0].replace("Input should", "must")
-    rule = _RULES.get(first["type"], message)
-    if first["type"] in ("too_short", "too_long"):
-        rule = _count_rule(first["type"], first["ctx"])
+    count = _COUNTS.get(first["type"])
+    rule = count.format(**first["ctx"]) if count else _RULES.get(first["type"], message)
     return Problem(first["type"], key, first["input"], rule)
 
 
 def _is_branch(part: int | str) -> bool:
     return isinstance(part, str) and _BRANCH.match(part) is not None
-
-
-def _count_rule(kind: str, facts: Mapping[str, Any]) -> str:
-    if kind == "too_short":
-        return f"must have {facts['min_length']} entries or more"
-    return f"must have {facts['max_length']} entries or fewer"
