@@ -4,12 +4,16 @@ Every step writes one file or one cohort, which is complete or absent; what is c
 a turn is written last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
+
 from medsmith.anatomy import ShapeSpace
+from medsmith.annotation.damage import check_cases, check_file, read_record
 from medsmith.annotation.inputs import Inputs
 from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
 from medsmith.annotation.options import AnnotationOptions
@@ -19,14 +23,16 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import joined
 from medsmith.diffusion.noise import derive_seed
+from medsmith.errors import TrainingError
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.segmenter import Cases, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress
 from medsmith.synthesis.coordinator import synthesize
 from medsmith.synthesis.options import SynthesisOptions
-from medsmith.synthesis.plan import parsed
+from medsmith.synthesis.tasks import case_id
 
+METHOD = "mddpm"
 CONTROL, SPACE, LABELER, PAIRS, LABELS = "control", "space.safetensors", "labeler.safetensors", "pairs", "labels"
 
 
@@ -62,24 +68,34 @@ def fit_space(shop: Workshop, number: int) -> ShapeSpace:
     Raises:
         CohortError: too few slices share a structure.
     """
-    path = _folder(shop, number) / SPACE
+    path = space_path(shop.out, number)
     if not path.exists():
-        options = shop.options
         with shop.watch.measure(f"turn-{number}/space"):
-            ShapeSpace.fit(
-                _annotated(shop, number),
-                points=options.points,
-                variance=options.variance,
-                context=options.context,
-                progress=shop.progress,
-            ).save(path)
+            fitted_space(_annotated(shop, number), shop.options, shop.progress).save(path)
     return ShapeSpace.load(path)
+
+
+def fitted_space(cohort: Cohort, options: AnnotationOptions, progress: Progress) -> ShapeSpace:
+    """The shape space of annotated slices, as the options have it.
+
+    Raises:
+        CohortError: too few slices share a structure.
+    """
+    return ShapeSpace.fit(
+        cohort, points=options.points, variance=options.variance, context=options.context, progress=progress
+    )
+
+
+def space_path(out: Path, number: int) -> Path:
+    """The file of the shape space of a turn."""
+    return out / f"turn-{number}" / SPACE
 
 
 def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
     """The control: trained on the labeled slices alone."""
     folder = shop.out / CONTROL
-    if not (folder / "control.json").exists():
+    path = folder / "control.json"
+    if not path.exists():
         with shop.watch.measure(f"{CONTROL}/labeler"):
             labeler = _train(shop, folder, [_cases(shop, shop.inputs.labeled)])
         with shop.watch.measure(f"{CONTROL}/measure"):
@@ -89,8 +105,8 @@ def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
             steps=labeler.config.steps,
             measured=measured,
         )
-        write_json(folder / "control.json", record.model_dump(mode="json"))
-    return parsed(ControlRecord, folder / "control.json")
+        write_json(path, record.model_dump(mode="json"))
+    return read_record(ControlRecord, path)
 
 
 def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -> TurnRecord:
@@ -106,7 +122,8 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
         MedsmithError: a step fails; the others stay.
     """
     folder, watch = _folder(shop, number), shop.watch
-    if not (folder / "turn.json").exists():
+    path = folder / "turn.json"
+    if not path.exists():
         space = fit_space(shop, number)
         with watch.measure(f"turn-{number}/pairs"):
             _generate(shop, folder, number, run)
@@ -129,8 +146,31 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
             agreement=agreed,
             confidence=mean_confidence(labels),
         )
-        write_json(folder / "turn.json", record.model_dump(mode="json"))
-    return parsed(TurnRecord, folder / "turn.json")
+        write_json(path, record.model_dump(mode="json"))
+    return read_record(TurnRecord, path)
+
+
+def check_finished(shop: Workshop) -> None:
+    """Checks that everything that finished steps made is as it was.
+
+    Raises:
+        RunError: a file is missing or damaged; the message says what to remove.
+    """
+    control = shop.out / CONTROL / "control.json"
+    if control.exists():
+        labeler = control.with_name(LABELER)
+        check_file(labeler, read_record(ControlRecord, control).labeler, (labeler, control))
+    for record in sorted(shop.out.glob("turn-*/turn.json")):
+        _check_turn(shop, record.parent, record)
+
+
+def _check_turn(shop: Workshop, folder: Path, record: Path) -> None:
+    finished = read_record(TurnRecord, record)
+    for name, expected in ((SPACE, finished.space), (LABELER, finished.labeler)):
+        check_file(folder / name, expected, (folder / name, record))
+    pairs = (case_id(METHOD, index) for index in range(finished.pairs))
+    for name, ids in ((PAIRS, pairs), (LABELS, shop.inputs.unlabeled.ids)):
+        check_cases(folder / name, ids, (folder / name, record))
 
 
 def predict(shop: Workshop, labeler: Labeler, rules: LabelRules, out: Path) -> Cohort:
@@ -178,7 +218,7 @@ def _generate(shop: Workshop, folder: Path, number: int, run: Path | str) -> Non
 
 
 def _cases(shop: Workshop, cohort: Cohort) -> Cases:
-    with shop.progress.task("read cases", len(cohort)) as advance:
+    with shop.progress.task("read cases", len(cohort)) as advance, _enough_memory(shop):
         loaded = load_cohort(cohort, shop.edge, advance)
     return loaded.images, loaded.labels
 
@@ -199,7 +239,24 @@ def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeler:
     path, options, names = folder / LABELER, shop.options, shop.inputs.labeled.label_names
     if not path.exists():
         config = options.labeler
-        with shop.progress.task(f"train {folder.name}", config.steps) as advance:
+        with shop.progress.task(f"train {folder.name}", config.steps) as advance, _enough_memory(shop):
             network = train_segmenter(phases, len(names), config, options.network_seed, advance, options.augmentation)
         write_labeler(path, network, config, shop.edge, phases[0][0].shape[1], names)
     return read_labeler(path)
+
+
+@contextmanager
+def _enough_memory(shop: Workshop) -> Iterator[None]:
+    """Says in one line that the memory does not suffice.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not known:
+            raise
+        found = f"out of memory with batches of {shop.options.labeler.batch} slices of {shop.edge} x {shop.edge} pixels"
+        raise TrainingError(shop.out, found, cure="lower --batch or --size, in a new folder") from None
