@@ -96,7 +96,7 @@ def make_key(
     path: Path, answers: list[str], *, mode: str = "single", repeats: tuple[int, ...] = (), margin: float = 0.1
 ) -> StudyKey:
     """A key with these answers, and repeats of some trials at the end."""
-    trials = [{"answer": answer, "cases": [], "repeat_of": None} for answer in answers]
+    trials: list[dict[str, Any]] = [{"answer": answer, "cases": [], "repeat_of": None} for answer in answers]
     swap = {"left": "right", "right": "left"}
     trials += [{"answer": swap.get(answers[i], answers[i]), "cases": [], "repeat_of": i} for i in repeats]
     sealed = {

@@ -83,11 +83,12 @@ def test_numbers_that_print_alike_have_their_own_names():
 
 
 def test_an_odd_request_of_a_sweep_is_named(files, tmp_path):
-    for request, line in [
+    odd: list[tuple[dict[str, object], str]] = [
         ({"guides": 3}, "request: guides = 3; must be a list"),
         ({"anatomy": "space"}, 'request: anatomy = "space"; must be an object'),
         ({"pathologies": ["a"]}, 'request: pathologies.0 = "a"; must be an object'),
-    ]:
+    ]
+    for request, line in odd:
         with pytest.raises(RequestError) as refusal:
             sweep_guide(files / "run", tmp_path / "out", Grid(), request=request)
         assert refusal.value.line == line
