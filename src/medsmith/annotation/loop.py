@@ -24,7 +24,7 @@ from medsmith.annotation.turn import (
     CONTROL,
     LABELER,
     METHOD,
-    Workshop,
+    LoopContext,
     check_finished,
     fit_space,
     make_control,
@@ -97,12 +97,12 @@ def annotate(
     with lock_run(out):
         if not settings_fit(out, settings):
             write_json(out / SETTINGS, settings)
-        shop = Workshop(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
+        context = LoopContext(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
         if checked is not None and not space_path(out, 1).exists():
             checked.space.save(space_path(out, 1))
-            shop.watch.add("turn-1/space", checked.seconds)
-        annotation = _turns(shop, run, report)
-        _finish(shop, annotation, settings)
+            context.watch.add("turn-1/space", checked.seconds)
+        annotation = _turns(context, run, report)
+        _finish(context, annotation, settings)
     report(annotation.line)
     return annotation
 
@@ -121,47 +121,47 @@ def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
     return f"stopped after {most} turns as asked" if len(turns) >= most else ""
 
 
-def _turns(shop: Workshop, run: Path | str | None, report: Report) -> Annotation:
-    check_finished(shop)
-    rules = LabelRules.of(fit_space(shop, 1))
-    control = make_control(shop, rules)
-    report(control_line(control, shop.watch.total(CONTROL)))
-    generator = _generator(shop) if run is None else run
+def _turns(context: LoopContext, run: Path | str | None, report: Report) -> Annotation:
+    check_finished(context)
+    rules = LabelRules.of(fit_space(context, 1))
+    control = make_control(context, rules)
+    report(control_line(control, context.watch.total(CONTROL)))
+    generator = _generator(context) if run is None else run
     turns: list[TurnRecord] = []
-    while not (stopped := reason_to_stop(turns, shop.options.turns)):
-        turns.append(make_turn(shop, len(turns) + 1, generator, rules))
+    while not (stopped := reason_to_stop(turns, context.options.turns)):
+        turns.append(make_turn(context, len(turns) + 1, generator, rules))
         before = turns[-2] if len(turns) > 1 else None
-        report(turn_line(turns[-1], before, control, shop.watch.total(f"turn-{len(turns)}")))
-    return Annotation(shop.out, control, tuple(turns), choose(control, turns), stopped)
+        report(turn_line(turns[-1], before, control, context.watch.total(f"turn-{len(turns)}")))
+    return Annotation(context.out, control, tuple(turns), choose(control, turns), stopped)
 
 
-def _generator(shop: Workshop) -> Path:
+def _generator(context: LoopContext) -> Path:
     """The run of the generator, trained on all images but the withheld."""
-    options = shop.options
-    with shop.watch.measure("run/train"):
+    options = context.options
+    with context.watch.measure("run/train"):
         return train(
             METHOD,
-            shop.inputs.images,
-            shop.out / RUN,
+            context.inputs.images,
+            context.out / RUN,
             preset=options.preset,
             settings=options.settings,
             seed=options.seed,
             budget=Budget(minutes=options.max_minutes),
-            progress=shop.progress,
+            progress=context.progress,
         )
 
 
-def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) -> None:
+def _finish(context: LoopContext, annotation: Annotation, settings: dict[str, Any]) -> None:
     """Writes the labels of the best labeler, the picture and the record; a later call may take another labeler."""
     source = f"turn-{annotation.chosen}" if annotation.chosen else CONTROL
-    labeler = read_labeler(shop.out / source / LABELER)
-    _drop_other_labels(shop.out, labeler.content_hash)
-    annotated = predict(shop, labeler, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
-    write_bytes(shop.out / "annotate.png", draw_picture(annotation, annotated))
+    labeler = read_labeler(context.out / source / LABELER)
+    _drop_other_labels(context.out, labeler.content_hash)
+    annotated = predict(context, labeler, LabelRules.of(fit_space(context, 1)), context.out / ANNOTATED)
+    write_bytes(context.out / "annotate.png", draw_picture(annotation, annotated))
     folders = (RUN, CONTROL, *(f"turn-{turn.number}" for turn in annotation.turns))
-    seconds = {folder: shop.watch.total(folder) for folder in folders}
-    record = annotation.as_json({**settings, "turns": shop.options.turns}, seconds)
-    write_json(shop.out / "annotate.json", record)
+    seconds = {folder: context.watch.total(folder) for folder in folders}
+    record = annotation.as_json({**settings, "turns": context.options.turns}, seconds)
+    write_json(context.out / "annotate.json", record)
 
 
 def _drop_other_labels(out: Path, labeler: str) -> None:
