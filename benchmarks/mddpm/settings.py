@@ -25,6 +25,7 @@ from table import features_of
 from medsmith import Cohort
 from medsmith.anatomy.context import LUNG, find_context
 from medsmith.cases.case import Case
+from medsmith.diffusion import Sampling
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.formats.atomic import write_json
@@ -34,7 +35,7 @@ from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
-FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.0, 0.1, 0.3, 0.5, 0.7)
+FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
 Images = Float64[np.ndarray, "n x y"]
 
 
@@ -44,7 +45,7 @@ def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
     real = {**space, "labels": str(work / "test")}
     found: dict[str, Mapping[str, Any]] = {"unguided": {}}
     for (source, anatomy), factor, until in product((("space", space), ("real", real)), FACTORS, UNTILS):
-        if source == "space" or factor == FACTORS[1]:
+        if source == "space" or factor == FACTORS[0]:
             found[f"{source} {factor:g} {until:g}"] = {
                 "anatomy": {**anatomy, "relative_factor": factor, "until": until}
             }
@@ -57,17 +58,21 @@ def lung_dice(image: Float64[np.ndarray, "x y"], lung: np.ndarray) -> float:
     return float(2 * (found & lung).sum() / max((found | lung).sum() + (found & lung).sum(), 1))
 
 
-def measure(method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path) -> dict[str, float]:
-    """Fréchet distance and Dice of one cell; its images are kept as a cohort."""
-    request, dice = validated(MddpmRequest, "request", raw), []
+def measure(
+    method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path, sampling: Sampling | None = None
+) -> dict[str, float]:
+    """Fréchet distance and Dice of the slices of one request; they are kept as a cohort, so that a call continues."""
+    request, dice, sampling = validated(MddpmRequest, "request", raw), [], sampling or method.config.sampling
     cohort = Cohort.create(folder, channel_names=("gray",), label_names={"background": 0}, file_ending=".png")
     for seed in range(count):
-        made = method.synthesize(request, seed, method.config.sampling)
-        image = made.require_image()
-        cohort.write(Case(f"c{seed:04d}", image, None, made.geometry, ("gray",), {"background": 0}, np.dtype(np.uint8)))
+        id = f"c{seed:04d}"
+        if id not in cohort:
+            made = method.synthesize(request, seed, sampling)
+            names, stored = {"background": 0}, np.dtype(np.uint8)
+            cohort.write(Case(id, made.require_image(), None, made.geometry, ("gray",), names, stored))
         if raw:
-            lung = method.steering(request, seed, method.config.sampling).regions["lung"]
-            dice.append(lung_dice(image[0, :, :, 0].astype(np.float64), lung))
+            lung = method.steering(request, seed, sampling).regions["lung"]
+            dice.append(lung_dice(cohort[id].require_image()[0, :, :, 0].astype(np.float64), lung))
     cohort.finish()
     real, _, _ = features_of(Cohort.open(work / "test"), work)
     made_features, _, _ = features_of(Cohort.open(folder), work)
