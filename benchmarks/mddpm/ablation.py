@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from adherence import interval
+from intervals import interval
 from jaxtyping import Bool, Float32
 from made_by import facts
 from rows import KINDS
