@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from cohorts import patient
+from intervals import resampled_rows
 from jaxtyping import Float64
 from made_by import facts
 from skimage.metrics import structural_similarity
@@ -76,12 +77,9 @@ def resampled(
     measure: Callable[[Features, Features], float], real: Features, groups: Sequence[str], other: Features
 ) -> list[float]:
     """Value and 95 % interval, resampling patients of the real side and images of the other."""
-    rng, names = np.random.default_rng(SEED), sorted(set(groups))
-    rows = {name: np.flatnonzero(np.array(groups) == name) for name in names}
-    values = []
-    for _ in range(RESAMPLES):
-        chosen = np.concatenate([rows[name] for name in rng.choice(names, len(names))])
-        values.append(measure(real[chosen], other[rng.integers(len(other), size=len(other))]))
+    rng = np.random.default_rng(SEED)
+    draws = resampled_rows(groups, rng)
+    values = [measure(real[next(draws)], other[rng.integers(len(other), size=len(other))]) for _ in range(RESAMPLES)]
     # Resampling with repeats moves such distances: the spread is kept, the value is that of the sample.
     spread = np.percentile(values, (2.5, 97.5)) - np.mean(values)
     value = measure(real, other)

@@ -22,7 +22,7 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.annotation.turn import (
     CONTROL,
     LABELER,
-    Workshop,
+    LoopContext,
     fit_space,
     make_control,
     make_turn,
@@ -98,18 +98,15 @@ def annotate(
     settings = _settings(inputs, options, trained, edge)
     started = settings_fit(out, settings)
     if not started:
-        check_contents(inputs, progress)
-        _check_request(inputs, options)
-        if run is not None and trained is not None:
-            notes += check_run(run, trained, inputs)
+        notes += _check_first(inputs, options, run, trained, progress)
     for note in notes:
         report(note)
     with lock_run(out):
         if not started:
             write_json(out / SETTINGS, settings)
-        shop = Workshop(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
-        annotation = _turns(shop, run, report)
-        _finish(shop, annotation, settings)
+        context = LoopContext(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
+        annotation = _turns(context, run, report)
+        _finish(context, annotation, settings)
     report(annotation.line)
     return annotation
 
@@ -128,46 +125,46 @@ def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
     return f"stopped after {most} turns as asked" if len(turns) >= most else ""
 
 
-def _turns(shop: Workshop, run: Path | str | None, report: Report) -> Annotation:
-    rules = LabelRules.of(fit_space(shop, 1))
-    control = make_control(shop, rules)
-    report(control_line(control, shop.watch.total(CONTROL)))
-    generator = _generator(shop) if run is None else run
+def _turns(context: LoopContext, run: Path | str | None, report: Report) -> Annotation:
+    rules = LabelRules.of(fit_space(context, 1))
+    control = make_control(context, rules)
+    report(control_line(control, context.watch.total(CONTROL)))
+    generator = _generator(context) if run is None else run
     turns: list[TurnRecord] = []
-    while not (stopped := reason_to_stop(turns, shop.options.turns)):
-        turns.append(make_turn(shop, len(turns) + 1, generator, rules))
+    while not (stopped := reason_to_stop(turns, context.options.turns)):
+        turns.append(make_turn(context, len(turns) + 1, generator, rules))
         before = turns[-2] if len(turns) > 1 else None
-        report(turn_line(turns[-1], before, control, shop.watch.total(f"turn-{len(turns)}")))
-    return Annotation(shop.out, control, tuple(turns), choose(control, turns), stopped)
+        report(turn_line(turns[-1], before, control, context.watch.total(f"turn-{len(turns)}")))
+    return Annotation(context.out, control, tuple(turns), choose(control, turns), stopped)
 
 
-def _generator(shop: Workshop) -> Path:
+def _generator(context: LoopContext) -> Path:
     """The run of the generator, trained on all images but the withheld."""
-    options = shop.options
-    with shop.watch.measure("run/train"):
+    options = context.options
+    with context.watch.measure("run/train"):
         return train(
             METHOD,
-            shop.inputs.images,
-            shop.out / RUN,
+            context.inputs.images,
+            context.out / RUN,
             preset=options.preset,
             settings=options.settings,
             seed=options.seed,
             budget=Budget(minutes=options.max_minutes),
-            progress=shop.progress,
+            progress=context.progress,
         )
 
 
-def _finish(shop: Workshop, annotation: Annotation, settings: dict[str, Any]) -> None:
+def _finish(context: LoopContext, annotation: Annotation, settings: dict[str, Any]) -> None:
     """Writes the labels of the best labeler, the picture and the record; a later call may take another labeler."""
     source = f"turn-{annotation.chosen}" if annotation.chosen else CONTROL
-    labeler = read_labeler(shop.out / source / LABELER)
-    _drop_other_labels(shop.out, labeler.content_hash)
-    annotated = predict(shop, labeler, LabelRules.of(fit_space(shop, 1)), shop.out / ANNOTATED)
-    write_bytes(shop.out / "annotate.png", draw_picture(annotation, annotated))
+    labeler = read_labeler(context.out / source / LABELER)
+    _drop_other_labels(context.out, labeler.content_hash)
+    annotated = predict(context, labeler, LabelRules.of(fit_space(context, 1)), context.out / ANNOTATED)
+    write_bytes(context.out / "annotate.png", draw_picture(annotation, annotated))
     folders = (RUN, CONTROL, *(f"turn-{turn.number}" for turn in annotation.turns))
-    seconds = {folder: shop.watch.total(folder) for folder in folders}
-    record = annotation.as_json({**settings, "turns": shop.options.turns}, seconds)
-    write_json(shop.out / "annotate.json", record)
+    seconds = {folder: context.watch.total(folder) for folder in folders}
+    record = annotation.as_json({**settings, "turns": context.options.turns}, seconds)
+    write_json(context.out / "annotate.json", record)
 
 
 def _drop_other_labels(out: Path, labeler: str) -> None:
@@ -199,6 +196,15 @@ def _edge_of(trained: Method | None, options: AnnotationOptions) -> int:
         size = config.size
     edge = -(-max(size) // MULTIPLE) * MULTIPLE
     return int(max(2 * MULTIPLE, edge))
+
+
+def _check_first(
+    inputs: Inputs, options: AnnotationOptions, run: Path | str | None, trained: Method | None, progress: Progress
+) -> tuple[str, ...]:
+    """Checks of a first call that read images; returns one line per thing that could not be checked."""
+    check_contents(inputs, progress)
+    _check_request(inputs, options)
+    return () if run is None or trained is None else check_run(run, trained, inputs)
 
 
 def _check_request(inputs: Inputs, options: AnnotationOptions) -> None:

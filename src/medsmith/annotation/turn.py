@@ -32,7 +32,7 @@ CONTROL, SPACE, LABELER, PAIRS, LABELS = "control", "space.safetensors", "labele
 
 @final
 @dataclass(frozen=True, eq=False)
-class Workshop:
+class LoopContext:
     """What all turns share.
 
     Attributes:
@@ -56,34 +56,34 @@ class Workshop:
     progress: Progress
 
 
-def fit_space(shop: Workshop, number: int) -> ShapeSpace:
+def fit_space(context: LoopContext, number: int) -> ShapeSpace:
     """The shape space of a turn: of the labeled slices, from turn 2 on with the labels predicted in the turn before.
 
     Raises:
         CohortError: too few slices share a structure.
     """
-    path = _folder(shop, number) / SPACE
+    path = _folder(context, number) / SPACE
     if not path.exists():
-        options = shop.options
-        with shop.watch.measure(f"turn-{number}/space"):
+        options = context.options
+        with context.watch.measure(f"turn-{number}/space"):
             ShapeSpace.fit(
-                _annotated(shop, number),
+                _annotated(context, number),
                 points=options.points,
                 variance=options.variance,
                 context=options.context,
-                progress=shop.progress,
+                progress=context.progress,
             ).save(path)
     return ShapeSpace.load(path)
 
 
-def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
+def make_control(context: LoopContext, rules: LabelRules) -> ControlRecord:
     """The control: trained on the labeled slices alone."""
-    folder = shop.out / CONTROL
+    folder = context.out / CONTROL
     if not (folder / "control.json").exists():
-        with shop.watch.measure(f"{CONTROL}/labeler"):
-            labeler = _train(shop, folder, [_cases(shop, shop.inputs.labeled)])
-        with shop.watch.measure(f"{CONTROL}/measure"):
-            measured = measure(labeler, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+        with context.watch.measure(f"{CONTROL}/labeler"):
+            labeler = _train(context, folder, [_cases(context, context.inputs.labeled)])
+        with context.watch.measure(f"{CONTROL}/measure"):
+            measured = measure(labeler, rules, context.inputs.withheld, context.inputs.patients, context.progress)
         record = ControlRecord(
             labeler=labeler.content_hash,
             steps=labeler.config.steps,
@@ -93,11 +93,11 @@ def make_control(shop: Workshop, rules: LabelRules) -> ControlRecord:
     return parsed(ControlRecord, folder / "control.json")
 
 
-def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -> TurnRecord:
+def make_turn(context: LoopContext, number: int, run: Path | str, rules: LabelRules) -> TurnRecord:
     """One turn; what an interrupted call has finished is not made again.
 
     Args:
-        shop: what all turns share.
+        context: what all turns share.
         number: from 1.
         run: of the generator.
         rules: of the annotated maps, which every predicted map obeys.
@@ -105,24 +105,24 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
     Raises:
         MedsmithError: a step fails; the others stay.
     """
-    folder, watch = _folder(shop, number), shop.watch
+    folder, watch = _folder(context, number), context.watch
     if not (folder / "turn.json").exists():
-        space = fit_space(shop, number)
+        space = fit_space(context, number)
         with watch.measure(f"turn-{number}/pairs"):
-            _generate(shop, folder, number, run)
+            _generate(context, folder, number, run)
         with watch.measure(f"turn-{number}/labeler"):
-            labeler = _train(shop, folder, _phases(shop, folder))
+            labeler = _train(context, folder, _phases(context, folder))
         with watch.measure(f"turn-{number}/measure"):
-            measured = measure(labeler, rules, shop.inputs.withheld, shop.inputs.patients, shop.progress)
+            measured = measure(labeler, rules, context.inputs.withheld, context.inputs.patients, context.progress)
         with watch.measure(f"turn-{number}/labels"):
-            labels = predict(shop, labeler, rules, folder / LABELS)
-            agreed = agreement(labels, Cohort.open(_folder(shop, number - 1) / LABELS)) if number > 1 else None
+            labels = predict(context, labeler, rules, folder / LABELS)
+            agreed = agreement(labels, Cohort.open(_folder(context, number - 1) / LABELS)) if number > 1 else None
         record = TurnRecord(
             number=number,
             annotated=space.record.cases,
             space=space.content_hash,
             rejection=space.record.rejection.rate,
-            pairs=shop.options.pairs,
+            pairs=context.options.pairs,
             labeler=labeler.content_hash,
             steps=labeler.config.steps,
             measured=measured,
@@ -133,9 +133,9 @@ def make_turn(shop: Workshop, number: int, run: Path | str, rules: LabelRules) -
     return parsed(TurnRecord, folder / "turn.json")
 
 
-def predict(shop: Workshop, labeler: Labeler, rules: LabelRules, out: Path) -> Cohort:
+def predict(context: LoopContext, labeler: Labeler, rules: LabelRules, out: Path) -> Cohort:
     """The unlabeled cases with the labels of a labeler, as a cohort."""
-    return write_predictions(labeler, rules, shop.inputs.unlabeled, out, shop.progress)
+    return write_predictions(labeler, rules, context.inputs.unlabeled, out, context.progress)
 
 
 def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]) -> dict[str, Any]:
@@ -150,55 +150,55 @@ def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]
     return {**options.request, "anatomy": {**(options.request.get("anatomy") or {}), **own}}
 
 
-def _folder(shop: Workshop, number: int) -> Path:
-    return shop.out / f"turn-{number}"
+def _folder(context: LoopContext, number: int) -> Path:
+    return context.out / f"turn-{number}"
 
 
-def _annotated(shop: Workshop, number: int) -> Cohort:
+def _annotated(context: LoopContext, number: int) -> Cohort:
     if number == 1:
-        return shop.inputs.labeled
-    return joined({"labeled": shop.inputs.labeled, "predicted": Cohort.open(_folder(shop, number - 1) / LABELS)})
+        return context.inputs.labeled
+    return joined({"labeled": context.inputs.labeled, "predicted": Cohort.open(_folder(context, number - 1) / LABELS)})
 
 
-def _generate(shop: Workshop, folder: Path, number: int, run: Path | str) -> None:
-    options = shop.options
+def _generate(context: LoopContext, folder: Path, number: int, run: Path | str) -> None:
+    options = context.options
     synthesize(
         run,
         folder / PAIRS,
         count=options.pairs,
         seed=derive_seed(options.seed, "pairs", number),
-        request=pair_request(options, folder / SPACE, shop.inputs.classes),
+        request=pair_request(options, folder / SPACE, context.inputs.classes),
         solver=options.solver,
         steps=options.sampling_steps,
-        workers=shop.workers,
-        options=shop.synthesis,
-        progress=shop.progress,
+        workers=context.workers,
+        options=context.synthesis,
+        progress=context.progress,
     )
 
 
-def _cases(shop: Workshop, cohort: Cohort) -> Cases:
-    with shop.progress.task("read cases", len(cohort)) as advance:
-        loaded = load_cohort(cohort, shop.edge, advance)
+def _cases(context: LoopContext, cohort: Cohort) -> Cases:
+    with context.progress.task("read cases", len(cohort)) as advance:
+        loaded = load_cohort(cohort, context.edge, advance)
     return loaded.images, loaded.labels
 
 
-def _phases(shop: Workshop, folder: Path) -> list[Cases]:
+def _phases(context: LoopContext, folder: Path) -> list[Cases]:
     """The training cases of a labeler of a turn, in phases of equal numbers of steps."""
-    generated = _cases(shop, Cohort.open(folder / PAIRS))
-    if shop.options.train_on == "generated":
+    generated = _cases(context, Cohort.open(folder / PAIRS))
+    if context.options.train_on == "generated":
         return [generated]
-    real = _cases(shop, shop.inputs.labeled)
-    if shop.options.train_on == "generated-then-real":
+    real = _cases(context, context.inputs.labeled)
+    if context.options.train_on == "generated-then-real":
         return [generated, real]
     return [mixed(generated, real)]
 
 
-def _train(shop: Workshop, folder: Path, phases: Sequence[Cases]) -> Labeler:
+def _train(context: LoopContext, folder: Path, phases: Sequence[Cases]) -> Labeler:
     """The labeler of a folder; trained with the same steps, seed and augmentation whatever it is trained on."""
-    path, options, names = folder / LABELER, shop.options, shop.inputs.labeled.label_names
+    path, options, names = folder / LABELER, context.options, context.inputs.labeled.label_names
     if not path.exists():
         config = options.labeler
-        with shop.progress.task(f"train {folder.name}", config.steps) as advance:
+        with context.progress.task(f"train {folder.name}", config.steps) as advance:
             network = train_segmenter(phases, len(names), config, options.network_seed, advance, options.augmentation)
-        write_labeler(path, network, config, shop.edge, phases[0][0].shape[1], names)
+        write_labeler(path, network, config, context.edge, phases[0][0].shape[1], names)
     return read_labeler(path)

@@ -232,14 +232,14 @@ def sweep(  # noqa: PLR0913
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
     from medsmith.progress import ConsoleProgress
-    from medsmith.synthesis import Grid
+    from medsmith.synthesis import SweepGrid
     from medsmith.synthesis import sweep as sweep_guide
 
     steered = steering.SteeringOptions(
         anatomy, texture or (), pathology or (), at or (), scale or (), rotate or (), within, lesion_label
     )
     requested = _request(request, (None, None), {}, None, steered)
-    grid = Grid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
+    grid = SweepGrid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
     picture = sweep_guide(
         run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()
     )
