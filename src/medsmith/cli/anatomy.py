@@ -37,9 +37,11 @@ def fit(
     from medsmith.anatomy import ShapeSpace
     from medsmith.anatomy.space_file import check_free
     from medsmith.cases.cohort import Cohort
+    from medsmith.formats.folders import check_outside
     from medsmith.progress import ConsoleProgress
 
     values = _gray_values(gray or [])
+    check_outside(space, [cohort])
     check_free(space)
     fitted = ShapeSpace.fit(
         Cohort.open(cohort), points=points, variance=variance, context=context, progress=ConsoleProgress()

@@ -56,11 +56,16 @@ def pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:
     """Parses name=value options into a dictionary.
 
     Raises:
-        RequestError: an assignment has no "=".
+        RequestError: an assignment has no "=", or a name is given twice.
     """
     from medsmith.errors import RequestError
 
+    found: dict[str, str] = {}
     for assignment in assignments:
-        if "=" not in assignment:
+        name, equals, value = assignment.partition("=")
+        if not equals:
             raise RequestError(option, f"'{assignment}' has no '='", cure="write name=value")
-    return dict(assignment.split("=", 1) for assignment in assignments)
+        if name in found:
+            raise RequestError(option, f"'{name}' is given twice: {found[name]} and {value}", cure="give it once")
+        found[name] = value
+    return found

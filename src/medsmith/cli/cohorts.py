@@ -95,7 +95,7 @@ def prepare(  # noqa: PLR0913
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
-        percentiles=two_numbers("--percentiles", percentiles) if percentiles else None,
+        percentiles=two_numbers("--percentiles", percentiles) if percentiles is not None else None,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)
