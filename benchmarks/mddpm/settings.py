@@ -35,7 +35,7 @@ from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
-FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
+FACTORS, UNTILS = (1 / 32, 1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
 Images = Float64[np.ndarray, "n x y"]
 
 
@@ -45,7 +45,7 @@ def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
     real = {**space, "labels": str(work / "test")}
     found: dict[str, Mapping[str, Any]] = {"unguided": {}}
     for (source, anatomy), factor, until in product((("space", space), ("real", real)), FACTORS, UNTILS):
-        if source == "space" or factor == FACTORS[0]:
+        if source == "space" or factor == FACTORS[1]:
             found[f"{source} {factor:g} {until:g}"] = {
                 "anatomy": {**anatomy, "relative_factor": factor, "until": until}
             }
