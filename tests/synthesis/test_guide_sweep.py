@@ -20,6 +20,7 @@ from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast,
 from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
 from medsmith.synthesis.guide_sweep import _name
+from narrowing import present
 from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
 
@@ -39,7 +40,7 @@ def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path)
     found = json.loads((tmp_path / "out" / "measures.json").read_text())
     assert set(found) == {f"factor-{n}-until-{a}" for n in ("0_25", "0_0625") for a in ("0", "0_5")}
     fine = found["factor-0_0625-until-0"]
-    assert fine == Cohort.open(tmp_path / "out")["factor-0_0625-until-0"].provenance["adherence"]
+    assert fine == present(Cohort.open(tmp_path / "out")["factor-0_0625-until-0"].provenance)["adherence"]
     assert fine["error anatomy"] < found["factor-0_0625-until-0_5"]["error anatomy"]
     assert 0 <= fine["Dice body"] <= 1
     first = picture.read_bytes()
