@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from adherence import interval
+from intervals import interval
 from jaxtyping import Bool, Float32
 from made_by import facts
 from rows import KINDS
@@ -24,11 +24,11 @@ from medsmith.anatomy.context import find_context
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.diffusion import derive_seed
 from medsmith.errors import MedsmithError
-from medsmith.evaluation.downstream.segmenter import dice
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.measurement.overlap import dice
 from medsmith.methods.mddpm.adherence import lesion_contrast
 
 HERE = Path(__file__).parent

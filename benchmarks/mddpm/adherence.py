@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from cohorts import patient
+from intervals import interval
 from jaxtyping import Float64
 from made_by import facts
 from torch import nn
@@ -28,7 +29,7 @@ from medsmith.formats.atomic import write_json
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
-EDGE, SEEDS, RESAMPLES = 64, 2, 2000
+EDGE, SEEDS = 64, 2
 ROWS = ("anatomy", "anatomy-texture", "anatomy-texture-round")
 
 
@@ -43,16 +44,6 @@ def scores(networks: Sequence[nn.Module], cohort: LoadedCohort, classes: int) ->
     there = np.array([[(truth == value).any() for value in range(1, classes)] for truth in cohort.truth])
     found = np.mean([dice_of_cases(network, cohort, classes) for network in networks], axis=0)
     return np.where(there, found, np.nan)
-
-
-def interval(values: Float64[np.ndarray, " n"], groups: Sequence[str]) -> list[float]:
-    """Mean and 95 % interval, resampling groups."""
-    rng, names = np.random.default_rng(0), sorted(set(groups))
-    of_group = {name: values[np.array(groups) == name] for name in names}
-    means = [
-        np.nanmean(np.concatenate([of_group[name] for name in rng.choice(names, len(names))])) for _ in range(RESAMPLES)
-    ]
-    return [float(np.nanmean(values)), *(float(value) for value in np.nanpercentile(means, (2.5, 97.5)))]
 
 
 def row_of(found: Float64[np.ndarray, "n labels"], names: Sequence[str], groups: Sequence[str]) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from intervals import interval
 from torch.nn.functional import interpolate
 
 from medsmith.anatomy import ShapeSpace
@@ -29,6 +30,7 @@ from medsmith.anatomy.picture import draw_components
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import low_pass
+from medsmith.measurement.overlap import dice
 from medsmith.phantoms.families import find_family
 
 HERE = Path(__file__).parent
@@ -42,16 +44,10 @@ Rows = dict[str, list[tuple[str, float]]]
 
 def estimate(rows: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Mean and interval of values with their group; groups are drawn anew."""
-    groups: dict[str, list[float]] = {}
-    for group, value in rows:
-        groups.setdefault(group, []).append(value)
-    sums = np.array([(sum(values), len(values)) for values in groups.values()])
-    rng = np.random.default_rng(0)
-    drawn = sums[rng.integers(0, len(sums), (2000, len(sums)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    values = [value for _, value in rows]
-    facts = {"mean": np.mean(values), "low": low, "high": high, "least": min(values)}
-    return {"n": len(rows), "groups": len(groups)} | {name: round(float(value), 4) for name, value in facts.items()}
+    groups, values = zip(*rows, strict=True)
+    mean, low, high = interval(np.array(values), groups)
+    facts = {"mean": mean, "low": low, "high": high, "least": min(values)}
+    return {"n": len(rows), "groups": len(set(groups))} | {name: round(value, 4) for name, value in facts.items()}
 
 
 def round_trip(
@@ -65,10 +61,8 @@ def round_trip(
         order = sorted(masks, key=lambda value: -int(masks[value].sum()))
         painted = paint(contours, order, labels.shape)
         for value, mask in masks.items():
-            found = painted == value
-            dice = 2 * float((found & mask).sum()) / float(found.sum() + mask.sum())
             few = f", under {FEW} pixels" if mask.sum() < FEW else ""
-            rows.setdefault(names[value] + few, []).append((group, dice))
+            rows.setdefault(names[value] + few, []).append((group, dice(painted == value, mask)))
     return {name: estimate(found) for name, found in sorted(rows.items())}
 
 
@@ -78,8 +72,8 @@ def phantom_maps() -> dict[str, list[tuple[str, np.ndarray]]]:
     trunks: list[tuple[str, np.ndarray]] = []
     for seed in range(24):
         labels = ct.make(seed, "x", 96).require_labels()
-        trunks += [(f"{seed}", labels[:, :, z]) for z in (24, 48, 72)]
-    masses = [(f"{seed}", breast.make(seed, "x", 128).require_labels()[:, :, 0]) for seed in range(60)]
+        trunks += [(f"{seed:02}", labels[:, :, z]) for z in (24, 48, 72)]
+    masses = [(f"{seed:02}", breast.make(seed, "x", 128).require_labels()[:, :, 0]) for seed in range(60)]
     return {"CT phantoms": trunks, "breast phantoms": masses}
 
 

@@ -1,9 +1,10 @@
 """What guidance costs: processor seconds a slice, and the share of the corrections beside the network calls.
 
-    python benchmarks/mddpm/cost.py WORK [--run RUN]
+    python benchmarks/mddpm/cost.py WORK [--run RUN] [--count 24]
 
 One thread. A slice of one request (anatomy, texture, lesion) by the default sampling and by the paper's 1,000 ancestral
-steps, of which 50 are timed. The result goes to cost.json beside this file.
+steps, of which 50 are timed. Fréchet distance and Dice as in settings.py, for slices of equal seeds by both; they are
+kept in WORK/cost, so that an interrupted call continues. The result goes to cost.json beside this file.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from made_by import facts
 from rows import requests
+from settings import measure
 from torch import Tensor
 
 from medsmith.diffusion import Correction, Sampling, match_low_frequencies
@@ -66,7 +68,7 @@ def medians(method: Mddpm, request: MddpmRequest, sampling: Sampling) -> dict[st
     return {name: float(np.median([each[name] for each in found])) for name in found[0]}
 
 
-def main(work: Path, run: Path) -> None:
+def main(work: Path, run: Path, count: int) -> None:
     """Both samplings, and the share of the corrections by the number of guides."""
     torch.set_num_threads(1)
     method = load_method(run)
@@ -81,7 +83,13 @@ def main(work: Path, run: Path) -> None:
     ancestral = medians(method, whole, Sampling(solver="ddpm", steps=TIMED))
     per_step = (ancestral["all"] - ancestral["guides"]) / TIMED
     seconds = ancestral["guides"] + per_step * ANCESTRAL
+    samplings = {"default": default, "ancestral": Sampling(solver="ddpm", steps=ANCESTRAL)}
+    quality = {
+        name: measure(method, all_rows[rows[-1]], count, work, work / "cost" / name, sampling)
+        for name, sampling in samplings.items()
+    }
     result = {
+        "quality": {"count": count, **quality},
         "default": {"solver": default.solver, "steps": default.steps, "rows": found},
         "ancestral": {"steps": ANCESTRAL, "timed_steps": TIMED, "seconds": seconds},
         "faster": seconds / found[rows[-1]]["all"],
@@ -96,8 +104,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--count", type=int, default=24)
     arguments = parser.parse_args()
     try:
-        main(arguments.work, arguments.run or arguments.work / "run")
+        main(arguments.work, arguments.run or arguments.work / "run", arguments.count)
     except MedsmithError as error:
         sys.exit(error.line)

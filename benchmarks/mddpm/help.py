@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from adherence import interval, loaded, scores
+from adherence import loaded, scores
 from cohorts import patient
+from intervals import interval
 from made_by import facts
 from torch import Tensor
 

@@ -25,16 +25,18 @@ from table import features_of
 from medsmith import Cohort
 from medsmith.anatomy.context import LUNG, find_context
 from medsmith.cases.case import Case
+from medsmith.diffusion import Sampling
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.formats.atomic import write_json
+from medsmith.measurement.overlap import dice
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
-FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.0, 0.1, 0.3, 0.5, 0.7)
+FACTORS, UNTILS = (1 / 32, 1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
 Images = Float64[np.ndarray, "n x y"]
 
 
@@ -53,25 +55,28 @@ def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
 
 def lung_dice(image: Float64[np.ndarray, "x y"], lung: np.ndarray) -> float:
     """Dice of the lung that thresholds find with that of the map."""
-    found = find_context(image.astype(np.float32)).get(LUNG, np.zeros(lung.shape, bool))
-    return float(2 * (found & lung).sum() / max((found | lung).sum() + (found & lung).sum(), 1))
+    return float(dice(find_context(image.astype(np.float32)).get(LUNG, np.zeros(lung.shape, bool)), lung))
 
 
-def measure(method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path) -> dict[str, float]:
-    """Fréchet distance and Dice of one cell; its images are kept as a cohort."""
-    request, dice = validated(MddpmRequest, "request", raw), []
+def measure(
+    method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path, sampling: Sampling | None = None
+) -> dict[str, float]:
+    """Fréchet distance and Dice of the slices of one request; they are kept as a cohort, so that a call continues."""
+    request, scores, sampling = validated(MddpmRequest, "request", raw), [], sampling or method.config.sampling
     cohort = Cohort.create(folder, channel_names=("gray",), label_names={"background": 0}, file_ending=".png")
     for seed in range(count):
-        made = method.synthesize(request, seed, method.config.sampling)
-        image = made.require_image()
-        cohort.write(Case(f"c{seed:04d}", image, None, made.geometry, ("gray",), {"background": 0}, np.dtype(np.uint8)))
+        id = f"c{seed:04d}"
+        if id not in cohort:
+            made = method.synthesize(request, seed, sampling)
+            names, stored = {"background": 0}, np.dtype(np.uint8)
+            cohort.write(Case(id, made.require_image(), None, made.geometry, ("gray",), names, stored))
         if raw:
-            lung = method.steering(request, seed, method.config.sampling).regions["lung"]
-            dice.append(lung_dice(image[0, :, :, 0].astype(np.float64), lung))
+            lung = method.steering(request, seed, sampling).regions["lung"]
+            scores.append(lung_dice(cohort[id].require_image()[0, :, :, 0].astype(np.float64), lung))
     cohort.finish()
     real, _, _ = features_of(Cohort.open(work / "test"), work)
     made_features, _, _ = features_of(Cohort.open(folder), work)
-    return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(dice or [np.nan]))}
+    return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(scores or [np.nan]))}
 
 
 def main(work: Path, run: Path, count: int, chosen: Sequence[str]) -> None:

@@ -59,6 +59,12 @@ def test_overlap_shares_of_disks_are_shares_of_area():
     np.testing.assert_allclose(in_view, [1, 1, 1 - beyond / (np.pi * r**2)], atol=0.005)
 
 
+@given(st.floats(0.0005, 0.01), st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_a_small_contour_within_view_is_wholly_in_view(radius, x, y):
+    _, in_view, _ = overlap_shares(circle(radius, (x, y))[None])
+    assert in_view == 1
+
+
 NESTED = np.stack([circle(0.4), circle(0.1, (0.6, 0.5)), circle(0.1, (0.4, 0.5))])
 
 

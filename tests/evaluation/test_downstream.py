@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.metrics import DiceMetric
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
@@ -18,7 +17,7 @@ from medsmith.evaluation.downstream import segmenter
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
 from medsmith.evaluation.downstream.result import summarize_arm
-from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice, dice_of_cases, train_segmenter
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.geometry import Geometry
 
@@ -230,18 +229,6 @@ def test_the_seed_decides_the_weights_and_nobody_else_is_disturbed(cohorts):
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
-
-
-def test_dice_equals_monai():
-    rng = np.random.default_rng(0)
-    answer, truth = rng.random((2, 20, 20)) < 0.3
-    theirs = DiceMetric()(torch.from_numpy(answer)[None, None].float(), torch.from_numpy(truth)[None, None].float())
-    assert dice(answer, truth) == pytest.approx(float(theirs), rel=1e-6)
-
-
-def test_dice_of_nothing():
-    nothing, something = np.zeros((4, 4), bool), np.ones((4, 4), bool)
-    assert (dice(nothing, nothing), dice(nothing, something), dice(something, something)) == (1, 0, 1)
 
 
 def test_one_image_in_two_files_has_one_hash(cohorts):

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import gray_to_model
 from medsmith.diffusion import LowPassGuide
 from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast, low_frequency_error
-from medsmith.synthesis import Grid, SynthesisOptions, synthesize, write_steering_page
+from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
 from medsmith.synthesis.guide_sweep import _name
+from narrowing import present
 from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
 
@@ -33,11 +35,12 @@ def request_of(files):
 
 
 def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path):
-    grid = Grid("anatomy", (0.25, 0.0625), (0.0, 0.5))
+    grid = SweepGrid("anatomy", (0.25, 0.0625), (0.0, 0.5))
     picture = sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=1, steps=3)
     found = json.loads((tmp_path / "out" / "measures.json").read_text())
     assert set(found) == {f"factor-{n}-until-{a}" for n in ("0_25", "0_0625") for a in ("0", "0_5")}
     fine = found["factor-0_0625-until-0"]
+    assert fine == present(Cohort.open(tmp_path / "out")["factor-0_0625-until-0"].provenance)["adherence"]
     assert fine["error anatomy"] < found["factor-0_0625-until-0_5"]["error anatomy"]
     assert 0 <= fine["Dice body"] <= 1
     first = picture.read_bytes()
@@ -53,16 +56,20 @@ def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path)
 
 def test_other_runs_guides_and_axes_are_refused_by_name(files, tmp_path):
     for grid, request, line in [
-        (Grid("pathologies.0"), request_of(files), "--guide: 'pathologies.0'; the request has anatomy, guides.0; name"),
-        (Grid(), {}, "sweep: the request has no guide; name one: --anatomy, --texture or --pathology"),
-        (Grid(factors=()), request_of(files), "--factors: nothing; different values from 0.0001 to 1"),
-        (Grid(untils=(0.1, 0.1)), request_of(files), "--untils: 0.1, 0.1; different values from 0 to 0.999"),
+        (
+            SweepGrid("pathologies.0"),
+            request_of(files),
+            "--guide: 'pathologies.0'; the request has anatomy, guides.0; name",
+        ),
+        (SweepGrid(), {}, "sweep: the request has no guide; name one: --anatomy, --texture or --pathology"),
+        (SweepGrid(factors=()), request_of(files), "--factors: nothing; different values from 0.0001 to 1"),
+        (SweepGrid(untils=(0.1, 0.1)), request_of(files), "--untils: 0.1, 0.1; different values from 0 to 0.999"),
     ]:
         with pytest.raises(RequestError) as refusal:
             sweep_guide(files / "run", tmp_path / "out", grid, request=request)
         assert refusal.value.line.startswith(line)
     with pytest.raises(RequestError, match="pig: a run of pig on 2-D images; a sweep needs mddpm on slices"):
-        sweep_guide("pig", tmp_path / "out", Grid(), request={})
+        sweep_guide("pig", tmp_path / "out", SweepGrid(), request={})
     assert not (tmp_path / "out").exists()
 
 
@@ -77,9 +84,9 @@ def test_numbers_that_print_alike_have_their_own_names():
     assert _name((0.0, 0.1)) == _name((-0.0, 0.1)) == "factor-0_1-until-0"
     assert _name((0.5, 0.1000001)) == "factor-0_1000001-until-0_5"
     assert _name((0, 1)) == "factor-1-until-0"
-    Grid(factors=(0.1, 0.1000001)).check()
+    SweepGrid(factors=(0.1, 0.1000001)).check()
     with pytest.raises(RequestError, match=r"--factors: 0.1000001, 0.1000001; different values from"):
-        Grid(factors=(0.1000001, 0.10000010)).check()
+        SweepGrid(factors=(0.1000001, 0.10000010)).check()
 
 
 def test_an_odd_request_of_a_sweep_is_named(files, tmp_path):
@@ -90,7 +97,7 @@ def test_an_odd_request_of_a_sweep_is_named(files, tmp_path):
     ]
     for request, line in odd:
         with pytest.raises(RequestError) as refusal:
-            sweep_guide(files / "run", tmp_path / "out", Grid(), request=request)
+            sweep_guide(files / "run", tmp_path / "out", SweepGrid(), request=request)
         assert refusal.value.line == line
 
 
@@ -100,7 +107,7 @@ def test_outputs_in_what_is_read_are_refused(files):
     for folder in ("run", "labeled"):
         out = files / folder / "new"
         with pytest.raises(CohortError) as refusal:
-            sweep_guide(files / "run", out, Grid(), request=request_of(files), steps=3)
+            sweep_guide(files / "run", out, SweepGrid(), request=request_of(files), steps=3)
         assert refusal.value.line.startswith(f"{out}: lies in or on {files / folder}; nothing is written into what is")
         with pytest.raises(CohortError, match=f"lies in or on {files / folder}; nothing is written into what is read"):
             synthesize(files / "run", out, count=1, request=request_of(files), steps=3, workers=1, options=options)

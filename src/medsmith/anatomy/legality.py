@@ -75,7 +75,10 @@ def overlap_shares(
     common = masks.astype(np.float32) @ masks.astype(np.float32).T  # whole numbers below 2^24, exact in any order
     areas = np.array([abs(signed_area(curve)) for curve in curves]) * GRID**2
     shares = common / np.maximum(counts, 1)
-    return shares, np.minimum(counts / np.maximum(areas, 1e-9), 1), _FEW_PIXELS / np.maximum(counts, 1)
+    # Exact where a contour is wholly in view: the pixels of a small one are too few to measure its area.
+    inside = ((curves >= 0) & (curves <= 1)).all(axis=(1, 2))
+    in_view = np.where(inside, 1.0, np.minimum(counts / np.maximum(areas, 1e-9), 1))
+    return shares, in_view, _FEW_PIXELS / np.maximum(counts, 1)
 
 
 def learn_relations(

@@ -13,7 +13,7 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.layouts import Layout
-from medsmith.evaluation.downstream.segmenter import dice
+from medsmith.measurement.overlap import dice
 from medsmith.preparation.recorded import open_recorded
 from medsmith.progress import Progress
 

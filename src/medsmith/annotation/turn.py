@@ -258,5 +258,6 @@ def _enough_memory(context: LoopContext) -> Iterator[None]:
         known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
         if not known:
             raise
-        found = f"out of memory with batches of {context.options.labeler.batch} slices of {context.edge} x {context.edge} pixels"
+        size = f"{context.options.labeler.batch} slices of {context.edge} x {context.edge} pixels"
+        found = f"out of memory with batches of {size}"
         raise TrainingError(context.out, found, cure="lower --batch or --size, in a new folder") from None

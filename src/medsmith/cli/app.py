@@ -1,7 +1,6 @@
-"""The application that the commands register with, and their shared options."""
+"""The application that the commands register with, and readers of option values."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 
 
 def echo(line: str) -> None:

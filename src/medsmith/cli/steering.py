@@ -1,4 +1,4 @@
-"""Options of ``synthesize`` that name guidance images, as entries of a request."""
+"""Options of ``synthesize`` and ``sweep`` that name guidance images, as entries of a request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ TEXTURE: dict[str, Any] = {"until": 0.5}
 @final
 @dataclass(frozen=True)
 class SteeringOptions:
-    """Values of the options that steer; None or empty where they were not given."""
+    """Values of the options that steer; None or empty where one was not given."""
 
     anatomy: Path | None = None
-    texture: Sequence[str] = ()
-    pathology: Sequence[str] = ()
-    at: Sequence[str] = ()
-    scale: Sequence[float] = ()
-    rotate: Sequence[float] = ()
+    texture: Sequence[str] | None = None
+    pathology: Sequence[str] | None = None
+    at: Sequence[str] | None = None
+    scale: Sequence[float] | None = None
+    rotate: Sequence[float] | None = None
     within: str | None = None
     lesion_label: str | None = None
 
@@ -75,16 +75,16 @@ class SteeringOptions:
         from medsmith.errors import RequestError
 
         stored = request.get("pathologies")
-        count = len(self.pathology) or (len(stored) if isinstance(stored, list) else 0)
+        count = len(self.pathology or ()) or (len(stored) if isinstance(stored, list) else 0)
         for option, common in (("--within", self.within), ("--lesion-label", self.lesion_label)):
             if common is not None and not count:
                 raise RequestError(option, f"'{common}' for no lesion", "lesions are transplanted", _NAME_CASES)
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
-            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
-            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at]),
-            "scale": ("--scale", list(self.scale)),
-            "rotate": ("--rotate", list(self.rotate)),
+            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology or ()]),
+            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at or ()]),
+            "scale": ("--scale", self.scale or ()),
+            "rotate": ("--rotate", self.rotate or ()),
         }
         for key, (option, values) in given.items():
             if len(values) > count:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis.executors.base import Executor as Executor
     from medsmith.synthesis.executors.base import Timeouts as Timeouts
     from medsmith.synthesis.folder import Summary as Summary
-    from medsmith.synthesis.guide_sweep import Grid as Grid
+    from medsmith.synthesis.guide_sweep import SweepGrid as SweepGrid
     from medsmith.synthesis.guide_sweep import sweep as sweep
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
     from medsmith.synthesis.options import SynthesisOptions as SynthesisOptions
@@ -28,7 +28,7 @@ _MODULES = {
     "synthesize": "coordinator",
     "write_lesions_page": "lesions_page",
     "write_steering_page": "steering_page",
-    "Grid": "guide_sweep",
+    "SweepGrid": "guide_sweep",
     "sweep": "guide_sweep",
 }
 __all__ = [*_MODULES]

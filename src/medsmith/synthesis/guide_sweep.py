@@ -17,7 +17,6 @@ from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
-from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
@@ -35,7 +34,7 @@ PICTURE, RECORD, MEASURES = "sweep.png", "sweep.json", "measures.json"
 
 @final
 @dataclass(frozen=True)
-class Grid:
+class SweepGrid:
     """What is varied.
 
     Attributes:
@@ -64,7 +63,7 @@ class Grid:
 def sweep(
     run: Path | str,
     out: Path | str,
-    grid: Grid,
+    grid: SweepGrid,
     *,
     request: Mapping[str, Any],
     seed: int = 0,
@@ -113,9 +112,8 @@ def sweep(
                 shown.append(_made(method, cohort, task, _name(cell)))
                 advance(1, "")
         cohort.finish()
-        found = [measure_adherence(each.case, each.steering, method.fingerprint) for each in shown]
-        write_json(out / MEASURES, {_name(cell): each for cell, each in zip(cells, found, strict=True)})
-        write_bytes(out / PICTURE, _picture(method, grid, guide, shown, found))
+        write_json(out / MEASURES, {_name(cell): each.adherence for cell, each in zip(cells, shown, strict=True)})
+        write_bytes(out / PICTURE, _picture(method, grid, guide, shown))
     return out / PICTURE
 
 
@@ -197,13 +195,10 @@ def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCa
     return SteeredCase(cohort[name], method.steering(request, seed, sampling))
 
 
-def _picture(
-    method: Mddpm, grid: Grid, guide: str, shown: Sequence[SteeredCase], found: Sequence[Mapping[str, float]]
-) -> bytes:
+def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[SteeredCase]) -> bytes:
     """The guides, then one row per last time and one column per factor, with the adherence to the varied guide."""
     guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
-    images = [_image(method, each) for each in shown]
-    cells = [replace(image, title=_adherence(each, guide)) for image, each in zip(images, found, strict=True)]
+    cells = [replace(_image(method, each), title=_adherence(each.adherence, guide)) for each in shown]
     across = len(grid.factors)
     rows = [(f"a = {_written(until)}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
     names = ["guides", *(f"n = {_written(factor)}" for factor in grid.factors)]

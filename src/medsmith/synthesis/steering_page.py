@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
@@ -14,11 +14,10 @@ from medsmith.cases.layouts import PROVENANCE
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import LowPassGuide, Sampling
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet, display_orientation
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
-from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering
 from medsmith.synthesis.case_synthesis import load, sampling_of
@@ -36,12 +35,18 @@ class SteeredCase:
     """A case with its steering.
 
     Attributes:
-        case: the image and its annotation.
+        case: the image, its annotation and its provenance.
         steering: its guides.
     """
 
     case: Case
     steering: Steering
+
+    @property
+    def adherence(self) -> Mapping[str, float]:
+        """How well the image follows its guides, as its provenance has it; see ``measure_adherence``."""
+        found: Mapping[str, float] = (self.case.provenance or {})["adherence"]
+        return found
 
 
 def write_steering_page(out: Path) -> Path | None:
@@ -75,7 +80,7 @@ def write_steering_page(out: Path) -> Path | None:
         ],
         sections=[
             Section("Images", pictures=[_picture(method, each) for each in shown]),
-            Section("How well they follow", tables=[_table(method, shown)]),
+            Section("How well they follow", tables=[_table(shown)]),
         ],
         facts={"weights": plan.recipe.weights_hash[:16], "combination": request.combination},
     )
@@ -108,8 +113,7 @@ def steering_tiles(method: Mddpm, steered: SteeredCase) -> list[Tile]:
 
 
 def _displayed(tile: Tile) -> Tile:
-    """A slice along the patient's axes as it is displayed: the patient's right on the left, the front at the top."""
-    return replace(tile, image=tile.image[::-1, ::-1].copy(), labels=tile.labels[::-1, ::-1].copy())
+    return replace(tile, image=display_orientation(tile.image), labels=display_orientation(tile.labels))
 
 
 def _picture(method: Mddpm, steered: SteeredCase) -> Picture:
@@ -121,9 +125,10 @@ def _gray_of(guide: LowPassGuide, method: Mddpm, window: tuple[float, float]) ->
     return _gray(model_to_image(guide.reference[0], method.fingerprint)[0, :, :, 0], window)
 
 
-def _region(guide: LowPassGuide) -> Any:
-    shape = tuple(guide.reference.shape[2:])
-    return np.zeros(shape, np.uint8) if guide.region is None else (guide.region[0, 0].numpy() > 0.5).astype(np.uint8)
+def _region(guide: LowPassGuide) -> UInt8[np.ndarray, "x y"]:
+    if guide.region is None:
+        return np.zeros(tuple(guide.reference.shape[2:]), np.uint8)
+    return np.asarray(guide.region[0, 0].numpy() > 0.5, np.uint8)
 
 
 def _gray(plane: Float32[np.ndarray, "x y"], window: tuple[float, float]) -> Float32[np.ndarray, "x y"]:
@@ -131,8 +136,8 @@ def _gray(plane: Float32[np.ndarray, "x y"], window: tuple[float, float]) -> Flo
     return np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.float32)
 
 
-def _table(method: Mddpm, shown: Sequence[SteeredCase]) -> Table:
-    rows = [(each.case.id, _text(measure_adherence(each.case, each.steering, method.fingerprint))) for each in shown]
+def _table(shown: Sequence[SteeredCase]) -> Table:
+    rows = [(each.case.id, _text(each.adherence)) for each in shown]
     caption = (
         "Error of the low frequencies of each guide, in percent of the gray range; Dice of body and lung, found by "
         "thresholds, with the requested map; contrast of each lesion to the ring around it, in gray values."

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
+from medsmith.measurement.overlap import dice
 from medsmith.progress import Advance
 
 _LEVELS = 4
@@ -161,9 +162,3 @@ def class_shares(
     mode = "bilinear" if image.ndim == 3 else "trilinear"
     full = interpolate(scores, size=shape, mode=mode, align_corners=False)
     return np.asarray(full[0].numpy(), np.float32)
-
-
-def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Dice coefficient of two masks; 1 where both are empty."""
-    total = int(predicted.sum()) + int(truth.sum())
-    return 2 * int((predicted & truth).sum()) / total if total else 1.0

@@ -15,7 +15,7 @@ from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet, display_orientation
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
@@ -117,7 +117,7 @@ def _tile(view: View) -> Tile:
     """The 2-D image, or the axial slice through the centroid of the labels in radiological orientation."""
     image, labels = planes(view)[-1]
     if view.image.shape[2] > 1:
-        image, labels = np.ascontiguousarray(image[::-1, ::-1]), np.ascontiguousarray(labels[::-1, ::-1])
+        image, labels = display_orientation(image), display_orientation(labels)
     return Tile(image, labels, view.id)
 
 

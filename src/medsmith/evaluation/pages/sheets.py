@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
@@ -51,6 +51,15 @@ def contact_sheet(rows: Sequence[Sequence[Tile]]) -> bytes:
     buffer = BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def display_orientation(plane: Shaped[np.ndarray, "x y"]) -> Shaped[np.ndarray, "x y"]:
+    """An axial slice in RAS+ as radiologists view it: the patient's right on the left, anterior at the top.
+
+    Args:
+        plane: image or labels, indexed (x, y) as in ``Tile``.
+    """
+    return np.ascontiguousarray(plane[::-1, ::-1])
 
 
 def _shortened(title: str) -> str:

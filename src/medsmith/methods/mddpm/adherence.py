@@ -15,6 +15,7 @@ from medsmith.cases.case import Case
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model
 from medsmith.diffusion import LowPassGuide, low_pass
+from medsmith.measurement.overlap import dice
 from medsmith.methods.mddpm.steering import Steering
 
 _RING = 0.05
@@ -35,7 +36,7 @@ def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dic
     """
     found = {f"error {key}": low_frequency_error(case, guide, facts) for key, guide in steering.guides.items()}
     if steering.regions:
-        found |= {f"Dice {name}": dice for name, dice in context_agreement(case, steering.regions).items()}
+        found |= {f"Dice {name}": value for name, value in context_agreement(case, steering.regions).items()}
     image = case.require_image()[0]
     for number, lesion in enumerate(steering.lesions):
         plane = image[..., 0] if facts.dimensions == 2 else image
@@ -79,7 +80,7 @@ def context_agreement(case: Case, regions: Mapping[str, Bool[np.ndarray, "x y"]]
         covered |= region
     wanted = {"body": covered, "lung": regions.get("lung", np.zeros_like(covered))}
     present = {name: mask for name, mask in wanted.items() if name in regions and mask.any()}
-    return {name: _dice(found.get(name, np.zeros_like(mask)), mask) for name, mask in present.items()}
+    return {name: dice(found.get(name, np.zeros_like(mask)), mask) for name, mask in present.items()}
 
 
 def lesion_contrast(image: Float32[np.ndarray, "*space"], lesion: Bool[np.ndarray, "*space"]) -> float:
@@ -93,8 +94,3 @@ def lesion_contrast(image: Float32[np.ndarray, "*space"], lesion: Bool[np.ndarra
     width = max(2.0, _RING * max(image.shape))
     ring = (near > 1) & (near <= 1 + width)
     return float(image[lesion].mean() - image[ring].mean()) if ring.any() else float("nan")
-
-
-def _dice(one: Bool[np.ndarray, "x y"], other: Bool[np.ndarray, "x y"]) -> float:
-    both = one.sum() + other.sum()
-    return float(2 * (one & other).sum() / both) if both else 1.0

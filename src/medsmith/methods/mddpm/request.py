@@ -25,8 +25,8 @@ class Anatomy(GuideAction):
             context classes (body, lung) where it has no labels.
     """
 
-    RELATIVE_FACTOR: ClassVar[float] = 1 / 8
-    UNTIL: ClassVar[float] = 0.1
+    RELATIVE_FACTOR: ClassVar[float] = 1 / 16
+    UNTIL: ClassVar[float] = 0.3
 
     space: InputPath
     labels: CaseRef | None = None
