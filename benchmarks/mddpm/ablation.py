@@ -16,7 +16,7 @@ import numpy as np
 from intervals import interval
 from jaxtyping import Bool, Float32
 from made_by import facts
-from rows import KINDS
+from rows import KINDS, SINGLE
 from scipy.ndimage import distance_transform_edt, label
 
 from medsmith import Cohort
@@ -78,7 +78,8 @@ def main(work: Path) -> None:
     """Both kinds of lesion, with two guides and with one."""
     results, pictures = [], []
     for kind in KINDS:
-        for row, title in ((f"anatomy-{kind}", "two guides"), (f"single-{kind}", "one guide")):
+        singles = [(f"single-{kind}-{factor}", f"one guide, n 1/{factor}") for factor in SINGLE]
+        for row, title in ((f"anatomy-{kind}", "two guides"), *singles):
             found, tiles = measured(work, row, kind)
             print(found)
             results.append(found)

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ SEED = 3
 KINDS = ("round", "spiculated")
 DIAMETERS_MM = (16.0, 30.0)
 TEXTURE = {"relative_factor": 1 / 16, "until": 0.5}
+SINGLE = (32, 16, 8)
+"""Factors of the one guide of the ablation: downsampling to so many pixels' edge is kept."""
 COMBINATIONS = ("sum", "mean", "band_split")
 
 
@@ -84,10 +87,9 @@ def requests(work: Path) -> Mapping[str, Mapping[str, Any]]:
         "anatomy-spiculated": {"anatomy": anatomy, "pathologies": [nodules["spiculated"]]},
     }
     rows |= {f"{name}-{kind}": {**whole, "combination": name} for name in COMBINATIONS for kind in ("round",)}
-    rows |= {
-        f"single-{kind}": {"guides": [{"image": str(work / f"single-{kind}"), "relative_factor": 1 / 16, "until": 0.1}]}
-        for kind in KINDS
-    }
+    for kind, factor in product(KINDS, SINGLE):
+        guide = {"image": str(work / f"single-{kind}"), "relative_factor": 1 / factor, "until": 0.1}
+        rows[f"single-{kind}-{factor}"] = {"guides": [guide]}
     return rows
 
 
@@ -122,7 +124,7 @@ def main(work: Path, run: Path, count: int, chosen: list[str]) -> None:
         if chosen and row not in chosen:
             continue
         if row.startswith("single"):
-            single_guides(method, work, row.removeprefix("single-"), count)
+            single_guides(method, work, row.split("-")[1], count)
         out = work / "rows" / row
         print(row, synthesize(run, out, count=count, seed=SEED, request=request, progress=ConsoleProgress()).line)
 

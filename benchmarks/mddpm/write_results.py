@@ -21,7 +21,8 @@ space from the labels of 6 of them; 6 other patients are held out. Intervals are
 python benchmarks/mddpm/cohorts.py SLICES WORK
 medsmith train mddpm WORK/images --run WORK/run --set network.channels=[64,96,128] --set training.batch=8 \\
     --set training.ema=0.999 --set training.steps=8000 --set training.precision=float32 --max-minutes 80
-python benchmarks/mddpm/rows.py WORK
+python benchmarks/mddpm/rows.py WORK --count 60
+python benchmarks/mddpm/rivals.py WORK
 ```
 """
 
@@ -50,13 +51,58 @@ def source(result: Mapping[str, Any]) -> str:
 
 def fidelity(result: Mapping[str, Any]) -> str:
     """Table 2."""
-    head = ("row", "n", "Fréchet distance", "KID", "RBF MMD", "diversity score", "set SSIM")
+    head = ("row", "n", "Fréchet distance", "KID", "RBF MMD", "diversity score", "set SSIM", "refused as copies")
     rows = [
         (row["row"], str(row["n"]), *(spread(row[key]) for key in ("frechet", "kid", "rbf_mmd")),
-         number(row["diversity"]), number(row["set_ssim"]))
+         number(row["diversity"]), number(row["set_ssim"]), "" if row["refused"] is None else f"{row['refused']:.0%}")
         for row in result["rows"]
     ]  # fmt: skip
-    return f"## How near to real slices (the paper's Table 2)\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"{table(head, rows)}\n\n{source(result)}"
+
+
+def slices(result: Mapping[str, Any]) -> str:
+    """Table 2 on real slices."""
+    return f"## How near to real slices (the paper's Table 2)\n\n{fidelity(result)}"
+
+
+def phantoms(result: Mapping[str, Any]) -> str:
+    """Table 2 on phantoms."""
+    return f"## The same on chest phantoms, {result['size']} pixels\n\n{fidelity(result)}"
+
+
+def settings(result: Mapping[str, Any]) -> str:
+    """Fréchet distance and Dice by n and a of the anatomy's guide."""
+    rows = [
+        (*(name.split() if " " in name else (name, "", "")), number(cell["frechet"]), _or_nothing(cell["lung_dice"]))
+        for name, cell in result["cells"].items()
+    ]
+    head = ("maps", "n", "a", "Fréchet distance", "Dice of the lung with the map")
+    text = (
+        f'{result["count"]} slices a cell, the same seeds in all; "real" maps are those of the test patients\' slices.'
+    )
+    return f"## Which n and a for the anatomy\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
+
+
+def _or_nothing(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def loop(result: Mapping[str, Any]) -> str:
+    """The annotation loop."""
+    rows = [
+        (name, number(row["dice"]), *(estimate(each) for each in row["labels"].values()), estimate(row["gain"]))
+        for name, row in result["rows"].items()
+    ]
+    labels = next(iter(result["rows"].values()))["labels"]
+    head = ("labeler", "Dice", *labels, "gain over the control")
+    sizes = f"{result['steps']} steps each, {result['pairs']} pairs a turn"
+    text = f"Mean over {result['patients']} held-out patients; {sizes}."
+    return f"## The annotation loop\n\n{text} {result['line']}.\n\n{table(head, rows)}\n\n{source(result)}"
+
+
+def estimate(cell: Mapping[str, float]) -> str:
+    """A value and its interval."""
+    return spread((cell["value"], cell["low"], cell["high"]))
 
 
 def adherence(result: Mapping[str, Any]) -> str:
@@ -110,16 +156,26 @@ def cost(result: Mapping[str, Any]) -> str:
     text = (
         f"{default['steps']} steps of {default['solver']}; the paper's {ancestral['steps']} ancestral steps take "
         f"{number(ancestral['seconds'])} s, {number(result['faster'])} times as long "
-        f"({ancestral['timed_steps']} timed); medians of {result['repeats']}."
+        f"({ancestral['timed_steps']} timed); medians of {result['repeats']}.\n\n"
+        f"Quality of {result['quality']['count']} slices of equal seeds: "
+        + "; ".join(
+            f"{name} Fréchet distance {number(result['quality'][name]['frechet'])}, Dice of the lung "
+            f"{number(result['quality'][name]['lung_dice'])}"
+            for name in ("default", "ancestral")
+        )
+        + "."
     )
     return f"## Cost\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
 
 
 SECTIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "table": fidelity,
+    "table": slices,
+    "table-phantom": phantoms,
+    "settings": settings,
     "adherence": adherence,
     "pathology": lesions,
     "ablation": ablation,
+    "annotation": loop,
     "help": gains,
     "cost": cost,
 }
@@ -132,6 +188,9 @@ def main() -> None:
         path = HERE / f"{name}.json"
         if path.exists():
             parts.append(section(read_json(path)))
+    figures = [path.name for path in sorted(HERE.glob("figure-*.png"), key=lambda path: int(path.stem.split("-")[1]))]
+    if figures:
+        parts.append("## Pictures\n\n" + "\n\n".join(f"![]({name})" for name in figures) + "\n\n`figures.py`")
     notes = HERE / "notes.md"
     parts += [notes.read_text().strip()] if notes.exists() else []
     write_bytes(HERE / "README.md", ("\n\n".join(part.strip() for part in parts) + "\n").encode())
