@@ -158,7 +158,8 @@ def vein_share(tubes: Tubes, grid: Grid, factor: int) -> tuple[Part, Field]:
     spacing = grid.spacing / factor
     # Tubes are in patient space: anatomical positions are not needed.
     fine = Grid((x, y, z), spacing, np.empty((3, 0, 0, 0), np.float32), stretch=grid.stretch)
-    width = 1.4 * spacing
+    # No wider than a sample, since a wide ramp thickens thin tubes: by a twentieth of its square in radius^2.
+    width = spacing
     return part, _means(cover(tubes.nearest(fine, width)[0], width), factor)
 
 

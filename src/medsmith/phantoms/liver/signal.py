@@ -4,7 +4,7 @@ The sequence is a fat-suppressed, T1-weighted 3-D gradient echo 20 minutes after
 the contrast agent, vessels have lost most of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import final
@@ -79,14 +79,18 @@ class ReceiveField:
 
     def on(self, shape: tuple[int, int, int]) -> Field:
         """The field at the voxel centers of a grid over the field of view."""
-        values = self.weights.astype(np.float32)
-        for size in shape:
-            places = (np.arange(size) + 0.5) * (2 / size) - 1
-            matrix = legendre.legvander(places, BIAS_ORDER).astype(np.float32)
-            # einsum instead of BLAS, whose last bit may differ between machines.
-            values = np.einsum("pi,ijk->jkp", matrix, values)
-        field: Field = 1 + values
+        field: Field = 1 + _polynomial(self.weights, [(np.arange(size) + 0.5) * (2 / size) - 1 for size in shape])
         return field
+
+
+def _polynomial(weights: Float64[np.ndarray, "i j k"], places: Sequence[Float64[np.ndarray, " _"]]) -> Field:
+    """The sum of weighted products of Legendre polynomials at places from -1 to 1 along each axis."""
+    values = weights.astype(np.float32)
+    for along in places:
+        matrix = legendre.legvander(along, BIAS_ORDER).astype(np.float32)
+        # einsum instead of BLAS, whose last bit may differ between machines.
+        values = np.einsum("pi,ijk->jkp", matrix, values)
+    return values
 
 
 def sample_receive_field(rng: np.random.Generator) -> ReceiveField:
@@ -95,9 +99,8 @@ def sample_receive_field(rng: np.random.Generator) -> ReceiveField:
     weights = rng.standard_normal(order.shape) / (1.0 + order) ** 1.5
     weights[(order == 0) | (order > BIAS_ORDER)] = 0
     amplitude = float(rng.uniform(*BIAS))
-    dense = ReceiveField(weights, 1.0).on((33, 33, 33)) - 1
-    # Legendre polynomials grow towards the faces, beyond the outermost of these centers: 5 % are left for that.
-    return ReceiveField(weights * (amplitude / 1.05 / float(np.abs(dense).max())), amplitude)
+    largest = float(np.abs(_polynomial(weights, [np.linspace(-1, 1, 33)] * 3)).max())
+    return ReceiveField(weights * (amplitude / largest), amplitude)
 
 
 def rician(signal: Field, sd: float, rng: np.random.Generator) -> Float32[np.ndarray, "x y z"]:

@@ -58,8 +58,10 @@ class Obstacles:
         """Which points lie outside all balls."""
         if not len(self.centers):
             return np.ones(len(points), np.bool_)
-        squared = np.sum((points[:, None] - self.centers[None]) ** 2, axis=2)
-        return np.asarray((squared > self.radii[None] ** 2).all(axis=1))
+        reach = self.radii[:, None]
+        near = ((self.centers > points.min(axis=0) - reach) & (self.centers < points.max(axis=0) + reach)).all(axis=1)
+        squared = np.sum((points[:, None] - self.centers[near]) ** 2, axis=2)
+        return np.asarray((squared > self.radii[near] ** 2).all(axis=1))
 
     def pushed(self, points: Points) -> Points:
         """The points, those in a ball moved to its surface."""
@@ -119,8 +121,9 @@ class Tree:
 
     def obstacles(self, extra_mm: float) -> Obstacles:
         """Balls along its axes, larger than the veins by this much."""
-        points, radii = self.axis_points(2.5)
-        return Obstacles(points, radii + extra_mm)
+        tubes = self.tubes()
+        middle = Obstacles((tubes.starts + tubes.ends) / 2, tubes.radii.mean(axis=1) + extra_mm)
+        return Obstacles(self.nodes, self.radii + extra_mm).joined(middle)
 
 
 @final
