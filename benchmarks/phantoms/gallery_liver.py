@@ -48,8 +48,9 @@ def draw(axes: Axes, plane: np.ndarray, labels: np.ndarray | None, height: float
     axes.set_axis_off()
     if labels is None:
         return
+    shown = labels[::-1, ::-1].T
     for name, color in COLORS.items():
-        region = labels[::-1, ::-1].T == LABELS[name]
+        region = shown == LABELS[name]
         if region.any():
             axes.contour(region, [0.5], colors=color, linewidths=0.7)
 

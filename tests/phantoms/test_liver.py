@@ -103,7 +103,7 @@ def test_the_anatomy_of_a_revision_does_not_change_unnoticed() -> None:
     assert (counts, round(float(case.require_image().mean())), FAMILY.revision) == PINNED
 
 
-PINNED = ([52170, 2947, 57, 62, 60], 158, 1)
+PINNED = ([52168, 2953, 54, 61, 60], 158, 1)
 
 
 def test_a_stored_case_is_a_volume_in_mm(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_stored_case_is_a_volume_in_mm(tmp_path: Path) -> None:
     assert present(case.provenance)["method"] == "phantom liver-mr"
 
 
-@pytest.mark.parametrize(("size", "depth", "samples"), [(48, 24, 3), (64, 32, 2), (96, 40, 1), (160, 64, 1)])
+@pytest.mark.parametrize(("size", "depth", "samples"), [(32, 16, 3), (48, 24, 2), (64, 32, 2), (96, 40, 1), (160, 64, 1)])
 def test_the_slices_of_a_size_halve_three_times(size: int, depth: int, samples: int) -> None:
     assert (slices(size), samples_per_voxel(size)) == (depth, samples)
     assert depth % 8 == 0
@@ -133,6 +133,9 @@ def test_the_anatomy_does_not_depend_on_the_size() -> None:
     coarse, fine = rendered(10, 64), rendered(10, FINE)
     for low, high in zip((*coarse.shares, *coarse.tumors), (*fine.shares, *fine.tumors), strict=True):
         assert coarse.volume_ml(low) == pytest.approx(fine.volume_ml(high), rel=0.03)
+    for value in (PORTAL, HEPATIC):
+        labeled = coarse.volume_ml((coarse.labels == value).astype(np.float32))
+        assert labeled == pytest.approx(coarse.volume_ml(coarse.shares[value - 1]), rel=0.25)
     blocks = fine.signal.reshape(32, 5, 32, 5, 32, 2).mean(axis=(1, 3, 5))
     again = coarse.signal.reshape(32, 2, 32, 2, 32).mean(axis=(1, 3))
     assert np.corrcoef(blocks.ravel(), again.ravel())[0, 1] > 0.99
