@@ -117,7 +117,9 @@ def test_a_stored_case_is_a_volume_in_mm(tmp_path: Path) -> None:
     assert present(case.provenance)["method"] == "phantom liver-mr"
 
 
-@pytest.mark.parametrize(("size", "depth", "samples"), [(32, 16, 3), (48, 24, 2), (64, 32, 2), (96, 40, 1), (160, 64, 1)])
+@pytest.mark.parametrize(
+    ("size", "depth", "samples"), [(32, 16, 3), (48, 24, 2), (64, 32, 2), (96, 40, 1), (160, 64, 1)]
+)
 def test_the_slices_of_a_size_halve_three_times(size: int, depth: int, samples: int) -> None:
     assert (slices(size), samples_per_voxel(size)) == (depth, samples)
     assert depth % 8 == 0

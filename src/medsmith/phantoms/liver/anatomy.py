@@ -42,6 +42,8 @@ COURSES: Mapping[str, Mapping[str, Course]] = MappingProxyType({"hepatic": HEPAT
 TARGETS = {"hepatic": (110, 160), "portal": (150, 220)}
 """Fewest and most points that side branches grow towards."""
 TARGET_GAP_MM = {"hepatic": 11.0, "portal": 10.0}
+BESIDE_MM = 4.6
+"""Largest radius of a portal branch that may come near a hepatic vein."""
 LARGE_GAP_MM, SIDE_GAP_MM = 5.0, 3.5
 """Distance of the axes of large veins and of side branches from tumors."""
 
@@ -120,7 +122,7 @@ def _grown(
         near = near.joined(tumor.balls(LARGE_GAP_MM))
         around = around.joined(tumor.balls(SIDE_GAP_MM))
     hepatic = large_veins(HEPATIC, controls["hepatic"], inside, near, NO_OBSTACLES)
-    portal = large_veins(PORTAL, controls["portal"], inside, near, hepatic.obstacles(APART_MM + 4.6))
+    portal = large_veins(PORTAL, controls["portal"], inside, near, hepatic.obstacles(APART_MM + BESIDE_MM))
     trees: dict[str, Tree] = {}
     other = portal.obstacles(SIDE_MM + APART_MM)
     for kind, growth in (("hepatic", hepatic), ("portal", portal)):

@@ -17,6 +17,7 @@ from medsmith.phantoms.solids import (
     resized,
     smooth_minimum,
     tube,
+    union,
     within,
     within_smoothly,
     without,
@@ -114,18 +115,15 @@ def liver(warp: Warp, trunk: Trunk, shape: LiverShape, seed: int) -> Solid:
         joined = smooth_minimum(smooth_minimum(parts[0], parts[1], 18.0), parts[2], 14.0)
         return np.asarray(smooth_minimum(joined, parts[3], 8.0), np.float32)
 
-    low, high = (getattr(np, pick)([getattr(s, side) for s in solids], axis=0) for pick, side in _BOUNDS)
-    whole = within_smoothly(Solid(low, high, distance), lambda grid: _below_dome(trunk, grid), 6.0)
+    bounds = union(*solids)
+    whole = within_smoothly(Solid(bounds.low, bounds.high, distance), lambda grid: _below_dome(trunk, grid), 6.0)
     viscera = ellipsoid(warp, (-4, -2, -84), (64, 74, 58), (0, 6))
     carved = within_smoothly(whole, lambda grid: -viscera.distance(grid), 16.0)
     carved = within_smoothly(carved, _before_kidney, 30.0)
-    carved = within_smoothly(carved, lambda grid: _fissure(grid), 6.0)
+    carved = within_smoothly(carved, _fissure, 6.0)
     for hollow, gap in ((cava(warp), 1.0), (gallbladder(warp, seed), 1.5)):
         carved = without(carved, resized(hollow, gap).distance)
     return within(carved, lambda grid: trunk.cavity(grid) + np.float32(2.5))
-
-
-_BOUNDS = (("min", "low"), ("max", "high"))
 
 
 def _below_dome(trunk: Trunk, grid: Grid) -> Field:
