@@ -47,7 +47,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         (
             ["phantom", "knee", "out"],
             "phantom knee: no such family; "
-            "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy",
+            "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy, liver-mr",
         ),
         (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no run.json in it"),
         (["prepare", "nowhere", "out"], "nowhere: "),

@@ -173,7 +173,7 @@ def test_an_unknown_family_is_refused_by_name() -> None:
     with pytest.raises(
         MedsmithError,
         match=r"^phantom knee: no such family; there are breast, chest, chest-healthy, ct, ct-head, "
-        r"ct-head-healthy, ct-healthy$",
+        r"ct-head-healthy, ct-healthy, liver-mr$",
     ):
         find_family("knee")
     assert find_family("breast") is BREAST

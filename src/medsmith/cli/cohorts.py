@@ -26,7 +26,7 @@ def phantom(
     family: Annotated[
         str,
         typer.Argument(
-            help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-head or ct-head-healthy."
+            help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-head, ct-head-healthy or liver-mr."
         ),
     ],
     out: NewCohort,
@@ -35,7 +35,8 @@ def phantom(
     size: Annotated[
         int,
         typer.Option(
-            help="Edge of the image grid: breast 32 to 256 pixels, chest 32 to 512 pixels, ct 48 to 160 voxels."
+            help="Edge of the image grid: breast 32 to 256 pixels, chest 32 to 512 pixels, ct 48 to 160 voxels; "
+            "liver-mr 32 to 192 voxels, and 0.4 times as many slices, rounded up to a multiple of 8."
         ),
     ] = 128,
 ) -> None:

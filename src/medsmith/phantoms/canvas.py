@@ -51,10 +51,10 @@ class Canvas:
     yields: Bool[np.ndarray, "x y z"]
 
 
-def paint(grid: Grid, layers: Sequence[Layer], textures: Textures, fat: Painter) -> Canvas:
+def paint(grid: Grid, layers: Sequence[Layer], textures: Textures, fat: Painter, air: float = -1000) -> Canvas:
     """Renders all layers in order over air."""
     canvas = Canvas(
-        np.full(grid.shape, -1000, np.float32), np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.bool_)
+        np.full(grid.shape, air, np.float32), np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.bool_)
     )
     for layer in layers:
         _paint_layer(canvas, grid, layer, textures, fat)

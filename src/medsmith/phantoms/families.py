@@ -8,6 +8,7 @@ from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
 from medsmith.phantoms.family import PhantomFamily
+from medsmith.phantoms.liver.phantom import LiverMrPhantom
 
 _ALL = (
     BreastPhantom(),
@@ -17,6 +18,7 @@ _ALL = (
     HealthyCtPhantom(),
     CtHeadPhantom(),
     HealthyCtHeadPhantom(),
+    LiverMrPhantom(),
 )
 FAMILIES: Mapping[str, PhantomFamily] = MappingProxyType({family.name: family for family in _ALL})
 

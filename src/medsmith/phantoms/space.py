@@ -157,14 +157,15 @@ def sample_warp(seed: int) -> Warp:
 @final
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Sample points on a regular grid of cubes.
+    """Sample points on a regular grid of cubes, or of boxes whose height differs from their width.
 
     Attributes:
         axes: patient positions of the voxel centers along x, y, z in mm.
-        spacing: edge of a voxel in mm.
+        spacing: edge of a voxel along x and y in mm.
         anatomical: anatomical positions of the voxel centers.
         whole: the grid that this one is a crop of, and its position in it; None for a whole grid.
         kept: cached fields that several structures share, on the whole grid.
+        stretch: edge of a voxel along z over that along x and y.
     """
 
     axes: tuple[Float64[np.ndarray, " _"], Float64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
@@ -172,18 +173,27 @@ class Grid:
     anatomical: Float32[np.ndarray, "3 x y z"]
     whole: "tuple[Grid, Part] | None" = None
     kept: dict[str, Field] = field(default_factory=dict)
+    stretch: float = 1.0
 
     @classmethod
-    def over(cls, placement: Placement, low: Point, shape: tuple[int, int, int], spacing: float) -> "Grid":
+    def over(
+        cls, placement: Placement, low: Point, shape: tuple[int, int, int], spacing: float, stretch: float = 1.0
+    ) -> "Grid":
         """The grid whose first voxel has its outer corner at low (patient mm)."""
-        x, y, z = (low[i] + (np.arange(shape[i]) + 0.5) * spacing for i in range(3))
-        return cls((x, y, z), spacing, placement.on((x, y, z)))
+        steps = (spacing, spacing, spacing * stretch)
+        x, y, z = (low[i] + (np.arange(shape[i]) + 0.5) * steps[i] for i in range(3))
+        return cls((x, y, z), spacing, placement.on((x, y, z)), stretch=stretch)
 
     @classmethod
     def around(cls, placement: Placement, low: Point, high: Point, spacing: float) -> "Grid":
         """The smallest grid of this spacing that covers a box in patient mm."""
         x, y, z = (max(2, int(np.ceil(edge / spacing))) for edge in high - low)
         return cls.over(placement, low, (x, y, z), spacing)
+
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        """Edges of a voxel along x, y, z in mm."""
+        return self.spacing, self.spacing, self.spacing * self.stretch
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -194,9 +204,9 @@ class Grid:
     def part(self, low: Point, high: Point) -> Part | None:
         """The voxels whose centers lie in a box in patient mm; None where there are none."""
         slices = []
-        for axis, start, stop in zip(self.axes, low, high, strict=True):
-            first = max(0, int(np.ceil((start - axis[0]) / self.spacing)))
-            last = min(axis.size, int(np.floor((stop - axis[0]) / self.spacing)) + 1)
+        for axis, step, start, stop in zip(self.axes, self.steps, low, high, strict=True):
+            first = max(0, int(np.ceil((start - axis[0]) / step)))
+            last = min(axis.size, int(np.floor((stop - axis[0]) / step)) + 1)
             if last <= first:
                 return None
             slices.append(slice(first, last))
@@ -205,8 +215,8 @@ class Grid:
     def parts(self, lows: Points, highs: Points) -> Iterator[tuple[int, Part]]:
         """Index and part of every box that holds centers of voxels; as `part`, for many boxes."""
         origin = np.array([axis[0] for axis in self.axes])
-        firsts = np.maximum(np.ceil((lows - origin) / self.spacing), 0).astype(np.int64)
-        lasts = np.minimum(np.floor((highs - origin) / self.spacing) + 1, self.shape).astype(np.int64)
+        firsts = np.maximum(np.ceil((lows - origin) / self.steps), 0).astype(np.int64)
+        lasts = np.minimum(np.floor((highs - origin) / self.steps) + 1, self.shape).astype(np.int64)
         found = np.flatnonzero((lasts > firsts).all(axis=1))
         for index, (i, j, k), (u, v, w) in zip(
             found.tolist(), firsts[found].tolist(), lasts[found].tolist(), strict=True
@@ -216,7 +226,8 @@ class Grid:
     def crop(self, part: Part) -> "Grid":
         """The grid of these voxels alone."""
         x, y, z = (axis[cut] for axis, cut in zip(self.axes, part, strict=True))
-        return Grid((x, y, z), self.spacing, self.anatomical[(slice(None), *part)], self._inside(part))
+        anatomical = self.anatomical[(slice(None), *part)]
+        return Grid((x, y, z), self.spacing, anatomical, self._inside(part), stretch=self.stretch)
 
     def _inside(self, part: Part) -> "tuple[Grid, Part]":
         """The whole grid, and the position of a part of this one in it."""

@@ -100,7 +100,7 @@ def _normalized(field: Field, grid: Grid, least: float) -> Field:
     """A field over the length of its gradient, which is at least `least` per mm."""
     if min(field.shape) < 2:
         return field / np.float32(least)
-    steep = sum((part * part for part in np.gradient(field, grid.spacing)), np.float32(0))
+    steep = sum((part * part for part in np.gradient(field, *grid.steps)), np.float32(0))
     distance: Field = (field / np.sqrt(np.maximum(steep, np.float32(least * least)))).astype(np.float32)
     return distance
 

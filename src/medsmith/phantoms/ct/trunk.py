@@ -105,15 +105,15 @@ def trunk_layers(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:
         Layer(Solid(*everywhere, trunk.skin), skin(levels)),
         Layer(Solid(*everywhere, trunk.muscle), striated(levels)),
         Layer(Solid(*everywhere, trunk.cavity), plain(levels["fat"], 9.0), yields=True),
-        *_long_muscles(trunk, warp, levels),
+        *(Layer(solid, striated(levels)) for solid in long_muscles(trunk, warp)),
     ]
 
 
-def _long_muscles(trunk: Trunk, warp: Warp, levels: Levels) -> list[Layer]:
+def long_muscles(trunk: Trunk, warp: Warp) -> list[Solid]:
     """Along the spine: behind it, and the psoas in front of it."""
     back = [ellipsoid(warp, (side * 33, -trunk.half_depth - 14, -60), (27, 19, 900)) for side in (-1, 1)]
     psoas = [ellipsoid(warp, (side * 42, -57, -190), (20, 19, 135), (0, side * 6.0)) for side in (-1, 1)]
-    return [Layer(_clipped(solid), striated(levels)) for solid in (*back, *psoas)]
+    return [_clipped(solid) for solid in (*back, *psoas)]
 
 
 def _clipped(solid: Solid) -> Solid:
@@ -123,18 +123,25 @@ def _clipped(solid: Solid) -> Solid:
 
 def bone_layers(trunk: Trunk, warp: Warp, levels: Levels, label: int) -> list[Layer]:
     """Spine with discs and canal, ribs with cartilage, sternum, pelvis."""
-    column = Solid(*_bounds(warp, (-58, -135, -330), (58, -30, 300)), lambda grid: _spine(trunk, grid))
-    canal = Solid(*_bounds(warp, (-10, -100, -330), (10, -70, 300)), _canal)
-    cage = Solid(*_bounds(warp, (-160, -130, -60), (160, 110, 225)), lambda grid: _ribs(trunk, grid))
-    breast = ellipsoid(warp, (0, trunk.half_depth + 3, 105), (18, 5, 82), (0, 0))
+    solids = bone_solids(trunk, warp)
     hard = bone(levels)
     return [
-        Layer(cage, _rib_painter(levels, hard), label),
-        Layer(breast, hard, label),
-        Layer(column, _spine_painter(trunk, levels, hard), label),
-        Layer(canal, plain(levels["csf"] + 20, 6.0)),
+        Layer(solids["ribs"], _rib_painter(levels, hard), label),
+        Layer(solids["sternum"], hard, label),
+        Layer(solids["spine"], _spine_painter(trunk, levels, hard), label),
+        Layer(solids["canal"], plain(levels["csf"] + 20, 6.0)),
         *(Layer(solid, hard, label) for solid in _pelvis(warp)),
     ]
+
+
+def bone_solids(trunk: Trunk, warp: Warp) -> dict[str, Solid]:
+    """Ribs with cartilage, sternum, spine with discs, and the spinal canal."""
+    return {
+        "ribs": Solid(*_bounds(warp, (-160, -130, -60), (160, 110, 225)), lambda grid: _ribs(trunk, grid)),
+        "sternum": ellipsoid(warp, (0, trunk.half_depth + 3, 105), (18, 5, 82), (0, 0)),
+        "spine": Solid(*_bounds(warp, (-58, -135, -330), (58, -30, 300)), lambda grid: _spine(trunk, grid)),
+        "canal": Solid(*_bounds(warp, (-10, -100, -330), (10, -70, 300)), _canal),
+    }
 
 
 def _bounds(warp: Warp, low: tuple[float, ...], high: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Hepatobiliary-phase MR of the liver with its vessels and tumors."""
