@@ -134,9 +134,11 @@ def test_the_seed_alone_decides_the_case(trained):
 
 def test_a_case_is_of_the_cohorts_kind(trained):
     real = trained.cohort[trained.cohort.ids[0]]
-    grid = (micro.EDGE,) * real.geometry.dimensions + (1,) * (3 - real.geometry.dimensions)
+    network = (micro.EDGE,) * real.geometry.dimensions + (1,) * (3 - real.geometry.dimensions)
     for seed in range(4):
         case = trained.case(seed)
+        grid = case.geometry.shape
+        assert grid in (network, real.geometry.shape)
         assert case.image.dtype == np.float32
         assert case.image.shape == (len(real.channel_names), *grid)
         assert np.isfinite(case.image).all()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medsmith.cases.case import Case
 from medsmith.data.label_facts import LabelFacts
+from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
 from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 
 
 def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
-    """One case; see ``Lldm.synthesize``."""
+    """One case on the median grid of the training cohort; see ``Lldm.synthesize``."""
     with torch.no_grad():
         drawn = _label_map(method, request, derive_seed(seed, "labels")) if method.has_labels else None
         image = _image(method, request, drawn, seed, sampling, observe) if method.has_images else None
     masks = None if drawn is None else _masks(drawn.labels, method.classes)
-    case = assemble(image, masks, method.fingerprint)
+    grid = method.fingerprint.shape[: method.fingerprint.dimensions]
+    if image is not None:
+        image = to_grid(image, grid)
+    case = assemble(image, None if masks is None else _resampled(masks, grid), method.fingerprint)
     return case if drawn is None else replace(case, provenance=_record(drawn))
 
 
@@ -112,6 +116,13 @@ def _guides(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling)
 def _masks(labels: Map, classes: int) -> Float32[Tensor, "m *space"]:
     """One mask channel per label, 1 inside and -1 outside."""
     return one_hot(torch.from_numpy(labels)[None], classes)[0, 1:] * 2 - 1
+
+
+def _resampled(masks: Float32[Tensor, "m *space"], grid: tuple[int, ...]) -> Float32[Tensor, "m *grid"]:
+    """Masks on another grid; each voxel has the class with the largest share under the filter."""
+    background = -masks.amax(0, keepdim=True)
+    winner = to_grid(torch.cat([background, masks]), grid).argmax(0)
+    return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(masks) + 1)])
 
 
 def _record(drawn: DrawnMap) -> Mapping[str, Any]:
