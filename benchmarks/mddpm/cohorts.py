@@ -26,7 +26,7 @@ LABELS = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
 
 
 def patient(id: str) -> str:
-    """The patient of a slice."""
+    """The patient of a slice; a phantom is its own."""
     return "_".join(id.split("_")[:2])
 
 

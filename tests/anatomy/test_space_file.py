@@ -1,6 +1,9 @@
 """Shape spaces on disk: whole or refused in one line."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -44,6 +47,21 @@ def test_saving_again_changes_nothing_and_nothing_else_is_overwritten(space, pat
     assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.txt", "space.safetensors"]
 
 
+def test_two_at_once_give_one_whole_file(space, tmp_path):
+    path, start = tmp_path / "space.safetensors", threading.Barrier(6)
+    spaces = [space, space.with_gray_values({"organ": (9,)})] * 3
+
+    def save_together(one):
+        start.wait()
+        with suppress(FileError):  # the other was first
+            one.save(path)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(save_together, spaces))
+    assert ShapeSpace.load(path).content_hash in {one.content_hash for one in spaces}
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_cut_file_is_refused(path):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(FileError, match="is no shape space"):
@@ -74,6 +92,15 @@ def rewritten(path, arrays=None, **changes):
     ("changes", "said"),
     [
         ({"points": 4}, "points = 4; must be greater than or equal to 8"),
+        ({"points": 513}, "points = 513; must be less than or equal to 512"),
+        ({"gray_values": {"organ": [1e300], "vessel": [1]}}, r"gray_values.organ.0 = 1e\+300; must be less than or eq"),
+        ({"extent_mm": [1e300, 1]}, r"extent_mm.0 = 1e\+300; must be less than or equal to 1000000"),
+        ({"size": [10**9, 1]}, "size.0 = 1000000000; must be less than or equal to 65536"),
+        ({"cases": 10**30}, "cases = 10+; must be less than or equal to 1000000000"),
+        ({"patterns": [{"slots": [0], "slices": 10**400}]}, "patterns.0.slices = "),
+        ({"cohort": "\ud800"}, r"its record is not JSON \(a text holds \\ud800, half of a character\)"),
+        ({"label_names": {"background": 0, "organ": 1, "\udfff": 2}}, r"a text holds \\udfff, half of a character"),
+        ({"variance": float("nan")}, r"its record is not JSON \(NaN is no number of JSON\)"),
         ({"extra": 1}, "unknown key 'extra'"),
         ({"slots": []}, r"slots = \[\]"),
         ({"patterns": [{"slots": [5], "slices": 1}]}, "a pattern names no slot"),
@@ -97,6 +124,8 @@ def test_a_record_that_is_not_consistent_is_refused(path, changes, said):
     [
         ({"mean": np.zeros((2, 16, 3))}, r"mean is \(2, 16, 3\) float64; needed \(2, 16, 2\) float64"),
         ({"mean": np.full((2, 16, 2), np.nan)}, "mean has numbers that are not finite"),
+        ({"mean": np.full((2, 16, 2), 1e300)}, r"mean has numbers up to 1e\+300; at most 10; restore it, or fit"),
+        ({"excess": np.full((2, 2), -1e300)}, r"excess has numbers up to 1e\+300; at most 10"),
         ({"low": np.zeros((2, 2), np.float32)}, "needed .* float64"),
         ({"more": np.zeros(3)}, "holds .*more"),
     ],

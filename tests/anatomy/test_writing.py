@@ -52,6 +52,21 @@ def test_an_interrupted_call_continues_to_the_same_bytes(space, tmp_path):
     assert bytes_of(tmp_path / "part") == bytes_of(tmp_path / "whole")
 
 
+def test_a_second_call_at_once_is_refused_and_changes_nothing(space, tmp_path, monkeypatch):
+    refused, sample = [], ShapeSpace.sample
+
+    def sample_and_call_again(self, *args):
+        with pytest.raises(CohortError) as refusal:
+            write_anatomies(space, tmp_path / "out", 3, seed=2)
+        refused.append(refusal.value.line)
+        return sample(self, *args)
+
+    monkeypatch.setattr(ShapeSpace, "sample", sample_and_call_again)
+    cohort = write_anatomies(space, tmp_path / "out", 1, seed=1)
+    assert refused == [f"{tmp_path / 'out'}: another process is writing here; one at a time; wait for it"]
+    assert cohort.ids == ("anatomy-00000",)
+
+
 @pytest.mark.parametrize(("seed", "spread"), [(1, 2.0), (0, 1.0)])
 def test_another_call_into_the_same_folder_is_refused(space, tmp_path, seed, spread):
     write_anatomies(space, tmp_path / "out", 2, 0)
@@ -83,9 +98,18 @@ def test_slices_of_known_spacing_keep_their_field_of_view(tmp_path):
 
 def test_nothing_is_written_for_a_request_that_cannot_be_met(space, tmp_path):
     unshaded = ShapeSpace.fit(organ_cohort(tmp_path / "c", 4, images=False), points=8)
+    dark, bright = (space.with_gray_values({"organ": (value,)}) for value in (-1.0, 1e9))
     for call, said in (
         (lambda: write_anatomies(unshaded, tmp_path / "out", 1, 0, images=True), "the space has no gray values"),
         (lambda: write_anatomies(space, tmp_path / "out", 0, 0), "--count: 0"),
+        (
+            lambda: write_anatomies(dark, tmp_path / "out", 1, 0, images=True),
+            "gray value of organ is -1; PNG holds 0 to",
+        ),
+        (
+            lambda: write_anatomies(bright, tmp_path / "out", 1, 0, images=True),
+            "gray value of organ is 1e.09; PNG holds",
+        ),
         (lambda: write_anatomies(space, tmp_path / "out", 1, 0, size=(1, 1)), "size 1 x 1"),
         (lambda: write_anatomies(space, tmp_path / "out", 1, 0, spread=-1), "spread -1"),
     ):

@@ -59,3 +59,15 @@ def test_another_file_is_not_overwritten_and_nothing_is_fitted(tmp_path, capsys)
     assert main(["anatomy", "fit", "nowhere", str(tmp_path / "notes.txt")]) == 2
     assert "notes.txt: exists and is no shape space; choose another file" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_space_lies_not_in_its_cohort(tmp_path, capsys):
+    organ_cohort(tmp_path / "c", 4)
+    before = sorted(tmp_path.rglob("*"))
+    for place in ("space.safetensors", "labelsTr/space.safetensors", "imagesTr/new/space.safetensors"):
+        assert main(["anatomy", "fit", str(tmp_path / "c"), str(tmp_path / "c" / place)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(
+            f"lies in or on {tmp_path / 'c'}; nothing is written into what is read; choose a place outside"
+        )
+    assert sorted(tmp_path.rglob("*")) == before

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medsmith.cli import main
-from medsmith.cli.generating import _templates
+from medsmith.cli.insertion import InsertionOptions
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
@@ -110,7 +110,8 @@ def test_a_full_disk_behind_standard_output_is_one_line() -> None:
 def test_options_say_more_of_the_templates_than_the_request_file(
     entry: object, options: tuple[Path | None, str | None], expected: object
 ) -> None:
-    assert _templates(entry, *options) == expected
+    found = InsertionOptions(*options).entries({"templates": entry})
+    assert found.get("templates") == expected
 
 
 def test_the_list_of_commands_is_in_step() -> None:

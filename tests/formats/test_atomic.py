@@ -43,6 +43,10 @@ def test_json_without_a_form_is_a_programming_error(tmp_path):
         ("[" * 100_000, "not JSON"),
         ('{"a": ' + "[" * 500 + "]" * 500 + "}", "nested more than 100 deep"),
         ("\udcff", "not JSON"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": [-Infinity]}', "-Infinity is no number of JSON"),
+        (r'{"a": "\uD800b"}', r"a text holds \\ud800, half of a character"),
+        (r'{"\udfff": 1}', r"a text holds \\udfff, half of a character"),
     ],
 )
 def test_bad_json_is_one_line(text, words, tmp_path):
@@ -50,6 +54,12 @@ def test_bad_json_is_one_line(text, words, tmp_path):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FileError, match=words):
         read_json(path)
+
+
+def test_whole_surrogate_pairs_are_characters(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(r'{"a": "\ud83d\ude00"}')
+    assert read_json(path) == {"a": "\U0001f600"}
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):

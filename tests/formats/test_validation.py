@@ -23,6 +23,9 @@ class Inner(BaseModel):
 class Outer(BaseModel):
     name: str
     inner: Inner = Inner()
+    place: tuple[float, float] | tuple[float, float, float] | None = None
+    two: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] = (0, 0)
+    least: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,10 @@ class Outer(BaseModel):
         ({"name": "a", "inner": 5}, "inner = 5", "must be an object"),
         ({"name": ["b" * 90]}, f'name = ["{"b" * 58}...', "must be a valid string"),
         (5, "5", "must be an object"),
+        ({"name": "a", "place": ["x", 1]}, 'place.0 = "x"', "must be a valid number"),
+        ({"name": "a", "two": [1]}, "two = [1]", "must have 2 entries or more"),
+        ({"name": "a", "two": [1, 2, 3]}, "two = [1, 2, 3]", "must have 2 entries or fewer"),
+        ({"name": "a", "least": float("nan")}, "least = NaN", "must be a finite number"),
     ],
 )
 def test_the_first_problem_names_key_value_and_rule(values: object, found: str, limit: str) -> None:

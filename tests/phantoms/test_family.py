@@ -129,6 +129,19 @@ def test_a_folder_of_another_request_is_left_alone(
     assert bytes_of(tmp_path / "out") == before
 
 
+def test_a_second_call_at_once_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def call_again(_line: str) -> None:
+        with pytest.raises(CohortError) as refusal:
+            write_phantom(BREAST, tmp_path / "out", 3, 2, 32)
+        refused.append(refusal.value.line)
+
+    cohort = write_phantom(BREAST, tmp_path / "out", 2, 1, 32, call_again)
+    assert refused == [f"{tmp_path / 'out'}: another process is writing here; one at a time; wait for it"]
+    assert cohort.ids == ("breast-00000", "breast-00001")
+
+
 def test_a_folder_of_another_family_is_left_alone(tmp_path: Path) -> None:
     write_phantom(Noise(), tmp_path / "out", 1, seed=0, size=8)
     before = bytes_of(tmp_path / "out")

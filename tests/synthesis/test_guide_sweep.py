@@ -1,10 +1,13 @@
 """The sweep of one guide, the page of guides, and what they measure."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from medsmith.cases.case import Case
@@ -16,6 +19,7 @@ from medsmith.geometry import Geometry
 from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast, low_frequency_error
 from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
+from medsmith.synthesis.guide_sweep import _name
 from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
 
@@ -66,6 +70,46 @@ def test_other_runs_guides_and_axes_are_refused_by_name(files, tmp_path):
     with pytest.raises(RequestError, match="pig: a run of pig on 2-D images; a sweep needs mddpm on slices"):
         sweep_guide("pig", tmp_path / "out", SweepGrid(), request={})
     assert not (tmp_path / "out").exists()
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True), st.floats(0, 1))
+def test_distinct_numbers_name_distinct_cells(pair, other):
+    assert _name((pair[0], other)) != _name((pair[1], other))
+    assert _name((other, pair[0])) != _name((other, pair[1]))
+    assert re.fullmatch("[A-Za-z0-9_.-]+", _name((pair[0], other)))
+
+
+def test_numbers_that_print_alike_have_their_own_names():
+    assert _name((0.0, 0.1)) == _name((-0.0, 0.1)) == "factor-0_1-until-0"
+    assert _name((0.5, 0.1000001)) == "factor-0_1000001-until-0_5"
+    assert _name((0, 1)) == "factor-1-until-0"
+    Grid(factors=(0.1, 0.1000001)).check()
+    with pytest.raises(RequestError, match=r"--factors: 0.1000001, 0.1000001; different values from"):
+        Grid(factors=(0.1000001, 0.10000010)).check()
+
+
+def test_an_odd_request_of_a_sweep_is_named(files, tmp_path):
+    for request, line in [
+        ({"guides": 3}, "request: guides = 3; must be a list"),
+        ({"anatomy": "space"}, 'request: anatomy = "space"; must be an object'),
+        ({"pathologies": ["a"]}, 'request: pathologies.0 = "a"; must be an object'),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            sweep_guide(files / "run", tmp_path / "out", Grid(), request=request)
+        assert refusal.value.line == line
+
+
+def test_outputs_in_what_is_read_are_refused(files):
+    options = SynthesisOptions(executor=InProcessExecutor)
+    before = {path for path in files.rglob("*") if path.suffix != ".pyc"}
+    for folder in ("run", "labeled"):
+        out = files / folder / "new"
+        with pytest.raises(CohortError) as refusal:
+            sweep_guide(files / "run", out, Grid(), request=request_of(files), steps=3)
+        assert refusal.value.line.startswith(f"{out}: lies in or on {files / folder}; nothing is written into what is")
+        with pytest.raises(CohortError, match=f"lies in or on {files / folder}; nothing is written into what is read"):
+            synthesize(files / "run", out, count=1, request=request_of(files), steps=3, workers=1, options=options)
+    assert {path for path in files.rglob("*") if path.suffix != ".pyc"} == before
 
 
 def test_the_page_shows_every_guide_beside_its_image(files, tmp_path):

@@ -16,7 +16,7 @@ from medsmith.anatomy.pca import Components, fit_components
 from medsmith.anatomy.record import PatternRecord, SlotRecord, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
 from medsmith.anatomy.slots import LEAST_SLICES, Matched, aligned_starts, match_contours
-from medsmith.anatomy.splines import LEAST_POINTS, control_points, curve_points
+from medsmith.anatomy.splines import LEAST_POINTS, MOST_POINTS, control_points, curve_points
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.progress import Progress
@@ -76,8 +76,8 @@ def fit_space(
 
 def _training_ids(cohort: Cohort, points: int, variance: float) -> tuple[str, ...]:
     """Labeled cases, or all images of a cohort without labels."""
-    if points < LEAST_POINTS:
-        raise RequestError("--points", f"{points}", f"at least {LEAST_POINTS}", "choose more")
+    if not LEAST_POINTS <= points <= MOST_POINTS:
+        raise RequestError("--points", f"{points}", f"{LEAST_POINTS} to {MOST_POINTS}", "choose another number")
     if not 0 < variance <= 1:
         raise RequestError("--variance", f"{variance:g}", "a share above 0, at most 1", "choose another")
     ids = cohort.ids_with_labels or cohort.ids_with_image

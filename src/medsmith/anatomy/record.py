@@ -9,10 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsmith.anatomy.context import BODY
 from medsmith.anatomy.legality import Relations
-from medsmith.anatomy.splines import LEAST_POINTS
+from medsmith.anatomy.splines import LEAST_POINTS, MOST_POINTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+MOST_SLICES, MOST_PIXELS = 10**9, 2**16
+LARGEST_GRAY, LARGEST_MM = 1e9, 1e6
+FARTHEST = 10.0
+"""Largest magnitude of a number in the arrays: control points are fractions of the field of view, the rest shares."""
+Count = Annotated[int, Field(ge=0, le=MOST_SLICES)]
+Cases = Annotated[int, Field(ge=1, le=MOST_SLICES)]
+Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
+Millimeters = Annotated[float, Field(gt=0, le=LARGEST_MM)]
+Gray = Annotated[float, Field(ge=-LARGEST_GRAY, le=LARGEST_GRAY)]
 Value = Annotated[int, Field(ge=1, le=255)]
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -48,7 +56,7 @@ class PatternRecord(BaseModel):
     model_config = _STRICT
 
     slots: tuple[Count, ...]
-    slices: Annotated[int, Field(ge=1)]
+    slices: Cases
 
 
 @final
@@ -63,7 +71,7 @@ class RejectionRecord(BaseModel):
 
     model_config = _STRICT
 
-    drawn: Annotated[int, Field(ge=1)]
+    drawn: Cases
     crossing: Count
     overlapping: Count
 
@@ -102,18 +110,18 @@ class SpaceRecord(BaseModel):
 
     medsmith: str
     cohort: str
-    cases: Annotated[int, Field(ge=1)]
+    cases: Cases
     channel_names: tuple[str, ...]
     label_names: dict[str, Annotated[int, Field(ge=0, le=255)]]
     context_names: dict[str, Value]
-    points: Annotated[int, Field(ge=LEAST_POINTS)]
+    points: Annotated[int, Field(ge=LEAST_POINTS, le=MOST_POINTS)]
     variance: Annotated[float, Field(gt=0, le=1)]
     explained: tuple[Share, ...]
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-    extent_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None
+    size: tuple[Pixels, Pixels]
+    extent_mm: tuple[Millimeters, Millimeters] | None
     slots: Annotated[tuple[SlotRecord, ...], Field(min_length=1)]
     patterns: Annotated[tuple[PatternRecord, ...], Field(min_length=1)]
-    gray_values: dict[str, tuple[float, ...]]
+    gray_values: dict[str, tuple[Gray, ...]]
     fragments: Count
     left_out: Count
     rejection: RejectionRecord

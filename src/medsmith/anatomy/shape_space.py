@@ -19,7 +19,7 @@ from medsmith.anatomy.contours import paint
 from medsmith.anatomy.drawing import SPREAD, Verdict, contours_of, draw_contours, draw_slots, judge
 from medsmith.anatomy.fitting import fit_space
 from medsmith.anatomy.rasterization import Size
-from medsmith.anatomy.record import SpaceArrays, SpaceRecord
+from medsmith.anatomy.record import LARGEST_GRAY, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import regions_of
 from medsmith.anatomy.space_file import hash_of, read_space, space_bytes, write_space
 from medsmith.cases.case import Case
@@ -94,7 +94,7 @@ class ShapeSpace:
 
         Args:
             cohort: of single slices.
-            points: control points per contour, at least 8.
+            points: control points per contour, 8 to 512.
             variance: share of the variance that the components keep; see ``fitting`` for the weight of each contour.
             context: classes that thresholds add below the labels: "auto" for body and lung where they are found,
                 "none", or names among body, lung and bone, separated by commas.
@@ -223,15 +223,17 @@ class ShapeSpace:
         """The same space with other gray values of some classes, one number per channel each.
 
         Raises:
-            RequestError: no such class, or another number of channels.
+            RequestError: no such class, another number of channels, or a value beyond 1e9.
         """
         names, known = self.record.region_names, self.record.gray_values
         channels = len(next(iter((known or gray).values()), ()))
         for name, numbers in gray.items():
             if name not in names:
                 raise RequestError("--gray", f"no class '{name}'", f"there are {', '.join(names)}", "choose one")
-            if len(numbers) != channels or not np.isfinite(numbers).all():
+            # Written so that NaN is refused as well.
+            if len(numbers) != channels or not all(abs(number) <= LARGEST_GRAY for number in numbers):
                 found = f"{name} = {', '.join(f'{number:g}' for number in numbers)}"
-                raise RequestError("--gray", found, f"one finite number for each of {channels} channels", "correct it")
+                limit = f"one number for each of {channels} channels, from {-LARGEST_GRAY:g} to {LARGEST_GRAY:g}"
+                raise RequestError("--gray", found, limit, "correct it")
         changed = {**known, **{name: tuple(map(float, numbers)) for name, numbers in gray.items()}}
         return replace(self, record=self.record.model_copy(update={"gray_values": changed}))

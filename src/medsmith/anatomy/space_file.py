@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from medsmith.anatomy.record import SpaceArrays, SpaceRecord, array_shapes
+from medsmith.anatomy.record import FARTHEST, SpaceArrays, SpaceRecord, array_shapes
 from medsmith.errors import FileError
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.json_file import parse_json
 from medsmith.formats.opening import read_bytes
 from medsmith.formats.validation import first_problem
 
@@ -81,7 +82,7 @@ def read_space(path: Path) -> tuple[SpaceRecord, SpaceArrays]:
 
 def _record(path: Path, said: str) -> SpaceRecord:
     try:
-        return SpaceRecord.model_validate(json.loads(said))
+        return SpaceRecord.model_validate(parse_json(said))
     except ValidationError as error:
         problem = first_problem(error)
         raise FileError(path, f"its record: {problem.found}", problem.limit, _RESTORE) from None
@@ -101,6 +102,9 @@ def _check_arrays(path: Path, record: SpaceRecord, arrays: dict[str, np.ndarray]
             raise FileError(path, found, f"needed {shape} float64", _RESTORE)
         if not np.isfinite(array).all():
             raise FileError(path, f"{name} has numbers that are not finite", cure=_RESTORE)
+        largest = float(np.abs(array).max(initial=0))
+        if largest > FARTHEST:
+            raise FileError(path, f"{name} has numbers up to {largest:g}", f"at most {FARTHEST:g}", _RESTORE)
 
 
 def hash_of(data: bytes) -> str:

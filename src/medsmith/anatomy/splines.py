@@ -12,7 +12,7 @@ from scipy.interpolate import BSpline
 
 Points = Float64[np.ndarray, "points 2"]
 Curve = Float64[np.ndarray, "_ 2"]
-LEAST_POINTS = 8
+LEAST_POINTS, MOST_POINTS = 8, 512
 OVERSAMPLING = 8
 """Points on a contour per control point, to which the curve is fitted."""
 _DEGREE = 3

@@ -15,9 +15,11 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.progress import NullProgress, Progress
 
+_WHITEST = 2**16 - 1
 _NOTICE = "Synthetic research data, not for diagnosis"
 
 
@@ -57,34 +59,42 @@ def write_anatomies(
         progress: of the cases.
 
     Raises:
-        RequestError: an argument is out of range, or the space has no gray values for the images.
-        CohortError: the folder holds other cases.
+        RequestError: an argument is out of range, or the space has no gray values for the images, or
+            values that a picture cannot hold.
+        CohortError: the folder holds other cases, or another process writes to it.
     """
     if count < 1:
         raise RequestError("--count", f"{count}", "a cohort has 1 or more cases", "ask for more")
     size = size or space.record.size
     check_draw(seed, size, spread)
     channels = _channel_names(space) if images else ()
+    if images and _ending(space) == ".png":
+        _check_pixels(space)
     wanted = {
         f"anatomy-{index:05d}": _provenance(space, case_seed(space.content_hash, seed, index), size, spread, images)
         for index in range(count)
     }
-    cohort = Cohort.create(
-        out,
-        channel_names=channels,
-        label_names=space.record.region_names,
-        file_ending=".png" if space.record.extent_mm is None else ".nii.gz",
-        description=f"Label maps drawn from a shape space. {_NOTICE}.",
-    )
-    _require_own_cases(cohort, wanted)
-    with (progress or NullProgress()).task("draw anatomies", count, len(cohort)) as advance:
-        for name, facts in wanted.items():
-            if name not in cohort:
-                drawn = space.sample(facts["seed"], size, spread)
-                cohort.write(_case(space, name, drawn, facts, cohort))
-                advance(1, name)
-    cohort.finish()
+    with hold_output(out):
+        cohort = Cohort.create(
+            out,
+            channel_names=channels,
+            label_names=space.record.region_names,
+            file_ending=_ending(space),
+            description=f"Label maps drawn from a shape space. {_NOTICE}.",
+        )
+        _require_own_cases(cohort, wanted)
+        with (progress or NullProgress()).task("draw anatomies", count, len(cohort)) as advance:
+            for name, facts in wanted.items():
+                if name not in cohort:
+                    drawn = space.sample(facts["seed"], size, spread)
+                    cohort.write(_case(space, name, drawn, facts, cohort))
+                    advance(1, name)
+        cohort.finish()
     return Cohort.open(out)
+
+
+def _ending(space: ShapeSpace) -> str:
+    return ".png" if space.record.extent_mm is None else ".nii.gz"
 
 
 def _channel_names(space: ShapeSpace) -> tuple[str, ...]:
@@ -93,6 +103,15 @@ def _channel_names(space: ShapeSpace) -> tuple[str, ...]:
     if not channels:
         raise RequestError("--images", "the space has no gray values", "it was fitted on labels alone", "give --gray")
     return names or tuple(f"channel_{index}" for index in range(channels))
+
+
+def _check_pixels(space: ShapeSpace) -> None:
+    """Checks that pictures can hold the gray values, before anything is written."""
+    for name, numbers in space.record.gray_values.items():
+        if not all(0 <= round(number) <= _WHITEST for number in numbers):
+            found = f"the gray value of {name} is {', '.join(f'{number:g}' for number in numbers)}"
+            cure = "fit it with another --gray, or leave --images out"
+            raise RequestError("--images", found, f"PNG holds 0 to {_WHITEST}", cure)
 
 
 def _provenance(space: ShapeSpace, seed: int, size: tuple[int, int], spread: float, images: bool) -> Json:

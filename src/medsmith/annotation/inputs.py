@@ -16,8 +16,8 @@ from medsmith.cases.views import images_alone, joined
 from medsmith.data.similarity import thumbnails
 from medsmith.errors import CohortError, GeometryError, RunError
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
+from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
-from medsmith.preparation.recorded import check_disjoint_folders
 from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
 

@@ -20,6 +20,7 @@ from medsmith.errors import RunError
 from medsmith.evaluation.downstream.loaded_cohort import standardized_image
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, build_segmenter, class_shares
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.json_file import parse_json
 from medsmith.formats.opening import read_bytes
 
 _KEY = "labeler"
@@ -108,11 +109,11 @@ def read_labeler(path: Path) -> Labeler:
     data = read_bytes(path, _LIMIT)
     try:
         with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            facts: dict[str, Any] = parse_json((file.metadata() or {})[_KEY])
         config = SegmenterConfig.model_validate(facts["config"])
         network = build_segmenter((2, facts["channels"]), len(facts["label_names"]), config)
         network.load_state_dict(load(data))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, MemoryError):
         raise RunError(path, "is no labeler, or damaged", cure="remove it; the same command trains it again") from None
     network.eval()
     digest = hashlib.sha256(data).hexdigest()

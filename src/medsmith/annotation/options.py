@@ -5,6 +5,7 @@ from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medsmith.anatomy.splines import LEAST_POINTS, MOST_POINTS
 from medsmith.evaluation.downstream.augmentation import StrongAugmentation
 from medsmith.evaluation.downstream.segmenter import MULTIPLE, SegmenterConfig
 
@@ -51,7 +52,7 @@ class AnnotationOptions(BaseModel):
     size: int | None = Field(default=None, ge=2 * MULTIPLE, multiple_of=MULTIPLE)
     labeler: SegmenterConfig = SegmenterConfig()
     augmentation: StrongAugmentation = StrongAugmentation()
-    points: int = 48
+    points: int = Field(default=48, ge=LEAST_POINTS, le=MOST_POINTS)
     variance: float = 0.98
     context: str = "auto"
     request: Mapping[str, Any] = {}

@@ -4,7 +4,7 @@ Every step writes one file or one cohort, which is complete or absent; what is c
 a turn is written last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -147,7 +147,8 @@ def pair_request(options: AnnotationOptions, space: Path, classes: Sequence[str]
         classes: labels in the order of their values, so that the pairs have the values of the labeled slices.
     """
     own = {"space": str(space), "classes": list(classes)}
-    return {**options.request, "anatomy": {**(options.request.get("anatomy") or {}), **own}}
+    added = options.request.get("anatomy")
+    return {**options.request, "anatomy": {**(added if isinstance(added, Mapping) else {}), **own}}
 
 
 def _folder(context: LoopContext, number: int) -> Path:

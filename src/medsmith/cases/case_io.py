@@ -109,8 +109,12 @@ def read_records(root: Path, case_id: str) -> tuple[dict[str, Any] | None, dict[
     return report, provenance
 
 
-def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
-    """Writes image, labels and report, each atomically; without a report, an earlier one is removed."""
+def write_case_files(case: Case, files: CaseFiles, report: Path) -> tuple[Path, ...]:
+    """Writes image, labels and report, each atomically; without a report, an earlier one is removed.
+
+    Returns:
+        The files that are written.
+    """
     if case.image is not None:
         for file, channel in zip(files.channels, case.image, strict=True):
             write_image(file.path, channel, case.geometry, case.stored, synthetic=case.synthetic)
@@ -118,5 +122,6 @@ def write_case_files(case: Case, files: CaseFiles, report: Path) -> None:
         write_labels(files.labels, case.labels, case.geometry, synthetic=case.synthetic)
     if case.report is None:
         remove(report)
-    else:
-        write_json(report, case.report)
+        return files.paths
+    write_json(report, case.report)
+    return (*files.paths, report)

@@ -4,14 +4,28 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import first_of
 from medsmith.errors import RequestError
+
+
+def _is_path(path: Path) -> Path:
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError("is no path: it holds half a character") from None
+    if b"\0" in encoded:
+        raise ValueError("is no path: it holds a null character")
+    return path
+
+
+InputPath = Annotated[Path, AfterValidator(_is_path)]
+"""A path in a request that the file system can have."""
 
 
 @final
@@ -28,19 +42,8 @@ class CaseRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cohort: Path
+    cohort: InputPath
     case: str | None = None
-
-    @field_validator("cohort")
-    @classmethod
-    def _is_path(cls, path: Path) -> Path:
-        try:
-            encoded = os.fsencode(path)
-        except UnicodeEncodeError:
-            raise ValueError("is no path: it holds half a character") from None
-        if b"\0" in encoded:
-            raise ValueError("is no path: it holds a null character")
-        return path
 
     @model_validator(mode="before")
     @classmethod

@@ -229,10 +229,11 @@ class Cohort:
         check_case_matches(self.root, case, self.channel_names, self.label_names)
         with self._marked(case.id):
             files = self._place(case)
-            write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
+            written = write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
             if case.provenance is not None:
                 record = self.root / PROVENANCE / f"{case.id}.json"
-                write_json(record, {**case.provenance, "files": self._sums(case, files)})
+                sums = {path.relative_to(self.root).as_posix(): sha256_of(path) for path in written}
+                write_json(record, {**case.provenance, "files": sums})
         self._cases[case.id] = files
 
     @contextmanager
@@ -258,11 +259,6 @@ class Cohort:
         for path in set(whole.paths) - set(files.paths):
             remove(path)
         return files
-
-    def _sums(self, case: Case, files: CaseFiles) -> dict[str, str]:
-        """Path within the cohort -> SHA-256 of each file of a case except its provenance."""
-        report = [] if case.report is None else [self.root / REPORTS / f"{case.id}.json"]
-        return {path.relative_to(self.root).as_posix(): sha256_of(path) for path in (*files.paths, *report)}
 
     def finish(self) -> None:
         """Writes dataset.json for the cases on disk and verifies nnU-Net's rules.

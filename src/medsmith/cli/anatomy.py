@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, pairs
+from medsmith.cli.app import app, echo, pairs
+from medsmith.cli.options import CaseCount, ContextClasses, NewCohort, Seed
 
 if TYPE_CHECKING:
     from medsmith.anatomy import ShapeSpace
@@ -23,13 +24,7 @@ def fit(
     space: Space,
     points: Annotated[int, typer.Option(help="Control points per contour, 8 or more.")] = 48,
     variance: Annotated[float, typer.Option(help="Share of the variance to keep, above 0, at most 1.")] = 0.98,
-    context: Annotated[
-        str,
-        typer.Option(
-            help="Classes that thresholds add below the labels: auto (body and lung where found), none, or names among "
-            "body, lung and bone, separated by commas."
-        ),
-    ] = "auto",
+    context: ContextClasses = "auto",
     gray: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,9 +37,11 @@ def fit(
     from medsmith.anatomy import ShapeSpace
     from medsmith.anatomy.space_file import check_free
     from medsmith.cases.cohort import Cohort
+    from medsmith.formats.folders import check_outside
     from medsmith.progress import ConsoleProgress
 
     values = _gray_values(gray or [])
+    check_outside(space, [cohort])
     check_free(space)
     fitted = ShapeSpace.fit(
         Cohort.open(cohort), points=points, variance=variance, context=context, progress=ConsoleProgress()
@@ -56,8 +53,8 @@ def fit(
 @group.command("sample")
 def sample(
     space: Space,
-    out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of cases.")],
+    out: NewCohort,
+    count: CaseCount,
     seed: Seed = 0,
     size: Annotated[
         int | None, typer.Option(help="Pixels along each edge; default: the median size of the training slices.")

@@ -1,7 +1,6 @@
-"""The application that the commands register with, and their shared options."""
+"""The application that the commands register with, and readers of option values."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 
 
 def echo(line: str) -> None:
@@ -58,11 +56,16 @@ def pairs(option: str, assignments: Sequence[str]) -> dict[str, str]:
     """Parses name=value options into a dictionary.
 
     Raises:
-        RequestError: an assignment has no "=".
+        RequestError: an assignment has no "=", or a name is given twice.
     """
     from medsmith.errors import RequestError
 
+    found: dict[str, str] = {}
     for assignment in assignments:
-        if "=" not in assignment:
+        name, equals, value = assignment.partition("=")
+        if not equals:
             raise RequestError(option, f"'{assignment}' has no '='", cure="write name=value")
-    return dict(assignment.split("=", 1) for assignment in assignments)
+        if name in found:
+            raise RequestError(option, f"'{name}' is given twice: {found[name]} and {value}", cure="give it once")
+        found[name] = value
+    return found

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, pairs, two_numbers
+from medsmith.cli.app import app, echo, pairs, two_numbers
+from medsmith.cli.options import CaseCount, NewCohort, PatientGroup, Seed
+
+AssumeSpacing = Annotated[
+    bool,
+    typer.Option(
+        "--assume-spacing",
+        help="Use the stored voxel sizes in mm, axes as R, A, S, where a file gives no orientation.",
+    ),
+]
+VolumeIndex = Annotated[
+    int | None, typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files.")
+]
+NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
 
 
 @app.command()
@@ -16,8 +29,8 @@ def phantom(
             help="Phantom family: breast, chest, chest-healthy, ct, ct-healthy, ct-head or ct-head-healthy."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 100,
+    out: NewCohort,
+    count: CaseCount = 100,
     seed: Seed = 0,
     size: Annotated[
         int,
@@ -41,7 +54,7 @@ def prepare(  # noqa: PLR0913
             help="Folder of NIfTI or PNG files: nnU-Net, Decathlon, images/ and labels/, or files paired by name."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Output folder for the new cohort.")],
+    out: NewCohort,
     channel: Annotated[
         list[str] | None, typer.Option(help="Channel name, such as CT; repeat for each channel. Inferred if omitted.")
     ] = None,
@@ -65,41 +78,36 @@ def prepare(  # noqa: PLR0913
             help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."
         ),
     ] = None,
-    assume_spacing: Annotated[
-        bool,
-        typer.Option(
-            "--assume-spacing",
-            help="Use the stored voxel sizes in mm, axes as R, A, S, where a file gives no orientation.",
-        ),
-    ] = False,
-    volume: Annotated[
-        int | None, typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files.")
-    ] = None,
-    nan_fill: Annotated[
-        float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")
-    ] = None,
+    assume_spacing: AssumeSpacing = False,
+    volume: VolumeIndex = None,
+    nan_fill: NanFill = None,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
     What is inferred is printed and recorded in prepare.json.
     """
-    from medsmith.errors import RequestError
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
 
-    labels = pairs("--label", label or [])
-    if not all(value.isdigit() for value in labels.values()):
-        raise RequestError("--label", f"{labels}", "values are whole numbers", "write name=value")
     options = PrepareOptions(
         channel_names=tuple(channel or ()),
-        label_names={name: int(value) for name, value in labels.items()},
+        label_names=_label_values(label or []),
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
-        percentiles=two_numbers("--percentiles", percentiles) if percentiles else None,
+        percentiles=two_numbers("--percentiles", percentiles) if percentiles is not None else None,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)
+
+
+def _label_values(assignments: list[str]) -> dict[str, int]:
+    from medsmith.errors import RequestError
+
+    labels = pairs("--label", assignments)
+    if not all(value.isdigit() for value in labels.values()):
+        raise RequestError("--label", f"{labels}", "values are whole numbers", "write name=value")
+    return {name: int(value) for name, value in labels.items()}
 
 
 @app.command()
@@ -110,12 +118,7 @@ def split(
     test_fraction: Annotated[
         float, typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1.")
     ] = 0.2,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
-        ),
-    ] = None,
+    group: PatientGroup = None,
     seed: Seed = 0,
 ) -> None:
     """Split a cohort into a training and a test cohort, by case or by patient."""

@@ -6,8 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from medsmith.cli import steering
-from medsmith.cli.app import Seed, all_numbers, app, echo, pairs
+from medsmith.cli import insertion, steering
+from medsmith.cli.app import all_numbers, app, echo, pairs
+from medsmith.cli.insertion import InsertionOptions
+from medsmith.cli.options import (
+    CaseCount,
+    ConfigValues,
+    MaxMinutes,
+    NewCohort,
+    Preset,
+    RequestFile,
+    SamplingSteps,
+    Seed,
+    Solver,
+    Workers,
+)
+from medsmith.cli.steering import SteeringOptions
 
 
 @app.command()
@@ -15,21 +29,13 @@ def train(
     method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, mddpm, pig or segguided.")],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
-    preset: Annotated[
-        str,
-        typer.Option(help="Configuration: paper, released (as in the authors' code), best, or tiny (runs on a CPU)."),
-    ] = "tiny",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a config value, such as training.batch=8. Repeatable.")
-    ] = None,
+    preset: Preset = "tiny",
+    set_: ConfigValues = None,
     stage: Annotated[str | None, typer.Option(help="Train only this stage; default: all stages in order.")] = None,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
     ] = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Training time in minutes, over all stages and repeated calls; default: no limit."),
-    ] = None,
+    max_minutes: MaxMinutes = None,
     devices: Annotated[
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
     ] = 1,
@@ -69,36 +75,14 @@ def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     echo(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
 
 
-def _request(
-    file: Path | None,
-    templates: tuple[Path | None, str | None],
-    options: Mapping[str, str | None],
-    report: str | None,
-    steered: steering.SteeringOptions,
-) -> dict[str, Any]:
-    """The request: the file, updated by the options. Remarks on the parsed report go to standard error."""
+def _requested(file: Path | None, *options: InsertionOptions | SteeringOptions) -> dict[str, Any]:
+    """The request: the file, updated by the options."""
     from medsmith.formats.json_file import read_json
-    from medsmith.reports.reading import read_report
 
     request: dict[str, Any] = dict(read_json(file)) if file else {}
-    request |= steered.entries(request)
-    cases = _templates(request.get("templates"), *templates)
-    request |= {key: value for key, value in {"templates": cases, **options}.items() if value is not None}
-    if report is not None:
-        parsed = read_report(report)
-        for remark in parsed.remarks:
-            typer.echo(remark, err=True)
-        request["lesions"] = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
-        request["without"] = parsed.excluded
+    for each in options:
+        request |= each.entries(request)
     return request
-
-
-def _templates(templates: object, cohort: Path | None, case: str | None) -> object:
-    """The templates entry of a request file, updated by --templates and --template."""
-    entry = dict(templates) if isinstance(templates, Mapping) else {"cohort": templates}
-    options = {"cohort": None if cohort is None else str(cohort), "case": case}
-    given = {key: value for key, value in options.items() if value is not None}
-    return {**entry, **given} if given else templates
 
 
 def _cohort_of(templates: object) -> Path | None:
@@ -110,21 +94,14 @@ def _cohort_of(templates: object) -> Path | None:
 @app.command()
 def synthesize(  # noqa: PLR0913
     run: Annotated[str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, mddpm or pig.")],
-    out: Annotated[Path, typer.Argument(help="Output folder for the synthetic cohort.")],
-    count: Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")] = 100,
+    out: NewCohort,
+    count: CaseCount = 100,
     seed: Seed = 0,
-    templates: Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")] = None,
-    template: Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")] = None,
-    report: Annotated[
-        str | None, typer.Option(help="Lesions to insert: a description in words, or a JSON report file.")
-    ] = None,
-    lesion_type: Annotated[
-        str | None, typer.Option(help="Sample reports of this lesion type, such as 'kidney cyst'.")
-    ] = None,
-    organ_map: Annotated[
-        str | None,
-        typer.Option(help="template (its own labels; default), totalsegmentator, coarse (by HU), or a label file."),
-    ] = None,
+    templates: insertion.TemplatesOption = None,
+    template: insertion.TemplateOption = None,
+    report: insertion.ReportOption = None,
+    lesion_type: insertion.LesionTypeOption = None,
+    organ_map: insertion.OrganMapOption = None,
     anatomy: steering.AnatomyOption = None,
     texture: steering.TextureOption = None,
     pathology: steering.PathologyOption = None,
@@ -133,27 +110,18 @@ def synthesize(  # noqa: PLR0913
     rotate: steering.RotateOption = None,
     within: steering.WithinOption = None,
     lesion_label: steering.LesionLabelOption = None,
-    request: Annotated[
-        Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
-    ] = None,
-    solver: Annotated[
-        str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
-    ] = None,
+    request: RequestFile = None,
+    solver: Solver = None,
+    steps: SamplingSteps = None,
+    workers: Workers = None,
     device: Annotated[
         list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
-    options = {"lesion_type": lesion_type, "organ_map": organ_map}
-    steered = steering.SteeringOptions(
-        anatomy, texture or (), pathology or (), at or (), scale or (), rotate or (), within, lesion_label
-    )
-    requested = _request(request, (templates, template), options, report, steered)
+    steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map)
+    requested = _requested(request, steered, inserted)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import SynthesisOptions, write_lesions_page
@@ -218,27 +186,23 @@ def sweep(  # noqa: PLR0913
     rotate: steering.RotateOption = None,
     within: steering.WithinOption = None,
     lesion_label: steering.LesionLabelOption = None,
-    request: Annotated[Path | None, typer.Option(help="JSON file with the request; options override it.")] = None,
+    request: RequestFile = None,
     guide: Annotated[
         str | None, typer.Option(help="Guide to vary: anatomy, guides.0 or pathologies.0; default: the first of these.")
     ] = None,
     factors: Annotated[str, typer.Option(help="Relative factors, separated by commas.")] = "0.25,0.125,0.0625,0.03125",
     untils: Annotated[str, typer.Option(help="Shares of the schedule without guidance at the end.")] = "0,0.2,0.4,0.6",
     seed: Seed = 0,
-    solver: Annotated[
-        str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")] = None,
+    solver: Solver = None,
+    steps: SamplingSteps = None,
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
     from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import SweepGrid
     from medsmith.synthesis import sweep as sweep_guide
 
-    steered = steering.SteeringOptions(
-        anatomy, texture or (), pathology or (), at or (), scale or (), rotate or (), within, lesion_label
-    )
-    requested = _request(request, (None, None), {}, None, steered)
+    steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
+    requested = _requested(request, steered)
     grid = SweepGrid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
     picture = sweep_guide(
         run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo
+from medsmith.cli.app import app, echo
+from medsmith.cli.options import PatientGroup, Seed
 
 
 @app.command()
@@ -31,10 +32,7 @@ def turing(  # noqa: PLR0913
     windows: Annotated[
         str, typer.Option(help="Windows of CT in HU, in the order of the key w: lung, bone, soft or name=level/width.")
     ] = "lung,bone,soft",
-    group: Annotated[
-        str | None,
-        typer.Option(help="Regular expression that extracts the patient from a case id; default: each case is one."),
-    ] = None,
+    group: PatientGroup = None,
     channel: Annotated[str | None, typer.Option(help="Name of the channel shown; default: the first.")] = None,
     slices: Annotated[
         int | None, typer.Option(min=1, help="Slices of a volume that can be scrolled; default: up to 9.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import Seed, app, echo, pairs
+from medsmith.cli.app import app, echo, pairs
+from medsmith.cli.options import Seed
 
 if TYPE_CHECKING:
     from medsmith.reports.parsing.report import ParsedReport

@@ -1,4 +1,4 @@
-"""Options of ``synthesize`` that name guidance images, as entries of a request."""
+"""Options of ``synthesize`` and ``sweep`` that name guidance images, as entries of a request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +31,7 @@ WithinOption = Annotated[
 LesionLabelOption = Annotated[
     str | None, typer.Option(help="Label of the lesions in the cases of --pathology; may be omitted where it is alone.")
 ]
-
-
+_NAME_CASES = "name the cases with --pathology"
 TEXTURE: dict[str, Any] = {"until": 0.5}
 """Settings of a named texture unless the request file has others: an anatomy has the last say."""
 
@@ -40,14 +39,14 @@ TEXTURE: dict[str, Any] = {"until": 0.5}
 @final
 @dataclass(frozen=True)
 class SteeringOptions:
-    """Values of the options that steer; None or empty where they were not given."""
+    """Values of the options that steer; None or empty where one was not given."""
 
     anatomy: Path | None = None
-    texture: Sequence[str] = ()
-    pathology: Sequence[str] = ()
-    at: Sequence[str] = ()
-    scale: Sequence[float] = ()
-    rotate: Sequence[float] = ()
+    texture: Sequence[str] | None = None
+    pathology: Sequence[str] | None = None
+    at: Sequence[str] | None = None
+    scale: Sequence[float] | None = None
+    rotate: Sequence[float] | None = None
     within: str | None = None
     lesion_label: str | None = None
 
@@ -62,34 +61,40 @@ class SteeringOptions:
         """
         found: dict[str, Any] = {}
         if self.anatomy is not None:
-            found["anatomy"] = {**(request.get("anatomy") or {}), "space": str(self.anatomy)}
+            stored = request.get("anatomy")
+            found["anatomy"] = {**(stored if isinstance(stored, dict) else {}), "space": str(self.anatomy)}
         if self.texture:
             named = [{"image": _case("--texture", text)} for text in self.texture]
             found["guides"] = _merged(request.get("guides"), named, TEXTURE)
-        if self.pathology or any((self.at, self.scale, self.rotate, self.within, self.lesion_label)):
+        common = self.within is not None or self.lesion_label is not None
+        if common or self.pathology or self.at or self.scale or self.rotate:
             found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
         return found
 
     def _lesions(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         from medsmith.errors import RequestError
 
-        count = len(self.pathology) or len(request.get("pathologies") or ())
+        stored = request.get("pathologies")
+        count = len(self.pathology or ()) or (len(stored) if isinstance(stored, list) else 0)
+        for option, common in (("--within", self.within), ("--lesion-label", self.lesion_label)):
+            if common is not None and not count:
+                raise RequestError(option, f"'{common}' for no lesion", "lesions are transplanted", _NAME_CASES)
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
-            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology]),
-            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at]),
-            "scale": ("--scale", list(self.scale)),
-            "rotate": ("--rotate", list(self.rotate)),
+            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology or ()]),
+            "at": ("--at", [list(all_numbers("--at", text)) for text in self.at or ()]),
+            "scale": ("--scale", self.scale or ()),
+            "rotate": ("--rotate", self.rotate or ()),
         }
         for key, (option, values) in given.items():
             if len(values) > count:
                 fact = f"given {len(values)} times for {count} lesions"
-                raise RequestError(option, fact, "one for each --pathology", "name the cases with --pathology")
+                raise RequestError(option, fact, "one for each --pathology", _NAME_CASES)
             for lesion, value in zip(lesions, values, strict=False):
                 lesion[key] = value
         for lesion in lesions:
-            common = {"within": self.within, "label": self.lesion_label}
-            lesion.update({key: value for key, value in common.items() if value is not None})
+            shared = {"within": self.within, "label": self.lesion_label}
+            lesion.update({key: value for key, value in shared.items() if value is not None})
         return lesions
 
 

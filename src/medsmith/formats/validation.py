@@ -1,6 +1,7 @@
 """What pydantic found wrong with values from outside, in the words of JSON."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,6 +15,14 @@ _RULES = {
     "model_type": "must be an object",
     "tuple_type": "must be a list",
 }
+_COUNTS = {
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "too_long": "must have {max_length} entries or fewer",
+    "too_short": "must have {min_length} entries or more",
+}
+_BRANCH = re.compile(r"^[a-z-]+[\[(].*[\])]$")
+"""In a part of a location that is no key: pydantic adds the branch of a union, such as "tuple[float, float]"."""
 
 
 @final
@@ -53,9 +62,14 @@ class Problem:
 def first_problem(error: ValidationError) -> Problem:
     """The first error of a validation."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
     if first["type"] == "value_error":
         return Problem(first["type"], key, first["input"], str(first["ctx"]["error"]))
     message = first["msg"].partition(", unable to parse")[0].replace("Input should", "must")
-    rule = _RULES.get(first["type"], message)
+    count = _COUNTS.get(first["type"])
+    rule = count.format(**first["ctx"]) if count else _RULES.get(first["type"], message)
     return Problem(first["type"], key, first["input"], rule)
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and _BRANCH.match(part) is not None

@@ -174,6 +174,9 @@ def validated(model: type[Model], subject: str, values: object) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise explain(model, subject, error) from None
+    except UnicodeEncodeError as error:  # an argument of bytes that are no text, or half a character
+        found = f"a value holds {error.object[error.start : error.end]!a}, which is no text"
+        raise RequestError(subject, found, "text in UTF-8", "write it anew") from None
 
 
 def apply_settings(config: Model, assignments: Iterable[str]) -> Model:

@@ -16,6 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 
 
 class PhantomFamily(ABC):
@@ -112,24 +113,25 @@ def write_phantom(
 
     Raises:
         RequestError: count, seed or size is out of range.
-        CohortError: the folder holds other cases.
+        CohortError: the folder holds other cases, or another process writes to it.
     """
     _require_request(family, count, seed, size)
-    cohort = Cohort.create(
-        out,
-        channel_names=family.channel_names,
-        label_names=family.label_names,
-        file_ending=family.file_ending,
-        description=f"Procedural {family.name} phantoms. Synthetic research data, not for diagnosis.",
-    )
-    seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
-    _require_own_cases(cohort, family, {name: family.provenance(own, size) for name, own in seeds.items()})
-    for done, (name, own_seed) in enumerate(seeds.items(), start=1):
-        if name not in cohort:
-            cohort.write(family.make(own_seed, name, size))
-        if done % 100 == 0 or done == count:
-            report(f"{done} of {count} {family.name} phantoms")
-    cohort.finish()
+    with hold_output(out):
+        cohort = Cohort.create(
+            out,
+            channel_names=family.channel_names,
+            label_names=family.label_names,
+            file_ending=family.file_ending,
+            description=f"Procedural {family.name} phantoms. Synthetic research data, not for diagnosis.",
+        )
+        seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
+        _require_own_cases(cohort, family, {name: family.provenance(own, size) for name, own in seeds.items()})
+        for done, (name, own_seed) in enumerate(seeds.items(), start=1):
+            if name not in cohort:
+                cohort.write(family.make(own_seed, name, size))
+            if done % 100 == 0 or done == count:
+                report(f"{done} of {count} {family.name} phantoms")
+        cohort.finish()
     return Cohort.open(out)
 
 

@@ -11,7 +11,8 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
-from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids, real_path
+from medsmith.formats.folders import check_disjoint_folders, real_path
+from medsmith.preparation.recorded import open_recorded, pending_ids
 
 RECORD = "merge.json"
 MAX_LABELS = 255

@@ -18,9 +18,10 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import declared_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
+from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.quality import CT, check_labels, inspect
-from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
+from medsmith.preparation.recorded import open_recorded, pending_ids
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
 

@@ -1,8 +1,7 @@
 """A cohort with a record of its inputs, so that an identical call continues it and any other is refused."""
 
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +53,3 @@ def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
         return bool(found.channels) >= bool(files.channels) and bool(found.labels) >= bool(files.labels)
 
     return sorted(id for id, files in wanted.items() if not is_written(id, files))
-
-
-def real_path(folder: Path) -> Path:
-    """The path without symbolic links; unlike ``Path.resolve`` it raises nothing where they form a loop."""
-    return Path(os.path.realpath(folder))
-
-
-def check_disjoint_folders(folders: Iterable[Path]) -> None:
-    """Checks that no folder is inside another.
-
-    Raises:
-        CohortError: two are identical or nested.
-    """
-    seen: list[Path] = []
-    for folder in folders:
-        there = real_path(folder)
-        for other in seen:
-            here = real_path(other)
-            if here == there or here in there.parents or there in here.parents:
-                raise CohortError(folder, f"lies in, on or around {other}", cure="choose a folder of its own")
-        seen.append(folder)

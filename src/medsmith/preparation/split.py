@@ -11,7 +11,8 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
-from medsmith.preparation.recorded import check_disjoint_folders, open_recorded, pending_ids
+from medsmith.formats.folders import check_disjoint_folders
+from medsmith.preparation.recorded import open_recorded, pending_ids
 
 RECORD = "split.json"
 

@@ -10,14 +10,12 @@ metrics.jsonl                              one line per logged step
 samples/                                   previews
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, final
 
@@ -25,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from medsmith.errors import FileError, RunError
-from medsmith.formats.atomic import remove_temporary_files, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import remove_if_empty, remove_temporary_files, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import RunRecord, pack, read_tensors, unpack
 
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
@@ -46,30 +45,15 @@ def lock_run(run: Path) -> Iterator[None]:
         FileError: the folder cannot be made.
     """
     existed = run.exists()
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileError(run, f"cannot be made ({error.strerror})", cure="choose another folder") from None
-    try:
-        _lock(descriptor, run)
-        for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*"), *(run / EXAMPLES).glob("*")):
-            remove_temporary_files(folder)
-        yield
-    finally:
-        os.close(descriptor)
-        for folder in () if existed else (run / EXAMPLES, run):
-            with suppress(OSError):  # not empty
-                folder.rmdir()
-
-
-def _lock(descriptor: int, run: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunError(run, "another process is training here", "one at a time", "wait for it, or stop it") from None
-    except OSError:
-        _log.warning("%s: is on a file system without locks; take care to train here once at a time", run)
+    busy = RunError(run, "another process is training here", "one at a time", "wait for it, or stop it")
+    with hold_folder(run, busy):
+        try:
+            for folder in (run, run / SAMPLES, *(run / CHECKPOINTS).glob("*"), *(run / EXAMPLES).glob("*")):
+                remove_temporary_files(folder)
+            yield
+        finally:
+            if not existed:
+                remove_if_empty(run / EXAMPLES)
 
 
 def clean(run: Path) -> int:

@@ -101,7 +101,8 @@ def resolve_request(request: SynthesisRequest, device: str) -> ResolvedRequest:
 def _resolve_sampling(method: "Method", request: SynthesisRequest) -> tuple[str, int]:
     """Solver and steps of a request; the method's defaults where they are None."""
     defaults = method.config.sampling
-    solver, steps = request.solver or defaults.solver, defaults.steps if request.steps is None else request.steps
+    solver = defaults.solver if request.solver is None else request.solver
+    steps = defaults.steps if request.steps is None else request.steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
     if steps < 1:

@@ -18,7 +18,7 @@ from medsmith.synthesis.executors.processes import usable_cores
 from medsmith.synthesis.lock import lock_folder, refuse_if_locked
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
-from medsmith.synthesis.references import absolute, hash_references
+from medsmith.synthesis.references import absolute, check_output, hash_references
 from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
 from medsmith.synthesis.worker import open_cohort
 
@@ -55,6 +55,7 @@ def synthesize(
         RequestError: the request is invalid for the method.
         SynthesisError: another process holds the folder, the folder has another recipe, a case fails the checks at
             every attempt or kills every worker that tries it.
+        CohortError: the folder holds something else, or lies in the run or in a cohort that the request names.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
     """
@@ -106,8 +107,9 @@ def _fill(
     executor: Executor, work: ExitStack, request: SynthesisRequest, out: Path, count: int, progress: Progress
 ) -> folder.Summary:
     resolved = executor.resolve()
-    recipe = with_hashes(resolved)
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
+    check_output(out, request.run, paths.values())
+    recipe = with_hashes(resolved)
     with lock_folder(out, lambda: open_cohort(out, resolved.spec)) as cohort:
         folder.clean(out)
         written = relative_paths(paths, out)

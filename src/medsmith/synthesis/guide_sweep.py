@@ -22,7 +22,7 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.lock import lock_folder
-from medsmith.synthesis.references import absolute, with_paths
+from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_page import SteeredCase, steering_tiles
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
 from medsmith.synthesis.worker import open_cohort
@@ -56,7 +56,7 @@ class SweepGrid:
         for option, values, high in (("--factors", self.factors, 1.0), ("--untils", self.untils, 0.999)):
             low = 0.0 if option == "--untils" else 1e-4
             if not values or len(set(values)) < len(values) or not all(low <= value <= high for value in values):
-                found = ", ".join(f"{value:g}" for value in values) or "nothing"
+                found = ", ".join(map(_written, values)) or "nothing"
                 raise RequestError(option, found, f"different values from {low:g} to {high:g}", "write 0.25,0.125")
 
 
@@ -89,15 +89,18 @@ def sweep(
         The picture's path.
 
     Raises:
-        RequestError: the run is no 2-D mddpm, there is no such guide, or an axis has no values.
-        CohortError: the folder holds another sweep or something else.
+        RequestError: the run is no 2-D mddpm, there is no such guide, an axis has no values or one twice, or the
+            request is invalid.
+        CohortError: the folder holds another sweep or something else, or lies in a folder that is read.
         MedsmithError: a file cannot be read or written.
     """
     grid.check()
     out, method = Path(out), _method(run)
+    validated(MddpmRequest, "request", request)
     base = SynthesisRequest(run=str(run), seed=seed, request=request, solver=solver, steps=steps)
     guide, cells = _guide(request, grid.guide), list(product(grid.untils, grid.factors))
     tasks = _tasks(base, [_changed(request, guide, factor, until) for until, factor in cells])
+    check_output(out, base.run, tasks[0].paths.values())
     wanted = {
         "guide": guide,
         "cells": {_name(cell): _recipe_hash(task) for cell, task in zip(cells, tasks, strict=True)},
@@ -160,7 +163,12 @@ def _recipe_hash(task: CaseTask) -> str:
 
 def _name(cell: tuple[float, float]) -> str:
     until, factor = cell
-    return f"factor-{factor:g}-until-{until:g}".replace(".", "_")
+    return f"factor-{_written(factor)}-until-{_written(until)}".replace(".", "_")
+
+
+def _written(value: float) -> str:
+    """The shortest text that tells a number from every other, so that no two cells have one name."""
+    return repr(float(value) + 0.0).removesuffix(".0")  # + 0.0 turns -0.0 into 0.0
 
 
 def _opened(out: Path, wanted: Mapping[str, Any], spec: CohortSpec) -> Cohort:
@@ -192,8 +200,8 @@ def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[Steered
     guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
     cells = [replace(_image(method, each), title=_adherence(each.adherence, guide)) for each in shown]
     across = len(grid.factors)
-    rows = [(f"a = {until:g}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
-    names = ["guides", *(f"n = {factor:g}" for factor in grid.factors)]
+    rows = [(f"a = {_written(until)}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    names = ["guides", *(f"n = {_written(factor)}" for factor in grid.factors)]
     # The guides stand in a column of their own on the left, as far as there are rows for them.
     left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
     rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]

@@ -1,6 +1,5 @@
 """A lock file that allows one coordinator per folder; it names the process that holds it."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from medsmith.errors import FileError, SynthesisError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_folder
 
 LOCK = "synthesis.lock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -35,7 +35,8 @@ def lock_folder(out: Path, prepare: Callable[[], Folder]) -> Iterator[Folder]:
         FileError: the folder cannot be created or written to.
     """
     existed = out.exists()
-    with _exclusive(out):
+    busy = SynthesisError(out, "another process is writing here", "one at a time", "wait for it")
+    with hold_folder(out, busy):  # so that two coordinators cannot take over one stale lock
         refuse_if_locked(out)
         folder = prepare()
         write_json(out / LOCK, _this_process())
@@ -101,18 +102,3 @@ def _start_time(pid: int) -> int:
     except OSError:
         return 0
     return -1 if after_command[0] in _DEAD else int(after_command[_START_TIME_FIELD - 3])
-
-
-@contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
-    """Hold an exclusive flock on the folder, so that two coordinators cannot take over one stale lock."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileError(out, f"cannot be made ({error.strerror})", cure="choose another folder") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import sha256_of
+from medsmith.formats.folders import check_outside
 from medsmith.synthesis.tasks import Reference, canonical_hash
 
 
@@ -129,6 +130,20 @@ def hash_references(references: Iterable[Reference]) -> dict[str, str]:
             known[identity] = _content_hash(reference, cohorts)
         hashes[reference.key] = known[identity]
     return hashes
+
+
+def check_output(out: Path, run: str, paths: Iterable[str]) -> None:
+    """Checks that a folder of synthetic cases lies in no folder that is read for them.
+
+    Args:
+        out: the folder.
+        run: the run folder, or the name of shipped weights.
+        paths: of the cohorts and files that the request names.
+
+    Raises:
+        CohortError: it lies in one.
+    """
+    check_outside(out, (Path(path) for path in (run, *paths) if Path(path).is_dir()))
 
 
 def absolute(path: str) -> str:

@@ -29,7 +29,8 @@ class SynthesisRequest(BaseModel):
         limits: tolerances of the checks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN reaches the worker as NaN, so that the method refuses it by its name; the default would send null.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     run: str
     loader: str = LOADER

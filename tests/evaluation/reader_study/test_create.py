@@ -13,7 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.evaluation.pages.page import WARNING
-from medsmith.evaluation.reader_study import StudyPlan, create_study
+from medsmith.evaluation.reader_study import StudyPlan, create, create_study
 from medsmith.evaluation.reader_study.grid import common_grid
 from medsmith.evaluation.reader_study.key import read_key
 from medsmith.evaluation.reader_study.observer import naive_observer
@@ -272,6 +272,69 @@ def test_the_naive_observer_keeps_the_images_of_a_patient_together():
     found = naive_observer(stacks, cases, np.random.default_rng(2))
     assert (found.trained, found.tested) == ((8, 8), (8, 8))
     assert found.auc.value < 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_naive_observer_is_tested_on_somebody_however_few_there_are(seed):
+    sizes = (9, 1)  # one patient has nearly all images
+    owners = [patient for patient, count in enumerate(sizes) for _ in range(count)]
+    cases = [ShownCase(kind, f"{kind}-{i}", str(owner)) for kind in (REAL, SYNTHETIC) for i, owner in enumerate(owners)]
+    stacks = list(np.random.default_rng(seed).integers(0, 255, (20, 1, 32, 32)).astype(np.uint16))
+    found = naive_observer(stacks, cases, np.random.default_rng(seed))
+    assert all(trained + tested == 10 for trained, tested in zip(found.trained, found.tested, strict=True))
+    assert min(*found.trained, *found.tested) >= 1
+    assert 0 <= found.auc.low <= found.auc.value <= found.auc.high <= 1
+
+
+def test_cases_of_one_patient_are_refused(cohorts, tmp_path, capsys):
+    arguments = ["turing", *(str(cohort.root) for cohort in cohorts), str(tmp_path / "out")]
+    for pattern, root, patient in (("case", cohorts[0].root, "case"), ("-0", cohorts[0].root, "-0")):
+        assert main([*arguments, "--group", pattern]) == 2
+        said = f"{root}: --group {pattern!r} makes the 14 cases to show one patient, {patient!r}; at least 2: "
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_lies_in_none_of_its_cohorts(cohorts):
+    for cohort in cohorts:
+        before = sorted(path.name for path in cohort.root.iterdir())
+        for out in (cohort.root, cohort.root / "imagesTr" / "study"):
+            with pytest.raises(CohortError, match=f"lies in or on {cohort.root}; nothing is written into what is read"):
+                create_study(*cohorts, out, PLAN)
+        assert sorted(path.name for path in cohort.root.iterdir()) == before
+
+
+def test_half_a_key_of_a_killed_call_is_removed_and_another_study_s_key_stays(study, cohorts, tmp_path):
+    created, out = study
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".medsmith-0123456789abcdef.json").write_bytes((out / "key.json").read_bytes())
+    create_study(*cohorts, tmp_path / "a", PLAN)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["key.json", "study.html"]
+    stray = out / ".medsmith-0123456789abcdef.json"
+    stray.write_text("another call's")
+    with pytest.raises(CohortError, match="holds another study; choose a new folder"):
+        create_study(*cohorts, out, replace(PLAN, seed=1))
+    assert read_key(out / "key.json").hash == created.key.hash
+    assert stray.exists()  # nothing is tidied in a folder that is not this study's
+    stray.unlink()
+
+
+def test_two_studies_at_once_do_not_mix(cohorts, tmp_path, monkeypatch):
+    write, refused = create.write_bytes, []
+
+    def write_and_call_again(path, data):
+        monkeypatch.setattr(create, "write_bytes", write)
+        with pytest.raises(CohortError) as refusal:
+            create_study(*cohorts, tmp_path / "out", replace(PLAN, seed=1))
+        refused.append(refusal.value.line)
+        write(path, data)
+
+    monkeypatch.setattr(create, "write_bytes", write_and_call_again)
+    created = create_study(*cohorts, tmp_path / "out", PLAN)
+    assert refused == [f"{tmp_path / 'out'}: another process is writing here; one at a time; wait for it"]
+    assert read_key(tmp_path / "out" / "key.json").hash == data_of(tmp_path / "out" / "study.html")["key_hash"]
+    assert read_key(tmp_path / "out" / "key.json").hash == created.key.hash
 
 
 def test_windows_are_read_and_wrong_ones_refused():

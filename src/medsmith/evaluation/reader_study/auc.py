@@ -58,11 +58,11 @@ def delong_covariance(readers: Sequence[Placements]) -> Float64[np.ndarray, "rea
 def auc_estimate(placements: Placements) -> Estimate:
     """AUC of one reader with its 95 % interval over images.
 
-    The interval is DeLong's on the logit scale; where the AUC is 0 or 1 and its variance is 0, Newcombe's (2006,
-    method 5).
+    The interval is DeLong's on the logit scale; where it has none, because the AUC is 0 or 1 or there is a single image
+    of a kind, Newcombe's (2006, method 5).
     """
     n, m = len(placements.real), len(placements.synthetic)
-    auc, variance = placements.auc, float(delong_covariance([placements])[0, 0])
+    auc, variance = placements.auc, float(delong_covariance([placements])[0, 0]) if min(n, m) > 1 else 0.0
     if not 0 < auc < 1 or variance <= 0:
         low, high = newcombe_interval(auc, n, m)
         return Estimate(auc, low, high, n + m, "Newcombe (method 5)")

@@ -20,7 +20,9 @@ from medsmith.evaluation.reader_study.presentation import Presentation, present
 from medsmith.evaluation.reader_study.selection import select_cases
 from medsmith.evaluation.reader_study.study_page import PAGE, render_study
 from medsmith.evaluation.reader_study.trials import Trial, order_trials
-from medsmith.formats.atomic import write_bytes
+from medsmith.formats.atomic import remove_temporary_files, write_bytes
+from medsmith.formats.folders import check_outside
+from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
 
@@ -75,11 +77,13 @@ def create_study(
         progress: display of the progress.
 
     Raises:
-        CohortError: cohorts too small, overlapping or unlike, or ``out`` holds another study.
+        CohortError: cohorts too small, overlapping or unlike, or ``out`` lies in one of them, holds another study or
+            is being written to.
         RequestError: a request that cannot be fulfilled.
         ContentError: CT values that are not Hounsfield units.
         FileError: a case cannot be read, or a file cannot be written.
     """
+    check_outside(Path(out), (real.root, synthetic.root))
     cohorts = {REAL: real, SYNTHETIC: synthetic}
     content = {kind: cohort.content_hash() for kind, cohort in cohorts.items()}
     secret = " ".join(content.values())
@@ -96,12 +100,19 @@ def create_study(
     salt = hashlib.sha256(f"{plan.seed} {secret} salt".encode()).hexdigest()[:32]
     facts = {kind: {"cases": len(cohort), "content": content[kind]} for kind, cohort in cohorts.items()}
     key = StudyKey(salt, _sealed(facts, plan, trials, presentation, observer))
-    _check_out(Path(out), key)
     shown = (*selection.study, *selection.learning)
     page = render_study(key, presentation, shown, trials, learning, stream("page"))
-    key.write(Path(out) / KEY)
-    write_bytes(Path(out) / PAGE, page.encode())
+    _write(Path(out), key, page)
     return Study(key, presentation, trials, learning, observer)
+
+
+def _write(out: Path, key: StudyKey, page: str) -> None:
+    """Key and page; half a key of a call that was killed is removed, since it may hold the answers."""
+    with hold_output(out):
+        _check_out(out, key)
+        remove_temporary_files(out)
+        key.write(out / KEY)
+        write_bytes(out / PAGE, page.encode())
 
 
 def _sealed(

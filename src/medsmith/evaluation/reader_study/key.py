@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from pydantic import ValidationError
+
 from medsmith.errors import FileError
 from medsmith.evaluation.reader_study.plan import Mode
+from medsmith.evaluation.reader_study.sealed import Sealed
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.validation import first_problem
 
 KEY, KEY_FORMAT, VERSION = "key.json", "medsmith turing key", 1
 
@@ -75,7 +79,7 @@ def read_key(path: Path) -> StudyKey:
     """Reads a key file.
 
     Raises:
-        FileError: it cannot be read, is no key, or was changed.
+        FileError: it cannot be read, is no key, was changed, or holds what no study has.
     """
     record = read_json(path)
     if (
@@ -92,4 +96,14 @@ def read_key(path: Path) -> StudyKey:
         raise FileError(
             path, found, cure="restore the original, or create the study again with the same cohorts and seed"
         )
+    _check(key, path)
     return key
+
+
+def _check(key: StudyKey, path: Path) -> None:
+    try:
+        Sealed.model_validate(key.sealed)
+    except ValidationError as error:
+        problem = first_problem(error)
+        found, limit = (problem.rule, "") if problem.kind == "value_error" else (problem.found, problem.limit)
+        raise FileError(path, f"sealed: {found}", limit, "give the key.json that medsmith turing wrote") from None

@@ -101,11 +101,11 @@ def roc_points(
 
 
 def _halves(cases: Sequence[ShownCase], rng: np.random.Generator) -> np.ndarray:
-    """Whether a case is trained on: patients in random order until half of the cases of its kind are."""
+    """Whether a case is trained on: patients in random order until half of the cases of its kind are, never all."""
     training = np.zeros(len(cases), bool)
     for kind in sorted({case.kind for case in cases}):
         members = [i for i, case in enumerate(cases) if case.kind == kind]
-        for patient in rng.permutation(sorted({cases[i].patient for i in members})):
+        for patient in rng.permutation(sorted({cases[i].patient for i in members}))[:-1]:
             if 2 * training[members].sum() < len(members) - 1:
                 training[[i for i in members if cases[i].patient == patient]] = True
     return training

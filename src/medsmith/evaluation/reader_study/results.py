@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,8 +13,14 @@ from medsmith.evaluation.reader_study.key import StudyKey
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.study_page import RESULT_FORMAT
 from medsmith.formats.json_file import read_json
+from medsmith.formats.validation import first_problem
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+_PAGE = "give the file that the study page saved"
+Time = Annotated[int, Field(ge=0, le=10**10)]
+"""Milliseconds."""
+ShortText = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=2000)]
 
 
 @final
@@ -34,8 +40,8 @@ class Answer(BaseModel):
     trial: int = Field(ge=0)
     rating: int = Field(ge=1, le=5)
     call: Literal["real", "synthetic", "left", "right"]
-    milliseconds: int = Field(ge=0)
-    windows: Mapping[str, int]
+    milliseconds: Time
+    windows: Mapping[ShortText, Time]
 
 
 @final
@@ -43,14 +49,14 @@ class Reader(BaseModel):
     """Who read.
 
     Attributes:
-        name: name or code.
+        name: name or code, at most 200 characters.
         experience: specialty and years, as entered.
     """
 
     model_config = _STRICT
 
-    name: str
-    experience: str
+    name: ShortText
+    experience: Text
 
 
 @final
@@ -96,19 +102,19 @@ class Reading(BaseModel):
 
     format: Literal["medsmith turing result"]
     version: Literal[1]
-    study: str
-    key_hash: str
+    study: ShortText
+    key_hash: ShortText
     mode: Literal["single", "pairs"]
     reader: Reader
-    started: str
-    saved: str
+    started: ShortText
+    saved: ShortText
     sessions: int
     complete: bool
     screen: Screen
-    browser: str
+    browser: Text
     answers: list[Answer]
     learning: list[Answer]
-    checksum: str
+    checksum: ShortText
 
 
 def checksum(record: Mapping[str, Any]) -> str:
@@ -142,16 +148,15 @@ def read_results(paths: Sequence[Path], key: StudyKey, key_path: Path) -> list[R
 def _read(path: Path) -> Reading:
     record = read_json(path)
     if record.get("format") != RESULT_FORMAT:
-        raise FileError(path, "no result of a reader study", cure="give the file that the study page saved")
+        raise FileError(path, "no result of a reader study", cure=_PAGE)
     if record.get("checksum") != checksum(record):
         found = "changed after it was saved: its checksum does not fit"
         raise FileError(path, found, cure="open the study page in the same browser under the same name and save again")
     try:
         return Reading.model_validate_json(json.dumps(record))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FileError(path, f"{place}: {first['msg']}", cure="give the file that the study page saved") from error
+        problem = first_problem(error)
+        raise FileError(path, problem.found, problem.limit, _PAGE) from error
 
 
 def _check_study(reading: Reading, path: Path, key: StudyKey, key_path: Path) -> None:
@@ -161,10 +166,8 @@ def _check_study(reading: Reading, path: Path, key: StudyKey, key_path: Path) ->
     last = len(key.answers)
     calls = {"real", "synthetic"} if key.mode is Mode.SINGLE else {"left", "right"}
     if [answer.trial for answer in reading.answers] != list(range(len(reading.answers))) or len(reading.answers) > last:
-        raise FileError(path, "answers are not those of trials 0, 1, ...", cure="give the file that the page saved")
+        raise FileError(path, "answers are not those of trials 0, 1, ...", cure=_PAGE)
     if any(answer.call not in calls for answer in reading.answers):
-        raise FileError(
-            path, f"calls other than {' and '.join(sorted(calls))}", cure="give the file that the page saved"
-        )
+        raise FileError(path, f"calls other than {' and '.join(sorted(calls))}", cure=_PAGE)
     if not reading.answers:
         raise RequestError(path, "holds no answer", "at least one", "let the reader finish, or leave the file out")

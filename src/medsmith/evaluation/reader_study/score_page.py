@@ -11,6 +11,7 @@ from medsmith.evaluation.reader_study.reader_score import ReaderScore
 from medsmith.evaluation.reader_study.readers import ReaderAverage
 from medsmith.evaluation.reader_study.study_score import StudyScore
 
+TITLE = "Reader study (visual Turing test)"
 _SINGLE = ("reader", "accuracy", "real -> fake", "fake -> real", "AUC", "d'", "c")
 _PAIRS = ("reader", "right pairs", "d'", "c (right side)")
 
@@ -45,7 +46,7 @@ def score_page(score: StudyScore) -> Page:
         f"images, tested on {tested[0]} and {tested[1]} of other patients",
         "medsmith": f"{score.key.sealed['medsmith']} (created)",
     }
-    return Page("Reader study (visual Turing test)", _summary(score), sections, facts)
+    return Page(TITLE, _summary(score), sections, facts)
 
 
 def _summary(score: StudyScore) -> list[str]:
@@ -135,17 +136,23 @@ def _plain(value: float, low: float, high: float) -> str:
 
 def _pictures(score: StudyScore) -> list[Picture]:
     single = score.key.mode is Mode.SINGLE
-    names = [(reader.name, reader.decisions.sensitivity, reader.decisions.criterion) for reader in score.readers]
+    names = [(_label(reader), reader.decisions.sensitivity, reader.decisions.criterion) for reader in score.readers]
     labels = ("d': skill, 0 for guessing", "c: bias, positive for a reader who seldom says synthetic")
     if not single:
         names = [(name, sensitivity / 2**0.5, criterion) for name, sensitivity, criterion in names]
         labels = (labels[0], "c: bias, positive for a reader who prefers the left image")
-    curves = [Roc(reader.name, reader.roc) for reader in score.readers if reader.roc] if single else []
+    curves = [Roc(_label(reader), reader.roc) for reader in score.readers if reader.roc] if single else []
     observer = Roc("naive observer", [(x, y) for x, y in score.observer["roc"]])
     caption = "Skill and bias of each reader (log-linear correction)."
     if curves:
         caption = f"ROC curves over the five-point scale, and of the naive observer. {caption}"
     return [Picture(reader_panels(curves, observer, names, labels), caption)]
+
+
+def _label(reader: ReaderScore) -> str:
+    """The name for a legend of Matplotlib, which takes $ for mathematics and leaves out names that begin with _."""
+    name = reader.name.replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
 
 
 def _reading_table(score: StudyScore) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -14,6 +14,8 @@ from medsmith.evaluation.reader_study.plan import DEFAULT_COUNT, LEAST_COUNT, RE
 from medsmith.formats.atomic import sha256_of
 from medsmith.preparation.split import patient_groups
 
+LEAST_PATIENTS = 2
+
 
 @final
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def select_cases(real: Cohort, synthetic: Cohort, plan: StudyPlan, rng: np.rando
         rng: draws them.
 
     Raises:
-        CohortError: the cohorts cannot be studied together (see ``check_cohorts``), or have too few cases.
+        CohortError: the cohorts cannot be studied together (see ``check_cohorts``), or have too few cases
+            or one patient.
         RequestError: the group expression is invalid.
     """
     check_cohorts(real, synthetic, plan)
@@ -72,10 +75,20 @@ def select_cases(real: Cohort, synthetic: Cohort, plan: StudyPlan, rng: np.rando
             found += f" besides the patients of {plan.learning} to learn from" if plan.learning else ""
             cure = f"give a larger cohort or pass --count {most}" if most >= LEAST_COUNT else "give a larger cohort"
             raise CohortError(cohort.root, found, f"{wanted[kind]} are to be shown", cure)
+    shown = {kind: left[kind][: wanted[kind]] for kind in pools}
+    for kind, cohort in ((REAL, real), (SYNTHETIC, synthetic)):
+        _check_patients(cohort, shown[kind], plan)
     return Selection(
-        tuple(case for kind in pools for case in left[kind][: wanted[kind]]),
+        tuple(case for cases in shown.values() for case in cases),
         tuple(case for cases in learning.values() for case in cases),
     )
+
+
+def _check_patients(cohort: Cohort, shown: Sequence[ShownCase], plan: StudyPlan) -> None:
+    if len({case.patient for case in shown}) < LEAST_PATIENTS:
+        found = f"--group {plan.group!r} makes the {len(shown)} cases to show one patient, {shown[0].patient!r}"
+        limit = f"at least {LEAST_PATIENTS}: the naive observer learns from some and is tested on others"
+        raise CohortError(cohort.root, found, limit, "narrow the expression")
 
 
 def _pool(cohort: Cohort, kind: str, plan: StudyPlan, rng: np.random.Generator) -> list[ShownCase]:

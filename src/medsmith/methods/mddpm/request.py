@@ -1,15 +1,15 @@
 """What a user asks of mDDPM: an anatomy, textures, pathologies, and how they act together."""
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.diffusion import Combination
 from medsmith.methods.guides import GuideAction, GuidedRequest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Place = Annotated[tuple[Share, ...], Field(min_length=2, max_length=3)]
 
 
 @final
@@ -25,10 +25,10 @@ class Anatomy(GuideAction):
             context classes (body, lung) where it has no labels.
     """
 
-    RELATIVE_FACTOR: ClassVar[float] = 1 / 8
-    UNTIL: ClassVar[float] = 0.1
+    RELATIVE_FACTOR: ClassVar[float] = 1 / 16
+    UNTIL: ClassVar[float] = 0.3
 
-    space: Path
+    space: InputPath
     labels: CaseRef | None = None
     spread: float = Field(default=2.0, gt=0, le=4)
     classes: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Pathology(GuideAction):
 
     case: CaseRef
     label: str | None = None
-    at: tuple[Share, Share] | tuple[Share, Share, Share] | None = None
+    at: Place | None = None
     scale: float = Field(default=1.0, ge=0.1, le=10)
     rotate: float = Field(default=0.0, ge=-360, le=360)
     within: str | None = None

@@ -1,0 +1,49 @@
+"""Options and arguments that several commands share, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NewCohort = Annotated[Path, typer.Argument(help="Output folder for the new cohort.")]
+CaseCount = Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+PatientGroup = Annotated[
+    str | None,
+    typer.Option(
+        help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
+    ),
+]
+ContextClasses = Annotated[
+    str,
+    typer.Option(
+        help="Classes that thresholds add below the labels: auto (body and lung where found), none, or names among "
+        "body, lung and bone, separated by commas."
+    ),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="Configuration of the generator: paper, released (as in the authors' code), best, or tiny (runs on a CPU)."
+    ),
+]
+ConfigValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a value of the configuration, such as training.batch=8. Repeatable."),
+]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Training time of the generator in minutes, over all stages and repeated calls; default: no limit.",
+    ),
+]
+RequestFile = Annotated[
+    Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
+]
+Solver = Annotated[str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")]
+SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
+]

@@ -1,0 +1,47 @@
+"""How folders lie to each other: no output in an input, no folder in another."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from medsmith.errors import CohortError
+
+
+def real_path(folder: Path) -> Path:
+    """The path without symbolic links; unlike ``Path.resolve`` it raises nothing where they form a loop."""
+    return Path(os.path.realpath(folder))
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or lies inside it."""
+    return real_path(path).is_relative_to(real_path(folder))
+
+
+def check_outside(out: Path, inputs: Iterable[Path]) -> None:
+    """Checks that an output file or folder is no input and lies inside none.
+
+    Args:
+        out: the output.
+        inputs: cohorts and runs that are read.
+
+    Raises:
+        CohortError: it is one, or lies inside one.
+    """
+    for folder in inputs:
+        if lies_in(out, folder):
+            cure = "choose a place outside"
+            raise CohortError(out, f"lies in or on {folder}", "nothing is written into what is read", cure)
+
+
+def check_disjoint_folders(folders: Iterable[Path]) -> None:
+    """Checks that no folder is inside another.
+
+    Raises:
+        CohortError: two are identical or nested.
+    """
+    seen: list[Path] = []
+    for folder in folders:
+        for other in seen:
+            if lies_in(folder, other) or lies_in(other, folder):
+                raise CohortError(folder, f"lies in, on or around {other}", cure="choose a folder of its own")
+        seen.append(folder)

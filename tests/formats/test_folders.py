@@ -1,0 +1,104 @@
+"""Outputs lie in no input, and one process at a time writes to a folder."""
+
+import os
+import threading
+
+import pytest
+
+from medsmith.errors import CohortError, FileError, RunError
+from medsmith.formats.folders import check_disjoint_folders, check_outside, lies_in
+from medsmith.formats.lock import hold_folder, hold_output
+
+
+def test_an_output_in_or_on_an_input_is_refused_however_it_is_written(tmp_path):
+    cohort = tmp_path / "cohort"
+    (cohort / "labelsTr").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(cohort)
+    inside = [cohort, cohort / "new", cohort / "labelsTr" / "x.safetensors", tmp_path / "link" / "new",
+              cohort / "labelsTr" / ".." / "new"]  # fmt: skip
+    for out in inside:
+        with pytest.raises(CohortError) as refusal:
+            check_outside(out, [tmp_path / "other", cohort])
+        said = f"lies in or on {cohort}; nothing is written into what is read; choose a place outside"
+        assert refusal.value.line == f"{out}: {said}"
+    for out in (tmp_path, tmp_path / "cohort2", cohort / ".." / "new"):
+        check_outside(out, [cohort])
+
+
+def test_folders_that_lie_in_each_other_are_refused_in_either_order(tmp_path):
+    for folders in ((tmp_path, tmp_path / "a"), (tmp_path / "a", tmp_path), (tmp_path, tmp_path)):
+        with pytest.raises(CohortError, match=f"{folders[1]}: lies in, on or around {folders[0]}; choose a folder of"):
+            check_disjoint_folders(folders)
+    check_disjoint_folders([tmp_path / "a", tmp_path / "ab", tmp_path / "b"])
+
+
+def test_a_loop_of_links_is_no_folder_and_raises_nothing(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert not lies_in(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    out = tmp_path / "new" / "out"
+    with hold_output(out), pytest.raises(CohortError) as refusal, hold_output(out):
+        pass
+    assert refusal.value.line == f"{out}: another process is writing here; one at a time; wait for it"
+    assert not out.exists()  # it was made here and is empty
+    with hold_output(out):
+        (out / "kept").touch()
+    with hold_output(out):  # free again
+        assert (out / "kept").exists()
+
+
+def test_one_error_is_raised_for_the_holder_that_asks(tmp_path):
+    busy = RunError(tmp_path, "busy")
+    with hold_folder(tmp_path, busy), pytest.raises(RunError, match="busy"), hold_folder(tmp_path, busy):
+        pass
+    assert tmp_path.exists()  # it was not made here
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(FileError, match=r"file: cannot be made \(File exists\); choose another folder"),
+        hold_output(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_a_folder_that_was_removed_while_it_was_opened_is_made_and_locked_anew(tmp_path, monkeypatch):
+    out, opened, real = tmp_path / "out", [], os.open
+
+    def open_late(path, *args):
+        descriptor = real(path, *args)
+        if not opened:
+            out.rmdir()  # by the process that had made it
+        opened.append(path)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_late)
+    with hold_output(out):
+        assert len(opened) == 2
+        assert out.is_dir()
+        with pytest.raises(CohortError), hold_output(out):
+            pass
+
+
+def test_of_many_at_once_one_writes(tmp_path):
+    start, done, held = threading.Barrier(8), threading.Barrier(8), []
+
+    def go():
+        start.wait()
+        try:
+            with hold_output(tmp_path / "out"):
+                held.append(1)
+                done.wait()
+        except CohortError:
+            done.wait()
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert held == [1]

@@ -1,0 +1,46 @@
+"""What cannot be asked of mDDPM is said in the words of the request."""
+
+import pytest
+
+from medsmith.errors import RequestError
+from medsmith.methods.config import validated
+from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.synthesis.tasks import SynthesisRequest
+
+NAN = float("nan")
+
+
+def lesion(**entries):
+    return {"pathologies": [{"case": "cohort", **entries}]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        (lesion(at=[0.5, 1.5]), "request: pathologies.0.at.1 = 1.5; must be less than or equal to 1"),
+        (lesion(at=[0.5]), "request: pathologies.0.at = [0.5]; must have 2 entries or more"),
+        (lesion(at=[0, 0, 0, 0]), "request: pathologies.0.at = [0, 0, 0, 0]; must have 3 entries or fewer"),
+        (lesion(at="left"), 'request: pathologies.0.at = "left"; must be a list'),
+        (lesion(at=[NAN, 0]), "request: pathologies.0.at.0 = NaN; must be a finite number"),
+        (lesion(scale=NAN), "request: pathologies.0.scale = NaN; must be a finite number"),
+        (lesion(within="\udcff"), "request: a value holds '\\udcff', which is no text; text in UTF-8; write it anew"),
+        ({"anatomy": {"space": "a\0b"}}, "request: anatomy.space: is no path: it holds a null character"),
+        ({"anatomy": {"space": "\ud800"}}, "request: anatomy.space: is no path: it holds half a character"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(request_, line):
+    with pytest.raises(RequestError) as refusal:
+        validated(MddpmRequest, "request", request_)
+    assert refusal.value.line == line
+
+
+def test_a_place_has_two_or_three_shares():
+    for at in ([0.25, 1.0], [0.0, 0.5, 1.0]):
+        found = validated(MddpmRequest, "request", lesion(at=at))
+        assert found.model_dump(mode="json")["pathologies"][0]["at"] == at
+
+
+def test_nan_reaches_a_worker_as_nan():
+    sent = SynthesisRequest(run="run", request=lesion(scale=NAN)).model_dump(mode="json")
+    with pytest.raises(RequestError, match="scale = NaN; must be a finite number"):
+        validated(MddpmRequest, "request", sent["request"])
