@@ -23,7 +23,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Predict, Sampling
 from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
-from medsmith.methods.lldm.examples import class_weights, example_of
+from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
 from medsmith.methods.lldm.label_source import map_bank
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
@@ -66,18 +66,19 @@ class Lldm(Method):
         self.has_labels = self.classes > 1 and fingerprint.labelled != 0
         self.has_images = channels > 0 and fingerprint.images != 0
         self.process = config.diffusion.process()
+        modulation = dimensions if config.extent_condition == "spacing" else 0
         if self.has_labels:
             latent = config.label_autoencoder.latent
             self.label_autoencoder = KLAutoencoder(config.label_autoencoder, dimensions, self.classes)
-            self.label_network = UNet(config.label_network, dimensions, latent, latent)
+            self.label_network = UNet(config.label_network, dimensions, latent, latent, modulation=modulation)
         if self.has_images:
             self.image_autoencoder = _image_autoencoder(config, dimensions, channels)
             self.discriminators = Discriminators(config.discriminator, dimensions, channels)
             latent = config.image_autoencoder.latent
-            self.image_network = UNet(config.image_network, dimensions, latent, latent)
+            self.image_network = UNet(config.image_network, dimensions, latent, latent, modulation=modulation)
         if self.has_labels and self.has_images:
             condition = config.label_autoencoder.latent
-            self.control = ControlNet(config.image_network, dimensions, latent, condition)
+            self.control = ControlNet(config.image_network, dimensions, latent, condition, modulation=modulation)
 
     def stages(self) -> tuple[Stage, ...]:
         """Autoencoders, diffusion models in their latents, and the ControlNet, as far as the cohort allows."""
@@ -105,7 +106,10 @@ class Lldm(Method):
             match stage:
                 case "label_autoencoder":
                     weights = class_weights(examples, self.classes, self.config.class_weight)
-                    return {"class_weights": weights, **map_bank(examples, self.classes)}
+                    known = {"class_weights": weights, "extents": extent_range(examples)}
+                    return known | map_bank(examples, self.classes)
+                case "image_autoencoder":
+                    return {"extents": extent_range(examples)}
                 case "label_diffusion":
                     self.label_autoencoder.fit_scale(self.label_state(each["labels"]) for each in examples)
                 case "image_diffusion":
@@ -116,7 +120,7 @@ class Lldm(Method):
 
     def encode(self, stage: str, example: Example) -> Example:
         """The latents of an example: of labels, of an image, or of both."""
-        encoded: dict[str, Tensor] = {}
+        encoded = {"extent": example["extent"]}
         with torch.no_grad():
             if stage != "image_diffusion":
                 encoded["label_state"] = self.label_state(example["labels"])[0].cpu()
@@ -135,13 +139,13 @@ class Lldm(Method):
                 return self._image_autoencoder_loss(part, batch["image"].float(), rng)
             case "label_network":
                 noised = self.process.noised(batch["label_state"], rng)
-                return self.process.loss(self.label_network(noised.x, noised.t), noised)
+                return self.process.loss(self.labels_from(batch["extent"])(noised.x, noised.t), noised)
         noised = self.process.noised(batch["state"], rng)
         if part == "image_network":
-            return self.process.loss(self.image_network(noised.x, noised.t), noised)
+            return self.process.loss(self.image_from(batch["extent"])(noised.x, noised.t), noised)
         clean = batch["label_state"]
         condition = clean + self.config.label_noise * torch.randn(clean.shape, generator=rng).to(clean)
-        return self.process.loss(self.controlled(condition)(noised.x, noised.t), noised)
+        return self.process.loss(self.controlled(condition, batch["extent"])(noised.x, noised.t), noised)
 
     def synthesize(
         self, request: LldmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
@@ -153,9 +157,19 @@ class Lldm(Method):
         """
         return synthesize(self, request, seed, sampling, observe)
 
-    def controlled(self, condition: Float[Tensor, "b d *latent"], weight: float = 1.0) -> Predict:
+    def labels_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
+        """The network of label latents for a field of view (``examples.extent_of``)."""
+        return partial(_call, self.label_network, self._modulation(extent))
+
+    def image_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
+        """The network of image latents for a field of view, without labels."""
+        return partial(_call, self.image_network, self._modulation(extent))
+
+    def controlled(
+        self, condition: Float[Tensor, "b d *latent"], extent: Float[Tensor, "b axes"], weight: float = 1.0
+    ) -> Predict:
         """The image network with the ControlNet's residuals for a label latent."""
-        return partial(self._controlled, condition, weight)
+        return partial(self._controlled, condition, self._modulation(extent), weight)
 
     def label_state(self, labels: UInt8[Tensor, "1 *space"]) -> Float[Tensor, "1 d *latent"]:
         """The latent of one label map of indices."""
@@ -166,11 +180,20 @@ class Lldm(Method):
         """The latents of images."""
         return self.image_autoencoder
 
+    def _modulation(self, extent: Float[Tensor, "b axes"]) -> Float[Tensor, "b axes"] | None:
+        return extent.to(self.device) if self.config.extent_condition == "spacing" else None
+
     def _controlled(
-        self, condition: Tensor, weight: float, x: Float[Tensor, "b d *latent"], t: Int[Tensor, "b"]
+        self,
+        condition: Tensor,
+        modulation: Tensor | None,
+        weight: float,
+        x: Float[Tensor, "b d *latent"],
+        t: Int[Tensor, "b"],
     ) -> Float[Tensor, "b d *latent"]:
         given = condition.expand(len(x), *condition.shape[1:])
-        predicted: Tensor = self.image_network(x, t, residuals=self.control(x, t, given, weight=weight))
+        residuals = self.control(x, t, given, modulation=modulation, weight=weight)
+        predicted: Tensor = self.image_network(x, t, modulation=modulation, residuals=residuals)
         return predicted
 
     def _image_state(self, image: Float[Tensor, "c *space"]) -> Float[Tensor, "1 d *latent"]:
@@ -185,6 +208,11 @@ class Lldm(Method):
             return vq(autoencoder, self.discriminators, image, config.image, rng)
         kl = kl_autoencoder_loss if part == "image_autoencoder" else kl_discriminator_loss
         return kl(autoencoder, self.discriminators, image, config, rng)
+
+
+def _call(network: UNet, modulation: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
+    predicted: Tensor = network(x, t, modulation=modulation)
+    return predicted
 
 
 def _image_autoencoder(config: LldmConfig, dimensions: int, channels: int) -> KLAutoencoder | VQGAN:

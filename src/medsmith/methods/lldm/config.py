@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import final
+from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,8 @@ class LldmConfig(BaseModel):
         label_network: shape of the diffusion model of label latents.
         image_network: shape of the diffusion model of image latents, and of the ControlNet's encoder.
         diffusion: noise and prediction of both.
+        extent_condition: "spacing" tells the diffusion models and the ControlNet the field of view of each case, and so
+            the size of a voxel; "none" does not.
         label_noise: standard deviation of the noise on label latents when the ControlNet is trained.
         deformation: of the training cohort's label maps, where a request asks for deformed ones.
         autoencoder_training: of both autoencoders.
@@ -54,6 +56,7 @@ class LldmConfig(BaseModel):
     label_network: NetworkConfig = NetworkConfig(channels=(32, 64), attention=(False, True), space_to_depth=1)
     image_network: NetworkConfig = NetworkConfig(channels=(32, 64), attention=(False, True), space_to_depth=1)
     diffusion: DiffusionConfig = DiffusionConfig(schedule="rectified_flow", clamp=None, min_snr=None)
+    extent_condition: Literal["none", "spacing"] = "none"
     label_noise: float = Field(default=0.1, ge=0, le=1)
     deformation: DeformationConfig = DeformationConfig()
     autoencoder_training: TrainingConfig = TrainingConfig(steps=600, batch=4, learning_rate=1e-3, flips=())
@@ -119,6 +122,7 @@ _BEST = LldmConfig(
     discriminator=DiscriminatorConfig(channels=32, layers=3),
     label_network=_BEST_NETWORK,
     image_network=_BEST_NETWORK,
+    extent_condition="spacing",
     autoencoder_training=_BEST_TRAINING.model_copy(update={"batch": 2, "steps": 40_000}),
     training=_BEST_TRAINING,
     control_training=_BEST_TRAINING,

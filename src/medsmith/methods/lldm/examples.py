@@ -13,19 +13,36 @@ from medsmith.data.scaling import image_to_model, labels_to_model
 
 
 def example_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> Example:
-    """What the case has: its image c *space in [-1, 1], and its labels 1 *space as indices.
+    """What the case has: its image c *space in [-1, 1], its labels 1 *space as indices, and its field of view.
 
     Args:
         case: in canonical axes.
         facts: of the training cohort.
         size: grid of the network.
     """
-    example: dict[str, Tensor] = {}
+    example: dict[str, Tensor] = {"extent": extent_of(case, facts)}
     if case.image is not None:
         example["image"] = image_to_model(case, facts, size)
     if case.labels is not None and facts.foreground_labels:
         example["labels"] = indices_of(case, facts, size)[None]
     return example
+
+
+def extent_of(case: Case, facts: Fingerprint) -> Float32[Tensor, "axes"]:
+    """Logarithm of the field of view along each axis over the cohort's median one; 0 where spacings are unknown."""
+    if not (case.geometry.spacing_known and facts.spacing_known):
+        return torch.zeros(facts.dimensions)
+    theirs, ours = (
+        torch.tensor(shape, dtype=torch.float64) * torch.tensor(spacing, dtype=torch.float64)
+        for shape, spacing in ((case.geometry.shape, case.geometry.spacing), (facts.shape, facts.spacing))
+    )
+    return (theirs / ours).log()[: facts.dimensions].float()
+
+
+def extent_range(examples: Sequence[Example]) -> Float32[Tensor, "2 axes"]:
+    """Smallest and largest ``extent_of`` of some examples, along each axis."""
+    extents = torch.stack([each["extent"] for each in examples])
+    return torch.stack([extents.amin(0), extents.amax(0)])
 
 
 def indices_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> UInt8[Tensor, "*space"]:

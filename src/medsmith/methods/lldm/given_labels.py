@@ -8,7 +8,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.lldm.examples import indices_of
+from medsmith.methods.lldm.examples import extent_of, indices_of
 from medsmith.methods.lldm.label_source import DrawnMap
 from medsmith.methods.lldm.request import LldmRequest
 
@@ -43,7 +43,7 @@ def given_map(
         found = ", ".join(_readable(problem, names) for problem in problems)
         cure = 'choose another map, or ask for {"unusual": "flag"}'
         raise RequestError("labels", f"{subject} has {found}", "outside the range of the training maps", cure)
-    return DrawnMap(labels, 1, problems)
+    return DrawnMap(labels, 1, problems, extent_of(case, facts) if request.extent_mm is None else None)
 
 
 def _check_grid(case: Case, facts: Fingerprint, subject: str) -> None:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from medsmith.data.batches import Example
@@ -30,14 +30,16 @@ class DrawnMap:
         labels: indices of classes on the network's grid.
         draws: how many were drawn.
         problems: what is not as in training; empty for a legal map.
+        extent: field of view of a given map (``examples.extent_of``); None for drawn ones.
     """
 
     labels: Map
     draws: int
     problems: tuple[str, ...]
+    extent: Float32[Tensor, "axes"] | None = None
 
 
-def map_bank(examples: Sequence[Example], classes: int) -> Mapping[str, Tensor]:
+def map_bank(examples: Sequence[Example], classes: int) -> dict[str, Tensor]:
     """Facts of the training maps and the maps themselves; an even selection where all are too large to keep.
 
     Args:

@@ -1,6 +1,6 @@
 """What a user asks of 3D-LLDM."""
 
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class LldmRequest(GuidedRequest):
             the training cohort.
         unusual: "refuse" given maps whose volumes lie outside the range of training, or "flag" them in the provenance.
         draws: largest number of maps that are drawn until one is legal.
+        extent_mm: field of view along each axis, where the networks were told it (``extent_condition``); None takes
+            that of the given case, or the median of the training cohort.
         control: weight of the ControlNet's residuals; 0 ignores the map.
         guidance: weight of classifier-free guidance by the map: 1 is the controlled model alone.
     """
@@ -26,5 +28,6 @@ class LldmRequest(GuidedRequest):
     maps: Literal["generated", "deformed"] = "generated"
     unusual: Literal["refuse", "flag"] = "refuse"
     draws: int = Field(default=20, ge=1, le=1000, strict=True)
+    extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     control: float = Field(default=1.0, ge=0, le=10)
     guidance: float = Field(default=1.0, ge=0, le=20)

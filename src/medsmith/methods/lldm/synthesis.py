@@ -15,6 +15,7 @@ from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
 from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
+from medsmith.methods.lldm.extent import requested_extent, with_extent
 from medsmith.methods.lldm.given_labels import given_map
 from medsmith.methods.lldm.label_source import DrawnMap, Map, deformed_map, draw_legal
 from medsmith.methods.lldm.request import LldmRequest
@@ -25,21 +26,28 @@ from medsmith.networks.tiling import decode_in_tiles
 if TYPE_CHECKING:
     from medsmith.methods.lldm import Lldm
 
+Extent = Float32[Tensor, "axes"]
+"""See ``extent.requested_extent``."""
+
 
 def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
     """One case on the median grid of the training cohort; see ``Lldm.synthesize``."""
     with torch.no_grad():
-        drawn = _label_map(method, request, derive_seed(seed, "labels")) if method.has_labels else None
-        image = _image(method, request, drawn, seed, sampling, observe) if method.has_images else None
+        extent = requested_extent(request, method.config, method.fingerprint, method.memory)
+        drawn = _label_map(method, request, extent, derive_seed(seed, "labels")) if method.has_labels else None
+        if drawn is not None and drawn.extent is not None:
+            extent = drawn.extent
+        image = _image(method, request, drawn, extent, seed, sampling, observe) if method.has_images else None
     masks = None if drawn is None else _masks(drawn.labels, method.classes)
     grid = method.fingerprint.shape[: method.fingerprint.dimensions]
     if image is not None:
         image = to_grid(image, grid)
-    case = assemble(image, None if masks is None else _resampled(masks, grid), method.fingerprint)
+    facts = with_extent(method.fingerprint, extent)
+    case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
     return case if drawn is None else replace(case, provenance=_record(drawn))
 
 
-def _label_map(method: "Lldm", request: LldmRequest, seed: int) -> DrawnMap:
+def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) -> DrawnMap:
     facts = LabelFacts.from_memory(method.memory)
     if request.labels is not None:
         return given_map(request, method.fingerprint, method.config.size, facts, seed)
@@ -50,16 +58,16 @@ def _label_map(method: "Lldm", request: LldmRequest, seed: int) -> DrawnMap:
     else:
 
         def draw(each: int) -> Map:
-            return _generated_map(method, each)
+            return _generated_map(method, extent, each)
 
     return draw_legal(draw, facts, seed, request.draws)
 
 
-def _generated_map(method: "Lldm", seed: int) -> Map:
+def _generated_map(method: "Lldm", extent: Extent, seed: int) -> Map:
     """Equation 7: a label latent from noise, decoded."""
     space = method.label_autoencoder
     state = method.process.sample_one(
-        method.process.denoiser(method.label_network),
+        method.process.denoiser(method.labels_from(extent[None])),
         (space.channels, *(edge // space.factor for edge in method.config.size)),
         seed,
         method.config.label_sampling,
@@ -73,17 +81,18 @@ def _image(
     method: "Lldm",
     request: LldmRequest,
     drawn: DrawnMap | None,
+    extent: Extent,
     seed: int,
     sampling: Sampling,
     observe: Observe | None,
 ) -> Float32[Tensor, "c *space"]:
     """Equation 8: an image latent from noise that follows the map, decoded."""
     space, size = method.image_space, method.config.size
-    plain: Predict = method.image_network
+    plain = method.image_from(extent[None])
     conditions: tuple[tuple[Predict, float], ...] = ()
     if drawn is not None:
         condition = method.label_state(torch.from_numpy(drawn.labels)[None])
-        conditions = ((method.controlled(condition, request.control), request.guidance),)
+        conditions = ((method.controlled(condition, extent[None], request.control), request.guidance),)
     state = method.process.sample_one(
         method.process.denoiser(plain, *conditions),
         (space.channels, *(edge // space.factor for edge in size)),
