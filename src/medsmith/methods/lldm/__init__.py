@@ -25,6 +25,7 @@ from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
 from medsmith.methods.lldm.label_source import map_bank
+from medsmith.methods.lldm.proposals import advice, proposals
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
 from medsmith.networks import UNet
@@ -54,6 +55,7 @@ class Lldm(Method):
 
     inputs: ClassVar[frozenset[Kind]] = frozenset()
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
+    trial_settings: ClassVar[tuple[str, ...]] = ("image_loss.image.discriminator_from=0",)
     Config = LldmConfig
     Request = LldmRequest
 
@@ -79,6 +81,16 @@ class Lldm(Method):
         if self.has_labels and self.has_images:
             condition = config.label_autoencoder.latent
             self.control = ControlNet(config.image_network, dimensions, latent, condition, modulation=modulation)
+
+    @classmethod
+    def proposals(cls, preset: str, facts: Fingerprint) -> Sequence[tuple[str, ...]]:
+        """Grids near the median one and smaller, and where the preset is "tiny" wider and narrower networks."""
+        return proposals(preset, facts)
+
+    @classmethod
+    def advice(cls, facts: Fingerprint) -> Sequence[str]:
+        """Crops, where the labels fill a small part of the scans."""
+        return advice(facts)
 
     def stages(self) -> tuple[Stage, ...]:
         """Autoencoders, diffusion models in their latents, and the ControlNet, as far as the cohort allows."""
