@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -238,6 +239,8 @@ def _run(trial: Trial) -> Measured | str:
     answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1]) if ended.returncode in (0, 2) else {}
     if "error" in answer:
         raise RequestError(trial.method, str(answer["error"]))
+    if ended.returncode == -signal.SIGKILL:
+        return "was killed, as processes are that take too much memory"
     if not answer:
-        return f"failed (exit {ended.returncode}), probably for lack of memory"
+        raise RuntimeError(f"the trial of stage '{trial.stage}' failed:\n{ended.stderr}")
     return Measured.model_validate(answer)

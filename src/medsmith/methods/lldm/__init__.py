@@ -144,7 +144,8 @@ class Lldm(Method):
         """Losses of the autoencoders; equation 3 for both diffusion models; equation 6 for the ControlNet."""
         match part:
             case "label_autoencoder":
-                weights = self.memory["class_weights"].to(self.device)
+                weights = self.memory.get("class_weights")  # none yet where steps are timed before the stage begins
+                weights = None if weights is None else weights.to(self.device)
                 labels, config = batch["labels"][:, 0], self.config.label_loss
                 return label_autoencoder_loss(self.label_autoencoder, labels, config, rng, weights)
             case "image_autoencoder" | "discriminators":
