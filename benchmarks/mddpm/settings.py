@@ -29,13 +29,14 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.formats.atomic import write_json
+from medsmith.measurement.overlap import dice
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
-FACTORS, UNTILS = (1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
+FACTORS, UNTILS = (1 / 32, 1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
 Images = Float64[np.ndarray, "n x y"]
 
 
@@ -45,7 +46,7 @@ def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
     real = {**space, "labels": str(work / "test")}
     found: dict[str, Mapping[str, Any]] = {"unguided": {}}
     for (source, anatomy), factor, until in product((("space", space), ("real", real)), FACTORS, UNTILS):
-        if source == "space" or factor == FACTORS[0]:
+        if source == "space" or factor == FACTORS[1]:
             found[f"{source} {factor:g} {until:g}"] = {
                 "anatomy": {**anatomy, "relative_factor": factor, "until": until}
             }
@@ -54,15 +55,14 @@ def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
 
 def lung_dice(image: Float64[np.ndarray, "x y"], lung: np.ndarray) -> float:
     """Dice of the lung that thresholds find with that of the map."""
-    found = find_context(image.astype(np.float32)).get(LUNG, np.zeros(lung.shape, bool))
-    return float(2 * (found & lung).sum() / max((found | lung).sum() + (found & lung).sum(), 1))
+    return float(dice(find_context(image.astype(np.float32)).get(LUNG, np.zeros(lung.shape, bool)), lung))
 
 
 def measure(
     method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path, sampling: Sampling | None = None
 ) -> dict[str, float]:
     """Fréchet distance and Dice of the slices of one request; they are kept as a cohort, so that a call continues."""
-    request, dice, sampling = validated(MddpmRequest, "request", raw), [], sampling or method.config.sampling
+    request, scores, sampling = validated(MddpmRequest, "request", raw), [], sampling or method.config.sampling
     cohort = Cohort.create(folder, channel_names=("gray",), label_names={"background": 0}, file_ending=".png")
     for seed in range(count):
         id = f"c{seed:04d}"
@@ -72,11 +72,11 @@ def measure(
             cohort.write(Case(id, made.require_image(), None, made.geometry, ("gray",), names, stored))
         if raw:
             lung = method.steering(request, seed, sampling).regions["lung"]
-            dice.append(lung_dice(cohort[id].require_image()[0, :, :, 0].astype(np.float64), lung))
+            scores.append(lung_dice(cohort[id].require_image()[0, :, :, 0].astype(np.float64), lung))
     cohort.finish()
     real, _, _ = features_of(Cohort.open(work / "test"), work)
     made_features, _, _ = features_of(Cohort.open(folder), work)
-    return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(dice or [np.nan]))}
+    return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(scores or [np.nan]))}
 
 
 def main(work: Path, run: Path, count: int, chosen: Sequence[str]) -> None:

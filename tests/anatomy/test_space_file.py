@@ -100,7 +100,7 @@ def rewritten(path, arrays=None, **changes):
         ({"patterns": [{"slots": [0], "slices": 10**400}]}, "patterns.0.slices = "),
         ({"cohort": "\ud800"}, r"its record is not JSON \(a text holds \\ud800, half of a character\)"),
         ({"label_names": {"background": 0, "organ": 1, "\udfff": 2}}, r"a text holds \\udfff, half of a character"),
-        ({"variance": float("nan")}, r"its record is not JSON \(NaN is no number of JSON\)"),
+        ({"variance": float("nan")}, r"its record is not JSON \(variance = NaN is no number of JSON\)"),
         ({"extra": 1}, "unknown key 'extra'"),
         ({"slots": []}, r"slots = \[\]"),
         ({"patterns": [{"slots": [5], "slices": 1}]}, "a pattern names no slot"),

@@ -67,7 +67,8 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 def test_a_folder_that_was_removed_while_it_was_opened_is_made_and_locked_anew(tmp_path, monkeypatch):
-    out, opened, real = tmp_path / "out", [], os.open
+    out, real = tmp_path / "out", os.open
+    opened: list[object] = []
 
     def open_late(path, *args):
         descriptor = real(path, *args)

@@ -6,7 +6,7 @@ its tiny preset made small by ``micro.py``.
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 import medsmith.training.previews
 import medsmith.training.stage_loop
 import micro
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import RunError
@@ -48,10 +49,17 @@ class Trained:
     cohort: Any
     stages: list[Moved]
     method: Method
+    cases: dict[int, Case] = field(default_factory=dict)
 
-    def case(self, seed, method=None, **request):
-        chosen = method or self.method
-        return chosen.synthesize(chosen.Request(**request), seed, chosen.config.sampling)
+    def case(self, seed):
+        """The case of a seed, made once."""
+        if seed not in self.cases:
+            self.cases[seed] = case_of(self.method, seed)
+        return self.cases[seed]
+
+
+def case_of(method, seed):
+    return method.synthesize(method.Request(), seed, method.config.sampling)
 
 
 def weights(method):
@@ -126,7 +134,7 @@ def test_the_seed_alone_decides_the_case(trained):
     first = trained.case(1)
     other = trained.case(2)
     torch.rand(7)
-    again = trained.case(1, load_method(trained.run))
+    again = case_of(load_method(trained.run), 1)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.labels, again.labels)  # both None where there are none
     assert not np.array_equal(first.image, other.image)
@@ -135,7 +143,7 @@ def test_the_seed_alone_decides_the_case(trained):
 def test_a_case_is_of_the_cohorts_kind(trained):
     real = trained.cohort[trained.cohort.ids[0]]
     network = (micro.EDGE,) * real.geometry.dimensions + (1,) * (3 - real.geometry.dimensions)
-    for seed in range(4):
+    for seed in (1, 2):
         case = trained.case(seed)
         grid = case.geometry.shape
         assert grid in (network, real.geometry.shape)
@@ -162,9 +170,9 @@ def test_the_case_fits_into_a_cohort_of_its_kind(trained, tmp_path):
     out = Cohort.create(
         tmp_path / "out", channel_names=kind.channel_names, label_names=kind.label_names, file_ending=kind.file_ending
     )
-    out.write(replace(trained.case(3), id="made_1"))
+    out.write(replace(trained.case(1), id="made_1"))
     out.finish()
-    written, made = Cohort.open(tmp_path / "out")["made_1"].labels, trained.case(3).labels
+    written, made = Cohort.open(tmp_path / "out")["made_1"].labels, trained.case(1).labels
     assert (written is None) == (made is None)
     assert made is None or (written is not None and np.array_equal(written, made))
 
@@ -177,7 +185,7 @@ def test_weights_and_memory_come_back_from_disk(trained, tmp_path):
     assert back.memory.keys() == trained.method.memory.keys()
     assert all(torch.equal(tensor, back.memory[key]) for key, tensor in trained.method.memory.items())
     assert (back.weights_hash, back.name) == (trained.method.weights_hash, trained.name)
-    assert np.array_equal(back_image := trained.case(4, back).image, trained.case(4).image)
+    assert np.array_equal(back_image := case_of(back, 1).image, trained.case(1).image)
     assert back_image.any()
 
 
@@ -236,7 +244,7 @@ SHIPPED_NAMES = sorted(path.parent.name for path in SHIPPED.glob("*/run.json"))
 def test_shipped_weights_open_and_make_a_case(name):
     method = load_method(name)
     facts = method.fingerprint
-    case = method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=2))
+    case = method.synthesize(method.Request(), 1, Sampling(solver="ddim", steps=1))
     assert case.require_image().shape == (len(facts.channel_names), *method.config.size, *[1] * (3 - facts.dimensions))
     assert "not for diagnosis" in (SHIPPED / name / "README.md").read_text()
 

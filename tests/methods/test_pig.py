@@ -69,7 +69,7 @@ def finished_state(pig, monkeypatch, seed, steps):
 @pytest.mark.parametrize(("dimensions", "classes"), SHAPES)
 def test_synthesize_is_algorithm_2(dimensions, classes, monkeypatch):
     pig = micro.build("pig", dimensions, classes, "paper", [CLAMP_NOTHING])
-    length, steps = 1024, 64
+    length, steps = 1024, 32
     assert pig.config.diffusion.length == length
     assert pig.config.sampling.solver == "ddim"
     masks, image = finished_state(pig, monkeypatch, 7, steps)

@@ -49,7 +49,7 @@ def test_a_file_that_is_neither_form_is_refused_by_its_key(tmp_path):
             '{"lesions": [{"size_mm": [500, 5, 5]}]}',
             "lesions.0.size_mm.0 = 500; must be less than or equal to 400",
         ),
-        ('{"lesions": [{"ct_value_hu": NaN}]}', "lesions.0.ct_value_hu = NaN; must be a finite number; see"),
+        ('{"lesions": [{"ct_value_hu": NaN}]}', "not JSON (lesions.0.ct_value_hu = NaN is no number of JSON)"),
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_that_names_it(tmp_path, content, line):

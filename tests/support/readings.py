@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.reader_study.key import StudyKey
+from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC
 from medsmith.evaluation.reader_study.results import checksum
 from medsmith.geometry import Geometry
 
@@ -79,6 +80,38 @@ def unpack(text: str, shape: list[int]) -> np.ndarray:
     (length,) = struct.unpack_from("<I", data)
     planes = np.frombuffer(zlib.decompress(data[4 : 4 + length]), np.uint8).reshape(2, -1).astype(np.uint16)
     return np.cumsum((planes[0] + 256 * planes[1]).reshape(shape), axis=2, dtype=np.uint16)
+
+
+OBSERVER: dict[str, Any] = {
+    "auc": {"value": 0.81, "low": 0.62, "high": 0.92, "n": 30, "interval": "DeLong, logit"},
+    "description": "logistic regression",
+    "roc": [[0.0, 0.0], [0.2, 0.7], [1.0, 1.0]],
+    "tested": [8, 8],
+    "trained": [7, 7],
+    "warning": "; simple image statistics alone tell the two kinds apart",
+}
+
+
+def make_key(
+    path: Path, answers: list[str], *, mode: str = "single", repeats: tuple[int, ...] = (), margin: float = 0.1
+) -> StudyKey:
+    """A key with these answers, and repeats of some trials at the end."""
+    trials: list[dict[str, Any]] = [{"answer": answer, "cases": [], "repeat_of": None} for answer in answers]
+    swap = {"left": "right", "right": "left"}
+    trials += [{"answer": swap.get(answers[i], answers[i]), "cases": [], "repeat_of": i} for i in repeats]
+    sealed = {
+        "cohorts": {kind: {"cases": 20, "content": "c0"} for kind in (REAL, SYNTHETIC)},
+        "margin": margin,
+        "medsmith": "0",
+        "mode": mode,
+        "naive_observer": OBSERVER,
+        "presentation": {"grid": "40 x 40"},
+        "seed": 0,
+        "trials": trials,
+    }
+    key = StudyKey("salt", sealed)
+    key.write(path)
+    return key
 
 
 def write_result(

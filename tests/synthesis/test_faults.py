@@ -14,6 +14,7 @@ import synthesis_fakes
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, SynthesisError
 from medsmith.synthesis import synthesize
+from medsmith.synthesis.executors.processes import MAX_CONCURRENT_DEATHS
 from synthesis_fakes import case_seed, contents, in_process, options, write_run
 
 
@@ -131,8 +132,8 @@ def assert_equal_to_undisturbed(tmp_path, count):
 
 def test_kills_change_no_byte(tmp_path):
     write_run(tmp_path / "run", seconds=0.4, marks_attempts=True)
-    assert disturbed(tmp_path, 10, 2, worker_kills=2, coordinator_kills=1, seconds=0.5) == 2
-    assert_equal_to_undisturbed(tmp_path, 10)
+    assert disturbed(tmp_path, 8, 2, worker_kills=1, coordinator_kills=1, seconds=0.5) == 1
+    assert_equal_to_undisturbed(tmp_path, 8)
 
 
 @pytest.mark.slow
@@ -150,7 +151,10 @@ def test_a_worker_listens_before_it_imports_anything_heavy():
     assert result.stdout.strip() == "[]"
 
 
-def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
+@pytest.mark.parametrize("deaths", [1, pytest.param(MAX_CONCURRENT_DEATHS, marks=pytest.mark.slow)])
+def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path, monkeypatch, deaths):
+    """A case may kill as many workers beside others, and one more alone; each has to be started, which takes long."""
+    monkeypatch.setattr("medsmith.synthesis.executors.processes.MAX_CONCURRENT_DEATHS", deaths)
     bad = {"once": [case_seed(0)], "poison": [case_seed(1)], "raise": [case_seed(2)], "hang": [case_seed(4)]}
     run = write_run(tmp_path / "run", **bad)
     out = tmp_path / "out"
@@ -165,7 +169,7 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path):
     assert "_misbehave" in logs["fake_00004"]  # the stack of the hung worker
     assert list(run.glob("died-*"))  # fake_00000 was retried
     write_run(tmp_path / "run")
-    synthesize(run, out, count=6, workers=1, options=options())
+    synthesize(run, out, count=6, workers=1, options=in_process())
     assert_equal_to_undisturbed(tmp_path, 6)
 
 
@@ -210,7 +214,7 @@ def test_an_interrupt_leaves_one_line_and_a_resumable_folder(tmp_path):
     assert "of 9 cases; run the same command again to continue" in stderr
     assert_gone(workers)
     assert not (tmp_path / "out" / "synthesis.lock").exists()
-    synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, options=options())
+    synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, options=in_process())
     assert_equal_to_undisturbed(tmp_path, 9)
 
 
@@ -222,11 +226,11 @@ def test_a_full_disk_is_one_line_and_the_folder_is_resumable(tmp_path):
     assert stderr.count("\n") == 1
     assert "cannot be written (File too large); free or choose another disk" in stderr
     assert not list(tmp_path.rglob(".medsmith-*"))
-    synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, options=options())
+    synthesize(tmp_path / "run", tmp_path / "out", count=4, workers=1, options=in_process())
     assert_equal_to_undisturbed(tmp_path, 4)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match=r"out: cannot be made \(Not a directory\); choose another folder"):
-        synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, options=options())
+        synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, options=in_process())

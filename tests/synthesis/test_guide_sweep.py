@@ -20,6 +20,7 @@ from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast,
 from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
 from medsmith.synthesis.guide_sweep import _name
+from narrowing import present
 from steered_runs import EDGE, steered_files
 from synthesis_fakes import InProcessExecutor
 
@@ -39,7 +40,7 @@ def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path)
     found = json.loads((tmp_path / "out" / "measures.json").read_text())
     assert set(found) == {f"factor-{n}-until-{a}" for n in ("0_25", "0_0625") for a in ("0", "0_5")}
     fine = found["factor-0_0625-until-0"]
-    assert fine == Cohort.open(tmp_path / "out")["factor-0_0625-until-0"].provenance["adherence"]
+    assert fine == present(Cohort.open(tmp_path / "out")["factor-0_0625-until-0"].provenance)["adherence"]
     assert fine["error anatomy"] < found["factor-0_0625-until-0_5"]["error anatomy"]
     assert 0 <= fine["Dice body"] <= 1
     first = picture.read_bytes()
@@ -83,19 +84,20 @@ def test_numbers_that_print_alike_have_their_own_names():
     assert _name((0.0, 0.1)) == _name((-0.0, 0.1)) == "factor-0_1-until-0"
     assert _name((0.5, 0.1000001)) == "factor-0_1000001-until-0_5"
     assert _name((0, 1)) == "factor-1-until-0"
-    Grid(factors=(0.1, 0.1000001)).check()
+    SweepGrid(factors=(0.1, 0.1000001)).check()
     with pytest.raises(RequestError, match=r"--factors: 0.1000001, 0.1000001; different values from"):
-        Grid(factors=(0.1000001, 0.10000010)).check()
+        SweepGrid(factors=(0.1000001, 0.10000010)).check()
 
 
 def test_an_odd_request_of_a_sweep_is_named(files, tmp_path):
-    for request, line in [
+    odd: list[tuple[dict[str, object], str]] = [
         ({"guides": 3}, "request: guides = 3; must be a list"),
         ({"anatomy": "space"}, 'request: anatomy = "space"; must be an object'),
         ({"pathologies": ["a"]}, 'request: pathologies.0 = "a"; must be an object'),
-    ]:
+    ]
+    for request, line in odd:
         with pytest.raises(RequestError) as refusal:
-            sweep_guide(files / "run", tmp_path / "out", Grid(), request=request)
+            sweep_guide(files / "run", tmp_path / "out", SweepGrid(), request=request)
         assert refusal.value.line == line
 
 
@@ -105,7 +107,7 @@ def test_outputs_in_what_is_read_are_refused(files):
     for folder in ("run", "labeled"):
         out = files / folder / "new"
         with pytest.raises(CohortError) as refusal:
-            sweep_guide(files / "run", out, Grid(), request=request_of(files), steps=3)
+            sweep_guide(files / "run", out, SweepGrid(), request=request_of(files), steps=3)
         assert refusal.value.line.startswith(f"{out}: lies in or on {files / folder}; nothing is written into what is")
         with pytest.raises(CohortError, match=f"lies in or on {files / folder}; nothing is written into what is read"):
             synthesize(files / "run", out, count=1, request=request_of(files), steps=3, workers=1, options=options)

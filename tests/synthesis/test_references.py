@@ -104,7 +104,7 @@ def request_of(place):
 
 def make(place, out="out", executor=in_process, **request):
     asked = request_of(place) | request
-    return synthesize(place / "run", place / out, count=2, workers=2, request=asked, options=executor())
+    return synthesize(place / "run", place / out, count=2, workers=1, request=asked, options=executor())
 
 
 def test_every_file_is_read_once_and_no_path_is_in_a_record(place, monkeypatch):

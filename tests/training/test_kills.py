@@ -29,11 +29,11 @@ def test_the_server_has_one_thread(server):
     assert server.threads == 1
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_twenty_kills_at_random_leave_the_bytes_of_an_uninterrupted_run(precision, server, cohort, tmp_path):
+@pytest.mark.parametrize(("precision", "most"), [("float32", 8), pytest.param("bfloat16", 20, marks=pytest.mark.slow)])
+def test_kills_at_random_leave_the_bytes_of_an_uninterrupted_run(precision, most, server, cohort, tmp_path):
     job, expected, seconds = train_uninterrupted(server, cohort, tmp_path, precision)
     rng, kills, runs, seen = random.Random(4), 0, 0, set()
-    while kills < 20:
+    while kills < most:
         run = tmp_path / f"killed-{runs}"
         steps: dict[str, int] = {}
         runs += 1
@@ -49,7 +49,7 @@ def test_twenty_kills_at_random_leave_the_bytes_of_an_uninterrupted_run(precisio
             seen.add(tuple(now.items()))
         assert state(run) == expected
         assert not strays(run)
-    assert len(seen) >= 5, "too few different steps were killed"
+    assert len(seen) >= most // 4, "too few different steps were killed"
 
 
 def kill_at_every_write_event(job, server, cohort, run, first):

@@ -131,6 +131,16 @@ def check_apart(withheld: Cohort, others: Iterable[tuple[str, Cohort]]) -> None:
                 raise CohortError(cohort.root, found, "withheld cases guide nothing", "name other cases")
 
 
+def check_method(run: Path | str, method: Method) -> None:
+    """Checks that a run is of mDDPM.
+
+    Raises:
+        RunError: it is of another method.
+    """
+    if method.name != "mddpm":
+        raise RunError(run, f"a run of {method.name}", "an anatomy steers mddpm alone", "train --run with mddpm")
+
+
 def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...]:
     """Checks that a trained generator fits the cohorts and has not seen a withheld image.
 
@@ -140,9 +150,8 @@ def check_run(run: Path | str, method: Method, inputs: Inputs) -> tuple[str, ...
     Raises:
         RunError: it is not mDDPM, has other channels, makes volumes, or was trained on a withheld image.
     """
+    check_method(run, method)
     facts = method.fingerprint
-    if method.name != "mddpm":
-        raise RunError(run, f"a run of {method.name}", "an anatomy steers mddpm alone", "train --run with mddpm")
     if facts.dimensions != 2:
         raise RunError(run, f"makes {facts.dimensions}-D images", "shape spaces are 2-D", "train it on slices")
     if tuple(facts.channel_names) != tuple(inputs.labeled.channel_names):

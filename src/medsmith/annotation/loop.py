@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medsmith.annotation.inputs import Inputs, check_apart, check_contents, check_run, open_inputs
+from medsmith.annotation.checks import check_all, generator_config, labeler_edge
+from medsmith.annotation.inputs import Inputs, open_inputs
 from medsmith.annotation.labeler import read_labeler
 from medsmith.annotation.measured import rise
 from medsmith.annotation.options import AnnotationOptions
@@ -22,32 +23,26 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.annotation.turn import (
     CONTROL,
     LABELER,
+    METHOD,
     LoopContext,
+    check_finished,
     fit_space,
     make_control,
     make_turn,
-    pair_request,
     predict,
+    space_path,
 )
-from medsmith.cases.cohort import Cohort
-from medsmith.errors import RequestError
-from medsmith.evaluation.downstream.segmenter import MULTIPLE
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
-from medsmith.methods import method_class
 from medsmith.methods.base import Method
-from medsmith.methods.config import apply_settings, validated
-from medsmith.methods.mddpm.config import MddpmConfig
-from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import lock_run
 from medsmith.synthesis.options import SynthesisOptions
-from medsmith.synthesis.references import find_references
 from medsmith.training import Budget, train
 
 Report = Callable[[str], None]
-METHOD, RUN, ANNOTATED = "mddpm", "run", "annotated"
+RUN, ANNOTATED = "run", "annotated"
 
 
 def annotate(
@@ -87,24 +82,25 @@ def annotate(
         CohortError: cohorts do not fit together, or a withheld image is in another one.
         GeometryError: a case is a volume.
         RequestError: an option cannot be used.
-        RunError: the run does not fit, or the folder was started with other settings.
+        RunError: the run does not fit, the folder was started with other settings, or a file in it is damaged.
         MedsmithError: a step fails; those before it stay.
     """
     out, options, progress = Path(out), options or AnnotationOptions(), progress or NullProgress()
     report = report or _silent
     inputs, notes = open_inputs(Path(labeled), Path(unlabeled), Path(withheld) if withheld else None, out, options)
     trained = None if run is None else load_method(run)
-    edge = options.size or _edge_of(trained, options)
+    edge = labeler_edge(generator_config(run, trained, options), options)
     settings = _settings(inputs, options, trained, edge)
-    started = settings_fit(out, settings)
-    if not started:
-        notes += _check_first(inputs, options, run, trained, progress)
-    for note in notes:
+    checked = None if settings_fit(out, settings) else check_all(out, inputs, options, run, trained, progress)
+    for note in (*notes, *(checked.notes if checked else ())):
         report(note)
     with lock_run(out):
-        if not started:
+        if not settings_fit(out, settings):
             write_json(out / SETTINGS, settings)
         context = LoopContext(out, inputs, options, edge, workers, synthesis, Stopwatch(out), progress)
+        if checked is not None and not space_path(out, 1).exists():
+            checked.space.save(space_path(out, 1))
+            context.watch.add("turn-1/space", checked.seconds)
         annotation = _turns(context, run, report)
         _finish(context, annotation, settings)
     report(annotation.line)
@@ -126,6 +122,7 @@ def reason_to_stop(turns: list[TurnRecord], most: int) -> str:
 
 
 def _turns(context: LoopContext, run: Path | str | None, report: Report) -> Annotation:
+    check_finished(context)
     rules = LabelRules.of(fit_space(context, 1))
     control = make_control(context, rules)
     report(control_line(control, context.watch.total(CONTROL)))
@@ -181,42 +178,6 @@ def _settings(inputs: Inputs, options: AnnotationOptions, trained: Method | None
     """All that decides the result; ``turns`` may grow."""
     chosen = options.model_dump(mode="json", exclude={"turns"})
     return {**inputs.facts(), **chosen, "size": edge, "run": trained.weights_hash if trained else None}
-
-
-def _edge_of(trained: Method | None, options: AnnotationOptions) -> int:
-    """The grid of the generator, as a multiple of what the labeler needs."""
-    if trained is not None:
-        size: tuple[int, ...] = trained.config.size
-    else:
-        presets = method_class(METHOD).presets
-        if options.preset not in presets:
-            raise RequestError(METHOD, f"no preset '{options.preset}'", f"there are {', '.join(presets)}")
-        config = apply_settings(presets[options.preset], options.settings)
-        assert isinstance(config, MddpmConfig)
-        size = config.size
-    edge = -(-max(size) // MULTIPLE) * MULTIPLE
-    return int(max(2 * MULTIPLE, edge))
-
-
-def _check_first(
-    inputs: Inputs, options: AnnotationOptions, run: Path | str | None, trained: Method | None, progress: Progress
-) -> tuple[str, ...]:
-    """Checks of a first call that read images; returns one line per thing that could not be checked."""
-    check_contents(inputs, progress)
-    _check_request(inputs, options)
-    return () if run is None or trained is None else check_run(run, trained, inputs)
-
-
-def _check_request(inputs: Inputs, options: AnnotationOptions) -> None:
-    """Checks the user's entries of the request, and that no withheld case is among those they name."""
-    request = validated(MddpmRequest, "request", pair_request(options, Path("space"), inputs.classes))
-    named = [reference for reference in find_references(request) if reference.kind == "cohort"]
-    cohorts = []
-    for reference in named:
-        cohort = Cohort.open(reference.path)
-        cohorts.append((reference.key, cohort.subset([reference.case]) if reference.case else cohort))
-    if cohorts:
-        check_apart(inputs.withheld, cohorts)
 
 
 def _silent(_line: str) -> None:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float64
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
@@ -29,6 +29,16 @@ class Measured(BaseModel):
     patients: dict[str, str]
     dice: dict[str, tuple[float, ...]]
     present: dict[str, int]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Measured":
+        if not self.dice or self.dice.keys() != self.patients.keys():
+            raise ValueError("dice and patients are not of the same cases")
+        if not self.labels or set(self.labels) != self.present.keys():
+            raise ValueError("present and labels name other labels")
+        if any(len(scores) != len(self.labels) for scores in self.dice.values()):
+            raise ValueError("a case has not one Dice per label")
+        return self
 
     @property
     def by_patient(self) -> Float64[np.ndarray, "patients labels"]:

@@ -18,7 +18,7 @@ class AnnotationOptions(BaseModel):
 
     Attributes:
         turns: largest number of turns; may be raised later.
-        pairs: generated pairs of each turn.
+        pairs: generated pairs of each turn, at most 100,000.
         train_on: what the labeler of a turn is trained on. The paper takes generated pairs alone. With the labeled
             slices added, half of each batch, on average, has contours that are exact; those of a generated pair are
             only as exact as the image follows its map. "generated-then-real" gives each half of the steps.
@@ -27,7 +27,7 @@ class AnnotationOptions(BaseModel):
         preset: of the generator, where no run is given.
         settings: changes to it, ``key=value``.
         max_minutes: its training time; None trains as configured.
-        size: edge of the labeler's grid, a multiple of 8; None takes the generator's.
+        size: edge of the labeler's grid, a multiple of 8 up to 2048; None takes the generator's.
         labeler: training settings of every labeler and of the control.
         augmentation: of their training.
         points: see ``ShapeSpace.fit``.
@@ -42,14 +42,14 @@ class AnnotationOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     turns: int = Field(default=3, ge=1, le=100)
-    pairs: int = Field(default=200, ge=1)
+    pairs: int = Field(default=200, ge=1, le=100_000)
     train_on: TrainedOn = "generated+real"
     withheld_share: float = Field(default=0.25, gt=0, lt=1)
     group: str | None = None
     preset: str = "tiny"
     settings: tuple[str, ...] = ()
     max_minutes: float | None = Field(default=None, gt=0)
-    size: int | None = Field(default=None, ge=2 * MULTIPLE, multiple_of=MULTIPLE)
+    size: int | None = Field(default=None, ge=2 * MULTIPLE, le=2048, multiple_of=MULTIPLE)
     labeler: SegmenterConfig = SegmenterConfig()
     augmentation: StrongAugmentation = StrongAugmentation()
     points: int = Field(default=48, ge=LEAST_POINTS, le=MOST_POINTS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medsmith.annotation.damage import check_cases
 from medsmith.annotation.labeler import Labeler
 from medsmith.annotation.measured import Measured
 from medsmith.annotation.rules import LabelRules
@@ -35,6 +36,7 @@ def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: 
 
     Raises:
         CohortError: the folder holds something else.
+        RunError: a case that was written earlier is damaged.
         MedsmithError: a case cannot be read or written.
     """
     facts = {
@@ -45,6 +47,7 @@ def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: 
     layout = Layout(images.channel_names, labeler.label_names, images.file_ending, {})
     cohort = open_recorded(out, RECORD, {**facts, "images": images.content_hash()}, layout)
     missing = [id for id in images.ids if id not in cohort]
+    check_cases(out, cohort.ids, [out])
     with progress.task("label cases", len(images), len(images) - len(missing)) as advance:
         for id in missing:
             case = images[id]

@@ -1,5 +1,6 @@
 """What the loop records: the settings of its folder, each finished turn, the control, and the seconds spent."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any, final
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.annotation.measured import Measured
-from medsmith.errors import CohortError, RunError
+from medsmith.errors import CohortError, FileError, RunError
 from medsmith.formats.atomic import is_free, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.tasks import first_difference
@@ -91,11 +92,18 @@ class Stopwatch:
 
     Args:
         out: folder of the loop.
+
+    Raises:
+        FileError: the file is damaged.
     """
 
     def __init__(self, out: Path) -> None:
         self._path = out / SECONDS
         self._seconds: dict[str, float] = dict(read_json(self._path)) if self._path.exists() else {}
+        for step, spent in self._seconds.items():
+            if not isinstance(spent, int | float):
+                found = f"{step} = {json.dumps(spent)}"
+                raise FileError(self._path, found, "must be a number of seconds", "remove it; times alone are lost")
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
@@ -104,8 +112,12 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._seconds[step] = round(self._seconds.get(step, 0.0) + time.monotonic() - started, 2)
-            write_json(self._path, self._seconds)
+            self.add(step, time.monotonic() - started)
+
+    def add(self, step: str, seconds: float) -> None:
+        """Adds to the time of a step."""
+        self._seconds[step] = round(self._seconds.get(step, 0.0) + seconds, 2)
+        write_json(self._path, self._seconds)
 
     def total(self, folder: str) -> float:
         """Seconds of all steps of a folder, such as "turn-1"."""

@@ -4,12 +4,16 @@ Every step writes one file or one cohort, which is complete or absent; what is c
 a turn is written last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
+
 from medsmith.anatomy import ShapeSpace
+from medsmith.annotation.damage import check_cases, check_file, read_record
 from medsmith.annotation.inputs import Inputs
 from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
 from medsmith.annotation.options import AnnotationOptions
@@ -19,14 +23,16 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import joined
 from medsmith.diffusion.noise import derive_seed
+from medsmith.errors import TrainingError
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.segmenter import Cases, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress
 from medsmith.synthesis.coordinator import synthesize
 from medsmith.synthesis.options import SynthesisOptions
-from medsmith.synthesis.plan import parsed
+from medsmith.synthesis.tasks import case_id
 
+METHOD = "mddpm"
 CONTROL, SPACE, LABELER, PAIRS, LABELS = "control", "space.safetensors", "labeler.safetensors", "pairs", "labels"
 
 
@@ -62,24 +68,34 @@ def fit_space(context: LoopContext, number: int) -> ShapeSpace:
     Raises:
         CohortError: too few slices share a structure.
     """
-    path = _folder(context, number) / SPACE
+    path = space_path(context.out, number)
     if not path.exists():
-        options = context.options
         with context.watch.measure(f"turn-{number}/space"):
-            ShapeSpace.fit(
-                _annotated(context, number),
-                points=options.points,
-                variance=options.variance,
-                context=options.context,
-                progress=context.progress,
-            ).save(path)
+            fitted_space(_annotated(context, number), context.options, context.progress).save(path)
     return ShapeSpace.load(path)
+
+
+def fitted_space(cohort: Cohort, options: AnnotationOptions, progress: Progress) -> ShapeSpace:
+    """The shape space of annotated slices, as the options have it.
+
+    Raises:
+        CohortError: too few slices share a structure.
+    """
+    return ShapeSpace.fit(
+        cohort, points=options.points, variance=options.variance, context=options.context, progress=progress
+    )
+
+
+def space_path(out: Path, number: int) -> Path:
+    """The file of the shape space of a turn."""
+    return out / f"turn-{number}" / SPACE
 
 
 def make_control(context: LoopContext, rules: LabelRules) -> ControlRecord:
     """The control: trained on the labeled slices alone."""
     folder = context.out / CONTROL
-    if not (folder / "control.json").exists():
+    path = folder / "control.json"
+    if not path.exists():
         with context.watch.measure(f"{CONTROL}/labeler"):
             labeler = _train(context, folder, [_cases(context, context.inputs.labeled)])
         with context.watch.measure(f"{CONTROL}/measure"):
@@ -89,8 +105,8 @@ def make_control(context: LoopContext, rules: LabelRules) -> ControlRecord:
             steps=labeler.config.steps,
             measured=measured,
         )
-        write_json(folder / "control.json", record.model_dump(mode="json"))
-    return parsed(ControlRecord, folder / "control.json")
+        write_json(path, record.model_dump(mode="json"))
+    return read_record(ControlRecord, path)
 
 
 def make_turn(context: LoopContext, number: int, run: Path | str, rules: LabelRules) -> TurnRecord:
@@ -106,7 +122,8 @@ def make_turn(context: LoopContext, number: int, run: Path | str, rules: LabelRu
         MedsmithError: a step fails; the others stay.
     """
     folder, watch = _folder(context, number), context.watch
-    if not (folder / "turn.json").exists():
+    path = folder / "turn.json"
+    if not path.exists():
         space = fit_space(context, number)
         with watch.measure(f"turn-{number}/pairs"):
             _generate(context, folder, number, run)
@@ -129,8 +146,31 @@ def make_turn(context: LoopContext, number: int, run: Path | str, rules: LabelRu
             agreement=agreed,
             confidence=mean_confidence(labels),
         )
-        write_json(folder / "turn.json", record.model_dump(mode="json"))
-    return parsed(TurnRecord, folder / "turn.json")
+        write_json(path, record.model_dump(mode="json"))
+    return read_record(TurnRecord, path)
+
+
+def check_finished(context: LoopContext) -> None:
+    """Checks that everything that finished steps made is as it was.
+
+    Raises:
+        RunError: a file is missing or damaged; the message says what to remove.
+    """
+    control = context.out / CONTROL / "control.json"
+    if control.exists():
+        labeler = control.with_name(LABELER)
+        check_file(labeler, read_record(ControlRecord, control).labeler, (labeler, control))
+    for record in sorted(context.out.glob("turn-*/turn.json")):
+        _check_turn(context, record.parent, record)
+
+
+def _check_turn(context: LoopContext, folder: Path, record: Path) -> None:
+    finished = read_record(TurnRecord, record)
+    for name, expected in ((SPACE, finished.space), (LABELER, finished.labeler)):
+        check_file(folder / name, expected, (folder / name, record))
+    pairs = (case_id(METHOD, index) for index in range(finished.pairs))
+    for name, ids in ((PAIRS, pairs), (LABELS, context.inputs.unlabeled.ids)):
+        check_cases(folder / name, ids, (folder / name, record))
 
 
 def predict(context: LoopContext, labeler: Labeler, rules: LabelRules, out: Path) -> Cohort:
@@ -178,7 +218,7 @@ def _generate(context: LoopContext, folder: Path, number: int, run: Path | str) 
 
 
 def _cases(context: LoopContext, cohort: Cohort) -> Cases:
-    with context.progress.task("read cases", len(cohort)) as advance:
+    with context.progress.task("read cases", len(cohort)) as advance, _enough_memory(context):
         loaded = load_cohort(cohort, context.edge, advance)
     return loaded.images, loaded.labels
 
@@ -199,7 +239,25 @@ def _train(context: LoopContext, folder: Path, phases: Sequence[Cases]) -> Label
     path, options, names = folder / LABELER, context.options, context.inputs.labeled.label_names
     if not path.exists():
         config = options.labeler
-        with context.progress.task(f"train {folder.name}", config.steps) as advance:
+        with context.progress.task(f"train {folder.name}", config.steps) as advance, _enough_memory(context):
             network = train_segmenter(phases, len(names), config, options.network_seed, advance, options.augmentation)
         write_labeler(path, network, config, context.edge, phases[0][0].shape[1], names)
     return read_labeler(path)
+
+
+@contextmanager
+def _enough_memory(context: LoopContext) -> Iterator[None]:
+    """Says in one line that the memory does not suffice.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not known:
+            raise
+        size = f"{context.options.labeler.batch} slices of {context.edge} x {context.edge} pixels"
+        found = f"out of memory with batches of {size}"
+        raise TrainingError(context.out, found, cure="lower --batch or --size, in a new folder") from None

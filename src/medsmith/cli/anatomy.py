@@ -22,7 +22,7 @@ Space = Annotated[Path, typer.Argument(help="File of the shape space, such as ch
 def fit(
     cohort: Annotated[Path, typer.Argument(help="Cohort of labeled slices, or of images alone.")],
     space: Space,
-    points: Annotated[int, typer.Option(help="Control points per contour, 8 or more.")] = 48,
+    points: Annotated[int, typer.Option(help="Control points per contour, 8 to 512.")] = 48,
     variance: Annotated[float, typer.Option(help="Share of the variance to keep, above 0, at most 1.")] = 0.98,
     context: ContextClasses = "auto",
     gray: Annotated[

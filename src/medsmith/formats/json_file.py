@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from medsmith.errors import FileError
 from medsmith.formats.opening import read_bytes
@@ -39,7 +39,10 @@ def parse_json(text: str) -> Any:
             of medsmith can hold.
         RecursionError: it is nested too deep.
     """
-    value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    constants: list[str] = []
+    value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=lambda name: _Constant(name, constants))
+    if constants:
+        raise ValueError(f"{_place_of_constant(value)} = {constants[0]} is no number of JSON")
     if "\\ud" in text.lower():
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -49,8 +52,23 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+@final
+class _Constant:
+    """NaN or Infinity, which Python reads and JSON does not have."""
+
+    def __init__(self, name: str, found: list[str]) -> None:
+        found.append(name)
+
+
+def _place_of_constant(value: Any) -> str:
+    """The dotted key of the first constant."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(inner, _Constant):
+                return str(key)
+            if place := _place_of_constant(inner):
+                return f"{key}.{place}"
+    return "value" if isinstance(value, _Constant) else ""
 
 
 def _is_shallow(value: Any) -> bool:

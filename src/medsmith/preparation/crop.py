@@ -14,8 +14,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
+from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
-from medsmith.preparation.recorded import check_disjoint_folders, open_recorded
+from medsmith.preparation.recorded import open_recorded
 from medsmith.progress import NullProgress, Progress
 
 RECORD = "crop.json"

@@ -76,7 +76,7 @@ def resolve_request(request: SynthesisRequest, device: str) -> ResolvedRequest:
     check_present((*request.devices, device))
     method = load(request.run, request.loader, device)
     assert isinstance(method.config, BaseModel)
-    solver, steps = _resolve_sampling(method, request)
+    solver, steps = resolve_sampling(method.config, request.solver, request.steps)
     conditions = validated(method.Request, "request", request.request)
     facts = method.output_fingerprint(conditions)
     references = find_references(conditions)
@@ -98,19 +98,26 @@ def resolve_request(request: SynthesisRequest, device: str) -> ResolvedRequest:
     return ResolvedRequest(recipe=recipe, spec=spec, references=references)
 
 
-def _resolve_sampling(method: "Method", request: SynthesisRequest) -> tuple[str, int]:
-    """Solver and steps of a request; the method's defaults where they are None."""
-    defaults = method.config.sampling
-    solver = defaults.solver if request.solver is None else request.solver
-    steps = defaults.steps if request.steps is None else request.steps
+def resolve_sampling(config: Any, solver: str | None, steps: int | None) -> tuple[str, int]:
+    """Solver and steps of a request.
+
+    Args:
+        config: of the method.
+        solver: None takes the method's.
+        steps: None takes the method's.
+
+    Raises:
+        RequestError: an unknown solver, or steps that the method's schedule does not allow.
+    """
+    defaults: Sampling = config.sampling
+    solver, steps = defaults.solver if solver is None else solver, defaults.steps if steps is None else steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
-    assert isinstance(method.config, BaseModel)
-    config = method.config.model_dump(mode="json")
+    assert isinstance(config, BaseModel)
     sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
-    validated(type(method.config), "sampling", {**config, "sampling": sampling})
+    validated(type(config), "sampling", {**config.model_dump(mode="json"), "sampling": sampling})
     return solver, steps
 
 

@@ -53,9 +53,8 @@ def synthesize(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method.
-        SynthesisError: another process holds the folder, the folder has another recipe, a case fails the checks at
-            every attempt or kills every worker that tries it.
-        CohortError: the folder holds something else, or lies in the run or in a cohort that the request names.
+        SynthesisError: the folder is held or has another recipe, or a case fails at every attempt.
+        CohortError: the folder holds something else, or lies in the run or a cohort that is read.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
     """

@@ -22,6 +22,7 @@ from medsmith.evaluation.reader_study.selection import ShownCase
 from medsmith.evaluation.reader_study.study_page import pack
 from medsmith.evaluation.reader_study.trials import order_trials
 from medsmith.evaluation.reader_study.windows import parse_windows
+from medsmith.formats import atomic
 from medsmith.geometry import Geometry
 from readings import data_of, picture_cohort, scan_cohort, unpack
 
@@ -301,7 +302,7 @@ def test_a_study_lies_in_none_of_its_cohorts(cohorts):
         before = sorted(path.name for path in cohort.root.iterdir())
         for out in (cohort.root, cohort.root / "imagesTr" / "study"):
             with pytest.raises(CohortError, match=f"lies in or on {cohort.root}; nothing is written into what is read"):
-                create_study(*cohorts, out, PLAN)
+                create_study(cohorts[0], cohorts[1], out, PLAN)
         assert sorted(path.name for path in cohort.root.iterdir()) == before
 
 
@@ -309,29 +310,29 @@ def test_half_a_key_of_a_killed_call_is_removed_and_another_study_s_key_stays(st
     created, out = study
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".medsmith-0123456789abcdef.json").write_bytes((out / "key.json").read_bytes())
-    create_study(*cohorts, tmp_path / "a", PLAN)
+    create_study(cohorts[0], cohorts[1], tmp_path / "a", PLAN)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["key.json", "study.html"]
     stray = out / ".medsmith-0123456789abcdef.json"
     stray.write_text("another call's")
     with pytest.raises(CohortError, match="holds another study; choose a new folder"):
-        create_study(*cohorts, out, replace(PLAN, seed=1))
+        create_study(cohorts[0], cohorts[1], out, replace(PLAN, seed=1))
     assert read_key(out / "key.json").hash == created.key.hash
     assert stray.exists()  # nothing is tidied in a folder that is not this study's
     stray.unlink()
 
 
 def test_two_studies_at_once_do_not_mix(cohorts, tmp_path, monkeypatch):
-    write, refused = create.write_bytes, []
+    write, refused = atomic.write_bytes, []
 
     def write_and_call_again(path, data):
         monkeypatch.setattr(create, "write_bytes", write)
         with pytest.raises(CohortError) as refusal:
-            create_study(*cohorts, tmp_path / "out", replace(PLAN, seed=1))
+            create_study(cohorts[0], cohorts[1], tmp_path / "out", replace(PLAN, seed=1))
         refused.append(refusal.value.line)
         write(path, data)
 
     monkeypatch.setattr(create, "write_bytes", write_and_call_again)
-    created = create_study(*cohorts, tmp_path / "out", PLAN)
+    created = create_study(cohorts[0], cohorts[1], tmp_path / "out", PLAN)
     assert refused == [f"{tmp_path / 'out'}: another process is writing here; one at a time; wait for it"]
     assert read_key(tmp_path / "out" / "key.json").hash == data_of(tmp_path / "out" / "study.html")["key_hash"]
     assert read_key(tmp_path / "out" / "key.json").hash == created.key.hash

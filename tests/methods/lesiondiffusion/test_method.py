@@ -34,6 +34,7 @@ from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from medsmith.synthesis.lesions_page import write_lesions_page
 from medsmith.training import Budget, train
 from narrowing import present
+from synthesis_fakes import InProcessExecutor
 
 pytestmark = pytest.mark.usefixtures("quick")
 KIND = LesionDiffusion
@@ -147,7 +148,8 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     stored.finish()
     request = {"templates": str(tmp_path / "lps"), "attempts": 1, "mask_source": "ellipsoid"}
     request["lesions"] = [{"size_mm": [12, 12, 12]}]
-    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, options=SynthesisOptions())
+    options = SynthesisOptions(executor=InProcessExecutor)
+    synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     got, before = made.stored(made.ids[0]), stored.stored(case.id)
     np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)

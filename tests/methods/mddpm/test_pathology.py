@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused_in_one_line(cohort, asked, line):
     assert "\n" not in error.line
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.floats(3.0, 16.0), st.floats(0.25, 0.75), st.floats(0.25, 0.75))
 def test_a_lesion_well_inside_is_never_said_to_reach_beyond(tmp_path_factory, radius, x, y):
     """Whatever its size in voxels and its place between them."""
