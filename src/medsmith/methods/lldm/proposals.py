@@ -11,9 +11,9 @@ _SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 _LEAST_EDGE = 8
 # Widths of autoencoders and diffusion models with the factor of the latents; from wide to narrow.
 _WIDTHS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
-    ((32, 64, 64), (64, 128, 192)),
-    ((16, 32), (48, 96)),
-    ((16, 32), (32, 64)),
+    ((16, 32, 64), (96, 192)),
+    ((12, 32), (64, 96)),
+    ((8, 16), (48, 96)),
 )
 _SMALL_FOREGROUND = 0.02
 """Share of labeled voxels below which a crop around them saves most of the work."""
