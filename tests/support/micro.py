@@ -31,7 +31,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         for part in ("mask", "paint")
         for line in (f"frame.size={EDGE}", "words.width=8", "words.pooled=8", "words.null=0.5")
     ),
-}
+    "lldm": (
+        "label_autoencoder.channels=[4,4]", "image_autoencoder.channels=[4,4]", "discriminator.channels=4",
+        "discriminator.layers=1", "image_loss.image.discriminator_from=2",
+    ),
+}  # fmt: skip
 
 
 def micro_settings(name, kind, dimensions):

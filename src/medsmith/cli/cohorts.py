@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo, pairs, two_numbers
+from medsmith.cli.app import all_numbers, app, echo, pairs, two_numbers
 from medsmith.cli.options import CaseCount, NewCohort, PatientGroup, Seed
 
 AssumeSpacing = Annotated[
@@ -126,6 +126,35 @@ def split(
     from medsmith.preparation import split as split_cohort
 
     split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, report=echo)
+
+
+@app.command()
+def crop(
+    source: Annotated[Path, typer.Argument(help="Cohort to crop.")],
+    out: NewCohort,
+    mm: Annotated[
+        str, typer.Option(metavar="X,Y,Z", help="Edges of the crop in mm: left to right, front to back, foot to head.")
+    ],
+    place: Annotated[
+        str, typer.Option(help="foreground: around the labels; center: of the scan; sliding: crops that cover it.")
+    ] = "foreground",
+    overlap: Annotated[float, typer.Option(help="Smallest share that sliding crops have in common.")] = 0.25,
+) -> None:
+    """Crop scans to one field of view. Run the command again to continue after an interruption."""
+    from typing import get_args
+
+    from medsmith.errors import RequestError
+    from medsmith.preparation.crop import CropOptions, Place
+    from medsmith.preparation.crop import crop as crop_cohort
+    from medsmith.progress import ConsoleProgress
+
+    edges, chosen = all_numbers("--mm", mm), next((known for known in get_args(Place) if known == place), None)
+    if len(edges) != 3:
+        raise RequestError("--mm", f"'{mm}'", "three edges separated by commas", "write 80,80,64, say")
+    if chosen is None:
+        raise RequestError("--place", f"'{place}'", f"one of {', '.join(get_args(Place))}", "choose one of these")
+    options = CropOptions((edges[0], edges[1], edges[2]), chosen, overlap)
+    crop_cohort(source, out, options, report=echo, progress=ConsoleProgress())
 
 
 @app.command()

@@ -25,11 +25,14 @@ from medsmith.cli.steering import SteeringOptions
 
 
 @app.command()
-def train(
-    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, mddpm, pig or segguided.")],
+def train(  # noqa: PLR0913
+    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig or segguided.")],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
     preset: Preset = "tiny",
+    plan: Annotated[
+        Path | None, typer.Option(help="Plan with preset and settings (medsmith plan); --set overrides single values.")
+    ] = None,
     set_: ConfigValues = None,
     stage: Annotated[str | None, typer.Option(help="Train only this stage; default: all stages in order.")] = None,
     max_steps: Annotated[
@@ -49,13 +52,14 @@ def train(
     from medsmith.training import train as train_method
 
     budget = Budget(steps=max_steps, minutes=max_minutes, stage=stage)
+    preset, settings = _planned(plan, method, preset, set_ or [])
     cases = Cohort.open(cohort)
     train_method(
         method,
         cases,
         run,
         preset=preset,
-        settings=set_ or (),
+        settings=settings,
         seed=seed,
         budget=budget,
         devices=devices,
@@ -65,6 +69,57 @@ def train(
         echo(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
     else:
         echo(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
+
+
+def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -> tuple[str, list[str]]:
+    """Preset and settings: those of the plan, if there is one, before those of the command."""
+    from medsmith.training.plan import read_plan
+
+    if plan is None:
+        return preset, settings
+    planned = read_plan(plan, method)
+    return planned.preset, [*planned.settings, *settings]
+
+
+@app.command("plan")
+def make_plan(
+    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig or segguided.")],
+    cohort: Annotated[Path, typer.Argument(help="Cohort to train on.")],
+    out: Annotated[Path, typer.Argument(help="Output file for the plan; edit it, then train with --plan.")],
+    preset: Preset = "tiny",
+    set_: ConfigValues = None,
+    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest training, over all stages.")] = 480.0,
+    max_gib: Annotated[
+        float | None, typer.Option(min=0.1, help="Most memory in GiB; default: four fifths of what is free.")
+    ] = None,
+) -> None:
+    """Choose settings for a cohort and this machine, by a few training steps of each stage."""
+    from medsmith.cases.cohort import Cohort
+    from medsmith.errors import FileError
+    from medsmith.formats.atomic import write_json
+    from medsmith.progress import ConsoleProgress
+    from medsmith.training.plan import make_plan as make
+
+    if out.exists():
+        raise FileError(out, "exists", cure="choose another file, or remove it")
+    plan = make(
+        method,
+        Cohort.open(cohort),
+        preset=preset,
+        settings=set_ or (),
+        max_minutes=max_minutes,
+        max_gib=max_gib,
+        report=echo,
+        progress=ConsoleProgress(),
+    )
+    write_json(out, plan.model_dump(mode="json"))
+    for stage in plan.stages:
+        cost = f"{stage.steps} steps of {stage.seconds_per_step:.2f} s: {stage.minutes:.0f} minutes"
+        echo(f"{stage.name}: {cost}, {stage.memory_gib:.1f} GiB")
+    echo(f"{plan.minutes:.0f} minutes in all, at most {plan.memory_gib:.1f} GiB; settings: {' '.join(plan.settings)}")
+    for note in plan.notes:
+        echo(note)
+    echo(f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}")
 
 
 @app.command()

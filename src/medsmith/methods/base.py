@@ -78,6 +78,7 @@ class Method(nn.Module, ABC):
         presets: name -> config.
         Config: type of the config.
         Request: type of the request for one case; an empty request must be valid, or be refused with a clear error.
+        trial_settings: settings under which the first steps take as much time and memory as any later one.
 
     Attributes:
         fingerprint: of the cohort it is trained on.
@@ -91,6 +92,7 @@ class Method(nn.Module, ABC):
     inputs: ClassVar[frozenset[Kind]] = IMAGE_AND_LABELS
     checks: ClassVar[tuple[str, ...] | None] = None
     presets: ClassVar[Mapping[str, BaseModel]]
+    trial_settings: ClassVar[tuple[str, ...]] = ()
     Config: ClassVar[type[BaseModel]]
     Request: ClassVar[type[BaseModel]]
 
@@ -134,6 +136,21 @@ class Method(nn.Module, ABC):
         Raises:
             RequestError: the method cannot fulfil the request.
         """
+
+    @classmethod
+    def proposals(cls, preset: str, facts: Fingerprint) -> Sequence[tuple[str, ...]]:  # noqa: ARG003
+        """Settings that suit a cohort, from large to small; none leaves the preset as it is.
+
+        Args:
+            preset: the preset that they change.
+            facts: of the cohort.
+        """
+        return ()
+
+    @classmethod
+    def advice(cls, facts: Fingerprint) -> Sequence[str]:  # noqa: ARG003
+        """What a cohort suggests to do before training, one line each."""
+        return ()
 
     def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Called once before the first step of a stage, to set what depends on the data or on earlier stages.

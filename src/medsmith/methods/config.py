@@ -134,17 +134,21 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _likeness(asked: str, known: str) -> float:
-    """Of two dotted keys, of their last parts, or of a key and a section, from 0 to 1."""
+def _likeness(asked: str, known: str) -> tuple[float, float]:
+    """Of two dotted keys, of their last parts, or of a key and a section, from 0 to 1; and of the whole keys."""
     last, section = known.rpartition(".")[2], known.partition(".")[0]
     pairs = ((asked, known), (asked.rpartition(".")[2], last), (asked, section))
-    return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+    ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs]
+    return max(ratios), ratios[0]
 
 
 def _hint(key: str, model: type[BaseModel]) -> str:
     known = list(_keys(model))
     bare = ".".join(part for part in key.split(".") if not part.isdecimal())
-    near = [name for name in sorted(known, key=lambda name: -_likeness(bare, name)) if _likeness(bare, name) >= 0.6][:3]
+    likeness = {name: _likeness(bare, name) for name in known}
+    near = sorted((name for name in known if likeness[name][0] >= 0.6), key=lambda name: likeness[name], reverse=True)[
+        :3
+    ]
     if near:
         return f"nearest: {', '.join(near)}"
     return f"there are {', '.join(model.model_fields)}" if known else "nothing can be asked for here"

@@ -1,0 +1,235 @@
+"""3D-LLDM: a label map from noise, then an image that follows it.
+
+3D-LLDM: label-guided 3-D latent diffusion (arXiv 2603.23845). Two autoencoders, one diffusion model in each of their
+latent spaces, and a ControlNet (Zhang et al. 2023) that makes the image follow the label map. A generated label latent
+is decoded, made one-hot and encoded again before it conditions the image (equation 4).
+
+Axes: b batch, k classes with the background, c image channels, d channels of a latent, ``*space`` = x y or x y z,
+``*latent`` the grid of latents.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from pydantic import BaseModel
+from torch import Tensor
+
+from medsmith.cases.case import Case
+from medsmith.data.batches import Batch, Example
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.diffusion import Observe, Predict, Sampling
+from medsmith.methods.base import Kind, Method, Stage
+from medsmith.methods.lldm.config import PRESETS, LldmConfig
+from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
+from medsmith.methods.lldm.label_source import map_bank
+from medsmith.methods.lldm.proposals import advice, proposals
+from medsmith.methods.lldm.request import LldmRequest
+from medsmith.methods.lldm.synthesis import synthesize
+from medsmith.networks import UNet
+from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
+from medsmith.networks.controlnet import ControlNet
+from medsmith.networks.discriminator import Discriminators
+from medsmith.networks.kl_autoencoder import KLAutoencoder
+from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
+from medsmith.networks.labels import one_hot
+from medsmith.networks.latent import LatentSpace
+from medsmith.networks.vqgan import VQGAN, VQGANConfig
+
+_LABELS: frozenset[Kind] = frozenset(("labels",))
+_IMAGE: frozenset[Kind] = frozenset(("image",))
+
+
+@final
+class Lldm(Method):
+    """Pairs of label map and image, or images for given maps, in 2-D and 3-D.
+
+    A cohort of label maps alone trains the label networks, one of images alone the image networks.
+
+    Args:
+        config: settings.
+        fingerprint: of the training cohort.
+    """
+
+    inputs: ClassVar[frozenset[Kind]] = frozenset()
+    presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
+    trial_settings: ClassVar[tuple[str, ...]] = ("image_loss.image.discriminator_from=0",)
+    Config = LldmConfig
+    Request = LldmRequest
+
+    def __init__(self, config: LldmConfig, fingerprint: Fingerprint) -> None:
+        super().__init__()
+        self.config: LldmConfig = config
+        self.fingerprint, self.memory = fingerprint, {}
+        dimensions, channels = fingerprint.dimensions, len(fingerprint.channel_names)
+        self.classes = 1 + len(fingerprint.foreground_labels)
+        self.has_labels = self.classes > 1 and fingerprint.labelled != 0
+        self.has_images = channels > 0 and fingerprint.images != 0
+        self.process = config.diffusion.process()
+        modulation = dimensions if config.extent_condition == "spacing" else 0
+        if self.has_labels:
+            latent = config.label_autoencoder.latent
+            self.label_autoencoder = KLAutoencoder(config.label_autoencoder, dimensions, self.classes)
+            self.label_network = UNet(config.label_network, dimensions, latent, latent, modulation=modulation)
+        if self.has_images:
+            self.image_autoencoder = _image_autoencoder(config, dimensions, channels)
+            self.discriminators = Discriminators(config.discriminator, dimensions, channels)
+            latent = config.image_autoencoder.latent
+            self.image_network = UNet(config.image_network, dimensions, latent, latent, modulation=modulation)
+        if self.has_labels and self.has_images:
+            condition = config.label_autoencoder.latent
+            self.control = ControlNet(config.image_network, dimensions, latent, condition, modulation=modulation)
+
+    @classmethod
+    def proposals(cls, preset: str, facts: Fingerprint) -> Sequence[tuple[str, ...]]:
+        """Grids near the median one and smaller, and where the preset is "tiny" wider and narrower networks."""
+        return proposals(preset, facts)
+
+    @classmethod
+    def advice(cls, facts: Fingerprint) -> Sequence[str]:
+        """Crops, where the labels fill a small part of the scans."""
+        return advice(facts)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Autoencoders, diffusion models in their latents, and the ControlNet, as far as the cohort allows."""
+        coding, diffusion = self.config.autoencoder_training, self.config.training
+        labels = (
+            Stage("label_autoencoder", ("label_autoencoder",), (), _LABELS, coding),
+            Stage("label_diffusion", ("label_network",), ("label_autoencoder",), _LABELS, diffusion, encoded=True),
+        )
+        image = (
+            Stage("image_autoencoder", ("image_autoencoder", "discriminators"), (), _IMAGE, coding),
+            Stage("image_diffusion", ("image_network",), ("image_autoencoder",), _IMAGE, diffusion, encoded=True),
+        )
+        needs = ("label_autoencoder", "label_diffusion", "image_diffusion")
+        control = Stage("control", ("control",), needs, training=self.config.control_training, encoded=True)
+        found = (*labels * self.has_labels, *image * self.has_images)
+        return (*found, control) if self.has_labels and self.has_images else found
+
+    def prepare(self, case: Case) -> Example:
+        """Image and label indices on the network's grid."""
+        return example_of(case, self.fingerprint, self.config.size)
+
+    def begin(self, stage: str, examples: Sequence[Example]) -> Mapping[str, Tensor]:
+        """Weights of classes and facts of label maps; the scale of latents; the ControlNet's copy of an encoder."""
+        with torch.no_grad():
+            match stage:
+                case "label_autoencoder":
+                    weights = class_weights(examples, self.classes, self.config.class_weight)
+                    known = {"class_weights": weights, "extents": extent_range(examples)}
+                    return known | map_bank(examples, self.classes)
+                case "image_autoencoder":
+                    return {"extents": extent_range(examples)}
+                case "label_diffusion":
+                    self.label_autoencoder.fit_scale(self.label_state(each["labels"]) for each in examples)
+                case "image_diffusion":
+                    self.image_autoencoder.fit_scale(self._image_state(each["image"]) for each in examples)
+                case "control":
+                    self.control.copy_encoder(self.image_network)
+        return {}
+
+    def encode(self, stage: str, example: Example) -> Example:
+        """The latents of an example: of labels, of an image, or of both."""
+        encoded = {"extent": example["extent"]}
+        with torch.no_grad():
+            if stage != "image_diffusion":
+                encoded["label_state"] = self.label_state(example["labels"])[0].cpu()
+            if stage != "label_diffusion":
+                encoded["state"] = self._image_state(example["image"])[0].cpu()
+        return encoded
+
+    def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
+        """Losses of the autoencoders; equation 3 for both diffusion models; equation 6 for the ControlNet."""
+        match part:
+            case "label_autoencoder":
+                weights = self.memory.get("class_weights")  # none yet where steps are timed before the stage begins
+                weights = None if weights is None else weights.to(self.device)
+                labels, config = batch["labels"][:, 0], self.config.label_loss
+                return label_autoencoder_loss(self.label_autoencoder, labels, config, rng, weights)
+            case "image_autoencoder" | "discriminators":
+                return self._image_autoencoder_loss(part, batch["image"].float(), rng)
+            case "label_network":
+                noised = self.process.noised(batch["label_state"], rng)
+                return self.process.loss(self.labels_from(batch["extent"])(noised.x, noised.t), noised)
+        noised = self.process.noised(batch["state"], rng)
+        if part == "image_network":
+            return self.process.loss(self.image_from(batch["extent"])(noised.x, noised.t), noised)
+        clean = batch["label_state"]
+        condition = clean + self.config.label_noise * torch.randn(clean.shape, generator=rng).to(clean)
+        return self.process.loss(self.controlled(condition, batch["extent"])(noised.x, noised.t), noised)
+
+    def synthesize(
+        self, request: LldmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
+    ) -> Case:
+        """Equations 7 and 8: a label map, then an image that follows it.
+
+        Raises:
+            RequestError: a given map or a guide does not fit the method.
+        """
+        return synthesize(self, request, seed, sampling, observe)
+
+    def labels_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
+        """The network of label latents for a field of view (``examples.extent_of``)."""
+        return partial(_call, self.label_network, self._modulation(extent))
+
+    def image_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
+        """The network of image latents for a field of view, without labels."""
+        return partial(_call, self.image_network, self._modulation(extent))
+
+    def controlled(
+        self, condition: Float[Tensor, "b d *latent"], extent: Float[Tensor, "b axes"], weight: float = 1.0
+    ) -> Predict:
+        """The image network with the ControlNet's residuals for a label latent."""
+        return partial(self._controlled, condition, self._modulation(extent), weight)
+
+    def label_state(self, labels: UInt8[Tensor, "1 *space"]) -> Float[Tensor, "1 d *latent"]:
+        """The latent of one label map of indices."""
+        return self.label_autoencoder.encode(one_hot(labels.to(self.device), self.classes))
+
+    @property
+    def image_space(self) -> LatentSpace:
+        """The latents of images."""
+        return self.image_autoencoder
+
+    def _modulation(self, extent: Float[Tensor, "b axes"]) -> Float[Tensor, "b axes"] | None:
+        return extent.to(self.device) if self.config.extent_condition == "spacing" else None
+
+    def _controlled(
+        self,
+        condition: Tensor,
+        modulation: Tensor | None,
+        weight: float,
+        x: Float[Tensor, "b d *latent"],
+        t: Int[Tensor, "b"],
+    ) -> Float[Tensor, "b d *latent"]:
+        given = condition.expand(len(x), *condition.shape[1:])
+        residuals = self.control(x, t, given, modulation=modulation, weight=weight)
+        predicted: Tensor = self.image_network(x, t, modulation=modulation, residuals=residuals)
+        return predicted
+
+    def _image_state(self, image: Float[Tensor, "c *space"]) -> Float[Tensor, "1 d *latent"]:
+        return self.image_autoencoder.encode(image[None].float().to(self.device))
+
+    def _image_autoencoder_loss(
+        self, part: str, image: Float[Tensor, "b c *space"], rng: torch.Generator
+    ) -> Float[Tensor, ""]:
+        autoencoder, config = self.image_autoencoder, self.config.image_loss
+        if isinstance(autoencoder, VQGAN):
+            vq = vqgan_loss if part == "image_autoencoder" else vqgan_discriminator_loss
+            return vq(autoencoder, self.discriminators, image, config.image, rng)
+        kl = kl_autoencoder_loss if part == "image_autoencoder" else kl_discriminator_loss
+        return kl(autoencoder, self.discriminators, image, config, rng)
+
+
+def _call(network: UNet, modulation: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
+    predicted: Tensor = network(x, t, modulation=modulation)
+    return predicted
+
+
+def _image_autoencoder(config: LldmConfig, dimensions: int, channels: int) -> KLAutoencoder | VQGAN:
+    shape = config.image_autoencoder
+    if isinstance(shape, VQGANConfig):
+        return VQGAN(shape, dimensions, channels)
+    return KLAutoencoder(shape, dimensions, channels)

@@ -1,0 +1,83 @@
+"""A label map that the user gives: checked against what the networks have seen."""
+
+import numpy as np
+
+from medsmith.cases.case import Case
+from medsmith.cases.case_ref import load_case
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.label_facts import LabelFacts
+from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
+from medsmith.methods.lldm.examples import extent_of, indices_of
+from medsmith.methods.lldm.label_source import DrawnMap
+from medsmith.methods.lldm.request import LldmRequest
+
+_EXTENT = 1.3
+"""Largest ratio of the fields of view of a given map and the training cohort, per axis."""
+
+
+def given_map(
+    request: LldmRequest, facts: Fingerprint, size: tuple[int, ...], seen: LabelFacts | None, seed: int
+) -> DrawnMap:
+    """The map of the case that a request names.
+
+    Args:
+        request: with labels.
+        facts: of the training cohort.
+        size: grid of the network.
+        seen: ranges of the training maps.
+        seed: chooses a case where the request names a cohort alone.
+
+    Raises:
+        RequestError: other dimensions, classes or field of view than in training, or volumes outside their range.
+        MedsmithError: the case cannot be read.
+    """
+    assert request.labels is not None
+    case = load_case(request.labels, derive_seed(seed, "case"))
+    subject = f"case '{case.id}' of {request.labels.cohort}"
+    _check_grid(case, facts, subject)
+    labels = indices_of(_renamed(case, facts, subject), facts, size).numpy()
+    problems = () if seen is None else seen.problems(labels)
+    if problems and request.unusual == "refuse":
+        names = dict(enumerate(("background", *(_name(facts, value) for value in facts.foreground_labels))))
+        found = ", ".join(_readable(problem, names) for problem in problems)
+        cure = 'choose another map, or ask for {"unusual": "flag"}'
+        raise RequestError("labels", f"{subject} has {found}", "outside the range of the training maps", cure)
+    return DrawnMap(labels, 1, problems, extent_of(case, facts) if request.extent_mm is None else None)
+
+
+def _check_grid(case: Case, facts: Fingerprint, subject: str) -> None:
+    if case.geometry.dimensions != facts.dimensions:
+        raise RequestError("labels", f"{subject} is {case.geometry.dimensions}-D", f"trained on {facts.dimensions}-D")
+    if not (case.geometry.spacing_known and facts.spacing_known):
+        return
+    theirs = [n * mm for n, mm in zip(case.geometry.shape, case.geometry.spacing, strict=True)][: facts.dimensions]
+    ours = [n * mm for n, mm in zip(facts.shape, facts.spacing, strict=True)][: facts.dimensions]
+    if not all(1 / _EXTENT <= their / our <= _EXTENT for their, our in zip(theirs, ours, strict=True)):
+        there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (theirs, ours))
+        cure = "crop or pad it to that field of view"
+        raise RequestError("labels", f"{subject} shows {there} mm", f"trained on {limit} mm", cure)
+
+
+def _renamed(case: Case, facts: Fingerprint, subject: str) -> Case:
+    """The case with the values of the training cohort; labels are matched by their names."""
+    labels = case.require_labels()
+    values = np.zeros_like(labels)
+    for name, value in case.label_names.items():
+        there = labels == value
+        if value == 0 or not there.any():
+            continue
+        if name not in facts.label_names:
+            known = ", ".join(known for known, number in facts.label_names.items() if number)
+            raise RequestError("labels", f"{subject} has label '{name}'", f"trained on {known}", "rename or remove it")
+        values[there] = facts.label_names[name]
+    return Case(case.id, case.image, values, case.geometry, case.channel_names, facts.label_names, case.stored)
+
+
+def _name(facts: Fingerprint, value: int) -> str:
+    return next(name for name, number in facts.label_names.items() if number == value)
+
+
+def _readable(problem: str, names: dict[int, str]) -> str:
+    """The problem with names of classes in place of their numbers."""
+    return " ".join(names[int(word)] if word.isdecimal() else word for word in problem.split())

@@ -1,0 +1,33 @@
+"""What a user asks of 3D-LLDM."""
+
+from typing import Annotated, Literal, final
+
+from pydantic import Field
+
+from medsmith.cases.case_ref import CaseRef
+from medsmith.methods.guides import GuidedRequest
+
+
+@final
+class LldmRequest(GuidedRequest):
+    """A request for one pair of image and label map, or for an image that follows a given map.
+
+    Attributes:
+        labels: a case whose label map the image follows, or a cohort from which the seed chooses one.
+        maps: where label maps come from if ``labels`` names none: "generated" from noise, or "deformed" from those of
+            the training cohort.
+        unusual: "refuse" given maps whose volumes lie outside the range of training, or "flag" them in the provenance.
+        draws: largest number of maps that are drawn until one is legal.
+        extent_mm: field of view along each axis, where the networks were told it (``extent_condition``); None takes
+            that of the given case, or the median of the training cohort.
+        control: weight of the ControlNet's residuals; 0 ignores the map.
+        guidance: weight of classifier-free guidance by the map: 1 is the controlled model alone.
+    """
+
+    labels: CaseRef | None = None
+    maps: Literal["generated", "deformed"] = "generated"
+    unusual: Literal["refuse", "flag"] = "refuse"
+    draws: int = Field(default=20, ge=1, le=1000, strict=True)
+    extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    control: float = Field(default=1.0, ge=0, le=10)
+    guidance: float = Field(default=1.0, ge=0, le=20)

@@ -1,0 +1,138 @@
+"""Synthesis by 3D-LLDM: a label map is drawn or given, encoded, and followed by an image."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from medsmith.cases.case import Case
+from medsmith.data.label_facts import LabelFacts
+from medsmith.data.scaling import to_grid
+from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
+from medsmith.methods.base import assemble
+from medsmith.methods.guides import low_pass_guides
+from medsmith.methods.lldm.extent import requested_extent, with_extent
+from medsmith.methods.lldm.given_labels import given_map
+from medsmith.methods.lldm.label_source import DrawnMap, Map, deformed_map, draw_legal
+from medsmith.methods.lldm.request import LldmRequest
+from medsmith.networks.labels import most_likely, one_hot
+from medsmith.networks.latent import on_latent_grid
+from medsmith.networks.tiling import decode_in_tiles
+
+if TYPE_CHECKING:
+    from medsmith.methods.lldm import Lldm
+
+Extent = Float32[Tensor, "axes"]
+"""See ``extent.requested_extent``."""
+
+
+def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
+    """One case on the median grid of the training cohort; see ``Lldm.synthesize``."""
+    with torch.no_grad():
+        extent = requested_extent(request, method.config, method.fingerprint, method.memory)
+        drawn = _label_map(method, request, extent, derive_seed(seed, "labels")) if method.has_labels else None
+        if drawn is not None and drawn.extent is not None:
+            extent = drawn.extent
+        image = _image(method, request, drawn, extent, seed, sampling, observe) if method.has_images else None
+    masks = None if drawn is None else _masks(drawn.labels, method.classes)
+    grid = method.fingerprint.shape[: method.fingerprint.dimensions]
+    if image is not None:
+        image = to_grid(image, grid)
+    facts = with_extent(method.fingerprint, extent)
+    case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
+    return case if drawn is None else replace(case, provenance=_record(drawn))
+
+
+def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) -> DrawnMap:
+    facts = LabelFacts.from_memory(method.memory)
+    if request.labels is not None:
+        return given_map(request, method.fingerprint, method.config.size, facts, seed)
+    if request.maps == "deformed":
+
+        def draw(each: int) -> Map:
+            return deformed_map(method.memory, method.config.deformation, each)
+    else:
+
+        def draw(each: int) -> Map:
+            return _generated_map(method, extent, each)
+
+    return draw_legal(draw, facts, seed, request.draws)
+
+
+def _generated_map(method: "Lldm", extent: Extent, seed: int) -> Map:
+    """Equation 7: a label latent from noise, decoded."""
+    space = method.label_autoencoder
+    state = method.process.sample_one(
+        method.process.denoiser(method.labels_from(extent[None])),
+        (space.channels, *(edge // space.factor for edge in method.config.size)),
+        seed,
+        method.config.label_sampling,
+        device=method.device,
+    )
+    labels: UInt8[np.ndarray, "*space"] = most_likely(decode_in_tiles(space, state[None]))[0].to(torch.uint8).numpy()
+    return labels
+
+
+def _image(
+    method: "Lldm",
+    request: LldmRequest,
+    drawn: DrawnMap | None,
+    extent: Extent,
+    seed: int,
+    sampling: Sampling,
+    observe: Observe | None,
+) -> Float32[Tensor, "c *space"]:
+    """Equation 8: an image latent from noise that follows the map, decoded."""
+    space, size = method.image_space, method.config.size
+    plain = method.image_from(extent[None])
+    conditions: tuple[tuple[Predict, float], ...] = ()
+    if drawn is not None:
+        condition = method.label_state(torch.from_numpy(drawn.labels)[None])
+        conditions = ((method.controlled(condition, extent[None], request.control), request.guidance),)
+    state = method.process.sample_one(
+        method.process.denoiser(plain, *conditions),
+        (space.channels, *(edge // space.factor for edge in size)),
+        derive_seed(seed, "image"),
+        sampling,
+        device=method.device,
+        corrections=_guides(method, request, seed, sampling),
+        observe=observe,
+    )
+    return decode_in_tiles(space, state[None])[0].clamp(-1, 1)
+
+
+def _guides(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling) -> tuple[Correction, ...]:
+    """The guides of a request in the latent space of images; their factors in latents."""
+    space, schedule = method.image_space, method.process.schedule
+    size = method.config.size
+    found = low_pass_guides(request.guides, len(schedule), method.fingerprint, size, seed, sampling)
+    inside = [
+        replace(
+            guide,
+            reference=space.encode(guide.reference.to(method.device)).cpu(),
+            factor=max(1, guide.factor // space.factor),
+            region=None if guide.region is None else on_latent_grid(guide.region, space.factor),
+        )
+        for guide in found
+    ]
+    return (match_low_frequencies(schedule, *inside, combination=request.combination),) if inside else ()
+
+
+def _masks(labels: Map, classes: int) -> Float32[Tensor, "m *space"]:
+    """One mask channel per label, 1 inside and -1 outside."""
+    return one_hot(torch.from_numpy(labels)[None], classes)[0, 1:] * 2 - 1
+
+
+def _resampled(masks: Float32[Tensor, "m *space"], grid: tuple[int, ...]) -> Float32[Tensor, "m *grid"]:
+    """Masks on another grid; each voxel has the class with the largest share under the filter."""
+    background = -masks.amax(0, keepdim=True)
+    winner = to_grid(torch.cat([background, masks]), grid).argmax(0)
+    return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(masks) + 1)])
+
+
+def _record(drawn: DrawnMap) -> Mapping[str, Any]:
+    return {"label_draws": drawn.draws, "label_problems": list(drawn.problems)}

@@ -1,0 +1,192 @@
+"""Crops of one field of view from scans whose fields of view differ: around the labels, or over the whole scan."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import ENDINGS_WRITTEN
+from medsmith.cases.layouts import Layout
+from medsmith.errors import RequestError
+from medsmith.formats.folders import check_disjoint_folders
+from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
+from medsmith.preparation.recorded import open_recorded
+from medsmith.progress import NullProgress, Progress
+
+RECORD = "crop.json"
+Place = Literal["foreground", "center", "sliding"]
+Voxels = tuple[int, int, int]
+_LARGEST = 2000.0
+
+
+@final
+@dataclass(frozen=True)
+class CropOptions:
+    """How scans are cropped.
+
+    Attributes:
+        extent_mm: edges of the crop along the patient's left-right, front-back and foot-head axes.
+        place: "foreground" puts the center of the labels' bounding box into the center, "center" that of the scan;
+            "sliding" covers the scan with crops that overlap.
+        overlap: least share of a crop that it shares with the next, where they slide.
+    """
+
+    extent_mm: tuple[float, float, float]
+    place: Place = "foreground"
+    overlap: float = 0.25
+
+    def check(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+            RequestError: one is out of range.
+        """
+        if not all(0 < edge <= _LARGEST for edge in self.extent_mm):
+            found = " x ".join(f"{edge:g}" for edge in self.extent_mm)
+            raise RequestError("--mm", f"{found} mm", f"edges above 0, at most {_LARGEST:g} mm", "choose others")
+        if not 0 <= self.overlap <= 0.9:
+            raise RequestError("--overlap", f"{self.overlap:g}", "0 to 0.9", "choose another")
+
+
+def crop(
+    source: Path | str,
+    out: Path | str,
+    options: CropOptions,
+    *,
+    report: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Cohort:
+    """Writes a cohort of crops on the voxels of the scans; a call that was interrupted is continued.
+
+    What lies outside a scan has the scan's lowest gray value and no label. A scan without labels is cropped about the
+    place that the labels of the others have on average.
+
+    Args:
+        source: a cohort.
+        out: a new folder, or the one started by an identical call.
+        options: size and place.
+        report: receives one line for each thing to know.
+        progress: of the scans.
+
+    Raises:
+        RequestError: an option is out of range, labels are needed and no case has any, or a crop has too few voxels.
+        CohortError: the folder holds something else.
+        MedsmithError: a case cannot be read.
+    """
+    options.check()
+    check_disjoint_folders((Path(source), Path(out)))
+    cohort = Cohort.open(source)
+    usual = _usual_center(cohort) if options.place == "foreground" else (0.5, 0.5, 0.5)
+    ending = cohort.file_ending if cohort.file_ending in ENDINGS_WRITTEN else ".nii.gz"
+    rule = {
+        "extent_mm": options.extent_mm,
+        "place": options.place,
+        "overlap": options.overlap,
+        "source": cohort.content_hash(),
+    }
+    written = open_recorded(Path(out), RECORD, rule, Layout(cohort.channel_names, cohort.label_names, ending, {}))
+    notes: Counter[str] = Counter()
+    with (progress or NullProgress()).task("crop", len(cohort)) as advance:
+        for case_id in cohort.ids:
+            for part in crops_of(cohort[case_id], options, usual):
+                notes.update(_lost(cohort[case_id], part) if options.place != "sliding" else ())
+                if part.id not in written:
+                    written.write(part)
+            advance(1, case_id)
+    written.finish()
+    report(f"{len(cohort)} cases, {len(written)} crops -> {out}")
+    for note, count in sorted(notes.items()):
+        report(f"{count} of {len(cohort)} cases: {note}")
+    return written
+
+
+def crops_of(case: Case, options: CropOptions, usual: tuple[float, ...] = (0.5, 0.5, 0.5)) -> Iterator[Case]:
+    """The crops of one case in canonical axes.
+
+    Args:
+        case: in canonical axes.
+        options: size and place.
+        usual: center of a crop where the case has no labels, as shares of the scan.
+
+    Raises:
+        RequestError: a crop has too few voxels.
+    """
+    shape = case.geometry.shape
+    size = _voxels(case, options.extent_mm)
+    if options.place != "sliding":
+        center = _center(case) if options.place == "foreground" else None
+        shares = usual if center is None else center
+        starts = [round(share * n - edge / 2) for share, n, edge in zip(shares, shape, size, strict=True)]
+        yield _cut(case, case.id, (starts[0], starts[1], starts[2]), size)
+        return
+    axes = [_sliding(n, edge, options.overlap) for n, edge in zip(shape, size, strict=True)]
+    places = [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
+    for number, start in enumerate(places):
+        yield _cut(case, f"{case.id}_c{number:02d}", start, size)
+
+
+def _voxels(case: Case, extent_mm: tuple[float, float, float]) -> Voxels:
+    """Edges of the crop in voxels; a slice stays one voxel deep."""
+    x, y, z = (round(edge / mm) for edge, mm in zip(extent_mm, case.geometry.spacing, strict=True))
+    size = (x, y, 1 if case.geometry.dimensions == 2 else z)
+    if min(size[: case.geometry.dimensions]) < MIN_AXIS_VOXELS:
+        found = (
+            f"{' x '.join(f'{edge:g}' for edge in extent_mm)} mm are {' x '.join(map(str, size))} voxels of {case.id}"
+        )
+        raise RequestError("--mm", found, f"at least {MIN_AXIS_VOXELS} voxels along each axis", "choose a larger crop")
+    return size
+
+
+def _sliding(length: int, edge: int, overlap: float) -> list[int]:
+    """Starts of crops at equal distances that cover an axis; one centered crop where it is longer than the axis."""
+    if edge >= length:
+        return [(length - edge) // 2]
+    count = 1 + math.ceil((length - edge) / max(1.0, edge * (1 - overlap)))
+    return [round(start) for start in np.linspace(0, length - edge, count)]
+
+
+def _center(case: Case) -> tuple[float, ...] | None:
+    """Center of the labels' bounding box as shares of the scan; None without labels."""
+    if case.labels is None or not case.labels.any():
+        return None
+    bounds = [np.flatnonzero(case.labels.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)]
+    return tuple(float((low + high + 1) / 2 / n) for (low, high), n in zip(bounds, case.labels.shape, strict=True))
+
+
+def _usual_center(cohort: Cohort) -> tuple[float, ...]:
+    centers = [center for case_id in cohort.ids_with_labels if (center := _center(cohort[case_id])) is not None]
+    if not centers:
+        cure = "choose --place center or sliding"
+        raise RequestError("--place", f"no case of {cohort.root} has labels", "foreground needs some", cure)
+    return tuple(float(value) for value in np.mean(centers, axis=0))
+
+
+def _cut(case: Case, id: str, start: Voxels, size: Voxels) -> Case:
+    """The case within a box that may reach beyond it."""
+    shape = case.geometry.shape
+    inside = tuple(slice(max(0, low), min(n, low + edge)) for low, edge, n in zip(start, size, shape, strict=True))
+    place = tuple(slice(part.start - low, part.stop - low) for part, low in zip(inside, start, strict=True))
+    image, labels = None, None
+    if case.image is not None:
+        lowest = case.image.min(axis=(1, 2, 3), keepdims=True)
+        image = np.broadcast_to(lowest, (len(case.image), *size)).copy()
+        image[(slice(None), *place)] = case.image[(slice(None), *inside)]
+    if case.labels is not None:
+        labels = np.zeros(size, case.labels.dtype)
+        labels[place] = case.labels[inside]
+    affine = case.geometry.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array(start, dtype=np.float64)
+    return replace(case, id=id, image=image, labels=labels, geometry=replace(case.geometry, shape=size, affine=affine))
+
+
+def _lost(case: Case, part: Case) -> Mapping[str, int]:
+    """What a crop cuts off."""
+    whole = 0 if case.labels is None else int((case.labels > 0).sum())
+    kept = 0 if part.labels is None else int((part.labels > 0).sum())
+    return {"labels reach beyond the crop": 1} if kept < whole else {}

@@ -1,0 +1,264 @@
+"""3D-LLDM: its stages, the equations of synthesis, and given label maps."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import micro
+from medsmith.cases.cohort import Cohort
+from medsmith.data.fingerprint import take_fingerprint
+from medsmith.data.scaling import model_to_image, to_grid
+from medsmith.diffusion import SeededNoise, derive_seed
+from medsmith.errors import RequestError
+from medsmith.geometry import Geometry
+from medsmith.methods.config import apply_settings
+from medsmith.methods.lldm import Lldm
+from medsmith.networks.vqgan import VQGAN
+
+SETTINGS = micro.micro_settings("lldm", Lldm, 3)
+
+
+def prepared(cases, *settings):
+    """A method that has begun all its stages on some cases; nothing is trained."""
+    facts = take_fingerprint(cases, ".nii.gz", "0" * 64)
+    torch.manual_seed(0)
+    method = Lldm(apply_settings(Lldm.presets["tiny"], (*SETTINGS, *settings)), facts).eval()
+    examples = [method.prepare(case) for case in cases]
+    for stage in method.stages():
+        method.memory = {**method.memory, **method.begin(stage.name, examples)}
+    return method, examples
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [micro.micro_case(index, 3, 2) for index in range(4)]
+
+
+@pytest.fixture(scope="module")
+def method(cases):
+    return prepared(cases)[0]
+
+
+def made(method, seed=1, **request):
+    return method.synthesize(method.Request(**request), seed, method.config.sampling)
+
+
+def test_what_a_cohort_lacks_is_not_trained(cases):
+    whole, _ = prepared(cases)
+    assert [stage.name for stage in whole.stages()] == [
+        "label_autoencoder", "label_diffusion", "image_autoencoder", "image_diffusion", "control",
+    ]  # fmt: skip
+    maps, _ = prepared([replace(case, image=None, channel_names=()) for case in cases])
+    assert [stage.name for stage in maps.stages()] == ["label_autoencoder", "label_diffusion"]
+    assert made(maps).image is None
+    assert made(maps).labels is not None
+    names = {"background": 0}
+    images, _ = prepared([replace(case, labels=None, label_names=names) for case in cases])
+    assert [stage.name for stage in images.stages()] == ["image_autoencoder", "image_diffusion"]
+    assert made(images).labels is None
+    assert made(images).image is not None
+
+
+def awake(network):
+    """The network with normal weights in place of zeros, so that every input matters."""
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(5))
+    return network
+
+
+def states(*seeds):
+    return [SeededNoise((seed,))(4, 4, 4, 4) for seed in seeds]
+
+
+def test_an_untrained_controlnet_changes_no_bit(cases):
+    method, _ = prepared(cases)
+    (x, condition), t, extent = states(3, 4), torch.tensor([7]), torch.zeros(1, 3)
+    awake(method.image_network)
+    with torch.no_grad():
+        plain = method.image_from(extent)(x, t)
+        assert torch.equal(method.controlled(condition, extent)(x, t), plain)
+        awake(method.control)
+        assert not torch.equal(method.controlled(condition, extent)(x, t), plain)
+        assert torch.equal(method.controlled(condition, extent, weight=0.0)(x, t), plain)
+
+
+def test_a_generated_latent_is_decoded_and_encoded_again_before_it_conditions(method, monkeypatch):
+    """Equation 4: the condition is the latent of a map of labels, not the latent that was generated."""
+    encoded, conditions = [], []
+    label_state, controlled = type(method).label_state, type(method).controlled
+
+    def watched_state(self, labels):
+        encoded.append(labels)
+        return label_state(self, labels)
+
+    def watched_control(self, condition, *rest):
+        conditions.append(condition)
+        return controlled(self, condition, *rest)
+
+    monkeypatch.setattr(type(method), "label_state", watched_state)
+    monkeypatch.setattr(type(method), "controlled", watched_control)
+    made(method, draws=1)
+    (labels,), (condition,) = encoded, conditions
+    assert labels.shape == (1, 8, 8, 8)
+    assert set(labels.unique().tolist()) <= {0, 1, 2}
+    assert torch.equal(condition, label_state(method, labels))
+
+
+def test_the_scale_of_latents_is_one(method, cases):
+    with torch.no_grad():
+        states = torch.cat([method.label_state(method.prepare(case)["labels"]) for case in cases])
+    rows = states.movedim(1, 0).flatten(1)
+    torch.testing.assert_close(rows.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(rows.std(1, unbiased=False), torch.ones(4), atol=1e-4, rtol=0)
+
+
+def test_rare_classes_weigh_more_and_the_mean_is_one(cases):
+    weights = prepared(cases)[0].memory["class_weights"]
+    assert weights[0] < weights[1:].min()
+    assert weights.mean() == pytest.approx(1)
+    equal = prepared(cases, "class_weight=0")[0].memory["class_weights"]
+    assert equal.tolist() == [1, 1, 1]
+
+
+def test_label_latents_get_noise_when_the_controlnet_is_trained(cases):
+    losses = []
+    for noise in (0.0, 0.5):
+        method, examples = prepared(cases, f"label_noise={noise}")
+        awake(method.image_network)
+        awake(method.control)
+        encoded = [method.encode("control", example) for example in examples]
+        batch = {key: torch.stack([each[key] for each in encoded]) for key in encoded[0]}
+        losses.append(float(method.loss("control", batch, torch.Generator().manual_seed(0)).detach()))
+    assert losses[0] != losses[1]
+
+
+def test_images_follow_several_seeds_of_one_map_and_each_seed_gives_the_same_bytes(method, cases, tmp_path):
+    cohort = written(cases, tmp_path / "c")
+    given = {"labels": {"cohort": str(cohort.root), "case": "case_0"}}
+    one, again, other = made(method, 1, **given), made(method, 1, **given), made(method, 2, **given)
+    assert np.array_equal(one.image, again.image)
+    assert not np.array_equal(one.image, other.image)
+    assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(one.labels > 0, other.labels > 0)
+
+
+def test_deformed_maps_have_the_training_maps_classes(method):
+    drawn = [made(method, seed, maps="deformed").labels for seed in range(6)]
+    assert {value for labels in drawn for value in np.unique(labels)} == {0, 1, 2}
+    assert len({labels.tobytes() for labels in drawn}) == 6
+
+
+def written(cases, folder, names=None):
+    names = names or cases[0].label_names
+    cohort = Cohort.create(folder, channel_names=("MR",), label_names=names, file_ending=".nii.gz")
+    for case in cases:
+        cohort.write(replace(case, label_names=names))
+    cohort.finish()
+    return Cohort.open(folder)
+
+
+def wide(case):
+    return replace(case, geometry=Geometry(case.geometry.shape, case.geometry.affine @ np.diag([2.0, 1, 1, 1])))
+
+
+def empty_but_one(case):
+    labels = np.zeros_like(case.labels)
+    labels[5:9, 5:9, 4:8] = 1
+    return replace(case, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "said"),
+    [
+        (lambda case: case, {"background": 0, "mass": 1, "bone": 2}, "has label 'bone'; trained on mass, cyst; rename"),
+        (wide, None, "shows 12 x 5 x 18 mm; trained on 6 x 5 x 18 mm; crop or pad it to that field of view"),
+        (
+            empty_but_one,
+            None,
+            "has classes that never occur together, contact of background with mass; outside the range",
+        ),
+    ],
+)
+def test_a_map_unlike_training_is_refused_by_what_is_unlike(method, cases, tmp_path, change, names, said):
+    cohort = written([change(case) for case in cases], tmp_path / "c", names)
+    with pytest.raises(RequestError, match=re.escape(said)):
+        made(method, labels={"cohort": str(cohort.root), "case": "case_0"})
+
+
+def test_an_unusual_map_is_flagged_where_asked(method, cases, tmp_path):
+    cohort = written([empty_but_one(case) for case in cases], tmp_path / "c")
+    case = made(method, labels={"cohort": str(cohort.root), "case": "case_0"}, unusual="flag")
+    assert "classes that never occur together" in case.provenance["label_problems"]
+
+
+def test_a_map_of_a_slice_is_refused(method, tmp_path):
+    slices = [micro.micro_case(index, 2, 2) for index in range(2)]
+    cohort = Cohort.create(
+        tmp_path / "c", channel_names=("ultrasound",), label_names=slices[0].label_names, file_ending=".png"
+    )
+    for case in slices:
+        cohort.write(case)
+    cohort.finish()
+    with pytest.raises(RequestError, match="is 2-D; trained on 3-D"):
+        made(method, labels={"cohort": str(cohort.root)})
+
+
+def test_guides_act_on_latents_of_images(method, cases, tmp_path):
+    """A guide that takes all frequencies to the end gives the guide's own latent."""
+    cohort = written(cases, tmp_path / "c")
+    guide = {"image": {"cohort": str(cohort.root), "case": "case_0"}, "factor": 1, "until": 0}
+    guided = made(method, guides=[guide], maps="deformed").image
+    with torch.no_grad():
+        state = method.image_autoencoder.encode(method.prepare(cases[0])["image"][None])
+        wanted = method.image_autoencoder.decode(state)[0].clamp(-1, 1)
+    expected = model_to_image(to_grid(wanted, method.fingerprint.shape), method.fingerprint)
+    np.testing.assert_allclose(guided, expected, atol=2)
+
+
+def test_a_field_of_view_is_a_condition_where_trained_so(cases):
+    spread = [cases[0], cases[1], wide(cases[2]), cases[3]]
+    method, examples = prepared(spread, "extent_condition=spacing")
+    assert [round(float(each["extent"][0]), 4) for each in examples] == [0, 0, round(float(np.log(2)), 4), 0]
+    assert made(method, extent_mm=(9, 5, 18)).geometry.spacing[0] * 12 == pytest.approx(9)
+    with pytest.raises(RequestError, match=r"extent_mm: 20 x 5 x 18 mm; trained on 6 to 12 x 5 to 5 x 18 to 18 mm"):
+        made(method, extent_mm=(20, 5, 18))
+    with pytest.raises(RequestError, match="trained without fields of view; leave it out, or train with --set"):
+        made(prepared(cases)[0], extent_mm=(6, 5, 18))
+    (x,), t = states(1), torch.tensor([7])
+    awake(method.image_network)
+    with torch.no_grad():
+        near, far = (method.image_from(torch.full((1, 3), value))(x, t) for value in (0.0, 0.5))
+    assert not torch.equal(near, far)
+
+
+def test_a_vqgan_takes_the_place_of_the_kl_autoencoder(cases):
+    method, examples = prepared(cases, "image_autoencoder.codes=16")
+    assert isinstance(method.image_autoencoder, VQGAN)
+    batch = {"image": torch.stack([example["image"] for example in examples])}
+    losses = [
+        method.loss(part, batch, torch.Generator().manual_seed(0)) for part in ("image_autoencoder", "discriminators")
+    ]
+    assert all(torch.isfinite(loss) for loss in losses)
+    assert made(method).image is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("size=[9,8,8]",), "every axis must be a multiple of 2"),
+        (("image_autoencoder.channels=[4,4,4]",), "the autoencoders reduce the grid by 2 and 4: they must agree"),
+        (("sampling.solver=ddpm",), "--set"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, said):
+    with pytest.raises(RequestError, match=re.escape(said)):
+        apply_settings(Lldm.presets["tiny"], (*SETTINGS, *settings))
+
+
+def test_draws_are_counted_and_end(method):
+    case = made(method, derive_seed(1, "x"), draws=3)
+    assert 1 <= case.provenance["label_draws"] <= 3
+    assert case.provenance["label_draws"] == 3 or not case.provenance["label_problems"]
