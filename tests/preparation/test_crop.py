@@ -13,6 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation.crop import CropOptions, crop, crops_of
+from narrowing import present
 
 AFFINE = np.diag([2.0, 1.0, 3.0, 1.0])
 AFFINE[:3, 3] = (10, -20, 30)
@@ -35,13 +36,13 @@ def test_a_crop_about_the_labels_keeps_voxels_values_and_places_in_the_patient()
     whole = case()
     (part,) = crops_of(whole, CropOptions((16.0, 10.0, 30.0)))
     assert part.geometry.shape == (8, 10, 10)
-    assert part.labels.sum() == whole.labels.sum()
-    for index in np.argwhere(part.labels):
+    assert present(part.labels).sum() == present(whole.labels).sum()
+    for index in np.argwhere(present(part.labels)):
         there = patient(part.geometry, index)
         source = np.linalg.solve(AFFINE[:3, :3], there - AFFINE[:3, 3]).round().astype(int)
-        assert whole.labels[tuple(source)] == 1
-        assert part.image[(0, *index)] == whole.image[(0, *source)]
-    bounds = np.argwhere(part.labels)
+        assert present(whole.labels)[tuple(source)] == 1
+        assert present(part.image)[(0, *index)] == present(whole.image)[(0, *source)]
+    bounds = np.argwhere(present(part.labels))
     middle = (bounds.min(0) + bounds.max(0) + 1) / 2
     assert np.abs(middle - np.array(part.geometry.shape) / 2).max() <= 0.5
 
@@ -50,9 +51,9 @@ def test_beyond_the_scan_is_its_lowest_value_without_label():
     whole = case()
     (part,) = crops_of(whole, CropOptions((100.0, 100.0, 100.0), place="center"))
     assert part.geometry.shape == (50, 100, 33)
-    assert part.image.min() == whole.image.min()
-    assert (part.image > whole.image.min()).sum() == whole.image.size - 1
-    assert part.labels.sum() == whole.labels.sum()
+    assert present(part.image).min() == present(whole.image).min()
+    assert (present(part.image) > present(whole.image).min()).sum() == whole.require_image().size - 1
+    assert present(part.labels).sum() == present(whole.labels).sum()
 
 
 @given(

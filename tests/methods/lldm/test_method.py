@@ -16,6 +16,7 @@ from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.methods.config import apply_settings
 from medsmith.methods.lldm import Lldm
+from medsmith.methods.lldm.config import LldmConfig
 from medsmith.networks.vqgan import VQGAN
 
 SETTINGS = micro.micro_settings("lldm", Lldm, 3)
@@ -25,7 +26,7 @@ def prepared(cases, *settings):
     """A method that has begun all its stages on some cases; nothing is trained."""
     facts = take_fingerprint(cases, ".nii.gz", "0" * 64)
     torch.manual_seed(0)
-    method = Lldm(apply_settings(Lldm.presets["tiny"], (*SETTINGS, *settings)), facts).eval()
+    method = Lldm(apply_settings(LldmConfig(), (*SETTINGS, *settings)), facts).eval()
     examples = [method.prepare(case) for case in cases]
     for stage in method.stages():
         method.memory = {**method.memory, **method.begin(stage.name, examples)}
@@ -255,7 +256,7 @@ def test_a_vqgan_takes_the_place_of_the_kl_autoencoder(cases):
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, said):
     with pytest.raises(RequestError, match=re.escape(said)):
-        apply_settings(Lldm.presets["tiny"], (*SETTINGS, *settings))
+        apply_settings(LldmConfig(), (*SETTINGS, *settings))
 
 
 def test_draws_are_counted_and_end(method):
