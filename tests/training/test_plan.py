@@ -43,7 +43,7 @@ def test_the_first_proposal_that_fits_is_taken(volumes, tried):
     plan = make_plan("lldm", volumes, max_minutes=1e9, max_gib=9, report=lines.append)
     assert plan.settings[0] == "size=[8, 8, 8]"
     assert [stage.name for stage in plan.stages] == [
-        "label_autoencoder", "label_diffusion", "image_autoencoder", "image_diffusion", "control",
+        "label_autoencoder", "label_diffusion", "image_autoencoder", "image_diffusion", "control_labels",
     ]  # fmt: skip
     assert plan.memory_gib == 8
     assert plan.minutes == pytest.approx(sum(stage.steps * 0.08 / 60 for stage in plan.stages), abs=0.3)

@@ -17,6 +17,7 @@ from medsmith.geometry import Geometry
 from medsmith.methods.config import apply_settings
 from medsmith.methods.lldm import Lldm
 from medsmith.methods.lldm.config import LldmConfig
+from medsmith.methods.lldm.controls import Condition
 from medsmith.networks.vqgan import VQGAN
 
 SETTINGS = micro.micro_settings("lldm", Lldm, 3)
@@ -50,7 +51,7 @@ def made(method, seed=1, **request):
 def test_what_a_cohort_lacks_is_not_trained(cases):
     whole, _ = prepared(cases)
     assert [stage.name for stage in whole.stages()] == [
-        "label_autoencoder", "label_diffusion", "image_autoencoder", "image_diffusion", "control",
+        "label_autoencoder", "label_diffusion", "image_autoencoder", "image_diffusion", "control_labels",
     ]  # fmt: skip
     maps, _ = prepared([replace(case, image=None, channel_names=()) for case in cases])
     assert [stage.name for stage in maps.stages()] == ["label_autoencoder", "label_diffusion"]
@@ -80,24 +81,26 @@ def test_an_untrained_controlnet_changes_no_bit(cases):
     awake(method.image_network)
     with torch.no_grad():
         plain = method.image_from(extent)(x, t)
-        assert torch.equal(method.controlled(condition, extent)(x, t), plain)
-        awake(method.control)
-        assert not torch.equal(method.controlled(condition, extent)(x, t), plain)
-        assert torch.equal(method.controlled(condition, extent, weight=0.0)(x, t), plain)
+        full, none = ([Condition("labels", condition, weight)] for weight in (1.0, 0.0))
+        assert torch.equal(method.controlled(full, extent)(x, t), plain)
+        awake(method.control("labels"))
+        assert not torch.equal(method.controlled(full, extent)(x, t), plain)
+        assert torch.equal(method.controlled(none, extent)(x, t), plain)
 
 
 def test_a_generated_latent_is_decoded_and_encoded_again_before_it_conditions(method, monkeypatch):
     """Equation 4: the condition is the latent of a map of labels, not the latent that was generated."""
-    encoded, conditions = [], []
+    encoded: list[torch.Tensor] = []
+    conditions: list[torch.Tensor] = []
     label_state, controlled = type(method).label_state, type(method).controlled
 
     def watched_state(self, labels):
         encoded.append(labels)
         return label_state(self, labels)
 
-    def watched_control(self, condition, *rest):
-        conditions.append(condition)
-        return controlled(self, condition, *rest)
+    def watched_control(self, given, extent):
+        conditions.extend(each.state for each in given)
+        return controlled(self, given, extent)
 
     monkeypatch.setattr(type(method), "label_state", watched_state)
     monkeypatch.setattr(type(method), "controlled", watched_control)
@@ -129,10 +132,10 @@ def test_label_latents_get_noise_when_the_controlnet_is_trained(cases):
     for noise in (0.0, 0.5):
         method, examples = prepared(cases, f"label_noise={noise}")
         awake(method.image_network)
-        awake(method.control)
-        encoded = [method.encode("control", example) for example in examples]
+        awake(method.control("labels"))
+        encoded = [method.encode("control_labels", example) for example in examples]
         batch = {key: torch.stack([each[key] for each in encoded]) for key in encoded[0]}
-        losses.append(float(method.loss("control", batch, torch.Generator().manual_seed(0)).detach()))
+        losses.append(float(method.loss("controls.labels", batch, torch.Generator().manual_seed(0)).detach()))
     assert losses[0] != losses[1]
 
 
@@ -235,6 +238,36 @@ def test_a_field_of_view_is_a_condition_where_trained_so(cases):
     assert not torch.equal(near, far)
 
 
+BOTH = 'controls=[{"name": "organ", "labels": ["mass"]}, {"name": "lesion", "labels": ["cyst"]}]'
+
+
+def test_controlnets_see_their_labels_and_add_up_by_weight(cases):
+    method, examples = prepared(cases, BOTH)
+    assert [stage.name for stage in method.stages()][-2:] == ["control_organ", "control_lesion"]
+    labels = examples[0]["labels"]
+    organ, lesion = (method.encode(f"control_{name}", examples[0])["label_state"] for name in ("organ", "lesion"))
+    with torch.no_grad():
+        assert torch.equal(organ, method.label_state(torch.where(labels == 1, 1, 0).to(torch.uint8))[0])
+        assert torch.equal(lesion, method.label_state(torch.where(labels == 2, 2, 0).to(torch.uint8))[0])
+        for network in (method.image_network, method.control("organ"), method.control("lesion")):
+            awake(network)
+        (x,), t, extent = states(3), torch.tensor([7]), torch.zeros(1, 3)
+        weights = [{"organ": 1.0, "lesion": 0.0}, {"organ": 0.0, "lesion": 1.0}, {"organ": 1.0, "lesion": 1.0}]
+        made_by = [method.controlled(method.conditions(labels, each), extent)(x, t) for each in weights]
+        alone = method.controlled(method.conditions(labels, weights[0])[:1], extent)(x, t)
+    assert torch.equal(made_by[0], alone)
+    assert len({tensor.numpy().tobytes() for tensor in made_by}) == 3
+
+
+def test_weights_of_controlnets_are_asked_by_name(cases):
+    method, _ = prepared(cases, BOTH)
+    assert made(method, control={"lesion": 0.5}).image is not None
+    with pytest.raises(RequestError, match="control: no ControlNet 'bone'; there are organ, lesion"):
+        made(method, control={"bone": 1.0})
+    with pytest.raises(RequestError, match=r"controls\.a: no label 'bone'; there are mass, cyst; choose of these"):
+        prepared(cases, 'controls=[{"name": "a", "labels": ["bone"]}]')
+
+
 def test_a_vqgan_takes_the_place_of_the_kl_autoencoder(cases):
     method, examples = prepared(cases, "image_autoencoder.codes=16")
     assert isinstance(method.image_autoencoder, VQGAN)
@@ -249,6 +282,7 @@ def test_a_vqgan_takes_the_place_of_the_kl_autoencoder(cases):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        (('controls=[{"name": "a"}, {"name": "a"}]',), "controls: the names a, a are not different"),
         (("size=[9,8,8]",), "every axis must be a multiple of 2"),
         (("image_autoencoder.channels=[4,4,4]",), "the autoencoders reduce the grid by 2 and 4: they must agree"),
         (("sampling.solver=ddpm",), "--set"),

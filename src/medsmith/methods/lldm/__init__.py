@@ -23,6 +23,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Predict, Sampling
 from medsmith.methods.base import Kind, Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
+from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
 from medsmith.methods.lldm.label_source import map_bank
 from medsmith.methods.lldm.proposals import advice, proposals
@@ -30,7 +31,7 @@ from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
 from medsmith.networks import UNet
 from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
-from medsmith.networks.controlnet import ControlNet
+from medsmith.networks.controlnet import ControlNet, add_residuals
 from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.kl_autoencoder import KLAutoencoder
 from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
@@ -79,8 +80,7 @@ class Lldm(Method):
             latent = config.image_autoencoder.latent
             self.image_network = UNet(config.image_network, dimensions, latent, latent, modulation=modulation)
         if self.has_labels and self.has_images:
-            condition = config.label_autoencoder.latent
-            self.control = ControlNet(config.image_network, dimensions, latent, condition, modulation=modulation)
+            self.controls = control_networks(config, fingerprint, modulation)
 
     @classmethod
     def proposals(cls, preset: str, facts: Fingerprint) -> Sequence[tuple[str, ...]]:
@@ -104,9 +104,15 @@ class Lldm(Method):
             Stage("image_diffusion", ("image_network",), ("image_autoencoder",), _IMAGE, diffusion, encoded=True),
         )
         needs = ("label_autoencoder", "label_diffusion", "image_diffusion")
-        control = Stage("control", ("control",), needs, training=self.config.control_training, encoded=True)
         found = (*labels * self.has_labels, *image * self.has_images)
-        return (*found, control) if self.has_labels and self.has_images else found
+        if not (self.has_labels and self.has_images):
+            return found
+        training = self.config.control_training
+        controls = (
+            Stage(CONTROL + each.name, (f"controls.{each.name}",), needs, training=training, encoded=True)
+            for each in self.config.controls
+        )
+        return (*found, *controls)
 
     def prepare(self, case: Case) -> Example:
         """Image and label indices on the network's grid."""
@@ -126,16 +132,20 @@ class Lldm(Method):
                     self.label_autoencoder.fit_scale(self.label_state(each["labels"]) for each in examples)
                 case "image_diffusion":
                     self.image_autoencoder.fit_scale(self._image_state(each["image"]) for each in examples)
-                case "control":
-                    self.control.copy_encoder(self.image_network)
+                case _ if stage.startswith(CONTROL):
+                    self.control(stage.removeprefix(CONTROL)).copy_encoder(self.image_network)
         return {}
 
     def encode(self, stage: str, example: Example) -> Example:
         """The latents of an example: of labels, of an image, or of both."""
         encoded = {"extent": example["extent"]}
         with torch.no_grad():
-            if stage != "image_diffusion":
+            if stage == "label_diffusion":
                 encoded["label_state"] = self.label_state(example["labels"])[0].cpu()
+            elif stage.startswith(CONTROL):
+                (control,) = (each for each in self.config.controls if CONTROL + each.name == stage)
+                seen = visible(example["labels"], control.labels, self.fingerprint)
+                encoded["label_state"] = self.label_state(seen)[0].cpu()
             if stage != "label_diffusion":
                 encoded["state"] = self._image_state(example["image"])[0].cpu()
         return encoded
@@ -156,9 +166,10 @@ class Lldm(Method):
         noised = self.process.noised(batch["state"], rng)
         if part == "image_network":
             return self.process.loss(self.image_from(batch["extent"])(noised.x, noised.t), noised)
-        clean = batch["label_state"]
+        clean, name = batch["label_state"], part.removeprefix("controls.")
         condition = clean + self.config.label_noise * torch.randn(clean.shape, generator=rng).to(clean)
-        return self.process.loss(self.controlled(condition, batch["extent"])(noised.x, noised.t), noised)
+        predict = self.controlled([Condition(name, condition, 1.0)], batch["extent"])
+        return self.process.loss(predict(noised.x, noised.t), noised)
 
     def synthesize(
         self, request: LldmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
@@ -178,11 +189,22 @@ class Lldm(Method):
         """The network of image latents for a field of view, without labels."""
         return partial(_call, self.image_network, self._modulation(extent))
 
-    def controlled(
-        self, condition: Float[Tensor, "b d *latent"], extent: Float[Tensor, "b axes"], weight: float = 1.0
-    ) -> Predict:
-        """The image network with the ControlNet's residuals for a label latent."""
-        return partial(self._controlled, condition, self._modulation(extent), weight)
+    def control(self, name: str) -> ControlNet:
+        """One ControlNet."""
+        found = self.controls[name]
+        assert isinstance(found, ControlNet)
+        return found
+
+    def conditions(self, labels: UInt8[Tensor, "1 *space"], weights: Mapping[str, float]) -> list[Condition]:
+        """What each ControlNet sees of a label map, with its weight."""
+        return [
+            Condition(each.name, self.label_state(visible(labels, each.labels, self.fingerprint)), weights[each.name])
+            for each in self.config.controls
+        ]
+
+    def controlled(self, conditions: Sequence[Condition], extent: Float[Tensor, "b axes"]) -> Predict:
+        """The image network with the residuals of ControlNets added up."""
+        return partial(self._controlled, conditions, self._modulation(extent))
 
     def label_state(self, labels: UInt8[Tensor, "1 *space"]) -> Float[Tensor, "1 d *latent"]:
         """The latent of one label map of indices."""
@@ -198,15 +220,18 @@ class Lldm(Method):
 
     def _controlled(
         self,
-        condition: Tensor,
+        conditions: Sequence[Condition],
         modulation: Tensor | None,
-        weight: float,
         x: Float[Tensor, "b d *latent"],
         t: Int[Tensor, "b"],
     ) -> Float[Tensor, "b d *latent"]:
-        given = condition.expand(len(x), *condition.shape[1:])
-        residuals = self.control(x, t, given, modulation=modulation, weight=weight)
-        predicted: Tensor = self.image_network(x, t, modulation=modulation, residuals=residuals)
+        residuals = [
+            self.control(each.name)(
+                x, t, each.state.expand(len(x), *each.state.shape[1:]), modulation=modulation, weight=each.weight
+            )
+            for each in conditions
+        ]
+        predicted: Tensor = self.image_network(x, t, modulation=modulation, residuals=add_residuals(*residuals))
         return predicted
 
     def _image_state(self, image: Float[Tensor, "c *space"]) -> Float[Tensor, "1 d *latent"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,21 @@ from medsmith.networks.autoencoder_losses import AutoencoderLossConfig
 from medsmith.networks.discriminator import DiscriminatorConfig
 from medsmith.networks.kl_losses import KLLossConfig, LabelLossConfig
 from medsmith.networks.vqgan import VQGANConfig
+
+
+@final
+class ControlConfig(BaseModel):
+    """One ControlNet.
+
+    Attributes:
+        name: in stages and requests.
+        labels: that it sees; none are all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="labels", pattern="^[a-z][a-z0-9_]*$")
+    labels: tuple[str, ...] = ()
 
 
 @final
@@ -35,6 +50,8 @@ class LldmConfig(BaseModel):
         diffusion: noise and prediction of both.
         extent_condition: "spacing" tells the diffusion models and the ControlNet the field of view of each case, and so
             the size of a voxel; "none" does not.
+        controls: the ControlNets; several act together, each with a weight of its own in a request, such as one for the
+            organ and one for tumors.
         label_noise: standard deviation of the noise on label latents when the ControlNet is trained.
         deformation: of the training cohort's label maps, where a request asks for deformed ones.
         autoencoder_training: of both autoencoders.
@@ -57,6 +74,7 @@ class LldmConfig(BaseModel):
     image_network: NetworkConfig = NetworkConfig(channels=(48, 96), attention=(False, True))
     diffusion: DiffusionConfig = DiffusionConfig(schedule="rectified_flow", clamp=None, min_snr=None)
     extent_condition: Literal["none", "spacing"] = "none"
+    controls: Annotated[tuple[ControlConfig, ...], Field(min_length=1)] = (ControlConfig(),)
     label_noise: float = Field(default=0.1, ge=0, le=1)
     deformation: DeformationConfig = DeformationConfig()
     autoencoder_training: TrainingConfig = TrainingConfig(steps=700, batch=2, learning_rate=1e-3, flips=())
@@ -70,6 +88,9 @@ class LldmConfig(BaseModel):
         for training in (self.autoencoder_training, self.training, self.control_training):
             for sampling in (self.sampling, self.label_sampling):
                 check_settings(self.size, self.diffusion, training, sampling)
+        names = [control.name for control in self.controls]
+        if len(set(names)) < len(names):
+            raise ValueError(f"controls: the names {', '.join(names)} are not different")
         image = self.image_autoencoder
         factors = self.label_autoencoder.factor, (image.shape if isinstance(image, VQGANConfig) else image).factor
         if factors[0] != factors[1]:

@@ -1,11 +1,14 @@
 """What a user asks of 3D-LLDM."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, final
 
 from pydantic import Field
 
 from medsmith.cases.case_ref import CaseRef
 from medsmith.methods.guides import GuidedRequest
+
+ControlWeight = Annotated[float, Field(ge=0, le=10)]
 
 
 @final
@@ -20,7 +23,8 @@ class LldmRequest(GuidedRequest):
         draws: largest number of maps that are drawn until one is legal.
         extent_mm: field of view along each axis, where the networks were told it (``extent_condition``); None takes
             that of the given case, or the median of the training cohort.
-        control: weight of the ControlNet's residuals; 0 ignores the map.
+        control: weight of the residuals of the ControlNets, one for all or by the name of each (1 where none is given);
+            0 ignores the map.
         guidance: weight of classifier-free guidance by the map: 1 is the controlled model alone.
     """
 
@@ -29,5 +33,5 @@ class LldmRequest(GuidedRequest):
     unusual: Literal["refuse", "flag"] = "refuse"
     draws: int = Field(default=20, ge=1, le=1000, strict=True)
     extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    control: float = Field(default=1.0, ge=0, le=10)
+    control: ControlWeight | Mapping[str, ControlWeight] = 1.0
     guidance: float = Field(default=1.0, ge=0, le=20)

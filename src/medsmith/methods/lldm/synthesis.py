@@ -15,6 +15,7 @@ from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
 from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
+from medsmith.methods.lldm.controls import control_weights
 from medsmith.methods.lldm.extent import requested_extent, with_extent
 from medsmith.methods.lldm.given_labels import given_map
 from medsmith.methods.lldm.label_source import DrawnMap, Map, deformed_map, draw_legal
@@ -91,8 +92,9 @@ def _image(
     plain = method.image_from(extent[None])
     conditions: tuple[tuple[Predict, float], ...] = ()
     if drawn is not None:
-        condition = method.label_state(torch.from_numpy(drawn.labels)[None])
-        conditions = ((method.controlled(condition, extent[None], request.control), request.guidance),)
+        weights = control_weights(request.control, method.config)
+        seen = method.conditions(torch.from_numpy(drawn.labels)[None], weights)
+        conditions = ((method.controlled(seen, extent[None]), request.guidance),)
     state = method.process.sample_one(
         method.process.denoiser(plain, *conditions),
         (space.channels, *(edge // space.factor for edge in size)),
