@@ -19,6 +19,9 @@ from medsmith.methods.lldm import Lldm
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.controls import Condition
 from medsmith.networks.vqgan import VQGAN
+from medsmith.synthesis.checks.masks import labels_legal
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.checks.training import TrainingFacts
 
 SETTINGS = micro.micro_settings("lldm", Lldm, 3)
 
@@ -195,7 +198,8 @@ def test_a_map_unlike_training_is_refused_by_what_is_unlike(method, cases, tmp_p
 def test_an_unusual_map_is_flagged_where_asked(method, cases, tmp_path):
     cohort = written([empty_but_one(case) for case in cases], tmp_path / "c")
     case = made(method, labels={"cohort": str(cohort.root), "case": "case_0"}, unusual="flag")
-    assert "classes that never occur together" in case.provenance["label_problems"]
+    assert "classes that never occur together" in case.provenance["unusual"]
+    assert labels_legal(case, TrainingFacts(method.fingerprint), Limits()).outcome == "not made"
 
 
 def test_a_map_of_a_slice_is_refused(method, tmp_path):
@@ -297,3 +301,5 @@ def test_draws_are_counted_and_end(method):
     case = made(method, derive_seed(1, "x"), draws=3)
     assert 1 <= case.provenance["label_draws"] <= 3
     assert case.provenance["label_draws"] == 3 or not case.provenance["label_problems"]
+    outcome = labels_legal(case, TrainingFacts(method.fingerprint), Limits()).outcome
+    assert outcome == ("failed" if case.provenance["label_problems"] else "passed")

@@ -45,7 +45,7 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
         image = to_grid(image, grid)
     facts = with_extent(method.fingerprint, extent)
     case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
-    return case if drawn is None else replace(case, provenance=_record(drawn))
+    return case if drawn is None else replace(case, provenance=_record(request, drawn))
 
 
 def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) -> DrawnMap:
@@ -136,5 +136,7 @@ def _resampled(masks: Float32[Tensor, "m *space"], grid: tuple[int, ...]) -> Flo
     return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(masks) + 1)])
 
 
-def _record(drawn: DrawnMap) -> Mapping[str, Any]:
+def _record(request: LldmRequest, drawn: DrawnMap) -> Mapping[str, Any]:
+    if request.labels is not None:
+        return {"unusual": list(drawn.problems)}
     return {"label_draws": drawn.draws, "label_problems": list(drawn.problems)}

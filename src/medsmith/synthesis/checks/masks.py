@@ -20,6 +20,14 @@ def labels_declared(case: Case, training: TrainingFacts, limits: Limits) -> Chec
     return CheckResult.of("labels_declared", float(undeclared), high=0)
 
 
+def labels_legal(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
+    """Number of ways in which a drawn label map is unlike those of training, as the method found; allowed: none."""
+    problems = (case.provenance or {}).get("label_problems")
+    if problems is None:
+        return CheckResult.skipped("labels_legal", "the label map was not drawn by the method")
+    return CheckResult.of("labels_legal", float(len(problems)), high=0)
+
+
 def mask_not_empty(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001
     """Number of labeled voxels; required: at least one, if every training case has some."""
     if case.labels is None:
