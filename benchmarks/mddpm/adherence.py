@@ -3,8 +3,9 @@
     python benchmarks/mddpm/adherence.py WORK [--steps 1500] [ROW ...]
 
 Segmenters (two seeds) learn from WORK/labeled with strong augmentation. Dice per class with the requested map, beside
-their Dice on real slices of other patients (WORK/test). A class that is absent in the map is left out of its mean.
-Intervals: bootstrap over images, for real slices over patients. The result goes to adherence.json beside this file.
+their Dice on real slices of other patients (WORK/test) on the same grid of 64 pixels. A class that is absent in the map
+is left out of its mean. Intervals: over images, for real slices over patients. The result goes to adherence.json beside
+this file.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from cohorts import patient
 from intervals import interval
 from jaxtyping import Float64
@@ -20,17 +22,38 @@ from made_by import facts
 from torch import nn
 
 from medsmith import Cohort
+from medsmith.cases.case import Case
 from medsmith.cases.label_names import foreground_names
+from medsmith.data.scaling import to_grid
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.augmentation import StrongAugmentation
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.formats.atomic import write_json
+from medsmith.geometry import Geometry
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
 EDGE, SEEDS = 64, 2
 ROWS = ("anatomy", "anatomy-texture", "anatomy-texture-round")
+
+
+def on_grid(work: Path) -> Cohort:
+    """The test slices at the size of the generated ones, so that small organs have as few pixels in both."""
+    source = Cohort.open(work / "test")
+    names = dict(source.label_names)
+    out = Cohort.create(work / "test-64", channel_names=source.channel_names, label_names=names, file_ending=".png")
+    for id in source.ids:
+        if id not in out:
+            case, size = source[id], (EDGE, EDGE)
+            image = to_grid(torch.from_numpy(case.require_image()[..., 0]), size).numpy()[..., None]
+            shares = [to_grid(torch.from_numpy((case.require_labels()[..., 0] == value).astype(np.float32))[None], size)
+                      for value in range(len(names))]  # fmt: skip
+            labels = torch.cat(shares).argmax(0).to(torch.uint8).numpy()[..., None]
+            grid = Geometry.plain((EDGE, EDGE, 1))
+            out.write(Case(id, image.round(), labels, grid, case.channel_names, names, np.dtype(np.uint8)))
+    out.finish()
+    return Cohort.open(out.root)
 
 
 def loaded(cohort: Cohort) -> LoadedCohort:
@@ -62,7 +85,7 @@ def main(work: Path, rows: Sequence[str], steps: int) -> None:
         with ConsoleProgress().task(f"segmenter {seed}", steps) as advance:
             phases = [(real.images, real.labels)]
             networks.append(train_segmenter(phases, classes, config, seed, advance, StrongAugmentation()))
-    test = loaded(Cohort.open(work / "test"))
+    test = loaded(on_grid(work))
     result = {"real, other patients": row_of(scores(networks, test, classes), names, [patient(id) for id in test.ids])}
     for row in rows:
         cohort = loaded(Cohort.open(work / "rows" / row))

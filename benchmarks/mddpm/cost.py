@@ -85,7 +85,7 @@ def main(work: Path, run: Path, count: int) -> None:
     seconds = ancestral["guides"] + per_step * ANCESTRAL
     samplings = {"default": default, "ancestral": Sampling(solver="ddpm", steps=ANCESTRAL)}
     quality = {
-        name: measure(method, all_rows[rows[-1]], count, work, work / "cost" / name, sampling)
+        name: measure(method, all_rows[rows[-1]], count, work, work / "cost" / name, sampling, "test")
         for name, sampling in samplings.items()
     }
     result = {

@@ -1,11 +1,10 @@
-"""Bootstrap over whole groups: slices of one patient are alike, so that patients are resampled, not slices."""
+"""Means over whole groups: slices of one patient are alike, so that patients count, not slices."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64
-
-RESAMPLES = 2000
+from scipy import stats
 
 
 def resampled_rows(groups: Sequence[str], rng: np.random.Generator) -> Iterator[Int64[np.ndarray, " rows"]]:
@@ -22,12 +21,19 @@ def resampled_rows(groups: Sequence[str], rng: np.random.Generator) -> Iterator[
 
 
 def interval(values: Float64[np.ndarray, " n"], groups: Sequence[str]) -> list[float]:
-    """Mean and 95 % percentile interval, resampling groups; NaN is left out.
+    """Mean over groups of their means, with Student's 95 % interval; NaN is left out.
+
+    A percentile bootstrap of six patients covers 86 %, Student's interval 95 % (normal means).
 
     Args:
         values: one per row.
         groups: of each row; their own names where rows are independent.
     """
-    draws = resampled_rows(groups, np.random.default_rng(0))
-    means = [np.nanmean(values[next(draws)]) for _ in range(RESAMPLES)]
-    return [float(np.nanmean(values)), *(float(value) for value in np.nanpercentile(means, (2.5, 97.5)))]
+    named = np.array(groups)
+    rows = [values[(named == name) & ~np.isnan(values)] for name in sorted(set(groups))]
+    means = np.array([row.mean() for row in rows if len(row)])
+    value = float(means.mean())
+    if len(means) < 2:
+        return [value, -np.inf, np.inf]
+    half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
+    return [value, value - half, value + half]

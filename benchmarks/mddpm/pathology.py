@@ -3,10 +3,11 @@
     python benchmarks/mddpm/pathology.py WORK [--run RUN] [--count 24]
 
 Each image is made twice from one seed and anatomy, with the lesion and without it; the noise of all else is the same.
-Contrast: mean inside the lesion's mask less that of the ring around it. Controls: the same masks at 20 other places in
-the lung of each image without a lesion. Detected: the contrast exceeds the 95th percentile of the controls, so that 5 %
-of healthy places count as detected. The place is known to the measure. Intervals: Clopper-Pearson over images, with the
-threshold held fixed. The result goes to pathology.json and pathology.png.
+Contrast: mean inside the lesion's mask less that of the ring around it. Controls: the same masks at 20 other places of
+each image without a lesion that lie as far inside the lung as the lesion does. Detected: the contrast exceeds the 95th
+percentile of the controls, so that 5 % of healthy places count as detected. The place is known to the measure.
+Intervals: Clopper-Pearson over images, with the threshold held fixed. Gain: contrast at the same place with the lesion
+less that without it, with Student's interval over images. The result goes to pathology.json and pathology.png.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from intervals import interval
 from jaxtyping import Bool
 from made_by import facts
 from rows import KINDS, requests
@@ -32,7 +34,6 @@ from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.adherence import lesion_contrast
 from medsmith.methods.mddpm.request import MddpmRequest
-from medsmith.methods.mddpm.transplant import INSIDE
 from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
@@ -69,14 +70,14 @@ def cases_of(method: Mddpm, request: MddpmRequest, count: int) -> tuple[list[int
 
 def controls(image: np.ndarray, lesion: Mask, lung: Mask, rng: np.random.Generator) -> list[float]:
     """Contrasts of the lesion's mask at other places of the lung."""
-    here = np.argwhere(lesion)
+    here, inside = np.argwhere(lesion), (lesion & lung).sum()
     found: list[float] = []
     for place in rng.permutation(np.argwhere(lung)):
         points = here - here[len(here) // 2] + place
         if len(found) < PLACES and (points >= 0).all() and (points < image.shape).all():
             moved = np.zeros_like(lesion)
             moved[tuple(points.T)] = True
-            if (moved & lung).sum() >= INSIDE * moved.sum():
+            if (moved & lung).sum() >= inside:
                 found.append(lesion_contrast(image, moved))
     return found
 
@@ -97,7 +98,9 @@ def measure(method: Mddpm, work: Path, kind: str, count: int) -> tuple[list[dict
         low, high = binomtest(found, len(seeds)).proportion_ci()
         detected = [found / len(seeds), float(low), float(high)]
         cells.append({"kind": kind, "n": factor, "a": until, "detected": detected, "limit": float(limit)})
-        cells[-1]["contrast"] = float(np.mean(contrasts))
+        before = [lesion_contrast(image, mask) for image, mask in zip(healthy, lesions, strict=True)]
+        names = [str(seed) for seed in seeds]
+        cells[-1] |= {"contrast": float(np.mean(contrasts)), "gain": interval(np.subtract(contrasts, before), names)}
         print(json.dumps(cells[-1]))
         shown = zip(images[:SHOWN], lesions, strict=False)
         tiles = [Tile(image.astype(np.float32), mask.astype(np.uint8)) for image, mask in shown]

@@ -32,6 +32,9 @@ from medsmith.methods.mddpm import Mddpm
 from medsmith.networks.controlnet import ControlNet
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import load_method
+from medsmith.synthesis.checks.images import not_a_copy
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.training import Budget, train
 
 SEED, BATCH, RATE = 5, 8, 1e-4
@@ -102,24 +105,26 @@ def trained_control(method: Mddpm, work: Path, steps: int) -> ControlNet:
 
 
 def controlnet(work: Path, run: Path, steps: int, count: int) -> None:
-    """Images of the ControlNet; none is refused as a copy."""
+    """Images of the ControlNet; near-copies of training slices are refused, as ``synthesize`` refuses them."""
     method = load_method(run)
     assert isinstance(method, Mddpm)
     net, given = trained_control(method, work, steps), maps(work, count)
     names = dict(given.label_names)
     facts = method.fingerprint.model_copy(update={"label_names": names})
     out = Cohort.create(work / "rows" / "controlnet", channel_names=("gray",), label_names=names, file_ending=".png")
+    training, shape = TrainingFacts.of(method.fingerprint, method.memory), (1, *method.config.size)
     for index, id in enumerate(given.ids):
         labels = given[id].require_labels()
         mask = labels_to_model(labels, facts, method.config.size)[None]
         denoise = method.process.denoiser(partial(controlled, method, net, mask))
-        shape = (1, *method.config.size)
-        image = method.process.sample_one(denoise, shape, derive_seed(SEED, index), method.config.sampling)
-        made = assemble(image, None, method.fingerprint)
-        if id not in out:
-            out.write(
-                Case(id, made.image, labels, made.geometry, ("gray",), names, np.dtype(np.uint8), {"synthetic": True})
-            )
+        for attempt in range(Limits().attempts if id not in out else 0):
+            seed = derive_seed(SEED, index, attempt)
+            image = method.process.sample_one(denoise, shape, seed, method.config.sampling)
+            made = assemble(image, None, method.fingerprint)
+            if not_a_copy(made, training, Limits()).outcome == "passed":
+                record = {"synthetic": True, "refused": {"not_a_copy": attempt} if attempt else {}}
+                out.write(Case(id, made.image, labels, made.geometry, ("gray",), names, np.dtype(np.uint8), record))
+                break
     out.finish()
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/mddpm/settings.py WORK [--run RUN] [--count 48]
 
-One set of anatomies and seeds for all cells; besides anatomies of the shape space also those of real slices of other
-patients (WORK/test), which tells what the shape space costs from what the guide costs. Fréchet distance as in table.py,
-without its interval; Dice of the lung that thresholds find in the image with the lung of the map. No image is refused
-as a copy here. Finished cells are kept in WORK/settings.json; the result goes to settings.json beside this file.
+One set of anatomies and seeds for all cells; besides anatomies of the shape space also those of real slices
+(WORK/labeled), which tells what the shape space costs from what the guide costs. Fréchet distance to slices of
+WORK/unlabeled, so that no setting is chosen on the patients that table.py reports on; Dice of the lung that thresholds
+find in the image with the lung of the map. No image is refused as a copy here. Finished cells are kept in
+WORK/settings.json; the result goes to settings.json beside this file.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from made_by import facts
-from table import features_of
+from table import evenly, features_of
 
 from medsmith import Cohort
 from medsmith.anatomy.context import LUNG, find_context
@@ -37,13 +38,15 @@ from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
 FACTORS, UNTILS = (1 / 32, 1 / 16, 1 / 8, 1 / 4), (0.1, 0.3, 0.5, 0.7)
+SLICES = 240
+"""Of the cohort that distances are taken to."""
 Images = Float64[np.ndarray, "n x y"]
 
 
 def cells(work: Path) -> Mapping[str, Mapping[str, Any]]:
     """Name of a cell -> request."""
     space = {"space": str(work / "space.safetensors")}
-    real = {**space, "labels": str(work / "test")}
+    real = {**space, "labels": str(work / "labeled")}
     found: dict[str, Mapping[str, Any]] = {"unguided": {}}
     for (source, anatomy), factor, until in product((("space", space), ("real", real)), FACTORS, UNTILS):
         if source == "space" or factor == FACTORS[1]:
@@ -59,7 +62,13 @@ def lung_dice(image: Float64[np.ndarray, "x y"], lung: np.ndarray) -> float:
 
 
 def measure(
-    method: Mddpm, raw: Mapping[str, Any], count: int, work: Path, folder: Path, sampling: Sampling | None = None
+    method: Mddpm,
+    raw: Mapping[str, Any],
+    count: int,
+    work: Path,
+    folder: Path,
+    sampling: Sampling | None = None,
+    reference: str = "unlabeled",
 ) -> dict[str, float]:
     """Fréchet distance and Dice of the slices of one request; they are kept as a cohort, so that a call continues."""
     request, scores, sampling = validated(MddpmRequest, "request", raw), [], sampling or method.config.sampling
@@ -74,7 +83,8 @@ def measure(
             lung = method.steering(request, seed, sampling).regions["lung"]
             scores.append(lung_dice(cohort[id].require_image()[0, :, :, 0].astype(np.float64), lung))
     cohort.finish()
-    real, _, _ = features_of(Cohort.open(work / "test"), work)
+    known = Cohort.open(work / reference)
+    real, _, _ = features_of(known.subset(evenly(known.ids, SLICES)), work)
     made_features, _, _ = features_of(Cohort.open(folder), work)
     return {"frechet": float(frechet_distance(real, made_features)), "lung_dice": float(np.mean(scores or [np.nan]))}
 

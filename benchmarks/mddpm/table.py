@@ -5,9 +5,9 @@
 Real: WORK/test (patients that no model saw). Floor: as many slices of the patients of WORK/images. Copies: the guides
 themselves taken for synthetic images, slices that lend their texture and maps in gray values; what they score shows
 which measure rewards copying. Refused: share of all attempts of a row that the check for copies of training slices
-refused. Inception features of views of --size; intervals by 200 resamples of patients on the real side and of images on
-the other. The result goes to NAME.json beside this file. The inception score is left out: the weights at hand have no
-classifier.
+refused. Inception features of views of --size; ranges of 95 % of 200 resamples of patients on the real side, and of
+patients or single synthetic images on the other (six patients make them too narrow for intervals of 95 %). The result
+goes to NAME.json beside this file. The inception score is left out: the weights at hand have no classifier.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from cohorts import patient
 from intervals import resampled_rows
 from jaxtyping import Float64
 from made_by import facts
+from scipy.spatial.distance import pdist
 from skimage.metrics import structural_similarity
 
 from medsmith import Cohort
@@ -68,12 +69,6 @@ def rbf(x: Features, y: Features, width: float) -> float:
     return within(x) + within(y) - 2 * float(kernel(x, y).mean())
 
 
-def pairwise(x: Features) -> float:
-    """Diversity score: mean distance of two images in feature space."""
-    squared = (x**2).sum(1)[:, None] + (x**2).sum(1)[None] - 2 * x @ x.T
-    return float(np.sqrt(np.maximum(squared, 0)).sum() / (len(x) * (len(x) - 1)))
-
-
 def set_similarity(x: Float64[np.ndarray, "n e"], y: Float64[np.ndarray, "m e"], rng: np.random.Generator) -> float:
     """Mean SSIM of random pairs, one image of each set."""
     pairs = zip(rng.integers(len(x), size=PAIRS), rng.integers(len(y), size=PAIRS), strict=True)
@@ -81,15 +76,17 @@ def set_similarity(x: Float64[np.ndarray, "n e"], y: Float64[np.ndarray, "m e"],
 
 
 def resampled(
-    measure: Callable[[Features, Features], float], real: Features, groups: Sequence[str], other: Features
+    measure: Callable[[Features, Features], float],
+    real: tuple[Features, Sequence[str]],
+    other: tuple[Features, Sequence[str]],
 ) -> list[float]:
-    """Value and 95 % interval, resampling patients of the real side and images of the other."""
-    rng = np.random.default_rng(SEED)
-    draws = resampled_rows(groups, rng)
-    values = [measure(real[next(draws)], other[rng.integers(len(other), size=len(other))]) for _ in range(RESAMPLES)]
+    """Value and the range of 95 % of the resamples of groups on both sides: patients, or single synthetic images."""
+    sides = [(found, resampled_rows(groups, np.random.default_rng(SEED + side))) for side, (found, groups) in
+             enumerate((real, other))]  # fmt: skip
+    values = [measure(*(found[next(draws)] for found, draws in sides)) for _ in range(RESAMPLES)]
     # Resampling with repeats moves such distances: the spread is kept, the value is that of the sample.
     spread = np.percentile(values, (2.5, 97.5)) - np.mean(values)
-    value = measure(real, other)
+    value = measure(real[0], other[0])
     return [value, value + spread[0], value + spread[1]]
 
 
@@ -97,20 +94,19 @@ def measured(
     name: str, cohort: Cohort, real: tuple[Features, Features, list[str]], work: Path, count: int, size: int
 ) -> Mapping[str, object]:
     """All measures of one row against the real slices."""
-    found, images, _ = features_of(cohort, work, size)
+    found, images, ids = features_of(cohort, work, size)
     found, images = found[:count], _at(images[:count], size)
-    groups, width = (
-        [patient(id) for id in real[2]],
-        float(np.median(np.linalg.norm(real[0][:, None] - real[0], axis=-1))),
-    )
+    # Names of synthetic cases have no patient: each is a group of its own.
+    own, theirs = (real[0], [patient(id) for id in real[2]]), (found, [patient(id) for id in ids[:count]])
+    width = float(np.median(pdist(real[0])))
     rng = np.random.default_rng(SEED)
     return {
         "row": name,
         "n": len(found),
-        "frechet": resampled(frechet_distance, real[0], groups, found),
-        "kid": resampled(kernel_distance, real[0], groups, found),
-        "rbf_mmd": resampled(lambda a, b: rbf(a, b, width), real[0], groups, found),
-        "diversity": pairwise(found),
+        "frechet": resampled(frechet_distance, own, theirs),
+        "kid": resampled(kernel_distance, own, theirs),
+        "rbf_mmd": resampled(lambda a, b: rbf(a, b, width), own, theirs),
+        "diversity": float(pdist(found).mean()),
         "set_ssim": set_similarity(_at(real[1], size), images, rng),
         "refused": refused(cohort),
     }
