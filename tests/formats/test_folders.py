@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from medsmith.errors import CohortError, FileError, RunError
-from medsmith.formats.folders import check_disjoint_folders, check_outside, lies_in
+from medsmith.formats.folders import check_disjoint_folders, check_outside, lies_in, paths_below
 from medsmith.formats.lock import hold_folder, hold_output
 
 
@@ -103,3 +103,18 @@ def test_of_many_at_once_one_writes(tmp_path):
     for thread in threads:
         thread.join()
     assert held == [1]
+
+
+def test_folders_behind_links_are_walked_once(tmp_path):
+    real = tmp_path / "elsewhere"
+    (real / "scans").mkdir(parents=True)
+    (real / "scans" / "a.png").write_bytes(b"")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "b.png").write_bytes(b"")
+    (root / "images").symlink_to(real / "scans")
+    (root / "again").symlink_to(root)
+    names = [path.relative_to(root).as_posix() for path in paths_below(root)]
+    assert names == ["again", "b.png", "images", "images/a.png"]
+    plain = tmp_path / "elsewhere"
+    assert paths_below(plain) == sorted(plain.rglob("*"))

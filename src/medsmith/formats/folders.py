@@ -45,3 +45,17 @@ def check_disjoint_folders(folders: Iterable[Path]) -> None:
             if lies_in(folder, other) or lies_in(other, folder):
                 raise CohortError(folder, f"lies in, on or around {other}", cure="choose a folder of its own")
         seen.append(folder)
+
+
+def paths_below(root: Path) -> list[Path]:
+    """Everything below a folder, sorted; folders behind links too, each real folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()  # a link to a folder that was visited, such as one of its own parents
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in (*folders, *files)]
+    return sorted(found)

@@ -18,6 +18,7 @@ from medsmith.cases.integrity import check_id, first_of
 from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
+from medsmith.formats.folders import paths_below
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
 _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}
@@ -109,7 +110,7 @@ def _readable_files(root: Path) -> list[Path]:
     if not root.is_dir():
         found = "a file, not a folder" if root.exists() else "does not exist"
         raise FileError(root, found, cure="give the folder of the images")
-    everything = [path for path in sorted(root.rglob("*")) if not _hidden(path.relative_to(root))]
+    everything = [path for path in paths_below(root) if not _hidden(path.relative_to(root))]
     files = [path for path in everything if ending_of(path) and not _second_half(path)]
     if not files:
         cure = "convert the images (dcm2niix for DICOM)"
@@ -259,7 +260,7 @@ def _look_like_labels(files: Iterable[Path]) -> bool:
 
 def _pictures_unread(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> bool:
     """Whether images or labels are missing and files of an unsupported format exist."""
-    return not (images and labels) and any(path.suffix.lower() in _NOT_READ for path in root.rglob("*"))
+    return not (images and labels) and any(path.suffix.lower() in _NOT_READ for path in paths_below(root))
 
 
 def _one_kind_only(root: Path, files: list[Path], *, labels: bool) -> CohortError:
@@ -274,7 +275,7 @@ def _one_kind_only(root: Path, files: list[Path], *, labels: bool) -> CohortErro
 
 def _other_kinds(root: Path) -> str:
     """How many files of other endings lie under a folder: ``"12 .jpg, 1 .txt"``."""
-    paths = (path for path in root.rglob("*") if not ending_of(path) and path.is_file())
+    paths = (path for path in paths_below(root) if not ending_of(path) and path.is_file())
     kinds = Counter(path.suffix.lower() or "without ending" for path in paths if not _hidden(path.relative_to(root)))
     return ", ".join(f"{count} {suffix}" for suffix, count in kinds.most_common(4))
 
