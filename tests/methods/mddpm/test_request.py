@@ -4,7 +4,7 @@ import pytest
 
 from medsmith.errors import RequestError
 from medsmith.methods.config import validated
-from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.methods.mddpm.request import MddpmRequest, Pathology
 from medsmith.synthesis.tasks import SynthesisRequest
 
 NAN = float("nan")
@@ -44,3 +44,7 @@ def test_nan_reaches_a_worker_as_nan():
     sent = SynthesisRequest(run="run", request=lesion(scale=NAN)).model_dump(mode="json")
     with pytest.raises(RequestError, match="scale = NaN; must be a finite number"):
         validated(MddpmRequest, "request", sent["request"])
+
+
+def test_a_lesion_acts_to_the_end():
+    assert Pathology.model_validate({"case": "cohort"}).last_time(1000) == -1

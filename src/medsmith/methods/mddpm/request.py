@@ -51,7 +51,7 @@ class Pathology(GuideAction):
     """
 
     RELATIVE_FACTOR: ClassVar[float] = 1 / 32
-    UNTIL: ClassVar[float] = 0.1
+    UNTIL: ClassVar[float] = 0.0
 
     case: CaseRef
     label: str | None = None
