@@ -48,3 +48,18 @@ def test_nan_reaches_a_worker_as_nan():
 
 def test_a_lesion_acts_to_the_end():
     assert Pathology.model_validate({"case": "cohort"}).last_time(1000) == -1
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "beside"),
+    [({}, -1, 499), ({"until": 0}, -1, -1), ({"until": 0.2}, 199, 199), ({"last_step": 3}, 1, 1)],
+)
+def test_a_texture_beside_an_anatomy_stops_before_it(given, alone, beside):
+    """Unless the request says when: then the anatomy has the last say, whether options or a file named the texture."""
+    request = {"guides": [{"image": "cohort", **given}]}
+    assert MddpmRequest.model_validate(request).textures[0].last_time(1000) == alone
+    request |= {"anatomy": {"space": "space"}}
+    found = MddpmRequest.model_validate(request)
+    assert found.textures[0].last_time(1000) == beside
+    assert found.anatomy is not None
+    assert found.anatomy.last_time(1000) == 299

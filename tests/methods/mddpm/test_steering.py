@@ -82,7 +82,7 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
     texture, anatomy, lesion = found.guides.values()
     reference = image_to_model(Cohort.open(files / "labeled")["case_3"], method.fingerprint, (EDGE, EDGE))
     assert torch.equal(texture.reference[0], reference)
-    assert (texture.factor, anatomy.factor, lesion.factor) == (4, 8, 2)
+    assert (texture.factor, anatomy.factor, lesion.factor) == (4, 4, 2)
     assert texture.region is None
     assert anatomy.region is None
     assert float(lesion.region[0, 0].numpy()[found.labels == 3].min()) == 1
@@ -90,6 +90,13 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
         "background": 0, "heart": 1, "aorta": 2, "nodule": 3,
     }  # fmt: skip
     assert len(found.record["places"]) == 1
+    assert texture.until > anatomy.until > lesion.until
+
+
+def test_a_texture_of_a_file_leaves_the_last_steps_to_the_anatomy(method, files):
+    texture = [{"image": {"cohort": str(files / "labeled"), "case": "case_3"}}]
+    found = steering_of(method, request_of(files, anatomy=True, guides=texture))
+    assert found.guides["guides.0"].until > found.guides["anatomy"].until
 
 
 def test_context_classes_are_annotated_where_they_are_named(method, files):
