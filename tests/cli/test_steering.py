@@ -19,8 +19,8 @@ def cohort(tmp_path):
 def test_a_case_is_a_cohort_and_a_name_and_a_folder_is_a_cohort(cohort):
     options = SteeringOptions(texture=[f"{cohort}/case_1", str(cohort)])
     assert options.entries({})["guides"] == [
-        {"image": {"cohort": str(cohort), "case": "case_1"}, "until": 0.5},
-        {"image": {"cohort": str(cohort)}, "until": 0.5},
+        {"image": {"cohort": str(cohort), "case": "case_1"}},
+        {"image": {"cohort": str(cohort)}},
     ]
 
 

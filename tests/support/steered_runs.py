@@ -8,11 +8,14 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
+from medsmith.synthesis.checks.result import Limits
 from medsmith.training import Budget, train
 
 EDGE = 64
 NAMES = {"background": 0, "heart": 1, "aorta": 2}
 LESIONS = {"background": 0, "nodule": 1}
+UNTRAINED = Limits(region_dice=0, lesion_contrast=0)
+"""The network has learned nothing: its images need not follow the anatomy."""
 
 
 def disk(center, radius, offset=(0, 0)):

@@ -12,6 +12,7 @@ from medsmith.cases.case import Case
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.geometry import Geometry
 from medsmith.synthesis.checks.finished import CHECKS, check_case
+from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.masks import labels_declared
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -178,3 +179,30 @@ def test_provenance_hides_the_last_bits():
     first, second = (CheckResult.of("x", 0.1 + bit, high=1 / 3).as_json() for bit in (0, 1e-12))
     assert json.dumps(first) == json.dumps(second)
     assert first["high"] == 0.333333
+
+
+@pytest.mark.parametrize(
+    ("adherence", "count"),
+    [
+        ({"Dice lung": 0.5, "Dice body": 0.97}, 0),
+        ({"Dice lung": 0.49, "Dice body": 0.97}, 1),
+        ({"Dice lung": 0.2, "Dice body": 0.3}, 2),
+        ({"contrast pathologies.0": 20.0, "guide contrast pathologies.0": 80.0}, 0),
+        ({"contrast pathologies.0": 19.0, "guide contrast pathologies.0": 80.0}, 1),
+        ({"contrast pathologies.0": -80.0, "guide contrast pathologies.0": 80.0}, 1),
+        ({"contrast pathologies.0": -30.0, "guide contrast pathologies.0": -80.0}, 0),
+        ({"contrast pathologies.0": 60.0, "guide contrast pathologies.0": 80.0, "Dice lung": 0.4}, 1),
+    ],
+)
+def test_an_annotation_that_the_image_does_not_follow_is_counted(adherence, count):
+    result = annotation_followed(good_case(provenance={"adherence": adherence}), facts(), LIMITS)
+    assert (result.outcome, result.value) == ("failed" if count else "passed", count)
+
+
+def test_what_was_not_measured_of_the_annotation_is_not_checked():
+    for record in (None, {}, {"adherence": {"error guides.0": 0.4}}):
+        assert annotation_followed(good_case(provenance=record), facts(), LIMITS).outcome == "not made"
+    asked = Limits(region_dice=0.2, lesion_contrast=0.1)
+    found = {"Dice lung": 0.3, "contrast pathologies.0": 9.0, "guide contrast pathologies.0": 80.0}
+    assert annotation_followed(good_case(provenance={"adherence": found}), facts(), LIMITS).value == 2
+    assert annotation_followed(good_case(provenance={"adherence": found}), facts(), asked).outcome == "passed"

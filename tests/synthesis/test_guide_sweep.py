@@ -21,7 +21,7 @@ from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_st
 from medsmith.synthesis import sweep as sweep_guide
 from medsmith.synthesis.guide_sweep import _name
 from narrowing import present
-from steered_runs import EDGE, steered_files
+from steered_runs import EDGE, UNTRAINED, steered_files
 from synthesis_fakes import InProcessExecutor
 
 
@@ -115,7 +115,7 @@ def test_outputs_in_what_is_read_are_refused(files):
 
 
 def test_the_page_shows_every_guide_beside_its_image(files, tmp_path):
-    options = SynthesisOptions(executor=InProcessExecutor)
+    options = SynthesisOptions(executor=InProcessExecutor, limits=UNTRAINED)
     synthesize(files / "run", tmp_path / "out", count=2, request=request_of(files), steps=3, workers=1, options=options)
     page = write_steering_page(tmp_path / "out")
     assert page is not None

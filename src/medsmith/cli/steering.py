@@ -32,8 +32,6 @@ LesionLabelOption = Annotated[
     str | None, typer.Option(help="Label of the lesions in the cases of --pathology; may be omitted where it is alone.")
 ]
 _NAME_CASES = "name the cases with --pathology"
-TEXTURE: dict[str, Any] = {"until": 0.5}
-"""Settings of a named texture unless the request file has others: an anatomy has the last say."""
 
 
 @final
@@ -65,7 +63,7 @@ class SteeringOptions:
             found["anatomy"] = {**(stored if isinstance(stored, dict) else {}), "space": str(self.anatomy)}
         if self.texture:
             named = [{"image": _case("--texture", text)} for text in self.texture]
-            found["guides"] = _merged(request.get("guides"), named, TEXTURE)
+            found["guides"] = _merged(request.get("guides"), named)
         common = self.within is not None or self.lesion_label is not None
         if common or self.pathology or self.at or self.scale or self.rotate:
             found["pathologies"] = _merged(request.get("pathologies"), self._lesions(request))
@@ -98,20 +96,19 @@ class SteeringOptions:
         return lesions
 
 
-def _merged(stored: Any, given: list[dict[str, Any]], default: dict[str, Any] | None = None) -> list[Any]:
+def _merged(stored: Any, given: list[dict[str, Any]]) -> list[Any]:
     """Entries of a list in the request file, each updated by the options for the one at the same place.
 
     Args:
         stored: the list; whatever else stands there the method refuses.
         given: entries from options.
-        default: settings of the entries that options name, unless the file has them.
     """
     before = list(stored) if isinstance(stored, list) else []
     merged: list[Any] = []
     for index in range(max(len(before), len(given))):
         old = before[index] if index < len(before) else {}
         new = given[index] if index < len(given) else None
-        merged.append(old if new is None or not isinstance(old, dict) else {**(default or {}), **old, **new})
+        merged.append(old if new is None or not isinstance(old, dict) else {**old, **new})
     return merged
 
 

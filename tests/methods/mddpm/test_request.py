@@ -4,7 +4,7 @@ import pytest
 
 from medsmith.errors import RequestError
 from medsmith.methods.config import validated
-from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.methods.mddpm.request import MddpmRequest, Pathology
 from medsmith.synthesis.tasks import SynthesisRequest
 
 NAN = float("nan")
@@ -44,3 +44,22 @@ def test_nan_reaches_a_worker_as_nan():
     sent = SynthesisRequest(run="run", request=lesion(scale=NAN)).model_dump(mode="json")
     with pytest.raises(RequestError, match="scale = NaN; must be a finite number"):
         validated(MddpmRequest, "request", sent["request"])
+
+
+def test_a_lesion_acts_to_the_end():
+    assert Pathology.model_validate({"case": "cohort"}).last_time(1000) == -1
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "beside"),
+    [({}, -1, 499), ({"until": 0}, -1, -1), ({"until": 0.2}, 199, 199), ({"last_step": 3}, 1, 1)],
+)
+def test_a_texture_beside_an_anatomy_stops_before_it(given, alone, beside):
+    """Unless the request says when: then the anatomy has the last say, whether options or a file named the texture."""
+    request = {"guides": [{"image": "cohort", **given}]}
+    assert MddpmRequest.model_validate(request).textures[0].last_time(1000) == alone
+    request |= {"anatomy": {"space": "space"}}
+    found = MddpmRequest.model_validate(request)
+    assert found.textures[0].last_time(1000) == beside
+    assert found.anatomy is not None
+    assert found.anatomy.last_time(1000) == 299

@@ -16,12 +16,16 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import MedsmithError, RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
+from medsmith.methods.mddpm.adherence import lesion_contrast
 from medsmith.methods.mddpm.request import Anatomy
 from medsmith.methods.mddpm.requested_anatomy import RequestedAnatomy
 from medsmith.methods.mddpm.steering import annotated_facts
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
-from steered_runs import EDGE, steered_files
+from medsmith.synthesis.checks.guidance import annotation_followed
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.checks.training import TrainingFacts
+from steered_runs import EDGE, UNTRAINED, steered_files
 from synthesis_fakes import InProcessExecutor
 
 
@@ -82,7 +86,7 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
     texture, anatomy, lesion = found.guides.values()
     reference = image_to_model(Cohort.open(files / "labeled")["case_3"], method.fingerprint, (EDGE, EDGE))
     assert torch.equal(texture.reference[0], reference)
-    assert (texture.factor, anatomy.factor, lesion.factor) == (4, 8, 2)
+    assert (texture.factor, anatomy.factor, lesion.factor) == (4, 4, 2)
     assert texture.region is None
     assert anatomy.region is None
     assert float(lesion.region[0, 0].numpy()[found.labels == 3].min()) == 1
@@ -90,6 +94,13 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
         "background": 0, "heart": 1, "aorta": 2, "nodule": 3,
     }  # fmt: skip
     assert len(found.record["places"]) == 1
+    assert texture.until > anatomy.until > lesion.until
+
+
+def test_a_texture_of_a_file_leaves_the_last_steps_to_the_anatomy(method, files):
+    texture = [{"image": {"cohort": str(files / "labeled"), "case": "case_3"}}]
+    found = steering_of(method, request_of(files, anatomy=True, guides=texture))
+    assert found.guides["guides.0"].until > found.guides["anatomy"].until
 
 
 def test_context_classes_are_annotated_where_they_are_named(method, files):
@@ -156,7 +167,7 @@ def test_organs_classes_and_overlaps_are_refused_by_name(method, files):
 
 def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_path):
     asked = request_of(files, anatomy=True, pathologies=True, guides=True).model_dump(mode="json", exclude_unset=True)
-    options = SynthesisOptions(executor=InProcessExecutor)
+    options = SynthesisOptions(executor=InProcessExecutor, limits=UNTRAINED)
     synthesize(files / "run", tmp_path / "out", count=2, request=asked, steps=3, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert dict(made.label_names) == {"background": 0, "heart": 1, "aorta": 2, "nodule": 3}
@@ -221,4 +232,26 @@ def test_the_record_says_how_well_the_image_follows(method, files):
     made = method.synthesize(request_of(files, anatomy=True, pathologies=True), 1, Sampling(steps=4))
     assert set(made.provenance["adherence"]) == {
         "error anatomy", "error pathologies.0", "Dice body", "Dice lung", "contrast pathologies.0",
+        "guide contrast pathologies.0",
     }  # fmt: skip
+
+
+def test_an_image_without_the_anatomy_of_its_annotation_is_not_written(files, tmp_path):
+    """The guide acts in the first half alone, and the network has learned nothing: no lung, but a label map."""
+    asked = {"anatomy": {"space": str(files / "space.safetensors"), "until": 0.5, "classes": ["lung"]}}
+    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2))
+    with pytest.raises(MedsmithError, match="annotation_followed"):
+        synthesize(files / "run", tmp_path / "out", count=1, request=asked, steps=3, workers=1, options=options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_contrast_of_a_lesion_is_compared_with_that_in_its_guidance_image(method, files):
+    """Bright in a dark lung: of an image that is the guide, both are the same."""
+    lesion = [{"case": {"cohort": str(files / "lesions"), "case": "case_0"}, "factor": 1, "gray": "keep"}]
+    made = method.synthesize(request_of(files, pathologies=lesion), 1, Sampling(steps=4))
+    found = made.provenance["adherence"]
+    own = Cohort.open(files / "lesions")["case_0"]
+    mask = own.require_labels()[..., 0] == 1
+    expected = lesion_contrast(own.require_image()[0, ..., 0], mask)
+    assert found["guide contrast pathologies.0"] == pytest.approx(expected, abs=1)
+    assert annotation_followed(made, TrainingFacts(method.fingerprint), Limits()).outcome == "passed"

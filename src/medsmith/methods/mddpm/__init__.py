@@ -42,7 +42,9 @@ class Mddpm(Method):
     """
 
     inputs: ClassVar[frozenset[Kind]] = frozenset(("image",))
-    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "image_finite", "image_range", "image_spread", "not_a_copy")
+    checks: ClassVar[tuple[str, ...]] = (
+        "labels_declared", "annotation_followed", "image_finite", "image_range", "image_spread", "not_a_copy",
+    )  # fmt: skip
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = MddpmConfig
     Request = MddpmRequest

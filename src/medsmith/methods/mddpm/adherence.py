@@ -13,7 +13,7 @@ from scipy import ndimage
 from medsmith.anatomy.context import find_context
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.data.scaling import gray_to_model
+from medsmith.data.scaling import gray_to_model, model_to_image
 from medsmith.diffusion import LowPassGuide, low_pass
 from medsmith.measurement.overlap import dice
 from medsmith.methods.mddpm.steering import Steering
@@ -31,16 +31,18 @@ def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dic
         facts: of the training cohort.
 
     Returns:
-        "error KEY" of each guide, share of the gray range; "Dice CLASS" of context classes; "contrast KEY" of lesions,
-        in stored units. What cannot be measured is left out.
+        "error KEY" of each guide, share of the gray range; "Dice CLASS" of context classes; "contrast KEY" of lesions
+        and "guide contrast KEY" of the same in their guidance images, in stored units. What cannot be measured is left
+        out.
     """
     found = {f"error {key}": low_frequency_error(case, guide, facts) for key, guide in steering.guides.items()}
     if steering.regions:
         found |= {f"Dice {name}": value for name, value in context_agreement(case, steering.regions).items()}
-    image = case.require_image()[0]
     for number, lesion in enumerate(steering.lesions):
-        plane = image[..., 0] if facts.dimensions == 2 else image
-        found[f"contrast pathologies.{number}"] = lesion_contrast(plane, lesion.mask)
+        images = {"contrast": case.require_image(), "guide contrast": model_to_image(lesion.image, facts)}
+        for name, image in images.items():
+            plane = image[0, ..., 0] if facts.dimensions == 2 else image[0]
+            found[f"{name} pathologies.{number}"] = lesion_contrast(plane, lesion.mask)
     return {name: round(value, 4) for name, value in found.items() if math.isfinite(value)}
 
 

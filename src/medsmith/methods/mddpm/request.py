@@ -6,7 +6,10 @@ from pydantic import Field, model_validator
 
 from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.diffusion import Combination
-from medsmith.methods.guides import GuideAction, GuidedRequest
+from medsmith.methods.guides import Guide, GuideAction, GuidedRequest
+
+TEXTURE_UNTIL = 0.5
+"""``until`` of a texture beside an anatomy where the request gives none: the anatomy, to .3, has the last say."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Place = Annotated[tuple[Share, ...], Field(min_length=2, max_length=3)]
@@ -51,7 +54,7 @@ class Pathology(GuideAction):
     """
 
     RELATIVE_FACTOR: ClassVar[float] = 1 / 32
-    UNTIL: ClassVar[float] = 0.1
+    UNTIL: ClassVar[float] = 0.0
 
     case: CaseRef
     label: str | None = None
@@ -74,6 +77,16 @@ class MddpmRequest(GuidedRequest):
     combination: Combination = "sequential"
     anatomy: Anatomy | None = None
     pathologies: tuple[Pathology, ...] = ()
+
+    @property
+    def textures(self) -> tuple[Guide, ...]:
+        """The guides; beside an anatomy, those that name no last step stop before it does."""
+        if self.anatomy is None:
+            return self.guides
+        return tuple(
+            guide.model_copy(update={"until": TEXTURE_UNTIL}) if guide.until is guide.last_step is None else guide
+            for guide in self.guides
+        )
 
     @model_validator(mode="after")
     def _organs_are_known(self) -> "MddpmRequest":

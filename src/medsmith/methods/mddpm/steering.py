@@ -108,7 +108,7 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
     """
     _check(request, model, sampling)
     anatomy = RequestedAnatomy.of(request.anatomy) if request.anatomy else None
-    textures = low_pass_guides(request.guides, model.length, model.cohort, model.size, seed, sampling)
+    textures = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
     reference = textures[0].reference[0] if textures else model.quantiles
     sources = [
         load_source(lesion, model.cohort, reference, derive_seed(seed, "pathology", number), f"pathologies.{number}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from medsmith.cases.case import Case
+from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.images import image_finite, image_range, image_spread, not_a_copy
 from medsmith.synthesis.checks.lesions import lesions_visible
 from medsmith.synthesis.checks.masks import components, foreground_share, labels_declared, labels_legal, mask_not_empty
@@ -32,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     image_spread,
     not_a_copy,
 )
-OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, labels_legal)
+OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, labels_legal, annotation_followed)
 """Run only for methods that name them."""
 
 
