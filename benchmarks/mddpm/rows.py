@@ -35,7 +35,7 @@ from medsmith.runs.checkpoints import load_method
 SEED = 3
 KINDS = ("round", "spiculated")
 DIAMETERS_MM = (16.0, 30.0)
-TEXTURE = {"relative_factor": 1 / 16, "until": 0.5}
+TEXTURE = {"relative_factor": 1 / 32, "until": 0.3}
 SINGLE = (32, 16, 8)
 """Factors of the one guide of the ablation: downsampling to so many pixels' edge is kept."""
 COMBINATIONS = ("sum", "mean", "band_split")

@@ -52,9 +52,9 @@ def test_a_lesion_acts_to_the_end():
 
 @pytest.mark.parametrize(
     ("given", "alone", "beside"),
-    [({}, -1, 499), ({"until": 0}, -1, -1), ({"until": 0.2}, 199, 199), ({"last_step": 3}, 1, 1)],
+    [({}, -1, 299), ({"until": 0}, -1, -1), ({"until": 0.2}, 199, 199), ({"last_step": 3}, 1, 1)],
 )
-def test_a_texture_beside_an_anatomy_stops_before_it(given, alone, beside):
+def test_a_texture_beside_an_anatomy_stops_with_it(given, alone, beside):
     """Unless the request says when: then the anatomy has the last say, whether options or a file named the texture."""
     request = {"guides": [{"image": "cohort", **given}]}
     assert MddpmRequest.model_validate(request).textures[0].last_time(1000) == alone
@@ -63,3 +63,16 @@ def test_a_texture_beside_an_anatomy_stops_before_it(given, alone, beside):
     assert found.textures[0].last_time(1000) == beside
     assert found.anatomy is not None
     assert found.anatomy.last_time(1000) == 299
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "beside"), [({}, 64, 16), ({"factor": 7}, 7, 7), ({"relative_factor": 0.5}, 256, 256)]
+)
+def test_a_texture_beside_an_anatomy_is_finer_than_it(given, alone, beside):
+    """Unless the request says how fine: a coarser one would be replaced by the anatomy, which acts after it."""
+    request = {"guides": [{"image": "cohort", **given}]}
+    assert MddpmRequest.model_validate(request).textures[0].factor_at((512, 512)) == alone
+    found = MddpmRequest.model_validate({**request, "anatomy": {"space": "space"}})
+    assert found.textures[0].factor_at((512, 512)) == beside
+    assert found.anatomy is not None
+    assert found.anatomy.factor_at((512, 512)) == 32

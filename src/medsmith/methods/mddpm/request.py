@@ -8,8 +8,9 @@ from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.diffusion import Combination
 from medsmith.methods.guides import Guide, GuideAction, GuidedRequest
 
-TEXTURE_UNTIL = 0.5
-"""``until`` of a texture beside an anatomy where the request gives none: the anatomy, to .3, has the last say."""
+TEXTURE_FACTOR, TEXTURE_UNTIL = 1 / 32, 0.3
+"""``relative_factor`` and ``until`` of a texture beside an anatomy where the request gives none. The anatomy, applied
+after it, replaces every frequency up to its own factor of 1/16: a coarser texture would leave nothing behind."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Place = Annotated[tuple[Share, ...], Field(min_length=2, max_length=3)]
@@ -80,13 +81,8 @@ class MddpmRequest(GuidedRequest):
 
     @property
     def textures(self) -> tuple[Guide, ...]:
-        """The guides; beside an anatomy, those that name no last step stop before it does."""
-        if self.anatomy is None:
-            return self.guides
-        return tuple(
-            guide.model_copy(update={"until": TEXTURE_UNTIL}) if guide.until is guide.last_step is None else guide
-            for guide in self.guides
-        )
+        """The guides; beside an anatomy, with a factor and a last time of their own where the request gives none."""
+        return self.guides if self.anatomy is None else tuple(_beside_anatomy(guide) for guide in self.guides)
 
     @model_validator(mode="after")
     def _organs_are_known(self) -> "MddpmRequest":
@@ -94,3 +90,9 @@ class MddpmRequest(GuidedRequest):
         if required and self.anatomy is None:
             raise ValueError(f"within = '{required[0]}' without an anatomy: name a shape space, or leave it out")
         return self
+
+
+def _beside_anatomy(guide: Guide) -> Guide:
+    factor = {"relative_factor": TEXTURE_FACTOR} if guide.factor is guide.relative_factor is None else {}
+    until = {"until": TEXTURE_UNTIL} if guide.until is guide.last_step is None else {}
+    return guide.model_copy(update={**factor, **until})
