@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from medsmith.cli import insertion, steering
+from medsmith.cli import insertion, label_maps, steering
 from medsmith.cli.app import all_numbers, app, echo, pairs
 from medsmith.cli.insertion import InsertionOptions
+from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     CaseCount,
     ConfigValues,
@@ -130,7 +131,7 @@ def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     echo(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
 
 
-def _requested(file: Path | None, *options: InsertionOptions | SteeringOptions) -> dict[str, Any]:
+def _requested(file: Path | None, *options: InsertionOptions | SteeringOptions | LabelMapOptions) -> dict[str, Any]:
     """The request: the file, updated by the options."""
     from medsmith.formats.json_file import read_json
 
@@ -165,6 +166,8 @@ def synthesize(  # noqa: PLR0913
     rotate: steering.RotateOption = None,
     within: steering.WithinOption = None,
     lesion_label: steering.LesionLabelOption = None,
+    labels: label_maps.LabelsOption = None,
+    maps: label_maps.MapsOption = None,
     request: RequestFile = None,
     solver: Solver = None,
     steps: SamplingSteps = None,
@@ -176,7 +179,7 @@ def synthesize(  # noqa: PLR0913
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
     inserted = InsertionOptions(templates, template, report, lesion_type, organ_map)
-    requested = _requested(request, steered, inserted)
+    requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.synthesis import SynthesisOptions, write_lesions_page

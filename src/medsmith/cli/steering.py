@@ -62,7 +62,7 @@ class SteeringOptions:
             stored = request.get("anatomy")
             found["anatomy"] = {**(stored if isinstance(stored, dict) else {}), "space": str(self.anatomy)}
         if self.texture:
-            named = [{"image": _case("--texture", text)} for text in self.texture]
+            named = [{"image": case_entry("--texture", text)} for text in self.texture]
             found["guides"] = _merged(request.get("guides"), named)
         common = self.within is not None or self.lesion_label is not None
         if common or self.pathology or self.at or self.scale or self.rotate:
@@ -79,7 +79,7 @@ class SteeringOptions:
                 raise RequestError(option, f"'{common}' for no lesion", "lesions are transplanted", _NAME_CASES)
         lesions: list[dict[str, Any]] = [{} for _ in range(count)]
         given: dict[str, tuple[str, Sequence[Any]]] = {
-            "case": ("--pathology", [_case("--pathology", text) for text in self.pathology or ()]),
+            "case": ("--pathology", [case_entry("--pathology", text) for text in self.pathology or ()]),
             "at": ("--at", [list(all_numbers("--at", text)) for text in self.at or ()]),
             "scale": ("--scale", self.scale or ()),
             "rotate": ("--rotate", self.rotate or ()),
@@ -112,7 +112,12 @@ def _merged(stored: Any, given: list[dict[str, Any]]) -> list[Any]:
     return merged
 
 
-def _case(option: str, text: str) -> dict[str, str]:
+def case_entry(option: str, text: str) -> dict[str, str]:
+    """The entry of a request for COHORT/CASE or COHORT.
+
+    Raises:
+        RequestError: the text is neither.
+    """
     from medsmith.errors import RequestError
 
     path = Path(text)
