@@ -58,6 +58,12 @@ def test_the_weights_of_mddpm_are_trained_by_their_example(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_the_weights_of_lldm_are_trained_by_their_example(tmp_path: Path) -> None:
+    example("train_lldm.py")["main"](tmp_path / "work", tmp_path / "weights", cases=4, budget=Budget(steps=1))
+    assert load_method(tmp_path / "weights").name == "lldm"
+
+
+@pytest.mark.slow
 def test_the_weights_of_lesiondiffusion_are_trained_by_their_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
