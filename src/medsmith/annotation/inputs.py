@@ -1,5 +1,6 @@
 """The cohorts of the annotation loop and their checks: what is withheld must occur nowhere else."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32
 
+from medsmith.annotation.measured import LEAST_PATIENTS
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
@@ -21,7 +23,6 @@ from medsmith.methods.base import Method
 from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
 
-_LEAST_PATIENTS = 2
 _SAME_THUMBNAIL = 0.9999
 """Correlation of the thumbnails of one image; rounding leaves more, near-duplicates less."""
 
@@ -94,15 +95,16 @@ def open_inputs(
 
 
 def check_contents(inputs: Inputs, progress: Progress) -> None:
-    """Reads every case: slices alone, and no image in two cohorts.
+    """Reads every case: slices alone, no image in two cohorts, and a label that can be measured.
 
     Raises:
         GeometryError: a volume.
-        CohortError: an image is in two cohorts.
+        CohortError: an image is in two cohorts, or no label is in the reference of two withheld patients.
         MedsmithError: a case cannot be read.
     """
     cohorts = {"withheld": inputs.withheld, "labeled": inputs.labeled, "unlabeled": inputs.unlabeled}
     seen: dict[str, tuple[str, str]] = {}
+    having: dict[int, set[str]] = defaultdict(set)
     with progress.task("check cases", sum(map(len, cohorts.values()))) as advance:
         for name, cohort in cohorts.items():
             for case in cohort:
@@ -114,7 +116,13 @@ def check_contents(inputs: Inputs, progress: Progress) -> None:
                 if other != name:
                     found = f"{name} case {case.id} is {other} case {case_id}"
                     raise CohortError(cohort.root, found, "no image in two of the cohorts", "leave one of them out")
+                if name == "withheld":
+                    for value in np.unique(case.require_labels()):
+                        having[int(value)].add(inputs.patients[case.id])
                 advance(1, "")
+    if all(len(having[value]) < LEAST_PATIENTS for value in inputs.labeled.label_names.values() if value):
+        found, limit = f"no label is in {LEAST_PATIENTS} withheld patients", "a mean Dice needs one that is"
+        raise CohortError(inputs.withheld.root, found, limit, "withhold more patients")
 
 
 def check_apart(withheld: Cohort, others: Iterable[tuple[str, Cohort]]) -> None:
@@ -205,7 +213,7 @@ def _check_alike(labeled: Cohort, withheld: Cohort) -> None:
 
 def _check_patients(inputs: Inputs, group: str | None) -> None:
     withheld = set(inputs.patients.values())
-    if len(withheld) < _LEAST_PATIENTS:
+    if len(withheld) < LEAST_PATIENTS:
         found = f"{len(withheld)} withheld patient"
         raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
     if group is None:

@@ -48,9 +48,9 @@ def draw_picture(annotation: Annotation, annotated: Cohort) -> bytes:
 def _draw_curves(axes: Axes, annotation: Annotation) -> None:
     turns = [turn.number for turn in annotation.turns]
     control = annotation.control.measured
-    names = control.labels
-    for number, name in enumerate(names if len(names) > 1 else ()):
-        color = _color(number + 1)
+    names = control.counted
+    for name in names if len(names) > 1 else ():
+        color = _color(control.labels.index(name) + 1)
         values = [turn.measured.label_estimates[name].value for turn in annotation.turns]
         axes.plot(turns, values, "o-", color=color, linewidth=1, markersize=3, label=name)
         axes.axhline(control.label_estimates[name].value, color=color, linewidth=0.8, linestyle=":")

@@ -111,12 +111,14 @@ def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecor
 
 def _dice(measured: Measured) -> str:
     of_labels = ", ".join(
-        f"{name} {found.value:.3f}" + ("" if measured.present[name] else " (in no withheld case)")
-        for name, found in measured.label_estimates.items()
+        [
+            *(f"{name} {found.value:.3f}" for name, found in measured.label_estimates.items()),
+            *(f"{name}: {why}" for name, why in measured.left_out.items()),
+        ]
     )
     return f"Dice {measured.mean:.3f} ({of_labels})"
 
 
 def _summary(measured: Measured) -> dict[str, Any]:
     of_labels = {name: found.as_json() for name, found in measured.label_estimates.items()}
-    return {"dice": measured.estimate.as_json(), "dice_of_labels": of_labels}
+    return {"dice": measured.estimate.as_json(), "dice_of_labels": of_labels, "labels_left_out": measured.left_out}
