@@ -16,7 +16,9 @@ from medsmith.evaluation.reader_study.equivalence import (
     decisions_to_detect,
 )
 from medsmith.evaluation.reader_study.observer import roc_points
+from medsmith.evaluation.reader_study.power import VarianceParts, equivalence_power
 from medsmith.evaluation.reader_study.readers import ReaderAverage, average_over_readers, outcome_covariance
+from narrowing import present
 
 RATINGS = st.lists(st.integers(1, 5), min_size=2, max_size=12).map(lambda values: np.array(values, float))
 PAPER = [  # table 1 (a): 15 real and 15 synthetic images; real -> fake, fake -> real, accuracy in per cent
@@ -64,7 +66,7 @@ def test_the_decisions_for_equivalence_have_the_stated_power():
     right = np.arange(1, count)
     errors = np.sqrt(right * (count - right) / count**3)
     shown = [
-        EquivalenceTest(ReaderAverage(k / count, error, np.inf, 1, count), 0.1, 0.1).equivalent
+        EquivalenceTest(average_with(error, readers=1, cases=count, value=k / count), 0.1, 0.1).equivalent
         for k, error in zip(right, errors, strict=True)
     ]
     # Exact over the binomial distribution, whose steps are 2 points of power here.
@@ -72,11 +74,45 @@ def test_the_decisions_for_equivalence_have_the_stated_power():
     assert stats.binom.pmf(right, count, 0.6) @ np.array(shown) < 0.06
 
 
-def test_the_decisions_needed_follow_from_the_variance():
-    independent = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 1, 72)
-    assert EquivalenceTest(independent, 0.1, 0.1).decisions_needed == 215
-    shared = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 3, 72)  # three readers, no more certain than one
-    assert EquivalenceTest(shared, 0.1, 0.1).decisions_needed in (643, 644, 645)
+def average_with(error, *, readers=3, cases=72, value=0.5):
+    """An average whose error shrinks with the images."""
+    return ReaderAverage(value, error, np.inf, readers, cases, VarianceParts(0.0, error**2, 0.0))
+
+
+def test_the_images_needed_follow_from_the_variance():
+    for readers in (1, 3):  # three readers whose errors are the same are no more certain than one
+        found = average_with(0.5 / np.sqrt(72), readers=readers)
+        assert EquivalenceTest(found, 0.1, 0.1).images_needed == 215
+
+
+READER, SHARED, OWN = 0.03**2, 0.05, 0.25
+
+
+def test_parts_of_readers_and_images_are_told_apart():
+    variance = VarianceParts(READER, SHARED / 60, OWN / 60)
+    assert np.sqrt(variance.variance(3)) == pytest.approx(0.0502, abs=5e-5)
+    covariance = np.full((3, 3), SHARED / 60) + OWN / 60 * np.eye(3)
+    spread = np.sqrt(READER + OWN / 60)
+    found = average_over_readers(0.5 + spread * np.array([-1.0, 0, 1]), covariance, 60)
+    assert found.error == pytest.approx(0.0502, abs=5e-5)
+    assert (found.parts.reader, found.parts.shared, found.parts.own) == pytest.approx((READER, SHARED / 60, OWN / 60))
+    needed = present(EquivalenceTest(found, 0.1, 0.1).images_needed)
+    assert needed == pytest.approx(400, abs=10)
+    rng, studies = np.random.default_rng(0), 1500
+    for images, power in ((needed, 0.8), (130, 0.54)):  # 130: as if all of the variance shrank with the images
+        covariance = np.full((3, 3), SHARED / images) + OWN / images * np.eye(3)
+        values = rng.multivariate_normal(np.full(3, 0.5), covariance + READER * np.eye(3), studies)
+        shown = [EquivalenceTest(average_over_readers(v, covariance, images), 0.1, 0.1).equivalent for v in values]
+        assert np.mean(shown) == pytest.approx(power, abs=0.035)  # three standard errors
+        assert equivalence_power(found.parts.with_images(images / 60), 3, 0.1) == pytest.approx(power, abs=0.01)
+
+
+def test_no_number_of_images_makes_up_for_readers_who_differ():
+    covariance = np.full((3, 3), 0.001) + 0.001 * np.eye(3)
+    found = EquivalenceTest(average_over_readers(np.array([0.4, 0.5, 0.6]), covariance, 60), 0.1, 0.1)
+    assert found.images_needed is None
+    assert found.as_json()["images_needed_with_these_readers"] is None
+    assert EquivalenceTest(average_over_readers(np.full(3, 0.5), covariance, 60), 0.1, 0.1).images_needed is not None
 
 
 @given(RATINGS, RATINGS)
@@ -200,7 +236,7 @@ def test_the_average_of_shares_with_independent_errors_is_the_mean_of_all_decisi
     ],
 )
 def test_the_verdict(value, error, equivalent, different, words):
-    test = EquivalenceTest(ReaderAverage(value, error, np.inf, 3, 72), 0.1, 0.1)
+    test = EquivalenceTest(average_with(error, value=value), 0.1, 0.1)
     assert (test.equivalent, test.different) == (equivalent, different)
     assert words in test.verdict
     low, high = test.average.interval(0.9)

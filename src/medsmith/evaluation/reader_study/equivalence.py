@@ -7,9 +7,10 @@ from typing import Any, final
 import numpy as np
 from scipy import stats
 
+from medsmith.evaluation.reader_study.power import LEVEL, POWER, images_needed
 from medsmith.evaluation.reader_study.readers import ReaderAverage
 
-CHANCE, LEVEL, POWER = 0.5, 0.05, 0.8
+CHANCE = 0.5
 
 
 @final
@@ -45,10 +46,9 @@ class EquivalenceTest:
         return not low <= CHANCE <= high
 
     @property
-    def decisions_needed(self) -> int:
-        """Decisions for 80 % power with the variance found here, if there are more readers and images alike."""
-        made = self.average.readers * self.average.cases
-        return int(np.ceil(made * (self.average.error * _z_sum() / self.margin) ** 2))
+    def images_needed(self) -> int | None:
+        """Images for 80 % power with these readers; None where their variance alone is too large."""
+        return images_needed(self.average.parts, self.average.readers, self.average.cases, self.margin)
 
     @property
     def verdict(self) -> str:
@@ -80,7 +80,7 @@ class EquivalenceTest:
             "different_from_chance": self.different,
             "verdict": self.verdict,
             "decisions_needed_if_independent": decisions_for_equivalence(self.margin),
-            "decisions_needed_at_this_variance": self.decisions_needed,
+            "images_needed_with_these_readers": self.images_needed,
         }
 
 

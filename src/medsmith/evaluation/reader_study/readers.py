@@ -12,12 +12,14 @@ this reader.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float, Float64
 from scipy import stats
+
+from medsmith.evaluation.reader_study.power import VarianceParts
 
 RANDOM = "Obuchowski-Rockette with Hillis' degrees of freedom, readers and cases random"
 FIXED = "normal, cases random; holds for this reader"
@@ -34,6 +36,7 @@ class ReaderAverage:
         freedom: degrees of freedom; infinite where the normal distribution is used.
         readers: number of readers.
         cases: number of cases that all of them read.
+        parts: of the variance: those of the readers and those of the cases.
     """
 
     value: float
@@ -41,6 +44,7 @@ class ReaderAverage:
     freedom: float
     readers: int
     cases: int
+    parts: VarianceParts
 
     @property
     def method(self) -> str:
@@ -67,6 +71,7 @@ class ReaderAverage:
             "low": low,
             "high": high,
             "standard_error": self.error,
+            "variance_parts": asdict(self.parts),
             "degrees_of_freedom": freedom,
             "readers": self.readers,
             "cases": self.cases,
@@ -86,13 +91,17 @@ def average_over_readers(
     """
     count, mean = len(values), float(np.mean(values))
     between = float(np.var(values, ddof=1)) if count > 1 else 0.0
-    shared = float(covariance[~np.eye(count, dtype=bool)].mean()) if count > 1 else float(covariance[0, 0])
-    total = between + count * max(shared, 0.0)
+    single = float(np.diag(covariance).mean())
+    shared = max(float(covariance[~np.eye(count, dtype=bool)].mean()) if count > 1 else single, 0.0)
+    total = between + count * shared
     if total == 0:  # all readers right, or wrong, in every case: half a case is added, as for d' and c
         share = (mean * cases + 0.5) / (cases + 1)
-        return ReaderAverage(mean, float(np.sqrt(share * (1 - share) / cases)), np.inf, count, cases)
+        variance = share * (1 - share) / cases
+        return ReaderAverage(mean, float(np.sqrt(variance)), np.inf, count, cases, VarianceParts(0.0, variance, 0.0))
     freedom = total**2 / (between**2 / (count - 1)) if between > 0 else np.inf
-    return ReaderAverage(mean, float(np.sqrt(total / count)), float(freedom), count, cases)
+    own = max(single - shared, 0.0)
+    parts = VarianceParts(max(between - own, 0.0), shared, own)
+    return ReaderAverage(mean, float(np.sqrt(total / count)), float(freedom), count, cases, parts)
 
 
 def outcome_covariance(outcomes: Float[np.ndarray, "r n"]) -> Float64[np.ndarray, "r r"]:

@@ -53,16 +53,28 @@ def _summary(score: StudyScore) -> list[str]:
     lines = [f"{name}: {test.verdict}." for name, test in score.tests.items()]
     margin = next(iter(score.tests.values())).margin if score.tests else score.key.margin
     made = sum(reader.decisions.signals + reader.decisions.others for reader in score.readers)
-    needed = "".join(f", about {test.decisions_needed} for the {name}" for name, test in score.tests.items())
     lines.append(
         f"{made} decisions were made. For 80 % power a margin of {margin:g} takes {decisions_for_equivalence(margin)} "
-        f"independent ones; with the variance found here{needed}."
+        f"independent ones{_needed(score)}."
     )
     auc = score.observer["auc"]
     lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{score.observer['warning']}.")
     if score.agreement is not None:
         lines.append(f"Agreement between readers: Fleiss' kappa {score.agreement:.2f}.")
     return [*lines, *(f"Note: {note}." for note in score.notes)]
+
+
+def _needed(score: StudyScore) -> str:
+    """What the variance that was found means for a further study with the same readers."""
+    shown = "images, both kinds together" if score.key.mode is Mode.SINGLE else "pairs"
+    found = [
+        f"it cannot be reached for the {name} with these readers"
+        if test.images_needed is None
+        else f"about {test.images_needed} {shown}, for the {name}"
+        for name, test in score.tests.items()
+    ]
+    readers = f"{len(score.readers)} such reader" + ("s" if len(score.readers) > 1 else "")
+    return f"; with the variance found here, and {readers}: {', '.join(found)}" if found else ""
 
 
 def _table(score: StudyScore) -> tuple[Sequence[str], list[Sequence[str]]]:
