@@ -359,8 +359,8 @@ def test_the_command_says_what_it_made(cohorts, tmp_path, capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert "6 real and 6 synthetic images in 12 trials, 2 repeats" in said
-    assert "215 independent decisions for 80 % power; readers of the same images are not independent" in said
-    assert "plan for more than 18 readers" in said
+    assert "equivalence margin of the AUC .5 +- 0.1: 288 independent decisions for 80 % power; readers of the" in said
+    assert "plan for more than 24 readers" in said
     assert "naive observer: AUC" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["key.json", "study.html"]
     assert main(["turing", str(cohorts[0].root), str(cohorts[1].root), "x", "--mode", "triples"]) == 2

@@ -41,7 +41,8 @@ def test_the_paper_s_conclusion_is_not_shown_by_its_numbers(paper):
     assert test.verdict.startswith("undecided")
     assert present(score.accuracy).value == pytest.approx(0.4556, abs=1e-4)
     said = " ".join(score_lines(score))
-    assert "90 decisions were made. For 80 % power a margin of 0.1 takes 215 independent ones" in said
+    assert "90 decisions were made. For 80 % power a margin of 0.1 takes so many independent ones: " in said
+    assert "288 for the AUC and 215 for the accuracy" in said
     needed = f"about {test.images_needed} images, both kinds together, for the accuracy"
     assert (needed if test.images_needed else "it cannot be reached for the accuracy with these readers") in said
 

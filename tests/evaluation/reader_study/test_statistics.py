@@ -12,6 +12,7 @@ from medsmith.evaluation.reader_study.auc import Placements, auc_estimate, delon
 from medsmith.evaluation.reader_study.decisions import Decisions, exact_share
 from medsmith.evaluation.reader_study.equivalence import (
     EquivalenceTest,
+    Measure,
     decisions_for_equivalence,
     decisions_to_detect,
 )
@@ -26,6 +27,11 @@ PAPER = [  # table 1 (a): 15 real and 15 synthetic images; real -> fake, fake ->
     (Decisions(hits=2, signals=15, false_alarms=1, others=15), 53.3, 0.31, 1.16),
     (Decisions(hits=1, signals=15, false_alarms=5, others=15), 36.7, -0.92, 0.86),
 ]
+
+
+def equivalence(average):
+    """The test of an average of AUCs, margin .1."""
+    return EquivalenceTest(average, 0.1, 0.1)
 
 
 @pytest.mark.parametrize(("decisions", "accuracy", "skill", "bias"), PAPER)
@@ -51,9 +57,26 @@ def test_the_exact_interval_is_the_quantiles_of_the_beta_distribution():
     assert share.high == pytest.approx(stats.beta.ppf(0.975, 10, 31))
 
 
-@pytest.mark.parametrize(("margin", "decisions"), [(0.10, 215), (0.05, 857), (0.15, 96)])
-def test_decisions_for_equivalence(margin, decisions):
-    assert decisions_for_equivalence(margin) == decisions
+@pytest.mark.parametrize(("margin", "of_share", "of_area"), [(0.10, 215, 288), (0.05, 857, 1144), (0.15, 96, 128)])
+def test_decisions_for_equivalence(margin, of_share, of_area):
+    assert decisions_for_equivalence(margin, Measure.PAIRS) == of_share
+    assert decisions_for_equivalence(margin, Measure.ACCURACY) == of_share
+    assert decisions_for_equivalence(margin, Measure.AUC) == of_area
+    n = of_area // 2
+    most = (margin / (stats.norm.ppf(0.95) + stats.norm.ppf(0.9))) ** 2
+    assert (2 * n + 1) / (12 * n * n) <= most < (2 * n - 1) / (12 * (n - 1) ** 2)
+
+
+def test_the_decisions_for_the_area_have_the_stated_power_and_those_for_a_share_do_not():
+    rng, studies = np.random.default_rng(2), 500
+    for measure, power in ((Measure.AUC, 0.8), (Measure.PAIRS, 0.62)):
+        n = decisions_for_equivalence(0.1, measure) // 2
+        shown = 0
+        for _ in range(studies):
+            placements = Placements.of(rng.normal(size=n), rng.normal(size=n))
+            average = average_over_readers(np.array([placements.auc]), delong_covariance([placements]), 2 * n)
+            shown += equivalence(average).equivalent
+        assert shown / studies == pytest.approx(power, abs=0.055)  # three standard errors
 
 
 @pytest.mark.parametrize(("share", "decisions"), [(0.60, 199), (0.65, 90), (0.70, 49)])
@@ -62,11 +85,11 @@ def test_decisions_to_detect(share, decisions):
 
 
 def test_the_decisions_for_equivalence_have_the_stated_power():
-    count = decisions_for_equivalence(0.1)
+    count = decisions_for_equivalence(0.1, Measure.PAIRS)
     right = np.arange(1, count)
     errors = np.sqrt(right * (count - right) / count**3)
     shown = [
-        EquivalenceTest(average_with(error, readers=1, cases=count, value=k / count), 0.1, 0.1).equivalent
+        equivalence(average_with(error, readers=1, cases=count, value=k / count)).equivalent
         for k, error in zip(right, errors, strict=True)
     ]
     # Exact over the binomial distribution, whose steps are 2 points of power here.
@@ -82,7 +105,7 @@ def average_with(error, *, readers=3, cases=72, value=0.5):
 def test_the_images_needed_follow_from_the_variance():
     for readers in (1, 3):  # three readers whose errors are the same are no more certain than one
         found = average_with(0.5 / np.sqrt(72), readers=readers)
-        assert EquivalenceTest(found, 0.1, 0.1).images_needed == 215
+        assert equivalence(found).images_needed == 215
 
 
 READER, SHARED, OWN = 0.03**2, 0.05, 0.25
@@ -96,23 +119,23 @@ def test_parts_of_readers_and_images_are_told_apart():
     found = average_over_readers(0.5 + spread * np.array([-1.0, 0, 1]), covariance, 60)
     assert found.error == pytest.approx(0.0502, abs=5e-5)
     assert (found.parts.reader, found.parts.shared, found.parts.own) == pytest.approx((READER, SHARED / 60, OWN / 60))
-    needed = present(EquivalenceTest(found, 0.1, 0.1).images_needed)
+    needed = present(equivalence(found).images_needed)
     assert needed == pytest.approx(400, abs=10)
     rng, studies = np.random.default_rng(0), 1500
     for images, power in ((needed, 0.8), (130, 0.54)):  # 130: as if all of the variance shrank with the images
         covariance = np.full((3, 3), SHARED / images) + OWN / images * np.eye(3)
         values = rng.multivariate_normal(np.full(3, 0.5), covariance + READER * np.eye(3), studies)
-        shown = [EquivalenceTest(average_over_readers(v, covariance, images), 0.1, 0.1).equivalent for v in values]
+        shown = [equivalence(average_over_readers(v, covariance, images)).equivalent for v in values]
         assert np.mean(shown) == pytest.approx(power, abs=0.035)  # three standard errors
         assert equivalence_power(found.parts.with_images(images / 60), 3, 0.1) == pytest.approx(power, abs=0.01)
 
 
 def test_no_number_of_images_makes_up_for_readers_who_differ():
     covariance = np.full((3, 3), 0.001) + 0.001 * np.eye(3)
-    found = EquivalenceTest(average_over_readers(np.array([0.4, 0.5, 0.6]), covariance, 60), 0.1, 0.1)
+    found = equivalence(average_over_readers(np.array([0.4, 0.5, 0.6]), covariance, 60))
     assert found.images_needed is None
     assert found.as_json()["images_needed_with_these_readers"] is None
-    assert EquivalenceTest(average_over_readers(np.full(3, 0.5), covariance, 60), 0.1, 0.1).images_needed is not None
+    assert equivalence(average_over_readers(np.full(3, 0.5), covariance, 60)).images_needed is not None
 
 
 @given(RATINGS, RATINGS)
@@ -236,7 +259,7 @@ def test_the_average_of_shares_with_independent_errors_is_the_mean_of_all_decisi
     ],
 )
 def test_the_verdict(value, error, equivalent, different, words):
-    test = EquivalenceTest(average_with(error, value=value), 0.1, 0.1)
+    test = equivalence(average_with(error, value=value))
     assert (test.equivalent, test.different) == (equivalent, different)
     assert words in test.verdict
     low, high = test.average.interval(0.9)

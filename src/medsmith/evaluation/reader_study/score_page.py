@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import Roc, reader_panels
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.reader_study.equivalence import decisions_for_equivalence
+from medsmith.evaluation.reader_study.equivalence import Measure, decisions_for_equivalence
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.reader_score import ReaderScore
 from medsmith.evaluation.reader_study.readers import ReaderAverage
@@ -53,9 +53,11 @@ def _summary(score: StudyScore) -> list[str]:
     lines = [f"{name}: {test.verdict}." for name, test in score.tests.items()]
     margin = next(iter(score.tests.values())).margin if score.tests else score.key.margin
     made = sum(reader.decisions.signals + reader.decisions.others for reader in score.readers)
+    measures = (Measure.AUC, Measure.ACCURACY) if score.key.mode is Mode.SINGLE else (Measure.PAIRS,)
+    takes = " and ".join(f"{decisions_for_equivalence(margin, measure)} for the {measure}" for measure in measures)
     lines.append(
-        f"{made} decisions were made. For 80 % power a margin of {margin:g} takes {decisions_for_equivalence(margin)} "
-        f"independent ones{_needed(score)}."
+        f"{made} decisions were made. For 80 % power a margin of {margin:g} takes so many independent ones: "
+        f"{takes}{_needed(score)}."
     )
     auc = score.observer["auc"]
     lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{score.observer['warning']}.")

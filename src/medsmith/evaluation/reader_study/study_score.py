@@ -9,7 +9,7 @@ import numpy as np
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.reader_study.agreement import fleiss_kappa
 from medsmith.evaluation.reader_study.auc import Placements, delong_covariance
-from medsmith.evaluation.reader_study.equivalence import EquivalenceTest
+from medsmith.evaluation.reader_study.equivalence import EquivalenceTest, Measure
 from medsmith.evaluation.reader_study.key import StudyKey
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.reader_score import FirstShowings, ReaderScore, first_showings, score_reader
@@ -81,10 +81,10 @@ def score_readings(readings: Sequence[Reading], key: StudyKey, margin: float | N
     readers = tuple(score_reader(reading, key) for reading in readings)
     common, left_out = _common([first_showings(reading, key) for reading in readings])
     accuracy, auc = _accuracy(common, key.mode), _auc(common, key.mode)
-    measures = {"AUC": auc, "accuracy" if key.mode is Mode.SINGLE else "share of right pairs": accuracy}
+    measures = {Measure.AUC: auc, Measure.ACCURACY if key.mode is Mode.SINGLE else Measure.PAIRS: accuracy}
     tests = {
-        name: EquivalenceTest(average, margin or key.margin, key.margin)
-        for name, average in measures.items()
+        measure.value: EquivalenceTest(average, margin or key.margin, key.margin, measure)
+        for measure, average in measures.items()
         if average is not None
     }
     notes = _notes(readers, left_out, key, margin)
