@@ -17,15 +17,16 @@ from medsmith.evaluation.reader_study.equivalence import (
     decisions_to_detect,
 )
 from medsmith.evaluation.reader_study.observer import roc_points
+from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.power import VarianceParts, equivalence_power
 from medsmith.evaluation.reader_study.readers import ReaderAverage, average_over_readers, outcome_covariance
 from narrowing import present
 
 RATINGS = st.lists(st.integers(1, 5), min_size=2, max_size=12).map(lambda values: np.array(values, float))
 PAPER = [  # table 1 (a): 15 real and 15 synthetic images; real -> fake, fake -> real, accuracy in per cent
-    (Decisions(hits=0, signals=15, false_alarms=1, others=15), 46.7, -0.54, 1.59),
-    (Decisions(hits=2, signals=15, false_alarms=1, others=15), 53.3, 0.31, 1.16),
-    (Decisions(hits=1, signals=15, false_alarms=5, others=15), 36.7, -0.92, 0.86),
+    (Decisions(hits=0, signals=15, false_alarms=1, others=15, mode=Mode.SINGLE), 46.7, -0.54, 1.59),
+    (Decisions(hits=2, signals=15, false_alarms=1, others=15, mode=Mode.SINGLE), 53.3, 0.31, 1.16),
+    (Decisions(hits=1, signals=15, false_alarms=5, others=15, mode=Mode.SINGLE), 36.7, -0.92, 0.86),
 ]
 
 
@@ -280,8 +281,8 @@ def test_agreement_is_not_defined_where_all_say_the_same():
 
 @given(st.integers(0, 12), st.integers(0, 9))
 def test_skill_changes_sign_and_bias_stays_when_the_two_kinds_are_exchanged(hits, alarms):
-    one = Decisions(hits, 12, alarms, 9)
-    other = Decisions(alarms, 9, hits, 12)
+    one = Decisions(hits, 12, alarms, 9, Mode.SINGLE)
+    other = Decisions(alarms, 9, hits, 12, Mode.SINGLE)
     assert one.sensitivity == pytest.approx(-other.sensitivity)
     assert one.criterion == pytest.approx(other.criterion)
     assert np.isfinite([one.sensitivity, one.criterion]).all()

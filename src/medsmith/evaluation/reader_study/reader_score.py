@@ -128,6 +128,7 @@ def score_reader(reading: Reading, key: StudyKey) -> ReaderScore:
         signals=int(first.signal.sum()),
         false_alarms=int((first.called & ~first.signal).sum()),
         others=int((~first.signal).sum()),
+        mode=key.mode,
     )
     placements = first.placements
     return ReaderScore(

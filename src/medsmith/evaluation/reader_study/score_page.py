@@ -100,9 +100,8 @@ def _single_row(reader: ReaderScore) -> Sequence[str]:
 
 
 def _pairs_row(reader: ReaderScore) -> Sequence[str]:
-    # In a forced choice of two, d' is smaller by the root of two than the difference of the z scores.
-    sensitivity = f"{reader.decisions.sensitivity / 2**0.5:+.2f}"
-    return reader.name, _percent(reader.decisions.accuracy), sensitivity, f"{reader.decisions.criterion:+.2f}"
+    decisions = reader.decisions
+    return reader.name, _percent(decisions.accuracy), f"{decisions.sensitivity:+.2f}", f"{decisions.criterion:+.2f}"
 
 
 def _average_row(score: StudyScore) -> Sequence[str]:
@@ -122,7 +121,7 @@ def _average_row(score: StudyScore) -> Sequence[str]:
 
 def _pairs_average(score: StudyScore) -> Sequence[str]:
     readers = [reader.decisions for reader in score.readers]
-    sensitivity = _mean([d.sensitivity / 2**0.5 for d in readers])
+    sensitivity = _mean([d.sensitivity for d in readers])
     criterion = _mean([d.criterion for d in readers])
     return "average", _average(score.accuracy, percent=True), f"{sensitivity:+.2f}", f"{criterion:+.2f}"
 
@@ -153,7 +152,6 @@ def _pictures(score: StudyScore) -> list[Picture]:
     names = [(_label(reader), reader.decisions.sensitivity, reader.decisions.criterion) for reader in score.readers]
     labels = ("d': skill, 0 for guessing", "c: bias, positive for a reader who seldom says synthetic")
     if not single:
-        names = [(name, sensitivity / 2**0.5, criterion) for name, sensitivity, criterion in names]
         labels = (labels[0], "c: bias, positive for a reader who prefers the left image")
     curves = [Roc(_label(reader), reader.roc) for reader in score.readers if reader.roc] if single else []
     observer = Roc("naive observer", [(x, y) for x, y in score.observer["roc"]])
