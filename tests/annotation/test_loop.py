@@ -354,6 +354,23 @@ def test_inputs_that_do_not_fit_are_refused(root, run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_slices_count_as_patients_only_where_somebody_says_so(root, tmp_path):
+    folders = root / "labeled", root / "unlabeled"
+    ungrouped = QUICK.model_copy(update={"group": None, "withheld_share": 0.5})
+    with pytest.raises(RequestError) as refusal:
+        open_inputs(*folders, None, tmp_path / "out", ungrouped)
+    assert refusal.value.line == (
+        "--group: not given, so that neighboring slices may be on both sides; a share of LABELED is withheld; "
+        "name the patient in a case id, '(.*)' if each case is one, or give --withheld"
+    )
+    explicit = ungrouped.model_copy(update={"group": "(.*)"})
+    assert len(open_inputs(*folders, None, tmp_path / "out", explicit)[0].withheld) == 3
+    _, (note,) = open_inputs(*folders, root / "withheld", tmp_path / "out", ungrouped)
+    assert note.startswith(f"{root / 'withheld'}: no --group, so that each slice counts as a patient; slices of one")
+    with pytest.raises(CohortError, match="1 withheld slice; a standard error needs two"):
+        open_inputs(*folders, write_slices(tmp_path / "one", [20], 1), tmp_path / "out", ungrouped)
+
+
 def test_withheld_patients_that_share_no_label_are_refused(root, tmp_path):
     one = replace(slice_of("P40_0", 4001), labels=np.zeros_like(slice_of("P40_0", 4001).labels))
     withheld = write_slices(tmp_path / "withheld", [20], copies=[one])

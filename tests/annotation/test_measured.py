@@ -19,7 +19,7 @@ def measured(scores, patients=None, having=None):
     ids = [f"c{number}" for number in range(len(rows))]
     return Measured(
         labels=LABELS,
-        patients=dict(zip(ids, patients or ids, strict=True)),
+        patients=dict(zip(ids, patients or [f"patient {id}" for id in ids], strict=True)),
         dice={
             id: tuple(None if np.isnan(score) else score for score in row)
             for id, row in zip(ids, rows.tolist(), strict=True)
@@ -80,6 +80,18 @@ def test_slices_without_the_label_in_reference_and_prediction_say_nothing():
     assert found.mean == pytest.approx(0.5)
     assert (found.label_estimates["heart"].n, found.label_estimates["aorta"].n) == (2, 1)
     assert Measured.model_validate_json(found.model_dump_json()) == found
+
+
+def test_slices_are_not_called_patients(tmp_path):
+    ids = ["c0", "c1"]
+    rows = [[0.5, NONE], [0.6, 0.7]]
+    slices, patients = (measured(rows, owners, {"aorta": 1}) for owners in (ids, ["a", "b"]))
+    assert (slices.unit, patients.unit) == ("slices", "patients")
+    assert slices.estimate.interval == rise(slices, slices).interval.interval == "Student's t over slices"
+    assert slices.left_out == {"aorta": "in 1 withheld slice, left out"}
+    of_control = ControlRecord(labeler="c", steps=7, measured=slices)
+    made = turn(1, rows).model_copy(update={"measured": slices})
+    assert "which 2 slices cannot tell from none" in Annotation(tmp_path, of_control, (made,), 0, "stopped").line
 
 
 def test_a_label_of_fewer_than_two_patients_is_left_out_of_the_mean():

@@ -16,7 +16,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
 from medsmith.data.similarity import thumbnails
-from medsmith.errors import CohortError, GeometryError, RunError
+from medsmith.errors import CohortError, GeometryError, RequestError, RunError
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
@@ -70,7 +70,7 @@ def open_inputs(
 
     Raises:
         CohortError: cohorts do not fit together, or the folders overlap.
-        RequestError: ``group`` or ``withheld_share`` cannot be used.
+        RequestError: ``group`` or ``withheld_share`` cannot be used, or a share is withheld without ``group``.
         MedsmithError: a cohort cannot be opened.
     """
     check_disjoint_folders([labeled, unlabeled, *([withheld] if withheld else []), out])
@@ -80,6 +80,13 @@ def open_inputs(
     ignored = len(images.ids_with_labels)
     notes = [f"{unlabeled}: labels of {ignored} cases are ignored"] if ignored else []
     if withheld is None:
+        if options.group is None:
+            found, limit = (
+                "not given, so that neighboring slices may be on both sides",
+                "a share of LABELED is withheld",
+            )
+            cure = "name the patient in a case id, '(.*)' if each case is one, or give --withheld"
+            raise RequestError("--group", found, limit, cure)
         apart = held_out_ids(source.ids, options.withheld_share, options.seed, options.group)
         few, kept = source.subset(id for id in source.ids if id not in apart), source.subset(sorted(apart))
         notes.append(f"{labeled}: {len(apart)} of {len(source)} cases are withheld")
@@ -87,6 +94,11 @@ def open_inputs(
         few, kept = source, Cohort.open(withheld)
         _check_annotated(kept)
         _check_alike(source, kept)
+    if options.group is None:
+        notes.append(
+            f"{kept.root}: no --group, so that each slice counts as a patient; slices of one patient make "
+            "every error and interval too small, and whether a patient is in two cohorts is not checked"
+        )
     groups = patient_groups(kept.ids, options.group)
     inputs = Inputs(few, images_alone(images), kept, {id: name for name, ids in groups.items() for id in ids})
     joined({"labeled": images_alone(few), "unlabeled": inputs.unlabeled})
@@ -214,7 +226,7 @@ def _check_alike(labeled: Cohort, withheld: Cohort) -> None:
 def _check_patients(inputs: Inputs, group: str | None) -> None:
     withheld = set(inputs.patients.values())
     if len(withheld) < LEAST_PATIENTS:
-        found = f"{len(withheld)} withheld patient"
+        found = f"{len(withheld)} withheld {'slice' if group is None else 'patient'}"
         raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
     if group is None:
         return

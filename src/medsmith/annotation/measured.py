@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,6 +11,7 @@ from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 
+Unit = Literal["patients", "slices"]
 LEAST_PATIENTS = 2
 """Patients that need a label in their reference for its Dice to be averaged, and withheld patients at least."""
 
@@ -54,7 +55,13 @@ class Measured(BaseModel):
     def left_out(self) -> dict[str, str]:
         """Labels that the mean is not taken over, and why."""
         counts = {name: self.patients_with[name] for name in self.labels if name not in self.counted}
-        return {name: f"in {count or 'no'} withheld patient, left out" for name, count in counts.items()}
+        unit = self.unit.removesuffix("s")
+        return {name: f"in {count or 'no'} withheld {unit}, left out" for name, count in counts.items()}
+
+    @property
+    def unit(self) -> Unit:
+        """What errors and intervals are over: "slices" where each case is its own patient."""
+        return "slices" if all(id == patient for id, patient in self.patients.items()) else "patients"
 
     @property
     def by_patient(self) -> Float64[np.ndarray, "patients labels"]:
@@ -81,13 +88,13 @@ class Measured(BaseModel):
     @property
     def estimate(self) -> Estimate:
         """Mean over the counted labels, then over patients, with its interval over patients."""
-        return _mean_of_patients(self.patient_means)
+        return _mean_of_patients(self.patient_means, self.unit)
 
     @property
     def label_estimates(self) -> dict[str, Estimate]:
         """Counted label -> mean over patients with its interval."""
         columns = dict(zip(self.labels, self.by_patient.T, strict=True))
-        return {name: _mean_of_patients(columns[name]) for name in self.counted}
+        return {name: _mean_of_patients(columns[name], self.unit) for name in self.counted}
 
 
 @final
@@ -97,9 +104,11 @@ class Rise:
 
     Attributes:
         differences: of each patient.
+        unit: see ``Measured.unit``.
     """
 
     differences: tuple[float, ...]
+    unit: Unit
 
     @property
     def value(self) -> float:
@@ -114,7 +123,7 @@ class Rise:
     @property
     def interval(self) -> Estimate:
         """The mean with its interval over patients."""
-        return _mean_of_patients(np.array(self.differences))
+        return _mean_of_patients(np.array(self.differences), self.unit)
 
     @property
     def exceeds_error(self) -> bool:
@@ -138,7 +147,7 @@ def rise(after: Measured, before: Measured) -> Rise:
         before: of the other, on the same cases. Patients for whom either has no Dice are left out.
     """
     differences = after.patient_means - before.patient_means
-    return Rise(tuple(differences[~np.isnan(differences)].tolist()))
+    return Rise(tuple(differences[~np.isnan(differences)].tolist()), after.unit)
 
 
 def mean_of_known(values: Float64[np.ndarray, "rows columns"], axis: int) -> Float64[np.ndarray, " n"]:
@@ -149,14 +158,15 @@ def mean_of_known(values: Float64[np.ndarray, "rows columns"], axis: int) -> Flo
     return means
 
 
-def _mean_of_patients(values: Float64[np.ndarray, " patients"]) -> Estimate:
+def _mean_of_patients(values: Float64[np.ndarray, " patients"], unit: Unit) -> Estimate:
     """Mean with Student's interval: a bootstrap of few patients is too narrow (false alarms in 13 % at 6 patients).
 
     Args:
         values: of each patient; NaN for one without.
+        unit: see ``Measured.unit``.
     """
     values = values[~np.isnan(values)]
     mean, count = float(np.mean(values)), len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.inf
     half = float(stats.t.ppf(0.975, max(count - 1, 1))) * error
-    return Estimate(mean, mean - half, mean + half, count, "Student's t over patients")
+    return Estimate(mean, mean - half, mean + half, count, f"Student's t over {unit}")

@@ -64,7 +64,7 @@ def _draw_curves(axes: Axes, annotation: Annotation) -> None:
     axes.set_xticks(turns)
     axes.set_xlim(turns[0] - 0.4, turns[-1] + 0.4)
     axes.set_xlabel("turn", fontsize=8)
-    axes.set_ylabel("Dice on withheld cases (95 % interval over patients)", fontsize=8)
+    axes.set_ylabel(f"Dice on withheld cases (95 % interval over {control.unit})", fontsize=8)
     axes.set_title("Dotted: the control, label by label", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.tick_params(labelsize=7)

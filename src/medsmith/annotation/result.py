@@ -44,7 +44,7 @@ class Annotation:
             f"Dice {leader.measured.mean:.3f} in turn {leader.number}, {self.control.measured.mean:.3f} in the control"
             f", difference {found.value:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f})"
         )
-        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
+        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} {ahead.unit} cannot tell from none"
         taken = (
             f"turn {self.chosen}" if self.chosen else "the control, trained on the labeled slices alone: it is better"
         )
