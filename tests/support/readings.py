@@ -92,13 +92,28 @@ OBSERVER: dict[str, Any] = {
 }
 
 
+def _cases(answer: str, patient: str) -> list[dict[str, str]]:
+    kinds = [answer] if answer in (REAL, SYNTHETIC) else [REAL, SYNTHETIC]
+    return [{"id": f"{kind}-{patient}", "kind": kind, "patient": patient} for kind in kinds]
+
+
 def make_key(
-    path: Path, answers: list[str], *, mode: str = "single", repeats: tuple[int, ...] = (), margin: float = 0.1
+    path: Path,
+    answers: list[str],
+    *,
+    mode: str = "single",
+    repeats: tuple[int, ...] = (),
+    margin: float = 0.1,
+    patients: list[str] | None = None,
 ) -> StudyKey:
-    """A key with these answers, and repeats of some trials at the end."""
-    trials: list[dict[str, Any]] = [{"answer": answer, "cases": [], "repeat_of": None} for answer in answers]
+    """A key with these answers, and repeats of some trials at the end; by default each trial is of another patient."""
+    owners = patients or [f"p{i}" for i in range(len(answers))]
+    trials: list[dict[str, Any]] = [
+        {"answer": answer, "cases": _cases(answer, owner), "repeat_of": None}
+        for answer, owner in zip(answers, owners, strict=True)
+    ]
     swap = {"left": "right", "right": "left"}
-    trials += [{"answer": swap.get(answers[i], answers[i]), "cases": [], "repeat_of": i} for i in repeats]
+    trials += [{**trials[i], "answer": swap.get(answers[i], answers[i]), "repeat_of": i} for i in repeats]
     sealed = {
         "cohorts": {kind: {"cases": 20, "content": "c0"} for kind in (REAL, SYNTHETIC)},
         "margin": margin,

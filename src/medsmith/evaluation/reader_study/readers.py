@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy import stats
 
+from medsmith.evaluation.reader_study.clusters import covariance_of_means
 from medsmith.evaluation.reader_study.power import VarianceParts
 
 RANDOM = "Obuchowski-Rockette with Hillis' degrees of freedom, readers and cases random"
@@ -104,12 +105,22 @@ def average_over_readers(
     return ReaderAverage(mean, float(np.sqrt(total / count)), float(freedom), count, cases, parts)
 
 
-def outcome_covariance(outcomes: Float[np.ndarray, "r n"]) -> Float64[np.ndarray, "r r"]:
+def outcome_covariance(
+    outcomes: Float[np.ndarray, "r n"], patients: np.ndarray | None = None
+) -> Float64[np.ndarray, "r r"]:
     """Covariance of the readers' shares of right answers.
 
+    A pair depends on the others with its real patient and on those with its synthetic one. The sum of the two
+    clustered covariances has what both share twice, and this is subtracted (Cameron, Gelbach and Miller 2011).
+
     Args:
-        outcomes: 1 for a right answer and 0 for a wrong one, per reader and case.
+        outcomes: 1 for a right answer and 0 for a wrong one, per reader and pair.
+        patients: n x 2, the real and the synthetic patient of each pair; None: each image is of another one.
     """
-    readers, cases = outcomes.shape
-    covariance: Float64[np.ndarray, "r r"] = np.cov(outcomes, ddof=1).reshape(readers, readers) / cases
+    if patients is None:
+        return covariance_of_means(outcomes, None)
+    real, synthetic = (np.unique(column, return_inverse=True)[1] for column in patients.T)
+    both = real * (synthetic.max() + 1) + synthetic
+    parts = [covariance_of_means(outcomes, owners) for owners in (real, synthetic, both)]
+    covariance: Float64[np.ndarray, "r r"] = parts[0] + parts[1] - parts[2]
     return covariance

@@ -51,6 +51,8 @@ def score_page(score: StudyScore) -> Page:
 
 def _summary(score: StudyScore) -> list[str]:
     lines = [f"{name}: {test.verdict}." for name, test in score.tests.items()]
+    shown = [f"{of['images']} {kind} images of {of['patients']} patients" for kind, of in score.key.shown.items()]
+    lines.append(f"Shown: {' and '.join(shown)}.")
     margin = next(iter(score.tests.values())).margin if score.tests else score.key.margin
     made = sum(reader.decisions.signals + reader.decisions.others for reader in score.readers)
     measures = (Measure.AUC, Measure.ACCURACY) if score.key.mode is Mode.SINGLE else (Measure.PAIRS,)
@@ -76,7 +78,11 @@ def _needed(score: StudyScore) -> str:
         for name, test in score.tests.items()
     ]
     readers = f"{len(score.readers)} such reader" + ("s" if len(score.readers) > 1 else "")
-    return f"; with the variance found here, and {readers}: {', '.join(found)}" if found else ""
+    return (
+        f"; with the variance found here, and {readers} and as many images of a patient: {', '.join(found)}"
+        if found
+        else ""
+    )
 
 
 def _table(score: StudyScore) -> tuple[Sequence[str], list[Sequence[str]]]:
