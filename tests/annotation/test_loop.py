@@ -9,7 +9,7 @@ import pytest
 from annotation_slices import GENERATOR, QUICK, slice_of, write_slices
 from medsmith.anatomy import ShapeSpace, drawing
 from medsmith.annotation import annotate, labeler, loop, turn
-from medsmith.annotation.inputs import check_run, open_inputs
+from medsmith.annotation.inputs import check_contents, check_run, open_inputs
 from medsmith.annotation.labeler import read_labeler
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.cases.cohort import Cohort
@@ -19,6 +19,7 @@ from medsmith.errors import CohortError, GeometryError, RequestError, RunError
 from medsmith.evaluation.downstream import loaded_cohort, segmenter
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats import atomic
+from medsmith.progress import NullProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions
 from medsmith.training import train
@@ -351,6 +352,31 @@ def test_inputs_that_do_not_fit_are_refused(root, run, tmp_path):
     with pytest.raises(RequestError, match="no preset 'huge'"):
         go(root, tmp_path / "out", options=QUICK.model_copy(update={"preset": "huge"}))
     assert not (tmp_path / "out").exists()
+
+
+def test_slices_count_as_patients_only_where_somebody_says_so(root, tmp_path):
+    folders = root / "labeled", root / "unlabeled"
+    ungrouped = QUICK.model_copy(update={"group": None, "withheld_share": 0.5})
+    with pytest.raises(RequestError) as refusal:
+        open_inputs(*folders, None, tmp_path / "out", ungrouped)
+    assert refusal.value.line == (
+        "--group: not given, so that neighboring slices may be on both sides; a share of LABELED is withheld; "
+        "name the patient in a case id, '(.*)' if each case is one, or give --withheld"
+    )
+    explicit = ungrouped.model_copy(update={"group": "(.*)"})
+    assert len(open_inputs(*folders, None, tmp_path / "out", explicit)[0].withheld) == 3
+    _, (note,) = open_inputs(*folders, root / "withheld", tmp_path / "out", ungrouped)
+    assert note.startswith(f"{root / 'withheld'}: no --group, so that each slice counts as a patient; slices of one")
+    with pytest.raises(CohortError, match="1 withheld slice; a standard error needs two"):
+        open_inputs(*folders, write_slices(tmp_path / "one", [20], 1), tmp_path / "out", ungrouped)
+
+
+def test_withheld_patients_that_share_no_label_are_refused(root, tmp_path):
+    one = replace(slice_of("P40_0", 4001), labels=np.zeros_like(slice_of("P40_0", 4001).labels))
+    withheld = write_slices(tmp_path / "withheld", [20], copies=[one])
+    inputs, _ = open_inputs(root / "labeled", root / "unlabeled", withheld, tmp_path / "out", QUICK)
+    with pytest.raises(CohortError, match="no label is in 2 withheld patients; a mean Dice needs one that is"):
+        check_contents(inputs, NullProgress())
 
 
 def test_labels_of_the_unlabeled_are_ignored_with_a_note(root, tmp_path):

@@ -12,16 +12,19 @@ from medsmith.annotation.result import Annotation, choose, control_line, turn_li
 LABELS = ("heart", "aorta")
 
 
-def measured(scores, patients=None):
+def measured(scores, patients=None, having=None):
     """Dice of cases; by default each is a patient, and all labels have the same."""
     scores = np.asarray(scores, float)
     rows = scores if scores.ndim == 2 else np.stack([scores, scores], axis=1)
     ids = [f"c{number}" for number in range(len(rows))]
     return Measured(
         labels=LABELS,
-        patients=dict(zip(ids, patients or ids, strict=True)),
-        dice={id: tuple(row) for id, row in zip(ids, rows.tolist(), strict=True)},
-        present={"heart": len(rows), "aorta": 0},
+        patients=dict(zip(ids, patients or [f"patient {id}" for id in ids], strict=True)),
+        dice={
+            id: tuple(None if np.isnan(score) else score for score in row)
+            for id, row in zip(ids, rows.tolist(), strict=True)
+        },
+        patients_with=dict.fromkeys(LABELS, len(set(patients or ids))) | (having or {}),
     )
 
 
@@ -66,6 +69,52 @@ def test_the_patient_is_the_unit():
     assert one.estimate.n == 2
 
 
+NONE = float("nan")
+
+
+def test_slices_without_the_label_in_reference_and_prediction_say_nothing():
+    # Heart in one slice of each patient; the aorta is predicted where it is not, in one slice of b alone.
+    found = measured([[0.6, NONE], [NONE, NONE], [0.4, 0.8], [NONE, 0.0]], ["a", "a", "b", "b"])
+    assert np.array_equal(found.by_patient, [[0.6, NONE], [0.4, 0.4]], equal_nan=True)
+    assert found.patient_means.tolist() == pytest.approx([0.6, 0.4])
+    assert found.mean == pytest.approx(0.5)
+    assert (found.label_estimates["heart"].n, found.label_estimates["aorta"].n) == (2, 1)
+    assert Measured.model_validate_json(found.model_dump_json()) == found
+
+
+def test_slices_are_not_called_patients(tmp_path):
+    ids = ["c0", "c1"]
+    rows = [[0.5, NONE], [0.6, 0.7]]
+    slices, patients = (measured(rows, owners, {"aorta": 1}) for owners in (ids, ["a", "b"]))
+    assert (slices.unit, patients.unit) == ("slices", "patients")
+    assert slices.estimate.interval == rise(slices, slices).interval.interval == "Student's t over slices"
+    assert slices.left_out == {"aorta": "in 1 withheld slice, left out"}
+    of_control = ControlRecord(labeler="c", steps=7, measured=slices)
+    made = turn(1, rows).model_copy(update={"measured": slices})
+    assert "which 2 slices cannot tell from none" in Annotation(tmp_path, of_control, (made,), 0, "stopped").line
+
+
+def test_a_label_of_fewer_than_two_patients_is_left_out_of_the_mean():
+    rows = [[0.6, NONE], [0.4, 0.99]]
+    rare, again = measured(rows, having={"aorta": 1}), measured([[0.7, NONE], [0.6, 0.1]], having={"aorta": 1})
+    assert rare.mean == pytest.approx(0.5)
+    assert rare.left_out == {"aorta": "in 1 withheld patient, left out"}
+    assert measured(rows, having={"aorta": 0}).left_out == {"aorta": "in no withheld patient, left out"}
+    assert list(rare.label_estimates) == ["heart"]
+    assert rise(again, rare).differences == pytest.approx((0.1, 0.2))
+    made = ControlRecord(labeler="c", steps=7, measured=rare)
+    assert control_line(made, 3).startswith(
+        "control: Dice 0.500 (heart 0.500, aorta: in 1 withheld patient, left out); "
+    )
+    with pytest.raises(ValueError, match="no label is in the reference of 2 patients"):
+        measured(rows, having={"heart": 1, "aorta": 1})
+
+
+def test_the_rise_leaves_out_a_patient_that_a_labeler_has_no_dice_of():
+    after, before = [[0.6, 0.8], [0.7, 0.7], [NONE, NONE]], [[0.5, 0.7], [0.5, 0.5], [0.0, NONE]]
+    assert rise(measured(after), measured(before)).differences == pytest.approx((0.1, 0.2))
+
+
 @pytest.mark.parametrize(
     ("gains", "stops"),
     # Standard errors: 0.01 of the first two lists, 0 of the last two.
@@ -107,7 +156,7 @@ def test_the_line_of_a_turn_has_cost_quality_and_the_control_beside():
     of_control, first = control([0.7, 0.8]), turn(1, [0.6, 0.8])
     line = turn_line(turn(2, [0.65, 0.85]), first, of_control, 12.4)
     assert line == (
-        "turn 2: Dice 0.750 (heart 0.750, aorta 0.750 (in no withheld case)); "
+        "turn 2: Dice 0.750 (heart 0.750, aorta 0.750); "
         "+0.050 (standard error 0.000) over turn 1; "
         "control 0.750, +0.000 (standard error 0.050) over it; agreement with turn 1 0.750; "
         "5 pairs, 25% of anatomies illegal, space of 9 slices; 12 s"

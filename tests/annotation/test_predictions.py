@@ -1,10 +1,12 @@
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from annotation_slices import EDGE, LABELS, slice_of, write_slices
-from medsmith.annotation.labeler import read_labeler, write_labeler
+from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
 from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
@@ -84,7 +86,7 @@ def test_dice_agreement_and_confidence_are_means_over_the_cases(tmp_path):
     patients = {id: id[:3] for id in truth.ids}
     one, other = labeler_at(tmp_path / "l"), labeler_at(tmp_path / "m", 1)
     measured = measure(one, RULES, truth, patients, NullProgress())
-    assert measured.present == {"organ": 4, "vessel": 4}
+    assert measured.patients_with == {"organ": 2, "vessel": 2}
     assert measured.labels == ("organ", "vessel")
     for case in truth:
         ours, real = one.predict(case, RULES).labels, case.require_labels()
@@ -101,3 +103,35 @@ def test_dice_agreement_and_confidence_are_means_over_the_cases(tmp_path):
     assert agreement(a, b) == agreement(b, a) < 1
     stated = [value for case in a for value in (case.provenance or {})["confidence"].values() if value is not None]
     assert mean_confidence(a) == pytest.approx(np.mean(stated))
+
+
+def relabeled(source, out, change):
+    """A cohort with labels that are changed case by case."""
+    cohort = Cohort.create(out, channel_names=("gray",), label_names=LABELS, file_ending=".png")
+    for number, case in enumerate(source):
+        cohort.write(replace(case, labels=change(number, case.require_labels())))
+    cohort.finish()
+    return Cohort.open(out)
+
+
+def test_a_label_absent_from_reference_and_prediction_has_no_dice(tmp_path):
+    cohort = Cohort.open(write_slices(tmp_path / "all", range(3)))
+    truth = relabeled(cohort, tmp_path / "truth", lambda n, labels: np.where((labels == 2) & (n > 0), 0, labels))
+    organs = relabeled(cohort, tmp_path / "organs", lambda _, labels: np.where(labels == 2, 0, labels))
+
+    class Reader:
+        label_names = LABELS
+
+        @staticmethod
+        def predict(case, _):
+            return SimpleNamespace(labels=organs[case.id].require_labels())
+
+    found = measure(cast(Labeler, Reader), RULES, truth, {id: id[:3] for id in truth.ids}, NullProgress())
+    assert [found.dice[id] for id in truth.ids] == [(1.0, 0.0), *[(1.0, None)] * 5]
+    assert found.patients_with == {"organ": 3, "vessel": 1}
+    assert found.mean == 1.0
+    assert found.left_out == {"vessel": "in 1 withheld patient, left out"}
+    # The vessel, which one slice of the six has in one of the two cohorts, is half of the agreement.
+    assert agreement(truth, organs) == 0.5
+    empty = relabeled(cohort, tmp_path / "empty", lambda _, labels: np.zeros_like(labels))
+    assert agreement(empty, empty) == 1.0

@@ -34,10 +34,11 @@ def picture_cohort(root: Path, count: int, seed: int, *, edge: int = 40, step: i
 
 
 def scan_cohort(root: Path, count: int, seed: int, *, shape: tuple[int, int, int] = (40, 40, 12), spacing: float = 1.0,
-                highest: float = 1400.0, hu_step: float = 1.0, gradient: bool = False) -> Cohort:  # fmt: skip
+                highest: float = 1400.0, hu_step: float = 1.0, gradient: bool = False,
+                channel: str = "CT", least: float = -1024.0) -> Cohort:  # fmt: skip
     """CT in HU: air, soft tissue and bone; ``gradient`` brightens towards the patient's left and front."""
     cohort = Cohort.create(
-        root, channel_names=("CT",), label_names={"background": 0, "lesion": 1}, file_ending=".nii.gz"
+        root, channel_names=(channel,), label_names={"background": 0, "lesion": 1}, file_ending=".nii.gz"
     )
     rng = np.random.default_rng(seed)
     x, y, _ = np.indices(shape) / shape[0] - 0.5
@@ -46,7 +47,7 @@ def scan_cohort(root: Path, count: int, seed: int, *, shape: tuple[int, int, int
         image = np.where(body, rng.normal(40, 20, shape), rng.normal(-1000, 15, shape))
         image[np.hypot(x - 0.1, y) < 0.08] = highest
         image += 800 * (x < -0.3) * (y > 0.3) if gradient else 0
-        image = np.clip(np.rint(image / hu_step) * hu_step, -1024, highest)
+        image = np.clip(np.rint(image / hu_step) * hu_step, least, highest)
         affine = np.diag([spacing, spacing, 2.0, 1.0])
         _write(cohort, f"scan-{number:03d}", image, np.int16, Geometry(shape, affine))
     cohort.finish()
@@ -92,13 +93,28 @@ OBSERVER: dict[str, Any] = {
 }
 
 
+def _cases(answer: str, patient: str) -> list[dict[str, str]]:
+    kinds = [answer] if answer in (REAL, SYNTHETIC) else [REAL, SYNTHETIC]
+    return [{"id": f"{kind}-{patient}", "kind": kind, "patient": patient} for kind in kinds]
+
+
 def make_key(
-    path: Path, answers: list[str], *, mode: str = "single", repeats: tuple[int, ...] = (), margin: float = 0.1
+    path: Path,
+    answers: list[str],
+    *,
+    mode: str = "single",
+    repeats: tuple[int, ...] = (),
+    margin: float = 0.1,
+    patients: list[str] | None = None,
 ) -> StudyKey:
-    """A key with these answers, and repeats of some trials at the end."""
-    trials: list[dict[str, Any]] = [{"answer": answer, "cases": [], "repeat_of": None} for answer in answers]
+    """A key with these answers, and repeats of some trials at the end; by default each trial is of another patient."""
+    owners = patients or [f"p{i}" for i in range(len(answers))]
+    trials: list[dict[str, Any]] = [
+        {"answer": answer, "cases": _cases(answer, owner), "repeat_of": None}
+        for answer, owner in zip(answers, owners, strict=True)
+    ]
     swap = {"left": "right", "right": "left"}
-    trials += [{"answer": swap.get(answers[i], answers[i]), "cases": [], "repeat_of": i} for i in repeats]
+    trials += [{**trials[i], "answer": swap.get(answers[i], answers[i]), "repeat_of": i} for i in repeats]
     sealed = {
         "cohorts": {kind: {"cases": 20, "content": "c0"} for kind in (REAL, SYNTHETIC)},
         "margin": margin,

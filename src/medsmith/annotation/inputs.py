@@ -1,5 +1,6 @@
 """The cohorts of the annotation loop and their checks: what is withheld must occur nowhere else."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +9,20 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32
 
+from medsmith.annotation.measured import LEAST_PATIENTS
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
 from medsmith.data.similarity import thumbnails
-from medsmith.errors import CohortError, GeometryError, RunError
+from medsmith.errors import CohortError, GeometryError, RequestError, RunError
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
 from medsmith.preparation.split import held_out_ids, patient_groups
 from medsmith.progress import Progress
 
-_LEAST_PATIENTS = 2
 _SAME_THUMBNAIL = 0.9999
 """Correlation of the thumbnails of one image; rounding leaves more, near-duplicates less."""
 
@@ -69,7 +70,7 @@ def open_inputs(
 
     Raises:
         CohortError: cohorts do not fit together, or the folders overlap.
-        RequestError: ``group`` or ``withheld_share`` cannot be used.
+        RequestError: ``group`` or ``withheld_share`` cannot be used, or a share is withheld without ``group``.
         MedsmithError: a cohort cannot be opened.
     """
     check_disjoint_folders([labeled, unlabeled, *([withheld] if withheld else []), out])
@@ -79,6 +80,13 @@ def open_inputs(
     ignored = len(images.ids_with_labels)
     notes = [f"{unlabeled}: labels of {ignored} cases are ignored"] if ignored else []
     if withheld is None:
+        if options.group is None:
+            found, limit = (
+                "not given, so that neighboring slices may be on both sides",
+                "a share of LABELED is withheld",
+            )
+            cure = "name the patient in a case id, '(.*)' if each case is one, or give --withheld"
+            raise RequestError("--group", found, limit, cure)
         apart = held_out_ids(source.ids, options.withheld_share, options.seed, options.group)
         few, kept = source.subset(id for id in source.ids if id not in apart), source.subset(sorted(apart))
         notes.append(f"{labeled}: {len(apart)} of {len(source)} cases are withheld")
@@ -86,6 +94,11 @@ def open_inputs(
         few, kept = source, Cohort.open(withheld)
         _check_annotated(kept)
         _check_alike(source, kept)
+    if options.group is None:
+        notes.append(
+            f"{kept.root}: no --group, so that each slice counts as a patient; slices of one patient make "
+            "every error and interval too small, and whether a patient is in two cohorts is not checked"
+        )
     groups = patient_groups(kept.ids, options.group)
     inputs = Inputs(few, images_alone(images), kept, {id: name for name, ids in groups.items() for id in ids})
     joined({"labeled": images_alone(few), "unlabeled": inputs.unlabeled})
@@ -94,15 +107,16 @@ def open_inputs(
 
 
 def check_contents(inputs: Inputs, progress: Progress) -> None:
-    """Reads every case: slices alone, and no image in two cohorts.
+    """Reads every case: slices alone, no image in two cohorts, and a label that can be measured.
 
     Raises:
         GeometryError: a volume.
-        CohortError: an image is in two cohorts.
+        CohortError: an image is in two cohorts, or no label is in the reference of two withheld patients.
         MedsmithError: a case cannot be read.
     """
     cohorts = {"withheld": inputs.withheld, "labeled": inputs.labeled, "unlabeled": inputs.unlabeled}
     seen: dict[str, tuple[str, str]] = {}
+    having: dict[int, set[str]] = defaultdict(set)
     with progress.task("check cases", sum(map(len, cohorts.values()))) as advance:
         for name, cohort in cohorts.items():
             for case in cohort:
@@ -114,7 +128,13 @@ def check_contents(inputs: Inputs, progress: Progress) -> None:
                 if other != name:
                     found = f"{name} case {case.id} is {other} case {case_id}"
                     raise CohortError(cohort.root, found, "no image in two of the cohorts", "leave one of them out")
+                if name == "withheld":
+                    for value in np.unique(case.require_labels()):
+                        having[int(value)].add(inputs.patients[case.id])
                 advance(1, "")
+    if all(len(having[value]) < LEAST_PATIENTS for value in inputs.labeled.label_names.values() if value):
+        found, limit = f"no label is in {LEAST_PATIENTS} withheld patients", "a mean Dice needs one that is"
+        raise CohortError(inputs.withheld.root, found, limit, "withhold more patients")
 
 
 def check_apart(withheld: Cohort, others: Iterable[tuple[str, Cohort]]) -> None:
@@ -205,8 +225,8 @@ def _check_alike(labeled: Cohort, withheld: Cohort) -> None:
 
 def _check_patients(inputs: Inputs, group: str | None) -> None:
     withheld = set(inputs.patients.values())
-    if len(withheld) < _LEAST_PATIENTS:
-        found = f"{len(withheld)} withheld patient"
+    if len(withheld) < LEAST_PATIENTS:
+        found = f"{len(withheld)} withheld {'slice' if group is None else 'patient'}"
         raise CohortError(inputs.withheld.root, found, "a standard error needs two", "withhold more")
     if group is None:
         return

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
+
+Unit = Literal["patients", "slices"]
+LEAST_PATIENTS = 2
+"""Patients that need a label in their reference for its Dice to be averaged, and withheld patients at least."""
 
 
 @final
@@ -19,50 +23,78 @@ class Measured(BaseModel):
     Attributes:
         labels: names, without the background.
         patients: of each case.
-        dice: case id -> Dice per label.
-        present: label -> number of the cases that have it.
+        dice: case id -> Dice per label; None where neither the reference nor the prediction has the label.
+        patients_with: label -> number of patients that have it in their reference.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     labels: tuple[str, ...]
     patients: dict[str, str]
-    dice: dict[str, tuple[float, ...]]
-    present: dict[str, int]
+    dice: dict[str, tuple[float | None, ...]]
+    patients_with: dict[str, int]
 
     @model_validator(mode="after")
     def _complete(self) -> "Measured":
         if not self.dice or self.dice.keys() != self.patients.keys():
             raise ValueError("dice and patients are not of the same cases")
-        if not self.labels or set(self.labels) != self.present.keys():
-            raise ValueError("present and labels name other labels")
+        if not self.labels or set(self.labels) != self.patients_with.keys():
+            raise ValueError("patients_with and labels name other labels")
         if any(len(scores) != len(self.labels) for scores in self.dice.values()):
             raise ValueError("a case has not one Dice per label")
+        if not self.counted:
+            raise ValueError(f"no label is in the reference of {LEAST_PATIENTS} patients")
         return self
 
     @property
+    def counted(self) -> tuple[str, ...]:
+        """Labels that the mean is taken over: those that at least two patients have in their reference."""
+        return tuple(name for name in self.labels if self.patients_with[name] >= LEAST_PATIENTS)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Labels that the mean is not taken over, and why."""
+        counts = {name: self.patients_with[name] for name in self.labels if name not in self.counted}
+        unit = self.unit.removesuffix("s")
+        return {name: f"in {count or 'no'} withheld {unit}, left out" for name, count in counts.items()}
+
+    @property
+    def unit(self) -> Unit:
+        """What errors and intervals are over: "slices" where each case is its own patient."""
+        return "slices" if all(id == patient for id, patient in self.patients.items()) else "patients"
+
+    @property
     def by_patient(self) -> Float64[np.ndarray, "patients labels"]:
-        """Mean over the cases of each patient; the patient is the unit of every mean, error and interval."""
-        rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+        """Mean over the cases of each patient; the patient is the unit of every mean, error and interval.
+
+        Only cases whose reference or prediction has the label count; NaN where a patient has none.
+        """
+        rows: dict[str, list[tuple[float | None, ...]]] = defaultdict(list)
         for case_id, scores in self.dice.items():
             rows[self.patients[case_id]].append(scores)
-        return np.array([np.mean(rows[patient], axis=0) for patient in sorted(rows)], np.float64)
+        return np.array([mean_of_known(np.array(rows[patient], np.float64), axis=0) for patient in sorted(rows)])
+
+    @property
+    def patient_means(self) -> Float64[np.ndarray, " patients"]:
+        """Mean over the counted labels of each patient; NaN where a patient has none of them."""
+        columns = [self.labels.index(name) for name in self.counted]
+        return mean_of_known(self.by_patient[:, columns], axis=1)
 
     @property
     def mean(self) -> float:
-        """Mean over labels and patients."""
-        return float(self.by_patient.mean())
+        """Mean over the counted labels, then over patients."""
+        return self.estimate.value
 
     @property
     def estimate(self) -> Estimate:
-        """Mean over labels and patients with its interval over patients."""
-        return _mean_of_patients(self.by_patient.mean(axis=1))
+        """Mean over the counted labels, then over patients, with its interval over patients."""
+        return _mean_of_patients(self.patient_means, self.unit)
 
     @property
     def label_estimates(self) -> dict[str, Estimate]:
-        """Label -> mean over patients with its interval."""
-        columns = self.by_patient.T
-        return {name: _mean_of_patients(column) for name, column in zip(self.labels, columns, strict=True)}
+        """Counted label -> mean over patients with its interval."""
+        columns = dict(zip(self.labels, self.by_patient.T, strict=True))
+        return {name: _mean_of_patients(columns[name], self.unit) for name in self.counted}
 
 
 @final
@@ -72,9 +104,11 @@ class Rise:
 
     Attributes:
         differences: of each patient.
+        unit: see ``Measured.unit``.
     """
 
     differences: tuple[float, ...]
+    unit: Unit
 
     @property
     def value(self) -> float:
@@ -89,7 +123,7 @@ class Rise:
     @property
     def interval(self) -> Estimate:
         """The mean with its interval over patients."""
-        return _mean_of_patients(np.array(self.differences))
+        return _mean_of_patients(np.array(self.differences), self.unit)
 
     @property
     def exceeds_error(self) -> bool:
@@ -110,14 +144,29 @@ def rise(after: Measured, before: Measured) -> Rise:
 
     Args:
         after: of one labeler.
-        before: of the other, on the same cases; at least two patients.
+        before: of the other, on the same cases. Patients for whom either has no Dice are left out.
     """
-    return Rise(tuple((after.by_patient - before.by_patient).mean(axis=1).tolist()))
+    differences = after.patient_means - before.patient_means
+    return Rise(tuple(differences[~np.isnan(differences)].tolist()), after.unit)
 
 
-def _mean_of_patients(values: Float64[np.ndarray, " patients"]) -> Estimate:
-    """Mean with Student's interval: a bootstrap of few patients is too narrow (false alarms in 13 % at 6 patients)."""
+def mean_of_known(values: Float64[np.ndarray, "rows columns"], axis: int) -> Float64[np.ndarray, " n"]:
+    """Mean along an axis of the values that are not NaN; NaN where there is none."""
+    known = (~np.isnan(values)).sum(axis=axis)
+    means: Float64[np.ndarray, " n"] = np.full(known.shape, np.nan)
+    np.divide(np.nansum(values, axis=axis), known, out=means, where=known > 0)
+    return means
+
+
+def _mean_of_patients(values: Float64[np.ndarray, " patients"], unit: Unit) -> Estimate:
+    """Mean with Student's interval: a bootstrap of few patients is too narrow (false alarms in 13 % at 6 patients).
+
+    Args:
+        values: of each patient; NaN for one without.
+        unit: see ``Measured.unit``.
+    """
+    values = values[~np.isnan(values)]
     mean, count = float(np.mean(values)), len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.inf
     half = float(stats.t.ppf(0.975, max(count - 1, 1))) * error
-    return Estimate(mean, mean - half, mean + half, count, "Student's t over patients")
+    return Estimate(mean, mean - half, mean + half, count, f"Student's t over {unit}")

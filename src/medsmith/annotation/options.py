@@ -23,7 +23,8 @@ class AnnotationOptions(BaseModel):
             slices added, half of each batch, on average, has contours that are exact; those of a generated pair are
             only as exact as the image follows its map. "generated-then-real" gives each half of the steps.
         withheld_share: share of the labeled patients that is withheld, where no cohort of withheld cases is given.
-        group: regular expression that names the patient of an id (see ``preparation.split``); None: each case is one.
+        group: regular expression that names the patient of an id (see ``preparation.split``); None makes each case one,
+            which is refused where a share is withheld.
         preset: of the generator, where no run is given.
         settings: changes to it, ``key=value``.
         max_minutes: its training time; None trains as configured.

@@ -48,9 +48,9 @@ def draw_picture(annotation: Annotation, annotated: Cohort) -> bytes:
 def _draw_curves(axes: Axes, annotation: Annotation) -> None:
     turns = [turn.number for turn in annotation.turns]
     control = annotation.control.measured
-    names = control.labels
-    for number, name in enumerate(names if len(names) > 1 else ()):
-        color = _color(number + 1)
+    names = control.counted
+    for name in names if len(names) > 1 else ():
+        color = _color(control.labels.index(name) + 1)
         values = [turn.measured.label_estimates[name].value for turn in annotation.turns]
         axes.plot(turns, values, "o-", color=color, linewidth=1, markersize=3, label=name)
         axes.axhline(control.label_estimates[name].value, color=color, linewidth=0.8, linestyle=":")
@@ -64,7 +64,7 @@ def _draw_curves(axes: Axes, annotation: Annotation) -> None:
     axes.set_xticks(turns)
     axes.set_xlim(turns[0] - 0.4, turns[-1] + 0.4)
     axes.set_xlabel("turn", fontsize=8)
-    axes.set_ylabel("Dice on withheld cases (95 % interval over patients)", fontsize=8)
+    axes.set_ylabel(f"Dice on withheld cases (95 % interval over {control.unit})", fontsize=8)
     axes.set_title("Dotted: the control, label by label", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.tick_params(labelsize=7)

@@ -1,14 +1,15 @@
 """Cohorts of real images with predicted labels, and the Dice of predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from medsmith.annotation.damage import check_cases
 from medsmith.annotation.labeler import Labeler
-from medsmith.annotation.measured import Measured
+from medsmith.annotation.measured import Measured, mean_of_known
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
@@ -18,6 +19,7 @@ from medsmith.preparation.recorded import open_recorded
 from medsmith.progress import Progress
 
 RECORD = "predictions.json"
+Labels = UInt8[np.ndarray, "x y z"]
 _DESCRIPTION = "Real images with predicted labels (medsmith annotate). Not for diagnosis."
 
 
@@ -72,7 +74,7 @@ def measure(
 ) -> Measured:
     """Dice of the cleaned predictions on withheld cases, each on its own grid.
 
-    A label absent from both reference and prediction scores 1; a label present in only one of them scores 0.
+    A label present in only one of reference and prediction scores 0; a label absent from both has no score.
 
     Args:
         labeler: predicts.
@@ -82,27 +84,37 @@ def measure(
         progress: of the cases.
     """
     names = foreground_names(labeler.label_names)
-    scores: dict[str, tuple[float, ...]] = {}
-    present = dict.fromkeys(names, 0)
+    values = [labeler.label_names[name] for name in names]
+    scores: dict[str, tuple[float | None, ...]] = {}
+    having: dict[str, set[str]] = {name: set() for name in names}
     with progress.task("measure", len(withheld)) as advance:
         for case in withheld:
             predicted, truth = labeler.predict(case, rules).labels, case.require_labels()
-            values = [labeler.label_names[name] for name in names]
-            scores[case.id] = tuple(round(dice(predicted == value, truth == value), 6) for value in values)
+            scores[case.id] = _scores(predicted, truth, values)
             for name, value in zip(names, values, strict=True):
-                present[name] += bool((truth == value).any())
+                if (truth == value).any():
+                    having[name].add(patients[case.id])
             advance(1, "")
-    return Measured(labels=names, patients=dict(patients), dice=scores, present=present)
+    counts = {name: len(found) for name, found in having.items()}
+    return Measured(labels=names, patients=dict(patients), dice=scores, patients_with=counts)
 
 
 def agreement(cohort: Cohort, other: Cohort) -> float:
-    """Mean Dice between the labels of two cohorts of the same cases, over labels and cases."""
+    """Mean Dice between the labels of two cohorts of the same cases; 1 where neither has a label.
+
+    The mean is taken over the cases where either has the label, then over labels.
+    """
     values = sorted(value for value in cohort.label_names.values() if value)
-    scores = []
-    for id in cohort.ids:
-        ours, theirs = cohort[id].require_labels(), other[id].require_labels()
-        scores.append([dice(ours == value, theirs == value) for value in values])
-    return float(np.mean(scores))
+    scores = [_scores(cohort[id].require_labels(), other[id].require_labels(), values) for id in cohort.ids]
+    of_labels = mean_of_known(np.array(scores, np.float64), axis=0)
+    known = of_labels[~np.isnan(of_labels)]
+    return float(known.mean()) if len(known) else 1.0
+
+
+def _scores(one: Labels, other: Labels, values: Sequence[int]) -> tuple[float | None, ...]:
+    """Dice of each label value; None where neither map has it."""
+    masks = [(one == value, other == value) for value in values]
+    return tuple(round(dice(a, b), 6) if a.any() or b.any() else None for a, b in masks)
 
 
 def mean_confidence(cohort: Cohort) -> float:

@@ -44,7 +44,7 @@ class Annotation:
             f"Dice {leader.measured.mean:.3f} in turn {leader.number}, {self.control.measured.mean:.3f} in the control"
             f", difference {found.value:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f})"
         )
-        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} patients cannot tell from none"
+        doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} {ahead.unit} cannot tell from none"
         taken = (
             f"turn {self.chosen}" if self.chosen else "the control, trained on the labeled slices alone: it is better"
         )
@@ -111,12 +111,14 @@ def turn_line(turn: TurnRecord, before: TurnRecord | None, control: ControlRecor
 
 def _dice(measured: Measured) -> str:
     of_labels = ", ".join(
-        f"{name} {found.value:.3f}" + ("" if measured.present[name] else " (in no withheld case)")
-        for name, found in measured.label_estimates.items()
+        [
+            *(f"{name} {found.value:.3f}" for name, found in measured.label_estimates.items()),
+            *(f"{name}: {why}" for name, why in measured.left_out.items()),
+        ]
     )
     return f"Dice {measured.mean:.3f} ({of_labels})"
 
 
 def _summary(measured: Measured) -> dict[str, Any]:
     of_labels = {name: found.as_json() for name, found in measured.label_estimates.items()}
-    return {"dice": measured.estimate.as_json(), "dice_of_labels": of_labels}
+    return {"dice": measured.estimate.as_json(), "dice_of_labels": of_labels, "labels_left_out": measured.left_out}

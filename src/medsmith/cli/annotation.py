@@ -10,7 +10,6 @@ from medsmith.cli.options import (
     ConfigValues,
     ContextClasses,
     MaxMinutes,
-    PatientGroup,
     Preset,
     RequestFile,
     SamplingSteps,
@@ -24,6 +23,13 @@ WithheldOption = Annotated[
 ]
 WithheldShareOption = Annotated[
     float, typer.Option(help="Share of the labeled patients to withhold, where no cohort is given.")
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Regular expression that extracts the patient from a case id; needed without --withheld. "
+        "Each slice is its own patient if omitted."
+    ),
 ]
 RunOption = Annotated[
     Path | None, typer.Option(help="Trained run of mddpm; default: one is trained on all images but the withheld.")
@@ -47,7 +53,7 @@ def annotate(  # noqa: PLR0913
     out: Annotated[Path, typer.Argument(help="Output folder; run the same command again to continue.")],
     withheld: WithheldOption = None,
     withheld_share: WithheldShareOption = 0.25,
-    group: PatientGroup = None,
+    group: GroupOption = None,
     run: RunOption = None,
     preset: Preset = "tiny",
     set_: ConfigValues = None,

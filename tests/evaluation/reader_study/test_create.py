@@ -3,6 +3,7 @@
 import base64
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -195,6 +196,22 @@ def test_a_clipped_synthetic_cohort_clips_the_real_one_too(tmp_path):
     assert names == ["Lung", "Bone", "Soft tissue"]
 
 
+def test_hounsfield_units_are_windowed_whatever_the_channel_is_called(tmp_path):
+    plan = StudyPlan(count=5, slices=3)
+    scans = partial(scan_cohort, channel="gray", highest=900)
+    real = scans(tmp_path / "real", 5, 0)
+    created = create_study(real, scans(tmp_path / "synthetic", 5, 1), tmp_path / "out", plan)
+    assert created.presentation.hounsfield
+    assert [window.name for window in created.presentation.windows] == ["Lung", "Bone", "Soft tissue"]
+    assert created.presentation.facts["gray levels"].endswith("HU, whole numbers")
+    # Without air in one of them nobody knows; that CT windows are not used is said.
+    bare = scans(tmp_path / "bare", 5, 1, least=-400)
+    mixed = create_study(real, bare, tmp_path / "mixed", plan)
+    assert not mixed.presentation.hounsfield
+    said = next(line for line in mixed.lines if line.startswith("windows: Full range"))
+    assert said.endswith("; no windows of CT, since only the real images have values below -500")
+
+
 def test_volumes_are_displayed_as_radiologists_are_used_to(tmp_path):
     real = scan_cohort(tmp_path / "real", 5, 0, gradient=True)
     synthetic = scan_cohort(tmp_path / "synthetic", 5, 1, gradient=True)
@@ -359,8 +376,8 @@ def test_the_command_says_what_it_made(cohorts, tmp_path, capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert "6 real and 6 synthetic images in 12 trials, 2 repeats" in said
-    assert "215 independent decisions for 80 % power; readers of the same images are not independent" in said
-    assert "plan for more than 18 readers" in said
+    assert "equivalence margin of the AUC .5 +- 0.1: 288 independent decisions for 80 % power; readers of the" in said
+    assert "plan for more than 24 readers" in said
     assert "naive observer: AUC" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["key.json", "study.html"]
     assert main(["turing", str(cohorts[0].root), str(cohorts[1].root), "x", "--mode", "triples"]) == 2

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from medsmith.cli import main
 from medsmith.evaluation.reader_study import score_study
@@ -41,8 +42,10 @@ def test_the_paper_s_conclusion_is_not_shown_by_its_numbers(paper):
     assert test.verdict.startswith("undecided")
     assert present(score.accuracy).value == pytest.approx(0.4556, abs=1e-4)
     said = " ".join(score_lines(score))
-    assert "90 decisions were made. For 80 % power a margin of 0.1 takes 215 independent ones" in said
-    assert f"about {test.decisions_needed} for the accuracy" in said
+    assert "90 decisions were made. For 80 % power a margin of 0.1 takes so many independent ones: " in said
+    assert "288 for the AUC and 215 for the accuracy" in said
+    needed = f"about {test.images_needed} images, both kinds together, for the accuracy"
+    assert (needed if test.images_needed else "it cannot be reached for the accuracy with these readers") in said
 
 
 def test_the_report_has_every_number_and_asks_nobody(paper):
@@ -101,6 +104,21 @@ def test_pairs_are_scored_by_the_right_side(tmp_path):
     assert score.tests["share of right pairs"].different
     assert present(score.readers[0].consistency).same.value == 1.0  # the same image, although it changed sides
     assert score_lines(score)[0].split()[:3] == ["reader", "right", "pairs"]
+
+
+def test_the_skill_in_pairs_is_that_of_a_forced_choice_in_json_and_on_the_page(tmp_path):
+    key = make_key(tmp_path / "key.json", ["right"] * 40 + ["left"] * 40, mode="pairs")
+    sides = ["right"] * 30 + ["left"] * 10 + ["right"] * 10 + ["left"] * 30
+    ratings = [1 if side == "left" else 4 for side in sides]
+    path = write_result(tmp_path / "r.json", key, ratings, calls=sides)
+    score = score_study([path], tmp_path / "key.json", tmp_path)
+    found = json.loads((tmp_path / "score.json").read_text())["readers"][0]["sensitivity"]
+    skill = stats.norm.ppf(30.5 / 41) - stats.norm.ppf(10.5 / 41)
+    assert found == pytest.approx(skill / np.sqrt(2))
+    # The share of right pairs of an unbiased reader is that of an area under the curve: normal(d' / root 2).
+    assert stats.norm.cdf(found / np.sqrt(2)) == pytest.approx(0.75, abs=0.01)
+    assert f"{found:+.2f}" == "+0.93"
+    assert [line.split()[-2] for line in score_lines(score)[1:3]] == ["+0.93", "+0.93"]
 
 
 def test_incomplete_files_are_scored_and_named(tmp_path):

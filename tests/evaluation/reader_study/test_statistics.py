@@ -12,18 +12,27 @@ from medsmith.evaluation.reader_study.auc import Placements, auc_estimate, delon
 from medsmith.evaluation.reader_study.decisions import Decisions, exact_share
 from medsmith.evaluation.reader_study.equivalence import (
     EquivalenceTest,
+    Measure,
     decisions_for_equivalence,
     decisions_to_detect,
 )
 from medsmith.evaluation.reader_study.observer import roc_points
+from medsmith.evaluation.reader_study.plan import Mode
+from medsmith.evaluation.reader_study.power import VarianceParts, equivalence_power
 from medsmith.evaluation.reader_study.readers import ReaderAverage, average_over_readers, outcome_covariance
+from narrowing import present
 
 RATINGS = st.lists(st.integers(1, 5), min_size=2, max_size=12).map(lambda values: np.array(values, float))
 PAPER = [  # table 1 (a): 15 real and 15 synthetic images; real -> fake, fake -> real, accuracy in per cent
-    (Decisions(hits=0, signals=15, false_alarms=1, others=15), 46.7, -0.54, 1.59),
-    (Decisions(hits=2, signals=15, false_alarms=1, others=15), 53.3, 0.31, 1.16),
-    (Decisions(hits=1, signals=15, false_alarms=5, others=15), 36.7, -0.92, 0.86),
+    (Decisions(hits=0, signals=15, false_alarms=1, others=15, mode=Mode.SINGLE), 46.7, -0.54, 1.59),
+    (Decisions(hits=2, signals=15, false_alarms=1, others=15, mode=Mode.SINGLE), 53.3, 0.31, 1.16),
+    (Decisions(hits=1, signals=15, false_alarms=5, others=15, mode=Mode.SINGLE), 36.7, -0.92, 0.86),
 ]
+
+
+def equivalence(average):
+    """The test of an average of AUCs, margin .1."""
+    return EquivalenceTest(average, 0.1, 0.1)
 
 
 @pytest.mark.parametrize(("decisions", "accuracy", "skill", "bias"), PAPER)
@@ -49,9 +58,26 @@ def test_the_exact_interval_is_the_quantiles_of_the_beta_distribution():
     assert share.high == pytest.approx(stats.beta.ppf(0.975, 10, 31))
 
 
-@pytest.mark.parametrize(("margin", "decisions"), [(0.10, 215), (0.05, 857), (0.15, 96)])
-def test_decisions_for_equivalence(margin, decisions):
-    assert decisions_for_equivalence(margin) == decisions
+@pytest.mark.parametrize(("margin", "of_share", "of_area"), [(0.10, 215, 288), (0.05, 857, 1144), (0.15, 96, 128)])
+def test_decisions_for_equivalence(margin, of_share, of_area):
+    assert decisions_for_equivalence(margin, Measure.PAIRS) == of_share
+    assert decisions_for_equivalence(margin, Measure.ACCURACY) == of_share
+    assert decisions_for_equivalence(margin, Measure.AUC) == of_area
+    n = of_area // 2
+    most = (margin / (stats.norm.ppf(0.95) + stats.norm.ppf(0.9))) ** 2
+    assert (2 * n + 1) / (12 * n * n) <= most < (2 * n - 1) / (12 * (n - 1) ** 2)
+
+
+def test_the_decisions_for_the_area_have_the_stated_power_and_those_for_a_share_do_not():
+    rng, studies = np.random.default_rng(2), 500
+    for measure, power in ((Measure.AUC, 0.8), (Measure.PAIRS, 0.62)):
+        n = decisions_for_equivalence(0.1, measure) // 2
+        shown = 0
+        for _ in range(studies):
+            placements = Placements.of(rng.normal(size=n), rng.normal(size=n))
+            average = average_over_readers(np.array([placements.auc]), delong_covariance([placements]), 2 * n)
+            shown += equivalence(average).equivalent
+        assert shown / studies == pytest.approx(power, abs=0.055)  # three standard errors
 
 
 @pytest.mark.parametrize(("share", "decisions"), [(0.60, 199), (0.65, 90), (0.70, 49)])
@@ -60,11 +86,11 @@ def test_decisions_to_detect(share, decisions):
 
 
 def test_the_decisions_for_equivalence_have_the_stated_power():
-    count = decisions_for_equivalence(0.1)
+    count = decisions_for_equivalence(0.1, Measure.PAIRS)
     right = np.arange(1, count)
     errors = np.sqrt(right * (count - right) / count**3)
     shown = [
-        EquivalenceTest(ReaderAverage(k / count, error, np.inf, 1, count), 0.1, 0.1).equivalent
+        equivalence(average_with(error, readers=1, cases=count, value=k / count)).equivalent
         for k, error in zip(right, errors, strict=True)
     ]
     # Exact over the binomial distribution, whose steps are 2 points of power here.
@@ -72,11 +98,45 @@ def test_the_decisions_for_equivalence_have_the_stated_power():
     assert stats.binom.pmf(right, count, 0.6) @ np.array(shown) < 0.06
 
 
-def test_the_decisions_needed_follow_from_the_variance():
-    independent = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 1, 72)
-    assert EquivalenceTest(independent, 0.1, 0.1).decisions_needed == 215
-    shared = ReaderAverage(0.5, 0.5 / np.sqrt(72), np.inf, 3, 72)  # three readers, no more certain than one
-    assert EquivalenceTest(shared, 0.1, 0.1).decisions_needed in (643, 644, 645)
+def average_with(error, *, readers=3, cases=72, value=0.5):
+    """An average whose error shrinks with the images."""
+    return ReaderAverage(value, error, np.inf, readers, cases, VarianceParts(0.0, error**2, 0.0))
+
+
+def test_the_images_needed_follow_from_the_variance():
+    for readers in (1, 3):  # three readers whose errors are the same are no more certain than one
+        found = average_with(0.5 / np.sqrt(72), readers=readers)
+        assert equivalence(found).images_needed == 215
+
+
+READER, SHARED, OWN = 0.03**2, 0.05, 0.25
+
+
+def test_parts_of_readers_and_images_are_told_apart():
+    variance = VarianceParts(READER, SHARED / 60, OWN / 60)
+    assert np.sqrt(variance.variance(3)) == pytest.approx(0.0502, abs=5e-5)
+    covariance = np.full((3, 3), SHARED / 60) + OWN / 60 * np.eye(3)
+    spread = np.sqrt(READER + OWN / 60)
+    found = average_over_readers(0.5 + spread * np.array([-1.0, 0, 1]), covariance, 60)
+    assert found.error == pytest.approx(0.0502, abs=5e-5)
+    assert (found.parts.reader, found.parts.shared, found.parts.own) == pytest.approx((READER, SHARED / 60, OWN / 60))
+    needed = present(equivalence(found).images_needed)
+    assert needed == pytest.approx(400, abs=10)
+    rng, studies = np.random.default_rng(0), 1500
+    for images, power in ((needed, 0.8), (130, 0.54)):  # 130: as if all of the variance shrank with the images
+        covariance = np.full((3, 3), SHARED / images) + OWN / images * np.eye(3)
+        values = rng.multivariate_normal(np.full(3, 0.5), covariance + READER * np.eye(3), studies)
+        shown = [equivalence(average_over_readers(v, covariance, images)).equivalent for v in values]
+        assert np.mean(shown) == pytest.approx(power, abs=0.035)  # three standard errors
+        assert equivalence_power(found.parts.with_images(images / 60), 3, 0.1) == pytest.approx(power, abs=0.01)
+
+
+def test_no_number_of_images_makes_up_for_readers_who_differ():
+    covariance = np.full((3, 3), 0.001) + 0.001 * np.eye(3)
+    found = equivalence(average_over_readers(np.array([0.4, 0.5, 0.6]), covariance, 60))
+    assert found.images_needed is None
+    assert found.as_json()["images_needed_with_these_readers"] is None
+    assert equivalence(average_over_readers(np.full(3, 0.5), covariance, 60)).images_needed is not None
 
 
 @given(RATINGS, RATINGS)
@@ -200,7 +260,7 @@ def test_the_average_of_shares_with_independent_errors_is_the_mean_of_all_decisi
     ],
 )
 def test_the_verdict(value, error, equivalent, different, words):
-    test = EquivalenceTest(ReaderAverage(value, error, np.inf, 3, 72), 0.1, 0.1)
+    test = equivalence(average_with(error, value=value))
     assert (test.equivalent, test.different) == (equivalent, different)
     assert words in test.verdict
     low, high = test.average.interval(0.9)
@@ -221,8 +281,8 @@ def test_agreement_is_not_defined_where_all_say_the_same():
 
 @given(st.integers(0, 12), st.integers(0, 9))
 def test_skill_changes_sign_and_bias_stays_when_the_two_kinds_are_exchanged(hits, alarms):
-    one = Decisions(hits, 12, alarms, 9)
-    other = Decisions(alarms, 9, hits, 12)
+    one = Decisions(hits, 12, alarms, 9, Mode.SINGLE)
+    other = Decisions(alarms, 9, hits, 12, Mode.SINGLE)
     assert one.sensitivity == pytest.approx(-other.sensitivity)
     assert one.criterion == pytest.approx(other.criterion)
     assert np.isfinite([one.sensitivity, one.criterion]).all()

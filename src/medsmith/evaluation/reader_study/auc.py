@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64
 from scipy import optimize, stats
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
+from medsmith.evaluation.reader_study.clusters import covariance_of_means
 
 _TINY = 1e-9
 
@@ -24,16 +25,33 @@ class Placements:
     Attributes:
         real: per real image, the share of synthetic images rated higher; ties count half.
         synthetic: per synthetic image, the share of real images rated lower.
+        real_patients: of the real images; None: each image is of another patient.
+        synthetic_patients: of the synthetic images, likewise; they are taken as other patients than the real ones.
     """
 
     real: Float64[np.ndarray, " n"]
     synthetic: Float64[np.ndarray, " m"]
+    real_patients: np.ndarray | None = None
+    synthetic_patients: np.ndarray | None = None
 
     @classmethod
-    def of(cls, real: Float[np.ndarray, " n"], synthetic: Float[np.ndarray, " m"]) -> "Placements":
+    def of(
+        cls,
+        real: Float[np.ndarray, " n"],
+        synthetic: Float[np.ndarray, " m"],
+        real_patients: np.ndarray | None = None,
+        synthetic_patients: np.ndarray | None = None,
+    ) -> "Placements":
         """Components of the AUC of two sets of ratings."""
         wins = np.sign(np.subtract.outer(np.asarray(synthetic, float), np.asarray(real, float))) / 2 + 0.5
-        return cls(wins.mean(axis=0), wins.mean(axis=1))
+        return cls(wins.mean(axis=0), wins.mean(axis=1), real_patients, synthetic_patients)
+
+    @property
+    def patients(self) -> tuple[int, int]:
+        """Numbers of patients of the real and of the synthetic images."""
+        kinds = ((self.real, self.real_patients), (self.synthetic, self.synthetic_patients))
+        real, synthetic = (len(images if owners is None else np.unique(owners)) for images, owners in kinds)
+        return real, synthetic
 
     @property
     def auc(self) -> float:
@@ -44,32 +62,34 @@ class Placements:
 def delong_covariance(readers: Sequence[Placements]) -> Float64[np.ndarray, "readers readers"]:
     """Covariance matrix of the AUCs of readers who read the same images (DeLong et al. 1988, equation 6).
 
+    Where a patient has several images, the components are summed within patients (Obuchowski 1997; see
+    ``covariance_of_means``).
+
     Args:
-        readers: one or more, with the images in one order.
+        readers: one or more, with the images in one order; at least two patients of each kind.
     """
-    parts = []
-    for components in ([r.real for r in readers], [r.synthetic for r in readers]):
-        rows = np.array(components)
-        parts.append(np.cov(rows, ddof=1).reshape(len(rows), len(rows)) / rows.shape[1])
-    covariance: Float64[np.ndarray, "readers readers"] = parts[0] + parts[1]
+    first = readers[0]
+    of_real = covariance_of_means(np.array([r.real for r in readers]), first.real_patients)
+    of_synthetic = covariance_of_means(np.array([r.synthetic for r in readers]), first.synthetic_patients)
+    covariance: Float64[np.ndarray, "readers readers"] = of_real + of_synthetic
     return covariance
 
 
 def auc_estimate(placements: Placements) -> Estimate:
-    """AUC of one reader with its 95 % interval over images.
+    """AUC of one reader with its 95 % interval over patients.
 
-    The interval is DeLong's on the logit scale; where it has none, because the AUC is 0 or 1 or there is a single image
-    of a kind, Newcombe's (2006, method 5).
+    The interval is DeLong's on the logit scale; where it has none, because the AUC is 0 or 1 or there is a single
+    patient of a kind, Newcombe's (2006, method 5) with as many images as there are patients.
     """
-    n, m = len(placements.real), len(placements.synthetic)
+    images, (n, m) = len(placements.real) + len(placements.synthetic), placements.patients
     auc, variance = placements.auc, float(delong_covariance([placements])[0, 0]) if min(n, m) > 1 else 0.0
     if not 0 < auc < 1 or variance <= 0:
         low, high = newcombe_interval(auc, n, m)
-        return Estimate(auc, low, high, n + m, "Newcombe (method 5)")
+        return Estimate(auc, low, high, images, "Newcombe (method 5)")
     half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-end))) for end in (logit - half, logit + half))
-    return Estimate(auc, low, high, n + m, "DeLong, logit")
+    return Estimate(auc, low, high, images, "DeLong, logit")
 
 
 def newcombe_interval(auc: float, n: int, m: int) -> tuple[float, float]:

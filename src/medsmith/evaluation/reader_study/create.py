@@ -12,7 +12,7 @@ from medsmith import __version__
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion.noise import derive_seed
 from medsmith.errors import CohortError
-from medsmith.evaluation.reader_study.equivalence import decisions_for_equivalence
+from medsmith.evaluation.reader_study.equivalence import Measure, decisions_for_equivalence
 from medsmith.evaluation.reader_study.key import KEY, StudyKey, read_key
 from medsmith.evaluation.reader_study.observer import NaiveObserver, naive_observer
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, Mode, StudyPlan
@@ -49,14 +49,16 @@ class Study:
     def lines(self) -> list[str]:
         """What was created, for the terminal."""
         first = [trial for trial in self.trials if trial.repeat_of is None]
-        needed = decisions_for_equivalence(self.key.margin)
+        measure = Measure.AUC if self.key.mode is Mode.SINGLE else Measure.PAIRS
+        needed = decisions_for_equivalence(self.key.margin, measure)
         counts = {kind: sum(c.kind == kind for t in first for c in t.cases) for kind in (REAL, SYNTHETIC)}
         return [
             f"study {self.key.study}: {counts[REAL]} real and {counts[SYNTHETIC]} synthetic images in {len(first)} "
             f"trials, {len(self.trials) - len(first)} repeats, {len(self.learning)} trials to learn",
             *(f"{name}: {fact}" for name, fact in self.presentation.facts.items()),
-            f"equivalence margin .5 +- {self.key.margin:g}: {needed} independent decisions for 80 % power; readers of "
-            f"the same images are not independent, so plan for more than {-(-needed // len(first))} readers",
+            f"equivalence margin of the {measure} .5 +- {self.key.margin:g}: {needed} independent decisions for 80 % "
+            f"power; readers of the same images are not independent, so plan for more than "
+            f"{-(-needed // len(first))} readers",
             self.observer.line,
         ]
 

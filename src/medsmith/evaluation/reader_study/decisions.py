@@ -7,6 +7,7 @@ from typing import Any, final
 from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
+from medsmith.evaluation.reader_study.plan import Mode
 
 
 @final
@@ -19,12 +20,14 @@ class Decisions:
         signals: signals shown.
         false_alarms: others called a signal.
         others: others shown.
+        mode: whether one image at a time was shown or a pair.
     """
 
     hits: int
     signals: int
     false_alarms: int
     others: int
+    mode: Mode
 
     @property
     def correct(self) -> int:
@@ -48,9 +51,12 @@ class Decisions:
 
     @property
     def sensitivity(self) -> float:
-        """d', the skill: z(hit rate) - z(false-alarm rate), 0 for guessing (see ``_z_scores``)."""
+        """d', the skill: z(hit rate) - z(false-alarm rate), 0 for guessing (see ``_z_scores``).
+
+        Of pairs, a forced choice of two, it is smaller by the root of two (Macmillan and Creelman 2005, chapter 7).
+        """
         hit, alarm = self._z_scores()
-        return hit - alarm
+        return (hit - alarm) / (2**0.5 if self.mode is Mode.PAIRS else 1.0)
 
     @property
     def criterion(self) -> float:

@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, final
 
 import numpy as np
 from scipy import stats
 
+from medsmith.evaluation.reader_study.power import LEVEL, POWER, images_needed
 from medsmith.evaluation.reader_study.readers import ReaderAverage
 
-CHANCE, LEVEL, POWER = 0.5, 0.05, 0.8
+CHANCE = 0.5
+
+
+class Measure(StrEnum):
+    """What is compared with chance."""
+
+    AUC = "AUC"
+    """Of a study of single images; the margin of such a study is declared for it."""
+    ACCURACY = "accuracy"
+    """Both kinds weighted equally."""
+    PAIRS = "share of right pairs"
 
 
 @final
@@ -21,11 +33,13 @@ class EquivalenceTest:
         average: the average.
         margin: half width of the range that counts as chance.
         declared: the margin stated when the study was created.
+        measure: what is averaged.
     """
 
     average: ReaderAverage
     margin: float
     declared: float
+    measure: Measure = Measure.AUC
 
     @property
     def p(self) -> float:
@@ -45,10 +59,9 @@ class EquivalenceTest:
         return not low <= CHANCE <= high
 
     @property
-    def decisions_needed(self) -> int:
-        """Decisions for 80 % power with the variance found here, if there are more readers and images alike."""
-        made = self.average.readers * self.average.cases
-        return int(np.ceil(made * (self.average.error * _z_sum() / self.margin) ** 2))
+    def images_needed(self) -> int | None:
+        """Images for 80 % power with these readers; None where their variance alone is too large."""
+        return images_needed(self.average.parts, self.average.readers, self.average.cases, self.margin)
 
     @property
     def verdict(self) -> str:
@@ -79,21 +92,28 @@ class EquivalenceTest:
             "equivalent": self.equivalent,
             "different_from_chance": self.different,
             "verdict": self.verdict,
-            "decisions_needed_if_independent": decisions_for_equivalence(self.margin),
-            "decisions_needed_at_this_variance": self.decisions_needed,
+            "decisions_needed_if_independent": decisions_for_equivalence(self.margin, self.measure),
+            "images_needed_with_these_readers": self.images_needed,
         }
 
 
-def decisions_for_equivalence(margin: float) -> int:
+def decisions_for_equivalence(margin: float, measure: Measure) -> int:
     """Independent decisions needed to show equivalence at 5 % with 80 % power where readers truly guess.
 
-    From the normal approximation of two one-sided tests: p (1 - p) (z(.95) + z(.90))^2 / margin^2 with p = .5.
-    Decisions of several readers on the same images are not independent, so that more are needed in practice.
+    From the normal approximation of two one-sided tests, in which the variance must not exceed
+    v = margin^2 / (z(.95) + z(.90))^2. That of a share of N decisions is .25 / N. That of an AUC of n real and m
+    synthetic images, rated at random without ties, is (n + m + 1) / (12 n m), as of Mann and Whitney's U (1947); with
+    n = m it is larger than that of the share by a third. Decisions of several readers on the same images are not
+    independent, so that more are needed in practice.
 
     Args:
         margin: half width of the range that counts as chance.
+        measure: whose variance is taken; the decisions of an AUC are of as many real as synthetic images.
     """
-    return int(np.ceil(CHANCE * (1 - CHANCE) * _z_sum() ** 2 / margin**2))
+    most = (margin / _z_sum()) ** 2
+    if measure is Measure.AUC:
+        return 2 * int(np.ceil((1 + np.sqrt(1 + 12 * most)) / (12 * most)))
+    return int(np.ceil(CHANCE * (1 - CHANCE) / most))
 
 
 def _z_sum() -> float:

@@ -10,7 +10,7 @@ from typing import Any, final
 from pydantic import ValidationError
 
 from medsmith.errors import FileError
-from medsmith.evaluation.reader_study.plan import Mode
+from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, Mode
 from medsmith.evaluation.reader_study.sealed import Sealed
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -62,6 +62,19 @@ class StudyKey:
     def repeat_of(self) -> Sequence[int | None]:
         """Per trial, the earlier trial that it repeats."""
         return [trial["repeat_of"] for trial in self.sealed["trials"]]
+
+    @property
+    def patients(self) -> Sequence[tuple[str, ...]]:
+        """Per trial, the patient of the image; of a pair, those of the real and of the synthetic one."""
+        trials = [sorted(trial["cases"], key=lambda case: str(case["kind"])) for trial in self.sealed["trials"]]
+        return [tuple(case["patient"] for case in cases) for cases in trials]
+
+    @property
+    def shown(self) -> Mapping[str, Mapping[str, int]]:
+        """Kind -> number of images and of patients, without repeats."""
+        cases = [case for trial in self.sealed["trials"] if trial["repeat_of"] is None for case in trial["cases"]]
+        owners = {kind: [case["patient"] for case in cases if case["kind"] == kind] for kind in (REAL, SYNTHETIC)}
+        return {kind: {"images": len(of), "patients": len(set(of))} for kind, of in owners.items()}
 
     def write(self, path: Path) -> None:
         """Writes the key file.

@@ -87,7 +87,8 @@ def naive_observer(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     model.fit(features[training], truth[training])
     scores, signal = model.decision_function(features[~training]), truth[~training]
-    placements = Placements.of(scores[~signal], scores[signal])
+    owners = np.array([case.patient for case in cases])[~training]
+    placements = Placements.of(scores[~signal], scores[signal], owners[~signal], owners[signal])
     sizes = [(int((~truth & part).sum()), int((truth & part).sum())) for part in (training, ~training)]
     return NaiveObserver(auc_estimate(placements), sizes[0], sizes[1], roc_points(scores[~signal], scores[signal]))
 

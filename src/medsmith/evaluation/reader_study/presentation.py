@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt16
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.data.fingerprint import HIGH, LOW
+from medsmith.data.fingerprint import HIGH, HOUNSFIELD_AIR, LOW
 from medsmith.errors import CohortError, ContentError, RequestError
 from medsmith.evaluation.reader_study.grid import Grid, common_grid
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, StudyPlan
@@ -30,6 +30,7 @@ _CLIPPED = 0.25
 """Share of the images of one kind that reach the same extreme value if their values were clipped there."""
 _COARSE = 1.5
 """Gray steps, in display levels, from which the quantization of one cohort would show in a histogram."""
+KINDS = (REAL, SYNTHETIC)
 Stack = UInt16[np.ndarray, "s r c"]
 
 
@@ -46,6 +47,7 @@ class Presentation:
         grid: common grid.
         dither: width of the uniform noise that hid a coarse quantization; 0 if none was needed.
         hounsfield: whether levels are Hounsfield units.
+        remark: why display windows of CT are not used although one cohort may be CT; "" otherwise.
     """
 
     stacks: tuple[Stack, ...]
@@ -55,6 +57,7 @@ class Presentation:
     grid: Grid
     dither: float
     hounsfield: bool
+    remark: str
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -65,7 +68,8 @@ class Presentation:
             "grid": self.grid.description,
             "gray levels": f"{self.lowest:g} to {self.highest:g} {unit}, whole numbers",
             "dither against coarse gray steps": dither,
-            "windows": ", ".join(f"{w.name} (level {w.level:g}, width {w.width:g})" for w in self.windows),
+            "windows": ", ".join(f"{w.name} (level {w.level:g}, width {w.width:g})" for w in self.windows)
+            + self.remark,
         }
 
 
@@ -97,7 +101,8 @@ def present(
             planes.append(_displayed(cohorts, case, grid, plan))
             advance(1, "")
     _check_distinct(planes, shown, cohorts)
-    hounsfield = planes[0].hounsfield
+    of_kinds = _hounsfield_kinds(planes, shown)
+    hounsfield = len(of_kinds) == len(cohorts)
     # Gray values without a common scale (MR) are scaled image by image, all of them if any.
     absolute = hounsfield or all(plane.eight_bit for plane in planes)
     images = [plane.image if absolute else _to_byte_range(plane.image) for plane in planes]
@@ -107,31 +112,51 @@ def present(
         np.clip(image, lowest, highest, out=image)
     dither = _dither(images, shown)
     stacks = tuple(_quantized(image, (lowest, highest), dither, rng) for image in images)
-    return Presentation(stacks, lowest, highest, windows, grid, dither, hounsfield)
+    found = f"only the {of_kinds[0]} images have values below {HOUNSFIELD_AIR:g}" if of_kinds else ""
+    remark = f"; no windows of CT, since {found}" if found and not hounsfield else ""
+    return Presentation(stacks, lowest, highest, windows, grid, dither, hounsfield, remark)
+
+
+def _hounsfield_kinds(planes: Sequence["_Displayed"], shown: Sequence[ShownCase]) -> tuple[str, ...]:
+    """The kinds in Hounsfield units: of a channel CT, or with air in some image, as ``Fingerprint.is_hounsfield``."""
+    parts = {kind: [plane for plane, case in zip(planes, shown, strict=True) if case.kind == kind] for kind in KINDS}
+    return tuple(
+        kind
+        for kind, part in parts.items()
+        if part[0].ct or (not part[0].eight_bit and min(plane.least for plane in part) < HOUNSFIELD_AIR)
+    )
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Displayed:
-    """A case on the common grid in stored gray values, s r c, and what these are."""
+    """A case on the common grid in stored gray values, and what these are.
+
+    Attributes:
+        image: the part that is shown.
+        ct: whether the channel is named CT, and holds Hounsfield units.
+        eight_bit: whether the file does.
+        least: smallest value of the whole image.
+    """
 
     image: Float32[np.ndarray, "s r c"]
-    hounsfield: bool
+    ct: bool
     eight_bit: bool
+    least: float
 
 
 def _displayed(cohorts: Mapping[str, Cohort], shown: ShownCase, grid: Grid, plan: StudyPlan) -> _Displayed:
     case = cohorts[shown.kind][shown.id]
     channel = case.channel_names.index(plan.channel) if plan.channel else 0
     image = case.require_image()[channel]
-    hounsfield = case.channel_names[channel].upper() == "CT" and case.stored != np.uint8
-    if hounsfield:
+    ct = case.channel_names[channel].upper() == "CT" and case.stored != np.uint8
+    if ct:
         check_hounsfield(image, shown.id)
     part = grid.crop(image, case.geometry, _level(case))
     picture = part.transpose(2, 1, 0)
     if case.geometry.spacing_known:  # radiological display: the patient's right on the left, anterior at the top
         picture = picture[:, ::-1, ::-1]
-    return _Displayed(np.ascontiguousarray(picture), hounsfield, eight_bit=case.stored == np.uint8)
+    return _Displayed(np.ascontiguousarray(picture), ct, case.stored == np.uint8, float(image.min()))
 
 
 def _to_byte_range(image: Float32[np.ndarray, "s r c"]) -> Float32[np.ndarray, "s r c"]:
@@ -157,7 +182,7 @@ def _check_distinct(planes: Sequence[_Displayed], shown: Sequence[ShownCase], co
         if earlier is not case:
             found = f"cases {earlier.id} and {case.id} show the same picture"
             raise CohortError(cohorts[case.kind].root, found, "each is shown once", "leave one of them out")
-        if plane.hounsfield != planes[0].hounsfield:
+        if plane.ct != planes[0].ct:
             found = "the CT of one cohort is 8-bit, that of the other in Hounsfield units"
             raise ContentError(case.id, found, "both alike", "prepare both from the same kind of file")
 

@@ -1,6 +1,6 @@
 """What the answers of one reader say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -95,28 +95,45 @@ class FirstShowings:
         signal: whether the image is synthetic; of a pair, whether the synthetic one is on the right.
         called: whether it was called so.
         ratings: higher for more certainly a signal.
+        patients: see ``StudyKey.patients``; n x 1, of pairs n x 2.
     """
 
     trials: np.ndarray
     signal: np.ndarray
     called: np.ndarray
     ratings: Float64[np.ndarray, " n"]
+    patients: np.ndarray
 
     @property
     def placements(self) -> Placements | None:
         """Components of the AUC; None where only one kind was read."""
-        real, synthetic = self.ratings[~self.signal], self.ratings[self.signal]
-        return Placements.of(real, synthetic) if len(real) and len(synthetic) else None
+        return self.placed(self.ratings) if 0 < self.signal.sum() < len(self.signal) else None
+
+    def placed(self, ratings: Float64[np.ndarray, " n"]) -> Placements:
+        """Components of the AUC of other ratings of the same trials; of pairs, which are no clusters, independent."""
+        real, synthetic = ratings[~self.signal], ratings[self.signal]
+        if self.patients.shape[1] > 1:
+            return Placements.of(real, synthetic)
+        owners = self.patients[:, 0]
+        return Placements.of(real, synthetic, owners[~self.signal], owners[self.signal])
+
+    def within(self, trials: Iterable[int]) -> "FirstShowings":
+        """Those of some trials."""
+        inside = np.isin(self.trials, sorted(trials))
+        parts = (self.trials, self.signal, self.called, self.ratings, self.patients)
+        return FirstShowings(*(part[inside] for part in parts))
 
 
 def first_showings(reading: Reading, key: StudyKey) -> FirstShowings:
     """The answers that count; repeats serve only the agreement."""
-    answers = [answer for answer in reading.answers if key.repeat_of[answer.trial] is None]
+    repeat_of, patients = key.repeat_of, key.patients
+    answers = [answer for answer in reading.answers if repeat_of[answer.trial] is None]
     return FirstShowings(
         np.array([answer.trial for answer in answers]),
         np.array([key.answers[answer.trial] in SIGNALS for answer in answers]),
         np.array([answer.call in SIGNALS for answer in answers]),
         np.array([float(answer.rating) for answer in answers]),
+        np.array([patients[answer.trial] for answer in answers], str),
     )
 
 
@@ -128,6 +145,7 @@ def score_reader(reading: Reading, key: StudyKey) -> ReaderScore:
         signals=int(first.signal.sum()),
         false_alarms=int((first.called & ~first.signal).sum()),
         others=int((~first.signal).sum()),
+        mode=key.mode,
     )
     placements = first.placements
     return ReaderScore(

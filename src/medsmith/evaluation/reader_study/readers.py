@@ -12,12 +12,15 @@ this reader.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float, Float64
 from scipy import stats
+
+from medsmith.evaluation.reader_study.clusters import covariance_of_means
+from medsmith.evaluation.reader_study.power import VarianceParts
 
 RANDOM = "Obuchowski-Rockette with Hillis' degrees of freedom, readers and cases random"
 FIXED = "normal, cases random; holds for this reader"
@@ -34,6 +37,7 @@ class ReaderAverage:
         freedom: degrees of freedom; infinite where the normal distribution is used.
         readers: number of readers.
         cases: number of cases that all of them read.
+        parts: of the variance: those of the readers and those of the cases.
     """
 
     value: float
@@ -41,6 +45,7 @@ class ReaderAverage:
     freedom: float
     readers: int
     cases: int
+    parts: VarianceParts
 
     @property
     def method(self) -> str:
@@ -67,6 +72,7 @@ class ReaderAverage:
             "low": low,
             "high": high,
             "standard_error": self.error,
+            "variance_parts": asdict(self.parts),
             "degrees_of_freedom": freedom,
             "readers": self.readers,
             "cases": self.cases,
@@ -86,21 +92,35 @@ def average_over_readers(
     """
     count, mean = len(values), float(np.mean(values))
     between = float(np.var(values, ddof=1)) if count > 1 else 0.0
-    shared = float(covariance[~np.eye(count, dtype=bool)].mean()) if count > 1 else float(covariance[0, 0])
-    total = between + count * max(shared, 0.0)
+    single = float(np.diag(covariance).mean())
+    shared = max(float(covariance[~np.eye(count, dtype=bool)].mean()) if count > 1 else single, 0.0)
+    total = between + count * shared
     if total == 0:  # all readers right, or wrong, in every case: half a case is added, as for d' and c
         share = (mean * cases + 0.5) / (cases + 1)
-        return ReaderAverage(mean, float(np.sqrt(share * (1 - share) / cases)), np.inf, count, cases)
+        variance = share * (1 - share) / cases
+        return ReaderAverage(mean, float(np.sqrt(variance)), np.inf, count, cases, VarianceParts(0.0, variance, 0.0))
     freedom = total**2 / (between**2 / (count - 1)) if between > 0 else np.inf
-    return ReaderAverage(mean, float(np.sqrt(total / count)), float(freedom), count, cases)
+    own = max(single - shared, 0.0)
+    parts = VarianceParts(max(between - own, 0.0), shared, own)
+    return ReaderAverage(mean, float(np.sqrt(total / count)), float(freedom), count, cases, parts)
 
 
-def outcome_covariance(outcomes: Float[np.ndarray, "r n"]) -> Float64[np.ndarray, "r r"]:
+def outcome_covariance(
+    outcomes: Float[np.ndarray, "r n"], patients: np.ndarray | None = None
+) -> Float64[np.ndarray, "r r"]:
     """Covariance of the readers' shares of right answers.
 
+    A pair depends on the others with its real patient and on those with its synthetic one. The sum of the two
+    clustered covariances has what both share twice, and this is subtracted (Cameron, Gelbach and Miller 2011).
+
     Args:
-        outcomes: 1 for a right answer and 0 for a wrong one, per reader and case.
+        outcomes: 1 for a right answer and 0 for a wrong one, per reader and pair.
+        patients: n x 2, the real and the synthetic patient of each pair; None: each image is of another one.
     """
-    readers, cases = outcomes.shape
-    covariance: Float64[np.ndarray, "r r"] = np.cov(outcomes, ddof=1).reshape(readers, readers) / cases
+    if patients is None:
+        return covariance_of_means(outcomes, None)
+    real, synthetic = (np.unique(column, return_inverse=True)[1] for column in patients.T)
+    both = real * (synthetic.max() + 1) + synthetic
+    parts = [covariance_of_means(outcomes, owners) for owners in (real, synthetic, both)]
+    covariance: Float64[np.ndarray, "r r"] = parts[0] + parts[1] - parts[2]
     return covariance

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import Roc, reader_panels
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.reader_study.equivalence import decisions_for_equivalence
+from medsmith.evaluation.reader_study.equivalence import Measure, decisions_for_equivalence
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.reader_score import ReaderScore
 from medsmith.evaluation.reader_study.readers import ReaderAverage
@@ -51,18 +51,38 @@ def score_page(score: StudyScore) -> Page:
 
 def _summary(score: StudyScore) -> list[str]:
     lines = [f"{name}: {test.verdict}." for name, test in score.tests.items()]
+    shown = [f"{of['images']} {kind} images of {of['patients']} patients" for kind, of in score.key.shown.items()]
+    lines.append(f"Shown: {' and '.join(shown)}.")
     margin = next(iter(score.tests.values())).margin if score.tests else score.key.margin
     made = sum(reader.decisions.signals + reader.decisions.others for reader in score.readers)
-    needed = "".join(f", about {test.decisions_needed} for the {name}" for name, test in score.tests.items())
+    measures = (Measure.AUC, Measure.ACCURACY) if score.key.mode is Mode.SINGLE else (Measure.PAIRS,)
+    takes = " and ".join(f"{decisions_for_equivalence(margin, measure)} for the {measure}" for measure in measures)
     lines.append(
-        f"{made} decisions were made. For 80 % power a margin of {margin:g} takes {decisions_for_equivalence(margin)} "
-        f"independent ones; with the variance found here{needed}."
+        f"{made} decisions were made. For 80 % power a margin of {margin:g} takes so many independent ones: "
+        f"{takes}{_needed(score)}."
     )
     auc = score.observer["auc"]
     lines.append(f"Naive observer: AUC {_plain(auc['value'], auc['low'], auc['high'])}{score.observer['warning']}.")
     if score.agreement is not None:
         lines.append(f"Agreement between readers: Fleiss' kappa {score.agreement:.2f}.")
     return [*lines, *(f"Note: {note}." for note in score.notes)]
+
+
+def _needed(score: StudyScore) -> str:
+    """What the variance that was found means for a further study with the same readers."""
+    shown = "images, both kinds together" if score.key.mode is Mode.SINGLE else "pairs"
+    found = [
+        f"it cannot be reached for the {name} with these readers"
+        if test.images_needed is None
+        else f"about {test.images_needed} {shown}, for the {name}"
+        for name, test in score.tests.items()
+    ]
+    readers = f"{len(score.readers)} such reader" + ("s" if len(score.readers) > 1 else "")
+    return (
+        f"; with the variance found here, and {readers} and as many images of a patient: {', '.join(found)}"
+        if found
+        else ""
+    )
 
 
 def _table(score: StudyScore) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -86,9 +106,8 @@ def _single_row(reader: ReaderScore) -> Sequence[str]:
 
 
 def _pairs_row(reader: ReaderScore) -> Sequence[str]:
-    # In a forced choice of two, d' is smaller by the root of two than the difference of the z scores.
-    sensitivity = f"{reader.decisions.sensitivity / 2**0.5:+.2f}"
-    return reader.name, _percent(reader.decisions.accuracy), sensitivity, f"{reader.decisions.criterion:+.2f}"
+    decisions = reader.decisions
+    return reader.name, _percent(decisions.accuracy), f"{decisions.sensitivity:+.2f}", f"{decisions.criterion:+.2f}"
 
 
 def _average_row(score: StudyScore) -> Sequence[str]:
@@ -108,7 +127,7 @@ def _average_row(score: StudyScore) -> Sequence[str]:
 
 def _pairs_average(score: StudyScore) -> Sequence[str]:
     readers = [reader.decisions for reader in score.readers]
-    sensitivity = _mean([d.sensitivity / 2**0.5 for d in readers])
+    sensitivity = _mean([d.sensitivity for d in readers])
     criterion = _mean([d.criterion for d in readers])
     return "average", _average(score.accuracy, percent=True), f"{sensitivity:+.2f}", f"{criterion:+.2f}"
 
@@ -139,7 +158,6 @@ def _pictures(score: StudyScore) -> list[Picture]:
     names = [(_label(reader), reader.decisions.sensitivity, reader.decisions.criterion) for reader in score.readers]
     labels = ("d': skill, 0 for guessing", "c: bias, positive for a reader who seldom says synthetic")
     if not single:
-        names = [(name, sensitivity / 2**0.5, criterion) for name, sensitivity, criterion in names]
         labels = (labels[0], "c: bias, positive for a reader who prefers the left image")
     curves = [Roc(_label(reader), reader.roc) for reader in score.readers if reader.roc] if single else []
     observer = Roc("naive observer", [(x, y) for x, y in score.observer["roc"]])

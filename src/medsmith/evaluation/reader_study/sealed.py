@@ -12,6 +12,23 @@ Count = Annotated[int, Field(ge=0)]
 
 
 @final
+class SealedCase(BaseModel):
+    """An image of a trial.
+
+    Attributes:
+        id: of the case.
+        kind: real or synthetic.
+        patient: whose it is.
+    """
+
+    model_config = _STRICT
+
+    id: str
+    kind: Literal["real", "synthetic"]
+    patient: str
+
+
+@final
 class SealedTrial(BaseModel):
     """A trial.
 
@@ -24,7 +41,7 @@ class SealedTrial(BaseModel):
     model_config = _STRICT
 
     answer: Literal["real", "synthetic", "left", "right"]
-    cases: tuple[dict[str, str], ...]
+    cases: tuple[SealedCase, ...]
     repeat_of: Count | None
 
 
@@ -124,9 +141,12 @@ class Sealed(BaseModel):
     @model_validator(mode="after")
     def _trials_fit(self) -> "Sealed":
         calls = {"real", "synthetic"} if self.mode is Mode.SINGLE else {"left", "right"}
+        kinds = 1 if self.mode is Mode.SINGLE else 2
         for index, trial in enumerate(self.trials):
             if trial.answer not in calls:
                 raise ValueError(f"trial {index} of mode {self.mode} has the answer {trial.answer!r}")
+            if len(trial.cases) != kinds or len({case.kind for case in trial.cases}) != kinds:
+                raise ValueError(f"trial {index} of mode {self.mode} has {len(trial.cases)} cases, not {kinds}")
             first = trial.repeat_of
             if first is not None and (first >= index or self.trials[first].repeat_of is not None):
                 raise ValueError(f"trial {index} repeats trial {first}, which is no earlier first showing")

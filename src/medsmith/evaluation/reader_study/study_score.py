@@ -8,13 +8,14 @@ import numpy as np
 
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.reader_study.agreement import fleiss_kappa
-from medsmith.evaluation.reader_study.auc import Placements, delong_covariance
-from medsmith.evaluation.reader_study.equivalence import EquivalenceTest
+from medsmith.evaluation.reader_study.auc import delong_covariance
+from medsmith.evaluation.reader_study.equivalence import EquivalenceTest, Measure
 from medsmith.evaluation.reader_study.key import StudyKey
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.evaluation.reader_study.reader_score import FirstShowings, ReaderScore, first_showings, score_reader
 from medsmith.evaluation.reader_study.readers import ReaderAverage, average_over_readers, outcome_covariance
 from medsmith.evaluation.reader_study.results import Reading
+from medsmith.evaluation.reader_study.selection import LEAST_PATIENTS
 
 _LEAST_COMMON = 4
 
@@ -66,6 +67,7 @@ class StudyScore:
             "naive_observer": self.observer,
             "presentation": self.key.sealed["presentation"],
             "cohorts": self.key.sealed["cohorts"],
+            "images": self.key.shown,
             "notes": list(self.notes),
         }
 
@@ -81,10 +83,10 @@ def score_readings(readings: Sequence[Reading], key: StudyKey, margin: float | N
     readers = tuple(score_reader(reading, key) for reading in readings)
     common, left_out = _common([first_showings(reading, key) for reading in readings])
     accuracy, auc = _accuracy(common, key.mode), _auc(common, key.mode)
-    measures = {"AUC": auc, "accuracy" if key.mode is Mode.SINGLE else "share of right pairs": accuracy}
+    measures = {Measure.AUC: auc, Measure.ACCURACY if key.mode is Mode.SINGLE else Measure.PAIRS: accuracy}
     tests = {
-        name: EquivalenceTest(average, margin or key.margin, key.margin)
-        for name, average in measures.items()
+        measure.value: EquivalenceTest(average, margin or key.margin, key.margin, measure)
+        for measure, average in measures.items()
         if average is not None
     }
     notes = _notes(readers, left_out, key, margin)
@@ -95,15 +97,7 @@ def _common(showings: Sequence[FirstShowings]) -> tuple[list[FirstShowings], int
     """Answers to the trials that all readers read, and how many trials only some of them read."""
     shared = set(showings[0].trials).intersection(*(s.trials for s in showings))
     union = set(showings[0].trials).union(*(s.trials for s in showings))
-    kept = []
-    for showing in showings:
-        inside = np.isin(showing.trials, sorted(shared))
-        kept.append(
-            FirstShowings(
-                showing.trials[inside], showing.signal[inside], showing.called[inside], showing.ratings[inside]
-            )
-        )
-    return kept, len(union) - len(shared)
+    return [showing.within(shared) for showing in showings], len(union) - len(shared)
 
 
 def _auc(common: Sequence[FirstShowings], mode: Mode) -> ReaderAverage | None:
@@ -116,20 +110,25 @@ def _accuracy(common: Sequence[FirstShowings], mode: Mode) -> ReaderAverage | No
     if mode is Mode.SINGLE:
         # The area under a curve with one threshold is the balanced accuracy.
         return _average_area(common, [showing.called.astype(float) for showing in common]) if _enough(common) else None
-    if len(common[0].trials) < _LEAST_COMMON:
+    if len(common[0].trials) < _LEAST_COMMON or any(
+        len(set(owners)) < LEAST_PATIENTS for owners in common[0].patients.T
+    ):
         return None
     outcomes = np.array([(showing.called == showing.signal).astype(float) for showing in common])
-    return average_over_readers(outcomes.mean(axis=1), outcome_covariance(outcomes), outcomes.shape[1])
+    covariance = outcome_covariance(outcomes, common[0].patients)
+    return average_over_readers(outcomes.mean(axis=1), covariance, outcomes.shape[1])
 
 
 def _average_area(common: Sequence[FirstShowings], ratings: Sequence[np.ndarray]) -> ReaderAverage:
-    signal = common[0].signal
-    placements = [Placements.of(rating[~signal], rating[signal]) for rating in ratings]
-    return average_over_readers(np.array([p.auc for p in placements]), delong_covariance(placements), len(signal))
+    placements = [common[0].placed(rating) for rating in ratings]
+    areas = np.array([placed.auc for placed in placements])
+    return average_over_readers(areas, delong_covariance(placements), len(common[0].signal))
 
 
 def _enough(common: Sequence[FirstShowings]) -> bool:
-    signal = common[0].signal
+    signal, placements = common[0].signal, common[0].placements
+    if placements is None or min(placements.patients) < LEAST_PATIENTS:
+        return False
     return min(int(signal.sum()), int((~signal).sum())) >= _LEAST_COMMON
 
 
@@ -152,6 +151,11 @@ def _notes(readers: Sequence[ReaderScore], left_out: int, key: StudyKey, margin:
         notes.append(
             f"the margin {margin:g} was chosen after the study was created, where {key.margin:g} was declared: "
             f"the equivalence test is exploratory"
+        )
+    if any(of["patients"] < of["images"] for of in key.shown.values()):
+        notes.append(
+            "several images are of one patient: the intervals of the AUC and of averages allow for it, those of one "
+            "reader's shares do not and are too narrow; one image of each patient tells more"
         )
     if len(readers) == 1:
         notes.append(
