@@ -1,4 +1,4 @@
-"""Trains the starter weights of 3D-LLDM that ship in the package, on liver phantoms alone: about two hours on 2 idle cores.
+"""Trains the starter weights of 3D-LLDM that ship in the package, on liver phantoms alone: two hours on 2 idle cores.
 
 python examples/train_lldm.py FOLDER
 """
