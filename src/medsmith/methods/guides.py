@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, load_case
+from medsmith.cases.case_ref import CaseRef, load_case, load_cases
 from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
 from medsmith.data.scaling import image_to_model, to_grid
 from medsmith.diffusion import (
@@ -138,16 +138,27 @@ class GuideAction(BaseModel):
 
         Args:
             size: the grid.
-            index: chooses the case where the region names a cohort alone.
+            index: chooses the case where the region names a cohort alone; one without such a voxel is passed over.
             key: of the guide in the request, for messages.
 
         Raises:
-            RequestError: the region has no such label, or other dimensions.
+            RequestError: the region has no such label, no voxel of it, or other dimensions.
             MedsmithError: it cannot be read.
         """
         if self.region is None:
             return None
-        case = load_case(self.region, index)
+        for case in load_cases(self.region, index):
+            inside = self._inside(case, size, key)
+            if inside.any():
+                return soft_region(inside, size)
+        cohort, named = self.region.cohort, self.region.case
+        who = f"no case of {cohort} has a" if named is None else f"case '{named}' of {cohort} has no"
+        what = " or ".join(f"'{name}'" for name in self.region_labels) or "any label"
+        raise RequestError(f"{key}.region", f"{who} voxel of {what}", "a guide acts somewhere", "name another case")
+
+    def _inside(self, case: Case, size: tuple[int, ...], key: str) -> Bool[np.ndarray, "x y z"]:
+        """The voxels of a case in which the guide acts."""
+        assert self.region is not None
         unknown = [name for name in self.region_labels if name not in case.label_names]
         if unknown:
             fact = f"{self.region.cohort} has no label '{unknown[0]}'"
@@ -156,7 +167,7 @@ class GuideAction(BaseModel):
             fact = f"case '{case.id}' of {self.region.cohort} is {case.geometry.dimensions}-D"
             raise RequestError(f"{key}.region", fact, f"trained on {len(size)}-D")
         labels, chosen = case.require_labels(), [case.label_names[name] for name in self.region_labels]
-        return soft_region(np.isin(labels, chosen) if chosen else labels > 0, size)
+        return np.isin(labels, chosen) if chosen else labels > 0
 
 
 @final

@@ -219,10 +219,14 @@ def _blank(like: Tile) -> Tile:
 
 
 def _adherence(found: Mapping[str, float], guide: str) -> str:
-    words = [f"error {found[f'error {guide}']:.1%}"]
+    words = [_measured("error", found.get(f"error {guide}"), ".1%")]
     if guide == "anatomy":
         dice = {name: value for name, value in found.items() if name.startswith("Dice")}
         words += [f"{name} {value:.2f}" for name, value in sorted(dice.items(), reverse=True)]  # lung before body
     if guide.startswith("pathologies"):
-        words.append(f"contrast {found[f'contrast {guide}']:.0f}")
+        words.append(_measured("contrast", found.get(f"contrast {guide}"), ".0f"))
     return ", ".join(words[:2])
+
+
+def _measured(name: str, value: float | None, form: str) -> str:
+    return f"{name} not measured" if value is None else f"{name} {value:{form}}"

@@ -255,3 +255,10 @@ def test_the_contrast_of_a_lesion_is_compared_with_that_in_its_guidance_image(me
     expected = lesion_contrast(own.require_image()[0, ..., 0], mask)
     assert found["guide contrast pathologies.0"] == pytest.approx(expected, abs=1)
     assert annotation_followed(made, TrainingFacts(method.fingerprint), Limits()).outcome == "passed"
+
+
+def test_a_region_that_leaves_out_the_lesion_is_refused(method, files):
+    region = {"region": {"cohort": str(files / "labeled"), "case": "case_3"}, "region_labels": ["aorta"]}
+    case = {"cohort": str(files / "lesions"), "case": "case_0"}
+    with pytest.raises(RequestError, match=r"pathologies.0.region: the region of .* leaves out the lesion; a guide"):
+        steering_of(method, request_of(files, pathologies=[{"case": case, "at": [0.2, 0.55], **region}]))

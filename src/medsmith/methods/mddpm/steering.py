@@ -24,6 +24,8 @@ from medsmith.methods.mddpm.transplant import Placed, PlacementError, Transplant
 
 _ANATOMIES = 50
 """Anatomies sampled until the lesions fit."""
+_ACTS = 0.5
+"""Least effect of a lesion's guide, where it is largest: the lesion's own region has 1 inside."""
 
 
 @final
@@ -159,6 +161,9 @@ def _guides_of(
     ) -> tuple[str, LowPassGuide]:
         given = action.region_on(model.size, derive_seed(seed, "region", key), key)
         region = own if given is None else given if own is None else own * given
+        if region is not None and float(region.max()) < _ACTS:
+            fact = f"the region of {action.region.cohort if action.region else key} leaves out the lesion"
+            raise RequestError(f"{key}.region", fact, "a guide acts somewhere", "name another, or move the lesion")
         return key, action.on(image, model.length, derive_seed(seed, "noise", key), region)
 
     if request.anatomy is not None and anatomy is not None and scene.anatomy is not None:
