@@ -287,7 +287,7 @@ def test_a_cohort_alone_gives_a_region_with_voxels(cohort, tmp_path):
     method = method_for("ddpm", cohort)
     some = blank_cohort(tmp_path / "some", cohort, method.fingerprint.file_ending, marked=[2])
     guide = Guide.model_validate({"image": "unused", "region": some.root, "region_labels": ["mass"]})
-    regions = [guide.region_on(method.config.size, index, "guides.0") for index in range(3)]
+    regions = [guide.region_on(method.fingerprint, method.config.size, index, "guides.0") for index in range(3)]
     assert all(torch.equal(region, regions[2]) for region in regions)
     assert float(regions[0].max()) == 1
     labels = some["case_2"].require_labels() == 1

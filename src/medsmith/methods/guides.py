@@ -133,22 +133,25 @@ class GuideAction(BaseModel):
             noise_seed,
         )
 
-    def region_on(self, size: tuple[int, ...], index: int, key: str) -> Float32[Tensor, "*space"] | None:
+    def region_on(
+        self, facts: Fingerprint, size: tuple[int, ...], index: int, key: str
+    ) -> Float32[Tensor, "*space"] | None:
         """Where the guide acts, on the network's grid; None everywhere.
 
         Args:
+            facts: of the training cohort.
             size: the grid.
             index: chooses the case where the region names a cohort alone; one without such a voxel is passed over.
             key: of the guide in the request, for messages.
 
         Raises:
-            RequestError: the region has no such label, no voxel of it, or other dimensions.
+            RequestError: the region has no such label, no voxel of it, other dimensions or no known orientation.
             MedsmithError: it cannot be read.
         """
         if self.region is None:
             return None
         for case in load_cases(self.region, index):
-            inside = self._inside(case, size, key)
+            inside = self._inside(case, facts, key)
             if inside.any():
                 return soft_region(inside, size)
         cohort, named = self.region.cohort, self.region.case
@@ -156,16 +159,18 @@ class GuideAction(BaseModel):
         what = " or ".join(f"'{name}'" for name in self.region_labels) or "any label"
         raise RequestError(f"{key}.region", f"{who} voxel of {what}", "a guide acts somewhere", "name another case")
 
-    def _inside(self, case: Case, size: tuple[int, ...], key: str) -> Bool[np.ndarray, "x y z"]:
+    def _inside(self, case: Case, facts: Fingerprint, key: str) -> Bool[np.ndarray, "x y z"]:
         """The voxels of a case in which the guide acts."""
         assert self.region is not None
         unknown = [name for name in self.region_labels if name not in case.label_names]
         if unknown:
             fact = f"{self.region.cohort} has no label '{unknown[0]}'"
             raise RequestError(f"{key}.region_labels", fact, f"has {', '.join(case.label_names)}")
-        if case.geometry.dimensions != len(size):
-            fact = f"case '{case.id}' of {self.region.cohort} is {case.geometry.dimensions}-D"
-            raise RequestError(f"{key}.region", fact, f"trained on {len(size)}-D")
+        what = f"case '{case.id}' of {self.region.cohort}"
+        if case.geometry.dimensions != facts.dimensions:
+            fact = f"{what} is {case.geometry.dimensions}-D"
+            raise RequestError(f"{key}.region", fact, f"trained on {facts.dimensions}-D")
+        check_orientation(case.geometry.spacing_known, facts, f"{key}.region", what)
         labels, chosen = case.require_labels(), [case.label_names[name] for name in self.region_labels]
         return np.isin(labels, chosen) if chosen else labels > 0
 
@@ -231,7 +236,7 @@ def low_pass_guides(
         key, index = f"guides.{number}", derive_seed(seed, "guide", number)
         guide.check(key, size, length, sampling)
         case = load_guide(guide.image, index, facts, f"{key}.image")
-        region = guide.region_on(size, index, key)
+        region = guide.region_on(facts, size, index, key)
         found.append(guide.on(image_to_model(case, facts, size), length, derive_seed(seed, "noise", key), region))
     return found
 
@@ -246,7 +251,8 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
         key: of the reference in the request, for messages.
 
     Raises:
-        RequestError: the case does not fit, or its gray values are on another scale.
+        RequestError: the case does not fit, its gray values are on another scale, or one of case and training cohort
+            is a picture without orientation.
         MedsmithError: it cannot be read.
     """
     case = load_case(ref, index)
@@ -257,9 +263,29 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
     if found != needed:
         there, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (found, needed))
         raise RequestError(key, f"case '{case.id}' of {ref.cohort} is {there}", f"trained on {limit}")
+    what = f"case '{case.id}' of {ref.cohort}"
+    check_orientation(case.geometry.spacing_known, facts, key, what)
     lowest, highest = np.percentile(case.image, (LOW, HIGH))
-    check_gray_scale((float(lowest), float(highest)), facts, key, f"case '{case.id}' of {ref.cohort}")
+    check_gray_scale((float(lowest), float(highest)), facts, key, what)
     return case
+
+
+def check_orientation(oriented: bool, facts: Fingerprint, key: str, what: str) -> None:
+    """Check that a map lies on training images the right way up: pictures have y down, oriented slices y to the front.
+
+    Args:
+        oriented: whether its file stores spacing and orientation.
+        facts: of the training cohort.
+        key: in the request, for the message.
+        what: its source, for the message.
+
+    Raises:
+        RequestError: one of them is a picture, and the other is oriented.
+    """
+    if oriented != facts.spacing_known:
+        fact = f"{what} has {'an' if oriented else 'no'} orientation"
+        limit = f"the training images have {'one' if facts.spacing_known else 'none'}"
+        raise RequestError(key, fact, limit, f"make it from {'NIfTI' if facts.spacing_known else 'PNG'} files")
 
 
 def check_gray_scale(found: tuple[float, float], facts: Fingerprint, key: str, what: str) -> None:

@@ -37,7 +37,7 @@ class Source:
         label: name of the lesion's label.
         center: of the lesion, as fractions of the field of view.
         extent: the field of view along each axis, in mm, or in units of its longest axis.
-        in_mm: whether it is in mm, which needs the spacing of the case and of the training cohort.
+        in_mm: whether it is in mm: case and training cohort have a spacing, or neither has.
     """
 
     image: Float32[Tensor, "c *own"]
@@ -74,9 +74,9 @@ def load_source(
         matched = np.stack([match_histograms(own, target) for own, target in pairs])
         image = torch.from_numpy(matched.astype(np.float32)).reshape(image.shape)
     center = (np.argwhere(inside).mean(0) + 0.5) / np.array(size)
-    in_mm = facts.spacing_known and case.geometry.spacing_known
-    extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=in_mm)
-    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, in_mm)
+    known = case.geometry.spacing_known
+    extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=known)
+    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known)
 
 
 def field_of_view(

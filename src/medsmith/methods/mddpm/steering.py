@@ -139,7 +139,7 @@ def _scene(
     sampled = anatomy is not None and anatomy.request.labels is None
     failed: RequestError | None = None
     for attempt in range(_ANATOMIES if sampled else 1):
-        found = anatomy.map_at(model.size, derive_seed(seed, attempt)) if anatomy else None
+        found = anatomy.map_at(model.cohort, model.size, derive_seed(seed, attempt)) if anatomy else None
         regions = anatomy.regions(found) if anatomy and found else {}
         try:
             placed = _place(request.pathologies, sources, model, regions, derive_seed(seed, "place", attempt))
@@ -159,7 +159,7 @@ def _guides_of(
     def guide(
         key: str, action: GuideAction, image: Float32[Tensor, "c *space"], own: Float32[Tensor, "*space"] | None
     ) -> tuple[str, LowPassGuide]:
-        given = action.region_on(model.size, derive_seed(seed, "region", key), key)
+        given = action.region_on(model.cohort, model.size, derive_seed(seed, "region", key), key)
         region = own if given is None else given if own is None else own * given
         if region is not None and float(region.max()) < _ACTS:
             fact = f"the region of {action.region.cohort if action.region else key} leaves out the lesion"
