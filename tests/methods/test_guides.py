@@ -16,7 +16,8 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.guides import Guide, GuideAction, check_gray_scale, soft_region
+from medsmith.methods.fit import check_gray_scale
+from medsmith.methods.guides import Guide, GuideAction, soft_region
 from medsmith.methods.mddpm.request import Anatomy, Pathology
 
 METHODS = ("ddpm", "mddpm", "pig", "segguided")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar, final
 
 import numpy as np
@@ -27,6 +28,7 @@ from medsmith.diffusion import (
     times,
 )
 from medsmith.errors import RequestError
+from medsmith.methods.fit import check_gray_scale, check_orientation, of_same_extent
 
 FEATHER = 0.02
 """Width of the soft edge of a region: standard deviation as a share of the longest axis."""
@@ -141,19 +143,21 @@ class GuideAction(BaseModel):
         Args:
             facts: of the training cohort.
             size: the grid.
-            index: chooses the case where the region names a cohort alone; one without such a voxel is passed over.
+            index: chooses the case where the region names a cohort alone; one without such a voxel, or of another field
+                of view, is passed over.
             key: of the guide in the request, for messages.
 
         Raises:
-            RequestError: the region has no such label, no voxel of it, other dimensions or no known orientation.
+            RequestError: the region has no such label, no voxel of it, other dimensions, another field of view or no
+                known orientation.
             MedsmithError: it cannot be read.
         """
         if self.region is None:
             return None
-        for case in load_cases(self.region, index):
-            inside = self._inside(case, facts, key)
-            if inside.any():
-                return soft_region(inside, size)
+        cases = (case for case in load_cases(self.region, index) if self._inside(case, facts, key).any())
+        for first in cases:
+            case = of_same_extent(chain((first,), cases), facts, f"{key}.region", self.region.cohort)
+            return soft_region(self._inside(case, facts, key), size)
         cohort, named = self.region.cohort, self.region.case
         who = f"no case of {cohort} has a" if named is None else f"case '{named}' of {cohort} has no"
         what = " or ".join(f"'{name}'" for name in self.region_labels) or "any label"
@@ -246,16 +250,24 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
 
     Args:
         ref: the case, or a cohort.
-        index: chooses the case where the reference names a cohort alone.
+        index: chooses the case where the reference names a cohort alone; one of another field of view is passed over.
         facts: of the training cohort.
         key: of the reference in the request, for messages.
 
     Raises:
-        RequestError: the case does not fit, its gray values are on another scale, or one of case and training cohort
-            is a picture without orientation.
+        RequestError: the case does not fit, its gray values are on another scale, its field of view is another, or one
+            of case and training cohort is a picture without orientation.
         MedsmithError: it cannot be read.
     """
-    case = load_case(ref, index)
+    return _fitting(of_same_extent(load_cases(ref, index), facts, key, ref.cohort), ref, facts, key)
+
+
+def load_any_extent(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
+    """As ``load_guide``, of any field of view: for what keeps its size in mm."""
+    return _fitting(load_case(ref, index), ref, facts, key)
+
+
+def _fitting(case: Case, ref: CaseRef, facts: Fingerprint, key: str) -> Case:
     if case.image is None:
         raise RequestError(key, f"case '{case.id}' of {ref.cohort} has no image", "a guide is an image")
     found = (case.geometry.dimensions, case.channel_names)
@@ -268,46 +280,6 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
     lowest, highest = np.percentile(case.image, (LOW, HIGH))
     check_gray_scale((float(lowest), float(highest)), facts, key, what)
     return case
-
-
-def check_orientation(oriented: bool, facts: Fingerprint, key: str, what: str) -> None:
-    """Check that a map lies on training images the right way up: pictures have y down, oriented slices y to the front.
-
-    Args:
-        oriented: whether its file stores spacing and orientation.
-        facts: of the training cohort.
-        key: in the request, for the message.
-        what: its source, for the message.
-
-    Raises:
-        RequestError: one of them is a picture, and the other is oriented.
-    """
-    if oriented != facts.spacing_known:
-        fact = f"{what} has {'an' if oriented else 'no'} orientation"
-        limit = f"the training images have {'one' if facts.spacing_known else 'none'}"
-        raise RequestError(key, fact, limit, f"make it from {'NIfTI' if facts.spacing_known else 'PNG'} files")
-
-
-def check_gray_scale(found: tuple[float, float], facts: Fingerprint, key: str, what: str) -> None:
-    """Check that gray values can be on the scale of the training cohort, where all its cases share one.
-
-    Args:
-        found: low and high gray value.
-        facts: of the training cohort.
-        key: in the request, for the message.
-        what: their source, for the message.
-
-    Raises:
-        RequestError: they lie far outside the training images' range, or have no air where those are in HU.
-    """
-    if not facts.absolute:
-        return
-    low, high = min(low for low, _ in facts.full_range), max(high for _, high in facts.full_range)
-    margin = (high - low) / 2
-    without_air = facts.is_hounsfield and found[0] >= 0
-    if without_air or found[0] < low - margin or found[1] > high + margin:
-        fact = f"{what} has gray values from {found[0]:g} to {found[1]:g}"
-        raise RequestError(key, fact, f"trained on {low:g} to {high:g}", "bring it to the same scale")
 
 
 def soft_region(inside: Bool[np.ndarray, "x y z"], size: tuple[int, ...]) -> Float32[Tensor, "*space"]:

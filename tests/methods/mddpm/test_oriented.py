@@ -8,12 +8,13 @@ import pytest
 
 from medsmith.anatomy import ShapeSpace
 from medsmith.cases.cohort import Cohort
+from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Sampling
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from steered_runs import LESIONS, hounsfield_files, slice_of, untrained_method, write_cohort
+from steered_runs import LESIONS, hounsfield_files, in_hounsfield_units, slice_of, untrained_method, write_cohort
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,50 @@ def test_pictures_steer_pictures(gray):
     picture = case(gray / "pictures")
     found = steering_of(method, guides=[{"image": picture, "region": picture}], pathologies=[{"case": picture}])
     assert list(found.guides) == ["guides.0", "pathologies.0"]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Slices of 448 mm; the training images have 320 mm."""
+    folder = tmp_path_factory.mktemp("wide")
+    write_cohort(folder / "c", [in_hounsfield_units(slice_of(index), spacing=7.0) for index in range(3)])
+    return folder / "c"
+
+
+@pytest.mark.parametrize("part", ["texture", "region", "anatomy labels", "space"])
+def test_another_field_of_view_is_refused(part, method, files, wide):
+    """The map would be stretched to that of the training images."""
+    space, texture = {"space": str(files / "space.safetensors")}, {"image": case(files / "labeled")}
+    own = ShapeSpace.load(files / "space.safetensors")
+    assert own.record.extent_mm == (320, 320)
+    replace(own, record=own.record.model_copy(update={"extent_mm": (448, 320)})).save(files / "wide.safetensors")
+    request, start = {
+        "texture": ({"guides": [{"image": case(wide)}]}, f"guides.0.image: case 'case_0' of {wide} shows 448 x 448"),
+        "region": (
+            {"guides": [{**texture, "region": case(wide)}]},
+            f"guides.0.region: case 'case_0' of {wide} shows 448 x 448",
+        ),
+        "anatomy labels": (
+            {"anatomy": {**space, "labels": case(wide)}},
+            f"anatomy.labels: case 'case_0' of {wide} shows 448 x 448",
+        ),
+        "space": (
+            {"anatomy": {"space": str(files / "wide.safetensors")}},
+            f"anatomy.space: {files / 'wide.safetensors'} shows 448 x 320",
+        ),
+    }[part]
+    with pytest.raises(RequestError) as refusal:
+        steering_of(method, **request)
+    assert refusal.value.line == f"{start} mm; trained on 320 x 320 mm; give one of that field of view"
+
+
+def test_a_cohort_alone_gives_a_case_of_the_field_of_view(method, tmp_path):
+    """A lesion keeps its millimeters, and may be from any."""
+    wide = [in_hounsfield_units(replace(slice_of(index), id=f"case_{index}"), spacing=7.0) for index in range(2)]
+    cohort = write_cohort(tmp_path / "c", [*wide, in_hounsfield_units(slice_of(2))])
+    needed = image_to_model(cohort["case_2"], method.fingerprint, method.config.size)
+    for seed in range(3):
+        found = steering_of(method, seed, guides=[{"image": str(cohort.root), "region": str(cohort.root)}])
+        assert np.array_equal(found.guides["guides.0"].reference[0], needed)
+        assert float(found.guides["guides.0"].region.max()) == 1
+    steering_of(method, pathologies=[{"case": case(cohort.root), "label": "heart"}])

@@ -177,7 +177,7 @@ def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_pa
     assert regenerate(tmp_path / "out", "mddpm_00001", options=options)
 
 
-def test_a_space_of_other_channels_gray_values_or_extent_is_refused(method, files):
+def test_a_space_of_other_channels_or_gray_values_is_refused(method, files):
     space = ShapeSpace.load(files / "space.safetensors")
     anatomy = Anatomy.model_validate({"space": files / "space.safetensors"})
     drawn = space.sample(1, (EDGE, EDGE))

@@ -20,7 +20,7 @@ from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import RequestError
-from medsmith.methods.guides import load_guide
+from medsmith.methods.guides import load_any_extent
 from medsmith.methods.mddpm.request import Pathology
 
 Fractions = Float64[np.ndarray, " d"]
@@ -117,7 +117,7 @@ def _case_with(ref: CaseRef, label: str, index: int, facts: Fingerprint, key: st
     """The case of a reference; where it names a cohort alone, the first from an index on that has the lesion."""
     count = len(candidate_ids(ref))
     for offset in range(count):
-        case = load_guide(ref, index + offset, facts, f"{key}.case")
+        case = load_any_extent(ref, index + offset, facts, f"{key}.case")
         if case.labels is not None and (case.labels == case.label_names[label]).any():
             return case
     found = f"no case with a voxel of '{label}'" if ref.case is None else f"case '{ref.case}' has no voxel of '{label}'"

@@ -11,17 +11,14 @@ from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from medsmith.anatomy import AnatomyMap, ShapeSpace
-from medsmith.cases.case_ref import load_case
+from medsmith.cases.case_ref import load_cases
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.guides import check_gray_scale, check_orientation
+from medsmith.methods.fit import check_extent, check_gray_scale, check_orientation, of_same_extent
 from medsmith.methods.mddpm.request import Anatomy
-
-_EXTENT = 1.3
-"""Largest ratio of the fields of view of shape space and training images."""
 
 
 @final
@@ -72,7 +69,8 @@ class RequestedAnatomy:
             seed: of the sample, or of the choice of a case.
 
         Raises:
-            RequestError: the grid is 3-D, the space finds no legal anatomy, or the case has no known orientation.
+            RequestError: the grid is 3-D, the space finds no legal anatomy, or the case has no known orientation or
+                another field of view.
             MedsmithError: the case cannot be read, or does not fit the space.
         """
         if len(size) != 2:
@@ -80,8 +78,9 @@ class RequestedAnatomy:
         seed = derive_seed(seed, "anatomy")
         if self.request.labels is None:
             return self.space.sample(seed, (size[0], size[1]), self.request.spread)
-        case, key = load_case(self.request.labels, seed), "anatomy.labels"
-        what = f"case '{case.id}' of {self.request.labels.cohort}"
+        key, cohort = "anatomy.labels", self.request.labels.cohort
+        case = of_same_extent(load_cases(self.request.labels, seed), facts, key, cohort)
+        what = f"case '{case.id}' of {cohort}"
         check_orientation(case.geometry.spacing_known, facts, key, what)
         return self.space.map_of(_on_grid(self.space.regions_of(case), size))
 
@@ -108,18 +107,9 @@ class RequestedAnatomy:
         path = str(self.request.space)
         check_orientation(record.extent_mm is not None, facts, "anatomy.space", path)
         check_gray_scale((float(image.min()), float(image.max())), facts, "anatomy.space", path)
-        self._check_extent(facts)
+        if record.extent_mm is not None:
+            check_extent(record.extent_mm, facts, "anatomy.space", path)
         return gray_to_model(image, facts)
-
-    def _check_extent(self, facts: Fingerprint) -> None:
-        theirs = self.space.record.extent_mm
-        if theirs is None or not facts.spacing_known:
-            return
-        ours = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
-        if not all(1 / _EXTENT <= their / our <= _EXTENT for their, our in zip(theirs, ours, strict=True)):
-            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (theirs, ours))
-            fact, cure = f"{self.request.space} shows {there} mm", "fit it on slices of that field of view"
-            raise RequestError("anatomy.space", fact, f"trained on {limit} mm", cure)
 
 
 @lru_cache(maxsize=4)
