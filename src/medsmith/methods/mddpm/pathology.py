@@ -14,6 +14,7 @@ from scipy import ndimage
 from skimage.exposure import match_histograms
 from torch import Tensor
 
+from medsmith.anatomy.context import BODY, LUNG, find_context
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
 from medsmith.cases.label_names import foreground_names
@@ -38,6 +39,7 @@ class Source:
         center: of the lesion, as fractions of the field of view.
         extent: the field of view along each axis, in mm, or in units of its longest axis.
         in_mm: whether it is in mm: case and training cohort have a spacing, or neither has.
+        organ: context class, lung or body, that holds most of it; None where that cannot be told.
     """
 
     image: Float32[Tensor, "c *own"]
@@ -46,6 +48,7 @@ class Source:
     center: Fractions
     extent: Fractions
     in_mm: bool
+    organ: str | None
 
 
 def load_source(
@@ -76,7 +79,30 @@ def load_source(
     center = (np.argwhere(inside).mean(0) + 0.5) / np.array(size)
     known = case.geometry.spacing_known
     extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=known)
-    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known)
+    organ = holding_class(case.require_image()[0, ..., 0], inside) if facts.dimensions == 2 else None
+    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known, organ)
+
+
+def holding_class(image: Float32[np.ndarray, "x y"], lesion: Bool[np.ndarray, "x y"]) -> str | None:
+    """The context class that holds most of a lesion: lung or body, found by thresholds in its own image.
+
+    Thresholds take a solid lesion of the lung for body; so its surroundings decide, a ring of its own radius.
+
+    Args:
+        image: a slice, in stored units.
+        lesion: its mask.
+
+    Returns:
+        The class; None where the image shows no body, or the lesion lies outside.
+    """
+    found = find_context(image)
+    width = max(2.0, np.sqrt(lesion.sum() / np.pi))
+    ring = (ndimage.distance_transform_edt(~lesion) <= width) & ~lesion
+    lung, body = (found.get(name, np.zeros_like(lesion)) for name in (LUNG, BODY))
+    in_lung, in_body = int((ring & lung).sum()), int((ring & body & ~lung).sum())
+    if max(in_lung, in_body) * 2 <= ring.sum() - in_lung - in_body:
+        return None
+    return LUNG if in_lung > in_body else BODY
 
 
 def field_of_view(

@@ -204,15 +204,25 @@ def _place(
 ) -> tuple[Placed, ...]:
     placed: list[Placed] = []
     for number, (lesion, source) in enumerate(zip(lesions, sources, strict=True)):
-        key, organ = f"pathologies.{number}", None
-        if lesion.within is not None:
-            if lesion.within not in regions:
-                raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
-            organ = regions[lesion.within]
+        key, lesion = f"pathologies.{number}", _held(lesion, source, regions, f"pathologies.{number}")
+        organ = None if lesion.within is None else regions[lesion.within]
         found = Transplant.of(source, lesion, model.cohort, model.size, key).place(organ, seed)
         _refuse_overlap(key, found, placed)
         placed.append(found)
     return tuple(placed)
+
+
+def _held(lesion: Pathology, source: Source, regions: Mapping[str, Bool[np.ndarray, "x y"]], key: str) -> Pathology:
+    """The lesion with the class that must hold it; beside an anatomy, what holds it in its own image, unless named."""
+    known = f"there are {', '.join(regions)}"
+    if lesion.within is not None and lesion.within not in regions:
+        raise RequestError(f"{key}.within", f"no class '{lesion.within}'", known)
+    if not regions or lesion.within is not None or lesion.at is not None:
+        return lesion
+    if source.organ not in regions:
+        fact = f"its own image does not show which class holds the {source.label}"
+        raise RequestError(key, fact, known, "name one with within, or a place with at")
+    return lesion.model_copy(update={"within": source.organ})
 
 
 def _refuse_overlap(key: str, found: Placed, placed: Sequence[Placed]) -> None:
