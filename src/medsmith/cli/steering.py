@@ -21,7 +21,7 @@ PathologyOption = Annotated[
 ]
 AtOption = Annotated[
     list[str] | None,
-    typer.Option(help="Center of the lesion as X,Y, shares of the image from 0 to 1; one for each --pathology."),
+    typer.Option(help="Center of the lesion as X,Y, shares of the displayed image from left and top; one for each."),
 ]
 ScaleOption = Annotated[list[float] | None, typer.Option(help="Scale of the lesion; one for each --pathology.")]
 RotateOption = Annotated[list[float] | None, typer.Option(help="Rotation of the lesion in degrees; likewise.")]
