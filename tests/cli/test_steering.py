@@ -28,14 +28,14 @@ def test_each_lesion_takes_its_own_values_in_order(cohort):
     options = SteeringOptions(
         pathology=[str(cohort), f"{cohort}/b"],
         at=["0.3,0.4", "0.5,0.6"],
-        scale=[2.0],
+        scale=[2.0, 1.0],
         within="lung",
         lesion_label="nodule",
     )
     first, second = options.entries({})["pathologies"]
     common = {"within": "lung", "label": "nodule"}
     assert first == {"case": {"cohort": str(cohort)}, "at": [0.3, 0.4], "scale": 2.0, **common}
-    assert second == {"case": {"cohort": str(cohort), "case": "b"}, "at": [0.5, 0.6], **common}
+    assert second == {"case": {"cohort": str(cohort), "case": "b"}, "at": [0.5, 0.6], "scale": 1.0, **common}
 
 
 def test_options_change_entries_of_the_file_and_keep_their_other_settings(cohort):
@@ -68,6 +68,14 @@ def test_options_change_entries_of_the_file_and_keep_their_other_settings(cohort
             "--lesion-label: 'mass' for no lesion; lesions are transplanted",
         ),
         ({"pathology": ["."], "scale": [1.0, 2.0]}, "--scale: given 2 times for 1 lesions"),
+        (
+            {"pathology": [".", "."], "at": ["0.1,0.2"]},
+            "--at: given 1 times for 2 lesions; one for each --pathology; give --at 2 times",
+        ),
+        (
+            {"pathology": [".", ".", "."], "rotate": [1.0, 2.0]},
+            "--rotate: given 2 times for 3 lesions; one for each --pathology; give --rotate 3 times",
+        ),
         ({"pathology": ["."], "at": ["left"]}, "--at: 'left'; numbers separated by commas; write 0.3,0.5, say"),
         ({"pathology": ["."], "at": ["nan,1"]}, "--at: 'nan,1'; numbers separated by commas"),
     ],

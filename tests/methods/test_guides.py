@@ -16,7 +16,8 @@ from medsmith.diffusion.low_pass import low_pass
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
-from medsmith.methods.guides import Guide, GuideAction, check_gray_scale, soft_region
+from medsmith.methods.fit import check_gray_scale
+from medsmith.methods.guides import Guide, GuideAction, soft_region
 from medsmith.methods.mddpm.request import Anatomy, Pathology
 
 METHODS = ("ddpm", "mddpm", "pig", "segguided")
@@ -250,24 +251,63 @@ def test_the_last_step_replaces_the_default_of_every_guide(kind):
     assert kind.model_validate(needed).last_time(1000) == round(kind.UNTIL * 1000) - 1
 
 
-@pytest.mark.parametrize("solver", ["ddpm", "dpm++2m"])
-def test_a_guide_without_effect_changes_nothing(solver, cohort, tmp_path):
-    """Its noise is its own: the solver and the other guides see the same as without it."""
-    method = method_for("ddpm", cohort)
-    ref = {"cohort": cohort.root, "case": "case_1"}
-    nowhere = Cohort.create(
-        tmp_path / "nowhere",
+def blank_cohort(folder, cohort, file_ending, marked=()):
+    """Copies of a case without labels, but those of some indices."""
+    made = Cohort.create(
+        folder,
         channel_names=cohort["case_1"].channel_names,
         label_names=dict(cohort.label_names),
-        file_ending=method.fingerprint.file_ending,
+        file_ending=file_ending,
     )
-    blank = cohort["case_1"]
-    nowhere.write(replace(blank, labels=np.zeros_like(blank.require_labels())))
-    nowhere.finish()
-    empty = {"image": ref, "factor": 1, "region": {"cohort": tmp_path / "nowhere", "case": "case_1"}}
+    case = cohort["case_1"]
+    for index in range(3):
+        labels = case.require_labels() if index in marked else np.zeros_like(case.require_labels())
+        made.write(replace(case, id=f"case_{index}", labels=labels))
+    made.finish()
+    return Cohort.open(folder)
+
+
+def test_a_region_without_a_voxel_is_refused(cohort, tmp_path):
+    """The guide would never act, beside an annotation that says it did."""
+    method, ref = method_for("ddpm", cohort), {"cohort": str(cohort.root), "case": "case_1"}
+    blank = blank_cohort(tmp_path / "blank", cohort, method.fingerprint.file_ending).root
+    cure = "a guide acts somewhere; name another case"
+    for region, line in [
+        (
+            {"region": {"cohort": str(blank), "case": "case_1"}, "region_labels": ["mass"]},
+            f"guides.0.region: case 'case_1' of {blank} has no voxel of 'mass'; {cure}",
+        ),
+        ({"region": str(blank)}, f"guides.0.region: no case of {blank} has a voxel of any label; {cure}"),
+    ]:
+        with pytest.raises(RequestError) as refusal:
+            states(method, validated(method.Request, "request", {"guides": [{"image": ref, **region}]}))
+        assert refusal.value.line == line
+
+
+def test_a_cohort_alone_gives_a_region_with_voxels(cohort, tmp_path):
+    method = method_for("ddpm", cohort)
+    some = blank_cohort(tmp_path / "some", cohort, method.fingerprint.file_ending, marked=[2])
+    guide = Guide.model_validate({"image": "unused", "region": some.root, "region_labels": ["mass"]})
+    regions = [guide.region_on(method.fingerprint, method.config.size, index, "guides.0") for index in range(3)]
+    assert all(torch.equal(region, regions[2]) for region in regions)
+    assert float(regions[0].max()) == 1
+    labels = some["case_2"].require_labels() == 1
+    torch.testing.assert_close(regions[0], soft_region(labels, method.config.size))
+
+
+@pytest.mark.parametrize("solver", ["ddpm", "dpm++2m"])
+def test_a_guide_changes_nothing_where_its_region_ends(solver, cohort):
+    """Its noise is its own: in the first step the solver and the other guides see the same as without it."""
+    method = method_for("ddpm", cohort)
+    ref = {"cohort": cohort.root, "case": "case_1"}
+    local = {"image": ref, "factor": 1, "region": ref, "region_labels": ["mass"]}
     guide, sampling = {"image": ref, "factor": 2}, Sampling(solver=solver, steps=5)
-    alone, beside = (
-        method.synthesize(method.Request(guides=guides), 3, sampling).require_image()
-        for guides in ([guide], [guide, empty])
-    )
-    assert np.array_equal(alone, beside)
+    seen: list[torch.Tensor] = []
+    for guides in ([guide], [guide, local]):
+        method.synthesize(method.Request(guides=guides), 3, sampling, observe=lambda step: seen.append(step.x.clone()))
+    alone, beside = seen[0], seen[5]
+    labels = cohort["case_1"].require_labels() == cohort.label_names["mass"]
+    outside = (soft_region(labels, method.config.size) == 0).expand_as(alone)
+    assert outside.any()
+    assert torch.equal(alone[outside], beside[outside])
+    assert not torch.equal(alone, beside)

@@ -1,4 +1,9 @@
-"""Slices of a body with lungs, a shape space of them, lesions, and a run of mDDPM that was trained for two steps."""
+"""Slices of a body with lungs, a shape space of them, lesions, and a run of mDDPM that was trained for two steps.
+
+The same in Hounsfield units as oriented slices, with a method that was not trained.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,8 +11,10 @@ import micro
 from medsmith.anatomy import ShapeSpace
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.data.fingerprint import take_fingerprint
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
+from medsmith.methods.config import apply_settings
 from medsmith.synthesis.checks.result import Limits
 from medsmith.training import Budget, train
 
@@ -46,12 +53,31 @@ def slice_of(index, names=NAMES):
                 np.dtype(np.uint8))  # fmt: skip
 
 
-def cohort_of(folder, count, names):
-    cohort = Cohort.create(folder, channel_names=("gray",), label_names=names, file_ending=".png")
-    for index in range(count):
-        cohort.write(slice_of(index, names))
+def in_hounsfield_units(case, spacing=5.0):
+    """The same slice in RAS+: x to the patient's right and y to the front, where the picture has its left and top."""
+    gray = np.interp(case.image, (0, 30, 120, 255), (-1000, -800, 40, 400)).round().astype(np.float32)
+    geometry = Geometry(case.geometry.shape, np.diag([spacing, spacing, 1.0, 1.0]))
+    labels = np.ascontiguousarray(case.labels[::-1, ::-1])
+    gray = np.ascontiguousarray(gray[:, ::-1, ::-1])
+    return replace(case, image=gray, labels=labels, geometry=geometry, channel_names=("CT",), stored=np.dtype(np.int16))
+
+
+def write_cohort(folder, cases):
+    first = cases[0]
+    cohort = Cohort.create(
+        folder,
+        channel_names=first.channel_names,
+        label_names=first.label_names,
+        file_ending=".nii.gz" if first.geometry.spacing_known else ".png",
+    )
+    for case in cases:
+        cohort.write(case)
     cohort.finish()
     return Cohort.open(folder)
+
+
+def cohort_of(folder, count, names):
+    return write_cohort(folder, [slice_of(index, names) for index in range(count)])
 
 
 def small_settings():
@@ -66,3 +92,19 @@ def steered_files(folder):
     cohort_of(folder / "lesions", 2, LESIONS)
     train("mddpm", labeled, folder / "run", settings=small_settings(), budget=Budget(steps=2))
     return folder
+
+
+def hounsfield_files(folder):
+    """FOLDER with labeled/, lesions/ and space.safetensors of oriented slices in Hounsfield units."""
+    labeled = write_cohort(folder / "labeled", [in_hounsfield_units(slice_of(index)) for index in range(12)])
+    ShapeSpace.fit(labeled).save(folder / "space.safetensors")
+    write_cohort(folder / "lesions", [in_hounsfield_units(slice_of(index, LESIONS)) for index in range(2)])
+    return folder
+
+
+def untrained_method(labeled):
+    """mDDPM for a cohort, which has seen its gray values alone."""
+    kind, ending = method_class("mddpm"), ".nii.gz" if labeled[labeled.ids[0]].geometry.spacing_known else ".png"
+    method = kind(apply_settings(kind.presets["tiny"], small_settings()), take_fingerprint(labeled, ending, "0" * 64))
+    method.memory = method.begin("image", [method.prepare(case) for case in labeled])
+    return method.eval()

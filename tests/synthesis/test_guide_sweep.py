@@ -19,7 +19,7 @@ from medsmith.geometry import Geometry
 from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast, low_frequency_error
 from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
 from medsmith.synthesis import sweep as sweep_guide
-from medsmith.synthesis.guide_sweep import _name
+from medsmith.synthesis.guide_sweep import _adherence, _name, _share, _stop
 from narrowing import present
 from steered_runs import EDGE, UNTRAINED, steered_files
 from synthesis_fakes import InProcessExecutor
@@ -173,3 +173,19 @@ def test_contrast_is_inside_less_ring():
     image = np.where(lesion, 180.0, 60.0).astype(np.float32)
     image[50:] = 255  # far away
     assert lesion_contrast(image, lesion) == pytest.approx(120)
+
+
+def test_what_was_not_measured_is_said():
+    assert _adherence({}, "pathologies.0") == "error not measured, contrast not measured"
+    assert _adherence({"error pathologies.0": 0.021}, "pathologies.0") == "error 2.1%, contrast not measured"
+    assert _adherence({"error guides.0": 0.021, "contrast pathologies.0": 4.0}, "guides.0") == "error 2.1%"
+
+
+def test_axes_say_what_is_varied():
+    """The paper's n and a are whole pixels and steps; a share is a relative factor, and of the schedule."""
+    assert _share(0.25, 16) == "relative factor 1/4 (16 px)"
+    assert _share(1 / 32, 16) == "relative factor 1/32 (16 px)"
+    assert _share(1.0, 64) == "relative factor 1 (64 px)"
+    assert _share(0.1234567, 8) == "relative factor 0.1234567 (8 px)"
+    assert _stop(0.2) == "stops at 20 % of the schedule"
+    assert _stop(0) == "stops at 0 % of the schedule"

@@ -1,7 +1,7 @@
 """References to cases or cohorts in a request, and their resolution."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -87,6 +87,17 @@ def candidate_ids(ref: CaseRef) -> tuple[str, ...]:
     if ref.case not in cohort:
         raise RequestError(ref.cohort, f"no case '{ref.case}'", f"has {first_of(cohort.ids)}", "name one of these")
     return (ref.case,)
+
+
+def load_cases(ref: CaseRef, index: int) -> Iterator[Case]:
+    """Loads the cases that a reference may resolve to, beginning with that of ``load_case``.
+
+    Raises:
+        RequestError: there is no such case, or no case at all.
+        MedsmithError: the cohort or a case cannot be read.
+    """
+    for offset in range(len(candidate_ids(ref))):
+        yield load_case(ref, index + offset)
 
 
 def load_case(ref: CaseRef, index: int) -> Case:

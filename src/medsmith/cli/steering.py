@@ -21,7 +21,7 @@ PathologyOption = Annotated[
 ]
 AtOption = Annotated[
     list[str] | None,
-    typer.Option(help="Center of the lesion as X,Y, shares of the image from 0 to 1; one for each --pathology."),
+    typer.Option(help="Center of the lesion as X,Y, shares of the displayed image from left and top; one for each."),
 ]
 ScaleOption = Annotated[list[float] | None, typer.Option(help="Scale of the lesion; one for each --pathology.")]
 RotateOption = Annotated[list[float] | None, typer.Option(help="Rotation of the lesion in degrees; likewise.")]
@@ -85,10 +85,13 @@ class SteeringOptions:
             "rotate": ("--rotate", self.rotate or ()),
         }
         for key, (option, values) in given.items():
-            if len(values) > count:
+            if not values:
+                continue
+            if len(values) != count:
                 fact = f"given {len(values)} times for {count} lesions"
-                raise RequestError(option, fact, "one for each --pathology", _NAME_CASES)
-            for lesion, value in zip(lesions, values, strict=False):
+                cure = _NAME_CASES if len(values) > count else f"give {option} {count} times"
+                raise RequestError(option, fact, "one for each --pathology", cure)
+            for lesion, value in zip(lesions, values, strict=True):
                 lesion[key] = value
         for lesion in lesions:
             shared = {"within": self.within, "label": self.lesion_label}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar, final
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, load_case
+from medsmith.cases.case_ref import CaseRef, load_case, load_cases
 from medsmith.data.fingerprint import HIGH, LOW, Fingerprint
 from medsmith.data.scaling import image_to_model, to_grid
 from medsmith.diffusion import (
@@ -27,6 +28,7 @@ from medsmith.diffusion import (
     times,
 )
 from medsmith.errors import RequestError
+from medsmith.methods.fit import check_gray_scale, check_orientation, of_same_extent
 
 FEATHER = 0.02
 """Width of the soft edge of a region: standard deviation as a share of the longest axis."""
@@ -133,30 +135,48 @@ class GuideAction(BaseModel):
             noise_seed,
         )
 
-    def region_on(self, size: tuple[int, ...], index: int, key: str) -> Float32[Tensor, "*space"] | None:
+    def region_on(
+        self, facts: Fingerprint, size: tuple[int, ...], index: int, key: str
+    ) -> Float32[Tensor, "*space"] | None:
         """Where the guide acts, on the network's grid; None everywhere.
 
         Args:
+            facts: of the training cohort.
             size: the grid.
-            index: chooses the case where the region names a cohort alone.
+            index: chooses the case where the region names a cohort alone; one without such a voxel, or of another field
+                of view, is passed over.
             key: of the guide in the request, for messages.
 
         Raises:
-            RequestError: the region has no such label, or other dimensions.
+            RequestError: the region has no such label, no voxel of it, other dimensions, another field of view or no
+                known orientation.
             MedsmithError: it cannot be read.
         """
         if self.region is None:
             return None
-        case = load_case(self.region, index)
+        cases = (case for case in load_cases(self.region, index) if self._inside(case, facts, key).any())
+        for first in cases:
+            case = of_same_extent(chain((first,), cases), facts, f"{key}.region", self.region.cohort)
+            return soft_region(self._inside(case, facts, key), size)
+        cohort, named = self.region.cohort, self.region.case
+        who = f"no case of {cohort} has a" if named is None else f"case '{named}' of {cohort} has no"
+        what = " or ".join(f"'{name}'" for name in self.region_labels) or "any label"
+        raise RequestError(f"{key}.region", f"{who} voxel of {what}", "a guide acts somewhere", "name another case")
+
+    def _inside(self, case: Case, facts: Fingerprint, key: str) -> Bool[np.ndarray, "x y z"]:
+        """The voxels of a case in which the guide acts."""
+        assert self.region is not None
         unknown = [name for name in self.region_labels if name not in case.label_names]
         if unknown:
             fact = f"{self.region.cohort} has no label '{unknown[0]}'"
             raise RequestError(f"{key}.region_labels", fact, f"has {', '.join(case.label_names)}")
-        if case.geometry.dimensions != len(size):
-            fact = f"case '{case.id}' of {self.region.cohort} is {case.geometry.dimensions}-D"
-            raise RequestError(f"{key}.region", fact, f"trained on {len(size)}-D")
+        what = f"case '{case.id}' of {self.region.cohort}"
+        if case.geometry.dimensions != facts.dimensions:
+            fact = f"{what} is {case.geometry.dimensions}-D"
+            raise RequestError(f"{key}.region", fact, f"trained on {facts.dimensions}-D")
+        check_orientation(case.geometry.spacing_known, facts, f"{key}.region", what)
         labels, chosen = case.require_labels(), [case.label_names[name] for name in self.region_labels]
-        return soft_region(np.isin(labels, chosen) if chosen else labels > 0, size)
+        return np.isin(labels, chosen) if chosen else labels > 0
 
 
 @final
@@ -220,7 +240,7 @@ def low_pass_guides(
         key, index = f"guides.{number}", derive_seed(seed, "guide", number)
         guide.check(key, size, length, sampling)
         case = load_guide(guide.image, index, facts, f"{key}.image")
-        region = guide.region_on(size, index, key)
+        region = guide.region_on(facts, size, index, key)
         found.append(guide.on(image_to_model(case, facts, size), length, derive_seed(seed, "noise", key), region))
     return found
 
@@ -230,15 +250,24 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
 
     Args:
         ref: the case, or a cohort.
-        index: chooses the case where the reference names a cohort alone.
+        index: chooses the case where the reference names a cohort alone; one of another field of view is passed over.
         facts: of the training cohort.
         key: of the reference in the request, for messages.
 
     Raises:
-        RequestError: the case does not fit, or its gray values are on another scale.
+        RequestError: the case does not fit, its gray values are on another scale, its field of view is another, or one
+            of case and training cohort is a picture without orientation.
         MedsmithError: it cannot be read.
     """
-    case = load_case(ref, index)
+    return _fitting(of_same_extent(load_cases(ref, index), facts, key, ref.cohort), ref, facts, key)
+
+
+def load_any_extent(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
+    """As ``load_guide``, of any field of view: for what keeps its size in mm."""
+    return _fitting(load_case(ref, index), ref, facts, key)
+
+
+def _fitting(case: Case, ref: CaseRef, facts: Fingerprint, key: str) -> Case:
     if case.image is None:
         raise RequestError(key, f"case '{case.id}' of {ref.cohort} has no image", "a guide is an image")
     found = (case.geometry.dimensions, case.channel_names)
@@ -246,31 +275,11 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
     if found != needed:
         there, limit = (f"{count}-D with channels {', '.join(names)}" for count, names in (found, needed))
         raise RequestError(key, f"case '{case.id}' of {ref.cohort} is {there}", f"trained on {limit}")
+    what = f"case '{case.id}' of {ref.cohort}"
+    check_orientation(case.geometry.spacing_known, facts, key, what)
     lowest, highest = np.percentile(case.image, (LOW, HIGH))
-    check_gray_scale((float(lowest), float(highest)), facts, key, f"case '{case.id}' of {ref.cohort}")
+    check_gray_scale((float(lowest), float(highest)), facts, key, what)
     return case
-
-
-def check_gray_scale(found: tuple[float, float], facts: Fingerprint, key: str, what: str) -> None:
-    """Check that gray values can be on the scale of the training cohort, where all its cases share one.
-
-    Args:
-        found: low and high gray value.
-        facts: of the training cohort.
-        key: in the request, for the message.
-        what: their source, for the message.
-
-    Raises:
-        RequestError: they lie far outside the training images' range, or have no air where those are in HU.
-    """
-    if not facts.absolute:
-        return
-    low, high = min(low for low, _ in facts.full_range), max(high for _, high in facts.full_range)
-    margin = (high - low) / 2
-    without_air = facts.is_hounsfield and found[0] >= 0
-    if without_air or found[0] < low - margin or found[1] > high + margin:
-        fact = f"{what} has gray values from {found[0]:g} to {found[1]:g}"
-        raise RequestError(key, fact, f"trained on {low:g} to {high:g}", "bring it to the same scale")
 
 
 def soft_region(inside: Bool[np.ndarray, "x y z"], size: tuple[int, ...]) -> Float32[Tensor, "*space"]:

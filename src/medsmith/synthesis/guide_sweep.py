@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any, final
@@ -200,12 +201,25 @@ def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[Steered
     guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
     cells = [replace(_image(method, each), title=_adherence(each.adherence, guide)) for each in shown]
     across = len(grid.factors)
-    rows = [(f"a = {_written(until)}", cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
-    names = ["guides", *(f"n = {_written(factor)}" for factor in grid.factors)]
+    rows = [(_stop(until), cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    pixels = [each.steering.guides[guide].factor for each in shown[:across]]
+    names = ["guides", *map(_share, grid.factors, pixels)]
     # The guides stand in a column of their own on the left, as far as there are rows for them.
     left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
     rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]
-    return image_grid(rows, names, f"{guide}: n as a share of the image, a as a share of the schedule")
+    return image_grid(rows, names, f"{guide}: relative factor, and what is left of the schedule when it stops")
+
+
+def _share(factor: float, pixels: int) -> str:
+    """A relative factor, as a fraction where it is one, and what it is on the grid."""
+    parts = Fraction(factor).limit_denominator(128)
+    exact = f"{parts}" if float(parts) == factor else _written(factor)
+    return f"relative factor {exact} ({pixels} px)"
+
+
+def _stop(until: float) -> str:
+    """The end of the action, as the share of the schedule that is left then."""
+    return f"stops at {100 * until:.4g} % of the schedule"
 
 
 def _image(method: Mddpm, steered: SteeredCase) -> Tile:
@@ -219,10 +233,14 @@ def _blank(like: Tile) -> Tile:
 
 
 def _adherence(found: Mapping[str, float], guide: str) -> str:
-    words = [f"error {found[f'error {guide}']:.1%}"]
+    words = [_measured("error", found.get(f"error {guide}"), ".1%")]
     if guide == "anatomy":
         dice = {name: value for name, value in found.items() if name.startswith("Dice")}
         words += [f"{name} {value:.2f}" for name, value in sorted(dice.items(), reverse=True)]  # lung before body
     if guide.startswith("pathologies"):
-        words.append(f"contrast {found[f'contrast {guide}']:.0f}")
+        words.append(_measured("contrast", found.get(f"contrast {guide}"), ".0f"))
     return ", ".join(words[:2])
+
+
+def _measured(name: str, value: float | None, form: str) -> str:
+    return f"{name} not measured" if value is None else f"{name} {value:{form}}"

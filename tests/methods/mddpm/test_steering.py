@@ -17,6 +17,7 @@ from medsmith.errors import MedsmithError, RequestError
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm.adherence import lesion_contrast
+from medsmith.methods.mddpm.pathology import holding_class
 from medsmith.methods.mddpm.request import Anatomy
 from medsmith.methods.mddpm.requested_anatomy import RequestedAnatomy
 from medsmith.methods.mddpm.steering import annotated_facts
@@ -25,7 +26,7 @@ from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from steered_runs import EDGE, UNTRAINED, steered_files
+from steered_runs import EDGE, UNTRAINED, disk, steered_files, write_cohort
 from synthesis_fakes import InProcessExecutor
 
 
@@ -177,7 +178,7 @@ def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_pa
     assert regenerate(tmp_path / "out", "mddpm_00001", options=options)
 
 
-def test_a_space_of_other_channels_gray_values_or_extent_is_refused(method, files):
+def test_a_space_of_other_channels_or_gray_values_is_refused(method, files):
     space = ShapeSpace.load(files / "space.safetensors")
     anatomy = Anatomy.model_validate({"space": files / "space.safetensors"})
     drawn = space.sample(1, (EDGE, EDGE))
@@ -255,3 +256,54 @@ def test_the_contrast_of_a_lesion_is_compared_with_that_in_its_guidance_image(me
     expected = lesion_contrast(own.require_image()[0, ..., 0], mask)
     assert found["guide contrast pathologies.0"] == pytest.approx(expected, abs=1)
     assert annotation_followed(made, TrainingFacts(method.fingerprint), Limits()).outcome == "passed"
+
+
+def test_a_region_that_leaves_out_the_lesion_is_refused(method, files):
+    region = {"region": {"cohort": str(files / "labeled"), "case": "case_3"}, "region_labels": ["aorta"]}
+    case = {"cohort": str(files / "lesions"), "case": "case_0"}
+    with pytest.raises(RequestError, match=r"pathologies.0.region: the region of .* leaves out the lesion; a guide"):
+        steering_of(method, request_of(files, pathologies=[{"case": case, "at": [0.2, 0.55], **region}]))
+
+
+def test_a_lesion_without_a_place_stays_in_the_class_that_held_it(method, files):
+    """A nodule of the lung goes to the lung of the new anatomy, a heart to its body; seeds choose the place."""
+    space = {"space": str(files / "space.safetensors")}
+    nodule = {"case": {"cohort": str(files / "lesions"), "case": "case_0"}}
+    places = []
+    for seed in range(3):
+        found = steering_of(method, request_of(files, anatomy=space, pathologies=[nodule]), seed)
+        (lesion,) = found.lesions
+        assert (lesion.mask & found.regions["lung"]).sum() >= 0.75 * lesion.mask.sum()
+        places.append(tuple(lesion.at))
+    assert len(set(places)) == 3
+    named = steering_of(method, request_of(files, anatomy=space, pathologies=[{**nodule, "within": "lung"}]), 1)
+    assert tuple(named.lesions[0].at) == places[1]
+    anywhere = steering_of(method, request_of(files, anatomy=space, pathologies=[{**nodule, "at": [0.5, 0.5]}]))
+    assert tuple(anywhere.lesions[0].at) == (0.5, 0.5)
+    alone = steering_of(method, request_of(files, pathologies=[nodule]))
+    mask = Cohort.open(files / "lesions")["case_0"].require_labels()[..., 0] == 1
+    assert alone.lesions[0].at == pytest.approx((np.argwhere(mask).mean(0) + 0.5) / EDGE)
+
+
+def test_a_lesion_whose_class_cannot_be_told_needs_one_named(method, files, tmp_path):
+    case = Cohort.open(files / "lesions")["case_0"]
+    checker = 30 + 40 * (np.indices((EDGE, EDGE)).sum(0) % 2)[None, ..., None]
+    bare = replace(case, image=np.where(case.labels[None] > 0, 200, checker).astype(np.float32))
+    cohort = write_cohort(tmp_path / "bare", [bare])
+    lesion = {"case": {"cohort": str(cohort.root), "case": "case_0"}, "gray": "keep"}
+    line = r"pathologies.0: its own image does not show which class holds the nodule; there are .*; name one with"
+    with pytest.raises(RequestError, match=line):
+        steering_of(method, request_of(files, anatomy=True, pathologies=[lesion]))
+    held = steering_of(method, request_of(files, anatomy=True, pathologies=[{**lesion, "within": "lung"}]))
+    assert len(held.lesions) == 1
+
+
+@pytest.mark.parametrize(("center", "expected"), [((20, 32), "lung"), ((32, 50), "body"), ((3, 3), None)])
+def test_the_class_around_a_lesion_holds_it(center, expected):
+    """A solid lesion of the lung is tissue to the thresholds: its surroundings decide."""
+    image = np.where(disk((32, 32), 29), 120.0, 2.0)
+    for side in (-12, 12):
+        image[disk((32 + side, 32), 10)] = 30
+    lesion = disk(center, 3)
+    image[lesion] = 140
+    assert holding_class(image.astype(np.float32), lesion) == expected

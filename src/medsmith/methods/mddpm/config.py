@@ -19,7 +19,8 @@ class MddpmConfig(OneNetworkConfig):
     Attributes:
         hounsfield_range: HU that become -1 and 1 where the images are CT; other images keep their own range.
         bound_weight: weight (lambda) of the variational bound that trains the variance of the DDPM solver (Nichol &
-            Dhariwal 2021, eq. 16); None keeps the variance fixed.
+            Dhariwal 2021, eq. 16); None keeps the variance fixed, at that of the posterior. Its likelihood at t = 0
+            has 256 gray levels, also of Hounsfield units.
     """
 
     training: TrainingConfig = TrainingConfig(flips=())
@@ -40,8 +41,9 @@ class MddpmConfig(OneNetworkConfig):
         return replace(self.diffusion.process(), bound_weight=self.bound_weight)
 
 
-# Paper: U-Net, steps and batch are not stated; those of improved-diffusion (Nichol & Dhariwal 2021, section 4 and the
-# released code) for 512 x 512, with the cosine schedule, the hybrid loss and re-spaced ancestral sampling.
+# Paper: U-Net, steps and batch are not stated. This is the 256-pixel network of improved-diffusion (Nichol & Dhariwal
+# 2021; its create_model knows 32, 64 and 256 alone) applied to 512, with the cosine schedule, the hybrid loss and
+# re-spaced ancestral sampling; batch, steps and rate are ours.
 _PAPER = MddpmConfig(
     size=(512, 512),
     network=NetworkConfig(

@@ -14,13 +14,14 @@ from scipy import ndimage
 from skimage.exposure import match_histograms
 from torch import Tensor
 
+from medsmith.anatomy.context import BODY, LUNG, find_context
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import RequestError
-from medsmith.methods.guides import load_guide
+from medsmith.methods.guides import load_any_extent
 from medsmith.methods.mddpm.request import Pathology
 
 Fractions = Float64[np.ndarray, " d"]
@@ -37,7 +38,8 @@ class Source:
         label: name of the lesion's label.
         center: of the lesion, as fractions of the field of view.
         extent: the field of view along each axis, in mm, or in units of its longest axis.
-        in_mm: whether it is in mm, which needs the spacing of the case and of the training cohort.
+        in_mm: whether it is in mm: case and training cohort have a spacing, or neither has.
+        organ: context class, lung or body, that holds most of it; None where that cannot be told.
     """
 
     image: Float32[Tensor, "c *own"]
@@ -46,6 +48,7 @@ class Source:
     center: Fractions
     extent: Fractions
     in_mm: bool
+    organ: str | None
 
 
 def load_source(
@@ -74,9 +77,32 @@ def load_source(
         matched = np.stack([match_histograms(own, target) for own, target in pairs])
         image = torch.from_numpy(matched.astype(np.float32)).reshape(image.shape)
     center = (np.argwhere(inside).mean(0) + 0.5) / np.array(size)
-    in_mm = facts.spacing_known and case.geometry.spacing_known
-    extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=in_mm)
-    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, in_mm)
+    known = case.geometry.spacing_known
+    extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=known)
+    organ = holding_class(case.require_image()[0, ..., 0], inside) if facts.dimensions == 2 else None
+    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known, organ)
+
+
+def holding_class(image: Float32[np.ndarray, "x y"], lesion: Bool[np.ndarray, "x y"]) -> str | None:
+    """The context class that holds most of a lesion: lung or body, found by thresholds in its own image.
+
+    Thresholds take a solid lesion of the lung for body; so its surroundings decide, a ring of its own radius.
+
+    Args:
+        image: a slice, in stored units.
+        lesion: its mask.
+
+    Returns:
+        The class; None where the image shows no body, or the lesion lies outside.
+    """
+    found = find_context(image)
+    width = max(2.0, np.sqrt(lesion.sum() / np.pi))
+    ring = (ndimage.distance_transform_edt(~lesion) <= width) & ~lesion
+    lung, body = (found.get(name, np.zeros_like(lesion)) for name in (LUNG, BODY))
+    in_lung, in_body = int((ring & lung).sum()), int((ring & body & ~lung).sum())
+    if max(in_lung, in_body) * 2 <= ring.sum() - in_lung - in_body:
+        return None
+    return LUNG if in_lung > in_body else BODY
 
 
 def field_of_view(
@@ -117,7 +143,7 @@ def _case_with(ref: CaseRef, label: str, index: int, facts: Fingerprint, key: st
     """The case of a reference; where it names a cohort alone, the first from an index on that has the lesion."""
     count = len(candidate_ids(ref))
     for offset in range(count):
-        case = load_guide(ref, index + offset, facts, f"{key}.case")
+        case = load_any_extent(ref, index + offset, facts, f"{key}.case")
         if case.labels is not None and (case.labels == case.label_names[label]).any():
             return case
     found = f"no case with a voxel of '{label}'" if ref.case is None else f"case '{ref.case}' has no voxel of '{label}'"

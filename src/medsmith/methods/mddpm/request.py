@@ -45,11 +45,14 @@ class Pathology(GuideAction):
     Attributes:
         case: the case with image and labels; a cohort alone lets the seed choose a case.
         label: name of its label; may be left out where there is only one. Its largest connected part is taken.
-        at: place of its center, as shares of the field of view along x and y (and z): from the left and the top of a
-            picture. None: inside ``within`` as the seed chooses, or else where it is in its own image.
+        at: place of its center, as shares of the image as it is displayed: x from the left, y from the top, and z of
+            volumes from the feet. Slices with orientation are displayed with the patient's right on the left and the
+            front at the top. None: inside ``within`` as the seed chooses; without an anatomy where it is in its own
+            image.
         scale: of its size.
-        rotate: degrees, in the plane of x and y, from x towards y.
-        within: class of the anatomy that must hold it, such as "lung".
+        rotate: degrees in the plane of x and y, clockwise as displayed.
+        within: class of the anatomy that must hold it, such as "lung". Beside an anatomy, where neither it nor ``at``
+            is given: the context class, lung or body, that holds it in its own image.
         gray: "match" maps the gray values of its image so that their histogram becomes that of the first texture, or
             of the training images; "keep" leaves them; "auto" keeps Hounsfield units and matches others.
     """

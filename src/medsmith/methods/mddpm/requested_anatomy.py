@@ -11,17 +11,14 @@ from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from medsmith.anatomy import AnatomyMap, ShapeSpace
-from medsmith.cases.case_ref import load_case
+from medsmith.cases.case_ref import load_cases
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.methods.guides import check_gray_scale
+from medsmith.methods.fit import check_extent, check_gray_scale, check_orientation, of_same_extent
 from medsmith.methods.mddpm.request import Anatomy
-
-_EXTENT = 1.3
-"""Largest ratio of the fields of view of shape space and training images."""
 
 
 @final
@@ -63,15 +60,17 @@ class RequestedAnatomy:
             raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
         return self.request.classes or foreground_names(self.space.label_names) or known
 
-    def map_at(self, size: tuple[int, ...], seed: int) -> AnatomyMap:
+    def map_at(self, facts: Fingerprint, size: tuple[int, ...], seed: int) -> AnatomyMap:
         """The map on a grid: that of the case which the request names, or a sample of the space.
 
         Args:
+            facts: of the training cohort.
             size: grid of the network.
             seed: of the sample, or of the choice of a case.
 
         Raises:
-            RequestError: the grid is 3-D, or the space finds no legal anatomy.
+            RequestError: the grid is 3-D, the space finds no legal anatomy, or the case has no known orientation or
+                another field of view.
             MedsmithError: the case cannot be read, or does not fit the space.
         """
         if len(size) != 2:
@@ -79,7 +78,11 @@ class RequestedAnatomy:
         seed = derive_seed(seed, "anatomy")
         if self.request.labels is None:
             return self.space.sample(seed, (size[0], size[1]), self.request.spread)
-        return self.space.map_of(_on_grid(self.space.regions_of(load_case(self.request.labels, seed)), size))
+        key, cohort = "anatomy.labels", self.request.labels.cohort
+        case = of_same_extent(load_cases(self.request.labels, seed), facts, key, cohort)
+        what = f"case '{case.id}' of {cohort}"
+        check_orientation(case.geometry.spacing_known, facts, key, what)
+        return self.space.map_of(_on_grid(self.space.regions_of(case), size))
 
     def regions(self, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
         """Name -> region of each class; a class that others lie in, such as the body, is what is left of it."""
@@ -94,7 +97,7 @@ class RequestedAnatomy:
             facts: of the training cohort.
 
         Raises:
-            RequestError: the space is of other channels, another gray scale or another field of view.
+            RequestError: the space is of other channels, another gray scale, orientation or field of view.
         """
         record, image = self.space.record, self.space.guidance_image(found)
         own = record.channel_names or ("?",) * len(image)  # gray values that a user gave have no names
@@ -102,19 +105,11 @@ class RequestedAnatomy:
             fact = f"{self.request.space} is of channels {', '.join(own)}"
             raise RequestError("anatomy.space", fact, f"trained on {', '.join(facts.channel_names)}")
         path = str(self.request.space)
+        check_orientation(record.extent_mm is not None, facts, "anatomy.space", path)
         check_gray_scale((float(image.min()), float(image.max())), facts, "anatomy.space", path)
-        self._check_extent(facts)
+        if record.extent_mm is not None:
+            check_extent(record.extent_mm, facts, "anatomy.space", path)
         return gray_to_model(image, facts)
-
-    def _check_extent(self, facts: Fingerprint) -> None:
-        theirs = self.space.record.extent_mm
-        if theirs is None or not facts.spacing_known:
-            return
-        ours = [edge * count for edge, count in zip(facts.spacing, facts.shape, strict=True)][:2]
-        if not all(1 / _EXTENT <= their / our <= _EXTENT for their, our in zip(theirs, ours, strict=True)):
-            there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (theirs, ours))
-            fact, cure = f"{self.request.space} shows {there} mm", "fit it on slices of that field of view"
-            raise RequestError("anatomy.space", fact, f"trained on {limit} mm", cure)
 
 
 @lru_cache(maxsize=4)

@@ -24,6 +24,8 @@ from medsmith.methods.mddpm.transplant import Placed, PlacementError, Transplant
 
 _ANATOMIES = 50
 """Anatomies sampled until the lesions fit."""
+_ACTS = 0.5
+"""Least effect of a lesion's guide, where it is largest: the lesion's own region has 1 inside."""
 
 
 @final
@@ -137,7 +139,7 @@ def _scene(
     sampled = anatomy is not None and anatomy.request.labels is None
     failed: RequestError | None = None
     for attempt in range(_ANATOMIES if sampled else 1):
-        found = anatomy.map_at(model.size, derive_seed(seed, attempt)) if anatomy else None
+        found = anatomy.map_at(model.cohort, model.size, derive_seed(seed, attempt)) if anatomy else None
         regions = anatomy.regions(found) if anatomy and found else {}
         try:
             placed = _place(request.pathologies, sources, model, regions, derive_seed(seed, "place", attempt))
@@ -157,8 +159,11 @@ def _guides_of(
     def guide(
         key: str, action: GuideAction, image: Float32[Tensor, "c *space"], own: Float32[Tensor, "*space"] | None
     ) -> tuple[str, LowPassGuide]:
-        given = action.region_on(model.size, derive_seed(seed, "region", key), key)
+        given = action.region_on(model.cohort, model.size, derive_seed(seed, "region", key), key)
         region = own if given is None else given if own is None else own * given
+        if region is not None and float(region.max()) < _ACTS:
+            fact = f"the region of {action.region.cohort if action.region else key} leaves out the lesion"
+            raise RequestError(f"{key}.region", fact, "a guide acts somewhere", "name another, or move the lesion")
         return key, action.on(image, model.length, derive_seed(seed, "noise", key), region)
 
     if request.anatomy is not None and anatomy is not None and scene.anatomy is not None:
@@ -199,15 +204,25 @@ def _place(
 ) -> tuple[Placed, ...]:
     placed: list[Placed] = []
     for number, (lesion, source) in enumerate(zip(lesions, sources, strict=True)):
-        key, organ = f"pathologies.{number}", None
-        if lesion.within is not None:
-            if lesion.within not in regions:
-                raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(regions)}")
-            organ = regions[lesion.within]
+        key, lesion = f"pathologies.{number}", _held(lesion, source, regions, f"pathologies.{number}")
+        organ = None if lesion.within is None else regions[lesion.within]
         found = Transplant.of(source, lesion, model.cohort, model.size, key).place(organ, seed)
         _refuse_overlap(key, found, placed)
         placed.append(found)
     return tuple(placed)
+
+
+def _held(lesion: Pathology, source: Source, regions: Mapping[str, Bool[np.ndarray, "x y"]], key: str) -> Pathology:
+    """The lesion with the class that must hold it; beside an anatomy, what holds it in its own image, unless named."""
+    known = f"there are {', '.join(regions)}"
+    if lesion.within is not None and lesion.within not in regions:
+        raise RequestError(f"{key}.within", f"no class '{lesion.within}'", known)
+    if not regions or lesion.within is not None or lesion.at is not None:
+        return lesion
+    if source.organ not in regions:
+        fact = f"its own image does not show which class holds the {source.label}"
+        raise RequestError(key, fact, known, "name one with within, or a place with at")
+    return lesion.model_copy(update={"within": source.organ})
 
 
 def _refuse_overlap(key: str, found: Placed, placed: Sequence[Placed]) -> None:

@@ -51,7 +51,7 @@ class Placed:
         image: its whole image, moved with it, in model space.
         mask: of the lesion.
         label: name of its label.
-        at: its center as fractions of the field of view.
+        at: its center as fractions of the field of view as displayed; see ``as_displayed``.
     """
 
     image: Float32[Tensor, "c *space"]
@@ -71,6 +71,7 @@ class Transplant:
         extent: field of view of the grid, in the unit of the source's.
         size: the grid.
         key: of the pathology in the request, for messages.
+        oriented: whether the grid has an orientation.
     """
 
     source: Source
@@ -78,6 +79,7 @@ class Transplant:
     extent: Fractions
     size: tuple[int, ...]
     key: str
+    oriented: bool
 
     @classmethod
     def of(
@@ -85,7 +87,7 @@ class Transplant:
     ) -> "Transplant":
         """A transplant to the median field of view of the training cohort."""
         extent = field_of_view(facts.shape, facts.spacing, facts.dimensions, in_mm=source.in_mm)
-        return cls(source, pathology, extent, size, key)
+        return cls(source, pathology, extent, size, key, facts.spacing_known)
 
     def place(self, organ: Bool[np.ndarray, "*space"] | None, seed: int) -> Placed:
         """The lesion at the place of the request, or at one in an organ that the seed chooses.
@@ -99,7 +101,8 @@ class Transplant:
             RequestError: the place lies outside the image, or the lesion vanishes on the grid.
         """
         at = self._at(organ, seed)
-        share, where = self._share(at), ", ".join(f"{value:.2f}" for value in at)
+        share, shown = self._share(at), as_displayed(at, self.oriented)
+        where = ", ".join(f"{value:.2f}" for value in shown)
         mask = self._mask(share)
         if float(share.sum()) < VISIBLE * self._volume:
             fact = f"at {where} the lesion reaches beyond the image"
@@ -110,7 +113,7 @@ class Transplant:
             raise PlacementError(
                 RequestError(self.key, fact, f"at least {INSIDE:.0%}", "choose another place, or no 'at'")
             )
-        return Placed(self._moved(self.source.image, at), mask, self.source.label, at)
+        return Placed(self._moved(self.source.image, at), mask, self.source.label, shown)
 
     @property
     def _volume(self) -> float:
@@ -124,7 +127,7 @@ class Transplant:
         if asked is not None and len(asked) != len(self.size):
             raise RequestError(self.key, f"at has {len(asked)} values", f"the images are {len(self.size)}-D")
         if asked is not None:
-            return np.array(asked, float)
+            return as_displayed(np.array(asked, float), self.oriented)
         if organ is None:
             return self.source.center
         return self._place_in(organ, np.random.default_rng(derive_seed(seed, "place", self.key)))
@@ -180,6 +183,19 @@ class Transplant:
             for channel in volume
         ]
         return to_grid(torch.from_numpy(np.stack(moved).astype(np.float32)), self.size)
+
+
+def as_displayed(at: Fractions, oriented: bool) -> Fractions:
+    """A place on the grid as one in the displayed picture, or the other way round.
+
+    Oriented slices are displayed as radiologists view them, the patient's right on the left and the front at the top,
+    so that both axes run against those of the grid; pictures as they are.
+
+    Args:
+        at: fractions along x and y, and z, which runs from the feet in both.
+        oriented: whether the grid has an orientation.
+    """
+    return np.concatenate([1 - at[:2], at[2:]]) if oriented else at
 
 
 def _rotation(degrees: float, dimensions: int) -> Float64[np.ndarray, "d d"]:
