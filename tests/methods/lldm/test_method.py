@@ -181,7 +181,7 @@ def empty_but_one(case):
     ("change", "names", "said"),
     [
         (lambda case: case, {"background": 0, "mass": 1, "bone": 2}, "has label 'bone'; trained on mass, cyst; rename"),
-        (wide, None, "shows 12 x 5 x 18 mm; trained on 6 x 5 x 18 mm; crop or pad it to that field of view"),
+        (wide, None, "shows 12 x 5 x 18 mm; trained on 6 x 5 x 18 mm; give one of that field of view"),
         (
             empty_but_one,
             None,

@@ -8,12 +8,10 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.methods.fit import check_extent, check_orientation
 from medsmith.methods.lldm.examples import extent_of, indices_of
 from medsmith.methods.lldm.label_source import DrawnMap
 from medsmith.methods.lldm.request import LldmRequest
-
-_EXTENT = 1.3
-"""Largest ratio of the fields of view of a given map and the training cohort, per axis."""
 
 
 def given_map(
@@ -47,16 +45,13 @@ def given_map(
 
 
 def _check_grid(case: Case, facts: Fingerprint, subject: str) -> None:
-    if case.geometry.dimensions != facts.dimensions:
-        raise RequestError("labels", f"{subject} is {case.geometry.dimensions}-D", f"trained on {facts.dimensions}-D")
-    if not (case.geometry.spacing_known and facts.spacing_known):
-        return
-    theirs = [n * mm for n, mm in zip(case.geometry.shape, case.geometry.spacing, strict=True)][: facts.dimensions]
-    ours = [n * mm for n, mm in zip(facts.shape, facts.spacing, strict=True)][: facts.dimensions]
-    if not all(1 / _EXTENT <= their / our <= _EXTENT for their, our in zip(theirs, ours, strict=True)):
-        there, limit = (" x ".join(f"{edge:.0f}" for edge in extent) for extent in (theirs, ours))
-        cure = "crop or pad it to that field of view"
-        raise RequestError("labels", f"{subject} shows {there} mm", f"trained on {limit} mm", cure)
+    grid = case.geometry
+    if grid.dimensions != facts.dimensions:
+        raise RequestError("labels", f"{subject} is {grid.dimensions}-D", f"trained on {facts.dimensions}-D")
+    check_orientation(grid.spacing_known, facts, "labels", subject)
+    if facts.spacing_known:
+        extent = [n * mm for n, mm in zip(grid.shape, grid.spacing, strict=True)][: facts.dimensions]
+        check_extent(extent, facts, "labels", subject)
 
 
 def _renamed(case: Case, facts: Fingerprint, subject: str) -> Case:
