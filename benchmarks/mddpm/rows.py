@@ -21,7 +21,7 @@ from medsmith.anatomy import ShapeSpace
 from medsmith.cases.case import Case
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import derive_seed
-from medsmith.errors import MedsmithError
+from medsmith.errors import MedsmithError, SynthesisError
 from medsmith.geometry import Geometry
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
@@ -126,7 +126,10 @@ def main(work: Path, run: Path, count: int, chosen: list[str]) -> None:
         if row.startswith("single"):
             single_guides(method, work, row.split("-")[1], count)
         out = work / "rows" / row
-        print(row, synthesize(run, out, count=count, seed=SEED, request=request, progress=ConsoleProgress()).line)
+        try:
+            print(row, synthesize(run, out, count=count, seed=SEED, request=request, progress=ConsoleProgress()).line)
+        except SynthesisError as error:  # a row whose images do not pass the checks is a result as well
+            print(row, error.line)
 
 
 if __name__ == "__main__":
