@@ -1,6 +1,6 @@
 """Pictures as in the paper's figures 3, 4, 6, 9 and 10; figure 11 is ablation.png.
 
-    python benchmarks/mddpm/figures.py WORK [--run RUN]
+    python benchmarks/mddpm/figures.py WORK [3 4 6 9 10] [--run RUN]
 
 Seeds are 0, 1, ...; nothing is chosen by its looks. The pictures go to figure-N.png beside this file.
 """
@@ -31,7 +31,6 @@ from medsmith.runs.checkpoints import load_method
 
 HERE = Path(__file__).parent
 ANATOMIES = 5
-FIGURES = ("3", "4", "6", "9", "10")
 Request = Mapping[str, Any]
 
 
@@ -109,14 +108,14 @@ def figure_4(slices: Slices) -> tuple[Rows, str]:
 
 
 def figure_6(slices: Slices) -> tuple[Rows, str]:
-    """A structure of one scan in several anatomies: its guide acts with finer detail and for longer."""
+    """Coarse structure of one slice and of an anatomy in equal parts."""
     rows: Rows = []
     for name in slices.textures(2):
         for factor in (1 / 16, 1 / 8):
-            request = slices.with_texture(name, relative_factor=factor, until=0.2)
+            request = {**slices.with_texture(name, relative_factor=factor, until=0.3), "combination": "mean"}
             made = [slices.image(request, seed) for seed in range(ANATOMIES - 1)]
             rows.append((f"n {factor:g}", [slices.texture(name), *made]))
-    return rows, "The slice on the left with a finer guide, in several anatomies (figure 6)"
+    return rows, "The slice on the left and several anatomies in equal parts (figure 6)"
 
 
 def figure_9(slices: Slices) -> tuple[Rows, str]:
@@ -144,14 +143,17 @@ def figure_10(slices: Slices) -> tuple[Rows, str]:
     return rows, "One anatomy and lesion; n and a of the lesion's guide (figure 10)"
 
 
-def main(work: Path, run: Path) -> None:
-    """Every picture."""
+FIGURES = {"3": figure_3, "4": figure_4, "6": figure_6, "9": figure_9, "10": figure_10}
+
+
+def main(work: Path, run: Path, chosen: Sequence[str]) -> None:
+    """The pictures that are asked for."""
     torch.set_num_threads(1)
     method = load_method(run)
     assert isinstance(method, Mddpm)
     slices = Slices(method, work)
-    for number, draw in zip(FIGURES, (figure_3, figure_4, figure_6, figure_9, figure_10), strict=True):
-        rows, title = draw(slices)
+    for number in chosen:
+        rows, title = FIGURES[number](slices)
         write_bytes(HERE / f"figure-{number}.png", image_grid(rows, title=f"{title}. Synthetic."))
         print(f"figure-{number}.png", flush=True)
 
@@ -159,9 +161,10 @@ def main(work: Path, run: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
+    parser.add_argument("figures", nargs="*", default=list(FIGURES))
     parser.add_argument("--run", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     try:
-        main(arguments.work, arguments.run or arguments.work / "run")
+        main(arguments.work, arguments.run or arguments.work / "run", arguments.figures)
     except MedsmithError as error:
         sys.exit(error.line)
