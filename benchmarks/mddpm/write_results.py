@@ -130,6 +130,22 @@ def lesions(result: Mapping[str, Any]) -> str:
     return f"## Lesions that no training label holds, at new places\n\n{table(head, rows)}\n\n{source(result)}"
 
 
+def combinations(result: Mapping[str, Any]) -> str:
+    """Adherence by combination."""
+    rows = [
+        (name, str(row["n"]), spread(row["lung"]), spread(row["lesion"]), f"{row['refused']:.0%}")
+        for name, row in result["rows"].items()
+    ]
+    head = (
+        "combination",
+        "n",
+        "Dice of the lung with the map",
+        "contrast of the lesion, share of its guide's",
+        "refused",
+    )
+    return f"## Combinations of three guides\n\n{table(head, rows)}\n\n{source(result)}"
+
+
 def ablation(result: Mapping[str, Any]) -> str:
     """Two guides against one."""
     rows = [(row["row"], str(row["n"]), spread(row["dice"]), spread(row["contrast"])) for row in result["rows"]]
@@ -176,6 +192,7 @@ SECTIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "settings": settings,
     "adherence": adherence,
     "pathology": lesions,
+    "combinations": combinations,
     "ablation": ablation,
     "annotation": loop,
     "help": gains,

@@ -17,7 +17,8 @@ def annotation_followed(case: Case, training: TrainingFacts, limits: Limits) -> 
     """
     found: Mapping[str, float] = (case.provenance or {}).get("adherence", {})
     regions = [dice >= limits.region_dice for name, dice in found.items() if name.startswith("Dice ")]
-    lesions = [name.removeprefix(_CONTRAST) for name in found if name.startswith(_CONTRAST)]
+    wanted = limits.lesion_contrast > 0
+    lesions = [name.removeprefix(_CONTRAST) for name in found if wanted and name.startswith(_CONTRAST)]
     contrasts = [(found[f"{_CONTRAST}{key}"], found.get(f"guide contrast {key}")) for key in lesions]
     shown = [own * guide >= limits.lesion_contrast * guide**2 for own, guide in contrasts if guide is not None]
     followed = [*regions, *shown]

@@ -18,7 +18,7 @@ class Limits(BaseModel):
             case must lie between the two products.
         spread: minimum gray-value spread of a channel, relative to the median spread in training.
         region_dice: smallest Dice of a region, found by thresholds in a guided image, with the map that it follows.
-        lesion_contrast: smallest contrast of a guided lesion, as a share of that in its guidance image.
+        lesion_contrast: smallest contrast of a guided lesion, as a share of that in its guidance image; 0 checks none.
         attempts: maximum number of attempts per case.
     """
 
