@@ -19,6 +19,7 @@ from medsmith.methods.config import validated
 from medsmith.methods.fit import check_gray_scale
 from medsmith.methods.guides import Guide, GuideAction, soft_region
 from medsmith.methods.mddpm.request import Anatomy, Pathology
+from narrowing import present
 
 METHODS = ("ddpm", "mddpm", "pig", "segguided")
 
@@ -272,13 +273,14 @@ def test_a_region_without_a_voxel_is_refused(cohort, tmp_path):
     method, ref = method_for("ddpm", cohort), {"cohort": str(cohort.root), "case": "case_1"}
     blank = blank_cohort(tmp_path / "blank", cohort, method.fingerprint.file_ending).root
     cure = "a guide acts somewhere; name another case"
-    for region, line in [
+    refused: list[tuple[dict[str, Any], str]] = [
         (
             {"region": {"cohort": str(blank), "case": "case_1"}, "region_labels": ["mass"]},
             f"guides.0.region: case 'case_1' of {blank} has no voxel of 'mass'; {cure}",
         ),
         ({"region": str(blank)}, f"guides.0.region: no case of {blank} has a voxel of any label; {cure}"),
-    ]:
+    ]
+    for region, line in refused:
         with pytest.raises(RequestError) as refusal:
             states(method, validated(method.Request, "request", {"guides": [{"image": ref, **region}]}))
         assert refusal.value.line == line
@@ -288,7 +290,8 @@ def test_a_cohort_alone_gives_a_region_with_voxels(cohort, tmp_path):
     method = method_for("ddpm", cohort)
     some = blank_cohort(tmp_path / "some", cohort, method.fingerprint.file_ending, marked=[2])
     guide = Guide.model_validate({"image": "unused", "region": some.root, "region_labels": ["mass"]})
-    regions = [guide.region_on(method.fingerprint, method.config.size, index, "guides.0") for index in range(3)]
+    grid = method.fingerprint, method.config.size
+    regions = [present(guide.region_on(*grid, index, "guides.0")) for index in range(3)]
     assert all(torch.equal(region, regions[2]) for region in regions)
     assert float(regions[0].max()) == 1
     labels = some["case_2"].require_labels() == 1

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,14 +79,15 @@ def test_oriented_images_and_pictures_are_not_mixed(part, method, files, gray):
     oriented, needs_nifti = case(gray / "oriented"), "no orientation; the training images have one; make it from NIfTI"
     needs_png = "an orientation; the training images have none; make it from PNG files"
     texture = {"image": case(files / "labeled")}
-    model, request, key, line = {
+    cases: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "texture": (gray_method, {"guides": [{"image": oriented}]}, "guides.0.image", needs_png),
         "lesion": (gray_method, {"pathologies": [{"case": oriented}]}, "pathologies.0.case", needs_png),
         "region": (method, {"guides": [{**texture, "region": picture}]}, "guides.0.region", needs_nifti),
         "anatomy region": (method, {"anatomy": {**space, "region": picture}}, "anatomy.region", needs_nifti),
         "anatomy labels": (method, {"anatomy": {**space, "labels": picture}}, "anatomy.labels", needs_nifti),
         "space": (method, {"anatomy": {"space": str(files / "plain.safetensors")}}, "anatomy.space", needs_nifti),
-    }[part]
+    }
+    model, request, key, line = cases[part]
     with pytest.raises(RequestError) as refusal:
         steering_of(model, **request)
     assert refusal.value.line.startswith(f"{key}: ")
@@ -114,7 +116,7 @@ def test_another_field_of_view_is_refused(part, method, files, wide):
     own = ShapeSpace.load(files / "space.safetensors")
     assert own.record.extent_mm == (320, 320)
     replace(own, record=own.record.model_copy(update={"extent_mm": (448, 320)})).save(files / "wide.safetensors")
-    request, start = {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "texture": ({"guides": [{"image": case(wide)}]}, f"guides.0.image: case 'case_0' of {wide} shows 448 x 448"),
         "region": (
             {"guides": [{**texture, "region": case(wide)}]},
@@ -128,7 +130,8 @@ def test_another_field_of_view_is_refused(part, method, files, wide):
             {"anatomy": {"space": str(files / "wide.safetensors")}},
             f"anatomy.space: {files / 'wide.safetensors'} shows 448 x 320",
         ),
-    }[part]
+    }
+    request, start = cases[part]
     with pytest.raises(RequestError) as refusal:
         steering_of(method, **request)
     assert refusal.value.line == f"{start} mm; trained on 320 x 320 mm; give one of that field of view"

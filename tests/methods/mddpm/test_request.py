@@ -58,8 +58,7 @@ def test_a_texture_beside_an_anatomy_stops_with_it(given, alone, beside):
     """Unless the request says when: then the anatomy has the last say, whether options or a file named the texture."""
     request = {"guides": [{"image": "cohort", **given}]}
     assert MddpmRequest.model_validate(request).textures[0].last_time(1000) == alone
-    request |= {"anatomy": {"space": "space"}}
-    found = MddpmRequest.model_validate(request)
+    found = MddpmRequest.model_validate({**request, "anatomy": {"space": "space"}})
     assert found.textures[0].last_time(1000) == beside
     assert found.anatomy is not None
     assert found.anatomy.last_time(1000) == 299

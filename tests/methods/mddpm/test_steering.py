@@ -288,7 +288,7 @@ def test_a_lesion_without_a_place_stays_in_the_class_that_held_it(method, files)
 def test_a_lesion_whose_class_cannot_be_told_needs_one_named(method, files, tmp_path):
     case = Cohort.open(files / "lesions")["case_0"]
     checker = 30 + 40 * (np.indices((EDGE, EDGE)).sum(0) % 2)[None, ..., None]
-    bare = replace(case, image=np.where(case.labels[None] > 0, 200, checker).astype(np.float32))
+    bare = replace(case, image=np.where(case.require_labels()[None] > 0, 200, checker).astype(np.float32))
     cohort = write_cohort(tmp_path / "bare", [bare])
     lesion = {"case": {"cohort": str(cohort.root), "case": "case_0"}, "gray": "keep"}
     line = r"pathologies.0: its own image does not show which class holds the nodule; there are .*; name one with"
