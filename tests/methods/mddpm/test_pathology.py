@@ -204,7 +204,12 @@ def test_a_cohort_alone_gives_a_case_that_has_the_lesion(tmp_path):
     pathology = Pathology.model_validate({"case": cohort.root, "label": "nodule", "gray": "keep"})
     sources = [load_source(pathology, facts, FLAT, index, "pathologies.0") for index in range(4)]
     assert all(source.mask.any() for source in sources)
+    assert load_source(pathology, facts, FLAT, 0, "pathologies.0", (64, 64)).mask.any()
+    with pytest.raises(RequestError, match="has no case with enough voxels of 'nodule'"):
+        load_source(pathology, facts, FLAT, 0, "pathologies.0", (8, 8))
+    named = Pathology.model_validate({"case": {"cohort": cohort.root, "case": "case_3"}, "label": "nodule"})
+    assert load_source(named, facts, FLAT, 0, "pathologies.0", (8, 8)).mask.any()
     without = cohort_of(tmp_path / "without", *empty)
     nowhere = Pathology.model_validate({"case": without.root, "label": "nodule"})
-    with pytest.raises(RequestError, match=r"pathologies.0.case: .* has no case with a voxel of 'nodule'"):
+    with pytest.raises(RequestError, match=r"pathologies.0.case: .* has no case with enough voxels of 'nodule'"):
         load_source(nowhere, facts, FLAT, 1, "pathologies.0")

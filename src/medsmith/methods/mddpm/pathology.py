@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medsmith.anatomy.context import BODY, LUNG, find_context
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
+from medsmith.cases.case_ref import candidate_ids, open_cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
@@ -25,6 +25,8 @@ from medsmith.methods.guides import load_any_extent
 from medsmith.methods.mddpm.request import Pathology
 
 Fractions = Float64[np.ndarray, " d"]
+_LEAST_VOXELS = 2.0
+"""Of the network's grid: a smaller lesion may cover half of no voxel."""
 
 
 @final
@@ -52,7 +54,12 @@ class Source:
 
 
 def load_source(
-    pathology: Pathology, facts: Fingerprint, reference: Float32[Tensor, "c ..."], index: int, key: str
+    pathology: Pathology,
+    facts: Fingerprint,
+    reference: Float32[Tensor, "c ..."],
+    index: int,
+    key: str,
+    size: tuple[int, ...] | None = None,
 ) -> Source:
     """The lesion of a request in its own image.
 
@@ -62,13 +69,15 @@ def load_source(
         reference: gray values in model space whose histogram is taken on where values are matched.
         index: chooses the case where the request names a cohort alone.
         key: of the pathology in the request, for messages.
+        size: grid of the network; where the request names a cohort alone, lesions smaller than two of its voxels are
+            passed over. None takes every lesion.
 
     Raises:
         RequestError: the case does not fit, or has no such label.
         MedsmithError: it cannot be read.
     """
     label = lesion_label(pathology, open_cohort(pathology.case).label_names, key)
-    case = _case_with(pathology.case, label, index, facts, key)
+    case = _case_with(pathology, label, index, facts, key, size)
     inside = _largest_part(case, label)
     size = case.geometry.shape[: facts.dimensions]
     image = image_to_model(case, facts, size)
@@ -139,15 +148,29 @@ def lesion_label(pathology: Pathology, label_names: Mapping[str, int], key: str)
     return label
 
 
-def _case_with(ref: CaseRef, label: str, index: int, facts: Fingerprint, key: str) -> Case:
-    """The case of a reference; where it names a cohort alone, the first from an index on that has the lesion."""
+def _case_with(
+    pathology: Pathology, label: str, index: int, facts: Fingerprint, key: str, size: tuple[int, ...] | None
+) -> Case:
+    """The case of a request; where it names a cohort alone, the first from an index on with a lesion that shows."""
+    ref = pathology.case
     count = len(candidate_ids(ref))
     for offset in range(count):
         case = load_any_extent(ref, index + offset, facts, f"{key}.case")
-        if case.labels is not None and (case.labels == case.label_names[label]).any():
+        there = case.labels is not None and bool((case.labels == case.label_names[label]).any())
+        if there and (ref.case or size is None or _voxels(case, label, pathology.scale, facts, size) >= _LEAST_VOXELS):
             return case
-    found = f"no case with a voxel of '{label}'" if ref.case is None else f"case '{ref.case}' has no voxel of '{label}'"
-    raise RequestError(f"{key}.case", f"{ref.cohort} has {found}" if ref.case is None else found, "one is needed")
+    if ref.case is not None:
+        raise RequestError(f"{key}.case", f"case '{ref.case}' has no voxel of '{label}'", "one is needed")
+    raise RequestError(f"{key}.case", f"{ref.cohort} has no case with enough voxels of '{label}'", "one is needed")
+
+
+def _voxels(case: Case, label: str, scale: float, facts: Fingerprint, size: tuple[int, ...]) -> float:
+    """How many voxels of the network's grid the largest part of a lesion covers."""
+    grid, count = case.geometry, facts.dimensions
+    known = grid.spacing_known
+    own = field_of_view(grid.shape, grid.spacing, count, in_mm=known) / np.array(grid.shape[:count])
+    ours = field_of_view(facts.shape, facts.spacing, count, in_mm=known) / np.array(size)
+    return float(_largest_part(case, label).sum() * np.prod(own / ours) * scale**count)
 
 
 def _largest_part(case: Case, label: str) -> Bool[np.ndarray, "*own"]:

@@ -113,8 +113,8 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
     textures = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
     reference = textures[0].reference[0] if textures else model.quantiles
     sources = [
-        load_source(lesion, model.cohort, reference, derive_seed(seed, "pathology", number), f"pathologies.{number}")
-        for number, lesion in enumerate(request.pathologies)
+        load_source(lesion, model.cohort, reference, derive_seed(seed, "pathology", n), f"pathologies.{n}", model.size)
+        for n, lesion in enumerate(request.pathologies)
     ]
     scene = _scene(request, sources, anatomy, model, seed)
     guides = {f"guides.{number}": guide for number, guide in enumerate(textures)}
