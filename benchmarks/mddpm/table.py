@@ -5,9 +5,10 @@
 Real: WORK/test (patients that no model saw). Floor: as many slices of the patients of WORK/images. Copies: the guides
 themselves taken for synthetic images, slices that lend their texture and maps in gray values; what they score shows
 which measure rewards copying. Refused: share of all attempts of a row that the check for copies of training slices
-refused; of the ControlNet, in whose row they are left, would refuse. Inception features of views of --size; ranges of 95 % of 200 resamples of patients on the real side, and of
-patients or single synthetic images on the other (six patients make them too narrow for intervals of 95 %). The result
-goes to NAME.json beside this file. The inception score is left out: the weights at hand have no classifier.
+refused; of the ControlNet, in whose row they are left, would refuse. Inception features of views of --size; ranges of
+95 % of 200 resamples of patients on the real side, and of patients or single synthetic images on the other (six
+patients make them too narrow for intervals of 95 %). The result goes to NAME.json beside this file. The inception score
+is left out: the weights at hand have no classifier.
 """
 
 import argparse
@@ -113,7 +114,7 @@ def measured(
 
 
 def refused(cohort: Cohort) -> float | None:
-    """Share of the attempts at a synthetic cohort that were, or would be, refused as copies; None where not recorded."""
+    """Share of the attempts at a cohort that were, or would be, refused as copies; None where it is not recorded."""
     records = [read_json(path) for path in sorted((cohort.root / PROVENANCE).glob("*.json"))]
     if records and all("copy" in record for record in records):
         return float(np.mean([record["copy"] for record in records]))
