@@ -6,7 +6,7 @@ import pkgutil
 from medsmith.errors import RequestError
 from medsmith.methods.base import Method
 
-SHARED = frozenset(("base", "config", "guides", "one_network"))
+SHARED = frozenset(("base", "config", "fit", "guides", "one_network"))
 """Modules of this package that are not methods."""
 
 
