@@ -2,7 +2,8 @@
 
     python benchmarks/mddpm/figures.py WORK [3 4 6 9 10] [--run RUN]
 
-Seeds are 0, 1, ...; nothing is chosen by its looks. The pictures go to figure-N.png beside this file.
+Seeds are 0, 1, ...; nothing is chosen by its looks. Real slices that lend their texture are not shown: they belong to
+others. The pictures go to figure-N.png beside this file.
 """
 
 import argparse
@@ -78,11 +79,6 @@ class Slices:
         ids = Cohort.open(self.work / "unlabeled").ids
         return [ids[round(position)] for position in np.linspace(0, len(ids) - 1, count + 2)[1:-1]]
 
-    def texture(self, name: str) -> Tile:
-        """The slice that lends its texture."""
-        request = self.with_texture(name)
-        return self.guide(request, 0, "guides.0")
-
 
 Rows = list[tuple[str, list[Tile]]]
 
@@ -98,24 +94,22 @@ def figure_3(slices: Slices) -> tuple[Rows, str]:
 
 def figure_4(slices: Slices) -> tuple[Rows, str]:
     """Two textures on the same anatomies."""
-    blank = Tile(np.full(slices.method.config.size, 255, np.float32), np.zeros(slices.method.config.size, np.uint8))
-    rows: Rows = [("map", [blank, *(slices.guide(slices.anatomy, seed) for seed in range(ANATOMIES - 1))])]
-    for name in slices.textures(3):
+    rows: Rows = [("map", [slices.guide(slices.anatomy, seed) for seed in range(ANATOMIES)])]
+    for number, name in enumerate(slices.textures(3), start=1):
         request = slices.with_texture(name)
-        made = [slices.image(request, seed) for seed in range(ANATOMIES - 1)]
-        rows.append(("texture", [slices.texture(name), *made]))
-    return rows, "Anatomy of the top row, texture of the left column (figure 4)"
+        rows.append((f"texture {number}", [slices.image(request, seed) for seed in range(ANATOMIES)]))
+    return rows, "Anatomy of the top row, texture of one real slice in each row (figure 4)"
 
 
 def figure_6(slices: Slices) -> tuple[Rows, str]:
     """Coarse structure of one slice and of an anatomy in equal parts."""
     rows: Rows = []
-    for name in slices.textures(2):
+    for number, name in enumerate(slices.textures(2), start=1):
         for factor in (1 / 16, 1 / 8):
             request = {**slices.with_texture(name, relative_factor=factor, until=0.3), "combination": "mean"}
-            made = [slices.image(request, seed) for seed in range(ANATOMIES - 1)]
-            rows.append((f"n {factor:g}", [slices.texture(name), *made]))
-    return rows, "The slice on the left and several anatomies in equal parts (figure 6)"
+            made = [slices.image(request, seed) for seed in range(ANATOMIES)]
+            rows.append((f"slice {number}, n {factor:g}", made))
+    return rows, "A real slice and several anatomies in equal parts (figure 6)"
 
 
 def figure_9(slices: Slices) -> tuple[Rows, str]:

@@ -36,7 +36,9 @@ def number(value: float) -> str:
 
 
 def spread(cell: Sequence[float]) -> str:
-    """A value and its interval."""
+    """A value and its interval; the value alone where a single patient has it."""
+    if cell[1] is None:
+        return f"{number(cell[0])} (one patient)"
     return f"{number(cell[0])} ({number(cell[1])} to {number(cell[2])})"
 
 
