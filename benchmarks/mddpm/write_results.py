@@ -176,16 +176,21 @@ def cost(result: Mapping[str, Any]) -> str:
     text = (
         f"{default['steps']} steps of {default['solver']}; the paper's {ancestral['steps']} ancestral steps take "
         f"{number(ancestral['seconds'])} s, {number(result['faster'])} times as long "
-        f"({ancestral['timed_steps']} timed); medians of {result['repeats']}.\n\n"
-        f"Quality of {result['quality']['count']} slices of equal seeds: "
-        + "; ".join(
-            f"{name} Fréchet distance {number(result['quality'][name]['frechet'])}, Dice of the lung "
-            f"{number(result['quality'][name]['lung_dice'])}"
-            for name in ("default", "ancestral")
-        )
-        + "."
+        f"({ancestral['timed_steps']} timed); medians of {result['repeats']}."
     )
+    if "quality" in result:
+        text += f"\n\n{_quality(result['quality'])}"
     return f"## Cost\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
+
+
+def _quality(result: Mapping[str, Any]) -> str:
+    """Fréchet distance and Dice of both samplings."""
+    found = "; ".join(
+        f"{name} Fréchet distance {number(each['frechet'])}, Dice of the lung {number(each['lung_dice'])}"
+        for name, each in result.items()
+        if name != "count"
+    )
+    return f"Quality of {result['count']} slices of equal seeds: {found}."
 
 
 SECTIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

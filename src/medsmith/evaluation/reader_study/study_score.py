@@ -95,8 +95,8 @@ def score_readings(readings: Sequence[Reading], key: StudyKey, margin: float | N
 
 def _common(showings: Sequence[FirstShowings]) -> tuple[list[FirstShowings], int]:
     """Answers to the trials that all readers read, and how many trials only some of them read."""
-    shared = set(showings[0].trials).intersection(*(s.trials for s in showings))
-    union = set(showings[0].trials).union(*(s.trials for s in showings))
+    read: list[set[int]] = [set(showing.trials.tolist()) for showing in showings]
+    shared, union = set.intersection(*read), set.union(*read)
     return [showing.within(shared) for showing in showings], len(union) - len(shared)
 
 
