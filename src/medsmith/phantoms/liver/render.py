@@ -163,12 +163,12 @@ def vein_share(tubes: Tubes, grid: Grid, factor: int) -> tuple[Part, Field]:
     return part, _means(cover(tubes.nearest(fine, width)[0], width), factor)
 
 
-def _means(samples: Field, factor: int) -> Field:
+def _means(samples: Field, factor: int) -> Float32[np.ndarray, "u v w"]:
     """The mean over blocks of factor^3 samples."""
     x, y, z = samples.shape
     blocks = samples.reshape(x // factor, factor, y // factor, factor, z // factor, factor)
     # One axis at a time: strided sums over three axes at once are several times slower.
-    means: Field = blocks.mean(axis=5).mean(axis=3).mean(axis=1)
+    means: Float32[np.ndarray, "u v w"] = blocks.mean(axis=5).mean(axis=3).mean(axis=1)
     return means
 
 
