@@ -121,7 +121,8 @@ def controlnet(work: Path, run: Path, steps: int, count: int) -> None:
             image = method.process.sample_one(denoise, shape, derive_seed(SEED, index), method.config.sampling)
             made = assemble(image, None, method.fingerprint)
             record = {"synthetic": True, "copy": not_a_copy(made, training, Limits()).outcome == "failed"}
-            out.write(Case(id, made.image, labels, made.geometry, ("gray",), names, np.dtype(np.uint8), record))
+            stored = np.dtype(np.uint8)
+            out.write(Case(id, made.image, labels, made.geometry, ("gray",), names, stored, provenance=record))
     out.finish()
 
 
