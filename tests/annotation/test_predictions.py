@@ -1,12 +1,10 @@
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
 
 from annotation_slices import EDGE, LABELS, slice_of, write_slices
-from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
+from medsmith.annotation.labeler import Labeler, Prediction, read_labeler, write_labeler
 from medsmith.annotation.predictions import agreement, mean_confidence, measure, write_predictions
 from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
@@ -114,19 +112,17 @@ def relabeled(source, out, change):
     return Cohort.open(out)
 
 
-def test_a_label_absent_from_reference_and_prediction_has_no_dice(tmp_path):
+def test_a_label_absent_from_reference_and_prediction_has_no_dice(tmp_path, monkeypatch):
     cohort = Cohort.open(write_slices(tmp_path / "all", range(3)))
     truth = relabeled(cohort, tmp_path / "truth", lambda n, labels: np.where((labels == 2) & (n > 0), 0, labels))
     organs = relabeled(cohort, tmp_path / "organs", lambda _, labels: np.where(labels == 2, 0, labels))
 
-    class Reader:
-        label_names = LABELS
+    def predict(_self, case, _rules):
+        return Prediction(organs[case.id].require_labels(), {})
 
-        @staticmethod
-        def predict(case, _):
-            return SimpleNamespace(labels=organs[case.id].require_labels())
-
-    found = measure(cast(Labeler, Reader), RULES, truth, {id: id[:3] for id in truth.ids}, NullProgress())
+    monkeypatch.setattr(Labeler, "predict", predict)
+    patients = {id: id[:3] for id in truth.ids}
+    found = measure(labeler_at(tmp_path / "l"), RULES, truth, patients, NullProgress())
     assert [found.dice[id] for id in truth.ids] == [(1.0, 0.0), *[(1.0, None)] * 5]
     assert found.patients_with == {"organ": 3, "vessel": 1}
     assert found.mean == 1.0
