@@ -1,4 +1,4 @@
-"""Trains the starter weights of 3D-LLDM that ship in the package, on liver phantoms alone: two hours on 2 idle cores.
+"""Trains weights of 3D-LLDM for the package on liver phantoms alone; none ship yet, and its time was not measured.
 
 python examples/train_lldm.py FOLDER
 """
