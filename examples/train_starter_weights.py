@@ -6,40 +6,13 @@ python examples/train_starter_weights.py FOLDER
 import sys
 from pathlib import Path
 
-from medsmith import Budget, Cohort, evaluate, synthesize, train
-from medsmith.evaluation import summary_lines
-from medsmith.formats.atomic import write_bytes
-from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
-from medsmith.progress import ConsoleProgress
-from medsmith.runs.checkpoints import SHIPPED, export_weights
+from phantom_weights import PhantomWeights
 
-CASES, UNSEEN, SEED = 1000, 100, 1
-NOT = "These weights know procedural phantoms alone: they show how the tool works, not what a breast looks like."
+from medsmith.runs.checkpoints import SHIPPED
 
-
-def main(folder: Path, destination: Path, cases: int = CASES, budget: Budget | None = None) -> None:
-    """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
-    cohort = write_phantom(find_family("breast"), folder / "phantoms", cases, SEED, size=64)
-    run = train("pig", cohort, folder / "pig", budget=budget, progress=ConsoleProgress())
-    export_weights(run, destination)
-    print(f"{run} -> {destination}")
-
-
-def describe(folder: Path, destination: Path) -> None:
-    """Say on the model card how its cases compare with phantoms that it never saw."""
-    unseen = write_phantom(find_family("breast"), folder / "unseen", UNSEEN, SEED + 1, size=64)
-    learnt = write_phantom(find_family("breast"), folder / "phantoms", CASES, SEED, size=64)
-    summary = synthesize(destination, folder / "cases", count=UNSEEN, seed=0, progress=ConsoleProgress())
-    cases = Cohort.open(folder / "cases")
-    found = evaluate(unseen, cases, folder / "report", training=learnt, progress=ConsoleProgress())
-    lines = [f"{summary.count} cases took {summary.attempts} attempts.", *summary_lines(found)]
-    card = destination / "README.md"
-    findings = "\n".join(f"- {line}" for line in lines)
-    text = f"{card.read_text()}\n## Against {UNSEEN} phantoms that it never saw\n\n{findings}\n\n{NOT}\n"
-    write_bytes(card, text.encode())
-
+WEIGHTS = PhantomWeights("pig", "breast", "breast", cases=1000, unseen=100)
+main = WEIGHTS.train
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), SHIPPED / "pig")
-    describe(Path(sys.argv[1]), SHIPPED / "pig")
+    WEIGHTS.describe(Path(sys.argv[1]), SHIPPED / "pig")
