@@ -47,7 +47,8 @@ def estimate(rows: Sequence[tuple[str, float]]) -> dict[str, float]:
     groups, values = zip(*rows, strict=True)
     mean, low, high = interval(np.array(values), groups)
     facts = {"mean": mean, "low": low, "high": high, "least": min(values)}
-    return {"n": len(rows), "groups": len(set(groups))} | {name: round(value, 4) for name, value in facts.items()}
+    known = {name: round(value, 4) for name, value in facts.items() if value is not None}
+    return {"n": len(rows), "groups": len(set(groups))} | known
 
 
 def round_trip(
