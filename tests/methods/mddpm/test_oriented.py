@@ -20,6 +20,7 @@ from medsmith.evaluation.pages.sheets import display_orientation
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
+from medsmith.methods.mddpm.matching import GrayTarget
 from medsmith.methods.mddpm.pathology import load_source
 from medsmith.methods.mddpm.request import Pathology
 from medsmith.methods.mddpm.transplant import Transplant, as_displayed
@@ -185,7 +186,7 @@ def test_hounsfield_units_are_kept_and_other_gray_values_matched(method, files, 
 
     def image(model, lesion, gray):
         asked = Pathology.model_validate({"case": lesion, "gray": gray})
-        return load_source(asked, model.fingerprint, flat, 0, "pathologies.0").image
+        return load_source(asked, model.fingerprint, GrayTarget(flat), 0, "pathologies.0").image
 
     hounsfield, picture = case(files / "lesions"), case(gray / "pictures")
     own = Cohort.open(files / "lesions")["case_0"].require_image()[0, ..., 0]
@@ -212,7 +213,7 @@ def test_a_lesion_of_a_volume_is_put_where_it_is_asked(tmp_path):
     cohort = write_cohort(tmp_path / "volumes", [volume])
     facts = take_fingerprint(cohort, ".nii.gz", "0" * 64)
     asked = Pathology.model_validate({"case": case(cohort.root), "at": [0.3, 0.6, 0.4], "scale": 1.25})
-    source = load_source(asked, facts, torch.linspace(-1, 1, 257)[None], 0, "pathologies.0")
+    source = load_source(asked, facts, GrayTarget(torch.linspace(-1, 1, 257)[None]), 0, "pathologies.0")
     found = Transplant.of(source, asked, facts, (16, 16, 16), "pathologies.0").place(None, 1)
     center = (np.argwhere(found.mask).mean(0) + 0.5) / 16
     assert center == pytest.approx([0.7, 0.4, 0.4], abs=0.5 / 16)

@@ -15,6 +15,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
+from medsmith.methods.mddpm.matching import GrayTarget
 from medsmith.methods.mddpm.pathology import load_source
 from medsmith.methods.mddpm.request import Pathology
 from medsmith.methods.mddpm.transplant import PlacementError, Transplant
@@ -61,7 +62,7 @@ def transplant(cohort, facts=None, size=(EDGE, EDGE), **asked):
     pathology = Pathology.model_validate(
         {"case": {"cohort": cohort.root, "case": "case_0"}, "label": "nodule", **asked}
     )
-    source = load_source(pathology, facts, FLAT, 0, "pathologies.0")
+    source = load_source(pathology, facts, GrayTarget(FLAT), 0, "pathologies.0")
     return Transplant.of(source, pathology, facts, size, "pathologies.0")
 
 
@@ -127,7 +128,7 @@ def test_gray_values_take_on_the_histogram_of_the_reference(tmp_path):
     kinds = {}
     for gray in ("auto", "match", "keep"):
         asked = {"case": {"cohort": cohort.root, "case": "case_0"}, "label": "nodule", "gray": gray}
-        kinds[gray] = load_source(Pathology.model_validate(asked), facts, reference, 0, "p").image
+        kinds[gray] = load_source(Pathology.model_validate(asked), facts, GrayTarget(reference), 0, "p").image
     assert torch.equal(kinds["auto"], kinds["match"])
     assert kinds["match"].mean() == pytest.approx(-0.5, abs=0.05)
     assert kinds["match"].max() <= reference.max()
@@ -202,14 +203,14 @@ def test_a_cohort_alone_gives_a_case_that_has_the_lesion(tmp_path):
     cohort = cohort_of(tmp_path / "c", *empty, case_with_nodule("case_3"))
     facts = take_fingerprint(cohort, ".png", "0" * 64)
     pathology = Pathology.model_validate({"case": cohort.root, "label": "nodule", "gray": "keep"})
-    sources = [load_source(pathology, facts, FLAT, index, "pathologies.0") for index in range(4)]
+    sources = [load_source(pathology, facts, GrayTarget(FLAT), index, "pathologies.0") for index in range(4)]
     assert all(source.mask.any() for source in sources)
-    assert load_source(pathology, facts, FLAT, 0, "pathologies.0", (64, 64)).mask.any()
+    assert load_source(pathology, facts, GrayTarget(FLAT), 0, "pathologies.0", (64, 64)).mask.any()
     with pytest.raises(RequestError, match="has no case with enough voxels of 'nodule'"):
-        load_source(pathology, facts, FLAT, 0, "pathologies.0", (8, 8))
+        load_source(pathology, facts, GrayTarget(FLAT), 0, "pathologies.0", (8, 8))
     named = Pathology.model_validate({"case": {"cohort": cohort.root, "case": "case_3"}, "label": "nodule"})
-    assert load_source(named, facts, FLAT, 0, "pathologies.0", (8, 8)).mask.any()
+    assert load_source(named, facts, GrayTarget(FLAT), 0, "pathologies.0", (8, 8)).mask.any()
     without = cohort_of(tmp_path / "without", *empty)
     nowhere = Pathology.model_validate({"case": without.root, "label": "nodule"})
     with pytest.raises(RequestError, match=r"pathologies.0.case: .* has no case with enough voxels of 'nodule'"):
-        load_source(nowhere, facts, FLAT, 1, "pathologies.0")
+        load_source(nowhere, facts, GrayTarget(FLAT), 1, "pathologies.0")

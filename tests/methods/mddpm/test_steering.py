@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medsmith.anatomy import ShapeSpace
+from medsmith.anatomy.context import find_context
 from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Sampling
@@ -306,4 +307,4 @@ def test_the_class_around_a_lesion_holds_it(center, expected):
         image[disk((32 + side, 32), 10)] = 30
     lesion = disk(center, 3)
     image[lesion] = 140
-    assert holding_class(image.astype(np.float32), lesion) == expected
+    assert holding_class(find_context(image.astype(np.float32)), lesion) == expected

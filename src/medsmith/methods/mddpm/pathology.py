@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
-from skimage.exposure import match_histograms
 from torch import Tensor
 
 from medsmith.anatomy.context import BODY, LUNG, find_context
@@ -22,6 +21,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import RequestError
 from medsmith.methods.guides import load_any_extent
+from medsmith.methods.mddpm.matching import GrayTarget, gray_levels, match_gray
 from medsmith.methods.mddpm.request import Pathology
 
 Fractions = Float64[np.ndarray, " d"]
@@ -56,7 +56,7 @@ class Source:
 def load_source(
     pathology: Pathology,
     facts: Fingerprint,
-    reference: Float32[Tensor, "c ..."],
+    target: GrayTarget,
     index: int,
     key: str,
     size: tuple[int, ...] | None = None,
@@ -66,7 +66,7 @@ def load_source(
     Args:
         pathology: what is asked for.
         facts: of the training cohort.
-        reference: gray values in model space whose histogram is taken on where values are matched.
+        target: what its gray values are matched to where they are not kept.
         index: chooses the case where the request names a cohort alone.
         key: of the pathology in the request, for messages.
         size: grid of the network; where the request names a cohort alone, lesions smaller than two of its voxels are
@@ -81,33 +81,31 @@ def load_source(
     inside = _largest_part(case, label)
     size = case.geometry.shape[: facts.dimensions]
     image = image_to_model(case, facts, size)
+    context = find_context(case.require_image()[0, ..., 0]) if facts.dimensions == 2 else {}
     if pathology.gray == "match" or (pathology.gray == "auto" and not facts.is_hounsfield):
-        pairs = zip(image.flatten(1).numpy(), reference.flatten(1).numpy(), strict=True)
-        matched = np.stack([match_histograms(own, target) for own, target in pairs])
-        image = torch.from_numpy(matched.astype(np.float32)).reshape(image.shape)
+        image = match_gray(image, gray_levels(image, context), target)
     center = (np.argwhere(inside).mean(0) + 0.5) / np.array(size)
     known = case.geometry.spacing_known
     extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=known)
-    organ = holding_class(case.require_image()[0, ..., 0], inside) if facts.dimensions == 2 else None
+    organ = holding_class(context, inside) if facts.dimensions == 2 else None
     return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known, organ)
 
 
-def holding_class(image: Float32[np.ndarray, "x y"], lesion: Bool[np.ndarray, "x y"]) -> str | None:
+def holding_class(context: Mapping[str, Bool[np.ndarray, "x y"]], lesion: Bool[np.ndarray, "x y"]) -> str | None:
     """The context class that holds most of a lesion: lung or body, found by thresholds in its own image.
 
     Thresholds take a solid lesion of the lung for body; so its surroundings decide, a ring of its own radius.
 
     Args:
-        image: a slice, in stored units.
+        context: name -> mask of the context classes of a slice.
         lesion: its mask.
 
     Returns:
         The class; None where the image shows no body, or the lesion lies outside.
     """
-    found = find_context(image)
     width = max(2.0, np.sqrt(lesion.sum() / np.pi))
     ring = (ndimage.distance_transform_edt(~lesion) <= width) & ~lesion
-    lung, body = (found.get(name, np.zeros_like(lesion)) for name in (LUNG, BODY))
+    lung, body = (context.get(name, np.zeros_like(lesion)) for name in (LUNG, BODY))
     in_lung, in_body = int((ring & lung).sum()), int((ring & body & ~lung).sum())
     if max(in_lung, in_body) * 2 <= ring.sum() - in_lung - in_body:
         return None

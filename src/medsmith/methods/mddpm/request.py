@@ -53,8 +53,9 @@ class Pathology(GuideAction):
         rotate: degrees in the plane of x and y, clockwise as displayed.
         within: class of the anatomy that must hold it, such as "lung". Beside an anatomy, where neither it nor ``at``
             is given: the context class, lung or body, that holds it in its own image.
-        gray: "match" maps the gray values of its image so that their histogram becomes that of the first texture, or
-            of the training images; "keep" leaves them; "auto" keeps Hounsfield units and matches others.
+        gray: "match" maps the gray values of its image so that lung and tissue have the means of the first texture or
+            of the anatomy, or, where one of the images does not show them, so that its histogram becomes that of the
+            texture or of the training images; "keep" leaves them; "auto" keeps Hounsfield units and matches others.
     """
 
     RELATIVE_FACTOR: ClassVar[float] = 1 / 32

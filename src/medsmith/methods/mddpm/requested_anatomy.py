@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from medsmith.anatomy import AnatomyMap, ShapeSpace
+from medsmith.anatomy.context import BODY, LUNG
 from medsmith.cases.case_ref import load_cases
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
@@ -18,6 +19,7 @@ from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.fit import check_extent, check_gray_scale, check_orientation, of_same_extent
+from medsmith.methods.mddpm.matching import Levels
 from medsmith.methods.mddpm.request import Anatomy
 
 
@@ -110,6 +112,18 @@ class RequestedAnatomy:
         if record.extent_mm is not None:
             check_extent(record.extent_mm, facts, "anatomy.space", path)
         return gray_to_model(image, facts)
+
+    def gray_levels(self, facts: Fingerprint) -> Levels | None:
+        """Mean gray values of lung and body in the space, in model space; None where it has no such classes.
+
+        Args:
+            facts: of the training cohort.
+        """
+        gray = self.space.record.gray_values
+        pairs = list(zip(gray.get(LUNG, ()), gray.get(BODY, ()), strict=False))
+        if len(pairs) != len(facts.channel_names):
+            return None
+        return gray_to_model(np.array(pairs, np.float32), facts)
 
 
 @lru_cache(maxsize=4)

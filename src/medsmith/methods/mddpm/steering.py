@@ -17,6 +17,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import LowPassGuide, Sampling, derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.guides import GuideAction, low_pass_guides, soft_region
+from medsmith.methods.mddpm.matching import GrayTarget, levels_of_slice
 from medsmith.methods.mddpm.pathology import Source, lesion_label, load_source
 from medsmith.methods.mddpm.request import MddpmRequest, Pathology
 from medsmith.methods.mddpm.requested_anatomy import RequestedAnatomy
@@ -111,9 +112,9 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
     _check(request, model, sampling)
     anatomy = RequestedAnatomy.of(request.anatomy) if request.anatomy else None
     textures = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
-    reference = textures[0].reference[0] if textures else model.quantiles
+    target = _gray_target(textures, anatomy, model)
     sources = [
-        load_source(lesion, model.cohort, reference, derive_seed(seed, "pathology", n), f"pathologies.{n}", model.size)
+        load_source(lesion, model.cohort, target, derive_seed(seed, "pathology", n), f"pathologies.{n}", model.size)
         for n, lesion in enumerate(request.pathologies)
     ]
     scene = _scene(request, sources, anatomy, model, seed)
@@ -121,6 +122,16 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
     guides |= dict(_guides_of(request, scene, anatomy, model, seed))
     labels = _annotation(scene, anatomy, model.size, annotated_facts(request, model.cohort).label_names)
     return Steering(guides, labels, scene.regions, scene.lesions, _record(scene))
+
+
+def _gray_target(textures: Sequence[LowPassGuide], anatomy: RequestedAnatomy | None, model: ModelFacts) -> GrayTarget:
+    """What the gray values of lesions are matched to: the first texture, then the anatomy, then the training images."""
+    known = anatomy.gray_levels(model.cohort) if anatomy else None
+    if not textures:
+        return GrayTarget(model.quantiles, known)
+    image = textures[0].reference[0]
+    own = levels_of_slice(image) if len(model.size) == 2 else None
+    return GrayTarget(image, known if own is None else own)
 
 
 def _check(request: MddpmRequest, model: ModelFacts, sampling: Sampling) -> None:
