@@ -42,13 +42,14 @@ def make_cohorts(slices: Path, work: Path) -> None:
     order = [patients[index] for start in range(5) for index in range(start, len(patients), 5)]
     labeled, unlabeled = order[:LABELED], order[LABELED : LABELED + UNLABELED]
     test = order[LABELED + UNLABELED :]
-    _write(cohort, labeled, work / "labeled", images_alone=False)
-    _write(cohort, unlabeled, work / "unlabeled", images_alone=True)
-    _write(cohort, [*labeled, *unlabeled], work / "images", images_alone=True)
-    _write(cohort, test, work / "test", images_alone=False)
+    write_patients(cohort, labeled, work / "labeled", images_alone=False)
+    write_patients(cohort, unlabeled, work / "unlabeled", images_alone=True)
+    write_patients(cohort, [*labeled, *unlabeled], work / "images", images_alone=True)
+    write_patients(cohort, test, work / "test", images_alone=False)
 
 
-def _write(cohort: Cohort, patients: Iterable[str], out: Path, *, images_alone: bool) -> None:
+def write_patients(cohort: Cohort, patients: Iterable[str], out: Path, *, images_alone: bool) -> None:
+    """The slices of some patients as a cohort; a call that was interrupted is continued."""
     chosen = set(patients)
     names = {"background": 0} if images_alone else dict(cohort.label_names)
     written = Cohort.create(out, channel_names=cohort.channel_names, label_names=names, file_ending=".png")

@@ -37,3 +37,30 @@ def interval(values: Float64[np.ndarray, " n"], groups: Sequence[str]) -> list[f
         return [value, None, None]
     half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
     return [value, value - half, value + half]
+
+
+def crossed_interval(values: Float64[np.ndarray, "subsets patients"]) -> list[float | None]:
+    """Mean over subsets and patients, both random, with Satterthwaite's 95 % interval.
+
+    The squared standard error of a crossed design without replicates is (MS_s + MS_p - MS_e) / (S P), where the mean
+    squares are those of subsets, patients and the residual; it is at least that of either factor alone.
+
+    Args:
+        values: one per subset and patient, none missing. A single subset gives Student's interval over patients.
+    """
+    subsets, patients = values.shape
+    mean, rows, columns = float(values.mean()), values.mean(1), values.mean(0)
+    if subsets == 1:
+        return interval(columns, [str(number) for number in range(patients)])
+    residual = values - rows[:, None] - columns + mean
+    squares = np.array([patients * rows.var(ddof=1), subsets * columns.var(ddof=1), 0.0])
+    freedom = np.array([subsets - 1, patients - 1, (subsets - 1) * (patients - 1)])
+    squares[2] = (residual**2).sum() / freedom[2]
+    total = squares[0] + squares[1] - squares[2]
+    largest = int(np.argmax(squares[:2]))
+    if total <= squares[largest]:
+        total, degrees = squares[largest], float(freedom[largest])
+    else:
+        degrees = float(total**2 / (squares**2 / freedom).sum())
+    half = float(stats.t.ppf(0.975, degrees) * np.sqrt(total / values.size))
+    return [mean, mean - half, mean + half]

@@ -157,11 +157,15 @@ def ablation(result: Mapping[str, Any]) -> str:
 
 def gains(result: Mapping[str, Any]) -> str:
     """Segmentation with and without generated slices."""
-    rows = [(name, spread(row["dice"]), spread(row["gain"])) for name, row in result["rows"].items()]
+    rows = [
+        (name, str(row["subsets"]), spread(row["dice"]), spread(row["gain"]), ", ".join(map(number, row["gains"])))
+        for name, row in result["rows"].items()
+    ]
     text = (
-        f"{result['patients']} patients, {result['slices']} slices; {result['steps']} steps, {result['seeds']} seeds."
+        f"{result['patients']} patients, {result['slices']} slices, nothing of which was seen; {result['steps']} steps "
+        f"of one seed for each of {result['subsets']} subsets of 6 real patients. Intervals over subsets and patients."
     )
-    head = ("trained on", "Dice", "gain over real with strong augmentation")
+    head = ("trained on", "subsets", "Dice", "gain over real with strong augmentation", "by subset")
     return f"## Does it help\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
 
 
