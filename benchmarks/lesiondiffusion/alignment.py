@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from paired import summary
-from record import facts
 
 from medsmith import Cohort
 from medsmith.cases.case_ref import CaseRef
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
 from medsmith.reports.organs import labels_of
 from medsmith.reports.schema import LesionReport
 from medsmith.runs.checkpoints import load_method

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import torch
-from record import facts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medsmith import Cohort
@@ -22,6 +21,7 @@ from medsmith.data.hounsfield_scale import hu_to_model
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.frame import AIR_HU
+from medsmith.machine import facts
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig
 from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
 from medsmith.networks.discriminator import Discriminators

@@ -16,7 +16,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from alignment import COMMON, ball, places_of
-from record import facts
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import median_abs_deviation
 
@@ -26,6 +25,7 @@ from medsmith.cases.case_ref import CaseRef
 from medsmith.errors import RequestError
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
 from medsmith.reports.organs import is_lesion
 from medsmith.reports.schema import LesionReport
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from paired import summary
-from record import facts
 
 from medsmith import Case, Cohort
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
@@ -24,6 +23,7 @@ from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import organ_map_from_case
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
+from medsmith.machine import facts
 from medsmith.measurement.shape import measure_shape
 from medsmith.measurement.spiculation import spicule_share
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LMNetSampler

@@ -32,7 +32,7 @@ from unittest.mock import patch
 import torch
 from quality import alignment, frechet, reports_of, suited
 from recipes import CONSUMERS, PAPER, RECIPES, Recipe, cooked, text_difference
-from record import claim, facts
+from record import claim
 
 from medsmith import Cohort, load_method
 from medsmith.cases.case_ref import CaseRef
@@ -41,6 +41,7 @@ from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.insertion.context import context_channels
+from medsmith.machine import facts
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler
 from medsmith.networks.precision import Compute
 from medsmith.reports.schema import LesionReport

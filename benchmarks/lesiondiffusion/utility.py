@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from asking import chosen, kind_of, requests_by_template, requests_by_type
 from cubes import Crop, cut, open_cubes, without_lesions
-from record import claim, facts
+from record import claim
 
 from medsmith import Cohort, load_method
 from medsmith.cases.case_ref import CaseRef
@@ -36,6 +36,7 @@ from medsmith.evaluation.downstream import SegmenterConfig, utility
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from intervals import interval
 from jaxtyping import Bool, Float32
-from made_by import facts
 from rows import KINDS, SINGLE
 from scipy.ndimage import distance_transform_edt, label
 
@@ -28,6 +27,7 @@ from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
 from medsmith.measurement.overlap import dice
 from medsmith.methods.mddpm.adherence import lesion_contrast
 

@@ -18,7 +18,6 @@ import torch
 from cohorts import patient
 from intervals import interval
 from jaxtyping import Float64
-from made_by import facts
 from torch import nn
 
 from medsmith import Cohort
@@ -31,6 +30,7 @@ from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_coho
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.geometry import Geometry
+from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent

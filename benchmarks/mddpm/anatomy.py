@@ -10,13 +10,9 @@ python benchmarks/mddpm/anatomy.py SLICES
 """
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +26,7 @@ from medsmith.anatomy.picture import draw_components
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import low_pass
+from medsmith.machine import facts
 from medsmith.measurement.overlap import dice
 from medsmith.phantoms.families import find_family
 
@@ -176,9 +173,7 @@ def main(folder: Path) -> None:
             "test": areas([space.regions_of(case) for case in cases], names),
             "drawn": areas(drawn, names),
         },
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
-        "versions": {name: metadata.version(name) for name in ("medsmith", "numpy", "scipy", "scikit-image")},
+        "facts": facts(),
     }
     (HERE / "anatomy.json").write_text(json.dumps(result, indent=2) + "\n")
     PICTURE.write_bytes(draw_components(space))

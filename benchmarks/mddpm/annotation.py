@@ -11,13 +11,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from made_by import facts
-
 from medsmith.annotation import AnnotationOptions, annotate
 from medsmith.annotation.measured import Measured, rise
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent

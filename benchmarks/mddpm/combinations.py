@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from intervals import interval
-from made_by import facts
 from rows import COMBINED
 
 from medsmith import Cohort
@@ -23,6 +22,7 @@ from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts

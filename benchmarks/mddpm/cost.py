@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from made_by import facts
 from rows import requests
 from settings import measure
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from medsmith.diffusion import Correction, Sampling, match_low_frequencies
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest

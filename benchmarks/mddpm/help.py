@@ -26,7 +26,6 @@ from adherence import loaded, scores
 from cohorts import LABELED, LABELS, patient, write_patients
 from intervals import crossed_interval
 from jaxtyping import Float64
-from made_by import facts
 from torch import Tensor
 
 from medsmith import Cohort, synthesize
@@ -39,6 +38,7 @@ from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent

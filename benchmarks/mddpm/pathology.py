@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from intervals import interval
 from jaxtyping import Bool
-from made_by import facts
 from rows import KINDS, requests
 from scipy.stats import binomtest
 
@@ -30,6 +29,7 @@ from medsmith.errors import MedsmithError
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile
 from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.machine import facts
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.adherence import lesion_contrast

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float64
-from made_by import facts
 from table import evenly, features_of
 
 from medsmith import Cohort
@@ -30,6 +29,7 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
 from medsmith.measurement.overlap import dice
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm

@@ -20,7 +20,6 @@ import numpy as np
 from cohorts import patient
 from intervals import resampled_rows
 from jaxtyping import Float64
-from made_by import facts
 from scipy.spatial.distance import pdist
 from skimage.metrics import structural_similarity
 
@@ -38,6 +37,7 @@ from medsmith.evaluation.fidelity.kernel import kernel_distance
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
 
 HERE = Path(__file__).parent
 RESAMPLES, PAIRS, SEED = 200, 2000, 0

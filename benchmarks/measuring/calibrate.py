@@ -8,13 +8,9 @@ FIT and TEST are cohorts of ``medsmith phantom ct`` with different seeds. Writes
 tables of docs/describe.md.
 """
 
-import os
-import platform
-import shlex
 import sys
 from collections import Counter
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from gather import Row, read_rows
 from questions import CUTS, NOTHING, QUESTIONS, Cut, Question, described, true_report
 
 from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.machine import facts
 from medsmith.measurement.words import THRESHOLDS
 
 HERE = Path(__file__).parent
@@ -101,19 +98,6 @@ def _errors(values: np.ndarray) -> dict[str, float]:
         "median absolute error": np.median(np.abs(gap)),
     }
     return {"n": len(gap)} | {name: float(f"{value:.3g}") for name, value in rounded.items()}
-
-
-def facts() -> dict[str, str]:
-    """When, where and by which command the result was made."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "command": shlex.join(["python", *sys.argv]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, one used",
-        "versions": f"Python {platform.python_version()}, numpy {np.__version__}",
-    }
 
 
 def page_of(result: dict[str, Any]) -> list[str]:
