@@ -15,6 +15,7 @@ from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.diffusion import Sampling
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.atomic import write_bytes
@@ -64,12 +65,12 @@ def tiles_of(before: Case, after: Case, box: list[list[int]], window: tuple[floa
         for place, edge in zip(middle[:2], spacing[:2], strict=True)
     )
     mask = after.require_labels() != before.require_labels()
-    outline = np.ascontiguousarray(mask[*plane, middle[2]][::-1, ::-1], np.uint8)
+    outline = displayed(mask[*plane, middle[2]].astype(np.uint8), after.geometry.spacing_known)
 
     def grey(case: Case) -> np.ndarray:
         view = case.require_image()[0][*plane, middle[2]]
         scaled = np.clip((view - window[0]) / (window[1] - window[0]), 0, 1) * 255
-        return np.ascontiguousarray(scaled[::-1, ::-1], np.float32)
+        return displayed(scaled.astype(np.float32), case.geometry.spacing_known)
 
     plain = np.zeros_like(outline)
     return [

@@ -12,6 +12,7 @@ import pytest
 import medsmith.interruption
 import medsmith.progress
 import micro
+from medsmith.geometry import Geometry
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import ConsoleProgress, NullProgress, Progress
 from medsmith.training.previews import OUTLINE, TILE, preview_grid
@@ -113,6 +114,20 @@ def test_a_volume_is_shown_where_most_of_it_is_labelled():
     image[:, :, :, 7] = np.linspace(0, 100, image.shape[1])[:, None]
     sheet = preview_grid([replace(case, labels=labels, image=image)], 1)
     assert sheet[:, :TILE].std() > 10
+
+
+@pytest.mark.parametrize("oriented", [False, True])
+def test_a_scan_is_shown_as_radiologists_view_it_and_a_picture_as_it_is(oriented):
+    case = micro.micro_case(0, 2, 1)
+    labels, image = np.zeros_like(case.labels), np.zeros_like(case.image)
+    image[0, -4:, -4:], labels[-4:, -4:] = 100, 1  # of a scan, the patient's right and front
+    geometry = Geometry(case.geometry.shape, np.eye(4), spacing_known=oriented)
+    sheet = preview_grid([replace(case, labels=labels, image=image, geometry=geometry)], 1)
+    half = TILE // 2
+    for found in (sheet[:, :TILE, 0] > 128, (sheet == OUTLINE).all(-1)[:, TILE:]):
+        assert found[:half, :half].any() == oriented
+        assert found[half:, half:].any() != oriented
+        assert not found[:half, half:].any()
 
 
 def test_an_image_of_one_value_is_black_not_broken():

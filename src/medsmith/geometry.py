@@ -1,7 +1,6 @@
 """The voxel grid of one image in the patient.
 
-Axes: x y z voxel axes in file order. A 2-D image has z == 1; x points right and y down in the picture, so that PNG and
-one-slice NIfTI are read alike.
+Axes: x y z voxel axes in file order. A 2-D image has z == 1. In a picture (PNG), x points right and y down.
 """
 
 from dataclasses import dataclass

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from annotation_slices import GENERATOR, QUICK, slice_of, write_slices
 from medsmith.anatomy import ShapeSpace, drawing
 from medsmith.annotation import annotate, labeler, loop, turn
 from medsmith.annotation.inputs import check_contents, check_run, open_inputs
 from medsmith.annotation.labeler import read_labeler
+from medsmith.annotation.picture import _draw_slice
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import images_alone
@@ -19,10 +21,12 @@ from medsmith.errors import CohortError, GeometryError, RequestError, RunError
 from medsmith.evaluation.downstream import loaded_cohort, segmenter
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats import atomic
+from medsmith.geometry import Geometry
 from medsmith.progress import NullProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions
 from medsmith.training import train
+from narrowing import present
 from synthesis_fakes import InProcessExecutor
 
 IN_PROCESS = SynthesisOptions(executor=InProcessExecutor)
@@ -140,6 +144,22 @@ def test_the_labels_of_the_best_labeler_are_taken_and_marked_as_predicted(calm):
     assert b"synthetic" not in (cohort.root / "imagesTr" / f"{cohort.ids[0]}_0000.png").read_bytes()
     assert lines[-1] == annotation.line
     assert [line.split(":")[0] for line in lines[:-1]] == ["control", "turn 1", "turn 2"]
+
+
+@pytest.mark.parametrize("oriented", [False, True])
+def test_the_picture_shows_scans_as_radiologists_view_them(oriented):
+    """The patient's right on the left and the front at the top; pictures as they are."""
+    case = slice_of("case", 0)
+    image, labels = np.zeros_like(case.image), np.zeros_like(case.labels)
+    image[0, -9:, -9:], labels[-9:, -9:] = 100, 1
+    geometry = Geometry(case.geometry.shape, np.eye(4), spacing_known=oriented)
+    axes = Figure().add_subplot()
+    _draw_slice(axes, replace(case, image=image, labels=labels, geometry=geometry), 1)
+    assert axes.yaxis_inverted()
+    assert not axes.xaxis_inverted()
+    for drawn in axes.images:
+        y, x = np.argwhere(np.ma.filled(present(drawn.get_array()), 0) > 0).mean(0)
+        assert (x < labels.shape[0] / 2) == (y < labels.shape[1] / 2) == oriented
 
 
 def test_json_and_picture_are_written(calm):

@@ -15,6 +15,7 @@ from medsmith.errors import CohortError
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
 from medsmith.evaluation.pages.page import WARNING, Page, Picture, Section, Table, render
 from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet
@@ -161,6 +162,45 @@ def test_volumes_are_evaluated_too(tmp_path):
     assert found.view_spec.unit == "mm"
     assert found.nearest_neighbors.flagged.n == 6
     assert "centre, first to last slice (%)" in found.masks["mass"].measures
+
+
+def cohort_with_corner(root, count, seed, shape, ending):
+    """Noise with a bright labeled corner where x and y are largest: in a scan, the patient's right and front."""
+    cohort = Cohort.create(root, channel_names=("CT",), label_names={"background": 0, "mass": 1}, file_ending=ending)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        image, labels = rng.integers(0, 60, shape).astype(np.float32), np.zeros(shape, np.uint8)
+        image[14:18, 14:18], labels[14:18, 14:18] = 250, 1
+        geometry = Geometry.plain(shape) if ending == ".png" else Geometry(shape, np.eye(4))
+        stored = np.dtype(np.uint8 if ending == ".png" else np.int16)
+        cohort.write(Case(f"c{number}", image[None], labels, geometry, ("CT",), cohort.label_names, stored))
+    cohort.finish()
+    return cohort
+
+
+@pytest.mark.parametrize(
+    ("shape", "ending", "corner"),
+    [((20, 20, 1), ".nii.gz", (0.2, 0.2)), ((20, 20, 16), ".nii.gz", (0.2, 0.2)), ((20, 20, 1), ".png", (0.8, 0.8))],
+)
+def test_every_picture_of_a_scan_has_the_right_on_the_left_and_the_front_at_the_top(
+    shape, ending, corner, tmp_path, monkeypatch
+):
+    sheets = []
+
+    def record(rows):
+        sheets.append(rows)
+        return b""
+
+    monkeypatch.setattr(evaluation_page, "contact_sheet", record)
+    for name in ("against_floor", "histograms", "histogram_with_limit"):
+        monkeypatch.setattr(evaluation_page, name, lambda *_: b"")
+    real, synthetic = (cohort_with_corner(tmp_path / f"c{seed}", 8 - 4 * seed, seed, shape, ending) for seed in (0, 1))
+    evaluated(real, synthetic, tmp_path / "out")
+    assert len(sheets) == 3  # real cases, synthetic cases, the most similar pairs
+    for tile in (tile for rows in sheets for row in rows for tile in row):
+        for found in (tile.labels > 0, tile.image > 150):
+            center = (np.argwhere(found).mean(0) + 0.5) / found.shape
+            assert center == pytest.approx(corner, abs=0.05)
 
 
 @pytest.mark.usefixtures("numbers_only")

@@ -14,6 +14,7 @@ from medsmith.anatomy.contours import paint
 from medsmith.anatomy.drawing import contours_of, decode
 from medsmith.anatomy.record import SpaceRecord
 from medsmith.anatomy.shape_space import ShapeSpace
+from medsmith.cases.display import displayed
 
 _DEVIATIONS = (-2.0, 0.0, 2.0)
 _COMPONENTS = 4
@@ -26,8 +27,7 @@ _CONTEXT = ((0.36, 0.36, 0.4), (0.2, 0.27, 0.38), (0.75, 0.73, 0.66))
 def draw_components(space: ShapeSpace) -> bytes:
     """A PNG picture: a row per component, columns at -2, 0 and 2 standard deviations; equal spaces give equal bytes.
 
-    Structures are those of the most frequent pattern. Axes are displayed as in radiology, the patient's right on the
-    left, where the orientation is known, else as a picture.
+    Structures are those of the most frequent pattern; see ``medsmith.cases.display`` for the axes.
     """
     record = space.record
     rows = max(1, min(_COMPONENTS, len(record.explained)))
@@ -71,8 +71,7 @@ def _regions(space: ShapeSpace, component: int, deviation: float) -> UInt8[np.nd
 
 
 def _as_picture(record: SpaceRecord, regions: UInt8[np.ndarray, "x y"]) -> Float32[np.ndarray, "y x 3"]:
-    view = regions if record.extent_mm is None else regions[::-1, ::-1]
-    return np.asarray(class_colors(record)[view.T])
+    return np.asarray(class_colors(record)[displayed(regions, record.extent_mm is not None).T])
 
 
 def _label(axes: Axes, record: SpaceRecord, row: int, column: int) -> None:

@@ -1,7 +1,6 @@
 """The picture of the loop: Dice of each turn beside the control, and unlabeled slices with their labels."""
 
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from matplotlib.gridspec import GridSpec
 from medsmith.annotation.result import Annotation
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.evaluation.pages.figures import REAL, SYNTHETIC
 
 # The palette of Okabe and Ito, distinguishable with color vision deficiency.
@@ -72,15 +72,16 @@ def _draw_curves(axes: Axes, annotation: Annotation) -> None:
 
 
 def _draw_slice(axes: Axes, case: Case, labels: int) -> None:
-    origin: Literal["lower", "upper"] = "lower" if case.geometry.spacing_known else "upper"
-    image, found = case.require_image()[0, :, :, 0].T, case.require_labels()[:, :, 0].T
+    oriented = case.geometry.spacing_known
+    image = displayed(case.require_image()[0, :, :, 0], oriented).T
+    found = displayed(case.require_labels()[:, :, 0], oriented).T
     low, high = np.percentile(image, (0.5, 99.5))
-    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin=origin)
+    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     shown = np.ma.masked_equal(found, 0)
     colors = ListedColormap([_color(value) for value in range(1, labels + 1)])
-    axes.imshow(shown, cmap=colors, vmin=1, vmax=max(labels, 2), alpha=0.35, origin=origin, interpolation="nearest")
+    axes.imshow(shown, cmap=colors, vmin=1, vmax=max(labels, 2), alpha=0.35, interpolation="nearest")
     for value in np.unique(found[found > 0]):
-        axes.contour(found == value, levels=[0.5], colors=[_color(int(value))], linewidths=0.9, origin=None)
+        axes.contour(found == value, levels=[0.5], colors=[_color(int(value))], linewidths=0.9)
     axes.set_axis_off()
     axes.set_title(case.id if len(case.id) <= 22 else f"{case.id[:9]}..{case.id[-10:]}", fontsize=6, pad=2)
 

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.cases.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet, display_orientation
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 
@@ -105,7 +106,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
     plane = _plane(box, grid)
     region = (*plane, slice(box[0][2] + level, box[0][2] + level + 1))
     window = LUNG_WINDOW if "lung" in str(lesions[0]["requested"].get("organ")) else SOFT_WINDOW
-    outline = display_orientation(changed[*plane, level].astype(np.uint8))
+    outline = displayed(changed[*plane, level].astype(np.uint8), grid.spacing_known)
     before, after = (_gray(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     tiles = [
         Tile(before, np.zeros_like(outline), "before"),
@@ -149,4 +150,4 @@ def _gray(
     geometry = cohort.geometry(id)
     image = cohort.image_region(id, region_in_file(region, geometry))[0]
     gray = (canonical_view(image, geometry)[:, :, 0] - window[0]) / (window[1] - window[0]) * 255
-    return np.asarray(display_orientation(np.clip(gray, 0, 255)), np.float32)
+    return np.asarray(displayed(np.clip(gray, 0, 255), geometry.spacing_known), np.float32)

@@ -10,11 +10,12 @@ from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import LowPassGuide, Sampling
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet, display_orientation
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
@@ -113,7 +114,7 @@ def steering_tiles(method: Mddpm, steered: SteeredCase) -> list[Tile]:
 
 
 def _displayed(tile: Tile) -> Tile:
-    return replace(tile, image=display_orientation(tile.image), labels=display_orientation(tile.labels))
+    return replace(tile, image=displayed(tile.image, True), labels=displayed(tile.labels, True))
 
 
 def _picture(method: Mddpm, steered: SteeredCase) -> Picture:

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from medsmith.cases.case import Case
+from medsmith.cases.display import displayed
 from medsmith.formats.atomic import write_bytes
 from medsmith.methods.base import Method
 
@@ -49,7 +50,9 @@ def gray_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
     plane = case.image[0, :, :, _slice_index(case)]
     low, high = np.percentile(case.image[0], (0.5, 99.5))
     gray = np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    tile = np.asarray(Image.fromarray(gray.T).resize((TILE, TILE), Image.Resampling.BICUBIC))
+    tile = np.asarray(
+        Image.fromarray(displayed(gray, case.geometry.spacing_known).T).resize((TILE, TILE), Image.Resampling.BICUBIC)
+    )
     return np.repeat(tile[..., None], 3, axis=2)
 
 
@@ -58,8 +61,8 @@ def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
     tile = gray_slice(case).copy()
     if case.labels is None:
         return tile
-    plane = Image.fromarray(case.labels[:, :, _slice_index(case)].T)
-    labels = np.asarray(plane.resize((TILE, TILE), Image.Resampling.NEAREST))
+    plane = displayed(case.labels[:, :, _slice_index(case)], case.geometry.spacing_known)
+    labels = np.asarray(Image.fromarray(plane.T).resize((TILE, TILE), Image.Resampling.NEAREST))
     for value in np.unique(labels[labels > 0]):
         inside = labels == value
         tile[binary_dilation(inside) & ~inside] = OUTLINE

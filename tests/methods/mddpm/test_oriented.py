@@ -12,18 +12,18 @@ from scipy import ndimage
 from medsmith.anatomy import ShapeSpace
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Sampling
 from medsmith.errors import RequestError
-from medsmith.evaluation.pages.sheets import display_orientation
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm.matching import GrayTarget
 from medsmith.methods.mddpm.pathology import load_source
 from medsmith.methods.mddpm.request import Pathology
-from medsmith.methods.mddpm.transplant import Transplant, as_displayed
+from medsmith.methods.mddpm.transplant import Transplant
 from steered_runs import EDGE, LESIONS, hounsfield_files, in_hounsfield_units, slice_of, untrained_method, write_cohort
 
 
@@ -154,7 +154,7 @@ def test_a_place_is_that_in_the_displayed_picture(method, files):
     """Upper left is the patient's right and front, where the page and radiologists see it."""
     asked = {"case": case(files / "lesions"), "at": [0.25, 0.3], "gray": "keep"}
     found = steering_of(method, pathologies=[asked])
-    shown = display_orientation(found.labels)
+    shown = displayed(found.labels, oriented=True)
     assert (np.argwhere(shown).mean(0) + 0.5) / EDGE == pytest.approx([0.25, 0.3], abs=0.5 / EDGE)
     assert found.record["places"] == [[0.25, 0.3]]
 
@@ -170,14 +170,6 @@ def test_a_recorded_place_can_be_asked_for(method, files):
         assert np.array_equal(first.lesions[0].mask, again.lesions[0].mask)
     with pytest.raises(RequestError, match=r"pathologies.0: at 0.98, 0.50 the lesion reaches beyond the image"):
         steering_of(method, pathologies=[{**lesion, "at": [0.98, 0.5]}])
-
-
-@pytest.mark.parametrize("oriented", [False, True])
-def test_displaying_twice_gives_the_place_on_the_grid(oriented):
-    at = np.array([0.25, 0.375, 0.125])
-    shown = as_displayed(at, oriented)
-    assert tuple(shown) == ((0.75, 0.625, 0.125) if oriented else tuple(at))
-    assert np.array_equal(as_displayed(shown, oriented), at)
 
 
 def test_hounsfield_units_are_kept_and_other_gray_values_matched(method, files, gray):

@@ -27,6 +27,7 @@ class View:
         edges: voxel size along x, y, z in mm, or in percent of the image edge if the spacing is unknown.
         has_image: whether the case has an image.
         has_labels: whether the case has labels.
+        oriented: whether its orientation is known.
     """
 
     id: str
@@ -35,6 +36,7 @@ class View:
     edges: tuple[float, float, float]
     has_image: bool = True
     has_labels: bool = True
+    oriented: bool = False
 
     @property
     def without_labels(self) -> "View":
@@ -100,6 +102,7 @@ class ViewSpec:
             (x, y, z),
             has_image=has_image,
             has_labels=case.labels is not None,
+            oriented=case.geometry.spacing_known,
         )
 
     def _gray(self, case: Case) -> Float32[np.ndarray, "x y z"]:

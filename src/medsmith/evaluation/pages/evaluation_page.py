@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.comparison import Comparison
@@ -15,7 +16,7 @@ from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet, display_orientation
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
@@ -114,11 +115,9 @@ def _sheet(views: Sequence[View]) -> bytes:
 
 
 def _tile(view: View) -> Tile:
-    """The 2-D image, or the axial slice through the centroid of the labels in radiological orientation."""
+    """The 2-D image, or the axial slice through the centroid of the labels."""
     image, labels = planes(view)[-1]
-    if view.image.shape[2] > 1:
-        image, labels = display_orientation(image), display_orientation(labels)
-    return Tile(image, labels, view.id)
+    return Tile(displayed(image, view.oriented), displayed(labels, view.oriented), view.id)
 
 
 def _distances(evaluation: Evaluation, extractor: str) -> Section:

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
@@ -23,7 +23,7 @@ class Tile:
     """An image with the labels to outline on it.
 
     Attributes:
-        image: gray values from 0 to 255, indexed (x, y).
+        image: gray values from 0 to 255, x to the right and y down; see ``medsmith.cases.display``.
         labels: on the same grid; all zero for no outline.
         title: short text above it.
     """
@@ -51,15 +51,6 @@ def contact_sheet(rows: Sequence[Sequence[Tile]]) -> bytes:
     buffer = BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def display_orientation(plane: Shaped[np.ndarray, "x y"]) -> Shaped[np.ndarray, "x y"]:
-    """An axial slice in RAS+ as radiologists view it: the patient's right on the left, anterior at the top.
-
-    Args:
-        plane: image or labels, indexed (x, y) as in ``Tile``.
-    """
-    return np.ascontiguousarray(plane[::-1, ::-1])
 
 
 def _shortened(title: str) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Float32, UInt16
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.display import displayed
 from medsmith.data.fingerprint import HIGH, HOUNSFIELD_AIR, LOW
 from medsmith.errors import CohortError, ContentError, RequestError
 from medsmith.evaluation.reader_study.grid import Grid, common_grid
@@ -153,9 +154,7 @@ def _displayed(cohorts: Mapping[str, Cohort], shown: ShownCase, grid: Grid, plan
     if ct:
         check_hounsfield(image, shown.id)
     part = grid.crop(image, case.geometry, _level(case))
-    picture = part.transpose(2, 1, 0)
-    if case.geometry.spacing_known:  # radiological display: the patient's right on the left, anterior at the top
-        picture = picture[:, ::-1, ::-1]
+    picture = displayed(part, case.geometry.spacing_known).transpose(2, 1, 0)
     return _Displayed(np.ascontiguousarray(picture), ct, case.stored == np.uint8, float(image.min()))
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 from torch import Tensor
 
+from medsmith.cases.display import displayed_place
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import to_grid
 from medsmith.diffusion import derive_seed
@@ -51,7 +52,7 @@ class Placed:
         image: its whole image, moved with it, in model space.
         mask: of the lesion.
         label: name of its label.
-        at: its center as fractions of the field of view as displayed; see ``as_displayed``.
+        at: its center as fractions of the field of view as displayed; see ``displayed_place``.
     """
 
     image: Float32[Tensor, "c *space"]
@@ -101,7 +102,7 @@ class Transplant:
             RequestError: the place lies outside the image, or the lesion vanishes on the grid.
         """
         at = self._at(organ, seed)
-        share, shown = self._share(at), as_displayed(at, self.oriented)
+        share, shown = self._share(at), displayed_place(at, self.oriented)
         where = ", ".join(f"{value:.2f}" for value in shown)
         mask = self._mask(share)
         if float(share.sum()) < VISIBLE * self._volume:
@@ -127,7 +128,7 @@ class Transplant:
         if asked is not None and len(asked) != len(self.size):
             raise RequestError(self.key, f"at has {len(asked)} values", f"the images are {len(self.size)}-D")
         if asked is not None:
-            return as_displayed(np.array(asked, float), self.oriented)
+            return displayed_place(np.array(asked, float), self.oriented)
         if organ is None:
             return self.source.center
         return self._place_in(organ, np.random.default_rng(derive_seed(seed, "place", self.key)))
@@ -183,19 +184,6 @@ class Transplant:
             for channel in volume
         ]
         return to_grid(torch.from_numpy(np.stack(moved).astype(np.float32)), self.size)
-
-
-def as_displayed(at: Fractions, oriented: bool) -> Fractions:
-    """A place on the grid as one in the displayed picture, or the other way round.
-
-    Oriented slices are displayed as radiologists view them, the patient's right on the left and the front at the top,
-    so that both axes run against those of the grid; pictures as they are.
-
-    Args:
-        at: fractions along x and y, and z, which runs from the feet in both.
-        oriented: whether the grid has an orientation.
-    """
-    return np.concatenate([1 - at[:2], at[2:]]) if oriented else at
 
 
 def _rotation(degrees: float, dimensions: int) -> Float64[np.ndarray, "d d"]:
