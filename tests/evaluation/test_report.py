@@ -17,8 +17,9 @@ from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
+from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.page import WARNING, Page, Picture, Section, Table, render
-from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet
+from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet, side_by_side
 from medsmith.geometry import Geometry
 
 PLAN = ComparisonPlan(splits=4, resamples=10)
@@ -152,6 +153,7 @@ def test_the_page_asks_nobody_and_says_what_it_is(cohorts, tmp_path):
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "default-src 'none'" in page
+    assert page.count('<i style="background: #e69f00"></i>mass<') == 3  # the legend of each sheet
 
 
 def test_volumes_are_evaluated_too(tmp_path):
@@ -227,12 +229,19 @@ def test_every_text_of_a_page_is_escaped():
     page = Page(
         NASTY,
         [NASTY],
-        [Section(NASTY, [NASTY], [Table([NASTY], [[NASTY]], NASTY)], [Picture(b"png", NASTY + '" onerror="x')])],
+        [
+            Section(
+                NASTY,
+                [NASTY],
+                [Table([NASTY], [[NASTY]], NASTY)],
+                [Picture(b"png", NASTY + '" onerror="x', {NASTY: "#e69f00"})],
+            )
+        ],
         {NASTY: NASTY},
     )
     html = render(page)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 12
+    assert html.count("&lt;script&gt;") == 13
     assert '" onerror' not in html
 
 
@@ -255,6 +264,44 @@ def test_a_sheet_shows_every_tile_the_right_way_up_with_its_outline():
     orange = (first == (230, 159, 0)).all(axis=-1)
     assert orange.any()
     assert not orange[:, TILE // 2 :].any()
+
+
+def test_a_legend_names_the_labels_that_are_outlined():
+    labels = np.zeros((20, 20), np.uint8)
+    labels[2:8, 2:8], labels[10:, 10:] = 2, 11
+    tile = Tile(np.zeros((20, 20), np.float32), labels)
+    names = {"background": 0, "heart": 1, "lung": 2, "bone": 11}
+    assert tile.legend(names) == {"lung": "#56b4e9", "bone": "#e69f00"}  # the colors repeat after ten
+    assert replace(tile, colors=("#ffffff",)).legend(names) == {"lung": "#ffffff", "bone": "#ffffff"}
+    drawn = {tuple(color) for color in decoded(contact_sheet([[tile]])).reshape(-1, 3).tolist()}
+    assert {(86, 180, 233), (230, 159, 0)} <= drawn
+
+
+def test_a_sheet_has_tiles_of_the_size_that_is_asked_for():
+    tile = Tile(np.zeros((20, 20), np.float32), np.zeros((20, 20), np.uint8), "a" * 40)
+    assert decoded(contact_sheet([[tile, tile]], 224)).shape == (224 + 16, 2 * 224 + 6, 3)
+
+
+def test_images_side_by_side_keep_their_outlines_apart():
+    image = np.arange(64, dtype=np.float32).reshape(8, 8)
+    labels = np.ones((8, 8), np.uint8)
+    pair = side_by_side([Tile(image, labels * 0), Tile(image, labels)], "both")
+    assert pair.title == "both"
+    assert np.array_equal(pair.image[:8], image)
+    assert np.array_equal(pair.image[-8:], image)
+    assert (pair.image[8:-8] == 255).all()
+    assert not pair.labels[:-8].any()
+    assert pair.labels[-8:].all()
+
+
+def test_a_grid_has_room_for_wide_tiles_lines_of_text_and_a_legend():
+    tile = Tile(np.zeros((8, 8), np.float32), np.zeros((8, 8), np.uint8), "one line")
+    height, width, _ = decoded(image_grid([("a", [tile, tile]), ("b", [tile])])).shape
+    wide = replace(tile, image=np.zeros((16, 8), np.float32), labels=np.zeros((16, 8), np.uint8))
+    assert decoded(image_grid([("a", [tile, wide]), ("b", [None, tile])])).shape[1] - width in (192, 193)  # 1.75 inches
+    assert decoded(image_grid([("a", [replace(tile, title="two\nlines"), tile]), ("b", [tile])])).shape[0] > height
+    keyed = decoded(image_grid([("a", [tile])], legend={"lung": "#56b4e9"}))
+    assert (keyed[..., :3] == (86, 180, 233)).all(-1).sum() > 50
 
 
 def test_figures_are_pictures_and_repeat_exactly():

@@ -1,6 +1,7 @@
 """The HTML page of an evaluation: sentences, tables and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def evaluation_page(
         sources: the synthetic and the training cohort, from which the most similar pairs are shown.
     """
     sections = [
-        _pictures(real, synthetic),
+        _pictures(real, synthetic, sources),
         *(_distances(evaluation, name) for name in evaluation.distances),
         *_copies(evaluation, synthetic, training, sources),
         *(_masks(evaluation, label, real, synthetic) for label in evaluation.masks),
@@ -98,20 +99,28 @@ def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
-def _pictures(real: CohortFeatures, synthetic: CohortFeatures) -> Section:
+def _pictures(real: CohortFeatures, synthetic: CohortFeatures, sources: tuple[Cohort, Cohort]) -> Section:
+    names = _label_names(sources)
     return Section(
         "Examples",
         ("Cases evenly spaced over the list of ids, not selected. Outlines are the labels.",),
         pictures=(
-            Picture(_sheet(real.examples), "Real cases."),
-            Picture(_sheet(synthetic.examples), "Synthetic cases."),
+            _sheet([_tile(view) for view in real.examples], _ROW, "Real cases.", names),
+            _sheet([_tile(view) for view in synthetic.examples], _ROW, "Synthetic cases.", names),
         ),
     )
 
 
-def _sheet(views: Sequence[View]) -> bytes:
-    tiles = [_tile(view) for view in views]
-    return contact_sheet([tiles[start : start + _ROW] for start in range(0, len(tiles), _ROW)])
+def _label_names(sources: tuple[Cohort, Cohort]) -> Mapping[str, int]:
+    """Of both cohorts, which have the same unless one has no labels."""
+    return {**sources[0].label_names, **sources[1].label_names}
+
+
+def _sheet(tiles: Sequence[Tile], across: int, caption: str, names: Mapping[str, int]) -> Picture:
+    """Tiles in rows, with the legend of their outlines."""
+    rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
+    legend = {name: color for tile in tiles for name, color in tile.legend(names).items()}
+    return Picture(contact_sheet(rows), caption, legend)
 
 
 def _tile(view: View) -> Tile:
@@ -161,14 +170,11 @@ def _copies(
             f"Of {found.held_out.n} real cases outside the training cohort, {_percent(found.held_out)} are above the "
             f"threshold: near-duplicates across the split, or false alarms."
         )
-    pairs = []
+    tiles = []
     for row in found.worst:
         generated = _tile(evaluation.view_spec.view(sources[0][synthetic.with_image[row]]))
         origin = _tile(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))
-        pairs.append(
-            (Tile(generated.image, generated.labels, f"{found.similarity[row]:.3f} {generated.title}"), origin)
-        )
-    rows = [[tile for pair in pairs[start : start + 3] for tile in pair] for start in range(0, len(pairs), 3)]
+        tiles += [replace(generated, title=f"{found.similarity[row]:.3f} {generated.title}"), origin]
     similarity = found.similarity.astype(np.float64)
     histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")
     yield Section(
@@ -176,9 +182,11 @@ def _copies(
         sentences,
         pictures=(
             Picture(histogram, "Similarity of each synthetic case to its nearest training case."),
-            Picture(
-                contact_sheet(rows),
+            _sheet(
+                tiles,
+                _ROW,
                 "The most similar pairs: synthetic case (with its similarity), then its nearest training case.",
+                _label_names(sources),
             ),
         ),
     )

@@ -1,52 +1,96 @@
 """A grid of images with a title per row and column and a line of text under each, as PNG bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.patches import Patch
 
 from medsmith.evaluation.pages.sheets import Tile
 
-_CELL_INCHES = (1.75, 2.05)
+_EDGE, _LINE = 1.75, 0.13
+"""Heights of an image and of a line of text, inches."""
 _DPI = 110
-# Of Okabe and Ito, as the outlines of contact sheets.
-_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00")
 
 
-def image_grid(rows: Sequence[tuple[str, Sequence[Tile]]], columns: Sequence[str] = (), title: str = "") -> bytes:
+def image_grid(
+    rows: Sequence[tuple[str, Sequence[Tile | None]]],
+    columns: Sequence[str] = (),
+    title: str = "",
+    legend: Mapping[str, str] | None = None,
+) -> bytes:
     """Draw the grid; equal tiles give equal bytes.
 
     Args:
-        rows: title and tiles of each row; the title of a tile stands under it. Rows may differ in length.
+        rows: title and tiles of each row; the title of a tile stands under it; None leaves a place empty. Rows may
+            differ in length. A column is as wide as its widest tile; all tiles have one height.
         columns: titles above the columns; none by default.
         title: above all.
+        legend: name -> color of what is outlined, below all.
     """
-    across = max(len(tiles) for _, tiles in rows)
-    width, height = across * _CELL_INCHES[0] + 0.5, len(rows) * _CELL_INCHES[1] + 0.6
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(0.5 / width, 0.25 / height, 1 - 0.05 / width, 1 - 0.55 / height, 0.06, 0.2)
+    figure, grid = _layout(rows, legend=bool(legend))
     figure.suptitle(title, fontsize=9)
     for row, (name, tiles) in enumerate(rows):
         for column, tile in enumerate(tiles):
-            axes = figure.add_subplot(len(rows), across, row * across + column + 1)
-            _draw(axes, tile)
+            axes = figure.add_subplot(grid[row, column])
             if row == 0 and column < len(columns):
                 axes.set_title(columns[column], fontsize=8)
             if column == 0:
                 axes.set_ylabel(name, fontsize=8)
+            _draw(axes, tile)
+    if legend:
+        _add_legend(figure, legend)
     FigureCanvasAgg(figure)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw(axes: Axes, tile: Tile) -> None:
-    axes.imshow(tile.image.T, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for value in sorted({int(value) for value in tile.labels.flat} - {0}):
-        color = _COLORS[(value - 1) % len(_COLORS)]
-        axes.contour((tile.labels == value).T.astype(float), levels=[0.5], colors=[color], linewidths=0.8)
+def _layout(rows: Sequence[tuple[str, Sequence[Tile | None]]], *, legend: bool) -> tuple[Figure, GridSpec]:
+    """A figure with room for all text, and its grid."""
+    across = max(len(tiles) for _, tiles in rows)
+    aspects = [max(_aspect(tiles[column]) for _, tiles in rows if column < len(tiles)) for column in range(across)]
+    text = _LINE * (1 + max(tile.title.count("\n") for _, tiles in rows for tile in tiles if tile is not None))
+    left, gap, above, below = 0.45, 0.1, 0.55, 0.1 + text + (0.25 if legend else 0)
+    width = left + sum(aspects) * _EDGE + across * gap
+    height = above + len(rows) * _EDGE + (len(rows) - 1) * (text + gap) + below
+    figure = Figure(figsize=(width, height))
+    grid = GridSpec(
+        len(rows),
+        across,
+        figure=figure,
+        width_ratios=aspects,
+        left=left / width,
+        right=1 - gap / width,
+        bottom=below / height,
+        top=1 - above / height,
+        wspace=gap * across / (sum(aspects) * _EDGE),
+        hspace=(text + gap) / _EDGE,
+    )
+    return figure, grid
+
+
+def _aspect(tile: Tile | None) -> float:
+    """Width of a tile as a multiple of its height; 0 of an empty place."""
+    return 0.0 if tile is None else float(tile.image.shape[0] / tile.image.shape[1])
+
+
+def _draw(axes: Axes, tile: Tile | None) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
+    if tile is None:
+        axes.set_frame_on(False)
+        return
+    axes.imshow(tile.image.T, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for value in sorted({int(value) for value in tile.labels.flat} - {0}):
+        color = tile.color(value)
+        axes.contour((tile.labels == value).T.astype(float), levels=[0.5], colors=[color], linewidths=0.8)
     axes.set_xlabel(tile.title, fontsize=7)
+
+
+def _add_legend(figure: Figure, legend: Mapping[str, str]) -> None:
+    patches = [Patch(facecolor=color, edgecolor="gray", label=name) for name, color in legend.items()]
+    figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)

@@ -37,10 +37,12 @@ class Picture:
     Attributes:
         png: the file's bytes.
         caption: below the picture.
+        legend: name -> color (#rrggbb) of what is outlined, after the caption.
     """
 
     png: bytes
     caption: str
+    legend: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
