@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, final
-
-import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import derive_seed
 from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.pages.image_grid import image_grid
-from medsmith.evaluation.pages.sheets import Tile
+from medsmith.evaluation.pages.sheets import Tile, side_by_side
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
@@ -24,7 +22,8 @@ from medsmith.synthesis.case_synthesis import load, one_thread, provenance, reso
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.lock import lock_folder
 from medsmith.synthesis.references import absolute, check_output, with_paths
-from medsmith.synthesis.steering_page import SteeredCase, steering_tiles
+from medsmith.synthesis.steering_pictures import SteeredCase, guide_tiles, image_tiles, legend
+from medsmith.synthesis.steering_words import adherence_lines, gray_unit, guide_name
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
 from medsmith.synthesis.worker import open_cohort
 
@@ -198,16 +197,16 @@ def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCa
 
 def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[SteeredCase]) -> bytes:
     """The guides, then one row per last time and one column per factor, with the adherence to the varied guide."""
-    guides = [tile for tile in steering_tiles(method, shown[0]) if tile.title in shown[0].steering.guides]
-    cells = [replace(_image(method, each), title=_adherence(each.adherence, guide)) for each in shown]
+    cells, guides = [_cell(method, each, guide) for each in shown], [*guide_tiles(method, shown[0]).values()]
     across = len(grid.factors)
-    rows = [(_stop(until), cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
+    made = [(_stop(until), cells[row * across :][:across]) for row, until in enumerate(grid.untils)]
     pixels = [each.steering.guides[guide].factor for each in shown[:across]]
     names = ["guides", *map(_share, grid.factors, pixels)]
     # The guides stand in a column of their own on the left, as far as there are rows for them.
-    left = [guides[row] if row < len(guides) else _blank(cells[0]) for row in range(len(rows))]
-    rows = [(title, [first, *tiles]) for first, (title, tiles) in zip(left, rows, strict=True)]
-    return image_grid(rows, names, f"{guide}: relative factor, and what is left of the schedule when it stops")
+    rows = [(stop, [first, *tiles]) for first, (stop, tiles) in zip_longest(guides[: len(made)], made)]
+    title = f"{guide_name(guide)}: relative factor, and what is left of the schedule when it stops"
+    colors = legend([*guides, *cells], shown[0].case.label_names)
+    return image_grid(rows, names, title, colors)
 
 
 def _share(factor: float, pixels: int) -> str:
@@ -222,25 +221,9 @@ def _stop(until: float) -> str:
     return f"stops at {100 * until:.4g} % of the schedule"
 
 
-def _image(method: Mddpm, steered: SteeredCase) -> Tile:
-    """The new image with its annotation, if it has one."""
-    tiles = {tile.title: tile for tile in steering_tiles(method, steered)}
-    return tiles.get("annotation", tiles["new image"])
-
-
-def _blank(like: Tile) -> Tile:
-    return Tile(np.full_like(like.image, 255), np.zeros_like(like.labels))
-
-
-def _adherence(found: Mapping[str, float], guide: str) -> str:
-    words = [_measured("error", found.get(f"error {guide}"), ".1%")]
-    if guide == "anatomy":
-        dice = {name: value for name, value in found.items() if name.startswith("Dice")}
-        words += [f"{name} {value:.2f}" for name, value in sorted(dice.items(), reverse=True)]  # lung before body
-    if guide.startswith("pathologies"):
-        words.append(_measured("contrast", found.get(f"contrast {guide}"), ".0f"))
-    return ", ".join(words[:2])
-
-
-def _measured(name: str, value: float | None, form: str) -> str:
-    return f"{name} not measured" if value is None else f"{name} {value:{form}}"
+def _cell(method: Mddpm, steered: SteeredCase, guide: str) -> Tile:
+    """The new image, to its right the same with its annotation if it has one, and the adherence below."""
+    facts = method.fingerprint
+    tiles = image_tiles(steered.case, facts.robust_range[0], "")
+    lines = adherence_lines(steered.adherence, [guide], list(steered.steering.guides), gray_unit(facts))
+    return side_by_side(tiles, "\n".join(lines))
