@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 import medsmith.interruption
 import medsmith.progress
@@ -15,7 +16,7 @@ import micro
 from medsmith.geometry import Geometry
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import ConsoleProgress, NullProgress, Progress
-from medsmith.training.previews import OUTLINE, TILE, preview_grid
+from medsmith.training.previews import OUTLINE, TILE, preview_grid, preview_title, write_previews
 
 
 @pytest.fixture
@@ -138,9 +139,42 @@ def test_an_image_of_one_value_is_black_not_broken():
 
 def test_a_case_without_labels_has_no_outline_and_one_without_image_nothing_else():
     case = micro.micro_case(0, 3, 1)
-    image = preview_grid([replace(case, labels=None)], 1)
-    assert image.any()
-    assert np.array_equal(image[:, :TILE], image[:, TILE:])
-    labels = preview_grid([replace(case, image=None)], 1)
-    assert not labels[:, :TILE].any()
-    assert (labels[:, TILE:] == OUTLINE).all(-1).any()
+    images, labels = replace(case, labels=None), replace(case, image=None)
+    both = preview_grid([case, images, labels], 1)
+    assert both.shape == (3 * TILE, 2 * TILE, 3)
+    _, of_images, of_labels = np.split(both, 3)
+    assert np.array_equal(of_images[:, :TILE], of_images[:, TILE:])
+    assert not of_labels[:, :TILE].any()
+    assert (of_labels[:, TILE:] == OUTLINE).all(-1).any()
+    assert np.array_equal(preview_grid([images], 1), of_images[:, :TILE])
+    assert np.array_equal(preview_grid([labels], 1), of_labels[:, TILE:])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "shown"),
+    [
+        ((), "image and, to its right, image with its labels outlined"),
+        (("labels",), "image"),
+        (("image",), "label map, outlined"),
+    ],
+)
+def test_the_picture_of_previews_says_what_it_shows(left_out, shown, tmp_path):
+    case = replace(micro.micro_case(0, 2, 1), **dict.fromkeys(left_out))
+
+    class Sampler:
+        name = "ddpm"
+
+        def preview(self, count):
+            return [case] * count
+
+    path = tmp_path / "step.png"
+    write_previews(Sampler(), path, 250)  # type: ignore[arg-type]
+    with Image.open(path) as opened:
+        picture = np.asarray(opened)
+    grid = preview_grid([case] * 8, 4)
+    title, below = picture[: -len(grid)], picture[-len(grid) :]
+    assert np.array_equal(below, grid)
+    assert 0 < (title < 128).all(-1).sum() < title[..., 0].size / 2
+    said = preview_title([case] * 8, "ddpm", 250)
+    assert said == f"ddpm, step 250: 8 cases sampled in few steps, not selected; each as {shown}"
+    assert ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength(said) < grid.shape[1]

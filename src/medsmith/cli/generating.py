@@ -45,7 +45,11 @@ def train(  # noqa: PLR0913
     ] = 1,
     seed: Seed = 0,
 ) -> None:
-    """Train a generative method on a cohort. Run the command again to continue after an interruption."""
+    """Train a generative method on a cohort. Run the command again to continue after an interruption.
+
+    At each quarter of the last stage, RUN/samples/step-STEP.png shows 8 cases that the method makes by then, if it
+    makes any without a request: images and, where they have labels, the same to the right with the labels outlined.
+    """
     from medsmith.cases.cohort import Cohort
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.checkpoints import is_finished

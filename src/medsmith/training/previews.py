@@ -1,12 +1,12 @@
 """Previews: a grid of cases as one picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
 from medsmith.cases.case import Case
@@ -16,28 +16,62 @@ from medsmith.methods.base import Method
 
 COUNT, COLUMNS, TILE = 8, 4, 128
 OUTLINE = (255, 160, 0)
+_TITLE = 20
+"""Height of the title, pixels."""
 
 
-def write_previews(method: Method, path: Path) -> None:
-    """Write previews of a method in training as a PNG, each image beside the same with its labels outlined."""
+def write_previews(method: Method, path: Path, step: int) -> None:
+    """Write previews of a method in training as a PNG with a title.
+
+    Args:
+        method: in training.
+        path: of the picture.
+        step: steps of the last stage so far, for the title.
+    """
     cases = method.preview(COUNT)
+    grid = preview_grid(cases, COLUMNS)
+    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + _TITLE), "white")
+    ImageDraw.Draw(sheet).text((4, 4), preview_title(cases, method.name, step), fill="black")
+    sheet.paste(Image.fromarray(grid), (0, _TITLE))
     picture = BytesIO()
-    Image.fromarray(preview_grid(cases, COLUMNS)).save(picture, "PNG")
+    sheet.save(picture, "PNG")
     write_bytes(path, picture.getvalue())
 
 
+def preview_title(cases: Sequence[Case], name: str, step: int) -> str:
+    """What the picture shows: the method, its step, and what stands side by side.
+
+    Args:
+        cases: as in the picture.
+        name: of the method.
+        step: steps of the last stage so far.
+    """
+    shown = " and, to its right, ".join(words for words, _ in _views(cases))
+    return f"{name}, step {step}: {len(cases)} cases sampled in few steps, not selected; each as {shown}"
+
+
 def preview_grid(cases: Sequence[Case], columns: int) -> UInt8[np.ndarray, "h w 3"]:
-    """A grid of cases, each as its image and, to the right, the same with the labels outlined.
+    """A grid of cases: each image and, to the right, the same with the labels outlined, if any case has both.
 
     Args:
         cases: at least one.
         columns: cases per row.
     """
-    tiles = [np.concatenate([gray_slice(case), outlined_slice(case)], axis=1) for case in cases]
+    views = [draw for _, draw in _views(cases)]
+    tiles = [np.concatenate([draw(case) for draw in views], axis=1) for case in cases]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
     return np.concatenate(rows)
+
+
+def _views(cases: Sequence[Case]) -> list[tuple[str, Callable[[Case], UInt8[np.ndarray, "h w 3"]]]]:
+    """What is drawn of each case, in words and by which function."""
+    if all(case.labels is None for case in cases):
+        return [("image", gray_slice)]
+    if all(case.image is None for case in cases):
+        return [("label map, outlined", outlined_slice)]
+    return [("image", gray_slice), ("image with its labels outlined", outlined_slice)]
 
 
 def gray_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:

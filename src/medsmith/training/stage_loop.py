@@ -160,7 +160,7 @@ class StageLoop:
         if is_last_stage and int(share * PREVIEWS) > int(before * PREVIEWS):
             # a method may refuse an empty request; training goes on without previews
             with self._optimizer.averaged(), suppress(RequestError):
-                write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png")
+                write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png", self._step)
 
     def _one_step(self, batches: Batches, ids: Sequence[str]) -> dict[str, float]:
         rank, world = self._fabric.global_rank, self._fabric.world_size
