@@ -19,7 +19,7 @@ from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.page import WARNING, Page, Picture, Section, Table, render
-from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet, side_by_side
+from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet, legend_of, side_by_side
 from medsmith.geometry import Geometry
 
 PLAN = ComparisonPlan(splits=4, resamples=10)
@@ -273,6 +273,8 @@ def test_a_legend_names_the_labels_that_are_outlined():
     names = {"background": 0, "heart": 1, "lung": 2, "bone": 11}
     assert tile.legend(names) == {"lung": "#56b4e9", "bone": "#e69f00"}  # the colors repeat after ten
     assert replace(tile, colors=("#ffffff",)).legend(names) == {"lung": "#ffffff", "bone": "#ffffff"}
+    first = replace(tile, labels=np.full_like(labels, 11))
+    assert list(legend_of([first, tile], names)) == ["lung", "bone"]
     drawn = {tuple(color) for color in decoded(contact_sheet([[tile]])).reshape(-1, 3).tolist()}
     assert {(86, 180, 233), (230, 159, 0)} <= drawn
 
@@ -302,6 +304,11 @@ def test_a_grid_has_room_for_wide_tiles_lines_of_text_and_a_legend():
     assert decoded(image_grid([("a", [replace(tile, title="two\nlines"), tile]), ("b", [tile])])).shape[0] > height
     keyed = decoded(image_grid([("a", [tile])], legend={"lung": "#56b4e9"}))
     assert (keyed[..., :3] == (86, 180, 233)).all(-1).sum() > 50
+    names = [f"a structure with a long name {number}" for number in range(4)]
+    crowded = decoded(image_grid([("a", [tile])], legend=dict.fromkeys(names, "#56b4e9")))[..., :3]
+    assert (crowded == (86, 180, 233)).all(-1).sum() > 3.5 * (keyed[..., :3] == (86, 180, 233)).all(-1).sum()
+    assert (crowded[:, :2] == 255).all()  # nothing reaches beyond the picture
+    assert (crowded[:, -2:] == 255).all()
 
 
 def test_figures_are_pictures_and_repeat_exactly():

@@ -70,7 +70,7 @@ def decoded(png):
 def test_the_page_names_the_labels_of_the_case_and_shows_a_lung_window(method, steered):
     picture = page_picture(method, steered)
     assert picture.caption == "case_0"
-    assert picture.legend == {REGION_NAME: REGION_COLOR, "heart": "#e69f00"}
+    assert list(picture.legend.items()) == [("heart", "#e69f00"), (REGION_NAME, REGION_COLOR)]
     step, sheet = _EDGE + 6, decoded(picture.png)
     assert sheet.shape == (2 * (_EDGE + 16) + 6, 4 * step - 6, 3)
     wide, lung = (sheet[-_EDGE:, start : start + _EDGE].astype(int) for start in (0, 2 * step))

@@ -205,7 +205,7 @@ def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[Steered
     # The guides stand in a column of their own on the left, as far as there are rows for them.
     rows = [(stop, [first, *tiles]) for first, (stop, tiles) in zip_longest(guides[: len(made)], made)]
     title = f"{guide_name(guide)}: relative factor, and what is left of the schedule when it stops"
-    colors = legend([*guides, *cells], shown[0].case.label_names)
+    colors = legend(guides, cells, shown[0].case.label_names)
     return image_grid(rows, names, title, colors)
 
 

@@ -99,7 +99,7 @@ def _picture(method: Mddpm, steered: SteeredCase) -> Picture:
     if shows_lung(case, facts):
         images += image_tiles(case, LUNG_WINDOW, "lung window")
     rows = [guides[start : start + _ACROSS] for start in range(0, len(guides), _ACROSS)]
-    colors = legend([*guides, *images], case.label_names)
+    colors = legend(guides, images, case.label_names)
     caption = case.id if set(colors) - {REGION_NAME} else f"{case.id}: no label"
     return Picture(contact_sheet([*rows, images], _EDGE), caption, colors)
 

@@ -16,7 +16,7 @@ from medsmith.cases.display import displayed
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import LowPassGuide
-from medsmith.evaluation.pages.sheets import OUTLINES, Tile
+from medsmith.evaluation.pages.sheets import OUTLINES, Tile, legend_of
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.steering import Steering
 from medsmith.synthesis.steering_words import guide_name
@@ -86,17 +86,15 @@ def shows_lung(case: Case, facts: Fingerprint) -> bool:
     return facts.is_hounsfield and LUNG in find_context(case.require_image()[0, :, :, 0])
 
 
-def legend(tiles: Sequence[Tile], names: Mapping[str, int]) -> dict[str, str]:
+def legend(guides: Sequence[Tile], images: Sequence[Tile], names: Mapping[str, int]) -> dict[str, str]:
     """Name -> color of everything that is outlined.
 
     Args:
-        tiles: of guides and images.
+        guides: of ``guide_tiles``.
+        images: of ``image_tiles``.
         names: label name -> value.
     """
-    found: dict[str, str] = {}
-    for tile in tiles:
-        found |= tile.legend({REGION_NAME: 1} if tile.colors == (REGION_COLOR,) else names)
-    return found
+    return {**legend_of(images, names), **legend_of(guides, {REGION_NAME: 1})}
 
 
 def _tile(

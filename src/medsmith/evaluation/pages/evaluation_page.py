@@ -17,7 +17,7 @@ from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
@@ -119,8 +119,7 @@ def _label_names(sources: tuple[Cohort, Cohort]) -> Mapping[str, int]:
 def _sheet(tiles: Sequence[Tile], across: int, caption: str, names: Mapping[str, int]) -> Picture:
     """Tiles in rows, with the legend of their outlines."""
     rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
-    legend = {name: color for tile in tiles for name, color in tile.legend(names).items()}
-    return Picture(contact_sheet(rows), caption, legend)
+    return Picture(contact_sheet(rows), caption, legend_of(tiles, names))
 
 
 def _tile(view: View) -> Tile:

@@ -13,6 +13,8 @@ from medsmith.evaluation.pages.sheets import Tile
 
 _EDGE, _LINE = 1.75, 0.13
 """Heights of an image and of a line of text, inches."""
+_KEY, _CHARACTER = (0.5, 0.18), 0.07
+"""Width of a key of the legend without its name, its height, and the width of a character of the name, inches."""
 _DPI = 110
 
 
@@ -31,7 +33,7 @@ def image_grid(
         title: above all.
         legend: name -> color of what is outlined, below all.
     """
-    figure, grid = _layout(rows, legend=bool(legend))
+    figure, grid = _layout(rows, legend or {})
     figure.suptitle(title, fontsize=9)
     for row, (name, tiles) in enumerate(rows):
         for column, tile in enumerate(tiles):
@@ -49,13 +51,14 @@ def image_grid(
     return buffer.getvalue()
 
 
-def _layout(rows: Sequence[tuple[str, Sequence[Tile | None]]], *, legend: bool) -> tuple[Figure, GridSpec]:
+def _layout(rows: Sequence[tuple[str, Sequence[Tile | None]]], legend: Mapping[str, str]) -> tuple[Figure, GridSpec]:
     """A figure with room for all text, and its grid."""
     across = max(len(tiles) for _, tiles in rows)
     aspects = [max(_aspect(tiles[column]) for _, tiles in rows if column < len(tiles)) for column in range(across)]
     text = _LINE * (1 + max(tile.title.count("\n") for _, tiles in rows for tile in tiles if tile is not None))
-    left, gap, above, below = 0.45, 0.1, 0.55, 0.1 + text + (0.25 if legend else 0)
+    left, gap, above = 0.45, 0.1, 0.55
     width = left + sum(aspects) * _EDGE + across * gap
+    below = 0.15 + text + _KEY[1] * -(-len(legend) // _keys_across(legend, width))
     height = above + len(rows) * _EDGE + (len(rows) - 1) * (text + gap) + below
     figure = Figure(figsize=(width, height))
     grid = GridSpec(
@@ -91,6 +94,15 @@ def _draw(axes: Axes, tile: Tile | None) -> None:
     axes.set_xlabel(tile.title, fontsize=7)
 
 
+def _keys_across(legend: Mapping[str, str], width: float) -> int:
+    """How many keys of the legend fit side by side, with room for the longest name in each column."""
+    longest = max(map(len, legend), default=0)
+    return max(1, int(width / (_KEY[0] + _CHARACTER * longest)))
+
+
 def _add_legend(figure: Figure, legend: Mapping[str, str]) -> None:
     patches = [Patch(facecolor=color, edgecolor="gray", label=name) for name, color in legend.items()]
-    figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
+    across = min(len(patches), _keys_across(legend, figure.get_figwidth()))
+    figure.legend(
+        handles=patches, loc="lower center", ncols=across, fontsize=8, frameon=False, columnspacing=1, borderaxespad=0.2
+    )

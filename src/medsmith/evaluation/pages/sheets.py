@@ -70,6 +70,17 @@ def side_by_side(tiles: Sequence[Tile], title: str) -> Tile:
     return replace(tiles[0], image=np.concatenate(images), labels=np.concatenate(labels), title=title)
 
 
+def legend_of(tiles: Sequence[Tile], names: Mapping[str, int]) -> dict[str, str]:
+    """Name -> color of every label that is outlined on any tile, in the order of the names.
+
+    Args:
+        tiles: with outlines of the same colors.
+        names: label name -> value.
+    """
+    found = {name: color for tile in tiles for name, color in tile.legend(names).items()}
+    return {name: found[name] for name in names if name in found}
+
+
 def contact_sheet(rows: Sequence[Sequence[Tile]], edge: int = TILE) -> bytes:
     """Render tiles in rows, all of one size, as a PNG.
 
