@@ -175,6 +175,17 @@ def test_contrast_is_inside_less_ring():
     assert lesion_contrast(image, lesion) == pytest.approx(120)
 
 
+def test_the_ring_is_what_surrounds_a_lesion_not_what_lies_beside_it():
+    """A nodule of the lung beside the heart: vessels and heart do not count as its surroundings."""
+    lesion, lung = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    lesion[20:26, 20:26], lung[:, :28] = True, True
+    image = np.where(lesion, -600.0, np.where(lung, -800.0, 40.0)).astype(np.float32)
+    image[18, :28] = 0  # a vessel
+    assert lesion_contrast(image, lesion, lung) == pytest.approx(200)
+    assert lesion_contrast(image, lesion) == pytest.approx(200)
+    assert np.isnan(lesion_contrast(image, lesion, np.zeros_like(lung)))
+
+
 def test_what_was_not_measured_is_said():
     assert _adherence({}, "pathologies.0") == "error not measured, contrast not measured"
     assert _adherence({"error pathologies.0": 0.021}, "pathologies.0") == "error 2.1%, contrast not measured"
