@@ -149,7 +149,7 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
 
 
 def _label_cure(real: Mapping[str, int], synthetic: Mapping[str, int]) -> str:
-    """What makes the labels equal: a label that one cohort has besides may be declared in the other, without a voxel."""
+    """What makes the labels equal: one that only one cohort has may be declared in the other, without a voxel."""
     for cohort, more, fewer in (("real", synthetic, real), ("synthetic", real, synthetic)):
         besides = {name: value for name, value in more.items() if name not in fewer}
         if besides and fewer.items() <= more.items():
