@@ -1,6 +1,7 @@
 """Cohorts of drawn anatomies, and the picture of a space."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,9 +99,15 @@ def test_slices_of_known_spacing_keep_their_field_of_view(tmp_path):
 
 def test_nothing_is_written_for_a_request_that_cannot_be_met(space, tmp_path):
     unshaded = ShapeSpace.fit(organ_cohort(tmp_path / "c", 4, images=False), points=8)
+    gray = {name: value for name, value in space.record.gray_values.items() if name != "organ"}
+    partly = replace(space, record=space.record.model_copy(update={"gray_values": gray}))
     dark, bright = (space.with_gray_values({"organ": (value,)}) for value in (-1.0, 1e9))
     for call, said in (
         (lambda: write_anatomies(unshaded, tmp_path / "out", 1, 0, images=True), "the space has no gray values"),
+        (
+            lambda: write_anatomies(partly, tmp_path / "out", 1, 0, images=True),
+            "--images: no gray value of organ",
+        ),
         (lambda: write_anatomies(space, tmp_path / "out", 0, 0), "--count: 0"),
         (
             lambda: write_anatomies(dark, tmp_path / "out", 1, 0, images=True),

@@ -57,6 +57,8 @@ def test_options_change_entries_of_the_file_and_keep_their_other_settings(cohort
     ("options", "line"),
     [
         ({"texture": ["nowhere/at/all"]}, "--texture: 'nowhere/at/all' is neither a cohort nor a case of one; write"),
+        ({"texture": ["nope"]}, "--texture: 'nope' is neither a cohort nor a case of one; write"),
+        ({"pathology": [""]}, "--pathology: '' is neither a cohort nor a case of one; write"),
         ({"at": ["0.1,0.2"]}, "--at: given 1 times for 0 lesions; one for each --pathology; name the cases"),
         (
             {"within": "lung"},

@@ -1,5 +1,6 @@
 """Copy-paste augmentation: what is pasted, where, and how its edge looks."""
 
+import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
@@ -39,12 +40,26 @@ def test_all_structures_of_the_other_case_arrive_with_image_and_label(space):
         assert torch.equal(labels[here], torch.where(inside, truth[there], truth[here]))
 
 
-def test_the_edge_is_a_gaussian_ramp():
+def test_the_image_is_pasted_whole_and_fades_outside():
     _, truth = batch()
     images, labels = pasted(share=1, kept=1, softness=2.0)
-    weight = gaussian_filter((truth[1] == 2).numpy().astype("float32"), 2.0, mode="constant", truncate=4)
-    assert (images[0, 0] - 1).numpy() / 4 == pytest.approx(weight, abs=5e-3)
+    inside = (truth[1] == 2).numpy()
+    blurred = gaussian_filter(inside.astype("float32"), 2.0, mode="constant", truncate=4)
+    weight = (images[0, 0] - 1).numpy() / 4
+    assert weight[inside] == pytest.approx(1)
+    assert weight[~inside] == pytest.approx(np.minimum(2 * blurred, 1)[~inside], abs=1e-2)
     assert torch.equal(labels[0] == 2, truth[1] == 2)
+
+
+@pytest.mark.parametrize("softness", [0.7, 2.0, 10.0])
+@pytest.mark.parametrize("edge", [1, 2, 3])
+def test_thin_structures_and_those_at_the_border_arrive_whole(softness, edge):
+    images, labels = torch.zeros(2, 1, EDGE, EDGE), torch.zeros(2, EDGE, EDGE, dtype=torch.int64)
+    images[1], labels[1, 12 : 12 + edge, :edge] = 1.0, 1
+    rng = torch.Generator().manual_seed(swapped_seed())
+    made, found = CopyPaste(share=1, kept=1, softness=softness)(images, labels, rng)
+    assert int((found[0] == 1).sum()) == edge**2
+    assert float(made[0, 0][found[0] == 1].min()) == pytest.approx(1)
 
 
 def test_share_and_kept_are_probabilities():

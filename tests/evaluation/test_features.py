@@ -1,5 +1,7 @@
 """Views, extractors and mask measures against closed forms and a second library."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,21 @@ def test_other_labels_are_refused():
     other = facts(picture()).model_copy(update={"label_names": {"background": 0, "cyst": 1}})
     with pytest.raises(CohortError, match="cyst"):
         common_view_spec(facts(picture()), other, size=None, channel=None)
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "cure"),
+    [
+        ({}, {"nodule": 2}, 'add "nodule": 2 to the labels in dataset.json of the real cohort'),
+        ({"cyst": 3}, {}, 'add "cyst": 3 to the labels in dataset.json of the synthetic cohort'),
+        ({"cyst": 2}, {"nodule": 2}, "rename or renumber one of them"),
+    ],
+)
+def test_the_cure_for_other_labels_says_where_one_is_missing(real, synthetic, cure):
+    ours, theirs = (facts(replace(picture(), label_names={**NAMES, **more})) for more in (real, synthetic))
+    with pytest.raises(CohortError) as caught:
+        common_view_spec(ours, theirs, size=None, channel=None)
+    assert caught.value.line.endswith(f"both must be equal; {cure}")
 
 
 def test_a_volume_is_cut_through_its_labels():

@@ -272,7 +272,9 @@ def test_a_case_is_made_again_from_files_that_have_moved(moved):
     out = moved / "out-one"
     assert regenerate(out, "fake_00001", options=in_process())
     (moved / "one").rename(moved / "elsewhere")
-    with pytest.raises(FileError, match=r"one: does not exist; .* with the hash \w{16}; name them: --input like=PATH$"):
+    with pytest.raises(
+        FileError, match=r"one: does not exist; .* with the hash \w{16}; name what has moved: --input like=PATH$"
+    ):
         regenerate(out, "fake_00001", options=in_process())
     assert regenerate(out, "fake_00001", inputs={"like": moved / "elsewhere"}, options=in_process())
     assert regenerate(out, "fake_00001", inputs={"like": moved / "other" / "deeper"}, options=in_process())

@@ -14,7 +14,7 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.data.scaling import gray_to_model
 from medsmith.diffusion import LowPassGuide
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.geometry import Geometry
 from medsmith.methods.mddpm.adherence import context_agreement, lesion_contrast, low_frequency_error
 from medsmith.synthesis import SweepGrid, SynthesisOptions, synthesize, write_steering_page
@@ -52,6 +52,36 @@ def test_a_sweep_has_a_case_per_cell_its_measures_and_a_picture(files, tmp_path)
     assert names == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("factor-*")}
     with pytest.raises(CohortError, match="holds another sweep; one folder has one sweep; choose a new folder"):
         sweep_guide(files / "run", tmp_path / "out", grid, request=request_of(files), seed=2, steps=3)
+
+
+def test_a_refused_sweep_leaves_its_folder_to_the_corrected_one(files, tmp_path):
+    lesion = {"case": str(files / "lesions"), "at": [0.0, 0.0]}
+    grid = SweepGrid(factors=(0.5,), untils=(0.0,))
+    with pytest.raises(RequestError, match="reaches beyond the image"):
+        sweep_guide(files / "run", tmp_path / "out", grid, request={"pathologies": [lesion]}, steps=2)
+    assert not (tmp_path / "out").exists()
+    late = SweepGrid(factors=(0.5,), untils=(0.0, 0.96))
+    inside = {"pathologies": [{**lesion, "at": [0.5, 0.5]}]}
+    with pytest.raises(RequestError, match="acts at no step"):
+        sweep_guide(files / "run", tmp_path / "out", late, request=inside, steps=2)
+    assert not (tmp_path / "out").exists()
+    assert sweep_guide(files / "run", tmp_path / "out", grid, request=inside, steps=2).exists()
+
+
+@pytest.mark.parametrize("damaged", ["image", "provenance"])
+def test_a_cell_that_changed_is_not_drawn(files, tmp_path, damaged):
+    grid, lesion = SweepGrid(factors=(0.5,), untils=(0.0,)), {"case": str(files / "lesions"), "at": [0.5, 0.5]}
+    asked = {"pathologies": [lesion]}
+    sweep_guide(files / "run", tmp_path / "out", grid, request=asked, steps=2)
+    (name,) = Cohort.open(tmp_path / "out").ids
+    if damaged == "image":
+        path = tmp_path / "out" / "imagesTr" / f"{name}_0000.png"
+        Image.fromarray(np.zeros((EDGE, EDGE), np.uint8)).save(path)
+    else:
+        path = tmp_path / "out" / "provenance" / f"{name}.json"
+        path.unlink()
+    with pytest.raises(RunError, match=f"{path.name}: is .*damaged.*; remove .*out; the same command makes it again"):
+        sweep_guide(files / "run", tmp_path / "out", grid, request=asked, steps=2)
 
 
 def test_other_runs_guides_and_axes_are_refused_by_name(files, tmp_path):
@@ -177,6 +207,17 @@ def test_contrast_is_inside_less_ring():
     image = np.where(lesion, 180.0, 60.0).astype(np.float32)
     image[50:] = 255  # far away
     assert lesion_contrast(image, lesion) == pytest.approx(120)
+
+
+def test_the_ring_is_what_surrounds_a_lesion_not_what_lies_beside_it():
+    """A nodule of the lung beside the heart: vessels and heart do not count as its surroundings."""
+    lesion, lung = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    lesion[20:26, 20:26], lung[:, :28] = True, True
+    image = np.where(lesion, -600.0, np.where(lung, -800.0, 40.0)).astype(np.float32)
+    image[18, :28] = 0  # a vessel
+    assert lesion_contrast(image, lesion, lung) == pytest.approx(200)
+    assert lesion_contrast(image, lesion) == pytest.approx(200)
+    assert np.isnan(lesion_contrast(image, lesion, np.zeros_like(lung)))
 
 
 def test_axes_say_what_is_varied():

@@ -158,6 +158,9 @@ def test_all_may_move_together_or_each_by_its_key(place, tmp_path_factory):
     with pytest.raises(FileError, match=r"two: does not exist; .*--input guides\.1\.image=PATH$"):
         regenerate(moved / "out", "fake_00001", options=in_process())
     assert regenerate(moved / "out", "fake_00001", inputs={"guides.1.image": moved / "three"}, options=in_process())
+    (moved / "one").rename(moved / "four")
+    with pytest.raises(FileError, match=r"moved: --input guides\.0\.image=PATH --input guides\.1\.image=PATH --input "):
+        regenerate(moved / "out", "fake_00001", options=in_process())
 
 
 def test_of_a_named_case_its_own_files_alone_count(place):

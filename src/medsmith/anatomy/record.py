@@ -13,13 +13,13 @@ from medsmith.anatomy.splines import LEAST_POINTS, MOST_POINTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MOST_SLICES, MOST_PIXELS = 10**9, 2**16
-LARGEST_GRAY, LARGEST_MM = 1e9, 1e6
+LARGEST_GRAY, SMALLEST_MM, LARGEST_MM = 1e9, 1.0, 1e4
 FARTHEST = 10.0
 """Largest magnitude of a number in the arrays: control points are fractions of the field of view, the rest shares."""
 Count = Annotated[int, Field(ge=0, le=MOST_SLICES)]
 Cases = Annotated[int, Field(ge=1, le=MOST_SLICES)]
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
-Millimeters = Annotated[float, Field(gt=0, le=LARGEST_MM)]
+Millimeters = Annotated[float, Field(ge=SMALLEST_MM, le=LARGEST_MM)]
 Gray = Annotated[float, Field(ge=-LARGEST_GRAY, le=LARGEST_GRAY)]
 Value = Annotated[int, Field(ge=1, le=255)]
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -216,7 +216,8 @@ class ShapeSpace:
         if not channels or np.isnan(image).any():
             there = set(np.unique(values).tolist())
             lacking = [name for name, value in self.record.region_names.items() if value in there and name not in gray]
-            raise RequestError("shape space", f"no gray value of {', '.join(lacking)}", cure="give --gray NAME=VALUE")
+            found, cure = f"no gray value of {', '.join(lacking)}", "fit the space with --gray NAME=VALUE"
+            raise RequestError("shape space", found, cure=cure)
         return image
 
     def with_gray_values(self, gray: Mapping[str, Sequence[float]]) -> "ShapeSpace":

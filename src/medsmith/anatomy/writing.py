@@ -68,6 +68,8 @@ def write_anatomies(
     size = size or space.record.size
     check_draw(seed, size, spread)
     channels = _channel_names(space) if images else ()
+    if images:
+        _check_gray(space)
     if images and _ending(space) == ".png":
         _check_pixels(space)
     wanted = {
@@ -169,3 +171,11 @@ def _require_own_cases(cohort: Cohort, wanted: Mapping[str, Json]) -> None:
         if changed:
             cure = "choose a new folder, or the options that started this one"
             raise CohortError(path, f"was made with another {changed[0]}", cure=cure)
+
+
+def _check_gray(space: ShapeSpace) -> None:
+    """Check before anything is written that every class has a gray value, whichever will be drawn."""
+    lacking = [name for name in space.record.region_names if name not in space.record.gray_values]
+    if lacking:
+        found = f"no gray value of {', '.join(lacking)}"
+        raise RequestError("--images", found, "every class needs one", "fit the space with --gray NAME=VALUE")

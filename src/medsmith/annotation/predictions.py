@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from medsmith.annotation.damage import check_cases
 from medsmith.annotation.labeler import Labeler
 from medsmith.annotation.measured import Measured, mean_of_known
 from medsmith.annotation.rules import LabelRules
@@ -17,6 +16,7 @@ from medsmith.cases.layouts import Layout
 from medsmith.measurement.overlap import dice
 from medsmith.preparation.recorded import open_recorded
 from medsmith.progress import Progress
+from medsmith.synthesis.damage import check_cases
 
 RECORD = "predictions.json"
 Labels = UInt8[np.ndarray, "x y z"]

@@ -13,7 +13,6 @@ from typing import Any, final
 import torch
 
 from medsmith.anatomy import ShapeSpace
-from medsmith.annotation.damage import check_cases, check_file, read_record
 from medsmith.annotation.inputs import Inputs
 from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
 from medsmith.annotation.options import AnnotationOptions
@@ -29,6 +28,7 @@ from medsmith.evaluation.downstream.segmenter import Cases, mixed, train_segment
 from medsmith.formats.atomic import write_json
 from medsmith.progress import Progress
 from medsmith.synthesis.coordinator import synthesize
+from medsmith.synthesis.damage import check_cases, check_file, read_record
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.tasks import case_id
 

@@ -6,7 +6,7 @@ picture (to the right) and y along the rows (down), so that a PNG and a one-slic
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -15,6 +15,8 @@ from medsmith.errors import ContentError, GeometryError
 from medsmith.geometry import Geometry
 
 Json = Mapping[str, Any]
+Kind = Literal["image", "labels"]
+"""Parts of a case."""
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Annotated, Any, final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import first_of
 from medsmith.errors import RequestError
@@ -72,40 +72,64 @@ def _open_folder(folder: Path) -> Cohort:
     return Cohort.open(folder)
 
 
-def candidate_ids(ref: CaseRef) -> tuple[str, ...]:
-    """The ids a reference may resolve to: the case it names, or all cases.
+def candidate_ids(ref: CaseRef, *needs: Kind) -> tuple[str, ...]:
+    """The ids a reference may resolve to: the case it names, or all cases that have what is needed.
+
+    Args:
+        ref: the reference.
+        needs: what a case must have; others are passed over.
 
     Raises:
-        RequestError: there is no such case, or no case at all.
+        RequestError: there is no such case, or none that has what is needed.
         FileError, CohortError, ContentError: the cohort cannot be opened.
     """
     cohort = open_cohort(ref)
     if not len(cohort):
         raise RequestError(ref.cohort, "has no cases", "at least one", "name a cohort that has some")
-    if ref.case is None:
-        return cohort.ids
-    if ref.case not in cohort:
+    if ref.case is not None and ref.case not in cohort:
         raise RequestError(ref.cohort, f"no case '{ref.case}'", f"has {first_of(cohort.ids)}", "name one of these")
-    return (ref.case,)
+    complete = _ids_with(ref.cohort, needs)
+    if not complete or (ref.case is not None and ref.case not in complete):
+        what = " and ".join("image" if need == "image" else need for need in needs)
+        fact = f"no case has {what}" if ref.case is None else f"case '{ref.case}' does not have {what}"
+        raise RequestError(ref.cohort, fact, "needed here", "name another case or cohort")
+    return complete if ref.case is None else (ref.case,)
 
 
-def load_cases(ref: CaseRef, index: int) -> Iterator[Case]:
+@lru_cache(maxsize=64)
+def _ids_with(folder: Path, needs: tuple[Kind, ...]) -> tuple[str, ...]:
+    cohort = _open_folder(folder)
+    sets = [set(cohort.ids_with_image if need == "image" else cohort.ids_with_labels) for need in needs]
+    return tuple(id for id in cohort.ids if all(id in each for each in sets))
+
+
+def load_cases(ref: CaseRef, index: int, *needs: Kind) -> Iterator[Case]:
     """Loads the cases that a reference may resolve to, beginning with that of ``load_case``.
 
+    Args:
+        ref: the reference.
+        index: see ``load_case``.
+        needs: what a case must have; others are passed over.
+
     Raises:
-        RequestError: there is no such case, or no case at all.
+        RequestError: there is no such case, or none that has what is needed.
         MedsmithError: the cohort or a case cannot be read.
     """
-    for offset in range(len(candidate_ids(ref))):
-        yield load_case(ref, index + offset)
+    for offset in range(len(candidate_ids(ref, *needs))):
+        yield load_case(ref, index + offset, *needs)
 
 
-def load_case(ref: CaseRef, index: int) -> Case:
+def load_case(ref: CaseRef, index: int, *needs: Kind) -> Case:
     """Loads the case that a reference names, or else the case at an index, modulo the number of cases.
 
+    Args:
+        ref: the reference.
+        index: counts the cases that have what is needed.
+        needs: what a case must have; others are passed over.
+
     Raises:
-        RequestError: there is no such case, or no case at all.
+        RequestError: there is no such case, or none that has what is needed.
         MedsmithError: the cohort or the case cannot be read.
     """
-    ids = candidate_ids(ref)
+    ids = candidate_ids(ref, *needs)
     return open_cohort(ref)[ids[index % len(ids)]]

@@ -1,5 +1,6 @@
 """The command that labels an unlabeled cohort."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ GroupOption = Annotated[
         "Each slice is its own patient if omitted."
     ),
 ]
+_PRESET = "tiny"
 RunOption = Annotated[
     Path | None, typer.Option(help="Trained run of mddpm; default: one is trained on all images but the withheld.")
 ]
@@ -55,7 +57,7 @@ def annotate(  # noqa: PLR0913
     withheld_share: WithheldShareOption = 0.25,
     group: GroupOption = None,
     run: RunOption = None,
-    preset: Preset = "tiny",
+    preset: Preset = _PRESET,
     set_: ConfigValues = None,
     max_minutes: MaxMinutes = None,
     turns: Annotated[int, typer.Option(min=1, help="Largest number of turns; may be raised later.")] = 3,
@@ -84,6 +86,8 @@ def annotate(  # noqa: PLR0913
 
     loop = {"turns": turns, "pairs": pairs, "train_on": train_on, "context": context, "seed": seed}
     withholding = {"withheld_share": withheld_share, "group": group}
+    if run is not None:
+        _refuse_training_options({"--preset": preset != _PRESET, "--set": set_, "--max-minutes": max_minutes})
     generator = {"preset": preset, "settings": tuple(set_ or ()), "max_minutes": max_minutes}
     sampling = {
         "request": dict(read_json(request)) if request else {},
@@ -103,3 +107,12 @@ def annotate(  # noqa: PLR0913
         progress=ConsoleProgress(),
         report=echo,
     )
+
+
+def _refuse_training_options(given: Mapping[str, object]) -> None:
+    """Options of a generator that is not trained here would be ignored."""
+    from medsmith.errors import RequestError
+
+    ignored = ", ".join(option for option, there in given.items() if there)
+    if ignored:
+        raise RequestError(ignored, "--run is given", "that run is trained already", "leave out one or the other")

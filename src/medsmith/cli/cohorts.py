@@ -79,6 +79,9 @@ def prepare(  # noqa: PLR0913
             help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."
         ),
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Write slices as PNG pictures, as radiologists view them; 8-bit.")
+    ] = False,
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
     nan_fill: NanFill = None,
@@ -97,6 +100,7 @@ def prepare(  # noqa: PLR0913
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
         percentiles=two_numbers("--percentiles", percentiles) if percentiles is not None else None,
+        pictures=pictures,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
     )
     prepare_cohort(source, out, options, report=echo)

@@ -121,11 +121,14 @@ def case_entry(option: str, text: str) -> dict[str, str]:
     Raises:
         RequestError: the text is neither.
     """
+    from medsmith.cases.layouts import DATASET
     from medsmith.errors import RequestError
 
     path = Path(text)
-    if path.is_dir():
+    if text and path.is_dir():
         return {"cohort": text}
-    if path.parent.is_dir() and path.parent != path:
+    # A word alone is a case only of a cohort that is the working directory; else it is a folder that does not exist.
+    alone = path.parent == Path() and not Path(DATASET).exists()
+    if path.parent.is_dir() and path.parent != path and not alone:
         return {"cohort": str(path.parent), "case": path.name}
     raise RequestError(option, f"'{text}' is neither a cohort nor a case of one", cure="write COHORT/CASE or COHORT")

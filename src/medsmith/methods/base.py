@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image, model_to_labels
@@ -19,7 +19,6 @@ from medsmith.diffusion import Observe, Sampling, derive_seed
 from medsmith.geometry import Geometry
 from medsmith.methods.config import TrainingConfig
 
-Kind = Literal["image", "labels"]
 IMAGE_AND_LABELS: frozenset[Kind] = frozenset(("image", "labels"))
 PREVIEW_STEPS = 8
 """Largest number of sampling steps of a preview."""

@@ -14,12 +14,12 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel
 from torch import Tensor
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Observe, Sampling, on_channels
-from medsmith.methods.base import IMAGE_AND_LABELS, Kind, Method, Stage, assemble
+from medsmith.methods.base import IMAGE_AND_LABELS, Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, TrainingConfig
 from medsmith.methods.guides import GuidedRequest, guide_corrections
 from medsmith.methods.one_network import OneNetworkConfig

@@ -154,7 +154,7 @@ class GuideAction(BaseModel):
         """
         if self.region is None:
             return None
-        cases = (case for case in load_cases(self.region, index) if self._inside(case, facts, key).any())
+        cases = (case for case in load_cases(self.region, index, "labels") if self._inside(case, facts, key).any())
         for first in cases:
             case = of_same_extent(chain((first,), cases), facts, f"{key}.region", self.region.cohort)
             return soft_region(self._inside(case, facts, key), size)
@@ -228,20 +228,22 @@ def guide_corrections(
         MedsmithError: a guide cannot be read.
     """
     found = low_pass_guides(request.guides, len(process.schedule), facts, size, seed, sampling)
-    return (match_low_frequencies(process.schedule, *found, combination=request.combination),) if found else ()
+    guides = [guide for _, guide in found]
+    return (match_low_frequencies(process.schedule, *guides, combination=request.combination),) if guides else ()
 
 
 def low_pass_guides(
     guides: Sequence[Guide], length: int, facts: Fingerprint, size: tuple[int, ...], seed: int, sampling: Sampling
-) -> list[LowPassGuide]:
-    """The guides of a request with their images on the network's grid; as ``guide_corrections``."""
+) -> list[tuple[str, LowPassGuide]]:
+    """Id of the case and guide, on the network's grid, for each guide of a request; as ``guide_corrections``."""
     found = []
     for number, guide in enumerate(guides):
         key, index = f"guides.{number}", derive_seed(seed, "guide", number)
         guide.check(key, size, length, sampling)
         case = load_guide(guide.image, index, facts, f"{key}.image")
         region = guide.region_on(facts, size, index, key)
-        found.append(guide.on(image_to_model(case, facts, size), length, derive_seed(seed, "noise", key), region))
+        image = image_to_model(case, facts, size)
+        found.append((case.id, guide.on(image, length, derive_seed(seed, "noise", key), region)))
     return found
 
 
@@ -259,17 +261,15 @@ def load_guide(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
             of case and training cohort is a picture without orientation.
         MedsmithError: it cannot be read.
     """
-    return _fitting(of_same_extent(load_cases(ref, index), facts, key, ref.cohort), ref, facts, key)
+    return _fitting(of_same_extent(load_cases(ref, index, "image"), facts, key, ref.cohort), ref, facts, key)
 
 
-def load_any_extent(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
-    """As ``load_guide``, of any field of view: for what keeps its size in mm."""
-    return _fitting(load_case(ref, index), ref, facts, key)
+def load_lesion_case(ref: CaseRef, index: int, facts: Fingerprint, key: str) -> Case:
+    """As ``load_guide``, with labels and of any field of view: a lesion keeps its size in mm."""
+    return _fitting(load_case(ref, index, "image", "labels"), ref, facts, key)
 
 
 def _fitting(case: Case, ref: CaseRef, facts: Fingerprint, key: str) -> Case:
-    if case.image is None:
-        raise RequestError(key, f"case '{case.id}' of {ref.cohort} has no image", "a guide is an image")
     found = (case.geometry.dimensions, case.channel_names)
     needed = (facts.dimensions, facts.channel_names)
     if found != needed:
@@ -277,7 +277,7 @@ def _fitting(case: Case, ref: CaseRef, facts: Fingerprint, key: str) -> Case:
         raise RequestError(key, f"case '{case.id}' of {ref.cohort} is {there}", f"trained on {limit}")
     what = f"case '{case.id}' of {ref.cohort}"
     check_orientation(case.geometry.spacing_known, facts, key, what)
-    lowest, highest = np.percentile(case.image, (LOW, HIGH))
+    lowest, highest = np.percentile(case.require_image(), (LOW, HIGH))
     check_gray_scale((float(lowest), float(highest)), facts, key, what)
     return case
 

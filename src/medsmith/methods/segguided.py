@@ -167,7 +167,7 @@ class SegGuided(Method):
         found, needed = dict(open_cohort(masks).label_names), dict(self.fingerprint.label_names)
         if found != needed:
             raise RequestError("request", f"labels of {masks.cohort} are {found}", f"trained on {needed}")
-        case = load_case(masks, index)
+        case = load_case(masks, index, "labels")
         if case.geometry.dimensions != self.fingerprint.dimensions:
             fact = f"case '{case.id}' of {masks.cohort} is {case.geometry.dimensions}-D"
             raise RequestError("request", fact, f"trained on {self.fingerprint.dimensions}-D")

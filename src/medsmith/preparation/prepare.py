@@ -20,6 +20,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
+from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.quality import CT, check_labels, inspect
 from medsmith.preparation.recorded import open_recorded, pending_ids
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
@@ -75,6 +76,8 @@ def prepare(
     if not kept:
         raise CohortError(root, f"all {len(summaries)} label maps are all background", "", "draw the labels")
     found = _with_channels(found, kept.values())
+    if options.pictures:
+        found = replace(found, layout=replace(found.layout, file_ending=".png"))
     record = _record(found, summaries, options)
     for line in _lines(found, summaries):
         report(line)
@@ -95,6 +98,8 @@ def _check_options(options: PrepareOptions) -> None:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
     if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
+    if options.pictures and options.percentiles is None:
+        raise RequestError("--pictures", "no --percentiles", "pictures are in 8 bit", "add --percentiles 0.5,99.5")
     if options.percentiles is not None:
         check_percentiles(options.percentiles)
         if CT in (name.casefold() for name in options.channel_names):
@@ -111,7 +116,7 @@ def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
     """The case with CT channels in HU, offset added and padding clipped, or with other values stretched."""
     if case.image is None:
-        return case, ()
+        return as_picture(case) if options.pictures else case, ()
     image, notes = case.image.copy(), []
     for index, name in enumerate(case.channel_names):
         if name.casefold() == CT:
@@ -119,7 +124,8 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
             notes += [f"{case.id}: {note}" for note in found]
     unsigned = case.stored.kind == "u" and image.min() < 0
     case = replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored)
-    return case if options.percentiles is None else stretch(case, options.percentiles), tuple(notes)
+    case = case if options.percentiles is None else stretch(case, options.percentiles)
+    return as_picture(case) if options.pictures else case, tuple(notes)
 
 
 def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:

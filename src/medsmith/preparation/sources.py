@@ -34,6 +34,8 @@ class PrepareOptions:
         hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
         percentiles: of each channel of each image that become 0 and 255, for images whose scales differ; None keeps
             the values.
+        pictures: write slices as PNG pictures in 8 bit, as radiologists view them and without spacing; ``percentiles``
+            is needed.
     """
 
     channel_names: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class PrepareOptions:
     keep: frozenset[str] = frozenset()
     hu_offset: float = 0.0
     percentiles: tuple[float, float] | None = None
+    pictures: bool = False
 
 
 @final

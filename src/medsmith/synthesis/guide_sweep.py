@@ -7,6 +7,7 @@ from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, final
 
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import derive_seed
 from medsmith.errors import CohortError, RequestError
@@ -17,9 +18,11 @@ from medsmith.formats.json_file import read_json
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
+from medsmith.methods.mddpm.steering import Steering
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
 from medsmith.synthesis.coordinator import with_hashes
+from medsmith.synthesis.damage import check_cases
 from medsmith.synthesis.lock import lock_folder
 from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_pictures import SteeredCase, guide_tiles, image_tiles, legend
@@ -92,6 +95,7 @@ def sweep(
         RequestError: the run is no 2-D mddpm, there is no such guide, an axis has no values or one twice, or the
             request is invalid.
         CohortError: the folder holds another sweep or something else, or lies in a folder that is read.
+        RunError: a case that was written earlier is missing or damaged.
         MedsmithError: a file cannot be read or written.
     """
     grid.check()
@@ -106,10 +110,13 @@ def sweep(
         "cells": {_name(cell): _recipe_hash(task) for cell, task in zip(cells, tasks, strict=True)},
     }
     spec, shown = resolve_request(base, "cpu").spec, []
+    # All cells are steered before the folder belongs to this sweep, so that a request that is refused leaves none.
+    steered = [_steered(method, task) for task in tasks]
     with lock_folder(out, lambda: _opened(out, wanted, spec)) as cohort:
+        check_cases(out, cohort.ids, [out])
         with (progress or NullProgress()).task("sweep", len(cells)) as advance:
-            for cell, task in zip(cells, tasks, strict=True):
-                shown.append(_made(method, cohort, task, _name(cell)))
+            for cell, task, steering in zip(cells, tasks, steered, strict=True):
+                shown.append(SteeredCase(_made(method, cohort, task, _name(cell)), steering))
                 advance(1, "")
         cohort.finish()
         write_json(out / MEASURES, {_name(cell): each.adherence for cell, each in zip(cells, shown, strict=True)})
@@ -182,17 +189,26 @@ def _opened(out: Path, wanted: Mapping[str, Any], spec: CohortSpec) -> Cohort:
     return cohort
 
 
-def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> SteeredCase:
-    """The case of a cell, written if it is new, and its steering."""
-    seed = derive_seed(task.recipe.seed, "sweep")
-    request = validated(MddpmRequest, "request", with_paths(task.recipe.request, task.paths))
-    sampling = sampling_of(method, task.recipe)
+def _steered(method: Mddpm, task: CaseTask) -> Steering:
+    return method.steering(_asked(task), _seed(task), sampling_of(method, task.recipe))
+
+
+def _asked(task: CaseTask) -> MddpmRequest:
+    return validated(MddpmRequest, "request", with_paths(task.recipe.request, task.paths))
+
+
+def _seed(task: CaseTask) -> int:
+    return derive_seed(task.recipe.seed, "sweep")
+
+
+def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> Case:
+    """The case of a cell, written if it is new."""
     if name not in cohort:
         with one_thread():
-            case = method.synthesize(request, seed, sampling)
-        record = provenance(task, seed, 0, {}, ()) | dict(case.provenance or {})
+            case = method.synthesize(_asked(task), _seed(task), sampling_of(method, task.recipe))
+        record = provenance(task, _seed(task), 0, {}, ()) | dict(case.provenance or {})
         cohort.write(replace(case, id=name, provenance=record))
-    return SteeredCase(cohort[name], method.steering(request, seed, sampling))
+    return cohort[name]
 
 
 def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[SteeredCase]) -> bytes:

@@ -119,11 +119,14 @@ def _paths(recipe: Recipe, planned: Mapping[str, str], given: Mapping[str, Path 
             known = ", ".join(recipe.inputs) or "none"
             raise RequestError("--input", f"'{key}' is no input of this case", f"its inputs: {known}")
     paths = {key: str(given.get(key, planned.get(key, ""))) for key in recipe.inputs}
-    for key, path in paths.items():
-        if not path or not Path(path).exists():
-            limit = f"the case was made from {key} with the hash {recipe.inputs[key][:16]}"
-            found = "does not exist" if path else "is not known"
-            raise FileError(path or key, found, limit, f"name them: --input {key}=PATH")
+    lacking = {key: path for key, path in paths.items() if not path or not Path(path).exists()}
+    for key, path in lacking.items():
+        limit = f"the case was made from {key} with the hash {recipe.inputs[key][:16]}"
+        found, named = (
+            "does not exist" if path else "is not known",
+            " ".join(f"--input {each}=PATH" for each in lacking),
+        )
+        raise FileError(path or key, found, limit, f"name what has moved: {named}")
     return {key: absolute(path) for key, path in paths.items()}
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batches, Example, batches_of, mirrored
 from medsmith.data.example_store import ExampleStore, ExampleView, build_store, remove_other_stores
 from medsmith.data.similarity import thumbnails
 from medsmith.diffusion import derive_seed
 from medsmith.errors import TrainingError
-from medsmith.methods.base import Kind, Method, Stage
+from medsmith.methods.base import Method, Stage
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, pack
 from medsmith.runs.folder import EXAMPLES

@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from pydantic import BaseModel
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.cases.cohort import Cohort
 from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
@@ -16,7 +16,7 @@ from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.methods import method_class
-from medsmith.methods.base import Kind, Method, Stage
+from medsmith.methods.base import Method, Stage
 from medsmith.methods.config import apply_settings, validated
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image

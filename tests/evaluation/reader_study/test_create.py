@@ -1,6 +1,7 @@
 """Creating a study: what the page gives away, what the images go through, what is refused."""
 
 import base64
+import math
 import re
 from dataclasses import replace
 from functools import partial
@@ -127,6 +128,18 @@ def test_another_study_is_not_overwritten(cohorts, study):
     assert (out / "key.json").read_bytes() == before
 
 
+def test_another_page_beside_the_key_is_not_overwritten(cohorts, tmp_path):
+    create_study(cohorts[0], cohorts[1], tmp_path / "out", PLAN)
+    page = tmp_path / "out" / "study.html"
+    own = page.read_bytes()
+    create_study(cohorts[0], cohorts[1], tmp_path / "out", PLAN)
+    assert page.read_bytes() == own
+    page.write_text("notes of mine")
+    with pytest.raises(CohortError, match=r"holds another study\.html than that of this study; files are"):
+        create_study(cohorts[0], cohorts[1], tmp_path / "out", PLAN)
+    assert page.read_text() == "notes of mine"
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
@@ -143,7 +156,16 @@ def test_what_the_cohorts_cannot_give_is_refused(cohorts, tmp_path, plan, said):
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"count": 4}, {"repeats": 1.5}, {"margin": 0.5}, {"margin": 0.0}, {"learning": -1}]
+    "numbers",
+    [
+        {"count": 4},
+        {"repeats": 1.5},
+        {"margin": 0.5},
+        {"margin": 0.0},
+        {"margin": 1e-155},
+        {"margin": math.nan},
+        {"learning": -1},
+    ],
 )
 def test_numbers_out_of_range_are_refused(numbers):
     with pytest.raises(RequestError):

@@ -37,6 +37,8 @@ def test_files_that_cannot_be_used_are_refused(paper):
     refused([*files, files[0]], key_path, out, "reader 'Radiologist 1' has also")
     same = write_result(folder / "same.json", key, [1] * 30, reader="radiologist 2")
     refused([*files, same], key_path, out, "reader 'radiologist 2' has also")
+    spaced = write_result(folder / "spaced.json", key, [1] * 30, reader=" Radiologist  2 ")
+    refused([*files, spaced], key_path, out, "reader ' Radiologist  2 ' has also")
     foreign = write_result(folder / "foreign.json", other, [1] * 30)
     refused([*files, foreign], key_path, out, "give the key.json of that study: --key")
     empty = write_result(folder / "empty.json", key, [])
@@ -96,7 +98,8 @@ def put(name, value):
     ("change", "said"),
     [
         (put("margin", "x"), 'sealed: margin = "x"; must be a valid number; give the key.json'),
-        (put("margin", 0.7), "sealed: margin = 0.7; must be less than 0.5"),
+        (put("margin", 0.7), "sealed: margin = 0.7; must be less than or equal to 0.499"),
+        (put("margin", 1e-300), "sealed: margin = 1e-300; must be greater than or equal to 0.001"),
         (put("mode", "triples"), "sealed: mode = \"triples\"; must be 'single' or 'pairs'"),
         (put("mode", "pairs"), "trial 0 of mode pairs has the answer 'real'"),
         (put("trials", []), "sealed: trials = []; must have 1 entries or more"),
@@ -147,7 +150,7 @@ def test_odd_json_is_one_line(paper, capsys, text, said):
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("margin", ["nan", "inf", "0", "0.5", "-1"])
+@pytest.mark.parametrize("margin", ["nan", "inf", "0", "0.5", "-1", "1e-155"])
 def test_a_margin_out_of_range_is_refused(paper, capsys, margin):
     folder, _, files = paper
     assert main(["turing-score", str(files[0]), "--margin", margin, "--out", str(folder / "out")]) == 2

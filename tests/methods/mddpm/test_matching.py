@@ -67,6 +67,25 @@ def test_histograms_are_matched_where_one_image_shows_no_lung(shown):
     assert np.array_equal(matched[0].numpy(), expected.astype(np.float32))
 
 
+@pytest.mark.parametrize("shown", ["source", "target", "neither"])
+def test_a_channel_without_contrast_takes_the_histogram(shown):
+    """What a line would do there: amplify noise, squash the image, or turn it over."""
+    rng = np.random.default_rng(0)
+    noise = [torch.from_numpy(rng.normal(0, 0.15, (1, EDGE, EDGE)).astype(np.float32)) for _ in range(2)]
+    own = torch.cat([chest(-0.6, 0.2), chest(-0.5, 0.4) if shown == "source" else noise[0]])
+    target = torch.cat([chest(-0.3, 0.5), chest(-0.2, 0.7) if shown == "target" else noise[1]])
+    levels = [levels_of_slice(each) for each in (own, target)]
+    matched = match_gray(own, levels[0], GrayTarget(target, levels[1]))
+    assert torch.equal(matched[1], match_gray(own, None, GrayTarget(target))[1])
+    assert not torch.equal(matched[0], match_gray(own, None, GrayTarget(target))[0])
+
+
+def test_a_slope_that_would_amplify_takes_the_histogram():
+    own, target = chest(-0.6, -0.5), chest(-0.9, 0.9)
+    matched = match_gray(own, levels_of_slice(own), GrayTarget(target, levels_of_slice(target)))
+    assert torch.equal(matched, match_gray(own, None, GrayTarget(target)))
+
+
 def test_equal_levels_fall_back_to_the_histogram():
     own, target = chest(-0.6, 0.2), chest(-0.3, 0.5)
     matched = match_gray(own, torch.tensor([[0.1, 0.1]]), GrayTarget(target, torch.tensor([[-0.3, 0.5]])))

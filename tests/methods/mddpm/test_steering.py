@@ -76,6 +76,7 @@ def test_a_case_can_give_the_anatomy(method, files):
     found = steering_of(method, request_of(files, anatomy={"space": space, "labels": labels}))
     case = Cohort.open(files / "labeled")["case_5"]
     assert np.array_equal(found.labels, case.require_labels()[..., 0])
+    assert found.record["cases"] == {"anatomy": "case_5"}
     own = image_to_model(case, method.fingerprint, (EDGE, EDGE))[0]
     keep_low = low_pass(4)
     difference = keep_low(found.guides["anatomy"].reference - own[None, None])
@@ -96,6 +97,7 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
         "background": 0, "heart": 1, "aorta": 2, "nodule": 3,
     }  # fmt: skip
     assert len(found.record["places"]) == 1
+    assert found.record["cases"] == {"guides.0": "case_3", "pathologies.0": "case_0"}
     assert texture.until > anatomy.until > lesion.until
 
 

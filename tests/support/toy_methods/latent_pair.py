@@ -11,10 +11,11 @@ from typing import ClassVar, final
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from medsmith.cases.case import Kind
 from medsmith.cases.case_ref import CaseRef, load_case
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Sampling, derive_seed
-from medsmith.methods.base import Kind, Method, Stage, assemble
+from medsmith.methods.base import Method, Stage, assemble
 from medsmith.methods.config import DiffusionConfig, Size, TrainingConfig
 from medsmith.networks import NetworkConfig, UNet
 from medsmith.networks.autoencoder import AutoencoderConfig

@@ -24,7 +24,7 @@ class CopyPaste(BaseModel):
     Attributes:
         share: probability that a case receives structures.
         kept: probability that a structure of the other case is pasted.
-        softness: standard deviation of the edge in voxels; 0 pastes with hard edges.
+        softness: standard deviation in voxels of the ramp outside a structure; 0 pastes with hard edges.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,9 +58,10 @@ class CopyPaste(BaseModel):
         return chosen.gather(1, labels.flatten(1)).view(labels.shape)
 
     def _soft(self, pasted: Bool[Tensor, "b *space"]) -> Float[Tensor, "b 1 *space"]:
-        """Weight of the pasted image: 1 inside, falling to 0 about the edge."""
+        """Weight of the pasted image: 1 inside, so that label and image agree, falling to 0 outside its edge."""
         mask = pasted[:, None].float()
         if self.softness == 0:
             return mask
         blurred: Float[Tensor, "b 1 *space"] = GaussianFilter(pasted.ndim - 1, self.softness)(mask)
-        return blurred.clamp(0, 1)
+        # Half of the blurred mask is reached at a straight edge: twice of it falls from there.
+        return torch.maximum(mask, (2 * blurred).clamp(0, 1))

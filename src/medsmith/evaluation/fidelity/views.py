@@ -1,5 +1,6 @@
 """Resamples both cohorts to a common grid and gray range, so that resolution and scaling do not affect the measures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -132,7 +133,9 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
     labeled = [facts.count if facts.labelled is None else facts.labelled for facts in (real, synthetic)]
     if all(labeled) and dict(real.label_names) != dict(synthetic.label_names):
         found = f"real labels {dict(real.label_names)} and synthetic labels {dict(synthetic.label_names)}"
-        raise CohortError("evaluation", found, "both must be equal", "rename or renumber one of them")
+        raise CohortError(
+            "evaluation", found, "both must be equal", _label_cure(real.label_names, synthetic.label_names)
+        )
     edge = size or _smaller_edge(real, synthetic)
     if edge < MIN_EDGE:
         raise RequestError("size", f"{edge} voxels", f"at least {MIN_EDGE}", "request a larger one")
@@ -146,6 +149,16 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
         in_millimeters=real.spacing_known and synthetic.spacing_known,
         use_labels=labeled == [real.count, synthetic.count],
     )
+
+
+def _label_cure(real: Mapping[str, int], synthetic: Mapping[str, int]) -> str:
+    """What makes the labels equal: one that only one cohort has may be declared in the other, without a voxel."""
+    for cohort, more, fewer in (("real", synthetic, real), ("synthetic", real, synthetic)):
+        besides = {name: value for name, value in more.items() if name not in fewer}
+        if besides and fewer.items() <= more.items():
+            added = ", ".join(f'"{name}": {value}' for name, value in besides.items())
+            return f"add {added} to the labels in dataset.json of the {cohort} cohort"
+    return "rename or renumber one of them"
 
 
 def _shared_channel(real: Fingerprint, synthetic: Fingerprint, channel: str | None) -> int | None:

@@ -111,7 +111,7 @@ def create_study(
 def _write(out: Path, key: StudyKey, page: str) -> None:
     """Key and page; half a key of a call that was killed is removed, since it may hold the answers."""
     with hold_output(out):
-        _check_out(out, key)
+        _check_out(out, key, page)
         remove_temporary_files(out)
         key.write(out / KEY)
         write_bytes(out / PAGE, page.encode())
@@ -136,9 +136,12 @@ def _sealed(
     }
 
 
-def _check_out(out: Path, key: StudyKey) -> None:
+def _check_out(out: Path, key: StudyKey, page: str) -> None:
     """Readers may already be at work with the page that is there."""
     if (out / KEY).exists() and read_key(out / KEY).hash != key.hash:
         raise CohortError(out, "holds another study", cure="choose a new folder")
     if (out / PAGE).exists() and not (out / KEY).exists():
         raise CohortError(out, f"holds {PAGE} without its {KEY}", cure="choose a new folder")
+    if (out / PAGE).exists() and (out / PAGE).read_bytes() != page.encode():
+        fact = f"holds another {PAGE} than that of this study"
+        raise CohortError(out, fact, "files are not written over", "move it, or choose a new folder")

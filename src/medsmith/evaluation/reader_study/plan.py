@@ -21,6 +21,20 @@ class Mode(StrEnum):
     """A real and a synthetic image side by side: two-alternative forced choice."""
 
 
+LEAST_MARGIN, MOST_MARGIN = 0.001, 0.499
+"""Margins around .5; one of .001 takes two million independent decisions."""
+
+
+def check_margin(margin: float, cure: str) -> None:
+    """Check an equivalence margin.
+
+    Raises:
+        RequestError: it is out of range.
+    """
+    if not LEAST_MARGIN <= margin <= MOST_MARGIN:
+        raise RequestError("--margin", f"{margin:g}", f"from {LEAST_MARGIN:g} to {MOST_MARGIN:g}", cure)
+
+
 @final
 @dataclass(frozen=True)
 class StudyPlan:
@@ -64,8 +78,7 @@ class StudyPlan:
                 raise RequestError(name, f"{count} images", f"at least {LEAST_COUNT}", "show more")
         if not 0 <= self.repeats <= 1:
             raise RequestError("--repeats", f"{self.repeats:g}", "between 0 and 1", "for example 0.1")
-        if not 0 < self.margin < 0.5:
-            raise RequestError("--margin", f"{self.margin:g}", "above 0 and below 0.5", "for example 0.1")
+        check_margin(self.margin, "for example 0.1")
         if self.learning < 0 or (self.slices is not None and self.slices < 1):
             raise RequestError("--learning, --slices", "a number below the least", "0 and 1", "raise it")
         if self.mode is Mode.PAIRS and self.synthetic_count not in (None, self.count):

@@ -136,13 +136,18 @@ def read_results(paths: Sequence[Path], key: StudyKey, key_path: Path) -> list[R
     for path in paths:
         reading = _read(path)
         _check_study(reading, path, key, key_path)
-        name = reading.reader.name.casefold()
+        name = _known_as(reading)
         if name in found:
             cure = "give the latest file of each reader; two readers of one name take the study again under other names"
             raise RequestError(path, f"reader {reading.reader.name!r} has also {found[name]}", "one file each", cure)
         found[name] = path
         readings.append(reading)
-    return sorted(readings, key=lambda reading: reading.reader.name.casefold())
+    return sorted(readings, key=_known_as)
+
+
+def _known_as(reading: Reading) -> str:
+    """A reader's name as it is compared: without regard to case and spaces."""
+    return " ".join(reading.reader.name.casefold().split())
 
 
 def _read(path: Path) -> Reading:

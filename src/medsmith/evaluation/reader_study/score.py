@@ -6,6 +6,7 @@ from pathlib import Path
 from medsmith.errors import FileError, RequestError
 from medsmith.evaluation.pages.page import write_page
 from medsmith.evaluation.reader_study.key import StudyKey, read_key
+from medsmith.evaluation.reader_study.plan import check_margin
 from medsmith.evaluation.reader_study.results import read_results
 from medsmith.evaluation.reader_study.score_page import TITLE, score_page
 from medsmith.evaluation.reader_study.study_score import StudyScore, score_readings
@@ -30,11 +31,11 @@ def score_study(results: Sequence[Path], key_path: Path, out: Path | str, *, mar
     Raises:
         FileError: a file is damaged, was changed, or belongs to another study; or ``out`` holds other files of these
             names.
-        RequestError: a reader has two files, a margin outside (0, .5), no file, or one that would be written over.
+        RequestError: a reader has two files, a margin out of range, no file, or one that would be written over.
         CohortError: another process writes to ``out``.
     """
-    if margin is not None and not 0 < margin < 0.5:
-        raise RequestError("--margin", f"{margin:g}", "above 0 and below 0.5", "leave it out for the declared one")
+    if margin is not None:
+        check_margin(margin, "leave it out for the declared one")
     if not results:
         raise RequestError("result files", "none given", "one per reader", "give the files that the readers saved")
     key = read_key(key_path)

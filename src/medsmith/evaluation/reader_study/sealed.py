@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, Mode
+from medsmith.evaluation.reader_study.plan import LEAST_MARGIN, MOST_MARGIN, REAL, SYNTHETIC, Mode
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -122,7 +122,7 @@ class Sealed(BaseModel):
     model_config = _STRICT
 
     cohorts: dict[Literal["real", "synthetic"], SealedCohort]
-    margin: Annotated[float, Field(gt=0, lt=0.5)]
+    margin: Annotated[float, Field(ge=LEAST_MARGIN, le=MOST_MARGIN)]
     medsmith: str
     mode: Mode
     naive_observer: SealedObserver

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from pydantic import BaseModel
 from torch import Tensor
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
-from medsmith.methods.base import Kind, Method, Stage
+from medsmith.methods.base import Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet

@@ -17,11 +17,11 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import BaseModel
 from torch import Tensor
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Predict, Sampling
-from medsmith.methods.base import Kind, Method, Stage
+from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range

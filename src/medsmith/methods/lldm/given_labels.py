@@ -31,7 +31,7 @@ def given_map(
         MedsmithError: the case cannot be read.
     """
     assert request.labels is not None
-    case = load_case(request.labels, derive_seed(seed, "case"))
+    case = load_case(request.labels, derive_seed(seed, "case"), "labels")
     subject = f"case '{case.id}' of {request.labels.cohort}"
     _check_grid(case, facts, subject)
     labels = indices_of(_renamed(case, facts, subject), facts, size).numpy()

@@ -119,7 +119,7 @@ def _guides(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling)
             factor=max(1, guide.factor // space.factor),
             region=None if guide.region is None else on_latent_grid(guide.region, space.factor),
         )
-        for guide in found
+        for _, guide in found
     ]
     return (match_low_frequencies(schedule, *inside, combination=request.combination),) if inside else ()
 

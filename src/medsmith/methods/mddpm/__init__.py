@@ -17,12 +17,12 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel
 from torch import Tensor
 
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
-from medsmith.methods.base import Kind, Method, Stage, assemble, evenly_chosen
+from medsmith.methods.base import Method, Stage, assemble, evenly_chosen
 from medsmith.methods.mddpm.adherence import measure_adherence
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
 from medsmith.methods.mddpm.request import MddpmRequest

@@ -42,7 +42,7 @@ def measure_adherence(case: Case, steering: Steering, facts: Fingerprint) -> dic
         images = {"contrast": case.require_image(), "guide contrast": model_to_image(lesion.image, facts)}
         for name, image in images.items():
             plane = image[0, ..., 0] if facts.dimensions == 2 else image[0]
-            found[f"{name} pathologies.{number}"] = lesion_contrast(plane, lesion.mask)
+            found[f"{name} pathologies.{number}"] = lesion_contrast(plane, lesion.mask, _surroundings(steering, number))
     return {name: round(value, 4) for name, value in found.items() if math.isfinite(value)}
 
 
@@ -85,14 +85,35 @@ def context_agreement(case: Case, regions: Mapping[str, Bool[np.ndarray, "x y"]]
     return {name: dice(found.get(name, np.zeros_like(mask)), mask) for name, mask in present.items()}
 
 
-def lesion_contrast(image: Float32[np.ndarray, "*space"], lesion: Bool[np.ndarray, "*space"]) -> float:
-    """Mean gray value inside a lesion less that of the ring around it; NaN where the ring is empty.
+def lesion_contrast(
+    image: Float32[np.ndarray, "*space"],
+    lesion: Bool[np.ndarray, "*space"],
+    surroundings: Bool[np.ndarray, "*space"] | None = None,
+) -> float:
+    """Mean gray value inside a lesion less the median of the ring around it; NaN where the ring is empty.
+
+    The median keeps vessels, and the heart beside a lesion of the lung, from counting as its surroundings.
 
     Args:
         image: one channel.
         lesion: its mask.
+        surroundings: voxels that may belong to the ring; None allows all.
     """
     near = ndimage.distance_transform_edt(~lesion)
     width = max(2.0, _RING * max(image.shape))
     ring = (near > 1) & (near <= 1 + width)
-    return float(image[lesion].mean() - image[ring].mean()) if ring.any() else float("nan")
+    ring = ring if surroundings is None else ring & surroundings
+    return float(image[lesion].mean() - np.median(image[ring])) if ring.any() else float("nan")
+
+
+def _surroundings(steering: Steering, number: int) -> Bool[np.ndarray, "*space"] | None:
+    """The class of the anatomy that holds most of a lesion, without the other lesions; None without an anatomy."""
+    mask = steering.lesions[number].mask
+    held = {name: int((region & mask).sum()) for name, region in steering.regions.items()}
+    if not any(held.values()):
+        return None
+    region = steering.regions[max(held, key=lambda name: held[name])].copy()
+    for other, lesion in enumerate(steering.lesions):
+        if other != number:
+            region &= ~lesion.mask
+    return region

@@ -7,6 +7,7 @@ images show them, and histograms where they do not.
 Axes: c channels, ``*own`` = x y or x y z of the lesion's image.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -20,7 +21,12 @@ from torch import Tensor
 from medsmith.anatomy.context import BODY, BONE, LUNG, find_context
 
 Levels = Float32[Tensor, "c 2"]
-"""Mean gray value of lung and of tissue, in model space."""
+"""Mean gray value of lung and of tissue, in model space; NaN in channels that do not tell them apart."""
+_APART = 2.0
+"""Least distance of the two means, in standard deviations within the classes (their mean): below it, what a line
+through them stretches is noise."""
+_SLOPES = (0.2, 5.0)
+"""Range of the slope of that line, either way: beyond it one of the images hardly shows the contrast."""
 
 
 @final
@@ -40,6 +46,8 @@ class GrayTarget:
 def gray_levels(image: Float32[Tensor, "c x y"], context: Mapping[str, Bool[np.ndarray, "x y"]]) -> Levels | None:
     """Means of lung and tissue, the body without lung and bone; None where one of them is not there.
 
+    The context is found in one channel; another may not tell lung and tissue apart, and has NaN.
+
     Args:
         image: in model space.
         context: name -> mask of its context classes, on the same grid.
@@ -50,7 +58,11 @@ def gray_levels(image: Float32[Tensor, "c x y"], context: Mapping[str, Bool[np.n
     tissue = context[BODY] & ~lung & ~context.get(BONE, np.zeros_like(lung))
     if not tissue.any():
         return None
-    return torch.stack([image[:, torch.from_numpy(mask)].mean(1) for mask in (lung, tissue)], 1)
+    voxels = [image[:, torch.from_numpy(mask)] for mask in (lung, tissue)]
+    means = torch.stack([each.mean(1) for each in voxels], 1)
+    spread = torch.stack([each.std(1, correction=0) for each in voxels], 1).mean(1)
+    apart = (means[:, 1] - means[:, 0]).abs() > _APART * spread
+    return torch.where(apart[:, None], means, torch.nan)
 
 
 def levels_of_slice(image: Float32[Tensor, "c x y"]) -> Levels | None:
@@ -67,7 +79,7 @@ def match_gray(
 ) -> Float32[Tensor, "c *own"]:
     """An image with the gray values of a target.
 
-    Per channel, a line through the means of lung and tissue where both images have them; else the histogram.
+    Per channel, a line through the means of lung and tissue where both images show them; else the histogram.
 
     Args:
         image: in model space.
@@ -85,9 +97,9 @@ def _through(
     own: Float32[Tensor, "*own"], levels: Float32[Tensor, "2"], wanted: Float32[Tensor, "2"], voxels: Tensor
 ) -> Float32[Tensor, "*own"]:
     lung, tissue = levels.tolist()
-    if lung == tissue:
+    slope = float(wanted[1] - wanted[0]) / (tissue - lung) if lung != tissue else math.nan
+    if not _SLOPES[0] <= abs(slope) <= _SLOPES[1]:  # nor where one of the means is NaN
         return _histogram(own, voxels)
-    slope = float(wanted[1] - wanted[0]) / (tissue - lung)
     moved: Float32[Tensor, "*own"] = (own - lung) * slope + float(wanted[0])
     return moved.clamp(-1, 1)
 

@@ -20,7 +20,7 @@ from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import RequestError
-from medsmith.methods.guides import load_any_extent
+from medsmith.methods.guides import load_lesion_case
 from medsmith.methods.mddpm.matching import GrayTarget, gray_levels, match_gray
 from medsmith.methods.mddpm.request import Pathology
 
@@ -35,6 +35,7 @@ class Source:
     """A lesion in its own image.
 
     Attributes:
+        case: id of the case that it is from.
         image: in model space, gray values matched.
         mask: of the lesion, on the same grid.
         label: name of the lesion's label.
@@ -44,6 +45,7 @@ class Source:
         organ: context class, lung or body, that holds most of it; None where that cannot be told.
     """
 
+    case: str
     image: Float32[Tensor, "c *own"]
     mask: Float32[Tensor, "*own"]
     label: str
@@ -88,7 +90,7 @@ def load_source(
     known = case.geometry.spacing_known
     extent = field_of_view(case.geometry.shape, case.geometry.spacing, facts.dimensions, in_mm=known)
     organ = holding_class(context, inside) if facts.dimensions == 2 else None
-    return Source(image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known, organ)
+    return Source(case.id, image, torch.from_numpy(inside.astype(np.float32)), label, center, extent, known, organ)
 
 
 def holding_class(context: Mapping[str, Bool[np.ndarray, "x y"]], lesion: Bool[np.ndarray, "x y"]) -> str | None:
@@ -151,10 +153,10 @@ def _case_with(
 ) -> Case:
     """The case of a request; where it names a cohort alone, the first from an index on with a lesion that shows."""
     ref = pathology.case
-    count = len(candidate_ids(ref))
+    count = len(candidate_ids(ref, "image", "labels"))
     for offset in range(count):
-        case = load_any_extent(ref, index + offset, facts, f"{key}.case")
-        there = case.labels is not None and bool((case.labels == case.label_names[label]).any())
+        case = load_lesion_case(ref, index + offset, facts, f"{key}.case")
+        there = bool((case.require_labels() == case.label_names[label]).any())
         if there and (ref.case or size is None or _voxels(case, label, pathology.scale, facts, size) >= _LEAST_VOXELS):
             return case
     if ref.case is not None:

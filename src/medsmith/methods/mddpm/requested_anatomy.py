@@ -12,7 +12,8 @@ from torch import Tensor
 
 from medsmith.anatomy import AnatomyMap, ShapeSpace
 from medsmith.anatomy.context import BODY, LUNG
-from medsmith.cases.case_ref import load_cases
+from medsmith.cases.case import Kind
+from medsmith.cases.case_ref import load_cases, open_cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
@@ -62,8 +63,8 @@ class RequestedAnatomy:
             raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
         return self.request.classes or foreground_names(self.space.label_names) or known
 
-    def map_at(self, facts: Fingerprint, size: tuple[int, ...], seed: int) -> AnatomyMap:
-        """The map on a grid: that of the case which the request names, or a sample of the space.
+    def map_at(self, facts: Fingerprint, size: tuple[int, ...], seed: int) -> tuple[AnatomyMap, str | None]:
+        """The map on a grid: that of the case which the request names, with its id, or a sample of the space and None.
 
         Args:
             facts: of the training cohort.
@@ -79,12 +80,14 @@ class RequestedAnatomy:
             raise RequestError("anatomy", f"the images are {len(size)}-D", "shape spaces are 2-D", "leave it out")
         seed = derive_seed(seed, "anatomy")
         if self.request.labels is None:
-            return self.space.sample(seed, (size[0], size[1]), self.request.spread)
+            return self.space.sample(seed, (size[0], size[1]), self.request.spread), None
         key, cohort = "anatomy.labels", self.request.labels.cohort
-        case = of_same_extent(load_cases(self.request.labels, seed), facts, key, cohort)
+        declared = set(self.space.context_names) <= set(open_cohort(self.request.labels).label_names)
+        needs: tuple[Kind, ...] = ("labels",) if declared else ("image", "labels")
+        case = of_same_extent(load_cases(self.request.labels, seed, *needs), facts, key, cohort)
         what = f"case '{case.id}' of {cohort}"
         check_orientation(case.geometry.spacing_known, facts, key, what)
-        return self.space.map_of(_on_grid(self.space.regions_of(case), size))
+        return self.space.map_of(_on_grid(self.space.regions_of(case), size)), case.id
 
     def regions(self, found: AnatomyMap) -> dict[str, Bool[np.ndarray, "x y"]]:
         """Name -> region of each class; a class that others lie in, such as the body, is what is left of it."""

@@ -58,7 +58,8 @@ class Steering:
         labels: the annotation; None where the request brings none.
         regions: name -> region of every class of the anatomy; empty without one.
         lesions: at their places.
-        record: what the provenance states: attempts of the shape space, places of the lesions.
+        record: what the provenance states: attempts of the shape space, places of the lesions, and the cases that were
+            drawn or named for textures, lesions and a followed map.
     """
 
     guides: Mapping[str, LowPassGuide]
@@ -71,9 +72,10 @@ class Steering:
 @final
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """An anatomy, if one is asked for, and the lesions that have a place in it."""
+    """An anatomy, if one is asked for, with the case that it follows, and the lesions that have a place in it."""
 
     anatomy: AnatomyMap | None
+    followed: str | None
     regions: Mapping[str, Bool[np.ndarray, "x y"]]
     lesions: tuple[Placed, ...]
     attempts: int
@@ -111,17 +113,20 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
     """
     _check(request, model, sampling)
     anatomy = RequestedAnatomy.of(request.anatomy) if request.anatomy else None
-    textures = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
-    target = _gray_target(textures, anatomy, model)
+    lent = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
+    target = _gray_target([guide for _, guide in lent], anatomy, model)
     sources = [
         load_source(lesion, model.cohort, target, derive_seed(seed, "pathology", n), f"pathologies.{n}", model.size)
         for n, lesion in enumerate(request.pathologies)
     ]
     scene = _scene(request, sources, anatomy, model, seed)
-    guides = {f"guides.{number}": guide for number, guide in enumerate(textures)}
+    guides = {f"guides.{number}": guide for number, (_, guide) in enumerate(lent)}
     guides |= dict(_guides_of(request, scene, anatomy, model, seed))
     labels = _annotation(scene, anatomy, model.size, annotated_facts(request, model.cohort).label_names)
-    return Steering(guides, labels, scene.regions, scene.lesions, _record(scene))
+    cases = {f"guides.{number}": id for number, (id, _) in enumerate(lent)}
+    cases |= {} if scene.followed is None else {"anatomy": scene.followed}
+    cases |= {f"pathologies.{number}": source.case for number, source in enumerate(sources)}
+    return Steering(guides, labels, scene.regions, scene.lesions, _record(scene) | ({"cases": cases} if cases else {}))
 
 
 def _gray_target(textures: Sequence[LowPassGuide], anatomy: RequestedAnatomy | None, model: ModelFacts) -> GrayTarget:
@@ -150,14 +155,16 @@ def _scene(
     sampled = anatomy is not None and anatomy.request.labels is None
     failed: RequestError | None = None
     for attempt in range(_ANATOMIES if sampled else 1):
-        found = anatomy.map_at(model.cohort, model.size, derive_seed(seed, attempt)) if anatomy else None
+        found, followed = (
+            anatomy.map_at(model.cohort, model.size, derive_seed(seed, attempt)) if anatomy else (None, None)
+        )
         regions = anatomy.regions(found) if anatomy and found else {}
         try:
             placed = _place(request.pathologies, sources, model, regions, derive_seed(seed, "place", attempt))
         except PlacementError as error:
             failed = error.error
         else:
-            return _Scene(found, regions, placed, attempt + 1)
+            return _Scene(found, followed, regions, placed, attempt + 1)
     assert failed is not None
     raise failed
 
