@@ -3,7 +3,7 @@
 SLICES is a cohort of chest CT slices with one patient in the first ten characters of each id (SegTHOR: esophagus 1,
 heart 2, trachea 3, aorta 4; 8-bit, min-max). The space is fitted on all slices of the first six patients; guidance
 images are measured on every fourth slice of the others, the round trip on every fourth slice of all. Times are those of
-the processor. Intervals are 95 % percentile bootstrap intervals over patients
+the processor. Intervals are Student's 95 % intervals over the means of patients
 (phantoms: over cases). Writes anatomy.json beside this file, and docs/anatomy.png.
 
 python benchmarks/mddpm/anatomy.py SLICES
