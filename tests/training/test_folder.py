@@ -35,7 +35,7 @@ def test_the_run_folder_explains_itself(cohort, run):
     card = (run / "README.md").read_text()
     for fact in (
         "# ddpm, preset tiny", "synthetic research data, not for diagnosis", "Trained on 5 cases", "ultrasound",
-        "mass (100% of cases)", cohort.content_hash()[:16], "Grid 8 x 8, seed 6", "float32", "- stack: 4 steps",
+        "mass (100% of cases)", cohort.content_hash()[:16], "Grid 8 x 8, seed 6", "float32", "- stack: 4 of 2000 steps",
         "medsmith synthesize",
     ):  # fmt: skip
         assert fact in card

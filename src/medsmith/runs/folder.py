@@ -229,13 +229,13 @@ def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[
     """README of a run: what the weights are, what they were trained on, and their limits.
 
     Args:
-        record: of the run.
+        record: of the run, with the steps of its stages.
         stages: name -> newest checkpoint.
         size: grid of the networks.
     """
     facts = record.fingerprint
     trained = "\n".join(
-        f"- {name}: {entry.step} steps, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()
+        f"- {name}: {record.steps[name]}, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()
     )
     labels = ", ".join(
         f"{name} ({share:.0%} of cases)" for name, share in facts.label_share.items() if facts.label_names[name]

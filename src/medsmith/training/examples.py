@@ -68,7 +68,7 @@ def prepared_examples(
             example[THUMBNAIL] = torch.from_numpy(thumbnails([case.require_image()])[0])
         return sorted(kinds), example
 
-    facts = json.dumps(record.model_dump(mode="json", exclude={"compute"}), sort_keys=True)
+    facts = json.dumps(record.model_dump(mode="json", exclude={"compute", "steps"}), sort_keys=True)
     name = PREPARED + hashlib.sha256(facts.encode()).hexdigest()[:16]
     remove_other_stores(run / EXAMPLES, [name], PREPARED)
     with progress.task("prepare", len(ids)) as advance:
