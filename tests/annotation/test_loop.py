@@ -23,9 +23,9 @@ from medsmith.progress import NullProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions
 from medsmith.training import Budget, train
-from synthesis_fakes import InProcessExecutor
+from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
-IN_PROCESS = SynthesisOptions(executor=InProcessExecutor)
+IN_PROCESS = SynthesisOptions(executor=InProcessExecutor, limits=NOISE_PASSES)
 TIMES = {"seconds.json", "annotate.json", "annotate.png"}
 
 

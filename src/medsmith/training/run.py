@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
+from torch import Tensor
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.case_cache import cached_cases
@@ -22,8 +23,8 @@ from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.examples import (
+    NOISE,
     THUMBNAIL,
-    checks_copies,
     encoded_batches,
     examples_of,
     plain_batches,
@@ -193,14 +194,25 @@ def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
     return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
 
 
+def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
+    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
+    found: dict[str, list[Tensor]] = {
+        name: [store.tensor(index, name) for index, entry in enumerate(store.entries) if name in entry.tensors]
+        for name in (THUMBNAIL, NOISE)
+    }
+    known: dict[str, Tensor] = {}
+    if found[THUMBNAIL]:
+        gallery = torch.stack(found[THUMBNAIL])
+        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
+    if found[NOISE]:
+        known["noise_levels"] = torch.stack(found[NOISE]).amax(0)
+    return known
+
+
 def _finish(
     record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
 ) -> None:
-    indices = [index for index, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
-    if checks_copies(method) and indices:
-        gallery = torch.stack([store.tensor(index, THUMBNAIL) for index in indices])
-        copies = {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
-        method.memory = {**method.memory, **copies}
+    method.memory = {**method.memory, **_known_to_checks(store)}
     record = record.model_copy(update={"steps": _steps(method, reached)})
     write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
     save_weights(folder, method, record)

@@ -179,6 +179,14 @@ def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_pa
     assert regenerate(tmp_path / "out", "mddpm_00001", options=options)
 
 
+def test_noise_instead_of_an_image_is_not_written(files, tmp_path):
+    """The network was trained for two steps, and nothing steers it."""
+    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2))
+    with pytest.raises(MedsmithError, match="the checks refused all 2 attempts, image_noise most often"):
+        synthesize(files / "run", tmp_path / "out", count=1, steps=3, workers=1, options=options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_space_of_other_channels_or_gray_values_is_refused(method, files):
     space = ShapeSpace.load(files / "space.safetensors")
     anatomy = Anatomy.model_validate({"space": files / "space.safetensors"})
@@ -241,7 +249,7 @@ def test_the_record_says_how_well_the_image_follows(method, files):
 def test_an_image_without_the_anatomy_of_its_annotation_is_not_written(files, tmp_path):
     """The guide acts in the first half alone, and the network has learned nothing: no lung, but a label map."""
     asked = {"anatomy": {"space": str(files / "space.safetensors"), "until": 0.5, "classes": ["lung"]}}
-    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2))
+    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2, noise=1e6))
     with pytest.raises(MedsmithError, match="annotation_followed"):
         synthesize(files / "run", tmp_path / "out", count=1, request=asked, steps=3, workers=1, options=options)
     assert not (tmp_path / "out").exists()
