@@ -137,7 +137,7 @@ def test_only_stages_that_ended_early_are_named_each_with_its_limit():
 def test_record_and_card_tell_how_many_steps_are_behind_the_weights(cohort, run):
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(steps=2))
     assert read_record(run).steps == steps(guider=(2, 2000), image=(2, 2000))
-    assert "- guider: 2 of 2000 steps, 0.0 minutes\n" in (run / "README.md").read_text()
+    assert "- guider: 2 of 2000 steps, 0.0 minutes, 5 cases\n" in (run / "README.md").read_text()
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(steps=4, stage="image"))
     assert read_record(run).steps == steps(guider=(2, 2000), image=(4, 2000))
     card = (run / "README.md").read_text()

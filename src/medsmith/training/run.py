@@ -19,7 +19,8 @@ from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
-from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run, model_card
+from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run
+from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.examples import (
@@ -194,6 +195,13 @@ def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
     return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
 
 
+def _learned(method: Method, store: ExampleStore) -> Learned:
+    """How many cases the stages learned from, and whether from labels."""
+    used = {stage.name: set(examples_of(stage, store).ids) for stage in method.stages()}
+    with_labels = any("labels" in stage.inputs for stage in method.stages())
+    return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
+
+
 def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
     """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
     found: dict[str, list[Tensor]] = {
@@ -214,5 +222,7 @@ def _finish(
 ) -> None:
     method.memory = {**method.memory, **_known_to_checks(store)}
     record = record.model_copy(update={"steps": _steps(method, reached)})
-    write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
+    seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
+    card = model_card(record, seconds, _learned(method, store), method.config.size)
+    write_bytes(folder / "README.md", card.encode())
     save_weights(folder, method, record)
