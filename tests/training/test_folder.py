@@ -69,7 +69,7 @@ def test_the_card_counts_cases_that_have_labels(tmp_path):
         cohort.write(case)
     cohort.finish()
     mixed = Cohort.open(tmp_path / "mixed")
-    has = "of 5 cases (ultrasound; 2-D): 2 with image and labels, 2 with an image alone, 1 with labels alone."
+    has = "of 5 cases (ultrasound; 2-D): 2 with image and labels, 2 with only an image, 1 with only labels."
     labels = "Labels, as shares of the 3 cases that have some: mass (100%), cyst (33%)."
     assert card_of("pig", mixed, tmp_path / "pig") == (f"- Trained on 2 {has} {labels}", ["2 cases", "2 cases"])
     unused = f"- Trained on 4 {has} Labels are not used."
@@ -87,7 +87,7 @@ def test_the_card_of_older_fingerprints_and_of_images_alone():
     assert cases_line(facts, known) == cases_line(older, known) == whole
     alone = facts.model_copy(update={"labelled": 0, "label_share": {}})
     assert cases_line(alone, Learned({"image": 4}, 4, False)) == (
-        "Trained on 4 cases (ultrasound; 2-D): 4 with an image alone."
+        "Trained on 4 cases (ultrasound; 2-D): 4 with only an image."
     )
 
 

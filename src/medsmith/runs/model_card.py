@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+from medsmith.cases.layouts import parts_line
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.runs.checkpoints import RunRecord
 
@@ -63,14 +64,9 @@ def cases_line(facts: Fingerprint, learned: Learned) -> str:
     """
     labeled = facts.count if facts.labelled is None else facts.labelled
     with_image = facts.count if facts.images is None else facts.images
-    kinds = {
-        "image and labels": labeled + with_image - facts.count,
-        "an image alone": facts.count - labeled,
-        "labels alone": facts.count - with_image,
-    }
-    there = [f"{count} with {kind}" for kind, count in kinds.items() if count]
+    parts = parts_line(facts.count, with_image, labeled)
     some = f"{facts.count}" if learned.in_all == facts.count else f"{learned.in_all} of {facts.count}"
-    line = f"Trained on {some} cases ({', '.join(facts.channel_names)}; {facts.dimensions}-D): {', '.join(there)}."
+    line = f"Trained on {some} cases ({', '.join(facts.channel_names)}; {facts.dimensions}-D): {parts}."
     if not labeled:
         return line
     if not learned.with_labels:
