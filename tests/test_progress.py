@@ -15,7 +15,7 @@ import medsmith.progress
 import micro
 from medsmith.geometry import Geometry
 from medsmith.interruption import defer_interrupts
-from medsmith.progress import ConsoleProgress, NullProgress, Progress
+from medsmith.progress import ConsoleProgress, NullProgress, Progress, unlimited
 from medsmith.training.previews import OUTLINE, TILE, preview_grid, preview_title, write_previews
 
 
@@ -37,6 +37,32 @@ def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
         "guider: 70 of 100, 0.5 min left loss 0.5",
         "guider: 100 of 100, 0.0 min left loss 0.5",
     ]
+
+
+def test_the_time_left_never_exceeds_what_a_limit_leaves(clock, capsys):
+    ends = clock[0] + 90
+    with ConsoleProgress().task("image", 2000, 0, lambda: ends - clock[0]) as advance:
+        for _ in range(4):
+            clock[0] += 31
+            advance(1, "")
+    shown = [float(line.split(", ")[1].split()[0]) for line in capsys.readouterr().err.splitlines()]
+    assert shown == [1.0, 0.5, 0.0, 0.0]  # 59, 28, -3 and -34 seconds
+
+
+def test_the_bar_shows_the_smaller_of_estimate_and_limit(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for limit, shown in ((lambda: 8 * 60 + 0.9, "0:08:00"), (unlimited, "-:--:--")):
+        with ConsoleProgress().task("image", 2000, 0, limit):
+            pass
+        assert shown in capsys.readouterr().err
+    with ConsoleProgress().task("image", 10**9, 0, lambda: 75.0) as advance:
+        for _ in range(3):
+            advance(1, "")
+    assert "0:01:15" in capsys.readouterr().err
+    with ConsoleProgress().task("image", 3, 0, lambda: 10_000.0) as advance:
+        for _ in range(3):
+            advance(1, "")
+    assert "0:00:00" in capsys.readouterr().err
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):

@@ -1,21 +1,38 @@
 """Progress reporting: a progress bar on a terminal, periodic lines in a log, or nothing."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Protocol, final, runtime_checkable
 
 Advance = Callable[[int, str], None]
+SecondsLeft = Callable[[], float]
 LOG_SECONDS = 30.0
+
+
+def unlimited() -> float:
+    """The seconds that are left where there is no limit."""
+    return math.inf
 
 
 @runtime_checkable
 class Progress(Protocol):
     """Reports the progress of a task."""
 
-    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
-        """A context that yields ``advance(steps, note)``."""
+    def task(
+        self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited
+    ) -> AbstractContextManager[Advance]:
+        """A context that yields ``advance(steps, note)``.
+
+        Args:
+            name: of the task.
+            total: its steps.
+            done: steps that are done already.
+            limit: seconds after which the task ends, whatever its steps; asked whenever the time left is shown.
+        """
         ...
 
 
@@ -24,7 +41,7 @@ class NullProgress:
     """Reports nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:  # noqa: ARG002
+    def task(self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited) -> Iterator[Advance]:  # noqa: ARG002
         """A context whose ``advance`` does nothing."""
         yield _nothing
 
@@ -37,13 +54,15 @@ def _nothing(_steps: int, _note: str) -> None:
 class ConsoleProgress:
     """A bar on a terminal; otherwise one line every 30 s. Both go to standard error."""
 
-    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
-        """A context that yields ``advance(steps, note)``."""
-        return _bar(name, total, done) if sys.stderr.isatty() else _lines(name, total, done)
+    def task(
+        self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited
+    ) -> AbstractContextManager[Advance]:
+        """A context that yields ``advance(steps, note)``; the time left that it shows is never above the limit's."""
+        return _bar(name, total, done, limit) if sys.stderr.isatty() else _lines(name, total, done, limit)
 
 
 @contextmanager
-def _bar(name: str, total: int, done: int) -> Iterator[Advance]:
+def _bar(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Advance]:
     from rich import progress
     from rich.console import Console
 
@@ -51,16 +70,27 @@ def _bar(name: str, total: int, done: int) -> Iterator[Advance]:
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[left]}", style="progress.remaining"),
         progress.TextColumn("{task.fields[note]}"),
     )
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=total, completed=done, note="")
-        yield lambda steps, note: bar.update(task, advance=steps, note=note)
+        task = bar.add_task(name, total=total, completed=done, note="", left=_clock(limit()))
+
+        def advance(steps: int, note: str) -> None:
+            bar.update(task, advance=steps, note=note)
+            estimate = bar.tasks[0].time_remaining
+            bar.update(task, left=_clock(limit() if estimate is None else min(estimate, limit())))
+
+        yield advance
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds; dashes where it is unknown."""
+    return str(timedelta(seconds=int(max(seconds, 0)))) if math.isfinite(seconds) else "-:--:--"
 
 
 @contextmanager
-def _lines(name: str, total: int, done: int) -> Iterator[Advance]:
+def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Advance]:
     started = reported = time.monotonic()
     reached = done
 
@@ -71,7 +101,7 @@ def _lines(name: str, total: int, done: int) -> Iterator[Advance]:
         if now - reported < LOG_SECONDS and reached < total:
             return
         reported = now
-        left = (now - started) / max(reached - done, 1) * (total - reached)
+        left = min((now - started) / max(reached - done, 1) * (total - reached), max(limit(), 0.0))
         print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {note}", file=sys.stderr, flush=True)
 
     yield advance

@@ -25,11 +25,11 @@ from medsmith.geometry import Geometry
 from medsmith.progress import NullProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis import SynthesisOptions
-from medsmith.training import train
+from medsmith.training import Budget, train
 from narrowing import present
-from synthesis_fakes import InProcessExecutor
+from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
-IN_PROCESS = SynthesisOptions(executor=InProcessExecutor)
+IN_PROCESS = SynthesisOptions(executor=InProcessExecutor, limits=NOISE_PASSES)
 TIMES = {"seconds.json", "annotate.json", "annotate.png"}
 
 
@@ -83,6 +83,30 @@ def files_of(out):
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name not in TIMES
     }
+
+
+def test_a_generator_with_few_of_its_steps_is_warned_of(root, tmp_path, monkeypatch):
+    few = (*GENERATOR, "training.steps=9")
+    images, warning = Cohort.open(root / "unlabeled"), " has 4 of 9 steps: its images may be noise"
+    run = train("mddpm", images, tmp_path / "short", settings=few, budget=Budget(steps=4))
+
+    def stop(*_args, **_named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "make_control", stop)
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        go(root, tmp_path / "given", run=run, lines=lines)
+    assert f"{run}{warning}" in lines
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "Budget", lambda minutes: Budget(steps=4, minutes=minutes))
+    monkeypatch.setattr(loop, "make_turn", stop)
+    monkeypatch.setattr(loop, "control_line", lambda *_: "control")
+    monkeypatch.setattr(drawing, "_MEASURED_DRAWS", 10)
+    lines.clear()
+    with pytest.raises(KeyboardInterrupt):
+        go(root, tmp_path / "out", options=QUICK.model_copy(update={"settings": few}), lines=lines)
+    assert lines[-2:] == ["control", f"{tmp_path / 'out' / 'run'}{warning}"]
 
 
 @pytest.fixture(scope="module")

@@ -142,14 +142,39 @@ def test_the_best_labeler_is_chosen_and_a_tie_goes_to_the_control():
 def test_the_final_line_says_who_was_better_and_how_clearly(tmp_path):
     of_control = control([0.7, 0.8])
     better = Annotation(tmp_path, of_control, (turn(1, [0.8, 0.91]),), 1, "stopped")
-    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.041 to +0.169)"
+    said = "Dice 0.855 in turn 1, 0.750 in the control, difference +0.105 (95 % interval +0.041 to +0.169, without "
+    said += "the randomness of training)"
     assert better.line == f"{tmp_path / 'annotated'}: labels of turn 1; {said}; stopped"
     worse = Annotation(tmp_path, of_control, (turn(1, [0.6, 0.69]),), 0, "stopped")
     assert "labels of the control, trained on the labeled slices alone: it is better" in worse.line
     assert "difference -0.105" in worse.line
     assert "cannot tell" not in worse.line
     doubtful = Annotation(tmp_path, of_control, (turn(1, [0.9, 0.61]),), 1, "stopped")
-    assert "difference +0.005 (95 % interval -2.473 to +2.483), which 2 patients cannot tell from none" in doubtful.line
+    assert (
+        "difference +0.005 (95 % interval -2.473 to +2.483, without the randomness of training), "
+        "which 2 patients cannot tell from none"
+    ) in doubtful.line
+
+
+def test_the_final_line_names_labels_that_were_not_learned(tmp_path):
+    """Of the labeler that was taken, by the mean over patients; others do not count."""
+    of_control = control([[0.0, 0.0], [0.0, 0.0]])
+    failed = turn(1, [[0.9, 0.0], [0.8, 0.19]])
+    learned = turn(2, [[0.9, 0.1], [0.8, 0.1]])
+
+    def chosen(number):
+        return Annotation(tmp_path, of_control, (failed, learned), number, "stopped after 2 turns")
+
+    assert chosen(0).line.endswith("; stopped after 2 turns; heart, aorta: Dice below .1, not usable")
+    assert chosen(1).line.endswith("; stopped after 2 turns; aorta: Dice below .1, not usable")
+    assert chosen(2).line.endswith("; stopped after 2 turns")
+    found = [chosen(number).as_json({}, {})["labels_not_usable"] for number in range(3)]
+    assert found == [("heart", "aorta"), ("aorta",), ()]
+
+
+def test_a_label_that_is_left_out_of_the_mean_is_not_called_unusable():
+    rare = measured([[0.8, 0.0], [0.8, NONE]], having={"aorta": 1})
+    assert rare.not_usable == ()
 
 
 def test_the_line_of_a_turn_has_cost_quality_and_the_control_beside():

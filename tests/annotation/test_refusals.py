@@ -18,9 +18,9 @@ from medsmith.errors import CohortError, FileError, MedsmithError, RequestError,
 from medsmith.formats.lock import hold_folder
 from medsmith.synthesis import SynthesisOptions
 from medsmith.training import train
-from synthesis_fakes import InProcessExecutor
+from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
-IN_PROCESS = SynthesisOptions(executor=InProcessExecutor)
+IN_PROCESS = SynthesisOptions(executor=InProcessExecutor, limits=NOISE_PASSES)
 ONE_TURN = QUICK.model_copy(update={"turns": 1})
 
 

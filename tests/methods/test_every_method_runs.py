@@ -24,7 +24,7 @@ from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from run_state import state, strays
-from synthesis_fakes import InProcessExecutor
+from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
 NAMES = (*method_names(), *toy_method_loader.TOY_METHODS)
 STEPS = 3
@@ -123,7 +123,7 @@ def test_cases_are_made_and_regenerated(uninterrupted, tmp_path):
         pytest.skip("its cases are made and regenerated in methods/lesiondiffusion/test_method.py")
     if load_method(run).checks is None:
         pytest.skip("an untrained network passes no check of images; the tests of synthesis make such cases")
-    options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor)
+    options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor, limits=NOISE_PASSES)
     synthesize(run, tmp_path / "out", count=2, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2

@@ -179,6 +179,12 @@ def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_
     ("files", "options", "words"),
     [
         (pngs("images/a"), {"label_names": {"mass": 1}}, "1 images, no label map that its name gives away"),
+        (
+            pngs("a", "b"),
+            {"label_names": {"a": 1}, "channel_names": ("gray",)},
+            "and labels/; add or rename the label maps, or leave out --label",
+        ),
+        (pngs("masks/a"), {"channel_names": ("US",)}, "add or convert the images, or leave out --channel"),
         (pngs("a"), {"label_names": {"mass": 1}, "channel_names": ("US",)}, "1 images, no label map"),
         (pngs("masks/a"), {"channel_names": ("US",)}, "1 label maps, no images; channels are named"),
         (pngs("a"), {"label_names": {"mass": 1}}, "is this the image?"),
@@ -213,7 +219,8 @@ def test_unpaired_files_are_kept_on_request(tmp_path):
     assert (cohort.ids_with_image, cohort.ids_with_labels) == (("a", "b"), ("a", "c"))
     assert cohort["b"].labels is None
     assert cohort["c"].image is None
-    assert {"kept without its pair: b.png", "kept without its pair: c_mask.png"} <= set(said)
+    assert said[0] == "3 cases (1 with image and labels, 1 with only an image, 1 with only labels): a.png + a_mask.png"
+    assert "kept without a pair: b.png, c_mask.png" in said
     code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", report=silent))
     assert code == 2
     assert "2 files without their pair" in line
@@ -244,7 +251,47 @@ def test_left_out_on_request_and_written_down(tmp_path):
     cohort = prepare(source, tmp_path / "out", options, report=said.append)
     assert cohort.ids == ("a",)
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["b.png", "c_mask.png"]
-    assert "left out: b.png" in said
+    assert "left out: b.png, c_mask.png" in said
+    assert said[0] == "1 cases: a.png + a_mask.png"
+
+
+@pytest.mark.parametrize(("option", "what"), [("keep", "kept without a pair"), ("leave_out", "left out")])
+def test_many_unpaired_files_are_one_line_and_all_are_in_the_record(option, what, tmp_path):
+    names = [f"image_{number:02d}" for number in range(12)]
+    source = fill(tmp_path / "in", pngs("a", "a_mask", *names))
+    said: list[str] = []
+    unpaired = frozenset({"unpaired"})
+    options = PrepareOptions(keep=unpaired) if option == "keep" else PrepareOptions(leave_out=unpaired)
+    prepare(source, tmp_path / "out", options, report=said.append)
+    assert [line for line in said if "image_" in line] == [
+        f"{what}: image_00.png, image_01.png, image_02.png and 9 more"
+    ]
+    record = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert record["kept" if option == "keep" else "left_out"] == [f"{name}.png" for name in names]
+    kept = "13 cases (1 with image and labels, 12 with only an image)"
+    assert said[0] == f"{kept if option == 'keep' else '1 cases'}: a.png + a_mask.png"
+
+
+def test_cases_that_are_all_background_are_one_line_and_not_counted(tmp_path):
+    empty = {f"b{number}_mask.png": png_bytes(np.zeros_like(MASK)) for number in range(5)}
+    files = pngs("a", "a_mask", "c", *(f"b{number}" for number in range(5))) | empty
+    said: list[str] = []
+    options = PrepareOptions(leave_out=frozenset({"empty"}), keep=frozenset({"unpaired"}))
+    prepare(fill(tmp_path / "in", files), tmp_path / "out", options, report=said.append)
+    assert said[0] == "2 cases (1 with image and labels, 1 with only an image): a.png + a_mask.png"
+    assert "left out, all background: b0, b1, b2 and 2 more" in said
+
+
+def test_what_is_done_to_gray_values_is_said(tmp_path):
+    said: list[str] = []
+    options = PrepareOptions(percentiles=(0.5, 99.5))
+    prepare(good_source(tmp_path / "in"), tmp_path / "out", options, report=said.append)
+    assert said[-1] == "gray values: percentiles 0.5 and 99.5 of each image become 0 and 255, others clipped"
+    said.clear()
+    shifted = zipped(nifti_bytes(hounsfield_array() + 1024))
+    options = PrepareOptions(channel_names=("CT",), hu_offset=-1024)
+    prepare(fill(tmp_path / "ct", {"p1.nii.gz": shifted}), tmp_path / "out2", options, report=said.append)
+    assert "gray values: -1024 HU" in said
 
 
 def test_what_it_inferred_is_said_and_written(tmp_path):

@@ -21,8 +21,8 @@ from medsmith.training import Budget, train
 EDGE = 64
 NAMES = {"background": 0, "heart": 1, "aorta": 2}
 LESIONS = {"background": 0, "nodule": 1}
-UNTRAINED = Limits(region_dice=0, lesion_contrast=0)
-"""The network has learned nothing: its images need not follow the anatomy."""
+UNTRAINED = Limits(region_dice=0, lesion_contrast=0, noise=1e6)
+"""The network has learned nothing: its images are noise, and need not follow the anatomy."""
 
 
 def disk(center, radius, offset=(0, 0)):

@@ -33,6 +33,8 @@ from medsmith.synthesis.worker import open_cohort
 
 LOADER = "synthesis_fakes:load"
 SHAPE = (16, 16, 1)
+NOISE_PASSES = Limits(noise=1e6)
+"""For networks of a few training steps, whose images are noise."""
 
 
 class FakeConfig(BaseModel):

@@ -9,10 +9,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medsmith.cases.case import Case
+from medsmith.data.noise_level import noise_levels
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.geometry import Geometry
+from medsmith.runs.checkpoints import find_run, read_record, unpack
 from medsmith.synthesis.checks.finished import CHECKS, check_case
 from medsmith.synthesis.checks.guidance import annotation_followed
+from medsmith.synthesis.checks.images import image_noise
 from medsmith.synthesis.checks.masks import labels_declared
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -33,7 +36,12 @@ TRAINING_IMAGES = [image(seed) for seed in range(30)]
 @cache
 def memory():
     small = thumbnails(TRAINING_IMAGES)
-    return {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+    noise = np.max([noise_levels(image * 2 / 255 - 1) for image in TRAINING_IMAGES], axis=0)
+    return {
+        "thumbnails": torch.from_numpy(small),
+        "copy_threshold": torch.tensor(copy_threshold(small)),
+        "noise_levels": torch.from_numpy(noise),
+    }
 
 
 def facts(**changes):
@@ -54,6 +62,15 @@ def marked(*boxes, value=1):
     return labels
 
 
+def with_noise(deviation):
+    noise = np.random.default_rng(1).normal(0, deviation, SHAPE)
+    return np.clip(image(99) + noise, 0, 255).round().astype(np.float32)
+
+
+def white_noise():
+    return np.random.default_rng(0).uniform(0, 255, (1, *SHAPE)).round().astype(np.float32)
+
+
 def with_voxel(value):
     changed = image(99)
     changed[0, 3, 4, 0] = value
@@ -72,6 +89,7 @@ BROKEN = {
     "too dark": ("image_range", {"image": with_voxel(-1)}),
     "constant": ("image_spread", {"image": np.full((1, *SHAPE), 90, np.float32)}),
     "one bright voxel": ("image_spread", {"image": np.full((1, *SHAPE), 90, np.float32) + (with_voxel(0) == 0)}),
+    "noise alone": ("image_noise", {"image": white_noise()}),
     "a copy": ("not_a_copy", {"image": TRAINING_IMAGES[17]}),
     "a mirrored, darker copy": ("not_a_copy", {"image": (TRAINING_IMAGES[3][:, ::-1] * 0.7).copy()}),
 }
@@ -143,10 +161,55 @@ def test_the_check_of_labels_takes_less_memory_than_the_labels():
 
 
 def test_the_copy_check_says_when_it_cannot_be_made():
-    training = TrainingFacts.of(fingerprint(shape=SHAPE), {})
+    training = TrainingFacts.of(fingerprint(shape=SHAPE), {"noise_levels": torch.ones(1)})
     last = check_case(good_case(image=TRAINING_IMAGES[0]), training, LIMITS)[-1]
     assert (last.check, last.outcome) == ("not_a_copy", "not made")
     assert "keeps no thumbnails" in last.as_json()["reason"]
+
+
+def test_the_noise_check_compares_with_the_noisiest_training_image():
+    largest = float(memory()["noise_levels"][0]) * 255 / 2
+    for factor, outcome in ((0, "passed"), (2, "failed")):
+        result = image_noise(good_case(image=with_noise(factor * largest)), facts(), LIMITS)
+        assert (result.outcome, result.high) == (outcome, 1.5)
+    value = image_noise(good_case(image=with_noise(2 * largest)), facts(), LIMITS).value
+    own = noise_levels(with_noise(2 * largest) * 2 / 255 - 1) / memory()["noise_levels"].numpy()
+    assert value == pytest.approx(float(own[0]), rel=1e-4)
+    assert image_noise(good_case(image=with_noise(2 * largest)), facts(), Limits(noise=3)).outcome == "passed"
+
+
+def test_the_noisier_channel_decides():
+    two = fingerprint(
+        shape=SHAPE,
+        channel_names=("t1", "t2"),
+        full_range=((0.0, 255.0), (0.0, 510.0)),
+        robust_range=((20.0, 220.0), (0.0, 400.0)),
+    )
+    known = {"noise_levels": memory()["noise_levels"].repeat(2)}
+    quiet = np.concatenate([image(99), 2 * image(98)])
+    noisy = np.concatenate([image(99), 2 * white_noise()])
+    for values, outcome in ((quiet, "passed"), (noisy, "failed")):
+        case = good_case(image=values, channel_names=("t1", "t2"))
+        assert image_noise(case, TrainingFacts.of(two, known), LIMITS).outcome == outcome
+
+
+def test_noise_below_a_gray_value_is_not_noise():
+    """Training images without any noise refuse no image for noise that nobody can see."""
+    known = TrainingFacts.of(fingerprint(shape=SHAPE), {"noise_levels": torch.zeros(1)})
+    flat = np.broadcast_to(np.linspace(30, 200, SHAPE[0], dtype=np.float32)[None, :, None, None], (1, *SHAPE))
+    noise = np.random.default_rng(1).normal(0, 1, (1, *SHAPE))
+    for gray_values, outcome in ((1, "passed"), (3, "failed")):
+        case = good_case(image=(flat + gray_values * noise).astype(np.float32))
+        assert image_noise(case, known, LIMITS).outcome == outcome
+
+
+@pytest.mark.parametrize("run", ["mddpm", "pig"])
+def test_runs_without_noise_levels_are_not_checked_for_noise(run):
+    record = read_record(find_run(run))
+    known = TrainingFacts.of(record.fingerprint, unpack(find_run(run) / "memory.safetensors"))
+    assert known.thumbnails is not None
+    result = image_noise(good_case(image=white_noise()), known, LIMITS)
+    assert (result.outcome, result.reason) == ("not made", "the run keeps no noise levels of its training cohort")
 
 
 def test_limits_are_the_users():

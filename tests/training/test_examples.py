@@ -9,13 +9,19 @@ import pytest
 import micro
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
+from medsmith.data.noise_level import noise_levels
+from medsmith.data.scaling import image_to_model, model_to_image
 from medsmith.errors import RunError, TrainingError
+from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 from medsmith.methods.base import Stage
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import clean
+from medsmith.synthesis.checks.images import image_noise
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.training import Budget, train
-from medsmith.training.examples import _weights_key
+from medsmith.training.examples import _weights_key, is_checked
 from run_state import reached, settings
 
 
@@ -65,6 +71,22 @@ def test_ddpm_learns_from_images_alone_and_makes_images_alone(tmp_path):
     assert made.labels is None
     assert made.require_image().shape == (1, 8, 8, 1)
     assert np.isfinite(made.require_image()).all()
+
+
+def test_a_run_keeps_the_largest_noise_of_its_images_on_its_grid(cohort, tmp_path):
+    for name in ("ddpm", "lesiondiffusion"):
+        assert is_checked(micro.build(name, 3 if name == "lesiondiffusion" else 2), "image_noise") == (name == "ddpm")
+    train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=2))
+    method = load_method(tmp_path / "run")
+    images = [image_to_model(case, method.fingerprint, (8, 8)).numpy() for case in cohort]
+    assert method.memory["noise_levels"].tolist() == [max(float(noise_levels(image)[0]) for image in images)]
+    training = TrainingFacts.of(method.fingerprint, method.memory)
+    for case in cohort:
+        image = model_to_image(image_to_model(case, method.fingerprint, (8, 8)), method.fingerprint)
+        on_grid = replace(case, image=image, labels=None, geometry=Geometry.plain((8, 8, 1)))
+        assert image_noise(on_grid, training, Limits()).outcome == "passed"
+    made = method.synthesize(method.Request(), 1, method.config.sampling)
+    assert image_noise(made, training, Limits(noise=1e-3)).outcome == "failed"
 
 
 @pytest.mark.parametrize("name", ["pig", "segguided"])

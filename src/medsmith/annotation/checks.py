@@ -23,6 +23,7 @@ from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.guides import GuideAction
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.config import MddpmConfig
+from medsmith.methods.mddpm.lesion_labels import with_lesion_labels
 from medsmith.methods.mddpm.pathology import lesion_label
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.progress import Progress
@@ -150,7 +151,7 @@ def _check_guides(request: MddpmRequest, space: ShapeSpace, config: MddpmConfig,
     for key, action in actions.items():
         action.check(key, config.size, config.diffusion.length, sampling)
     classes = foreground_names(space.record.region_names)
-    for number, lesion in enumerate(request.pathologies):
+    for number, lesion in enumerate(with_lesion_labels(request).pathologies):
         key = f"pathologies.{number}"
         lesion_label(lesion, open_cohort(lesion.case).label_names, key)
         if lesion.within is not None and lesion.within not in classes:

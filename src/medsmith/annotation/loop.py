@@ -38,6 +38,7 @@ from medsmith.methods.base import Method
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.folder import lock_run
+from medsmith.runs.steps import few_steps_warnings
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.training import Budget, train
 
@@ -92,7 +93,8 @@ def annotate(
     edge = labeler_edge(generator_config(run, trained, options), options)
     settings = _settings(inputs, options, trained, edge)
     checked = None if settings_fit(out, settings) else check_all(out, inputs, options, run, trained, progress)
-    for note in (*notes, *(checked.notes if checked else ())):
+    warnings = [] if run is None else few_steps_warnings(run)
+    for note in (*notes, *(checked.notes if checked else ()), *warnings):
         report(note)
     with lock_run(out):
         if not settings_fit(out, settings):
@@ -126,7 +128,7 @@ def _turns(context: LoopContext, run: Path | str | None, report: Report) -> Anno
     rules = LabelRules.of(fit_space(context, 1))
     control = make_control(context, rules)
     report(control_line(control, context.watch.total(CONTROL)))
-    generator = _generator(context) if run is None else run
+    generator = _generator(context, report) if run is None else run
     turns: list[TurnRecord] = []
     while not (stopped := reason_to_stop(turns, context.options.turns)):
         turns.append(make_turn(context, len(turns) + 1, generator, rules))
@@ -135,11 +137,11 @@ def _turns(context: LoopContext, run: Path | str | None, report: Report) -> Anno
     return Annotation(context.out, control, tuple(turns), choose(control, turns), stopped)
 
 
-def _generator(context: LoopContext) -> Path:
-    """The run of the generator, trained on all images but the withheld."""
+def _generator(context: LoopContext, report: Report) -> Path:
+    """The run of the generator, trained on all images but the withheld; a limit may have ended it early."""
     options = context.options
     with context.watch.measure("run/train"):
-        return train(
+        run = train(
             METHOD,
             context.inputs.images,
             context.out / RUN,
@@ -149,6 +151,9 @@ def _generator(context: LoopContext) -> Path:
             budget=Budget(minutes=options.max_minutes),
             progress=context.progress,
         )
+    for warning in few_steps_warnings(run):
+        report(warning)
+    return run
 
 
 def _finish(context: LoopContext, annotation: Annotation, settings: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 Unit = Literal["patients", "slices"]
 LEAST_PATIENTS = 2
 """Patients that need a label in their reference for its Dice to be averaged, and withheld patients at least."""
+LEAST_DICE = 0.1
+"""A label below it was not learned."""
 
 
 @final
@@ -95,6 +97,11 @@ class Measured(BaseModel):
         """Counted label -> mean over patients with its interval."""
         columns = dict(zip(self.labels, self.by_patient.T, strict=True))
         return {name: _mean_of_patients(columns[name], self.unit) for name in self.counted}
+
+    @property
+    def not_usable(self) -> tuple[str, ...]:
+        """Counted labels that were not learned: their mean Dice is below ``LEAST_DICE``."""
+        return tuple(name for name, found in self.label_estimates.items() if found.value < LEAST_DICE)
 
 
 @final

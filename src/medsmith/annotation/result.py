@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from medsmith.annotation.measured import Measured, rise
+from medsmith.annotation.measured import LEAST_DICE, Measured, rise
 from medsmith.annotation.records import ControlRecord, TurnRecord
 from medsmith.evaluation.pages.page import WARNING
 
@@ -42,13 +42,16 @@ class Annotation:
         found = ahead.interval
         compared = (
             f"Dice {leader.measured.mean:.3f} in turn {leader.number}, {self.control.measured.mean:.3f} in the control"
-            f", difference {found.value:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f})"
+            f", difference {found.value:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f}"
+            ", without the randomness of training)"
         )
         doubt = "" if ahead.is_clear else f", which {len(ahead.differences)} {ahead.unit} cannot tell from none"
         taken = (
             f"turn {self.chosen}" if self.chosen else "the control, trained on the labeled slices alone: it is better"
         )
-        return f"{self.out / 'annotated'}: labels of {taken}; {compared}{doubt}; {self.stopped}"
+        line = f"{self.out / 'annotated'}: labels of {taken}; {compared}{doubt}; {self.stopped}"
+        failed = ", ".join(self.best.not_usable)
+        return f"{line}; {failed}: Dice below {_short(LEAST_DICE)}, not usable" if failed else line
 
     def as_json(self, settings: Mapping[str, Any], seconds: Mapping[str, float]) -> Mapping[str, Any]:
         """The result as JSON values.
@@ -62,6 +65,7 @@ class Annotation:
             "labels_of": f"turn {self.chosen}" if self.chosen else "control",
             "line": self.line,
             "stopped": self.stopped,
+            "labels_not_usable": self.best.not_usable,
             "control": self.control.model_dump(mode="json") | _summary(self.control.measured),
             "turns": [self._turn(turn) for turn in self.turns],
             "settings": dict(settings),
@@ -117,6 +121,11 @@ def _dice(measured: Measured) -> str:
         ]
     )
     return f"Dice {measured.mean:.3f} ({of_labels})"
+
+
+def _short(share: float) -> str:
+    """Without the zero before the point: ``.1``."""
+    return f"{share:g}".removeprefix("0")
 
 
 def _summary(measured: Measured) -> dict[str, Any]:

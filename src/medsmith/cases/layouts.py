@@ -139,6 +139,22 @@ def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
     return (f"of {len(cases)} cases, {' and '.join(found)}",) if found else ()
 
 
+def parts_line(cases: int, with_image: int, with_labels: int) -> str:
+    """How many cases have what: ``233 with image and labels, 835 with only an image``.
+
+    Args:
+        cases: each with an image, labels or both.
+        with_image: those with an image.
+        with_labels: those with labels.
+    """
+    parts = {
+        "image and labels": with_image + with_labels - cases,
+        "only an image": cases - with_labels,
+        "only labels": cases - with_image,
+    }
+    return ", ".join(f"{count} with {part}" for part, count in parts.items() if count)
+
+
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
     if names == {}:
         return ()  # label maps alone

@@ -52,7 +52,6 @@ def train(  # noqa: PLR0913
     """
     from medsmith.cases.cohort import Cohort
     from medsmith.progress import ConsoleProgress
-    from medsmith.runs.checkpoints import is_finished
     from medsmith.training import Budget
     from medsmith.training import train as train_method
 
@@ -69,11 +68,8 @@ def train(  # noqa: PLR0913
         budget=budget,
         devices=devices,
         progress=ConsoleProgress(),
+        report=echo,
     )
-    if is_finished(run):
-        echo(f"{run}: trained; next: medsmith synthesize {run} OUT --count 100")
-    else:
-        echo(f"{run}: stage '{stage}' is trained; next: the same command with another stage, or without --stage")
 
 
 def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -> tuple[str, list[str]]:
@@ -186,9 +182,12 @@ def synthesize(  # noqa: PLR0913
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
+    from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import SynthesisOptions, write_lesions_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
+    for warning in few_steps_warnings(run):
+        echo(warning)
     cohort = _cohort_of(requested.get("templates"))
     if cohort:
         echo(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
@@ -260,12 +259,15 @@ def sweep(  # noqa: PLR0913
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
     from medsmith.progress import ConsoleProgress
+    from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import SweepGrid
     from medsmith.synthesis import sweep as sweep_guide
 
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
     requested = _requested(request, steered)
     grid = SweepGrid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
+    for warning in few_steps_warnings(run):
+        echo(warning)
     picture = sweep_guide(
         run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()
     )

@@ -29,7 +29,11 @@ WithinOption = Annotated[
     str | None, typer.Option(help="Class of the anatomy that must hold the lesions, such as lung; needs --anatomy.")
 ]
 LesionLabelOption = Annotated[
-    str | None, typer.Option(help="Label of the lesions in the cases of --pathology; may be omitted where it is alone.")
+    str | None,
+    typer.Option(
+        help="Label of the lesions in the cases of --pathology; may be omitted where it is the only one, or the only "
+        "one that is no class of --anatomy."
+    ),
 ]
 _NAME_CASES = "name the cases with --pathology"
 

@@ -19,6 +19,8 @@ from medsmith.diffusion import Observe, Sampling, derive_seed
 from medsmith.geometry import Geometry
 from medsmith.methods.config import TrainingConfig
 
+IMAGE = "image"
+"""Name of the tensor of an example that holds the image: the check of noise measures it."""
 IMAGE_AND_LABELS: frozenset[Kind] = frozenset(("image", "labels"))
 PREVIEW_STEPS = 8
 """Largest number of sampling steps of a preview."""
@@ -108,7 +110,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, case: Case) -> Example:
-        """A case in canonical axes as tensors c *space in model space; without labels there are no label tensors."""
+        """A case in canonical axes as tensors c *space in model space; without labels there are no label tensors.
+
+        The image that the networks learn, on their grid, is named ``IMAGE``; a method without it gets no noise check.
+        """
 
     @abstractmethod
     def loss(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:

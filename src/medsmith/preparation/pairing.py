@@ -84,7 +84,7 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
         if (declared.labels and not declared.channels) or (by == "by their values" and _look_like_labels(files)):
             images, labels = {}, images
     if (declared.labels and not labels) or (declared.channels and not images) or _pictures_unread(root, images, labels):
-        raise _one_kind_only(root, files, labels=bool(labels))
+        raise _one_kind_only(root, files, declared, labels=bool(labels))
     keyed = (
         _in_channels(root, images, labels)
         if labels and images
@@ -263,14 +263,16 @@ def _pictures_unread(root: Path, images: Mapping[Key, list[Path]], labels: Mappi
     return not (images and labels) and any(path.suffix.lower() in _NOT_READ for path in paths_below(root))
 
 
-def _one_kind_only(root: Path, files: list[Path], *, labels: bool) -> CohortError:
+def _one_kind_only(root: Path, files: list[Path], declared: Declared, *, labels: bool) -> CohortError:
     others = _other_kinds(root)
     also = f" (besides {others}, which are not read)" if others else ""
     if labels:
         found = f"{len(files)} label maps, no images{also}"
-        return CohortError(root, found, "channels are named, or pictures not read", "add or convert the images")
+        cure = "add or convert the images" + (", or leave out --channel" if declared.channels else "")
+        return CohortError(root, found, "channels are named, or pictures not read", cure)
     found = f"{len(files)} images, no label map that its name gives away{also}"
-    return CohortError(root, found, "names NAME_mask or folders images/ and labels/", "add or rename the label maps")
+    cure = "add or rename the label maps" + (", or leave out --label" if declared.labels else "")
+    return CohortError(root, found, "names NAME_mask or folders images/ and labels/", cure)
 
 
 def _other_kinds(root: Path) -> str:

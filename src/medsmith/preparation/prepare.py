@@ -5,7 +5,7 @@ refused before the first file is written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -15,7 +15,8 @@ import numpy as np
 from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.integrity import declared_line
+from medsmith.cases.integrity import declared_line, first_of
+from medsmith.cases.layouts import parts_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_disjoint_folders
@@ -57,7 +58,7 @@ def prepare(
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
         out: a new folder, or the one started by an identical call.
         options: declarations about the source; None infers everything.
-        report: receives one line per inferred fact.
+        report: receives one line per inferred fact, and per change of gray values.
 
     Raises:
         FileError: a file is damaged, or cannot be read or written.
@@ -79,7 +80,7 @@ def prepare(
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
     record = _record(found, summaries, options)
-    for line in _lines(found, summaries):
+    for line in (*_lines(found, summaries), *_changed_values(options)):
         report(line)
     cohort = open_recorded(out, RECORD, record, found.layout)
     for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
@@ -161,7 +162,8 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
         case_id: {path.relative_to(source.root).as_posix(): sha256_of(path) for path in files.paths}
         for case_id, files in source.cases.items()
     }
-    return {
+    kept = {"kept": source.kept} if source.kept else {}
+    return kept | {
         "channel_names": source.layout.channel_names,
         "file_ending": source.layout.file_ending,
         "label_names": source.layout.label_names,
@@ -180,18 +182,36 @@ def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
     notes = [note for summary in summaries.values() for note in summary.notes]
     more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
     empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
     return [
-        f"{len(kept)} cases: {source.rule}",
+        f"{_cases(source, [case_id for case_id in summaries if case_id not in empty])}: {source.rule}",
         f"channels: {', '.join(layout.channel_names) or 'none'} ({_channel_reason(source)})",
         f"labels: {declared_line(layout.label_names)} ({source.label_reason})",
         _spacing_line(kept),
         f"shapes: {_span([each.shape for each in kept])}; stored as {_counted(each.stored for each in kept)}",
-        *(f"kept without its pair: {name}" for name in source.kept),
-        *(f"left out: {name}" for name in source.left_out),
-        *(f"left out, all background: {name}" for name in empty),
+        *(f"{what}: {first_of(found)}" for what, found in names.items() if found),
         *(f"note: {note}" for note in notes[:_SHOWN]),
         *more,
     ]
+
+
+def _cases(source: Source, kept: Sequence[str]) -> str:
+    """Number of the cases, and what they have where not all have the same."""
+    files = [source.cases[case_id] for case_id in kept]
+    with_image, with_labels = sum(bool(each.channels) for each in files), sum(bool(each.labels) for each in files)
+    alike = {with_image, with_labels} <= {0, len(kept)}
+    return f"{len(kept)} cases" + ("" if alike else f" ({parts_line(len(kept), with_image, with_labels)})")
+
+
+def _changed_values(options: PrepareOptions) -> list[str]:
+    """What the options do to gray values, one line each."""
+    lines = []
+    if options.hu_offset:
+        lines.append(f"gray values: {options.hu_offset:+g} HU")
+    if options.percentiles is not None:
+        low, high = options.percentiles
+        lines.append(f"gray values: percentiles {low:g} and {high:g} of each image become 0 and 255, others clipped")
+    return lines
 
 
 def _channel_reason(source: Source) -> str:

@@ -30,8 +30,10 @@ from medsmith.methods import method_class
 from medsmith.methods.base import Method
 from medsmith.methods.config import explain, validated
 from medsmith.networks.precision import Compute
+from medsmith.runs.location import SHIPPED as SHIPPED
+from medsmith.runs.location import find_run as find_run
+from medsmith.runs.steps import StageSteps
 
-SHIPPED = Path(__file__).parents[1] / "weights"
 FILES = ("run.json", "weights.safetensors", "memory.safetensors")
 _RESTORE = "restore it, or remove the folder to train anew"
 _FINISH = "run the same train command again, or copy the folder again"
@@ -49,6 +51,7 @@ class RunRecord(BaseModel):
         fingerprint: of the training cohort.
         compute: stage -> number format and layout of its passes.
         versions: of Python and the libraries that decide the bytes of a result.
+        steps: stage -> steps behind the finished weights; empty before they are finished, and in older runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +63,7 @@ class RunRecord(BaseModel):
     fingerprint: Fingerprint
     compute: Mapping[str, Compute]
     versions: dict[str, str]
+    steps: Mapping[str, StageSteps] = {}
 
 
 def library_versions() -> dict[str, str]:
@@ -147,20 +151,6 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
     method.memory = unpack(folder / "memory.safetensors")
     method.weights_hash = sha256_of(folder / "weights.safetensors")
     return apply_compute(method.to(device), record).eval().requires_grad_(False)
-
-
-def find_run(run: Path | str) -> Path:
-    """The folder of a run or of shipped weights.
-
-    Raises:
-        RunError: neither is found.
-    """
-    if (Path(run) / "run.json").is_file():
-        return Path(run)
-    shipped = sorted(path.name for path in SHIPPED.glob("*") if (path / "run.json").is_file())
-    if str(run) in shipped:
-        return SHIPPED / str(run)
-    raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", "train one first")
 
 
 def is_finished(run: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The run folder while it trains: checkpoints that survive a kill, metrics, and the model card.
+"""The run folder while it trains: checkpoints that survive a kill, and metrics.
 
 RUN/
 run.json, weights.safetensors, memory.safetensors, manifest.json     see checkpoints.py
@@ -26,7 +26,7 @@ from medsmith.errors import FileError, RunError
 from medsmith.formats.atomic import remove_if_empty, remove_temporary_files, sha256_of, write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_folder
-from medsmith.runs.checkpoints import RunRecord, pack, read_tensors, unpack
+from medsmith.runs.checkpoints import pack, read_tensors, unpack
 
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
 CHECKPOINTS_KEPT = 2
@@ -223,37 +223,3 @@ class Metrics:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
             raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
-
-
-def model_card(record: RunRecord, stages: Mapping[str, Checkpoint], size: tuple[int, ...]) -> str:
-    """README of a run: what the weights are, what they were trained on, and their limits.
-
-    Args:
-        record: of the run.
-        stages: name -> newest checkpoint.
-        size: grid of the networks.
-    """
-    facts = record.fingerprint
-    trained = "\n".join(
-        f"- {name}: {entry.step} steps, {entry.seconds / 60:.1f} minutes" for name, entry in stages.items()
-    )
-    labels = ", ".join(
-        f"{name} ({share:.0%} of cases)" for name, share in facts.label_share.items() if facts.label_names[name]
-    )
-    return f"""# {record.method}, preset {record.preset}
-
-Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
-
-- Trained on {facts.count} cases ({", ".join(facts.channel_names)}; {facts.dimensions}-D; labels: {labels}), content
-  hash `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of them for the copy check, examples/ the
-  prepared cases (`medsmith clean` removes them): treat this folder as patient data if the cohort is.
-- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {_precision(record)}.
-{trained}
-
-Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.
-How good the cases are is for the report to say; nothing here has been validated by a reader.
-"""
-
-
-def _precision(record: RunRecord) -> str:
-    return ", ".join(dict.fromkeys(compute.label for compute in record.compute.values()))

@@ -12,17 +12,19 @@ import torch
 from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batches, Example, batches_of, mirrored
 from medsmith.data.example_store import ExampleStore, ExampleView, build_store, remove_other_stores
+from medsmith.data.noise_level import noise_levels
 from medsmith.data.similarity import thumbnails
 from medsmith.diffusion import derive_seed
 from medsmith.errors import TrainingError
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import IMAGE, Method, Stage
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, pack
 from medsmith.runs.folder import EXAMPLES
 
 PREPARED = "prepared-"
-THUMBNAIL = "thumbnail"
-"""Name of the tensor, besides those of the method, that the copy check keeps of each image."""
+THUMBNAIL, NOISE = "thumbnail", "noise"
+"""Names of the tensors, besides those of the method, that the checks of copies and of noise keep of each image."""
+_OF_CHECKS = frozenset((THUMBNAIL, NOISE))
 
 
 def kinds_of(case: Case) -> frozenset[Kind]:
@@ -31,9 +33,9 @@ def kinds_of(case: Case) -> frozenset[Kind]:
     return frozenset(kind for kind, array in present.items() if array is not None)
 
 
-def checks_copies(method: Method) -> bool:
-    """Whether the cases of a method are compared with the images that it was trained on."""
-    return method.checks is None or "not_a_copy" in method.checks
+def is_checked(method: Method, check: str) -> bool:
+    """Whether the cases of a method must pass a general check."""
+    return method.checks is None or check in method.checks
 
 
 def prepared_examples(
@@ -58,7 +60,7 @@ def prepared_examples(
         MedsmithError: a case cannot be read or prepared, or the disk is full.
     """
     inputs = [stage.inputs for stage in method.stages()]
-    with_thumbnail = checks_copies(method)
+    with_thumbnail, with_noise = is_checked(method, "not_a_copy"), is_checked(method, "image_noise")
 
     def make(id: str) -> tuple[list[Kind], Example]:
         case = case_of(id)
@@ -66,10 +68,12 @@ def prepared_examples(
         example = dict(method.prepare(case)) if any(needed <= kinds for needed in inputs) else {}
         if with_thumbnail and case.image is not None:
             example[THUMBNAIL] = torch.from_numpy(thumbnails([case.require_image()])[0])
+        if with_noise and IMAGE in example:
+            example[NOISE] = torch.from_numpy(noise_levels(example[IMAGE].float().numpy()))
         return sorted(kinds), example
 
-    facts = json.dumps(record.model_dump(mode="json", exclude={"compute"}), sort_keys=True)
-    name = PREPARED + hashlib.sha256(facts.encode()).hexdigest()[:16]
+    facts = json.dumps(record.model_dump(mode="json", exclude={"compute", "steps"}), sort_keys=True)
+    name = PREPARED + hashlib.sha256(f"{facts} {sorted(_OF_CHECKS)}".encode()).hexdigest()[:16]
     remove_other_stores(run / EXAMPLES, [name], PREPARED)
     with progress.task("prepare", len(ids)) as advance:
         return build_store(run / EXAMPLES / name, ids, make, advance)
@@ -84,13 +88,13 @@ def examples_of(stage: Stage, store: ExampleStore) -> ExampleView:
     indices = [
         index
         for index, entry in enumerate(store.entries)
-        if stage.inputs <= set(entry.kinds) and entry.tensors.keys() - {THUMBNAIL}
+        if stage.inputs <= set(entry.kinds) and entry.tensors.keys() - _OF_CHECKS
     ]
     if not indices:
         needed = " and ".join(sorted(stage.inputs))
         found = f"none of {len(store)} cases can be used"
         raise TrainingError(f"stage '{stage.name}'", found, f"it learns from cases with {needed}", "add such cases")
-    return ExampleView(store, indices, without=frozenset((THUMBNAIL,)))
+    return ExampleView(store, indices, without=_OF_CHECKS)
 
 
 def plain_batches(view: ExampleView, method: Method, stage: Stage, seed: int) -> Batches:

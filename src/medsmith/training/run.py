@@ -1,12 +1,13 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
+from torch import Tensor
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.case_cache import cached_cases
@@ -17,17 +18,20 @@ from medsmith.formats.atomic import write_bytes
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress
-from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, save_weights
-from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run, model_card
+from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
+from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run
+from medsmith.runs.model_card import Learned, model_card
+from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.examples import (
+    NOISE,
     THUMBNAIL,
-    checks_copies,
     encoded_batches,
     examples_of,
     plain_batches,
     prepared_examples,
 )
+from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
 from medsmith.training.start import RunRequest, start_run
 
@@ -43,6 +47,7 @@ def train(
     budget: Budget | None = None,
     devices: int = 1,
     progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a method on a cohort, or continue where an earlier call was stopped.
 
@@ -59,6 +64,7 @@ def train(
         budget: how long to train.
         devices: processes, one per GPU where there are GPUs.
         progress: where to show progress; None shows nothing.
+        report: receives what can be done next, and a last line on the stages that the budget ended early.
 
     Returns:
         The run folder.
@@ -87,9 +93,12 @@ def train(
         with interrupting_children():
             # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
             job = partial(_train_all, record=record, store=store, folder=folder, budget=budget, progress=progress)
-            error = fabric.launch(job)
+            error, steps = fabric.launch(job)
     if error is not None:
         raise error
+    if report is not None:
+        for line in Outcome(folder, steps, budget, is_finished(folder)).lines:
+            report(line)
     return folder
 
 
@@ -110,8 +119,11 @@ def _parallel_strategy(method: Method) -> DDPStrategy:
 
 def _train_all(
     fabric: Fabric, record: RunRecord, store: ExampleStore, folder: Path, budget: Budget, progress: Progress
-) -> MedsmithError | KeyboardInterrupt | None:
-    """Train every stage in turn. Errors for the user are returned, so that they cross process borders unchanged."""
+) -> tuple[MedsmithError | KeyboardInterrupt | None, dict[str, StageSteps]]:
+    """Train every stage in turn; the steps of all stages.
+
+    Errors for the user are returned, so that they cross process borders unchanged.
+    """
     try:
         method = apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
         reached: dict[str, Checkpoint] = {}
@@ -135,8 +147,8 @@ def _train_all(
         if fabric.is_global_zero and len(reached) == len(stages):
             _finish(record, method, store, folder, reached)
     except (MedsmithError, KeyboardInterrupt) as error:
-        return error
-    return None
+        return error, {}
+    return None, _steps(method, reached)
 
 
 def _train_stage(
@@ -168,19 +180,49 @@ def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage]
     return [count * each for count, each in zip(steps, known, strict=True)]
 
 
+def _steps(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
+    """The steps of every stage; none where it has no checkpoint."""
+    done = {name: checkpoint.step for name, checkpoint in reached.items()}
+    return {
+        stage.name: StageSteps(done=done.get(stage.name, 0), configured=method.training_of(stage).steps)
+        for stage in method.stages()
+    }
+
+
 def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
     """Names of the stages that one needs, directly or through others."""
     direct = {stage.name: stage.needs for stage in stages}[name]
     return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
 
 
+def _learned(method: Method, store: ExampleStore) -> Learned:
+    """How many cases the stages learned from, and whether from labels."""
+    used = {stage.name: set(examples_of(stage, store).ids) for stage in method.stages()}
+    with_labels = any("labels" in stage.inputs for stage in method.stages())
+    return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
+
+
+def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
+    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
+    found: dict[str, list[Tensor]] = {
+        name: [store.tensor(index, name) for index, entry in enumerate(store.entries) if name in entry.tensors]
+        for name in (THUMBNAIL, NOISE)
+    }
+    known: dict[str, Tensor] = {}
+    if found[THUMBNAIL]:
+        gallery = torch.stack(found[THUMBNAIL])
+        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
+    if found[NOISE]:
+        known["noise_levels"] = torch.stack(found[NOISE]).amax(0)
+    return known
+
+
 def _finish(
     record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
 ) -> None:
-    indices = [index for index, entry in enumerate(store.entries) if THUMBNAIL in entry.tensors]
-    if checks_copies(method) and indices:
-        gallery = torch.stack([store.tensor(index, THUMBNAIL) for index in indices])
-        copies = {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
-        method.memory = {**method.memory, **copies}
-    write_bytes(folder / "README.md", model_card(record, reached, method.config.size).encode())
+    method.memory = {**method.memory, **_known_to_checks(store)}
+    record = record.model_copy(update={"steps": _steps(method, reached)})
+    seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
+    card = model_card(record, seconds, _learned(method, store), method.config.size)
+    write_bytes(folder / "README.md", card.encode())
     save_weights(folder, method, record)

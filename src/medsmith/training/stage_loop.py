@@ -100,7 +100,7 @@ class StageLoop:
         self._restore()
         name = f"{self.record.method}: {self.stage.name}"
         target = budget.steps or training.steps
-        with progress.task(name, target, self._step) as advance, defer_interrupts() as interrupted:
+        with progress.task(name, target, self._step, self._seconds_left) as advance, defer_interrupts() as interrupted:
             for losses in self._steps(batches, ids, interrupted):
                 advance(1, " ".join(f"{part} {loss:.4f}" for part, loss in losses.items()))
             self._save()
@@ -140,6 +140,9 @@ class StageLoop:
                 self._save()
                 last_save = monotonic()
             yield losses
+
+    def _seconds_left(self) -> float:
+        return self._allowed - self._seconds
 
     def _share_spent(self) -> float:
         planned = self.method.training_of(self.stage).steps

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.reader_study import StudyPlan, create, create_study
 from medsmith.evaluation.reader_study.grid import common_grid
 from medsmith.evaluation.reader_study.key import read_key
-from medsmith.evaluation.reader_study.observer import naive_observer
+from medsmith.evaluation.reader_study.observer import NaiveObserver, naive_observer
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, Mode
 from medsmith.evaluation.reader_study.selection import ShownCase
 from medsmith.evaluation.reader_study.study_page import pack
@@ -301,6 +302,19 @@ def test_the_naive_observer_sees_noise_and_guesses_where_there_is_nothing_to_see
     assert guess.auc.low < 0.5 < guess.auc.high
     assert seen.auc.value > 0.95
     assert (seen.trained, seen.tested) == ((20, 20), (20, 20))
+    assert guess.warning == ""
+    assert seen.line.endswith("of other patients; simple image statistics alone tell the two kinds apart")
+
+
+@pytest.mark.parametrize(("trained", "tested"), [((2, 3), (30, 30)), ((30, 30), (20, 19)), ((2, 3), (2, 2))])
+def test_the_naive_observer_of_few_images_says_that_it_may_overlook_something(trained, tested):
+    said = "; with fewer than 20 images of a kind to learn from or to be tested on, it may overlook what tells the two "
+    said += "kinds apart"
+    unclear, clear = Estimate(0.6, 0.4, 0.8, 5, "DeLong"), Estimate(0.9, 0.51, 1, 5, "DeLong")
+    observer = NaiveObserver(unclear, trained, tested, ())
+    assert observer.line.endswith(said)
+    assert observer.as_json()["warning"] == said
+    assert "simple image statistics" in NaiveObserver(clear, trained, tested, ()).warning
 
 
 def test_the_naive_observer_keeps_the_images_of_a_patient_together():
@@ -401,6 +415,7 @@ def test_the_command_says_what_it_made(cohorts, tmp_path, capsys):
     assert "equivalence margin of the AUC .5 +- 0.1: 288 independent decisions for 80 % power; readers of the" in said
     assert "plan for more than 24 readers" in said
     assert "naive observer: AUC" in said
+    assert "of other patients; with fewer than 20 images of a kind to learn from or" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["key.json", "study.html"]
     assert main(["turing", str(cohorts[0].root), str(cohorts[1].root), "x", "--mode", "triples"]) == 2
     assert "--mode: 'triples'; single or pairs; choose one" in capsys.readouterr().err

@@ -178,6 +178,16 @@ def test_what_cannot_be_is_refused_in_one_line(cohort, asked, line):
     assert "\n" not in error.line
 
 
+@pytest.mark.parametrize("label", [None, "cyst"])
+def test_a_label_that_is_missing_names_its_option_and_a_missing_case_comes_first(cohort, label):
+    with pytest.raises(RequestError) as refusal:
+        transplant(cohort, label=label)
+    assert refusal.value.line.endswith("it has lung, nodule; name one of these (--lesion-label)")
+    with pytest.raises(RequestError) as refusal:
+        transplant(cohort, label=label, case={"cohort": cohort.root, "case": "case_7"})
+    assert refusal.value.line == f"{cohort.root}: no case 'case_7'; has case_0; name one of these"
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.floats(3.0, 16.0), st.floats(0.25, 0.75), st.floats(0.25, 0.75))
 def test_a_lesion_well_inside_is_never_said_to_reach_beyond(tmp_path_factory, radius, x, y):

@@ -27,7 +27,7 @@ from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from steered_runs import EDGE, UNTRAINED, disk, steered_files, write_cohort
+from steered_runs import EDGE, LESIONS, UNTRAINED, disk, slice_of, steered_files, write_cohort
 from synthesis_fakes import InProcessExecutor
 
 
@@ -99,6 +99,57 @@ def test_textures_anatomy_and_lesions_come_in_this_order(method, files):
     assert len(found.record["places"]) == 1
     assert found.record["cases"] == {"guides.0": "case_3", "pathologies.0": "case_0"}
     assert texture.until > anatomy.until > lesion.until
+
+
+@pytest.fixture(scope="module")
+def organs_too(files):
+    """Lesions in cohorts that label organs as well: one label besides those of the space, or two, or none."""
+    more = {
+        "one": {"background": 0, "heart": 1, "nodule": 2, "lung": 3},
+        "two": {"background": 0, "heart": 1, "nodule": 2, "cyst": 3},
+        "none": {"background": 0, "heart": 1, "aorta": 2},
+    }
+    for folder, names in more.items():
+        cases = [slice_of(index, LESIONS) for index in range(2)]
+        write_cohort(files / folder, [replace(each, labels=2 * each.labels, label_names=names) for each in cases])
+    return files
+
+
+@pytest.mark.parametrize("anatomy", [True, False])
+def test_the_one_label_that_is_no_class_of_the_space_is_the_lesions(method, organs_too, anatomy):
+    lesion = {"case": {"cohort": str(organs_too / "one"), "case": "case_0"}}
+    if not anatomy:  # nothing tells a lesion from an organ
+        with pytest.raises(RequestError, match="no label named; it has heart, nodule, lung; name one of these"):
+            method.output_fingerprint(request_of(organs_too, pathologies=[lesion]))
+        return
+    names = {"background": 0, "heart": 1, "aorta": 2, "nodule": 3}
+    request = request_of(organs_too, anatomy=True, pathologies=[lesion])
+    assert dict(method.output_fingerprint(request).label_names) == names
+    asked = request_of(organs_too, anatomy=True, pathologies=[{**lesion, "label": "nodule"}])
+    found, named = (steering_of(method, each) for each in (request, asked))
+    assert found.lesions[0].label == "nodule"
+    assert np.array_equal(found.labels, named.labels)
+    assert (found.labels == 3).any()
+
+
+@pytest.mark.parametrize(("folder", "known"), [("two", "heart, nodule, cyst"), ("none", "heart, aorta")])
+def test_several_labels_or_none_besides_the_classes_are_asked_for(method, organs_too, folder, known):
+    lesion = {"case": {"cohort": str(organs_too / folder)}}
+    for act in (method.output_fingerprint, lambda request: steering_of(method, request)):
+        with pytest.raises(RequestError) as refusal:
+            act(request_of(organs_too, anatomy=True, pathologies=[lesion]))
+        line = f"pathologies.0.label: no label named; it has {known}; name one of these (--lesion-label)"
+        assert refusal.value.line == line
+
+
+@pytest.mark.parametrize("folder", ["one", "two"])
+def test_a_case_that_does_not_exist_is_named_before_its_label(method, organs_too, folder):
+    lesion = {"case": {"cohort": str(organs_too / folder), "case": "case_9"}}
+    for anatomy in ({}, {"anatomy": True}):
+        with pytest.raises(RequestError) as refusal:
+            method.output_fingerprint(request_of(organs_too, pathologies=[lesion], **anatomy))
+        line = f"{organs_too / folder}: no case 'case_9'; has case_0, case_1; name one of these"
+        assert refusal.value.line == line
 
 
 def test_a_texture_of_a_file_stops_with_the_anatomy(method, files):
@@ -181,6 +232,14 @@ def test_made_and_regenerated_with_every_guide_by_hash_and_no_path(files, tmp_pa
     assert regenerate(tmp_path / "out", "mddpm_00001", options=options)
 
 
+def test_noise_instead_of_an_image_is_not_written(files, tmp_path):
+    """The network was trained for two steps, and nothing steers it."""
+    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2))
+    with pytest.raises(MedsmithError, match="the checks refused all 2 attempts, image_noise most often"):
+        synthesize(files / "run", tmp_path / "out", count=1, steps=3, workers=1, options=options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_space_of_other_channels_or_gray_values_is_refused(method, files):
     space = ShapeSpace.load(files / "space.safetensors")
     anatomy = Anatomy.model_validate({"space": files / "space.safetensors"})
@@ -243,7 +302,7 @@ def test_the_record_says_how_well_the_image_follows(method, files):
 def test_an_image_without_the_anatomy_of_its_annotation_is_not_written(files, tmp_path):
     """The guide acts in the first half alone, and the network has learned nothing: no lung, but a label map."""
     asked = {"anatomy": {"space": str(files / "space.safetensors"), "until": 0.5, "classes": ["lung"]}}
-    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2))
+    options = SynthesisOptions(executor=InProcessExecutor, limits=Limits(attempts=2, noise=1e6))
     with pytest.raises(MedsmithError, match="annotation_followed"):
         synthesize(files / "run", tmp_path / "out", count=1, request=asked, steps=3, workers=1, options=options)
     assert not (tmp_path / "out").exists()

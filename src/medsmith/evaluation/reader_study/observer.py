@@ -21,6 +21,8 @@ from medsmith.evaluation.reader_study.plan import SYNTHETIC
 from medsmith.evaluation.reader_study.selection import ShownCase
 
 _RINGS, _BINS = 16, 16
+_ENOUGH = 20
+"""Images of each kind, to learn from and to be tested on: tested on 20, the interval of an AUC of .5 is .33 to .67."""
 _QUANTILES = (0.1, 0.5, 0.9, 0.99)
 _DESCRIPTION = (
     "logistic regression on the radial power spectrum, the histogram of gray values and quantiles of the gradient, "
@@ -56,8 +58,13 @@ class NaiveObserver:
 
     @property
     def warning(self) -> str:
-        """What it means if the interval lies above .5; else empty."""
-        return "; simple image statistics alone tell the two kinds apart" if self.auc.low > 0.5 else ""
+        """What it means that the interval lies above .5, or that there are few images; else empty."""
+        if self.auc.low > 0.5:
+            return "; simple image statistics alone tell the two kinds apart"
+        if min(*self.trained, *self.tested) >= _ENOUGH:
+            return ""
+        few = f"fewer than {_ENOUGH} images of a kind to learn from or to be tested on"
+        return f"; with {few}, it may overlook what tells the two kinds apart"
 
     def as_json(self) -> Mapping[str, Any]:
         """The result as JSON values."""

@@ -43,7 +43,7 @@ def score_page(score: StudyScore) -> Page:
         },
         **score.key.sealed["presentation"],
         "naive observer": f"{score.observer['description']}; trained on {trained[0]} real and {trained[1]} synthetic "
-        f"images, tested on {tested[0]} and {tested[1]} of other patients",
+        f"images, tested on {tested[0]} and {tested[1]} of other patients{score.observer['warning']}",
         "medsmith": f"{score.key.sealed['medsmith']} (created)",
     }
     return Page(TITLE, _summary(score), sections, facts)

@@ -57,7 +57,7 @@ class Lldm(Method):
     inputs: ClassVar[frozenset[Kind]] = frozenset()
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     checks: ClassVar[tuple[str, ...]] = (
-        "labels_declared", "labels_legal", "image_finite", "image_range", "image_spread", "not_a_copy",
+        "labels_declared", "labels_legal", "image_finite", "image_range", "image_spread", "image_noise", "not_a_copy",
     )  # fmt: skip
     trial_settings: ClassVar[tuple[str, ...]] = ("image_loss.image.discriminator_from=0",)
     Config = LldmConfig

@@ -43,7 +43,8 @@ class Mddpm(Method):
 
     inputs: ClassVar[frozenset[Kind]] = frozenset(("image",))
     checks: ClassVar[tuple[str, ...]] = (
-        "labels_declared", "annotation_followed", "image_finite", "image_range", "image_spread", "not_a_copy",
+        "labels_declared", "annotation_followed", "image_finite", "image_range", "image_spread", "image_noise",
+        "not_a_copy",
     )  # fmt: skip
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = MddpmConfig

@@ -138,13 +138,15 @@ def lesion_label(pathology: Pathology, label_names: Mapping[str, int], key: str)
         key: of the pathology in the request, for messages.
 
     Raises:
-        RequestError: there is no such label, or several and none is named.
+        RequestError: there is no such case, no such label, or several labels and none is named.
     """
+    candidate_ids(pathology.case)  # a case that does not exist comes before a label that is not named
     names = foreground_names(label_names)
     label = pathology.label or (names[0] if len(names) == 1 else None)
     if label is None or label not in names:
         found = "no label named" if label is None else f"{pathology.case.cohort} has no label '{label}'"
-        raise RequestError(f"{key}.label", found, f"it has {', '.join(names) or 'none'}", "name one of these")
+        cure = "name one of these (--lesion-label)"
+        raise RequestError(f"{key}.label", found, f"it has {', '.join(names) or 'none'}", cure)
     return label
 
 

@@ -44,7 +44,8 @@ class Pathology(GuideAction):
 
     Attributes:
         case: the case with image and labels; a cohort alone lets the seed choose a case.
-        label: name of its label; may be left out where there is only one. Its largest connected part is taken.
+        label: name of its label; may be left out where there is only one, or, beside an anatomy, only one that is no
+            class of the shape space. Its largest connected part is taken.
         at: place of its center, as shares of the image as it is displayed: x from the left, y from the top, and z of
             volumes from the feet. Slices with orientation are displayed with the patient's right on the left and the
             front at the top. None: inside ``within`` as the seed chooses; without an anatomy where it is in its own

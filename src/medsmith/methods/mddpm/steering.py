@@ -17,6 +17,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import LowPassGuide, Sampling, derive_seed
 from medsmith.errors import RequestError
 from medsmith.methods.guides import GuideAction, low_pass_guides, soft_region
+from medsmith.methods.mddpm.lesion_labels import with_lesion_labels
 from medsmith.methods.mddpm.matching import GrayTarget, levels_of_slice
 from medsmith.methods.mddpm.pathology import Source, lesion_label, load_source
 from medsmith.methods.mddpm.request import MddpmRequest, Pathology
@@ -89,7 +90,7 @@ def annotated_facts(request: MddpmRequest, facts: Fingerprint) -> Fingerprint:
     Raises:
         RequestError: a class or a label that does not exist.
     """
-    names = {"background": 0}
+    request, names = with_lesion_labels(request), {"background": 0}
     classes = RequestedAnatomy.of(request.anatomy).annotated if request.anatomy else ()
     for name in (*classes, *_lesion_labels(request.pathologies)):
         names.setdefault(name, len(names))
@@ -112,6 +113,7 @@ def steer(request: MddpmRequest, model: ModelFacts, sampling: Sampling, seed: in
         MedsmithError: a case or a shape space cannot be read.
     """
     _check(request, model, sampling)
+    request = with_lesion_labels(request)
     anatomy = RequestedAnatomy.of(request.anatomy) if request.anatomy else None
     lent = low_pass_guides(request.textures, model.length, model.cohort, model.size, seed, sampling)
     target = _gray_target([guide for _, guide in lent], anatomy, model)

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from medsmith.cases.case import Case
 from medsmith.synthesis.checks.guidance import annotation_followed
-from medsmith.synthesis.checks.images import image_finite, image_range, image_spread, not_a_copy
+from medsmith.synthesis.checks.images import image_finite, image_noise, image_range, image_spread, not_a_copy
 from medsmith.synthesis.checks.lesions import lesions_visible
 from medsmith.synthesis.checks.masks import components, foreground_share, labels_declared, labels_legal, mask_not_empty
 from medsmith.synthesis.checks.result import CheckResult, Limits
@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     image_finite,
     image_range,
     image_spread,
+    image_noise,
     not_a_copy,
 )
 OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, labels_legal, annotation_followed)

@@ -8,12 +8,16 @@ from jaxtyping import Float32
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW
+from medsmith.data.noise_level import noise_levels
+from medsmith.data.scaling import gray_to_model
 from medsmith.data.similarity import nearest, thumbnails
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 
 # Float32 rounding between model space and stored units, as a fraction of the range.
 _ROUNDING = 1e-3
+# One gray value of 256 in model space, which is 2 wide.
+_GRAY_VALUE = 2 / 256
 NO_IMAGE = "the case has no image"
 
 
@@ -53,6 +57,20 @@ def image_spread(case: Case, training: TrainingFacts, limits: Limits) -> CheckRe
         for values, (low, high) in zip(_finite(case.image), ranges, strict=True)
     ]
     return CheckResult.of("image_spread", min(spreads), low=limits.spread)
+
+
+def image_noise(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:
+    """Noise relative to the largest in training; rejects noise instead of an image, and what is left of it in one.
+
+    Both are measured in model space, on the network's grid. Noise below one of 256 gray values counts as that value.
+    """
+    if case.image is None:
+        return CheckResult.skipped("image_noise", NO_IMAGE)
+    if training.noise_levels is None:
+        return CheckResult.skipped("image_noise", "the run keeps no noise levels of its training cohort")
+    image = gray_to_model(np.nan_to_num(case.image, posinf=0, neginf=0), training.fingerprint).numpy()
+    relative = noise_levels(image) / np.maximum(training.noise_levels, _GRAY_VALUE)
+    return CheckResult.of("image_noise", float(relative.max()), high=limits.noise)
 
 
 def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> CheckResult:  # noqa: ARG001

@@ -17,6 +17,7 @@ class Limits(BaseModel):
         foreground: factors on the smallest and the largest fraction of labeled voxels in training; the fraction of a
             case must lie between the two products.
         spread: minimum gray-value spread of a channel, relative to the median spread in training.
+        noise: largest noise of a channel, relative to the largest in training.
         region_dice: smallest Dice of a region, found by thresholds in a guided image, with the map that it follows.
         lesion_contrast: smallest contrast of a guided lesion, as a share of that in its guidance image; 0 checks none.
         attempts: maximum number of attempts per case.
@@ -26,6 +27,7 @@ class Limits(BaseModel):
 
     foreground: tuple[float, float] = (0.5, 1.5)
     spread: float = Field(default=0.25, ge=0)
+    noise: float = Field(default=1.5, gt=0)
     region_dice: float = Field(default=0.5, ge=0, le=1)
     lesion_contrast: float = Field(default=0.25, ge=0)
     attempts: int = Field(default=50, ge=1)

@@ -14,24 +14,27 @@ from medsmith.data.fingerprint import Fingerprint
 @final
 @dataclass(frozen=True, eq=False)
 class TrainingFacts:
-    """Ranges and thumbnails of the training cohort.
+    """Ranges, thumbnails and noise of the training cohort.
 
     Attributes:
         fingerprint: value ranges, label statistics and geometry of the cohort.
         thumbnails: of its images, computed by ``data.similarity``; None if the run stores none.
         copy_threshold: similarity above which an image counts as a copy; None if the run stores none.
+        noise_levels: largest of each channel of its images on the network's grid, in model space; None likewise.
     """
 
     fingerprint: Fingerprint
     thumbnails: Float32[np.ndarray, "n ex ey ez"] | None = None
     copy_threshold: float | None = None
+    noise_levels: Float32[np.ndarray, " c"] | None = None
 
     @classmethod
     def of(cls, fingerprint: Fingerprint, memory: Mapping[str, Tensor]) -> "TrainingFacts":
         """From a trained method's fingerprint and memory."""
-        small, threshold = memory.get("thumbnails"), memory.get("copy_threshold")
+        small, threshold, noise = (memory.get(name) for name in ("thumbnails", "copy_threshold", "noise_levels"))
         return cls(
             fingerprint,
             None if small is None or not len(small) else small.float().numpy(),
             None if threshold is None else float(threshold),
+            None if noise is None else noise.float().numpy(),
         )
