@@ -15,6 +15,7 @@ import medsmith.progress
 import micro
 from medsmith.geometry import Geometry
 from medsmith.interruption import defer_interrupts
+from medsmith.methods import method_class
 from medsmith.progress import ConsoleProgress, NullProgress, Progress, unlimited
 from medsmith.training.previews import OUTLINE, TILE, preview_grid, preview_title, write_previews
 
@@ -184,17 +185,12 @@ def test_a_case_without_labels_has_no_outline_and_one_without_image_nothing_else
         (("image",), "label map, outlined"),
     ],
 )
-def test_the_picture_of_previews_says_what_it_shows(left_out, shown, tmp_path):
-    case = replace(micro.micro_case(0, 2, 1), **dict.fromkeys(left_out))
-
-    class Sampler:
-        name = "ddpm"
-
-        def preview(self, count):
-            return [case] * count
-
-    path = tmp_path / "step.png"
-    write_previews(Sampler(), path, 250)  # type: ignore[arg-type]
+def test_the_picture_of_previews_says_what_it_shows(left_out, shown, tmp_path, monkeypatch):
+    case, kind = replace(micro.micro_case(0, 2, 1), **dict.fromkeys(left_out)), method_class("ddpm")
+    monkeypatch.setattr(kind, "preview", lambda _method, count: [case] * count)
+    method, path = kind(micro.micro_config("ddpm", kind, 2), micro.fingerprint()), tmp_path / "step.png"
+    method.name = "ddpm"
+    write_previews(method, path, 250)
     with Image.open(path) as opened:
         picture = np.asarray(opened)
     grid = preview_grid([case] * 8, 4)
