@@ -186,7 +186,12 @@ class Method(nn.Module, ABC):
     def preview(self, count: int) -> list[Case]:
         """A few cases in a few steps, for previews in training; always from the same seeds."""
         few = self.config.sampling.override(steps=min(self.config.sampling.steps, PREVIEW_STEPS))
-        return [self.synthesize(self.Request(), derive_seed("sample", index), few) for index in range(count)]
+        request = self.preview_request()
+        return [self.synthesize(request, derive_seed("sample", index), few) for index in range(count)]
+
+    def preview_request(self) -> BaseModel:
+        """What previews are asked for."""
+        return self.Request()
 
     def training_of(self, stage: Stage) -> TrainingConfig:
         """Training settings of a stage."""

@@ -152,6 +152,11 @@ def test_images_follow_several_seeds_of_one_map_and_each_seed_gives_the_same_byt
     assert np.array_equal(one.labels > 0, other.labels > 0)
 
 
+def test_previews_draw_one_map_for_each_case(method):
+    for case in method.preview(2):
+        assert case.provenance["label_draws"] == 1
+
+
 def test_deformed_maps_have_the_training_maps_classes(method):
     drawn = [made(method, seed, maps="deformed").labels for seed in range(6)]
     assert {value for labels in drawn for value in np.unique(labels)} == {0, 1, 2}

@@ -184,6 +184,10 @@ class Lldm(Method):
         """
         return synthesize(self, request, seed, sampling, observe)
 
+    def preview_request(self) -> LldmRequest:
+        """One label map for each case, legal or not: early in training hardly any is."""
+        return LldmRequest(draws=1)
+
     def labels_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
         """The network of label latents for a field of view (``examples.extent_of``)."""
         return partial(_call, self.label_network, self._modulation(extent))
