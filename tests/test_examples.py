@@ -58,7 +58,8 @@ def test_the_weights_of_mddpm_are_trained_by_their_example(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_weights_of_lldm_are_trained_by_their_example(tmp_path: Path) -> None:
+def test_the_weights_of_lldm_are_trained_by_their_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medsmith.training.stage_loop.write_previews", lambda *_: None)  # minutes of sampling
     example("train_lldm.py")["main"](tmp_path / "work", tmp_path / "weights", cases=4, budget=Budget(steps=1))
     assert load_method(tmp_path / "weights").name == "lldm"
 
