@@ -70,8 +70,6 @@ def write_anatomies(
     channels = _channel_names(space) if images else ()
     if images:
         _check_gray(space)
-    if images and _ending(space) == ".png":
-        _check_pixels(space)
     wanted = {
         f"anatomy-{index:05d}": _provenance(space, case_seed(space.content_hash, seed, index), size, spread, images)
         for index in range(count)
@@ -174,8 +172,10 @@ def _require_own_cases(cohort: Cohort, wanted: Mapping[str, Json]) -> None:
 
 
 def _check_gray(space: ShapeSpace) -> None:
-    """Check before anything is written that every class has a gray value, whichever will be drawn."""
+    """Check before anything is written that every class has a gray value that its file can hold."""
     lacking = [name for name in space.record.region_names if name not in space.record.gray_values]
     if lacking:
         found = f"no gray value of {', '.join(lacking)}"
         raise RequestError("--images", found, "every class needs one", "fit the space with --gray NAME=VALUE")
+    if _ending(space) == ".png":
+        _check_pixels(space)

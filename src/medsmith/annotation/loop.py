@@ -93,8 +93,7 @@ def annotate(
     edge = labeler_edge(generator_config(run, trained, options), options)
     settings = _settings(inputs, options, trained, edge)
     checked = None if settings_fit(out, settings) else check_all(out, inputs, options, run, trained, progress)
-    warnings = [] if run is None else few_steps_warnings(run)
-    for note in (*notes, *(checked.notes if checked else ()), *warnings):
+    for note in (*notes, *(checked.notes if checked else ()), *(few_steps_warnings(run) if run is not None else ())):
         report(note)
     with lock_run(out):
         if not settings_fit(out, settings):

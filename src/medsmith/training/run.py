@@ -78,13 +78,11 @@ def train(
     """
     folder, budget, progress = Path(run), budget or Budget(), progress or NullProgress()
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    timed = budget.minutes is not None
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, timed)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
     with lock_run(folder):
         with cached_cases(cohort, folder / EXAMPLES / "decoded") as cases:
             record = start_run(request, cohort, folder, cases, progress)
-            for compute in record.compute.values():
-                compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)
+            _check_compute(record, accelerator)
             untrained = build_method(record)
             _check_devices(devices, untrained)
             store = prepared_examples(record, untrained, cohort.ids, cases, folder, progress)
@@ -96,10 +94,19 @@ def train(
             error, steps = fabric.launch(job)
     if error is not None:
         raise error
-    if report is not None:
-        for line in Outcome(folder, steps, budget, is_finished(folder)).lines:
-            report(line)
+    _tell(report, Outcome(folder, steps, budget, is_finished(folder)))
     return folder
+
+
+def _tell(report: Callable[[str], None] | None, outcome: Outcome) -> None:
+    if report is not None:
+        for line in outcome.lines:
+            report(line)
+
+
+def _check_compute(record: RunRecord, accelerator: str) -> None:
+    for compute in record.compute.values():
+        compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)
 
 
 def _check_devices(devices: int, method: Method) -> None:
