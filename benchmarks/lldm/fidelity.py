@@ -5,8 +5,8 @@
 WORK holds what lldm_cohorts.py and lldm_rows.py write; runs are names in WORK/runs, by default lldm, ldm-kl and ldm-vq.
 Images and maps of WORK/test are encoded and decoded on the grid of the network, where they are also compared. PSNR and
 SSIM refer to the range of model space. Seams: the largest difference between decoding a latent in tiles of a quarter of
-its edge and as a whole, within two voxels of a seam and elsewhere, as a share of the range. Intervals: Student's over
-cases. The result goes to fidelity.json beside this file.
+its edge and as a whole, within two voxels of a seam and elsewhere, as a share of the range. Intervals: BCa bootstrap
+over cases. The result goes to fidelity.json beside this file.
 """
 
 import argparse

@@ -108,7 +108,7 @@ def fit(gan: HaGan, images: Tensor, limit: float, spent: float, keep: Callable[[
         while spent < limit:
             start = time.monotonic()
             loss = train_step(gan, optimizers, images[torch.randint(len(images), (BATCH,), generator=rng)], rng)
-            before, spent = spent, spent + time.monotonic() - start
+            before, spent = spent, min(spent + time.monotonic() - start, limit)
             advance(round(spent) - round(before), f"loss {loss:.2f}")
             if spent - kept > KEEP_SECONDS or spent >= limit:
                 keep(spent)

@@ -3,8 +3,8 @@
     python benchmarks/lldm/obey.py WORK [--steps 1000] [--edge 48] [ROW ...]
 
 Segmenters (two seeds) learn from WORK/train with flips alone. Dice per class with the requested map, beside their Dice
-on WORK/test. A class that is absent in a map is left out of its mean. Intervals: Student's over cases. The result goes
-to obey.json beside this file.
+on WORK/test. A class that is absent in a map is left out of its mean. Intervals: BCa bootstrap over cases. The result
+goes to obey.json beside this file.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float64
-from scipy import stats
 
 from medsmith import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
+from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_json
 from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
@@ -36,13 +36,10 @@ def loaded(cohort: Cohort, edge: int) -> LoadedCohort:
         return load_cohort(cohort, edge, advance)
 
 
-def estimate(values: Float64[np.ndarray, " n"]) -> Mapping[str, float | int]:
-    """Mean with Student's 95 % interval over cases; cases without the class are left out."""
+def estimate(values: Float64[np.ndarray, " n"]) -> Mapping[str, float | int | str]:
+    """Mean with its interval over the cases that have the class."""
     known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return {"n": len(known)}
-    mean, half = float(known.mean()), float(stats.sem(known) * stats.t.ppf(0.975, len(known) - 1))
-    return {"value": mean, "low": mean - half, "high": mean + half, "n": len(known)}
+    return mean_of_cases(known, seed=0).as_json() if len(known) > 1 else {"n": len(known)}
 
 
 def main(work: Path, rows: Sequence[str], steps: int, edge: int) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import stats
 
+from medsmith.evaluation.fidelity.bootstrap import mean_of_few
+
 
 def resampled_rows(groups: Sequence[str], rng: np.random.Generator) -> Iterator[Int64[np.ndarray, " rows"]]:
     """Without end, the rows of as many groups as there are, drawn with replacement.
@@ -32,11 +34,8 @@ def interval(values: Float64[np.ndarray, " n"], groups: Sequence[str]) -> list[f
     named = np.array(groups)
     rows = [values[(named == name) & ~np.isnan(values)] for name in sorted(set(groups))]
     means = np.array([row.mean() for row in rows if len(row)])
-    value = float(means.mean())
-    if len(means) < 2:
-        return [value, None, None]
-    half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
-    return [value, value - half, value + half]
+    found = mean_of_few(means, "groups")
+    return [found.value, found.low, found.high] if len(means) > 1 else [found.value, None, None]
 
 
 def crossed_interval(values: Float64[np.ndarray, "subsets patients"]) -> list[float | None]:

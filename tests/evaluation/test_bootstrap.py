@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medsmith.evaluation.fidelity.bootstrap import centered_interval, mean_of_cases, proportion
+from medsmith.evaluation.fidelity.bootstrap import centered_interval, mean_of_cases, mean_of_few, proportion
 
 
 @pytest.mark.parametrize("distribution", ["normal", "exponential"])
@@ -21,6 +21,16 @@ def test_nineteen_intervals_in_twenty_hold_the_truth(distribution):
     truth = {"normal": 0.0, "exponential": 1.0}[distribution]
     found = [mean_of_cases(getattr(rng, distribution)(size=200), seed=k, resamples=500) for k in range(1000)]
     assert 0.93 <= np.mean([e.low <= truth <= e.high for e in found]) <= 0.97
+
+
+def test_the_mean_of_few_has_the_interval_of_a_t_test():
+    values = np.array([0.3, np.nan, 0.5, 0.45, 0.7])
+    known = values[~np.isnan(values)]
+    found, expected = mean_of_few(values, "patients"), stats.ttest_1samp(known, 0).confidence_interval(0.95)
+    assert (found.n, found.interval) == (4, "Student's t over patients")
+    assert found.value == pytest.approx(known.mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert mean_of_few(values[:1], "patients").high == np.inf
 
 
 def test_the_seed_decides_the_interval():

@@ -90,7 +90,7 @@ def candidate_ids(ref: CaseRef, *needs: Kind) -> tuple[str, ...]:
         raise RequestError(ref.cohort, f"no case '{ref.case}'", f"has {first_of(cohort.ids)}", "name one of these")
     complete = _ids_with(ref.cohort, needs)
     if not complete or (ref.case is not None and ref.case not in complete):
-        what = " and ".join("image" if need == "image" else need for need in needs)
+        what = " and ".join(needs)
         fact = f"no case has {what}" if ref.case is None else f"case '{ref.case}' does not have {what}"
         raise RequestError(ref.cohort, fact, "needed here", "name another case or cohort")
     return complete if ref.case is None else (ref.case,)

@@ -1,10 +1,11 @@
 """Estimates with 95 % intervals over cases; the case, not the pixel, is the unit of resampling.
 
-Three kinds of interval are used, each named in the results:
+Four kinds of interval are used, each named in the results:
 
 - ``BCa bootstrap`` (Efron 1987) for means over cases: corrected for bias and skewness.
 - ``centred bootstrap`` for distances between samples. Repeated cases in a resample bias a Fréchet distance upward
   and a coverage downward, so only the spread of the resamples is used, centered on the estimate.
+- ``Student's t`` for means over few patients, of whom a bootstrap gives intervals that are too narrow.
 - ``Wilson`` (1927) for proportions.
 """
 
@@ -45,6 +46,20 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def mean_of_few(values: Float64[np.ndarray, " n"], unit: str) -> Estimate:
+    """Mean with Student's interval: a bootstrap of few patients is too narrow (false alarms in 13 % at 6 patients).
+
+    Args:
+        values: of each patient, at least one known; NaN for one without. A single one has an interval without end.
+        unit: what they are of, for the name of the interval: "patients".
+    """
+    values = values[~np.isnan(values)]
+    mean, count = float(np.mean(values)), len(values)
+    error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.inf
+    half = float(stats.t.ppf((1 + LEVEL) / 2, max(count - 1, 1))) * error
+    return Estimate(mean, mean - half, mean + half, count, f"Student's t over {unit}")
 
 
 def mean_of_cases(values: Float[np.ndarray, " n"], *, seed: int, resamples: int = 10_000) -> Estimate:
