@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from adherence import loaded, scores
 from cohorts import LABELED, LABELS, patient, write_patients
-from intervals import crossed_interval
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -36,6 +35,7 @@ from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentat
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, mixed, train_segmenter
+from medsmith.evaluation.fidelity.bootstrap import mean_over_subsets
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
@@ -142,6 +142,12 @@ def by_patient(dice: Sequence[float], ids: Sequence[str]) -> Float64[np.ndarray,
     return np.array([np.nanmean(values[patients == name]) for name in sorted(set(patients))])
 
 
+def interval(values: Float64[np.ndarray, "subsets patients"]) -> list[float]:
+    """Mean with its interval over subsets and patients."""
+    found = mean_over_subsets(values, "patients")
+    return [found.value, found.low, found.high]
+
+
 def main(work: Path, subsets: int, steps: int) -> None:
     """Train every arm of every subset and compare it with real slices and strong augmentation."""
     torch.set_num_threads(1)
@@ -155,7 +161,7 @@ def main(work: Path, subsets: int, steps: int) -> None:
     for name, found in dice.items():
         values = np.array(found)
         gains = values - np.array(dice[BASE][: len(values)])
-        rows[name] = {"subsets": len(values), "dice": crossed_interval(values), "gain": crossed_interval(gains)}
+        rows[name] = {"subsets": len(values), "dice": interval(values), "gain": interval(gains)}
         rows[name]["gains"] = gains.mean(1).tolist()
         print(name, rows[name])
     about = {"steps": steps, "subsets": subsets, "slices": len(test), "patients": len({patient(i) for i in test.ids})}

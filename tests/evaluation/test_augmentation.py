@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +144,65 @@ def test_sides_are_mirrored_only_as_asked():
     assert torch.equal(images, before)
 
 
-def test_volumes_are_refused():
-    with pytest.raises(ValueError, match="for slices"):
-        StrongAugmentation()(torch.zeros(1, 1, 8, 8, 8), torch.zeros(1, 8, 8, 8, dtype=torch.int64), rng())
+def volume_ramps(count=16):
+    """x, y and z in channels 0 to 2, from -1 to 1."""
+    line = (torch.arange(EDGE) + 0.5) / EDGE * 2 - 1
+    return torch.stack(torch.meshgrid(line, line, line, indexing="ij"))[None].repeat(count, 1, 1, 1, 1)
+
+
+def volume_jacobians(images):
+    middle = images[:, :, 12:20, 12:20, 12:20]
+    space = (2, 3, 4)
+    return torch.stack([middle.diff(dim=axis).mean(dim=space) / (2 / EDGE) for axis in space], dim=2)
+
+
+def no_labels(images):
+    return torch.zeros(len(images), *images.shape[2:], dtype=torch.int64)
+
+
+def test_volumes_are_turned_about_all_axes():
+    images = volume_ramps()
+    turned, _ = only(rotation=20.0)(images, no_labels(images), rng())
+    found = volume_jacobians(turned)
+    assert torch.allclose(found @ found.mT, torch.eye(3).expand(16, 3, 3), atol=1e-3)
+    assert torch.allclose(torch.linalg.det(found), torch.ones(16), atol=1e-3)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert 0.15 < found[:, first, second].abs().max() < 0.6
+
+
+def test_volumes_are_scaled_and_sheared_within_their_bounds():
+    images = volume_ramps()
+    scaled = volume_jacobians(only(scale=1.25)(images, no_labels(images), rng())[0])
+    zoom = scaled[:, 0, 0]
+    assert torch.allclose(scaled, zoom[:, None, None] * torch.eye(3), atol=1e-3)
+    assert 1 / 1.25 <= zoom.min() < zoom.max() <= 1.25
+    sheared = volume_jacobians(only(shear=0.1)(images, no_labels(images), rng())[0])
+    assert torch.allclose(sheared.diagonal(dim1=1, dim2=2), torch.ones(16, 3), atol=1e-3)
+    assert (sheared - torch.eye(3)).abs().max() <= 0.1 + 1e-3
+    assert ((sheared - torch.eye(3)).abs().amax(dim=0)[~torch.eye(3, dtype=torch.bool)] > 0.06).all()
+
+
+def test_elastic_displacements_of_volumes_are_smooth_along_every_axis():
+    images = volume_ramps(4)
+    field = only(elastic=0.06)(images, no_labels(images), rng())[0] - images
+    inside = field[:, :, 4:-4, 4:-4, 4:-4]
+    assert 0.03 < inside.abs().max() < 0.06 * 1.6  # cubic curves overshoot
+    for axis in (2, 3, 4):
+        assert inside.diff(dim=axis).abs().max() < 0.025
+        assert (inside.amax(dim=axis) - inside.amin(dim=axis)).mean() > 0.005
+
+
+def test_labels_of_volumes_move_with_their_image():
+    found = torch.zeros(4, 16, 16, 16, dtype=torch.int64)
+    found[:, 4:10, 5:13, 3:9] = 2
+    images = (found == 2).float()[:, None]
+    moved, classes = only(rotation=20, scale=1.25, shift=0.15, shear=0.1, elastic=0.06)(images, found, rng())
+    assert set(classes.unique().tolist()) == {0, 2}
+    assert ((moved[:, 0] > 0.5 + 1e-4) <= (classes == 2)).all()
+    assert ((moved[:, 0] < 0.5 - 1e-4) <= (classes == 0)).all()
+
+
+def test_gray_values_of_volumes_lie_within_their_bounds():
+    images = torch.rand(32, 1, 8, 8, 8, generator=rng(5))
+    added = (only(brightness=0.1)(images, no_labels(images), rng())[0] - images).mean(dim=(1, 2, 3, 4))
+    assert 0.06 < added.abs().max() <= 0.1 + 1e-5

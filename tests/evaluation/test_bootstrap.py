@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medsmith.evaluation.fidelity.bootstrap import centered_interval, mean_of_cases, mean_of_few, proportion
+from medsmith.evaluation.fidelity.bootstrap import (
+    centered_interval,
+    mean_of_cases,
+    mean_of_few,
+    mean_over_subsets,
+    proportion,
+)
 
 
 @pytest.mark.parametrize("distribution", ["normal", "exponential"])
@@ -59,3 +65,22 @@ def test_a_share_of_nothing_still_has_an_upper_limit():
 def test_an_interval_ends_where_the_statistic_ends():
     estimate = centered_interval(0.9, np.linspace(-1, 1, 201), 5, (0, 1))
     assert (estimate.low, estimate.high) == (0, 1)
+
+
+@pytest.mark.parametrize(("subset_spread", "case_spread"), [(1.0, 1.0), (2.0, 0.5), (0.0, 1.0)])
+def test_intervals_over_subsets_and_cases_hold_the_truth(subset_spread, case_spread):
+    rng, held = np.random.default_rng(3), []
+    for _ in range(1500):
+        values = rng.normal(size=(5, 20))
+        values += subset_spread * rng.normal(size=(5, 1)) + case_spread * rng.normal(size=(1, 20))
+        found = mean_over_subsets(values, "patients")
+        held.append(found.low <= 0 <= found.high)
+    assert np.mean(held) >= 0.93
+
+
+def test_one_subset_gives_the_interval_over_cases():
+    values = np.array([[0.3, 0.5, 0.45, 0.7]])
+    assert mean_over_subsets(values, "patients") == mean_of_few(values[0], "patients")
+    assert mean_over_subsets(values.T, "patients") == mean_of_few(values[0], "subsets")
+    both = mean_over_subsets(np.repeat(values, 3, axis=0), "patients")
+    assert (both.n, both.interval) == (4, "Satterthwaite over 3 subsets and patients")

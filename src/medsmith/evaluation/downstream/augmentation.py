@@ -1,11 +1,12 @@
-"""Strong augmentation of slices and their label maps, for segmentation networks that have few real cases.
+"""Strong augmentation of images and their label maps, for segmentation networks that have few real cases.
 
-Axes: b cases, c channels, x y space. Coordinates run from -1 to 1 along each axis, so that a shift of .15 moves a slice
-by 7.5 % of its edge.
+Axes: b cases, c channels, d directions, ``*space`` = x y or x y z. Coordinates run from -1 to 1 along each axis, so
+that a shift of .15 moves an image by 7.5 % of its edge.
 """
 
 import math
 from collections.abc import Callable
+from itertools import combinations
 from typing import final
 
 import torch
@@ -31,12 +32,12 @@ class StrongAugmentation(BaseModel):
 
     Attributes:
         mirror: probability that a case is flipped left to right; 0 where the sides differ, as the heart's do.
-        rotation: largest angle in degrees, either way.
+        rotation: largest angle in degrees, either way; in volumes in each of the three planes.
         scale: largest factor, or its inverse.
         shift: largest shift along each axis.
         shear: largest shear along each axis.
         elastic: largest displacement of the points of a coarse grid along each axis; between them it is interpolated
-            bicubically.
+            cubically.
         elastic_points: points of that grid along each axis.
         gamma: largest exponent is e^gamma, the smallest its inverse; gray values then run from 0 to 1 in each case.
         contrast: largest factor on the distance to the mean is e^contrast.
@@ -62,53 +63,73 @@ class StrongAugmentation(BaseModel):
         """Change a batch; image and labels move alike, and gray values beyond the edge repeat those at it.
 
         Args:
-            images: of slices, at any scale of gray values.
+            images: at any scale of gray values.
             labels: class indices.
             rng: source of all that is drawn.
-
-        Raises:
-            ValueError: volumes.
         """
-        if images.ndim != 4:
-            raise ValueError(f"strong augmentation is for slices, not for arrays of shape {tuple(images.shape)}")
         images, labels = _flipped(images, labels, torch.rand(len(images), generator=rng) < self.mirror)
         return self._moved(self._recolored(images, rng), labels, rng)
 
-    def _moved(
-        self, images: Float[Tensor, "b c x y"], labels: Int64[Tensor, "b x y"], rng: torch.Generator
-    ) -> tuple[Float[Tensor, "b c x y"], Int64[Tensor, "b x y"]]:
-        places = affine_grid(self._affine(len(images), rng), list(images.shape), align_corners=False)
+    def _moved(self, images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
+        affine = self._affine(len(images), labels.ndim - 1, rng)
+        places = affine_grid(affine, list(images.shape), align_corners=False)
         places = places + self._displacement(images.shape, rng)
         classes = one_hot(labels).movedim(-1, 1).to(images.dtype)
         moved = grid_sample(images, places, mode="bilinear", padding_mode="border", align_corners=False)
         shares = grid_sample(classes, places, mode="bilinear", padding_mode="border", align_corners=False)
         return moved, shares.argmax(dim=1)
 
-    def _affine(self, count: int, rng: torch.Generator) -> Float[Tensor, "b 2 3"]:
-        angle = _uniform(math.radians(self.rotation), count, rng)
+    def _affine(self, count: int, dimensions: int, rng: torch.Generator) -> Float[Tensor, "b d e"]:
+        planes = list(combinations(range(dimensions), 2))
+        angles = _uniform(math.radians(self.rotation), len(planes) * count, rng).view(-1, count)
         zoom = torch.exp(_uniform(math.log(self.scale), count, rng))
-        shear, shift = (_uniform(most, 2 * count, rng).view(2, count) for most in (self.shear, self.shift))
-        cosine, sine, one = torch.cos(angle), torch.sin(angle), torch.ones(count)
-        turned = torch.stack([cosine, -sine, sine, cosine], dim=-1).view(count, 2, 2) * zoom[:, None, None]
-        sheared = torch.stack([one, shear[0], shear[1], one], dim=-1).view(count, 2, 2)
-        return torch.cat([turned @ sheared, shift.T[:, :, None]], dim=2)
+        matrix = torch.eye(dimensions) * zoom[:, None, None]
+        for plane, angle in zip(planes, angles, strict=True):
+            matrix = matrix @ _turned(plane, angle, dimensions)
+        sheared = torch.eye(dimensions).repeat(count, 1, 1)
+        aside = ~torch.eye(dimensions, dtype=torch.bool)
+        sheared[:, aside] = _uniform(self.shear, 2 * len(planes) * count, rng).view(-1, count).T
+        shift = _uniform(self.shift, dimensions * count, rng).view(-1, count).T
+        return torch.cat([matrix @ sheared, shift[:, :, None]], dim=2)
 
-    def _displacement(self, shape: torch.Size, rng: torch.Generator) -> Float[Tensor, "b x y 2"]:
-        count, points = shape[0], self.elastic_points
-        coarse = _uniform(self.elastic, count * 2 * points**2, rng).view(count, 2, points, points)
-        return interpolate(coarse, size=shape[2:], mode="bicubic", align_corners=True).movedim(1, -1)
+    def _displacement(self, shape: torch.Size, rng: torch.Generator) -> Float[Tensor, "b *space d"]:
+        count, points, dimensions = shape[0], self.elastic_points, len(shape) - 2
+        coarse = _uniform(self.elastic, count * dimensions * points**dimensions, rng)
+        coarse = coarse.view(count, dimensions, *[points] * dimensions)
+        return _refined(coarse, shape[2:]).movedim(1, -1)
 
-    def _recolored(self, images: Float[Tensor, "b c x y"], rng: torch.Generator) -> Float[Tensor, "b c x y"]:
-        def drawn(most: float) -> Float[Tensor, "b 1 1 1"]:
-            return _uniform(most, len(images), rng)[:, None, None, None]
+    def _recolored(self, images: Images, rng: torch.Generator) -> Images:
+        space = tuple(range(2, images.ndim))
 
-        low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+        def drawn(most: float) -> Float[Tensor, "b ..."]:
+            return _uniform(most, len(images), rng).view(-1, *[1] * (images.ndim - 1))
+
+        low, high = images.amin(dim=space, keepdim=True), images.amax(dim=space, keepdim=True)
         spread = (high - low).clamp(min=1e-6)
         gray = ((images - low) / spread) ** torch.exp(drawn(self.gamma))
-        mean = gray.mean(dim=(2, 3), keepdim=True)
+        mean = gray.mean(dim=space, keepdim=True)
         gray = mean + (gray - mean) * torch.exp(drawn(self.contrast)) + drawn(self.brightness)
         gray = gray + drawn(self.noise).abs() * torch.randn(gray.shape, generator=rng)
         return low + spread * gray
+
+
+def _turned(plane: tuple[int, int], angle: Float[Tensor, "b"], dimensions: int) -> Float[Tensor, "b d d"]:
+    """Rotations in the plane of two axes."""
+    first, second = plane
+    matrix = torch.eye(dimensions).repeat(len(angle), 1, 1)
+    matrix[:, first, first] = matrix[:, second, second] = torch.cos(angle)
+    matrix[:, first, second], matrix[:, second, first] = -torch.sin(angle), torch.sin(angle)
+    return matrix
+
+
+def _refined(coarse: Float[Tensor, "b d *points"], shape: torch.Size) -> Float[Tensor, "b d *space"]:
+    """A coarse grid interpolated cubically; torch does so in two axes, so the third has a pass of its own."""
+    fine = interpolate(coarse.flatten(1, -3), size=shape[-2:], mode="bicubic", align_corners=True)
+    if len(shape) == 2:
+        return fine
+    fine = fine.view(*coarse.shape[:3], -1)
+    fine = interpolate(fine, size=(shape[0], fine.shape[3]), mode="bicubic", align_corners=True)
+    return fine.view(*coarse.shape[:2], *shape)
 
 
 def _uniform(most: float, count: int, rng: torch.Generator) -> Float[Tensor, "n"]:

@@ -1,4 +1,4 @@
-"""A small segmentation U-Net, trained for a fixed number of steps in one or more phases."""
+"""A small segmentation network, trained for a fixed number of steps in one or more phases."""
 
 import math
 from collections.abc import Sequence
@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from monai.losses import DiceCELoss
-from monai.networks.nets import UNet
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from medsmith.evaluation.downstream.architectures import LEVELS, Architecture, build_architecture
 from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.measurement.overlap import dice
 from medsmith.progress import Advance
 
-_LEVELS = 4
-MULTIPLE = 2 ** (_LEVELS - 1)
+MULTIPLE = 2 ** (LEVELS - 1)
 _CLIP = 1.0
 _REPORT_EVERY = 10
 Cases = tuple[Float[Tensor, "_ c *space"], Int64[Tensor, "_ *space"]]
@@ -31,6 +30,7 @@ class SegmenterConfig(BaseModel):
     """Training settings, equal for all arms.
 
     Attributes:
+        architecture: of the network.
         steps: gradient steps over all phases; the last weights are tested, no checkpoint is selected.
         batch: cases per step.
         learning_rate: initial learning rate of AdamW; decays to 0 by a cosine schedule.
@@ -40,6 +40,7 @@ class SegmenterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    architecture: Architecture = "resunet"
     steps: int = Field(default=1000, ge=2)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -55,7 +56,7 @@ def train_segmenter(
     advance: Advance,
     augment: Augment = random_flip,
 ) -> nn.Module:
-    """Train a U-Net; on a CPU its weights depend on the seed, the cases and the config only.
+    """Train a network; on a CPU its weights depend on the seed, the cases and the config only.
 
     Optimizer state and learning-rate schedule continue across phases.
 
@@ -73,20 +74,22 @@ def train_segmenter(
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
     loss_of = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
     rng = torch.Generator().manual_seed(seed)
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
-        phase = phases[step * len(phases) // config.steps]
-        x, y = augment(*_batch(*phase, config.batch, rng), rng)
-        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            logits = network(x.to(device))
-        loss = loss_of(logits.float(), y[:, None].to(device))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        optimizer.step()
-        if (step + 1) % _REPORT_EVERY == 0:
-            advance(_REPORT_EVERY, f"loss {loss.item():.3f}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout has no generator of its own
+        for step in range(config.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
+            phase = phases[step * len(phases) // config.steps]
+            x, y = augment(*_batch(*phase, config.batch, rng), rng)
+            with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                logits = network(x.to(device))
+            loss = loss_of(logits.float(), y[:, None].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+            optimizer.step()
+            if (step + 1) % _REPORT_EVERY == 0:
+                advance(_REPORT_EVERY, f"loss {loss.item():.3f}")
     advance(config.steps % _REPORT_EVERY, "")
     network.eval()
     return network.cpu()
@@ -101,25 +104,17 @@ def mixed(first: Cases, second: Cases) -> Cases:
 
 
 def build_segmenter(shape: tuple[int, int], classes: int, config: SegmenterConfig, seed: int = 0) -> nn.Module:
-    """The untrained U-Net.
+    """The untrained network.
 
     Args:
         shape: axes of space and channels of its images.
         classes: number of classes including background.
-        config: has the channels of its levels.
+        config: has the architecture and its width.
         seed: of its weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: nn.Module = UNet(
-            spatial_dims=shape[0],
-            in_channels=shape[1],
-            out_channels=classes,
-            channels=[config.channels * 2**level for level in range(_LEVELS)],
-            strides=[2] * (_LEVELS - 1),
-            num_res_units=2,
-        )
-    return network
+        return build_architecture(config.architecture, *shape, classes, config.channels)
 
 
 def _batch(

@@ -13,11 +13,12 @@ from jaxtyping import Bool
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, RequestError, RunError
+from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arms import Arm, TrainingPhase, plan_arms
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility, summarize_arm
-from medsmith.evaluation.downstream.segmenter import MULTIPLE, Cases, SegmenterConfig, dice_of_cases, train_segmenter
+from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.pages.page import write_page
 from medsmith.formats.atomic import write_json
@@ -67,7 +68,10 @@ def utility(
     _check_compatible(real, synthetic, test)
     if seeds < 1:
         raise RequestError("seeds", f"{seeds}", "at least 1", "ask for more")
-    arms, edge = plan_arms(len(real), len(synthetic), ratios), _edge(real, synthetic, size)
+    arms, edge = (
+        plan_arms(len(real), len(synthetic), ratios),
+        _edge(real, synthetic, size, grid_multiple(config.architecture)),
+    )
     settings = _settings((real, synthetic, test), edge, config)
     with progress.task("read cases", len(real) + len(synthetic) + len(test)) as advance:
         of_real, of_synthetic, of_test = (load_cohort(cohort, edge, advance) for cohort in (real, synthetic, test))
@@ -147,15 +151,15 @@ def _check_compatible(real: Cohort, synthetic: Cohort, test: Cohort) -> None:
                 raise CohortError(cohort.root, f"{what} {theirs}", f"{real.root} has {ours}", "make them alike")
 
 
-def _edge(real: Cohort, synthetic: Cohort, size: int | None) -> int:
+def _edge(real: Cohort, synthetic: Cohort, size: int | None, multiple: int) -> int:
     if size is not None:
-        if size < 2 * MULTIPLE or size % MULTIPLE:
-            raise RequestError("size", f"{size}", f"a multiple of {MULTIPLE}, at least {2 * MULTIPLE}", "choose one")
+        if size < 2 * multiple or size % multiple:
+            raise RequestError("size", f"{size}", f"a multiple of {multiple}, at least {2 * multiple}", "choose one")
         return size
     edge: int = min(_median_edge(real), _median_edge(synthetic))
     if real[real.ids[0]].geometry.dimensions == 3:
         edge = min(edge, LARGEST_VOLUME_EDGE)
-    return int(max(2 * MULTIPLE, edge // MULTIPLE * MULTIPLE))
+    return int(max(2 * multiple, edge // multiple * multiple))
 
 
 def _median_edge(cohort: Cohort) -> int:

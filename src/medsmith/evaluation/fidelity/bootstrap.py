@@ -1,11 +1,12 @@
 """Estimates with 95 % intervals over cases; the case, not the pixel, is the unit of resampling.
 
-Four kinds of interval are used, each named in the results:
+Five kinds of interval are used, each named in the results:
 
 - ``BCa bootstrap`` (Efron 1987) for means over cases: corrected for bias and skewness.
 - ``centred bootstrap`` for distances between samples. Repeated cases in a resample bias a Fréchet distance upward
   and a coverage downward, so only the spread of the resamples is used, centered on the estimate.
 - ``Student's t`` for means over few patients, of whom a bootstrap gives intervals that are too narrow.
+- ``Satterthwaite`` (1946) for means over test cases and over subsets of training cases that were drawn again.
 - ``Wilson`` (1927) for proportions.
 """
 
@@ -60,6 +61,33 @@ def mean_of_few(values: Float64[np.ndarray, " n"], unit: str) -> Estimate:
     error = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.inf
     half = float(stats.t.ppf((1 + LEVEL) / 2, max(count - 1, 1))) * error
     return Estimate(mean, mean - half, mean + half, count, f"Student's t over {unit}")
+
+
+def mean_over_subsets(values: Float64[np.ndarray, "subsets cases"], unit: str) -> Estimate:
+    """Mean over subsets of training cases and over test cases, both random, with Satterthwaite's 95 % interval.
+
+    The squared standard error of a crossed design without replicates is (MS_s + MS_c - MS_e) / (S C), where the mean
+    squares are those of subsets, cases and the residual; it is at least that of either factor alone.
+
+    Args:
+        values: one per subset and case, none missing. A single subset gives Student's interval over cases.
+        unit: what the columns are, for the name of the interval: "patients".
+    """
+    subsets, cases = values.shape
+    mean, rows, columns = float(values.mean()), values.mean(1), values.mean(0)
+    if subsets == 1 or cases == 1:
+        return mean_of_few(columns if subsets == 1 else rows, unit if subsets == 1 else "subsets")
+    residual = values - rows[:, None] - columns + mean
+    squares = np.array([cases * rows.var(ddof=1), subsets * columns.var(ddof=1), 0.0])
+    freedom = np.array([subsets - 1, cases - 1, (subsets - 1) * (cases - 1)])
+    squares[2] = (residual**2).sum() / freedom[2]
+    total, largest = squares[0] + squares[1] - squares[2], int(np.argmax(squares[:2]))
+    if total <= squares[largest]:
+        total, degrees = squares[largest], float(freedom[largest])
+    else:
+        degrees = float(total**2 / (squares**2 / freedom).sum())
+    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total / values.size))
+    return Estimate(mean, mean - half, mean + half, cases, f"Satterthwaite over {subsets} subsets and {unit}")
 
 
 def mean_of_cases(values: Float[np.ndarray, " n"], *, seed: int, resamples: int = 10_000) -> Estimate:

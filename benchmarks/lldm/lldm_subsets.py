@@ -1,0 +1,71 @@
+"""Subsets of the training cases, each with a model that saw them alone, and what it generates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, final
+
+import numpy as np
+from lldm_cohorts import subset
+
+from medsmith import Cohort, synthesize, train
+from medsmith.progress import ConsoleProgress
+from medsmith.training import Budget
+
+SEED = 17
+SOURCES: Mapping[str, Mapping[str, Any]] = MappingProxyType({"generated": {}, "deformed": {"maps": "deformed"}})
+"""Folder of the synthetic cases -> their request."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Real cases, a run of lldm trained on them, and synthetic cases of that run.
+
+    Attributes:
+        work: what lldm_cohorts.py writes.
+        cases: number of real cases; 0 takes all of them and the run of lldm_rows.py.
+        number: of the subset; each number draws other cases.
+        size: grid of the model.
+        minutes: of its training.
+        count: synthetic cases of each source.
+    """
+
+    work: Path
+    cases: int
+    number: int
+    size: tuple[int, ...]
+    minutes: float
+    count: int
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of it is kept."""
+        return self.work / "segmentation" / (f"{self.cases}-{self.number}" if self.cases else "all")
+
+    @cached_property
+    def real(self) -> Cohort:
+        """The real cases."""
+        every = Cohort.open(self.work / "train")
+        if not self.cases:
+            return every
+        chosen = np.random.default_rng([SEED, self.cases, self.number]).choice(every.ids, self.cases, replace=False)
+        return subset(every, sorted(chosen.tolist()), self.folder / "real")
+
+    @cached_property
+    def run(self) -> Path:
+        """A run on the real cases, trained or continued up to its minutes."""
+        if not self.cases:
+            return self.work / "runs" / "lldm"
+        settings = (f"size={list(self.size)}".replace(" ", ""),)
+        budget, folder = Budget(minutes=self.minutes), self.folder / "run"
+        train("lldm", self.real, folder, settings=settings, budget=budget, progress=ConsoleProgress())
+        return folder
+
+    def synthetic(self, source: str) -> Cohort:
+        """Synthetic cases of a source; an interrupted call is continued."""
+        out = self.folder / source
+        synthesize(self.run, out, count=self.count, seed=SEED, request=SOURCES[source], progress=ConsoleProgress())
+        return Cohort.open(out)
