@@ -2,7 +2,7 @@
 
     python benchmarks/lldm/monai_cost.py WORK [--sizes 32,48,64,96] [--channels 48,96] [--ddpm-steps 5]
 
-The networks of preset tiny on cubes of each size, with and without folding, which MONAI lacks; weights are random, since
+The networks of preset tiny on cubes of each size, with and without folding, which MONAI lacks; weights are random, as
 the cost does not depend on them. Each measurement is a process of its own on one thread: the median of three volumes,
 and by how much the peak resident set exceeds that before the first. All sample rectified flow with the preset's Euler
 steps; MONAI's inferer also takes 1,000 steps of DDPM, of which --ddpm-steps are timed. The result goes to
