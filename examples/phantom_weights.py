@@ -10,6 +10,7 @@ from medsmith.evaluation import summary_lines
 from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
+from medsmith.preparation.crop import CropOptions, crop
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import export_weights
 
@@ -28,6 +29,7 @@ class PhantomWeights:
         cases: phantoms to learn from.
         unseen: phantoms to compare with, and cases that are made.
         size: of the phantoms.
+        crop_mm: edges of a crop around their labels; none leaves them whole.
         settings: changes to the preset.
         remark: how the compared cases were made, after a comma, for the model card.
     """
@@ -38,6 +40,7 @@ class PhantomWeights:
     cases: int
     unseen: int
     size: int = 64
+    crop_mm: tuple[float, float, float] | None = None
     settings: Sequence[str] = ()
     remark: str = ""
 
@@ -64,4 +67,8 @@ class PhantomWeights:
         write_bytes(card, text.encode())
 
     def _phantoms(self, folder: Path, count: int, seed: int) -> Cohort:
-        return write_phantom(find_family(self.family), folder, count, seed, size=self.size)
+        whole = write_phantom(find_family(self.family), folder, count, seed, size=self.size)
+        if self.crop_mm is None:
+            return whole
+        out = folder.with_name(f"{folder.name}-cropped")
+        return crop(whole.root, out, CropOptions(self.crop_mm), report=print, progress=ConsoleProgress())

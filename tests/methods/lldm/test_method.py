@@ -163,6 +163,24 @@ def test_deformed_maps_have_the_training_maps_classes(method):
     assert len({labels.tobytes() for labels in drawn}) == 6
 
 
+def test_a_run_keeps_as_many_maps_as_it_is_told(cases):
+    few, _ = prepared(cases, "kept_maps=2")
+    kept = few.memory["label_maps"]
+    assert kept.shape == (2, *few.config.size)
+    none, _ = prepared(cases, "kept_maps=0")
+    assert "label_maps" not in none.memory
+    assert made(none).labels is not None
+    with pytest.raises(RequestError, match="keeps no label maps"):
+        made(none, maps="deformed")
+
+
+@pytest.mark.parametrize("asked", [{"maps": "deformed"}, {"labels": {"cohort": "maps"}}])
+def test_a_run_of_images_alone_refuses_label_maps(cases, asked):
+    images, _ = prepared([replace(case, labels=None, label_names={"background": 0}) for case in cases])
+    with pytest.raises(RequestError, match="trained on images alone"):
+        made(images, **asked)
+
+
 def written(cases, folder, names=None):
     names = names or cases[0].label_names
     cohort = Cohort.create(folder, channel_names=("MR",), label_names=names, file_ending=".nii.gz")

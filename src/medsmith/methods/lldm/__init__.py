@@ -128,7 +128,7 @@ class Lldm(Method):
                 case "label_autoencoder":
                     weights = class_weights(examples, self.classes, self.config.class_weight)
                     known = {"class_weights": weights, "extents": extent_range(examples)}
-                    return known | map_bank(examples, self.classes)
+                    return known | map_bank(examples, self.classes, self.config.kept_maps)
                 case "image_autoencoder":
                     return {"extents": extent_range(examples)}
                 case "label_diffusion":

@@ -53,7 +53,9 @@ class LldmConfig(BaseModel):
         controls: the ControlNets; several act together, each with a weight of its own in a request, such as one for the
             organ and one for tumors.
         label_noise: standard deviation of the noise on label latents when the ControlNet is trained.
-        deformation: of the training cohort's label maps, where a request asks for deformed ones.
+        kept_maps: largest number of label maps of the training cohort that a run keeps, 16 MiB at most, to give
+            deformed ones; 0 keeps none, for runs that are passed on to others.
+        deformation: of these maps.
         autoencoder_training: of both autoencoders.
         training: of the diffusion models.
         control_training: of the ControlNet.
@@ -76,6 +78,7 @@ class LldmConfig(BaseModel):
     extent_condition: Literal["none", "spacing"] = "none"
     controls: Annotated[tuple[ControlConfig, ...], Field(min_length=1)] = (ControlConfig(),)
     label_noise: float = Field(default=0.1, ge=0, le=1)
+    kept_maps: int = Field(default=10_000, ge=0)
     deformation: DeformationConfig = DeformationConfig()
     autoencoder_training: TrainingConfig = TrainingConfig(steps=700, batch=2, learning_rate=1e-3, flips=())
     training: TrainingConfig = TrainingConfig(steps=800, batch=8, learning_rate=1e-3, flips=())

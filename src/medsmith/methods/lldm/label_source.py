@@ -13,6 +13,7 @@ from medsmith.data.batches import Example
 from medsmith.data.deformation import DeformationConfig, deformed
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
+from medsmith.errors import RequestError
 from medsmith.methods.base import evenly_chosen
 
 BANK_BYTES = 16 * 2**20
@@ -39,20 +40,30 @@ class DrawnMap:
     extent: Float32[Tensor, "axes"] | None = None
 
 
-def map_bank(examples: Sequence[Example], classes: int) -> dict[str, Tensor]:
-    """Facts of the training maps and the maps themselves; an even selection where all are too large to keep.
+def map_bank(examples: Sequence[Example], classes: int, most: int) -> dict[str, Tensor]:
+    """Facts of the training maps and the maps themselves; an even selection where there are too many to keep.
 
     Args:
         examples: with labels.
         classes: with the background.
+        most: largest number of maps to keep; 0 keeps none.
     """
     facts = LabelFacts.of((each["labels"][0].numpy() for each in examples), classes)
-    kept = evenly_chosen(examples, max(1, BANK_BYTES // examples[0]["labels"].numel()))
+    if not most:
+        return facts.tensors()
+    kept = evenly_chosen(examples, min(most, max(1, BANK_BYTES // examples[0]["labels"].numel())))
     return {**facts.tensors(), _BANK: torch.stack([each["labels"][0] for each in kept])}
 
 
 def deformed_map(memory: Mapping[str, Tensor], config: DeformationConfig, seed: int) -> Map:
-    """A map of the training cohort, chosen and deformed by a seed."""
+    """A map of the training cohort, chosen and deformed by a seed.
+
+    Raises:
+        RequestError: the run keeps no maps.
+    """
+    if _BANK not in memory:
+        found = "deformed, but this run keeps no label maps (kept_maps = 0)"
+        raise RequestError("maps", found, "generated", "ask for these, or give label maps (labels)")
     bank = memory[_BANK]
     chosen = bank[derive_seed(seed, "map") % len(bank)].cpu().numpy()
     return deformed(chosen, config, derive_seed(seed, "deformation"))

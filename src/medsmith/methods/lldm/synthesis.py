@@ -13,6 +13,7 @@ from medsmith.cases.case import Case
 from medsmith.data.label_facts import LabelFacts
 from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
+from medsmith.errors import RequestError
 from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
 from medsmith.methods.lldm.controls import control_weights
@@ -33,6 +34,7 @@ Extent = Float32[Tensor, "axes"]
 
 def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
     """One case on the median grid of the training cohort; see ``Lldm.synthesize``."""
+    _check_labels_known(method, request)
     with torch.no_grad():
         extent = requested_extent(request, method.config, method.fingerprint, method.memory)
         drawn = _label_map(method, request, extent, derive_seed(seed, "labels")) if method.has_labels else None
@@ -46,6 +48,12 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
     facts = with_extent(method.fingerprint, extent)
     case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
     return case if drawn is None else replace(case, provenance=_record(request, drawn))
+
+
+def _check_labels_known(method: "Lldm", request: LldmRequest) -> None:
+    if not method.has_labels and (request.labels is not None or request.maps != "generated"):
+        field = "maps" if request.labels is None else "labels"
+        raise RequestError(field, "asks for label maps", "this run was trained on images alone", "leave it out")
 
 
 def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) -> DrawnMap:
