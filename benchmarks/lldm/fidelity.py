@@ -1,12 +1,12 @@
 """What the autoencoders keep of cases that no model saw: PSNR and SSIM of images, Dice of label maps, seams of tiles.
 
-    python benchmarks/lldm/fidelity.py WORK [RUN ...]
+    python benchmarks/lldm/fidelity.py WORK [--data hippocampus] [RUN ...]
 
 WORK holds what lldm_cohorts.py and lldm_rows.py write; runs are names in WORK/runs, by default lldm, ldm-kl and ldm-vq.
 Images and maps of WORK/test are encoded and decoded on the grid of the network, where they are also compared. PSNR and
 SSIM refer to the range of model space. Seams: the largest difference between decoding a latent in tiles of a quarter of
 its edge and as a whole, within two voxels of a seam and elsewhere, as a share of the range. Intervals: BCa bootstrap
-over cases. The result goes to fidelity.json beside this file.
+over cases. The result goes to fidelity-DATA.json beside this file.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def of_labels(method: Lldm, labels: Tensor) -> Mapping[str, float]:
     }
 
 
-def main(work: Path, runs: Sequence[str]) -> None:
+def main(work: Path, runs: Sequence[str], data: str) -> None:
     """Every run on all test cases."""
     torch.set_num_threads(1)
     result = {}
@@ -92,15 +92,16 @@ def main(work: Path, runs: Sequence[str]) -> None:
         result[run] = {name: estimate(np.array(values)) for name, values in rows.items()}
         result[run] |= {name: {"largest": max(rows[name])} for name in ("at seams", "elsewhere")}
         print(run, result[run], flush=True)
-    write_json(HERE / "fidelity.json", {"runs": result, "facts": facts()})
+    write_json(HERE / f"fidelity-{data}.json", {"runs": result, "facts": facts()})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("runs", nargs="*", default=RUNS)
+    parser.add_argument("--data", default="hippocampus", help="for the name of the result")
     arguments = parser.parse_intermixed_args()
     try:
-        main(arguments.work, arguments.runs or RUNS)
+        main(arguments.work, arguments.runs or RUNS, arguments.data)
     except MedsmithError as error:
         sys.exit(error.line)

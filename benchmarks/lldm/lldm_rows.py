@@ -1,6 +1,6 @@
 """The synthetic cohorts behind the paper's Table 1, each by a model that was trained for the same number of minutes.
 
-    python benchmarks/lldm/lldm_rows.py WORK [ROW ...] [--minutes 30] [--count 40] [--size 32,48,32]
+    python benchmarks/lldm/lldm_rows.py WORK [ROW ...] [--minutes 20] [--count 40] [--size 32,48,32]
 
 WORK holds what lldm_cohorts.py writes. Models go to WORK/runs/ROW, cohorts to WORK/rows/ROW; both are continued.
 
@@ -168,7 +168,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("rows", nargs="*")
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--size", default="32,48,32")
     arguments = parser.parse_intermixed_args()

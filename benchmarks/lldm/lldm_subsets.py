@@ -26,7 +26,7 @@ class Subset:
 
     Attributes:
         work: what lldm_cohorts.py writes.
-        cases: number of real cases; 0 takes all of them and the run of lldm_rows.py.
+        cases: number of real cases; 0 takes all pairs and the run of lldm_rows.py.
         number: of the subset; each number draws other cases.
         size: grid of the model.
         minutes: of its training.
@@ -49,10 +49,11 @@ class Subset:
     def real(self) -> Cohort:
         """The real cases."""
         every = Cohort.open(self.work / "train")
-        if not self.cases:
-            return every
-        chosen = np.random.default_rng([SEED, self.cases, self.number]).choice(every.ids, self.cases, replace=False)
-        return subset(every, sorted(chosen.tolist()), self.folder / "real")
+        pairs = sorted({*every.ids_with_image} & {*every.ids_with_labels})
+        if self.cases:
+            rng = np.random.default_rng([SEED, self.cases, self.number])
+            pairs = sorted(rng.choice(pairs, self.cases, replace=False).tolist())
+        return subset(every, pairs, self.folder / "real")
 
     @cached_property
     def run(self) -> Path:

@@ -1,13 +1,13 @@
 """The paper's Table 1 in shape: Fréchet distances per plane and in 3-D to real volumes that no model saw.
 
-    python benchmarks/lldm/lldm_table.py WORK [--edge 48] [--name table]
+    python benchmarks/lldm/lldm_table.py WORK [--edge 48] [--data hippocampus]
 
 Real: WORK/test. Floor: as many volumes of WORK/train. Rows: WORK/rows. Per plane: Inception features of the slices
 through the center, at a quarter, half and three quarters of the axis, averaged over the slices of a volume. In 3-D:
 the radiomic vector (docs/evaluation.md) without labels. Every cohort is resampled to a cube of --edge voxels, each case
 stretched between its percentiles; all rows have the same number of volumes. Ranges: 95 % of 200 resamples of volumes on
-both sides, centered on the value. What the checks of
-``medsmith synthesize`` refused is given as a share of all attempts. The result goes to NAME.json beside this file.
+both sides, centered on the value. What the checks of ``medsmith synthesize`` refused is given as a share of all
+attempts. The result goes to table-DATA.json beside this file.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def extractors_in(work: Path) -> Mapping[str, Extractor]:
     return {name: CachedExtractor(each, work / "features") for name, each in found.items()}
 
 
-def main(work: Path, edge: int, name: str) -> None:
+def main(work: Path, edge: int, data: str) -> None:
     """The floor and every row that has a cohort."""
     test, training, extractors = Cohort.open(work / "test"), Cohort.open(work / "train"), extractors_in(work)
     fingerprint = take_fingerprint(iter(test), test.file_ending, "0" * 64)
@@ -114,7 +114,7 @@ def main(work: Path, edge: int, name: str) -> None:
         table.append({"row": row, "n": count, "distances": distances, "refused": refused(cohort)})
         print(row, {part: round(value[0], 1) for part, value in distances.items()}, flush=True)
     names = {part: each.name for part, each in extractors.items()}
-    write_json(HERE / f"{name}.json", {"rows": table, "extractors": names, "edge": edge, "facts": facts()})
+    write_json(HERE / f"table-{data}.json", {"rows": table, "extractors": names, "edge": edge, "facts": facts()})
 
 
 def evenly(ids: Sequence[str], count: int) -> Sequence[str]:
@@ -126,9 +126,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--edge", type=int, default=48)
-    parser.add_argument("--name", default="table")
+    parser.add_argument("--data", default="hippocampus")
     arguments = parser.parse_args()
     try:
-        main(arguments.work, arguments.edge, arguments.name)
+        main(arguments.work, arguments.edge, arguments.data)
     except MedsmithError as error:
         sys.exit(error.line)

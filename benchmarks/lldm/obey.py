@@ -1,10 +1,10 @@
 """Do volumes obey their label maps? A segmenter that has seen real cases alone, on the rows of lldm_rows.py.
 
-    python benchmarks/lldm/obey.py WORK [--steps 1000] [--edge 48] [ROW ...]
+    python benchmarks/lldm/obey.py WORK [--steps 1000] [--edge 48] [--data hippocampus] [ROW ...]
 
 Segmenters (two seeds) learn from WORK/train with flips alone. Dice per class with the requested map, beside their Dice
 on WORK/test. A class that is absent in a map is left out of its mean. Intervals: BCa bootstrap over cases. The result
-goes to obey.json beside this file.
+goes to obey-DATA.json beside this file.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def estimate(values: Float64[np.ndarray, " n"]) -> Mapping[str, float | int | st
     return mean_of_cases(known, seed=0).as_json() if len(known) > 1 else {"n": len(known)}
 
 
-def main(work: Path, rows: Sequence[str], steps: int, edge: int) -> None:
+def main(work: Path, rows: Sequence[str], steps: int, edge: int, data: str) -> None:
     """Train, then measure on real cases and every row."""
     torch.set_num_threads(1)
     real, test = loaded(Cohort.open(work / "train"), edge), Cohort.open(work / "test")
@@ -60,7 +60,7 @@ def main(work: Path, rows: Sequence[str], steps: int, edge: int) -> None:
         found[row] = {name: estimate(dice[:, index]) for index, name in enumerate(names)}
         print(row, found[row], flush=True)
     about = {"steps": steps, "seeds": SEEDS, "edge": edge, "trained_on": len(real)}
-    write_json(HERE / "obey.json", {"rows": found, **about, "facts": facts()})
+    write_json(HERE / f"obey-{data}.json", {"rows": found, **about, "facts": facts()})
 
 
 if __name__ == "__main__":
@@ -69,8 +69,9 @@ if __name__ == "__main__":
     parser.add_argument("rows", nargs="*", default=ROWS)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--edge", type=int, default=48)
+    parser.add_argument("--data", default="hippocampus", help="for the name of the result")
     arguments = parser.parse_intermixed_args()
     try:
-        main(arguments.work, arguments.rows or ROWS, arguments.steps, arguments.edge)
+        main(arguments.work, arguments.rows or ROWS, arguments.steps, arguments.edge, arguments.data)
     except MedsmithError as error:
         sys.exit(error.line)

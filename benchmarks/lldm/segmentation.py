@@ -7,8 +7,8 @@ cases and no others. Arms, at equal gradient steps: real cases with flips alone,
 copy-paste besides; R and S from noise, and S with deformed maps of the real cases, half of each batch real. Tasks:
 "all" structures at once, or one structure against the rest; "each" is all of these. The first network on all structures
 is also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
-shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases. The result goes to NAME.json;
-networks that are done are kept in WORK/segmentation, so that an interrupted call continues.
+shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases. The result goes to
+segmentation-DATA.json; networks that are done are kept in WORK/segmentation, so that an interrupted call continues.
 """
 
 import argparse
@@ -153,7 +153,7 @@ def main(asked: argparse.Namespace) -> None:
         arms = [arm for arm in ARMS if arm != LONGER or guarded]
         rows += rows_of(subsets, network, task, arms, truth, asked)
         print(*rows[-len(arms) :], sep="\n", flush=True)
-        write_json(HERE / f"{asked.name}.json", {"rows": rows, **about, "facts": facts()})
+        write_json(HERE / f"segmentation-{asked.data}.json", {"rows": rows, **about, "facts": facts()})
 
 
 if __name__ == "__main__":
@@ -168,7 +168,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", default="32,48,32", help="grid of the model")
     parser.add_argument("--minutes", type=float, default=20.0, help="of the model's training")
     parser.add_argument("--count", type=int, default=100, help="synthetic cases of each source")
-    parser.add_argument("--name", default="segmentation")
+    parser.add_argument("--data", default="hippocampus", help="for the name of the result")
     try:
         main(parser.parse_args())
     except MedsmithError as error:
