@@ -16,9 +16,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.scaling import image_to_model
 from medsmith.machine import facts
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.phantoms.families import FAMILIES, find_family
 from medsmith.phantoms.family import case_id, case_seed
 from medsmith.synthesis.checks.result import Limits

@@ -9,9 +9,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medsmith.cases.case import Case
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.geometry import Geometry
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.runs.checkpoints import find_run, read_record, unpack
 from medsmith.synthesis.checks.finished import CHECKS, check_case
 from medsmith.synthesis.checks.guidance import annotation_followed

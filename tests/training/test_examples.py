@@ -9,10 +9,10 @@ import pytest
 import micro
 from medsmith.cases.cohort import Cohort
 from medsmith.data.example_store import ExampleStore
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.scaling import image_to_model, model_to_image
 from medsmith.errors import RunError, TrainingError
 from medsmith.geometry import Geometry
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.methods import method_class
 from medsmith.methods.base import Stage
 from medsmith.runs.checkpoints import load_method

@@ -22,7 +22,7 @@ from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.pictures import as_picture
-from medsmith.preparation.quality import CT, check_labels, inspect
+from medsmith.preparation.quality import CT, check_labels, inspect, looks_like_noise
 from medsmith.preparation.recorded import open_recorded, pending_ids
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
@@ -43,6 +43,7 @@ class _CaseSummary:
     stored: str
     typical_ct: bool | None
     empty: bool
+    noisy: bool
     notes: tuple[str, ...]
 
 
@@ -144,6 +145,7 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
         stored=str(case.stored),
         typical_ct=None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical,
         empty=empty,
+        noisy=case.image is not None and not empty and looks_like_noise(case.image),
         notes=notes,
     )
 
@@ -182,7 +184,9 @@ def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
     notes = [note for summary in summaries.values() for note in summary.notes]
     more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
     empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
+    names |= {"images that look like noise, as where gray values above 255 wrap in 8 bits": noisy}
     return [
         f"{_cases(source, [case_id for case_id in summaries if case_id not in empty])}: {source.rule}",
         f"channels: {', '.join(layout.channel_names) or 'none'} ({_channel_reason(source)})",

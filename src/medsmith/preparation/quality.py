@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32
 
 from medsmith.cases.case import Case
 from medsmith.errors import ContentError
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.preparation.hounsfield import check_hounsfield
 
 CT = "ct"
@@ -15,6 +16,7 @@ _FEW_VOXELS = 4
 _MANY_COMPONENTS = 100
 _ANISOTROPIC = 3.0
 _FEW_SLICES = 3
+_MOSTLY_NOISE = 0.5
 
 
 def inspect(case: Case) -> tuple[str, ...]:
@@ -41,6 +43,14 @@ def check_image(case: Case) -> None:
             raise ContentError(case.id, found, "an image varies", "leave the case out")
         if name.casefold() == CT:
             check_hounsfield(channel, f"{case.id}, channel {name}")
+
+
+def looks_like_noise(image: Float32[np.ndarray, "c x y z"]) -> bool:
+    """Whether a channel is mostly white noise: its noise level is more than half of its standard deviation.
+
+    White noise has 1; slices and volumes of CT, MR and ultrasound have .03 to .2.
+    """
+    return bool((noise_levels(image) > _MOSTLY_NOISE * image.std(axis=(1, 2, 3))).any())
 
 
 def check_labels(case: Case) -> None:

@@ -12,10 +12,10 @@ import torch
 from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batches, Example, batches_of, mirrored
 from medsmith.data.example_store import ExampleStore, ExampleView, build_store, remove_other_stores
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.similarity import thumbnails
 from medsmith.diffusion import derive_seed
 from medsmith.errors import TrainingError
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.methods.base import IMAGE, Method, Stage
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, pack

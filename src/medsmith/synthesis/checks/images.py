@@ -8,9 +8,9 @@ from jaxtyping import Float32
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.scaling import gray_to_model
 from medsmith.data.similarity import nearest, thumbnails
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 

@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
 
 from medsmith.data.fingerprint import take_fingerprint
-from medsmith.data.noise_level import noise_levels
 from medsmith.data.scaling import image_to_model
+from medsmith.measurement.noise_level import noise_levels
 from medsmith.phantoms.families import FAMILIES, find_family
 from medsmith.phantoms.family import case_seed
 from medsmith.synthesis.checks.result import Limits
