@@ -1,10 +1,11 @@
-"""Rivals that are trained on label maps: segmentation-guided diffusion, and a ControlNet on the model of mDDPM.
+"""Rivals that are trained on label maps: segmentation-guided diffusion, a ControlNet on the model of mDDPM, and lldm.
 
-    python benchmarks/mddpm/rivals.py WORK [--minutes 30] [--steps 1500] [--count 60] [segguided] [controlnet]
+    python benchmarks/mddpm/rivals.py WORK [--minutes 30] [--steps 1500] [--count 60] [segguided] [controlnet] [lldm]
 
-Both learn from the 6 labeled patients (WORK/labeled) with body and lung as further classes, as mDDPM's anatomy maps
-have them, and follow WORK/maps: maps that the shape space draws. mDDPM's own model needs neither. Rows: WORK/rows/NAME
-for table.py and adherence.py. An interrupted segguided goes on; the ControlNet keeps its weights when it is finished.
+All learn from the 6 labeled patients (WORK/labeled) with body and lung as further classes, as mDDPM's anatomy maps have
+them, and follow WORK/maps: maps that the shape space draws. The image networks of lldm also learn from WORK/images; its
+row "ldm" has the same maps and ignores them. mDDPM's own model needs no labels. Rows: WORK/rows/NAME for table.py and
+adherence.py. An interrupted segguided or lldm goes on; the ControlNet keeps its weights when it is finished.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from medsmith.errors import MedsmithError
 from medsmith.methods.base import assemble
 from medsmith.methods.mddpm import Mddpm
 from medsmith.networks.controlnet import ControlNet
+from medsmith.preparation import merge
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import load_method
 from medsmith.synthesis.checks.images import not_a_copy
@@ -39,6 +41,11 @@ from medsmith.training import Budget, train
 
 SEED, BATCH, RATE = 5, 8, 1e-4
 SETTINGS = ("network.channels=[64,96,128]", "training.batch=8", "training.ema=0.999", "training.steps=8000")
+LATENT = (
+    "size=[64,64]", "autoencoder_training.steps=3000", "autoencoder_training.batch=8", "training.steps=6000",
+    "training.batch=16", "training.ema=0.999", "control_training.steps=4000", "control_training.batch=16",
+    "control_training.ema=0.999",
+)  # fmt: skip
 FURTHER = ("training.precision=float32", "size=[64,64]", "training.flips=[]")
 
 
@@ -69,6 +76,16 @@ def segguided(work: Path, minutes: float, count: int) -> None:
     train("segguided", with_regions(work), run, settings=settings, budget=Budget(minutes=minutes), progress=progress)
     request = {"masks": {"cohort": str(work / "maps")}}
     print(synthesize(run, work / "rows" / "segguided", count=count, seed=SEED, request=request, progress=progress).line)
+
+
+def lldm(work: Path, minutes: float, count: int) -> None:
+    """Latent diffusion with a ControlNet, and the same without its maps."""
+    cohort = merge((with_regions(work).root, work / "images"), work / "mixed", report=print)
+    run, progress = work / "lldm", ConsoleProgress()
+    train("lldm", cohort, run, settings=LATENT, budget=Budget(minutes=minutes), progress=progress)
+    for row, weight in (("lldm", 1), ("ldm", 0)):
+        request = {"labels": {"cohort": str(work / "maps")}, "unusual": "flag", "control": weight}
+        print(synthesize(run, work / "rows" / row, count=count, seed=SEED, request=request, progress=progress).line)
 
 
 def controlled(method: Mddpm, net: ControlNet, mask: Tensor, x: Tensor, t: Tensor) -> Float[Tensor, "b e *space"]:
@@ -129,7 +146,7 @@ def controlnet(work: Path, run: Path, steps: int, count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("rivals", nargs="*", default=["segguided", "controlnet"])
+    parser.add_argument("rivals", nargs="*", default=["segguided", "controlnet", "lldm"])
     parser.add_argument("--run", type=Path)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--steps", type=int, default=1500)
@@ -142,5 +159,7 @@ if __name__ == "__main__":
             controlnet(arguments.work, arguments.run or arguments.work / "run", arguments.steps, arguments.count)
         if "segguided" in arguments.rivals:
             segguided(arguments.work, arguments.minutes, arguments.count)
+        if "lldm" in arguments.rivals:
+            lldm(arguments.work, arguments.minutes, arguments.count)
     except MedsmithError as error:
         sys.exit(error.line)

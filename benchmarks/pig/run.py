@@ -1,4 +1,4 @@
-"""PIG, DDPM and segmentation-guided diffusion on breast ultrasound: PIG's two tables in miniature.
+"""PIG, DDPM, segmentation-guided and latent diffusion on breast ultrasound: PIG's two tables in miniature.
 
     python benchmarks/pig/run.py SOURCE WORK [METHOD ...]
 
@@ -29,8 +29,9 @@ from medsmith.training.previews import preview_grid
 HERE = Path(__file__).parent
 SIZE = 64
 UPDATES = 4000  # of all networks of a method together: the same budget for each
-NETWORKS = {"pig": 2, "ddpm": 1, "segguided": 1}
-RATIOS = {"pig": (0.5, 1.0, 2.0, 4.0), "ddpm": (1.0,), "segguided": (1.0,)}
+NETWORKS = {"pig": 2, "ddpm": 1, "segguided": 1, "lldm": 5}
+SETTINGS = {"lldm": ("size=[64,64]", "autoencoder_training.batch=16", "training.batch=16", "control_training.batch=16")}
+RATIOS = {"pig": (0.5, 1.0, 2.0, 4.0), "ddpm": (1.0,), "segguided": (1.0,), "lldm": (1.0,)}
 SEEDS = 3
 SEGMENTERS = SegmenterConfig(steps=600, precision="bfloat16")
 
@@ -44,9 +45,8 @@ def cohorts(source: Path, work: Path) -> tuple[Cohort, Cohort, Cohort]:
 
 def make(method: str, training: Cohort, work: Path) -> Cohort:
     """Train a method and let it make as many cases as its largest ratio needs."""
-    run = train(
-        method, training, work / method, budget=Budget(steps=UPDATES // NETWORKS[method]), progress=ConsoleProgress()
-    )
+    budget, settings = Budget(steps=UPDATES // NETWORKS[method]), SETTINGS.get(method, ())
+    run = train(method, training, work / method, settings=settings, budget=budget, progress=ConsoleProgress())
     out, count = work / f"{method}-cases", round(max(RATIOS[method]) * len(training))
     print(synthesize(run, out, count=count, seed=0, progress=ConsoleProgress()).line)
     return Cohort.open(out)

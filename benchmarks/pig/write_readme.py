@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-METHODS = ("ddpm", "segguided", "pig")
+METHODS = ("ddpm", "segguided", "lldm", "pig")
 Row = Mapping[str, Any]
 
 HEAD = """# PIG, DDPM and segmentation-guided diffusion on breast ultrasound
