@@ -1,0 +1,153 @@
+"""Writes README.md of this folder from the results beside it and notes.md.
+
+python benchmarks/lldm/write_lldm_results.py
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medsmith.formats.atomic import write_bytes
+from medsmith.formats.json_file import read_json
+
+HERE = Path(__file__).parent
+DATA = {"hippocampus": "the hippocampus (Medical Segmentation Decathlon)", "liver": "liver phantoms"}
+HEAD = """# 3D-LLDM on MR
+
+The paper's tables at small scale and on other data: crops of the hippocampus and phantoms of the liver instead of
+hepatobiliary-phase MR, minutes of one processor core instead of days of GPUs. Intervals are 95 %.
+
+```
+python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
+python benchmarks/lldm/lldm_rows.py WORK
+python benchmarks/lldm/write_lldm_results.py
+```
+"""
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:.3g}"
+
+
+def spread(cell: Sequence[float]) -> str:
+    """A value and its interval."""
+    return f"{number(cell[0])} ({number(cell[1])} to {number(cell[2])})"
+
+
+def estimate(found: Mapping[str, Any], scale: float = 1.0) -> str:
+    """An estimate with its interval; only the number of cases where there are too few."""
+    if "value" not in found:
+        return f"n {found['n']}"
+    return spread([scale * found[key] for key in ("value", "low", "high")])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def source(result: Mapping[str, Any]) -> str:
+    """Command, machine and date of a result."""
+    facts = result["facts"]
+    return f"`{facts['command']}`; {facts['machine']}, {facts['date']}, {facts['versions']}."
+
+
+def distances(result: Mapping[str, Any]) -> str:
+    """Table 1."""
+    planes = tuple(result["rows"][0]["distances"])
+    rows = [
+        (row["row"], str(row["n"]), *(spread(row["distances"][plane]) for plane in planes), shares(row["refused"]))
+        for row in result["rows"]
+    ]
+    about = f"Fréchet distances: planes on {result['extractors']['slices']}, 3-D on {result['extractors']['volume']}."
+    return f"{table(('row', 'n', *planes, 'refused'), rows)}\n\n{about} {source(result)}"
+
+
+def shares(refused: Mapping[str, float] | None) -> str:
+    """Share of all attempts that each check refused."""
+    return "" if refused is None else ", ".join(f"{check} {share:.0%}" for check, share in refused.items()) or "none"
+
+
+def obedience(result: Mapping[str, Any]) -> str:
+    """Dice of a segmenter with the requested map."""
+    names = tuple(result["rows"]["real"])
+    rows = [(row, *(estimate(found[name]) for name in names)) for row, found in result["rows"].items()]
+    return f"{table(('row', *(f'Dice of {name}' for name in names)), rows)}\n\n{source(result)}"
+
+
+def fidelity(result: Mapping[str, Any]) -> str:
+    """Autoencoders."""
+    rows = []
+    for run, found in result["runs"].items():
+        labels = "; ".join(f"{name.removeprefix('Dice of ')} {estimate(each)}" for name, each in found.items()
+                           if name.startswith("Dice of"))  # fmt: skip
+        seams = " / ".join(f"{found[name]['largest']:.1e}" for name in ("at seams", "elsewhere"))
+        rows.append((run, estimate(found["PSNR"]), estimate(found["SSIM"]), labels, seams))
+    head = ("run", "PSNR, dB", "SSIM", "Dice of labels", "error of tiles at seams / elsewhere")
+    return f"{table(head, rows)}\n\n{source(result)}"
+
+
+def gains(result: Mapping[str, Any]) -> str:
+    """Table 2."""
+    rows = [
+        (str(row["cases"]), row["network"], row["task"], row["arm"], estimate(row["dice"]),
+         "" if row["arm"] == "R" else estimate(row["gain"], 100), str(row["subsets"]))
+        for row in result["rows"]
+    ]  # fmt: skip
+    head = ("real cases", "network", "task", "arm", "Dice", "gain over R, points", "subsets")
+    return f"{table(head, rows)}\n\n{result['steps']} steps. {source(result)}"
+
+
+def memory(result: Mapping[str, Any]) -> str:
+    """Planned and measured."""
+    rows = [
+        (row["stage"], number(row["planned_gib"]), number(row["measured_gib"]), f"{row['planned_over_measured']:.2f}")
+        for row in result["stages"]
+    ]
+    return f"{table(('stage', 'planned, GiB', 'measured, GiB', 'ratio'), rows)}\n\n{source(result)}"
+
+
+def cost(result: Mapping[str, Any]) -> str:
+    """Seconds and memory of a volume."""
+    rows = [
+        (str(row["edge"]), row["way"], number(row["seconds"]), number(row["mib"]))
+        for row in sorted(result["rows"], key=lambda row: row["edge"])
+    ]
+    head = ("edge, voxels", "way", "seconds a volume", "memory, MiB")
+    return f"{table(head, rows)}\n\n{result['steps']} steps, DDPM {result['ddpm_steps']}. {source(result)}"
+
+
+PER_DATA: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "table": ("How near to real volumes (the paper's Table 1)", distances),
+    "obey": ("Do volumes follow their label maps?", obedience),
+    "fidelity": ("What the autoencoders keep", fidelity),
+    "segmentation": ("Does it help? (the paper's Table 2)", gains),
+}
+ALONE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "plan_memory": ("Is the memory of `medsmith plan` right?", memory),
+    "monai_cost": ("Cost beside MONAI's inferer", cost),
+}
+"""Name of the result -> heading and text."""
+
+
+def main() -> None:
+    """Every result that is there."""
+    parts = [HEAD, (HERE / "notes.md").read_text(encoding="utf-8")]
+    for data, name in DATA.items():
+        found = {stem: HERE / f"{stem}-{data}.json" for stem in PER_DATA}
+        there = {stem: path for stem, path in found.items() if path.exists()}
+        if there:
+            parts.append(f"## {name[0].upper()}{name[1:]}")
+        if (HERE / f"pairs-{data}.png").exists():
+            parts.append(f"![The first cases of every row](pairs-{data}.png)")
+        parts += [f"### {PER_DATA[stem][0]}\n\n{PER_DATA[stem][1](read_json(path))}" for stem, path in there.items()]
+    for stem, (heading, text) in ALONE.items():
+        if (HERE / f"{stem}.json").exists():
+            parts.append(f"## {heading}\n\n{text(read_json(HERE / f'{stem}.json'))}")
+    write_bytes(HERE / "README.md", ("\n\n".join(part.strip() for part in parts) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
