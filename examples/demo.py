@@ -1,14 +1,22 @@
-"""The main jobs on phantoms and the shipped starter weights: lesions described in words, pairs out of nothing, and
-slices that follow an anatomy.
+"""The main jobs on phantoms and the shipped starter weights: lesions described in words, pairs out of nothing, slices
+that follow an anatomy, and a labeled MR volume.
 
 python examples/demo.py FOLDER [COUNT]
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from medsmith import Case, Cohort, evaluate, synthesize
 from medsmith.anatomy import ShapeSpace
+from medsmith.data.fingerprint import take_fingerprint
+from medsmith.evaluation.fidelity.views import common_view_spec
+from medsmith.evaluation.pages.image_grid import image_grid
+from medsmith.evaluation.pages.sheets import legend_of, plane_tiles
+from medsmith.formats.atomic import write_bytes
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
@@ -18,6 +26,7 @@ from medsmith.synthesis import write_lesions_page, write_steering_page
 WORDS = "a 20 mm round-like hypodense cyst with a well-defined margin inside the liver"
 TEMPLATES, LESIONS, CASES = 6, 8, 40
 LABELED, SLICES = 24, 6
+PLANES = ("sagittal", "coronal", "axial")
 
 
 def main(folder: Path, count: int, templates: int = TEMPLATES, lesions: int = LESIONS, slices: int = SLICES) -> None:
@@ -25,17 +34,18 @@ def main(folder: Path, count: int, templates: int = TEMPLATES, lesions: int = LE
     describe_lesions(folder, templates, lesions)
     make_pairs(folder, count)
     steer_slices(folder, slices)
+    make_volume(folder)
     print("Synthetic research data, not for diagnosis. All folders of cases are nnU-Net v2 raw datasets.")
 
 
 def describe_lesions(folder: Path, templates: int, lesions: int) -> None:
     """Scans without lesions, a lesion by words, and lesions whose reports are drawn by the rules."""
-    print(f"1/7 {templates} CT phantoms without lesions -> {folder / 'templates'}")
+    print(f"1/8 {templates} CT phantoms without lesions -> {folder / 'templates'}")
     scans = write_phantom(find_family("ct-healthy"), folder / "templates", templates, seed=2, size=96)
-    print(f"2/7 '{WORDS}' -> {folder / 'described'}")
+    print(f"2/8 '{WORDS}' -> {folder / 'described'}")
     said = [lesion.model_dump(mode="json") for lesion in read_report(WORDS).report.lesions]
     put_in(scans.root, folder / "described", 1, {"lesions": said})
-    print(f"3/7 {lesions} lesions of any type that the scans have room for -> {folder / 'lesions'}")
+    print(f"3/8 {lesions} lesions of any type that the scans have room for -> {folder / 'lesions'}")
     put_in(scans.root, folder / "lesions", lesions, {})
 
 
@@ -48,24 +58,24 @@ def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> 
 
 def make_pairs(folder: Path, count: int) -> None:
     """Ultrasound phantoms that the weights never saw, new pairs, and the two compared."""
-    print(f"4/7 {count} synthetic ultrasound pairs -> {folder / 'synthetic'}")
+    print(f"4/8 {count} synthetic ultrasound pairs -> {folder / 'synthetic'}")
     real = write_phantom(find_family("breast"), folder / "real", count, seed=2, size=64)
     summary = synthesize("pig", folder / "synthetic", count=count, seed=0, progress=ConsoleProgress())
     print(f"    {summary.line}")
-    print(f"5/7 compared with {count} phantoms that the weights never saw -> {folder / 'report'}")
+    print(f"5/8 compared with {count} phantoms that the weights never saw -> {folder / 'report'}")
     evaluate(real, Cohort.open(folder / "synthetic"), folder / "report", progress=ConsoleProgress())
     print(f"    pictures first: {folder / 'report' / 'evaluation.html'}")
 
 
 def steer_slices(folder: Path, slices: int) -> None:
     """A shape space of labeled chest phantoms, and new slices that follow its samples, with a nodule in the lung."""
-    print(f"6/7 the shapes of {LABELED} labeled chest phantoms -> {folder / 'space.safetensors'}")
+    print(f"6/8 the shapes of {LABELED} labeled chest phantoms -> {folder / 'space.safetensors'}")
     labeled = write_phantom(find_family("chest-healthy"), folder / "chest", LABELED, seed=2, size=64)
     ShapeSpace.fit(labeled, progress=ConsoleProgress()).save(folder / "space.safetensors")
     nodule = next(
         case for case in write_phantom(find_family("chest"), folder / "nodules", 24, seed=4, size=128) if visible(case)
     )
-    print(f"7/7 {slices} chest slices that follow new shapes, with the nodule of {nodule.id} -> {folder / 'steered'}")
+    print(f"7/8 {slices} chest slices that follow new shapes, with the nodule of {nodule.id} -> {folder / 'steered'}")
     request = {
         # So few slices with so many bones: nearer to the mean shape fewer samples are illegal.
         "anatomy": {"space": str(folder / "space.safetensors"), "spread": 1.0},
@@ -75,6 +85,21 @@ def steer_slices(folder: Path, slices: int) -> None:
     }
     synthesize("mddpm", folder / "steered", count=slices, seed=0, request=request, progress=ConsoleProgress())
     print(f"    every guide beside its slice: {write_steering_page(folder / 'steered')}")
+
+
+def make_volume(folder: Path) -> None:
+    """A label map of the liver with its vessels, out of nothing, and the MR volume that follows it."""
+    print(f"8/8 an MR volume of the liver and its label map -> {folder / 'liver'}")
+    synthesize("lldm", folder / "liver", count=1, seed=0, progress=ConsoleProgress())
+    made = Cohort.open(folder / "liver")
+    facts = take_fingerprint(iter(made), made.file_ending, made.content_hash())
+    view = common_view_spec(facts, facts, size=max(facts.shape), channel=None).view(made[made.ids[0]])
+    outlined = plane_tiles(view)
+    plain = [replace(tile, labels=np.zeros_like(tile.labels)) for tile in outlined]
+    rows = [("image", plain), ("outlined", outlined)]
+    picture = image_grid(rows, PLANES, "synthetic liver MR, for research", legend_of(outlined, made.label_names))
+    write_bytes(folder / "liver.png", picture)
+    print(f"    three planes through it: {folder / 'liver.png'}")
 
 
 def visible(case: Case) -> bool:

@@ -1,7 +1,7 @@
 """The cohorts of the 3D-LLDM benchmark: MR of the hippocampus, and liver phantoms.
 
     python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
-    python benchmarks/lldm/lldm_cohorts.py liver WORK [--size 64]
+    python benchmarks/lldm/lldm_cohorts.py liver WORK [--size 80]
 
 FOLDER has images/ and labels/ with a case per file. WORK then holds train and test, pairs, and images, those of train
 without labels. Every fifth phantom is for testing. Of 184 volumes of the hippocampus 149 look like noise: they were
@@ -23,11 +23,15 @@ from medsmith.errors import MedsmithError
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
 from medsmith.preparation import PrepareOptions, prepare
+from medsmith.preparation.crop import CropOptions, crop
+from medsmith.progress import ConsoleProgress
 
 HIPPOCAMPUS = {"anterior": 1, "posterior": 2}
 PHANTOMS, SEED = 200, 3
 TESTED = {"liver": 5, "hippocampus": 3}
 """Every so many cases are for testing."""
+LIVER_MM = (224.0, 160.0, 154.0)
+"""Edges of the crop: 56 x 40 x 32 voxels of phantoms of size 80."""
 INTACT = 0.6
 """Least correlation of neighboring voxels: the intact volumes have .8 to .95, the others at most .4."""
 CLEANED = (0.5, 99.5)
@@ -89,9 +93,10 @@ def hippocampus(folder: Path, work: Path) -> None:
 
 
 def liver(work: Path, size: int) -> None:
-    """Phantoms of the liver with portal vein, hepatic vein and tumors."""
-    family = find_family("liver-mr")
-    make_cohorts(write_phantom(family, work / "all", PHANTOMS, SEED, size=size), work, TESTED["liver"])
+    """Phantoms of the liver with portal vein, hepatic vein and tumors, cropped around the liver."""
+    whole = write_phantom(find_family("liver-mr"), work / "whole", PHANTOMS, SEED, size=size)
+    cropped = crop(whole.root, work / "all", CropOptions(LIVER_MM), report=print, progress=ConsoleProgress())
+    make_cohorts(cropped, work, TESTED["liver"])
 
 
 if __name__ == "__main__":
@@ -102,7 +107,7 @@ if __name__ == "__main__":
     real.add_argument("work", type=Path)
     phantoms = commands.add_parser("liver")
     phantoms.add_argument("work", type=Path)
-    phantoms.add_argument("--size", type=int, default=64)
+    phantoms.add_argument("--size", type=int, default=80)
     arguments = parser.parse_args()
     try:
         if arguments.data == "hippocampus":

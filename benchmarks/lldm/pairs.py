@@ -8,17 +8,16 @@ pairs-DATA.png beside this file.
 
 import argparse
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from medsmith import Cohort
-from medsmith.cases.display import displayed
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
-from medsmith.evaluation.fidelity.extractors import planes
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.pages.image_grid import image_grid
-from medsmith.evaluation.pages.sheets import Tile, legend_of
+from medsmith.evaluation.pages.sheets import Tile, legend_of, plane_tiles
 from medsmith.formats.atomic import write_bytes
 
 HERE = Path(__file__).parent
@@ -30,8 +29,7 @@ def tiles_of(cohort: Cohort, spec: ViewSpec, count: int) -> list[Tile]:
     found = []
     for case in islice(cohort, count):
         view = spec.view(case) if case.labels is not None else spec.view(case).without_labels
-        image, labels = planes(view)[-1]
-        found.append(Tile(displayed(image, view.oriented), displayed(labels, view.oriented)))
+        found.append(replace(plane_tiles(view)[-1], title=""))
     return found
 
 

@@ -6,18 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.display import displayed
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.comparison import Comparison
-from medsmith.evaluation.fidelity.extractors import planes
 from medsmith.evaluation.fidelity.frechet import FRECHET
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
-from medsmith.evaluation.fidelity.views import View
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
-from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of
+from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of, plane_tiles
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
@@ -105,8 +102,8 @@ def _pictures(real: CohortFeatures, synthetic: CohortFeatures, sources: tuple[Co
         "Examples",
         ("Cases evenly spaced over the list of ids, not selected. Outlines are the labels.",),
         pictures=(
-            _sheet([_tile(view) for view in real.examples], _ROW, "Real cases.", names),
-            _sheet([_tile(view) for view in synthetic.examples], _ROW, "Synthetic cases.", names),
+            _sheet([plane_tiles(view)[-1] for view in real.examples], _ROW, "Real cases.", names),
+            _sheet([plane_tiles(view)[-1] for view in synthetic.examples], _ROW, "Synthetic cases.", names),
         ),
     )
 
@@ -120,12 +117,6 @@ def _sheet(tiles: Sequence[Tile], across: int, caption: str, names: Mapping[str,
     """Tiles in rows, with the legend of their outlines."""
     rows = [tiles[start : start + across] for start in range(0, len(tiles), across)]
     return Picture(contact_sheet(rows), caption, legend_of(tiles, names))
-
-
-def _tile(view: View) -> Tile:
-    """The 2-D image, or the axial slice through the centroid of the labels."""
-    image, labels = planes(view)[-1]
-    return Tile(displayed(image, view.oriented), displayed(labels, view.oriented), view.id)
 
 
 def _distances(evaluation: Evaluation, extractor: str) -> Section:
@@ -171,8 +162,8 @@ def _copies(
         )
     tiles = []
     for row in found.worst:
-        generated = _tile(evaluation.view_spec.view(sources[0][synthetic.with_image[row]]))
-        origin = _tile(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))
+        generated = plane_tiles(evaluation.view_spec.view(sources[0][synthetic.with_image[row]]))[-1]
+        origin = plane_tiles(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))[-1]
         tiles += [replace(generated, title=f"{found.similarity[row]:.3f} {generated.title}"), origin]
     similarity = found.similarity.astype(np.float64)
     histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")

@@ -10,6 +10,10 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, ImageColor, ImageDraw
 from scipy.ndimage import binary_erosion
 
+from medsmith.cases.display import displayed
+from medsmith.evaluation.fidelity.extractors import planes
+from medsmith.evaluation.fidelity.views import View
+
 TILE = 144
 _GAP, _TITLE = 6, 16
 _CHARACTER = 6
@@ -52,6 +56,14 @@ class Tile:
         """
         present = set(np.unique(self.labels).tolist()) - {0}
         return {name: self.color(value) for name, value in names.items() if value in present}
+
+
+def plane_tiles(view: View) -> list[Tile]:
+    """A 2-D view, or the sagittal, coronal and axial slices of a volume (``planes``), as displayed and with its id."""
+    return [
+        Tile(displayed(image, view.oriented), displayed(labels, view.oriented), view.id)
+        for image, labels in planes(view)
+    ]
 
 
 def side_by_side(tiles: Sequence[Tile], title: str) -> Tile:
