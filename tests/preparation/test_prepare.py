@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
+from medsmith.errors import MedsmithError
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -475,3 +476,31 @@ def test_images_that_look_like_noise_are_named(tmp_path):
     prepare(fill(tmp_path / "in", files), tmp_path / "out", report=said.append)
     (line,) = [line for line in said if "look like noise" in line]
     assert line.endswith(": wrapped")
+
+
+def one_bit(value):
+    return png_bytes(MASK * np.uint8(value))
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_one_label(tmp_path):
+    files = {"a.png": IMAGE_PNG, "a_mask.png": one_bit(255), "b.png": IMAGE_PNG, "b_mask.png": one_bit(1)}
+    made = prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent)
+    assert made.label_names == {"background": 0, "label_1": 1}
+    assert all(np.array_equal(case.require_labels()[:, :, 0].T, MASK) for case in made)
+
+
+def test_a_mask_with_both_1_and_255_is_refused(tmp_path):
+    both = MASK.copy()
+    both[0, 0] = 255
+    files = {"a.png": IMAGE_PNG, "a_mask.png": png_bytes(both)}
+    with pytest.raises(MedsmithError, match="label value 255 among 0, 1, 255"):
+        prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent)
+
+
+def test_a_declared_number_of_cases_that_is_another_is_said(tmp_path):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "first", report=silent).root
+    declared = json.loads((first / "dataset.json").read_text())
+    (first / "dataset.json").write_text(json.dumps({**declared, "numTraining": 99}))
+    said: list[str] = []
+    prepare(first, tmp_path / "second", report=said.append)
+    assert said[0].endswith("as dataset.json says, which has numTraining 99")

@@ -45,23 +45,21 @@ def _label_value(name: str, value: Any, path: Path) -> int:
     return int(value)
 
 
-def label_values(paths: Iterable[Path], options: ReadOptions = _DEFAULT) -> dict[int, Path]:
-    """Every value that occurs in label maps, and the first file that has it."""
-    where: dict[int, Path] = {}
-    for path in paths:
-        counts = np.bincount(read_labels(path, options).values.ravel(), minlength=256)
-        for value in np.flatnonzero(counts):
-            where.setdefault(int(value), path)
-    return where
+def label_values(paths: Iterable[Path], options: ReadOptions = _DEFAULT) -> dict[Path, frozenset[int]]:
+    """The values that occur in each label map."""
+    return {
+        path: frozenset(np.flatnonzero(np.bincount(read_labels(path, options).values.ravel(), minlength=256)).tolist())
+        for path in paths
+    }
 
 
-def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, int]]:
+def name_labels(found: Mapping[Path, frozenset[int]]) -> tuple[dict[int, int], dict[str, int]]:
     """Infers labels for undeclared values.
 
-    Values 0, 1, ..., n are taken as they are; 0 and 255 are a binary mask.
+    Values 0, 1, ..., n are taken as they are; 0 and 255 are a binary mask, also where other masks have 0 and 1.
 
     Args:
-        where: value -> a file that has it.
+        found: label map -> its values.
 
     Returns:
         value in the files -> label, and name -> label.
@@ -69,14 +67,16 @@ def name_labels(where: Mapping[int, Path]) -> tuple[dict[int, int], dict[str, in
     Raises:
         ContentError: other values, whose meaning is unknown.
     """
-    values = sorted(where.keys() | {0})
+    values = sorted({0}.union(*found.values()))
     if values == [0, 255]:
         return {0: 0, 255: 1}, {"background": 0, "label_1": 1}
+    if values == [0, 1, 255] and not any(file >= {1, 255} for file in found.values()):
+        return {0: 0, 1: 1, 255: 1}, {"background": 0, "label_1": 1}
     if values != list(range(len(values))) or len(values) > _MOST_UNDECLARED:
         odd = next((value for index, value in enumerate(values) if value != index), values[-1])
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         raise ContentError(
-            where[odd],
+            next(path for path, file in found.items() if odd in file),
             f"label value {odd} among {shown}",
             f"undeclared values must be 0, 1, ..., n (n < {_MOST_UNDECLARED}), or 0 and 255",
             "is this the image? else run medsmith prepare with --label NAME=VALUE for each",

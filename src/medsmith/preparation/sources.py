@@ -11,6 +11,7 @@ from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
 from medsmith.errors import CohortError, MedsmithError
+from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
@@ -92,7 +93,11 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     """
     if (root / DATASET).exists():
         layout = find_layout(root)
-        rule, strays, found = f"as {DATASET} says", layout.notes, {Key(id): files for id, files in layout.cases.items()}
+        rule, strays, found = (
+            _declared(root, layout),
+            layout.notes,
+            {Key(id): each for id, each in layout.cases.items()},
+        )
         channels, names = layout.channel_names, layout.label_names
     else:
         pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names)))
@@ -126,6 +131,13 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
     )
+
+
+def _declared(root: Path, layout: Layout) -> str:
+    """The rule, and the number of cases that the declaration has where it is another, as after a copy that stopped."""
+    count = read_json(root / DATASET).get("numTraining", len(layout.cases))
+    differs = "" if count == len(layout.cases) else f", which has numTraining {count}"
+    return f"as {DATASET} says{differs}"
 
 
 def _select_cases(
@@ -179,10 +191,7 @@ def _labels(
         return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
         found = map_cases(root, labeled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
-        where: dict[int, Path] = {}
-        for values in found.values():
-            where = values | where
-        label_of, names = name_labels(where)
+        label_of, names = name_labels({path: values for files in found.values() for path, values in files.items()})
         binary = "0 and 255 in the files mean 0 and 1" if 255 in label_of else "inferred from the files"
         return label_of, names, f"{binary}; name them with --label NAME=VALUE"
     names = label_names_of({"background": 0} | dict(declared), root)
