@@ -206,7 +206,7 @@ def test_a_claim_is_refused_without_allocating(tmp_path, monkeypatch):
     header_has(dim=[3, 1500, 1500, 1500, 1, 1, 1, 1])(source)
     monkeypatch.setattr(np, "frombuffer", lambda *_, **__: pytest.fail("allocated"))
     label = source / LABEL
-    monkeypatch.setattr("medsmith.preparation.sources.label_values", lambda *_: {0: label, 1: label})
+    monkeypatch.setattr("medsmith.preparation.sources.label_values", lambda *_: {label: frozenset({0, 1})})
     code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert "1500x1500x1500" in line

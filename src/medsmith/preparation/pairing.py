@@ -1,7 +1,9 @@
 """Pairs images and label maps by file name.
 
 Recognized are folders named for images and labels, endings such as ``_mask`` or ``_seg`` (also several masks of
-one image, ``_mask_1``), one folder per case (``imaging`` and ``segmentation``), and nnU-Net's channels ``_0000``.
+one image, ``_mask_1``), one folder per case (``imaging`` and ``segmentation``), and nnU-Net's channels ``_0000``. What
+does not pair in this way pairs by what is left of the names without such words (``volume-0`` and ``segmentation-0``,
+``S1_image`` and ``S1_mask``).
 """
 
 import re
@@ -25,6 +27,8 @@ _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations
 _MASK = re.compile(
     r"(?:^|[ _.\-]+)(?:masks?|seg|segmentation|labels?|gt|annotation)(?:[ _.\-]*\d{1,3})?$", re.IGNORECASE
 )
+_WORDS = r"(?:images?|imaging|img|scan|volume|ct|mri?|us|masks?|seg|segmentations?|labels?|gt|annotations?)"
+_WORD_AT_AN_END = re.compile(rf"^{_WORDS}(?=[ _.\-]*\d)|[ _.\-]+{_WORDS}$|^{_WORDS}$", re.IGNORECASE)
 _IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS = 32
@@ -148,7 +152,24 @@ def _by_role(root: Path, files: Iterable[Path]) -> tuple[dict[Key, list[Path]], 
         kept, stem = _kept_folders(root, path), stem_of(path)
         same = Key(*kept, stem)
         labels[same if same in images else Key(*kept, _MASK.sub("", stem))].append(path)
-    return images, labels
+    return images, _repaired(root, images, labels)
+
+
+def _repaired(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> dict[Key, list[Path]]:
+    """The labels, those without an image by the key of the one image that has the same bare name."""
+    alone: dict[Key, list[Key]] = defaultdict(list)
+    for key in images.keys() - labels.keys():
+        alone[_bare_key(root, images[key][0])].append(key)
+    found: dict[Key, list[Path]] = defaultdict(list)
+    for key, path in ((key, path) for key, paths in labels.items() for path in paths):
+        partners = alone.get(_bare_key(root, path), []) if key not in images else []
+        found[partners[0] if len(partners) == 1 else key].append(path)
+    return found
+
+
+def _bare_key(root: Path, path: Path) -> Key:
+    """The key without any word for images or labels in it."""
+    return Key(*_kept_folders(root, path), _WORD_AT_AN_END.sub("", stem_of(path)).strip(" _.-"))
 
 
 def _folders(root: Path, path: Path) -> set[str]:
