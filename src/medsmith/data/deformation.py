@@ -3,6 +3,7 @@
 Axes: ``*space`` = x y or x y z.
 """
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -35,30 +36,35 @@ class DeformationConfig(BaseModel):
     smoothness: float = Field(default=0.12, gt=0, le=1)
 
 
-def deformed(labels: Map, config: DeformationConfig, seed: int) -> Map:
+def deformed(labels: Map, config: DeformationConfig, seed: int, voxel: Sequence[float]) -> Map:
     """A deformed map; each voxel takes the nearest label, and voxels from outside the map are background.
 
     Args:
         labels: the map.
         config: how far.
         seed: of the amounts.
+        voxel: edges of a voxel, in any unit, so that a rotation keeps shapes.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     sizes = np.array(labels.shape, dtype=np.float64)
     grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float64) for n in labels.shape], indexing="ij"))
     center = ((sizes - 1) / 2).reshape(-1, *[1] * labels.ndim)
-    turned = np.einsum("ij,j...->i...", _matrix(labels.ndim, config, rng), grid - center)
+    turned = np.einsum("ij,j...->i...", _matrix(np.array(voxel, np.float64), config, rng), grid - center)
     shift = (_clipped(rng, (labels.ndim,)) * config.shift * sizes).reshape(-1, *[1] * labels.ndim)
     source = turned + center + shift + _displacement(labels.shape, config, rng)
     return np.asarray(ndimage.map_coordinates(labels, source, order=0, mode="constant", cval=0), np.uint8)
 
 
-def _matrix(dimensions: int, config: DeformationConfig, rng: np.random.Generator) -> Float64[np.ndarray, "d d"]:
-    """Rotation and scale."""
+def _matrix(
+    voxel: Float64[np.ndarray, "d"], config: DeformationConfig, rng: np.random.Generator
+) -> Float64[np.ndarray, "d d"]:
+    """Rotation and scale of indices."""
+    dimensions = len(voxel)
     angles = _clipped(rng, (3,)) * config.rotation
     if dimensions == 2:
         angles[:2] = 0
     rotation = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()[:dimensions, :dimensions]
+    rotation = rotation * voxel / voxel[:, None]
     return np.asarray(rotation * np.exp(_clipped(rng, (dimensions,)) * config.scale))
 
 

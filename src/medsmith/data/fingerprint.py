@@ -75,6 +75,11 @@ class Fingerprint(BaseModel):
         return self.stored != "uint8" and bool(self.full_range) and self.full_range[0][0] < HOUNSFIELD_AIR
 
     @property
+    def pairs(self) -> int:
+        """Number of cases with an image and labels; every case has one of both."""
+        return sum(self.count if each is None else each for each in (self.images, self.labelled)) - self.count
+
+    @property
     def foreground_labels(self) -> tuple[int, ...]:
         """Label values above background, ascending: one mask channel each."""
         return tuple(sorted(value for value in self.label_names.values() if value > 0))

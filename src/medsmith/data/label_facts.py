@@ -15,8 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 
 VOLUME, CONTACT, FRAGMENT = 0.25, 0.1, 0.5
-"""Tolerances: of volumes as a share of them, of contacts absolute; a part is a fragment below this share of the
-smallest component of its class in training."""
+"""Tolerances: of volumes and numbers of parts as a share of them, of contacts absolute; a part is a fragment below this
+share of the smallest component of its class in training."""
 _KEY = "label_facts."
 Map = UInt8[np.ndarray, "*space"]
 
@@ -81,7 +81,9 @@ class LabelFacts:
     def _of_class(self, value: int, volume: float, parts: float) -> list[str]:
         (least, most), (fewest, largest) = self.volumes[value], self.parts[value]
         fits = least * (1 - VOLUME) <= volume <= most * (1 + VOLUME)
-        return ([] if fits else [f"volume of {value}"]) + ([] if fewest <= parts <= largest else [f"parts of {value}"])
+        # Whole parts: where every training map has one, two are too many; where some have eight, ten are not.
+        whole = np.ceil(fewest * (1 - VOLUME)) <= parts <= np.floor(largest * (1 + VOLUME))
+        return ([] if fits else [f"volume of {value}"]) + ([] if whole else [f"parts of {value}"])
 
     def without_fragments(self, labels: Map) -> Map:
         """The map with each fragment given to the class of the nearest voxel that is no fragment."""

@@ -129,8 +129,8 @@ def export_weights(run: Path | str, folder: Path) -> None:
 
 
 def _to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Floats in 16 bits; integers as they are."""
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    """Floats of 32 bits in 16; counts, which are integers or floats of 64 bits, as they are."""
+    return {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
 
 
 def load_method(run: Path | str, *, device: str = "cpu") -> Method:

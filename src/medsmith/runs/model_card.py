@@ -45,8 +45,8 @@ Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic r
 
 - {cases_line(facts, learned)}
 - Content hash of the cohort `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of its cases for the
-  copy check, examples/ the prepared cases (`medsmith clean` removes them): treat this folder as patient data if the
-  cohort is.
+  copy check and, of some methods, label maps (`lldm`: `kept_maps`); examples/ the prepared cases (`medsmith clean`
+  removes them): treat this folder as patient data if the cohort is.
 - Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {_precision(record)}.
 {trained}
 

@@ -18,6 +18,9 @@ from medsmith.methods.config import apply_settings
 from medsmith.methods.lldm import Lldm
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.controls import Condition
+from medsmith.methods.lldm.label_bank import kept_map, number_kept
+from medsmith.methods.lldm.label_source import deformed_map
+from medsmith.methods.lldm.synthesis import latent_factor
 from medsmith.networks.vqgan import VQGAN
 from medsmith.synthesis.checks.masks import labels_legal
 from medsmith.synthesis.checks.result import Limits
@@ -165,10 +168,9 @@ def test_deformed_maps_have_the_training_maps_classes(method):
 
 def test_a_run_keeps_as_many_maps_as_it_is_told(cases):
     few, _ = prepared(cases, "kept_maps=2")
-    kept = few.memory["label_maps"]
-    assert kept.shape == (2, *few.config.size)
+    assert number_kept(few.memory) == 2
     none, _ = prepared(cases, "kept_maps=0")
-    assert "label_maps" not in none.memory
+    assert not any(name.startswith("label_maps") for name in none.memory)
     assert made(none).labels is not None
     with pytest.raises(RequestError, match="keeps no label maps"):
         made(none, maps="deformed")
@@ -179,6 +181,52 @@ def test_a_run_of_images_alone_refuses_label_maps(cases, asked):
     images, _ = prepared([replace(case, labels=None, label_names={"background": 0}) for case in cases])
     with pytest.raises(RequestError, match="trained on images alone"):
         made(images, **asked)
+
+
+def test_kept_maps_are_the_training_maps(cases):
+    method, examples = prepared([cases[0], wide(cases[1]), *cases[2:]])
+    for index, example in enumerate(examples):
+        labels, extent = kept_map(method.memory, index)
+        assert np.array_equal(labels, example["labels"][0].numpy())
+        assert torch.equal(extent, example["extent"])
+
+
+def test_a_deformed_map_keeps_its_field_of_view(cases):
+    method, examples = prepared([wide(cases[0]), *cases[1:]], "extent_condition=spacing")
+    found = [deformed_map(method.memory, method.fingerprint, method.config.deformation, seed) for seed in range(30)]
+    assert {drawn.origin["deformed_map"] for drawn in found} == {0, 1, 2, 3}
+    for drawn in found:
+        assert drawn.extent is not None
+        assert torch.equal(drawn.extent, examples[drawn.origin["deformed_map"]]["extent"])
+    case = made(method, maps="deformed")
+    extent = examples[case.provenance["deformed_map"]]["extent"]
+    assert case.geometry.spacing[0] == pytest.approx(method.fingerprint.spacing[0] * float(extent[0].exp()))
+
+
+def test_images_and_maps_without_a_pair_are_refused_at_once(cases):
+    apart = [replace(cases[0], labels=None), replace(cases[1], image=None)]
+    with pytest.raises(RequestError, match="no case has an image and labels; the ControlNet learns from such pairs"):
+        prepared(apart)
+
+
+def test_a_cohort_gives_the_maps_that_fit(method, cases, tmp_path):
+    cohort = written([empty_but_one(cases[0]), *cases[1:]], tmp_path / "c")
+    found = [made(method, seed, labels={"cohort": str(cohort.root)}).provenance for seed in range(8)]
+    assert {record["cases"]["labels"] for record in found} <= {"case_1", "case_2", "case_3"}
+    assert any(record.get("passed_over") == ["case_0"] for record in found)
+    none = written([empty_but_one(case) for case in cases], tmp_path / "none")
+    with pytest.raises(RequestError, match="outside the range"):
+        made(method, labels={"cohort": str(none.root)})
+
+
+def test_given_and_deformed_maps_exclude_each_other(method):
+    with pytest.raises(ValueError, match="given or deformed, not both"):
+        method.Request(labels={"cohort": "maps"}, maps="deformed")
+
+
+@pytest.mark.parametrize(("factor", "latent", "found"), [(1, 4, 1), (2, 4, 2), (4, 4, 2), (8, 2, 4), (9, 2, 5)])
+def test_a_coarse_guide_never_becomes_the_whole_image(factor, latent, found):
+    assert latent_factor(factor, latent) == found
 
 
 def written(cases, folder, names=None):

@@ -20,12 +20,14 @@ from torch import Tensor
 from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
+from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import Observe, Predict, Sampling
+from medsmith.errors import RequestError
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
-from medsmith.methods.lldm.label_source import map_bank
+from medsmith.methods.lldm.label_bank import kept_maps
 from medsmith.methods.lldm.proposals import advice, proposals
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
@@ -37,6 +39,7 @@ from medsmith.networks.kl_autoencoder import KLAutoencoder
 from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
 from medsmith.networks.labels import one_hot
 from medsmith.networks.latent import LatentSpace
+from medsmith.networks.tiling import encode_in_tiles
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 
 _LABELS: frozenset[Kind] = frozenset(("labels",))
@@ -52,6 +55,9 @@ class Lldm(Method):
     Args:
         config: settings.
         fingerprint: of the training cohort.
+
+    Raises:
+        RequestError: the cohort has images and labels, and no case has both, or a ControlNet sees an unknown label.
     """
 
     inputs: ClassVar[frozenset[Kind]] = frozenset()
@@ -71,6 +77,9 @@ class Lldm(Method):
         self.classes = 1 + len(fingerprint.foreground_labels)
         self.has_labels = self.classes > 1 and fingerprint.labelled != 0
         self.has_images = channels > 0 and fingerprint.images != 0
+        if self.has_labels and self.has_images and not fingerprint.pairs:
+            cure = "add some, or train a run on the images and another on the label maps"
+            raise RequestError("lldm", "no case has an image and labels", "the ControlNet learns from such pairs", cure)
         self.process = config.diffusion.process()
         modulation = dimensions if config.extent_condition == "spacing" else 0
         if self.has_labels:
@@ -127,10 +136,11 @@ class Lldm(Method):
             match stage:
                 case "label_autoencoder":
                     weights = class_weights(examples, self.classes, self.config.class_weight)
-                    known = {"class_weights": weights, "extents": extent_range(examples)}
-                    return known | map_bank(examples, self.classes, self.config.kept_maps)
+                    known = {"class_weights": weights, **self._extents(examples)}
+                    facts = LabelFacts.of((each["labels"][0].numpy() for each in examples), self.classes)
+                    return known | facts.tensors() | kept_maps(examples, self.config.kept_maps)
                 case "image_autoencoder":
-                    return {"extents": extent_range(examples)}
+                    return self._extents(examples)
                 case "label_diffusion":
                     self.label_autoencoder.fit_scale(self.label_state(each["labels"]) for each in examples)
                 case "image_diffusion":
@@ -215,12 +225,20 @@ class Lldm(Method):
 
     def label_state(self, labels: UInt8[Tensor, "1 *space"]) -> Float[Tensor, "1 d *latent"]:
         """The latent of one label map of indices."""
-        return self.label_autoencoder.encode(one_hot(labels.to(self.device), self.classes))
+        return encode_in_tiles(self.label_autoencoder, one_hot(labels.to(self.device), self.classes))
 
     @property
     def image_space(self) -> LatentSpace:
         """The latents of images."""
         return self.image_autoencoder
+
+    def _extents(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """The range of fields of view, over what other stages have seen as well."""
+        low, high = extent_range(examples)
+        if "extents" in self.memory:
+            before = self.memory["extents"]
+            low, high = torch.minimum(low, before[0]), torch.maximum(high, before[1])
+        return {"extents": torch.stack([low, high])}
 
     def _modulation(self, extent: Float[Tensor, "b axes"]) -> Float[Tensor, "b axes"] | None:
         return extent.to(self.device) if self.config.extent_condition == "spacing" else None
@@ -242,7 +260,7 @@ class Lldm(Method):
         return predicted
 
     def _image_state(self, image: Float[Tensor, "c *space"]) -> Float[Tensor, "1 d *latent"]:
-        return self.image_autoencoder.encode(image[None].float().to(self.device))
+        return encode_in_tiles(self.image_autoencoder, image[None].float().to(self.device))
 
     def _image_autoencoder_loss(
         self, part: str, image: Float[Tensor, "b c *space"], rng: torch.Generator

@@ -1,9 +1,12 @@
 """A label map that the user gives: checked against what the networks have seen."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import load_case
+from medsmith.cases.case_ref import load_cases
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
@@ -17,7 +20,7 @@ from medsmith.methods.lldm.request import LldmRequest
 def given_map(
     request: LldmRequest, facts: Fingerprint, size: tuple[int, ...], seen: LabelFacts | None, seed: int
 ) -> DrawnMap:
-    """The map of the case that a request names.
+    """The map of the case that a request names, or of the first that fits of a cohort, from where the seed begins.
 
     Args:
         request: with labels.
@@ -27,21 +30,39 @@ def given_map(
         seed: chooses a case where the request names a cohort alone.
 
     Raises:
-        RequestError: other dimensions, classes or field of view than in training, or volumes outside their range.
-        MedsmithError: the case cannot be read.
+        RequestError: other dimensions, classes or field of view than in training, or volumes outside their range; of a
+            cohort, what is wrong with the first of its cases where none fits.
+        MedsmithError: a case cannot be read.
     """
     assert request.labels is not None
-    case = load_case(request.labels, derive_seed(seed, "case"), "labels")
+    first: RequestError | None = None
+    passed: list[str] = []
+    for case in load_cases(request.labels, derive_seed(seed, "case"), "labels"):
+        try:
+            found = _checked(case, request, facts, size, seen)
+        except RequestError as error:
+            first = first or error
+            passed.append(case.id)
+        else:
+            origin = {"cases": {"labels": case.id}} | ({"passed_over": passed} if passed else {})
+            return replace(found, origin=origin)
+    assert first is not None
+    raise first
+
+
+def _checked(
+    case: Case, request: LldmRequest, facts: Fingerprint, size: tuple[int, ...], seen: LabelFacts | None
+) -> DrawnMap:
+    assert request.labels is not None
     subject = f"case '{case.id}' of {request.labels.cohort}"
     _check_grid(case, facts, subject)
     labels = indices_of(_renamed(case, facts, subject), facts, size).numpy()
     problems = () if seen is None else seen.problems(labels)
     if problems and request.unusual == "refuse":
-        names = dict(enumerate(("background", *(_name(facts, value) for value in facts.foreground_labels))))
-        found = ", ".join(_readable(problem, names) for problem in problems)
+        found = ", ".join(readable(problems, facts))
         cure = 'choose another map, or ask for {"unusual": "flag"}'
         raise RequestError("labels", f"{subject} has {found}", "outside the range of the training maps", cure)
-    return DrawnMap(labels, 1, problems, extent_of(case, facts) if request.extent_mm is None else None)
+    return DrawnMap(labels, extent_of(case, facts), problems=problems)
 
 
 def _check_grid(case: Case, facts: Fingerprint, subject: str) -> None:
@@ -69,10 +90,18 @@ def _renamed(case: Case, facts: Fingerprint, subject: str) -> Case:
     return Case(case.id, case.image, values, case.geometry, case.channel_names, facts.label_names, case.stored)
 
 
+def readable(problems: Sequence[str], facts: Fingerprint) -> list[str]:
+    """Problems with names of labels in place of the numbers of classes.
+
+    Args:
+        problems: of ``LabelFacts.problems``.
+        facts: of the training cohort.
+    """
+    names = ("background", *(_name(facts, value) for value in facts.foreground_labels))
+    return [
+        " ".join(names[int(word)] if word.isdecimal() else word for word in problem.split()) for problem in problems
+    ]
+
+
 def _name(facts: Fingerprint, value: int) -> str:
     return next(name for name, number in facts.label_names.items() if number == value)
-
-
-def _readable(problem: str, names: dict[int, str]) -> str:
-    """The problem with names of classes in place of their numbers."""
-    return " ".join(names[int(word)] if word.isdecimal() else word for word in problem.split())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medsmith.cases.case_ref import CaseRef
 from medsmith.methods.guides import GuidedRequest
@@ -35,3 +35,9 @@ class LldmRequest(GuidedRequest):
     extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     control: ControlWeight | Mapping[str, ControlWeight] = 1.0
     guidance: float = Field(default=1.0, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "LldmRequest":
+        if self.labels is not None and self.maps != "generated":
+            raise ValueError("labels and maps: label maps are given or deformed, not both; leave one out")
+        return self

@@ -10,6 +10,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from medsmith.cases.case import Case
+from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
@@ -18,8 +19,9 @@ from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
 from medsmith.methods.lldm.controls import control_weights
 from medsmith.methods.lldm.extent import requested_extent, with_extent
-from medsmith.methods.lldm.given_labels import given_map
-from medsmith.methods.lldm.label_source import DrawnMap, Map, deformed_map, draw_legal
+from medsmith.methods.lldm.given_labels import given_map, readable
+from medsmith.methods.lldm.label_bank import Map
+from medsmith.methods.lldm.label_source import DrawnMap, deformed_map, draw_legal
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.networks.labels import most_likely, one_hot
 from medsmith.networks.latent import on_latent_grid
@@ -38,7 +40,7 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
     with torch.no_grad():
         extent = requested_extent(request, method.config, method.fingerprint, method.memory)
         drawn = _label_map(method, request, extent, derive_seed(seed, "labels")) if method.has_labels else None
-        if drawn is not None and drawn.extent is not None:
+        if drawn is not None and drawn.extent is not None and request.extent_mm is None:
             extent = drawn.extent
         image = _image(method, request, drawn, extent, seed, sampling, observe) if method.has_images else None
     masks = None if drawn is None else _masks(drawn.labels, method.classes)
@@ -47,7 +49,7 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
         image = to_grid(image, grid)
     facts = with_extent(method.fingerprint, extent)
     case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
-    return case if drawn is None else replace(case, provenance=_record(request, drawn))
+    return case if drawn is None else replace(case, provenance=_record(request, drawn, method.fingerprint))
 
 
 def _check_labels_known(method: "Lldm", request: LldmRequest) -> None:
@@ -62,12 +64,12 @@ def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) 
         return given_map(request, method.fingerprint, method.config.size, facts, seed)
     if request.maps == "deformed":
 
-        def draw(each: int) -> Map:
-            return deformed_map(method.memory, method.config.deformation, each)
+        def draw(each: int) -> DrawnMap:
+            return deformed_map(method.memory, method.fingerprint, method.config.deformation, each)
     else:
 
-        def draw(each: int) -> Map:
-            return _generated_map(method, extent, each)
+        def draw(each: int) -> DrawnMap:
+            return DrawnMap(_generated_map(method, extent, each))
 
     return draw_legal(draw, facts, seed, request.draws)
 
@@ -124,12 +126,17 @@ def _guides(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling)
         replace(
             guide,
             reference=space.encode(guide.reference.to(method.device)).cpu(),
-            factor=max(1, guide.factor // space.factor),
+            factor=latent_factor(guide.factor, space.factor),
             region=None if guide.region is None else on_latent_grid(guide.region, space.factor),
         )
         for _, guide in found
     ]
     return (match_low_frequencies(schedule, *inside, combination=request.combination),) if inside else ()
+
+
+def latent_factor(factor: int, latent: int) -> int:
+    """A guide's factor in latents, rounded up; only a factor of 1, which takes the whole image, stays 1."""
+    return 1 if factor == 1 else max(2, -(-factor // latent))
 
 
 def _masks(labels: Map, classes: int) -> Float32[Tensor, "m *space"]:
@@ -144,7 +151,8 @@ def _resampled(masks: Float32[Tensor, "m *space"], grid: tuple[int, ...]) -> Flo
     return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(masks) + 1)])
 
 
-def _record(request: LldmRequest, drawn: DrawnMap) -> Mapping[str, Any]:
+def _record(request: LldmRequest, drawn: DrawnMap, facts: Fingerprint) -> Mapping[str, Any]:
+    problems = readable(drawn.problems, facts)
     if request.labels is not None:
-        return {"unusual": list(drawn.problems)}
-    return {"label_draws": drawn.draws, "label_problems": list(drawn.problems)}
+        return {**drawn.origin, "unusual": problems}
+    return {**drawn.origin, "label_draws": drawn.draws, "label_problems": problems}
