@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32
-from obey import estimate
+from lldm_shared import estimate
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 

@@ -3,13 +3,14 @@
     python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
     python benchmarks/lldm/lldm_cohorts.py liver WORK [--size 80]
 
-FOLDER has images/ and labels/ with a case per file. WORK then holds train and test, pairs, and images, those of train
+FOLDER is the data as it is shared: its images/ holds the label maps, its labels/ the gray values. WORK then holds train and test, pairs, and images, those of train
 without labels. Every fifth phantom is for testing. Of 184 volumes of the hippocampus 149 look like noise: they were
 stored in 8 bits without their scale factors, so that gray values above 255 start again from 0. Of these the label maps
 alone are used, for training; every third of the others is for testing. A call that was interrupted is continued.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -88,7 +89,9 @@ def hippocampus(folder: Path, work: Path) -> None:
     """MR of the hippocampus, gray values stretched per case."""
     if not (work / "all" / "dataset.json").exists():
         options = PrepareOptions(channel_names=("MR",), label_names=HIPPOCAMPUS, percentiles=CLEANED)
-        prepare(folder, work / "all", options, report=print)
+        for kind, shared in (("images", "labels"), ("labels", "images")):
+            shutil.copytree(folder / shared, work / "source" / kind, dirs_exist_ok=True)
+        prepare(work / "source", work / "all", options, report=print)
     make_cohorts(Cohort.open(work / "all"), work, TESTED["hippocampus"])
 
 

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 from ha_gan import HaGan, train_step
+from lldm_shared import fingerprint_of
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medsmith import Cohort, synthesize, train
 from medsmith.cases.case import Case
-from medsmith.data.fingerprint import Fingerprint, take_fingerprint
+from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.errors import MedsmithError
 from medsmith.methods.base import assemble
@@ -81,15 +82,13 @@ def from_run(work: Path, row: str, size: Sequence[int], minutes: float, count: i
     print(row, synthesize(folder, out, count=count, seed=SEED, request=request, progress=ConsoleProgress()).line)
 
 
-def facts_of(work: Path) -> Fingerprint:
-    """Of the training images."""
-    cohort = Cohort.open(work / "images")
-    return take_fingerprint(iter(cohort), cohort.file_ending, "0" * 64)
-
-
 def ha_gan(work: Path, size: Sequence[int], minutes: float, count: int) -> None:
     """Trained for its minutes, or continued; then sampled."""
-    cohort, facts, folder = Cohort.open(work / "images"), facts_of(work), work / "runs" / "ha-gan"
+    cohort, facts, folder = (
+        Cohort.open(work / "images"),
+        fingerprint_of(Cohort.open(work / "images")),
+        work / "runs" / "ha-gan",
+    )
     torch.manual_seed(SEED)
     gan, path, spent = HaGan(size, len(cohort.channel_names)), folder / "gan.safetensors", 0.0
     if path.exists():
@@ -147,7 +146,11 @@ def coded(work: Path, row: str, size: Sequence[int], minutes: float) -> None:
         image = image_to_model(case, facts, tuple(size))[None]
         return decode_in_tiles(method.image_space, encode_in_tiles(method.image_space, image))[0].clamp(-1, 1)
 
-    write_images(work / "rows" / row, (through(case) for case in Cohort.open(work / "test")), facts_of(work))
+    write_images(
+        work / "rows" / row,
+        (through(case) for case in Cohort.open(work / "test")),
+        fingerprint_of(Cohort.open(work / "images")),
+    )
 
 
 def main(work: Path, rows: Sequence[str], size: Sequence[int], minutes: float, count: int) -> None:

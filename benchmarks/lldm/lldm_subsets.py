@@ -1,4 +1,4 @@
-"""Subsets of the training cases, each with a model that saw them alone, and what it generates."""
+"""Disjoint subsets of the training pairs, each with a model that saw them alone, and what it generates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 from lldm_cohorts import subset
+from lldm_shared import pairs_of
 
 from medsmith import Cohort, synthesize, train
 from medsmith.progress import ConsoleProgress
@@ -26,8 +27,8 @@ class Subset:
 
     Attributes:
         work: what lldm_cohorts.py writes.
-        cases: number of real cases; 0 takes all pairs and the run of lldm_rows.py.
-        number: of the subset; each number draws other cases.
+        cases: number of real cases; 0 takes all pairs.
+        number: of the subset; no case is in two of them.
         size: grid of the model.
         minutes: of its training.
         count: synthetic cases of each source.
@@ -45,21 +46,30 @@ class Subset:
         """Where everything of it is kept."""
         return self.work / "segmentation" / (f"{self.cases}-{self.number}" if self.cases else "all")
 
+    def check(self) -> None:
+        """Whether there are enough pairs for this subset and those before it.
+
+        Raises:
+            SystemExit: there are not.
+        """
+        count = len(pairs_of(Cohort.open(self.work / "train")))
+        if (self.number + 1) * self.cases > count:
+            raise SystemExit(f"{count} pairs do not make {self.number + 1} subsets of {self.cases} that share none")
+
     @cached_property
     def real(self) -> Cohort:
         """The real cases."""
         every = Cohort.open(self.work / "train")
-        pairs = sorted({*every.ids_with_image} & {*every.ids_with_labels})
+        pairs = pairs_of(every).ids
         if self.cases:
-            rng = np.random.default_rng([SEED, self.cases, self.number])
-            pairs = sorted(rng.choice(pairs, self.cases, replace=False).tolist())
+            order = np.random.default_rng([SEED, self.cases]).permutation(len(pairs))
+            chosen = order[self.number * self.cases : (self.number + 1) * self.cases]
+            pairs = tuple(pairs[row] for row in sorted(chosen.tolist()))
         return subset(every, pairs, self.folder / "real")
 
     @cached_property
     def run(self) -> Path:
         """A run on the real cases, trained or continued up to its minutes."""
-        if not self.cases:
-            return self.work / "runs" / "lldm"
         settings = (f"size={list(self.size)}".replace(" ", ""),)
         budget, folder = Budget(minutes=self.minutes), self.folder / "run"
         train("lldm", self.real, folder, settings=settings, budget=budget, progress=ConsoleProgress())

@@ -2,7 +2,8 @@
 
     python benchmarks/lldm/lldm_table.py WORK [--edge 48] [--data hippocampus]
 
-Real: WORK/test. Floor: as many volumes of WORK/train. Rows: WORK/rows. Per plane: Inception features of the slices
+Real: WORK/test. Floor: as many volumes of WORK/images. Rows: WORK/rows; those of MARKED are no rivals: they have the
+label maps of WORK/test, or are its images, coded. Per plane: Inception features of the slices
 through the center, at a quarter, half and three quarters of the axis, averaged over the slices of a volume. In 3-D:
 the radiomic vector (docs/evaluation.md) without labels. Every cohort is resampled to a cube of --edge voxels, each case
 stretched between its percentiles; all rows have the same number of volumes. Ranges: 95 % of 200 resamples of volumes on
@@ -17,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
+from lldm_shared import fingerprint_of
 
 from medsmith import Cohort
 from medsmith.cases.layouts import PROVENANCE
-from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.fidelity.extractors import CachedExtractor, Extractor
 from medsmith.evaluation.fidelity.frechet import frechet_distance
+from medsmith.evaluation.fidelity.kernel import kernel_distance
 from medsmith.evaluation.fidelity.views import View, ViewSpec, common_view_spec
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -35,6 +37,8 @@ HERE = Path(__file__).parent
 PLANES = ("sagittal", "coronal", "axial")
 """Normal to x, y and z of canonical axes."""
 CUTS, RESAMPLES, SEED = (0.25, 0.5, 0.75), 200, 0
+MARKED: Mapping[str, str] = {"lldm-real-maps": "maps of the test cases", "coded": "the test images, coded"}
+"""Start of a row's name -> why it is no rival."""
 Features = Float64[np.ndarray, "n d"]
 
 
@@ -80,12 +84,16 @@ def refused(cohort: Cohort) -> Mapping[str, float] | None:
     records = [read_json(path) for path in sorted((cohort.root / PROVENANCE).glob("*.json"))]
     if not records or not all("refused" in record for record in records):
         return None
-    counts: dict[str, int] = {}
-    for record in records:
-        for check, times in record["refused"].items():
-            counts[check] = counts.get(check, 0) + times
-    attempts = len(records) + sum(counts.values())
-    return {check: times / attempts for check, times in counts.items()}
+    attempts = sum(record["attempt"] + 1 for record in records)
+    checks = sorted({check for record in records for check in record["refused"]})
+    return {check: sum(record["refused"].get(check, 0) for record in records) / attempts for check in checks}
+
+
+def redrawn(cohort: Cohort) -> float | None:
+    """Share of all label maps from noise, or deformed, that were not legal; None where none was drawn."""
+    records = [read_json(path) for path in sorted((cohort.root / PROVENANCE).glob("*.json"))]
+    draws = [record["label_draws"] for record in records if "label_draws" in record]
+    return (sum(draws) - len(draws)) / sum(draws) if draws else None
 
 
 def extractors_in(work: Path) -> Mapping[str, Extractor]:
@@ -98,8 +106,8 @@ def extractors_in(work: Path) -> Mapping[str, Extractor]:
 
 def main(work: Path, edge: int, data: str) -> None:
     """The floor and every row that has a cohort."""
-    test, training, extractors = Cohort.open(work / "test"), Cohort.open(work / "train"), extractors_in(work)
-    fingerprint = take_fingerprint(iter(test), test.file_ending, "0" * 64)
+    test, training, extractors = Cohort.open(work / "test"), Cohort.open(work / "images"), extractors_in(work)
+    fingerprint = fingerprint_of(test)
     spec = common_view_spec(fingerprint, fingerprint, size=edge, channel=None)
     real = features_of(test, spec, extractors)
     rows = {
@@ -111,7 +119,10 @@ def main(work: Path, edge: int, data: str) -> None:
     for row, cohort in rows.items():
         found = features_of(cohort, spec, extractors)
         distances = {part: distance(real[part], features[:count]) for part, features in found.items()}
-        table.append({"row": row, "n": count, "distances": distances, "refused": refused(cohort)})
+        kernel = {part: float(kernel_distance(real[part], features[:count])) for part, features in found.items()}
+        mark = next((text for start, text in MARKED.items() if row.startswith(start)), "")
+        counts = {"n": count, "refused": refused(cohort), "redrawn": redrawn(cohort)}
+        table.append({"row": row, "mark": mark, "distances": distances, "kernel": kernel, **counts})
         print(row, {part: round(value[0], 1) for part, value in distances.items()}, flush=True)
     names = {part: each.name for part, each in extractors.items()}
     write_json(HERE / f"table-{data}.json", {"rows": table, "extractors": names, "edge": edge, "facts": facts()})

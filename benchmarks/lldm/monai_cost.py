@@ -21,6 +21,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from lldm_shared import fingerprint_of
 from monai.inferers.inferer import ControlNetLatentDiffusionInferer
 from monai.networks.nets import ControlNet as MonaiControlNet
 from monai.networks.nets import DiffusionModelUNet
@@ -28,7 +29,6 @@ from monai.networks.schedulers import DDPMScheduler, RFlowScheduler
 from torch import Tensor, nn
 
 from medsmith import Cohort
-from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import write_json
 from medsmith.machine import facts
@@ -60,7 +60,7 @@ class Decoder(nn.Module):
 def untrained(work: Path, edge: int, channels: Sequence[int], fold: int) -> Lldm:
     """A model with random weights, none of them zero."""
     cohort = Cohort.open(work / "test")
-    fingerprint = take_fingerprint(iter(cohort), cohort.file_ending, "0" * 64)
+    fingerprint = fingerprint_of(cohort)
     preset = LldmConfig()
     network = preset.image_network.model_copy(update={"channels": tuple(channels), "space_to_depth": fold})
     config = preset.model_copy(update={"size": (edge,) * 3, "image_network": network})

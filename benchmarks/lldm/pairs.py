@@ -12,8 +12,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from lldm_shared import fingerprint_of
+
 from medsmith import Cohort
-from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.pages.image_grid import image_grid
@@ -36,7 +37,7 @@ def tiles_of(cohort: Cohort, spec: ViewSpec, count: int) -> list[Tile]:
 def main(work: Path, data: str, count: int) -> None:
     """Real cases and every row."""
     test = Cohort.open(work / "test")
-    fingerprint = take_fingerprint(iter(test), test.file_ending, "0" * 64)
+    fingerprint = fingerprint_of(test)
     spec = common_view_spec(fingerprint, fingerprint, size=EDGE, channel=None)
     folders = [path for path in sorted((work / "rows").iterdir()) if (path / "dataset.json").exists()]
     rows = [("real", tiles_of(test, spec, count))]

@@ -2,13 +2,14 @@
 
     python benchmarks/lldm/segmentation.py WORK [--cases 20,50,0] [--subsets 2] [--networks unet,resunet] [--tasks all]
 
-Real cases: --cases of WORK/train, drawn again for each subset; 0 are all of them. The model behind S saw the same real
-cases and no others. Arms, at equal gradient steps: real cases with flips alone, with strong augmentation (R), and with
-copy-paste besides; R and S from noise, and S with deformed maps of the real cases, half of each batch real. Tasks:
-"all" structures at once, or one structure against the rest; "each" is all of these. The first network on all structures
-is also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
-shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases. The result goes to
-segmentation-DATA.json; networks that are done are kept in WORK/segmentation, so that an interrupted call continues.
+Real cases: --cases pairs of WORK/train, other ones in each subset; 0 are all of them. The model behind S saw the same
+real cases and no others. Arms, at equal gradient steps: real cases with flips alone, with strong augmentation (R), and
+with copy-paste besides; R and S from noise, and S with deformed maps of the real cases, half of each batch real. Tasks:
+"all" structures at once, or some against the rest (a+b); "each" is "all" and every single one. The first network is
+also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
+shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases; a test case without a structure
+is left out of that structure, so that false alarms there do not count. The result goes to segmentation-DATA.json;
+networks that are done are kept in WORK/segmentation, so that an interrupted call continues.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from typing import Any, final
 import numpy as np
 import torch
 from jaxtyping import Float64
+from lldm_shared import loaded
 from lldm_subsets import Subset
-from obey import loaded
 from torch import Tensor
 
 from medsmith import Cohort
@@ -65,9 +66,9 @@ def for_task(cases: LoadedCohort, task: str, names: Sequence[str]) -> LoadedCoho
     """The cases with the labels of a task."""
     if task == ALL:
         return cases
-    value = names.index(task) + 1
-    truth = tuple((each == value).astype(np.uint8) for each in cases.truth)
-    return replace(cases, labels=(cases.labels == value).long(), truth=truth)
+    values = [names.index(name) + 1 for name in task.split("+")]
+    truth = tuple(np.isin(each, values).astype(np.uint8) for each in cases.truth)
+    return replace(cases, labels=torch.isin(cases.labels, torch.tensor(values)).long(), truth=truth)
 
 
 @final
@@ -93,7 +94,10 @@ class Trial:
 
     def dice(self, test: LoadedCohort, names: Sequence[str]) -> Float64[np.ndarray, "cases structures"]:
         """Dice of every test case and structure, NaN where it is absent; read where the network is done."""
-        words = (self.network, self.task, self.arm.replace(",", "").replace(" ", "-"), self.steps, self.edge)
+        source = ARMS[self.arm][0]
+        used = self.subset.real if source is None else self.subset.synthetic(source)
+        arm = self.arm.replace(",", "").replace(" ", "-")
+        words = (self.network, self.task, arm, self.steps, self.edge, used.content_hash()[:8])
         kept = self.subset.folder / "dice" / ("_".join(map(str, words)) + ".json")
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +123,20 @@ class Trial:
         return dice_of_cases(network, test, classes)
 
 
+def mean_of_present(
+    dice: Float64[np.ndarray, "cases structures"],
+) -> Float64[np.ndarray, " cases"]:
+    """Mean over the structures that a case has; NaN where it has none."""
+    there = ~np.isnan(dice)
+    return np.where(there.any(axis=1), np.where(there, dice, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1), np.nan)
+
+
 def row(dice: Mapping[str, Float64[np.ndarray, "subsets cases"]], arm: str) -> dict[str, Any]:
-    """Dice and gain of an arm."""
-    found, gain = mean_over_subsets(dice[arm], "cases"), mean_over_subsets(dice[arm] - dice[BASE], "cases")
-    return {"dice": found.as_json(), "gain": gain.as_json(), "subsets": len(dice[arm])}
+    """Dice and gain of an arm over the cases that have a structure of the task."""
+    there = ~np.isnan(dice[BASE]).any(axis=0)
+    found, base = dice[arm][:, there], dice[BASE][:, there]
+    value, gain = mean_over_subsets(found, "cases"), mean_over_subsets(found - base, "cases")
+    return {"dice": value.as_json(), "gain": gain.as_json(), "subsets": len(dice[arm])}
 
 
 def rows_of(
@@ -132,7 +146,7 @@ def rows_of(
     names = foreground_names(subsets[0].real.label_names)
     trials = {arm: [Trial(each, network, task, arm, asked.steps, asked.edge) for each in subsets] for arm in arms}
     dice = {
-        arm: np.array([np.nanmean(trial.dice(test, names), axis=1) for trial in found]) for arm, found in trials.items()
+        arm: np.array([mean_of_present(trial.dice(test, names)) for trial in found]) for arm, found in trials.items()
     }
     about = {"cases": len(subsets[0].real), "network": network, "task": task}
     return [{**about, "arm": arm, **row(dice, arm)} for arm in arms]
@@ -146,11 +160,12 @@ def main(asked: argparse.Namespace) -> None:
     tasks = [ALL, *foreground_names(test.label_names)] if asked.tasks == "each" else asked.tasks.split(",")
     about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "synthetic": asked.count}
     networks, rows = asked.networks.split(","), []
+    for cases in map(int, asked.cases.split(",")):
+        Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.minutes, asked.count).check()
     for cases, network, task in product(map(int, asked.cases.split(",")), networks, tasks):
         numbers = range(asked.subsets if cases else 1)
         subsets = [Subset(asked.work, cases, number, size, asked.minutes, asked.count) for number in numbers]
-        guarded = task == ALL and network == networks[0]
-        arms = [arm for arm in ARMS if arm != LONGER or guarded]
+        arms = [arm for arm in ARMS if arm != LONGER or network == networks[0]]
         rows += rows_of(subsets, network, task, arms, truth, asked)
         print(*rows[-len(arms) :], sep="\n", flush=True)
         write_json(HERE / f"segmentation-{asked.data}.json", {"rows": rows, **about, "facts": facts()})

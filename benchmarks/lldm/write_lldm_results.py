@@ -58,11 +58,15 @@ def distances(result: Mapping[str, Any]) -> str:
     """Table 1."""
     planes = tuple(result["rows"][0]["distances"])
     rows = [
-        (row["row"], str(row["n"]), *(spread(row["distances"][plane]) for plane in planes), shares(row["refused"]))
+        (f"{row['row']} ({row['mark']})" if row["mark"] else row["row"], str(row["n"]),
+         *(spread(row["distances"][plane]) for plane in planes),
+         *(number(row["kernel"][plane]) for plane in planes), shares(row["refused"]),
+         "" if row["redrawn"] is None else f"{row['redrawn']:.0%}")
         for row in result["rows"]
-    ]
+    ]  # fmt: skip
     about = f"Fréchet distances: planes on {result['extractors']['slices']}, 3-D on {result['extractors']['volume']}."
-    return f"{table(('row', 'n', *planes, 'refused'), rows)}\n\n{about} {source(result)}"
+    head = ("row", "n", *planes, *(f"KID {plane}" for plane in planes), "refused", "maps redrawn")
+    return f"{table(head, rows)}\n\n{about} {source(result)}"
 
 
 def shares(refused: Mapping[str, float] | None) -> str:

@@ -3,8 +3,8 @@
     python benchmarks/mddpm/rivals.py WORK [--minutes 30] [--steps 1500] [--count 60] [segguided] [controlnet] [lldm]
 
 All learn from the 6 labeled patients (WORK/labeled) with body and lung as further classes, as mDDPM's anatomy maps have
-them, and follow WORK/maps: maps that the shape space draws. The image networks of lldm also learn from WORK/images; its
-row "ldm" has the same maps and ignores them. mDDPM's own model needs no labels. Rows: WORK/rows/NAME for table.py and
+them, and follow WORK/maps: maps that the shape space draws. The image networks of lldm also learn from WORK/unlabeled;
+its row "ldm" has the same maps and ignores them. mDDPM's own model needs no labels. Rows: WORK/rows/NAME for table.py and
 adherence.py. An interrupted segguided or lldm goes on; the ControlNet keeps its weights when it is finished.
 """
 
@@ -80,7 +80,8 @@ def segguided(work: Path, minutes: float, count: int) -> None:
 
 def lldm(work: Path, minutes: float, count: int) -> None:
     """Latent diffusion with a ControlNet, and the same without its maps."""
-    cohort = merge((with_regions(work).root, work / "images"), work / "mixed", report=print)
+    # These networks learn for --minutes in all, those of the maps included, which the rows do not use.
+    cohort = merge((with_regions(work).root, work / "unlabeled"), work / "mixed", report=print)
     run, progress = work / "lldm", ConsoleProgress()
     train("lldm", cohort, run, settings=LATENT, budget=Budget(minutes=minutes), progress=progress)
     for row, weight in (("lldm", 1), ("ldm", 0)):

@@ -84,3 +84,5 @@ def test_one_subset_gives_the_interval_over_cases():
     assert mean_over_subsets(values.T, "patients") == mean_of_few(values[0], "subsets")
     both = mean_over_subsets(np.repeat(values, 3, axis=0), "patients")
     assert (both.n, both.interval) == (4, "Satterthwaite over 3 subsets and patients")
+    with pytest.raises(ValueError, match="is missing"):
+        mean_over_subsets(np.array([[0.3, np.nan]]), "patients")

@@ -72,7 +72,12 @@ def mean_over_subsets(values: Float64[np.ndarray, "subsets cases"], unit: str) -
     Args:
         values: one per subset and case, none missing. A single subset gives Student's interval over cases.
         unit: what the columns are, for the name of the interval: "patients".
+
+    Raises:
+        ValueError: a value is missing.
     """
+    if np.isnan(values).any():
+        raise ValueError("a value of a subset and case is missing")
     subsets, cases = values.shape
     mean, rows, columns = float(values.mean()), values.mean(1), values.mean(0)
     if subsets == 1 or cases == 1:
