@@ -3,10 +3,11 @@
     python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
     python benchmarks/lldm/lldm_cohorts.py liver WORK [--size 80]
 
-FOLDER is the data as it is shared: its images/ holds the label maps, its labels/ the gray values. WORK then holds train and test, pairs, and images, those of train
-without labels. Every fifth phantom is for testing. Of 184 volumes of the hippocampus 149 look like noise: they were
-stored in 8 bits without their scale factors, so that gray values above 255 start again from 0. Of these the label maps
-alone are used, for training; every third of the others is for testing. A call that was interrupted is continued.
+FOLDER is the data as it is shared: its images/ holds the label maps, its labels/ the gray values. WORK then holds train
+and test, pairs, and images, those of train without labels. Every fifth phantom is for testing. Of 184 volumes of the
+hippocampus 149 look like noise: they were stored in 8 bits without their scale factors, so that gray values above 255
+start again from 0. Of these the label maps alone are used, for training; every third of the others is for testing. A
+call that was interrupted is continued.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 All learn from the 6 labeled patients (WORK/labeled) with body and lung as further classes, as mDDPM's anatomy maps have
 them, and follow WORK/maps: maps that the shape space draws. The image networks of lldm also learn from WORK/unlabeled;
-its row "ldm" has the same maps and ignores them. mDDPM's own model needs no labels. Rows: WORK/rows/NAME for table.py and
-adherence.py. An interrupted segguided or lldm goes on; the ControlNet keeps its weights when it is finished.
+its row "ldm" has the same maps and ignores them. mDDPM's own model needs no labels. Rows: WORK/rows/NAME for table.py
+and adherence.py. An interrupted segguided or lldm goes on; the ControlNet keeps its weights when it is finished.
 """
 
 import argparse
