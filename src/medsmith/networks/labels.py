@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _SMOOTH = 1e-5
-"""Added to both parts of the Dice ratio, so that a class in neither map has loss 0 (MONAI's default)."""
+"""Added to both parts of the Dice ratio, which keeps it finite where a class is in neither map (MONAI's default)."""
 
 
 def one_hot(labels: Integer[Tensor, "b *space"], classes: int) -> Float32[Tensor, "b k *space"]:

@@ -94,8 +94,9 @@ def crop(
     notes: Counter[str] = Counter()
     with (progress or NullProgress()).task("crop", len(cohort)) as advance:
         for case_id in cohort.ids:
-            for part in crops_of(cohort[case_id], options, usual):
-                notes.update(_lost(cohort[case_id], part) if options.place != "sliding" else ())
+            case = cohort[case_id]
+            for part in crops_of(case, options, usual):
+                notes.update(_lost(case, part) if options.place != "sliding" else ())
                 if part.id not in written:
                     written.write(part)
             advance(1, case_id)

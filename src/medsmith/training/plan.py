@@ -205,10 +205,11 @@ def _tried(
 
 def _first_ids(cohort: Cohort, stages: Sequence[Stage], count: int) -> tuple[str, ...]:
     """As many cases of every kind as a batch has."""
+    labeled = set(cohort.ids_with_labels)
     pools = {
         frozenset(("image",)): cohort.ids_with_image,
         frozenset(("labels",)): cohort.ids_with_labels,
-        frozenset(("image", "labels")): [id for id in cohort.ids_with_image if id in set(cohort.ids_with_labels)],
+        frozenset(("image", "labels")): [id for id in cohort.ids_with_image if id in labeled],
     }
     return tuple(sorted({id for stage in stages for id in pools[frozenset(stage.inputs)][:count]}))
 

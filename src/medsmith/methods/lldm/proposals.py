@@ -57,7 +57,7 @@ def _width_settings(coding: tuple[int, ...], diffusion: tuple[int, ...]) -> tupl
 
 
 def advice(facts: Fingerprint) -> Sequence[str]:
-    """A crop around the labels where they fill little of the scans, or where spacings are far from equal."""
+    """A crop around the labels where they fill little of the scans."""
     lines = []
     if 0 < facts.foreground[1] < _SMALL_FOREGROUND and facts.spacing_known:
         lines.append(
