@@ -12,7 +12,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.data.scaling import model_to_image, to_grid
 from medsmith.diffusion import SeededNoise, derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, RunError
 from medsmith.geometry import Geometry
 from medsmith.methods.config import apply_settings
 from medsmith.methods.lldm import Lldm
@@ -374,3 +374,19 @@ def test_draws_are_counted_and_end(method):
     assert case.provenance["label_draws"] == 3 or not case.provenance["label_problems"]
     outcome = labels_legal(case, TrainingFacts(method.fingerprint), Limits()).outcome
     assert outcome == ("failed" if case.provenance["label_problems"] else "passed")
+
+
+def test_a_perceptual_loss_is_added_where_weights_are_at_hand_and_stays(cases, monkeypatch):
+    method, examples = prepared(cases)
+    batch = {"image": torch.stack([example["image"] for example in examples])}
+
+    def loss():
+        method.image_autoencoder.steps.zero_()
+        return float(method.loss("image_autoencoder", batch, torch.Generator().manual_seed(0)).detach())
+
+    plain = loss()
+    monkeypatch.setattr("medsmith.methods.lldm.perceptual_distance", lambda _device: lambda *_: torch.tensor(0.25))
+    with pytest.raises(RunError, match="began without a perceptual loss; one loss in a run; unset MEDSMITH_VGG16"):
+        loss()
+    method.memory = {**method.memory, "perceptual": torch.tensor(True)}
+    assert loss() == pytest.approx(plain + 0.25, rel=1e-5)

@@ -22,7 +22,7 @@ from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import Observe, Predict, Sampling
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, RunError
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
@@ -39,10 +39,12 @@ from medsmith.networks.kl_autoencoder import KLAutoencoder
 from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
 from medsmith.networks.labels import one_hot
 from medsmith.networks.latent import LatentSpace
+from medsmith.networks.perceptual import VARIABLE, PerceptualDistance, perceptual_distance
 from medsmith.networks.tiling import encode_in_tiles
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 
 _LABELS: frozenset[Kind] = frozenset(("labels",))
+_PERCEPTUAL = "perceptual"
 _IMAGE: frozenset[Kind] = frozenset(("image",))
 
 
@@ -140,7 +142,7 @@ class Lldm(Method):
                     facts = LabelFacts.of((each["labels"][0].numpy() for each in examples), self.classes)
                     return known | facts.tensors() | kept_maps(examples, self.config.kept_maps)
                 case "image_autoencoder":
-                    return self._extents(examples)
+                    return {**self._extents(examples), _PERCEPTUAL: torch.tensor(self._perceptual() is not None)}
                 case "label_diffusion":
                     self.label_autoencoder.fit_scale(self.label_state(each["labels"]) for each in examples)
                 case "image_diffusion":
@@ -266,11 +268,21 @@ class Lldm(Method):
         self, part: str, image: Float[Tensor, "b c *space"], rng: torch.Generator
     ) -> Float[Tensor, ""]:
         autoencoder, config = self.image_autoencoder, self.config.image_loss
+        if part == "discriminators":
+            if isinstance(autoencoder, VQGAN):
+                return vqgan_discriminator_loss(autoencoder, self.discriminators, image, config.image, rng)
+            return kl_discriminator_loss(autoencoder, self.discriminators, image, config, rng)
         if isinstance(autoencoder, VQGAN):
-            vq = vqgan_loss if part == "image_autoencoder" else vqgan_discriminator_loss
-            return vq(autoencoder, self.discriminators, image, config.image, rng)
-        kl = kl_autoencoder_loss if part == "image_autoencoder" else kl_discriminator_loss
-        return kl(autoencoder, self.discriminators, image, config, rng)
+            return vqgan_loss(autoencoder, self.discriminators, image, config.image, rng, self._perceptual())
+        return kl_autoencoder_loss(autoencoder, self.discriminators, image, config, rng, self._perceptual())
+
+    def _perceptual(self) -> PerceptualDistance | None:
+        """The perceptual distance where weights are at hand, the same in all parts of a training."""
+        found = perceptual_distance(self.device) if self.config.image_loss.image.perceptual else None
+        if _PERCEPTUAL in self.memory and bool(self.memory[_PERCEPTUAL]) != (found is not None):
+            began, cure = ("with", f"set {VARIABLE} again") if found is None else ("without", f"unset {VARIABLE}")
+            raise RunError("image_autoencoder", f"began {began} a perceptual loss", "one loss in a run", cure)
+        return found
 
 
 def _call(network: UNet, modulation: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
