@@ -191,6 +191,12 @@ def test_kept_maps_are_the_training_maps(cases):
         assert torch.equal(extent, example["extent"])
 
 
+def test_a_run_may_deform_maps_unless_asked_otherwise(cases):
+    method, _ = prepared(cases, "maps=deformed")
+    assert "deformed_map" in made(method).provenance
+    assert "deformed_map" not in made(method, maps="generated", draws=1).provenance
+
+
 def test_a_deformed_map_keeps_its_field_of_view(cases):
     method, examples = prepared([wide(cases[0]), *cases[1:]], "extent_condition=spacing")
     found = [deformed_map(method.memory, method.fingerprint, method.config.deformation, seed) for seed in range(30)]
@@ -220,7 +226,7 @@ def test_a_cohort_gives_the_maps_that_fit(method, cases, tmp_path):
 
 
 def test_given_and_deformed_maps_exclude_each_other(method):
-    with pytest.raises(ValueError, match="given or deformed, not both"):
+    with pytest.raises(ValueError, match="given or made, not both"):
         method.Request(labels={"cohort": "maps"}, maps="deformed")
 
 
@@ -361,6 +367,7 @@ def test_a_vqgan_takes_the_place_of_the_kl_autoencoder(cases):
         (("size=[9,8,8]",), "every axis must be a multiple of 2"),
         (("image_autoencoder.channels=[4,4,4]",), "the autoencoders reduce the grid by 2 and 4: they must agree"),
         (("sampling.solver=ddpm",), "--set"),
+        (("maps=deformed", "kept_maps=0"), "maps = deformed, but kept_maps = 0: deformed maps need some"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, said):

@@ -16,6 +16,8 @@ from medsmith.networks.discriminator import DiscriminatorConfig
 from medsmith.networks.kl_losses import KLLossConfig, LabelLossConfig
 from medsmith.networks.vqgan import VQGANConfig
 
+MapSource = Literal["generated", "deformed"]
+
 
 @final
 class ControlConfig(BaseModel):
@@ -53,6 +55,8 @@ class LldmConfig(BaseModel):
         controls: the ControlNets; several act together, each with a weight of its own in a request, such as one for the
             organ and one for tumors.
         label_noise: standard deviation of the noise on label latents when the ControlNet is trained.
+        maps: where label maps come from in a request that does not say so: "generated" from noise, or "deformed" from
+            those of the training cohort, for runs whose label model draws few legal maps.
         kept_maps: largest number of label maps of the training cohort that a run keeps, 16 MiB at most, to give
             deformed ones; 0 keeps none, for runs that are passed on to others.
         deformation: of these maps.
@@ -78,6 +82,7 @@ class LldmConfig(BaseModel):
     extent_condition: Literal["none", "spacing"] = "none"
     controls: Annotated[tuple[ControlConfig, ...], Field(min_length=1)] = (ControlConfig(),)
     label_noise: float = Field(default=0.1, ge=0, le=1)
+    maps: MapSource = "generated"
     kept_maps: int = Field(default=10_000, ge=0)
     deformation: DeformationConfig = DeformationConfig()
     autoencoder_training: TrainingConfig = TrainingConfig(steps=700, batch=2, learning_rate=1e-3, flips=())
@@ -94,6 +99,8 @@ class LldmConfig(BaseModel):
         names = [control.name for control in self.controls]
         if len(set(names)) < len(names):
             raise ValueError(f"controls: the names {', '.join(names)} are not different")
+        if self.maps == "deformed" and not self.kept_maps:
+            raise ValueError("maps = deformed, but kept_maps = 0: deformed maps need some")
         image = self.image_autoencoder
         factors = self.label_autoencoder.factor, (image.shape if isinstance(image, VQGANConfig) else image).factor
         if factors[0] != factors[1]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from medsmith.cases.case_ref import CaseRef
 from medsmith.methods.guides import GuidedRequest
+from medsmith.methods.lldm.config import MapSource
 
 ControlWeight = Annotated[float, Field(ge=0, le=10)]
 
@@ -18,7 +19,7 @@ class LldmRequest(GuidedRequest):
     Attributes:
         labels: a case whose label map the image follows, or a cohort from which the seed chooses one.
         maps: where label maps come from if ``labels`` names none: "generated" from noise, or "deformed" from those of
-            the training cohort.
+            the training cohort; None takes the setting ``maps`` of the run.
         unusual: "refuse" given maps whose volumes lie outside the range of training, or "flag" them in the provenance.
         draws: largest number of maps that are drawn until one is legal.
         extent_mm: field of view along each axis, where the networks were told it (``extent_condition``); None takes
@@ -29,7 +30,7 @@ class LldmRequest(GuidedRequest):
     """
 
     labels: CaseRef | None = None
-    maps: Literal["generated", "deformed"] = "generated"
+    maps: MapSource | None = None
     unusual: Literal["refuse", "flag"] = "refuse"
     draws: int = Field(default=20, ge=1, le=1000, strict=True)
     extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
@@ -38,6 +39,6 @@ class LldmRequest(GuidedRequest):
 
     @model_validator(mode="after")
     def _one_source(self) -> "LldmRequest":
-        if self.labels is not None and self.maps != "generated":
-            raise ValueError("labels and maps: label maps are given or deformed, not both; leave one out")
+        if self.labels is not None and self.maps is not None:
+            raise ValueError("labels and maps: label maps are given or made, not both; leave one out")
         return self

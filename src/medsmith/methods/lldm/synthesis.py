@@ -53,7 +53,7 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
 
 
 def _check_labels_known(method: "Lldm", request: LldmRequest) -> None:
-    if not method.has_labels and (request.labels is not None or request.maps != "generated"):
+    if not method.has_labels and (request.labels is not None or request.maps is not None):
         field = "maps" if request.labels is None else "labels"
         raise RequestError(field, "asks for label maps", "this run was trained on images alone", "leave it out")
 
@@ -62,7 +62,7 @@ def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) 
     facts = LabelFacts.from_memory(method.memory)
     if request.labels is not None:
         return given_map(request, method.fingerprint, method.config.size, facts, seed)
-    if request.maps == "deformed":
+    if (request.maps or method.config.maps) == "deformed":
 
         def draw(each: int) -> DrawnMap:
             return deformed_map(method.memory, method.fingerprint, method.config.deformation, each)
