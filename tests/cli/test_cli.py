@@ -1,5 +1,6 @@
 """The commands: quick to answer, one line for a mistake, the documentation in step."""
 
+import contextlib
 import os
 import re
 import resource
@@ -34,6 +35,23 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["report"], ["report", "parse"]])
+def test_help_has_a_short_form(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for option in ("-h", "--help"):
+        with contextlib.suppress(SystemExit):
+            main([*command, option])
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "-h, --help" in said[0]
+
+
+def test_shells_can_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main(["--help"])
+    assert "--install-completion" in capsys.readouterr().out
 
 
 def test_help_takes_less_than_half_a_second() -> None:

@@ -8,7 +8,7 @@ app = typer.Typer(
     name="medsmith",
     help="Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
