@@ -1,8 +1,15 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from medsmith.cli.comparing import Network
 from medsmith.evaluation.downstream.architectures import ARCHITECTURES, build_architecture, grid_multiple
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, train_segmenter
+
+
+def test_the_command_offers_every_architecture():
+    assert get_args(Network) == ARCHITECTURES
 
 
 def toy(dimensions, edge, channels=1):

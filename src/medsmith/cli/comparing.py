@@ -1,11 +1,14 @@
 """Commands that evaluate synthetic cohorts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from medsmith.cli.app import app, echo
+
+Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
+"""``Architecture`` of medsmith.evaluation.downstream, which takes seconds to load."""
 
 
 @app.command()
@@ -55,21 +58,25 @@ def utility(
         int | None,
         typer.Option(
             min=16,
-            help="Edge of the training grid, a multiple of 8; default: the smaller image, at most 64 for volumes.",
+            help="Edge of the training grid, a multiple of 8 (vnet: 16); default: the smaller image, at most 64 for "
+            "volumes.",
         ),
     ] = None,
+    network: Annotated[Network, typer.Option(help="Architecture of the segmentation networks.")] = "resunet",
+    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each network.")] = 1000,
 ) -> None:
     """Train segmentation networks on real, synthetic and mixed data with equal steps; compare test Dice."""
     from medsmith.lazy_imports import import_monai
 
     import_monai()
     from medsmith.cases.cohort import Cohort
-    from medsmith.evaluation.downstream import summary_lines
+    from medsmith.evaluation.downstream import SegmenterConfig, summary_lines
     from medsmith.evaluation.downstream import utility as try_out
     from medsmith.progress import ConsoleProgress
 
     cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
-    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, progress=ConsoleProgress())
+    config = SegmenterConfig(architecture=network, steps=steps)
+    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, config=config, progress=ConsoleProgress())
     for line in summary_lines(result):
         echo(line)
     echo(f"report: {out / 'utility.html'}")
