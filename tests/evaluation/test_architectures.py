@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medsmith.cli.comparing import Network
+from medsmith.errors import RequestError
 from medsmith.evaluation.downstream.architectures import ARCHITECTURES, build_architecture, grid_multiple
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, train_segmenter
 
@@ -62,5 +63,5 @@ def test_dropout_follows_the_seed():
 
 
 def test_a_vnet_refuses_channels_that_do_not_divide_its_width():
-    with pytest.raises(ValueError, match="1, 2, 4, 8 or 16 channels, not 3"):
+    with pytest.raises(RequestError, match="vnet, and images of 3 channels; 1, 2, 4, 8 or 16; choose another"):
         build_architecture("vnet", 2, 3, 2, 16)

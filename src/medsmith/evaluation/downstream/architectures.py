@@ -7,6 +7,8 @@ from typing import Literal
 from monai.networks.nets import DynUNet, UNet, VNet
 from torch import nn
 
+from medsmith.errors import RequestError
+
 Architecture = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
 LEVELS = 4
 _RESIDUAL_UNITS = 2
@@ -49,7 +51,7 @@ def _dynunet(dimensions: int, channels: int, classes: int, width: int) -> nn.Mod
 
 def _vnet(dimensions: int, channels: int, classes: int, _width: int) -> nn.Module:
     if _VNET_WIDTH % channels:
-        raise ValueError(f"a V-Net takes images of 1, 2, 4, 8 or 16 channels, not {channels}")
+        raise RequestError("network", f"vnet, and images of {channels} channels", "1, 2, 4, 8 or 16", "choose another")
     network: nn.Module = VNet(
         spatial_dims=dimensions, in_channels=channels, out_channels=classes, dropout_dim=dimensions
     )
@@ -75,7 +77,7 @@ def build_architecture(
         width: channels of the first level, doubled at each further one.
 
     Raises:
-        ValueError: a V-Net, and a number of channels that does not divide 16.
+        RequestError: a V-Net, and a number of channels that does not divide 16.
     """
     return _BUILDERS[architecture](dimensions, channels, classes, width)
 
