@@ -60,6 +60,7 @@ weights: $(STAMP)
 	$(BIN)/python examples/train_starter_weights.py runs/starter
 	$(BIN)/python examples/train_lesiondiffusion.py runs/lesiondiffusion runs/lidc
 	$(BIN)/python examples/train_mddpm.py runs/mddpm
+	$(BIN)/python examples/train_lldm.py runs/lldm-starter
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -18,6 +18,7 @@ from medsmith.formats.files import (
     read_image_region,
     read_labels,
     read_labels_region,
+    stem_of,
     write_image,
     write_labels,
 )
@@ -73,7 +74,9 @@ def _merged(
 
 
 def _to_labels(values: UInt8[np.ndarray, "x y z"], layout: Layout, path: Path) -> UInt8[np.ndarray, "x y z"]:
-    """Maps file values to the labels that the layout declares."""
+    """Maps file values, or the file's name, to the labels that the layout declares."""
+    if layout.label_of_file:
+        return np.where(values > 0, np.uint8(layout.label_of_file[stem_of(path)]), np.uint8(0))
     label_of = layout.label_of or {value: value for value in layout.label_names.values()}
     return relabel(values, label_of, layout.label_names, path)
 

@@ -67,6 +67,7 @@ class Layout:
         cases: id -> files of the cases with a complete image, labels, or both.
         label_of: value in the files -> label, where they differ.
         notes: one line per assumption or skipped file.
+        label_of_file: name of a label file without its ending -> label, where each label has a file of its own.
     """
 
     channel_names: tuple[str, ...]
@@ -75,6 +76,7 @@ class Layout:
     cases: Mapping[str, CaseFiles]
     label_of: Mapping[int, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    label_of_file: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_layout(root: Path) -> Layout:

@@ -21,6 +21,7 @@ from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.folders import paths_below
+from medsmith.preparation.label_files import joined_by_folder
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
 _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}
@@ -48,11 +49,13 @@ class Pairing:
         paired: key -> files of cases that have an image and labels.
         alone: key -> files of images without labels or labels without an image.
         rule: how images and labels were distinguished, with an example.
+        labels_by_file: the labels, where each has a file of its own named for it; () otherwise.
     """
 
     paired: Mapping[Key, CaseFiles]
     alone: Mapping[Key, CaseFiles]
     rule: str
+    labels_by_file: tuple[str, ...] = ()
 
 
 @final
@@ -82,6 +85,7 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
     """
     files = _readable_files(root)
     images, labels = _by_role(root, files)
+    labels, by_file = joined_by_folder(images, labels)
     by = ""
     if not labels and not any(_folders(root, path) & _IMAGE_FOLDERS for path in files):
         by = "as declared" if declared.channels or declared.labels else "by their values"
@@ -98,7 +102,7 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
     cases = maps | {key: CaseFiles(channels, None) for key, channels in keyed.items() if key not in maps}
     paired = {key: files for key, files in cases.items() if files.channels and files.labels}
     alone = {key: files for key, files in cases.items() if key not in paired}
-    return Pairing(paired, alone, _rule(root, paired or alone, by))
+    return Pairing(paired, alone, _rule(root, paired or alone, by), by_file)
 
 
 def _rule(root: Path, cases: Mapping[Key, CaseFiles], by: str) -> str:

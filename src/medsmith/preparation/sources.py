@@ -13,6 +13,7 @@ from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
 from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
 EMPTY, UNPAIRED = "empty", "unpaired"
@@ -91,30 +92,27 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         CohortError: files do not pair, or unpaired files are neither kept nor left out.
         ContentError: undeclared label values that cannot be inferred.
     """
+    by_file: tuple[str, ...] = ()
     if (root / DATASET).exists():
         layout = find_layout(root)
-        rule, strays, found = (
-            _declared(root, layout),
-            layout.notes,
-            {Key(id): each for id, each in layout.cases.items()},
-        )
+        rule, strays = _declared(root, layout), layout.notes
+        found: dict[Key, CaseFiles] = {Key(id): files for id, files in layout.cases.items()}
         channels, names = layout.channel_names, layout.label_names
     else:
         pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names)))
         rule, strays, found = pairing.rule, (), {**pairing.paired, **pairing.alone}
-        channels, names = (), {}
+        channels, names, by_file = (), {}, pairing.labels_by_file
     chosen, alone = _select_cases(root, found, options)
     if strays and UNPAIRED not in options.leave_out:
         raise _unpaired(root, strays)
-    if names:
-        cases = {key.name: files for key, files in chosen.items()}
-        for case_id in cases:
-            check_id(case_id)
-    else:
-        cases = with_ids(root, chosen)
+    cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
-    declared = options.label_names or names
-    label_of, label_names, reason = _labels(root, cases, declared, options, report)
+    if by_file:
+        cases, label_names = choose_labels(root, cases, by_file, options.label_names)
+        label_of: dict[int, int] = {}
+        reason = "each has a file of its own"
+    else:
+        label_of, label_names, reason = _labels(root, cases, options.label_names or names, options, report)
     return Source(
         root=root,
         cases=cases,
@@ -124,6 +122,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
             ".png" if next(iter(cases.values())).paths[-1].name.lower().endswith(".png") else ".nii.gz",
             cases,
             label_of,
+            label_of_file=label_names if by_file else {},
         ),
         rule=rule,
         channels_known=bool(options.channel_names or channels),
@@ -131,6 +130,14 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
     )
+
+
+def _checked_ids(chosen: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
+    """The cases by the ids that they are declared with."""
+    cases = {key.name: files for key, files in chosen.items()}
+    for case_id in cases:
+        check_id(case_id)
+    return cases
 
 
 def _declared(root: Path, layout: Layout) -> str:
