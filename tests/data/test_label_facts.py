@@ -66,7 +66,35 @@ def test_a_fragment_becomes_what_is_around_it_and_the_rest_stays():
     labels[4, 4, 9] = TUMOR
     labels[15, 15, 15] = LIVER
     assert np.array_equal(FACTS.without_fragments(labels), clean)
-    assert FACTS.without_fragments(clean) is clean
+    assert np.array_equal(FACTS.without_fragments(clean), clean)
+
+
+def test_a_gap_of_a_voxel_in_a_vessel_is_closed():
+    whole = np.zeros((12, 12, 12), np.uint8)
+    whole[1:11, 1:11, 1:11] = LIVER
+    whole[6, 6, 2:10] = TUMOR
+    broken = whole.copy()
+    broken[6, 6, 5] = LIVER
+    facts = LabelFacts.of([whole], 3)
+    assert "parts of 2" in facts.problems(broken)
+    assert np.array_equal(facts.without_fragments(broken), whole)
+
+
+def test_parts_beyond_their_number_go_smallest_first():
+    whole = np.zeros((16, 12, 12), np.uint8)
+    whole[1:15, 1:11, 1:11] = LIVER
+    whole[3:6, 5:8, 5:8] = TUMOR
+    more = whole.copy()
+    more[10:12, 5:8, 5:9] = TUMOR
+    facts = LabelFacts.of([whole], 3)
+    assert "parts of 2" in facts.problems(more)
+    assert np.array_equal(facts.without_fragments(more), whole)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_training_maps_stay_as_they_are(seed):
+    labels = np.random.default_rng(seed).integers(0, 3, (5, 6, 4)).astype(np.uint8)
+    assert np.array_equal(LabelFacts.of([labels], 3).without_fragments(labels), labels)
 
 
 def test_facts_survive_the_memory_of_a_method():

@@ -79,25 +79,47 @@ class LabelFacts:
         return tuple(found)
 
     def _of_class(self, value: int, volume: float, parts: float) -> list[str]:
-        (least, most), (fewest, largest) = self.volumes[value], self.parts[value]
+        (least, most), (fewest, _) = self.volumes[value], self.parts[value]
         fits = least * (1 - VOLUME) <= volume <= most * (1 + VOLUME)
-        # Whole parts: where every training map has one, two are too many; where some have eight, ten are not.
-        whole = np.ceil(fewest * (1 - VOLUME)) <= parts <= np.floor(largest * (1 + VOLUME))
+        whole = np.ceil(fewest * (1 - VOLUME)) <= parts <= self._most_parts(value)
         return ([] if fits else [f"volume of {value}"]) + ([] if whole else [f"parts of {value}"])
 
     def without_fragments(self, labels: Map) -> Map:
-        """The map with each fragment given to the class of the nearest voxel that is no fragment."""
+        """The map without what breaks thin structures apart.
+
+        Where a class has more parts than in any training map, gaps of a voxel between them are closed. Parts that are
+        still too many, smallest first, and parts below half of the smallest one in training become what surrounds them.
+        """
+        labels = self._with_gaps_closed(labels)
         fragment = np.zeros(labels.shape, bool)
         for value in range(len(self.smallest)):
             parts, count = ndimage.label(labels == value, _neighbors(labels.ndim))
             sizes = np.bincount(parts.ravel(), minlength=count + 1)
             small = sizes < FRAGMENT * self.smallest[value]
+            small[1 + np.argsort(-sizes[1:], kind="stable")[self._most_parts(value) :]] = True
             small[0] = False
             fragment |= small[parts]
         if not fragment.any() or fragment.all():
             return labels
         nearest = ndimage.distance_transform_edt(fragment, return_distances=False, return_indices=True)
         return np.asarray(labels[tuple(nearest)])
+
+    def _with_gaps_closed(self, labels: Map) -> Map:
+        """Where a class is in too many parts, gaps of a voxel in a larger class become of it."""
+        labels = labels.copy()
+        volumes = np.bincount(labels.ravel(), minlength=len(self.smallest))
+        for value in range(1, len(self.smallest)):
+            mask = labels == value
+            if ndimage.label(mask, _neighbors(labels.ndim))[1] <= self._most_parts(value):
+                continue
+            # A margin, since closing takes what is outside for background.
+            closed = ndimage.binary_closing(np.pad(mask, 1), _neighbors(labels.ndim))[(slice(1, -1),) * mask.ndim]
+            labels[closed & (volumes[labels] > volumes[value])] = value
+        return labels
+
+    def _most_parts(self, value: int) -> int:
+        """Whole parts: where every training map has one, two are too many; where some have eight, eleven are."""
+        return int(self.parts[value, 1] * (1 + VOLUME))
 
     def tensors(self) -> dict[str, Tensor]:
         """For the memory of a method."""
