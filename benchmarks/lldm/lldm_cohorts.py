@@ -1,13 +1,14 @@
-"""The cohorts of the 3D-LLDM benchmark: MR of the hippocampus, and liver phantoms.
+"""The cohorts of the 3D-LLDM benchmark: MR of the hippocampus and of sarcomas, and liver phantoms.
 
     python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
+    python benchmarks/lldm/lldm_cohorts.py sarcoma FOLDER WORK
     python benchmarks/lldm/lldm_cohorts.py liver WORK [--size 80]
 
 FOLDER is the data as it is shared: its images/ holds the label maps, its labels/ the gray values. WORK then holds train
 and test, pairs, and images, those of train without labels. Every fifth phantom is for testing. Of 184 volumes of the
 hippocampus 149 look like noise: they were stored in 8 bits without their scale factors, so that gray values above 255
 start again from 0. Of these the label maps alone are used, for training; every third of the others is for testing. A
-call that was interrupted is continued.
+call that was interrupted is continued. Sarcomas are cropped around the tumor; every fourth is for testing.
 """
 
 import argparse
@@ -30,8 +31,10 @@ from medsmith.progress import ConsoleProgress
 
 HIPPOCAMPUS = {"anterior": 1, "posterior": 2}
 PHANTOMS, SEED = 200, 3
-TESTED = {"liver": 5, "hippocampus": 3}
+TESTED = {"liver": 5, "hippocampus": 3, "sarcoma": 4}
 """Every so many cases are for testing."""
+SARCOMA_MM = (120.0, 120.0, 144.0)
+"""Edges of the crop; 15 of 37 tumors reach beyond it."""
 LIVER_MM = (224.0, 160.0, 154.0)
 """Edges of the crop: 56 x 40 x 32 voxels of phantoms of size 80."""
 INTACT = 0.6
@@ -96,6 +99,15 @@ def hippocampus(folder: Path, work: Path) -> None:
     make_cohorts(Cohort.open(work / "all"), work, TESTED["hippocampus"])
 
 
+def sarcoma(folder: Path, work: Path) -> None:
+    """T1 of soft-tissue sarcomas, gray values stretched per case."""
+    if not (work / "whole" / "dataset.json").exists():
+        options = PrepareOptions(channel_names=("T1",), label_names={"tumor": 1}, percentiles=CLEANED)
+        prepare(folder, work / "whole", options, report=print)
+    cropped = crop(work / "whole", work / "all", CropOptions(SARCOMA_MM), report=print, progress=ConsoleProgress())
+    make_cohorts(cropped, work, TESTED["sarcoma"])
+
+
 def liver(work: Path, size: int) -> None:
     """Phantoms of the liver with portal vein, hepatic vein and tumors, cropped around the liver."""
     whole = write_phantom(find_family("liver-mr"), work / "whole", PHANTOMS, SEED, size=size)
@@ -106,9 +118,10 @@ def liver(work: Path, size: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="data", required=True)
-    real = commands.add_parser("hippocampus")
-    real.add_argument("folder", type=Path)
-    real.add_argument("work", type=Path)
+    for name in ("hippocampus", "sarcoma"):
+        real = commands.add_parser(name)
+        real.add_argument("folder", type=Path)
+        real.add_argument("work", type=Path)
     phantoms = commands.add_parser("liver")
     phantoms.add_argument("work", type=Path)
     phantoms.add_argument("--size", type=int, default=80)
@@ -116,6 +129,8 @@ if __name__ == "__main__":
     try:
         if arguments.data == "hippocampus":
             hippocampus(arguments.folder, arguments.work)
+        elif arguments.data == "sarcoma":
+            sarcoma(arguments.folder, arguments.work)
         else:
             liver(arguments.work, arguments.size)
     except MedsmithError as error:

@@ -11,7 +11,8 @@ from medsmith.formats.atomic import write_bytes
 from medsmith.formats.json_file import read_json
 
 HERE = Path(__file__).parent
-DATA = {"hippocampus": "the hippocampus (Medical Segmentation Decathlon)", "liver": "liver phantoms"}
+DATA = {"hippocampus": "the hippocampus (Medical Segmentation Decathlon)", "sarcoma": "sarcomas of soft tissue (IBSI)",
+        "liver": "liver phantoms"}  # fmt: skip
 HEAD = """# 3D-LLDM on MR
 
 The paper's tables at small scale and on other data: crops of the hippocampus and phantoms of the liver instead of
@@ -20,6 +21,11 @@ hepatobiliary-phase MR, minutes of one processor core instead of days of GPUs. I
 ```
 python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
 python benchmarks/lldm/lldm_rows.py WORK
+python benchmarks/lldm/lldm_table.py WORK
+python benchmarks/lldm/obey.py WORK
+python benchmarks/lldm/fidelity.py WORK
+python benchmarks/lldm/segmentation.py WORK
+python benchmarks/lldm/pairs.py WORK
 python benchmarks/lldm/write_lldm_results.py
 ```
 """
