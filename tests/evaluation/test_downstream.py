@@ -168,7 +168,10 @@ def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, 
     ("change", "words"),
     [
         ({"ratios": [4]}, "allow up to 2.00"),
-        ({"ratios": [-1.0]}, "ratio: -1 requested"),
+        ({"ratios": [-1.0]}, "ratio: -1; a number above 0; choose another"),
+        ({"ratios": [float("nan")]}, "ratio: nan; a number above 0"),
+        ({"ratios": [float("inf")]}, "ratio: inf; a number above 0"),
+        ({"size": 1_000_000}, "a multiple of 8, 16 to 1024"),
         ({"ratios": []}, "none requested"),
         ({"size": 20}, "a multiple of 8"),
         ({"seeds": 0}, "at least 1"),
@@ -280,3 +283,9 @@ def test_two_courses_of_the_same_cases_are_one(cohorts):
         train_segmenter(phases, 2, QUICK, 0, lambda *_: None).state_dict() for phases in ([phase], [phase, phase])
     )
     assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_results_go_nowhere_into_what_is_read(cohorts):
+    with pytest.raises(CohortError, match="nothing is written into what is read"):
+        of_all(cohorts, cohorts[0].root / "utility", config=QUICK)
+    assert not (cohorts[0].root / "utility").exists()

@@ -1,6 +1,7 @@
 """Crops of one field of view."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -125,3 +126,32 @@ def test_labels_are_needed_to_crop_about_them(tmp_path):
     with pytest.raises(MedsmithError, match="foreground needs some; choose --place center or sliding"):
         crop(tmp_path / "in", tmp_path / "out", CropOptions((16.0, 10.0, 30.0)), report=print)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (CropOptions((900.0, 30.0, 30.0)), "--mm: 900 x 30 x 30 mm are 450 x 30 x 10 voxels"),
+        (CropOptions((16.0, 8.0, 24.0), place="sliding", overlap=0.9), "crops; 20 at most; choose larger crops"),
+    ],
+)
+def test_huge_and_countless_crops_are_refused_before_anything_is_written(source, tmp_path, monkeypatch, options, said):
+    monkeypatch.setattr("medsmith.preparation.crop._MOST_CROPS", 20)
+    with pytest.raises(RequestError, match=re.escape(said)):
+        crop(source, tmp_path / "out", options, report=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_what_was_cut_off_is_left_out():
+    whole = replace(case(), report={"lesions": []}, provenance={"synthetic": True})
+    (inside,) = crops_of(whole, CropOptions((16.0, 10.0, 30.0)))
+    (part,) = crops_of(whole, CropOptions((16.0, 10.0, 24.0), place="center"))
+    assert inside.report == whole.report
+    assert part.report is None
+    assert part.provenance == {"synthetic": True, "crop_of": "a"}
+
+
+def test_pictures_without_spacing_are_refused():
+    flat = replace(case(), geometry=Geometry((20, 24, 16), AFFINE, spacing_known=False))
+    with pytest.raises(RequestError, match="--mm: a has no spacing; mm need one; crop scans, not pictures"):
+        list(crops_of(flat, CropOptions((16.0, 10.0, 30.0))))

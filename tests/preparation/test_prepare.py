@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import MedsmithError
+from medsmith.formats.lock import hold_output
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -508,3 +509,47 @@ def test_a_declared_number_of_cases_that_is_another_is_said(tmp_path):
     said: list[str] = []
     prepare(first, tmp_path / "second", report=said.append)
     assert said[0].endswith("as dataset.json says, which has numTraining 99")
+
+
+@pytest.mark.parametrize("names", [("images/ct_1", "labels/mr_1"), ("mr_1", "ct_1_mask")])
+def test_scans_and_masks_of_two_modalities_are_no_pair(names, tmp_path):
+    with pytest.raises(MedsmithError, match=r"share a name|without their pair"):
+        prepare(fill(tmp_path / "in", pngs(*names)), tmp_path / "out", report=silent)
+
+
+@pytest.mark.parametrize("other", ["P_image_1", "P_1"])
+def test_a_mask_that_fits_two_images_is_refused(other, tmp_path):
+    source = fill(tmp_path / "in", pngs("P", other, "P_mask_1"))
+    options = PrepareOptions(leave_out=frozenset({"unpaired"}))
+    with pytest.raises(MedsmithError, match=rf"P_mask_1\.png fits P\.png and {other}\.png"):
+        prepare(source, tmp_path / "out", options, report=silent)
+
+
+def test_cases_with_several_label_maps_are_named(tmp_path):
+    said: list[str] = []
+    prepare(
+        fill(tmp_path / "in", pngs("a", "a_mask", "b", "b_mask_1", "b_mask_2")), tmp_path / "out", report=said.append
+    )
+    assert "several label maps of one image, joined: b" in said
+
+
+@pytest.mark.parametrize(("count", "shown"), [(None, "null"), ("a\nb" * 50, '"a\\nba')])
+def test_a_strange_number_of_cases_is_shown_in_one_short_line(count, shown, tmp_path):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "first", report=silent).root
+    declared = json.loads((first / "dataset.json").read_text())
+    (first / "dataset.json").write_text(json.dumps({**declared, "numTraining": count}))
+    said: list[str] = []
+    prepare(first, tmp_path / "second", report=said.append)
+    assert f"which has numTraining {shown}" in said[0]
+    assert "\n" not in said[0]
+    assert len(said[0]) < 120
+
+
+def test_two_at_once_into_one_folder_are_refused(tmp_path):
+    source = fill(tmp_path / "in", pngs("a", "a_mask"))
+    with (
+        hold_output(tmp_path / "out"),
+        pytest.raises(MedsmithError, match="another process is writing here; one at a time; wait for it"),
+    ):
+        prepare(source, tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,7 +15,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.layouts import Layout
 from medsmith.measurement.overlap import dice
-from medsmith.preparation.recorded import open_recorded
+from medsmith.preparation.recorded import recorded
 from medsmith.progress import Progress
 from medsmith.synthesis.damage import check_cases
 
@@ -47,7 +48,16 @@ def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: 
         "rules": {"parts": {str(key): value for key, value in rules.parts.items()}, "holes": sorted(rules.holes)},
     }
     layout = Layout(images.channel_names, labeler.label_names, images.file_ending, {})
-    cohort = open_recorded(out, RECORD, {**facts, "images": images.content_hash()}, layout)
+    with recorded(out, RECORD, {**facts, "images": images.content_hash()}, layout) as cohort:
+        _label(cohort, labeler, rules, images, facts, progress)
+    return cohort
+
+
+def _label(
+    cohort: Cohort, labeler: Labeler, rules: LabelRules, images: Cohort, facts: Mapping[str, Any], progress: Progress
+) -> None:
+    """Writes the cases that are missing."""
+    out = cohort.root
     missing = [id for id in images.ids if id not in cohort]
     check_cases(out, cohort.ids, [out])
     with progress.task("label cases", len(images), len(images) - len(missing)) as advance:
@@ -66,7 +76,6 @@ def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: 
             )
             advance(1, "")
     cohort.finish()
-    return cohort
 
 
 def measure(

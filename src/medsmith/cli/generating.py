@@ -1,5 +1,6 @@
 """Commands that train methods and synthesize cases."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,11 +99,15 @@ def make_plan(
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import FileError
     from medsmith.formats.atomic import write_json
+    from medsmith.formats.folders import check_outside
     from medsmith.progress import ConsoleProgress
     from medsmith.training.plan import make_plan as make
 
+    check_outside(out, (cohort,))
     if out.exists():
         raise FileError(out, "exists", cure="choose another file, or remove it")
+    if not os.access(out.parent, os.W_OK):
+        raise FileError(out, "cannot be written", "its folder exists and is yours", "choose another file")
     plan = make(
         method,
         Cohort.open(cohort),

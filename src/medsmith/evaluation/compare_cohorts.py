@@ -26,6 +26,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
+from medsmith.formats.folders import check_outside
 from medsmith.progress import NullProgress, Progress
 
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
@@ -64,10 +65,11 @@ def evaluate(
         progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, or incompatible cohorts.
+        CohortError: too few cases, incompatible cohorts, or a report inside one of them.
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, or the report cannot be written.
     """
+    check_outside(Path(out), [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
     scope = comparison_scope(real, synthetic, training or real)
     plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
     chosen = chosen if scope.images else []

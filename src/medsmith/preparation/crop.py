@@ -9,20 +9,22 @@ from typing import Literal, final
 
 import numpy as np
 
+from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
-from medsmith.errors import RequestError
+from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
-from medsmith.preparation.recorded import open_recorded
+from medsmith.geometry import Geometry
+from medsmith.preparation.recorded import recorded
 from medsmith.progress import NullProgress, Progress
 
 RECORD = "crop.json"
 Place = Literal["foreground", "center", "sliding"]
 Voxels = tuple[int, int, int]
-_LARGEST = 2000.0
+_LARGEST, _MOST_TIMES, _MOST_CROPS = 2000.0, 4, 100_000
 
 
 @final
@@ -48,8 +50,9 @@ class CropOptions:
             RequestError: one is out of range.
         """
         if not all(0 < edge <= _LARGEST for edge in self.extent_mm):
-            found = " x ".join(f"{edge:g}" for edge in self.extent_mm)
-            raise RequestError("--mm", f"{found} mm", f"edges above 0, at most {_LARGEST:g} mm", "choose others")
+            raise RequestError(
+                "--mm", f"{_shown(self.extent_mm)} mm", f"edges above 0, at most {_LARGEST:g} mm", "choose others"
+            )
         if not 0 <= self.overlap <= 0.9:
             raise RequestError("--overlap", f"{self.overlap:g}", "0 to 0.9", "choose another")
 
@@ -82,6 +85,9 @@ def crop(
     options.check()
     check_disjoint_folders((Path(source), Path(out)))
     cohort = Cohort.open(source)
+    if not len(cohort):
+        raise CohortError(cohort.root, "has no cases", "at least one", "name a cohort that has some")
+    report(f"{len(cohort)} cases, {_count(cohort, options)} crops -> {out}")
     usual = _usual_center(cohort) if options.place == "foreground" else (0.5, 0.5, 0.5)
     ending = cohort.file_ending if cohort.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     rule = {
@@ -90,9 +96,12 @@ def crop(
         "overlap": options.overlap,
         "source": cohort.content_hash(),
     }
-    written = open_recorded(Path(out), RECORD, rule, Layout(cohort.channel_names, cohort.label_names, ending, {}))
     notes: Counter[str] = Counter()
-    with (progress or NullProgress()).task("crop", len(cohort)) as advance:
+    layout = Layout(cohort.channel_names, cohort.label_names, ending, {})
+    with (
+        recorded(Path(out), RECORD, rule, layout) as written,
+        (progress or NullProgress()).task("crop", len(cohort)) as advance,
+    ):
         for case_id in cohort.ids:
             case = cohort[case_id]
             for part in crops_of(case, options, usual):
@@ -100,11 +109,32 @@ def crop(
                 if part.id not in written:
                     written.write(part)
             advance(1, case_id)
-    written.finish()
-    report(f"{len(cohort)} cases, {len(written)} crops -> {out}")
+        written.finish()
     for note, count in sorted(notes.items()):
         report(f"{count} of {len(cohort)} cases: {note}")
     return written
+
+
+def _count(cohort: Cohort, options: CropOptions) -> int:
+    """Number of crops of all cases, from their headers.
+
+    Raises:
+        RequestError: they are too many, or one has too few voxels, or too many beyond its scan.
+    """
+    count = 0
+    for case_id in cohort.ids:
+        grid = canonical_geometry(cohort.geometry(case_id))
+        size = _voxels(grid, case_id, options.extent_mm)
+        if any(edge > _MOST_TIMES * n for edge, n in zip(size, grid.shape, strict=True)):
+            found = f"{_shown(options.extent_mm)} mm are {' x '.join(map(str, size))} voxels, {case_id} has "
+            found += " x ".join(map(str, grid.shape))
+            raise RequestError("--mm", found, f"{_MOST_TIMES} times a scan at most", "choose a smaller crop")
+        axes = [_sliding(n, edge, options.overlap) for n, edge in zip(grid.shape, size, strict=True)]
+        count += math.prod(map(len, axes)) if options.place == "sliding" else 1
+    if count > _MOST_CROPS:
+        cure = "choose larger crops or less overlap"
+        raise RequestError("--mm", f"{count} crops", f"{_MOST_CROPS} at most", cure)
+    return count
 
 
 def crops_of(case: Case, options: CropOptions, usual: tuple[float, ...] = (0.5, 0.5, 0.5)) -> Iterator[Case]:
@@ -119,7 +149,7 @@ def crops_of(case: Case, options: CropOptions, usual: tuple[float, ...] = (0.5, 
         RequestError: a crop has too few voxels.
     """
     shape = case.geometry.shape
-    size = _voxels(case, options.extent_mm)
+    size = _voxels(case.geometry, case.id, options.extent_mm)
     if options.place != "sliding":
         center = _center(case) if options.place == "foreground" else None
         shares = usual if center is None else center
@@ -132,16 +162,20 @@ def crops_of(case: Case, options: CropOptions, usual: tuple[float, ...] = (0.5, 
         yield _cut(case, f"{case.id}_c{number:02d}", start, size)
 
 
-def _voxels(case: Case, extent_mm: tuple[float, float, float]) -> Voxels:
+def _voxels(grid: Geometry, case_id: str, extent_mm: tuple[float, float, float]) -> Voxels:
     """Edges of the crop in voxels; a slice stays one voxel deep."""
-    x, y, z = (round(edge / mm) for edge, mm in zip(extent_mm, case.geometry.spacing, strict=True))
-    size = (x, y, 1 if case.geometry.dimensions == 2 else z)
-    if min(size[: case.geometry.dimensions]) < MIN_AXIS_VOXELS:
-        found = (
-            f"{' x '.join(f'{edge:g}' for edge in extent_mm)} mm are {' x '.join(map(str, size))} voxels of {case.id}"
-        )
+    if not grid.spacing_known:
+        raise RequestError("--mm", f"{case_id} has no spacing", "mm need one", "crop scans, not pictures")
+    x, y, z = (round(edge / mm) for edge, mm in zip(extent_mm, grid.spacing, strict=True))
+    size = (x, y, 1 if grid.dimensions == 2 else z)
+    if min(size[: grid.dimensions]) < MIN_AXIS_VOXELS:
+        found = f"{_shown(extent_mm)} mm are {' x '.join(map(str, size))} voxels of {case_id}"
         raise RequestError("--mm", found, f"at least {MIN_AXIS_VOXELS} voxels along each axis", "choose a larger crop")
     return size
+
+
+def _shown(extent_mm: tuple[float, float, float]) -> str:
+    return " x ".join(f"{edge:g}" for edge in extent_mm)
 
 
 def _sliding(length: int, edge: int, overlap: float) -> list[int]:
@@ -183,11 +217,25 @@ def _cut(case: Case, id: str, start: Voxels, size: Voxels) -> Case:
         labels[place] = case.labels[inside]
     affine = case.geometry.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ np.array(start, dtype=np.float64)
-    return replace(case, id=id, image=image, labels=labels, geometry=replace(case.geometry, shape=size, affine=affine))
+    # A report describes whole lesions, and a case that was made cannot be made again from a part of it.
+    cut = labels is not None and case.labels is not None and (labels > 0).sum() < (case.labels > 0).sum()
+    provenance = None if case.provenance is None else {**case.provenance, "crop_of": case.id}
+    return replace(
+        case,
+        id=id,
+        image=image,
+        labels=labels,
+        geometry=replace(case.geometry, shape=size, affine=affine),
+        report=None if cut else case.report,
+        provenance=provenance,
+    )
 
 
 def _lost(case: Case, part: Case) -> Mapping[str, int]:
     """What a crop cuts off."""
     whole = 0 if case.labels is None else int((case.labels > 0).sum())
     kept = 0 if part.labels is None else int((part.labels > 0).sum())
-    return {"labels reach beyond the crop": 1} if kept < whole else {}
+    found = {"labels reach beyond the crop": 1} if kept < whole else {}
+    dropped = {"the report describes what was cut off, and is left out": 1} if case.report and not part.report else {}
+    padded = any(edge > n for edge, n in zip(part.geometry.shape, case.geometry.shape, strict=True))
+    return found | dropped | ({"the crop reaches beyond the scan": 1} if padded else {})

@@ -12,7 +12,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
-from medsmith.preparation.recorded import open_recorded, pending_ids
+from medsmith.preparation.recorded import pending_ids, recorded
 
 RECORD = "merge.json"
 MAX_LABELS = 255
@@ -42,12 +42,12 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
     cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
     layout = _common_layout(cohorts)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
-    merged = open_recorded(Path(out), RECORD, record, layout)
-    for name, cohort in cohorts.items():
-        for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
-            merged.write(_remapped(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
-        report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
-    merged.finish()
+    with recorded(Path(out), RECORD, record, layout) as merged:
+        for name, cohort in cohorts.items():
+            for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
+                merged.write(_remapped(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
+            report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
+        merged.finish()
     return merged
 
 

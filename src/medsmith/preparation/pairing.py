@@ -28,7 +28,8 @@ _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations
 _MASK = re.compile(
     r"(?:^|[ _.\-]+)(?:masks?|seg|segmentation|labels?|gt|annotation)(?:[ _.\-]*\d{1,3})?$", re.IGNORECASE
 )
-_WORDS = r"(?:images?|imaging|img|scan|volume|ct|mri?|us|masks?|seg|segmentations?|labels?|gt|annotations?)"
+_WORDS = r"(?:images?|imaging|img|scan|volume|masks?|seg|segmentations?|labels?|gt|annotations?)"
+_WORD_BEFORE_A_NUMBER = re.compile(rf"[ _.\-]+{_WORDS}(?=[ _.\-]*\d+$)", re.IGNORECASE)
 _WORD_AT_AN_END = re.compile(rf"^{_WORDS}(?=[ _.\-]*\d)|[ _.\-]+{_WORDS}$|^{_WORDS}$", re.IGNORECASE)
 _IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
@@ -156,7 +157,27 @@ def _by_role(root: Path, files: Iterable[Path]) -> tuple[dict[Key, list[Path]], 
         kept, stem = _kept_folders(root, path), stem_of(path)
         same = Key(*kept, stem)
         labels[same if same in images else Key(*kept, _MASK.sub("", stem))].append(path)
+    _check_numbers(root, images, labels)
     return images, _repaired(root, images, labels)
+
+
+def _check_numbers(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> None:
+    """Refuses NAME_mask_1 as a mask of NAME where there is NAME_1 or NAME_image_1.
+
+    Raises:
+        CohortError: a label fits two images.
+    """
+    numbered = {_numbered_key(root, paths[0]): paths[0] for paths in images.values()}
+    for key, path in ((key, path) for key, paths in labels.items() if key in images for path in paths):
+        other = numbered.get(_numbered_key(root, path))
+        if _WORD_BEFORE_A_NUMBER.search(stem_of(path)) and other is not None and other != images[key][0]:
+            found = f"{path.name} fits {images[key][0].name} and {other.name}"
+            raise CohortError(root, found, "a label map belongs to one image", "rename the files")
+
+
+def _numbered_key(root: Path, path: Path) -> Key:
+    """The key without a word before the number that ends the name."""
+    return Key(*_kept_folders(root, path), _WORD_BEFORE_A_NUMBER.sub("", stem_of(path)))
 
 
 def _repaired(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> dict[Key, list[Path]]:

@@ -23,7 +23,7 @@ from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.quality import CT, check_labels, inspect, looks_like_noise
-from medsmith.preparation.recorded import open_recorded, pending_ids
+from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
 
@@ -83,10 +83,10 @@ def prepare(
     record = _record(found, summaries, options)
     for line in (*_lines(found, summaries), *_changed_values(options)):
         report(line)
-    cohort = open_recorded(out, RECORD, record, found.layout)
-    for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
-        cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
-    cohort.finish()
+    with recorded(out, RECORD, record, found.layout) as cohort:
+        for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
+            cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
+        cohort.finish()
     return cohort
 
 
@@ -186,6 +186,8 @@ def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
     empty = [case_id for case_id, summary in summaries.items() if summary.empty]
     noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
+    joined = [] if source.layout.label_of_file else [id for id, files in source.cases.items() if files.extra_labels]
+    names |= {"several label maps of one image, joined": joined}
     names |= {"images that look like noise, as where gray values above 255 wrap in 8 bits": noisy}
     return [
         f"{_cases(source, [case_id for case_id in summaries if case_id not in empty])}: {source.rule}",

@@ -1,7 +1,8 @@
 """A cohort with a record of its inputs, so that an identical call continues it and any other is refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from medsmith.cases.layouts import DATASET, CaseFiles, Layout
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 
 
-def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:
-    """The cohort to write to: new, or started by a call with an identical record.
+@contextmanager
+def recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Iterator[Cohort]:
+    """The cohort to write to: new, or started by a call with an identical record; locked meanwhile.
 
     Args:
         out: its folder.
@@ -22,8 +25,13 @@ def open_recorded(out: Path, name: str, record: Mapping[str, Any], layout: Layou
         layout: channels, labels and ending.
 
     Raises:
-        CohortError: the folder holds something else, or was started with another record.
+        CohortError: the folder holds something else, was started with another record, or another process writes there.
     """
+    with hold_output(out):
+        yield _opened(out, name, record, layout)
+
+
+def _opened(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> Cohort:
     wanted = json.loads(json.dumps(record))
     if (out / name).exists():
         earlier = read_json(out / name)

@@ -1,5 +1,6 @@
 """The cases, channels and labels of a source folder, declared or inferred."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
 
 EMPTY, UNPAIRED = "empty", "unpaired"
+_SHOWN = 40
+"""Characters of a value in a message."""
 _MAX_REPORTED = 5
 Result = TypeVar("Result")
 
@@ -143,7 +146,7 @@ def _checked_ids(chosen: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:
 def _declared(root: Path, layout: Layout) -> str:
     """The rule, and the number of cases that the declaration has where it is another, as after a copy that stopped."""
     count = read_json(root / DATASET).get("numTraining", len(layout.cases))
-    differs = "" if count == len(layout.cases) else f", which has numTraining {count}"
+    differs = "" if count == len(layout.cases) else f", which has numTraining {json.dumps(count)[:_SHOWN]}"
     return f"as {DATASET} says{differs}"
 
 

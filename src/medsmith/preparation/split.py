@@ -12,7 +12,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
-from medsmith.preparation.recorded import open_recorded, pending_ids
+from medsmith.preparation.recorded import pending_ids, recorded
 
 RECORD = "split.json"
 
@@ -110,8 +110,8 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
 def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) -> Cohort:
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
-    cohort = open_recorded(out, RECORD, record, layout)
-    for case_id in pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids}):
-        cohort.write(source.stored(case_id))
-    cohort.finish()
+    with recorded(out, RECORD, record, layout) as cohort:
+        for case_id in pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids}):
+            cohort.write(source.stored(case_id))
+        cohort.finish()
     return cohort

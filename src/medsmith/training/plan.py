@@ -129,7 +129,11 @@ def make_plan(
     reasons: list[str] = []
     for proposal in _proposals(kind, preset, facts):
         chosen = (*proposal, *settings)
-        apply_settings(kind.presets[preset], chosen)
+        try:
+            apply_settings(kind.presets[preset], chosen)
+        except RequestError:
+            apply_settings(kind.presets[preset], settings)  # are they wrong alone?
+            continue
         with tempfile.TemporaryDirectory(prefix="medsmith-plan-") as folder:
             found = _tried(method, preset, chosen, facts, cohort, Path(folder), (limit, max_minutes), progress)
         if not isinstance(found, str):
@@ -139,7 +143,8 @@ def make_plan(
         reasons.append(f"{' '.join(chosen) or preset}: {found}")
         report(reasons[-1])
     cure = "give --max-minutes or --max-gib more, or a smaller preset"
-    raise RequestError(method, f"nothing that was tried fits ({reasons[-1]})", _limits(limit, max_minutes), cure)
+    tried = reasons[-1] if reasons else "no proposal goes with these settings"
+    raise RequestError(method, f"nothing that was tried fits ({tried})", _limits(limit, max_minutes), cure)
 
 
 def free_gib() -> float:

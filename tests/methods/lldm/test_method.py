@@ -176,7 +176,7 @@ def test_a_run_keeps_as_many_maps_as_it_is_told(cases):
         made(none, maps="deformed")
 
 
-@pytest.mark.parametrize("asked", [{"maps": "deformed"}, {"labels": {"cohort": "maps"}}])
+@pytest.mark.parametrize("asked", [{"maps": "deformed"}, {"labels": {"cohort": "maps"}}, {"control": 3.0}])
 def test_a_run_of_images_alone_refuses_label_maps(cases, asked):
     images, _ = prepared([replace(case, labels=None, label_names={"background": 0}) for case in cases])
     with pytest.raises(RequestError, match="trained on images alone"):
@@ -186,7 +186,7 @@ def test_a_run_of_images_alone_refuses_label_maps(cases, asked):
 def test_kept_maps_are_the_training_maps(cases):
     method, examples = prepared([cases[0], wide(cases[1]), *cases[2:]])
     for index, example in enumerate(examples):
-        labels, extent = kept_map(method.memory, index)
+        labels, extent = kept_map(method.memory, index, method.config.size, method.classes)
         assert np.array_equal(labels, example["labels"][0].numpy())
         assert torch.equal(extent, example["extent"])
 
@@ -199,7 +199,7 @@ def test_a_run_may_deform_maps_unless_asked_otherwise(cases):
 
 def test_a_deformed_map_keeps_its_field_of_view(cases):
     method, examples = prepared([wide(cases[0]), *cases[1:]], "extent_condition=spacing")
-    found = [deformed_map(method.memory, method.fingerprint, method.config.deformation, seed) for seed in range(30)]
+    found = [deformed_map(method.memory, method.fingerprint, method.config, seed) for seed in range(30)]
     assert {drawn.origin["deformed_map"] for drawn in found} == {0, 1, 2, 3}
     for drawn in found:
         assert drawn.extent is not None
@@ -397,3 +397,44 @@ def test_a_perceptual_loss_is_added_where_weights_are_at_hand_and_stays(cases, m
         loss()
     method.memory = {**method.memory, "perceptual": torch.tensor(True)}
     assert loss() == pytest.approx(plain + 0.25, rel=1e-5)
+
+
+def test_names_of_controlnets_that_torch_reserves_are_refused():
+    for name in ("keys", "forward", "training", "type"):
+        with pytest.raises(RequestError, match=f"{name} is reserved; choose another name"):
+            apply_settings(LldmConfig(), (*SETTINGS, f'controls=[{{"name": "{name}"}}]'))
+
+
+def test_a_run_of_label_maps_alone_refuses_what_acts_on_images(cases, tmp_path):
+    method, _ = prepared([replace(case, image=None, channel_names=()) for case in cases])
+    cohort = written(cases, tmp_path / "c")
+    for asked in ({"guides": [{"image": {"cohort": str(cohort.root)}, "factor": 4}]}, {"control": 2.0}):
+        with pytest.raises(
+            RequestError, match="acts on images; this run was trained on label maps alone; leave it out"
+        ):
+            made(method, **asked)
+    assert made(method).image is None
+
+
+@pytest.mark.parametrize("field", ["control", "guidance"])
+def test_a_weight_is_a_number(method, field):
+    with pytest.raises(ValueError, match=field):
+        method.Request(**{field: True})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"label_maps": torch.zeros(3, dtype=torch.uint8)},
+        {"label_maps.ends": torch.tensor([0, 2, 3, 4])},
+        {"label_maps.ends": torch.tensor([1.5, 2.0, 3.0, 4.0])},
+        {"label_maps.extents": torch.full((4, 3), float("nan"))},
+        {"label_maps.extents": torch.zeros(1, 2)},
+    ],
+)
+def test_damaged_label_maps_are_refused_in_one_line(method, damage):
+    memory = {**method.memory, **damage}
+    with pytest.raises(RunError, match=r"memory\.safetensors: label map 0 is damaged; copy the run again"):
+        kept_map(memory, 0, method.config.size, method.classes)
+    with pytest.raises(RunError, match="is damaged"):
+        kept_map(method.memory, 0, method.config.size, 1)

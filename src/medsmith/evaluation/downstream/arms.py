@@ -1,5 +1,6 @@
 """The arms of the utility experiment: training on real cases, synthetic cases, one then the other, or a mixture."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -74,6 +75,9 @@ def plan_arms(real: int, synthetic: int, ratios: Sequence[float] | None) -> list
     """
     possible = [ratio for ratio in RATIOS if 1 <= round(ratio * real) <= synthetic]
     requested = possible if ratios is None else sorted(set(ratios))
+    for ratio in requested:
+        if not (math.isfinite(ratio) and ratio > 0):
+            raise RequestError("ratio", f"{ratio:g}", "a number above 0", "choose another")
     counts = [round(ratio * real) for ratio in requested]
     if not counts or min(counts) < 1 or max(counts) > synthetic:
         listed = ", ".join(f"{ratio:g}" for ratio in requested) or "none"

@@ -22,10 +22,12 @@ from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, dic
 from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.pages.page import write_page
 from medsmith.formats.atomic import write_json
+from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
 from medsmith.progress import NullProgress, Progress
 
 LARGEST_VOLUME_EDGE = 64
+_LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
 _VERSIONS = ("medsmith", "monai", "numpy", "torch")
 
@@ -65,6 +67,7 @@ def utility(
         RunError: the folder holds results with other cases or settings.
     """
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
+    check_outside(out, (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
     if seeds < 1:
         raise RequestError("seeds", f"{seeds}", "at least 1", "ask for more")
@@ -153,8 +156,9 @@ def _check_compatible(real: Cohort, synthetic: Cohort, test: Cohort) -> None:
 
 def _edge(real: Cohort, synthetic: Cohort, size: int | None, multiple: int) -> int:
     if size is not None:
-        if size < 2 * multiple or size % multiple:
-            raise RequestError("size", f"{size}", f"a multiple of {multiple}, at least {2 * multiple}", "choose one")
+        if not 2 * multiple <= size <= _LARGEST_EDGE or size % multiple:
+            limit = f"a multiple of {multiple}, {2 * multiple} to {_LARGEST_EDGE}"
+            raise RequestError("size", f"{size}", limit, "choose one")
         return size
     edge: int = min(_median_edge(real), _median_edge(synthetic))
     if real[real.ids[0]].geometry.dimensions == 3:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from torch import nn
 
 from medsmith.data.deformation import DeformationConfig
 from medsmith.diffusion import Sampling
@@ -32,6 +33,13 @@ class ControlConfig(BaseModel):
 
     name: str = Field(default="labels", pattern="^[a-z][a-z0-9_]*$")
     labels: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if hasattr(nn.ModuleDict, name) or name in nn.Module().__dict__:
+            raise ValueError(f"{name} is reserved; choose another name")
+        return name
 
 
 @final

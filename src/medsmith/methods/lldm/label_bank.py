@@ -1,5 +1,6 @@
 """The label maps of the training cohort that a run keeps, compressed: a map takes kilobytes, not megabytes."""
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +10,12 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from medsmith.data.batches import Example
+from medsmith.errors import RunError
 from medsmith.methods.base import evenly_chosen
 
 BANK_BYTES = 16 * 2**20
 """Largest size of all kept maps, compressed."""
-_MAPS, _ENDS, _SHAPE, _EXTENTS = "label_maps", "label_maps.ends", "label_maps.shape", "label_maps.extents"
+_MAPS, _ENDS, _EXTENTS = "label_maps", "label_maps.ends", "label_maps.extents"
 Map = UInt8[np.ndarray, "*space"]
 
 
@@ -34,7 +36,6 @@ def kept_maps(examples: Sequence[Example], most: int) -> dict[str, Tensor]:
     return {
         _MAPS: torch.frombuffer(bytearray(b"".join(packed)), dtype=torch.uint8),
         _ENDS: torch.tensor([len(each) for each in packed]).cumsum(0),
-        _SHAPE: torch.tensor(chosen[0]["labels"].shape[1:]),
         _EXTENTS: torch.stack([each["extent"] for each in chosen]),
     }
 
@@ -44,14 +45,28 @@ def number_kept(memory: Mapping[str, Tensor]) -> int:
     return len(memory[_ENDS]) if _ENDS in memory else 0
 
 
-def kept_map(memory: Mapping[str, Tensor], index: int) -> tuple[Map, Float32[Tensor, "axes"]]:
+def kept_map(
+    memory: Mapping[str, Tensor], index: int, size: tuple[int, ...], classes: int
+) -> tuple[Map, Float32[Tensor, "axes"]]:
     """A map and its field of view (``examples.extent_of``).
 
     Args:
         memory: of a run that keeps maps.
         index: from 0.
+        size: grid of the maps.
+        classes: with the background.
+
+    Raises:
+        RunError: the memory is damaged.
     """
-    ends, shape = [0, *memory[_ENDS].tolist()], memory[_SHAPE].tolist()
-    packed = memory[_MAPS][ends[index] : ends[index + 1]].cpu().numpy().tobytes()
-    voxels = zlib.decompressobj().decompress(packed, int(np.prod(shape)))
-    return np.frombuffer(voxels, np.uint8).reshape(shape).copy(), memory[_EXTENTS][index].cpu().float()
+    try:
+        ends = [0, *memory[_ENDS].tolist()]
+        packed = memory[_MAPS][ends[index] : ends[index + 1]].cpu().numpy().tobytes()
+        voxels = zlib.decompressobj().decompress(packed, math.prod(size))
+        labels = np.frombuffer(voxels, np.uint8).reshape(size).copy()
+        extent = memory[_EXTENTS][index].cpu().float()
+        if labels.max() < classes and len(extent) == len(size) and bool(extent.isfinite().all()):
+            return labels, extent
+    except (zlib.error, KeyError, IndexError, TypeError, ValueError):
+        pass
+    raise RunError("memory.safetensors", f"label map {index} is damaged", cure="copy the run again, or train again")

@@ -7,11 +7,12 @@ from typing import Any, final
 from jaxtyping import Float32
 from torch import Tensor
 
-from medsmith.data.deformation import DeformationConfig, deformed
+from medsmith.data.deformation import deformed
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.extent import with_extent
 from medsmith.methods.lldm.label_bank import Map, kept_map, number_kept
 
@@ -36,21 +37,22 @@ class DrawnMap:
     problems: tuple[str, ...] = ()
 
 
-def deformed_map(memory: Mapping[str, Tensor], facts: Fingerprint, config: DeformationConfig, seed: int) -> DrawnMap:
+def deformed_map(memory: Mapping[str, Tensor], facts: Fingerprint, config: LldmConfig, seed: int) -> DrawnMap:
     """A map of the training cohort, chosen and deformed by a seed.
 
     Raises:
         RequestError: the run keeps no maps.
+        RunError: they are damaged.
     """
     count = number_kept(memory)
     if not count:
         found = "deformed, but this run keeps no label maps (kept_maps = 0)"
         raise RequestError("maps", found, "generated", "ask for these, or give label maps (labels)")
     index = derive_seed(seed, "map") % count
-    labels, extent = kept_map(memory, index)
+    labels, extent = kept_map(memory, index, config.size, 1 + len(facts.foreground_labels))
     there = with_extent(facts, extent)
     voxel = [mm * n / edge for mm, n, edge in zip(there.spacing, there.shape, labels.shape, strict=False)]
-    labels = deformed(labels, config, derive_seed(seed, "deformation"), voxel)
+    labels = deformed(labels, config.deformation, derive_seed(seed, "deformation"), voxel)
     return DrawnMap(labels, extent, {"deformed_map": index})
 
 

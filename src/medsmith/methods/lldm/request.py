@@ -9,7 +9,7 @@ from medsmith.cases.case_ref import CaseRef
 from medsmith.methods.guides import GuidedRequest
 from medsmith.methods.lldm.config import MapSource
 
-ControlWeight = Annotated[float, Field(ge=0, le=10)]
+ControlWeight = Annotated[float, Field(ge=0, le=10, strict=True)]
 
 
 @final
@@ -35,7 +35,7 @@ class LldmRequest(GuidedRequest):
     draws: int = Field(default=20, ge=1, le=1000, strict=True)
     extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     control: ControlWeight | Mapping[str, ControlWeight] = 1.0
-    guidance: float = Field(default=1.0, ge=0, le=20)
+    guidance: float = Field(default=1.0, ge=0, le=20, strict=True)
 
     @model_validator(mode="after")
     def _one_source(self) -> "LldmRequest":

@@ -36,7 +36,7 @@ Extent = Float32[Tensor, "axes"]
 
 def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
     """One case on the median grid of the training cohort; see ``Lldm.synthesize``."""
-    _check_labels_known(method, request)
+    _check_parts(method, request)
     with torch.no_grad():
         extent = requested_extent(request, method.config, method.fingerprint, method.memory)
         drawn = _label_map(method, request, extent, derive_seed(seed, "labels")) if method.has_labels else None
@@ -52,10 +52,17 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
     return case if drawn is None else replace(case, provenance=_record(request, drawn, method.fingerprint))
 
 
-def _check_labels_known(method: "Lldm", request: LldmRequest) -> None:
-    if not method.has_labels and (request.labels is not None or request.maps is not None):
-        field = "maps" if request.labels is None else "labels"
-        raise RequestError(field, "asks for label maps", "this run was trained on images alone", "leave it out")
+def _check_parts(method: "Lldm", request: LldmRequest) -> None:
+    """Refuses what would act on networks that the run does not have."""
+    asked = request.model_fields_set
+    if not method.has_labels:
+        for field in ("labels", "maps", "control", "guidance"):
+            if field in asked and getattr(request, field) is not None:
+                raise RequestError(field, "acts on label maps", "this run was trained on images alone", "leave it out")
+    if not method.has_images:
+        for field in ("guides", "control", "guidance"):
+            if field in asked and getattr(request, field):
+                raise RequestError(field, "acts on images", "this run was trained on label maps alone", "leave it out")
 
 
 def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) -> DrawnMap:
@@ -65,7 +72,7 @@ def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) 
     if (request.maps or method.config.maps) == "deformed":
 
         def draw(each: int) -> DrawnMap:
-            return deformed_map(method.memory, method.fingerprint, method.config.deformation, each)
+            return deformed_map(method.memory, method.fingerprint, method.config, each)
     else:
 
         def draw(each: int) -> DrawnMap:
