@@ -92,7 +92,7 @@ def test_a_cohort_of_crops_says_what_was_cut_off_and_is_the_same_when_repeated(s
     lines: list[str] = []
     made = crop(source, tmp_path / "out", CropOptions((16.0, 10.0, 30.0)), report=lines.append)
     assert made.ids == ("a", "b", "c")
-    assert lines == [f"3 cases, 3 crops -> {tmp_path / 'out'}", "1 of 3 cases: labels reach beyond the crop"]
+    assert lines == [f"3 cases, 3 crops -> {tmp_path / 'out'}", "1 of 3 cases: labels reach beyond the crop (b)"]
     assert {made[id].geometry.shape for id in made.ids} == {(8, 10, 10)}
     before = made.content_hash()
     again = crop(source, tmp_path / "out", CropOptions((16.0, 10.0, 30.0)), report=lines.append)

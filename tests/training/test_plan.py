@@ -29,7 +29,8 @@ def tried(monkeypatch):
     """Trials that are not run: seconds and bytes by the size that is tried; the trials that were asked for."""
     asked: list[Trial] = []
 
-    def run(trial):
+    def run(trial, seconds):
+        assert 0 < seconds <= 240
         asked.append(trial)
         size = json.loads(next(each for each in trial.settings if each.startswith("size=")).removeprefix("size="))
         return Measured(seconds_per_step=size[0] / 100, peak_bytes=size[0] * GIB)
@@ -47,7 +48,11 @@ def test_the_first_proposal_that_fits_is_taken(volumes, tried):
     ]  # fmt: skip
     assert plan.memory_gib == 8
     assert plan.minutes == pytest.approx(sum(stage.steps * 0.08 / 60 for stage in plan.stages), abs=0.3)
-    assert [line.split(" label")[0] for line in lines] == ["size=[16, 8, 8]", "size=[12, 8, 8]", "size=[12, 8, 8]"]
+    assert [line.split(" label")[0] for line in lines] == [
+        "too much (1), trying less: size=[16, 8, 8]",
+        "too much (2), trying less: size=[12, 8, 8]",
+        "too much (3), trying less: size=[12, 8, 8]",
+    ]
     assert lines[0].endswith(": stage 'label_autoencoder' takes 16.0 GiB")
     assert all(trial.settings[-1] == Lldm.trial_settings[0] for trial in tried)
 
@@ -68,6 +73,14 @@ def test_time_counts_over_all_stages(volumes):
 def test_a_method_without_proposals_keeps_its_preset_and_settings(volumes):
     plan = make_plan("ddpm", volumes, settings=["size=[8,8,8]"], max_minutes=1e9, max_gib=100)
     assert plan.settings == ("size=[8,8,8]",)
+
+
+@pytest.mark.usefixtures("tried")
+def test_proposals_that_do_not_go_with_the_settings_are_passed_over(volumes):
+    plan = make_plan("lldm", volumes, settings=["size=[6,8,10]"], max_minutes=1e9, max_gib=100)
+    assert plan.settings[-1] == "size=[6,8,10]"
+    with pytest.raises(RequestError, match="every axis must be a multiple of 2"):
+        make_plan("lldm", volumes, settings=["size=[5,8,10]"], max_minutes=1e9, max_gib=100)
 
 
 def test_proposals_shrink_and_fit_the_networks():

@@ -40,7 +40,9 @@ def comparison_scope(real: Cohort, synthetic: Cohort, training: Cohort) -> Compa
     """
     for cohort, minimum in ((real, MIN_REAL), (synthetic, MIN_SYNTHETIC)):
         if max(len(cohort.ids_with_image), len(cohort.ids_with_labels)) < minimum:
-            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {minimum}", "add cases")
+            raise CohortError(
+                cohort.root, f"{len(cohort)} cases", f"at least {minimum}", "add cases, or take a larger cohort"
+            )
     with_image, with_labels = _counts(real, synthetic)
     images, masks = _enough(with_image), _enough(with_labels)
     if not (images or masks):

@@ -1,8 +1,8 @@
 """Crops of one field of view from scans whose fields of view differ: around the labels, or over the whole scan."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
@@ -12,7 +12,7 @@ import numpy as np
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.integrity import ENDINGS_WRITTEN
+from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders
@@ -96,7 +96,7 @@ def crop(
         "overlap": options.overlap,
         "source": cohort.content_hash(),
     }
-    notes: Counter[str] = Counter()
+    notes: dict[str, list[str]] = defaultdict(list)
     layout = Layout(cohort.channel_names, cohort.label_names, ending, {})
     with (
         recorded(Path(out), RECORD, rule, layout) as written,
@@ -105,13 +105,14 @@ def crop(
         for case_id in cohort.ids:
             case = cohort[case_id]
             for part in crops_of(case, options, usual):
-                notes.update(_lost(case, part) if options.place != "sliding" else ())
+                for note in _lost(case, part) if options.place != "sliding" else ():
+                    notes[note].append(case_id)
                 if part.id not in written:
                     written.write(part)
             advance(1, case_id)
         written.finish()
-    for note, count in sorted(notes.items()):
-        report(f"{count} of {len(cohort)} cases: {note}")
+    for note, ids in sorted(notes.items()):
+        report(f"{len(ids)} of {len(cohort)} cases: {note} ({first_of(ids)})")
     return written
 
 
@@ -231,11 +232,11 @@ def _cut(case: Case, id: str, start: Voxels, size: Voxels) -> Case:
     )
 
 
-def _lost(case: Case, part: Case) -> Mapping[str, int]:
-    """What a crop cuts off."""
-    whole = 0 if case.labels is None else int((case.labels > 0).sum())
-    kept = 0 if part.labels is None else int((part.labels > 0).sum())
-    found = {"labels reach beyond the crop": 1} if kept < whole else {}
-    dropped = {"the report describes what was cut off, and is left out": 1} if case.report and not part.report else {}
-    padded = any(edge > n for edge, n in zip(part.geometry.shape, case.geometry.shape, strict=True))
-    return found | dropped | ({"the crop reaches beyond the scan": 1} if padded else {})
+def _lost(case: Case, part: Case) -> Iterator[str]:
+    """What a crop cuts off or adds."""
+    if case.labels is not None and part.labels is not None and (part.labels > 0).sum() < (case.labels > 0).sum():
+        yield "labels reach beyond the crop"
+    if case.report and not part.report:
+        yield "the report describes what was cut off, and is left out"
+    if any(edge > n for edge, n in zip(part.geometry.shape, case.geometry.shape, strict=True)):
+        yield "the scan is smaller than the crop, the rest is filled with its lowest value"

@@ -22,7 +22,7 @@ from medsmith.methods.config import apply_settings, validated
 from medsmith.progress import NullProgress, Progress
 from medsmith.training.trial import Measured, Trial
 
-TRIAL_SECONDS = 240.0
+TRIAL_SECONDS, START_SECONDS = 240.0, 60.0
 """A stage whose trial takes longer is too slow for this machine."""
 _SHARE_OF_MEMORY = 0.8
 
@@ -141,7 +141,7 @@ def make_plan(
                 method=method, preset=preset, settings=chosen, stages=tuple(found), notes=tuple(kind.advice(facts))
             )
         reasons.append(f"{' '.join(chosen) or preset}: {found}")
-        report(reasons[-1])
+        report(f"too much ({len(reasons)}), trying less: {reasons[-1]}")
     cure = "give --max-minutes or --max-gib more, or a smaller preset"
     tried = reasons[-1] if reasons else "no proposal goes with these settings"
     raise RequestError(method, f"nothing that was tried fits ({tried})", _limits(limit, max_minutes), cure)
@@ -195,10 +195,12 @@ def _tried(
     )
     with progress.task("try", len(stages)) as advance:
         for stage in stages:
-            found = _run(base.model_copy(update={"stage": stage.name}))
+            steps = built.training_of(stage).steps
+            # Twelve steps' time: five and a warm-up are taken, in each number format.
+            longest = START_SECONDS + 12 * limits[1] * 60 / steps
+            found = _run(base.model_copy(update={"stage": stage.name}), min(TRIAL_SECONDS, longest))
             if isinstance(found, str):
                 return f"stage '{stage.name}' {found}"
-            steps = built.training_of(stage).steps
             plans.append(_stage_plan(stage.name, steps, found))
             advance(1, stage.name)
             if plans[-1].memory_gib > limits[0]:
@@ -229,8 +231,12 @@ def _stage_plan(name: str, steps: int, found: Measured) -> StagePlan:
     )
 
 
-def _run(trial: Trial) -> Measured | str:
+def _run(trial: Trial, seconds: float) -> Measured | str:
     """What a trial took, or why it failed.
+
+    Args:
+        trial: of one stage.
+        seconds: after which it is given up.
 
     Raises:
         RequestError: the settings do not fit the cohort.
@@ -238,10 +244,10 @@ def _run(trial: Trial) -> Measured | str:
     command = [sys.executable, "-P", "-m", "medsmith.training.trial"]
     try:
         ended = subprocess.run(
-            command, input=trial.model_dump_json(), capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False
+            command, input=trial.model_dump_json(), capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"does not finish five steps in {TRIAL_SECONDS:.0f} s"
+        return f"does not finish five steps in {seconds:.0f} s"
     answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1]) if ended.returncode in (0, 2) else {}
     if "error" in answer:
         raise RequestError(trial.method, str(answer["error"]))

@@ -18,6 +18,7 @@ from medsmith.methods.config import apply_settings
 from medsmith.methods.lldm import Lldm
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.controls import Condition
+from medsmith.methods.lldm.extent import over
 from medsmith.methods.lldm.label_bank import kept_map, number_kept
 from medsmith.methods.lldm.label_source import deformed_map
 from medsmith.methods.lldm.synthesis import latent_factor
@@ -221,8 +222,25 @@ def test_a_cohort_gives_the_maps_that_fit(method, cases, tmp_path):
     assert {record["cases"]["labels"] for record in found} <= {"case_1", "case_2", "case_3"}
     assert any(record.get("passed_over") == ["case_0"] for record in found)
     none = written([empty_but_one(case) for case in cases], tmp_path / "none")
-    with pytest.raises(RequestError, match="outside the range"):
+    with pytest.raises(RequestError, match="unlike all training maps"):
         made(method, labels={"cohort": str(none.root)})
+
+
+def test_an_image_lies_where_its_map_lies(method, cases, tmp_path):
+    affine = cases[0].geometry.affine.copy()
+    affine[:3, 3] = (-30, 12, 7)
+    finer = replace(cases[0], geometry=Geometry(cases[0].geometry.shape, affine))
+    cohort = written([finer, *cases[1:]], tmp_path / "c")
+    given = cohort["case_0"].geometry
+    case = made(method, labels={"cohort": str(cohort.root), "case": "case_0"})
+    for geometry in (given, case.geometry):
+        corner = geometry.affine @ [*(-0.5,) * 3, 1]
+        opposite = geometry.affine @ [*(n - 0.5 for n in geometry.shape), 1]
+        np.testing.assert_allclose(corner, given.affine @ [-0.5, -0.5, -0.5, 1], atol=1e-4)
+        np.testing.assert_allclose(opposite, given.affine @ [*(n - 0.5 for n in given.shape), 1], atol=1e-4)
+    coarse = over(Geometry((3, 5, 3), np.eye(4)), given)
+    np.testing.assert_allclose(coarse.affine @ [-0.5, -0.5, -0.5, 1], given.affine @ [-0.5, -0.5, -0.5, 1], atol=1e-4)
+    np.testing.assert_allclose(np.prod(coarse.spacing) * 45, np.prod(given.spacing) * np.prod(given.shape), rtol=1e-5)
 
 
 def test_given_and_deformed_maps_exclude_each_other(method):
@@ -262,7 +280,7 @@ def empty_but_one(case):
         (
             empty_but_one,
             None,
-            "has classes that never occur together, contact of background with mass; outside the range",
+            "is unlike all training maps: classes that never occur together, contact of background with mass; see",
         ),
     ],
 )

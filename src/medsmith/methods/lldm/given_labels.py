@@ -60,9 +60,9 @@ def _checked(
     problems = () if seen is None else seen.problems(labels)
     if problems and request.unusual == "refuse":
         found = ", ".join(readable(problems, facts))
-        cure = 'choose another map, or ask for {"unusual": "flag"}'
-        raise RequestError("labels", f"{subject} has {found}", "outside the range of the training maps", cure)
-    return DrawnMap(labels, extent_of(case, facts), problems=problems)
+        cure = 'choose another map, or go on with {"unusual": "flag"} in a file for --request'
+        raise RequestError("labels", f"{subject} is unlike all training maps: {found}", "see Legal maps", cure)
+    return DrawnMap(labels, extent_of(case, facts), grid=case.geometry, problems=problems)
 
 
 def _check_grid(case: Case, facts: Fingerprint, subject: str) -> None:

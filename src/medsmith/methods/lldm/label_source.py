@@ -12,6 +12,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
+from medsmith.geometry import Geometry
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.extent import with_extent
 from medsmith.methods.lldm.label_bank import Map, kept_map, number_kept
@@ -26,6 +27,7 @@ class DrawnMap:
         labels: indices of classes on the network's grid.
         extent: its field of view (``examples.extent_of``); None for one from noise.
         origin: where it is from, for the provenance.
+        grid: where a given map lies in the patient.
         draws: how many were drawn.
         problems: what is not as in training; empty for a legal map.
     """
@@ -33,6 +35,7 @@ class DrawnMap:
     labels: Map
     extent: Float32[Tensor, "axes"] | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    grid: Geometry | None = None
     draws: int = 1
     problems: tuple[str, ...] = ()
 

@@ -18,7 +18,7 @@ from medsmith.errors import RequestError
 from medsmith.methods.base import assemble
 from medsmith.methods.guides import low_pass_guides
 from medsmith.methods.lldm.controls import control_weights
-from medsmith.methods.lldm.extent import requested_extent, with_extent
+from medsmith.methods.lldm.extent import over, requested_extent, with_extent
 from medsmith.methods.lldm.given_labels import given_map, readable
 from medsmith.methods.lldm.label_bank import Map
 from medsmith.methods.lldm.label_source import DrawnMap, deformed_map, draw_legal
@@ -49,7 +49,12 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
         image = to_grid(image, grid)
     facts = with_extent(method.fingerprint, extent)
     case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
-    return case if drawn is None else replace(case, provenance=_record(request, drawn, method.fingerprint))
+    if drawn is None:
+        return case
+    place = case.geometry
+    if drawn.grid is not None and drawn.grid.spacing_known and request.extent_mm is None:
+        place = over(place, drawn.grid)
+    return replace(case, geometry=place, provenance=_record(request, drawn, method.fingerprint))
 
 
 def _check_parts(method: "Lldm", request: LldmRequest) -> None:
@@ -60,7 +65,7 @@ def _check_parts(method: "Lldm", request: LldmRequest) -> None:
             if field in asked and getattr(request, field) is not None:
                 raise RequestError(field, "acts on label maps", "this run was trained on images alone", "leave it out")
     if not method.has_images:
-        for field in ("guides", "control", "guidance"):
+        for field in ("labels", "guides", "control", "guidance"):
             if field in asked and getattr(request, field):
                 raise RequestError(field, "acts on images", "this run was trained on label maps alone", "leave it out")
 
