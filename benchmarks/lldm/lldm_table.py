@@ -3,12 +3,12 @@
     python benchmarks/lldm/lldm_table.py WORK [--edge 48] [--data hippocampus]
 
 Real: WORK/test. Floor: as many volumes of WORK/images. Rows: WORK/rows; those of MARKED are no rivals: they have the
-label maps of WORK/test, or are its images, coded. Per plane: Inception features of the slices
-through the center, at a quarter, half and three quarters of the axis, averaged over the slices of a volume. In 3-D:
-the radiomic vector (docs/evaluation.md) without labels. Every cohort is resampled to a cube of --edge voxels, each case
-stretched between its percentiles; all rows have the same number of volumes. Ranges: 95 % of 200 resamples of volumes on
-both sides, centered on the value. What the checks of ``medsmith synthesize`` refused is given as a share of all
-attempts. The result goes to table-DATA.json beside this file.
+label maps of WORK/test, or are its images, coded. Per plane: Inception features of the slices through the center, at a
+quarter, half and three quarters of the axis, averaged over the slices of a volume. In 3-D: the radiomic vector
+(docs/evaluation.md) without labels, standardized by the real volumes. Every cohort is resampled to a cube of --edge
+voxels, each case stretched between its percentiles; all rows have the same number of volumes. Ranges: 95 % of 200
+resamples of volumes on both sides, centered on the value. What the checks of ``medsmith synthesize`` refused, and label
+maps that were drawn again, are given as shares of all attempts. The result goes to table-DATA.json beside this file.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.fidelity.extractors import CachedExtractor, Extractor
 from medsmith.evaluation.fidelity.frechet import frechet_distance
 from medsmith.evaluation.fidelity.kernel import kernel_distance
+from medsmith.evaluation.fidelity.radiomics import standardize
 from medsmith.evaluation.fidelity.views import View, ViewSpec, common_view_spec
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -34,7 +35,7 @@ from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
-PLANES = ("sagittal", "coronal", "axial")
+PLANES, VOLUMES = ("sagittal", "coronal", "axial"), "3-D"
 """Normal to x, y and z of canonical axes."""
 CUTS, RESAMPLES, SEED = (0.25, 0.5, 0.75), 200, 0
 MARKED: Mapping[str, str] = {"lldm-real-maps": "maps of the test cases", "coded": "the test images, coded"}
@@ -55,13 +56,13 @@ def slices_of(view: View, axis: int) -> list[View]:
 
 def features_of(cohort: Cohort, spec: ViewSpec, extractors: Mapping[str, Extractor]) -> dict[str, Features]:
     """One row of features per volume: for each plane, and of the radiomic vector."""
-    rows: dict[str, list[Float64[np.ndarray, " d"]]] = {name: [] for name in (*PLANES, "3-D")}
+    rows: dict[str, list[Float64[np.ndarray, " d"]]] = {name: [] for name in (*PLANES, VOLUMES)}
     with ConsoleProgress().task(f"features of {cohort.root.name}", len(cohort)) as advance:
         for case in cohort:
             view = spec.view(case).without_labels
             for axis, plane in enumerate(PLANES):
                 rows[plane].append(extractors["slices"](slices_of(view, axis)).mean(0))
-            rows["3-D"].append(extractors["volume"]([view])[0])
+            rows[VOLUMES].append(extractors["volume"]([view])[0])
             advance(1, case.id)
     return {name: np.array(found) for name, found in rows.items()}
 
@@ -118,8 +119,10 @@ def main(work: Path, edge: int, data: str) -> None:
     table = []
     for row, cohort in rows.items():
         found = features_of(cohort, spec, extractors)
-        distances = {part: distance(real[part], features[:count]) for part, features in found.items()}
-        kernel = {part: float(kernel_distance(real[part], features[:count])) for part, features in found.items()}
+        pairs = {part: (real[part], features[:count]) for part, features in found.items()}
+        pairs[VOLUMES] = standardize(*pairs[VOLUMES])
+        distances = {part: distance(*pair) for part, pair in pairs.items()}
+        kernel = {part: float(kernel_distance(*pair)) for part, pair in pairs.items()}
         mark = next((text for start, text in MARKED.items() if row.startswith(start)), "")
         counts = {"n": count, "refused": refused(cohort), "redrawn": redrawn(cohort)}
         table.append({"row": row, "mark": mark, "distances": distances, "kernel": kernel, **counts})
