@@ -154,7 +154,9 @@ def _cohort_of(templates: object) -> Path | None:
 
 @app.command()
 def synthesize(  # noqa: PLR0913
-    run: Annotated[str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, mddpm or pig.")],
+    run: Annotated[
+        str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")
+    ],
     out: NewCohort,
     count: CaseCount = 100,
     seed: Seed = 0,
