@@ -1,4 +1,4 @@
-"""Trains the weights of 3D-LLDM in the package on liver phantoms alone: about 70 minutes on one core.
+"""Trains the weights of 3D-LLDM in the package on liver phantoms alone: 100 minutes on one busy core.
 
 python examples/train_lldm.py FOLDER
 """
