@@ -10,6 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import micro
+from medsmith import Budget, train
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError, RunError
@@ -20,6 +22,7 @@ from medsmith.evaluation.downstream.result import summarize_arm
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.geometry import Geometry
+from medsmith.methods import method_class
 
 QUICK = SegmenterConfig(steps=3, batch=4, channels=4)
 
@@ -289,3 +292,18 @@ def test_results_go_nowhere_into_what_is_read(cohorts):
     with pytest.raises(CohortError, match="nothing is written into what is read"):
         of_all(cohorts, cohorts[0].root / "utility", config=QUICK)
     assert not (cohorts[0].root / "utility").exists()
+
+
+def test_cases_that_the_generator_learned_from_are_no_test(cohorts, tmp_path):
+    real, synthetic, test = cohorts
+    settings = micro.micro_settings("ddpm", method_class("ddpm"), 2)
+    train("ddpm", test, tmp_path / "run", settings=settings, budget=Budget(steps=1))
+    record = synthetic.root / "synthesis.json"
+    record.write_text(json.dumps({"run": str(tmp_path / "run")}))
+    try:
+        with pytest.raises(CohortError, match="was trained on it; test cases are new to everything"):
+            of_all(cohorts, tmp_path / "out", config=QUICK)
+        record.write_text(json.dumps({"run": "nowhere"}))
+        of_all((real, synthetic, test), tmp_path / "out", config=QUICK, ratios=[1], seeds=1)
+    finally:
+        record.unlink()

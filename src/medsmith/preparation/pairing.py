@@ -33,7 +33,7 @@ _WORD_BEFORE_A_NUMBER = re.compile(rf"[ _.\-]+{_WORDS}(?=[ _.\-]*\d+$)", re.IGNO
 _WORD_AT_AN_END = re.compile(rf"^{_WORDS}(?=[ _.\-]*\d)|[ _.\-]+{_WORDS}$|^{_WORDS}$", re.IGNORECASE)
 _IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
-_MOST_LABELS = 32
+_MOST_LABELS, _MOST_SHOWN = 32, 3
 _NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nrrd"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
@@ -108,7 +108,8 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
 
 def _rule(root: Path, cases: Mapping[Key, CaseFiles], by: str) -> str:
     example = cases[min(cases)]
-    shown = " + ".join(_names(root, example.paths))
+    names = _names(root, example.paths)
+    shown = " + ".join(names if len(names) <= _MOST_SHOWN else (*names[: _MOST_SHOWN - 1], f"{len(names) - 2} more"))
     if example.channels and example.labels:
         return shown
     kind = "label maps" if example.labels else "images"

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, nearest
-from medsmith.errors import CohortError, RequestError, RunError
+from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arms import Arm, TrainingPhase, plan_arms
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
@@ -25,6 +25,8 @@ from medsmith.formats.atomic import write_json
 from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
 from medsmith.progress import NullProgress, Progress
+from medsmith.runs.checkpoints import read_record
+from medsmith.runs.location import find_run
 
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
@@ -69,6 +71,7 @@ def utility(
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
     check_outside(out, (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
+    _check_unseen(synthetic, test)
     if seeds < 1:
         raise RequestError("seeds", f"{seeds}", "at least 1", "ask for more")
     arms, edge = (
@@ -152,6 +155,19 @@ def _check_compatible(real: Cohort, synthetic: Cohort, test: Cohort) -> None:
             ours, theirs = getattr(real, what), getattr(cohort, what)
             if ours != theirs:
                 raise CohortError(cohort.root, f"{what} {theirs}", f"{real.root} has {ours}", "make them alike")
+
+
+def _check_unseen(synthetic: Cohort, test: Cohort) -> None:
+    """Refuse test cases that the generator learned from, where its run is still at its place."""
+    record = synthetic.root / "synthesis.json"
+    try:
+        run = find_run(str(read_json(record).get("run", ""))) if record.exists() else None
+        trained_on = None if run is None else read_record(run).fingerprint.cohort_hash
+    except MedsmithError:
+        return
+    if trained_on == test.content_hash():
+        found = f"the generator of {synthetic.root} was trained on it"
+        raise CohortError(test.root, found, "test cases are new to everything", "give another cohort")
 
 
 def _edge(real: Cohort, synthetic: Cohort, size: int | None, multiple: int) -> int:
