@@ -68,7 +68,7 @@ class PerceptualDistance(nn.Module):
                 total = total + (normalize(x) - normalize(y)).square().sum(dim=1).mean()
         return total
 
-    def _pictures(self, planes: Float[Tensor, "b c u v"]) -> Float[Tensor, "b 3 u v"]:
+    def _pictures(self, planes: Float[Tensor, "b c u v"]) -> Float[Tensor, "n 3 u v"]:
         gray = (planes.float().flatten(0, 1)[:, None] + 1) / 2
         mean, deviation = (gray.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
         return (gray - mean) / deviation

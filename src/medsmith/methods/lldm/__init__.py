@@ -32,14 +32,14 @@ from medsmith.methods.lldm.proposals import advice, proposals
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
 from medsmith.networks import UNet
-from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
+from medsmith.networks.autoencoder_losses import PlaneDistance, vqgan_discriminator_loss, vqgan_loss
 from medsmith.networks.controlnet import ControlNet, add_residuals
 from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.kl_autoencoder import KLAutoencoder
 from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
 from medsmith.networks.labels import one_hot
 from medsmith.networks.latent import LatentSpace
-from medsmith.networks.perceptual import VARIABLE, PerceptualDistance, perceptual_distance
+from medsmith.networks.perceptual import VARIABLE, perceptual_distance
 from medsmith.networks.tiling import encode_in_tiles
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 
@@ -276,7 +276,7 @@ class Lldm(Method):
             return vqgan_loss(autoencoder, self.discriminators, image, config.image, rng, self._perceptual())
         return kl_autoencoder_loss(autoencoder, self.discriminators, image, config, rng, self._perceptual())
 
-    def _perceptual(self) -> PerceptualDistance | None:
+    def _perceptual(self) -> PlaneDistance | None:
         """The perceptual distance where weights are at hand, the same in all parts of a training."""
         found = perceptual_distance(self.device) if self.config.image_loss.image.perceptual else None
         if _PERCEPTUAL in self.memory and bool(self.memory[_PERCEPTUAL]) != (found is not None):
