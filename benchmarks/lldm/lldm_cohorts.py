@@ -36,7 +36,7 @@ TESTED = {"liver": 5, "hippocampus": 3, "sarcoma": 4}
 SARCOMA_MM = (120.0, 120.0, 144.0)
 """Edges of the crop; 15 of 37 tumors reach beyond it."""
 LIVER_MM = (224.0, 160.0, 154.0)
-"""Edges of the crop: 56 x 40 x 32 voxels of phantoms of size 80."""
+"""Edges of the crop: 56 x 40 x 26 voxels of phantoms of size 80."""
 INTACT = 0.6
 """Least correlation of neighboring voxels: the intact volumes have .8 to .95, the others at most .4."""
 CLEANED = (0.5, 99.5)
