@@ -87,7 +87,7 @@ def files_of(out):
 
 def test_a_generator_with_few_of_its_steps_is_warned_of(root, tmp_path, monkeypatch):
     few = (*GENERATOR, "training.steps=9")
-    images, warning = Cohort.open(root / "unlabeled"), " has 4 of 9 steps: its images may be noise"
+    images, warning = Cohort.open(root / "unlabeled"), " has 4 of 9 steps: what it makes may be noise"
     run = train("mddpm", images, tmp_path / "short", settings=few, budget=Budget(steps=4))
 
     def stop(*_args, **_named):

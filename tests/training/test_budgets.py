@@ -154,14 +154,14 @@ def with_steps(run, **stages):
 
 def test_few_steps_are_warned_of_below_half_of_those_configured(copied):
     name = str(copied)
-    assert few_steps_warnings(copied) == [f"{name} has 4 of 2000 steps: its images may be noise"]
+    assert few_steps_warnings(copied) == [f"{name} has 4 of 2000 steps: what it makes may be noise"]
     with_steps(copied, stack=(999, 2000))
-    assert few_steps_warnings(name) == [f"{name} has 999 of 2000 steps: its images may be noise"]
+    assert few_steps_warnings(name) == [f"{name} has 999 of 2000 steps: what it makes may be noise"]
     with_steps(copied, stack=(1000, 2000))
     assert few_steps_warnings(name) == []
     with_steps(copied, mask=(2000, 2000), image=(117, 2000), upper=(1, 500))
     assert few_steps_warnings(name) == [
-        f"{name} has 117 of 2000 steps of 'image', 1 of 500 steps of 'upper': its images may be noise"
+        f"{name} has 117 of 2000 steps of 'image', 1 of 500 steps of 'upper': what it makes may be noise"
     ]
 
 
@@ -191,7 +191,7 @@ def test_synthesis_warns_before_it_starts(copied, tmp_path, capsys):
     from medsmith.cli import main
 
     assert main(["synthesize", str(copied), str(tmp_path / "out"), "--count=1", "--solver=none"]) == 2
-    assert capsys.readouterr().out == f"{copied} has 4 of 2000 steps: its images may be noise\n"
+    assert capsys.readouterr().out == f"{copied} has 4 of 2000 steps: what it makes may be noise\n"
 
 
 def test_the_time_that_is_shown_is_within_the_limit(cohort, run):

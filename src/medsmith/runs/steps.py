@@ -63,7 +63,7 @@ def few_steps_warnings(run: Path | str) -> list[str]:
     if not few:
         return []
     made = steps_by_stage(few) if len(steps) > 1 else str(*few.values())
-    return [f"{run} has {made}: its images may be noise"]
+    return [f"{run} has {made}: what it makes may be noise"]
 
 
 def _recorded(folder: Path) -> dict[str, StageSteps]:
