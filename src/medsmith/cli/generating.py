@@ -18,6 +18,7 @@ from medsmith.cli.options import (
     NewCohort,
     Preset,
     RequestFile,
+    RunOrWeights,
     SamplingSteps,
     Seed,
     Solver,
@@ -154,9 +155,7 @@ def _cohort_of(templates: object) -> Path | None:
 
 @app.command()
 def synthesize(  # noqa: PLR0913
-    run: Annotated[
-        str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")
-    ],
+    run: RunOrWeights,
     out: NewCohort,
     count: CaseCount = 100,
     seed: Seed = 0,

@@ -7,6 +7,9 @@ import typer
 
 NewCohort = Annotated[Path, typer.Argument(help="Output folder for the new cohort.")]
 CaseCount = Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")]
+RunOrWeights = Annotated[
+    str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 PatientGroup = Annotated[
     str | None,

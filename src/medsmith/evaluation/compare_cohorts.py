@@ -77,8 +77,7 @@ def evaluate(
     view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
     total = len(real) + len(synthetic) + (len(training) if training else 0)
     with (progress or NullProgress()).task("evaluate", total) as advance:
-        of_real = extract_features(real, view_spec, chosen, advance)
-        of_synthetic = extract_features(synthetic, view_spec, chosen, advance)
+        of_real, of_synthetic = (extract_features(each, view_spec, chosen, advance) for each in (real, synthetic))
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
     evaluation = Evaluation(
         view_spec=view_spec,

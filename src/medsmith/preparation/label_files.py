@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of
 from medsmith.cases.layouts import CaseFiles
 from medsmith.errors import CohortError
 from medsmith.formats.files import stem_of
-
-Key = PurePosixPath
-"""See ``pairing.Key``."""
+from medsmith.preparation.roles import Key
 
 
 def joined_by_folder(

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -22,23 +22,12 @@ from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.folders import paths_below
 from medsmith.preparation.label_files import joined_by_folder
+from medsmith.preparation.roles import IMAGE_FOLDERS, Key, by_role, folders_of
 
-_IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
-_LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}
-_MASK = re.compile(
-    r"(?:^|[ _.\-]+)(?:masks?|seg|segmentation|labels?|gt|annotation)(?:[ _.\-]*\d{1,3})?$", re.IGNORECASE
-)
-_WORDS = r"(?:images?|imaging|img|scan|volume|masks?|seg|segmentations?|labels?|gt|annotations?)"
-_WORD_BEFORE_A_NUMBER = re.compile(rf"[ _.\-]+{_WORDS}(?=[ _.\-]*\d+$)", re.IGNORECASE)
-_WORD_AT_AN_END = re.compile(rf"^{_WORDS}(?=[ _.\-]*\d)|[ _.\-]+{_WORDS}$|^{_WORDS}$", re.IGNORECASE)
-_IMAGE_ALONE = re.compile(r"(?:image|imaging|img|scan|volume|ct|mr|mri|us)", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS, _MOST_SHOWN = 32, 3
 _NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nrrd"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
-
-Key = PurePosixPath
-"""The pairing key of a case: its folders without those named for images or labels, then the bare file name."""
 
 
 @final
@@ -85,10 +74,10 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
             images share a name.
     """
     files = _readable_files(root)
-    images, labels = _by_role(root, files)
+    images, labels = by_role(root, files)
     labels, by_file = joined_by_folder(images, labels)
     by = ""
-    if not labels and not any(_folders(root, path) & _IMAGE_FOLDERS for path in files):
+    if not labels and not any(folders_of(root, path) & IMAGE_FOLDERS for path in files):
         by = "as declared" if declared.channels or declared.labels else "by their values"
         if (declared.labels and not declared.channels) or (by == "by their values" and _look_like_labels(files)):
             images, labels = {}, images
@@ -144,74 +133,6 @@ def _second_half(path: Path) -> bool:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-
-
-def _by_role(root: Path, files: Iterable[Path]) -> tuple[dict[Key, list[Path]], dict[Key, list[Path]]]:
-    """Image files and label files, each by the key that pairs them."""
-    images: dict[Key, list[Path]] = defaultdict(list)
-    labels: dict[Key, list[Path]] = defaultdict(list)
-    for path in (path for path in files if not _is_label(root, path)):
-        stem, in_folder = stem_of(path), bool(_folders(root, path) & _IMAGE_FOLDERS)
-        alone = _IMAGE_ALONE.fullmatch(stem) is not None and not in_folder
-        images[Key(*_kept_folders(root, path), "" if alone else stem)].append(path)
-    for path in (path for path in files if _is_label(root, path)):
-        kept, stem = _kept_folders(root, path), stem_of(path)
-        same = Key(*kept, stem)
-        labels[same if same in images else Key(*kept, _MASK.sub("", stem))].append(path)
-    _check_numbers(root, images, labels)
-    return images, _repaired(root, images, labels)
-
-
-def _check_numbers(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> None:
-    """Refuses NAME_mask_1 as a mask of NAME where there is NAME_1 or NAME_image_1.
-
-    Raises:
-        CohortError: a label fits two images.
-    """
-    numbered = {_numbered_key(root, paths[0]): paths[0] for paths in images.values()}
-    for key, path in ((key, path) for key, paths in labels.items() if key in images for path in paths):
-        other = numbered.get(_numbered_key(root, path))
-        if _WORD_BEFORE_A_NUMBER.search(stem_of(path)) and other is not None and other != images[key][0]:
-            found = f"{path.name} fits {images[key][0].name} and {other.name}"
-            raise CohortError(root, found, "a label map belongs to one image", "rename the files")
-
-
-def _numbered_key(root: Path, path: Path) -> Key:
-    """The key without a word before the number that ends the name."""
-    return Key(*_kept_folders(root, path), _WORD_BEFORE_A_NUMBER.sub("", stem_of(path)))
-
-
-def _repaired(root: Path, images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> dict[Key, list[Path]]:
-    """The labels, those without an image by the key of the one image that has the same bare name."""
-    alone: dict[Key, list[Key]] = defaultdict(list)
-    for key in images.keys() - labels.keys():
-        alone[_bare_key(root, images[key][0])].append(key)
-    found: dict[Key, list[Path]] = defaultdict(list)
-    for key, path in ((key, path) for key, paths in labels.items() for path in paths):
-        partners = alone.get(_bare_key(root, path), []) if key not in images else []
-        found[partners[0] if len(partners) == 1 else key].append(path)
-    return found
-
-
-def _bare_key(root: Path, path: Path) -> Key:
-    """The key without any word for images or labels in it."""
-    return Key(*_kept_folders(root, path), _WORD_AT_AN_END.sub("", stem_of(path)).strip(" _.-"))
-
-
-def _folders(root: Path, path: Path) -> set[str]:
-    return {part.lower() for part in path.relative_to(root).parent.parts}
-
-
-def _kept_folders(root: Path, path: Path) -> list[str]:
-    words = _IMAGE_FOLDERS | _LABEL_FOLDERS
-    return [part for part in path.relative_to(root).parent.parts if part.lower() not in words]
-
-
-def _is_label(root: Path, path: Path) -> bool:
-    folders = _folders(root, path)
-    if folders & _LABEL_FOLDERS:
-        return True
-    return not folders & _IMAGE_FOLDERS and _MASK.search(stem_of(path)) is not None
 
 
 def _in_channels(

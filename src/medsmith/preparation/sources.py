@@ -15,7 +15,8 @@ from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
-from medsmith.preparation.pairing import Declared, Key, pair_files, with_ids
+from medsmith.preparation.pairing import Declared, pair_files, with_ids
+from medsmith.preparation.roles import Key
 
 EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 40

@@ -84,20 +84,33 @@ def utility(
     _check_disjoint(of_real, of_synthetic, of_test)
     _check_settings(out, settings)
     names = tuple(sorted(real.label_names, key=lambda name: real.label_names[name]))
-    classes = len(names)
+    _train_missing(out, arms, seeds, len(names), config, (of_real, of_synthetic, of_test), progress)
+    result = _collect(out, arms, seeds, names[1:], (of_real, of_test), {**settings, **(facts or {})})
+    write_json(out / "utility.json", result.as_json())
+    write_page(utility_page(result), out / "utility.html")
+    return result
+
+
+def _train_missing(
+    out: Path,
+    arms: Sequence[Arm],
+    seeds: int,
+    classes: int,
+    config: SegmenterConfig,
+    cohorts: tuple[LoadedCohort, LoadedCohort, LoadedCohort],
+    progress: Progress,
+) -> None:
+    """Train the networks that have no result yet, and write the Dice of each."""
+    real, synthetic, test = cohorts
     jobs = [(arm, seed) for seed in range(seeds) for arm in arms]
     remaining = [(arm, seed) for arm, seed in jobs if not _result_path(out, arm, seed).exists()]
     total = len(jobs) * config.steps
     with progress.task("train networks", total, total - len(remaining) * config.steps) as advance:
         for arm, seed in remaining:
-            phases = [_cases(phase, seed, of_real, of_synthetic) for phase in arm.phases]
+            phases = [_cases(phase, seed, real, synthetic) for phase in arm.phases]
             network = train_segmenter(phases, classes, config, seed, advance)
-            scores = dice_of_cases(network, of_test, classes)
-            write_json(_result_path(out, arm, seed), {"dice": dict(zip(of_test.ids, scores.tolist(), strict=True))})
-    result = _collect(out, arms, seeds, names[1:], (of_real, of_test), {**settings, **(facts or {})})
-    write_json(out / "utility.json", result.as_json())
-    write_page(utility_page(result), out / "utility.html")
-    return result
+            scores = dice_of_cases(network, test, classes)
+            write_json(_result_path(out, arm, seed), {"dice": dict(zip(test.ids, scores.tolist(), strict=True))})
 
 
 def _cases(phase: TrainingPhase, seed: int, real: LoadedCohort, synthetic: LoadedCohort) -> Cases:
