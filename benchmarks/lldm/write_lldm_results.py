@@ -3,12 +3,13 @@
 python benchmarks/lldm/write_lldm_results.py
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.json_file import read_json
+from medsmith.formats.markdown import number, source, table
 
 HERE = Path(__file__).parent
 DATA = {"hippocampus": "the hippocampus (Medical Segmentation Decathlon)", "sarcoma": "sarcomas of soft tissue (IBSI)",
@@ -22,18 +23,13 @@ hepatobiliary-phase MR, minutes of one processor core instead of days of GPUs. I
 python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
 python benchmarks/lldm/lldm_rows.py WORK
 python benchmarks/lldm/lldm_table.py WORK
-python benchmarks/lldm/obey.py WORK
+python benchmarks/lldm/label_adherence.py WORK
 python benchmarks/lldm/fidelity.py WORK
 python benchmarks/lldm/segmentation.py WORK
 python benchmarks/lldm/pairs.py WORK
 python benchmarks/lldm/write_lldm_results.py
 ```
 """
-
-
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
 
 
 def spread(cell: Sequence[float]) -> str:
@@ -48,18 +44,6 @@ def estimate(found: Mapping[str, Any], scale: float = 1.0) -> str:
     return spread([scale * found[key] for key in ("value", "low", "high")])
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def source(result: Mapping[str, Any]) -> str:
-    """Command, machine and date of a result."""
-    facts = result["facts"]
-    return f"`{facts['command']}`; {facts['machine']}, {facts['date']}, {facts['versions']}."
-
-
 def distances(result: Mapping[str, Any]) -> str:
     """Table 1."""
     planes = tuple(result["rows"][0]["distances"])
@@ -72,7 +56,7 @@ def distances(result: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     about = f"Fréchet distances: planes on {result['extractors']['slices']}, 3-D on {result['extractors']['volume']}."
     head = ("row", "n", *planes, *(f"KID {plane}" for plane in planes), "refused", "maps redrawn")
-    return f"{table(head, rows)}\n\n{about} {source(result)}"
+    return f"{table(head, rows)}\n\n{about} {source(result['facts'])}"
 
 
 def shares(refused: Mapping[str, float] | None) -> str:
@@ -80,11 +64,11 @@ def shares(refused: Mapping[str, float] | None) -> str:
     return "" if refused is None else ", ".join(f"{check} {share:.0%}" for check, share in refused.items()) or "none"
 
 
-def obedience(result: Mapping[str, Any]) -> str:
+def adherence(result: Mapping[str, Any]) -> str:
     """Dice of a segmenter with the requested map."""
     names = tuple(result["rows"]["real"])
     rows = [(row, *(estimate(found[name]) for name in names)) for row, found in result["rows"].items()]
-    return f"{table(('row', *(f'Dice of {name}' for name in names)), rows)}\n\n{source(result)}"
+    return f"{table(('row', *(f'Dice of {name}' for name in names)), rows)}\n\n{source(result['facts'])}"
 
 
 def fidelity(result: Mapping[str, Any]) -> str:
@@ -96,7 +80,7 @@ def fidelity(result: Mapping[str, Any]) -> str:
         seams = " / ".join(f"{found[name]['largest']:.1e}" for name in ("at seams", "elsewhere"))
         rows.append((run, estimate(found["PSNR"]), estimate(found["SSIM"]), labels, seams))
     head = ("run", "PSNR, dB", "SSIM", "Dice of labels", "error of tiles at seams / elsewhere")
-    return f"{table(head, rows)}\n\n{source(result)}"
+    return f"{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def gains(result: Mapping[str, Any]) -> str:
@@ -107,7 +91,7 @@ def gains(result: Mapping[str, Any]) -> str:
         for row in result["rows"]
     ]  # fmt: skip
     head = ("real cases", "network", "task", "arm", "Dice", "gain over R, points", "subsets")
-    return f"{table(head, rows)}\n\n{result['steps']} steps. {source(result)}"
+    return f"{table(head, rows)}\n\n{result['steps']} steps. {source(result['facts'])}"
 
 
 def memory(result: Mapping[str, Any]) -> str:
@@ -116,7 +100,7 @@ def memory(result: Mapping[str, Any]) -> str:
         (row["stage"], number(row["planned_gib"]), number(row["measured_gib"]), f"{row['planned_over_measured']:.2f}")
         for row in result["stages"]
     ]
-    return f"{table(('stage', 'planned, GiB', 'measured, GiB', 'ratio'), rows)}\n\n{source(result)}"
+    return f"{table(('stage', 'planned, GiB', 'measured, GiB', 'ratio'), rows)}\n\n{source(result['facts'])}"
 
 
 def cost(result: Mapping[str, Any]) -> str:
@@ -126,12 +110,12 @@ def cost(result: Mapping[str, Any]) -> str:
         for row in sorted(result["rows"], key=lambda row: row["edge"])
     ]
     head = ("edge, voxels", "way", "seconds a volume", "memory, MiB")
-    return f"{table(head, rows)}\n\n{result['steps']} steps, DDPM {result['ddpm_steps']}. {source(result)}"
+    return f"{table(head, rows)}\n\n{result['steps']} steps, DDPM {result['ddpm_steps']}. {source(result['facts'])}"
 
 
 PER_DATA: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "table": ("How near to real volumes (the paper's Table 1)", distances),
-    "obey": ("Do volumes follow their label maps?", obedience),
+    "label_adherence": ("Do volumes follow their label maps?", adherence),
     "fidelity": ("What the autoencoders keep", fidelity),
     "segmentation": ("Does it help? (the paper's Table 2)", gains),
 }

@@ -3,12 +3,13 @@
 python benchmarks/mddpm/write_results.py
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.json_file import read_json
+from medsmith.formats.markdown import number, source, table
 
 HERE = Path(__file__).parent
 HEAD = """# mDDPM on chest CT slices
@@ -30,28 +31,11 @@ python benchmarks/mddpm/rivals.py WORK
 """
 
 
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
-
-
 def spread(cell: Sequence[float]) -> str:
     """A value and its interval; the value alone where a single patient has it."""
     if cell[1] is None:
         return f"{number(cell[0])} (one patient)"
     return f"{number(cell[0])} ({number(cell[1])} to {number(cell[2])})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def source(result: Mapping[str, Any]) -> str:
-    """Command, machine and date of a result."""
-    facts = result["facts"]
-    return f"`{facts['command']}`; {facts['machine']}, {facts['date']}, {facts['versions']}."
 
 
 def fidelity(result: Mapping[str, Any]) -> str:
@@ -62,7 +46,7 @@ def fidelity(result: Mapping[str, Any]) -> str:
          number(row["diversity"]), number(row["set_ssim"]), "" if row["refused"] is None else f"{row['refused']:.0%}")
         for row in result["rows"]
     ]  # fmt: skip
-    return f"{table(head, rows)}\n\n{source(result)}"
+    return f"{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def slices(result: Mapping[str, Any]) -> str:
@@ -83,7 +67,7 @@ def settings(result: Mapping[str, Any]) -> str:
     ]
     head = ("maps", "n", "a", "Fréchet distance", "Dice of the lung with the map")
     text = f'{result["count"]} slices a cell, the same seeds in all; "real" maps are those of labeled slices.'
-    return f"## Which n and a for the anatomy\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## Which n and a for the anatomy\n\n{text}\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def _or_nothing(value: float | None) -> str:
@@ -100,7 +84,7 @@ def loop(result: Mapping[str, Any]) -> str:
     head = ("labeler", "Dice", *labels, "gain over the control")
     sizes = f"{result['steps']} steps each, {result['pairs']} pairs a turn"
     text = f"Mean over {result['patients']} held-out patients; {sizes}."
-    return f"## The annotation loop\n\n{text} {result['line']}.\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## The annotation loop\n\n{text} {result['line']}.\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def estimate(cell: Mapping[str, float]) -> str:
@@ -118,7 +102,7 @@ def adherence(result: Mapping[str, Any]) -> str:
     rows = [(row, *(cell(found, name) for name in names)) for row, found in result["rows"].items()]
     trained = f"{result['steps']} steps, {result['seeds']} seeds"
     text = f"Segmenters trained on real labels alone ({trained}): Dice with the map."
-    return f"## Do images obey the map\n\n{text}\n\n{table(('slices', *names), rows)}\n\n{source(result)}"
+    return f"## Do images obey the map\n\n{text}\n\n{table(('slices', *names), rows)}\n\n{source(result['facts'])}"
 
 
 def lesions(result: Mapping[str, Any]) -> str:
@@ -129,7 +113,7 @@ def lesions(result: Mapping[str, Any]) -> str:
         for cell in result["cells"]
     ]  # fmt: skip
     head = ("lesion", "n", "a", f"detected, of {result['count']}", "contrast, gray values", "more than without")
-    return f"## Lesions that no training label holds, at new places\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## Lesions that no training label holds, at new places\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def combinations(result: Mapping[str, Any]) -> str:
@@ -145,14 +129,15 @@ def combinations(result: Mapping[str, Any]) -> str:
         "contrast of the lesion, share of its guide's",
         "refused",
     )
-    return f"## Combinations of three guides\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## Combinations of three guides\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def ablation(result: Mapping[str, Any]) -> str:
     """Two guides against one."""
     rows = [(row["row"], str(row["n"]), spread(row["dice"]), spread(row["contrast"])) for row in result["rows"]]
     head = ("row", "n", "Dice with the requested outline", "contrast, gray values")
-    return f"## One guide against two (section 5.3)\n\n{table(head, rows)}\n\n![](ablation.png)\n\n{source(result)}"
+    shown = f"{table(head, rows)}\n\n![](ablation.png)\n\n{source(result['facts'])}"
+    return f"## One guide against two (section 5.3)\n\n{shown}"
 
 
 def gains(result: Mapping[str, Any]) -> str:
@@ -166,7 +151,7 @@ def gains(result: Mapping[str, Any]) -> str:
         f"of one seed for each of {result['subsets']} subsets of 6 real patients. Intervals over subsets and patients."
     )
     head = ("trained on", "subsets", "Dice", "gain over real with strong augmentation", "by subset")
-    return f"## Does it help\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## Does it help\n\n{text}\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def cost(result: Mapping[str, Any]) -> str:
@@ -184,7 +169,7 @@ def cost(result: Mapping[str, Any]) -> str:
     )
     if "quality" in result:
         text += f"\n\n{_quality(result['quality'])}"
-    return f"## Cost\n\n{text}\n\n{table(head, rows)}\n\n{source(result)}"
+    return f"## Cost\n\n{text}\n\n{table(head, rows)}\n\n{source(result['facts'])}"
 
 
 def _quality(result: Mapping[str, Any]) -> str:

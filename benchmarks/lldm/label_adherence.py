@@ -1,11 +1,12 @@
-"""Do volumes obey their label maps? A segmenter that has seen real cases alone, on the rows of lldm_rows.py.
+"""Do volumes follow their label maps? A segmenter that has seen real cases alone, on the rows of lldm_rows.py.
 
-    python benchmarks/lldm/obey.py WORK [--steps 1000] [--edge 48] [--data hippocampus] [ROW ...]
+    python benchmarks/lldm/label_adherence.py WORK [--steps 1000] [--edge 48] [--data hippocampus] [ROW ...]
 
 Segmenters (two seeds) learn from the pairs of WORK/train with flips alone. Dice per class with the requested map,
 beside their Dice on WORK/test, and beside what images reach that follow no map: organs are much alike, so that what is
 found in one image is also compared with the map of the next case ("other maps"). A class that is absent in a map is
-left out of its mean. Intervals: BCa bootstrap over cases. The result goes to obey-DATA.json beside this file.
+left out of its mean. Intervals: BCa bootstrap over cases. The result goes to label_adherence-DATA.json beside this
+file.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def main(work: Path, rows: Sequence[str], steps: int, edge: int, data: str) -> N
             found[name] = dice_by_class(networks, compared, names)
             print(name, found[name], flush=True)
     about = {"steps": steps, "seeds": SEEDS, "edge": edge, "trained_on": len(real)}
-    write_json(HERE / f"obey-{data}.json", {"rows": found, **about, "facts": facts()})
+    write_json(HERE / f"label_adherence-{data}.json", {"rows": found, **about, "facts": facts()})
 
 
 if __name__ == "__main__":
