@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Protocol, TypeVar, final
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from medsmith.diffusion import Observe, Sampling, derive_seed
 from medsmith.geometry import Geometry
 from medsmith.methods.config import TrainingConfig
 
+_Item = TypeVar("_Item")
 IMAGE = "image"
 """Name of the tensor of an example that holds the image: the check of noise measures it."""
 IMAGE_AND_LABELS: frozenset[Kind] = frozenset(("image", "labels"))
@@ -211,8 +212,8 @@ class Method(nn.Module, ABC):
         return self.loss(part, batch, rng)
 
 
-def evenly_chosen(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many examples, evenly over their order.
+def evenly_chosen(examples: Sequence[_Item], most: int) -> list[_Item]:
+    """At most so many of a sequence, evenly over its order.
 
     Args:
         examples: read one by one.

@@ -9,7 +9,7 @@ Axes: b batch, k classes with the background, c image channels, d channels of a 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import ClassVar, final
 
 import torch
@@ -27,7 +27,8 @@ from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
-from medsmith.methods.lldm.label_bank import kept_maps
+from medsmith.methods.lldm.label_bank import kept_map, kept_maps, number_kept
+from medsmith.methods.lldm.map_copies import MapGallery
 from medsmith.methods.lldm.proposals import advice, proposals
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
@@ -233,6 +234,13 @@ class Lldm(Method):
     def image_space(self) -> LatentSpace:
         """The latents of images."""
         return self.image_autoencoder
+
+    @cached_property
+    def map_gallery(self) -> MapGallery | None:
+        """The kept label maps of training, to find copies of them; None where the run keeps none."""
+        classes, numbers = self.classes, range(number_kept(self.memory))
+        maps = (kept_map(self.memory, number, self.config.size, classes)[0] for number in numbers)
+        return MapGallery.of(maps) if numbers else None
 
     def _extents(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The range of fields of view, over what other stages have seen as well."""

@@ -16,6 +16,7 @@ from medsmith.geometry import Geometry
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.extent import with_extent
 from medsmith.methods.lldm.label_bank import Map, kept_map, number_kept
+from medsmith.methods.lldm.map_copies import MapGallery
 
 
 @final
@@ -59,12 +60,15 @@ def deformed_map(memory: Mapping[str, Tensor], facts: Fingerprint, config: LldmC
     return DrawnMap(labels, extent, {"deformed_map": index})
 
 
-def draw_legal(draw: Callable[[int], DrawnMap], facts: LabelFacts | None, seed: int, draws: int) -> DrawnMap:
-    """The first map, without fragments, that is legal; if none is, the last with its problems.
+def draw_legal(
+    draw: Callable[[int], DrawnMap], facts: LabelFacts | None, gallery: MapGallery | None, seed: int, draws: int
+) -> DrawnMap:
+    """The first map, without fragments, that is legal and no copy; if none is, the last with its problems.
 
     Args:
         draw: makes a map from a seed.
         facts: of the training maps; None takes the first map.
+        gallery: of which it must be no copy; None compares with none.
         seed: of all draws.
         draws: their largest number, at least 1.
     """
@@ -74,6 +78,16 @@ def draw_legal(draw: Callable[[int], DrawnMap], facts: LabelFacts | None, seed: 
             break
         labels = facts.without_fragments(found.labels)
         found = replace(found, labels=labels, draws=number, problems=facts.problems(labels))
+        if gallery is not None:
+            found = _compared(found, gallery)
         if not found.problems:
             break
     return found
+
+
+def _compared(drawn: DrawnMap, gallery: MapGallery) -> DrawnMap:
+    """With the nearest map of training in its origin, and a problem if it is a copy of it."""
+    nearest, agreement = gallery.nearest(drawn.labels)
+    origin = {**drawn.origin, "nearest_map": nearest, "agreement": round(agreement, 4)}
+    copied = (f"a copy of a training map (number {nearest})",) if agreement > gallery.threshold else ()
+    return replace(drawn, origin=origin, problems=(*drawn.problems, *copied))

@@ -78,12 +78,11 @@ def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) 
 
         def draw(each: int) -> DrawnMap:
             return deformed_map(method.memory, method.fingerprint, method.config, each)
-    else:
 
-        def draw(each: int) -> DrawnMap:
-            return DrawnMap(_generated_map(method, extent, each))
-
-    return draw_legal(draw, facts, seed, request.draws)
+        return draw_legal(draw, facts, None, seed, request.draws)
+    return draw_legal(
+        lambda each: DrawnMap(_generated_map(method, extent, each)), facts, method.map_gallery, seed, request.draws
+    )
 
 
 def _generated_map(method: "Lldm", extent: Extent, seed: int) -> Map:

@@ -1,0 +1,76 @@
+"""Whether a label map from noise is a copy of one that the networks learned from.
+
+The agreement of two maps is the share of the voxels labeled in either that have the same label in both: the Jaccard
+index, for several classes. A new map is a copy if it agrees with a map of training more than those do with each other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from medsmith.methods.base import evenly_chosen
+from medsmith.methods.lldm.label_bank import Map
+
+_EDGE = 24
+"""Largest edge of the grid on which maps are compared."""
+_COMPARED = 1000
+"""Maps, evenly chosen, that are compared with each other for the threshold."""
+_QUANTILE = 0.99
+_IDENTICAL = 0.995
+"""Maps of training that agree so much are one map saved twice, and say nothing about two patients."""
+Coarse = UInt8[np.ndarray, "n voxels"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MapGallery:
+    """Label maps of training to compare with.
+
+    Attributes:
+        maps: on a coarse grid, values 0 to classes - 1.
+        threshold: agreement above which a map counts as a copy; 1 where there are no two maps that differ.
+    """
+
+    maps: Coarse
+    threshold: float
+
+    @classmethod
+    def of(cls, maps: Iterable[Map]) -> "MapGallery":
+        """From maps on one grid; the threshold is the 99th percentile of each map's agreement with its nearest one."""
+        coarse = np.stack([_coarse(labels) for labels in maps])
+        some = np.stack(evenly_chosen([*coarse], _COMPARED))
+        found = agreements(some, some)
+        found[found >= _IDENTICAL] = np.nan
+        nearest = [float(np.nanmax(row)) for row in found if not np.isnan(row).all()]
+        return cls(coarse, float(np.quantile(nearest, _QUANTILE)) if nearest else 1.0)
+
+    def nearest(self, labels: Map) -> tuple[int, float]:
+        """Which map is nearest to a new one, and their agreement."""
+        found = agreements(_coarse(labels)[None], self.maps)[0]
+        return int(found.argmax()), float(found.max())
+
+
+def _coarse(labels: Map) -> UInt8[np.ndarray, " voxels"]:
+    steps = tuple(slice(None, None, -(-edge // _EDGE)) for edge in labels.shape)
+    return np.ascontiguousarray(labels[steps]).ravel()
+
+
+def agreements(some: Coarse, others: Coarse) -> Float32[np.ndarray, "n m"]:
+    """Of every pair of maps; 0 for two maps without labels, which tell nothing of a patient."""
+    values = range(1, 1 + max(int(some.max()), int(others.max())))
+    same = np.zeros((len(some), len(others)), np.float32)
+    for value in values:
+        same += _pairs(some == value, others == value)
+    labeled = [(each > 0).sum(1, dtype=np.float32) for each in (some, others)]
+    either = labeled[0][:, None] + labeled[1] - _pairs(some > 0, others > 0)
+    found: Float32[np.ndarray, "n m"] = same / np.maximum(either, np.float32(1))
+    return found
+
+
+def _pairs(some: Bool[np.ndarray, "n voxels"], others: Bool[np.ndarray, "m voxels"]) -> Float32[np.ndarray, "n m"]:
+    """Voxels that are true in both."""
+    counts: Float32[np.ndarray, "n m"] = some.astype(np.float32) @ others.astype(np.float32).T
+    return counts
