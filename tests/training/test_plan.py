@@ -121,6 +121,8 @@ def test_a_trial_in_a_process_answers_in_json_or_says_what_does_not_fit(cohort, 
         ({"method": "pig", "preset": "tiny", "settings": []}, "is a plan for pig; lldm is asked for; name that method"),
         ({"method": "lldm", "preset": "tiny"}, "'settings' is missing"),
         ({"method": "lldm", "preset": "tiny", "settings": [], "speed": 1}, "unknown key 'speed'"),
+        ({"method": "lldm", "preset": "huge", "settings": []}, "plan.json: no preset 'huge'; there are "),
+        ({"method": "lldm", "preset": "tiny", "settings": ["speed=1"]}, "plan.json: its settings are refused: "),
     ],
 )
 def test_a_file_that_is_no_plan_for_the_method_is_refused(plan, said, tmp_path):

@@ -15,6 +15,8 @@ from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.recorded import pending_ids, recorded
 
 RECORD = "split.json"
+FEW = 8
+"""Fewer test cases than this leave an interval so wide that hardly any difference shows."""
 
 
 def split(
@@ -40,7 +42,7 @@ def split(
         seed: seed of the group order.
         group: regular expression searched in each id; its first group (or the whole match) names the patient.
             None makes each case its own group.
-        report: receives one line per cohort.
+        report: receives one line per cohort, and one where the test cases are few.
 
     Returns:
         The cohorts ``train`` and ``test``.
@@ -58,6 +60,8 @@ def split(
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
         report(f"{side}: {len(members)} cases in {len(patient_groups(members, group))} groups -> {out}")
+    if len(sides["test"]) < FEW:
+        report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
     return written[0], written[1]
 
 

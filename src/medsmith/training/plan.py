@@ -84,11 +84,18 @@ def read_plan(path: Path, method: str) -> TrainingPlan:
 
     Raises:
         FileError: it cannot be read.
-        RequestError: it is no plan, or one of another method.
+        RequestError: it is no plan, one of another method, or its preset or a setting does not exist.
     """
     plan = validated(TrainingPlan, str(path), read_json(path))
     if plan.method != method:
         raise RequestError(path, f"is a plan for {plan.method}", f"{method} is asked for", "name that method")
+    presets = method_class(method).presets
+    if plan.preset not in presets:
+        raise RequestError(path, f"no preset '{plan.preset}'", f"there are {', '.join(presets)}", "name one of them")
+    try:
+        apply_settings(presets[plan.preset], plan.settings)
+    except RequestError as error:
+        raise RequestError(path, f"its settings are refused: {error.line}") from None
     return plan
 
 

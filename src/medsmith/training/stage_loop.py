@@ -98,7 +98,9 @@ class StageLoop:
         wrapped, *engines = self._fabric.setup(self.method, *self._optimizer.optimizers.values())
         self._wrapped, self._engines = wrapped, dict(zip(self._optimizer.parts, engines, strict=True))
         self._restore()
-        name = f"{self.record.method}: {self.stage.name}"
+        places = [stage.name for stage in self.method.stages()]
+        place = f" ({places.index(self.stage.name) + 1} of {len(places)})" if len(places) > 1 else ""
+        name = f"{self.record.method}: {self.stage.name}{place}"
         target = budget.steps or training.steps
         with progress.task(name, target, self._step, self._seconds_left) as advance, defer_interrupts() as interrupted:
             for losses in self._steps(batches, ids, interrupted):

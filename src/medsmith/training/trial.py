@@ -77,7 +77,7 @@ def measure(trial: Trial) -> Measured:
         assert found is not None
         seconds.append(found[1].seconds)
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else kib * 1024
+    peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else kib * 1024
     return Measured(seconds_per_step=(seconds[1] - seconds[0]) / TIMED, peak_bytes=peak)
 
 

@@ -24,7 +24,7 @@ def utility_page(utility: Utility) -> Page:
 
 def summary_lines(utility: Utility) -> list[str]:
     """The main results, one sentence per arm."""
-    return [_sentence(result) for result in utility.arms[2:]]
+    return [_sentence(result) for result in utility.arms[1:]]
 
 
 def _caption(utility: Utility) -> str:
