@@ -47,9 +47,11 @@ SETTINGS: Mapping[str, tuple[str, Sequence[str]]] = {
                        "network.channels=[32,64,96]", "network.attention=[false,false,true]", "training.ema=0.995")),
     "ldm-vq": ("lldm", ("image_autoencoder.codes=256", *_IMAGES_ALONE)),
     "ldm-kl": ("lldm", _IMAGES_ALONE),
+    "ldm-ddpm": ("lldm", ("diffusion.schedule=scaled_linear", "diffusion.prediction=noise", "sampling.solver=ddim",
+                          "label_sampling.solver=ddim", *_IMAGES_ALONE)),
     "lldm": ("lldm", ()),
 }  # fmt: skip
-"""Row -> method and changes to its preset."""
+"""Run -> method and changes to its preset; ldm-ddpm is that of sampling_cost.py."""
 REQUESTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ddpm": ("ddpm", {}),
     "ldm-vq": ("ldm-vq", {}),

@@ -94,6 +94,17 @@ def gains(result: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{result['steps']} steps. {source(result['facts'])}"
 
 
+def sampling_cost(result: Mapping[str, Any]) -> str:
+    """Seconds beside distances."""
+    planes = tuple(result["rows"][0]["distances"])
+    rows = [
+        (row["way"], str(row["n"]), "" if row["seconds"] is None else number(row["seconds"]),
+         *(spread(row["distances"][plane]) for plane in planes))
+        for row in result["rows"]
+    ]  # fmt: skip
+    return f"{table(('way', 'n', 'seconds a volume', *planes), rows)}\n\n{source(result['facts'])}"
+
+
 def memory(result: Mapping[str, Any]) -> str:
     """Planned and measured."""
     rows = [
@@ -117,6 +128,7 @@ PER_DATA: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "table": ("How near to real volumes (the paper's Table 1)", distances),
     "label_adherence": ("Do volumes follow their label maps?", adherence),
     "fidelity": ("What the autoencoders keep", fidelity),
+    "sampling_cost": ("Seconds a volume beside Fréchet distances", sampling_cost),
     "segmentation": ("Does it help? (the paper's Table 2)", gains),
 }
 ALONE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
