@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from medsmith.synthesis.case_synthesis import load as load_once
 from medsmith.synthesis.case_synthesis import resolve_request, synthesize_case
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.executors.base import Outcome
+from medsmith.synthesis.rejected import keep_picture
 from medsmith.synthesis.worker import open_cohort
 
 LOADER = "synthesis_fakes:load"
@@ -183,7 +185,8 @@ class InProcessExecutor:
     def submit(self, tasks, out):
         cohort = open_cohort(out, self.resolve().spec)
         for task in tasks:
-            result = synthesize_case(task, self.request.devices[0])
+            keep = partial(keep_picture, cohort.root, task)
+            result = synthesize_case(task, self.request.devices[0], after_refusal=keep)
             if result.case is not None:
                 cohort.write(result.case)
             yield Outcome(task, "made" if result.case else "refused", refused=result.refused)

@@ -42,7 +42,7 @@ def test_a_cohort_has_exactly_the_requested_number_of_cases(undisturbed):
     assert cohort.ids == tuple(f"fake_{index:05d}" for index in range(COUNT))
     assert json.loads((out / "dataset.json").read_text())["numTraining"] == COUNT
     kinds = {path.split("/")[0] for path in contents(out)}
-    assert kinds == {"dataset.json", "synthesis.json", "imagesTr", "labelsTr", "provenance"}
+    assert kinds == {"dataset.json", "synthesis.json", "imagesTr", "labelsTr", "provenance", "rejected"}
     records = [present(case.provenance) for case in cohort]
     assert summary.made == summary.count == COUNT
     assert summary.attempts == sum(record["attempt"] + 1 for record in records) > COUNT

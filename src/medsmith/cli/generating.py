@@ -178,6 +178,9 @@ def synthesize(  # noqa: PLR0913
     solver: Solver = None,
     steps: SamplingSteps = None,
     workers: Workers = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")
+    ] = 50,
     device: Annotated[
         list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
@@ -189,7 +192,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import SynthesisOptions, write_lesions_page
+    from medsmith.synthesis import Limits, SynthesisOptions, write_lesions_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in few_steps_warnings(run):
@@ -206,7 +209,7 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        options=SynthesisOptions(devices=tuple(device or ("cpu",))),
+        options=SynthesisOptions(devices=tuple(device or ("cpu",)), limits=Limits(attempts=attempts)),
         progress=ConsoleProgress(),
     )
     echo(summary.line)

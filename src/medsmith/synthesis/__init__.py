@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medsmith.synthesis.checks.result import Limits as Limits
     from medsmith.synthesis.coordinator import synthesize as synthesize
     from medsmith.synthesis.executors.base import Executor as Executor
     from medsmith.synthesis.executors.base import Timeouts as Timeouts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis.steering_page import write_steering_page as write_steering_page
 
 _MODULES = {
+    "Limits": "checks.result",
     "SynthesisOptions": "options",
     "Executor": "executors.base",
     "Timeouts": "executors.base",

@@ -130,7 +130,16 @@ def _memory_hash(memory: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int], None] | None = None) -> CaseResult:
+def _ignored(*_arguments: object) -> None:
+    """Listens to nothing."""
+
+
+def synthesize_case(
+    task: CaseTask,
+    device: str,
+    before_attempt: Callable[[int], None] = _ignored,
+    after_refusal: Callable[[int, Case, list[str]], None] = _ignored,
+) -> CaseResult:
     """Synthesize a case, with new seeds until it passes every check.
 
     The result depends on the task alone: each attempt has its own seed, and sampling runs on one thread with a batch
@@ -140,6 +149,7 @@ def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int],
         task: the case.
         device: device on which this process loads the run.
         before_attempt: called with the attempt's number, from 0, before each attempt; serves as a heartbeat.
+        after_refusal: called with an attempt's number, its case and the checks that refused it.
 
     Raises:
         RunError: the weights differ from those of the recipe.
@@ -153,8 +163,7 @@ def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int],
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):
-        if before_attempt is not None:
-            before_attempt(attempt)
+        before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
         case = _synthesize_once(method, request, seed, recipe)
         results = check_case(case, training, limits, method.checks)
@@ -163,6 +172,7 @@ def synthesize_case(task: CaseTask, device: str, before_attempt: Callable[[int],
             record = provenance(task, seed, attempt, refused, results) | dict(case.provenance or {})
             return CaseResult(replace(case, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
+        after_refusal(attempt, case, failed)
     return CaseResult(None, dict(refused))
 
 

@@ -1,16 +1,16 @@
 """Synthesizes a cohort of exactly the requested number of valid cases, and resumes it after an interruption."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from medsmith.cases.cohort import Cohort
 from medsmith.errors import InterruptionError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import defer_interrupts
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.synthesis import folder
 from medsmith.synthesis.devices import check_names
 from medsmith.synthesis.executors.base import Executor, Outcome
@@ -19,7 +19,8 @@ from medsmith.synthesis.lock import lock_folder, refuse_if_locked
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
-from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
+from medsmith.synthesis.rejected import write_sheet
+from medsmith.synthesis.tasks import CaseTask, CohortSpec, Recipe, ResolvedRequest, SynthesisRequest, case_id
 from medsmith.synthesis.worker import open_cohort
 
 
@@ -109,7 +110,7 @@ def _fill(
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
     check_output(out, request.run, paths.values())
     recipe = with_hashes(resolved)
-    with lock_folder(out, lambda: open_cohort(out, resolved.spec)) as cohort:
+    with lock_folder(out, lambda: _opened(out, resolved.spec)) as cohort:
         folder.clean(out)
         written = relative_paths(paths, out)
         write_plan(out, Plan(count=count, run=relative_run(request.run, out), paths=written, recipe=recipe))
@@ -120,12 +121,18 @@ def _fill(
         tasks = [template.model_copy(update={"index": index}) for index in missing]
         try:
             with progress.task("synthesize", count, len(finished)) as advance, _executor_stopped(work, out):
-                failures = _collect(executor.submit(tasks, out), out, partial(advance, 1, ""), len(finished))
+                failures = _collect(executor.submit(tasks, out), out, advance, len(finished))
+            write_sheet(out)
             folder.finish(cohort, ids, failures)
         except MedsmithError:
             folder.remove_if_empty(cohort, ids)
             raise
     return folder.summarize(out, ids, made=len(tasks))
+
+
+def _opened(out: Path, spec: CohortSpec) -> Cohort:
+    folder.remove_old_pictures(out)
+    return open_cohort(out, spec)
 
 
 @contextmanager
@@ -138,25 +145,41 @@ def _executor_stopped(work: ExitStack, out: Path) -> Iterator[None]:
         folder.remove_temporaries(out)
 
 
-def _collect(outcomes: Iterable[Outcome], out: Path, advance_one: Callable[[], None], done: int) -> dict[str, str]:
+def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int) -> dict[str, str]:
     """Consume the outcomes; case id -> reason of every failed case.
 
-    Stops early if a case fails the checks at every attempt while the folder holds no finished case: the others are
-    likely to fail as well.
+    Stops early if as many attempts as one case may have were refused, at whatever cases, while the folder holds no
+    finished case: the others are likely to fail as well.
     """
     failures: dict[str, str] = {}
+    refused: Counter[str] = Counter()
+    rejected = 0
     for outcome in outcomes:
+        attempts = outcome.task.recipe.limits.attempts
         match outcome.status:
+            case "rejected":
+                rejected += 1
+                refused.update(outcome.refused)
+                advance(0, _refusals(refused))
+                if not done and rejected >= attempts:
+                    check, times = refused.most_common(1)[0]
+                    reason = f"the checks refused the first {rejected} attempts, {check} most often ({times})"
+                    failures[outcome.task.id] = reason
+                    break
             case "made":
                 done += 1
-                advance_one()
+                advance(1, _refusals(refused))
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
-                attempts = outcome.task.recipe.limits.attempts
                 failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"
                 if not done:
                     break
     return failures
+
+
+def _refusals(refused: Counter[str]) -> str:
+    """How often each check has refused an attempt so far."""
+    return "refused: " + ", ".join(f"{check} {times}" for check, times in refused.most_common()) if refused else ""

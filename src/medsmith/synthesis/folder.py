@@ -15,10 +15,11 @@ from medsmith.formats.atomic import remove_temporary_files, visible_names, write
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
+from medsmith.synthesis.rejected import REJECTED
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {LOCK, DATASET, *_PARTS}
+_OWN_NAMES = {LOCK, DATASET, REJECTED, *_PARTS}
 
 
 @final
@@ -67,6 +68,12 @@ def clean(out: Path) -> None:
     shutil.rmtree(out / FAILURES, ignore_errors=True)
 
 
+def remove_old_pictures(out: Path) -> None:
+    """Remove the pictures of a call that made no case; the next may ask for something else."""
+    if not finished_ids(out):
+        shutil.rmtree(out / REJECTED, ignore_errors=True)
+
+
 def remove_temporaries(out: Path) -> None:
     """Remove half-written files; if the disk refuses even that, the next call removes them."""
     with suppress(OSError):
@@ -100,8 +107,8 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         first, untried = min(failures), len(missing) - len(failures)
         rest = f"; {untried} were not tried" if untried else ""
         found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}"
-        logs = f"see {FAILURES}/ and" if (out / FAILURES).exists() else "see"
-        raise SynthesisError(out, found, cure=f"{logs} docs/provenance.md, or train longer")
+        kept = [f"{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
+        raise SynthesisError(out, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
     if missing:
         raise SynthesisError(
             out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
@@ -111,7 +118,7 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
 def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     """Remove plan and empty folders if no case was made, so that they do not block a corrected request.
 
-    The logs of cases that killed their workers stay, and the plan with them.
+    The logs of cases that killed their workers stay, and the plan with them; so do the pictures of what was refused.
     """
     out = cohort.root
     if finished_ids(out) or (out / FAILURES).exists():

@@ -4,6 +4,7 @@ coordinator -> worker   {"request": ..., "device": ...}, then {"out": ..., "task
 worker -> coordinator   {"type": "ready", "resolved": ...}               the run is loaded
 {"type": "alive"}                               every second
 {"type": "attempt", "attempt": n}               before each attempt at a case
+{"type": "rejected", "checks": [...]}           the checks that refused the attempt
 {"type": "made"}                                the case is on disk
 {"type": "refused", "refused": {...}}           every attempt failed a check
 {"type": "broken", "trace": ...}                synthesis raised an unexpected exception

@@ -66,7 +66,7 @@ def regenerate(
         current = with_hashes(executor.resolve())
         _check_same_recipe(current, recipe, run, paths, case_id)
         task = CaseTask(run=run, loader=request.loader, recipe=recipe, paths=paths, index=index)
-        (outcome,) = executor.submit([task], scratch)
+        *_, outcome = executor.submit([task], scratch)
         if outcome.status != "made" or task.id != case_id:
             reason = outcome.reason or f"its recipe makes {task.id}, {outcome.status}"
             raise SynthesisError(case_id, f"could not be made again ({reason})")

@@ -20,6 +20,7 @@ from medsmith.errors import MedsmithError
 from medsmith.synthesis.messages import Message, encoded, error_to_json
 
 if TYPE_CHECKING:
+    from medsmith.cases.case import Case
     from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import CohortSpec
 
@@ -115,12 +116,19 @@ def _broken(error: Exception) -> Message:
 
 def _run_task(channel: _Channel, cohort: "Cohort", task: Any, device: str) -> Message:
     from medsmith.synthesis.case_synthesis import synthesize_case
+    from medsmith.synthesis.rejected import keep_picture
     from medsmith.synthesis.tasks import CaseTask
 
     def report_attempt(attempt: int) -> None:
         channel.send({"type": "attempt", "attempt": attempt})
 
-    result = synthesize_case(CaseTask.model_validate(task), device, report_attempt)
+    asked = CaseTask.model_validate(task)
+
+    def report_refusal(attempt: int, case: "Case", checks: list[str]) -> None:
+        keep_picture(cohort.root, asked, attempt, case, checks)
+        channel.send({"type": "rejected", "checks": checks})
+
+    result = synthesize_case(asked, device, report_attempt, report_refusal)
     if result.case is None:
         return {"type": "refused", "refused": dict(result.refused)}
     cohort.write(result.case)

@@ -35,18 +35,19 @@ class Timeouts:
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """How a task, or one attempt at it, ended.
 
     Attributes:
         task: the case.
-        status: "made"; "refused" if the checks refused every attempt; "lost" if every worker that tried it failed.
-        refused: check -> number of attempts it refused, for a refused case.
+        status: "made"; "refused" if the checks refused every attempt; "lost" if every worker that tried it failed;
+            "rejected" if they refused one attempt, and others follow.
+        refused: check -> number of attempts it refused, for a refused case or attempt.
         reason: one line on why the case was lost.
         log: standard error of the worker that lost the case.
     """
 
     task: CaseTask
-    status: Literal["made", "refused", "lost"]
+    status: Literal["made", "refused", "lost", "rejected"]
     refused: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     log: str = ""
@@ -76,6 +77,8 @@ class Executor(Protocol):
 
     def submit(self, tasks: Iterable[CaseTask], out: Path) -> Iterator[Outcome]:
         """Synthesize cases into the cohort at ``out``; yields one outcome per task, in any order.
+
+        Before it comes one for each attempt that was rejected, where the executor can tell.
 
         Raises:
             MedsmithError: an error that affects all cases.

@@ -117,6 +117,8 @@ class ProcessExecutor:
                 self._resolved = ResolvedRequest.model_validate(message["resolved"])
             case "attempt":
                 self._record_time(worker, started=message["attempt"] > 0)
+            case "rejected" if worker.task is not None:
+                return Outcome(worker.task, "rejected", refused=dict.fromkeys(message["checks"], 1))
             case "made" | "refused":
                 self._record_time(worker, started=True)
                 return self._handle_result(worker, message)
