@@ -17,6 +17,7 @@ from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.page import WARNING, Page
 from medsmith.geometry import Geometry
+from medsmith.viewer import write_view
 
 PLAN = ComparisonPlan(splits=4, resamples=10)
 NASTY = '<script>alert("x")</script>'
@@ -108,7 +109,12 @@ def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, 
 
 @pytest.mark.usefixtures("numbers_only")
 def test_copies_are_counted_and_shown_first(cohorts, tmp_path):
+    viewer = write_view(cohorts["copies"], count=1).page
     found = evaluated(cohorts["real"], cohorts["copies"], tmp_path).nearest_neighbors
+    links = re.findall('<a href="([^"]*)">([^<]*)</a>', (tmp_path / "evaluation.html").read_text())
+    assert [((tmp_path / address).resolve(), text) for address, text in links] == [
+        (viewer.resolve(), "Look at the synthetic cases in their viewer")
+    ]
     assert found.flagged.value == 4 / 16
     assert sorted(found.worst[:4]) == [0, 1, 2, 3]
     assert list(found.index[:4]) == [0, 1, 2, 3]

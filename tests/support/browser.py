@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -25,6 +25,9 @@ _ARGUMENTS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""Arguments for WebGL 2 without a GPU."""
+_LOGS = {"browser": "ALL", "performance": "ALL"}
 _KEYS = {"ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015", "Tab": "\ue004"}
 _KEYS |= {"Enter": "\ue007", "Escape": "\ue00c", "Backspace": "\ue003"}
 
@@ -66,16 +69,24 @@ class Browser:
                 raise TimeoutError(condition)
             time.sleep(0.03)
 
+    def screenshot(self) -> bytes:
+        return base64.b64decode(self.request("GET", "/screenshot"))
+
     def picture(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.request("GET", "/screenshot")))
+        path.write_bytes(self.screenshot())
 
     def log(self) -> list[dict[str, Any]]:
         """What the page has reported to the console since the last call."""
         return list(self.request("POST", "/se/log", {"type": "browser"}))
 
+    def addresses(self) -> set[str]:
+        """Every address that the page has asked for since the last call."""
+        events = [json.loads(e["message"])["message"] for e in self.request("POST", "/se/log", {"type": "performance"})]
+        return {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+
 
 @contextmanager
-def open_browser(folder: Path, size: tuple[int, int] = (1440, 900)) -> Iterator[Browser]:
+def open_browser(folder: Path, size: tuple[int, int] = (1440, 900), arguments: Sequence[str] = ()) -> Iterator[Browser]:
     """A headless browser with a new profile in ``folder``; ends when the block does."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -85,13 +96,13 @@ def open_browser(folder: Path, size: tuple[int, int] = (1440, 900)) -> Iterator[
     try:
         _until_ready(server)
         (folder / "downloads").mkdir(parents=True)
-        arguments = [*_ARGUMENTS, f"--user-data-dir={folder / 'profile'}", f"--window-size={size[0]},{size[1]}"]
+        given = [*_ARGUMENTS, *arguments, f"--user-data-dir={folder / 'profile'}", f"--window-size={size[0]},{size[1]}"]
         options = {
             "binary": CHROMIUM,
-            "args": arguments,
+            "args": given,
             "prefs": {"download.default_directory": str(folder / "downloads")},
         }
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": _LOGS}
         session = server.request("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
         address = f"http://127.0.0.1:{port}/session/{session}"
         try:

@@ -64,6 +64,7 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     assert "2 (100%)" in html
     assert "0 (0%)" in html
     assert "not for diagnosis" in html
+    assert '<a href="../out-view/index.html">Look at the cases in their viewer (written by: medsmith view out)' in html
 
 
 def test_cases_without_lesions_have_no_page(tmp_path):

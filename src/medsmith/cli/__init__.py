@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from medsmith import __version__
-from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, reading, reports
+from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, reading, reports, viewing
 from medsmith.cli.app import app, echo
 from medsmith.errors import MedsmithError
 
 __all__ = ["anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports"]
+__all__ += ["viewing"]
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions
 

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import write_page
+from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
@@ -61,7 +63,8 @@ def evaluate(
         plan: number of splits and resamples, and seed.
         extractors: by default FID Inception if its weights are installed, and the radiomic vector; wrap them in
             ``CachedExtractor`` to reuse features in later evaluations of the same cases.
-        facts: additional lines of the report, such as date and machine; without them equal inputs give equal bytes.
+        facts: additional lines of the report, such as date and machine; without them equal inputs give equal bytes,
+            but for links to viewers where these lie beside the cohorts.
         progress: display of the progress.
 
     Raises:
@@ -90,8 +93,9 @@ def evaluate(
         left_out=scope.left_out,
     )
     write_json(Path(out) / "evaluation.json", evaluation.as_json())
+    path = Path(out) / "evaluation.html"
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    write_page(page, Path(out) / "evaluation.html")
+    write_page(replace(page, links=links_to_views({"synthetic": synthetic.root, "real": real.root}, path)), path)
     return evaluation
 
 

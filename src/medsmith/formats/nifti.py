@@ -267,14 +267,29 @@ def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geome
 
 
 def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, synthetic: bool) -> None:
+    parts = file_parts(array, geometry, path, synthetic)
+    write_parts(path, gzip_stream.deflate_parts(parts) if path.name.lower().endswith(".gz") else parts)
+
+
+def file_parts(array: Shaped[np.ndarray, "x y z"], geometry: Geometry, path: Path, synthetic: bool) -> Iterator[bytes]:
+    """The bytes of an uncompressed NIfTI-1 file, several slices at a time.
+
+    Args:
+        array: voxels, in a dtype that NIfTI has.
+        geometry: their grid.
+        path: named in errors.
+        synthetic: whether to mark it as synthetic.
+
+    Raises:
+        GeometryError: an axis is longer than NIfTI-1 allows.
+    """
     fields = nib.Nifti1Header(endianness="<")
     fields.set_data_dtype(array.dtype)
     fill_geometry(fields, geometry, path)
     fields["scl_slope"], fields["scl_inter"] = 1, 0
     fields["vox_offset"], fields["magic"] = 352, b"n+1"
     fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""
-    data = chain((fields.binaryblock + b"\0\0\0\0",), _voxels(array))
-    write_parts(path, gzip_stream.deflate_parts(data) if path.name.lower().endswith(".gz") else data)
+    return chain((fields.binaryblock + b"\0\0\0\0",), _voxels(array))
 
 
 def _voxels(array: Shaped[np.ndarray, "x y z"]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from medsmith.cases.display import displayed
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
+from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 
@@ -52,6 +53,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
             Section("All lesions", tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
+        links=[link_to_coming_view(out, out / PAGE)],
     )
     write_page(page, out / PAGE)
     return out / PAGE
@@ -82,13 +84,14 @@ def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
         for id, lesion in lesions:
             name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
             for verdict in lesion.get("verdicts", ()):
-                values = (_as_text(verdict[key]) for key in ("requested", "measured"))
+                values = (verdict_text(verdict[key]) for key in ("requested", "measured"))
                 yield (id, name, verdict["attribute"], *values, "yes" if verdict["passed"] else "no")
 
     return Table(("case", "lesion", "attribute", "requested", "measured", "passed"), list(rows()))
 
 
-def _as_text(value: Any) -> str:
+def verdict_text(value: Any) -> str:
+    """A requested or measured value: edges in mm, a float in HU, else as it is."""
     if isinstance(value, list):
         return " x ".join(f"{float(edge):.0f}" for edge in value) + " mm"
     return f"{value:.0f} HU" if isinstance(value, float) else str(value)

@@ -52,6 +52,20 @@ class Picture:
 
 @final
 @dataclass(frozen=True)
+class Link:
+    """A link to another page.
+
+    Attributes:
+        text: what is read.
+        address: relative to the page.
+    """
+
+    text: str
+    address: str
+
+
+@final
+@dataclass(frozen=True)
 class Section:
     """A section of a page: sentences, then tables, then pictures.
 
@@ -78,12 +92,14 @@ class Page:
         summary: the main results.
         sections: in order.
         facts: versions, hashes and seeds, in a table at the end.
+        links: to other pages, after the summary.
     """
 
     title: str
     summary: Sequence[str]
     sections: Sequence[Section]
     facts: Mapping[str, str] = field(default_factory=dict)
+    links: Sequence[Link] = ()
 
 
 def render(page: Page) -> str:

@@ -15,12 +15,13 @@ from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.display import displayed
+from medsmith.cases.windows import Window
 from medsmith.data.fingerprint import HIGH, HOUNSFIELD_AIR, LOW
 from medsmith.errors import CohortError, ContentError, RequestError
 from medsmith.evaluation.reader_study.grid import Grid, common_grid
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, StudyPlan
 from medsmith.evaluation.reader_study.selection import Selection, ShownCase, overlap_error
-from medsmith.evaluation.reader_study.windows import Window, levels_of, parse_windows
+from medsmith.evaluation.reader_study.windows import levels_of, parse_windows
 from medsmith.preparation.hounsfield import check_hounsfield
 from medsmith.progress import Progress
 

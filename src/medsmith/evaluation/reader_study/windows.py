@@ -1,46 +1,13 @@
-"""Display windows of CT: which Hounsfield units run from black to white."""
+"""The display windows of a reader study, as given by its option."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
 
+from medsmith.cases.windows import CT_WINDOWS, Window
 from medsmith.errors import RequestError
 
 _CUSTOM = re.compile(r"(?P<name>[\w -]{1,20})=(?P<level>-?\d{1,4})/(?P<width>\d{1,4})")
-
-
-@final
-@dataclass(frozen=True)
-class Window:
-    """A display window.
-
-    Attributes:
-        name: shown to the reader.
-        level: its middle, HU.
-        width: from black to white, HU.
-    """
-
-    name: str
-    level: float
-    width: float
-
-    @property
-    def low(self) -> float:
-        """What is shown black."""
-        return self.level - self.width / 2
-
-    @property
-    def high(self) -> float:
-        """What is shown white."""
-        return self.level + self.width / 2
-
-
-NAMED = {
-    "lung": Window("Lung", -600, 1500),
-    "bone": Window("Bone", 400, 1800),
-    "soft": Window("Soft tissue", 40, 400),
-}
+NAMED = {name: CT_WINDOWS[name] for name in ("lung", "bone", "soft")}
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
