@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw
 import medsmith.interruption
 import medsmith.progress
 import micro
+from medsmith.evaluation.pages.preview_grid import OUTLINE, TILE, preview_grid
 from medsmith.geometry import Geometry
 from medsmith.interruption import defer_interrupts
 from medsmith.methods import method_class
 from medsmith.progress import ConsoleProgress, NullProgress, Progress, unlimited
-from medsmith.training.previews import OUTLINE, TILE, preview_grid, preview_title, write_previews
+from medsmith.training.previews import preview_title, write_previews
 
 
 @pytest.fixture

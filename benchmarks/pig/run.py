@@ -21,10 +21,10 @@ from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
 from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.downstream import SegmenterConfig, utility
 from medsmith.evaluation.fidelity.extractors import CachedExtractor
+from medsmith.evaluation.pages.preview_grid import preview_grid
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.preparation import PrepareOptions
 from medsmith.progress import ConsoleProgress
-from medsmith.training.previews import preview_grid
 
 HERE = Path(__file__).parent
 SIZE = 64

@@ -12,8 +12,9 @@ from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, re
 from medsmith.cli.app import app, echo
 from medsmith.errors import MedsmithError
 
-__all__ = ["anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports"]
-__all__ += ["viewing"]
+__all__ = [
+    "anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports", "viewing",
+]  # fmt: skip
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions
 

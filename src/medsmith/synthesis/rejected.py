@@ -33,7 +33,7 @@ def keep_picture(out: Path, task: CaseTask, attempt: int, case: Case, checks: Co
     """
     if task.index >= _CASES or attempt >= _ATTEMPTS or _is_copy(checks, case.provenance or {}):
         return
-    from medsmith.training.previews import preview_grid
+    from medsmith.evaluation.pages.preview_grid import preview_grid
 
     data = BytesIO()
     Image.fromarray(preview_grid([case], 1)).save(data, "PNG")

@@ -1,21 +1,17 @@
 """Previews: a grid of cases as one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image, ImageDraw
-from scipy.ndimage import binary_dilation
 
 from medsmith.cases.case import Case
-from medsmith.cases.display import displayed
+from medsmith.evaluation.pages.preview_grid import preview_grid, views_of
 from medsmith.formats.atomic import write_bytes
 from medsmith.methods.base import Method
 
-COUNT, COLUMNS, TILE = 8, 4, 128
-OUTLINE = (255, 160, 0)
+COUNT, COLUMNS = 8, 4
 _TITLE = 20
 """Height of the title, pixels."""
 
@@ -46,64 +42,5 @@ def preview_title(cases: Sequence[Case], name: str, step: int) -> str:
         name: of the method.
         step: steps of the last stage so far.
     """
-    shown = " and, to its right, ".join(words for words, _ in _views(cases))
+    shown = " and, to its right, ".join(words for words, _ in views_of(cases))
     return f"{name}, step {step}: {len(cases)} cases sampled in few steps, not selected; each as {shown}"
-
-
-def preview_grid(cases: Sequence[Case], columns: int) -> UInt8[np.ndarray, "h w 3"]:
-    """A grid of cases: each image and, to the right, the same with the labels outlined, if any case has both.
-
-    Args:
-        cases: at least one.
-        columns: cases per row.
-    """
-    views = [draw for _, draw in _views(cases)]
-    tiles = [np.concatenate([draw(case) for draw in views], axis=1) for case in cases]
-    blank = np.zeros_like(tiles[0])
-    tiles += [blank] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    return np.concatenate(rows)
-
-
-def _views(cases: Sequence[Case]) -> list[tuple[str, Callable[[Case], UInt8[np.ndarray, "h w 3"]]]]:
-    """What is drawn of each case, in words and by which function."""
-    if all(case.labels is None for case in cases):
-        return [("image", gray_slice)]
-    if all(case.image is None for case in cases):
-        return [("label map, outlined", outlined_slice)]
-    return [("image", gray_slice), ("image with its labels outlined", outlined_slice)]
-
-
-def gray_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
-    """The slice with most labelled voxels, its gray values from the 0.5 to the 99.5 percentile of the case.
-
-    Black where there is no image; the middle slice where there are no labels.
-    """
-    if case.image is None:
-        return np.zeros((TILE, TILE, 3), np.uint8)
-    plane = case.image[0, :, :, _slice_index(case)]
-    low, high = np.percentile(case.image[0], (0.5, 99.5))
-    gray = np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    tile = np.asarray(
-        Image.fromarray(displayed(gray, case.geometry.spacing_known).T).resize((TILE, TILE), Image.Resampling.BICUBIC)
-    )
-    return np.repeat(tile[..., None], 3, axis=2)
-
-
-def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
-    """The slice of ``gray_slice`` with the outline of every label."""
-    tile = gray_slice(case).copy()
-    if case.labels is None:
-        return tile
-    plane = displayed(case.labels[:, :, _slice_index(case)], case.geometry.spacing_known)
-    labels = np.asarray(Image.fromarray(plane.T).resize((TILE, TILE), Image.Resampling.NEAREST))
-    for value in np.unique(labels[labels > 0]):
-        inside = labels == value
-        tile[binary_dilation(inside) & ~inside] = OUTLINE
-    return tile
-
-
-def _slice_index(case: Case) -> int:
-    if case.labels is None:
-        return case.geometry.shape[2] // 2
-    return int((case.labels > 0).sum(axis=(0, 1)).argmax())
