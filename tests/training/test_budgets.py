@@ -32,11 +32,12 @@ def test_the_configs_steps_are_the_budget_unless_another_is_given(cohort, run):
 
 
 def test_minutes_end_training_and_count_over_calls(cohort, run):
-    train("pig", cohort, run, settings=settings("pig"), budget=Budget(minutes=0.01))
+    train("pig", cohort, run, settings=settings("pig"), budget=Budget(minutes=0.04))
     first = reached(run)
+    assert first.keys() == {"guider", "image"}
     assert all(0 < step < 2000 for step in first.values())
     assert (run / "README.md").is_file()
-    train("pig", cohort, run, settings=settings("pig"), budget=Budget(minutes=0.01))
+    train("pig", cohort, run, settings=settings("pig"), budget=Budget(minutes=0.04))
     assert reached(run) == first
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert {line["stage"]: line["step"] for line in lines} == first

@@ -31,6 +31,7 @@ from medsmith.training.examples import (
     plain_batches,
     prepared_examples,
 )
+from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
 from medsmith.training.start import RunRequest, start_run
@@ -64,7 +65,8 @@ def train(
         budget: how long to train.
         devices: processes, one per GPU where there are GPUs.
         progress: where to show progress; None shows nothing.
-        report: receives what can be done next, and a last line on the stages that the budget ended early.
+        report: receives what is trained, what each stage will take, what can be done next, and a last line on the
+            stages that the budget ended early.
 
     Returns:
         The run folder.
@@ -90,7 +92,11 @@ def train(
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
         with interrupting_children():
             # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
-            job = partial(_train_all, record=record, store=store, folder=folder, budget=budget, progress=progress)
+            say = report or _silent
+            say(start_line(untrained, record.preset, accelerator, budget))
+            job = partial(
+                _train_all, record=record, store=store, folder=folder, budget=budget, progress=progress, report=say
+            )
             error, steps = fabric.launch(job)
     if error is not None:
         raise error
@@ -124,8 +130,18 @@ def _parallel_strategy(method: Method) -> DDPStrategy:
     return DDPStrategy(start_method="spawn", find_unused_parameters=several)
 
 
+def _silent(_line: str) -> None:
+    """Reports nothing."""
+
+
 def _train_all(
-    fabric: Fabric, record: RunRecord, store: ExampleStore, folder: Path, budget: Budget, progress: Progress
+    fabric: Fabric,
+    record: RunRecord,
+    store: ExampleStore,
+    folder: Path,
+    budget: Budget,
+    progress: Progress,
+    report: Callable[[str], None],
 ) -> tuple[MedsmithError | KeyboardInterrupt | None, dict[str, StageSteps]]:
     """Train every stage in turn; the steps of all stages.
 
@@ -140,9 +156,8 @@ def _train_all(
             if budget.stage in (None, stage.name):
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
                 allowed = budget.seconds_for(_expected_seconds(record, method, stages[place:], budget), spent)
-                _train_stage(
-                    fabric, loop, store, budget, allowed, progress if fabric.is_global_zero else NullProgress()
-                )
+                shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), _silent)
+                _train_stage(fabric, loop, store, budget, allowed, shown, said)
             fabric.barrier()  # all processes read what the first has saved
             checkpoint = loop.load_trained()
             if checkpoint is not None:
@@ -159,7 +174,13 @@ def _train_all(
 
 
 def _train_stage(
-    fabric: Fabric, loop: StageLoop, store: ExampleStore, budget: Budget, allowed: float, progress: Progress
+    fabric: Fabric,
+    loop: StageLoop,
+    store: ExampleStore,
+    budget: Budget,
+    allowed: float,
+    progress: Progress,
+    report: Callable[[str], None],
 ) -> None:
     """Train one stage to the end of its budget; the first process prepares what the others read."""
     method, stage, record = loop.method.eval(), loop.stage, loop.record
@@ -174,7 +195,7 @@ def _train_stage(
         batches = encoded_batches(view, method, stage, record.seed, loop.folder, progress)
         if fabric.is_global_zero:
             fabric.barrier()
-    loop.train(batches, view.ids, budget, allowed, progress)
+    loop.train(batches, view.ids, budget, allowed, progress, report)
 
 
 def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Budget) -> list[float]:

@@ -7,6 +7,7 @@ in the same bytes on a CPU.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -24,6 +25,7 @@ from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
 from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
 from medsmith.training.budget import Budget
+from medsmith.training.forecast import AFTER, stage_line
 from medsmith.training.previews import write_previews
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
@@ -78,7 +80,15 @@ class StageLoop:
         self.method.memory = {**self.method.memory, **memory}
         self.method.load_state_dict(buffers, strict=False)
 
-    def train(self, batches: Batches, ids: Sequence[str], budget: Budget, allowed: float, progress: Progress) -> None:
+    def train(
+        self,
+        batches: Batches,
+        ids: Sequence[str],
+        budget: Budget,
+        allowed: float,
+        progress: Progress,
+        report: Callable[[str], None],
+    ) -> None:
         """Train to the end of the budget and save.
 
         Args:
@@ -87,6 +97,7 @@ class StageLoop:
             budget: number of steps and time between checkpoints.
             allowed: seconds that this stage may train.
             progress: where to show progress.
+            report: receives one line on what the stage will take, after its first steps.
 
         Raises:
             TrainingError: the loss stopped being finite.
@@ -102,13 +113,21 @@ class StageLoop:
         place = f" ({places.index(self.stage.name) + 1} of {len(places)})" if len(places) > 1 else ""
         name = f"{self.record.method}: {self.stage.name}{place}"
         target = budget.steps or training.steps
+        first, warm = self._step, 0.0
         with progress.task(name, target, self._step, self._seconds_left) as advance, defer_interrupts() as interrupted:
             for losses in self._steps(batches, ids, interrupted):
+                warm = self._seconds if self._step == first + 1 else warm
+                if self._step == first + AFTER < target:
+                    report(self._forecast(target, (self._seconds - warm) / (AFTER - 1)))
                 advance(1, " ".join(f"{part} {loss:.4f}" for part, loss in losses.items()))
             self._save()
             stopped = self._any_process(interrupted())
         if stopped:
             raise KeyboardInterrupt
+
+    def _forecast(self, target: int, seconds: float) -> str:
+        device, left = self._fabric.device.type, self._seconds_left()
+        return stage_line(self.stage.name, target - self._step, seconds, left, device, datetime.now().astimezone())
 
     def _restore(self) -> None:
         found = self._checkpoints.newest()

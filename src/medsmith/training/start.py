@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import Method, MethodConfig, Stage
 from medsmith.methods.config import apply_settings, validated
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
@@ -87,6 +87,8 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
     if visible_names(folder) - {EXAMPLES}:
         raise RunError(folder, "holds something else (no run.json)", "a run has a folder of its own", _OTHER_FOLDER)
+    if len(cohort):
+        _check_dimensions(request.method, config, cohort.geometry(cohort.ids[0]).dimensions)
     record = RunRecord(
         method=request.method,
         preset=request.preset,
@@ -98,7 +100,6 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     )
     _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)
-    _check_dimensions(method)
     _check_stage(method, request.stage)
     record = record.model_copy(update={"compute": _choose_compute(method, cohort.ids, cases, request)})
     write_json(folder / "run.json", record.model_dump(mode="json"))
@@ -144,11 +145,12 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _check_dimensions(method: Method) -> None:
-    size, dimensions = list(method.config.size), method.fingerprint.dimensions
-    if dimensions not in method.dimensions:
-        works = " and ".join(f"{count}-D" for count in method.dimensions)
-        raise RequestError(method.name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
+def _check_dimensions(name: str, config: BaseModel, dimensions: int) -> None:
+    """Refuse a grid of other dimensions than the first case has, before all cases are read."""
+    kind, size = method_class(name), list(cast("MethodConfig", config).size)
+    if dimensions not in kind.dimensions:
+        works = " and ".join(f"{count}-D" for count in kind.dimensions)
+        raise RequestError(name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
     if len(size) != dimensions:
         cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)

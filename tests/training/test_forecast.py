@@ -1,0 +1,49 @@
+"""What a training will take, in words."""
+
+import re
+from datetime import UTC, datetime
+from math import inf
+
+import pytest
+
+import micro
+from medsmith.errors import RequestError
+from medsmith.methods import method_class
+from medsmith.training import Budget, train
+from medsmith.training.forecast import stage_line
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "allowed", "said"),
+    [
+        (600, 1.0, inf, "image: 600 steps of 1 s: until 12:10, "),
+        (600, 0.123, inf, "image: 600 steps of 0.12 s: until 12:01, "),
+        (2000, 60.0, 3600.0, "image: 2,000 steps of 60 s, ended after about 60: until 13:00, "),
+        (200_000, 104.0, inf, "image: 200,000 steps of 104 s: until 31 Oct 05:46, "),
+    ],
+)
+def test_how_long_a_stage_takes(steps, seconds, allowed, said):
+    line = stage_line("image", steps, seconds, allowed, "cpu", NOON)
+    assert line.startswith(said)
+    assert re.search(r", \d+\.\d GiB", line)
+    assert ("medsmith plan finds settings" in line) == (min(allowed, steps * seconds) > 12 * 3600)
+    assert "medsmith plan" not in stage_line("image", steps, seconds, allowed, "cuda", NOON)
+
+
+def test_training_says_what_it_will_do_and_take(tmp_path):
+    cohort = micro.micro_cohort(tmp_path / "cohort")
+    said: list[str] = []
+    settings = micro.micro_settings("pig", method_class("pig"), 2)
+    train("pig", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=6), report=said.append)
+    assert re.fullmatch(r"pig, preset tiny, on cpu \(\d+ threads?\); steps: guider 6, image 6", said[0])
+    assert re.match(r"guider: 3 steps of [\d.]+ s: until ", said[1])
+    assert re.match(r"image: 3 steps of [\d.]+ s: until ", said[2])
+
+
+def test_a_grid_of_other_dimensions_is_refused_before_the_cases_are_read(tmp_path, monkeypatch):
+    cohort = micro.micro_cohort(tmp_path / "cohort", 3)
+    monkeypatch.setattr("medsmith.training.start._fingerprint", None)
+    with pytest.raises(RequestError, match=re.escape("size: [64, 64]; the cohort is 3-D; set size=[64,64,64]")):
+        train("pig", cohort, tmp_path / "run")
