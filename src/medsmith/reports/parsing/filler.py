@@ -13,7 +13,7 @@ def _words(text: str) -> frozenset[str]:
 _FUNCTION_WORDS: Final = (
     "a an the with and of in inside within at on by for to as from it its is are was were be been has have had having "
     "this that these those which who there also where here then each respectively either other others but while "
-    "whereas per all s both another any along across over up away apart off"
+    "whereas per all s one both another any along across over up away apart off"
 )
 _REPORTING: Final = (
     "show shows showing shown demonstrate demonstrates demonstrated demonstrating reveal reveals seen see noted note "

@@ -88,9 +88,9 @@ def _after(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> in
     most = 0 if tokens[index].text == "non" else _MAX_GAP - 1
     for i, phrase in enumerate(phrases):
         if phrase.first > index:
-            between = tokens[index + 1 : phrase.first]
-            reachable = len(between) <= most and not any(token.text in PUNCTUATION for token in between)
-            return i if reachable else None
+            between = range(index + 1, phrase.first)
+            ends = any(tokens[at].text in PUNCTUATION and not _list_goes_on(at, tokens) for at in between)
+            return i if len(between) <= most and not ends else None
     return None
 
 

@@ -17,7 +17,7 @@ _CHARACTERS: Final = str.maketrans(
 _NUMERAL: Final = r"(?:viii|vii|vi|iv|v|iii|ii|i|[1-8])[ab]?"
 _REPLACEMENTS: Final = (
     # The numbers and bullets of a list.
-    (re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*\u2022])[ \t]+", re.MULTILINE), ""),
+    (re.compile(r"(?:^|(?<=:))[ \t]*(?:\d{1,2}[.)]|[-*\u2022])[ \t]+", re.MULTILINE), " "),
     # "2,5 cm" is a decimal; "12, 15 mm" is a list.
     (re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,2})(?=\s*-?\s*(?:mm|cm|x|by)\b)", re.IGNORECASE), r"\1.\2"),
     (re.compile(r"\b(seg|approx|ca|prev|diam|max|vs|incl|resp|rt|lt|st)\.(?=\s|\d|,)", re.IGNORECASE), r"\1"),
@@ -41,7 +41,7 @@ _REPLACEMENTS: Final = (
     (re.compile(r"\b\d{1,3}[- ]?(?:years?|yrs?|y)[- /]?(?:old|o)\b", re.IGNORECASE), " "),
     # Dates.
     (re.compile(r"\b\d{1,2}[./-](?:\d{1,2}[./-])?(?:19|20)\d\d\b"), " "),
-    (re.compile(r"\b(since|dated|in|to|with) (?:19|20)\d\d\b(?![.\d]|\s*(?:[mc]m|x|hu)\b)", re.IGNORECASE), r"\1"),
+    (re.compile(r"\b(since|dated|in|to|with) (?:19|20)\d\d\b(?!\.?\d|\s*(?:[mc]m|x|hu)\b)", re.IGNORECASE), r"\1"),
     (re.compile(r"\bc/w\b", re.IGNORECASE), "consistent with"),
     (re.compile(r"\bb/l\b|\bbilat\b\.?", re.IGNORECASE), "bilateral"),
     (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
