@@ -41,7 +41,7 @@ def as_folder(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [as_lines, as_list, as_folder])
-def test_reports_are_read_in_order(tmp_path: Path, write) -> None:  # noqa: ANN001
+def test_reports_are_read_in_order(tmp_path: Path, write) -> None:
     place = write(tmp_path)
     assert holds_reports(str(place))
     assert read_reports(place) == REPORTS

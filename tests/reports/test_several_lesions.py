@@ -99,7 +99,9 @@ def test_every_lesion_has_its_own_organ_and_type(text: str, expected: list[Any])
 
 
 def test_modifiers_before_a_noun_are_those_of_its_lesion() -> None:
-    first, second = parse_report("a smooth liver cyst and a round, hyperdense, 5 mm lesion in the spleen").report.lesions
+    first, second = parse_report(
+        "a smooth liver cyst and a round, hyperdense, 5 mm lesion in the spleen"
+    ).report.lesions
     assert (first.organ, first.surface, first.density) == ("liver", "well-defined margin", None)
     assert (second.organ, second.shape, second.density) == ("spleen", ("round-like",), "hyperdense")
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, final
 
 from medsmith.reports.parsing.filler import NORMAL, SELECTING, TITLES
@@ -49,12 +50,12 @@ class Fragment:
         """Whether it is the first of its sentence."""
         return self.joint in ("", ";")
 
-    @property
+    @cached_property
     def held(self) -> tuple[Phrase, ...]:
         """Phrases that say something of a lesion."""
         return tuple(phrase for phrase in self.clause.phrases if phrase.holds)
 
-    @property
+    @cached_property
     def nouns(self) -> tuple[Phrase, ...]:
         """Nouns for a lesion, and "soft tissue mass"."""
         return tuple(phrase for phrase in self.held if phrase.is_noun or _is_mass(phrase))
@@ -64,7 +65,7 @@ class Fragment:
         """Kinds of lesion that are named."""
         return frozenset(self.values("kind"))
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[Number, ...]:
         """Sizes of lesions."""
         numbers = (phrase.number for phrase in self.held)

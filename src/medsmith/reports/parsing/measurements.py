@@ -28,6 +28,8 @@ _LINKS: Final[tuple[tuple["Link", re.Pattern[str]], ...]] = (
     ("range", re.compile(r"\s*(?:-|to)\s*")),
     ("list", re.compile(r"\s*(?:,|/|,?\s*and)\s*")),
 )
+_CONTEXT = 40
+"""Characters before a number that are looked at."""
 
 Link = Literal["edge", "range", "list", "none"]
 Edges = tuple[float, float, float]
@@ -96,7 +98,7 @@ def _begins_list(run: Sequence[Box], text: str) -> bool:
         return True
     alike = len({len(box.lengths) for box in run}) == 1
     between = text[run[0].end : run[-1].start]
-    announced = _ANNOUNCING.search(text[: run[0].start])
+    announced = _ANNOUNCING.search(_before(text, run[0].start))
     return alike and bool("and" in between or "/" in between or announced)
 
 
@@ -122,7 +124,7 @@ def _boxes(text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Box]:
     for match in _QUANTITY.finditer(text):
         if any(match.start() < end and match.end() > start for start, end in taken):
             continue
-        if _NOT_LENGTHS.search(text[: match.start()]):
+        if _NOT_LENGTHS.search(_before(text, match.start())):
             continue
         quantity = _quantity(match, text)
         if current is None:
@@ -144,13 +146,18 @@ def _quantity(match: re.Match[str], text: str) -> Box:
     labels: tuple[int, ...] = ()
     found = re.search(NUMBER, match[0])
     assert found is not None
-    before = _LABEL_BEFORE.search(text[:start])
+    said = _before(text, start)
+    before = _LABEL_BEFORE.search(said)
     after = _LABELS_AFTER.match(text, end)
     if before:
-        start, labels = before.start(), _axes(before[0])
+        start, labels = start - len(said) + before.start(), _axes(before[0])
     if after:
         end, labels = after.end(), (*labels, *_axes(after[0]))
     return Box(start, end, (float(found[0]),), (None if unit is None else unit[0] + "m",), labels)
+
+
+def _before(text: str, start: int) -> str:
+    return text[max(start - _CONTEXT, 0) : start]
 
 
 def _joined(box: Box, other: Box) -> Box:

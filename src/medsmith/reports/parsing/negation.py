@@ -1,7 +1,8 @@
 """Which phrases of a sentence are negated, and which words a negation makes irrelevant."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise, takewhile
 from typing import Final
 
 from medsmith.reports.parsing.filler import STABILITY, STOP_WORDS
@@ -19,6 +20,7 @@ _LOCATIVE: Final = frozenset(("in", "within", "inside", "at", "but", "with", "me
 _PREPOSITIONS: Final = _LOCATIVE | {"of", "on", "from", "to", "for"}
 _PLACES: Final = ("organ", "side", "sides", "part", "implied", None)
 _MAX_GAP = 5
+_LONGEST_LIST = 40
 
 
 def find_negated(
@@ -86,12 +88,12 @@ def _forward(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> 
 
 def _after(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int | None:
     most = 0 if tokens[index].text == "non" else _MAX_GAP - 1
-    for i, phrase in enumerate(phrases):
-        if phrase.first > index:
-            between = range(index + 1, phrase.first)
-            ends = any(tokens[at].text in PUNCTUATION and not _list_goes_on(at, tokens) for at in between)
-            return i if len(between) <= most and not ends else None
-    return None
+    hit = bisect_right(phrases, index, key=lambda phrase: phrase.first)
+    if hit == len(phrases) or phrases[hit].first - index - 1 > most:
+        return None
+    between = range(index + 1, phrases[hit].first)
+    ends = any(tokens[at].text in PUNCTUATION and not _list_goes_on(at, tokens) for at in between)
+    return None if ends else hit
 
 
 def _noun_of(hit: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int:
@@ -125,8 +127,9 @@ def _link(tokens: Sequence[Token], one: Phrase, other: Phrase) -> set[str]:
 
 
 def _list_after(hit: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> set[int]:
-    links = [_link(tokens, one, other) for one, other in pairwise(phrases[hit:])]
-    length = next((i for i, link in enumerate(links) if not link), len(links))
+    pairs = pairwise(islice(phrases, hit, None))
+    links = [*takewhile(bool, (_link(tokens, one, other) for one, other in pairs))]
+    length = len(links)
     last = max((i + 1 for i in range(length) if links[i] & _EITHER), default=0)
     while last < length and phrases[hit + last + 1].about == phrases[hit + last].about:
         last += 1
@@ -157,6 +160,6 @@ def _denied_words(index: int, tokens: Sequence[Token], covered: set[int], negate
 
 def _list_goes_on(at: int, tokens: Sequence[Token]) -> bool:
     """Whether a comma belongs to a list that ends with "or" ("no ascites, effusion or nodes")."""
-    rest = [token.text for token in tokens[at + 1 :]]
+    rest = [token.text for token in tokens[at + 1 : at + 1 + _LONGEST_LIST]]
     stop = next((i for i, word in enumerate(rest) if word in _LOCATIVE or word in PUNCTUATION - {","}), len(rest))
     return tokens[at].text == "," and bool(_EITHER & set(rest[:stop])) and "#" not in rest[:stop]

@@ -125,7 +125,11 @@ def _measured(boxes: tuple[Box, ...], text: str) -> Iterator[Number]:
     start, end = boxes[0].start, boxes[-1].end
     before, after = _before(text, start), text[end : end + _CONTEXT]
     former = _FORMER_BEFORE.search(before) or _FORMER_AFTER.match(after)
-    if former or _BRACKETED_WAS.search(text[:start]) or (_WAS.search(before) and _NOW_AFTER.match(after)):
+    if (
+        former
+        or _BRACKETED_WAS.search(text[max(start - _CONTEXT, 0) : start])
+        or (_WAS.search(before) and _NOW_AFTER.match(after))
+    ):
         yield Number(start, end, None, reason=_EARLIER, aside=True)
     elif boxes[-1].units[-1] is None:
         return

@@ -90,6 +90,9 @@ def _located(readings: Sequence[_Reading]) -> list[_Reading]:
     """Lesions without an organ get that of the lesion before them, else of one after them in the same sentence."""
     located: list[_Reading] = []
     for number, reading in enumerate(readings):
+        if not any(_takes_organ(lesion) for lesion in reading.lesions):
+            located.append(reading)
+            continue
         before = located[-1:] if reading.mention.goes_on else []
         nearby = [other for other in [*reversed(located), *readings[number + 1 :]] if _share_sentence(reading, other)]
         organ = next((other.organ for other in [*nearby, *before] if other.organ), None)
