@@ -110,3 +110,15 @@ def test_a_request_names_reports_in_one_way_only() -> None:
     request = {"reports": "reports.jsonl", "lesion_type": "liver cyst"}
     with pytest.raises(RequestError, match="reports and lesion_type: give one of them"):
         validated(LesionDiffusionRequest, "request", request)
+
+
+def test_more_lesions_than_a_scan_takes_are_refused_by_number() -> None:
+    with pytest.raises(RequestError, match="report: 5 lesions in one text; at most 3 in a scan; divide them"):
+        InsertionOptions(report="five liver metastases of 8 mm").entries({})
+
+
+def test_words_that_are_not_understood_are_refused_unless_lenient() -> None:
+    with pytest.raises(RequestError, match="'wobbly' is not understood"):
+        InsertionOptions(report="wobbly liver cyst").entries({})
+    found = InsertionOptions(report="wobbly liver cyst", lenient=True).entries({})
+    assert [lesion["organ"] for lesion in found["lesions"]] == ["liver"]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -135,6 +136,8 @@ def test_a_denied_lesion_says_nothing_of_the_next(text: str) -> None:
         ("3.4 cm AP x 2.1 cm TR x 4.0 cm CC", [21, 34, 40]),
         ("3.4 x 2.1 x 4.0 cm (AP x TR x CC)", [21, 34, 40]),
         ("CC 4.0 x AP 3.4 x TR 2.1 cm", [21, 34, 40]),
+        ("3.4 (AP) x 2.1 (TR) x 4.0 (CC) cm", [21, 34, 40]),
+        ("34 mm AP, 21 mm TR, 40 mm CC", [21, 34, 40]),
         ("3.0 cm (CC) x 2.0 cm (AP)", [24.5, 20, 30]),
         ("2 x 3 x 4 cm", [20, 30, 40]),
         ("14 mm in segment 7 (series 4, image 32)", [14, 14, 14]),
@@ -202,3 +205,29 @@ def test_a_place_that_is_no_organ_is_never_anywhere(text: str) -> None:
 @pytest.mark.parametrize("text", ["liver cyst with wobble", "calcified granuloma in the RUL", "liver hemangioma 2 cm"])
 def test_unknown_findings_are_not_placed(text: str) -> None:
     assert [item.reason for item in parse_report(text).unplaced] == ["not understood"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Absence of liver lesions. 8 mm nodule in the LUL.",
+        "No liver lesion. LUL nodule of 8 mm.",
+        "The liver is free of lesions; 8 mm nodule in the LUL",
+    ],
+)
+def test_a_denial_makes_no_lesion(text: str) -> None:
+    said, _ = only(text)
+    assert said == {"organ": "lung_upper_lobe_left", "size_mm": [8, 8, 8]}
+
+
+def test_a_neighbor_that_is_not_touched_is_not_the_organ() -> None:
+    said, parsed = only("the 3 cm mass in the pancreas does not invade the duodenum")
+    assert said == {"organ": "pancreas", "size_mm": [30, 30, 30]}
+    assert parsed.excluded == (("close relationship with adjacent organs",),)
+
+
+def test_reading_a_long_text_takes_time_in_proportion() -> None:
+    start = perf_counter()
+    parsed = parse_report("a 12 mm cyst in the liver, no calcification, " * 500)
+    assert len(parsed.report.lesions) == 500
+    assert perf_counter() - start < 20  # a second on a free core; minutes if it grows with the square

@@ -91,6 +91,15 @@ def test_every_lesion_has_its_own_size(text: str, sizes: list[Any]) -> None:
             "Liver mass 3 cm. Well-defined, 12 mm cyst in the left kidney.",
             [(None, "liver", 30), ("kidney cyst", "kidney_left", 12)],
         ),
+        (
+            "Two right renal cysts (1.2 cm and 1.8 cm) and a left renal stone (5 mm).",
+            [
+                ("kidney cyst", "kidney_right", 12),
+                ("kidney cyst", "kidney_right", 18),
+                ("kidney stone", "kidney_left", 5),
+            ],
+        ),
+        ("Cholelithiasis. The largest stone measures 14 mm.", [("gallstone", "gallbladder", 14)]),
         ("Liver lesion 2 cm. Another lesion of 11 mm.", [(None, "liver", 20), (None, "liver", 11)]),
     ],
 )

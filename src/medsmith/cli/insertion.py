@@ -67,8 +67,10 @@ class InsertionOptions:
 
 
 def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
+    from medsmith.errors import RequestError
     from medsmith.reports.collection import holds_reports, read_reports
     from medsmith.reports.reading import read_report
+    from medsmith.reports.schema import MAX_LESIONS
 
     if holds_reports(report):
         path = Path(report.strip())
@@ -78,5 +80,8 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
     parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:
         typer.echo(remark, err=True)
+    if len(parsed.report.lesions) > MAX_LESIONS:
+        found = f"{len(parsed.report.lesions)} lesions in one text"
+        raise RequestError("report", found, f"at most {MAX_LESIONS} in a scan", "divide them: one report per case")
     lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
     return {"lesions": lesions, "without": parsed.excluded}

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from medsmith.reports.parsing.stemming import stem
+
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text))
+    return frozenset(stem(word) for word in re.findall(r"\w+", text))
 
 
 _FUNCTION_WORDS: Final = (
     "a an the with and of in inside within at on by for to as from it its is are was were be been has have had having "
     "this that these those which who there also where here then each respectively either other others but while "
-    "whereas per all s one both another any along across over up away apart off"
+    "whereas per all s one both another any along across over up away apart off "
+    "causing cause causes described does do did may might can could cannot"
 )
 _REPORTING: Final = (
     "show shows showing shown demonstrate demonstrates demonstrated demonstrating reveal reveals seen see noted note "
@@ -71,7 +74,17 @@ NOT_KEPT: Final = (
     *("large", "small", "tiny", "minute", "huge", "bulky", "prominent", "subtle", "faint"),
     *("acute", "subacute", "chronic", "old", "recent", "benign", "malignant", "indeterminate", "nonspecific"),
     *("non specific", "obstructing", "obstructive", "non obstructing", "nonobstructing", "non obstructive"),
-    *("nonobstructive", "circumferential", "eccentric", "concentric", "dominant", "washout", "wash out", "primary"),
+    *(
+        "nonobstructive",
+        "circumferential",
+        "annular",
+        "eccentric",
+        "concentric",
+        "dominant",
+        "washout",
+        "wash out",
+        "primary",
+    ),
     *("secondary", "symptomatic", "asymptomatic", "bosniak i", "bosniak 1", "uncomplicated", "non complicated"),
     *("thin", "thin walled", "thick walled", "too small to characterize", "mass like", "masslike", "mass effect"),
     *("expansile", "partially", "partly", "predominantly", "mainly", "diffuse", "extensive", "pleural based"),

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Final, final
 
 from medsmith.reports.parsing.filler import NORMAL, SELECTING, TITLES
-from medsmith.reports.parsing.lexicon import is_plural
 from medsmith.reports.parsing.numbers import Number
 from medsmith.reports.parsing.phrases import Clause, Phrase, join
 from medsmith.reports.parsing.sentence import read_sentence
+from medsmith.reports.parsing.stemming import is_plural
 
 _SENTENCE_END: Final = re.compile(r"((?:[;\n!?]|\.(?!\d))+)")
 _SPLITTING: Final = frozenset((",", "(", ")", ":", ".", "and", "plus", "but"))

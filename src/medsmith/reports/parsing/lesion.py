@@ -6,11 +6,12 @@ from typing import Final, final
 
 from medsmith.reports.organs import is_hollow
 from medsmith.reports.parsing.draft import Draft
-from medsmith.reports.parsing.lexicon import nearest_options, stems
+from medsmith.reports.parsing.lexicon import nearest_options
 from medsmith.reports.parsing.phrases import Clause, Phrase
 from medsmith.reports.parsing.resolution import resolve_organ, resolve_type
 from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
+from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import Meaning
 from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, Unplaced
 from medsmith.reports.schema import LesionReport

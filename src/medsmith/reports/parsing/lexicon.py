@@ -1,13 +1,13 @@
 """The phrases that the report parser understands, and their meanings."""
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from medsmith.reports.organs import ORGAN_PHRASES
 from medsmith.reports.parsing.filler import STOP_WORDS, TITLES
+from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import Meaning, terms
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
@@ -15,25 +15,6 @@ _SIMILARITIES = (0.7, 0.5)
 """Least similarity of an option that is named, and of one that is named where nothing is more similar."""
 _MAX_OPTIONS = 3
 _UNNAMED = ("side", "sides", "noun", "part", "unused", "header", "excluded")
-
-
-def stem(word: str) -> str:
-    """The singular of a word in American spelling: "tumours" gives "tumor"."""
-    word = word.replace("tumour", "tumor").replace("haem", "hem").replace("oesoph", "esoph").replace("centre", "center")
-    if len(word) > 4 and word.endswith(("ies", "sses")):
-        return f"{word[:-3]}y" if word.endswith("ies") else word[:-2]
-    return word[:-1] if is_plural(word) and word.endswith("s") else word
-
-
-def is_plural(word: str) -> bool:
-    """Whether a word looks like a plural: "cysts", "metastases", "calculi"."""
-    regular = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return regular or word in ("calculi", "foci")
-
-
-def stems(phrase: str) -> tuple[str, ...]:
-    """The stems of a phrase; hyphens and underscores separate words."""
-    return tuple(stem(word) for word in re.findall(r"[a-z0-9]+", phrase.casefold()))
 
 
 def _entries() -> Iterator[tuple[str, tuple[Meaning, ...]]]:

@@ -21,6 +21,7 @@ _LABEL: Final = re.compile(rf"\b(?:{'|'.join(label for labels in _AXES for label
 _LABELS_AFTER: Final = re.compile(
     rf"\s*,?\s*\(?\s*(?:in\s+)?{_LABEL.pattern}(?:(?:\s|x|,|/|by|and)*{_LABEL.pattern})*\)?"
 )
+_UNIT_AFTER: Final = re.compile(rf"\s*({_UNIT})")
 _LABEL_BEFORE: Final = re.compile(rf"{_LABEL.pattern}\s*$")
 _ANNOUNCING: Final = re.compile(r"(?:[(:,]|measuring|of|are)\s*$")
 _LINKS: Final[tuple[tuple["Link", re.Pattern[str]], ...]] = (
@@ -126,11 +127,13 @@ def _boxes(text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Box]:
             continue
         if _NOT_LENGTHS.search(_before(text, match.start())):
             continue
-        quantity = _quantity(match, text)
+        quantity = _quantity(match, text, 0 if current is None else current.end)
         if current is None:
             current = quantity
             continue
-        link = _link(text[current.end : quantity.start])
+        between = text[current.end : quantity.start]
+        labeled = current.labels and quantity.labels and not between.strip(" ,")
+        link = "edge" if labeled else _link(between)
         if link == "edge":
             current = _joined(current, quantity)
         else:
@@ -140,19 +143,22 @@ def _boxes(text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Box]:
         yield current
 
 
-def _quantity(match: re.Match[str], text: str) -> Box:
+def _quantity(match: re.Match[str], text: str, free: int) -> Box:
+    """A length with the labels around it, from the first character on that is free."""
     unit = match["unit"]
     start, end = match.span()
     labels: tuple[int, ...] = ()
     found = re.search(NUMBER, match[0])
     assert found is not None
-    said = _before(text, start)
+    said = text[max(start - _CONTEXT, free) : start]
     before = _LABEL_BEFORE.search(said)
     after = _LABELS_AFTER.match(text, end)
     if before:
         start, labels = start - len(said) + before.start(), _axes(before[0])
     if after:
         end, labels = after.end(), (*labels, *_axes(after[0]))
+        if unit is None and (late := _UNIT_AFTER.match(text, end)):
+            unit, end = late[1], late.end()
     return Box(start, end, (float(found[0]),), (None if unit is None else unit[0] + "m",), labels)
 
 

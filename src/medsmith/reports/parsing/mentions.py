@@ -227,7 +227,10 @@ def _only(fragment: Fragment, names: set[str]) -> Fragment:
 def _is_member(fragment: Fragment, last: Mention) -> bool:
     """Whether a noun repeats one of several lesions that were announced ("Two lesions: a 12 mm cyst and ...")."""
     announced = last.has_noun and last.count is not None and len(last.members) < last.count
-    compatible = not last.kinds or not fragment.kinds or fragment.kinds <= last.kinds or bool(last.members)
+    kinds = {kind for part in last.shared for kind in part.kinds}
+    compatible = not kinds or fragment.kinds <= kinds
+    if last.is_plural and fragment.selects and fragment.sizes and not fragment.begins_anew:
+        return compatible and not _places_conflict(fragment, last)
     own = bool(fragment.sizes) or fragment.begins_anew
     return (
         announced
@@ -243,7 +246,7 @@ def _begins(fragment: Fragment, last: Mention) -> bool:
     if _is_feature(fragment):
         return False
     conflict = _places_conflict(fragment, last) or _kinds_conflict(fragment, last)
-    if fragment.takes_up:
+    if fragment.takes_up or (fragment.selects and not fragment.begins_anew):
         return conflict
     sized = bool(fragment.sizes) and _sized(last.fragments)
     if fragment.begins_anew:

@@ -10,7 +10,7 @@ from medsmith.reports.parsing.phrases import LISTING, Phrase
 from medsmith.reports.parsing.tokens import PUNCTUATION, Token
 
 _NEGATIONS: Final = frozenset(("no", "not", "non", "without", "never", "lack", "lacking", "absence", "free", "neither"))
-_DETERMINERS: Final = frozenset(("no", "without"))
+_DETERMINERS: Final = frozenset(("no", "without", "absence", "lack", "free"))
 _TRAILING: Final = frozenset(("absent", "none", "excluded", "lacking", "missing", "resolved", "disappeared"))
 _SEEN: Final = frozenset(
     ("seen", "present", "visible", "identified", "found", "detected", "evident", "there", "visualized", "appreciated")
@@ -81,7 +81,8 @@ def _forward(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> 
     if hit is None:
         return set()
     after = tokens[index + 1].text
-    determines = tokens[index].text in _DETERMINERS or (tokens[index].text == "not" and after in ("a", "an"))
+    determines = tokens[index].text in _DETERMINERS or phrases[hit].about in _PLACES
+    determines |= tokens[index].text == "not" and after in ("a", "an")
     noun = _noun_of(hit, tokens, phrases) if determines else hit
     return set(range(hit, noun)) | _list_after(noun, tokens, phrases)
 

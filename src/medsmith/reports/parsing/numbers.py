@@ -21,7 +21,7 @@ _FORMER_BEFORE: Final = re.compile(
     r"\b(?:prev(?:ious(?:ly)?)?|prior|former(?:ly)?|earlier|compared|versus|vs|baseline)\b(?!.*\b(?:now|current(?:ly)?|today)\b)"
 )
 _FORMER_AFTER: Final = re.compile(
-    r",?\s*\(?(?:previously|before|earlier|formerly|(?:on|in|at) (?:the )?(?:prior|previous))\b(?!\D{0,12}\d)"
+    r"\s+(?:previously|before|earlier|formerly|(?:on|in|at) (?:the )?(?:prior|previous))\b(?!\D{0,12}\d)"
 )
 _CHANGED: Final = re.compile(r"\b(?:increas|decreas|gr[eo]w|shr[iau]nk|enlarg|chang|progress|regress)\w*\b")
 _CHANGED_FROM: Final = re.compile(rf"\bfrom\s*$|{_CHANGED.pattern}(?:\s+\w+){{0,3}}\s+(?:by|of)\s*$")

@@ -29,9 +29,7 @@ def read_sentence(text: str) -> Clause:
     tokens, phrases = match_phrases(text)
     covered = {index for phrase in phrases for index in range(phrase.first, phrase.end)}
     negated, cues, denied = find_negated(tokens, phrases, covered)
-    landmarks = {
-        index for at, phrase in enumerate(phrases) if at not in negated for index in _landmark(phrase, tokens, phrases)
-    }
+    landmarks = {index for phrase in phrases for index in _landmark(phrase, tokens, phrases)}
     marked = tuple(
         replace(phrase, negated=at in negated, aside=NEIGHBOR if phrase.first in landmarks else phrase.aside)
         for at, phrase in enumerate(phrases)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
-from medsmith.reports.parsing.lexicon import LEXICON, stem
+from medsmith.reports.parsing.lexicon import LEXICON
 from medsmith.reports.parsing.numbers import Number, find_numbers
+from medsmith.reports.parsing.stemming import stem
 
 PUNCTUATION: Final = frozenset(",;:().!?/")
 _IGNORED: Final = frozenset("-_~'\"`*[]{}")
