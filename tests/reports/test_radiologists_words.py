@@ -231,3 +231,48 @@ def test_reading_a_long_text_takes_time_in_proportion() -> None:
     parsed = parse_report("a 12 mm cyst in the liver, no calcification, " * 500)
     assert len(parsed.report.lesions) == 500
     assert perf_counter() - start < 20  # a second on a free core; minutes if it grows with the square
+
+
+@pytest.mark.parametrize(
+    ("text", "organ", "size"),
+    [
+        ("Spleen 10.5 cm. Liver cyst of 2 cm.", "liver", 20),
+        ("Liver is 15 cm in length. 2 cm liver cyst.", "liver", 20),
+        ("Right kidney: normal size, 11.2 cm. No hydronephrosis. 3 mm stone in the lower pole.", "kidney_right", 3),
+        (
+            "Spleen: normal in size at 10.5 cm. 3 mm stone in the right lower pole (series 4, image #32)",
+            "kidney_right",
+            3,
+        ),
+    ],
+)
+def test_the_size_of_an_organ_is_not_that_of_a_lesion(text: str, organ: str, size: float) -> None:
+    said, _ = only(text)
+    assert (said["organ"], said["size_mm"]) == (organ, [size] * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "organ"),
+    [
+        ("12 mm stone in the left kidney, 5 mm stone on the right", "kidney_right"),
+        ("12 mm stone in the left kidney and a 5 mm cyst", "kidney_left"),
+    ],
+)
+def test_an_organ_is_taken_from_the_lesion_beside_it_with_the_own_side(text: str, organ: str) -> None:
+    parsed = parse_report(text)
+    assert parsed.report.lesions[1].organ == organ
+    assert parsed.unplaced == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["liver cyst and a nodule abutting the pleura", "liver cyst of 2 cm and a cyst on the left"]
+)
+def test_an_organ_is_not_taken_where_the_place_is_another(text: str) -> None:
+    parsed = parse_report(text)
+    assert parsed.report.lesions[1].organ is None
+    assert parsed.unlocated
+
+
+@pytest.mark.parametrize("text", ["renal mass on the left, RCC cannot be excluded", "left renal mass, unlikely RCC"])
+def test_what_is_doubtful_is_not_said(text: str) -> None:
+    assert only(text)[0] == {"organ": "kidney_left"}

@@ -16,27 +16,28 @@ _FUNCTION_WORDS: Final = (
     "a an the with and of in inside within at on by for to as from it its is are was were be been has have had having "
     "this that these those which who there also where here then each respectively either other others but while "
     "whereas per all s one both another any along across over up away apart off "
-    "causing cause causes described does do did may might can could cannot"
+    "although though however because causing cause causes described does do did may might can could cannot"
 )
 _REPORTING: Final = (
     "show shows showing shown demonstrate demonstrates demonstrated demonstrating reveal reveals seen see noted note "
     "identified found detected visible visualized appreciated depicted located situated lying lies involving involve "
     "occupying appears appear appearing appearance contains contain containing arising originating evidence sign "
     "present presence finding impression conclusion technique comparison follow followup result report patient case "
-    "clinical history man woman male female lady gentleman incidental incidentally typical characteristic pattern "
+    "clinical man woman male female lady gentleman incidental incidentally typical characteristic pattern "
+    "mri ultrasound sonography radiograph etiology uncertain unclear undetermined significance suspect "
     "type sort region area side sided wall tissue component single solitary isolated cluster group focal first second "
     "third similar additional additionally ct cta mdct scan study exam examination image imaging low dose"
 )
 _MEASURING: Final = (
     "measuring measures measure measured size sized dimension dimensional diameter maximum maximal max length long "
     "extending greatest overall total approximately approx about around roughly ca circa value mean average edge axis "
-    "larger largest smaller smallest bigger biggest thick slightly mildly mild moderate moderately marked markedly "
-    "mm cm ap tr cc tv si ml"
+    "larger largest smaller smallest bigger biggest thick slightly minimally highly mildly mild moderate moderately "
+    "marked markedly mm cm ap tr cc tv si ml"
 )
 _HEDGING: Final = (
-    "likely unlikely probable probably possible possibly presumably most suspected suspicious suspicion concerning "
+    "likely probable probably possible possibly presumably most suspected suspicious suspicion concerning "
     "concern worrisome consistent compatible suggestive suggesting suggest representing represent represents "
-    "indicating indicative keeping favor favored nontender normal unremarkable clear regular significant significantly"
+    "indicating indicative keeping favor favored nontender normal unremarkable clear significant significantly"
 )
 _TIME: Final = (
     "known again still otherwise unchanged stable now currently today current new newly interval increased decreased "
@@ -53,7 +54,10 @@ SELECTING: Final = _words("larger largest bigger biggest smaller smallest one ot
 STABILITY: Final = _words("change changed growth increase decrease progression interval enlargement doubt")
 """Nouns that a negation may stand before without denying a lesion ("no change in the 14 mm cyst")."""
 
-NORMAL: Final = _words("normal unremarkable clear intact patent preserved inconspicuous regular physiological")
+NORMAL: Final = _words(
+    "normal unremarkable clear intact patent preserved inconspicuous regular physiological recommend "
+    "recommended advised"
+)
 """Words that say that there is nothing to report."""
 
 TITLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -87,7 +91,17 @@ NOT_KEPT: Final = (
     ),
     *("secondary", "symptomatic", "asymptomatic", "bosniak i", "bosniak 1", "uncomplicated", "non complicated"),
     *("thin", "thin walled", "thick walled", "too small to characterize", "mass like", "masslike", "mass effect"),
-    *("expansile", "partially", "partly", "predominantly", "mainly", "diffuse", "extensive", "pleural based"),
+    *(
+        "expansile",
+        "regular",
+        "partially",
+        "partly",
+        "predominantly",
+        "mainly",
+        "diffuse",
+        "extensive",
+        "pleural based",
+    ),
 )
 """Descriptions that a report cannot hold; they are set aside with a remark."""
 
@@ -98,10 +112,29 @@ HEADERS: Final = (
 )
 """Names of examinations: the part of the body that was scanned is not the organ of a lesion."""
 
+KIDNEY_PARTS: Final = (
+    *(f"{which}pole" for which in ("", "upper ", "lower ", "mid ", "middle ")),
+    *("interpolar", "interpolar region", "calyx", "calyce", "calix", "caliceal", "calyceal", "lower pole calyx"),
+    *("parapelvic", "peripelvic", "renal pelvis"),
+)
+"""Parts of the kidney, unless another organ is named."""
+
 PLACES: Final = (
-    *("upper pole", "lower pole", "mid pole", "middle pole", "interpolar", "interpolar region", "pole", "upper third"),
-    *("middle third", "lower third", "dome", "subcapsular", "peripheral", "periphery", "central", "centrally"),
-    *("cortex", "cortical", "renal cortex", "medulla", "parapelvic", "peripelvic", "hilar", "perihilar", "hilum"),
+    *(
+        "upper third",
+        "middle third",
+        "mid third",
+        "hemisphere",
+        "pelvis",
+        "lower third",
+        "dome",
+        "subcapsular",
+        "peripheral",
+        "periphery",
+        "central",
+        "centrally",
+    ),
+    *("cortex", "cortical", "renal cortex", "medulla", "hilar", "perihilar", "hilum"),
     *(
         "subpleural",
         "apex",
@@ -117,7 +150,7 @@ PLACES: Final = (
     ),
     *("inferior", "anterolateral", "posterolateral", "anteromedial", "posteromedial", "anteriorly", "posteriorly"),
     *("laterally", "medially", "head", "neck", "body", "tail", "uncinate process", "uncinate", "fundus", "antrum"),
-    *("pylorus", "cardia", "tip", "calyx", "calyce", "calix", "caliceal", "calyceal", "lower pole calyx", "distal"),
+    *("pylorus", "cardia", "tip", "distal"),
     *("proximal", "mid", "middle", "dependent", "lobe", "parenchyma", "upper", "lower", "segment", "subsegment"),
     *("anterior segment", "posterior segment", "superior segment", "caudate lobe", "caudate", "quadrate lobe"),
 )

@@ -94,7 +94,7 @@ class Fragment:
         """Whether it says that something is normal."""
         covered = {index for phrase in self.clause.phrases for index in range(phrase.first, phrase.end)}
         words = {token.text for index, token in enumerate(self.clause.tokens) if index not in covered}
-        return not self.nouns and not self.sizes and bool(words & NORMAL)
+        return not self.nouns and bool(words & NORMAL)
 
     @property
     def first_word(self) -> str:

@@ -13,7 +13,7 @@ from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import Meaning
-from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, Unplaced
+from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import ATTRIBUTES
 
@@ -30,6 +30,7 @@ class ParsedLesion:
 
     Attributes:
         report: the attributes that were understood.
+        is_named: whether a noun names a lesion.
         describes_lesion: whether a lesion is described at all.
         excluded: negated options.
         unplaced: phrases that were not understood, or contradict the rest.
@@ -38,6 +39,7 @@ class ParsedLesion:
     """
 
     report: LesionReport
+    is_named: bool
     describes_lesion: bool
     excluded: tuple[str, ...]
     unplaced: tuple[Unplaced, ...]
@@ -47,8 +49,15 @@ class ParsedLesion:
     @property
     def unlocated(self) -> tuple[str, ...]:
         """Words that may say where the lesion is, if it has no organ."""
-        reasons = (NOT_UNDERSTOOD, NO_ORGAN)
-        return () if self.report.organ else tuple(item.phrase for item in self.unplaced if item.reason in reasons)
+        return () if self.report.organ else self._because(NOT_UNDERSTOOD, NO_ORGAN, ONLY_NEAR)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether words other than an organ, its parts and sides may say where it is."""
+        return bool(self._because(NOT_UNDERSTOOD, ONLY_NEAR))
+
+    def _because(self, *reasons: str) -> tuple[str, ...]:
+        return tuple(item.phrase for item in self.unplaced if item.reason in reasons)
 
 
 def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
@@ -72,9 +81,11 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
         draft.values.setdefault("density", density)
     if draft.inside and "organ" in draft.values and not is_hollow(draft.values["organ"]):
         draft.values.setdefault("cavity", "within the parenchymal organ")
+    named = bool(draft.of("kind") or draft.of("noun"))
     return ParsedLesion(
         LesionReport(**draft.values),
-        bool(draft.of("kind") or draft.of("noun") or draft.values.keys() - {"organ", "enhancement"}),
+        named,
+        named or bool(draft.values.keys() - {"organ", "enhancement"}),
         tuple(dict.fromkeys(draft.excluded)),
         tuple(dict.fromkeys(draft.unplaced)),
         tuple(dict.fromkeys(draft.set_aside)),

@@ -99,8 +99,19 @@ class _Grouping:
     def __init__(self) -> None:
         self.found: list[Mention] = []
         self.denied: list[Fragment] = []
+        self.section: Fragment | None = None
 
     def add_sentence(self, fragments: Sequence[Fragment]) -> None:
+        """Assigns the fragments of a sentence; "Right kidney:" holds for the sentences after it."""
+        found = len(self.found)
+        self._add_all(fragments)
+        if _is_title(fragments):
+            self.section = _only(fragments[0], {"organ", "implied", "side"})
+        for mention in self.found[found:]:
+            if self.section and not mention.values("organ") and not mention.values("side"):
+                mention.shared.insert(0, self.section)
+
+    def _add_all(self, fragments: Sequence[Fragment]) -> None:
         if _says_nothing(fragments):
             self.denied += fragments
             return
@@ -149,7 +160,7 @@ class _Grouping:
             last.shared.append(fragment)
 
     def _add_noun(self, fragment: Fragment, last: Mention) -> None:
-        if not last.has_noun and _sized(last.shared) and fragment.sizes:  # "a 12 mm and a 5 mm stone"
+        if _is_elliptic(last) and fragment.sizes:
             self.found.append(Mention([fragment]))
             last.shared += _heading_of(self.found[-1], last.shared[0])
         elif _is_member(fragment, last):
@@ -162,9 +173,12 @@ class _Grouping:
 
 def _says_nothing(fragments: Sequence[Fragment]) -> bool:
     """Whether a sentence only says that something is normal ("Lungs: clear")."""
-    return any(fragment.is_normal for fragment in fragments) and not any(
-        fragment.nouns or fragment.sizes for fragment in fragments
-    )
+    return any(fragment.is_normal for fragment in fragments) and not any(fragment.nouns for fragment in fragments)
+
+
+def _is_title(fragments: Sequence[Fragment]) -> bool:
+    """Whether a sentence begins with an organ and a colon."""
+    return len(fragments) > 1 and fragments[0].places and not fragments[0].nouns and fragments[1].joint == ":"
 
 
 def _header(fragments: Sequence[Fragment], last: Mention | None) -> int:
@@ -182,7 +196,13 @@ def _header(fragments: Sequence[Fragment], last: Mention | None) -> int:
 def _is_heading(last: Mention, fragment: Fragment) -> bool:
     """Whether what was said before the first noun can describe its lesion ("Left kidney. 12 mm cyst")."""
     unknown = any(part.clause.unmatched for part in last.shared)
-    return fragment.sentence in last.sentences or not (unknown or _places_conflict(fragment, last))
+    beside = fragment.sentence in last.sentences
+    return not _places_conflict(fragment, last) and (beside or not (unknown or _sized(last.shared)))
+
+
+def _is_elliptic(last: Mention) -> bool:
+    """Whether the noun of a lesion comes with the next one ("a 12 mm and a 5 mm stone")."""
+    return not last.has_noun and _sized(last.shared) and last.shared[0].begins_anew
 
 
 def _add_to_several(fragment: Fragment, last: Mention) -> None:

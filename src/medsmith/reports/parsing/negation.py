@@ -9,7 +9,9 @@ from medsmith.reports.parsing.filler import STABILITY, STOP_WORDS
 from medsmith.reports.parsing.phrases import LISTING, Phrase
 from medsmith.reports.parsing.tokens import PUNCTUATION, Token
 
-_NEGATIONS: Final = frozenset(("no", "not", "non", "without", "never", "lack", "lacking", "absence", "free", "neither"))
+_NEGATIONS: Final = frozenset(
+    ("no", "not", "non", "without", "never", "lack", "lacking", "absence", "free", "neither", "unlikely")
+)
 _DETERMINERS: Final = frozenset(("no", "without", "absence", "lack", "free"))
 _TRAILING: Final = frozenset(("absent", "none", "excluded", "lacking", "missing", "resolved", "disappeared"))
 _SEEN: Final = frozenset(

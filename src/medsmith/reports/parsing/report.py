@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from medsmith.reports.parsing.fragments import Fragment, fragments_of
+from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
-from medsmith.reports.parsing.mentions import Mention, find_mentions
+from medsmith.reports.parsing.mentions import Mention, Mentions, find_mentions
 from medsmith.reports.parsing.normalization import normalized
 from medsmith.reports.parsing.rows import Rows, rows_of
 from medsmith.reports.parsing.sentence import DENIED
@@ -70,15 +70,21 @@ def parse_report(text: str) -> ParsedReport:
     mentions = find_mentions(fragments)
     readings = _located([_read(mention) for mention in mentions.found])
     lesions = [lesion for reading in readings for lesion in reading.lesions]
-    described = [lesion for lesion in lesions if lesion.describes_lesion]
+    described = _described(lesions)
     return ParsedReport(
-        ScanReport(lesions=tuple(_with_enhancement(lesions))),
+        ScanReport(lesions=tuple(_with_enhancement(described, lesions))),
         tuple(dict.fromkeys((*_of_rows(readings), *(item for lesion in lesions for item in lesion.unplaced)))),
         tuple(lesion.excluded for lesion in described),
         tuple(dict.fromkeys(_notes(readings))),
-        tuple(dict.fromkeys((*_denied(mentions.denied), *(item for lesion in lesions for item in lesion.set_aside)))),
+        tuple(dict.fromkeys(_set_aside(mentions, readings, described))),
         tuple(dict.fromkeys(word for lesion in described for word in lesion.unlocated)),
     )
+
+
+def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
+    """Lesions that are described; a bare size is that of an organ ("spleen 10 cm") where the text names lesions."""
+    named = any(lesion.is_named for lesion in lesions)
+    return [lesion for lesion in lesions if lesion.is_named or (lesion.describes_lesion and not named)]
 
 
 def _read(mention: Mention) -> _Reading:
@@ -106,7 +112,7 @@ def _located(readings: Sequence[_Reading]) -> list[_Reading]:
 
 def _takes_organ(lesion: ParsedLesion) -> bool:
     """Whether an organ is missing, and no other words can say where the lesion is."""
-    return lesion.describes_lesion and lesion.report.organ is None and not lesion.unlocated
+    return lesion.describes_lesion and lesion.report.organ is None and not lesion.is_elsewhere
 
 
 def _share_sentence(reading: _Reading, other: _Reading) -> bool:
@@ -125,15 +131,21 @@ def _notes(readings: Sequence[_Reading]) -> Iterator[str]:
             yield from reading.rows.notes
 
 
-def _denied(fragments: Sequence[Fragment]) -> Iterator[Unplaced]:
-    for fragment in fragments:
+def _set_aside(
+    mentions: Mentions, readings: Sequence[_Reading], described: Sequence[ParsedLesion]
+) -> Iterator[Unplaced]:
+    for fragment in mentions.denied:
         reason = "a negated lesion" if fragment.denies_lesion else DENIED if fragment.is_denial else "nothing to report"
         yield Unplaced(fragment.clause.said, reason=reason)
+    for reading in readings:
+        yield from (item for lesion in reading.lesions for item in lesion.set_aside)
+        if any(lesion.describes_lesion and lesion not in described for lesion in reading.lesions):
+            said = ", ".join(fragment.clause.said for fragment in reading.mention.fragments)
+            yield Unplaced(said, reason="no lesion is named")
 
 
-def _with_enhancement(lesions: Sequence[ParsedLesion]) -> Iterator[LesionReport]:
+def _with_enhancement(described: Sequence[ParsedLesion], lesions: Sequence[ParsedLesion]) -> Iterator[LesionReport]:
     said = next((lesion.report.enhancement for lesion in lesions if lesion.report.enhancement), None)
-    for lesion in lesions:
-        if lesion.describes_lesion:
-            report = lesion.report
-            yield report if report.enhancement else report.model_copy(update={"enhancement": said})
+    for lesion in described:
+        report = lesion.report
+        yield report if report.enhancement else report.model_copy(update={"enhancement": said})

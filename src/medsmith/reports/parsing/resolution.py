@@ -5,7 +5,7 @@ from typing import Final
 from medsmith.reports.organs import ORGANS, members_of
 from medsmith.reports.parsing.draft import Draft
 from medsmith.reports.parsing.sentence import NEIGHBOR
-from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, Unplaced
+from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
 from medsmith.reports.rules import LESION_TYPES, ORGAN_SPECIFIC_OPTIONS, types_of
 
 _SIDES: Final = ("left", "right")
@@ -25,6 +25,7 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
         organ = _narrowest(implied)
         for other in implied if organ is None else ():
             draft.unplaced.append(Unplaced(other, reason="a second organ of the same lesion"))
+    context = _beside(context, draft)
     if organ is None and context is not None:
         organ = context
         draft.notes.append(f"the organ is taken from the lesion beside it: {context}")
@@ -38,11 +39,21 @@ def _place_parts(organ: str | None, draft: Draft) -> None:
     """Sets parts of the organ and neighbors aside; without an organ, they are where a report cannot put a lesion."""
     parts = [said for name in ("part", "header") for _, said in draft.of(name)]
     if organ is None:
-        draft.unplaced += [Unplaced(said, reason=NO_ORGAN) for said in (*parts, *draft.landmarks)]
+        draft.unplaced += [Unplaced(said, reason=NO_ORGAN) for said in parts]
+        draft.unplaced += [Unplaced(said, reason=ONLY_NEAR) for said in draft.landmarks]
         return
     parts = [said for _, said in draft.of("part")]
     draft.set_aside += [Unplaced(said, reason="a report does not tell parts of an organ apart") for said in parts]
     draft.set_aside += [Unplaced(said, reason=NEIGHBOR) for said in draft.landmarks]
+
+
+def _beside(organ: str | None, draft: Draft) -> str | None:
+    """The organ of the lesion beside this one; of a pair, if a side is named; None if the organ has no such side."""
+    sides = [value for value, _ in draft.of("side")]
+    if organ is None or not sides:
+        return organ
+    pair = organ.removesuffix("_left").removesuffix("_right")
+    return pair if f"{pair}_{sides[0]}" in ORGANS else None
 
 
 def _named_organ(draft: Draft) -> str | None:

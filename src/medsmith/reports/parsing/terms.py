@@ -6,7 +6,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Final, final
 
-from medsmith.reports.parsing.filler import HEADERS, NOT_KEPT, PLACES
+from medsmith.reports.parsing.filler import HEADERS, KIDNEY_PARTS, NOT_KEPT, PLACES
 
 
 @final
@@ -91,6 +91,10 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
 )
 
 
+def _more(change: str) -> tuple[str, ...]:
+    return f"{change} attenuation", f"{change} density"
+
+
 def _duct_dilatation() -> Iterator[str]:
     ducts = ("ductal", "duct", "pancreatic duct", "main pancreatic duct", "pancreatic ductal", "mpd")
     for upstream, duct, noun in product(("", "upstream "), ducts, ("dilatation", "dilation", "ectasia")):
@@ -129,8 +133,14 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         Meaning("density", _PART_SOLID): ("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass"),
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
         Meaning("density", "ring enhancement"): ("peripherally enhancing", "peripheral enhancement"),
-        Meaning("density", "hypodense"): ("hypo dense", "hypo attenuating", "low attenuating"),
-        Meaning("density", "hyperdense"): ("hyper dense", "hyper attenuating", "high attenuating", "radiopaque"),
+        Meaning("density", "hypodense"): ("hypo dense", "hypo attenuating", "low attenuating", *_more("decreased")),
+        Meaning("density", "hyperdense"): (
+            "hyper dense",
+            "hyper attenuating",
+            "high attenuating",
+            "radiopaque",
+            *_more("increased"),
+        ),
         Meaning("density_variation", "heterogeneous"): ("complex", "heterogenous", "heterogeneously"),
         Meaning("density_variation", "homogeneous"): ("homogenous", "homogeneously"),
         Meaning("shape", "round-like"): ("ovoid", "roundish"),
@@ -201,5 +211,6 @@ def _parts_of_organs() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
     for part in _BRAIN_PARTS:
         yield part, _of_part("brain", part)
         yield from ((f"{side} {part}", _of_part("brain", f"{side} {part}")) for side in ("left", "right"))
+    yield from ((part, _of_part("kidney", part)) for part in KIDNEY_PARTS)
     yield "lingula", (Meaning("implied", "lung_upper_lobe_left"), Meaning("part", "lingula"))
     yield from ((phrase, (Meaning("part", phrase),)) for phrase in PLACES)

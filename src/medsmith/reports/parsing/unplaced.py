@@ -5,6 +5,7 @@ from typing import final
 
 NOT_UNDERSTOOD = "not understood"
 NO_ORGAN = "its organ is not named"
+ONLY_NEAR = "what it is near is not its organ"
 
 
 @final
