@@ -29,9 +29,7 @@ _REPLACEMENTS: Final = (
     (re.compile(r"\b(?:L|LT|Lt|lt)\b(?=[ -]+[a-z])"), "left"),
     (
         re.compile(
-            r"(?:^|(?<=[.;\n]))[ \t]*(?:findings?|impressions?|conclusions?|technique|comparison|history|indication"
-            r"|clinical history)[ \t]*:",
-            re.IGNORECASE | re.MULTILINE,
+            r"(?:^|(?<=[.;\n]))[ \t]*(?:findings?|impressions?|conclusions?)[ \t]*:", re.IGNORECASE | re.MULTILINE
         ),
         " ",
     ),

@@ -6,7 +6,8 @@ from typing import final
 
 from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
-from medsmith.reports.parsing.mentions import Mention, Mentions, find_mentions
+from medsmith.reports.parsing.mention import Mention
+from medsmith.reports.parsing.mentions import Mentions, find_mentions
 from medsmith.reports.parsing.normalization import normalized
 from medsmith.reports.parsing.rows import Rows, rows_of
 from medsmith.reports.parsing.sentence import DENIED

@@ -6,7 +6,7 @@ from typing import Final, final
 
 from medsmith.reports.parsing.fragments import Fragment
 from medsmith.reports.parsing.measurements import Edges
-from medsmith.reports.parsing.mentions import Mention
+from medsmith.reports.parsing.mention import Mention
 from medsmith.reports.parsing.unplaced import Unplaced
 
 _SIDES: Final = ("right", "left")
