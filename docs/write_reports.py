@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from medsmith.reports.organs import GROUPS, HOLLOW, ORGAN_PHRASES
+from medsmith.reports.parsing.terms import Meaning
+from medsmith.reports.parsing.terms import terms as parser_terms
 from medsmith.reports.rules import INCOMPATIBLE_OPTIONS, LESION_TYPES, ORGAN_SPECIFIC_OPTIONS
 from medsmith.reports.rules_types import FeatureSets, Range
 from medsmith.reports.schema import json_schema
@@ -14,6 +16,8 @@ from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 PAGE = Path(__file__).with_name("reports.md")
 SCHEMA = Path(__file__).with_name("report.schema.json")
+_NOT_SHOWN = {"part", "unused", "header", "side"}
+_MOST_TERMS = 8
 BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -44,6 +48,28 @@ def template() -> str:
 def synonyms() -> str:
     """Synonyms of each option."""
     return _table(["term", "also understood"], [(option, "; ".join(others)) for option, others in SYNONYMS.items()])
+
+
+def terms() -> str:
+    """Terms of the parser that are neither options, synonyms nor organs."""
+    phrases: dict[str, list[str]] = {}
+    for phrase, meanings in parser_terms():
+        if not {meaning.name for meaning in meanings} & _NOT_SHOWN:
+            phrases.setdefault("; ".join(map(_meaning, meanings)), []).append(phrase)
+    rows = [(meaning, ", ".join(found[:_MOST_TERMS])) for meaning, found in phrases.items()]
+    return _table(["meaning", "terms"], rows)
+
+
+def _meaning(meaning: Meaning) -> str:
+    if meaning.name in ("kind", "noun"):
+        return meaning.value if meaning.name == "kind" else "a lesion"
+    if meaning.name in ("organ", "implied"):
+        return f"`{meaning.value}`" + (" unless another organ is named" if meaning.name == "implied" else "")
+    return {
+        "consistency": f"{meaning.value}, unless another density is named",
+        "excluded": f"not {meaning.value}",
+        "sides": "one on each side",
+    }.get(meaning.name, meaning.value)
 
 
 def organs() -> str:
@@ -120,7 +146,7 @@ def never() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (template, synonyms, organs, appearances, morphologies, bound, never)
+    table.__name__: table for table in (template, synonyms, terms, organs, appearances, morphologies, bound, never)
 }
 
 

@@ -62,10 +62,29 @@ def test_parse(capsys: pytest.CaptureFixture[str]) -> None:
     (lesion,) = printed(output.out)
     assert (lesion.lesion_type, lesion.organ, lesion.size_mm) == ("kidney cyst", "kidney_right", (20, 20, 20))
     assert output.err == ""
-    run("parse", f"{REQUEST}, wiggly, no stone")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "ruled out: stone"
-    assert lines[1].startswith("not placed: 'wiggly' (not understood)")
+
+
+def test_words_that_are_not_understood_are_refused_unless_lenient(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"{REQUEST}, wiggly, no stone"
+    assert main(["report", "parse", text]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("report: 'wiggly' is not understood; ")
+    assert output.err.count("\n") == 1
+    run("parse", text, "--lenient")
+    output = capsys.readouterr()
+    assert printed(output.out)[0].organ == "kidney_right"
+    assert output.err.splitlines()[:1] == ["ruled out: stone"]
+    assert output.err.splitlines()[1].startswith("not placed: 'wiggly' (not understood)")
+
+
+def test_an_organ_that_is_not_understood_never_means_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ([], ["--lenient"]):
+        assert main(["report", "parse", "a 20 mm lesion in the left elbow", *options]) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith("report: 'elbow' is not understood; nearest: small_bowel")
+        assert output.err.count("\n") == 1
 
 
 def test_schema_and_types(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "reports.md").read_text()
 
 def test_the_tables_are_in_step() -> None:
     subprocess.run([sys.executable, "docs/write_reports.py", "--check"], check=True, cwd=ROOT)
-    assert len(re.findall("<!-- table: ", PAGE)) == 7
+    assert len(re.findall("<!-- table: ", PAGE)) == 8
 
 
 def test_the_template_says_what_feeds_what() -> None:
@@ -34,3 +34,11 @@ def test_the_example_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.startswith("kidney cyst in the left kidney, 20 mm ('ruled out: enhanced CT',)")
+
+
+def test_the_score_of_the_parser_is_that_of_its_sentences() -> None:
+    command = [sys.executable, "benchmarks/reports/parsing_score.py"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    for name, row in (("development", "used for the parser"), ("kept_aside", "kept aside")):
+        (score,) = re.findall(rf"^{name}: (\d+ of 30) ", done.stdout, re.MULTILINE)
+        assert f"| {row} | {score} |" in PAGE

@@ -102,6 +102,9 @@ class FakeMethod:
     def output_fingerprint(self, _request):
         return self.fingerprint
 
+    def request_of_case(self, request, index):  # noqa: ARG002
+        return request
+
     def synthesize(self, request, seed, sampling):
         """A bright disc on noise; a third of the attempts have an empty mask."""
         self._misbehave(str(seed))

@@ -162,6 +162,7 @@ def synthesize(  # noqa: PLR0913
     templates: insertion.TemplatesOption = None,
     template: insertion.TemplateOption = None,
     report: insertion.ReportOption = None,
+    lenient: insertion.LenientOption = False,
     lesion_type: insertion.LesionTypeOption = None,
     organ_map: insertion.OrganMapOption = None,
     anatomy: steering.AnatomyOption = None,
@@ -187,7 +188,7 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
-    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient)
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress

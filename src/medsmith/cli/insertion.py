@@ -10,7 +10,14 @@ import typer
 TemplatesOption = Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")]
 TemplateOption = Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")]
 ReportOption = Annotated[
-    str | None, typer.Option(help="Lesions to insert: a description in words, or a JSON report file.")
+    str | None,
+    typer.Option(
+        help="Lesions to insert: a description in words or a JSON report file; or one report per case, in turn: a "
+        ".jsonl file, a .json file with a list, or a folder of .json files."
+    ),
+]
+LenientOption = Annotated[
+    bool, typer.Option("--lenient", help="Go on without the words of --report that are not understood.")
 ]
 LesionTypeOption = Annotated[
     str | None, typer.Option(help="Sample reports of this lesion type, such as 'kidney cyst'.")
@@ -31,6 +38,7 @@ class InsertionOptions:
     report: str | None = None
     lesion_type: str | None = None
     organ_map: str | None = None
+    lenient: bool = False
 
     def entries(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Entries of a request that these options set. Remarks on the parsed report go to standard error.
@@ -39,8 +47,8 @@ class InsertionOptions:
             request: from the request file.
 
         Raises:
-            RequestError: the report describes no lesion, or an impossible one.
-            FileError: the file of the report cannot be read.
+            RequestError: the report describes no lesion, or an impossible one, or says what is not understood.
+            FileError: the file of the report, or of one of several, cannot be read.
         """
         given = {
             "templates": self._templates(request.get("templates")),
@@ -48,7 +56,7 @@ class InsertionOptions:
             "organ_map": self.organ_map,
         }
         found = {key: value for key, value in given.items() if value is not None}
-        return found if self.report is None else found | _lesions(self.report)
+        return found if self.report is None else found | _lesions(self.report, lenient=self.lenient)
 
     def _templates(self, stored: object) -> object:
         """The templates entry of a request file, updated by --templates and --template."""
@@ -58,11 +66,22 @@ class InsertionOptions:
         return {**entry, **given} if given else stored
 
 
-def _lesions(report: str) -> dict[str, Any]:
+def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
+    from medsmith.errors import RequestError
+    from medsmith.reports.collection import holds_reports, read_reports
     from medsmith.reports.reading import read_report
+    from medsmith.reports.schema import MAX_LESIONS
 
-    parsed = read_report(report)
+    if holds_reports(report):
+        path = Path(report.strip())
+        count = len(read_reports(path))
+        typer.echo(f"{path}: {count} reports; case i gets report i, beginning again after the last", err=True)
+        return {"reports": str(path)}
+    parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:
         typer.echo(remark, err=True)
+    if len(parsed.report.lesions) > MAX_LESIONS:
+        found = f"{len(parsed.report.lesions)} lesions in one text"
+        raise RequestError("report", found, f"at most {MAX_LESIONS} in a scan", "divide them: one report per case")
     lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
     return {"lesions": lesions, "without": parsed.excluded}

@@ -89,14 +89,20 @@ def parse(
     text: Annotated[
         str, typer.Argument(help="Description, such as 'a 20 mm round-like hypodense cyst inside the right kidney'.")
     ],
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Go on without the words that are not understood.")
+    ] = False,
     output: Format = OutputFormat.JSON,
 ) -> None:
-    """Parse a free-text description. Phrases that were not understood are listed on standard error."""
+    """Parse a free-text description. What was assumed or set aside is listed on standard error.
+
+    Words that are not understood are refused, with the nearest terms of the vocabulary.
+    """
     from medsmith.reports.parsing.report import parse_report
-    from medsmith.reports.reading import check_describes_lesion
+    from medsmith.reports.reading import check_report_text
 
     parsed = parse_report(text)
-    check_describes_lesion(parsed, text)
+    check_report_text(parsed, text, lenient=lenient)
     _print_parsed(parsed, output)
 
 

@@ -1,6 +1,7 @@
-"""Reads JSON objects; errors are one line; duplicate keys, NaN and lone surrogates are refused."""
+"""Reads JSON objects, lists and lines; errors are one line; duplicate keys, NaN and lone surrogates are refused."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
@@ -17,17 +18,52 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         FileError: it cannot be read, is not JSON, not an object, nested too deep, or names a key twice.
     """
-    try:
-        value = parse_json(read_bytes(path, _LIMIT).decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        found = f"not JSON ({error.msg} in line {error.lineno})"
-        raise FileError(path, found, cure="repair or restore it") from error
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise FileError(path, f"not JSON ({error})", cure="repair or restore it") from error
-    if not _is_shallow(value):
-        raise FileError(path, f"nested more than {_DEPTH} deep", cure="repair or restore it")
+    value = _value_of(_text_of(path), path)
     if not isinstance(value, dict):
         raise FileError(path, f"holds a JSON {type(value).__name__}", "an object is expected", "restore it")
+    return value
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """Reads a JSON list.
+
+    Raises:
+        FileError: as `read_json`, or it is not a list.
+    """
+    value = _value_of(_text_of(path), path)
+    if not isinstance(value, list):
+        raise FileError(path, f"holds a JSON {type(value).__name__}", "a list is expected", "restore it")
+    return value
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Reads a file with a JSON value on each line; yields line numbers, from 1, and values. Empty lines are skipped.
+
+    Raises:
+        FileError: as `read_json`, for a line.
+    """
+    for number, line in enumerate(_text_of(path).split("\n"), start=1):
+        if line.strip():
+            yield number, _value_of(line, f"{path}, line {number}")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_bytes(path, _LIMIT).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"not JSON ({error})", cure="repair or restore it") from error
+
+
+def _value_of(text: str, subject: object) -> Any:
+    try:
+        value = parse_json(text)
+    except json.JSONDecodeError as error:
+        place = f" in line {error.lineno}" if isinstance(subject, Path) else ""
+        raise FileError(subject, f"not JSON ({error.msg}{place})", cure="repair or restore it") from error
+    except (RecursionError, ValueError) as error:
+        raise FileError(subject, f"not JSON ({error})", cure="repair or restore it") from error
+    if not _is_shallow(value):
+        raise FileError(subject, f"nested more than {_DEPTH} deep", cure="repair or restore it")
     return value
 
 

@@ -184,6 +184,18 @@ class Method(nn.Module, ABC):
         """
         return self.fingerprint
 
+    def request_of_case(self, request: Any, index: int) -> Any:  # noqa: ARG002
+        """The request of one case, for requests that differ between the cases of a cohort; by default the same for all.
+
+        Args:
+            request: of the cohort.
+            index: of the case.
+
+        Raises:
+            MedsmithError: a file that the request names cannot be read.
+        """
+        return request
+
     def preview(self, count: int) -> list[Case]:
         """A few cases in a few steps, for previews in training; always from the same seeds."""
         few = self.config.sampling.override(steps=min(self.config.sampling.steps, PREVIEW_STEPS))

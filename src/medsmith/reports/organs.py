@@ -86,7 +86,7 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "small_bowel": ("small intestine",),
         "duodenum": ("duodenal",),
         "urinary_bladder": ("bladder", "vesical"),
-        "gallbladder": ("gall bladder",),
+        "gallbladder": ("gall bladder", "gb"),
         "adrenal_gland": ("adrenal", "suprarenal gland"),
         "thyroid_gland": ("thyroid",),
         "prostate": ("prostatic",),
@@ -96,7 +96,11 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "bone": ("bony",),
         "lung_upper_lobe": ("upper lobe",),
         "lung_lower_lobe": ("lower lobe",),
-        "lung_middle_lobe_right": ("middle lobe",),
+        "lung_middle_lobe_right": ("middle lobe", "rml"),
+        "lung_upper_lobe_right": ("rul",),
+        "lung_lower_lobe_right": ("rll",),
+        "lung_upper_lobe_left": ("lul",),
+        "lung_lower_lobe_left": ("lll",),
     }
 )
 

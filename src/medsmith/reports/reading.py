@@ -1,8 +1,9 @@
 """Reads lesion reports given as free text, medsmith JSON, or LesionDiffusion's released JSON."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,38 +11,64 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.validation import first_problem
 from medsmith.reports.parsing.report import ParsedReport, parse_report
+from medsmith.reports.parsing.unplaced import NOT_UNDERSTOOD, Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
+_LENIENT = "say it in words of docs/reports.md, or go on without it: --lenient"
+_UNLOCATED = "name the organ of the lesion in words of docs/reports.md"
 
 
-def read_report(description: str) -> ParsedReport:
+def read_report(description: str, *, lenient: bool = False) -> ParsedReport:
     """Reads a report from text or from a JSON file.
 
     Args:
         description: free text, or the path of a .json file with a `ScanReport` or an object in the released format
             (keys are TotalSegmentator organ numbers).
+        lenient: whether to go on without the words that were not understood.
 
     Raises:
-        RequestError: the text describes no lesion, or an impossible size or density.
+        RequestError: the text describes no lesion, or an impossible size or density, or says what was not understood.
         FileError: the file has neither format, or does not end in .json.
     """
     if description.strip().endswith(".json"):
-        parsed = _from_file(Path(description.strip()))
+        path = Path(description.strip())
+        parsed = from_object(read_json(path), path)
     elif _is_file(description):
         raise FileError(
             description, "a file of another ending", "reports are read from .json", "rename it, or give its words"
         )
     else:
         parsed = parse_report(description)
-    check_describes_lesion(parsed, description)
-    for item in parsed.unplaced:
-        if item.impossible:
-            raise RequestError(
-                "report", f"'{item.phrase}' is not possible", item.reason, "say another, or leave it out"
-            )
+    check_report_text(parsed, description, lenient=lenient)
     return parsed
+
+
+def check_report_text(parsed: ParsedReport, description: str, *, lenient: bool = False) -> None:
+    """Refuses a text that describes no lesion, an impossible one, or one that was not understood whole.
+
+    A lesion without an organ whose place was described in words that were not understood is refused even if lenient:
+    it would be put anywhere.
+
+    Args:
+        parsed: the parsed text.
+        description: the text.
+        lenient: whether to go on without the words that were not understood.
+
+    Raises:
+        RequestError: see above.
+    """
+    check_describes_lesion(parsed, description)
+    impossible = next((item for item in parsed.unplaced if item.impossible), None)
+    if impossible is not None:
+        found = f"'{impossible.phrase}' is not possible"
+        raise RequestError("report", found, impossible.reason, "say another, or leave it out")
+    if parsed.unlocated or (parsed.unplaced and not lenient):
+        unknown = [item for item in parsed.unplaced if item.reason == NOT_UNDERSTOOD]
+        found = _not_understood(unknown) or "; ".join(f"'{item.phrase}': {item.reason}" for item in parsed.unplaced)
+        cure = _UNLOCATED if parsed.unlocated else _LENIENT
+        raise RequestError("report", found, _nearest_terms(unknown or parsed.unplaced), cure)
 
 
 def check_describes_lesion(parsed: ParsedReport, description: str) -> None:
@@ -55,19 +82,37 @@ def check_describes_lesion(parsed: ParsedReport, description: str) -> None:
         raise RequestError("report", f"'{description}' describes no lesion", "; ".join(parsed.remarks), cure)
 
 
-def _from_file(path: Path) -> ParsedReport:
-    value = read_json(path)
+def from_object(value: Mapping[str, Any], subject: object) -> ParsedReport:
+    """A report from a JSON object of either format.
+
+    Args:
+        value: a `ScanReport`, or an object in the released format.
+        subject: where it is from, for error messages.
+
+    Raises:
+        FileError: the object has neither format.
+    """
     if value and all(str(key).isdecimal() for key in value):
-        return from_released(value, subject=path)
+        return from_released(value, subject=subject)
     if "lesions" not in value:
-        raise FileError(path, "no key 'lesions'", _nearest("lesions", value), _SCHEMA)
+        raise FileError(subject, "no key 'lesions'", _nearest("lesions", value), _SCHEMA)
     try:
         return ParsedReport(ScanReport.model_validate(value))
     except ValidationError as error:
         problem = first_problem(error)
         known = _nearest(problem.key.rpartition(".")[2], LesionReport.model_fields)
         limit = known if problem.kind == "extra_forbidden" else problem.limit
-        raise FileError(path, problem.found, limit, _SCHEMA) from None
+        raise FileError(subject, problem.found, limit, _SCHEMA) from None
+
+
+def _not_understood(items: Iterable[Unplaced]) -> str:
+    phrases = [f"'{item.phrase}'" for item in items]
+    return f"{', '.join(phrases)} {'is' if len(phrases) == 1 else 'are'} not understood" if phrases else ""
+
+
+def _nearest_terms(items: Iterable[Unplaced]) -> str:
+    terms = dict.fromkeys(term for item in items for term in item.nearest)
+    return f"nearest: {', '.join(terms)}" if terms else ""
 
 
 def _is_file(description: str) -> bool:

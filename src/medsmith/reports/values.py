@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from medsmith.errors import RequestError
 from medsmith.reports.organs import find_organ
-from medsmith.reports.parsing.lexicon import LEXICON, nearest_options, stems
+from medsmith.reports.parsing.lexicon import LEXICON, nearest_options
 from medsmith.reports.parsing.numbers import find_numbers
+from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 _LISTS: Final = ("shape", "features")
@@ -70,7 +71,8 @@ def _found(name: str, phrase: str) -> tuple[str, ...]:
 def _number(name: str, text: str) -> Any:
     with_unit = text if re.search(r"[a-zA-Z]\s*$", text) else f"{text} {_UNITS[name]}"
     numbers = find_numbers(with_unit.lower())
-    if len(numbers) == 1 and numbers[0].attribute == name and numbers[0].end - numbers[0].start == len(with_unit):
+    whole = len(numbers) == 1 and numbers[0].end - numbers[0].start == len(with_unit)
+    if whole and numbers[0].attribute == name and numbers[0].value is not None:
         return numbers[0].value
     reason = numbers[0].reason if len(numbers) == 1 else ""
     example = "size_mm=20 or size_mm=8x12x14" if name == "size_mm" else "ct_value_hu=-20"

@@ -159,7 +159,8 @@ def synthesize_case(
     method = load(task.run, task.loader, device)
     if method.weights_hash != recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
-    request = validated(method.Request, "request", with_paths(recipe.request, task.paths))
+    conditions = validated(method.Request, "request", with_paths(recipe.request, task.paths))
+    request = method.request_of_case(conditions, task.index)
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):

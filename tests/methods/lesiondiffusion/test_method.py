@@ -89,7 +89,7 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     with pytest.raises(SystemExit) as ended:
         main(
             ["synthesize", str(place / "run"), str(tmp_path / "out"), "--count", "1", "--workers", "1",
-             "--templates", str(place / "healthy"), "--template", template.id, "--report", words,
+             "--templates", str(place / "healthy"), "--template", template.id, "--report", words, "--lenient",
              "--request", str(tmp_path / "request.json")]
         )  # fmt: skip
     said = capsys.readouterr()
@@ -112,6 +112,21 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     assert np.array_equal(case.require_labels()[~inside], template.require_labels()[~inside])
     assert np.array_equal(case.geometry.affine, template.geometry.affine)
     assert dict(case.label_names) == dict(template.label_names)
+
+
+def test_every_case_gets_a_report_of_its_own_and_the_first_again_after_the_last(place, tmp_path):
+    reports = tmp_path / "reports.jsonl"
+    sizes = [9.0, 12.0]
+    reports.write_text("\n".join(json.dumps({"lesions": [{"size_mm": [size] * 3}]}) for size in sizes))
+    request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid", "reports": str(reports)}
+    options = SynthesisOptions(executor=InProcessExecutor)
+    synthesize(place / "run", tmp_path / "out", count=3, seed=4, request=request, workers=1, options=options)
+    made = Cohort.open(tmp_path / "out")
+    requested = [present(made[id].provenance)["lesions"][0]["requested"]["size_mm"][0] for id in made.ids]
+    assert requested == [9.0, 12.0, 9.0]
+    moved = shutil.move(reports, tmp_path / "moved.jsonl")
+    assert regenerate(tmp_path / "out", made.ids[1], inputs={"reports": moved}, options=options)
+    assert not [path for path in tmp_path.glob("out/provenance/*.json") if str(tmp_path) in path.read_text()]
 
 
 @pytest.mark.slow

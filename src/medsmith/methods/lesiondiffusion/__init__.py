@@ -31,6 +31,7 @@ from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan
 from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.latent import LatentSpace, VoxelSpace, on_latent_grid
 from medsmith.networks.vqgan import VQGAN
+from medsmith.reports.collection import read_reports
 from medsmith.reports.vocabulary import attributes_for
 from medsmith.text.encoded_vocabulary import Consumer, EncodedVocabulary, load_vocabulary, vocabulary_tensors
 
@@ -110,6 +111,14 @@ class LesionDiffusion(Method):
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
         """The fingerprint of the templates, with a label for lesions."""
         return fingerprint_of(request.templates, self.fingerprint)
+
+    def request_of_case(self, request: LesionDiffusionRequest, index: int) -> LesionDiffusionRequest:
+        """The request with the case's own report, where it names several."""
+        if request.reports is None:
+            return request
+        reports = read_reports(request.reports)
+        lesions = reports[index % len(reports)].lesions
+        return request.model_copy(update={"lesions": lesions, "reports": None})
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

@@ -4,7 +4,7 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.case_ref import CaseRef, InputPath
 from medsmith.insertion.organ_sources import OrganSource
 from medsmith.reports.rules import find_type
 from medsmith.reports.schema import MAX_LESIONS, LesionReport
@@ -17,7 +17,9 @@ class LesionDiffusionRequest(BaseModel):
     Attributes:
         templates: the scan that lesions are inserted into, or a cohort from which the seed selects one; None takes a
             cube of the template bank.
-        lesions: report of each lesion; if empty, one report of ``lesion_type`` is sampled.
+        lesions: report of each lesion; if empty and without ``reports``, one report of ``lesion_type`` is sampled.
+        reports: several reports, one for each case: a .jsonl file, a .json file with a list, or a folder of .json files
+            (``reports.collection``). Case i gets report i, beginning again after the last.
         without: for each lesion, options that are excluded.
         lesion_type: type of the sampled report; None samples a type whose organ the template has.
         organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
@@ -34,6 +36,7 @@ class LesionDiffusionRequest(BaseModel):
 
     templates: CaseRef | None = None
     lesions: tuple[LesionReport, ...] = Field(default=(), max_length=MAX_LESIONS)
+    reports: InputPath | None = None
     without: tuple[tuple[str, ...], ...] = ()
     lesion_type: str | None = None
     organ_map: OrganSource = "template"
@@ -46,8 +49,10 @@ class LesionDiffusionRequest(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":
-        if self.lesions and self.lesion_type:
-            raise ValueError("lesions and lesion_type: give one of them")
+        given = {"lesions": self.lesions, "reports": self.reports, "lesion_type": self.lesion_type}
+        named = [name for name, value in given.items() if value]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)}: give one of them")
         if self.lesion_type is not None:
             find_type(self.lesion_type)
         return self

@@ -1,41 +1,16 @@
-"""Splits a clause into known phrases, longest match first, and finds the negated ones."""
+"""The known phrases of a sentence, longest match first; which are negated, and which are not about the lesion."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final, final
 
-from medsmith.reports.parsing.lexicon import LEXICON, LONGEST_PHRASE, STOP_WORDS, TITLES, Meaning, stem
-from medsmith.reports.parsing.numbers import Number, find_numbers
+from medsmith.reports.parsing.filler import STOP_WORDS, TITLES
+from medsmith.reports.parsing.lexicon import LEXICON, LONGEST_PHRASE
+from medsmith.reports.parsing.numbers import Number
+from medsmith.reports.parsing.terms import Meaning
+from medsmith.reports.parsing.tokens import PUNCTUATION, Token, tokenize
 
-_PUNCTUATION: Final = frozenset(",;:().!?/")
-_IGNORED: Final = frozenset("-_~'\"`*[]{}")
-_NEGATIONS: Final = frozenset(("no", "not", "non", "without", "never", "lack", "lacking", "absence", "free", "neither"))
-_DETERMINERS: Final = frozenset(("no", "without"))
-_TRAILING_NEGATIONS: Final = frozenset(("absent", "none", "excluded", "lacking", "missing"))
-_SEEN: Final = frozenset(("seen", "present", "visible", "identified", "found", "detected", "evident", "there"))
-_EITHER: Final = frozenset(("or", "nor"))
-_LISTING: Final = _EITHER | {",", "/", "and"}
-_MAX_GAP = 5
-
-
-@final
-@dataclass(frozen=True)
-class Token:
-    """A word, a number or a punctuation mark.
-
-    Attributes:
-        text: word stem, punctuation mark, or "#" for a number.
-        start: first character in the clause.
-        end: one past the last.
-        number: the parsed number.
-    """
-
-    text: str
-    start: int
-    end: int
-    number: Number | None = None
+LISTING: Final = frozenset(("or", "nor", ",", "/", "and"))
 
 
 @final
@@ -49,6 +24,7 @@ class Phrase:
         meanings: their meanings; () for a number.
         number: the parsed number, if they are one.
         negated: whether the phrase is negated.
+        aside: why the phrase does not describe the lesion; empty if it does.
     """
 
     first: int
@@ -56,170 +32,111 @@ class Phrase:
     meanings: tuple[Meaning, ...]
     number: Number | None = None
     negated: bool = False
+    aside: str = ""
 
     @property
     def about(self) -> str | None:
-        """The attribute, or "kind", "noun" or "side"."""
+        """The attribute, or "kind", "noun", "side" and so on (see `Meaning`)."""
         return self.meanings[0].name if self.meanings else None
+
+    @property
+    def is_noun(self) -> bool:
+        """Whether it denotes a lesion: a kind, or any noun for a lesion."""
+        return any(meaning.name in ("kind", "noun") for meaning in self.meanings)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it says something of the lesion."""
+        return not self.negated and not self.aside
+
+    def moved(self, by: int) -> "Phrase":
+        """The phrase in a clause with so many tokens more before it."""
+        return replace(self, first=self.first + by, end=self.end + by)
 
 
 @final
 @dataclass(frozen=True)
 class Clause:
-    """A tokenized clause with its phrases.
+    """A tokenized sentence, or a part of one, with its phrases.
 
     Attributes:
-        text: original text.
+        text: original text of the sentence.
         tokens: all tokens.
         phrases: recognized phrases, in order.
-        unmatched: runs of other tokens, as (first, end).
+        unmatched: runs of other tokens that matter, as (first, end).
+        aside: runs of other tokens that do not describe the lesion, as (first, end, reason).
     """
 
     text: str
     tokens: tuple[Token, ...]
     phrases: tuple[Phrase, ...]
-    unmatched: tuple[tuple[int, int], ...]
+    unmatched: tuple[tuple[int, int], ...] = ()
+    aside: tuple[tuple[int, int, str], ...] = ()
 
     def words(self, first: int, end: int) -> str:
         """The original text of a range of tokens."""
         return self.text[self.tokens[first].start : self.tokens[end - 1].end]
 
+    @property
+    def said(self) -> str:
+        """The original text of all tokens."""
+        return self.words(0, len(self.tokens)) if self.tokens else ""
 
-def read_clause(text: str) -> Clause:
-    """Tokenizes a clause and matches its phrases.
+    def part(self, first: int, end: int) -> "Clause":
+        """The clause of a range of tokens, which cuts no phrase."""
+        phrases = (phrase.moved(-first) for phrase in self.phrases if first <= phrase.first and phrase.end <= end)
+        unmatched = ((max(one, first) - first, min(other, end) - first) for one, other in self.unmatched)
+        aside = ((max(one, first) - first, min(other, end) - first, reason) for one, other, reason in self.aside)
+        return Clause(
+            self.text,
+            self.tokens[first:end],
+            tuple(phrases),
+            tuple(run for run in unmatched if run[0] < run[1]),
+            tuple(run for run in aside if run[0] < run[1]),
+        )
 
-    Phrases do not cross punctuation; the longest match wins, wherever it starts. A negation applies to the next phrase
-    (or the previous one: "calcification is absent"); after "no" and "without", up to the noun of a lesion. It extends
-    through a list: over "or" to any phrase, over a comma or "and" to phrases about the same attribute.
-    """
-    tokens = tuple(_tokens(text))
-    phrases = sorted(_match_phrases(tokens), key=lambda phrase: phrase.first)
+
+def join(clauses: Sequence[Clause]) -> Clause:
+    """The clause of parts of one sentence, in their order."""
+    tokens: tuple[Token, ...] = ()
+    phrases: list[Phrase] = []
+    unmatched: list[tuple[int, int]] = []
+    aside: list[tuple[int, int, str]] = []
+    for clause in clauses:
+        by = len(tokens)
+        phrases += [phrase.moved(by) for phrase in clause.phrases]
+        unmatched += [(first + by, end + by) for first, end in clause.unmatched]
+        aside += [(first + by, end + by, reason) for first, end, reason in clause.aside]
+        tokens += clause.tokens
+    return Clause(clauses[0].text, tokens, tuple(phrases), tuple(unmatched), tuple(aside))
+
+
+def match_phrases(text: str) -> tuple[tuple[Token, ...], list[Phrase]]:
+    """The tokens of a sentence, and its phrases and numbers in order. Phrases do not cross punctuation."""
+    tokens = tokenize(text)
+    phrases = [*_matches(tokens)]
     phrases += [Phrase(i, i + 1, (), token.number) for i, token in enumerate(tokens) if token.number is not None]
-    phrases.sort(key=lambda phrase: phrase.first)
-    covered = {index for phrase in phrases for index in range(phrase.first, phrase.end)}
-    negated, cues = _find_negated(tokens, phrases, covered)
-    marked = tuple(replace(phrase, negated=i in negated) for i, phrase in enumerate(phrases))
-    return Clause(text, tokens, marked, tuple(_unmatched(tokens, covered | cues)))
+    return tokens, sorted(phrases, key=lambda phrase: phrase.first)
 
 
-def _tokens(text: str) -> Iterator[Token]:
-    lower = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
-    numbers = {number.start: number for number in find_numbers(lower)}
-    at = 0
-    while at < len(lower):
-        if number := numbers.get(at):
-            yield Token("#", number.start, number.end, number)
-            at = number.end
-        elif word := re.compile(r"[a-z]+\d*|\d+(?:\.\d+)?|[^\W\d_]+").match(lower, at):
-            yield Token(stem(word[0]), word.start(), word.end())
-            at = word.end()
-        else:
-            if not lower[at].isspace() and lower[at] not in _IGNORED:
-                yield Token(lower[at], at, at + 1)
-            at += 1
-
-
-def _match_phrases(tokens: Sequence[Token]) -> list[Phrase]:
+def _matches(tokens: Sequence[Token]) -> Iterator[Phrase]:
     free = [True] * len(tokens)
-    found = []
     for length in range(min(LONGEST_PHRASE, len(tokens)), 0, -1):
         for first in range(len(tokens) - length + 1):
             meanings = LEXICON.get(tuple(token.text for token in tokens[first : first + length]))
             if meanings and all(free[first : first + length]):
                 free[first : first + length] = [False] * length
-                found.append(Phrase(first, first + length, meanings))
-    return found
+                yield Phrase(first, first + length, meanings)
 
 
-def _find_negated(tokens: Sequence[Token], phrases: Sequence[Phrase], covered: set[int]) -> tuple[set[int], set[int]]:
-    """Indices of the negated phrases, and of the negating tokens."""
-    negated: set[int] = set()
-    cues: set[int] = set()
-    for index, token in enumerate(tokens):
-        if index in covered:
-            continue
-        after = tokens[index + 1].text if index + 1 < len(tokens) else ""
-        before = tokens[index - 1].text if index else ""
-        backward = token.text in _TRAILING_NEGATIONS or (
-            token.text in _NEGATIONS and (after in _SEEN or (before == ":" and token.text == "no"))
-        )
-        hit = _before(index, tokens, phrases) if backward else None
-        if hit is not None:
-            negated |= _list_before(hit, tokens, phrases)
-        elif token.text in _NEGATIONS and (hit := _after(index, tokens, phrases)) is not None:
-            noun = _noun_of(hit, phrases) if token.text in _DETERMINERS else hit
-            negated |= set(range(hit, noun)) | _list_after(noun, tokens, phrases)
-        if hit is not None:
-            cues |= {index, index + 1} if backward and after in _SEEN else {index}
-    return negated, cues
-
-
-def _after(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int | None:
-    for i, phrase in enumerate(phrases):
-        if phrase.first > index:
-            between = tokens[index + 1 : phrase.first]
-            reachable = len(between) < _MAX_GAP and not any(token.text in _PUNCTUATION for token in between)
-            return i if reachable else None
-    return None
-
-
-def _noun_of(hit: int, phrases: Sequence[Phrase]) -> int:
-    """The lesion noun at the end of a run of adjacent phrases ("no round liver cyst")."""
-    at = hit
-    while phrases[at].about not in ("kind", "noun"):
-        if at + 1 == len(phrases) or phrases[at + 1].first != phrases[at].end:
-            return hit
-        at += 1
-    return at
-
-
-def _before(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int | None:
-    for i, phrase in reversed(list(enumerate(phrases))):
-        if phrase.end <= index:
-            between = tokens[phrase.end : index]
-            reachable = len(between) < _MAX_GAP and not any(token.text in _PUNCTUATION - {":"} for token in between)
-            return i if reachable else None
-    return None
-
-
-def _link(tokens: Sequence[Token], one: Phrase, other: Phrase) -> set[str]:
-    """The list words between two phrases; empty if there are other words or none."""
-    between = {token.text for token in tokens[one.end : other.first]}
-    return between & _LISTING if between <= _LISTING | {"a", "an", "the", "any"} else set()
-
-
-def _list_after(hit: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> set[int]:
-    links = [_link(tokens, one, other) for one, other in pairwise(phrases[hit:])]
-    length = next((i for i, link in enumerate(links) if not link), len(links))
-    last = max((i + 1 for i in range(length) if links[i] & _EITHER), default=0)
-    while last < length and phrases[hit + last + 1].about == phrases[hit + last].about:
-        last += 1
-    return set(range(hit, hit + last + 1))
-
-
-def _list_before(hit: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> set[int]:
-    first = hit
-    while first and phrases[first - 1].about == phrases[hit].about and _link(tokens, *phrases[first - 1 : first + 1]):
-        first -= 1
-    return set(range(first, hit + 1))
-
-
-def _unmatched(tokens: Sequence[Token], used: set[int]) -> Iterator[tuple[int, int]]:
-    first = None
+def unmatched_runs(tokens: Sequence[Token], used: set[int]) -> Iterator[tuple[int, int]]:
+    """Runs of tokens without a known meaning; nothing where only attribute names remain."""
+    first: int | None = None
     for index in range(len(tokens) + 1):
-        ends = index == len(tokens) or index in used or tokens[index].text in _PUNCTUATION
-        if not ends and first is None:
-            first = index
-        elif ends and first is not None:
-            yield from _trimmed(tokens, first, index)
+        word = tokens[index].text if index < len(tokens) else ","
+        if index not in used and word not in PUNCTUATION | STOP_WORDS | LISTING:
+            first = index if first is None else first
+        elif first is not None:
+            if any(token.text not in TITLES for token in tokens[first:index]):
+                yield first, index
             first = None
-
-
-def _trimmed(tokens: Sequence[Token], first: int, end: int) -> Iterator[tuple[int, int]]:
-    """The run without stop words at its ends; nothing if only attribute names remain."""
-    while first < end and tokens[first].text in STOP_WORDS | _LISTING:
-        first += 1
-    while first < end and tokens[end - 1].text in STOP_WORDS | _LISTING:
-        end -= 1
-    if any(token.text not in TITLES.keys() | STOP_WORDS | _LISTING for token in tokens[first:end]):
-        yield first, end

@@ -1,24 +1,18 @@
-"""Parses free text to reports. Every phrase is used, excluded by negation, or listed as not placed."""
+"""Parses free text to reports. Every phrase is used, excluded by negation, set aside, or listed as not placed."""
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, final
+from dataclasses import dataclass
+from typing import final
 
+from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
-from medsmith.reports.parsing.phrases import Clause, Phrase, read_clause
+from medsmith.reports.parsing.mention import Mention
+from medsmith.reports.parsing.mentions import Mentions, find_mentions
+from medsmith.reports.parsing.normalization import normalized
+from medsmith.reports.parsing.rows import Rows, rows_of
+from medsmith.reports.parsing.sentence import DENIED
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
-
-_NEXT_CLAUSE: Final = re.compile(
-    r"[;\n!?]+|\.+(?!\d)|(?:,|\band\b|,\s*and\b|\bplus\b)\s+(?=(?:an?|another|one|two|three|four|five)\b)"
-    r"|(?<=[a-z])(?<![mc]m)\s+and\s+(?=\d+(?:\.\d+)?\s*-?\s*[mc]m\b)",
-    re.IGNORECASE,
-)
-_SAME: Final = frozenset(("the", "this", "that", "it", "its", "same"))
-_COUNTS: Final = {"two": 2, "three": 3, "four": 4, "five": 5}
-_DASHES: Final = str.maketrans({"×": "x", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": ",", "≈": "~"})
 
 
 @final
@@ -28,113 +22,131 @@ class ParsedReport:
 
     Attributes:
         report: the lesions, in the order of the text.
-        unplaced: phrases that match no attribute.
+        unplaced: phrases that were not understood, or contradict the rest.
         excluded: per lesion, the options that the text negates ("no spiculation"); for ``complete_report``.
         notes: assumptions made.
+        set_aside: phrases that were understood, but that no report can hold ("upper pole", an earlier size).
+        unlocated: words that may say where a lesion is, of lesions without an organ.
     """
 
     report: ScanReport
     unplaced: tuple[Unplaced, ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    set_aside: tuple[Unplaced, ...] = ()
+    unlocated: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """One line per assumption, excluded option and unplaced phrase."""
+        """One line per assumption, excluded option, and phrase that was set aside or not placed."""
         denied = dict.fromkeys(option for options in self.excluded for option in options)
-        return (*self.notes, *(f"ruled out: {option}" for option in denied), *(item.line for item in self.unplaced))
+        ruled_out = (f"ruled out: {option}" for option in denied)
+        aside = (f"set aside: {item.described}" for item in self.set_aside)
+        return tuple(dict.fromkeys((*self.notes, *ruled_out, *aside, *(item.line for item in self.unplaced))))
 
 
 @final
-@dataclass
-class _Group:
-    """Clauses about one lesion, or several identical ones."""
+@dataclass(frozen=True)
+class _Reading:
+    """A mention with its lesions."""
 
-    clauses: list[Clause] = field(default_factory=list)
-    count: int = 1
-    counted: set[tuple[int, int]] = field(default_factory=set)
+    mention: Mention
+    rows: Rows
+    lesions: tuple[ParsedLesion, ...]
+
+    @property
+    def organ(self) -> str | None:
+        """The organ of its last lesion that has one."""
+        return next((lesion.report.organ for lesion in reversed(self.lesions) if lesion.report.organ), None)
 
 
 def parse_report(text: str) -> ParsedReport:
     """Reads a description of one or several lesions.
 
-    Sentence ends, semicolons and "and a" separate clauses. A clause with a lesion noun (cyst, tumor, mass, lesion)
-    starts a new lesion, unless it refers to the last one ("the cyst", "it"); a clause without one describes the lesion
-    before it. "Two cysts" gives two identical lesions. Contrast enhancement applies to the whole scan.
+    Sentences are split into fragments at commas, brackets, colons and "and"; `find_mentions` tells which lesion each
+    describes. "Two cysts" gives two lesions, equal ones unless they have sizes or places of their own. A lesion without
+    an organ takes that of another in its sentence. Contrast enhancement applies to the whole scan.
     """
-    plain = unicodedata.normalize("NFKC", text).translate(_DASHES)
-    clauses = [read_clause(part) for part in _NEXT_CLAUSE.split(plain) if part.strip()]
-    groups = _grouped(clauses)
-    readings = [read_lesion(group.clauses, frozenset(group.counted)) for group in groups]
-    lesions, excluded = [], []
-    for group, reading in zip(groups, readings, strict=True):
-        if reading.describes_lesion:
-            lesions += [reading.report] * group.count
-            excluded += [reading.excluded] * group.count
+    fragments = fragments_of(normalized(text))
+    mentions = find_mentions(fragments)
+    readings = _located([_read(mention) for mention in mentions.found])
+    lesions = [lesion for reading in readings for lesion in reading.lesions]
+    described = _described(lesions)
     return ParsedReport(
-        ScanReport(lesions=tuple(_with_enhancement(lesions))),
-        tuple(item for reading in readings for item in reading.unplaced),
-        tuple(excluded),
-        tuple(_notes(groups, readings)),
+        ScanReport(lesions=tuple(_with_enhancement(described, lesions))),
+        tuple(dict.fromkeys((*_of_rows(readings), *(item for lesion in lesions for item in lesion.unplaced)))),
+        tuple(lesion.excluded for lesion in described),
+        tuple(dict.fromkeys(_notes(readings))),
+        tuple(dict.fromkeys(_set_aside(mentions, readings, described))),
+        tuple(dict.fromkeys(word for lesion in described for word in lesion.unlocated)),
     )
 
 
-def _grouped(clauses: Sequence[Clause]) -> list[_Group]:
-    groups: list[_Group] = []
-    for clause in clauses:
-        if not groups or _begins_lesion(clause, groups[-1].clauses):
-            groups.append(_Group())
-        groups[-1].clauses.append(clause)
-        found = _counted(clause)
-        if found is not None and _nouns([clause]):
-            groups[-1].count, index = found
-            groups[-1].counted.add((len(groups[-1].clauses) - 1, index))
-    return groups
+def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
+    """Lesions that are described; a bare size is that of an organ ("spleen 10 cm") where the text names lesions."""
+    named = any(lesion.is_named for lesion in lesions)
+    return [lesion for lesion in lesions if lesion.is_named or (lesion.describes_lesion and not named)]
 
 
-def _nouns(clauses: Sequence[Clause]) -> list[Phrase]:
-    """Phrases that denote a lesion: a type, a generic noun, a soft tissue mass."""
-    return [
-        phrase
-        for clause in clauses
-        for phrase in clause.phrases
-        if any(
-            meaning.name in ("kind", "noun") or (meaning.name == "density" and "mass" in meaning.value)
-            for meaning in phrase.meanings
+def _read(mention: Mention) -> _Reading:
+    rows = rows_of(mention)
+    return _Reading(mention, rows, tuple(read_lesion(row) for row in rows.rows))
+
+
+def _located(readings: Sequence[_Reading]) -> list[_Reading]:
+    """Lesions without an organ get that of the lesion before them, else of one after them in the same sentence."""
+    located: list[_Reading] = []
+    for number, reading in enumerate(readings):
+        if not any(_takes_organ(lesion) for lesion in reading.lesions):
+            located.append(reading)
+            continue
+        before = located[-1:] if reading.mention.goes_on else []
+        nearby = [other for other in [*reversed(located), *readings[number + 1 :]] if _share_sentence(reading, other)]
+        organ = next((other.organ for other in [*nearby, *before] if other.organ), None)
+        lesions = (
+            read_lesion(row, organ) if _takes_organ(lesion) and organ else lesion
+            for row, lesion in zip(reading.rows.rows, reading.lesions, strict=True)
         )
-    ]
+        located.append(_Reading(reading.mention, reading.rows, tuple(lesions)))
+    return located
 
 
-def _kinds(phrases: Sequence[Phrase]) -> set[str]:
-    return {meaning.value for phrase in phrases for meaning in phrase.meanings if meaning.name == "kind"}
+def _takes_organ(lesion: ParsedLesion) -> bool:
+    """Whether an organ is missing, and no other words can say where the lesion is."""
+    return lesion.describes_lesion and lesion.report.organ is None and not lesion.is_elsewhere
 
 
-def _begins_lesion(clause: Clause, before: Sequence[Clause]) -> bool:
-    nouns, earlier = _nouns([clause]), _nouns(before)
-    if not nouns or not earlier or all(phrase.negated for phrase in nouns):
-        return False
-    taken_up = bool(clause.tokens) and clause.tokens[0].text in _SAME
-    kinds = _kinds(nouns)
-    return not (taken_up and (not kinds or kinds & _kinds(earlier)))
+def _share_sentence(reading: _Reading, other: _Reading) -> bool:
+    return bool(reading.mention.sentences & other.mention.sentences)
 
 
-def _counted(clause: Clause) -> tuple[int, int] | None:
-    """The number of lesions a clause mentions, and the index of the token that gives it."""
-    for first, end in clause.unmatched:
-        for index in range(first, end):
-            if clause.tokens[index].text in _COUNTS:
-                return _COUNTS[clause.tokens[index].text], index
-    return None
+def _of_rows(readings: Sequence[_Reading]) -> Iterator[Unplaced]:
+    for reading in readings:
+        yield from reading.rows.unplaced
 
 
-def _with_enhancement(lesions: Sequence[LesionReport]) -> Iterator[LesionReport]:
-    said = next((lesion.enhancement for lesion in lesions if lesion.enhancement), None)
-    for lesion in lesions:
-        yield lesion if lesion.enhancement else lesion.model_copy(update={"enhancement": said})
+def _notes(readings: Sequence[_Reading]) -> Iterator[str]:
+    for reading in readings:
+        yield from (note for lesion in reading.lesions for note in lesion.notes)
+        if any(lesion.describes_lesion for lesion in reading.lesions):
+            yield from reading.rows.notes
 
 
-def _notes(groups: Sequence[_Group], readings: Sequence[ParsedLesion]) -> Iterator[str]:
-    for group, reading in zip(groups, readings, strict=True):
-        yield from reading.notes
-        if group.count > 1 and reading.describes_lesion:
-            yield f"{group.count} identical lesions"
+def _set_aside(
+    mentions: Mentions, readings: Sequence[_Reading], described: Sequence[ParsedLesion]
+) -> Iterator[Unplaced]:
+    for fragment in mentions.denied:
+        reason = "a negated lesion" if fragment.denies_lesion else DENIED if fragment.is_denial else "nothing to report"
+        yield Unplaced(fragment.clause.said, reason=reason)
+    for reading in readings:
+        yield from (item for lesion in reading.lesions for item in lesion.set_aside)
+        if any(lesion.describes_lesion and lesion not in described for lesion in reading.lesions):
+            said = ", ".join(fragment.clause.said for fragment in reading.mention.fragments)
+            yield Unplaced(said, reason="no lesion is named")
+
+
+def _with_enhancement(described: Sequence[ParsedLesion], lesions: Sequence[ParsedLesion]) -> Iterator[LesionReport]:
+    said = next((lesion.report.enhancement for lesion in lesions if lesion.report.enhancement), None)
+    for lesion in described:
+        report = lesion.report
+        yield report if report.enhancement else report.model_copy(update={"enhancement": said})

@@ -1,28 +1,37 @@
-"""A phrase that a report cannot represent."""
+"""Phrases that are not part of a report."""
 
 from dataclasses import dataclass
 from typing import final
+
+NOT_UNDERSTOOD = "not understood"
+NO_ORGAN = "its organ is not named"
+ONLY_NEAR = "what it is near is not its organ"
 
 
 @final
 @dataclass(frozen=True)
 class Unplaced:
-    """A phrase that matches no attribute.
+    """A phrase that is not part of a report.
 
     Attributes:
         phrase: original text.
-        nearest: options it may mean, best first.
+        nearest: terms it may mean, best first.
         reason: why it was not used.
         impossible: whether it was understood but is outside the possible range.
     """
 
     phrase: str
     nearest: tuple[str, ...] = ()
-    reason: str = "not understood"
+    reason: str = NOT_UNDERSTOOD
     impossible: bool = False
 
     @property
     def line(self) -> str:
         """The message for the user."""
+        return f"not placed: {self.described}"
+
+    @property
+    def described(self) -> str:
+        """The phrase with the reason and the nearest terms."""
         nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"not placed: '{self.phrase}' ({self.reason}){nearest}"
+        return f"'{self.phrase}' ({self.reason}){nearest}"
