@@ -1,7 +1,6 @@
 """Synthesis of a folder: bytes independent of the workers, resumed plans, regenerated cases."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 
@@ -11,9 +10,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
+from medsmith.formats.lock import LOCK, hold_output
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.lock import LOCK, lock_folder
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, contents, fingerprint, in_process, options, write_run
 
@@ -79,7 +78,7 @@ def test_leftovers_of_a_kill_are_repaired(undisturbed, copied):
     (out / "provenance" / "fake_00001.unfinished").touch()
     (out / "labelsTr" / "fake_00002.png").unlink()
     (out / "imagesTr" / ".medsmith-0123456789abcdef.png").write_bytes(b"half")
-    (out / LOCK).write_text(json.dumps({"host": os.uname().nodename, "boot": "another", "pid": 1, "started": 1}))
+    (out / LOCK).touch()
     summary = synthesize(copied / "run", out, count=COUNT, workers=2, options=in_process())
     assert summary.made == 2
     assert contents(out) == contents(undisturbed[0] / "out")
@@ -176,10 +175,7 @@ def _real_cohort(folder):
 
 def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monkeypatch):
     monkeypatch.setattr("medsmith.synthesis.executors.processes.WorkerProcess", None)
-    with (
-        lock_folder(copied / "out", lambda: None),
-        pytest.raises(SynthesisError, match="is making cases here"),
-    ):
+    with hold_output(copied / "out"), pytest.raises(CohortError, match="another process is writing here"):
         synthesize(copied / "run", copied / "out", count=COUNT, options=options())
 
 

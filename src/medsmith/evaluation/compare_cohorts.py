@@ -21,14 +21,16 @@ from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
-from medsmith.evaluation.pages.page import write_page
+from medsmith.evaluation.pages.page import check_own, write_page
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
 from medsmith.formats.folders import check_outside
+from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.progress import NullProgress, Progress
 
+RECORD, PAGE = "evaluation.json", "evaluation.html"
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
@@ -65,11 +67,14 @@ def evaluate(
         progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, incompatible cohorts, or a report inside one of them.
+        CohortError: too few cases, incompatible cohorts, a report inside one of them, or another process writes there.
         RequestError: invalid channel or size.
-        FileError: a case or the weights cannot be read, or the report cannot be written.
+        FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
-    check_outside(Path(out), [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
+    out = Path(out)
+    check_outside(out, [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
+    check_own(out / RECORD, out / PAGE)
+    check_not_held(out)
     scope = comparison_scope(real, synthetic, training or real)
     plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
     chosen = chosen if scope.images else []
@@ -89,9 +94,10 @@ def evaluate(
         facts={**_facts(fingerprints, training), **(facts or {})},
         left_out=scope.left_out,
     )
-    write_json(Path(out) / "evaluation.json", evaluation.as_json())
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    write_page(page, Path(out) / "evaluation.html")
+    with hold_output(out):
+        write_json(out / RECORD, evaluation.as_json())
+        write_page(page, out / PAGE)
     return evaluation
 
 

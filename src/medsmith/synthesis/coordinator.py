@@ -9,13 +9,13 @@ from typing import Any
 
 from medsmith.errors import InterruptionError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
 from medsmith.synthesis.devices import check_names
 from medsmith.synthesis.executors.base import Executor, Outcome
 from medsmith.synthesis.executors.processes import usable_cores
-from medsmith.synthesis.lock import lock_folder, refuse_if_locked
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
@@ -53,8 +53,8 @@ def synthesize(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method.
-        SynthesisError: the folder is held or has another recipe, or a case fails at every attempt.
-        CohortError: the folder holds something else, or lies in the run or a cohort that is read.
+        SynthesisError: the folder has another recipe, or a case fails at every attempt.
+        CohortError: another process writes to the folder, it holds something else, or lies in what is read.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
     """
@@ -74,7 +74,7 @@ def synthesize(
         limits=options.limits,
     )
     folder.refuse_foreign(out)
-    refuse_if_locked(out)
+    check_not_held(out)
     size = min(workers or _default_workers(options.devices), count)
     try:
         with defer_interrupts() as stop, ExitStack() as work:
@@ -109,7 +109,8 @@ def _fill(
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
     check_output(out, request.run, paths.values())
     recipe = with_hashes(resolved)
-    with lock_folder(out, lambda: open_cohort(out, resolved.spec)) as cohort:
+    with hold_output(out):
+        cohort = open_cohort(out, resolved.spec)
         folder.clean(out)
         written = relative_paths(paths, out)
         write_plan(out, Plan(count=count, run=relative_run(request.run, out), paths=written, recipe=recipe))

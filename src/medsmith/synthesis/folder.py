@@ -13,12 +13,11 @@ from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS,
 from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
-from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {LOCK, DATASET, *_PARTS}
+_OWN_NAMES = {DATASET, *_PARTS}
 
 
 @final

@@ -15,6 +15,7 @@ from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile, side_by_side
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
@@ -23,7 +24,6 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.damage import check_cases
-from medsmith.synthesis.lock import lock_folder
 from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_pictures import SteeredCase, guide_tiles, image_tiles, legend
 from medsmith.synthesis.steering_words import adherence_lines, gray_unit, guide_name
@@ -112,7 +112,8 @@ def sweep(
     spec, shown = resolve_request(base, "cpu").spec, []
     # All cells are steered before the folder belongs to this sweep, so that a request that is refused leaves none.
     steered = [_steered(method, task) for task in tasks]
-    with lock_folder(out, lambda: _opened(out, wanted, spec)) as cohort:
+    with hold_output(out):
+        cohort = _opened(out, wanted, spec)
         check_cases(out, cohort.ids, [out])
         with (progress or NullProgress()).task("sweep", len(cells)) as advance:
             for cell, task, steering in zip(cells, tasks, steered, strict=True):

@@ -8,7 +8,9 @@ from typing import final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from medsmith.errors import FileError
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.opening import read_bytes
 
 WARNING = "Synthetic research data, not for diagnosis."
 
@@ -92,6 +94,17 @@ def render(page: Page) -> str:
         loader=PackageLoader("medsmith.evaluation.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html").render(page=page, warning=WARNING)
+
+
+def check_own(*paths: Path) -> None:
+    """Checks that files to write are free, or earlier results or pages: those carry the warning.
+
+    Raises:
+        FileError: something else is there.
+    """
+    for path in paths:
+        if (path.exists() or path.is_symlink()) and WARNING.encode() not in read_bytes(path):
+            raise FileError(path, "exists and is no earlier result", "nothing is overwritten", "choose another folder")
 
 
 def write_page(page: Page, path: Path) -> None:
