@@ -9,7 +9,7 @@ from typing import Any
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout
 from medsmith.errors import CohortError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 
@@ -39,7 +39,7 @@ def _opened(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> 
         if other:
             found = f"was made of other files or with other options ({name} differs in {', '.join(other)})"
             raise CohortError(out, found, cure="choose a new folder")
-    elif (out / DATASET).exists() and len(Cohort.open(out)):
+    elif (out / DATASET).exists() and visible_names(out) != {DATASET}:  # alone it is that of a killed call
         raise CohortError(out, f"holds a cohort without {name}", cure="choose a new folder")
     cohort = Cohort.create(
         out, channel_names=layout.channel_names, label_names=layout.label_names, file_ending=layout.file_ending
