@@ -29,6 +29,8 @@ from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import pack, read_tensors, unpack
 
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
+DECODED = "decoded"
+"""In ``examples/`` while a new run starts: see ``case_cache``."""
 CHECKPOINTS_KEPT = 2
 
 _log = logging.getLogger("medsmith")

@@ -19,7 +19,7 @@ from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
-from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run
+from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, lock_run
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
@@ -33,7 +33,7 @@ from medsmith.training.examples import (
 )
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
-from medsmith.training.start import RunRequest, start_run
+from medsmith.training.start import RunRequest, check_folder, start_run
 
 
 def train(
@@ -80,7 +80,8 @@ def train(
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
     with lock_run(folder):
-        with cached_cases(cohort, folder / EXAMPLES / "decoded") as cases:
+        check_folder(folder)
+        with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
             _check_compute(record, accelerator)
             untrained = build_method(record)
