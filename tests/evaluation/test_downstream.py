@@ -160,13 +160,13 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
 def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results with another"):
-        utility(*cohorts, tmp_path, ratios=[1], seeds=1, config=QUICK)
+        utility(cohorts[0], cohorts[1], cohorts[2], tmp_path, ratios=[1], seeds=1, config=QUICK)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
 
 
 def test_one_process_writes_results(cohorts, tmp_path):
     with hold_output(tmp_path), pytest.raises(CohortError, match="another process is writing here"):
-        utility(*cohorts, tmp_path, ratios=[1], seeds=1, config=QUICK)
+        utility(cohorts[0], cohorts[1], cohorts[2], tmp_path, ratios=[1], seeds=1, config=QUICK)
 
 
 def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import medsmith.methods
 import medsmith.training.previews
 import medsmith.training.stage_loop
+from medsmith.interruption import SIGNALS
 from medsmith.training import Budget, train
 from run_state import reached, settings, state
 
@@ -25,15 +26,15 @@ def interrupted_at(monkeypatch, step, number=signal.SIGINT):
     monkeypatch.setattr(medsmith.training.stage_loop.StageLoop, "_one_step", one_step)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_an_interrupt_waits_for_the_step_and_saves_it(number, cohort, tmp_path, monkeypatch):
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(number) for number in SIGNALS]
     with monkeypatch.context() as patch:
         interrupted_at(patch, 3, number)
         with pytest.raises(KeyboardInterrupt):
             train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=8))
     assert reached(tmp_path / "run") == {"stack": 4}
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
     for name in ("run", "uninterrupted"):
         train("ddpm", cohort, tmp_path / name, settings=settings(), budget=Budget(steps=8))
     assert state(tmp_path / "run") == state(tmp_path / "uninterrupted")
@@ -44,12 +45,13 @@ def test_the_command_says_one_line_when_interrupted(cohort, run, monkeypatch, ca
 
     interrupted_at(monkeypatch, 1)
     lines = [f"--set={line}" for line in settings()]
-    terminate = signal.getsignal(signal.SIGTERM)
+    before = [(number, signal.getsignal(number)) for number in SIGNALS]
     try:
         with pytest.raises(SystemExit) as end:
             main(["train", "ddpm", str(cohort.root), "--run", str(run), "--max-steps=5", *lines])
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler in before:
+            signal.signal(number, handler)
     assert end.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; run the same command again to continue"
     assert reached(run) == {"stack": 2}

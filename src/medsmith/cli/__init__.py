@@ -11,6 +11,7 @@ from medsmith import __version__
 from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, reading, reports
 from medsmith.cli.app import app, echo
 from medsmith.errors import MedsmithError
+from medsmith.interruption import heeded_signals
 
 __all__ = ["anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports"]
 _INTERRUPTED = 130
@@ -34,7 +35,8 @@ def _common(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code. A user error prints one line to standard error and returns 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in heeded_signals():
+        signal.signal(number, signal.default_int_handler)
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
