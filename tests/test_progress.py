@@ -100,7 +100,7 @@ def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
     assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
-def test_what_is_ignored_stays_ignored(clock):
+def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         with defer_interrupts() as interrupted:

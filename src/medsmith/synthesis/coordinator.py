@@ -20,6 +20,7 @@ from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
 from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
+from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
 
 
@@ -108,6 +109,7 @@ def _fill(
     resolved = executor.resolve()
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
     check_output(out, request.run, paths.values())
+    stamps = stamps_of(resolved.references)
     recipe = with_hashes(resolved)
     with hold_output(out):
         cohort = open_cohort(out, resolved.spec)
@@ -117,7 +119,7 @@ def _fill(
         ids = [case_id(recipe.method, index) for index in range(count)]
         finished = folder.finished_ids(out) & set(cohort.ids)
         missing = [index for index, id in enumerate(ids) if id not in finished]
-        template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, index=0)
+        template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = [template.model_copy(update={"index": index}) for index in missing]
         try:
             with progress.task("synthesize", count, len(finished)) as advance, _executor_stopped(work, out):

@@ -51,8 +51,8 @@ def train(
 ) -> Path:
     """Train a method on a cohort, or continue where an earlier call was stopped.
 
-    Ctrl-C, SIGTERM and a closed terminal take effect when the current step is done and saved. With several devices a script must guard the
-    call by ``if __name__ == "__main__"``, since every process imports it.
+    Ctrl-C, SIGTERM and a closed terminal take effect when the current step is done and saved. With several devices a
+    script must guard the call by ``if __name__ == "__main__"``, since every process imports it.
 
     Args:
         method: name of the method.
