@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,9 @@ from medsmith.formats.atomic import sha256_of
 from medsmith.formats.lock import LOCK, hold_output
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.folder import finish
+from medsmith.synthesis.tasks import CohortSpec
+from medsmith.synthesis.worker import open_cohort
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, contents, fingerprint, in_process, options, write_run
 
@@ -59,6 +64,27 @@ def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
     assert ours.keys() == theirs.keys()
     # Only the plan holds the path of the run, relative to the folder.
     assert [name for name in ours if ours[name] != theirs[name]] == ["synthesis.json"]
+
+
+def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, monkeypatch):
+    listings, listdir = [], Path.glob
+
+    def counted(path, pattern):
+        listings.append(path)
+        return listdir(path, pattern)
+
+    made, counts = Cohort.open(copied / "out"), []
+    spec = CohortSpec(channel_names=made.channel_names, label_names=made.label_names, file_ending=made.file_ending)
+    few = [f"fake_{index:05d}" for index in range(COUNT)]
+    for ids in (few, [*few, *(f"fake_{index:05d}" for index in range(COUNT, 5 * COUNT))]):
+        writable = open_cohort(copied / "out", spec)
+        monkeypatch.setattr(Path, "glob", counted)
+        with suppress(SynthesisError):  # 32 of them "have disappeared"
+            finish(writable, ids, {})
+        monkeypatch.undo()
+        counts.append(sum(path.name == "provenance" for path in listings))
+        listings.clear()
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_larger_count_adds_cases_and_leaves_the_others(undisturbed, tmp_path):

@@ -91,7 +91,8 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    missing = [id for id in ids if id not in finished_ids(out)]
+    finished = finished_ids(out)
+    missing = [id for id in ids if id not in finished]
     _discard(cohort, missing)
     if len(missing) < len(ids):
         cohort.finish()
