@@ -13,6 +13,8 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import MedsmithError
 from medsmith.formats.lock import hold_output
+from medsmith.phantoms.families import find_family
+from medsmith.phantoms.family import write_phantom
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -417,10 +419,61 @@ def test_preparing_twice_gives_equal_bytes(tmp_path):
 def test_a_prepared_cohort_can_be_prepared_again_with_its_reports(tmp_path):
     first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
     (first.root / "reports").mkdir()
-    (first.root / "reports" / f"{ID}.json").write_text('{"lesions": [1]}')
+    lesion = {"lesion_type": "kidney cyst", "size_mm": [8.0, 9.0, 7.5], "measured": {"volume_mm3": 280.5}}
+    report = {"lesions": [lesion]}
+    (first.root / "reports" / f"{ID}.json").write_text(json.dumps(report))
     second = prepare(first.root, tmp_path / "two", report=silent)
-    assert second[ID].report == {"lesions": [1]}
+    assert second[ID].report == report
     np.testing.assert_array_equal(second[ID].image, first[ID].image)
+
+
+NAMED = {
+    "lesions": [
+        {
+            "lesion_type": "kidney cyst of Mrs DOE",
+            "organ": "DOE",
+            "shape": ["round-like"],
+            "surface": "DOE",
+            "size_mm": [8.0, 9.0, 7.5],
+            "ct_value_hu": "DOE",
+            "comment": "DOE",
+            "measured": {"volume_mm3": 280.5, "Jane DOE": 1.0, "note": "DOE"},
+        },
+        "DOE",
+    ],
+    "text": "Mrs DOE was seen on 3 May",
+    "DOE": {"patient": 1},
+}
+
+
+def test_of_a_real_cases_report_only_the_structured_fields_are_kept(tmp_path):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
+    (first.root / "reports").mkdir()
+    (first.root / "reports" / f"{ID}.json").write_text(json.dumps(NAMED))
+    said: list[str] = []
+    second = prepare(first.root, tmp_path / "two", report=said.append)
+    kept = {"shape": ["round-like"], "size_mm": [8.0, 9.0, 7.5], "measured": {"volume_mm3": 280.5}}
+    assert second[ID].report == {"lesions": [kept, {}]}
+    note = f"{ID}: 10 entries of its report are no fields of a structured report, and are left out"
+    assert f"note: {note}" in said
+    assert note in json.loads((second.root / RECORD).read_text())["notes"]
+    assert not [path for path in second.root.rglob("*") if path.is_file() and b"DOE" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("text", ['{"text": "Mrs DOE"}', '{"lesions": "DOE"}', '{"lesions": {"DOE": 1}}'])
+def test_a_real_cases_report_without_lesions_is_left_out(tmp_path, text):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
+    (first.root / "reports").mkdir()
+    (first.root / "reports" / f"{ID}.json").write_text(text)
+    assert prepare(first.root, tmp_path / "two", report=silent)[ID].report is None
+
+
+def test_the_report_of_a_synthetic_case_is_kept_whole(tmp_path):
+    write_phantom(find_family("breast"), tmp_path / "phantoms", 1, 0, 32)
+    (case,) = prepare(tmp_path / "phantoms", tmp_path / "out", report=silent)
+    assert case.report == Cohort.open(tmp_path / "phantoms")[case.id].report
+    assert case.report is not None
+    assert "phantom" in case.report
 
 
 def test_no_text_of_the_source_reaches_the_outputs(tmp_path):

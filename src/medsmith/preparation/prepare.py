@@ -112,7 +112,8 @@ def _check_options(options: PrepareOptions) -> None:
 def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
     case, notes = read_case(case_id, source.cases[case_id], source.layout, options.read)
     prefix = f"{source.root}/"
-    return source.with_records(case), tuple(note.removeprefix(prefix) for note in notes)
+    case, left_out = source.with_records(case)
+    return case, (*(note.removeprefix(prefix) for note in notes), *left_out)
 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.pairing import Declared, pair_files, with_ids
+from medsmith.preparation.report_fields import structured
 from medsmith.preparation.roles import Key
 
 EMPTY, UNPAIRED = "empty", "unpaired"
@@ -79,10 +80,15 @@ class Source:
     left_out: tuple[str, ...]
     kept: tuple[str, ...] = ()
 
-    def with_records(self, case: Case) -> Case:
-        """The case with its report and provenance files, if any."""
+    def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
+        """The case with its report and provenance files, if any, and a note on what of a real report is dropped."""
         report, provenance = read_records(self.root, case.id)
-        return replace(case, report=report, provenance=provenance)
+        whole = replace(case, report=report, provenance=provenance)
+        if report is None or whole.synthetic:
+            return whole, ()
+        kept, dropped = structured(report, self.layout.label_names)
+        note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
+        return replace(whole, report=kept), (note,) if dropped else ()
 
 
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
