@@ -7,6 +7,8 @@ from typing import Annotated, Any, final
 
 import typer
 
+from medsmith.cli.app import echo_error
+
 TemplatesOption = Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")]
 TemplateOption = Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")]
 ReportOption = Annotated[
@@ -63,6 +65,6 @@ def _lesions(report: str) -> dict[str, Any]:
 
     parsed = read_report(report)
     for remark in parsed.remarks:
-        typer.echo(remark, err=True)
+        echo_error(remark)
     lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in parsed.report.lesions]
     return {"lesions": lesions, "without": parsed.excluded}
