@@ -163,3 +163,11 @@ def test_sha256(tmp_path):
 def test_json_numbers_survive(tmp_path):
     write_json(tmp_path / "x.json", {"x": 0.1, "y": 2**53})
     assert json.loads((tmp_path / "x.json").read_text()) == {"x": 0.1, "y": 2**53}
+
+
+def test_json_takes_no_name_that_is_no_text(tmp_path):
+    with pytest.raises(FileError) as refusal:
+        write_json(tmp_path / "x.json", {"a": 1, "b": "caf\udce9.png"})
+    said = 'was to name "b": "caf\\udce9, which is no UTF-8; rename that file or folder'
+    assert refusal.value.line == f"{tmp_path / 'x.json'}: {said}"
+    assert not list(tmp_path.iterdir())

@@ -1,13 +1,14 @@
 """Commands that write cohorts end, after any interruption and the same call again, with the bytes of a calm call."""
 
 import itertools
+import shutil
 from contextlib import suppress
 
 import pytest
 
 from cohort_cases import make_case, new_cohort
 from faulty_disk import Killed, full_at, killed_at
-from medsmith.errors import MedsmithError
+from medsmith.errors import CohortError, MedsmithError
 from medsmith.preparation.crop import CropOptions, crop
 from medsmith.preparation.merge import merge
 from medsmith.preparation.prepare import prepare
@@ -69,3 +70,24 @@ def test_interrupted_anywhere_the_same_call_ends_with_the_bytes_of_a_calm_one(co
             break
         hit += struck
     assert hit.count("replace") > 3 * COUNT  # image, label and report of each case, and the records
+
+
+@pytest.mark.parametrize("length", [200, 201, 240])
+def test_ids_that_would_be_too_long_are_refused_before_anything_is_written(length, tmp_path):
+    source, name = new_cohort(tmp_path / "source", ending=".nii.gz"), "x" * length
+    source.write(make_case("y"))
+    source.finish()
+    for folder, channel in (("imagesTr", "_0000"), ("labelsTr", "")):
+        path = tmp_path / "source" / folder / f"y{channel}.nii.gz"
+        path.with_name(f"{name}{channel}.nii.gz").write_bytes(path.read_bytes())
+    shutil.copytree(tmp_path / "source", tmp_path / "other")
+    calls = {
+        "merged": lambda out: merge([tmp_path / "source", tmp_path / "other"], out, report=silent),
+        "sliding": lambda out: crop(tmp_path / "source", out, CropOptions((8, 8, 1), "sliding"), report=silent),
+        "parted": lambda out: split(tmp_path / "source", out, tmp_path / "test", test_fraction=0.5, report=silent),
+        "cropped": lambda out: crop(tmp_path / "source", out, CropOptions((8, 8, 1), "center"), report=silent),
+    }
+    for name, call in list(calls.items())[: 2 if length == 200 else 4]:
+        with pytest.raises(CohortError, match="is no portable file name"):
+            call(tmp_path / name)
+        assert not (tmp_path / name).exists()

@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import MedsmithError
 from medsmith.formats.lock import hold_output
+from medsmith.formats.volume import ReadOptions
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
 from medsmith.preparation.pairing import portable_id
@@ -605,4 +607,25 @@ def test_two_at_once_into_one_folder_are_refused(tmp_path):
         pytest.raises(MedsmithError, match="another process is writing here; one at a time; wait for it"),
     ):
         prepare(source, tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_no_utf8_is_refused(tmp_path):
+    source = good_source(tmp_path / "in")
+    for folder in ("images", "labels"):
+        (source / folder / f"{ID}.nii.gz").rename(source / folder / "caf\udce9.nii.gz")
+    with pytest.raises(MedsmithError, match=r"images/caf\\udce9.nii.gz: its name is no UTF-8; .*; rename it"):
+        prepare(source, tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e39])
+def test_numbers_that_no_image_can_hold_are_refused(number, tmp_path):
+    source = good_source(tmp_path / "in")
+    for option, options in {
+        "--nan-fill": PrepareOptions(read=ReadOptions(nan_fill=number)),
+        "--hu-offset": PrepareOptions(channel_names=("CT",), hu_offset=number),
+    }.items():
+        with pytest.raises(MedsmithError, match=f"{option}: {number:g}; at most 3.4e".replace("+", ".")):
+            prepare(source, tmp_path / "out", options, report=silent)
     assert not (tmp_path / "out").exists()

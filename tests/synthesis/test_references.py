@@ -280,3 +280,11 @@ def test_a_file_that_was_touched_changes_nothing(place, monkeypatch):
     monkeypatch.setattr(FakeMethod, "synthesize", disturbing(place, copy_onto_itself))
     make(place, "again")
     assert contents(place / "out") == contents(place / "again")
+
+
+def test_paths_that_no_record_can_name_are_refused_before_anything_is_made(place):
+    with pytest.raises(RequestError, match=r"masks.cohort: is no path that can be recorded: '.*' is no UTF-8; rename"):
+        make(place, masks="caf\udce9")
+    with pytest.raises(RequestError, match=r"run: '.*' is no text of one line; .*; rename the folder"):
+        synthesize(place / "caf\udce9", place / "out", count=1, options=in_process())
+    assert not (place / "out").exists()

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from medsmith.errors import FileError
+from medsmith.errors import FileError, printable
 from medsmith.formats.opening import open_regular
 
 _TEMPORARY = ".medsmith-"
 _BLOCK = 2**20
+_SHOWN = 40
 
 
 @contextmanager
@@ -107,10 +108,15 @@ def write_json(path: Path, value: object) -> None:
     """Writes JSON atomically: sorted keys, indent 2, a final newline, no NaN.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or a text is no UTF-8, as the name of a file may be.
     """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    write_bytes(path, (text + "\n").encode())
+    try:
+        data = (text + "\n").encode()
+    except UnicodeEncodeError as error:
+        shown = printable(text[max(0, error.start - _SHOWN) : error.end].rpartition("\n")[2].strip())
+        raise FileError(path, f"was to name {shown}, which is no UTF-8", cure="rename that file or folder") from None
+    write_bytes(path, data)
 
 
 def _plain(value: object) -> Any:

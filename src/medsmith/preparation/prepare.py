@@ -31,6 +31,7 @@ __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
 RECORD = "prepare.json"
 _SHOWN = 10
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @final
@@ -98,6 +99,9 @@ def _check_options(options: PrepareOptions) -> None:
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
+    for option, number in (("--hu-offset", options.hu_offset), ("--nan-fill", options.read.nan_fill)):
+        if number is not None and not abs(number) <= _LARGEST:
+            raise RequestError(option, f"{number:g}", f"at most {_LARGEST:.3g} in magnitude", "choose another")
     if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
     if options.pictures and options.percentiles is None:

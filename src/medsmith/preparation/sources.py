@@ -11,7 +11,7 @@ from medsmith.cases.case_io import read_records
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
-from medsmith.errors import CohortError, MedsmithError
+from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
@@ -98,7 +98,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     both and some only one, the options decide about the latter.
 
     Raises:
-        FileError: there is no such folder, or a label map cannot be read.
+        FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
         CohortError: files do not pair, or unpaired files are neither kept nor left out.
         ContentError: undeclared label values that cannot be inferred.
     """
@@ -115,6 +115,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     chosen, alone = _select_cases(root, found, options)
     if strays and UNPAIRED not in options.leave_out:
         raise _unpaired(root, strays)
+    _check_text(root, chosen.values())
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
     if by_file:
@@ -140,6 +141,15 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
     )
+
+
+def _check_text(root: Path, files: Iterable[CaseFiles]) -> None:
+    """Checks that names of files can be written into the record."""
+    for path in (path.relative_to(root) for each in files for path in each.paths):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise FileError(path, "its name is no UTF-8", "names are recorded as text", "rename it") from None
 
 
 def _checked_ids(chosen: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:

@@ -208,7 +208,7 @@ class Metrics:
             try:
                 entry = json.loads(line)
                 before, other = entry["step"] <= step, entry["stage"] != stage
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
             if before or other:
                 kept.append(line + "\n")

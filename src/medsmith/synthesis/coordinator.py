@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medsmith.errors import InterruptionError, MedsmithError, RequestError
+from medsmith.errors import InterruptionError, MedsmithError, RequestError, printable
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
@@ -64,6 +64,8 @@ def synthesize(
         if number is not None and number < 1:
             raise RequestError(name, f"{number}", "at least 1")
     check_names(options.devices)
+    if str(run) != printable(str(run)):
+        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
     synthesis_request = SynthesisRequest(
         run=str(run),
         loader=options.loader,
