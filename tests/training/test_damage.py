@@ -239,5 +239,5 @@ def test_one_process_trains_in_a_folder(cohort, run):
 
 def test_a_run_folder_that_cannot_be_made_is_named(cohort, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(MedsmithError, match=r"file/run: cannot be made \(Not a directory\)"):
+    with pytest.raises(MedsmithError, match=r"file/run: cannot be made or written to \(Not a directory\)"):
         train("ddpm", cohort, tmp_path / "file" / "run", settings=settings())

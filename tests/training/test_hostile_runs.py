@@ -6,7 +6,7 @@ import resource
 import pytest
 import torch
 
-from medsmith.errors import MedsmithError, RunError
+from medsmith.errors import FileError, MedsmithError, RunError
 from medsmith.formats.atomic import sha256_of, write_json
 from medsmith.networks.limit import TooManyNumbersError, limited_numbers
 from medsmith.runs.checkpoints import FILES, load_method, pack, unpack
@@ -95,3 +95,10 @@ def test_numbers_are_counted_before_their_memory_is_filled():
     with pytest.raises(TooManyNumbersError), limited_numbers(11):
         torch.nn.BatchNorm1d(4)  # 8 parameters, 9 in buffers
     torch.nn.Linear(30, 30)  # no limit outside
+
+
+def test_a_run_folder_that_was_removed_is_no_full_disk(tmp_path):
+    with pytest.raises(FileError) as refusal:
+        Metrics(tmp_path / "gone").append(stage="a", step=1)
+    cure = "its folder was removed meanwhile: restore it, or begin in a new one"
+    assert refusal.value.line.endswith(f"metrics.jsonl: cannot be written (No such file or directory); {cure}")

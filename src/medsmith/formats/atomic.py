@@ -1,5 +1,6 @@
 """Atomic writes: a temporary file in the same folder, fsync, then rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,17 @@ from medsmith.errors import FileError, printable
 from medsmith.formats.opening import open_regular
 
 _TEMPORARY = ".medsmith-"
+_REMOVED = "its folder was removed meanwhile: restore it, or begin in a new one"
+_NOT_YOURS = "choose a folder that you may write to"
+_CURES = {
+    errno.ENOENT: _REMOVED,
+    errno.ENOTDIR: "part of its path is a file: choose another folder",
+    errno.EISDIR: "a folder has its name: choose another folder",
+    errno.EACCES: _NOT_YOURS,
+    errno.EPERM: _NOT_YOURS,
+    errno.EROFS: _NOT_YOURS,
+    errno.ENAMETOOLONG: "choose shorter names",
+}
 _BLOCK = 2**20
 _SHOWN = 40
 
@@ -22,8 +34,13 @@ def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(path, f"cannot be written ({reason})", cure="free or choose another disk") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> FileError:
+    """The error for a file that the system does not take, with the cure that fits the reason."""
+    cure = _CURES.get(error.errno or 0, "free or choose another disk")
+    return FileError(path, f"cannot be written ({error.strerror or error})", cure=cure)
 
 
 @contextmanager

@@ -23,7 +23,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from medsmith.errors import FileError, RunError
-from medsmith.formats.atomic import remove_if_empty, remove_temporary_files, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import (
+    remove_if_empty,
+    remove_temporary_files,
+    sha256_of,
+    unwritable,
+    write_bytes,
+    write_json,
+)
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import pack, read_tensors, unpack
@@ -224,4 +231,4 @@ class Metrics:
             with self.path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
-            raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
+            raise unwritable(self.path, error) from None
