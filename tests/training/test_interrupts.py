@@ -1,6 +1,8 @@
 """Interrupts wait for the step and save it."""
 
+import json
 import os
+import re
 import signal
 
 import pytest
@@ -55,3 +57,26 @@ def test_the_command_says_one_line_when_interrupted(cohort, run, monkeypatch, ca
     assert end.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; run the same command again to continue"
     assert reached(run) == {"stack": 2}
+
+
+def test_a_run_that_was_stopped_by_its_limits_has_the_metrics_of_a_calm_one(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(medsmith.training.stage_loop, "LOG_EVERY", 4)
+    for steps in (3, 3, 6, 11):
+        train("ddpm", cohort, tmp_path / "stopped", settings=settings(), budget=Budget(steps=steps))
+    train("ddpm", cohort, tmp_path / "calm", settings=settings(), budget=Budget(steps=11))
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("stopped", "calm")
+    }
+    assert [line["step"] for line in lines["calm"]] == [4, 8, 11]
+    for entries in lines.values():
+        for entry in entries:
+            assert entry.pop("seconds") >= 0
+    assert lines["stopped"] == lines["calm"]
+    for name in ("run.json", "manifest.json", "weights.safetensors", "memory.safetensors"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
+    cards = [re.sub(r"[0-9.]+ minutes", "", (tmp_path / name / "README.md").read_text()) for name in lines]
+    assert cards[0] == cards[1]
+    train("ddpm", cohort, tmp_path / "calm", settings=settings(), budget=Budget(steps=11))  # nothing to do
+    text = (tmp_path / "calm" / "metrics.jsonl").read_text()
+    assert [json.loads(line)["step"] for line in text.splitlines()] == [4, 8, 11]
