@@ -21,13 +21,12 @@ from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
-from medsmith.evaluation.pages.page import check_own, write_page
+from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
-from medsmith.formats.folders import check_outside
-from medsmith.formats.lock import check_not_held, hold_output
+from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
@@ -50,8 +49,7 @@ def evaluate(
 ) -> Evaluation:
     """Compare distributions, copies and masks; writes ``evaluation.json`` and ``evaluation.html``.
 
-    Images are compared if enough cases of both cohorts have one, masks if enough have labels; the report says what is
-    left out.
+    Images are compared if enough cases of both have one, masks if enough have labels; the report says what is left out.
 
     Args:
         real: the reference cohort, preferably cases that the generator was not trained on.
@@ -72,9 +70,8 @@ def evaluate(
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
     out = Path(out)
-    check_outside(out, [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
-    check_own(out / RECORD, out / PAGE)
-    check_not_held(out)
+    inputs = [cohort.root for cohort in (real, synthetic, training) if cohort is not None]
+    check_results_folder(out, (RECORD, PAGE), inputs)
     scope = comparison_scope(real, synthetic, training or real)
     plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
     chosen = chosen if scope.images else []

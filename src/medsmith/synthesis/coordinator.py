@@ -60,12 +60,7 @@ def synthesize(
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
-    for name, number in (("count", count), ("workers", workers)):
-        if number is not None and number < 1:
-            raise RequestError(name, f"{number}", "at least 1")
-    check_names(options.devices)
-    if str(run) != printable(str(run)):
-        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
+    _check_arguments(run, {"count": count, "workers": workers}, options.devices)
     synthesis_request = SynthesisRequest(
         run=str(run),
         loader=options.loader,
@@ -86,6 +81,15 @@ def synthesize(
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
+
+
+def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices: tuple[str, ...]) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise RequestError(name, f"{number}", "at least 1")
+    check_names(devices)
+    if str(run) != printable(str(run)):
+        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
 
 
 def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:

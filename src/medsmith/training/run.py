@@ -49,7 +49,7 @@ def train(
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train a method on a cohort, or continue where an earlier call was stopped.
+    """Train a method on a cohort, or continue where an earlier call was stopped; returns the run folder.
 
     Ctrl-C, SIGTERM and a closed terminal take effect when the current step is done and saved. With several devices a
     script must guard the call by ``if __name__ == "__main__"``, since every process imports it.
@@ -65,9 +65,6 @@ def train(
         devices: processes, one per GPU where there are GPUs.
         progress: where to show progress; None shows nothing.
         report: receives what can be done next, and a last line on the stages that the budget ended early.
-
-    Returns:
-        The run folder.
 
     Raises:
         RequestError: an unknown method, preset, setting or stage, or settings that do not fit the cohort or devices.

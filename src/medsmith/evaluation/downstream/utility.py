@@ -20,11 +20,10 @@ from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility, summarize_arm
 from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.fidelity.bootstrap import proportion
-from medsmith.evaluation.pages.page import check_own, write_page
+from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import write_json
-from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
-from medsmith.formats.lock import check_not_held, hold_output
+from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import read_record
 from medsmith.runs.location import find_run
@@ -73,9 +72,7 @@ def utility(
         FileError: another file is in the place of the result.
     """
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
-    check_outside(out, (real.root, synthetic.root, test.root))
-    check_own(out / RECORD, out / PAGE)
-    check_not_held(out)
+    check_results_folder(out, (RECORD, PAGE), (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
     _check_unseen(synthetic, test)
     if seeds < 1:
