@@ -69,16 +69,14 @@ def evaluate(
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
-    out = Path(out)
-    inputs = [cohort.root for cohort in (real, synthetic, training) if cohort is not None]
-    check_results_folder(out, (RECORD, PAGE), inputs)
+    out, cohorts = Path(out), [cohort for cohort in (real, synthetic, training) if cohort is not None]
+    check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts])
     scope = comparison_scope(real, synthetic, training or real)
-    plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
-    chosen = chosen if scope.images else []
+    plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
+    chosen = list(found) if scope.images else []
     fingerprints = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
     view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
-    total = len(real) + len(synthetic) + (len(training) if training else 0)
-    with (progress or NullProgress()).task("evaluate", total) as advance:
+    with (progress or NullProgress()).task("evaluate", sum(map(len, cohorts))) as advance:
         of_real, of_synthetic = (extract_features(each, view_spec, chosen, advance) for each in (real, synthetic))
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
     evaluation = Evaluation(
