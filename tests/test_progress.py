@@ -15,7 +15,7 @@ import medsmith.progress
 import micro
 from medsmith.evaluation.pages.preview_grid import OUTLINE, TILE, preview_grid
 from medsmith.geometry import Geometry
-from medsmith.interruption import defer_interrupts
+from medsmith.interruption import SIGNALS, defer_interrupts
 from medsmith.methods import method_class
 from medsmith.progress import ConsoleProgress, NullProgress, Progress, unlimited
 from medsmith.training.previews import preview_title, write_previews
@@ -86,9 +86,9 @@ def test_silence_is_silent(capsys):
     assert isinstance(ConsoleProgress(), Progress)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(n) for n in SIGNALS]
     with pytest.raises(KeyboardInterrupt), defer_interrupts() as interrupted:  # noqa: PT012
         assert not interrupted()
         os.kill(os.getpid(), number)
@@ -98,7 +98,18 @@ def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
         clock[0] += 1
         os.kill(os.getpid(), number)
         pytest.fail("the second one did not act")
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+
+
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with defer_interrupts() as interrupted:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interrupted()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_outside_the_main_thread_nothing_is_held_back():

@@ -15,6 +15,14 @@ MedsmithError
 from typing import ClassVar, final
 
 
+def printable(text: str) -> str:
+    """A text on a single line whose control characters, and bytes that are no UTF-8, are escaped.
+
+    Names of files may hold both; a terminal obeys the former and no output takes the latter.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class MedsmithError(Exception):
     """One line that names the file, the fact found, the limit and the cure.
 
@@ -38,8 +46,7 @@ class MedsmithError(Exception):
     @property
     def line(self) -> str:
         """The message on a single line, control characters escaped."""
-        text = f"{self.subject}: " + "; ".join(filter(None, (self.found, self.limit, self.cure)))
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return printable(f"{self.subject}: " + "; ".join(filter(None, (self.found, self.limit, self.cure))))
 
 
 @final

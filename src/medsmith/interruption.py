@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, deferred until a step is complete and saved."""
+"""SIGINT, SIGTERM and SIGHUP (a closed terminal), deferred until a step is complete and saved."""
 
 import multiprocessing
 import os
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import final
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Windows has no SIGHUP."""
 # Terminal and parent process may both deliver one Ctrl-C: a signal this soon after the first is the same request.
 DUPLICATE_SECONDS = 1.0
 
@@ -33,9 +34,16 @@ class _StopRequest:
             raise KeyboardInterrupt
 
 
+def heeded_signals() -> tuple[signal.Signals, ...]:
+    """The signals that this process does not ignore."""
+    return tuple(number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 @contextmanager
 def defer_interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT and SIGTERM are recorded; a second one, more than a second later, interrupts at once.
+    """Inside, the signals are recorded; a second one, more than a second later, interrupts at once.
+
+    What the caller ignores stays ignored, such as SIGHUP under nohup.
 
     Yields:
         A function that returns whether a signal has come. Outside the main thread, where Python handles no signals, it
@@ -43,7 +51,7 @@ def defer_interrupts() -> Iterator[Callable[[], bool]]:
     """
     request = _StopRequest()
     try:
-        earlier = [(number, signal.signal(number, request.handle)) for number in SIGNALS]
+        earlier = [(number, signal.signal(number, request.handle)) for number in heeded_signals()]
     except ValueError:  # not the main thread
         yield request
         return

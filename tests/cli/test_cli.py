@@ -1,6 +1,7 @@
 """The commands: quick to answer, one line for a mistake, the documentation in step."""
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -111,6 +112,60 @@ def test_a_full_disk_behind_standard_output_is_one_line() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("M report types 2>&-", 0, ""),
+        ("M report types >&-", 0, ""),
+        ("M report types | true; exit ${PIPESTATUS[0]}", 0, ""),
+        ("M --help | true; exit ${PIPESTATUS[0]}", 0, ""),
+        ("M describe nowhere 2>&-", 2, ""),
+        ("M describe nowhere 2>/dev/full", 2, ""),
+        ("M describe nowhere 2>&1 >&- | true; exit ${PIPESTATUS[0]}", 2, ""),
+        ("M describe nowhere <&- >&-", 2, "nowhere: does not exist; check the path\n"),
+    ],
+)
+def test_a_stream_that_is_closed_or_not_read_changes_no_exit_code(line: str, code: int, said: str) -> None:
+    command = ["bash", "-c", line.replace("M ", f"{sys.executable} -m medsmith ")]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said.split(";")[0])
+    assert done.stderr.count("\n") == bool(said)
+
+
+def test_the_work_goes_on_when_nobody_reads_its_messages(tmp_path: Path) -> None:
+    """Standard error is closed, so that the first file that is opened must not take its number."""
+    line = f"{sys.executable} -m medsmith phantom breast {tmp_path}/out --count 2 --size 32 2>&- | true"
+    done = subprocess.run(["bash", "-c", line + "; exit ${PIPESTATUS[0]}"], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["numTraining"] == 2
+
+
+def test_no_control_character_of_a_name_reaches_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a\x1b]0;title\x07"
+    for name in ("images", "labels"):
+        (source / name).mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        main(["phantom", "breast", str(tmp_path / "phantoms"), "--count", "2", "--size", "32"])
+    for index, name in enumerate(("one\x1b[31m", "two\n\x9b1m")):
+        for folder, channel in (("images", "_0000"), ("labels", "")):
+            made = tmp_path / "phantoms" / f"{folder}Tr" / f"breast-{index:05d}{channel}.png"
+            shutil.copy(made, source / folder / f"{name}.png")
+    shutil.copy(source / "images" / "one\x1b[31m.png", source / "images" / "three\x1b.png")
+    for options in ([], ["--leave-out", "unpaired"], ["--keep", "unpaired"]):
+        with contextlib.suppress(SystemExit):
+            main(["prepare", str(source), str(tmp_path / f"\x1bout{len(options)}"), *options])
+    assert (tmp_path / "\x1bout2" / "dataset.json").exists()
+    assert main(["describe", str(tmp_path / "\x1bout2"), "--out", str(tmp_path / "a\rb")]) == 2
+    assert main(["repo\x1b[31mrt"]) == 2
+    said = capsys.readouterr()
+    assert "x1b" in said.err
+    assert "x1b" in said.out
+    assert set(filter(lambda c: not c.isprintable(), said.out + said.err)) == {"\n"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Decoded cases between two passes: the same case again, bit for bit, and each file decoded once."""
 
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -79,3 +80,19 @@ def test_cases_beyond_the_room_are_read_again(decoded, tmp_path):
         same(cache(id), cohort[id])
     assert decoded.count("case_0") == 1  # by the comparison alone
     assert decoded.count("case_3") == 2
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_on_a_full_disk_cases_are_read_again(dimensions, tmp_path):
+    """Small arrays too, which C's buffer takes and loses when the file is closed."""
+    cohort = mixed(tmp_path / "c", dimensions)
+    (tmp_path / "cache").mkdir()
+    cache, limits = CaseCache(cohort, tmp_path / "cache", 10**9), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        cases = list(cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(cases) == 4
+    for id in cohort.ids:
+        same(cache(id), cohort[id])

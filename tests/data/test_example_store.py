@@ -158,14 +158,14 @@ def test_a_full_disk_is_one_line(tmp_path):
             print(error.line)
     """
     said = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert said.stdout == (
-        f"{tmp_path}/s: cannot be written (File too large); free the disk, or give the run a folder on another one\n"
-    )
+    assert said.stdout == (f"{tmp_path}/s: cannot be written (File too large); free or choose another disk\n")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FileError, match=r"file/store: cannot be written \(Not a directory\); free the disk"):
+    with pytest.raises(
+        FileError, match=r"file/store: cannot be written \(Not a directory\); part of its path is a file"
+    ):
         build_store(tmp_path / "file" / "store", ["1"], make, nothing)
 
 

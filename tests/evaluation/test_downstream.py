@@ -14,13 +14,14 @@ import micro
 from medsmith import Budget, train
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError, RunError
+from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream import segmenter
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
 from medsmith.evaluation.downstream.result import summarize_arm
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.downstream.utility import utility
+from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 
@@ -153,6 +154,19 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
     with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
         utility(real, synthetic, test, tmp_path / "out", ratios=[1], seeds=1, config=QUICK)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])
+def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results with another"):
+        utility(cohorts[0], cohorts[1], cohorts[2], tmp_path, ratios=[1], seeds=1, config=QUICK)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
+
+
+def test_one_process_writes_results(cohorts, tmp_path):
+    with hold_output(tmp_path), pytest.raises(CohortError, match="another process is writing here"):
+        utility(cohorts[0], cohorts[1], cohorts[2], tmp_path, ratios=[1], seeds=1, config=QUICK)
 
 
 def test_near_duplicates_are_counted_and_left_out_of_a_second_estimate(cohorts, tmp_path):

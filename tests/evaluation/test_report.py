@@ -10,12 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, FileError
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
 from medsmith.evaluation.pages.page import WARNING, Page
+from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.viewer import write_view
 
@@ -129,7 +130,7 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
 
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, tmp_path):
-    for out in ("first", "second"):
+    for out in ("first", "second", "second"):  # an earlier report is replaced
         evaluated(cohorts["real"], cohorts["alike"], tmp_path / out)
     for name in ("evaluation.json", "evaluation.html"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
@@ -219,6 +220,21 @@ def test_a_label_that_is_never_drawn_is_reported_as_absent(tmp_path, cohorts):
     found = evaluated(cohorts["real"], Cohort.open(empty.root), tmp_path / "out").masks["mass"]
     assert found.synthetic.value == 0
     assert found.measures == {}
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "evaluation.html"])
+def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(
+        FileError, match=f"{name}: exists and is no earlier result; nothing is overwritten; choose anot"
+    ):
+        evaluated(cohorts["real"], cohorts["alike"], tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
+
+
+def test_one_process_writes_a_report(cohorts, tmp_path):
+    with hold_output(tmp_path), pytest.raises(CohortError, match="another process is writing here"):
+        evaluated(cohorts["real"], cohorts["alike"], tmp_path)
 
 
 def test_too_few_cases_are_refused_by_name(cohorts, tmp_path):

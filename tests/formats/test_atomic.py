@@ -163,3 +163,33 @@ def test_sha256(tmp_path):
 def test_json_numbers_survive(tmp_path):
     write_json(tmp_path / "x.json", {"x": 0.1, "y": 2**53})
     assert json.loads((tmp_path / "x.json").read_text()) == {"x": 0.1, "y": 2**53}
+
+
+def test_json_takes_no_name_that_is_no_text(tmp_path):
+    with pytest.raises(FileError) as refusal:
+        write_json(tmp_path / "x.json", {"a": 1, "b": "caf\udce9.png"})
+    said = 'was to name "b": "caf\\udce9, which is no UTF-8; rename that file or folder'
+    assert refusal.value.line == f"{tmp_path / 'x.json'}: {said}"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "free or choose another disk"),
+        (errno.EDQUOT, "free or choose another disk"),
+        (errno.EIO, "free or choose another disk"),
+        (errno.ENOENT, "its folder was removed meanwhile: restore it, or begin in a new one"),
+        (errno.EACCES, "choose a folder that you may write to"),
+        (errno.EROFS, "choose a folder that you may write to"),
+    ],
+)
+def test_the_cure_fits_the_reason(tmp_path, number, cure, monkeypatch):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileError) as refusal:
+        write_bytes(tmp_path / "x", b"x")
+    assert refusal.value.line == f"{tmp_path / 'x'}: cannot be written ({os.strerror(number)}); {cure}"
+    assert not list(tmp_path.iterdir())

@@ -1,13 +1,19 @@
 """Outputs lie in no input, and one process at a time writes to a folder."""
 
+import errno
 import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from medsmith.errors import CohortError, FileError, RunError
 from medsmith.formats.folders import check_disjoint_folders, check_outside, lies_in, paths_below
-from medsmith.formats.lock import hold_folder, hold_output
+from medsmith.formats.lock import LOCK, check_not_held, hold_folder, hold_output
 
 
 def test_an_output_in_or_on_an_input_is_refused_however_it_is_written(tmp_path):
@@ -60,29 +66,89 @@ def test_one_error_is_raised_for_the_holder_that_asks(tmp_path):
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(FileError, match=r"file: cannot be made \(File exists\); choose another folder"),
+        pytest.raises(FileError, match=r"file: cannot be made or written to \(File exists\); choose another folder"),
         hold_output(tmp_path / "file"),
     ):
         pass
 
 
 def test_a_folder_that_was_removed_while_it_was_opened_is_made_and_locked_anew(tmp_path, monkeypatch):
-    out, real = tmp_path / "out", os.open
-    opened: list[object] = []
+    out, acquire = tmp_path / "out", FileLock.acquire
+    tried: list[object] = []
 
-    def open_late(path, *args):
-        descriptor = real(path, *args)
-        if not opened:
+    def acquire_late(self, **options):
+        if not tried:
             out.rmdir()  # by the process that had made it
-        opened.append(path)
-        return descriptor
+        tried.append(self)
+        return acquire(self, **options)
 
-    monkeypatch.setattr(os, "open", open_late)
+    monkeypatch.setattr(FileLock, "acquire", acquire_late)
     with hold_output(out):
-        assert len(opened) == 2
         assert out.is_dir()
         with pytest.raises(CohortError), hold_output(out):
             pass
+
+
+HOLDER = "import sys, time; from pathlib import Path; from medsmith.formats.lock import hold_output\n"
+HOLDER += "with hold_output(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def start_holder(out, *namespace):
+    command = [*namespace, sys.executable, "-c", HOLDER, str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline()
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("place", ["/proc/absent", "/proc/absent/deeper", "/dev/null/new"])
+def test_a_place_that_takes_no_folder_is_named(place):
+    with pytest.raises(FileError, match=f"{place}: cannot be made or written to"), hold_output(Path(place)):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    out = tmp_path / "out"
+    process, said = start_holder(out)
+    try:
+        assert said == "held\n"
+        with pytest.raises(CohortError, match="another process is writing here"):
+            check_not_held(out)
+    finally:
+        kill(process)
+    assert (out / LOCK).exists()
+    check_not_held(out)
+    assert not list(out.iterdir())
+    check_not_held(tmp_path / "absent")
+
+
+def test_a_process_of_another_container_of_this_host_is_kept_out(tmp_path):
+    """Its numbers of processes are others, so that a number in a file says nothing."""
+    unshare = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces of processes here")
+    process, said = start_holder(tmp_path / "out", *unshare)
+    try:
+        assert said == "held\n"
+        with pytest.raises(CohortError, match="another process is writing here"), hold_output(tmp_path / "out"):
+            pass
+    finally:
+        kill(process)
+
+
+def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, caplog):
+    def unsupported(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(FileLock, "acquire", unsupported)
+    with hold_output(tmp_path / "out"):
+        pass
+    assert "is on a file system without locks; take care that one process writes here" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_many_at_once_one_writes(tmp_path):

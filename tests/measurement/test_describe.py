@@ -10,6 +10,7 @@ from lesion_bodies import positions
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
+from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.measurement.describe import describe_case
 from medsmith.reports.schema import ScanReport
@@ -103,6 +104,13 @@ def test_a_case_without_lesion_has_an_empty_report():
 
 def test_the_same_case_gives_the_same_report():
     assert describe_case(scan()) == describe_case(scan())
+
+
+def test_one_process_describes_a_cohort(cohort, tmp_path, capsys):
+    for held, options in ((cohort, []), (tmp_path / "out", ["--out", str(tmp_path / "out")])):
+        with hold_output(held):
+            assert main(["describe", str(cohort), *options]) == 2
+        assert capsys.readouterr().err == f"{held}: another process is writing here; one at a time; wait for it\n"
 
 
 def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):

@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import MedsmithError
 from medsmith.formats.lock import hold_output
+from medsmith.formats.volume import ReadOptions
+from medsmith.phantoms.families import find_family
+from medsmith.phantoms.family import write_phantom
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -417,10 +421,61 @@ def test_preparing_twice_gives_equal_bytes(tmp_path):
 def test_a_prepared_cohort_can_be_prepared_again_with_its_reports(tmp_path):
     first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
     (first.root / "reports").mkdir()
-    (first.root / "reports" / f"{ID}.json").write_text('{"lesions": [1]}')
+    lesion = {"lesion_type": "kidney cyst", "size_mm": [8.0, 9.0, 7.5], "measured": {"volume_mm3": 280.5}}
+    report = {"lesions": [lesion]}
+    (first.root / "reports" / f"{ID}.json").write_text(json.dumps(report))
     second = prepare(first.root, tmp_path / "two", report=silent)
-    assert second[ID].report == {"lesions": [1]}
+    assert second[ID].report == report
     np.testing.assert_array_equal(second[ID].image, first[ID].image)
+
+
+NAMED = {
+    "lesions": [
+        {
+            "lesion_type": "kidney cyst of Mrs DOE",
+            "organ": "DOE",
+            "shape": ["round-like"],
+            "surface": "DOE",
+            "size_mm": [8.0, 9.0, 7.5],
+            "ct_value_hu": "DOE",
+            "comment": "DOE",
+            "measured": {"volume_mm3": 280.5, "Jane DOE": 1.0, "note": "DOE"},
+        },
+        "DOE",
+    ],
+    "text": "Mrs DOE was seen on 3 May",
+    "DOE": {"patient": 1},
+}
+
+
+def test_of_a_real_cases_report_only_the_structured_fields_are_kept(tmp_path):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
+    (first.root / "reports").mkdir()
+    (first.root / "reports" / f"{ID}.json").write_text(json.dumps(NAMED))
+    said: list[str] = []
+    second = prepare(first.root, tmp_path / "two", report=said.append)
+    kept = {"shape": ["round-like"], "size_mm": [8.0, 9.0, 7.5], "measured": {"volume_mm3": 280.5}}
+    assert second[ID].report == {"lesions": [kept, {}]}
+    note = f"{ID}: 10 entries of its report are no fields of a structured report, and are left out"
+    assert f"note: {note}" in said
+    assert note in json.loads((second.root / RECORD).read_text())["notes"]
+    assert not [path for path in second.root.rglob("*") if path.is_file() and b"DOE" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("text", ['{"text": "Mrs DOE"}', '{"lesions": "DOE"}', '{"lesions": {"DOE": 1}}'])
+def test_a_real_cases_report_without_lesions_is_left_out(tmp_path, text):
+    first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
+    (first.root / "reports").mkdir()
+    (first.root / "reports" / f"{ID}.json").write_text(text)
+    assert prepare(first.root, tmp_path / "two", report=silent)[ID].report is None
+
+
+def test_the_report_of_a_synthetic_case_is_kept_whole(tmp_path):
+    write_phantom(find_family("breast"), tmp_path / "phantoms", 1, 0, 32)
+    (case,) = prepare(tmp_path / "phantoms", tmp_path / "out", report=silent)
+    assert case.report == Cohort.open(tmp_path / "phantoms")[case.id].report
+    assert case.report is not None
+    assert "phantom" in case.report
 
 
 def test_no_text_of_the_source_reaches_the_outputs(tmp_path):
@@ -552,4 +607,25 @@ def test_two_at_once_into_one_folder_are_refused(tmp_path):
         pytest.raises(MedsmithError, match="another process is writing here; one at a time; wait for it"),
     ):
         prepare(source, tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_no_utf8_is_refused(tmp_path):
+    source = good_source(tmp_path / "in")
+    for folder in ("images", "labels"):
+        (source / folder / f"{ID}.nii.gz").rename(source / folder / "caf\udce9.nii.gz")
+    with pytest.raises(MedsmithError, match=r"images/caf\\udce9.nii.gz: its name is no UTF-8; .*; rename it"):
+        prepare(source, tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e39])
+def test_numbers_that_no_image_can_hold_are_refused(number, tmp_path):
+    source = good_source(tmp_path / "in")
+    for option, options in {
+        "--nan-fill": PrepareOptions(read=ReadOptions(nan_fill=number)),
+        "--hu-offset": PrepareOptions(channel_names=("CT",), hu_offset=number),
+    }.items():
+        with pytest.raises(MedsmithError, match=f"{option}: {number:g}; at most 3.4e".replace("+", ".")):
+            prepare(source, tmp_path / "out", options, report=silent)
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """A language model as writer, played by a local server that answers well, badly, late and never."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -191,6 +192,81 @@ def test_servers_that_are_no_help(server: Server, reply: Reply, said: str) -> No
     assert said in caught.value.line
     assert "s3cret" not in caught.value.line
     assert len(server.requests) == 1
+
+
+def raw(*parts: bytes, each_s: float = 0.02) -> Reply:
+    """Bytes of HTTP, one part after the other; the last one again and again."""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        began = time.monotonic()
+        for part in (*parts[:-1], *[parts[-1]] * 10_000):
+            handler.wfile.write(part)
+            handler.wfile.flush()
+            time.sleep(each_s)
+            if time.monotonic() - began > 5:
+                return
+
+    return reply
+
+
+OK_LINE = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "status line": raw(b"H"),
+    "header": raw(OK_LINE + b"X: ", b"a"),
+    "headers": raw(OK_LINE, b"X: y\r\n"),
+    "chunk size": raw(OK_LINE + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a"),
+    "body": raw(OK_LINE + b"Content-Length: 1000\r\n\r\n", b"x"),
+    "continue": raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 500, each_s=0),
+}
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_a_server_that_answers_byte_by_byte_is_given_up_in_time(server: Server, name: str) -> None:
+    server.replies = [DRIPS[name]]
+    began = time.monotonic()
+    with pytest.raises(RequestError, match=r"no answer within 0\.4 s|got more than 100 headers"):
+        server.write(timeout_s=0.4)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("body", [(b"",), (b"s", b"a"), (b"ZZZ\r\n",)])
+def test_a_refusal_is_said_though_its_body_does_not_end(server: Server, body: tuple[bytes, ...]) -> None:
+    head = b"HTTP/1.1 500 Out of memory\r\nContent-Length: 1000\r\n\r\n"
+    server.replies = [raw(head + body[0], *body[1:], *[b""] * (len(body) == 1))]
+    with pytest.raises(RequestError, match="answered 500 Out of memory"):
+        server.write(timeout_s=10)
+
+
+def test_an_answer_without_end_takes_no_memory(server: Server) -> None:
+    server.replies = [raw(OK_LINE + b"\r\n", b"x" * 2**18, each_s=0)]
+    with pytest.raises(RequestError, match=r"cannot be read \(longer than 1 MiB\)"):
+        server.write()
+
+
+def test_an_absurd_answer_is_shown_shortened(server: Server) -> None:
+    server.replies = [says({"organ": "A" * 800_000})] * 2
+    with pytest.raises(RequestError, match=r"answered badly twice; .*AAAA") as caught:
+        server.write()
+    assert len(caught.value.line) < 1000
+
+
+@pytest.mark.parametrize("timeout_s", [math.inf, math.nan, 0.0, -1.0, 1e300])
+def test_a_timeout_is_a_number_of_seconds(timeout_s: float) -> None:
+    with pytest.raises(RequestError, match=r"--timeout: .* s; above 0, at most 86400; choose another"):
+        write_report("gallstone", Endpoint("http://127.0.0.1:1", "m", timeout_s=timeout_s), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", "s3cret\r", "s3crét"])
+def test_a_key_that_no_header_holds_is_not_shown(key: str) -> None:
+    with pytest.raises(RequestError, match="MEDSMITH_LLM_KEY: holds a character that no key has") as caught:
+        write_report("gallstone", Endpoint("http://127.0.0.1:1", "m", key=key), np.random.default_rng(0))
+    assert "s3cr" not in caught.value.line
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    with pytest.raises(RequestError) as caught:
+        write_report("gallstone", Endpoint("http://me:s3cret@127.0.0.1:1/v1", "m"), np.random.default_rng(0))
+    assert "s3cret" not in caught.value.line
 
 
 @pytest.mark.parametrize("reply", [sleeps(3.0), drips])

@@ -20,7 +20,6 @@ from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Timeouts
 from medsmith.synthesis.executors.processes import ProcessExecutor
-from medsmith.synthesis.lock import LOCK, lock_folder
 from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
 from medsmith.synthesis.plan import PLAN, Plan, read_plan, relative_run, resolve_run, write_plan
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
@@ -236,47 +235,6 @@ def _differ(one, other):
     """A key that is absent and one that is null say the same."""
     pairs = [(one.get(key), other.get(key)) for key in one.keys() | other.keys()]
     return any(_differ(a, b) if isinstance(a, dict) and isinstance(b, dict) else a != b for a, b in pairs)
-
-
-def lock_of(folder):
-    return json.loads((folder / LOCK).read_text())
-
-
-def test_a_locked_folder_is_refused_and_unlocked_on_exit(tmp_path):
-    with lock_folder(tmp_path, lambda: "prepared") as prepared:
-        assert prepared == "prepared"
-        held = lock_of(tmp_path)
-        assert held["pid"] == os.getpid()
-        with (
-            pytest.raises(SynthesisError, match=rf"process {os.getpid()} on .* is making cases here"),
-            lock_folder(tmp_path, lambda: None),
-        ):
-            pass
-        assert lock_of(tmp_path) == held
-    assert not (tmp_path / LOCK).exists()
-
-
-@pytest.mark.parametrize("change", [{"pid": 2**22 + 1}, {"started": 1}, {"boot": "another"}, {"pid": None}])
-def test_a_stale_lock_is_taken_over(tmp_path, change):
-    with lock_folder(tmp_path, lambda: None):
-        held = lock_of(tmp_path)
-    (tmp_path / LOCK).write_text(json.dumps(held | change))
-    with lock_folder(tmp_path, lambda: None):
-        assert lock_of(tmp_path) == held
-
-
-def test_a_truncated_lock_is_taken_over(tmp_path):
-    (tmp_path / LOCK).write_text('{"pid": 1')
-    with lock_folder(tmp_path, lambda: None):
-        assert lock_of(tmp_path)["pid"] == os.getpid()
-
-
-def test_a_lock_of_another_host_is_respected(tmp_path):
-    with lock_folder(tmp_path, lambda: None):
-        held = lock_of(tmp_path)
-    (tmp_path / LOCK).write_text(json.dumps(held | {"host": "elsewhere"}))
-    with pytest.raises(SynthesisError, match=r"on elsewhere is making cases here.*else remove .*synthesis.lock"):
-        lock_folder(tmp_path, lambda: None).__enter__()
 
 
 def test_the_timeout_grows_with_the_slowest_attempt():

@@ -13,6 +13,8 @@ import pytest
 import synthesis_fakes
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, SynthesisError
+from medsmith.formats.lock import LOCK
+from medsmith.interruption import SIGNALS
 from medsmith.synthesis import synthesize
 from medsmith.synthesis.executors.processes import MAX_CONCURRENT_DEATHS
 from synthesis_fakes import case_seed, contents, in_process, options, write_run
@@ -200,20 +202,21 @@ def test_a_stopped_worker_is_replaced(tmp_path):
     assert_equal_to_undisturbed(tmp_path, 3)
 
 
-def test_an_interrupt_leaves_one_line_and_a_resumable_folder(tmp_path):
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_leaves_one_line_and_a_resumable_folder(tmp_path, number):
     write_run(tmp_path / "run", seconds=0.3)
     process = start(tmp_path, 9, 1)
     while len(list((tmp_path / "out" / "provenance").glob("*.json"))) < 2:
         time.sleep(0.05)
         assert process.poll() is None
     workers = children(process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: coordinator and workers
+    os.killpg(process.pid, number)  # as a terminal does: coordinator and workers
     stderr = stderr_of(process)
     assert process.returncode == 130
     assert stderr.count("\n") == 1
     assert "of 9 cases; run the same command again to continue" in stderr
     assert_gone(workers)
-    assert not (tmp_path / "out" / "synthesis.lock").exists()
+    assert not (tmp_path / "out" / LOCK).exists()
     synthesize(tmp_path / "run", tmp_path / "out", count=9, workers=1, options=in_process())
     assert_equal_to_undisturbed(tmp_path, 9)
 
@@ -232,5 +235,5 @@ def test_a_full_disk_is_one_line_and_the_folder_is_resumable(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileError, match=r"out: cannot be made \(Not a directory\); choose another folder"):
+    with pytest.raises(FileError, match=r"out: cannot be made or written to \(Not a directory\); choose"):
         synthesize(write_run(tmp_path / "run"), tmp_path / "file" / "out", count=1, workers=1, options=in_process())

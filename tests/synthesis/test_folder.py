@@ -1,9 +1,10 @@
 """Synthesis of a folder: bytes independent of the workers, resumed plans, regenerated cases."""
 
 import json
-import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,12 @@ from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
+from medsmith.formats.lock import LOCK, hold_output
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.lock import LOCK, lock_folder
+from medsmith.synthesis.folder import finish
+from medsmith.synthesis.tasks import CohortSpec
+from medsmith.synthesis.worker import open_cohort
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, contents, fingerprint, in_process, options, write_run
 
@@ -62,6 +66,27 @@ def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
     assert [name for name in ours if ours[name] != theirs[name]] == ["synthesis.json"]
 
 
+def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, monkeypatch):
+    listings, listdir = [], Path.glob
+
+    def counted(path, pattern):
+        listings.append(path)
+        return listdir(path, pattern)
+
+    made, counts = Cohort.open(copied / "out"), []
+    spec = CohortSpec(channel_names=made.channel_names, label_names=made.label_names, file_ending=made.file_ending)
+    few = [f"fake_{index:05d}" for index in range(COUNT)]
+    for ids in (few, [*few, *(f"fake_{index:05d}" for index in range(COUNT, 5 * COUNT))]):
+        writable = open_cohort(copied / "out", spec)
+        monkeypatch.setattr(Path, "glob", counted)
+        with suppress(SynthesisError):  # 32 of them "have disappeared"
+            finish(writable, ids, {})
+        monkeypatch.undo()
+        counts.append(sum(path.name == "provenance" for path in listings))
+        listings.clear()
+    assert counts[0] == counts[1] > 0
+
+
 def test_a_larger_count_adds_cases_and_leaves_the_others(undisturbed, tmp_path):
     folder, out = tmp_path, tmp_path / "out"
     shutil.copytree(undisturbed[0] / "run", folder / "run")
@@ -79,7 +104,7 @@ def test_leftovers_of_a_kill_are_repaired(undisturbed, copied):
     (out / "provenance" / "fake_00001.unfinished").touch()
     (out / "labelsTr" / "fake_00002.png").unlink()
     (out / "imagesTr" / ".medsmith-0123456789abcdef.png").write_bytes(b"half")
-    (out / LOCK).write_text(json.dumps({"host": os.uname().nodename, "boot": "another", "pid": 1, "started": 1}))
+    (out / LOCK).touch()
     summary = synthesize(copied / "run", out, count=COUNT, workers=2, options=in_process())
     assert summary.made == 2
     assert contents(out) == contents(undisturbed[0] / "out")
@@ -176,10 +201,7 @@ def _real_cohort(folder):
 
 def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monkeypatch):
     monkeypatch.setattr("medsmith.synthesis.executors.processes.WorkerProcess", None)
-    with (
-        lock_folder(copied / "out", lambda: None),
-        pytest.raises(SynthesisError, match="is making cases here"),
-    ):
+    with hold_output(copied / "out"), pytest.raises(CohortError, match="another process is writing here"):
         synthesize(copied / "run", copied / "out", count=COUNT, options=options())
 
 

@@ -1,6 +1,7 @@
 """Cohorts and files named by a request, at any depth: found, hashed once, removed from provenance, restored."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from medsmith.methods.config import validated
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.references import find_references, hash_references, with_paths, without_paths
 from narrowing import present
-from synthesis_fakes import GuidedRequest, contents, in_process, options, write_run
+from synthesis_fakes import FakeMethod, GuidedRequest, contents, in_process, options, write_run
 
 PLACES = st.text("abc/", min_size=1, max_size=6).map(lambda text: f"/secret/{text}")
 REFS = st.fixed_dictionaries({"cohort": PLACES}, optional={"case": st.none() | st.text(max_size=4)})
@@ -230,3 +231,60 @@ def test_a_case_that_is_not_there_is_one_line(tmp_path):
         load_case(CaseRef(cohort=empty.root), 0)
     with pytest.raises(MedsmithError, match="nowhere: does not exist"):
         load_case(CaseRef(cohort=tmp_path / "nowhere"), 0)
+
+
+def disturbing(place, disturb):
+    """A method in whose second attempt something happens to a file that it has read."""
+    whole, calls = FakeMethod.synthesize, 0
+
+    def synthesize_and_disturb(method, request, seed, sampling):
+        nonlocal calls
+        calls += 1
+        case = whole(method, request, seed, sampling)
+        if calls == 2:
+            disturb(place / "one" / "imagesTr" / "case_1_0000.png")
+        return case
+
+    return synthesize_and_disturb
+
+
+def replace_by_another(path):
+    path.write_bytes(path.with_name("case_2_0000.png").read_bytes())
+
+
+def replace_keeping_the_time(path):
+    before = path.stat()
+    replace_by_another(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def copy_onto_itself(path):
+    path.write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize("disturb", [replace_by_another, replace_keeping_the_time, Path.unlink])
+def test_no_case_names_a_hash_of_what_was_not_read(place, monkeypatch, disturb):
+    undisturbed = {"masks": Cohort.open(place / "one").content_hash()}
+    monkeypatch.setattr(FakeMethod, "synthesize", disturbing(place, disturb))
+    request = request_of(place) | {"guides": [{"image": {"cohort": str(place / "one"), "case": "case_1"}}]}
+    said = r"one: was changed while cases were made of it; .*; restore it, or choose a new folder|does not exist"
+    with pytest.raises((SynthesisError, FileError), match=said):
+        synthesize(place / "run", place / "out", count=9, workers=1, request=request, options=in_process())
+    records = [json.loads(path.read_text()) for path in (place / "out" / "provenance").glob("*.json")]
+    assert len(records) < 2
+    assert all(record["inputs"]["masks"] == undisturbed["masks"] for record in records)
+
+
+def test_a_file_that_was_touched_changes_nothing(place, monkeypatch):
+    make(place)
+    monkeypatch.setattr(FakeMethod, "synthesize", disturbing(place, copy_onto_itself))
+    make(place, "again")
+    assert contents(place / "out") == contents(place / "again")
+
+
+def test_paths_that_no_record_can_name_are_refused_before_anything_is_made(place):
+    with pytest.raises(RequestError, match=r"masks.cohort: is no path that can be recorded: '.*' is no UTF-8; rename"):
+        make(place, masks="caf\udce9")
+    with pytest.raises(RequestError, match=r"run: '.*' is no text of one line; .*; rename the folder"):
+        synthesize(place / "caf\udce9", place / "out", count=1, options=in_process())
+    assert not (place / "out").exists()

@@ -198,6 +198,30 @@ def test_a_folder_with_anything_else_is_refused_and_stays_as_it_was(cohort):
     assert {path: path.read_bytes() for path in cohort.root.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("name", ["README.md", "manifest.json", "examples/mine.txt", "examples/decoded.txt"])
+def test_a_users_file_is_refused_and_nothing_is_left_beside_it(name, cohort, tmp_path):
+    project = tmp_path / "project"
+    (project / name).parent.mkdir(parents=True)
+    (project / name).write_text("my own notes, no copy anywhere")
+    with pytest.raises(RunError, match=r"holds something else \(no run\.json\)"):
+        train("ddpm", cohort, project, settings=settings(), budget=Budget(steps=1))
+    assert [path for path in project.rglob("*") if path.is_file()] == [project / name]
+    assert (project / name).read_text() == "my own notes, no copy anywhere"
+
+
+def test_a_users_readme_in_a_run_folder_is_not_replaced_by_the_model_card(cohort, copied):
+    (copied / "README.md").write_text("# my own notes")
+    with pytest.raises(
+        RunError, match=r"README\.md: is not the model card of this run; nothing of others is overwritt"
+    ):
+        train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=5))
+    assert (copied / "README.md").read_text() == "# my own notes"
+    (copied / "README.md").unlink()
+    for steps in (5, 6):  # a card is replaced by that of more steps
+        train("ddpm", cohort, copied, settings=settings(), budget=Budget(steps=steps))
+        assert f"- stack: {steps} of" in (copied / "README.md").read_text()
+
+
 def test_a_killed_writers_first_file_blocks_no_run(cohort, run):
     store = run / "examples" / "prepared-0"
     store.mkdir(parents=True)
@@ -215,5 +239,5 @@ def test_one_process_trains_in_a_folder(cohort, run):
 
 def test_a_run_folder_that_cannot_be_made_is_named(cohort, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(MedsmithError, match=r"file/run: cannot be made \(Not a directory\)"):
+    with pytest.raises(MedsmithError, match=r"file/run: cannot be made or written to \(Not a directory\)"):
         train("ddpm", cohort, tmp_path / "file" / "run", settings=settings())

@@ -19,6 +19,10 @@ def _is_path(path: Path) -> Path:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
         raise ValueError("is no path: it holds half a character") from None
+    try:
+        encoded.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"is no path that can be recorded: {path.name!a} is no UTF-8; rename it") from None
     if b"\0" in encoded:
         raise ValueError("is no path: it holds a null character")
     return path

@@ -10,7 +10,9 @@ import typer
 from medsmith import __version__
 from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, reading, reports, viewing
 from medsmith.cli.app import app, echo
-from medsmith.errors import MedsmithError
+from medsmith.cli.streams import open_closed_streams, outlive_readers
+from medsmith.errors import MedsmithError, printable
+from medsmith.interruption import heeded_signals
 
 __all__ = [
     "anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports", "viewing",
@@ -36,7 +38,10 @@ def _common(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code. A user error prints one line to standard error and returns 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in heeded_signals():
+        signal.signal(number, signal.default_int_handler)
+    open_closed_streams()
+    outlive_readers()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_system_message(error), file=sys.stderr)
         return MedsmithError.exit_code
     except _UsageError as error:
-        print(_usage_message(error), file=sys.stderr)
+        print(printable(_usage_message(error)), file=sys.stderr)
         return int(error.exit_code)
     if code == _INTERRUPTED:  # typer exits without a message
         print("interrupted; run the same command again to continue", file=sys.stderr)

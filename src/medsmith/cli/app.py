@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import typer
 
+from medsmith.errors import printable
+
 app = typer.Typer(
     name="medsmith",
     help="Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis.",
@@ -16,7 +18,12 @@ app = typer.Typer(
 
 def echo(line: str) -> None:
     """Print one line to standard output."""
-    typer.echo(line)
+    typer.echo(printable(line))
+
+
+def echo_error(line: str) -> None:
+    """Print one line to standard error."""
+    typer.echo(printable(line), err=True)
 
 
 def all_numbers(option: str, text: str) -> tuple[float, ...]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, final
 
 import typer
 
+from medsmith.cli.app import echo_error
+
 TemplatesOption = Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")]
 TemplateOption = Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")]
 ReportOption = Annotated[
@@ -75,11 +77,11 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
     if holds_reports(report):
         path = Path(report.strip())
         count = len(read_reports(path))
-        typer.echo(f"{path}: {count} reports; case i gets report i, beginning again after the last", err=True)
+        echo_error(f"{path}: {count} reports; case i gets report i, beginning again after the last")
         return {"reports": str(path)}
     parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:
-        typer.echo(remark, err=True)
+        echo_error(remark)
     if len(parsed.report.lesions) > MAX_LESIONS:
         found = f"{len(parsed.report.lesions)} lesions in one text"
         raise RequestError("report", found, f"at most {MAX_LESIONS} in a scan", "divide them: one report per case")

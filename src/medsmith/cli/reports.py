@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo, pairs
+from medsmith.cli.app import app, echo, echo_error, pairs
 from medsmith.cli.options import Seed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _print(report: "LesionReport | ScanReport", output: OutputFormat) -> None:
 
 def _print_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
     for remark in parsed.remarks:
-        typer.echo(remark, err=True)
+        echo_error(remark)
     _print(parsed.report, output)
 
 
@@ -162,7 +162,7 @@ def schema() -> None:
 
     from medsmith.reports.schema import json_schema
 
-    echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @group.command("types")

@@ -55,9 +55,9 @@ class CaseCache:
             return
         try:
             if case.image is not None:
-                case.image.astype(dtype).T.tofile(self._folder / f"{case.id}.image")
+                _write(self._folder / f"{case.id}.image", case.image.astype(dtype).T)
             if case.labels is not None:
-                case.labels.tofile(self._folder / f"{case.id}.labels")
+                _write(self._folder / f"{case.id}.labels", case.labels)
         except OSError:
             self._left = 0  # the disk is full: later cases are read from the cohort again
             return
@@ -74,6 +74,12 @@ class CaseCache:
 
     def _read(self, id: str, part: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
         return np.fromfile(self._folder / f"{id}.{part}", dtype).reshape(shape)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Writes an array in C order; ``ndarray.tofile`` does not notice that a disk is full."""
+    with path.open("wb") as file:
+        file.write(np.ascontiguousarray(array).data)
 
 
 def _exact_dtype(case: Case) -> np.dtype[Any]:

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from medsmith.data.batches import Example
-from medsmith.errors import FileError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import unwritable, write_json
 
 INDEX, COMPLETE = "index.jsonl", "complete.json"
 _EXAMPLES_PER_SYNC = 32
@@ -160,8 +159,7 @@ def build_store(folder: Path, ids: Iterable[str], make: Make, advance: Callable[
                 advance(1, "")
             writer.commit()
     except OSError as error:
-        cure = "free the disk, or give the run a folder on another one"
-        raise FileError(folder, f"cannot be written ({error.strerror})", cure=cure) from None
+        raise unwritable(folder, error) from None
     store = ExampleStore(folder)
     write_json(folder / COMPLETE, {"examples": len(store), "sha256": _hashes(folder)})
     return store

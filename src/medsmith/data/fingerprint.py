@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.errors import CohortError
+from medsmith.formats.files import ENDINGS
 from medsmith.geometry import Geometry
 
 # Percentiles of the robust range of gray values of one case: metal, padding and burned-in text lie outside.
@@ -20,6 +21,26 @@ LOW, HIGH = 0.5, 99.5
 # A minimum below this is air in Hounsfield units.
 HOUNSFIELD_AIR = -500.0
 Range = tuple[float, float]
+
+
+def _is_ending(ending: str) -> str:
+    if ending not in ENDINGS:
+        raise ValueError(f"must be one of {', '.join(ENDINGS)}")
+    return ending
+
+
+def _is_number_format(name: str) -> str:
+    try:
+        is_number = np.dtype(name).kind in "iuf"
+    except TypeError:
+        is_number = False
+    if not is_number:
+        raise ValueError("must be a number format, such as int16")
+    return name
+
+
+_Edge = Annotated[int, Field(ge=1, le=2**15)]
+_Spacing = Annotated[float, Field(gt=0)]
 
 
 @final
@@ -48,23 +69,23 @@ class Fingerprint(BaseModel):
         labelled: number of cases with labels; None in older runs: all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dimensions: int
+    dimensions: Annotated[int, Field(ge=2, le=3)]
     channel_names: tuple[str, ...]
-    label_names: Mapping[str, int]
-    file_ending: str
-    stored: str
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
+    label_names: Mapping[str, Annotated[int, Field(ge=0, le=255)]]
+    file_ending: Annotated[str, AfterValidator(_is_ending)]
+    stored: Annotated[str, AfterValidator(_is_number_format)]
+    shape: tuple[_Edge, _Edge, _Edge]
+    spacing: tuple[_Spacing, _Spacing, _Spacing]
     spacing_known: bool
     absolute: bool
     full_range: tuple[tuple[float, float], ...]
     robust_range: tuple[tuple[float, float], ...]
     foreground: tuple[float, float]
     label_share: Mapping[str, float]
-    components: int
-    count: int
+    components: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=0)]
     cohort_hash: str
     images: int | None = None
     labelled: int | None = None

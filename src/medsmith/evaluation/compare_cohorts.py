@@ -22,15 +22,16 @@ from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
-from medsmith.evaluation.pages.page import write_page
+from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
 from medsmith.formats.atomic import write_json
-from medsmith.formats.folders import check_outside
+from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
+RECORD, PAGE = "evaluation.json", "evaluation.html"
 STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
@@ -50,8 +51,7 @@ def evaluate(
 ) -> Evaluation:
     """Compare distributions, copies and masks; writes ``evaluation.json`` and ``evaluation.html``.
 
-    Images are compared if enough cases of both cohorts have one, masks if enough have labels; the report says what is
-    left out.
+    Images are compared if enough cases of both have one, masks if enough have labels; the report says what is left out.
 
     Args:
         real: the reference cohort, preferably cases that the generator was not trained on.
@@ -68,18 +68,18 @@ def evaluate(
         progress: display of the progress.
 
     Raises:
-        CohortError: too few cases, incompatible cohorts, or a report inside one of them.
+        CohortError: too few cases, incompatible cohorts, a report inside one of them, or another process writes there.
         RequestError: invalid channel or size.
-        FileError: a case or the weights cannot be read, or the report cannot be written.
+        FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
-    check_outside(Path(out), [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
+    out, cohorts = Path(out), [cohort for cohort in (real, synthetic, training) if cohort is not None]
+    check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts])
     scope = comparison_scope(real, synthetic, training or real)
-    plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)
-    chosen = chosen if scope.images else []
+    plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
+    chosen = list(found) if scope.images else []
     fingerprints = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
     view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
-    total = len(real) + len(synthetic) + (len(training) if training else 0)
-    with (progress or NullProgress()).task("evaluate", total) as advance:
+    with (progress or NullProgress()).task("evaluate", sum(map(len, cohorts))) as advance:
         of_real, of_synthetic = (extract_features(each, view_spec, chosen, advance) for each in (real, synthetic))
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
     evaluation = Evaluation(
@@ -92,10 +92,11 @@ def evaluate(
         facts={**_facts(fingerprints, training), **(facts or {})},
         left_out=scope.left_out,
     )
-    write_json(Path(out) / "evaluation.json", evaluation.as_json())
-    path = Path(out) / "evaluation.html"
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    write_page(replace(page, links=links_to_views({"synthetic": synthetic.root, "real": real.root}, path)), path)
+    links = links_to_views({"synthetic": synthetic.root, "real": real.root}, out / PAGE)
+    with hold_output(out):
+        write_json(out / RECORD, evaluation.as_json())
+        write_page(replace(page, links=links), out / PAGE)
     return evaluation
 
 

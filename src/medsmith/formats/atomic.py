@@ -1,5 +1,6 @@
 """Atomic writes: a temporary file in the same folder, fsync, then rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,11 +10,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from medsmith.errors import FileError
+from medsmith.errors import FileError, printable
 from medsmith.formats.opening import open_regular
 
 _TEMPORARY = ".medsmith-"
+_REMOVED = "its folder was removed meanwhile: restore it, or begin in a new one"
+_NOT_YOURS = "choose a folder that you may write to"
+_CURES = {
+    errno.ENOENT: _REMOVED,
+    errno.ENOTDIR: "part of its path is a file: choose another folder",
+    errno.EISDIR: "a folder has its name: choose another folder",
+    errno.EACCES: _NOT_YOURS,
+    errno.EPERM: _NOT_YOURS,
+    errno.EROFS: _NOT_YOURS,
+    errno.ENAMETOOLONG: "choose shorter names",
+}
 _BLOCK = 2**20
+_SHOWN = 40
 
 
 @contextmanager
@@ -21,8 +34,13 @@ def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(path, f"cannot be written ({reason})", cure="free or choose another disk") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> FileError:
+    """The error for a file that the system does not take, with the cure that fits the reason."""
+    cure = _CURES.get(error.errno or 0, "free or choose another disk")
+    return FileError(path, f"cannot be written ({error.strerror or error})", cure=cure)
 
 
 @contextmanager
@@ -107,10 +125,15 @@ def write_json(path: Path, value: object) -> None:
     """Writes JSON atomically: sorted keys, indent 2, a final newline, no NaN.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or a text is no UTF-8, as the name of a file may be.
     """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    write_bytes(path, (text + "\n").encode())
+    try:
+        data = (text + "\n").encode()
+    except UnicodeEncodeError as error:
+        shown = printable(text[max(0, error.start - _SHOWN) : error.end].rpartition("\n")[2].strip())
+        raise FileError(path, f"was to name {shown}, which is no UTF-8", cure="rename that file or folder") from None
+    write_bytes(path, data)
 
 
 def _plain(value: object) -> Any:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import final
 
 from medsmith.errors import FileError
 from medsmith.formats.opening import format_bytes
@@ -16,6 +17,7 @@ MAX_EXPANSION = 1032
 """Maximum expansion factor of DEFLATE (zlib, technical details)."""
 _GZIP = 31
 _START = 2**18
+_SMALLEST_WINDOW = 2**12
 _BLOCK = 2**20
 _MOST_CHECKED = 2**30
 _RAW = -15
@@ -47,29 +49,56 @@ def inflate(data: bytes, cap: int, path: Path) -> tuple[bytes, tuple[str, ...]]:
     Raises:
         FileError: the stream ends early, is damaged, or goes beyond ``cap``.
     """
+    view, position, left = memoryview(data), 0, cap
     parts: list[bytes] = []
-    total = 0
-    while data.startswith(MAGIC):
-        part, data = _inflate_member(data, cap - total, path)
-        parts.append(part)
-        total += len(part)
-    rest = data.rstrip(b"\0")
+    while view[position : position + len(MAGIC)] == MAGIC:
+        member = _Member(view, position, path)
+        for part in member.blocks(left + 1):
+            left -= len(part)
+            if left < 0:
+                limit = f"its header allows {format_bytes(cap)}"
+                raise FileError(path, "decompresses to more than its header says", limit, "do not trust this file")
+            parts.append(part)
+        position = member.end
+    rest = data[position:].rstrip(b"\0")
     notes = (f"{len(rest)} bytes after the gzip stream are ignored",) if rest else ()
     return (parts[0] if len(parts) == 1 else b"".join(parts)), notes
 
 
-def _inflate_member(data: bytes, cap: int, path: Path) -> tuple[bytes, bytes]:
-    stream = zlib.decompressobj(_GZIP)
-    try:
-        part = stream.decompress(data, cap + 1)
-    except zlib.error as error:
-        raise _damaged(path, error) from error
-    if len(part) > cap:
-        limit = f"its header allows {format_bytes(cap)}"
-        raise FileError(path, "decompresses to more than its header says", limit, "do not trust this file")
-    if not stream.eof:
-        raise FileError(path, "the compressed stream ends early", cure=_CURE)
-    return part, stream.unused_data
+@final
+class _Member:
+    """One member of a stream.
+
+    zlib copies the input that it leaves over. The stream is therefore passed on in windows, which begin small and grow:
+    the time stays proportional to the size both for many small members and for one large one.
+    """
+
+    def __init__(self, data: memoryview, start: int, path: Path) -> None:
+        self._data, self._path = data, path
+        self.end = start
+
+    def blocks(self, most: int) -> Iterator[bytes]:
+        """Decompressed blocks; ``end`` is behind the member when all were taken.
+
+        Args:
+            most: bytes of all blocks at which to stop.
+        """
+        stream, window, taken = zlib.decompressobj(_GZIP), _SMALLEST_WINDOW, 0
+        tail: bytes | memoryview = b""
+        while not stream.eof and taken < most:
+            if not tail:
+                tail = self._data[self.end : self.end + window]
+                self.end, window = self.end + len(tail), min(2 * window, _BLOCK)
+            if not tail:
+                raise FileError(self._path, "the compressed stream ends early", cure=_CURE)
+            try:
+                block = stream.decompress(tail, min(_BLOCK, most - taken))
+            except zlib.error as error:
+                raise _damaged(self._path, error) from error
+            tail, taken = stream.unconsumed_tail, taken + len(block)
+            if block:
+                yield block
+        self.end -= len(stream.unused_data)
 
 
 def check(data: bytes, path: Path) -> None:
@@ -78,15 +107,8 @@ def check(data: bytes, path: Path) -> None:
     Raises:
         FileError: the stream ends early or is damaged.
     """
-    stream, total = zlib.decompressobj(_GZIP), 0
-    try:
-        while not stream.eof and total < _MOST_CHECKED:
-            block = stream.decompress(stream.unconsumed_tail if total else data, _BLOCK)
-            if not block and not stream.eof:
-                raise FileError(path, "the compressed stream ends early", cure=_CURE)
-            total += len(block)
-    except zlib.error as error:
-        raise _damaged(path, error) from error
+    for _ in _Member(memoryview(data), 0, path).blocks(_MOST_CHECKED):
+        pass
 
 
 def _damaged(path: Path, error: zlib.error) -> FileError:

@@ -1,13 +1,18 @@
 """One writer per folder: a lock of the system, which ends with the process that holds it."""
 
-import fcntl
+import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from medsmith.errors import CohortError, FileError, MedsmithError
+
+LOCK = ".medsmith.lock"
+_ATTEMPTS = 100
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 _log = logging.getLogger("medsmith")
 
@@ -16,71 +21,81 @@ _log = logging.getLogger("medsmith")
 def hold_folder(folder: Path, busy: MedsmithError) -> Iterator[None]:
     """Locks a folder, made if missing, for this process; a context manager.
 
-    A folder that was made here and is empty at the end is removed.
+    The lock is a file in the folder, ``.medsmith.lock``, which only this process has locked: another container of this
+    host, which counts processes otherwise, is kept out as well. At the end the file is removed, and so is a folder that
+    was made here and is empty.
 
     Args:
         folder: to lock.
         busy: raised if another process holds the lock.
 
     Raises:
-        FileError: the folder cannot be made.
+        FileError: the folder or the lock cannot be made.
     """
     existed = folder.exists()
-    descriptor = _locked(folder, busy)
+    lock = _acquired(folder, busy)
     try:
         yield
     finally:
-        if not existed:
-            with suppress(OSError):  # not empty
-                folder.rmdir()
-        os.close(descriptor)
+        try:
+            # While it is locked: whoever waits for the file that is gone finds it without a name, and makes a new one.
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+                if not existed:
+                    folder.rmdir()
+        finally:
+            lock.release()
 
 
 @contextmanager
 def hold_output(folder: Path) -> Iterator[None]:
-    """``hold_folder`` for a cohort or a study that one call writes to.
+    """``hold_folder`` for a folder that one call writes to.
 
     Raises:
         CohortError: another process writes to it.
-        FileError: the folder cannot be made.
+        FileError: the folder or the lock cannot be made.
     """
     with hold_folder(folder, CohortError(folder, "another process is writing here", "one at a time", "wait for it")):
         yield
 
 
-def _locked(folder: Path, busy: MedsmithError) -> int:
-    """A descriptor of the folder with the lock; opened anew if the folder was removed meanwhile."""
-    while True:
-        descriptor = _opened(folder)
+def check_not_held(folder: Path) -> None:
+    """Checks that no process writes to a folder, before anything is computed for it.
+
+    Raises:
+        CohortError: one does.
+        FileError: a file is in the place of the folder, or it cannot be written to.
+    """
+    if folder.exists():
+        with hold_output(folder):
+            pass
+
+
+def _acquired(folder: Path, busy: MedsmithError) -> FileLock:
+    """The lock of a folder, which is tried again while other processes take folder and lock away."""
+    path = folder / LOCK
+    for _ in range(_ATTEMPTS):
+        lock = FileLock(path)
         try:
-            _lock(descriptor, folder, busy)
-            if _is_at(descriptor, folder):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(folder, error) from None
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if path.exists():
+                break
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise _unusable(folder, error) from None
+            _log.warning("%s: is on a file system without locks; take care that one process writes here", folder)
+            return lock
+        else:
+            return lock
+    raise busy
 
 
-def _opened(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileError(folder, f"cannot be made ({error.strerror})", cure="choose another folder") from None
-
-
-def _lock(descriptor: int, folder: Path, busy: MedsmithError) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise busy from None
-    except OSError:
-        _log.warning("%s: is on a file system without locks; take care that one process at a time writes here", folder)
-
-
-def _is_at(descriptor: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except OSError:
-        return False
+def _unusable(folder: Path, error: OSError) -> FileError:
+    return FileError(folder, f"cannot be made or written to ({error.strerror})", cure="choose another folder")

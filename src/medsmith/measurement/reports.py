@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -11,6 +12,7 @@ from medsmith.cases.layouts import REPORTS
 from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 from medsmith.measurement.describe import describe_case
 from medsmith.progress import Progress
 from medsmith.reports.organs import is_lesion
@@ -60,6 +62,7 @@ def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress
 
     Raises:
         RequestError: the cohort has no label of a lesion, or no case with labels.
+        CohortError: another process writes to the folder.
         FileError: a file is damaged or cannot be written.
     """
     if not any(is_lesion(name) for name in cohort.label_names):
@@ -71,7 +74,10 @@ def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress
     folder = cohort.root / REPORTS if out is None else out
     due = [case_id for case_id in labeled if replace or not (folder / f"{case_id}.json").exists()]
     made: list[ScanReport] = []
-    with progress.task("describe", len(labeled), len(labeled) - len(due)) as advance:
+    with (
+        hold_output(cohort.root if out is None else out) if due else nullcontext(),
+        progress.task("describe", len(labeled), len(labeled) - len(due)) as advance,
+    ):
         for case_id in due:
             report = describe_case(cohort[case_id])
             _write(folder / f"{case_id}.json", report)

@@ -2,16 +2,28 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar, final, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Sampling
 from medsmith.errors import RequestError
 from medsmith.formats.validation import first_problem
 
-Size = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)]
+_MOST_VOXELS = 2**28
+
+
+def _is_small(size: tuple[int, ...]) -> tuple[int, ...]:
+    if math.prod(size) > _MOST_VOXELS:
+        raise ValueError(f"must have {_MOST_VOXELS} voxels at most")
+    return size
+
+
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3), AfterValidator(_is_small)
+]
 """Grid of the networks, voxels along each axis of space, 2-D or 3-D."""
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 

@@ -18,7 +18,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
 from medsmith.geometry import Geometry
-from medsmith.preparation.recorded import recorded
+from medsmith.preparation.recorded import check_ids, recorded
 from medsmith.progress import NullProgress, Progress
 
 RECORD = "crop.json"
@@ -87,7 +87,9 @@ def crop(
     cohort = Cohort.open(source)
     if not len(cohort):
         raise CohortError(cohort.root, "has no cases", "at least one", "name a cohort that has some")
-    report(f"{len(cohort)} cases, {_count(cohort, options)} crops -> {out}")
+    count = _count(cohort, options)
+    check_ids(crop_id(case_id, count - 1) if options.place == "sliding" else case_id for case_id in cohort.ids)
+    report(f"{len(cohort)} cases, {count} crops -> {out}")
     usual = _usual_center(cohort) if options.place == "foreground" else (0.5, 0.5, 0.5)
     ending = cohort.file_ending if cohort.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     rule = {
@@ -160,7 +162,12 @@ def crops_of(case: Case, options: CropOptions, usual: tuple[float, ...] = (0.5, 
     axes = [_sliding(n, edge, options.overlap) for n, edge in zip(shape, size, strict=True)]
     places = [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
     for number, start in enumerate(places):
-        yield _cut(case, f"{case.id}_c{number:02d}", start, size)
+        yield _cut(case, crop_id(case.id, number), start, size)
+
+
+def crop_id(case_id: str, number: int) -> str:
+    """The id of a crop of a case that is covered by several."""
+    return f"{case_id}_c{number:02d}"
 
 
 def _voxels(grid: Geometry, case_id: str, extent_mm: tuple[float, float, float]) -> Voxels:

@@ -12,7 +12,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
-from medsmith.preparation.recorded import pending_ids, recorded
+from medsmith.preparation.recorded import check_ids, pending_ids, recorded
 
 RECORD = "merge.json"
 MAX_LABELS = 255
@@ -41,6 +41,7 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
         raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
     cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
     layout = _common_layout(cohorts)
+    check_ids(f"{name}-{id}" for name, cohort in cohorts.items() for id in cohort.ids)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():

@@ -31,6 +31,7 @@ __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
 RECORD = "prepare.json"
 _SHOWN = 10
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @final
@@ -98,6 +99,9 @@ def _check_options(options: PrepareOptions) -> None:
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
+    for option, number in (("--hu-offset", options.hu_offset), ("--nan-fill", options.read.nan_fill)):
+        if number is not None and not abs(number) <= _LARGEST:
+            raise RequestError(option, f"{number:g}", f"at most {_LARGEST:.3g} in magnitude", "choose another")
     if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
     if options.pictures and options.percentiles is None:
@@ -112,7 +116,8 @@ def _check_options(options: PrepareOptions) -> None:
 def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
     case, notes = read_case(case_id, source.cases[case_id], source.layout, options.read)
     prefix = f"{source.root}/"
-    return source.with_records(case), tuple(note.removeprefix(prefix) for note in notes)
+    case, left_out = source.with_records(case)
+    return case, (*(note.removeprefix(prefix) for note in notes), *left_out)
 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:

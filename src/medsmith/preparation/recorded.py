@@ -1,17 +1,28 @@
 """A cohort with a record of its inputs, so that an identical call continues it and any other is refused."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import check_id
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout
 from medsmith.errors import CohortError
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
+
+
+def check_ids(ids: Iterable[str]) -> None:
+    """Checks the ids of all cases to write before the first is written.
+
+    Raises:
+        CohortError: one is no portable file name.
+    """
+    for case_id in ids:
+        check_id(case_id)
 
 
 @contextmanager
@@ -39,7 +50,7 @@ def _opened(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> 
         if other:
             found = f"was made of other files or with other options ({name} differs in {', '.join(other)})"
             raise CohortError(out, found, cure="choose a new folder")
-    elif (out / DATASET).exists() and len(Cohort.open(out)):
+    elif (out / DATASET).exists() and visible_names(out) != {DATASET}:  # alone it is that of a killed call
         raise CohortError(out, f"holds a cohort without {name}", cure="choose a new folder")
     cohort = Cohort.create(
         out, channel_names=layout.channel_names, label_names=layout.label_names, file_ending=layout.file_ending

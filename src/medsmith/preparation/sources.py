@@ -11,11 +11,12 @@ from medsmith.cases.case_io import read_records
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
-from medsmith.errors import CohortError, MedsmithError
+from medsmith.errors import CohortError, FileError, MedsmithError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.pairing import Declared, pair_files, with_ids
+from medsmith.preparation.report_fields import structured
 from medsmith.preparation.roles import Key
 
 EMPTY, UNPAIRED = "empty", "unpaired"
@@ -79,10 +80,15 @@ class Source:
     left_out: tuple[str, ...]
     kept: tuple[str, ...] = ()
 
-    def with_records(self, case: Case) -> Case:
-        """The case with its report and provenance files, if any."""
+    def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
+        """The case with its report and provenance files, if any, and a note on what of a real report is dropped."""
         report, provenance = read_records(self.root, case.id)
-        return replace(case, report=report, provenance=provenance)
+        whole = replace(case, report=report, provenance=provenance)
+        if report is None or whole.synthetic:
+            return whole, ()
+        kept, dropped = structured(report, self.layout.label_names)
+        note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
+        return replace(whole, report=kept), (note,) if dropped else ()
 
 
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
@@ -92,7 +98,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     both and some only one, the options decide about the latter.
 
     Raises:
-        FileError: there is no such folder, or a label map cannot be read.
+        FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
         CohortError: files do not pair, or unpaired files are neither kept nor left out.
         ContentError: undeclared label values that cannot be inferred.
     """
@@ -109,6 +115,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     chosen, alone = _select_cases(root, found, options)
     if strays and UNPAIRED not in options.leave_out:
         raise _unpaired(root, strays)
+    _check_text(root, chosen.values())
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
     if by_file:
@@ -134,6 +141,15 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
     )
+
+
+def _check_text(root: Path, files: Iterable[CaseFiles]) -> None:
+    """Checks that names of files can be written into the record."""
+    for path in (path.relative_to(root) for each in files for path in each.paths):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise FileError(path, "its name is no UTF-8", "names are recorded as text", "rename it") from None
 
 
 def _checked_ids(chosen: Mapping[Key, CaseFiles]) -> dict[str, CaseFiles]:

@@ -12,7 +12,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
-from medsmith.preparation.recorded import pending_ids, recorded
+from medsmith.preparation.recorded import check_ids, pending_ids, recorded
 
 RECORD = "split.json"
 FEW = 8
@@ -53,6 +53,7 @@ def split(
     """
     check_disjoint_folders((Path(source), Path(train), Path(test)))
     cohort = Cohort.open(source)
+    check_ids(cohort.ids)
     ids = held_out_ids(cohort.ids, test_fraction, seed, group)
     sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
     rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}

@@ -9,7 +9,6 @@ A run folder, and the folder of shipped weights, hold
     README.md             model card
 """
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -24,11 +23,13 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.errors import RunError
+from medsmith.errors import FileError, RunError
 from medsmith.formats.atomic import sha256_of, write_bytes, write_json
+from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Method
 from medsmith.methods.config import explain, validated
+from medsmith.networks.limit import TooManyNumbersError, limited_numbers
 from medsmith.networks.precision import Compute
 from medsmith.runs.location import SHIPPED as SHIPPED
 from medsmith.runs.location import find_run as find_run
@@ -36,6 +37,11 @@ from medsmith.runs.steps import StageSteps
 
 FILES = ("run.json", "weights.safetensors", "memory.safetensors")
 _RESTORE = "restore it, or remove the folder to train anew"
+_OTHER_VERSION = "train again, or use the version of medsmith that wrote it"
+_UNSAVED = 2**20
+"""Numbers of tables that are computed and not saved, such as those of the noise schedule."""
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_MEMORY_FORMATS = (torch.float32, torch.float64, *_WHOLE, torch.bool)
 _FINISH = "run the same train command again, or copy the folder again"
 
 
@@ -146,11 +152,43 @@ def load_method(run: Path | str, *, device: str = "cpu") -> Method:
     folder = find_run(run)
     _check_manifest(folder)
     record = read_record(folder)
-    method = build_method(record)
+    method = _built(record, folder)
     load_strict(method, unpack(folder / "weights.safetensors"), folder / "weights.safetensors")
-    method.memory = unpack(folder / "memory.safetensors")
+    method.memory = _checked_memory(folder / "memory.safetensors")
     method.weights_hash = sha256_of(folder / "weights.safetensors")
     return apply_compute(method.to(device), record).eval().requires_grad_(False)
+
+
+def _built(record: RunRecord, folder: Path) -> Method:
+    """The method of a record that may be anybody's, with no more numbers than its file of weights can hold.
+
+    Raises:
+        RunError: the record describes no network that can be built, or a larger one than the file is of.
+    """
+    path, most = folder / "run.json", (folder / "weights.safetensors").stat().st_size + _UNSAVED
+    try:
+        with limited_numbers(most):
+            return build_method(record)
+    except (TooManyNumbersError, MemoryError):
+        found = f"describes networks of more numbers than {folder / 'weights.safetensors'} can hold"
+        raise RunError(path, found, "made for another architecture", _RESTORE) from None
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        found = f"describes no network that can be built ({str(error).splitlines()[0] if str(error) else error!r})"
+        raise RunError(path, found, cure=_RESTORE) from None
+
+
+def _checked_memory(path: Path) -> dict[str, Tensor]:
+    """What a method keeps besides weights.
+
+    Raises:
+        RunError: the file is missing or damaged, or its numbers are in a format that is not written.
+    """
+    memory = unpack(path)
+    for name, tensor in memory.items():
+        if tensor.dtype not in _MEMORY_FORMATS:
+            found = f"{name} is {str(tensor.dtype).removeprefix('torch.')}"
+            raise RunError(path, found, "memory is float32, float64, whole numbers or bool", _RESTORE)
+    return memory
 
 
 def is_finished(run: Path) -> bool:
@@ -166,20 +204,21 @@ def read_record(folder: Path) -> RunRecord:
     """
     path = folder / "run.json"
     try:
-        return RunRecord.model_validate(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        detail = explain(RunRecord, str(path), error).found if isinstance(error, ValidationError) else str(error)
-        raise RunError(path, detail, cure="train again, or use the version of medsmith that wrote it") from None
+        return RunRecord.model_validate(read_json(path))
+    except FileError as error:
+        raise RunError(path, error.found, error.limit, _OTHER_VERSION) from None
+    except ValidationError as error:
+        problem = explain(RunRecord, str(path), error)
+        raise RunError(path, problem.found, problem.limit, _OTHER_VERSION) from None
 
 
 def _check_manifest(folder: Path) -> None:
-    path = folder / "manifest.json"
     try:
-        expected = json.loads(path.read_text())
-    except (OSError, ValueError):
+        expected = read_json(folder / "manifest.json")
+    except FileError:
         raise RunError(folder, "no finished weights", cure=_FINISH) from None
     for name in FILES:
-        if not isinstance(expected, dict) or expected.get(name) != sha256_of(folder / name):
+        if expected.get(name) != sha256_of(folder / name):
             cure = _RESTORE if name == "run.json" else _FINISH
             raise RunError(folder / name, "does not match manifest.json", cure=cure)
 
@@ -191,8 +230,8 @@ def check_record(folder: Path) -> None:
         RunError: it is not.
     """
     try:
-        expected = json.loads((folder / "manifest.json").read_text())["run.json"]
-    except (OSError, ValueError, KeyError, TypeError):
+        expected = read_json(folder / "manifest.json")["run.json"]
+    except (FileError, KeyError):
         return  # not finished
     if expected != sha256_of(folder / "run.json"):
         raise RunError(folder / "run.json", "does not match manifest.json", cure=_RESTORE)

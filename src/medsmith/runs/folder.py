@@ -14,21 +14,30 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, Any, final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from medsmith.errors import FileError, RunError
-from medsmith.formats.atomic import remove_if_empty, remove_temporary_files, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import (
+    remove_if_empty,
+    remove_temporary_files,
+    sha256_of,
+    unwritable,
+    write_bytes,
+    write_json,
+)
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import pack, read_tensors, unpack
 
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
+DECODED = "decoded"
+"""In ``examples/`` while a new run starts: see ``case_cache``."""
 CHECKPOINTS_KEPT = 2
 
 _log = logging.getLogger("medsmith")
@@ -199,17 +208,25 @@ class Metrics:
 
     def rewind(self, stage: str, step: int) -> None:
         """Remove the lines of a stage after the step it continues from, and lines that are none."""
+        self._keep(lambda entry: entry["step"] <= step or entry["stage"] != stage)
+
+    def drop_ends(self, stage: str, every: int) -> None:
+        """Remove the lines of a stage on the last step of earlier calls, which a calm run does not have.
+
+        Args:
+            stage: that continues.
+            every: steps between lines of a calm run.
+        """
+        self._keep(lambda entry: entry["step"] % every == 0 or entry["stage"] != stage)
+
+    def _keep(self, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
         if not self.path.is_file():
             return
         kept = []
         for line in self.path.read_text(errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                before, other = entry["step"] <= step, entry["stage"] != stage
-            except (ValueError, KeyError, TypeError):
-                continue
-            if before or other:
-                kept.append(line + "\n")
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                if is_kept(json.loads(line)):
+                    kept.append(line + "\n")
         write_bytes(self.path, "".join(kept).encode())
 
     def append(self, **entry: str | float) -> None:
@@ -222,4 +239,4 @@ class Metrics:
             with self.path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
-            raise FileError(self.path, f"cannot be written ({error.strerror})", cure="free the disk") from None
+            raise unwritable(self.path, error) from None

@@ -8,6 +8,8 @@ from medsmith.cases.layouts import parts_line
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.runs.checkpoints import RunRecord
 
+_FIRST = "Weights of medsmith"
+
 
 @final
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
     )
     return f"""# {record.method}, preset {record.preset}
 
-Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
+{_FIRST} {record.versions["medsmith"]}. What they make is synthetic research data, not for diagnosis.
 
 - {cases_line(facts, learned)}
 - Content hash of the cohort `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of its cases for the
@@ -53,6 +55,11 @@ Weights of medsmith {record.versions["medsmith"]}. What they make is synthetic r
 Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.
 How good the cases are is for the report to say; nothing here has been validated by a reader.
 """
+
+
+def is_model_card(text: str) -> bool:
+    """Whether a text is a model card, of any version."""
+    return text.startswith("# ") and _FIRST in text
 
 
 def cases_line(facts: Fingerprint, learned: Learned) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import torch
 from pydantic import BaseModel
@@ -32,9 +32,12 @@ from medsmith.synthesis.tasks import (
     SynthesisRequest,
     canonical_hash,
 )
+from medsmith.synthesis.unchanged import stamps_of_hashed
 
 if TYPE_CHECKING:
     from medsmith.methods.base import Method
+
+Made = TypeVar("Made")
 
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
 
@@ -154,13 +157,41 @@ def synthesize_case(
     Raises:
         RunError: the weights differ from those of the recipe.
         RequestError: the request is invalid for the method.
+        SynthesisError: a cohort or file that the request names is not what was hashed.
     """
-    recipe, limits = task.recipe, task.recipe.limits
     method = load(task.run, task.loader, device)
-    if method.weights_hash != recipe.weights_hash:
+    if method.weights_hash != task.recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
-    conditions = validated(method.Request, "request", with_paths(recipe.request, task.paths))
+    conditions = validated(method.Request, "request", with_paths(task.recipe.request, task.paths))
     request = method.request_of_case(conditions, task.index)
+    return of_unchanged_inputs(task, conditions, lambda: _checked(method, request, task, before_attempt, after_refusal))
+
+
+def of_unchanged_inputs(task: CaseTask, request: BaseModel, make: Callable[[], Made]) -> Made:
+    """What is made of the content that the recipe's hashes are of; made again if a file was touched meanwhile.
+
+    Raises:
+        SynthesisError: a cohort or file that the request names is not what was hashed.
+    """
+    references = find_references(request)
+    before = stamps_of_hashed(references, task.recipe.inputs, task.stamps)
+    while True:
+        made = make()
+        after = stamps_of_hashed(references, task.recipe.inputs, task.stamps)
+        if before == after:
+            return made
+        before = after
+
+
+def _checked(
+    method: "Method",
+    request: BaseModel,
+    task: CaseTask,
+    before_attempt: Callable[[int], None],
+    after_refusal: Callable[[int, Case, list[str]], None],
+) -> CaseResult:
+    """A case that passes every check, or none after the last attempt."""
+    recipe, limits = task.recipe, task.recipe.limits
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
     refused: Counter[str] = Counter()
     for attempt in range(limits.attempts):

@@ -6,21 +6,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from medsmith.cases.cohort import Cohort
-from medsmith.errors import InterruptionError, MedsmithError, RequestError
+from medsmith.errors import InterruptionError, MedsmithError, RequestError, printable
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.synthesis import folder
 from medsmith.synthesis.devices import check_names
 from medsmith.synthesis.executors.base import Executor, Outcome
 from medsmith.synthesis.executors.processes import usable_cores
-from medsmith.synthesis.lock import lock_folder, refuse_if_locked
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
 from medsmith.synthesis.rejected import write_sheet
-from medsmith.synthesis.tasks import CaseTask, CohortSpec, Recipe, ResolvedRequest, SynthesisRequest, case_id
+from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
+from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
 
 
@@ -54,16 +54,13 @@ def synthesize(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method.
-        SynthesisError: the folder is held or has another recipe, or a case fails at every attempt.
-        CohortError: the folder holds something else, or lies in the run or a cohort that is read.
+        SynthesisError: the folder has another recipe, or a case fails at every attempt.
+        CohortError: another process writes to the folder, it holds something else, or lies in what is read.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
-    for name, number in (("count", count), ("workers", workers)):
-        if number is not None and number < 1:
-            raise RequestError(name, f"{number}", "at least 1")
-    check_names(options.devices)
+    _check_arguments(run, {"count": count, "workers": workers}, options.devices)
     synthesis_request = SynthesisRequest(
         run=str(run),
         loader=options.loader,
@@ -75,7 +72,7 @@ def synthesize(
         limits=options.limits,
     )
     folder.refuse_foreign(out)
-    refuse_if_locked(out)
+    check_not_held(out)
     size = min(workers or _default_workers(options.devices), count)
     try:
         with defer_interrupts() as stop, ExitStack() as work:
@@ -84,6 +81,15 @@ def synthesize(
     except KeyboardInterrupt:
         found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
+
+
+def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices: tuple[str, ...]) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise RequestError(name, f"{number}", "at least 1")
+    check_names(devices)
+    if str(run) != printable(str(run)):
+        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
 
 
 def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -109,15 +115,18 @@ def _fill(
     resolved = executor.resolve()
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
     check_output(out, request.run, paths.values())
+    stamps = stamps_of(resolved.references)
     recipe = with_hashes(resolved)
-    with lock_folder(out, lambda: _opened(out, resolved.spec)) as cohort:
+    with hold_output(out):
+        folder.remove_old_pictures(out)
+        cohort = open_cohort(out, resolved.spec)
         folder.clean(out)
         written = relative_paths(paths, out)
         write_plan(out, Plan(count=count, run=relative_run(request.run, out), paths=written, recipe=recipe))
         ids = [case_id(recipe.method, index) for index in range(count)]
         finished = folder.finished_ids(out) & set(cohort.ids)
         missing = [index for index, id in enumerate(ids) if id not in finished]
-        template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, index=0)
+        template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = [template.model_copy(update={"index": index}) for index in missing]
         try:
             with progress.task("synthesize", count, len(finished)) as advance, _executor_stopped(work, out):
@@ -128,11 +137,6 @@ def _fill(
             folder.remove_if_empty(cohort, ids)
             raise
     return folder.summarize(out, ids, made=len(tasks))
-
-
-def _opened(out: Path, spec: CohortSpec) -> Cohort:
-    folder.remove_old_pictures(out)
-    return open_cohort(out, spec)
 
 
 @contextmanager

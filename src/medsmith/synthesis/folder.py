@@ -13,13 +13,12 @@ from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS,
 from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
-from medsmith.synthesis.lock import LOCK
 from medsmith.synthesis.plan import PLAN
 from medsmith.synthesis.rejected import REJECTED
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {LOCK, DATASET, REJECTED, *_PARTS}
+_OWN_NAMES = {DATASET, REJECTED, *_PARTS}
 
 
 @final
@@ -99,7 +98,8 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    missing = [id for id in ids if id not in finished_ids(out)]
+    finished = finished_ids(out)
+    missing = [id for id in ids if id not in finished]
     _discard(cohort, missing)
     if len(missing) < len(ids):
         cohort.finish()

@@ -15,19 +15,27 @@ from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile, side_by_side
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering
 from medsmith.progress import NullProgress, Progress
-from medsmith.synthesis.case_synthesis import load, one_thread, provenance, resolve_request, sampling_of
+from medsmith.synthesis.case_synthesis import (
+    load,
+    of_unchanged_inputs,
+    one_thread,
+    provenance,
+    resolve_request,
+    sampling_of,
+)
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.damage import check_cases
-from medsmith.synthesis.lock import lock_folder
 from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_pictures import SteeredCase, guide_tiles, image_tiles, legend
 from medsmith.synthesis.steering_words import adherence_lines, gray_unit, guide_name
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
+from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
 
 FACTORS = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
@@ -112,7 +120,8 @@ def sweep(
     spec, shown = resolve_request(base, "cpu").spec, []
     # All cells are steered before the folder belongs to this sweep, so that a request that is refused leaves none.
     steered = [_steered(method, task) for task in tasks]
-    with lock_folder(out, lambda: _opened(out, wanted, spec)) as cohort:
+    with hold_output(out):
+        cohort = _opened(out, wanted, spec)
         check_cases(out, cohort.ids, [out])
         with (progress or NullProgress()).task("sweep", len(cells)) as advance:
             for cell, task, steering in zip(cells, tasks, steered, strict=True):
@@ -158,10 +167,11 @@ def _changed(request: Mapping[str, Any], guide: str, factor: float, until: float
 def _tasks(base: SynthesisRequest, requests: Sequence[Mapping[str, Any]]) -> list[CaseTask]:
     """A task per cell; all name the same files, which are hashed once."""
     resolved = [resolve_request(base.model_copy(update={"request": request}), "cpu") for request in requests]
-    inputs = with_hashes(resolved[0]).inputs
+    stamps, inputs = stamps_of(resolved[0].references), with_hashes(resolved[0]).inputs
     paths = {reference.key: absolute(reference.path) for reference in resolved[0].references}
     recipes = [each.recipe.model_copy(update={"inputs": inputs}) for each in resolved]
-    return [CaseTask(run=base.run, loader=base.loader, recipe=recipe, paths=paths, index=0) for recipe in recipes]
+    template = CaseTask(run=base.run, loader=base.loader, recipe=recipes[0], paths=paths, stamps=stamps, index=0)
+    return [template.model_copy(update={"recipe": recipe}) for recipe in recipes]
 
 
 def _recipe_hash(task: CaseTask) -> str:
@@ -204,11 +214,16 @@ def _seed(task: CaseTask) -> int:
 def _made(method: Mddpm, cohort: Cohort, task: CaseTask, name: str) -> Case:
     """The case of a cell, written if it is new."""
     if name not in cohort:
-        with one_thread():
-            case = method.synthesize(_asked(task), _seed(task), sampling_of(method, task.recipe))
+        asked = _asked(task)
+        case = of_unchanged_inputs(task, asked, lambda: _synthesized(method, asked, task))
         record = provenance(task, _seed(task), 0, {}, ()) | dict(case.provenance or {})
         cohort.write(replace(case, id=name, provenance=record))
     return cohort[name]
+
+
+def _synthesized(method: Mddpm, request: MddpmRequest, task: CaseTask) -> Case:
+    with one_thread():
+        return method.synthesize(request, _seed(task), sampling_of(method, task.recipe))
 
 
 def _picture(method: Mddpm, grid: SweepGrid, guide: str, shown: Sequence[SteeredCase]) -> bytes:

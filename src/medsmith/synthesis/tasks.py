@@ -133,6 +133,7 @@ class CaseTask(BaseModel):
         loader: ``module:function`` that loads it.
         recipe: shared with the other cases.
         paths: dotted key of a cohort or file in the request -> its path on this machine.
+        stamps: the same key -> stamp before it was hashed; missing ones are hashed again.
         index: of the case.
     """
 
@@ -142,6 +143,7 @@ class CaseTask(BaseModel):
     loader: str
     recipe: Recipe
     paths: Mapping[str, str] = {}
+    stamps: Mapping[str, str] = {}
     index: int = Field(ge=0)
 
     @property

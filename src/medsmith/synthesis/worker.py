@@ -66,7 +66,8 @@ class _Channel:
 
 def main() -> None:
     """Load the run of the request, then run case tasks until the coordinator exits."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:  # of the terminal, to all: its to obey
+        signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
     channel = _Channel()

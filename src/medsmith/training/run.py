@@ -19,7 +19,7 @@ from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
-from medsmith.runs.folder import EXAMPLES, Checkpoint, lock_run
+from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, lock_run
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
@@ -34,7 +34,7 @@ from medsmith.training.examples import (
 from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
-from medsmith.training.start import RunRequest, start_run
+from medsmith.training.start import RunRequest, check_folder, start_run
 
 
 def train(
@@ -50,10 +50,10 @@ def train(
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train a method on a cohort, or continue where an earlier call was stopped.
+    """Train a method on a cohort, or continue where an earlier call was stopped; returns the run folder.
 
-    Ctrl-C and SIGTERM take effect when the current step is done and saved. With several devices a script must guard the
-    call by ``if __name__ == "__main__"``, since every process imports it.
+    Ctrl-C, SIGTERM and a closed terminal take effect when the current step is done and saved. With several devices a
+    script must guard the call by ``if __name__ == "__main__"``, since every process imports it.
 
     Args:
         method: name of the method.
@@ -68,9 +68,6 @@ def train(
         report: receives what is trained, what each stage will take, what can be done next, and a last line on the
             stages that the budget ended early.
 
-    Returns:
-        The run folder.
-
     Raises:
         RequestError: an unknown method, preset, setting or stage, or settings that do not fit the cohort or devices.
         RunError: the folder holds a run that differs in the method, its config, its seed or its cohort; another
@@ -82,7 +79,8 @@ def train(
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
     with lock_run(folder):
-        with cached_cases(cohort, folder / EXAMPLES / "decoded") as cases:
+        check_folder(folder)
+        with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
             _check_compute(record, accelerator)
             untrained = build_method(record)

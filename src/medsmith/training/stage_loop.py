@@ -135,7 +135,7 @@ class StageLoop:
             tensors, checkpoint = found
             self._step, self._seconds = checkpoint.step, checkpoint.seconds
             self._optimizer.restore(tensors, self._step, self.folder)
-        self._saved = self._step
+        self._saved = self._restored = self._step
         if self._fabric.is_global_zero:
             self._metrics.rewind(self.stage.name, self._step)
 
@@ -151,6 +151,8 @@ class StageLoop:
         last_save, share = monotonic(), self._share_spent()
         while not self._any_process(share >= 1 or interrupted()):
             started = monotonic()
+            if self._fabric.is_global_zero and self._step == self._restored:
+                self._metrics.drop_ends(self.stage.name, LOG_EVERY)
             losses = self._one_step(batches, ids)
             self._step += 1
             self._seconds += monotonic() - started

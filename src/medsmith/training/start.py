@@ -15,6 +15,7 @@ from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError
 from medsmith.formats.atomic import visible_names, write_json
+from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, MethodConfig, Stage
 from medsmith.methods.config import apply_settings, validated
@@ -22,8 +23,9 @@ from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
-from medsmith.runs.folder import CHECKPOINTS, EXAMPLES
-from medsmith.training.examples import kinds_of
+from medsmith.runs.folder import CHECKPOINTS, DECODED, EXAMPLES
+from medsmith.runs.model_card import is_model_card
+from medsmith.training.examples import PREPARED, kinds_of
 
 _OTHER_FOLDER = "choose another run folder"
 _HASH_DIGITS = 16
@@ -83,10 +85,6 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
             found = f"compute and the stages differ in {', '.join(sorted(unknown))}"
             raise RunError(folder / "run.json", found, cure="restore it, or remove the folder to train anew")
         return record
-    if (folder / CHECKPOINTS).exists():
-        raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
-    if visible_names(folder) - {EXAMPLES}:
-        raise RunError(folder, "holds something else (no run.json)", "a run has a folder of its own", _OTHER_FOLDER)
     if len(cohort):
         _check_dimensions(request.method, config, cohort.geometry(cohort.ids[0]).dimensions)
     record = RunRecord(
@@ -104,6 +102,23 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     record = record.model_copy(update={"compute": _choose_compute(method, cohort.ids, cases, request)})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that a folder is free or holds a run, before anything is written into it.
+
+    Raises:
+        RunError: it holds something else, or a file of others is in the place of the model card.
+    """
+    if not (folder / "run.json").is_file():
+        if (folder / CHECKPOINTS).exists():
+            raise RunError(folder, f"has {CHECKPOINTS} and no run.json", cure=f"restore run.json, or {_OTHER_FOLDER}")
+        examples = visible_names(folder / EXAMPLES) if (folder / EXAMPLES).is_dir() else set()
+        foreign = {name for name in examples if name != DECODED and not name.startswith(PREPARED)}
+        if foreign | visible_names(folder) - {EXAMPLES}:
+            raise RunError(folder, "holds something else (no run.json)", "a run has a folder of its own", _OTHER_FOLDER)
+    elif (card := folder / "README.md").exists() and not is_model_card(read_bytes(card).decode(errors="replace")):
+        raise RunError(card, "is not the model card of this run", "nothing of others is overwritten", "move it away")
 
 
 def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:

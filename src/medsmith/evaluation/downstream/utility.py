@@ -20,14 +20,15 @@ from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility, summarize_arm
 from medsmith.evaluation.downstream.segmenter import Cases, SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.fidelity.bootstrap import proportion
-from medsmith.evaluation.pages.page import write_page
+from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import write_json
-from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import read_record
 from medsmith.runs.location import find_run
 
+RECORD, PAGE = "utility.json", "utility.html"
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
 _SIZE_SAMPLE = 20
@@ -64,12 +65,14 @@ def utility(
         progress: display of the progress and the remaining time.
 
     Raises:
-        CohortError: the cohorts are incompatible, or R or S shares an image with the test cohort.
+        CohortError: the cohorts are incompatible, R or S shares an image with the test cohort, or another process
+            writes to the folder.
         RequestError: invalid ratios, seeds or size.
         RunError: the folder holds results with other cases or settings.
+        FileError: another file is in the place of the result.
     """
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
-    check_outside(out, (real.root, synthetic.root, test.root))
+    check_results_folder(out, (RECORD, PAGE), (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
     _check_unseen(synthetic, test)
     if seeds < 1:
@@ -82,12 +85,13 @@ def utility(
     with progress.task("read cases", len(real) + len(synthetic) + len(test)) as advance:
         of_real, of_synthetic, of_test = (load_cohort(cohort, edge, advance) for cohort in (real, synthetic, test))
     _check_disjoint(of_real, of_synthetic, of_test)
-    _check_settings(out, settings)
     names = tuple(sorted(real.label_names, key=lambda name: real.label_names[name]))
-    _train_missing(out, arms, seeds, len(names), config, (of_real, of_synthetic, of_test), progress)
-    result = _collect(out, arms, seeds, names[1:], (of_real, of_test), {**settings, **(facts or {})})
-    write_json(out / "utility.json", result.as_json())
-    write_page(utility_page(result), out / "utility.html")
+    with hold_output(out):
+        _check_settings(out, settings)
+        _train_missing(out, arms, seeds, len(names), config, (of_real, of_synthetic, of_test), progress)
+        result = _collect(out, arms, seeds, names[1:], (of_real, of_test), {**settings, **(facts or {})})
+        write_json(out / RECORD, result.as_json())
+        write_page(utility_page(result), out / PAGE)
     return result
 
 

@@ -1,14 +1,18 @@
 """A page of sections as one self-contained HTML file: pictures embedded, no external requests, all text escaped."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from medsmith.errors import FileError
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.folders import check_outside
+from medsmith.formats.lock import check_not_held
+from medsmith.formats.opening import read_bytes
 
 WARNING = "Synthetic research data, not for diagnosis."
 
@@ -108,6 +112,25 @@ def render(page: Page) -> str:
         loader=PackageLoader("medsmith.evaluation.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html").render(page=page, warning=WARNING)
+
+
+def check_results_folder(out: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Checks a folder of results before they are computed.
+
+    Args:
+        out: the folder.
+        names: of the files to write; earlier results and pages, which carry the warning, may be replaced.
+        inputs: folders that are read.
+
+    Raises:
+        CohortError: the folder lies in one that is read, or another process writes to it.
+        FileError: a file of others has one of the names.
+    """
+    check_outside(out, inputs)
+    for path in (out / name for name in names):
+        if (path.exists() or path.is_symlink()) and WARNING.encode() not in read_bytes(path):
+            raise FileError(path, "exists and is no earlier result", "nothing is overwritten", "choose another folder")
+    check_not_held(out)
 
 
 def write_page(page: Page, path: Path) -> None:

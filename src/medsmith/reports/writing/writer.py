@@ -19,6 +19,9 @@ from medsmith.reports.writing.endpoint import Endpoint, Message, ask
 _ROLE: Final = "You are a radiologist. You describe one lesion in a CT scan as a JSON object, and write nothing else."
 
 
+_SHOWN: Final = 300
+
+
 def write_report(
     lesion_type: str, endpoint: Endpoint, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None
 ) -> LesionReport:
@@ -52,7 +55,11 @@ def write_report(
         if error.subject == endpoint.address:
             raise
         cure = "try another --llm-model, or use: medsmith report sample"
-        raise RequestError(endpoint.address, "answered badly twice", error.line, cure) from error
+        raise RequestError(endpoint.address, "answered badly twice", _shortened(error.line), cure) from error
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def _message(role: str, content: str) -> Message:
