@@ -23,6 +23,7 @@ from bad_scans import (
     pair_of,
     with_dot,
 )
+from medsmith.errors import CohortError
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
@@ -192,3 +193,18 @@ def test_row_51_empty_labels_left_out(tmp_path):
     cohort = prepare(source, tmp_path / "out", PrepareOptions(leave_out=frozenset({"empty"})), report=lambda _: None)
     assert cohort.ids == ("a0", "a2")
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["a1"]
+
+
+def test_row_51_maps_that_are_all_background_throughout_give_images(tmp_path):
+    source = good_source(tmp_path / "source", count=2)
+    for path in (source / "labels").iterdir():
+        path.write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
+    said: list[str] = []
+    cohort = prepare(source, tmp_path / "out", report=said.append)
+    assert cohort.ids_with_image == ("a0", "a1")
+    assert cohort.ids_with_labels == ()
+    assert "labels: background = 0 (every label map is all background: images alone are taken)" in said
+    assert prepare(source, tmp_path / "out", report=said.append).ids == cohort.ids
+    options = PrepareOptions(leave_out=frozenset({"empty"}))
+    with pytest.raises(CohortError, match="all 2 label maps are all background"):
+        prepare(source, tmp_path / "left", options, report=said.append)

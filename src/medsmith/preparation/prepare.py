@@ -16,13 +16,13 @@ from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import declared_line, first_of
-from medsmith.cases.layouts import parts_line
+from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.pictures import as_picture
-from medsmith.preparation.quality import CT, check_labels, inspect, looks_like_noise
+from medsmith.preparation.quality import CT, check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
@@ -36,13 +36,25 @@ _SHOWN = 10
 @final
 @dataclass(frozen=True)
 class _CaseSummary:
-    """Summary of one source case; ``typical_ct`` is None without an image."""
+    """Summary of one source case.
+
+    Attributes:
+        shape: of its grid.
+        spacing: None where none is known.
+        stored: number type.
+        typical_ct: whether it is clearly CT; None without an image.
+        empty: whether its label map is all background.
+        left_out: whether it is left out for that.
+        noisy: whether the image looks like noise.
+        notes: one line per accepted irregularity.
+    """
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float] | None
     stored: str
     typical_ct: bool | None
     empty: bool
+    left_out: bool
     noisy: bool
     notes: tuple[str, ...]
 
@@ -52,8 +64,8 @@ def prepare(
 ) -> Cohort:
     """Converts a folder of images, label maps or both to a cohort; continues an interrupted identical call.
 
-    Scans without label maps give a cohort of images, and label maps without scans one of labels; see
-    ``pairing.pair_files`` for how the two are distinguished.
+    Scans without label maps, or with maps that are all background throughout, give a cohort of images, and label maps
+    without scans one of labels; see ``pairing.pair_files`` for how the two are distinguished.
 
     Args:
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
@@ -74,9 +86,8 @@ def prepare(
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)
     summaries = map_cases(root, found.cases, lambda case_id: _summarize(found, case_id, options), report)
-    kept = {case_id: summary for case_id, summary in summaries.items() if not summary.empty}
-    if not kept:
-        raise CohortError(root, f"all {len(summaries)} label maps are all background", "", "draw the labels")
+    found, summaries = _without_empty_maps(found, summaries, options, report)
+    kept = {case_id: summary for case_id, summary in summaries.items() if not summary.left_out}
     found = _with_channels(found, kept.values())
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
@@ -134,10 +145,11 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
     """Reads a case and checks its values."""
     case, notes = _read(source, case_id, options)
     case, repairs = _repaired(case, options)
-    empty = EMPTY in options.leave_out and case.labels is not None and not case.labels.any()
-    if not empty:
+    empty = case.labels is not None and not case.labels.any()
+    left_out = empty and EMPTY in options.leave_out
+    if not left_out:
         if EMPTY not in options.keep:
-            check_labels(case)
+            check_reported(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
     return _CaseSummary(
         shape=case.geometry.shape,
@@ -145,9 +157,34 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
         stored=str(case.stored),
         typical_ct=None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical,
         empty=empty,
-        noisy=case.image is not None and not empty and looks_like_noise(case.image),
+        left_out=left_out,
+        noisy=case.image is not None and not left_out and looks_like_noise(case.image),
         notes=notes,
     )
+
+
+def _without_empty_maps(
+    source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions, report: Callable[[str], None]
+) -> tuple[Source, dict[str, _CaseSummary]]:
+    """The source; as images alone if every label map is all background and nothing is said about such maps.
+
+    Raises:
+        CohortError, ContentError: some maps are empty and neither kept nor left out, or all cases are left out.
+    """
+    empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    if EMPTY in options.leave_out and len(empty) == len(summaries):
+        found = f"all {len(summaries)} label maps are all background"
+        raise CohortError(source.root, found, "one case at least", "without --leave-out empty, images alone are taken")
+    if not empty or EMPTY in options.keep | options.leave_out:
+        return source, dict(summaries)
+    labeled = [files for files in source.cases.values() if files.label_paths]
+    if len(empty) < len(labeled) or not all(files.channels for files in labeled):
+        map_cases(source.root, empty, refuse_empty, report)
+    cases = {case_id: CaseFiles(files.channels, labels=None) for case_id, files in source.cases.items()}
+    layout = replace(source.layout, label_names={"background": 0}, label_of={}, label_of_file={}, cases=cases)
+    reason = "every label map is all background: images alone are taken"
+    images = replace(source, cases=cases, layout=layout, label_reason=reason)
+    return images, {case_id: replace(summary, empty=False) for case_id, summary in summaries.items()}
 
 
 def _with_channels(source: Source, summaries: Iterable[_CaseSummary]) -> Source:
@@ -171,7 +208,7 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
         "label_names": source.layout.label_names,
         "label_of_source_value": {str(value): label for value, label in source.layout.label_of.items()},
         "inferred": _lines(source, summaries),
-        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.empty)],
+        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.left_out)],
         "notes": [note for summary in summaries.values() for note in summary.notes],
         "options": asdict(options) | {"leave_out": sorted(options.leave_out), "keep": sorted(options.keep)},
         "sources": sums,
@@ -180,10 +217,10 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
 
 def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
     """The inferred facts, one line each."""
-    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.empty]
+    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.left_out]
     notes = [note for summary in summaries.values() for note in summary.notes]
     more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
-    empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    empty = [case_id for case_id, summary in summaries.items() if summary.left_out]
     noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
     joined = [] if source.layout.label_of_file else [id for id, files in source.cases.items() if files.extra_labels]
