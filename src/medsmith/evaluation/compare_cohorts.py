@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
@@ -66,6 +67,7 @@ def evaluate(
 
     Raises:
         CohortError: too few cases, incompatible cohorts, or a report inside one of them.
+        ContentError: a CT that is not in Hounsfield units.
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, or the report cannot be written.
     """
@@ -102,7 +104,7 @@ def default_extractors() -> list[Extractor]:
 
 
 def _fingerprint(cohort: Cohort) -> Fingerprint:
-    return take_fingerprint(cohort, cohort.file_ending, cohort.content_hash())
+    return take_fingerprint(map(check_units, cohort), cohort.file_ending, cohort.content_hash())
 
 
 def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFeatures) -> NearestNeighbors:

@@ -15,14 +15,14 @@ import numpy as np
 from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
 from medsmith.cases.integrity import declared_line, first_of
 from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_disjoint_folders
-from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
 from medsmith.preparation.pictures import as_picture
-from medsmith.preparation.quality import CT, check_reported, inspect, looks_like_noise, refuse_empty
+from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
@@ -109,13 +109,13 @@ def _check_options(options: PrepareOptions) -> None:
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
-    if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
+    if options.hu_offset and not any(map(is_ct, options.channel_names)):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
     if options.pictures and options.percentiles is None:
         raise RequestError("--pictures", "no --percentiles", "pictures are in 8 bit", "add --percentiles 0.5,99.5")
     if options.percentiles is not None:
         check_percentiles(options.percentiles)
-        if CT in (name.casefold() for name in options.channel_names):
+        if any(map(is_ct, options.channel_names)):
             cure = "leave it out, or name the channel otherwise than CT"
             raise RequestError("--percentiles", "a channel is named CT", "Hounsfield units have one scale", cure)
 
@@ -132,7 +132,7 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
         return as_picture(case) if options.pictures else case, ()
     image, notes = case.image.copy(), []
     for index, name in enumerate(case.channel_names):
-        if name.casefold() == CT:
+        if is_ct(name):
             image[index], found = clip_padding(image[index] + np.float32(options.hu_offset))
             notes += [f"{case.id}: {note}" for note in found]
     unsigned = case.stored.kind == "u" and image.min() < 0

@@ -6,12 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from medsmith.cases.case import Case
+from medsmith.cases.hounsfield import check_hounsfield, is_ct
 from medsmith.errors import ContentError
 from medsmith.measurement.noise_level import noise_levels
-from medsmith.preparation.hounsfield import check_hounsfield
 
-CT = "ct"
-"""The channel name, in lower case, that means Hounsfield units (nnU-Net normalizes by it)."""
 _FEW_VOXELS = 4
 _MANY_COMPONENTS = 100
 _ANISOTROPIC = 3.0
@@ -41,7 +39,7 @@ def check_image(case: Case) -> None:
         if channel.min() == channel.max():
             found = f"no body found: every voxel of channel {name} is {channel.min():g}"
             raise ContentError(case.id, found, "an image varies", "leave the case out")
-        if name.casefold() == CT:
+        if is_ct(name):
             check_hounsfield(channel, f"{case.id}, channel {name}")
 
 
