@@ -29,6 +29,8 @@ _DENSER_THAN_LUNG = -600.0
 _LEAST_COMPACT = 0.8
 """Measured: .84 to .97 on 12 CT crops of soft-tissue sarcoma, .19 to .77 on 37 MR of the same cohort less 1024."""
 _OFFSET = 1024.0
+PADDING = "voxels of padding"
+"""Words of the note on padding that was clipped."""
 Values = Float32[np.ndarray, "*space"]
 
 
@@ -124,5 +126,5 @@ def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
         return values, ()
     low, high = float(values.min()), float(values.max())
     result = np.where(padded, np.clip(values, LOWEST_HU, HIGHEST_HU), values).astype(np.float32)
-    note = f"{count} voxels of padding (values {low:g} to {high:g}) were set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU"
+    note = f"{count} {PADDING} (values {low:g} to {high:g}) were set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU"
     return result, (note,)

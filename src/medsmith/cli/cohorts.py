@@ -85,6 +85,9 @@ def prepare(  # noqa: PLR0913
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
     nan_fill: NanFill = None,
+    gray_of_color: Annotated[
+        bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
+    ] = False,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
@@ -101,7 +104,7 @@ def prepare(  # noqa: PLR0913
         hu_offset=hu_offset,
         percentiles=two_numbers("--percentiles", percentiles) if percentiles is not None else None,
         pictures=pictures,
-        read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
+        read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
     prepare_cohort(source, out, options, report=echo)
 

@@ -30,7 +30,7 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
         report: receives one line per source.
 
     Raises:
-        RequestError: fewer than two cohorts, or two folders of one name.
+        RequestError: fewer than two cohorts, two folders of one name, or two cases that would get one id.
         CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
     """
     folders = [Path(source) for source in sources]
@@ -40,6 +40,7 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
     if len({real_path(folder).name for folder in folders}) < len(folders):
         raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
     cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
+    _check_ids(cohorts)
     layout = _common_layout(cohorts)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
@@ -49,6 +50,17 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
             report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
         merged.finish()
     return merged
+
+
+def _check_ids(cohorts: Mapping[str, Cohort]) -> None:
+    """Checks that no two cases get one id, as c of a-b and b-c of a would."""
+    seen: dict[str, str] = {}
+    for name, cohort in cohorts.items():
+        for id in cohort.ids:
+            other = seen.setdefault(f"{name}-{id}".casefold(), name)
+            if other != name:
+                found = f"a case of {other} and case {id} of {name} would both be {name}-{id}"
+                raise RequestError("merge", found, "ids differ in more than case", "rename one of the folders")
 
 
 def _kind(cohort: Cohort) -> str:

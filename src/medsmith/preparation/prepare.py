@@ -15,7 +15,7 @@ import numpy as np
 from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
+from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING, clip_padding, hounsfield_scores, is_ct
 from medsmith.cases.integrity import declared_line, first_of
 from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
@@ -46,6 +46,7 @@ class _CaseSummary:
         empty: whether its label map is all background.
         left_out: whether it is left out for that.
         noisy: whether the image looks like noise.
+        padding: note on the padding to be clipped if the image turns out to be CT.
         notes: one line per accepted irregularity.
     """
 
@@ -56,6 +57,7 @@ class _CaseSummary:
     empty: bool
     left_out: bool
     noisy: bool
+    padding: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -88,11 +90,11 @@ def prepare(
     summaries = map_cases(root, found.cases, lambda case_id: _summarize(found, case_id, options), report)
     found, summaries = _without_empty_maps(found, summaries, options, report)
     kept = {case_id: summary for case_id, summary in summaries.items() if not summary.left_out}
-    found = _with_channels(found, kept.values())
+    found, summaries = _with_channels(found, summaries)
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
     record = _record(found, summaries, options)
-    for line in (*_lines(found, summaries), *_changed_values(options)):
+    for line in (*_lines(found, summaries), *_changed_values(options, summaries)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
         for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
@@ -141,6 +143,10 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
     return as_picture(case) if options.pictures else case, tuple(notes)
 
 
+def _padding(case: Case) -> tuple[str, ...]:
+    return tuple(f"{case.id}: {note}" for note in clip_padding(case.require_image())[1])
+
+
 def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:
     """Reads a case and checks its values."""
     case, notes = _read(source, case_id, options)
@@ -151,11 +157,13 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
         if EMPTY not in options.keep:
             check_reported(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
+    typical = None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical
     return _CaseSummary(
         shape=case.geometry.shape,
         spacing=case.geometry.spacing if case.geometry.spacing_known else None,
         stored=str(case.stored),
-        typical_ct=None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical,
+        typical_ct=typical,
+        padding=_padding(case) if typical and not left_out and not source.channels_known else (),
         empty=empty,
         left_out=left_out,
         noisy=case.image is not None and not left_out and looks_like_noise(case.image),
@@ -187,12 +195,14 @@ def _without_empty_maps(
     return images, {case_id: replace(summary, empty=False) for case_id, summary in summaries.items()}
 
 
-def _with_channels(source: Source, summaries: Iterable[_CaseSummary]) -> Source:
-    """Names a single undeclared channel CT if every case is clearly CT."""
-    typical = [summary.typical_ct for summary in summaries if summary.typical_ct is not None]
+def _with_channels(source: Source, summaries: Mapping[str, _CaseSummary]) -> tuple[Source, dict[str, _CaseSummary]]:
+    """Names a single undeclared channel CT if every case is clearly CT; its padding is then clipped, and noted."""
+    kept = [summary for summary in summaries.values() if not summary.left_out]
+    typical = [summary.typical_ct for summary in kept if summary.typical_ct is not None]
     if source.channels_known or not typical or not all(typical):
-        return source
-    return replace(source, layout=replace(source.layout, channel_names=("CT",)))
+        return source, dict(summaries)
+    noted = {id: replace(summary, notes=(*summary.notes, *summary.padding)) for id, summary in summaries.items()}
+    return replace(source, layout=replace(source.layout, channel_names=("CT",))), noted
 
 
 def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions) -> dict[str, Any]:
@@ -246,9 +256,10 @@ def _cases(source: Source, kept: Sequence[str]) -> str:
     return f"{len(kept)} cases" + ("" if alike else f" ({parts_line(len(kept), with_image, with_labels)})")
 
 
-def _changed_values(options: PrepareOptions) -> list[str]:
-    """What the options do to gray values, one line each."""
-    lines = []
+def _changed_values(options: PrepareOptions, summaries: Mapping[str, _CaseSummary]) -> list[str]:
+    """What is done to gray values, one line each."""
+    padded = [id for id, summary in summaries.items() if any(PADDING in note for note in summary.notes)]
+    lines = [f"gray values: padding is set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU: {first_of(padded)}"] if padded else []
     if options.hu_offset:
         lines.append(f"gray values: {options.hu_offset:+g} HU")
     if options.percentiles is not None:
