@@ -206,6 +206,16 @@ class Cohort:
             raise CohortError(self.root, f"no case {case_id!r}", f"has {first_of(self.ids)}", "choose one of these")
         return self._cases[case_id]
 
+    def is_synthetic(self, case_id: str) -> bool:
+        """Whether a case is synthetic, as ``Case.synthetic``; reads its provenance alone.
+
+        Raises:
+            CohortError: no case has this id.
+        """
+        self.files(case_id)
+        _, provenance = read_records(self.root, case_id)
+        return provenance is not None and provenance.get("synthetic") is not False
+
     def subset(self, ids: Iterable[str]) -> "Cohort":
         """A read-only cohort of some cases; no files are copied.
 

@@ -164,6 +164,7 @@ def synthesize(  # noqa: PLR0913
     report: insertion.ReportOption = None,
     lesion_type: insertion.LesionTypeOption = None,
     organ_map: insertion.OrganMapOption = None,
+    label_as: insertion.LabelAsOption = None,
     anatomy: steering.AnatomyOption = None,
     texture: steering.TextureOption = None,
     pathology: steering.PathologyOption = None,
@@ -184,7 +185,7 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
-    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, label_as)
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress

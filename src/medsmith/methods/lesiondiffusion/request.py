@@ -19,7 +19,8 @@ class LesionDiffusionRequest(BaseModel):
             cube of the template bank.
         lesions: report of each lesion; if empty, one report of ``lesion_type`` is sampled.
         without: for each lesion, options that are excluded.
-        lesion_type: type of the sampled report; None samples a type whose organ the template has.
+        lesion_type: type of the sampled report; None samples a type that the method was trained
+            on, as far as the labels of the training cohort tell, and whose organ the template has.
         organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
             density, or a label map with TotalSegmentator's values (or a folder with one per template id).
         organ_numbers: TotalSegmentator's class map of such a file, if it has no table of names.
@@ -27,6 +28,8 @@ class LesionDiffusionRequest(BaseModel):
         words: "ignored" conditions both networks on null texts (the ablation).
         mask_guidance: of LMNet; None takes the method's.
         paint_guidance: of LINet; None takes the method's.
+        label_as: label of the inserted lesions; None takes "lesion", or "synthetic_lesion" where templates that are
+            real have labels of lesions.
         attempts: most attempts at one lesion, until its measures match the request.
     """
 
@@ -42,6 +45,7 @@ class LesionDiffusionRequest(BaseModel):
     words: Literal["used", "ignored"] = "used"
     mask_guidance: float | None = Field(default=None, ge=0)
     paint_guidance: float | None = Field(default=None, ge=0)
+    label_as: str | None = Field(default=None, min_length=1, max_length=64)
     attempts: int = Field(default=3, ge=1, le=50)
 
     @model_validator(mode="after")
