@@ -15,7 +15,7 @@ from medsmith.evaluation.downstream import utility
 from medsmith.evaluation.reader_study import StudyPlan, create_study
 from medsmith.geometry import Geometry
 from medsmith.insertion.templates import templates_in_turn
-from medsmith.measurement.reports import describe_cohort
+from medsmith.measurement.reports import describe
 from medsmith.preparation import prepare
 from medsmith.progress import NullProgress
 from medsmith.training import train
@@ -72,7 +72,7 @@ def cohorts(tmp_path_factory):
 WAYS = {
     "prepare": lambda bad, _good, out: prepare(bad.root, out, report=lambda _: None),
     "train": lambda bad, _good, out: train("segguided", bad, out),
-    "describe": lambda bad, _good, out: describe_cohort(bad, out, replace=False, progress=NullProgress()),
+    "describe": lambda bad, _good, out: describe(bad, out),
     "evaluate a real cohort": lambda bad, good, out: evaluate(bad, good, out, extractors=()),
     "evaluate a foreign synthetic cohort": lambda bad, good, out: evaluate(good, bad, out, extractors=()),
     "utility": lambda bad, good, out: utility(good, bad, good, out, seeds=1),

@@ -39,7 +39,7 @@ from medsmith.cases.layouts import (
     unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
-from medsmith.errors import CohortError, MedsmithError
+from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.formats.atomic import (
     is_free,
     mark,
@@ -308,3 +308,31 @@ class Cohort:
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
         return digest.hexdigest()
+
+
+CohortLike = Cohort | Path | str
+"""A cohort, or the folder of one, which is opened."""
+
+
+def as_cohort(value: CohortLike) -> Cohort:
+    """The cohort, opened if its folder is given.
+
+    Raises:
+        RequestError: the value is neither.
+        FileError, CohortError, ContentError: the folder cannot be opened.
+    """
+    if isinstance(value, Cohort):
+        return value
+    if isinstance(value, Path | str):
+        return Cohort.open(value)
+    found = f"a {type(value).__name__} ({value!r:.40})"
+    raise RequestError("cohort", found, "a Cohort or the path of its folder", "pass one of these")
+
+
+def folder_of(value: CohortLike) -> Path:
+    """The folder of a cohort.
+
+    Raises:
+        RequestError: the value is neither a cohort nor a path.
+    """
+    return Path(value) if isinstance(value, Path | str) else as_cohort(value).root

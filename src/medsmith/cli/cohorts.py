@@ -41,10 +41,9 @@ def phantom(
     ] = 128,
 ) -> None:
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
-    from medsmith.phantoms.families import find_family
-    from medsmith.phantoms.family import write_phantom
+    from medsmith.phantoms.families import phantom as write_cohort
 
-    write_phantom(find_family(family), out, count, seed, size, echo)
+    write_cohort(family, out, count, seed=seed, size=size, report=echo)
 
 
 @app.command()
@@ -184,15 +183,8 @@ def describe(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing reports.")] = False,
 ) -> None:
     """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
-    from medsmith.cases.cohort import Cohort
-    from medsmith.errors import CohortError, FileError
-    from medsmith.measurement.reports import describe_cohort
+    from medsmith.measurement.reports import describe as describe_cohort
     from medsmith.progress import ConsoleProgress
 
-    cases = Cohort.open(cohort)
-    if not len(cases):
-        raise CohortError(cohort, "has no cases", "at least one", "give the cohort that holds the scans")
-    if out is not None and out.exists() and not out.is_dir():
-        raise FileError(out, "a file, not a folder", cure="choose another folder: --out")
-    for line in describe_cohort(cases, out, replace=replace, progress=ConsoleProgress()).lines:
+    for line in describe_cohort(cohort, out, replace=replace, progress=ConsoleProgress()).lines:
         echo(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort import Cohort, CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.evaluation.fidelity.bootstrap import proportion
@@ -35,11 +35,11 @@ _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
 def evaluate(
-    real: Cohort,
-    synthetic: Cohort,
+    real: CohortLike,
+    synthetic: CohortLike,
     out: Path | str,
     *,
-    training: Cohort | None = None,
+    training: CohortLike | None = None,
     size: int | None = None,
     channel: str | None = None,
     plan: ComparisonPlan | None = None,
@@ -71,6 +71,8 @@ def evaluate(
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, or the report cannot be written.
     """
+    real, synthetic = as_cohort(real), as_cohort(synthetic)
+    training = None if training is None else as_cohort(training)
     check_outside(Path(out), [cohort.root for cohort in (real, synthetic, training) if cohort is not None])
     scope = comparison_scope(real, synthetic, training or real)
     plan, chosen = plan or ComparisonPlan(), list(default_extractors() if extractors is None else extractors)

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort import Cohort, CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
 from medsmith.preparation.recorded import pending_ids, recorded
+from medsmith.progress import silent
 
 RECORD = "merge.json"
 MAX_LABELS = 255
 
 
-def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[str], None]) -> Cohort:
+def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[str], None] = silent) -> Cohort:
     """Writes one cohort with the cases of several.
 
     Ids are prefixed with the name of the source folder. Labels of the same name become one label. A cohort of labels
@@ -33,13 +34,13 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
         RequestError: fewer than two cohorts, two folders of one name, or two cases that would get one id.
         CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
     """
-    folders = [Path(source) for source in sources]
+    folders = [folder_of(source) for source in sources]
     check_disjoint_folders((*folders, Path(out)))
     if len(folders) < 2:
         raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
     if len({real_path(folder).name for folder in folders}) < len(folders):
         raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
-    cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
+    cohorts = {real_path(folder).name: as_cohort(source) for folder, source in zip(folders, sources, strict=True)}
     _check_ids(cohorts)
     layout = _common_layout(cohorts)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}

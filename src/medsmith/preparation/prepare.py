@@ -20,12 +20,13 @@ from medsmith.cases.integrity import declared_line, first_of
 from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.formats.folders import check_disjoint_folders
+from medsmith.formats.folders import as_folder, check_disjoint_folders
 from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
+from medsmith.progress import silent
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
@@ -62,7 +63,11 @@ class _CaseSummary:
 
 
 def prepare(
-    source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, report: Callable[[str], None]
+    source: Path | str,
+    out: Path | str,
+    options: PrepareOptions | None = None,
+    *,
+    report: Callable[[str], None] = silent,
 ) -> Cohort:
     """Converts a folder of images, label maps or both to a cohort; continues an interrupted identical call.
 
@@ -83,7 +88,7 @@ def prepare(
             something else.
         RequestError: an option does not apply.
     """
-    root, out, options = Path(source), Path(out), options or PrepareOptions()
+    root, out, options = as_folder(source), Path(out), options or PrepareOptions()
     _check_options(options)
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)

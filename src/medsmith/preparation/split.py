@@ -7,25 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort import Cohort, CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.recorded import pending_ids, recorded
+from medsmith.progress import silent
 
 RECORD = "split.json"
 
 
 def split(
-    source: Path | str,
+    source: CohortLike,
     train: Path | str,
     test: Path | str,
     *,
     test_fraction: float,
     seed: int = 0,
     group: str | None = None,
-    report: Callable[[str], None],
+    report: Callable[[str], None] = silent,
 ) -> tuple[Cohort, Cohort]:
     """Writes two cohorts; the seed decides which group goes where.
 
@@ -49,8 +50,8 @@ def split(
         RequestError: fraction or expression is invalid, or one of the sets would be empty.
         CohortError: a folder holds something else.
     """
-    check_disjoint_folders((Path(source), Path(train), Path(test)))
-    cohort = Cohort.open(source)
+    check_disjoint_folders((folder_of(source), Path(train), Path(test)))
+    cohort = as_cohort(source)
     ids = held_out_ids(cohort.ids, test_fraction, seed, group)
     sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
     rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}

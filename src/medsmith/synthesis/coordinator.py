@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from medsmith.errors import InterruptionError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.interruption import defer_interrupts
@@ -29,7 +31,7 @@ def synthesize(
     *,
     count: int,
     seed: int = 0,
-    request: Path | str | Mapping[str, Any] | None = None,
+    request: BaseModel | Path | str | Mapping[str, Any] | None = None,
     solver: str | None = None,
     steps: int | None = None,
     workers: int | None = None,
@@ -43,7 +45,8 @@ def synthesize(
         out: the cohort's folder; created if missing.
         count: number of cases the folder is to hold; may be raised later.
         seed: of the run; each case's seed is derived from it and the case's index.
-        request: conditions on each case in the method's request format, or a JSON file with them; None for none.
+        request: conditions on each case: the method's request (``LesionDiffusionRequest``, ...), the same as a mapping,
+            or a JSON file with them; None for none.
         solver: of the sampler; None uses the method's default.
         steps: of the sampler; None uses the method's default.
         workers: number of processes; None starts one per core, or one per GPU. The cases do not depend on it.
@@ -85,7 +88,10 @@ def synthesize(
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
 
 
-def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _read_request(request: BaseModel | Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if isinstance(request, BaseModel):
+        entries: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
+        return entries
     return read_json(Path(request)) if isinstance(request, Path | str) else request or {}
 
 

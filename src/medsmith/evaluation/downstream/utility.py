@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort import Cohort, CohortLike, as_cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream.architectures import grid_multiple
@@ -35,9 +35,9 @@ _VERSIONS = ("medsmith", "monai", "numpy", "torch")
 
 
 def utility(
-    real: Cohort,
-    synthetic: Cohort,
-    test: Cohort,
+    real: CohortLike,
+    synthetic: CohortLike,
+    test: CohortLike,
     out: Path | str,
     *,
     ratios: Sequence[float] | None = None,
@@ -69,6 +69,7 @@ def utility(
         RunError: the folder holds results with other cases or settings.
     """
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
+    real, synthetic, test = as_cohort(real), as_cohort(synthetic), as_cohort(test)
     check_outside(out, (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
     _check_unseen(synthetic, test)
