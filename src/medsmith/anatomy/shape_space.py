@@ -23,7 +23,7 @@ from medsmith.anatomy.record import LARGEST_GRAY, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import regions_of
 from medsmith.anatomy.space_file import hash_of, read_space, space_bytes, write_space
 from medsmith.cases.case import Case
-from medsmith.cases.cohort import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import RequestError
 from medsmith.progress import NullProgress, Progress
 

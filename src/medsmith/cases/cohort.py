@@ -22,6 +22,7 @@ from medsmith.cases.case_io import (
     read_records,
     write_case_files,
 )
+from medsmith.cases.datalists import monai_datalist, torchio_subjects
 from medsmith.cases.integrity import check_case_matches, check_declaration, first_of
 from medsmith.cases.layouts import (
     DATASET,
@@ -39,7 +40,7 @@ from medsmith.cases.layouts import (
     unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
-from medsmith.errors import CohortError, MedsmithError, RequestError
+from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.atomic import (
     is_free,
     mark,
@@ -224,6 +225,14 @@ class Cohort:
         """
         return Cohort(self.root, replace(self.layout, cases={case_id: self.files(case_id) for case_id in ids}))
 
+    def monai(self) -> list[dict[str, Any]]:
+        """The cases for ``monai.data.Dataset``, as ``load_decathlon_datalist`` has them (see ``datalists``)."""
+        return monai_datalist(self)
+
+    def torchio(self) -> list[Any]:
+        """The cases for ``torchio.SubjectsDataset`` (see ``datalists``); TorchIO must be installed."""
+        return torchio_subjects(self)
+
     def write(self, case: Case) -> None:
         """Writes a case, each file atomically, with a marker file until the last file is written.
 
@@ -308,31 +317,3 @@ class Cohort:
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
         return digest.hexdigest()
-
-
-CohortLike = Cohort | Path | str
-"""A cohort, or the folder of one, which is opened."""
-
-
-def as_cohort(value: CohortLike) -> Cohort:
-    """The cohort, opened if its folder is given.
-
-    Raises:
-        RequestError: the value is neither.
-        FileError, CohortError, ContentError: the folder cannot be opened.
-    """
-    if isinstance(value, Cohort):
-        return value
-    if isinstance(value, Path | str):
-        return Cohort.open(value)
-    found = f"a {type(value).__name__} ({value!r:.40})"
-    raise RequestError("cohort", found, "a Cohort or the path of its folder", "pass one of these")
-
-
-def folder_of(value: CohortLike) -> Path:
-    """The folder of a cohort.
-
-    Raises:
-        RequestError: the value is neither a cohort nor a path.
-    """
-    return Path(value) if isinstance(value, Path | str) else as_cohort(value).root

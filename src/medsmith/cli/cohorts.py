@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import all_numbers, app, echo, pairs, two_numbers
-from medsmith.cli.options import CaseCount, NewCohort, PatientGroup, Seed
+from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs, two_numbers
+from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
 
 AssumeSpacing = Annotated[
     bool,
@@ -84,6 +84,7 @@ def prepare(  # noqa: PLR0913
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
     nan_fill: NanFill = None,
+    dataset_id: DatasetId = None,
     gray_of_color: Annotated[
         bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
     ] = False,
@@ -105,7 +106,7 @@ def prepare(  # noqa: PLR0913
         pictures=pictures,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
-    prepare_cohort(source, out, options, report=echo)
+    prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo)
 
 
 def _label_values(assignments: list[str]) -> dict[str, int]:
@@ -167,11 +168,12 @@ def crop(
 def merge(
     out: Annotated[Path, typer.Argument(help="Output folder for the merged cohort.")],
     sources: Annotated[list[Path], typer.Argument(help="Two or more cohorts to merge.")],
+    dataset_id: DatasetId = None,
 ) -> None:
     """Merge cohorts into one. Labels of the same name become one label."""
     from medsmith.preparation import merge as merge_cohorts
 
-    merge_cohorts(sources, out, report=echo)
+    merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo)
 
 
 @app.command()

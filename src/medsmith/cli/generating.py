@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from medsmith.cli import insertion, label_maps, steering
-from medsmith.cli.app import all_numbers, app, echo, pairs
+from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     CaseCount,
     ConfigValues,
+    DatasetId,
     MaxMinutes,
     NewCohort,
     Preset,
@@ -182,11 +183,13 @@ def synthesize(  # noqa: PLR0913
     device: Annotated[
         list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
+    dataset_id: DatasetId = None,
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
     inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, label_as)
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
+    out = named_for_nnunet(out, dataset_id)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medsmith.cases.cohort import Cohort, CohortLike, as_cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.evaluation.fidelity.bootstrap import proportion

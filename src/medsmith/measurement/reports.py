@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from medsmith.cases.cohort import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.layouts import REPORTS
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.formats.atomic import write_json

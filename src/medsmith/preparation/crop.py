@@ -11,7 +11,8 @@ import numpy as np
 
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort, CohortLike, as_cohort, folder_of
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort, CohortLike, as_cohort, folder_of
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError

@@ -12,7 +12,8 @@ from typing import Any, final
 
 from pydantic import BaseModel, ConfigDict
 
-from medsmith.cases.cohort import Cohort, CohortLike, as_cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import RequestError
 from medsmith.formats.json_file import read_json

@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor
 
-from medsmith.cases.cohort import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import copy_threshold

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from medsmith.cases.cohort import Cohort, CohortLike, as_cohort
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream.architectures import grid_multiple

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from medsmith import __version__
-from medsmith.cases.cohort import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.diffusion.noise import derive_seed
 from medsmith.errors import CohortError
 from medsmith.evaluation.reader_study.equivalence import Measure, decisions_for_equivalence
