@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medsmith.cases.case import Case as Case
     from medsmith.cases.case_ref import CaseRef as CaseRef
     from medsmith.cases.cohort import Cohort as Cohort
+    from medsmith.data.scenes import scenes_of as scenes_of
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation import evaluate as evaluate
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
@@ -88,6 +89,7 @@ _HOMES = {
     "prepare": "medsmith.preparation",
     "regenerate": "medsmith.synthesis",
     "sample_report": "medsmith.reports.sampling",
+    "scenes_of": "medsmith.data.scenes",
     "score_study": "medsmith.evaluation.reader_study",
     "split": "medsmith.preparation",
     "sweep": "medsmith.synthesis",

@@ -124,15 +124,43 @@ def split(
     train: Annotated[Path, typer.Argument(help="Output folder for the training cohort.")],
     test: Annotated[Path, typer.Argument(help="Output folder for the test cohort.")],
     test_fraction: Annotated[
-        float, typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1.")
-    ] = 0.2,
+        float | None,
+        typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1; default: 0.2."),
+    ] = None,
     group: PatientGroup = None,
+    by_scene: Annotated[
+        bool, typer.Option("--by-scene", help="Keep near-duplicate images, such as neighboring slices, on one side.")
+    ] = False,
+    patients: Annotated[
+        Path | None, typer.Option(help="Text file with the test patients, one per line, as --group names them.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split a cohort into a training and a test cohort, by case or by patient."""
+    """Split a cohort into a training and a test cohort, by case, by patient, by scene or by a list."""
+    from medsmith.cases.cohort import Cohort
+    from medsmith.errors import RequestError
+    from medsmith.formats.opening import read_lines
     from medsmith.preparation import split as split_cohort
+    from medsmith.progress import ConsoleProgress
 
-    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, report=echo)
+    if patients is not None and test_fraction is not None:
+        raise RequestError("--patients", "--test-fraction is given as well", "one of the two", "choose one")
+    cohort, scenes = Cohort.open(source), None
+    if by_scene:
+        from medsmith.data.scenes import scenes_of
+
+        scenes = scenes_of(cohort, progress=ConsoleProgress())
+    split_cohort(
+        cohort,
+        train,
+        test,
+        test_fraction=0.2 if test_fraction is None else test_fraction,
+        seed=seed,
+        group=group,
+        scenes=scenes,
+        patients=None if patients is None else read_lines(patients),
+        report=echo,
+    )
 
 
 @app.command()
