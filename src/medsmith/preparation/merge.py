@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,8 @@ def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[s
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
-            for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
-                merged.write(_remapped(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
+            pending = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids})
+            merged.write_all(pending, partial(_renamed, cohort, f"{name}-", layout))
             report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
         merged.finish()
     return merged
@@ -86,6 +87,11 @@ def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
     (chosen,) = channels
     ending = next((ending for ending in sorted(endings) if ending in ENDINGS_WRITTEN), ".nii.gz")
     return Layout(chosen, {"background": 0} | {name: value for value, name in enumerate(names, start=1)}, ending, {})
+
+
+def _renamed(cohort: Cohort, prefix: str, layout: Layout, id: str) -> Case:
+    """The case of a source that gets an id in the merged cohort."""
+    return _remapped(cohort.stored(id.removeprefix(prefix)), id, layout)
 
 
 def _remapped(case: Case, id: str, layout: Layout) -> Case:

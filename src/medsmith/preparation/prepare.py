@@ -102,8 +102,8 @@ def prepare(
     for line in (*_lines(found, summaries), *_changed_values(options, summaries)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
-        for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
-            cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
+        pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
+        cohort.write_all(pending, lambda case_id: _repaired(_read(found, case_id, options)[0], options)[0])
         cohort.finish()
     return cohort
 

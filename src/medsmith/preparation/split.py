@@ -170,7 +170,7 @@ def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) ->
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     with recorded(out, RECORD, record, layout) as cohort:
-        for case_id in pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids}):
-            cohort.write(source.stored(case_id))
+        pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
+        cohort.write_all(pending, source.stored)
         cohort.finish()
     return cohort
