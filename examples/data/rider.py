@@ -15,7 +15,7 @@ import numpy as np
 from dicom import read_segment, read_series
 
 from medsmith import Case, Cohort
-from medsmith.preparation.hounsfield import clip_padding
+from medsmith.cases.hounsfield import clip_padding
 
 CT = "1.3.6.1.4.1.9328.50.1.83304264089411327530730818890072724533"
 SEGMENTATION = "1.2.276.0.7230010.3.1.3.8323329.2021.1554822307.24503/1-1.dcm"

@@ -14,10 +14,10 @@ import numpy as np
 from dicom import read_series
 
 from medsmith import Case, Cohort
+from medsmith.cases.hounsfield import clip_padding
 from medsmith.errors import GeometryError
 from medsmith.formats.files import read_image, read_labels
 from medsmith.geometry import Geometry
-from medsmith.preparation.hounsfield import clip_padding
 from medsmith.reports.organs import V2
 
 LABELS = {"background": 0, **{name: value for value, name in V2.items()}}

@@ -18,6 +18,10 @@ def unlimited() -> float:
     return math.inf
 
 
+def silent(_line: str) -> None:
+    """Takes a line that nobody wants to read."""
+
+
 @runtime_checkable
 class Progress(Protocol):
     """Reports the progress of a task."""

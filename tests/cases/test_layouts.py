@@ -237,3 +237,55 @@ def test_real_pairs_open(name, count):
         case = cohort[case_id]
         assert case.require_labels().any()
         assert case.require_image().max() > case.require_image().min()
+
+
+def test_nnunet_1_lists_images_by_a_name_without_channel(tmp_path):
+    volumes = {f"MS_000_000{channel}": image_array(seed=channel) for channel in range(2)}
+    decathlon(tmp_path, {"MS_000": label_array()}, volumes)
+    training = [{"image": "./imagesTr/MS_000.nii.gz", "label": "./labelsTr/MS_000.nii.gz"}]
+    facts = {"modality": {"0": "FLAIR", "1": "T1"}, "labels": {"0": "background", "1": "lesion"}, "training": training}
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+    cohort = Cohort.open(tmp_path)
+    assert (cohort.ids, cohort.channel_names) == (("MS_000",), ("FLAIR", "T1"))
+    for channel, array in enumerate(volumes.values()):
+        np.testing.assert_array_equal(cohort.stored("MS_000").require_image()[channel], array)
+    np.testing.assert_array_equal(cohort.stored("MS_000").require_labels(), label_array())
+    both = facts | {"channel_names": facts["modality"], "labels": {"background": 0, "lesion": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(both | {"file_ending": ".nii.gz"}))
+    assert Cohort.open(tmp_path).ids == ("MS_000",)
+
+
+def listed(root, images):
+    for seed, name in enumerate(dict.fromkeys(images)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(zipped(nifti_bytes(image_array(seed=seed))))
+    facts = {"modality": {"0": "MR"}, "labels": {"0": "background"}, "training": [{"image": name} for name in images]}
+    (root / "dataset.json").write_text(json.dumps(facts))
+    return root
+
+
+def test_listed_images_of_equal_names_are_all_kept(tmp_path):
+    cohort = Cohort.open(listed(tmp_path, ["data/p1/t1.nii.gz", "data/p2/t1.nii.gz"]))
+    assert cohort.ids == ("p1_t1", "p2_t1")
+    for seed, case_id in enumerate(cohort.ids):
+        np.testing.assert_array_equal(cohort.stored(case_id).require_image()[0], image_array(seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (["p1/t1.nii.gz", "p1/t1.nii.gz"], "lists t1.nii.gz twice"),
+        (["a/b_t.nii.gz", "a_b/t.nii.gz", "c/t.nii.gz"], "would both be case a_b_t"),
+        (["a/t.nii.gz", "a/t.nii"], "a/t.nii.gz and a/t.nii would both be case t"),
+    ],
+)
+def test_listed_images_that_cannot_be_told_apart_are_refused(images, found, tmp_path):
+    with pytest.raises(CohortError, match=found):
+        Cohort.open(listed(tmp_path, images))
+
+
+def test_two_files_of_one_name_in_a_folder_of_pairs_are_refused(tmp_path):
+    write_pair(tmp_path, zipped(nifti_bytes(image_array())), zipped(nifti_bytes(label_array())))
+    (tmp_path / "images" / f"{ID}.nii").write_bytes(nifti_bytes(image_array(seed=1)))
+    with pytest.raises(CohortError, match=f"{ID}.nii and {ID}.nii.gz would both be case {ID}"):
+        Cohort.open(tmp_path)

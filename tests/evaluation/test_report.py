@@ -171,14 +171,14 @@ def test_volumes_are_evaluated_too(tmp_path):
 
 def cohort_with_corner(root, count, seed, shape, ending):
     """Noise with a bright labeled corner where x and y are largest: in a scan, the patient's right and front."""
-    cohort = Cohort.create(root, channel_names=("CT",), label_names={"background": 0, "mass": 1}, file_ending=ending)
+    cohort = Cohort.create(root, channel_names=("MR",), label_names={"background": 0, "mass": 1}, file_ending=ending)
     rng = np.random.default_rng(seed)
     for number in range(count):
         image, labels = rng.integers(0, 60, shape).astype(np.float32), np.zeros(shape, np.uint8)
         image[14:18, 14:18], labels[14:18, 14:18] = 250, 1
         geometry = Geometry.plain(shape) if ending == ".png" else Geometry(shape, np.eye(4))
         stored = np.dtype(np.uint8 if ending == ".png" else np.int16)
-        cohort.write(Case(f"c{number}", image[None], labels, geometry, ("CT",), cohort.label_names, stored))
+        cohort.write(Case(f"c{number}", image[None], labels, geometry, ("MR",), cohort.label_names, stored))
     cohort.finish()
     return cohort
 

@@ -130,7 +130,6 @@ REFUSED = [
     Row(49, "undeclared", label_values(label_array(value=3)), ("undeclared label values 3", "declared: background = 0"),
         options=PrepareOptions(label_names={"lesion": 1})),
     Row(49, "gap in undeclared", label_values(label_array(value=7)), ("label value 7", "--label NAME=VALUE")),
-    Row(51, "all background", label_values(np.zeros(SHAPE, np.uint8)), ("all background", "--leave-out empty"), ID),
     Row(53, "negative label", label_values(label_array(dtype=np.int16, value=-1)), ("from -1 to 0",)),
     Row(53, "label 300", label_values(label_array(dtype=np.int16, value=300)), ("from 0 to 300", "0 to 255")),
     Row(53, "label 70000", label_values(label_array(dtype=np.int64, value=70000)), ("from 0 to 70000",)),
@@ -184,6 +183,16 @@ def test_row_55_report_lists_lesions_but_the_label_is_empty(tmp_path):
     code, line = run(lambda: prepare(first.root, tmp_path / "out", report=lambda _: None))
     assert code == 2
     assert "the report lists 2 lesions, the label is all background" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_row_51_label_all_background_where_others_are_not(tmp_path):
+    source = good_source(tmp_path / "source", count=3)
+    (source / "labels" / "a1.nii.gz").write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
+    assert code == 2
+    assert line.startswith("a1: all background")
+    assert "--leave-out empty" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -23,10 +23,22 @@ from bad_scans import (
     pair_of,
     with_dot,
 )
+from medsmith.errors import CohortError
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.prepare import RECORD, prepare
 from medsmith.preparation.sources import PrepareOptions
-from scan_files import AFFINE, ID, SHAPE, good_source, image_array, label_array, nifti_bytes, write_pair, zipped
+from scan_files import (
+    AFFINE,
+    ID,
+    SHAPE,
+    good_source,
+    hounsfield_array,
+    image_array,
+    label_array,
+    nifti_bytes,
+    write_pair,
+    zipped,
+)
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -192,3 +204,36 @@ def test_row_51_empty_labels_left_out(tmp_path):
     cohort = prepare(source, tmp_path / "out", PrepareOptions(leave_out=frozenset({"empty"})), report=lambda _: None)
     assert cohort.ids == ("a0", "a2")
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["a1"]
+
+
+def test_row_51_maps_that_are_all_background_throughout_give_images(tmp_path):
+    source = good_source(tmp_path / "source", count=2)
+    for path in (source / "labels").iterdir():
+        path.write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
+    said: list[str] = []
+    cohort = prepare(source, tmp_path / "out", report=said.append)
+    assert cohort.ids_with_image == ("a0", "a1")
+    assert cohort.ids_with_labels == ()
+    assert "labels: background = 0 (every label map is all background: images alone are taken)" in said
+    assert prepare(source, tmp_path / "out", report=said.append).ids == cohort.ids
+    options = PrepareOptions(leave_out=frozenset({"empty"}))
+    with pytest.raises(CohortError, match="all 2 label maps are all background"):
+        prepare(source, tmp_path / "left", options, report=said.append)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_row_44_padding_is_said_also_where_ct_is_inferred(declared, tmp_path):
+    for number in range(12):
+        scan = hounsfield_array((20, 20, 20), seed=number)
+        scan[:2] = -2000
+        path = tmp_path / "in" / f"p{number:02d}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zipped(nifti_bytes(scan)))
+    said: list[str] = []
+    options = PrepareOptions(channel_names=("CT",) if declared else ())
+    cohort = prepare(tmp_path / "in", tmp_path / "out", options, report=said.append)
+    assert cohort.channel_names == ("CT",)
+    assert cohort["p03"].require_image().min() == -1024
+    assert said[-1] == "gray values: padding is set to -1024 or 3071 HU: p00, p01, p02 and 9 more"
+    notes = json.loads((tmp_path / "out" / RECORD).read_text())["notes"]
+    assert sum("800 voxels of padding (values -2000 to " in note for note in notes) == 12

@@ -1,5 +1,7 @@
 """Cohorts joined into one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,4 +98,16 @@ def test_what_does_not_go_together_is_refused_by_name(tmp_path):
     twin = cohort(tmp_path / "deep" / "ct", {"background": 0, "lesion": 1})
     with pytest.raises(RequestError, match="two folders of one name"):
         merge([ct.root, twin.root], tmp_path / "out", report=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cases_that_would_get_one_id_are_refused(tmp_path):
+    names = {"background": 0, "lesion": 1}
+    first, second = cohort(tmp_path / "a", names), cohort(tmp_path / "a-b", names)
+    twin = replace(second.stored(second.ids[0]), id=f"b-{second.ids[0]}")
+    writable = Cohort.create(first.root, channel_names=first.channel_names, label_names=names, file_ending=".nii.gz")
+    writable.write(twin)
+    writable.finish()
+    with pytest.raises(RequestError, match=f"would both be a-b-{second.ids[0]}"):
+        merge([first.root, second.root], tmp_path / "out", report=lambda _: None)
     assert not (tmp_path / "out").exists()

@@ -292,6 +292,32 @@ def test_cases_that_are_all_background_are_one_line_and_not_counted(tmp_path):
     assert "left out, all background: b0, b1, b2 and 2 more" in said
 
 
+def test_pictures_with_colored_marks_are_gray_on_request(tmp_path):
+    marked = np.stack([PIXELS] * 3, -1)
+    marked[0, :3] = (255, 255, 0)
+    source = fill(tmp_path / "in", {"images/a.png": png_bytes(marked), "labels/a.png": MASK_PNG})
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
+    assert code == 2
+    assert "in color (3 pixels, 1.79%, where the channels differ)" in line
+    assert line.endswith("run medsmith prepare with --gray-of-color")
+    said: list[str] = []
+    options = PrepareOptions(read=ReadOptions(gray_of_color=True))
+    image = prepare(source, tmp_path / "out", options, report=said.append)["a"].require_image()[0, :, :, 0].T
+    expected = PIXELS.astype(np.float32)
+    expected[0, :3] = 226  # ITU-R 601: .299 * 255 + .587 * 255
+    np.testing.assert_array_equal(image, expected)
+    assert any("3 pixels in color (1.79%) were turned to gray by their luminance" in line for line in said)
+
+
+def test_label_maps_in_color_are_refused_whatever_is_asked(tmp_path):
+    colored = np.stack([MASK * 255, MASK, MASK], -1)
+    source = fill(tmp_path / "in", {"images/a.png": IMAGE_PNG, "labels/a.png": png_bytes(colored)})
+    options = PrepareOptions(read=ReadOptions(gray_of_color=True))
+    code, line = run(lambda: prepare(source, tmp_path / "out", options, report=silent))
+    assert code == 2
+    assert "a.png: in color" in line
+
+
 def test_what_is_done_to_gray_values_is_said(tmp_path):
     said: list[str] = []
     options = PrepareOptions(percentiles=(0.5, 99.5))

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from cohort_cases import make_case, new_cohort
 from medsmith.cases.verification import verify_folder
+from medsmith.cli import main
+from medsmith.data.scenes import scenes_of
+from medsmith.errors import RequestError
 from medsmith.preparation.prepare import prepare
 from medsmith.preparation.split import held_out_ids, split
 from scan_files import (
@@ -119,3 +122,59 @@ def test_a_split_killed_anywhere_ends_with_the_bytes_of_a_calm_one(tmp_path, mon
         else:
             break
     assert stop_at > 9
+
+
+def patients(root, twins=()):
+    """Two pictures each of five patients; ``twins`` are brighter copies of each other."""
+    made = new_cohort(root)
+    for patient in range(5):
+        for number in range(2):
+            case_id = f"P{patient}_{number}"
+            made.write(make_case(case_id, seed=99 if case_id in twins else 10 * patient + number, size=40))
+    made.finish()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_near_duplicates_stay_on_one_side(seed, tmp_path):
+    cohort = patients(tmp_path / "in", twins=("P1_0", "P3_1"))
+    scenes = scenes_of(cohort)
+    assert scenes["P1_0"] == scenes["P3_1"]
+    assert len(set(scenes.values())) == 9
+    sides = split(cohort, tmp_path / "a", tmp_path / "b", test_fraction=0.4, seed=seed, scenes=scenes)
+    assert [("P1_0" in side) == ("P3_1" in side) for side in sides] == [True, True]
+    named = split(cohort, tmp_path / "c", tmp_path / "d", test_fraction=0.4, seed=seed, scenes=scenes, group=r"(P\d)")
+    for side in named:
+        found = {case_id[:2] for case_id in side.ids}
+        assert len(side) == 2 * len(found)
+        assert ("P1" in found) == ("P3" in found)
+
+
+def test_a_list_of_patients_is_the_test_set(tmp_path):
+    cohort = patients(tmp_path / "in", twins=("P1_0", "P3_1"))
+    train, test = split(cohort, tmp_path / "a", tmp_path / "b", patients=["P1", "P4"], group=r"(P\d)")
+    assert test.ids == ("P1_0", "P1_1", "P4_0", "P4_1")
+    assert len(train) == 6
+    assert split(cohort, tmp_path / "a", tmp_path / "b", patients=["P4", "P1"], group=r"(P\d)")[1].ids == test.ids
+    for wrong, line in [
+        (["P1", "P9"], "--patients: no patient P9; the patients are P0, P1, P2 and 2 more"),
+        ([], "--patients: 0 of 5 patients; each side needs a case"),
+        (["P0", "P1", "P2", "P3", "P4"], "--patients: 5 of 5 patients; each side needs a case"),
+        (["P1"], "--patients: P1_0 and P3_0 are of one scene, and one of them alone is of a listed patient"),
+    ]:
+        with pytest.raises(RequestError, match=line):
+            split(cohort, tmp_path / "c", tmp_path / "d", patients=wrong, group=r"(P\d)", scenes=scenes_of(cohort))
+        assert not (tmp_path / "c").exists()
+
+
+def test_the_command_takes_scenes_and_a_file_of_patients(tmp_path, capsys):
+    patients(tmp_path / "in", twins=("P1_0", "P3_1"))
+    (tmp_path / "test.txt").write_text("P1\n\n P3 \n")
+    ends = [str(tmp_path / name) for name in ("in", "train", "test")]
+    more = ["--by-scene", "--patients", str(tmp_path / "test.txt"), "--group", r"(P\d)"]
+    with pytest.raises(SystemExit) as ended:
+        main(["split", *ends, *more])
+    assert ended.value.code == 0
+    assert "test: 4 cases in 1 groups" in capsys.readouterr().out
+    assert main(["split", *ends, *more, "--test-fraction", "0.5"]) == 2
+    assert "--test-fraction is given as well" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from medsmith.anatomy.record import LARGEST_GRAY, SpaceArrays, SpaceRecord
 from medsmith.anatomy.regions import regions_of
 from medsmith.anatomy.space_file import hash_of, read_space, space_bytes, write_space
 from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import RequestError
 from medsmith.progress import NullProgress, Progress
 
@@ -83,7 +83,7 @@ class ShapeSpace:
     @classmethod
     def fit(
         cls,
-        cohort: Cohort,
+        cohort: CohortLike,
         *,
         points: int = 48,
         variance: float = 0.98,
@@ -106,7 +106,7 @@ class ShapeSpace:
             GeometryError: a case is a volume.
             MedsmithError: a case cannot be read.
         """
-        return cls(*fit_space(cohort, points, variance, context, progress or NullProgress()))
+        return cls(*fit_space(as_cohort(cohort), points, variance, context, progress or NullProgress()))
 
     @classmethod
     def load(cls, path: Path | str) -> "ShapeSpace":

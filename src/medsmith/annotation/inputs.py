@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from medsmith.annotation.measured import LEAST_PATIENTS
 from medsmith.annotation.options import AnnotationOptions
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.hounsfield import check_units
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
@@ -111,6 +112,7 @@ def check_contents(inputs: Inputs, progress: Progress) -> None:
 
     Raises:
         GeometryError: a volume.
+        ContentError: a CT that is not in Hounsfield units.
         CohortError: an image is in two cohorts, or no label is in the reference of two withheld patients.
         MedsmithError: a case cannot be read.
     """
@@ -119,7 +121,7 @@ def check_contents(inputs: Inputs, progress: Progress) -> None:
     having: dict[int, set[str]] = defaultdict(set)
     with progress.task("check cases", sum(map(len, cohorts.values()))) as advance:
         for name, cohort in cohorts.items():
-            for case in cohort:
+            for case in map(check_units, cohort):
                 if case.geometry.dimensions != 2:
                     shape = " x ".join(map(str, case.geometry.shape))
                     found = f"case {case.id} is a volume of {shape}"

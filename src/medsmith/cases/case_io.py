@@ -13,6 +13,7 @@ from medsmith.cases.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
 from medsmith.errors import ContentError
 from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import (
+    count_volumes,
     read_grid,
     read_image,
     read_image_region,
@@ -33,7 +34,7 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
         read_image(file.path, options if file.volume is None else replace(options, volume=file.volume))
         for file in files.channels
     ]
-    maps = [read_labels(path, options) for path in files.label_paths]
+    maps = [read_labels(path, label_options(files, options)) for path in files.label_paths]
     paths = [*(file.path for file in files.channels), *files.label_paths]
     read: list[ImageFile | LabelFile] = [*images, *maps]
     for path, other in zip(paths, read, strict=True):
@@ -49,6 +50,17 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
     )
     notes = tuple(f"{path}: {note}" for path, each in zip(paths, read, strict=True) for note in each.notes)
     return case, notes
+
+
+def label_options(files: CaseFiles, options: ReadOptions) -> ReadOptions:
+    """The options for a case's label maps: a volume is chosen of labels only where it is of images.
+
+    A label map that has several volumes while the image has one holds a volume for each label.
+    """
+    if options.volume is None or not files.channels:
+        return options
+    several = any(count_volumes(file.path) > 1 for file in files.channels)
+    return options if several else replace(options, volume=None)
 
 
 def _stacked(channels: list[Float32[np.ndarray, "x y z"]]) -> Float32[np.ndarray, "c x y z"]:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.cases.canonical import canonical_case
-from medsmith.cases.case import Case
+from medsmith.cases.case import Case, Json
 from medsmith.cases.case_io import (
     read_case,
     read_case_grid,
@@ -22,7 +22,8 @@ from medsmith.cases.case_io import (
     read_records,
     write_case_files,
 )
-from medsmith.cases.integrity import check_case_matches, check_declaration, first_of
+from medsmith.cases.datalists import monai_datalist, torchio_subjects
+from medsmith.cases.integrity import check_case_matches, check_declaration, check_id, first_of
 from medsmith.cases.layouts import (
     DATASET,
     IMAGES,
@@ -41,6 +42,7 @@ from medsmith.cases.layouts import (
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, MedsmithError
 from medsmith.formats.atomic import (
+    deferred_sync,
     is_free,
     mark,
     remove,
@@ -54,6 +56,8 @@ from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
 
 _log = logging.getLogger("medsmith")
+_BATCH, _BATCH_SECONDS = 64, 2.0
+"""Cases, and seconds, after which written cases are synced together."""
 
 
 @final
@@ -206,6 +210,16 @@ class Cohort:
             raise CohortError(self.root, f"no case {case_id!r}", f"has {first_of(self.ids)}", "choose one of these")
         return self._cases[case_id]
 
+    def is_synthetic(self, case_id: str) -> bool:
+        """Whether a case is synthetic, as ``Case.synthetic``; reads its provenance alone.
+
+        Raises:
+            CohortError: no case has this id.
+        """
+        self.files(case_id)
+        _, provenance = read_records(self.root, case_id)
+        return provenance is not None and provenance.get("synthetic") is not False
+
     def subset(self, ids: Iterable[str]) -> "Cohort":
         """A read-only cohort of some cases; no files are copied.
 
@@ -213,6 +227,14 @@ class Cohort:
             CohortError: no case has one of these ids.
         """
         return Cohort(self.root, replace(self.layout, cases={case_id: self.files(case_id) for case_id in ids}))
+
+    def monai(self) -> list[dict[str, Any]]:
+        """The cases for ``monai.data.Dataset``, as ``load_decathlon_datalist`` has them (see ``datalists``)."""
+        return monai_datalist(self)
+
+    def torchio(self) -> list[Any]:
+        """The cases for ``torchio.SubjectsDataset`` (see ``datalists``); TorchIO must be installed."""
+        return torchio_subjects(self)
 
     def write(self, case: Case) -> None:
         """Writes a case, each file atomically, with a marker file until the last file is written.
@@ -224,31 +246,91 @@ class Cohort:
             CohortError: the cohort is read-only, the id is not a valid file name, or channels or labels differ.
             ContentError: values that the stored dtype cannot hold, or undeclared labels.
         """
-        if not self._writable:
-            raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
+        self._check_writable()
         check_case_matches(self.root, case, self.channel_names, self.label_names)
-        with self._marked(case.id):
-            files = self._place(case)
-            written = write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
-            if case.provenance is not None:
-                record = self.root / PROVENANCE / f"{case.id}.json"
-                sums = {path.relative_to(self.root).as_posix(): sha256_of(path) for path in written}
-                write_json(record, {**case.provenance, "files": sums})
-        self._cases[case.id] = files
-
-    @contextmanager
-    def _marked(self, case_id: str) -> Iterator[None]:
-        """Marks the case as being written; the marker stays if the writer fails after writing a file."""
-        marker = self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
+        marker = self._marker(case.id)
         mark(marker)
         try:
-            yield
+            files, written = self._write_files(case)
+            self._write_provenance(case.id, case.provenance, written)
         except MedsmithError:
-            whole = nnunet_files(self.root, case_id, len(self.channel_names), self.file_ending)
-            if not any(path.exists() for path in whole.paths):
-                remove(marker)
+            self._unmark_if_untouched(case.id)
             raise
         remove(marker)
+        self._cases[case.id] = files
+
+    def write_all(self, ids: Sequence[str], case_of: Callable[[str], Case]) -> None:
+        """Writes cases as ``write`` does, with one sync for many: the markers of a batch stay until it is synced.
+
+        After a kill or a power cut, no case is listed that is not whole, and at most a batch is written again.
+
+        Args:
+            ids: of the cases.
+            case_of: id -> case that is written under it.
+
+        Raises:
+            CohortError, ContentError: as of ``write``; cases before that one are written.
+        """
+        self._check_writable()
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            for case_id in batch:
+                check_id(case_id)
+            mark(*(self._marker(case_id) for case_id in batch))
+            try:
+                self._write_batch(batch, case_of)
+            finally:
+                for case_id in batch:
+                    self._unmark_if_untouched(case_id)
+
+    def _write_batch(self, ids: Sequence[str], case_of: Callable[[str], Case]) -> None:
+        written: dict[str, tuple[Json | None, CaseFiles, tuple[Path, ...]]] = {}
+        began = time.monotonic()
+        with deferred_sync() as sync:
+
+            def close() -> None:
+                sync()
+                for case_id, (provenance, _, paths) in written.items():
+                    self._write_provenance(case_id, provenance, paths)
+                sync()
+                for case_id, (_, files, _) in written.items():
+                    remove(self._marker(case_id))
+                    self._cases[case_id] = files
+                written.clear()
+
+            try:
+                for case_id in ids:
+                    case = replace(case_of(case_id), id=case_id)
+                    check_case_matches(self.root, case, self.channel_names, self.label_names)
+                    written[case_id] = (case.provenance, *self._write_files(case))
+                    if time.monotonic() - began > _BATCH_SECONDS:
+                        close()
+                        began = time.monotonic()
+            finally:
+                close()
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
+
+    def _marker(self, case_id: str) -> Path:
+        return self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
+
+    def _unmark_if_untouched(self, case_id: str) -> None:
+        """Removes the marker of a case that no file was written of; else it stays."""
+        whole = nnunet_files(self.root, case_id, len(self.channel_names), self.file_ending)
+        if not any(path.exists() for path in whole.paths):
+            remove(self._marker(case_id))
+
+    def _write_files(self, case: Case) -> tuple[CaseFiles, tuple[Path, ...]]:
+        """The files of a case, and those that are written, all but its provenance."""
+        files = self._place(case)
+        return files, write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
+
+    def _write_provenance(self, case_id: str, provenance: Json | None, written: Iterable[Path]) -> None:
+        if provenance is not None:
+            sums = {path.relative_to(self.root).as_posix(): sha256_of(path) for path in written}
+            write_json(self.root / PROVENANCE / f"{case_id}.json", {**provenance, "files": sums})
 
     def _place(self, case: Case) -> CaseFiles:
         """The files to write; other files of an earlier case with this id are removed."""

@@ -4,7 +4,8 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -91,7 +92,8 @@ def find_layout(root: Path) -> Layout:
         raise FileError(root, found, cure="give the folder of a cohort")
     if (root / DATASET).exists():
         facts = read_json(root / DATASET)
-        return _decathlon(root, facts) if "training" in facts else _nnunet(root, facts)
+        version_2 = "channel_names" in facts and "file_ending" in facts
+        return _decathlon(root, facts) if "training" in facts and not version_2 else _nnunet(root, facts)
     if (root / "images").is_dir() or (root / "labels").is_dir():
         return _pairs(root)
     raise CohortError(
@@ -231,19 +233,57 @@ def _decathlon(root: Path, facts: Mapping[str, Any]) -> Layout:
     channels = _channel_names(facts["modality"], path)
     if not channels:
         raise CohortError(path, "modality names no channel", "at least one", "correct it")
-    volumes = [None] if len(channels) == 1 else list(range(len(channels)))
-    cases = {}
+    listed = []
     for entry in facts["training"]:
         if not isinstance(entry, dict) or "image" not in entry:
             raise CohortError(path, f"training entry {entry!r}", 'has an "image"', "correct it")
         image = _inside(root, entry["image"], path)
         label = _inside(root, entry["label"], path) if "label" in entry else None
-        cases[stem_of(image)] = CaseFiles(tuple(ChannelFile(image, k) for k in volumes), label)
+        listed.append((image, CaseFiles(_of_channels(image, len(channels)), label)))
+    ids = distinct_ids([image for image, _ in listed], path)
+    cases = {case_id: files for case_id, (_, files) in zip(ids, listed, strict=True)}
     absent = [file for case in cases.values() for file in case.paths if not file.exists()]
     if absent:
         raise CohortError(path, f"names {len(absent)} files that do not exist: {first_of(absent)}", "", "restore them")
     ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases)
+
+
+def _of_channels(image: Path, count: int) -> tuple[ChannelFile, ...]:
+    """The channels of a listed image: volumes of one file, or nnU-Net's ``_0000``, ``_0001``, ... if it is not there.
+
+    nnU-Net 1 lists images by a name without channel that no file has.
+    """
+    split = [image.with_name(f"{stem_of(image)}_{channel:04d}{ending_of(image)}") for channel in range(count)]
+    if not image.exists() and all(file.exists() for file in split):
+        return tuple(map(ChannelFile, split))
+    return tuple(ChannelFile(image, channel if count > 1 else None) for channel in range(count))
+
+
+def distinct_ids(images: Sequence[Path], path: Path) -> list[str]:
+    """The names of images without ending; where some are equal, all with the folders below their common one.
+
+    Args:
+        images: of one case each.
+        path: of the list, for the message.
+
+    Raises:
+        CohortError: an image is listed twice, or two would get one id.
+    """
+    if len(set(images)) < len(images):
+        twice = next(image for image in images if images.count(image) > 1)
+        raise CohortError(path, f"lists {twice.name} twice", "each case once", "correct it")
+    ids = [stem_of(image) for image in images]
+    if len({case_id.casefold() for case_id in ids}) < len(ids):
+        base = os.path.commonpath([image.parent for image in images])
+        ids = ["_".join((*image.relative_to(base).parent.parts, stem_of(image))) for image in images]
+    seen: dict[str, Path] = {}
+    for case_id, image in zip(ids, images, strict=True):
+        other = seen.setdefault(case_id.casefold(), image)
+        if other != image:
+            names = " and ".join(os.path.relpath(file, path.parent) for file in (other, image))
+            raise CohortError(path, f"{names} would both be case {case_id}", "ids differ", "rename one")
+    return ids
 
 
 def _inside(root: Path, name: Any, path: Path) -> Path:
@@ -277,4 +317,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     files = [path for path in sorted(folder.iterdir()) if ending_of(path) and not path.name.startswith(".")]
-    return {stem_of(path): path for path in files}
+    found: dict[str, Path] = {}
+    for path in files:
+        other = found.setdefault(stem_of(path), path)
+        if other != path:
+            line = f"{other.name} and {path.name} would both be case {stem_of(path)}"
+            raise CohortError(folder, line, "one file per case", "remove or rename one")
+    return found

@@ -1,6 +1,7 @@
 """The application that the commands register with, and readers of option values."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -24,6 +25,21 @@ def echo(line: str) -> None:
 def echo_error(line: str) -> None:
     """Print one line to standard error."""
     typer.echo(printable(line), err=True)
+
+
+def named_for_nnunet(out: Path, dataset_id: int | None) -> Path:
+    """The output folder, named and printed as nnU-Net wants it where an id is given.
+
+    Raises:
+        RequestError: the id or the folder's name cannot be used, or another dataset has the id.
+    """
+    from medsmith.cases.datalists import nnunet_folder
+
+    if dataset_id is None:
+        return out
+    folder = nnunet_folder(out, dataset_id)
+    echo(f"folder for nnU-Net: {folder}")
+    return folder
 
 
 def all_numbers(option: str, text: str) -> tuple[float, ...]:

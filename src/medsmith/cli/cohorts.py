@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import all_numbers, app, echo, pairs, two_numbers
-from medsmith.cli.options import CaseCount, NewCohort, PatientGroup, Seed
+from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs, two_numbers
+from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
 
 AssumeSpacing = Annotated[
     bool,
@@ -41,10 +41,9 @@ def phantom(
     ] = 128,
 ) -> None:
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
-    from medsmith.phantoms.families import find_family
-    from medsmith.phantoms.family import write_phantom
+    from medsmith.phantoms.families import phantom as write_cohort
 
-    write_phantom(find_family(family), out, count, seed, size, echo)
+    write_cohort(family, out, count, seed=seed, size=size, report=echo)
 
 
 @app.command()
@@ -85,6 +84,10 @@ def prepare(  # noqa: PLR0913
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
     nan_fill: NanFill = None,
+    dataset_id: DatasetId = None,
+    gray_of_color: Annotated[
+        bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
+    ] = False,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
@@ -101,9 +104,9 @@ def prepare(  # noqa: PLR0913
         hu_offset=hu_offset,
         percentiles=two_numbers("--percentiles", percentiles) if percentiles is not None else None,
         pictures=pictures,
-        read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill),
+        read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
-    prepare_cohort(source, out, options, report=echo)
+    prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo)
 
 
 def _label_values(assignments: list[str]) -> dict[str, int]:
@@ -121,15 +124,43 @@ def split(
     train: Annotated[Path, typer.Argument(help="Output folder for the training cohort.")],
     test: Annotated[Path, typer.Argument(help="Output folder for the test cohort.")],
     test_fraction: Annotated[
-        float, typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1.")
-    ] = 0.2,
+        float | None,
+        typer.Option(help="Fraction of the cases that go to the test cohort, between 0 and 1; default: 0.2."),
+    ] = None,
     group: PatientGroup = None,
+    by_scene: Annotated[
+        bool, typer.Option("--by-scene", help="Keep near-duplicate images, such as neighboring slices, on one side.")
+    ] = False,
+    patients: Annotated[
+        Path | None, typer.Option(help="Text file with the test patients, one per line, as --group names them.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split a cohort into a training and a test cohort, by case or by patient."""
+    """Split a cohort into a training and a test cohort, by case, by patient, by scene or by a list."""
+    from medsmith.cases.cohort import Cohort
+    from medsmith.errors import RequestError
+    from medsmith.formats.opening import read_lines
     from medsmith.preparation import split as split_cohort
+    from medsmith.progress import ConsoleProgress
 
-    split_cohort(source, train, test, test_fraction=test_fraction, seed=seed, group=group, report=echo)
+    if patients is not None and test_fraction is not None:
+        raise RequestError("--patients", "--test-fraction is given as well", "one of the two", "choose one")
+    cohort, scenes = Cohort.open(source), None
+    if by_scene:
+        from medsmith.data.scenes import scenes_of
+
+        scenes = scenes_of(cohort, progress=ConsoleProgress())
+    split_cohort(
+        cohort,
+        train,
+        test,
+        test_fraction=0.2 if test_fraction is None else test_fraction,
+        seed=seed,
+        group=group,
+        scenes=scenes,
+        patients=None if patients is None else read_lines(patients),
+        report=echo,
+    )
 
 
 @app.command()
@@ -165,11 +196,12 @@ def crop(
 def merge(
     out: Annotated[Path, typer.Argument(help="Output folder for the merged cohort.")],
     sources: Annotated[list[Path], typer.Argument(help="Two or more cohorts to merge.")],
+    dataset_id: DatasetId = None,
 ) -> None:
     """Merge cohorts into one. Labels of the same name become one label."""
     from medsmith.preparation import merge as merge_cohorts
 
-    merge_cohorts(sources, out, report=echo)
+    merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo)
 
 
 @app.command()
@@ -181,15 +213,8 @@ def describe(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing reports.")] = False,
 ) -> None:
     """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
-    from medsmith.cases.cohort import Cohort
-    from medsmith.errors import CohortError, FileError
-    from medsmith.measurement.reports import describe_cohort
+    from medsmith.measurement.reports import describe as describe_cohort
     from medsmith.progress import ConsoleProgress
 
-    cases = Cohort.open(cohort)
-    if not len(cases):
-        raise CohortError(cohort, "has no cases", "at least one", "give the cohort that holds the scans")
-    if out is not None and out.exists() and not out.is_dir():
-        raise FileError(out, "a file, not a folder", cure="choose another folder: --out")
-    for line in describe_cohort(cases, out, replace=replace, progress=ConsoleProgress()).lines:
+    for line in describe_cohort(cohort, out, replace=replace, progress=ConsoleProgress()).lines:
         echo(line)

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from medsmith.cli import insertion, label_maps, steering
-from medsmith.cli.app import all_numbers, app, echo, pairs
+from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     CaseCount,
     ConfigValues,
+    DatasetId,
     MaxMinutes,
     NewCohort,
     Preset,
@@ -165,6 +166,7 @@ def synthesize(  # noqa: PLR0913
     lenient: insertion.LenientOption = False,
     lesion_type: insertion.LesionTypeOption = None,
     organ_map: insertion.OrganMapOption = None,
+    label_as: insertion.LabelAsOption = None,
     anatomy: steering.AnatomyOption = None,
     texture: steering.TextureOption = None,
     pathology: steering.PathologyOption = None,
@@ -185,11 +187,13 @@ def synthesize(  # noqa: PLR0913
     device: Annotated[
         list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
+    dataset_id: DatasetId = None,
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
-    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as)
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
+    out = named_for_nnunet(out, dataset_id)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings

@@ -29,6 +29,11 @@ OrganMapOption = Annotated[
     typer.Option(help="template (its own labels; default), totalsegmentator, coarse (by HU), or a label file."),
 ]
 
+LabelAsOption = Annotated[
+    str | None,
+    typer.Option(help="Label of inserted lesions; default: lesion, or synthetic_lesion beside labels of real lesions."),
+]
+
 
 @final
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class InsertionOptions:
     lesion_type: str | None = None
     organ_map: str | None = None
     lenient: bool = False
+    label_as: str | None = None
 
     def entries(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Entries of a request that these options set. Remarks on the parsed report go to standard error.
@@ -56,6 +62,7 @@ class InsertionOptions:
             "templates": self._templates(request.get("templates")),
             "lesion_type": self.lesion_type,
             "organ_map": self.organ_map,
+            "label_as": self.label_as,
         }
         found = {key: value for key, value in given.items() if value is not None}
         return found if self.report is None else found | _lesions(self.report, lenient=self.lenient)

@@ -6,6 +6,10 @@ from typing import Annotated
 import typer
 
 NewCohort = Annotated[Path, typer.Argument(help="Output folder for the new cohort.")]
+DatasetId = Annotated[
+    int | None,
+    typer.Option(help="Name the output folder as nnU-Net wants it: 501 makes Dataset501_NAME of NAME."),
+]
 CaseCount = Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")]
 RunOrWeights = Annotated[
     str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")

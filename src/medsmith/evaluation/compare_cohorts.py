@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
@@ -37,11 +39,11 @@ _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
 def evaluate(
-    real: Cohort,
-    synthetic: Cohort,
+    real: CohortLike,
+    synthetic: CohortLike,
     out: Path | str,
     *,
-    training: Cohort | None = None,
+    training: CohortLike | None = None,
     size: int | None = None,
     channel: str | None = None,
     plan: ComparisonPlan | None = None,
@@ -69,9 +71,12 @@ def evaluate(
 
     Raises:
         CohortError: too few cases, incompatible cohorts, a report inside one of them, or another process writes there.
+        ContentError: a CT that is not in Hounsfield units.
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
+    real, synthetic = as_cohort(real), as_cohort(synthetic)
+    training = None if training is None else as_cohort(training)
     out, cohorts = Path(out), [cohort for cohort in (real, synthetic, training) if cohort is not None]
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts])
     scope = comparison_scope(real, synthetic, training or real)
@@ -107,7 +112,7 @@ def default_extractors() -> list[Extractor]:
 
 
 def _fingerprint(cohort: Cohort) -> Fingerprint:
-    return take_fingerprint(cohort, cohort.file_ending, cohort.content_hash())
+    return take_fingerprint(map(check_units, cohort), cohort.file_ending, cohort.content_hash())
 
 
 def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFeatures) -> NearestNeighbors:

@@ -1,12 +1,18 @@
-"""Atomic writes: a temporary file in the same folder, fsync, then rename."""
+"""Atomic writes: a temporary file in the same folder, fsync, then rename.
 
+Many small files are synced together (``deferred_sync``): a sync of each takes longer than writing it.
+"""
+
+import ctypes
 import errno
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +33,10 @@ _CURES = {
 }
 _BLOCK = 2**20
 _SHOWN = 40
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if sys.platform == "linux" else None
+"""Linux's syncfs(2), which returns when a file system is written out."""
+_later: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("later", default=None)
+"""Temporary and final paths of the files that ``deferred_sync`` syncs."""
 
 
 @contextmanager
@@ -54,16 +64,76 @@ def replacing(path: Path) -> Iterator[Path]:
         FileError: the file cannot be written.
     """
     temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])[-16:]}")
+    later = _later.get()
+    done = False
     try:
         with _as_file_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
+            if later is None:
+                _sync(temporary)
+                temporary.replace(path)
+                _sync(path.parent)
+            else:
+                later.append((temporary, path))
+            done = True
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if not done:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def deferred_sync() -> Iterator[Callable[[], None]]:
+    """Files written within are synced together, by the function that this yields and at the end.
+
+    Until then they have temporary names: as always, a file has its name only when its content is on the disk.
+
+    Raises:
+        FileError: the files cannot be synced or renamed.
+    """
+    written: list[tuple[Path, Path]] = []
+
+    def sync() -> None:
+        if not written:
+            return
+        with _as_file_error(written[0][1].parent):
+            _sync_all([temporary for temporary, _ in written])
+            folders = dict.fromkeys(path.parent for _, path in written)
+            while written:  # what is renamed is not renamed again, if this is interrupted
+                temporary, path = written[0]
+                temporary.replace(path)
+                del written[0]
+            for folder in folders:
+                _sync(folder)
+
+    token = _later.set(written)
+    try:
+        yield sync
+    finally:
+        _later.reset(token)
+        try:
+            sync()
+        finally:
+            for temporary, _ in written:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+
+
+def _sync_all(paths: Sequence[Path]) -> None:
+    """Syncs files: their file systems as a whole, where the system has a call that waits for it."""
+    if _syncfs is None:
+        for path in paths:
+            _sync(path)
+        return
+    for folder in {path.parent.stat().st_dev: path.parent for path in paths}.values():
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if _syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
 
 
 def _sync(path: Path) -> None:
@@ -93,16 +163,22 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
         file.writelines(parts)
 
 
-def mark(path: Path) -> None:
-    """Creates an empty marker file and syncs it before any later write.
+def mark(*paths: Path) -> None:
+    """Creates empty marker files and syncs them before any later write.
+
+    Args:
+        paths: of the files, in one folder.
 
     Raises:
-        FileError: the file cannot be created.
+        FileError: a file cannot be created.
     """
-    with _as_file_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        _sync(path.parent)
+    for path in paths:
+        with _as_file_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    if paths:
+        with _as_file_error(paths[0]):
+            _sync(paths[0].parent)
 
 
 def remove(path: Path) -> None:

@@ -37,12 +37,17 @@ def _is_png(path: Path) -> bool:
 
 def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
     """One channel of an image (see ``nifti.read_image`` and ``png.read_image``)."""
-    return png.read_image(path) if _is_png(path) else nifti.read_image(path, options)
+    return png.read_image(path, options) if _is_png(path) else nifti.read_image(path, options)
 
 
 def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
     """A label map (see ``nifti.read_labels`` and ``png.read_labels``)."""
     return png.read_labels(path) if _is_png(path) else nifti.read_labels(path, options)
+
+
+def count_volumes(path: Path) -> int:
+    """Number of volumes of an image (see ``nifti.count_volumes``)."""
+    return 1 if _is_png(path) else nifti.count_volumes(path)
 
 
 def read_grid(path: Path, options: ReadOptions = _DEFAULT) -> Geometry:

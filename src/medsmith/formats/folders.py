@@ -4,7 +4,19 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, RequestError
+
+
+def as_folder(value: Path | str) -> Path:
+    """The path of a folder of files.
+
+    Raises:
+        RequestError: the value is something else.
+    """
+    if not isinstance(value, Path | str):
+        found = f"a {type(value).__name__} ({value!r:.40})"
+        raise RequestError("source", found, "the path of a folder", "pass it, such as that of a cohort: cohort.root")
+    return Path(value)
 
 
 def real_path(folder: Path) -> Path:

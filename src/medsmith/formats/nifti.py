@@ -20,6 +20,7 @@ from medsmith.formats import gzip_stream
 from medsmith.formats.atomic import write_parts
 from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
 from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
+from medsmith.formats.one_hot import joined_volumes
 from medsmith.formats.opening import format_bytes, open_regular, read_bytes
 from medsmith.formats.values import as_float32, as_labels, to_stored
 from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, Region
@@ -54,18 +55,32 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
 
 
 def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
-    """A label map with its grid.
+    """A label map with its grid; a volume for each label (one-hot) is read as one map, with a note.
 
     Raises:
         FileError: the container is damaged, or not NIfTI.
         GeometryError: the grid cannot be used.
-        ContentError: values that are not whole, negative, or above 255.
+        ContentError: values that are not whole, negative, or above 255, or several volumes that are no labels.
     """
     header, array, notes = _read_array(path)
-    volume = _one_volume(array, path, options)
-    geometry, geometry_notes = read_geometry(header, volume.shape, path, options)
-    values, _ = _rescaled(volume, header)
+    grid = _grid(array.shape, path)
+    geometry, geometry_notes = read_geometry(header, grid, path, options)
+    if options.volume is None and array.size > math.prod(grid):
+        volumes = np.moveaxis(array.reshape(*grid, -1, order="F"), 3, 0)
+        joined, label_notes = joined_volumes([_rescaled(volume, header)[0] for volume in volumes], path)
+        return LabelFile(joined, geometry, notes + geometry_notes + label_notes)
+    values, _ = _rescaled(_one_volume(array, path, options), header)
     return LabelFile(as_labels(values, path), geometry, notes + geometry_notes)
+
+
+def count_volumes(path: Path) -> int:
+    """Number of volumes of a file; only the header is read.
+
+    Raises:
+        FileError: it cannot be read, or is not NIfTI.
+    """
+    shape = read_header(path).shape
+    return math.prod(shape) // math.prod(_grid(shape, path))
 
 
 def read_header(path: Path) -> Header:
@@ -116,6 +131,8 @@ def read_labels_region(path: Path, region: Region, options: ReadOptions = _DEFAU
         FileError: the container is damaged, or not NIfTI.
         ContentError: values that are not whole, negative, or above 255.
     """
+    if options.volume is None and count_volumes(path) > 1:
+        return read_labels(path, options).values[region]  # whether a volume is the background shows in the whole alone
     return as_labels(_read_region(path, region, options), path)
 
 

@@ -60,6 +60,19 @@ def _not_opened(path: Path, error: OSError | ValueError) -> FileError:
     return FileError(path, found, cure=cure)
 
 
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The lines of a text file in UTF-8, without spaces around them and without empty ones.
+
+    Raises:
+        FileError: it cannot be read, is empty, or is no text.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FileError(path, "is no text in UTF-8", cure="save it as text") from None
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """The whole of a regular file.
 

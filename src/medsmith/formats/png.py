@@ -16,18 +16,19 @@ from medsmith.formats.content_type import cure_for, identify_content
 from medsmith.formats.nifti_geometry import check_shape
 from medsmith.formats.opening import read_bytes
 from medsmith.formats.values import as_labels, to_stored
-from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile
+from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions
 from medsmith.geometry import Geometry
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_PIXELS = 2**26
 _CURE = "copy or download the file again"
 _TEXT_KEYWORD = "Description"
+_DEFAULT = ReadOptions()
 STORED = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
-def read_image(path: Path) -> ImageFile:
-    """A gray image as one channel; color is accepted if its channels are equal.
+def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
+    """A gray image as one channel; color is accepted if its channels are equal, or ``gray_of_color`` is set.
 
     Raises:
         FileError: the container is damaged, not PNG, or too large.
@@ -36,7 +37,7 @@ def read_image(path: Path) -> ImageFile:
     with _decoded(path) as picture:
         if picture.mode == "1":
             raise ContentError(path, "a 1-bit picture", "an image has gray values", "is this the label map?")
-        pixels, notes = _gray(picture, path)
+        pixels, notes = _gray(picture, path, luminance=options.gray_of_color)
     values = pixels.T[:, :, np.newaxis]
     return ImageFile(values.astype(np.float32), _grid(values, path), values.dtype, notes)
 
@@ -51,7 +52,7 @@ def read_labels(path: Path) -> LabelFile:
     with _decoded(path) as picture:
         if picture.mode in ("1", "P"):
             return _label_file(np.asarray(picture).astype(np.uint8), (), path)
-        return _label_file(*_gray(picture, path), path)
+        return _label_file(*_gray(picture, path, luminance=False), path)
 
 
 def _label_file(pixels: Shaped[np.ndarray, "y x"], notes: tuple[str, ...], path: Path) -> LabelFile:
@@ -105,7 +106,7 @@ def _check_size(width: int, height: int, path: Path) -> None:
         raise FileError(path, found, f"at most {_MAX_PIXELS}", "crop or tile the picture")
 
 
-def _gray(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
+def _gray(picture: Image.Image, path: Path, *, luminance: bool) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
     if picture.mode in ("L", "I;16"):
         return np.asarray(picture), ()
     if picture.mode == "P":
@@ -119,8 +120,13 @@ def _gray(picture: Image.Image, path: Path) -> tuple[Shaped[np.ndarray, "y x"], 
         raise ContentError(path, f"color mode {picture.mode}", "8- or 16-bit gray", "convert it to gray")
     spread = np.ptp(pixels, axis=-1)
     if spread.max() > 0:
-        found = f"in color ({int((spread > 0).sum())} pixels where the channels differ)"
-        raise ContentError(path, found, "8- or 16-bit gray", "convert it to gray")
+        count = int((spread > 0).sum())
+        if luminance:
+            note = f"{count} pixels in color ({count / spread.size:.2%}) were turned to gray by their luminance"
+            return np.asarray(Image.fromarray(pixels, "RGB").convert("L")), (note,)
+        found = f"in color ({count} pixels, {count / spread.size:.2%}, where the channels differ)"
+        cure = "convert it to gray, or run medsmith prepare with --gray-of-color"
+        raise ContentError(path, found, "8- or 16-bit gray", cure)
     return pixels[..., 0], ("stored in color, its channels are equal: read as gray",)
 
 

@@ -24,11 +24,13 @@ class ReadOptions:
             orientation.
         volume: the volume to take of a four-dimensional file, counted from 0.
         nan_fill: replacement for NaN and infinite voxels; None refuses them.
+        gray_of_color: read the luminance of pictures in color, instead of refusing them; never of label maps.
     """
 
     assume_spacing: bool = False
     volume: int | None = None
     nan_fill: float | None = None
+    gray_of_color: bool = False
 
 
 @final

@@ -1,12 +1,15 @@
 """Reports adapted to a scan: the organ is one of its organ map, and the size is set."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from medsmith.errors import RequestError
 from medsmith.insertion.organ_map import OrganMap
+from medsmith.reports.lesion_label import organs_of_lesions, types_labeled
 from medsmith.reports.organs import labels_of
 from medsmith.reports.rules import LESION_TYPES
-from medsmith.reports.sampling import complete_report
+from medsmith.reports.sampling import complete_report, sample_report
 from medsmith.reports.schema import LesionReport
 
 DEFAULT_MM = 20.0
@@ -27,6 +30,36 @@ def lesion_types_in(organ_map: OrganMap) -> list[str]:
             "request", found, f"it has {', '.join(present) or 'no labels'}", "say what is wanted: --report"
         )
     return fitting
+
+
+def unasked_report(trained: Mapping[str, int], organ_map: OrganMap, rng: np.random.Generator) -> LesionReport:
+    """A report for a request that says nothing: of a type that the method was trained on and the scan has the organ of.
+
+    Where the labels of the training cohort name an organ without known types, any lesion of that organ; where they tell
+    nothing, a type that fits the scan.
+
+    Args:
+        trained: label names of the training cohort.
+        organ_map: of the scan.
+        rng: draws type and attributes.
+
+    Raises:
+        RequestError: the scan has no organ of the lesions that the method was trained on.
+    """
+    present = {name: organ_map.names[name] for name in organ_map.present}
+    types, organs = types_labeled(trained), organs_of_lesions(trained)
+    if not types and not organs:
+        types = tuple(lesion_types_in(organ_map))
+    fitting = [name for name in types if labels_of(LESION_TYPES[name].organ, present)]
+    if fitting:
+        return with_organ_in(sample_report(fitting[int(rng.integers(len(fitting)))], rng), organ_map)
+    untyped = [organ for organ in organs if labels_of(organ, present)]
+    if not untyped:
+        found = f"trained on {', '.join(types or organs)}, of which the organ map ({organ_map.source}) has no organ"
+        raise RequestError(
+            "request", found, f"it has {', '.join(present) or 'no labels'}", "say what is wanted: --report"
+        )
+    return LesionReport(organ=untyped[int(rng.integers(len(untyped)))], size_mm=(DEFAULT_MM,) * 3)
 
 
 def with_organ_in(report: LesionReport, organ_map: OrganMap) -> LesionReport:

@@ -8,6 +8,7 @@ import numpy as np
 
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
+from medsmith.cases.hounsfield import check_hounsfield
 from medsmith.errors import RequestError
 
 MOST_TEMPLATES = 20
@@ -21,6 +22,7 @@ def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[
 
     Raises:
         RequestError: there is no such case, or a scan is not in three dimensions.
+        ContentError: a scan is not in Hounsfield units, whatever its channel is called.
     """
     scans = scans_of(templates)
     for index in rng.permutation(len(scans))[:MOST_TEMPLATES]:
@@ -28,6 +30,7 @@ def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[
         if case.geometry.dimensions != 3:
             found = f"case '{case.id}' of {templates.cohort} is 2-D"
             raise RequestError("templates", found, "lesions are made in 3-D")
+        check_hounsfield(case.require_image()[0], f"case '{case.id}' of {templates.cohort}")
         yield case if case.labels is not None else replace(case, labels=np.zeros(case.geometry.shape, np.uint8))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case
+from medsmith.cases.hounsfield import check_units, is_ct
 from medsmith.geometry import Geometry
 from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
@@ -20,7 +21,6 @@ from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import Enhancement
 
-CT: Final = "ct"
 ENHANCED_FROM_HU: Final[Mapping[str, float]] = {
     "aorta": 95.0,
     "portal_vein_and_splenic_vein": 95.0,
@@ -54,10 +54,10 @@ class LabeledScan:
         """The scan of a case; only a channel named CT is taken as Hounsfield units.
 
         Raises:
-            ContentError: the case has no labels.
+            ContentError: the case has no labels, or a channel named CT is not in Hounsfield units.
         """
-        channels = [name.casefold() for name in case.channel_names]
-        image = case.image[channels.index(CT)] if case.image is not None and CT in channels else None
+        pairs = () if case.image is None else zip(case.channel_names, check_units(case).require_image(), strict=True)
+        image = next((channel for name, channel in pairs if is_ct(name)), None)
         return cls(image, case.require_labels(), case.label_names, case.geometry)
 
     @cached_property
@@ -80,7 +80,7 @@ def describe_case(case: Case, thresholds: Thresholds = THRESHOLDS) -> ScanReport
         thresholds: between words.
 
     Raises:
-        ContentError: the case has no labels.
+        ContentError: the case has no labels, or a channel named CT is not in Hounsfield units.
     """
     scan = LabeledScan.of(case)
     lesions = find_lesions(scan.labels, case.label_names, case.geometry.spacing)

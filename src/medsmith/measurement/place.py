@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from medsmith.measurement.surface import Spacing
 from medsmith.measurement.wall import depth_share, encircled_share
+from medsmith.reports.lesion_label import organ_named
 from medsmith.reports.organs import GROUPS, find_organ, is_hollow, is_lesion, labels_of, share_outside
 
 NEAR_MM = 3.0
@@ -97,7 +98,7 @@ def _organ(
     edge: float,
 ) -> str | None:
     """The organ that the label names; else the one that fills most of the shell around the lesion."""
-    named = find_organ(" ".join(word for word in label.replace("_", " ").split() if not is_lesion(word)))
+    named = organ_named(label)
     if named is not None:
         return named
     for reach in (1.01 * edge, NEAR_MM + edge):

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.layouts import REPORTS
-from medsmith.errors import RequestError
+from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.measurement.describe import describe_case
-from medsmith.progress import Progress
+from medsmith.progress import NullProgress, Progress
 from medsmith.reports.organs import is_lesion
 from medsmith.reports.rules import stated_attributes
 from medsmith.reports.schema import ScanReport
@@ -51,7 +51,13 @@ class CohortSummary:
         return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)
 
 
-def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress: Progress) -> CohortSummary:
+def describe(
+    cohort: CohortLike,
+    out: Path | str | None = None,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> CohortSummary:
     """Measures every lesion of a cohort and writes one report per case atomically; resumes an interrupted run.
 
     Args:
@@ -61,22 +67,28 @@ def describe_cohort(cohort: Cohort, out: Path | None, *, replace: bool, progress
         progress: of the cases.
 
     Raises:
+        CohortError: the cohort has no cases.
         RequestError: the cohort has no label of a lesion, or no case with labels.
         CohortError: another process writes to the folder.
         FileError: a file is damaged or cannot be written.
     """
+    cohort = as_cohort(cohort)
+    if not len(cohort):
+        raise CohortError(cohort.root, "has no cases", "at least one", "give the cohort that holds the scans")
     if not any(is_lesion(name) for name in cohort.label_names):
         found = f"no label is a lesion ({', '.join(cohort.label_names)})"
         raise RequestError(cohort.root, found, "lesion, tumour, cyst, nodule, stone ...", "rename the label")
     labeled = cohort.ids_with_labels
     if not labeled:
         raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
-    folder = cohort.root / REPORTS if out is None else out
+    folder = cohort.root / REPORTS if out is None else Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "a file, not a folder", cure="choose another folder: --out")
     due = [case_id for case_id in labeled if replace or not (folder / f"{case_id}.json").exists()]
     made: list[ScanReport] = []
     with (
-        hold_output(cohort.root if out is None else out) if due else nullcontext(),
-        progress.task("describe", len(labeled), len(labeled) - len(due)) as advance,
+        hold_output(cohort.root if out is None else folder) if due else nullcontext(),
+        (progress or NullProgress()).task("describe", len(labeled), len(labeled) - len(due)) as advance,
     ):
         for case_id in due:
             report = describe_case(cohort[case_id])

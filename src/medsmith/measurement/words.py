@@ -10,6 +10,7 @@ from typing import Final, final
 from medsmith.measurement.density import DensityMeasures
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import PlaceMeasures
+from medsmith.reports.lesion_label import kind_named
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
 from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
 from medsmith.reports.schema import LesionReport
@@ -102,27 +103,11 @@ def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> Lesio
     )
 
 
-_KINDS: Final = {
-    "cyst": "cyst",
-    "stone": "stone",
-    "gallstone": "stone",
-    "calculus": "stone",
-    "tumour": "cancer",
-    "tumor": "cancer",
-    "cancer": "cancer",
-    "carcinoma": "cancer",
-    "hemorrhage": "hemorrhage",
-    "haemorrhage": "hemorrhage",
-    "bleed": "hemorrhage",
-}
-
-
 def kind_of(measures: Measures, thresholds: Thresholds) -> str | None:
     """The kind of a lesion: by its label, else by its density; None if neither decides."""
-    words = measures.label.replace("_", " ").casefold().split()
-    named = [_KINDS[word] for word in words if word in _KINDS]
-    if named or measures.density is None:
-        return named[0] if named else None
+    named = kind_named(measures.label)
+    if named is not None or measures.density is None:
+        return named
     if measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"] and measures.density.mean_hu >= thresholds.stone_hu:
         return "stone"
     return "cyst" if _density(measures, thresholds) == "hypodense fluid-like" else "cancer"

@@ -1,14 +1,17 @@
 """The phantom families by their name on the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
+from medsmith.cases.cohort import Cohort
 from medsmith.errors import RequestError
 from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
-from medsmith.phantoms.family import PhantomFamily
+from medsmith.phantoms.family import PhantomFamily, write_phantom
 from medsmith.phantoms.liver.phantom import LiverMrPhantom
+from medsmith.progress import silent
 
 _ALL = (
     BreastPhantom(),
@@ -32,3 +35,29 @@ def find_family(name: str) -> PhantomFamily:
     if name not in FAMILIES:
         raise RequestError(f"phantom {name}", "no such family", f"there are {', '.join(sorted(FAMILIES))}")
     return FAMILIES[name]
+
+
+def phantom(
+    family: str,
+    out: Path | str,
+    count: int = 100,
+    *,
+    seed: int = 0,
+    size: int = 128,
+    report: Callable[[str], None] = silent,
+) -> Cohort:
+    """Writes a cohort of procedural cases; a second call resumes an interrupted one (see ``family.write_phantom``).
+
+    Args:
+        family: key of ``FAMILIES``, such as "ct".
+        out: the cohort's folder.
+        count: number of cases.
+        seed: of the cohort.
+        size: edge of the grid in pixels or voxels.
+        report: receives one line of progress at a time.
+
+    Raises:
+        RequestError: there is no such family, or count, seed or size is out of range.
+        CohortError: the folder holds other cases, or another process writes to it.
+    """
+    return write_phantom(find_family(family), Path(out), count, seed, size, report)

@@ -17,6 +17,7 @@ from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
+from medsmith.progress import silent
 
 
 class PhantomFamily(ABC):
@@ -96,7 +97,7 @@ def write_phantom(
     count: int,
     seed: int,
     size: int,
-    report: Callable[[str], None] = lambda _line: None,
+    report: Callable[[str], None] = silent,
 ) -> Cohort:
     """Writes a cohort of `count` cases; a second call resumes an interrupted one.
 

@@ -12,6 +12,7 @@ import numpy as np
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
@@ -19,7 +20,7 @@ from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
 from medsmith.geometry import Geometry
 from medsmith.preparation.recorded import check_ids, recorded
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD = "crop.json"
 Place = Literal["foreground", "center", "sliding"]
@@ -58,11 +59,11 @@ class CropOptions:
 
 
 def crop(
-    source: Path | str,
+    source: CohortLike,
     out: Path | str,
     options: CropOptions,
     *,
-    report: Callable[[str], None],
+    report: Callable[[str], None] = silent,
     progress: Progress | None = None,
 ) -> Cohort:
     """Writes a cohort of crops on the voxels of the scans; a call that was interrupted is continued.
@@ -83,8 +84,8 @@ def crop(
         MedsmithError: a case cannot be read.
     """
     options.check()
-    check_disjoint_folders((Path(source), Path(out)))
-    cohort = Cohort.open(source)
+    check_disjoint_folders((folder_of(source), Path(out)))
+    cohort = as_cohort(source)
     if not len(cohort):
         raise CohortError(cohort.root, "has no cases", "at least one", "name a cohort that has some")
     count = _count(cohort, options)

@@ -2,23 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
+from medsmith.progress import silent
 
 RECORD = "merge.json"
 MAX_LABELS = 255
 
 
-def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[str], None]) -> Cohort:
+def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[str], None] = silent) -> Cohort:
     """Writes one cohort with the cases of several.
 
     Ids are prefixed with the name of the source folder. Labels of the same name become one label. A cohort of labels
@@ -30,26 +33,38 @@ def merge(sources: Sequence[Path | str], out: Path | str, *, report: Callable[[s
         report: receives one line per source.
 
     Raises:
-        RequestError: fewer than two cohorts, or two folders of one name.
+        RequestError: fewer than two cohorts, two folders of one name, or two cases that would get one id.
         CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
     """
-    folders = [Path(source) for source in sources]
+    folders = [folder_of(source) for source in sources]
     check_disjoint_folders((*folders, Path(out)))
     if len(folders) < 2:
         raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
     if len({real_path(folder).name for folder in folders}) < len(folders):
         raise RequestError("merge", "two folders of one name", "names tell the cases apart", "rename one")
-    cohorts = {real_path(folder).name: Cohort.open(folder) for folder in folders}
+    cohorts = {real_path(folder).name: as_cohort(source) for folder, source in zip(folders, sources, strict=True)}
+    _check_ids(cohorts)
     layout = _common_layout(cohorts)
     check_ids(f"{name}-{id}" for name, cohort in cohorts.items() for id in cohort.ids)
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
-            for id in pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}):
-                merged.write(_remapped(cohort.stored(id.removeprefix(f"{name}-")), id, layout))
+            pending = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids})
+            merged.write_all(pending, partial(_renamed, cohort, f"{name}-", layout))
             report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
         merged.finish()
     return merged
+
+
+def _check_ids(cohorts: Mapping[str, Cohort]) -> None:
+    """Checks that no two cases get one id, as c of a-b and b-c of a would."""
+    seen: dict[str, str] = {}
+    for name, cohort in cohorts.items():
+        for id in cohort.ids:
+            other = seen.setdefault(f"{name}-{id}".casefold(), name)
+            if other != name:
+                found = f"a case of {other} and case {id} of {name} would both be {name}-{id}"
+                raise RequestError("merge", found, "ids differ in more than case", "rename one of the folders")
 
 
 def _kind(cohort: Cohort) -> str:
@@ -73,6 +88,11 @@ def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
     (chosen,) = channels
     ending = next((ending for ending in sorted(endings) if ending in ENDINGS_WRITTEN), ".nii.gz")
     return Layout(chosen, {"background": 0} | {name: value for value, name in enumerate(names, start=1)}, ending, {})
+
+
+def _renamed(cohort: Cohort, prefix: str, layout: Layout, id: str) -> Case:
+    """The case of a source that gets an id in the merged cohort."""
+    return _remapped(cohort.stored(id.removeprefix(prefix)), id, layout)
 
 
 def _remapped(case: Case, id: str, layout: Layout) -> Case:

@@ -15,17 +15,18 @@ import numpy as np
 from medsmith.cases.case import Case
 from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING, clip_padding, hounsfield_scores, is_ct
 from medsmith.cases.integrity import declared_line, first_of
-from medsmith.cases.layouts import parts_line
+from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.atomic import sha256_of
-from medsmith.formats.folders import check_disjoint_folders
-from medsmith.preparation.hounsfield import clip_padding, hounsfield_scores
+from medsmith.formats.folders import as_folder, check_disjoint_folders
 from medsmith.preparation.pictures import as_picture
-from medsmith.preparation.quality import CT, check_labels, inspect, looks_like_noise
+from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
+from medsmith.progress import silent
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
@@ -37,24 +38,42 @@ _LARGEST = float(np.finfo(np.float32).max)
 @final
 @dataclass(frozen=True)
 class _CaseSummary:
-    """Summary of one source case; ``typical_ct`` is None without an image."""
+    """Summary of one source case.
+
+    Attributes:
+        shape: of its grid.
+        spacing: None where none is known.
+        stored: number type.
+        typical_ct: whether it is clearly CT; None without an image.
+        empty: whether its label map is all background.
+        left_out: whether it is left out for that.
+        noisy: whether the image looks like noise.
+        padding: note on the padding to be clipped if the image turns out to be CT.
+        notes: one line per accepted irregularity.
+    """
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float] | None
     stored: str
     typical_ct: bool | None
     empty: bool
+    left_out: bool
     noisy: bool
+    padding: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def prepare(
-    source: Path | str, out: Path | str, options: PrepareOptions | None = None, *, report: Callable[[str], None]
+    source: Path | str,
+    out: Path | str,
+    options: PrepareOptions | None = None,
+    *,
+    report: Callable[[str], None] = silent,
 ) -> Cohort:
     """Converts a folder of images, label maps or both to a cohort; continues an interrupted identical call.
 
-    Scans without label maps give a cohort of images, and label maps without scans one of labels; see
-    ``pairing.pair_files`` for how the two are distinguished.
+    Scans without label maps, or with maps that are all background throughout, give a cohort of images, and label maps
+    without scans one of labels; see ``pairing.pair_files`` for how the two are distinguished.
 
     Args:
         source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
@@ -70,23 +89,22 @@ def prepare(
             something else.
         RequestError: an option does not apply.
     """
-    root, out, options = Path(source), Path(out), options or PrepareOptions()
+    root, out, options = as_folder(source), Path(out), options or PrepareOptions()
     _check_options(options)
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)
     summaries = map_cases(root, found.cases, lambda case_id: _summarize(found, case_id, options), report)
-    kept = {case_id: summary for case_id, summary in summaries.items() if not summary.empty}
-    if not kept:
-        raise CohortError(root, f"all {len(summaries)} label maps are all background", "", "draw the labels")
-    found = _with_channels(found, kept.values())
+    found, summaries = _without_empty_maps(found, summaries, options, report)
+    kept = {case_id: summary for case_id, summary in summaries.items() if not summary.left_out}
+    found, summaries = _with_channels(found, summaries)
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
     record = _record(found, summaries, options)
-    for line in (*_lines(found, summaries), *_changed_values(options)):
+    for line in (*_lines(found, summaries), *_changed_values(options, summaries)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
-        for case_id in pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept}):
-            cohort.write(_repaired(_read(found, case_id, options)[0], options)[0])
+        pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
+        cohort.write_all(pending, lambda case_id: _repaired(_read(found, case_id, options)[0], options)[0])
         cohort.finish()
     return cohort
 
@@ -102,13 +120,13 @@ def _check_options(options: PrepareOptions) -> None:
     for option, number in (("--hu-offset", options.hu_offset), ("--nan-fill", options.read.nan_fill)):
         if number is not None and not abs(number) <= _LARGEST:
             raise RequestError(option, f"{number:g}", f"at most {_LARGEST:.3g} in magnitude", "choose another")
-    if options.hu_offset and CT not in (name.casefold() for name in options.channel_names):
+    if options.hu_offset and not any(map(is_ct, options.channel_names)):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
     if options.pictures and options.percentiles is None:
         raise RequestError("--pictures", "no --percentiles", "pictures are in 8 bit", "add --percentiles 0.5,99.5")
     if options.percentiles is not None:
         check_percentiles(options.percentiles)
-        if CT in (name.casefold() for name in options.channel_names):
+        if any(map(is_ct, options.channel_names)):
             cure = "leave it out, or name the channel otherwise than CT"
             raise RequestError("--percentiles", "a channel is named CT", "Hounsfield units have one scale", cure)
 
@@ -126,7 +144,7 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
         return as_picture(case) if options.pictures else case, ()
     image, notes = case.image.copy(), []
     for index, name in enumerate(case.channel_names):
-        if name.casefold() == CT:
+        if is_ct(name):
             image[index], found = clip_padding(image[index] + np.float32(options.hu_offset))
             notes += [f"{case.id}: {note}" for note in found]
     unsigned = case.stored.kind == "u" and image.min() < 0
@@ -135,32 +153,66 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
     return as_picture(case) if options.pictures else case, tuple(notes)
 
 
+def _padding(case: Case) -> tuple[str, ...]:
+    return tuple(f"{case.id}: {note}" for note in clip_padding(case.require_image())[1])
+
+
 def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:
     """Reads a case and checks its values."""
     case, notes = _read(source, case_id, options)
     case, repairs = _repaired(case, options)
-    empty = EMPTY in options.leave_out and case.labels is not None and not case.labels.any()
-    if not empty:
+    empty = case.labels is not None and not case.labels.any()
+    left_out = empty and EMPTY in options.leave_out
+    if not left_out:
         if EMPTY not in options.keep:
-            check_labels(case)
+            check_reported(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
+    typical = None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical
     return _CaseSummary(
         shape=case.geometry.shape,
         spacing=case.geometry.spacing if case.geometry.spacing_known else None,
         stored=str(case.stored),
-        typical_ct=None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical,
+        typical_ct=typical,
+        padding=_padding(case) if typical and not left_out and not source.channels_known else (),
         empty=empty,
-        noisy=case.image is not None and not empty and looks_like_noise(case.image),
+        left_out=left_out,
+        noisy=case.image is not None and not left_out and looks_like_noise(case.image),
         notes=notes,
     )
 
 
-def _with_channels(source: Source, summaries: Iterable[_CaseSummary]) -> Source:
-    """Names a single undeclared channel CT if every case is clearly CT."""
-    typical = [summary.typical_ct for summary in summaries if summary.typical_ct is not None]
+def _without_empty_maps(
+    source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions, report: Callable[[str], None]
+) -> tuple[Source, dict[str, _CaseSummary]]:
+    """The source; as images alone if every label map is all background and nothing is said about such maps.
+
+    Raises:
+        CohortError, ContentError: some maps are empty and neither kept nor left out, or all cases are left out.
+    """
+    empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    if EMPTY in options.leave_out and len(empty) == len(summaries):
+        found = f"all {len(summaries)} label maps are all background"
+        raise CohortError(source.root, found, "one case at least", "without --leave-out empty, images alone are taken")
+    if not empty or EMPTY in options.keep | options.leave_out:
+        return source, dict(summaries)
+    labeled = [files for files in source.cases.values() if files.label_paths]
+    if len(empty) < len(labeled) or not all(files.channels for files in labeled):
+        map_cases(source.root, empty, refuse_empty, report)
+    cases = {case_id: CaseFiles(files.channels, labels=None) for case_id, files in source.cases.items()}
+    layout = replace(source.layout, label_names={"background": 0}, label_of={}, label_of_file={}, cases=cases)
+    reason = "every label map is all background: images alone are taken"
+    images = replace(source, cases=cases, layout=layout, label_reason=reason)
+    return images, {case_id: replace(summary, empty=False) for case_id, summary in summaries.items()}
+
+
+def _with_channels(source: Source, summaries: Mapping[str, _CaseSummary]) -> tuple[Source, dict[str, _CaseSummary]]:
+    """Names a single undeclared channel CT if every case is clearly CT; its padding is then clipped, and noted."""
+    kept = [summary for summary in summaries.values() if not summary.left_out]
+    typical = [summary.typical_ct for summary in kept if summary.typical_ct is not None]
     if source.channels_known or not typical or not all(typical):
-        return source
-    return replace(source, layout=replace(source.layout, channel_names=("CT",)))
+        return source, dict(summaries)
+    noted = {id: replace(summary, notes=(*summary.notes, *summary.padding)) for id, summary in summaries.items()}
+    return replace(source, layout=replace(source.layout, channel_names=("CT",))), noted
 
 
 def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions) -> dict[str, Any]:
@@ -176,7 +228,7 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
         "label_names": source.layout.label_names,
         "label_of_source_value": {str(value): label for value, label in source.layout.label_of.items()},
         "inferred": _lines(source, summaries),
-        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.empty)],
+        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.left_out)],
         "notes": [note for summary in summaries.values() for note in summary.notes],
         "options": asdict(options) | {"leave_out": sorted(options.leave_out), "keep": sorted(options.keep)},
         "sources": sums,
@@ -185,10 +237,10 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
 
 def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
     """The inferred facts, one line each."""
-    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.empty]
+    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.left_out]
     notes = [note for summary in summaries.values() for note in summary.notes]
     more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
-    empty = [case_id for case_id, summary in summaries.items() if summary.empty]
+    empty = [case_id for case_id, summary in summaries.items() if summary.left_out]
     noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
     joined = [] if source.layout.label_of_file else [id for id, files in source.cases.items() if files.extra_labels]
@@ -214,9 +266,10 @@ def _cases(source: Source, kept: Sequence[str]) -> str:
     return f"{len(kept)} cases" + ("" if alike else f" ({parts_line(len(kept), with_image, with_labels)})")
 
 
-def _changed_values(options: PrepareOptions) -> list[str]:
-    """What the options do to gray values, one line each."""
-    lines = []
+def _changed_values(options: PrepareOptions, summaries: Mapping[str, _CaseSummary]) -> list[str]:
+    """What is done to gray values, one line each."""
+    padded = [id for id, summary in summaries.items() if any(PADDING in note for note in summary.notes)]
+    lines = [f"gray values: padding is set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU: {first_of(padded)}"] if padded else []
     if options.hu_offset:
         lines.append(f"gray values: {options.hu_offset:+g} HU")
     if options.percentiles is not None:

@@ -6,12 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from medsmith.cases.case import Case
+from medsmith.cases.hounsfield import check_hounsfield, is_ct
 from medsmith.errors import ContentError
 from medsmith.measurement.noise_level import noise_levels
-from medsmith.preparation.hounsfield import check_hounsfield
 
-CT = "ct"
-"""The channel name, in lower case, that means Hounsfield units (nnU-Net normalizes by it)."""
 _FEW_VOXELS = 4
 _MANY_COMPONENTS = 100
 _ANISOTROPIC = 3.0
@@ -41,7 +39,7 @@ def check_image(case: Case) -> None:
         if channel.min() == channel.max():
             found = f"no body found: every voxel of channel {name} is {channel.min():g}"
             raise ContentError(case.id, found, "an image varies", "leave the case out")
-        if name.casefold() == CT:
+        if is_ct(name):
             check_hounsfield(channel, f"{case.id}, channel {name}")
 
 
@@ -53,19 +51,30 @@ def looks_like_noise(image: Float32[np.ndarray, "c x y z"]) -> bool:
     return bool((noise_levels(image) > _MOSTLY_NOISE * image.std(axis=(1, 2, 3))).any())
 
 
-def check_labels(case: Case) -> None:
-    """Checks that a label map is not all background.
+def check_reported(case: Case) -> None:
+    """Checks that a label map is not all background where the report lists lesions.
 
     Raises:
         ContentError: no voxel is labeled.
     """
-    if case.labels is None or case.labels.any():
-        return
     lesions = len((case.report or {}).get("lesions", ()))
-    found = f"the report lists {lesions} lesions, the label is all background" if lesions else "all background"
-    raise ContentError(
-        case.id, found, "a case has a labeled voxel", "draw it, or pass --leave-out empty or --keep empty"
-    )
+    if lesions and case.labels is not None and not case.labels.any():
+        found = f"the report lists {lesions} lesions, the label is all background"
+        raise _empty(case.id, found)
+
+
+def refuse_empty(case_id: str) -> None:
+    """Refuses a case whose label map is all background.
+
+    Raises:
+        ContentError: always.
+    """
+    raise _empty(case_id, "all background")
+
+
+def _empty(case_id: str, found: str) -> ContentError:
+    limit = "a case has a labeled voxel where others have"
+    return ContentError(case_id, found, limit, "draw it, or pass --leave-out empty or --keep empty")
 
 
 def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:

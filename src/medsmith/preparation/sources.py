@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, final
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_io import read_records
+from medsmith.cases.case_io import label_options, read_records
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
@@ -217,7 +217,7 @@ def _labels(
     if not declared and not labeled:
         return {0: 0}, {"background": 0}, "no label maps"
     if not declared:
-        found = map_cases(root, labeled, lambda case_id: label_values(cases[case_id].label_paths, options.read), report)
+        found = map_cases(root, labeled, lambda case_id: _values(cases[case_id], options.read), report)
         label_of, names = name_labels({path: values for files in found.values() for path, values in files.items()})
         binary = "0 and 255 in the files mean 0 and 1" if 255 in label_of else "inferred from the files"
         return label_of, names, f"{binary}; name them with --label NAME=VALUE"
@@ -226,6 +226,10 @@ def _labels(
     renumbered = {name: label_of[value] for name, value in names.items()}
     reason = "as declared" if renumbered == names else f"renumbered from {declared_line(names)}"
     return label_of, renumbered, reason
+
+
+def _values(files: CaseFiles, options: ReadOptions) -> dict[Path, frozenset[int]]:
+    return label_values(files.label_paths, label_options(files, options))
 
 
 def map_cases(

@@ -3,16 +3,20 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
+from medsmith.progress import silent
 
 RECORD = "split.json"
 FEW = 8
@@ -20,14 +24,16 @@ FEW = 8
 
 
 def split(
-    source: Path | str,
+    source: CohortLike,
     train: Path | str,
     test: Path | str,
     *,
-    test_fraction: float,
+    test_fraction: float = 0.2,
     seed: int = 0,
     group: str | None = None,
-    report: Callable[[str], None],
+    scenes: Mapping[str, int] | None = None,
+    patients: Collection[str] | None = None,
+    report: Callable[[str], None] = silent,
 ) -> tuple[Cohort, Cohort]:
     """Writes two cohorts; the seed decides which group goes where.
 
@@ -42,25 +48,34 @@ def split(
         seed: seed of the group order.
         group: regular expression searched in each id; its first group (or the whole match) names the patient.
             None makes each case its own group.
+        scenes: id -> scene, such as that of ``scenes_of``: patients that share a scene are one group.
+        patients: the patients of the test set, which ``group`` names; replaces fraction and seed.
         report: receives one line per cohort, and one where the test cases are few.
 
     Returns:
         The cohorts ``train`` and ``test``.
 
     Raises:
-        RequestError: fraction or expression is invalid, or one of the sets would be empty.
+        RequestError: fraction or expression is invalid, there is no such patient, patients of both sets share a scene,
+            or one of the sets would be empty.
         CohortError: a folder holds something else.
     """
-    check_disjoint_folders((Path(source), Path(train), Path(test)))
-    cohort = Cohort.open(source)
+    check_disjoint_folders((folder_of(source), Path(train), Path(test)))
+    cohort = as_cohort(source)
     check_ids(cohort.ids)
-    ids = held_out_ids(cohort.ids, test_fraction, seed, group)
+    groups = _linked(patient_groups(cohort.ids, group), scenes or {})
+    if patients is None:
+        ids = _drawn(groups, test_fraction, seed)
+    else:
+        ids = _listed(patient_groups(cohort.ids, group), groups, patients)
     sides = {"train": [i for i in cohort.ids if i not in ids], "test": sorted(ids)}
-    rule = {"test_fraction": test_fraction, "seed": seed, "group": group, "source": cohort.content_hash()}
+    drawn = {"test_fraction": test_fraction, "seed": seed} if patients is None else {"patients": sorted(patients)}
+    rule = drawn | {"group": group, "source": cohort.content_hash()} | ({"scenes": dict(scenes)} if scenes else {})
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
-        report(f"{side}: {len(members)} cases in {len(patient_groups(members, group))} groups -> {out}")
+        count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
+        report(f"{side}: {len(members)} cases in {count} groups -> {out}")
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
     return written[0], written[1]
@@ -68,19 +83,63 @@ def split(
 
 def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:
     """The ids of the test set (see ``split``)."""
+    return _drawn(patient_groups(ids, group), test_fraction, seed)
+
+
+def _drawn(groups: Mapping[str, list[str]], test_fraction: float, seed: int) -> frozenset[str]:
+    total = sum(map(len, groups.values()))
     if not 0 < test_fraction < 1:
         raise RequestError("--test-fraction", f"{test_fraction:g}", "between 0 and 1", "for example 0.2")
     chosen: list[str] = []
-    groups = patient_groups(ids, group)
-    wanted = max(1.0, test_fraction * len(ids))
+    wanted = max(1.0, test_fraction * total)
     for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
         count = len(chosen) + len(groups[name])
-        if count < len(ids) and abs(count - wanted) < abs(len(chosen) - wanted):
+        if count < total and abs(count - wanted) < abs(len(chosen) - wanted):
             chosen += groups[name]
     if not chosen:
-        found = f"{len(ids)} cases in {len(groups)} groups cannot be split at {test_fraction:g}"
+        found = f"{total} cases in {len(groups)} groups cannot be split at {test_fraction:g}"
         raise RequestError("--test-fraction", found, "each side needs a case", "choose another fraction or group")
     return frozenset(chosen)
+
+
+def _linked(groups: dict[str, list[str]], scenes: Mapping[str, int]) -> dict[str, list[str]]:
+    """The groups, those that share a scene joined under the first name."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = sorted(groups)
+    rows = [(row, scenes[case_id]) for row, name in enumerate(names) for case_id in groups[name] if case_id in scenes]
+    if not rows:
+        return groups
+    first: dict[int, int] = {}
+    links = [(row, first.setdefault(scene, row)) for row, scene in rows]
+    graph = coo_array((np.ones(len(links)), tuple(zip(*links, strict=True))), shape=(len(names), len(names)))
+    _, parts = connected_components(graph, directed=False)
+    joined: dict[int, str] = {}
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, part in zip(names, parts.tolist(), strict=True):
+        found[joined.setdefault(part, name)] += groups[name]
+    return found
+
+
+def _listed(
+    of_patient: Mapping[str, list[str]], groups: Mapping[str, list[str]], patients: Collection[str]
+) -> frozenset[str]:
+    """The cases of the listed patients."""
+    unknown = sorted(set(patients) - of_patient.keys())
+    if unknown:
+        limit = f"the patients are {first_of(sorted(of_patient))}"
+        raise RequestError("--patients", f"no patient {first_of(unknown)}", limit, "correct the list, or give --group")
+    ids = frozenset(case_id for name in patients for case_id in of_patient[name])
+    if not 0 < len(ids) < sum(map(len, of_patient.values())):
+        found = f"{len(set(patients))} of {len(of_patient)} patients"
+        raise RequestError("--patients", found, "each side needs a case", "list others")
+    for members in groups.values():
+        if not ids.isdisjoint(members) and not ids.issuperset(members):
+            inside, outside = sorted(ids & set(members))[0], sorted(set(members) - ids)[0]
+            found = f"{inside} and {outside} are of one scene, and one of them alone is of a listed patient"
+            raise RequestError("--patients", found, "no scene is on both sides", "list both patients or none")
+    return ids
 
 
 def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[str, list[str]]:
@@ -116,7 +175,7 @@ def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) ->
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     with recorded(out, RECORD, record, layout) as cohort:
-        for case_id in pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids}):
-            cohort.write(source.stored(case_id))
+        pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
+        cohort.write_all(pending, source.stored)
         cohort.finish()
     return cohort

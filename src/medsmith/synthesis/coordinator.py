@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from medsmith.errors import InterruptionError, MedsmithError, RequestError, printable
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import check_not_held, hold_output
@@ -30,7 +32,7 @@ def synthesize(
     *,
     count: int,
     seed: int = 0,
-    request: Path | str | Mapping[str, Any] | None = None,
+    request: BaseModel | Path | str | Mapping[str, Any] | None = None,
     solver: str | None = None,
     steps: int | None = None,
     workers: int | None = None,
@@ -44,7 +46,8 @@ def synthesize(
         out: the cohort's folder; created if missing.
         count: number of cases the folder is to hold; may be raised later.
         seed: of the run; each case's seed is derived from it and the case's index.
-        request: conditions on each case in the method's request format, or a JSON file with them; None for none.
+        request: conditions on each case: the method's request (``LesionDiffusionRequest``, ...), the same as a mapping,
+            or a JSON file with them; None for none.
         solver: of the sampler; None uses the method's default.
         steps: of the sampler; None uses the method's default.
         workers: number of processes; None starts one per core, or one per GPU. The cases do not depend on it.
@@ -92,7 +95,10 @@ def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices
         raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
 
 
-def _read_request(request: Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _read_request(request: BaseModel | Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if isinstance(request, BaseModel):
+        entries: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
+        return entries
     return read_json(Path(request)) if isinstance(request, Path | str) else request or {}
 
 

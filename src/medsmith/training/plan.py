@@ -13,13 +13,14 @@ from typing import Any, final
 from pydantic import BaseModel, ConfigDict
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.config import apply_settings, validated
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 from medsmith.training.trial import Measured, Trial
 
 TRIAL_SECONDS, START_SECONDS = 240.0, 60.0
@@ -101,13 +102,13 @@ def read_plan(path: Path, method: str) -> TrainingPlan:
 
 def make_plan(
     method: str,
-    cohort: Cohort,
+    cohort: CohortLike,
     *,
     preset: str = "tiny",
     settings: Sequence[str] = (),
     max_minutes: float = 480.0,
     max_gib: float | None = None,
-    report: Callable[[str], None] = lambda _line: None,
+    report: Callable[[str], None] = silent,
     progress: Progress | None = None,
 ) -> TrainingPlan:
     """The first of the method's proposals, from large to small, that fits memory and time.
@@ -128,7 +129,7 @@ def make_plan(
         RequestError: an unknown method, preset or setting, or nothing fits.
         MedsmithError: the cohort cannot be used.
     """
-    kind, progress = method_class(method), progress or NullProgress()
+    cohort, kind, progress = as_cohort(cohort), method_class(method), progress or NullProgress()
     if preset not in kind.presets:
         raise RequestError(method, f"no preset '{preset}'", f"there are {', '.join(kind.presets)}")
     limit = free_gib() * _SHARE_OF_MEMORY if max_gib is None else max_gib

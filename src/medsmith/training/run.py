@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor
 
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import copy_threshold
@@ -39,7 +39,7 @@ from medsmith.training.start import RunRequest, check_folder, start_run
 
 def train(
     method: str,
-    cohort: Cohort,
+    cohort: CohortLike,
     run: Path | str,
     *,
     preset: str = "tiny",
@@ -57,7 +57,7 @@ def train(
 
     Args:
         method: name of the method.
-        cohort: annotated cases.
+        cohort: annotated cases, or their folder.
         run: the run folder; made if missing.
         preset: which of the method's presets to start from.
         settings: changes to it, ``key=value``.
@@ -75,7 +75,7 @@ def train(
         TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
         KeyboardInterrupt: training was interrupted; its state is saved.
     """
-    folder, budget, progress = Path(run), budget or Budget(), progress or NullProgress()
+    cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
     with lock_run(folder):

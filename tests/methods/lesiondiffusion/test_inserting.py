@@ -47,7 +47,7 @@ def scan(seed=0, spacing=(1.0, 1.0, 1.0), edge=56, noise=10.0):
     labels[4:-4, 4:-4, 4:-4] = LIVER
     geometry = Geometry(image.shape, np.diag([*spacing, 1.0]))
     organ_map = OrganMap(labels.copy(), {"liver": LIVER}, geometry, "test")
-    return TargetScan(image, labels, organ_map, LESION, np.dtype(np.int16))
+    return TargetScan(image, labels, organ_map, LESION, (LESION,), np.dtype(np.int16))
 
 
 def generator(sampler, reach=REACH):

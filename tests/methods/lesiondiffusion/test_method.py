@@ -170,7 +170,7 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     np.testing.assert_array_equal(got.geometry.affine, before.geometry.affine)
     assert got.geometry.affine[0, 0] < 0
     assert got.stored == before.stored
-    inside = got.require_labels() == got.label_names["lesion"]
+    inside = got.require_labels() == got.label_names["synthetic_lesion" if labeled else "lesion"]
     assert inside.any()
     reach = loaded(place / "run").config.paint.reach_mm
     spacing = got.geometry.spacing
@@ -325,6 +325,44 @@ def test_what_is_not_there_is_refused_by_name(place):
     report = LesionReport(organ="liver", lesion_type="kidney cyst")
     with pytest.raises(RequestError, match=r"^[^;]*'liver' has no kidney cyst; allowed: kidney"):
         ask(templates=place / "healthy", lesions=(report,))
+
+
+def test_real_and_synthetic_lesions_have_labels_of_their_own(place, tmp_path):
+    ct = Cohort.open(place / "ct")
+    id = next(id for id in ct.ids if (ct[id].require_labels() == ct.label_names["lesion"]).any())
+    real = Cohort.create(
+        tmp_path / "real", channel_names=ct.channel_names, label_names=ct.label_names, file_ending=".nii.gz"
+    )
+    real.write(replace(ct[id], provenance=None, report=None))
+    real.finish()
+    method = loaded(place / "run")
+    lesions = (LesionReport(size_mm=(12.0, 12.0, 12.0)),)
+
+    def made(cohort, label_as=None):
+        templates = CaseRef(cohort=cohort, case=id)
+        request = LesionDiffusionRequest(
+            templates=templates, lesions=lesions, attempts=1, mask_source="ellipsoid", label_as=label_as
+        )
+        case = method.synthesize(request, 1, Sampling(solver="ddim", steps=1))
+        assert dict(case.label_names) == dict(method.output_fingerprint(request).label_names)
+        return case
+
+    before = real[id].require_labels()
+    apart = made(tmp_path / "real")
+    painted = apart.require_labels() == apart.label_names["synthetic_lesion"]
+    assert painted.any()
+    assert np.array_equal(apart.require_labels()[~painted], before[~painted])
+    assert not (before[painted] == real.label_names["lesion"]).any()
+    for asked, cohort in (("lesion", tmp_path / "real"), (None, place / "ct")):
+        joined = made(cohort, asked)
+        assert dict(joined.label_names) == dict(ct.label_names)
+        assert np.array_equal(
+            joined.require_labels() == ct.label_names["lesion"], painted | (before == ct.label_names["lesion"])
+        )
+    named = made(tmp_path / "real", "painted")
+    assert np.array_equal(named.require_labels() == named.label_names["painted"], painted)
+    with pytest.raises(RequestError, match="'liver' is no lesion"):
+        made(tmp_path / "real", "liver")
 
 
 def test_settings_that_cannot_work_together_are_refused():

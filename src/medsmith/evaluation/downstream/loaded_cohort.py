@@ -12,6 +12,7 @@ from torch import Tensor
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.hounsfield import check_units
 from medsmith.data.resizing import resize, resize_labels
 from medsmith.data.similarity import thumbnails
 from medsmith.progress import Advance
@@ -49,10 +50,13 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         cohort: the cohort.
         edge: edge length, in voxels, of the square or cube that every case is resampled to.
         advance: called after every case.
+
+    Raises:
+        ContentError: a case lacks image or labels, or a CT is not in Hounsfield units.
     """
     values = np.array(sorted(cohort.label_names.values()))
     images, labels, truth, hashes, small = [], [], [], [], []
-    for case in cohort:
+    for case in map(check_units, cohort):
         image, case_labels = case.require_image(), case.require_labels()
         shape = grid_shape(case, edge)
         images.append(standardized_image(case, edge))

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, nearest
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream.architectures import grid_multiple
@@ -36,9 +37,9 @@ _VERSIONS = ("medsmith", "monai", "numpy", "torch")
 
 
 def utility(
-    real: Cohort,
-    synthetic: Cohort,
-    test: Cohort,
+    real: CohortLike,
+    synthetic: CohortLike,
+    test: CohortLike,
     out: Path | str,
     *,
     ratios: Sequence[float] | None = None,
@@ -72,6 +73,7 @@ def utility(
         FileError: another file is in the place of the result.
     """
     config, progress, out = config or SegmenterConfig(), progress or NullProgress(), Path(out)
+    real, synthetic, test = as_cohort(real), as_cohort(synthetic), as_cohort(test)
     check_results_folder(out, (RECORD, PAGE), (real.root, synthetic.root, test.root))
     _check_compatible(real, synthetic, test)
     _check_unseen(synthetic, test)

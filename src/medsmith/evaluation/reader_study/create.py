@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from medsmith import __version__
-from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.diffusion.noise import derive_seed
 from medsmith.errors import CohortError
 from medsmith.evaluation.reader_study.equivalence import Measure, decisions_for_equivalence
@@ -64,7 +64,7 @@ class Study:
 
 
 def create_study(
-    real: Cohort, synthetic: Cohort, out: Path | str, plan: StudyPlan, *, progress: Progress | None = None
+    real: CohortLike, synthetic: CohortLike, out: Path | str, plan: StudyPlan, *, progress: Progress | None = None
 ) -> Study:
     """Writes the page and the key.
 
@@ -85,6 +85,7 @@ def create_study(
         ContentError: CT values that are not Hounsfield units.
         FileError: a case cannot be read, or a file cannot be written.
     """
+    real, synthetic = as_cohort(real), as_cohort(synthetic)
     check_outside(Path(out), (real.root, synthetic.root))
     cohorts = {REAL: real, SYNTHETIC: synthetic}
     content = {kind: cohort.content_hash() for kind, cohort in cohorts.items()}

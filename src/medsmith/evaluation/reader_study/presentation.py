@@ -15,6 +15,7 @@ from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.display import displayed
+from medsmith.cases.hounsfield import check_hounsfield, is_ct
 from medsmith.cases.windows import Window
 from medsmith.data.fingerprint import HIGH, HOUNSFIELD_AIR, LOW
 from medsmith.errors import CohortError, ContentError, RequestError
@@ -22,7 +23,6 @@ from medsmith.evaluation.reader_study.grid import Grid, common_grid
 from medsmith.evaluation.reader_study.plan import REAL, SYNTHETIC, StudyPlan
 from medsmith.evaluation.reader_study.selection import Selection, ShownCase, overlap_error
 from medsmith.evaluation.reader_study.windows import levels_of, parse_windows
-from medsmith.preparation.hounsfield import check_hounsfield
 from medsmith.progress import Progress
 
 _MOST_PIXELS = 2**27
@@ -151,7 +151,7 @@ def _displayed(cohorts: Mapping[str, Cohort], shown: ShownCase, grid: Grid, plan
     case = cohorts[shown.kind][shown.id]
     channel = case.channel_names.index(plan.channel) if plan.channel else 0
     image = case.require_image()[channel]
-    ct = case.channel_names[channel].upper() == "CT" and case.stored != np.uint8
+    ct = is_ct(case.channel_names[channel]) and case.stored != np.uint8
     if ct:
         check_hounsfield(image, shown.id)
     part = grid.crop(image, case.geometry, _level(case))

@@ -25,7 +25,7 @@ from medsmith.methods.lesiondiffusion.lmnet import LMNet
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.synthesis import synthesize_from_bank, synthesize_from_template
 from medsmith.methods.lesiondiffusion.template_bank import template_bank_of, template_from_bank
-from medsmith.methods.lesiondiffusion.templates import fingerprint_of
+from medsmith.methods.lesiondiffusion.templates import fingerprint_of, label_of_lesions
 from medsmith.methods.lesiondiffusion.training_example import training_example
 from medsmith.networks.autoencoder_losses import vqgan_discriminator_loss, vqgan_loss
 from medsmith.networks.discriminator import Discriminators
@@ -110,7 +110,7 @@ class LesionDiffusion(Method):
 
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
         """The fingerprint of the templates, with a label for lesions."""
-        return fingerprint_of(request.templates, self.fingerprint)
+        return fingerprint_of(request, self.fingerprint)
 
     def request_of_case(self, request: LesionDiffusionRequest, index: int) -> LesionDiffusionRequest:
         """The request with the case's own report, where it names several."""
@@ -129,11 +129,11 @@ class LesionDiffusion(Method):
             RequestError: a template or an organ does not exist, or there is no room for the lesions.
         """
         generator = self._generator(request, sampling, observe)
+        label = label_of_lesions(request, self.fingerprint)
         if request.templates is None:
-            return synthesize_from_bank(
-                request, template_from_bank(self.memory, self.fingerprint, seed), generator, seed
-            )
-        return synthesize_from_template(request, generator, seed)
+            template = template_from_bank(self.memory, self.fingerprint, seed)
+            return synthesize_from_bank(request, template, label, generator, seed)
+        return synthesize_from_template(request, (self.fingerprint.label_names, label), generator, seed)
 
     def _generator(
         self, request: LesionDiffusionRequest, sampling: Sampling, observe: Observe | None

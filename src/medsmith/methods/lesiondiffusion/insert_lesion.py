@@ -37,7 +37,8 @@ class TargetScan:
         image: Hounsfield units; a view that is edited in place.
         labels: label map; a view that is edited in place.
         organ_map: organs.
-        lesion_value: label of lesions.
+        lesion_value: label of the lesions that are inserted.
+        lesion_values: labels of all lesions, which the inserted ones do not cover.
         stored: dtype of the image on disk.
     """
 
@@ -45,6 +46,7 @@ class TargetScan:
     labels: UInt8[np.ndarray, "x y z"]
     organ_map: OrganMap
     lesion_value: int
+    lesion_values: tuple[int, ...]
     stored: np.dtype[Any]
 
 
@@ -139,7 +141,7 @@ def _mask(
     frame, image_frame = generator.frames(box, scan.organ_map.geometry)
     field = stretch_to_box(generator.sample_mask(scan.organ_map, frame, box, report, seed), frame, box)
     region = frame.region
-    allowed = allowed_region(scan.organ_map, report, region) & (scan.labels[region] != scan.lesion_value)
+    allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
     mask = np.zeros([part.stop - part.start for part in image_frame.region], dtype=bool)
     here, there = intersection(region, image_frame.region)
     mask[there] = threshold_by_volume(field, frame, box, allowed, generator.levels)[here]

@@ -21,7 +21,8 @@ class LesionDiffusionRequest(BaseModel):
         reports: several reports, one for each case: a .jsonl file, a .json file with a list, or a folder of .json files
             (``reports.collection``). Case i gets report i, beginning again after the last.
         without: for each lesion, options that are excluded.
-        lesion_type: type of the sampled report; None samples a type whose organ the template has.
+        lesion_type: type of the sampled report; None samples a type that the method was trained
+            on, as far as the labels of the training cohort tell, and whose organ the template has.
         organ_map: source of the organs: the labels of the "template", a run of "totalsegmentator", a "coarse" map by
             density, or a label map with TotalSegmentator's values (or a folder with one per template id).
         organ_numbers: TotalSegmentator's class map of such a file, if it has no table of names.
@@ -29,6 +30,8 @@ class LesionDiffusionRequest(BaseModel):
         words: "ignored" conditions both networks on null texts (the ablation).
         mask_guidance: of LMNet; None takes the method's.
         paint_guidance: of LINet; None takes the method's.
+        label_as: label of the inserted lesions; None takes "lesion", or "synthetic_lesion" where templates that are
+            real have labels of lesions.
         attempts: most attempts at one lesion, until its measures match the request.
     """
 
@@ -45,6 +48,7 @@ class LesionDiffusionRequest(BaseModel):
     words: Literal["used", "ignored"] = "used"
     mask_guidance: float | None = Field(default=None, ge=0)
     paint_guidance: float | None = Field(default=None, ge=0)
+    label_as: str | None = Field(default=None, min_length=1, max_length=64)
     attempts: int = Field(default=3, ge=1, le=50)
 
     @model_validator(mode="after")

@@ -13,14 +13,14 @@ from medsmith.insertion.box import Box
 from medsmith.insertion.boxes import place_boxes
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.organ_sources import organ_map_of
-from medsmith.insertion.reports import completed_report, lesion_types_in, with_organ_in
+from medsmith.insertion.reports import completed_report, unasked_report, with_organ_in
 from medsmith.insertion.templates import image_file, templates_in_turn
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.template_bank import fit_to_crop
-from medsmith.reports.lesion_label import lesion_value, with_lesion_label
-from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.lesion_label import types_labeled, with_label
+from medsmith.reports.organs import is_lesion
 from medsmith.reports.sampling import complete_report, sample_report
 from medsmith.reports.schema import LesionReport
 
@@ -28,11 +28,14 @@ REPORTS_SAMPLED = 12
 """Most reports that are sampled for one template until one has room in it."""
 
 
-def synthesize_from_template(request: LesionDiffusionRequest, generator: LesionGenerator, seed: int) -> Case:
+def synthesize_from_template(
+    request: LesionDiffusionRequest, labels: tuple[Mapping[str, int], str], generator: LesionGenerator, seed: int
+) -> Case:
     """A template of a cohort with lesions inserted.
 
     Args:
         request: with templates.
+        labels: label names of the training cohort, and the label of the lesions.
         generator: samples mask and intensities.
         seed: of the case.
 
@@ -46,12 +49,12 @@ def synthesize_from_template(request: LesionDiffusionRequest, generator: LesionG
         organ_map = organ_map_of(request.organ_map, scan, file, request.organ_numbers)
         for number in range(1 if request.lesions else REPORTS_SAMPLED):
             try:
-                reports = _reports(request, organ_map, _rng(seed, f"report {number}"))
+                reports = _reports(request, labels[0], organ_map, _rng(seed, f"report {number}"))
                 boxes = place_boxes(reports, organ_map, _rng(seed, "box"))
             except RequestError as refusal:
                 refusals.append(refusal)
             else:
-                return insert_lesions(scan, organ_map, reports, boxes, generator, seed, request.attempts)
+                return insert_lesions(scan, organ_map, (reports, boxes), labels[1], generator, seed, request.attempts)
     last = refusals[-1]
     if len({refusal.line for refusal in refusals}) == 1:  # one template, or the report itself is at fault
         raise last
@@ -60,40 +63,50 @@ def synthesize_from_template(request: LesionDiffusionRequest, generator: LesionG
 
 
 def synthesize_from_bank(
-    request: LesionDiffusionRequest, template: tuple[Case, OrganMap], generator: LesionGenerator, seed: int
+    request: LesionDiffusionRequest,
+    template: tuple[Case, OrganMap],
+    label: str,
+    generator: LesionGenerator,
+    seed: int,
 ) -> Case:
     """A cube of the template bank with one lesion."""
     scan, organ_map = template
     rng = _rng(seed, "report")
-    kind = request.lesion_type or list(LESION_TYPES)[int(rng.integers(len(LESION_TYPES)))]
-    reports = tuple(complete_report(report, rng) for report in request.lesions) or (sample_report(kind, rng),)
+    reports = tuple(complete_report(report, rng) for report in request.lesions) or (_unasked(request, scan, rng),)
     edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
     fitted = tuple(fit_to_crop(report, edge) for report in reports)
     boxes = place_boxes(fitted, organ_map, _rng(seed, "box"))
-    return insert_lesions(scan, organ_map, fitted, boxes, generator, seed, request.attempts)
+    return insert_lesions(scan, organ_map, (fitted, boxes), label, generator, seed, request.attempts)
+
+
+def _unasked(request: LesionDiffusionRequest, scan: Case, rng: np.random.Generator) -> LesionReport:
+    """A report of the type asked for, else of one that the labels of the training cohort name, else of none."""
+    kinds = (request.lesion_type,) if request.lesion_type else types_labeled(scan.label_names)
+    return sample_report(kinds[int(rng.integers(len(kinds)))], rng) if kinds else LesionReport()
 
 
 def insert_lesions(
     scan: Case,
     organ_map: OrganMap,
-    reports: tuple[LesionReport, ...],
-    boxes: tuple[Box, ...],
+    lesions: tuple[tuple[LesionReport, ...], tuple[Box, ...]],
+    label: str,
     generator: LesionGenerator,
     seed: int,
     attempts: int,
 ) -> Case:
     """Insert one lesion per report and box into a scan. The scan's arrays are edited in place and become the case's."""
-    names = with_lesion_label(scan.label_names)
+    names = with_label(scan.label_names, label)
     target = TargetScan(
         image=canonical_view(scan.require_image()[0], scan.geometry),
         labels=canonical_view(scan.require_labels(), scan.geometry),
         organ_map=organ_map,
-        lesion_value=lesion_value(names),
+        lesion_value=names[label],
+        lesion_values=tuple(value for name, value in names.items() if name == label or is_lesion(name)),
         stored=scan.stored,
     )
     records = [
         insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), attempts)
-        for number, (report, box) in enumerate(zip(reports, boxes, strict=True))
+        for number, (report, box) in enumerate(zip(*lesions, strict=True))
     ]
     return Case(
         id="",
@@ -122,13 +135,13 @@ def _report(records: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _reports(
-    request: LesionDiffusionRequest, organ_map: OrganMap, rng: np.random.Generator
+    request: LesionDiffusionRequest, trained: Mapping[str, int], organ_map: OrganMap, rng: np.random.Generator
 ) -> tuple[LesionReport, ...]:
     """The requested reports with missing attributes sampled; without any, one report sampled from the rules."""
     if request.lesions:
         excluded = (*request.without, *[()] * len(request.lesions))
         pairs = zip(request.lesions, excluded, strict=False)
         return tuple(completed_report(report, without, organ_map, rng) for report, without in pairs)
-    kinds = [request.lesion_type] if request.lesion_type else lesion_types_in(organ_map)
-    kind = kinds[int(rng.integers(len(kinds)))]
-    return (with_organ_in(sample_report(kind, rng), organ_map),)
+    if request.lesion_type:
+        return (with_organ_in(sample_report(request.lesion_type, rng), organ_map),)
+    return (unasked_report(trained, organ_map, rng),)
