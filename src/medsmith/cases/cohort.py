@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +12,17 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.cases.canonical import canonical_case
-from medsmith.cases.case import Case, Json
+from medsmith.cases.case import Case
 from medsmith.cases.case_io import (
     read_case,
     read_case_grid,
     read_case_image,
     read_case_labels,
     read_records,
-    write_case_files,
 )
+from medsmith.cases.case_writer import CaseWriter
 from medsmith.cases.datalists import monai_datalist, torchio_subjects
-from medsmith.cases.integrity import check_case_matches, check_declaration, check_id, first_of
+from medsmith.cases.integrity import check_declaration, first_of
 from medsmith.cases.layouts import (
     DATASET,
     IMAGES,
@@ -35,16 +34,13 @@ from medsmith.cases.layouts import (
     Layout,
     find_layout,
     find_matching_layout,
-    nnunet_files,
     scan_nnunet,
     unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
-from medsmith.errors import CohortError, MedsmithError
+from medsmith.errors import CohortError
 from medsmith.formats.atomic import (
-    deferred_sync,
     is_free,
-    mark,
     remove,
     remove_if_empty,
     remove_temporary_files,
@@ -56,8 +52,6 @@ from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
 
 _log = logging.getLogger("medsmith")
-_BATCH, _BATCH_SECONDS = 64, 2.0
-"""Cases, and seconds, after which written cases are synced together."""
 
 
 @final
@@ -247,17 +241,7 @@ class Cohort:
             ContentError: values that the stored dtype cannot hold, or undeclared labels.
         """
         self._check_writable()
-        check_case_matches(self.root, case, self.channel_names, self.label_names)
-        marker = self._marker(case.id)
-        mark(marker)
-        try:
-            files, written = self._write_files(case)
-            self._write_provenance(case.id, case.provenance, written)
-        except MedsmithError:
-            self._unmark_if_untouched(case.id)
-            raise
-        remove(marker)
-        self._cases[case.id] = files
+        self._cases[case.id] = CaseWriter(self.root, self.layout).write(case)
 
     def write_all(self, ids: Sequence[str], case_of: Callable[[str], Case]) -> None:
         """Writes cases as ``write`` does, with one sync for many: the markers of a batch stay until it is synced.
@@ -272,75 +256,11 @@ class Cohort:
             CohortError, ContentError: as of ``write``; cases before that one are written.
         """
         self._check_writable()
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
-            for case_id in batch:
-                check_id(case_id)
-            mark(*(self._marker(case_id) for case_id in batch))
-            try:
-                self._write_batch(batch, case_of)
-            finally:
-                for case_id in batch:
-                    self._unmark_if_untouched(case_id)
-
-    def _write_batch(self, ids: Sequence[str], case_of: Callable[[str], Case]) -> None:
-        written: dict[str, tuple[Json | None, CaseFiles, tuple[Path, ...]]] = {}
-        began = time.monotonic()
-        with deferred_sync() as sync:
-
-            def close() -> None:
-                sync()
-                for case_id, (provenance, _, paths) in written.items():
-                    self._write_provenance(case_id, provenance, paths)
-                sync()
-                for case_id, (_, files, _) in written.items():
-                    remove(self._marker(case_id))
-                    self._cases[case_id] = files
-                written.clear()
-
-            try:
-                for case_id in ids:
-                    case = replace(case_of(case_id), id=case_id)
-                    check_case_matches(self.root, case, self.channel_names, self.label_names)
-                    written[case_id] = (case.provenance, *self._write_files(case))
-                    if time.monotonic() - began > _BATCH_SECONDS:
-                        close()
-                        began = time.monotonic()
-            finally:
-                close()
+        CaseWriter(self.root, self.layout).write_all(ids, case_of, self._cases.__setitem__)
 
     def _check_writable(self) -> None:
         if not self._writable:
             raise CohortError(self.root, "was opened for reading", cure="write to a new cohort (Cohort.create)")
-
-    def _marker(self, case_id: str) -> Path:
-        return self.root / PROVENANCE / f"{case_id}{UNFINISHED}"
-
-    def _unmark_if_untouched(self, case_id: str) -> None:
-        """Removes the marker of a case that no file was written of; else it stays."""
-        whole = nnunet_files(self.root, case_id, len(self.channel_names), self.file_ending)
-        if not any(path.exists() for path in whole.paths):
-            remove(self._marker(case_id))
-
-    def _write_files(self, case: Case) -> tuple[CaseFiles, tuple[Path, ...]]:
-        """The files of a case, and those that are written, all but its provenance."""
-        files = self._place(case)
-        return files, write_case_files(case, files, self.root / REPORTS / f"{case.id}.json")
-
-    def _write_provenance(self, case_id: str, provenance: Json | None, written: Iterable[Path]) -> None:
-        if provenance is not None:
-            sums = {path.relative_to(self.root).as_posix(): sha256_of(path) for path in written}
-            write_json(self.root / PROVENANCE / f"{case_id}.json", {**provenance, "files": sums})
-
-    def _place(self, case: Case) -> CaseFiles:
-        """The files to write; other files of an earlier case with this id are removed."""
-        remove(self.root / PROVENANCE / f"{case.id}.json")
-        whole = nnunet_files(self.root, case.id, len(self.channel_names), self.file_ending)
-        channels = 0 if case.image is None else len(self.channel_names)
-        files = nnunet_files(self.root, case.id, channels, self.file_ending, labels=case.labels is not None)
-        for path in set(whole.paths) - set(files.paths):
-            remove(path)
-        return files
 
     def finish(self) -> None:
         """Writes dataset.json for the cases on disk and verifies nnU-Net's rules.
