@@ -90,4 +90,5 @@ def test_a_method_is_one_final_class_and_explained(name):
 def test_an_unknown_method_is_refused_with_those_there_are(cohort, tmp_path):
     with pytest.raises(RequestError) as refusal:
         train("gan", cohort, tmp_path / "run")
-    assert refusal.value.line == f"gan: no such method; there are {', '.join(NAMES)}"
+    known = ", ".join(NAMES)
+    assert refusal.value.line == f"gan: no such method; there are {known}; a method of your own: --method-file FILE"

@@ -16,6 +16,7 @@ from medsmith.cli.options import (
     ConfigValues,
     DatasetId,
     MaxMinutes,
+    MethodFiles,
     NewCohort,
     Preset,
     RequestFile,
@@ -30,7 +31,9 @@ from medsmith.cli.steering import SteeringOptions
 
 @app.command()
 def train(  # noqa: PLR0913
-    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig or segguided.")],
+    method: Annotated[
+        str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own.")
+    ],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
     preset: Preset = "tiny",
@@ -47,6 +50,7 @@ def train(  # noqa: PLR0913
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
     ] = 1,
     seed: Seed = 0,
+    method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Train a generative method on a cohort. Run the command again to continue after an interruption.
 
@@ -87,7 +91,9 @@ def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -
 
 @app.command("plan")
 def make_plan(
-    method: Annotated[str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig or segguided.")],
+    method: Annotated[
+        str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own.")
+    ],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on.")],
     out: Annotated[Path, typer.Argument(help="Output file for the plan; edit it, then train with --plan.")],
     preset: Preset = "tiny",
@@ -96,6 +102,7 @@ def make_plan(
     max_gib: Annotated[
         float | None, typer.Option(min=0.1, help="Most memory in GiB; default: four fifths of what is free.")
     ] = None,
+    method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Choose settings for a cohort and this machine, by a few training steps of each stage."""
     from medsmith.cases.cohort import Cohort
@@ -188,6 +195,7 @@ def synthesize(  # noqa: PLR0913
         list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
     ] = None,
     dataset_id: DatasetId = None,
+    method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
@@ -241,6 +249,7 @@ def regenerate(
         list[str] | None,
         typer.Option("--input", help="New location of a moved input, such as templates=SCANS. Repeatable."),
     ] = None,
+    method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Regenerate a case from its provenance and verify that every byte is identical."""
     from medsmith.synthesis import regenerate as regenerate_case

@@ -15,6 +15,25 @@ RunOrWeights = Annotated[
     str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+
+
+def _use_method_files(paths: list[Path] | None) -> list[Path] | None:
+    if paths:
+        from medsmith.methods.elsewhere import use_method_file
+
+        for path in paths:
+            use_method_file(path)
+    return paths
+
+
+MethodFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--method-file",
+        callback=_use_method_files,
+        help="Python file with a method of your own; its name without .py is that of the method. Repeatable.",
+    ),
+]
 PatientGroup = Annotated[
     str | None,
     typer.Option(

@@ -5,28 +5,34 @@ import pkgutil
 
 from medsmith.errors import RequestError
 from medsmith.methods.base import Method
+from medsmith.methods.elsewhere import load_elsewhere, method_files, only_method, registered
 
-SHARED = frozenset(("base", "config", "fit", "guides", "one_network"))
+SHARED = frozenset(("base", "config", "elsewhere", "fit", "guides", "one_network"))
 """Modules of this package that are not methods."""
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods, sorted: the modules of this package that are not shared."""
-    return tuple(sorted({module.name for module in pkgutil.iter_modules(__path__)} - SHARED))
+    """Names of all methods, sorted: those of this package, of other packages and of files that the user named."""
+    return tuple(sorted({*_own_names(), *registered(), *method_files()}))
+
+
+def _own_names() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)} - SHARED
 
 
 def method_class(name: str) -> type[Method]:
     """The class of the method ``name``, the only one defined in its module.
 
     Raises:
-        RequestError: there is no such method.
+        RequestError: there is no such method, it cannot be imported, or a method from elsewhere takes the name of one
+            of this package.
     """
+    own = name in _own_names()
+    if own and name in {*registered(), *method_files()}:
+        raise RequestError(name, "is a method of medsmith and of another source", "one name each", "rename the other")
+    if own:
+        return only_method(importlib.import_module(f"{__name__}.{name}"), name)
     if name not in method_names():
-        raise RequestError(name, "no such method", f"there are {', '.join(method_names())}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-    )
-    return found
+        cure = "a method of your own: --method-file FILE"
+        raise RequestError(name, "no such method", f"there are {', '.join(method_names())}", cure)
+    return load_elsewhere(name)

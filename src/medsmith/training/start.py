@@ -19,6 +19,7 @@ from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
 from medsmith.methods.base import Method, MethodConfig, Stage
 from medsmith.methods.config import apply_settings, validated
+from medsmith.methods.elsewhere import version_of
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
@@ -94,7 +95,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         seed=request.seed,
         fingerprint=_fingerprint(cohort, cohort_hash, cases, progress),
         compute={},
-        versions=library_versions(),
+        versions=library_versions() | version_of(request.method),
     )
     _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)

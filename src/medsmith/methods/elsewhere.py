@@ -1,0 +1,112 @@
+"""Methods outside this package: those that other packages register, and single files.
+
+A package registers a method as an entry point of the group ``medsmith.methods``, whose value is the class or a module
+that defines it. A file is named by ``--method-file`` or, for every process of a command, by an environment variable;
+its name without ending is that of the method. A run folder names a method, never a file: opening it runs no code that
+the user has not chosen.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from medsmith.errors import FileError, RequestError
+from medsmith.formats.atomic import sha256_of
+from medsmith.methods.base import Method
+
+GROUP, VARIABLE = "medsmith.methods", "MEDSMITH_METHOD_FILES"
+_MODULE = "medsmith_method_file_"
+
+
+def use_method_file(path: Path) -> None:
+    """Make the method of a file known to this process and to those that it starts.
+
+    Raises:
+        FileError: there is no such file.
+        RequestError: its name cannot be that of a method.
+    """
+    if not path.is_file():
+        raise FileError(path, "no such file", cure="name the Python file of a method")
+    if not path.stem.isidentifier() or path.suffix != ".py":
+        raise RequestError(path, "no name of a method", "such as my_method.py: letters, digits and _", "rename it")
+    known = [str(each) for each in method_files().values()]
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
+
+
+def method_files() -> Mapping[str, Path]:
+    """Name of the method -> its file."""
+    paths = [Path(each) for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
+    return {path.stem: path for path in paths}
+
+
+def registered() -> Mapping[str, EntryPoint]:
+    """Name of the method -> entry point of an installed package."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def load_elsewhere(name: str) -> type[Method]:
+    """The class of a method of ``method_files`` or ``registered``.
+
+    Raises:
+        RequestError: it cannot be imported, or defines no method, or several.
+    """
+    path = method_files().get(name)
+    source = str(path or registered()[name].value)
+    try:
+        found = registered()[name].load() if path is None else _module_of(path)
+    except Exception as error:
+        # Foreign code may raise anything.
+        reason = f"cannot be imported ({type(error).__name__}: {error})"
+        raise RequestError(source, reason, f"it defines the method '{name}'", "correct it") from error
+    if isinstance(found, ModuleType):
+        return only_method(found, source)
+    if isinstance(found, type) and issubclass(found, Method):
+        return found
+    raise RequestError(source, "is no method", "a subclass of medsmith.methods.base.Method", "see docs/add-a-method.md")
+
+
+def only_method(module: ModuleType, source: str) -> type[Method]:
+    """The one method that a module defines.
+
+    Raises:
+        RequestError: it defines none, or several.
+    """
+    kinds = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+    ]
+    if len(kinds) != 1:
+        raise RequestError(source, f"defines {len(kinds)} methods", "one per module", "see docs/add-a-method.md")
+    return kinds[0]
+
+
+def version_of(name: str) -> dict[str, str]:
+    """What a run records of a method from elsewhere: the hash of its file, or its package and version."""
+    if name in method_files():
+        return {f"method {name}": sha256_of(method_files()[name])}
+    point = registered().get(name)
+    if point is None or point.dist is None:
+        return {}
+    return {f"method {name}": f"{point.dist.name} {point.dist.version}"}
+
+
+def _module_of(path: Path) -> ModuleType:
+    name = _MODULE + path.stem
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pydantic look up the module of a class
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
