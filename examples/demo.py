@@ -21,7 +21,7 @@ from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.reports.reading import read_report
-from medsmith.synthesis import write_lesions_page, write_steering_page
+from medsmith.synthesis import lesions_line, write_lesions_page, write_steering_page
 
 WORDS = "a 20 mm round-like hypodense cyst with a well-defined margin inside the liver"
 TEMPLATES, LESIONS, CASES = 6, 8, 40
@@ -53,6 +53,7 @@ def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> 
     """Lesions into templates, and the page that says how far they are what was asked for."""
     request = {"templates": str(templates), **asked}
     synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=ConsoleProgress())
+    print(f"    {lesions_line(out)}")
     print(f"    requested and measured, with pictures: {write_lesions_page(out, templates)}")
 
 

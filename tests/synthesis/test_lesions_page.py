@@ -11,7 +11,7 @@ import pytest
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.geometry import Geometry
-from medsmith.synthesis import write_lesions_page
+from medsmith.synthesis import lesions_line, write_lesions_page
 from narrowing import present
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -57,7 +57,11 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    assert "2 lesions from 6 attempts: 0 match the request in every measured attribute, 2 are visible" in html
+    line = "0 of 2 lesions as requested in every measured attribute, from 6 attempts; visible, or requested as isodense: 2."
+    assert line in html
+    assert lesions_line(made.root) == line
+    assert "15% of each edge, or 2 voxels" in html
+    assert "size_mm" not in html
     assert html.count("data:image/png;base64,") == 2
     assert "&lt;isodense&gt;" in html
     assert "<isodense>" not in html
@@ -67,10 +71,20 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     assert '<a href="../out-view/index.html">Look at the cases in their viewer (written by: medsmith view out)' in html
 
 
+def test_every_lesion_of_a_case_has_its_picture(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    (one,) = record()["lesions"]
+    both = record() | {"lesions": [one, one | {"box": [[2, 2, 2], [6, 6, 6]], "attempts": 1}]}
+    made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
+    assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
+    assert "0 of 2 lesions as requested in every measured attribute, from 4 attempts" in lesions_line(made.root)
+
+
 def test_cases_without_lesions_have_no_page(tmp_path):
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
     plain = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance={"synthetic": True})
     assert write_lesions_page(plain.root, scans.root) is None
+    assert lesions_line(plain.root) == ""
     assert not (tmp_path / "out" / "lesions.html").exists()
     assert json.loads((tmp_path / "out" / "provenance" / "a.json").read_text())["synthetic"]
 

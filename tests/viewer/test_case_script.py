@@ -132,7 +132,7 @@ def test_requested_and_measured_values_stand_side_by_side(tmp_path):
     script = script_of(tmp_path, scan("a", provenance=record(passed=False)))
     lesion = table(script, "Lesion 1: liver cyst")
     assert lesion["rows"] == [
-        {"cells": ["size mm", "6 x 3 x 9 mm", "6 x 3 x 9 mm"], "failed": False},
+        {"cells": ["size", "6 x 3 x 9 mm", "6 x 3 x 9 mm"], "failed": False},
         {"cells": ["density", "hypodense", "isodense"], "failed": True},
         {"cells": ["visible", "yes", "yes"], "failed": False},
     ]

@@ -205,7 +205,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, SynthesisOptions, write_lesions_page
+    from medsmith.synthesis import Limits, SynthesisOptions, lesions_line, write_lesions_page
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in few_steps_warnings(run):
@@ -227,6 +227,8 @@ def synthesize(  # noqa: PLR0913
     )
     echo(summary.line)
     page = write_lesions_page(out, cohort) if cohort else _page_of_guides(out, requested)
+    if cohort and (line := lesions_line(out)):
+        echo(line)
     if page:
         echo(f"requested and measured: {page}")
 

@@ -18,6 +18,26 @@ SIZE_SHARE = 0.15
 """Tolerance of an edge as a share of the requested length; at least two voxels."""
 CT_VALUE_HU = 20.0
 """Tolerance of the mean."""
+IN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "size_mm": "size",
+        "ct_value_hu": "mean CT value",
+        "shape": "shape",
+        "density": "density",
+        "density_variation": "density variation",
+        "surface": "surface",
+        "features": "feature",
+        "cavity": "place in the organ",
+    }
+)
+"""Attribute -> its name for people."""
+TOLERANCES: Mapping[str, str] = MappingProxyType(
+    {
+        "size_mm": f"{SIZE_SHARE:.0%} of each edge, or 2 voxels",
+        "ct_value_hu": f"{CT_VALUE_HU:.0f} HU",
+    }
+)
+"""Attribute that is a number -> how far it may be off; all others are words, which must mean the same."""
 _ROUND = ("round-like", "cystic", "punctate")
 _SOFT = ("isodense", "isodense soft tissue mass")
 _SHARP = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")

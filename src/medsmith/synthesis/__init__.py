@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis.folder import Summary as Summary
     from medsmith.synthesis.guide_sweep import SweepGrid as SweepGrid
     from medsmith.synthesis.guide_sweep import sweep as sweep
+    from medsmith.synthesis.lesions_page import lesions_line as lesions_line
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
     from medsmith.synthesis.options import SynthesisOptions as SynthesisOptions
     from medsmith.synthesis.regeneration import regenerate as regenerate
@@ -28,6 +29,7 @@ _MODULES = {
     "Summary": "folder",
     "regenerate": "regeneration",
     "synthesize": "coordinator",
+    "lesions_line": "lesions_page",
     "write_lesions_page": "lesions_page",
     "write_steering_page": "steering_page",
     "SweepGrid": "guide_sweep",

@@ -17,6 +17,7 @@ from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
+from medsmith.measurement.adherence import IN_WORDS, TOLERANCES
 
 PAGE = "lesions.html"
 MAX_PICTURES = 24
@@ -24,6 +25,7 @@ HALF_MM = 48.0
 """Half the edge length of the pictures, mm."""
 LUNG_WINDOW, SOFT_WINDOW = (-1350.0, 150.0), (-160.0, 240.0)
 """Display windows, HU from black to white."""
+_SAME = "nothing: the same in words"
 Json = Mapping[str, Any]
 
 
@@ -42,11 +44,10 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
     lesions = [(id, lesion) for id, record in records.items() for lesion in record.get("lesions", ())]
     if not lesions:
         return None
-    pictured = [id for id in cohort.ids if records[id].get("lesions")][:MAX_PICTURES]
-    pictures = [_picture(cohort, scans, id, records[id]) for id in pictured]
+    pictures = [_picture(cohort, scans, id, records[id]["template"], lesion) for id, lesion in lesions[:MAX_PICTURES]]
     page = Page(
         title="Lesions: requested and measured",
-        summary=[_summary([lesion for _, lesion in lesions])],
+        summary=[_summary([lesion for _, lesion in lesions]), *_unpictured(len(lesions))],
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
@@ -59,13 +60,28 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
     return out / PAGE
 
 
+def lesions_line(out: Path) -> str:
+    """How many lesions of a cohort are as requested, in one line; empty if its cases have no record of lesions."""
+    records = (read_json(path) for path in sorted((out / PROVENANCE).glob("*.json")))
+    lesions = [lesion for record in records for lesion in record.get("lesions", ())]
+    return _summary(lesions) if lesions else ""
+
+
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    attempts = sum(lesion["attempts"] for lesion in lesions)
+    attempts = _counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
     return (
-        f"{len(lesions)} lesions from {attempts} attempts: {passed} match the request in every measured attribute, "
-        f"{visible} are visible or were requested as isodense."
+        f"{passed} of {_counted(len(lesions), 'lesion')} as requested in every measured attribute, from {attempts}; "
+        f"visible, or requested as isodense: {visible}."
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _unpictured(count: int) -> list[str]:
+    return [f"Pictures: the first {MAX_PICTURES} of {count} lesions."] if count > MAX_PICTURES else []
 
 
 def _totals(lesions: Sequence[Json]) -> Table:
@@ -75,8 +91,16 @@ def _totals(lesions: Sequence[Json]) -> Table:
         for verdict in lesion.get("verdicts", ()):
             requested[verdict["attribute"]] += 1
             passed[verdict["attribute"]] += verdict["passed"]
-    rows = [(name, str(count), f"{passed[name]} ({passed[name] / count:.0%})") for name, count in requested.items()]
-    return Table(("attribute", "requested", "passed"), rows)
+    rows = [
+        (
+            attribute_in_words(name),
+            TOLERANCES.get(name, _SAME),
+            str(count),
+            f"{passed[name]} ({passed[name] / count:.0%})",
+        )
+        for name, count in requested.items()
+    ]
+    return Table(("attribute", "may be off by", "requested", "passed"), rows)
 
 
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
@@ -85,9 +109,15 @@ def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
             name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
             for verdict in lesion.get("verdicts", ()):
                 values = (verdict_text(verdict[key]) for key in ("requested", "measured"))
-                yield (id, name, verdict["attribute"], *values, "yes" if verdict["passed"] else "no")
+                attribute = attribute_in_words(verdict["attribute"])
+                yield (id, name, attribute, *values, "yes" if verdict["passed"] else "no")
 
     return Table(("case", "lesion", "attribute", "requested", "measured", "passed"), list(rows()))
+
+
+def attribute_in_words(name: str) -> str:
+    """The name of a measured attribute for people."""
+    return IN_WORDS.get(name, name.replace("_", " "))
 
 
 def verdict_text(value: Any) -> str:
@@ -97,18 +127,17 @@ def verdict_text(value: Any) -> str:
     return f"{value:.0f} HU" if isinstance(value, float) else str(value)
 
 
-def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
-    """The template, the case, and the case with its lesion outlined, in the slice where the first lesion is largest.
+def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json) -> Picture:
+    """The template, the case, and the case with its lesion outlined, in the slice where the lesion is largest.
 
     Only the shown region is read, since a whole scan takes hundreds of MB.
     """
-    lesions, template = record["lesions"], record["template"]
-    box, grid = lesions[0]["box"], canonical_geometry(cohort.geometry(id))
+    box, grid = lesion["box"], canonical_geometry(cohort.geometry(id))
     changed = _changed((cohort, id), (scans, template), grid.shape, box)
     level = int(changed.sum((0, 1)).argmax())
     plane = _plane(box, grid)
     region = (*plane, slice(box[0][2] + level, box[0][2] + level + 1))
-    window = LUNG_WINDOW if "lung" in str(lesions[0]["requested"].get("organ")) else SOFT_WINDOW
+    window = LUNG_WINDOW if "lung" in str(lesion["requested"].get("organ")) else SOFT_WINDOW
     outline = displayed(changed[*plane, level].astype(np.uint8), grid.spacing_known)
     before, after = (_gray(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
     tiles = [
@@ -116,7 +145,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, record: Json) -> Picture:
         Tile(after, np.zeros_like(outline), "after"),
         Tile(after, outline, "outlined"),
     ]
-    report = lesions[0]["requested"]
+    report = lesion["requested"]
     words = [report.get("lesion_type"), *report.get("shape", ()), report.get("density"), report.get("surface")]
     return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
 

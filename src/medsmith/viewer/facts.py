@@ -8,7 +8,7 @@ import numpy as np
 
 from medsmith.errors import FileError
 from medsmith.geometry import Geometry
-from medsmith.synthesis.lesions_page import verdict_text
+from medsmith.synthesis.lesions_page import attribute_in_words, verdict_text
 from medsmith.viewer.gray import lesions_of
 from medsmith.viewer.place import Position, position_of
 
@@ -87,7 +87,10 @@ def _lesions(grid: Geometry, record: Json) -> list[Facts]:
     for number, lesion in enumerate(lesions_of(record), 1):
         title = f"Lesion {number}: {_kind_of(lesion['requested'])}"
         verdicts = [
-            Row((_words(v["attribute"]), verdict_text(v["requested"]), verdict_text(v["measured"])), not v["passed"])
+            Row(
+                (attribute_in_words(v["attribute"]), verdict_text(v["requested"]), verdict_text(v["measured"])),
+                not v["passed"],
+            )
             for v in lesion.get("verdicts", ())
         ]
         seen = Row(("visible", "yes", "yes" if lesion["visible"] else "no"), not lesion["visible"])
