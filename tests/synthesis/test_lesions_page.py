@@ -57,7 +57,8 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    line = "0 of 2 lesions as requested in every measured attribute, from 6 attempts; visible, or requested as isodense: 2."
+    counts = "0 of 2 lesions as requested in every measured attribute, from 6 attempts"
+    line = f"{counts}; visible, or requested as isodense: 2."
     assert line in html
     assert lesions_line(made.root) == line
     assert "15% of each edge, or 2 voxels" in html
