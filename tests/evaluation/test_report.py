@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError
-from medsmith.evaluation import evaluate
+from medsmith.evaluation import evaluate, summary_lines
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
@@ -127,6 +127,21 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
     assert found.flagged.value == 4 / 16
     assert found.held_out is not None
     assert found.held_out.value == 0
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts, tmp_path):
+    alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
+    other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other", training=cohorts["copies"])
+    copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]
+    assert "to a real case than 99 % of these are" in copies[0]
+    assert "needs its training cohort (--training)" in copies[0]
+    assert "to a training case than 99 % of these are" in copies[1]
+    assert "--training" not in copies[1]
+    ((_, near),), ((_, far),) = alike.distances.items(), other.distances.items()
+    said = "The measures disagree: the cohorts differ by far, and not by near."
+    assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
+    assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
 
 
 def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, tmp_path):

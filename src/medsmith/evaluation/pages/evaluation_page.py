@@ -19,6 +19,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
 
 _ROW = 6
+_UNKNOWN_TRAINING = " Whether they copy what the generator learned from needs its training cohort (--training)."
 
 
 def evaluation_page(
@@ -58,11 +59,21 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
             f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
         )
+    lines += _disagreement(evaluation)
     if evaluation.nearest_neighbors is not None:
         lines.append(_copy_sentence(evaluation.nearest_neighbors))
     for label, comparison in evaluation.masks.items():
         lines.append(_mask_sentence(label, comparison))
     return [*lines, *evaluation.left_out]
+
+
+def _disagreement(evaluation: Evaluation) -> list[str]:
+    """Which measures tell the cohorts apart and which do not, where both kinds are there; else nothing."""
+    apart = {extractor: found[FRECHET.name].excess.low > 0 for extractor, found in evaluation.distances.items()}
+    differ, alike = ([name for name, value in apart.items() if value is wanted] for wanted in (True, False))
+    if not (differ and alike):
+        return []
+    return [f"The measures disagree: the cohorts differ by {', '.join(differ)}, and not by {', '.join(alike)}."]
 
 
 def _mask_sentence(label: str, comparison: LabelComparison) -> str:
@@ -86,10 +97,16 @@ def _verdict(compared: Comparison) -> str:
 def _copy_sentence(found: NearestNeighbors) -> str:
     flagged = found.flagged
     count = round(flagged.value * flagged.n)
+    kind = _nearest_kind(found)
     return (
-        f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a training case than 99 % "
-        f"of training cases are to a different scene."
+        f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
+        f"than 99 % of these are to a different scene.{_UNKNOWN_TRAINING if found.held_out is None else ''}"
     )
+
+
+def _nearest_kind(found: NearestNeighbors) -> str:
+    """What the synthetic cases were compared with: without a training cohort, the real one."""
+    return "real" if found.held_out is None else "training"
 
 
 def _percent(estimate: Estimate) -> str:
@@ -149,10 +166,11 @@ def _copies(
     found = evaluation.nearest_neighbors
     if found is None:
         return
+    kind = _nearest_kind(found)
     sentences = [
         _copy_sentence(found),
         f"Similarity is the largest correlation over shifts, flips and rotations; above {found.threshold:.2f} a case "
-        f"counts as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} training cases "
+        f"counts as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} {kind} cases "
         f"have a near-duplicate among the others; these pairs do not enter the threshold.",
     ]
     if found.held_out is not None:
@@ -166,16 +184,16 @@ def _copies(
         origin = plane_tiles(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))[-1]
         tiles += [replace(generated, title=f"{found.similarity[row]:.3f} {generated.title}"), origin]
     similarity = found.similarity.astype(np.float64)
-    histogram = histogram_with_limit(similarity, found.threshold, "similarity to nearest training case")
+    histogram = histogram_with_limit(similarity, found.threshold, f"similarity to nearest {kind} case")
     yield Section(
-        "Copies of training cases",
+        f"Copies of {kind} cases",
         sentences,
         pictures=(
-            Picture(histogram, "Similarity of each synthetic case to its nearest training case."),
+            Picture(histogram, f"Similarity of each synthetic case to its nearest {kind} case."),
             _sheet(
                 tiles,
                 _ROW,
-                "The most similar pairs: synthetic case (with its similarity), then its nearest training case.",
+                f"The most similar pairs: synthetic case (with its similarity), then its nearest {kind} case.",
                 _label_names(sources),
             ),
         ),
