@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import Protocol, final, runtime_checkable
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 Advance = Callable[[int, str], None]
 SecondsLeft = Callable[[], float]
 LOG_SECONDS = 30.0
+_Result = TypeVar("_Result")
 
 
 def unlimited() -> float:
@@ -52,6 +53,18 @@ class NullProgress:
 
 def _nothing(_steps: int, _note: str) -> None:
     """Ignores a step."""
+
+
+def advancing(function: Callable[[str], _Result], advance: Advance) -> Callable[[str], _Result]:
+    """The same function of a case's id, which advances a task by one step whenever it is called."""
+
+    def called(case_id: str) -> _Result:
+        try:
+            return function(case_id)
+        finally:
+            advance(1, case_id)
+
+    return called
 
 
 @final

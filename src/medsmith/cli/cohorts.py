@@ -95,6 +95,7 @@ def prepare(  # noqa: PLR0913
     """
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
+    from medsmith.progress import ConsoleProgress
 
     options = PrepareOptions(
         channel_names=tuple(channel or ()),
@@ -106,7 +107,7 @@ def prepare(  # noqa: PLR0913
         pictures=pictures,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
-    prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo)
+    prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo, progress=ConsoleProgress())
 
 
 def _label_values(assignments: list[str]) -> dict[str, int]:
@@ -160,6 +161,7 @@ def split(
         scenes=scenes,
         patients=None if patients is None else read_lines(patients),
         report=echo,
+        progress=ConsoleProgress(),
     )
 
 
@@ -200,8 +202,9 @@ def merge(
 ) -> None:
     """Merge cohorts into one. Labels of the same name become one label."""
     from medsmith.preparation import merge as merge_cohorts
+    from medsmith.progress import ConsoleProgress
 
-    merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo)
+    merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo, progress=ConsoleProgress())
 
 
 @app.command()

@@ -15,13 +15,19 @@ from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
-from medsmith.progress import silent
+from medsmith.progress import NullProgress, Progress, advancing, silent
 
 RECORD = "merge.json"
 MAX_LABELS = 255
 
 
-def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[str], None] = silent) -> Cohort:
+def merge(
+    sources: Sequence[CohortLike],
+    out: Path | str,
+    *,
+    report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
+) -> Cohort:
     """Writes one cohort with the cases of several.
 
     Ids are prefixed with the name of the source folder. Labels of the same name become one label. A cohort of labels
@@ -31,12 +37,13 @@ def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[s
         sources: cohorts, two or more.
         out: a new folder, or the one started by an identical call.
         report: receives one line per source.
+        progress: of writing the cases of each.
 
     Raises:
         RequestError: fewer than two cohorts, two folders of one name, or two cases that would get one id.
         CohortError: channels, dimensions or number formats differ, or there are more than 255 labels.
     """
-    folders = [folder_of(source) for source in sources]
+    progress, folders = progress or NullProgress(), [folder_of(source) for source in sources]
     check_disjoint_folders((*folders, Path(out)))
     if len(folders) < 2:
         raise RequestError("merge", f"{len(folders)} cohorts", "two or more are merged")
@@ -50,7 +57,8 @@ def merge(sources: Sequence[CohortLike], out: Path | str, *, report: Callable[[s
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
             pending = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids})
-            merged.write_all(pending, partial(_renamed, cohort, f"{name}-", layout))
+            with progress.task(f"write {name}", len(cohort), len(cohort) - len(pending)) as advance:
+                merged.write_all(pending, advancing(partial(_renamed, cohort, f"{name}-", layout), advance))
             report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
         merged.finish()
     return merged

@@ -26,7 +26,7 @@ from medsmith.preparation.quality import check_reported, inspect, looks_like_noi
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
-from medsmith.progress import silent
+from medsmith.progress import NullProgress, Progress, advancing, silent
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
@@ -69,6 +69,7 @@ def prepare(
     options: PrepareOptions | None = None,
     *,
     report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
 ) -> Cohort:
     """Converts a folder of images, label maps or both to a cohort; continues an interrupted identical call.
 
@@ -80,6 +81,7 @@ def prepare(
         out: a new folder, or the one started by an identical call.
         options: declarations about the source; None infers everything.
         report: receives one line per inferred fact, and per change of gray values.
+        progress: of reading and checking, then of writing.
 
     Raises:
         FileError: a file is damaged, or cannot be read or written.
@@ -93,7 +95,10 @@ def prepare(
     _check_options(options)
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)
-    summaries = map_cases(root, found.cases, lambda case_id: _summarize(found, case_id, options), report)
+    progress, every = progress or NullProgress(), found
+    with progress.task("check", len(found.cases)) as advance:
+        check = advancing(lambda case_id: _summarize(every, case_id, options), advance)
+        summaries = map_cases(root, found.cases, check, report)
     found, summaries = _without_empty_maps(found, summaries, options, report)
     kept = {case_id: summary for case_id, summary in summaries.items() if not summary.left_out}
     found, summaries = _with_channels(found, summaries)
@@ -104,7 +109,9 @@ def prepare(
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
         pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
-        cohort.write_all(pending, lambda case_id: _repaired(_read(found, case_id, options)[0], options)[0])
+        with progress.task("write", len(kept), len(kept) - len(pending)) as advance:
+            read = advancing(lambda case_id: _repaired(_read(found, case_id, options)[0], options)[0], advance)
+            cohort.write_all(pending, read)
         cohort.finish()
     return cohort
 

@@ -16,7 +16,7 @@ from medsmith.cases.layouts import Layout
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
-from medsmith.progress import silent
+from medsmith.progress import NullProgress, Progress, advancing, silent
 
 RECORD = "split.json"
 FEW = 8
@@ -34,6 +34,7 @@ def split(
     scenes: Mapping[str, int] | None = None,
     patients: Collection[str] | None = None,
     report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
 ) -> tuple[Cohort, Cohort]:
     """Writes two cohorts; the seed decides which group goes where.
 
@@ -51,6 +52,7 @@ def split(
         scenes: id -> scene, such as that of ``scenes_of``: patients that share a scene are one group.
         patients: the patients of the test set, which ``group`` names; replaces fraction and seed.
         report: receives one line per cohort, and one where the test cases are few.
+        progress: of writing each cohort.
 
     Returns:
         The cohorts ``train`` and ``test``.
@@ -73,7 +75,7 @@ def split(
     rule = drawn | {"group": group, "source": cohort.content_hash()} | ({"scenes": dict(scenes)} if scenes else {})
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
-        written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}))
+        written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
         report(f"{side}: {len(members)} cases in {count} groups -> {out}")
     if len(sides["test"]) < FEW:
@@ -171,11 +173,12 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
     return groups
 
 
-def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any]) -> Cohort:
+def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any], progress: Progress) -> Cohort:
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     with recorded(out, RECORD, record, layout) as cohort:
         pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
-        cohort.write_all(pending, source.stored)
+        with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
+            cohort.write_all(pending, advancing(source.stored, advance))
         cohort.finish()
     return cohort
