@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 
 import pytest
 
@@ -16,6 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for package in ("scipy.stats", "scipy.ndimage", "skimage.measure"):
     importlib.import_module(package)
 import_monai()
+
+
+# A shell ignores some signals for what it starts in the background, and medsmith heeds that; tests send these signals.
+for _number, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, _number) and signal.getsignal(getattr(signal, _number)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _number), _handler)
 
 
 @pytest.fixture(scope="session")

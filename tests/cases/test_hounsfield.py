@@ -71,7 +71,7 @@ def cohorts(tmp_path_factory):
 
 WAYS = {
     "prepare": lambda bad, _good, out: prepare(bad.root, out, report=lambda _: None),
-    "train": lambda bad, _good, out: train("segguided", bad, out),
+    "train": lambda bad, _good, out: train("segguided", bad, out, settings=["size=[64,64,64]"]),
     "describe": lambda bad, _good, out: describe(bad, out),
     "evaluate a real cohort": lambda bad, good, out: evaluate(bad, good, out, extractors=()),
     "evaluate a foreign synthetic cohort": lambda bad, good, out: evaluate(good, bad, out, extractors=()),
