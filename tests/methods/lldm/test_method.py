@@ -71,6 +71,17 @@ def test_what_a_cohort_lacks_is_not_trained(cases):
     assert made(images).image is not None
 
 
+def test_a_request_that_spells_out_its_defaults_is_an_empty_one(cases):
+    """The plan of a synthesis does."""
+    spelled = Lldm.Request().model_dump(mode="json")
+    images, _ = prepared([replace(case, labels=None, label_names={"background": 0}) for case in cases])
+    maps, _ = prepared([replace(case, image=None, channel_names=()) for case in cases])
+    for method in (images, maps):
+        one, other = made(method), made(method, **spelled)
+        for part in ("image", "labels"):
+            assert np.array_equal(getattr(one, part), getattr(other, part))
+
+
 def awake(network):
     """The network with normal weights in place of zeros, so that every input matters."""
     for weight in network.parameters():

@@ -58,15 +58,16 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
 
 
 def _check_parts(method: "Lldm", request: LldmRequest) -> None:
-    """Refuses what would act on networks that the run does not have."""
-    asked = request.model_fields_set
+    """Refuses what would act on networks that the run does not have; a plan of synthesis spells out all defaults."""
+    default = LldmRequest()
+    asked = {field for field in LldmRequest.model_fields if getattr(request, field) != getattr(default, field)}
     if not method.has_labels:
         for field in ("labels", "maps", "control", "guidance"):
-            if field in asked and getattr(request, field) is not None:
+            if field in asked:
                 raise RequestError(field, "acts on label maps", "this run was trained on images alone", "leave it out")
     if not method.has_images:
         for field in ("labels", "guides", "control", "guidance"):
-            if field in asked and getattr(request, field):
+            if field in asked:
                 raise RequestError(field, "acts on images", "this run was trained on label maps alone", "leave it out")
 
 
