@@ -20,7 +20,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory
-from medsmith.insertion.write_back import blend, feather, shift_to_ct_value
+from medsmith.insertion.write_back import blend, feather, shift_to_ct_values
 from scan_files import nifti_bytes
 
 SHAPE = (26, 24, 22)
@@ -263,9 +263,18 @@ def test_the_shift_to_a_ct_value_fades_over_the_margin():
     mask = np.zeros((24, 24, 24), bool)
     mask[8:16, 8:16, 8:16] = True
     image = np.where(mask, 100.0, 40.0).astype(np.float32)
-    added = np.asarray(shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), 60.0, 3.0))
+    added = np.asarray(shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), (60.0, 60.0), 3.0))
     assert np.allclose(added[mask], -40)
     beside = added[16:20, 12, 12]
     assert beside[-2:] == pytest.approx([0, 0])
     assert (np.diff(beside) >= 0).all()
-    assert shift_to_ct_value(image, mask, (1.0, 1.0, 1.0), None, 3.0) == 0
+    assert shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), None, 3.0) == 0
+
+
+@pytest.mark.parametrize(("wanted", "moved"), [((20.0, 90.0), -10.0), ((120.0, 150.0), 20.0), ((80.0, 120.0), 0.0)])
+def test_a_mean_is_moved_to_the_nearest_end_of_a_range(wanted, moved):
+    mask = np.zeros((20, 20, 20), bool)
+    mask[6:14, 6:14, 6:14] = True
+    image = np.where(mask, 100.0, 40.0).astype(np.float32)
+    added = np.asarray(shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), wanted, 3.0))
+    assert np.allclose(added[mask], moved)

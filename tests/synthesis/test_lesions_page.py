@@ -57,8 +57,8 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    counts = "0 of 2 lesions as requested in every measured attribute, from 6 attempts"
-    line = f"{counts}; visible, or requested as isodense: 2."
+    counts = "0 of 2 lesions as asked in every measured attribute, from 6 attempts"
+    line = f"{counts}; visible, or asked to be isodense: 2."
     assert line in html
     assert lesions_line(made.root) == line
     assert "15% of each edge, or 2 voxels" in html
@@ -78,7 +78,7 @@ def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     both = record() | {"lesions": [one, one | {"box": [[2, 2, 2], [6, 6, 6]], "attempts": 1}]}
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
     assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
-    assert "0 of 2 lesions as requested in every measured attribute, from 4 attempts" in lesions_line(made.root)
+    assert "0 of 2 lesions as asked in every measured attribute, from 4 attempts" in lesions_line(made.root)
 
 
 def test_cases_without_lesions_have_no_page(tmp_path):

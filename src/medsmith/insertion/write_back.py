@@ -81,14 +81,14 @@ def lesion_weight(
     return feather(mask | (feather(mask, spacing, reach_mm) > 0), spacing, BLEND_MM)
 
 
-def shift_to_ct_value(
+def shift_to_ct_values(
     image: Float32[np.ndarray, "u v w"],
     mask: Bool[np.ndarray, "u v w"],
     spacing: Spacing,
-    ct_value_hu: float | None,
+    wanted: tuple[float, float] | None,
     reach_mm: float,
 ) -> Float32[np.ndarray, "u v w"] | float:
-    """The offset to add so that the lesion's mean is the requested CT value; it fades over the margin.
+    """The offset to add so that the lesion's mean lies in a range of CT values; it fades over the margin.
 
     The mean excludes the border, as the measurement does, unless the lesion is too small for that.
 
@@ -96,14 +96,15 @@ def shift_to_ct_value(
         image: with the synthetic lesion, HU.
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        ct_value_hu: the requested CT value; None leaves the image as it is.
+        wanted: smallest and largest mean, HU, equal where a value is requested; None leaves the image as it is.
         reach_mm: how far outside the mask the image is synthetic.
     """
-    if ct_value_hu is None:
+    if wanted is None:
         return 0.0
     core = distance_transform_edt(mask, sampling=spacing) > CLEAR_VOXELS * min(spacing)
     inside = core if core.sum() >= FEWEST_CLEAR else mask
-    return feather(mask, spacing, reach_mm) * np.float32(ct_value_hu - float(image[inside].mean()))
+    mean = float(image[inside].mean())
+    return feather(mask, spacing, reach_mm) * np.float32(np.clip(mean, *wanted) - mean)
 
 
 def blend(

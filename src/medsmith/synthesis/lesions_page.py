@@ -71,8 +71,8 @@ def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
     attempts = _counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
     return (
-        f"{passed} of {_counted(len(lesions), 'lesion')} as requested in every measured attribute, from {attempts}; "
-        f"visible, or requested as isodense: {visible}."
+        f"{passed} of {_counted(len(lesions), 'lesion')} as asked in every measured attribute, from {attempts}; "
+        f"visible, or asked to be isodense: {visible}."
     )
 
 

@@ -22,6 +22,7 @@ from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.typical import typically_homogeneous
 from medsmith.text.encoded_vocabulary import EncodedVocabulary
 
 
@@ -151,7 +152,7 @@ class LINetSampler:
             seed,
             self.sampling,
             device=device,
-            temperature=config.homogeneous if report.density_variation == "homogeneous" else 1.0,
+            temperature=config.homogeneous if typically_homogeneous(report) else 1.0,
             corrections=(keep_outside(region, background),),
             observe=self.observe,
         )

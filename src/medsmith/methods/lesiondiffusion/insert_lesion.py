@@ -18,12 +18,15 @@ from medsmith.insertion.noise_matching import missing_noise, residual_noise
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
-from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_value
+from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_values
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
 from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.typical import typical_ct_values
 
+_INSIDE_HU = 10.0
+"""How far inside a typical range a mean is moved, so that the measurement does not fall on its end."""
 _SMALLEST_SHARE = 0.2
 """Smallest accepted volume of a mask, as a share of the ellipsoid inscribed in the box."""
 
@@ -126,12 +129,24 @@ def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: Lesion
     synthetic = generator.sample_intensities(cube, share, frame, report, derive_seed(seed, "paint"))
     image = frame.resample_out(synthetic) + residual_noise(before - frame.resample_out(cube))
     image += missing_noise(image, before, mask, spacing, generator.reach_mm, derive_seed(seed, "grain"))
-    image += shift_to_ct_value(image, mask, spacing, report.ct_value_hu, generator.reach_mm)
+    image += shift_to_ct_values(image, mask, spacing, _ct_values(report), generator.reach_mm)
     weight = lesion_weight(mask, spacing, report.surface, generator.reach_mm)
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
     crop = LabeledScan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
     return Attempt(mask, image, weight, assess_lesion(crop, mask, report))
+
+
+def _ct_values(report: LesionReport) -> tuple[float, float] | None:
+    """The range of the lesion's mean: the value that the report gives, else what the rules say of its density."""
+    if report.ct_value_hu is not None:
+        return report.ct_value_hu, report.ct_value_hu
+    found = typical_ct_values(report)
+    if found is None:
+        return None
+    low, high = found
+    margin = min(_INSIDE_HU, (high - low) / 4)
+    return low + margin, high - margin
 
 
 def _mask(

@@ -1,0 +1,41 @@
+"""What the rules say of a lesion's intensities where its report gives a word and no number."""
+
+from collections.abc import Iterator
+
+from medsmith.reports.organs import members_of
+from medsmith.reports.rules import LESION_TYPES
+from medsmith.reports.rules_types import Appearance, LesionType, Range
+from medsmith.reports.schema import LesionReport
+
+
+def typical_ct_values(report: LesionReport) -> Range | None:
+    """Smallest and largest mean, HU, of lesions of the report's type or organ, density and enhancement.
+
+    None where the report has no density, or neither type nor organ, or no rule has all of these.
+    """
+    ranges = [
+        hu
+        for appearance in _appearances(report)
+        for enhancement, hu in appearance.phases()
+        if report.enhancement in (None, enhancement)
+    ]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
+
+
+def typically_homogeneous(report: LesionReport) -> bool:
+    """Whether the lesion is homogeneous: as it says, or where it says nothing, since all such lesions are."""
+    if report.density_variation is not None:
+        return report.density_variation == "homogeneous"
+    return {appearance.variation for appearance in _appearances(report)} == {"homogeneous"}
+
+
+def _appearances(report: LesionReport) -> Iterator[Appearance]:
+    for kind in LESION_TYPES.values():
+        if _fits(kind, report):
+            yield from (each for each in kind.appearances if each.density == report.density)
+
+
+def _fits(kind: LesionType, report: LesionReport) -> bool:
+    if report.lesion_type is not None:
+        return kind.name == report.lesion_type
+    return report.organ is not None and report.organ in members_of(kind.organ)

@@ -1,0 +1,46 @@
+"""What the rules say of intensities where a report has a word and no number."""
+
+import pytest
+
+from medsmith.reports.rules import combinations
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.typical import typical_ct_values, typically_homogeneous
+
+GROUND_GLASS = "low-density ground-glass opacity"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"organ": "lung_left", "density": GROUND_GLASS}, (-780, -430)),
+        ({"organ": "lung", "density": GROUND_GLASS, "enhancement": "non-contrast CT"}, (-780, -450)),
+        ({"lesion_type": "lung cancer", "density": "isodense soft tissue mass"}, (0, 100)),
+        ({"organ": "lung"}, None),
+        ({"density": GROUND_GLASS}, None),
+        ({"organ": "liver", "density": GROUND_GLASS}, None),
+    ],
+)
+def test_the_range_of_a_density_in_an_organ(asked, expected):
+    assert typical_ct_values(LesionReport.model_validate(asked)) == expected
+
+
+@pytest.mark.parametrize("kind", ["lung cancer", "liver cancer", "kidney cyst", "kidney stone"])
+def test_the_range_holds_every_combination_of_the_rules(kind):
+    for choice in combinations(kind):
+        report = LesionReport(lesion_type=kind, density=choice.density, enhancement=choice.enhancement)
+        low, high = typical_ct_values(report) or (0.0, 0.0)
+        assert low <= choice.hu[0] <= choice.hu[1] <= high
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"organ": "lung", "density": GROUND_GLASS}, True),
+        ({"organ": "lung", "density": GROUND_GLASS, "density_variation": "heterogeneous"}, False),
+        ({"organ": "lung", "density": "isodense soft tissue mass"}, False),
+        ({"organ": "lung", "density_variation": "homogeneous"}, True),
+        ({}, False),
+    ],
+)
+def test_which_lesions_are_homogeneous(asked, expected):
+    assert typically_homogeneous(LesionReport.model_validate(asked)) is expected
