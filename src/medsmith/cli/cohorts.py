@@ -8,6 +8,9 @@ import typer
 from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs, two_numbers
 from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
 
+GrayOfColor = Annotated[
+    bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
+]
 AssumeSpacing = Annotated[
     bool,
     typer.Option(
@@ -85,9 +88,7 @@ def prepare(  # noqa: PLR0913
     volume: VolumeIndex = None,
     nan_fill: NanFill = None,
     dataset_id: DatasetId = None,
-    gray_of_color: Annotated[
-        bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
-    ] = False,
+    gray_of_color: GrayOfColor = False,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,11 @@ from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
+    Attempts,
     CaseCount,
     ConfigValues,
     DatasetId,
+    Devices,
     MaxMinutes,
     MethodFiles,
     NewCohort,
@@ -27,6 +29,9 @@ from medsmith.cli.options import (
     Workers,
 )
 from medsmith.cli.steering import SteeringOptions
+
+if TYPE_CHECKING:
+    from medsmith.synthesis import Summary
 
 
 @app.command()
@@ -188,12 +193,8 @@ def synthesize(  # noqa: PLR0913
     solver: Solver = None,
     steps: SamplingSteps = None,
     workers: Workers = None,
-    attempts: Annotated[
-        int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")
-    ] = 50,
-    device: Annotated[
-        list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
-    ] = None,
+    attempts: Attempts = 50,
+    device: Devices = None,
     dataset_id: DatasetId = None,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
@@ -205,7 +206,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, SynthesisOptions, lesions_line, write_lesions_page
+    from medsmith.synthesis import Limits, SynthesisOptions
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in few_steps_warnings(run):
@@ -225,10 +226,18 @@ def synthesize(  # noqa: PLR0913
         options=SynthesisOptions(devices=tuple(device or ("cpu",)), limits=Limits(attempts=attempts)),
         progress=ConsoleProgress(),
     )
+    _tell(summary, cohort, requested)
+
+
+def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]) -> None:
+    """What was made, and how far it is as asked, in lines and as a page."""
+    from medsmith.synthesis import lesions_line, write_lesions_page
+
+    out = summary.out
     echo(summary.line)
-    page = write_lesions_page(out, cohort) if cohort else _page_of_guides(out, requested)
-    if cohort and (line := lesions_line(out)):
+    if templates and (line := lesions_line(out)):
         echo(line)
+    page = write_lesions_page(out, templates) if templates else _page_of_guides(out, request)
     if page:
         echo(f"requested and measured: {page}")
 

@@ -69,6 +69,10 @@ RequestFile = Annotated[
 ]
 Solver = Annotated[str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")]
 SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
+Attempts = Annotated[int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")]
+Devices = Annotated[
+    list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),

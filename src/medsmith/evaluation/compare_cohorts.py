@@ -24,7 +24,7 @@ from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
 from medsmith.evaluation.fidelity.views import common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
-from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
@@ -63,10 +63,8 @@ def evaluate(
         size: edge of the common grid in voxels; by default that of the smaller median image.
         channel: name of the compared channel; by default the first.
         plan: number of splits and resamples, and seed.
-        extractors: by default FID Inception if its weights are installed, and the radiomic vector; wrap them in
-            ``CachedExtractor`` to reuse features in later evaluations of the same cases.
-        facts: additional lines of the report, such as date and machine; without them equal inputs give equal bytes,
-            but for links to viewers where these lie beside the cohorts.
+        extractors: by default FID Inception if installed, and the radiomic vector; ``CachedExtractor`` keeps features.
+        facts: additional lines of the report; without them equal inputs give equal bytes, but for links to viewers.
         progress: display of the progress.
 
     Raises:
@@ -98,11 +96,18 @@ def evaluate(
         left_out=scope.left_out,
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    links = links_to_views({"synthetic": synthetic.root, "real": real.root}, out / PAGE)
+    _write(evaluation, replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE)), out)
+    return evaluation
+
+
+def _roots(real: Cohort, synthetic: Cohort) -> dict[str, Path]:
+    return {"synthetic": synthetic.root, "real": real.root}
+
+
+def _write(evaluation: Evaluation, page: Page, out: Path) -> None:
     with hold_output(out):
         write_json(out / RECORD, evaluation.as_json())
-        write_page(replace(page, links=links), out / PAGE)
-    return evaluation
+        write_page(page, out / PAGE)
 
 
 def default_extractors() -> list[Extractor]:

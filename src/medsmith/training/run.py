@@ -17,7 +17,7 @@ from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.formats.atomic import write_bytes
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
 from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, lock_run
 from medsmith.runs.model_card import Learned, model_card
@@ -48,12 +48,12 @@ def train(
     budget: Budget | None = None,
     devices: int = 1,
     progress: Progress | None = None,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Path:
     """Train a method on a cohort, or continue where an earlier call was stopped; returns the run folder.
 
-    Ctrl-C, SIGTERM and a closed terminal take effect when the current step is done and saved. With several devices a
-    script must guard the call by ``if __name__ == "__main__"``, since every process imports it.
+    Interruptions take effect when the current step is done and saved. With several devices a script must guard the call
+    by ``if __name__ == "__main__"``, since every process imports it.
 
     Args:
         method: name of the method.
@@ -65,13 +65,11 @@ def train(
         budget: how long to train.
         devices: processes, one per GPU where there are GPUs.
         progress: where to show progress; None shows nothing.
-        report: receives what is trained, what each stage will take, what can be done next, and a last line on the
-            stages that the budget ended early.
+        report: receives what is trained, what it takes, what can be done next, and which stages ended early.
 
     Raises:
         RequestError: an unknown method, preset, setting or stage, or settings that do not fit the cohort or devices.
-        RunError: the folder holds a run that differs in the method, its config, its seed or its cohort; another
-            process trains in it; its checkpoints are damaged.
+        RunError: the folder holds another run, another process trains in it, or its checkpoints are damaged.
         TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
         KeyboardInterrupt: training was interrupted; its state is saved.
     """
@@ -86,26 +84,19 @@ def train(
             untrained = build_method(record)
             _check_devices(devices, untrained)
             store = prepared_examples(record, untrained, cohort.ids, cases, folder, progress)
-        strategy = _parallel_strategy(untrained) if devices > 1 else "auto"
-        fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
+        fabric = _fabric(untrained, accelerator, devices)
         with interrupting_children():
+            report(start_line(untrained, record.preset, accelerator, budget))
             # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
-            say = report or _silent
-            say(start_line(untrained, record.preset, accelerator, budget))
             job = partial(
-                _train_all, record=record, store=store, folder=folder, budget=budget, progress=progress, report=say
+                _train_all, record=record, store=store, folder=folder, budget=budget, progress=progress, report=report
             )
             error, steps = fabric.launch(job)
     if error is not None:
         raise error
-    _tell(report, Outcome(folder, steps, budget, is_finished(folder)))
+    for line in Outcome(folder, steps, budget, is_finished(folder)).lines:
+        report(line)
     return folder
-
-
-def _tell(report: Callable[[str], None] | None, outcome: Outcome) -> None:
-    if report is not None:
-        for line in outcome.lines:
-            report(line)
 
 
 def _check_compute(record: RunRecord, accelerator: str) -> None:
@@ -122,14 +113,12 @@ def _check_devices(devices: int, method: Method) -> None:
             raise RequestError("devices", found, cure="choose another number of devices")
 
 
-def _parallel_strategy(method: Method) -> DDPStrategy:
+def _fabric(method: Method, accelerator: str, devices: int) -> Fabric:
     """One process per device. With several parts in a stage, the loss of one leaves the others without gradient."""
     several = any(len(stage.parts) > 1 for stage in method.stages())
-    return DDPStrategy(start_method="spawn", find_unused_parameters=several)
-
-
-def _silent(_line: str) -> None:
-    """Reports nothing."""
+    parallel = DDPStrategy(start_method="spawn", find_unused_parameters=several)
+    strategy = parallel if devices > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
 
 
 def _train_all(
@@ -154,7 +143,7 @@ def _train_all(
             if budget.stage in (None, stage.name):
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
                 allowed = budget.seconds_for(_expected_seconds(record, method, stages[place:], budget), spent)
-                shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), _silent)
+                shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
                 _train_stage(fabric, loop, store, budget, allowed, shown, said)
             fabric.barrier()  # all processes read what the first has saved
             checkpoint = loop.load_trained()
