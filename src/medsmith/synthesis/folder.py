@@ -14,7 +14,7 @@ from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.plan import PLAN
-from medsmith.synthesis.rejected import REJECTED
+from medsmith.synthesis.rejected import REJECTED, SHEET
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
@@ -44,7 +44,11 @@ class Summary:
     def line(self) -> str:
         """The summary in one line."""
         refused = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items()))
-        return f"{self.out}: {self.count} cases from {self.attempts} attempts; refused by {refused or 'no check'}"
+        pictures = (
+            f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
+        )
+        made = f"{self.out}: {self.count} cases from {self.attempts} attempts"
+        return f"{made}; refused by {refused or 'no check'}{pictures}"
 
 
 def refuse_foreign(out: Path) -> None:
