@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from cohort_cases import NAMES, make_case, names_in, new_cohort
-from medsmith.cases import cohort as cohort_module
+from medsmith.cases import case_writer
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, ContentError, FileError
@@ -222,7 +222,7 @@ def test_the_last_step_of_a_real_case_is_to_take_its_mark_away(tmp_path, monkeyp
     cohort = new_cohort(tmp_path / "x")
     true_remove = atomic.remove
     marker = tmp_path / "x" / "provenance" / "a.unfinished"
-    monkeypatch.setattr(cohort_module, "remove", lambda path: die(path) if path == marker else true_remove(path))
+    monkeypatch.setattr(case_writer, "remove", lambda path: die(path) if path == marker else true_remove(path))
     with pytest.raises(Killed):
         cohort.write(make_case("a", report={"lesions": []}))
     monkeypatch.undo()

@@ -70,7 +70,7 @@ def test_every_file_is_marked_until_it_is_synced(tmp_path, monkeypatch):
 
 def test_slow_cases_are_synced_before_the_batch_is_full(tmp_path, monkeypatch, syncs):
     clock = iter(range(1000))
-    monkeypatch.setattr("medsmith.cases.cohort.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("medsmith.cases.case_writer.time.monotonic", lambda: next(clock))
     new_cohort(tmp_path / "out").write_all(IDS[:6], case_of)
     assert [len(each) for each in syncs if isinstance(each, list)] == [6, 3, 6, 3]
 

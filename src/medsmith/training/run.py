@@ -114,11 +114,14 @@ def _check_devices(devices: int, method: Method) -> None:
 
 
 def _fabric(method: Method, accelerator: str, devices: int) -> Fabric:
+    strategy = _parallel_strategy(method) if devices > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
+
+
+def _parallel_strategy(method: Method) -> DDPStrategy:
     """One process per device. With several parts in a stage, the loss of one leaves the others without gradient."""
     several = any(len(stage.parts) > 1 for stage in method.stages())
-    parallel = DDPStrategy(start_method="spawn", find_unused_parameters=several)
-    strategy = parallel if devices > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
+    return DDPStrategy(start_method="spawn", find_unused_parameters=several)
 
 
 def _train_all(
