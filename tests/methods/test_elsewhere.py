@@ -15,6 +15,8 @@ from medsmith.formats.atomic import sha256_of
 from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class, method_names
 from medsmith.methods.elsewhere import VARIABLE, use_method_file
+from medsmith.runs.checkpoints import load_method
+from medsmith.training import Budget, train
 
 TOY = Path(__file__).parents[1] / "support" / "toy_methods" / "latent_pair.py"
 
@@ -88,6 +90,18 @@ def test_a_file_that_is_no_method_is_refused(tmp_path):
             method_class(name)
 
 
+def test_a_method_of_a_file_is_trained_and_its_file_recorded(tmp_path):
+    file = tmp_path / "own_method.py"
+    file.write_text(TOY.read_text())
+    use_method_file(file)
+    use_method_file(file)
+    assert os.environ[VARIABLE] == str(file)
+    run = train("own_method", micro.micro_cohort(tmp_path / "cohort"), tmp_path / "run", budget=Budget(steps=1))
+    assert read_json(run / "run.json")["versions"]["method own_method"] == sha256_of(file)
+    assert type(load_method(run)) is method_class("own_method")
+
+
+@pytest.mark.slow
 def test_a_method_of_a_file_is_trained_and_used_by_workers(tmp_path):
     file = tmp_path / "my_method.py"
     file.write_text(TOY.read_text())
