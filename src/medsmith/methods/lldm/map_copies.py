@@ -58,7 +58,7 @@ def _coarse(labels: Map) -> UInt8[np.ndarray, " voxels"]:
     return np.ascontiguousarray(labels[steps]).ravel()
 
 
-def agreements(some: Coarse, others: Coarse) -> Float32[np.ndarray, "n m"]:
+def agreements(some: Coarse, others: UInt8[np.ndarray, "m voxels"]) -> Float32[np.ndarray, "n m"]:
     """Of every pair of maps; 0 for two maps without labels, which tell nothing of a patient."""
     values = range(1, 1 + max(int(some.max()), int(others.max())))
     same = np.zeros((len(some), len(others)), np.float32)
