@@ -94,6 +94,14 @@ CALLS = {
 }
 
 
+@pytest.fixture
+def unchecked_types(request):
+    """Where the types of all arguments are checked in every call, wrong ones never reach the code."""
+    if request.config.getoption("jaxtyping_packages", None):
+        pytest.skip("the types of arguments are checked before the call")
+
+
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_no_cohort_is_one_clear_error(name, tmp_path):
     with pytest.raises(RequestError) as refused:
@@ -102,6 +110,7 @@ def test_what_is_no_cohort_is_one_clear_error(name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_a_cohort_given_to_prepare_is_told_what_to_pass(tmp_path):
     with pytest.raises(RequestError, match=r"source: a Cohort .*cohort\.root"):
         medsmith.prepare(cohort_in(tmp_path / "in"), tmp_path / "out")
