@@ -20,9 +20,9 @@ The paper's tables at small scale and on other data: crops of the hippocampus an
 hepatobiliary-phase MR, minutes of one processor core instead of days of GPUs. Intervals are 95 %.
 
 ```
-python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK
-python benchmarks/lldm/lldm_rows.py WORK
-python benchmarks/lldm/lldm_table.py WORK
+python benchmarks/lldm/lldm_cohorts.py hippocampus FOLDER WORK    # sarcoma FOLDER WORK, or liver WORK
+python benchmarks/lldm/lldm_rows.py WORK --count 24               # sarcoma --size 32,32,40, liver --size 40,32,24
+python benchmarks/lldm/lldm_table.py WORK                         # here and below: --data sarcoma, --data liver
 python benchmarks/lldm/label_adherence.py WORK
 python benchmarks/lldm/fidelity.py WORK
 python benchmarks/lldm/segmentation.py WORK

@@ -80,6 +80,12 @@ def test_a_file_that_is_no_method_is_refused(tmp_path):
     (tmp_path / "my-method.py").write_text("")
     with pytest.raises(RequestError, match="no name of a method"):
         use_method_file(tmp_path / "my-method.py")
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text("")
+    use_method_file(tmp_path / "one" / "same.py")
+    with pytest.raises(RequestError, match=re.escape(f"{tmp_path / 'one' / 'same.py'} has that name too")):
+        use_method_file(tmp_path / "two" / "same.py")
     for name, text, said in (
         ("broken", "1 / 0", "cannot be imported (ZeroDivisionError: division by zero); it defines the method 'broken'"),
         ("empty_file", "", "defines 0 methods; one per module"),

@@ -27,14 +27,16 @@ def use_method_file(path: Path) -> None:
 
     Raises:
         FileError: there is no such file.
-        RequestError: its name cannot be that of a method.
+        RequestError: its name cannot be that of a method, or is that of another file.
     """
     if not path.is_file():
         raise FileError(path, "no such file", cure="name the Python file of a method")
     if not path.stem.isidentifier() or path.suffix != ".py":
         raise RequestError(path, "no name of a method", "such as my_method.py: letters, digits and _", "rename it")
-    known = [str(each) for each in method_files().values()]
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, str(path.resolve())]))
+    known, real = method_files(), path.resolve()
+    if known.get(path.stem, real) != real:
+        raise RequestError(path, f"{known[path.stem]} has that name too", "one file per method", "rename one of them")
+    os.environ[VARIABLE] = os.pathsep.join(map(str, {**known, path.stem: real}.values()))
 
 
 def method_files() -> Mapping[str, Path]:
