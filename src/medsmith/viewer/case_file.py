@@ -19,7 +19,7 @@ from medsmith.formats import gzip_stream, nifti
 from medsmith.formats.values import to_stored
 from medsmith.viewer.colors import label_colors
 from medsmith.viewer.facts import facts_of, failures
-from medsmith.viewer.gray import is_ct, windows_of
+from medsmith.viewer.gray import in_hounsfield, windows_of
 from medsmith.viewer.place import drawn_geometry, focus_of, plane_of
 
 MARK = "// medsmith view "
@@ -91,7 +91,7 @@ def _grid_line(case: Case) -> str:
 
 def _channel(case: Case, index: int) -> Json:
     windows = [{"name": each.name, "low": each.low, "high": each.high} for each in windows_of(case, index)]
-    return {"name": case.channel_names[index], "unit": "HU" if is_ct(case, index) else "", "windows": windows}
+    return {"name": case.channel_names[index], "unit": "HU" if in_hounsfield(case, index) else "", "windows": windows}
 
 
 def _legend(case: Case) -> list[Json]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medsmith.cases.case import Case
+from medsmith.cases.hounsfield import is_ct
 from medsmith.cases.windows import CT_WINDOWS, Window
 from medsmith.data.fingerprint import HOUNSFIELD_AIR
 
@@ -18,11 +19,11 @@ _ORGANS = {"lung": "lung", "brain": "brain", "skull": "brain", "bone": "bone", "
 """Part of the name of an organ -> window in which its lesions are first shown; soft tissue for all others."""
 
 
-def is_ct(case: Case, channel: int) -> bool:
+def in_hounsfield(case: Case, channel: int) -> bool:
     """Whether a channel holds Hounsfield units: by its name, or since there is air (``Fingerprint.is_hounsfield``)."""
     if case.stored == np.uint8:
         return False
-    return case.channel_names[channel].upper() == "CT" or float(case.require_image()[channel].min()) < HOUNSFIELD_AIR
+    return is_ct(case.channel_names[channel]) or float(case.require_image()[channel].min()) < HOUNSFIELD_AIR
 
 
 def windows_of(case: Case, channel: int) -> tuple[Window, ...]:
@@ -34,7 +35,7 @@ def windows_of(case: Case, channel: int) -> tuple[Window, ...]:
     image = case.require_image()[channel]
     low, high = (float(value) for value in np.percentile(_sampled(image), _AUTOMATIC))
     automatic = _between("Automatic", low, high)
-    if not is_ct(case, channel):
+    if not in_hounsfield(case, channel):
         return automatic, _between("Full range", float(image.min()), float(image.max()))
     first = _first_of_ct(case)
     return CT_WINDOWS[first], *(window for name, window in CT_WINDOWS.items() if name != first), automatic
