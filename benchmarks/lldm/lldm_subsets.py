@@ -13,7 +13,6 @@ from lldm_shared import pairs_of
 
 from medsmith import Cohort, synthesize, train
 from medsmith.progress import ConsoleProgress
-from medsmith.training import Budget
 
 SEED = 17
 SOURCES: Mapping[str, Mapping[str, Any]] = MappingProxyType({"generated": {}, "deformed": {"maps": "deformed"}})
@@ -30,7 +29,6 @@ class Subset:
         cases: number of real cases; 0 takes all pairs.
         number: of the subset; no case is in two of them.
         size: grid of the model.
-        minutes: of its training.
         count: synthetic cases of each source.
     """
 
@@ -38,7 +36,6 @@ class Subset:
     cases: int
     number: int
     size: tuple[int, ...]
-    minutes: float
     count: int
 
     @property
@@ -69,10 +66,9 @@ class Subset:
 
     @cached_property
     def run(self) -> Path:
-        """A run on the real cases, trained or continued up to its minutes."""
-        settings = (f"size={list(self.size)}".replace(" ", ""),)
-        budget, folder = Budget(minutes=self.minutes), self.folder / "run"
-        train("lldm", self.real, folder, settings=settings, budget=budget, progress=ConsoleProgress())
+        """A run on the real cases for every step of the preset; an interrupted one is continued."""
+        settings, folder = (f"size={list(self.size)}".replace(" ", ""),), self.folder / "run"
+        train("lldm", self.real, folder, settings=settings, progress=ConsoleProgress())
         return folder
 
     def synthetic(self, source: str) -> Cohort:

@@ -161,10 +161,10 @@ def main(asked: argparse.Namespace) -> None:
     about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "synthetic": asked.count}
     networks, rows = asked.networks.split(","), []
     for cases in map(int, asked.cases.split(",")):
-        Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.minutes, asked.count).check()
+        Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.count).check()
     for cases, network, task in product(map(int, asked.cases.split(",")), networks, tasks):
         numbers = range(asked.subsets if cases else 1)
-        subsets = [Subset(asked.work, cases, number, size, asked.minutes, asked.count) for number in numbers]
+        subsets = [Subset(asked.work, cases, number, size, asked.count) for number in numbers]
         arms = [arm for arm in ARMS if arm != LONGER or network == networks[0]]
         rows += rows_of(subsets, network, task, arms, truth, asked)
         print(*rows[-len(arms) :], sep="\n", flush=True)
@@ -181,7 +181,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--edge", type=int, default=32)
     parser.add_argument("--size", default="32,48,32", help="grid of the model")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of the model's training")
     parser.add_argument("--count", type=int, default=100, help="synthetic cases of each source")
     parser.add_argument("--data", default="hippocampus", help="for the name of the result")
     try:
