@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medsmith.evaluation.reader_study import StudyPlan as StudyPlan
     from medsmith.evaluation.reader_study import create_study as create_study
     from medsmith.evaluation.reader_study import score_study as score_study
+    from medsmith.exporting import ExportOptions as ExportOptions
+    from medsmith.exporting import export as export
     from medsmith.geometry import Geometry as Geometry
     from medsmith.measurement.reports import describe as describe
     from medsmith.methods.ddpm import DdpmRequest as DdpmRequest
@@ -61,6 +63,7 @@ _HOMES = {
     "Cohort": "medsmith.cases.cohort",
     "CropOptions": "medsmith.preparation.crop",
     "DdpmRequest": "medsmith.methods.ddpm",
+    "ExportOptions": "medsmith.exporting",
     "Geometry": "medsmith.geometry",
     "LesionDiffusionRequest": "medsmith.methods.lesiondiffusion.request",
     "LesionReport": "medsmith.reports.schema",
@@ -81,6 +84,7 @@ _HOMES = {
     "crop": "medsmith.preparation.crop",
     "describe": "medsmith.measurement.reports",
     "evaluate": "medsmith.evaluation",
+    "export": "medsmith.exporting",
     "load_method": "medsmith.runs.checkpoints",
     "make_plan": "medsmith.training.plan",
     "merge": "medsmith.preparation",

@@ -1,0 +1,74 @@
+"""A case as DICOM: an image series per channel, a segmentation, and a structure set if asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from pydicom.dataset import Dataset
+
+from medsmith.cases.case import Case
+from medsmith.errors import RequestError
+from medsmith.exporting.dataset import Context, invented_patient, kept_patient, write_dicom
+from medsmith.exporting.identity import identity_of
+from medsmith.exporting.image_series import Modality, image_series, modality_of
+from medsmith.exporting.pixels import as_pixels
+from medsmith.exporting.planes import planes_of
+from medsmith.exporting.segmentation import segmentation
+from medsmith.exporting.source import SourceSeries, source_of
+from medsmith.exporting.structures import structure_set
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DicomWriter:
+    """Writes cases to folders.
+
+    Attributes:
+        date: of the export, YYYYMMDD.
+        modality: of every channel; None goes by their names.
+        structures: whether a structure set is written.
+        keep_identity: whether patient and study are those of the source series.
+        series: that the cases may be made from.
+    """
+
+    date: str
+    modality: Modality | None
+    structures: bool
+    keep_identity: bool
+    series: Sequence[SourceSeries] = ()
+
+    def __call__(self, case: Case, folder: Path) -> Mapping[str, Any]:
+        """Writes ``CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
+
+        Raises:
+            RequestError: the modality is unknown, or the identity is wanted and no series fits.
+            GeometryError: the grid has no planes in the patient.
+            FileError: a file cannot be written.
+        """
+        planes = planes_of(case.geometry, case.id)
+        source = source_of(self.series, planes, planes.arranged(case.require_image()[0]))
+        context, error = self._context(case, source), 0.0
+        first: list[Dataset] = []
+        for channel, name in enumerate(case.channel_names):
+            images = image_series(case, channel, planes, modality_of(name, self.modality), context)
+            for number, image in enumerate(images):
+                if source and case.synthetic:
+                    image.SourceImageSequence = source.references(number)
+                write_dicom(folder / name / f"{number + 1:04d}.dcm", image)
+            first = first or images
+            error = max(error, as_pixels(case.require_image()[channel]).error)
+        if case.labels is not None and len(case.label_names) > 1:
+            write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
+            if self.structures:
+                write_dicom(folder / "structures.dcm", structure_set(case, first, planes, context))
+        return {"source": source is not None, "largest_error": error}
+
+    def _context(self, case: Case, source: SourceSeries | None) -> Context:
+        identity = identity_of(case, self.date)
+        if self.keep_identity and source is None:
+            found, cure = f"no series has the grid and the voxels of {case.id}", "leave out --keep-identity"
+            raise RequestError("--keep-identity", found, "the identity is that of a series", cure)
+        patient = kept_patient(source.headers[0]) if self.keep_identity and source else invented_patient(identity)
+        frame = (source.frame_of_reference if source else "") or identity.uid("frame of reference")
+        return Context(identity, patient, frame)

@@ -1,0 +1,89 @@
+"""Who and what a DICOM export is about: identifiers, the patient that does not exist, and the equipment.
+
+Identifiers follow from the content, so that the same case gives the same bytes (PS3.5, B.2: UUID-derived).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, final
+
+import numpy as np
+
+from medsmith.cases.case import Case
+
+MAKER = "medsmith"
+NOTICE = "SYNTHETIC research data, not for diagnosis"
+_BYTES, _DESCRIPTION = 16, 1024
+"""Of a UUID, and of the value representation ST."""
+
+
+@final
+@dataclass(frozen=True)
+class Identity:
+    """One case of an export.
+
+    Attributes:
+        case_id: of the cohort; also Patient ID.
+        digest: SHA-256 over all that is written of the case.
+        synthetic: whether medsmith made it.
+        provenance: how, if it did.
+        date: of the export, YYYYMMDD.
+    """
+
+    case_id: str
+    digest: str
+    synthetic: bool
+    provenance: Mapping[str, Any]
+    date: str
+
+    def uid(self, *words: object) -> str:
+        """The identifier of a part of this case: equal for equal words and content."""
+        text = "\n".join((self.digest, self.date, *map(str, words)))
+        return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:_BYTES], 'big')}"
+
+    @property
+    def version(self) -> str:
+        """Of medsmith."""
+        return metadata.version(MAKER)
+
+    @property
+    def model(self) -> str:
+        """The method that made the case."""
+        return str(self.provenance.get("method", "cohort"))
+
+    @property
+    def serial(self) -> str:
+        """Of the equipment: the beginning of the hash of the weights, or of the content."""
+        return str(self.provenance.get("weights_hash") or self.digest)[:_BYTES]
+
+    @property
+    def description(self) -> str:
+        """How the case was made, for Contribution Description."""
+        if not self.synthetic:
+            return "converted"
+        keys = ("method", "run_seed", "index", "attempt", "case_seed", "weights_hash", "config_hash")
+        known = [f"{key} {self.provenance[key]}" for key in keys if self.provenance.get(key) is not None]
+        return "; ".join((NOTICE, *known))[:_DESCRIPTION]
+
+    def series_description(self, what: str) -> str:
+        """Of a series, 64 characters at most (LO)."""
+        return f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}"[:64]
+
+
+def identity_of(case: Case, date: str) -> Identity:
+    """The identity of a case.
+
+    Args:
+        case: as it is exported.
+        date: of the export, YYYYMMDD.
+    """
+    digest = hashlib.sha256()
+    geometry = case.geometry
+    for part in (case.id, case.channel_names, sorted(case.label_names.items()), geometry.shape, case.synthetic):
+        digest.update(f"{part}\n".encode())
+    digest.update(np.ascontiguousarray(geometry.affine, np.float64).tobytes())
+    for array in (case.image, case.labels):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return Identity(case.id, digest.hexdigest(), case.synthetic, case.provenance or {}, date)

@@ -1,0 +1,174 @@
+"""Image series, segmentations and structure sets, read back by other software."""
+
+import numpy as np
+import pytest
+from skimage.draw import polygon2mask
+from tests.support.export_cohorts import OBLIQUE, SAGITTAL, cohort_of, exported_case
+
+from medsmith.errors import CohortError, RequestError
+from medsmith.exporting import ExportOptions, export
+from medsmith.exporting.planes import planes_of
+
+pydicom = pytest.importorskip("pydicom")
+highdicom = pytest.importorskip("highdicom")
+pytestmark = pytest.mark.usefixtures("no_fsync")
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+OPTIONS = ExportOptions(structures=True, date="20260102")
+
+
+def series(folder):
+    return [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+
+
+def ordered(array, affine):
+    """The array and affine (RAS) in the closest canonical orientation."""
+    import nibabel
+
+    found = nibabel.as_closest_canonical(nibabel.Nifti1Image(np.asarray(array, np.float32), affine))
+    return found.get_fdata(), found.affine
+
+
+def check_equal(volume, array, affine):
+    found, where = ordered(volume.array, LPS @ volume.affine)
+    wanted, place = ordered(array, affine)
+    np.testing.assert_allclose(where, place, atol=1e-4)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("affine", [OBLIQUE, SAGITTAL, np.diag([1.0, 1, 2, 1])])
+def test_highdicom_reads_the_same_voxels_and_labels(tmp_path, affine):
+    case = exported_case(affine=affine)
+    export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
+    folder = tmp_path / "out" / "one"
+    images = series(folder / "CT")
+    check_equal(highdicom.image.get_volume_from_series(images), case.image[0], case.geometry.affine)
+    found = highdicom.seg.segread(folder / "segmentation.dcm")
+    names = {number: found.get_segment_description(number).SegmentLabel for number in found.segment_numbers}
+    assert names == {1: "liver", 2: "liver_tumor"}
+    check_equal(found.get_volume(combine_segments=True), case.labels, case.geometry.affine)
+
+
+@pytest.mark.parametrize("affine", [OBLIQUE, SAGITTAL])
+def test_simpleitk_reads_the_same_voxels(tmp_path, affine):
+    sitk = pytest.importorskip("SimpleITK")
+    case = exported_case(affine=affine)
+    export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out" / "one" / "CT")))
+    image = reader.Execute()
+    place = np.eye(4)
+    place[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+    place[:3, 3] = image.GetOrigin()
+    found, where = ordered(sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS @ place)
+    wanted, expected = ordered(case.image[0], case.geometry.affine)
+    np.testing.assert_allclose(where, expected, atol=1e-4)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_contours_hold_the_voxels_of_each_label_and_their_holes(tmp_path):
+    case = exported_case()
+    export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
+    found = pydicom.dcmread(tmp_path / "out" / "one" / "structures.dcm")
+    planes = planes_of(case.geometry, "one")
+    labels = planes.arranged(case.labels)
+    for roi, value in zip(found.ROIContourSequence, (1, 2), strict=True):
+        mask = np.zeros(labels.shape, bool)
+        for contour in roi.ContourSequence:
+            points = np.array(contour.ContourData, np.float64).reshape(-1, 3) - planes.first
+            number = round(float(points[0] @ planes.slices / planes.thickness**2))
+            rows, columns = points @ planes.rows, points @ planes.columns
+            outline = np.stack((rows / planes.pixel_spacing[0], columns / planes.pixel_spacing[1]), axis=1)
+            mask[number] ^= polygon2mask(labels.shape[1:], outline)
+        np.testing.assert_array_equal(mask, labels == value)
+
+
+def test_every_object_says_that_it_is_synthetic_and_how_it_was_made(tmp_path):
+    export(cohort_of(tmp_path / "in", exported_case(synthetic=True)), tmp_path / "out", OPTIONS)
+    files = sorted((tmp_path / "out").rglob("*.dcm"))
+    assert len(files) == 8 + 2
+    for path in files:
+        found = pydicom.dcmread(path)
+        assert found.SyntheticData == "YES"
+        (equipment,) = found.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109100"
+        assert equipment.ManufacturerModelName == "pig"
+        assert "case_seed 77" in equipment.ContributionDescription
+        assert "not for diagnosis" in found.SeriesDescription
+        assert found.preamble == bytes(128)
+        assert found.PatientName == "SYNTHETIC^medsmith"
+    image = pydicom.dcmread(files[0])
+    assert image.ImageType[:2] == ["DERIVED", "SECONDARY"]
+    assert "SYNTHETIC" in image.DerivationDescription
+
+
+def test_a_real_case_is_not_called_synthetic(tmp_path):
+    export(cohort_of(tmp_path / "in", exported_case()), tmp_path / "out", OPTIONS)
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        found = pydicom.dcmread(path)
+        assert "SyntheticData" not in found
+        assert found.ContributingEquipmentSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+
+
+def test_identifiers_are_valid_distinct_and_bytes_repeat(tmp_path):
+    cohort = cohort_of(tmp_path / "in", exported_case("a"), exported_case("b"))
+    for name in ("first", "second"):
+        export(cohort, tmp_path / name, OPTIONS)
+    first, second = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.dcm")}
+        for name in ("first", "second")
+    )
+    assert first == second
+    uids = [pydicom.dcmread(path).SOPInstanceUID for path in (tmp_path / "first").rglob("*.dcm")]
+    assert len(set(uids)) == len(uids) == 20
+    assert all(uid.is_valid for uid in uids)
+
+
+def test_gray_values_of_mr_are_rounded_to_16_bits_and_the_error_is_said(tmp_path):
+    case = exported_case(stored=np.float32, channels=("T1", "T2"))
+    found = export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
+    assert any(line.startswith("gray values are rounded to 16 bits") for line in found.lines)
+    for channel, name in enumerate(case.channel_names):
+        images = series(tmp_path / "out" / "one" / name)
+        assert {image.Modality for image in images} == {"MR"}
+        volume = highdicom.image.get_volume_from_series(images)
+        found_gray, _ = ordered(volume.array, LPS @ volume.affine)
+        wanted, _ = ordered(case.image[channel], case.geometry.affine)
+        assert 0 < np.abs(found_gray - wanted).max() <= found.largest_error * 1.01
+
+
+def test_a_killed_export_is_continued_to_the_same_bytes(tmp_path, monkeypatch):
+    from medsmith.exporting.dataset import write_dicom
+
+    cohort = cohort_of(tmp_path / "in", exported_case("a"), exported_case("b"))
+    export(cohort, tmp_path / "calm", OPTIONS)
+    calls = []
+
+    def dying(path, dataset):
+        calls.append(path)
+        if len(calls) > 11:
+            raise KeyboardInterrupt
+        write_dicom(path, dataset)
+
+    monkeypatch.setattr("medsmith.exporting.dicom.write_dicom", dying)
+    with pytest.raises(KeyboardInterrupt):
+        export(cohort, tmp_path / "out", OPTIONS)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "export.json"}
+    monkeypatch.undo()
+    export(cohort, tmp_path / "out", OPTIONS)
+    for path in (tmp_path / "calm").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "calm")).read_bytes()
+
+
+def test_other_options_do_not_continue_an_export(tmp_path):
+    cohort = cohort_of(tmp_path / "in", exported_case())
+    export(cohort, tmp_path / "out", OPTIONS)
+    with pytest.raises(CohortError, match="was exported from other cases or with other options; choose a new folder"):
+        export(cohort, tmp_path / "out", ExportOptions(date="20260102"))
+
+
+def test_a_channel_of_unknown_modality_needs_the_option(tmp_path):
+    cohort = cohort_of(tmp_path / "in", exported_case(channels=("scan",)))
+    with pytest.raises(RequestError, match=r"'scan' tells no modality; CT and MR .*; name one by --modality"):
+        export(cohort, tmp_path / "out", OPTIONS)
+    assert not any(path.suffix == ".dcm" for path in (tmp_path / "out").rglob("*"))
+    export(cohort, tmp_path / "other", ExportOptions(modality="MR"))
