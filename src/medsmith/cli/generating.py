@@ -25,6 +25,7 @@ from medsmith.cli.options import (
     RunOrWeights,
     SamplingSteps,
     Seed,
+    ShardOfCases,
     Solver,
     Workers,
 )
@@ -195,6 +196,7 @@ def synthesize(  # noqa: PLR0913
     workers: Workers = None,
     attempts: Attempts = 50,
     device: Devices = None,
+    shard: ShardOfCases = None,
     dataset_id: DatasetId = None,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
@@ -206,7 +208,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, SynthesisOptions
+    from medsmith.synthesis import Limits, Shard, SynthesisOptions
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in few_steps_warnings(run):
@@ -223,7 +225,11 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        options=SynthesisOptions(devices=tuple(device or ("cpu",)), limits=Limits(attempts=attempts)),
+        options=SynthesisOptions(
+            devices=tuple(device or ("cpu",)),
+            limits=Limits(attempts=attempts),
+            shard=None if shard is None else Shard.parse(shard),
+        ),
         progress=ConsoleProgress(),
     )
     _tell(summary, cohort, requested)

@@ -77,3 +77,9 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
 ]
+ShardOfCases = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Make part I of N of the cases, I from 1; medsmith merge joins all parts."
+    ),
+]
