@@ -71,7 +71,7 @@ def test_a_killed_join_continues(folder, shards, monkeypatch):
 
 def test_a_shard_that_lacks_cases_is_refused(folder, shards):
     next((shards[1] / "provenance").glob("*.json")).unlink()
-    with pytest.raises(SynthesisError, match="lacks 1 cases, such as fake_0000.; whole shards; run its command again"):
+    with pytest.raises(SynthesisError, match=r"lacks 1 cases, such as fake_0000.; whole shards; run its command again"):
         join_shards(shards, folder / "joined")
     assert not (folder / "joined").exists()
 
@@ -80,14 +80,14 @@ def test_a_missing_and_a_repeated_shard_are_refused(folder, shards):
     with pytest.raises(SynthesisError, match="shard 2/3 is not named; all 3 are joined; add it"):
         join_shards([shards[0], shards[2]], folder / "joined")
     twin = make(folder, "twin", "1/3")
-    with pytest.raises(SynthesisError, match="is shard 1/3 like .*part-1; each shard once; leave one out"):
+    with pytest.raises(SynthesisError, match=r"is shard 1/3 like .*part-1; each shard once; leave one out"):
         join_shards([*shards, twin], folder / "joined")
 
 
 def test_a_shard_of_another_synthesis_is_refused(folder, shards):
     write_run(folder / "other-run", weights=5)
     other = make(folder, "other", "3/3", run="other-run")
-    with pytest.raises(SynthesisError, match="is of another synthesis than .*part-1: weights_hash is"):
+    with pytest.raises(SynthesisError, match=r"is of another synthesis than .*part-1: weights_hash is"):
         join_shards([*shards[:2], other], folder / "joined")
 
 

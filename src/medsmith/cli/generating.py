@@ -9,14 +9,17 @@ import typer
 
 from medsmith.cli import insertion, label_maps, steering
 from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
+from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     Attempts,
     CaseCount,
+    ClusterAddress,
     ConfigValues,
     DatasetId,
     Devices,
+    ExecutorName,
     MaxMinutes,
     MethodFiles,
     NewCohort,
@@ -197,6 +200,8 @@ def synthesize(  # noqa: PLR0913
     attempts: Attempts = 50,
     device: Devices = None,
     shard: ShardOfCases = None,
+    executor: ExecutorName = "processes",
+    address: ClusterAddress = None,
     dataset_id: DatasetId = None,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
@@ -229,6 +234,7 @@ def synthesize(  # noqa: PLR0913
             devices=tuple(device or ("cpu",)),
             limits=Limits(attempts=attempts),
             shard=None if shard is None else Shard.parse(shard),
+            executor=executor_of(executor, address),
         ),
         progress=ConsoleProgress(),
     )
