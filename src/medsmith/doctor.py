@@ -74,9 +74,7 @@ def _devices() -> Iterator[Finding]:
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPUs"
     yield Finding("torch", f"{torch.__version__}, {build}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    bfloat16 = (
-        "native" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "slow"
-    )
+    bfloat16 = "native" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "slow"
     yield Finding("processor", f"{processor()}, {cores} cores, bfloat16 {bfloat16}")
     if not torch.cuda.is_available():
         cure = (
