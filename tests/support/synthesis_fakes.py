@@ -156,7 +156,7 @@ def write_run(folder, **facts):
 
 
 def options(**changes):
-    parts = {key: changes.pop(key) for key in ("executor", "devices") if key in changes}
+    parts = {key: changes.pop(key) for key in ("executor", "devices", "shard") if key in changes}
     limits = changes.pop("limits", Limits(attempts=20))
     return SynthesisOptions(loader=LOADER, limits=limits, timeouts=Timeouts(**changes), **parts)
 

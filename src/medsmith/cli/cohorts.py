@@ -201,10 +201,15 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Two or more cohorts to merge.")],
     dataset_id: DatasetId = None,
 ) -> None:
-    """Merge cohorts into one. Labels of the same name become one label."""
+    """Merge cohorts into one. Labels of the same name become one label. Shards of a synthesis become the whole."""
     from medsmith.preparation import merge as merge_cohorts
     from medsmith.progress import ConsoleProgress
+    from medsmith.synthesis.shards import are_shards, join_shards
 
+    if are_shards(sources):
+        joined = join_shards(sources, named_for_nnunet(out, dataset_id), ConsoleProgress())
+        echo(f"{joined.root}: {len(joined)} cases of {len(sources)} shards")
+        return
     merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo, progress=ConsoleProgress())
 
 

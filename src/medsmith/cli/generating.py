@@ -9,14 +9,17 @@ import typer
 
 from medsmith.cli import insertion, label_maps, steering
 from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
+from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     Attempts,
     CaseCount,
+    ClusterAddress,
     ConfigValues,
     DatasetId,
     Devices,
+    ExecutorName,
     MaxMinutes,
     MethodFiles,
     NewCohort,
@@ -25,6 +28,7 @@ from medsmith.cli.options import (
     RunOrWeights,
     SamplingSteps,
     Seed,
+    ShardOfCases,
     Solver,
     Workers,
 )
@@ -195,6 +199,9 @@ def synthesize(  # noqa: PLR0913
     workers: Workers = None,
     attempts: Attempts = 50,
     device: Devices = None,
+    shard: ShardOfCases = None,
+    executor: ExecutorName = "processes",
+    address: ClusterAddress = None,
     dataset_id: DatasetId = None,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
@@ -206,7 +213,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, SynthesisOptions
+    from medsmith.synthesis import Limits, Shard, SynthesisOptions
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in few_steps_warnings(run):
@@ -223,7 +230,12 @@ def synthesize(  # noqa: PLR0913
         solver=solver,
         steps=steps,
         workers=workers,
-        options=SynthesisOptions(devices=tuple(device or ("cpu",)), limits=Limits(attempts=attempts)),
+        options=SynthesisOptions(
+            devices=tuple(device or ("cpu",)),
+            limits=Limits(attempts=attempts),
+            shard=None if shard is None else Shard.parse(shard),
+            executor=executor_of(executor, address),
+        ),
         progress=ConsoleProgress(),
     )
     _tell(summary, cohort, requested)

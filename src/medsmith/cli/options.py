@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, each declared once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,4 +76,17 @@ Devices = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; default: one per CPU core or GPU. Does not change the cases."),
+]
+ShardOfCases = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Make part I of N of the cases, I from 1; medsmith merge joins all parts."
+    ),
+]
+ExecutorName = Annotated[
+    Literal["processes", "ray"],
+    typer.Option("--executor", help="processes of this machine, or tasks of a Ray cluster (extra cluster)."),
+]
+ClusterAddress = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray cluster, such as auto; default: Ray on this machine.")
 ]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from medsmith.synthesis.lesions_page import write_lesions_page as write_lesions_page
     from medsmith.synthesis.options import SynthesisOptions as SynthesisOptions
     from medsmith.synthesis.regeneration import regenerate as regenerate
+    from medsmith.synthesis.shards import Shard as Shard
+    from medsmith.synthesis.shards import join_shards as join_shards
     from medsmith.synthesis.steering_page import write_steering_page as write_steering_page
 
 _MODULES = {
@@ -31,6 +33,8 @@ _MODULES = {
     "synthesize": "coordinator",
     "lesions_line": "lesions_page",
     "write_lesions_page": "lesions_page",
+    "Shard": "shards",
+    "join_shards": "shards",
     "write_steering_page": "steering_page",
     "SweepGrid": "guide_sweep",
     "sweep": "guide_sweep",

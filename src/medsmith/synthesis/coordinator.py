@@ -21,6 +21,7 @@ from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
 from medsmith.synthesis.rejected import write_sheet
+from medsmith.synthesis.shards import Shard
 from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
 from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
@@ -74,15 +75,18 @@ def synthesize(
         steps=steps,
         limits=options.limits,
     )
+    shard = options.shard or Shard(1, 1)
+    if not shard.indices(count):
+        raise RequestError("--shard", f"{shard} of {count} cases", "at least one case each", "use fewer shards")
     folder.refuse_foreign(out)
     check_not_held(out)
-    size = min(workers or _default_workers(options.devices), count)
+    size = min(workers or _default_workers(options.devices), len(shard.indices(count)))
     try:
         with defer_interrupts() as stop, ExitStack() as work:
             executor = work.enter_context(options.executor(synthesis_request, size, options.timeouts, stop))
-            return _fill(executor, work, synthesis_request, out, count, progress or NullProgress())
+            return _fill(executor, work, synthesis_request, out, count, shard, progress or NullProgress())
     except KeyboardInterrupt:
-        found = f"interrupted with {len(folder.finished_ids(out))} of {count} cases"
+        found = f"interrupted with {len(folder.finished_ids(out))} of {len(shard.indices(count))} cases"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
 
 
@@ -116,7 +120,13 @@ def with_hashes(resolved: ResolvedRequest) -> Recipe:
 
 
 def _fill(
-    executor: Executor, work: ExitStack, request: SynthesisRequest, out: Path, count: int, progress: Progress
+    executor: Executor,
+    work: ExitStack,
+    request: SynthesisRequest,
+    out: Path,
+    count: int,
+    shard: Shard,
+    progress: Progress,
 ) -> folder.Summary:
     resolved = executor.resolve()
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
@@ -128,21 +138,23 @@ def _fill(
         cohort = open_cohort(out, resolved.spec)
         folder.clean(out)
         written = relative_paths(paths, out)
-        write_plan(out, Plan(count=count, run=relative_run(request.run, out), paths=written, recipe=recipe))
-        ids = [case_id(recipe.method, index) for index in range(count)]
+        part = None if shard == Shard(1, 1) else str(shard)
+        run = relative_run(request.run, out)
+        write_plan(out, Plan(count=count, run=run, paths=written, recipe=recipe, shard=part))
+        ids = [case_id(recipe.method, index) for index in shard.indices(count)]
         finished = folder.finished_ids(out) & set(cohort.ids)
-        missing = [index for index, id in enumerate(ids) if id not in finished]
+        missing = [index for index, id in zip(shard.indices(count), ids, strict=True) if id not in finished]
         template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
-        tasks = [template.model_copy(update={"index": index}) for index in missing]
+        tasks = (template.model_copy(update={"index": index}) for index in missing)
         try:
-            with progress.task("synthesize", count, len(finished)) as advance, _executor_stopped(work, out):
+            with progress.task("synthesize", len(ids), len(finished)) as advance, _executor_stopped(work, out):
                 failures = _collect(executor.submit(tasks, out), out, advance, len(finished))
             write_sheet(out)
             folder.finish(cohort, ids, failures)
         except MedsmithError:
             folder.remove_if_empty(cohort, ids)
             raise
-    return folder.summarize(out, ids, made=len(tasks))
+    return folder.summarize(out, ids, made=len(missing))
 
 
 @contextmanager

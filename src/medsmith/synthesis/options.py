@@ -6,6 +6,7 @@ from typing import final
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.executors.base import StartExecutor, Timeouts
 from medsmith.synthesis.executors.processes import ProcessExecutor
+from medsmith.synthesis.shards import Shard
 from medsmith.synthesis.tasks import LOADER
 
 
@@ -20,6 +21,7 @@ class SynthesisOptions:
         timeouts: after which a worker counts as hung.
         loader: ``module:function`` that loads the run.
         executor: creates the executor; by default worker processes on this machine.
+        shard: the part of the cases to make; None makes all.
     """
 
     devices: tuple[str, ...] = ("cpu",)
@@ -27,3 +29,4 @@ class SynthesisOptions:
     timeouts: Timeouts = field(default_factory=Timeouts)
     loader: str = LOADER
     executor: StartExecutor = ProcessExecutor
+    shard: Shard | None = None

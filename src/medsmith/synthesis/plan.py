@@ -29,6 +29,7 @@ class Plan(BaseModel):
         run: the run folder relative to the cohort, or the name of shipped weights.
         paths: dotted key of a cohort or file in the request -> its path relative to this cohort.
         recipe: what all cases share.
+        shard: the part of the cases that the folder holds, such as 2/8; None for all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class Plan(BaseModel):
     run: str
     paths: Mapping[str, str] = {}
     recipe: Recipe
+    shard: str | None = None
 
 
 def write_plan(out: Path, plan: Plan) -> None:
@@ -53,10 +55,16 @@ def write_plan(out: Path, plan: Plan) -> None:
         difference = first_difference(stored.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
         if difference:
             raise SynthesisError(path, f"another plan: {difference}", "one folder has one recipe", _CURE)
+        if plan.shard != stored.shard:
+            found = f"another plan: shard is {stored.shard or 'none'} there and {plan.shard or 'none'} here"
+            raise SynthesisError(path, found, "one folder has one shard", _CURE)
         if plan.count < stored.count:
             found = f"another plan: count is {stored.count} there and {plan.count} here"
             raise SynthesisError(path, found, "a count can only grow", _CURE)
-    write_json(path, plan.model_dump(mode="json"))
+    content = plan.model_dump(mode="json")
+    if plan.shard is None:
+        del content["shard"]
+    write_json(path, content)
 
 
 def read_plan(out: Path) -> Plan:

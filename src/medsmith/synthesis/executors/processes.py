@@ -4,6 +4,7 @@ import os
 import queue
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -64,13 +65,18 @@ class ProcessExecutor:
 
     def submit(self, tasks: Iterable[CaseTask], out: Path) -> Iterator[Outcome]:
         """As ``Executor.submit``."""
-        self._waiting.extend(tasks)
-        while self._waiting or self._retry_alone or self._busy():
+        source = iter(tasks)
+        while self._refill(source) or self._retry_alone or self._busy():
             self._start_workers(min(self._size, len(self._waiting) + len(self._retry_alone) + self._busy()))
             self._assign_tasks(str(out.absolute()))
             outcome = self._process_event()
             if outcome is not None:
                 yield outcome
+
+    def _refill(self, source: Iterator[CaseTask]) -> bool:
+        """Takes as many tasks as the workers need next, so that memory does not grow with their number."""
+        self._waiting.extend(islice(source, max(0, 2 * self._size - len(self._waiting))))
+        return bool(self._waiting)
 
     def _busy(self) -> int:
         return sum(worker.task is not None for worker in self._workers)

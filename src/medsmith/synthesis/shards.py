@@ -1,0 +1,181 @@
+"""Parts of one synthesis that are made apart, such as by the jobs of a SLURM array, and joined afterwards.
+
+Of N shards, number i mod N + 1 has case number i. The bytes of a case depend on its number alone, so that the joined
+cohort is that of a single call.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import PROVENANCE
+from medsmith.errors import FileError, RequestError, SynthesisError
+from medsmith.formats.atomic import deferred_sync, replacing, sha256_of, write_bytes
+from medsmith.formats.folders import check_disjoint_folders
+from medsmith.formats.json_file import read_json
+from medsmith.formats.lock import hold_output
+from medsmith.progress import NullProgress, Progress
+from medsmith.synthesis import folder
+from medsmith.synthesis.plan import (
+    PLAN,
+    Plan,
+    read_plan,
+    relative_paths,
+    relative_run,
+    resolve_paths,
+    resolve_run,
+    write_plan,
+)
+from medsmith.synthesis.tasks import NOTICE, case_id, first_difference
+
+_BATCH = 64
+"""Cases that are synced together."""
+
+
+@final
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts.
+
+    Attributes:
+        number: from 1.
+        of: number of parts.
+
+    Raises:
+        RequestError: the number is not one of them.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise RequestError("--shard", f"{self}", "I/N with I from 1 to N", "correct it")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """The shard of a text such as 2/8.
+
+        Raises:
+            RequestError: it is none.
+        """
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        if found is None:
+            raise RequestError("--shard", f"'{text}'", "I/N, such as 2/8", "correct it")
+        return cls(int(found[1]), int(found[2]))
+
+    def indices(self, count: int) -> range:
+        """The numbers of its cases among so many."""
+        return range(self.number - 1, count, self.of)
+
+
+def are_shards(sources: Sequence[Path]) -> bool:
+    """Whether every folder holds a shard of a synthesis."""
+    return bool(sources) and all((source / PLAN).is_file() and read_plan(source).shard for source in sources)
+
+
+def join_shards(sources: Sequence[Path], out: Path, progress: Progress | None = None) -> Cohort:
+    """Joins all shards of a synthesis into the cohort that a single call would have made.
+
+    An interrupted call continues when it is made again. Each file is checked against the hash in its case's
+    provenance. Pictures of refused attempts and pages are not taken over.
+
+    Args:
+        sources: folders of the shards, in any order.
+        out: a new folder, or that of the same call.
+        progress: of copying the cases.
+
+    Raises:
+        SynthesisError: the shards are of several syntheses, one is missing or twice there, or a case is.
+        FileError: a file is not what its provenance says, or cannot be written.
+        CohortError: the folder holds something else, or another process writes there.
+    """
+    check_disjoint_folders((*sources, out))
+    plans = [read_plan(source) for source in sources]
+    _check_whole(sources, plans)
+    folder.refuse_foreign(out)
+    first = plans[0]
+    whole = first.model_copy(
+        update={
+            "shard": None,
+            "run": relative_run(resolve_run(first.run, sources[0]), out),
+            "paths": relative_paths(resolve_paths(first.paths, sources[0]), out),
+        }
+    )
+    with hold_output(out):
+        cohort = _like(Cohort.open(sources[0]), out)
+        folder.clean(out)
+        write_plan(out, whole)
+        homes = {
+            case_id(first.recipe.method, index): source
+            for source, plan in zip(sources, plans, strict=True)
+            for index in Shard.parse(plan.shard or "1/1").indices(plan.count)
+        }
+        _copy_all(homes, out, progress or NullProgress())
+        folder.finish(cohort, sorted(homes), {})
+    return Cohort.open(out)
+
+
+def _like(source: Cohort, out: Path) -> Cohort:
+    return Cohort.create(
+        out,
+        channel_names=source.channel_names,
+        label_names=source.label_names,
+        file_ending=source.file_ending,
+        description=NOTICE,
+    )
+
+
+def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
+    """Checks that the folders are all shards of one synthesis, each whole and there once."""
+    first, seen = plans[0], dict[int, Path]()
+    for source, plan in zip(sources, plans, strict=True):
+        difference = first_difference(first.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
+        shard = Shard.parse(plan.shard or "1/1")
+        if difference or plan.count != first.count or shard.of != Shard.parse(first.shard or "1/1").of:
+            found = difference or f"{plan.count} cases in {shard.of} shards"
+            raise SynthesisError(source, f"is of another synthesis than {sources[0]}: {found}", cure="leave it out")
+        if (other := seen.setdefault(shard.number, source)) != source:
+            raise SynthesisError(source, f"is shard {shard} like {other}", "each shard once", "leave one out")
+        finished = folder.finished_ids(source)
+        lacking = [case_id(plan.recipe.method, i) for i in shard.indices(plan.count)]
+        lacking = [id for id in lacking if id not in finished]
+        if lacking:
+            cure = "run its command again"
+            raise SynthesisError(source, f"lacks {len(lacking)} cases, such as {lacking[0]}", "whole shards", cure)
+    total = Shard.parse(first.shard or "1/1").of
+    if absent := sorted(set(range(1, min(total, first.count) + 1)) - seen.keys()):
+        raise SynthesisError(sources[0], f"shard {absent[0]}/{total} is not named", f"all {total} are joined", "add it")
+
+
+def _copy_all(homes: dict[str, Path], out: Path, progress: Progress) -> None:
+    finished = folder.finished_ids(out)
+    missing = sorted(homes.keys() - finished)
+    with progress.task("join", len(homes), len(homes) - len(missing)) as advance:
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            with deferred_sync() as sync:
+                for id in batch:
+                    _copy_files(homes[id], out, id)
+                sync()  # a case counts as there by its provenance, which comes last
+                for id in batch:
+                    name = f"{PROVENANCE}/{id}.json"
+                    write_bytes(out / name, (homes[id] / name).read_bytes())
+            advance(len(batch), "")
+
+
+def _copy_files(source: Path, out: Path, id: str) -> None:
+    for name, digest in read_json(source / PROVENANCE / f"{id}.json").get("files", {}).items():
+        path = source / name
+        if not path.is_file() or sha256_of(path) != digest:
+            found = "is not the file that its case's provenance names"
+            raise FileError(path, found, cure="remove the case's provenance and run the shard's command again")
+        with replacing(out / name) as temporary:
+            shutil.copyfile(path, temporary)
