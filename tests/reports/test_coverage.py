@@ -87,7 +87,7 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
         main(["coverage", str(reported), "--by", "density", "--wanted", "2", "--out", str(out)])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["liver cyst, hypodense: 1", "liver cyst, hypodense fluid-like: 0", f"{out}: 3 reports"]
+    assert lines == ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1", f"{out}: 3 reports"]
     densities = [report.lesions[0].density for report in read_reports(out)]
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
