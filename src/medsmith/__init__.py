@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from medsmith.preparation import split as split
     from medsmith.preparation.crop import CropOptions as CropOptions
     from medsmith.preparation.crop import crop as crop
+    from medsmith.preparation.select import select as select
     from medsmith.reports.parsing.report import parse_report as parse_report
     from medsmith.reports.sampling import sample_report as sample_report
     from medsmith.reports.schema import LesionReport as LesionReport
@@ -95,6 +96,7 @@ _HOMES = {
     "sample_report": "medsmith.reports.sampling",
     "scenes_of": "medsmith.data.scenes",
     "score_study": "medsmith.evaluation.reader_study",
+    "select": "medsmith.preparation.select",
     "split": "medsmith.preparation",
     "sweep": "medsmith.synthesis",
     "synthesize": "medsmith.synthesis",

@@ -214,6 +214,23 @@ def merge(
 
 
 @app.command()
+def select(
+    source: Annotated[Path, typer.Argument(help="Cohort, such as one that synthesize made.")],
+    out: NewCohort,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Threshold, such as 'not_a_copy<0.8'; a wrong measure lists the known ones. Repeatable."),
+    ] = None,
+) -> None:
+    """Keep the cases that pass every rule, and show what is lost by size and type: thresholds keep the easy cases."""
+    from medsmith.preparation.select import select as select_cases
+    from medsmith.progress import ConsoleProgress
+
+    for line in select_cases(source, out, rule or (), progress=ConsoleProgress()).lines:
+        echo(line)
+
+
+@app.command()
 def describe(
     cohort: Annotated[Path, typer.Argument(help="Cohort with lesion labels: annotated CT, or label maps alone.")],
     out: Annotated[

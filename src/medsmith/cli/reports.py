@@ -174,3 +174,41 @@ def types() -> None:
         low = min(morphology.longest_mm[0] for morphology in row.morphologies)
         high = max(morphology.longest_mm[1] for morphology in row.morphologies)
         echo(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")
+
+
+@app.command()
+def coverage(
+    cohort: Annotated[Path, typer.Argument(help="Cohort with reports of its lesions.")],
+    by: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Attributes to combine: density, shape, surface, features, ...")
+    ] = "density",
+    wanted: Annotated[int, typer.Option(help="Lesions that each combination should have.")] = 1,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Lesion type; default: those of the cohort. Repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for reports (.jsonl) that fill the gaps: synthesize --report FILE.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Count the lesions of a cohort by combinations of attributes that the rules allow, and fill the gaps."""
+    import numpy as np
+
+    from medsmith.cases.cohort import Cohort
+    from medsmith.errors import FileError
+    from medsmith.reports.coverage import coverage as count_lesions
+    from medsmith.reports.coverage import lesions_of, missing_reports, write_reports
+
+    if out is not None and (out.exists() or out.suffix != ".jsonl"):
+        found = "exists" if out.exists() else "does not end in .jsonl"
+        raise FileError(out, found, "a new .jsonl file", "choose another name")
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    cells = count_lesions(lesions_of(Cohort.open(cohort)), names, wanted, type_ or ())
+    for cell in cells:
+        echo(cell.line)
+    missing = sum(cell.missing for cell in cells)
+    if out is not None and missing:
+        write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
+        echo(f"{out}: {missing} reports")
+    else:
+        echo(f"missing: {missing} lesions for {wanted} of each combination")

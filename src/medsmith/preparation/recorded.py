@@ -1,18 +1,19 @@
 """A cohort with a record of its inputs, so that an identical call continues it and any other is refused."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.integrity import check_id
+from medsmith.cases.integrity import ENDINGS_WRITTEN, check_id
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
+from medsmith.progress import Progress, advancing
 
 
 def check_ids(ids: Iterable[str]) -> None:
@@ -72,3 +73,29 @@ def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
         return bool(found.channels) >= bool(files.channels) and bool(found.labels) >= bool(files.labels)
 
     return sorted(id for id, files in wanted.items() if not is_written(id, files))
+
+
+def write_subset(
+    source: Cohort, ids: Sequence[str], out: Path, name: str, record: Mapping[str, Any], progress: Progress
+) -> Cohort:
+    """Writes some cases of a cohort as they are to a cohort of their own, or continues.
+
+    Args:
+        source: the cohort.
+        ids: of the cases.
+        out: folder of the new cohort.
+        name: file name of the record in it.
+        record: JSON.
+        progress: of the cases.
+
+    Raises:
+        CohortError: as ``recorded``.
+    """
+    ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
+    layout = Layout(source.channel_names, source.label_names, ending, {})
+    with recorded(out, name, record, layout) as cohort:
+        pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
+        with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
+            cohort.write_all(pending, advancing(source.stored, advance))
+        cohort.finish()
+    return cohort

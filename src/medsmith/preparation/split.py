@@ -5,18 +5,16 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
-from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
-from medsmith.cases.layouts import Layout
+from medsmith.cases.integrity import first_of
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
-from medsmith.preparation.recorded import check_ids, pending_ids, recorded
-from medsmith.progress import NullProgress, Progress, advancing, silent
+from medsmith.preparation.recorded import check_ids, write_subset
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD = "split.json"
 FEW = 8
@@ -75,7 +73,8 @@ def split(
     rule = drawn | {"group": group, "source": cohort.content_hash()} | ({"scenes": dict(scenes)} if scenes else {})
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
-        written.append(_write(cohort, members, out, rule | {"side": side, "ids": members}, progress or NullProgress()))
+        record = rule | {"side": side, "ids": members}
+        written.append(write_subset(cohort, members, out, RECORD, record, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
         report(f"{side}: {len(members)} cases in {count} groups -> {out}")
     if len(sides["test"]) < FEW:
@@ -171,14 +170,3 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
         if match is not None:
             groups[(match.groups() or (match[0],))[0] or ""].append(case_id)
     return groups
-
-
-def _write(source: Cohort, ids: list[str], out: Path, record: dict[str, Any], progress: Progress) -> Cohort:
-    ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
-    layout = Layout(source.channel_names, source.label_names, ending, {})
-    with recorded(out, RECORD, record, layout) as cohort:
-        pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
-        with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
-            cohort.write_all(pending, advancing(source.stored, advance))
-        cohort.finish()
-    return cohort

@@ -1,0 +1,115 @@
+"""Cases kept by thresholds, and what is lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError, RequestError
+from medsmith.geometry import Geometry
+from medsmith.preparation.case_measures import measures_of, types_of
+from medsmith.preparation.select import Rule, select
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+NAMES = {"background": 0, "lesion": 1}
+
+
+def case(number, *, similarity=0.5, passed=True, edge=3):
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[:edge, :edge, :edge] = 1
+    lesion = {"lesion_type": "liver cyst" if number % 2 else "kidney stone", "size_mm": [edge, edge, edge + 1.0]}
+    return Case(
+        id=f"c{number}",
+        image=np.full((1, 9, 9, 9), number, np.float32),
+        labels=labels,
+        geometry=Geometry(labels.shape, np.eye(4)),
+        channel_names=("MR",),
+        label_names=NAMES,
+        report={"lesions": [lesion]},
+        provenance={
+            "synthetic": True,
+            "attempt": 2,
+            "checks": [{"check": "not_a_copy", "value": similarity}, {"check": "image_noise", "outcome": "not made"}],
+            "lesions": [{"passed": passed}, {"passed": True}],
+            "adherence": {"Dice lung": 0.9},
+        },
+    )
+
+
+@pytest.fixture
+def made(tmp_path):
+    out = Cohort.create(tmp_path / "in", channel_names=("MR",), label_names=NAMES, file_ending=".nii.gz")
+    for number in range(6):
+        out.write(case(number, similarity=number / 10, passed=number != 1, edge=2 + number))
+    out.finish()
+    return Cohort.open(tmp_path / "in")
+
+
+def test_measures_and_types_of_a_case():
+    found = measures_of(case(1, passed=False))
+    assert found["not_a_copy"] == 0.5
+    assert found["attempt"] == 2
+    assert found["lesions"] == 2
+    assert found["lesions_as_asked"] == 0.5
+    assert found["largest_lesion_mm"] == 4
+    assert found["Dice_lung"] == 0.9
+    assert found["foreground_share"] == found["share.lesion"] == pytest.approx(27 / 729)
+    assert "image_noise" not in found
+    assert types_of(case(1)) == ("liver cyst",)
+    assert types_of(replace(case(1), report=None)) == ("lesion",)
+
+
+def test_only_cases_that_pass_every_rule_are_kept_and_losses_are_counted(made, tmp_path):
+    found = select(made, tmp_path / "out", ["not_a_copy<0.4", "lesions_as_asked>=1"])
+    assert found.kept == Cohort.open(tmp_path / "out").ids == ("c0", "c2", "c3")
+    assert found.lines[:3] == (
+        "kept: 3 of 6 (50%)",
+        "not_a_copy<0.4: 4 of 6 (67%)",
+        "lesions_as_asked>=1: 5 of 6 (83%)",
+    )
+    assert [(kept.kept, kept.cases) for kept in found.by_size] == [(1, 2), (2, 2), (0, 2)]
+    assert {kept.group: (kept.kept, kept.cases) for kept in found.by_type} == {
+        "kidney stone": (2, 3),
+        "liver cyst": (1, 3),
+    }
+    kept = Cohort.open(tmp_path / "out")
+    np.testing.assert_array_equal(kept["c2"].image, made["c2"].image)
+    assert kept["c2"].provenance == made["c2"].provenance
+
+
+def test_the_same_call_continues_and_another_is_refused(made, tmp_path):
+    select(made, tmp_path / "out", ["not_a_copy<0.4"])
+    select(made, tmp_path / "out", ["not_a_copy<0.4"])
+    with pytest.raises(CohortError, match="with other options"):
+        select(made, tmp_path / "out", ["not_a_copy<0.3"])
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_a_rule_compares(value, limit):
+    for sign, holds in (("<", value < limit), ("<=", value <= limit), (">", value > limit), (">=", value >= limit)):
+        assert Rule("m", sign, limit).passes({"m": value}) == holds
+        assert not Rule("m", sign, limit).passes({})
+
+
+@pytest.mark.parametrize(
+    ("rules", "line"),
+    [
+        ([], r"--rule: none is given; at least one"),
+        (["not_a_copy=1"], r"--rule: 'not_a_copy=1'; MEASURE, one of <= >= < >, NUMBER"),
+        (["beauty>1"], r"no case has 'beauty'; the cases have Dice_lung, attempt, .*; name one of them"),
+        (["not_a_copy<-1"], r"no case passes all rules \(not_a_copy<-1: 0 of 6 \(0%\)\); at least one; loosen a rule"),
+    ],
+)
+def test_wrong_rules_are_refused_before_anything_is_written(made, tmp_path, rules, line):
+    with pytest.raises(RequestError, match=line):
+        select(made, tmp_path / "out", rules)
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_are_read_in_every_usual_form():
+    assert Rule.parse(" share.lesion >= 1e-3 ") == Rule("share.lesion", ">=", 0.001)
+    assert str(Rule.parse("a<.5")) == "a<0.5"

@@ -1,0 +1,100 @@
+"""Combinations of attributes that a cohort lacks, and the reports that fill them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
+from medsmith.errors import RequestError
+from medsmith.geometry import Geometry
+from medsmith.reports.collection import read_reports
+from medsmith.reports.coverage import COUNTED, coverage, missing_reports
+from medsmith.reports.rules import LESION_TYPES, combinations
+from medsmith.reports.sampling import check_report, sample_report
+from medsmith.reports.schema import LesionReport
+
+RNG_SEED = 3
+
+
+def sampled(name, count, seed=RNG_SEED):
+    rng = np.random.default_rng(seed)
+    return [sample_report(name, rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", sorted(LESION_TYPES))
+def test_each_sampled_lesion_is_counted_in_one_combination(name):
+    lesions = sampled(name, 12)
+    for attributes in (("density",), ("shape", "surface"), COUNTED):
+        cells = coverage(lesions, attributes, 1)
+        assert sum(cell.count for cell in cells) == len(lesions)
+        assert {cell.lesion_type for cell in cells} == {name}
+
+
+@settings(deadline=None, max_examples=25)
+@given(name=st.sampled_from(sorted(LESION_TYPES)), chosen=st.sets(st.sampled_from(COUNTED), min_size=1, max_size=3))
+def test_the_reports_fill_what_is_missing_and_obey_the_rules(name, chosen):
+    attributes = sorted(chosen)
+    lesions = sampled(name, 2)
+    cells = coverage(lesions, attributes, 1)
+    added = list(missing_reports(cells, np.random.default_rng(0)))
+    assert len(added) == sum(cell.missing for cell in cells)
+    for report in added:
+        check_report(report)
+    assert all(cell.missing == 0 for cell in coverage([*lesions, *added], attributes, 1))
+
+
+def test_counts_and_lines():
+    name = sorted(LESION_TYPES)[0]
+    density = combinations(name)[0].density
+    lesions = [LesionReport(lesion_type=name, density=density)] * 2
+    (cell,) = [cell for cell in coverage(lesions, ["density"], 3) if cell.values["density"] == density]
+    assert (cell.count, cell.missing, cell.line) == (2, 1, f"{name}, {density}: 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (([], ["density"], 1), "no lesion has a type of the rules; see medsmith report types"),
+        (([], ["color"], 1), "--by: no attribute 'color'; there are enhancement, shape"),
+        (([], ["density"], 0), "--wanted: 0; at least 1; correct it"),
+    ],
+)
+def test_wrong_requests_are_refused(arguments, line):
+    with pytest.raises(RequestError, match=line):
+        coverage(*arguments)
+
+
+@pytest.fixture
+def reported(tmp_path):
+    """A cohort of one label map with one report."""
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[3:6, 3:6, 3:6] = 1
+    names = {"background": 0, "lesion": 1}
+    lesion = {"lesion_type": "liver cyst", "density": "hypodense"}
+    out = Cohort.create(tmp_path / "in", channel_names=(), label_names=names, file_ending=".nii.gz")
+    grid = Geometry(labels.shape, np.eye(4))
+    out.write(Case("one", None, labels, grid, (), names, report={"lesions": [lesion]}))
+    out.finish()
+    return out.root
+
+
+def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, tmp_path, capsys):
+    out = tmp_path / "missing.jsonl"
+    with pytest.raises(SystemExit) as ended:
+        main(["coverage", str(reported), "--by", "density", "--wanted", "2", "--out", str(out)])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1", f"{out}: 3 reports"]
+    densities = [report.lesions[0].density for report in read_reports(out)]
+    assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
+    assert main(["coverage", str(reported), "--out", str(out)]) == 2
+    assert "exists; a new .jsonl file; choose another name" in capsys.readouterr().err
+
+
+def test_a_damaged_report_is_named(reported, capsys):
+    (reported / "reports" / "one.json").write_text('{"lesions": [{"density": "purple"}]}')
+    assert main(["coverage", str(reported)]) == 2
+    assert "one.json" in capsys.readouterr().err
