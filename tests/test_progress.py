@@ -78,6 +78,14 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     assert "loss 0.5" in shown
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_note_is_text_whatever_it_holds(monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with ConsoleProgress().task("view", 1) as advance:
+        advance(1, "[red]a[/red]\x1b]0;b\n")
+    assert "[red]a[/red]\\x1b]0;b\\n" in capsys.readouterr().err
+
+
 def test_silence_is_silent(capsys):
     with NullProgress().task("guider", 4) as advance:
         advance(1, "loss 0.5")

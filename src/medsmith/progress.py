@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Protocol, TypeVar, final, runtime_checkable
 
+from medsmith.errors import printable
+
 Advance = Callable[[int, str], None]
 SecondsLeft = Callable[[], float]
 LOG_SECONDS = 30.0
@@ -88,13 +90,13 @@ def _bar(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Advan
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[left]}", style="progress.remaining"),
-        progress.TextColumn("{task.fields[note]}"),
+        progress.TextColumn("{task.fields[note]}", markup=False),
     )
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total, completed=done, note="", left=_clock(limit()))
 
         def advance(steps: int, note: str) -> None:
-            bar.update(task, advance=steps, note=note)
+            bar.update(task, advance=steps, note=printable(note))
             estimate = bar.tasks[0].time_remaining
             bar.update(task, left=_clock(limit() if estimate is None else min(estimate, limit())))
 
@@ -119,6 +121,6 @@ def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Adv
             return
         reported = now
         left = min((now - started) / max(reached - done, 1) * (total - reached), max(limit(), 0.0))
-        print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {note}", file=sys.stderr, flush=True)
+        print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {printable(note)}", file=sys.stderr, flush=True)
 
     yield advance

@@ -10,6 +10,7 @@ import pytest
 
 from cohort_cases import DATA, make_case, new_cohort
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.label_names import label_names_of
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, ContentError, FileError, GeometryError
 from scan_files import ID, image_array, label_array, nifti_bytes, png_bytes, run, write_pair, zipped
@@ -86,6 +87,18 @@ def test_decathlon_with_channels_in_the_fourth_axis(tmp_path):
                 "training": [{"image": "../../etc/passwd", "label": "x"}],
             },
             "files lie inside the folder",
+        ),
+        (
+            {"modality": {"0": "CT"}, "labels": {"0": "background"}, "training": [{"image": "a\0b"}]},
+            "files lie inside the folder",
+        ),
+        (
+            {
+                "modality": {"0": "CT"},
+                "labels": {"0": "background"},
+                "training": [{"image": "x/a.nii"}, {"image": "./x/../x/a.nii"}],
+            },
+            "lists a.nii twice; each case once",
         ),
         (
             {
@@ -289,3 +302,19 @@ def test_two_files_of_one_name_in_a_folder_of_pairs_are_refused(tmp_path):
     (tmp_path / "images" / f"{ID}.nii").write_bytes(nifti_bytes(image_array(seed=1)))
     with pytest.raises(CohortError, match=f"{ID}.nii and {ID}.nii.gz would both be case {ID}"):
         Cohort.open(tmp_path)
+
+
+@pytest.mark.parametrize("files", [5, "abc", None, ["imagesTr/a_0000.nii.gz"], {"a\0b": ""}])
+def test_a_provenance_that_names_no_files_is_one_line(tmp_path, files):
+    cohort = new_cohort(tmp_path / "cohort")
+    cohort.write(make_case("a", labels=None, provenance={"seed": 0}))
+    cohort.finish()
+    path = tmp_path / "cohort" / "provenance" / "a.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(FileError, match=r"a.json: files = .*; an object of file names; restore or remove it"):
+        Cohort.open(tmp_path / "cohort")
+
+
+def test_a_label_of_thousands_of_digits_is_one_line(tmp_path):
+    with pytest.raises(CohortError, match=r"label 'a' has value '9{40}'; whole numbers, 0 to 255; correct it"):
+        label_names_of({"0": "background", "9" * 5000: "a"}, tmp_path)

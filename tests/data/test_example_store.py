@@ -202,3 +202,30 @@ def test_an_index_is_json_lines(tmp_path):
     facts = json.loads(line)
     assert facts["id"] == "1"
     assert facts["tensors"]["image"] == [0, "float32", [2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: (folder / "image.bin").unlink(),
+        lambda folder: (folder / "image.bin").write_bytes(b"short"),
+        lambda folder: (folder / INDEX).write_text((folder / INDEX).read_text().replace("float32", "load")),
+        lambda folder: (folder / INDEX).write_text('{"id": "0", "kinds": [], "tensors": [1]}\n'),
+    ],
+)
+def test_an_incomplete_store_that_lacks_what_its_index_names_is_written_anew(tmp_path, harm):
+    """Otherwise the bytes of one example would be taken for those of another."""
+    ids = [str(number) for number in range(40)]
+
+    def fail(id):
+        if id == "35":
+            raise KeyboardInterrupt
+        return make(id)
+
+    with pytest.raises(KeyboardInterrupt):
+        build_store(tmp_path / "store", ids, fail, nothing)
+    assert len(ExampleStore(tmp_path / "store")) == 32
+    harm(tmp_path / "store")
+    store = build_store(tmp_path / "store", ids, make, nothing)
+    for number in range(40):
+        same(store[number], example(number))

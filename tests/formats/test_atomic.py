@@ -180,6 +180,7 @@ def test_json_takes_no_name_that_is_no_text(tmp_path):
         (errno.EDQUOT, "free or choose another disk"),
         (errno.EIO, "free or choose another disk"),
         (errno.ENOENT, "its folder was removed meanwhile: restore it, or begin in a new one"),
+        (errno.EEXIST, "a file has the name of its folder: choose another folder"),
         (errno.EACCES, "choose a folder that you may write to"),
         (errno.EROFS, "choose a folder that you may write to"),
     ],

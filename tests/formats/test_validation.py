@@ -25,6 +25,7 @@ class Outer(BaseModel):
     inner: Inner = Inner()
     place: tuple[float, float] | tuple[float, float, float] | None = None
     two: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] = (0, 0)
+    weight: Annotated[float, Field(ge=0, strict=True)] | dict[str, Annotated[float, Field(ge=0, strict=True)]] = 1
     least: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
@@ -33,6 +34,9 @@ class Outer(BaseModel):
     [
         ({}, "'name' is missing", ""),
         ({"name": "a", "inner": {"sise": 3}}, "unknown key 'inner.sise'", ""),
+        ({"name": "a", "inner": {"s" * 90: 3}}, f"unknown key 'inner.{'s' * 54}...'", ""),
+        ({"name": "a", "weight": -1}, "weight = -1", "must be greater than or equal to 0"),
+        ({"name": "a", "weight": {"b": -1}}, 'weight = {"b": -1}', "must be a valid number"),
         ({"name": "a", "inner": {"size": "abc"}}, 'inner.size = "abc"', "must be a list"),
         ({"name": "a", "inner": {"size": [2, 0]}}, "inner.size.1 = 0", "must be greater than or equal to 1"),
         ({"name": "a", "inner": {"size": ["x"]}}, 'inner.size.0 = "x"', "must be a valid integer"),

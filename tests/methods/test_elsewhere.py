@@ -10,12 +10,13 @@ import pytest
 
 import micro
 from medsmith import Cohort
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class, method_names
 from medsmith.methods.elsewhere import VARIABLE, use_method_file
 from medsmith.runs.checkpoints import load_method
+from medsmith.runs.method_version import changed_method_warnings
 from medsmith.training import Budget, train
 
 TOY = Path(__file__).parents[1] / "support" / "toy_methods" / "latent_pair.py"
@@ -105,6 +106,12 @@ def test_a_method_of_a_file_is_trained_and_its_file_recorded(tmp_path):
     run = train("own_method", micro.micro_cohort(tmp_path / "cohort"), tmp_path / "run", budget=Budget(steps=1))
     assert read_json(run / "run.json")["versions"]["method own_method"] == sha256_of(file)
     assert type(load_method(run)) is method_class("own_method")
+    assert changed_method_warnings(run) == []
+    file.write_text(TOY.read_text() + "# changed\n")
+    (line,) = changed_method_warnings(run)
+    assert re.search(r"method own_method was \w{24} when this run began and is \w{24}; what it makes may not", line)
+    with pytest.raises(RunError, match="one run is trained by one version; restore it, or choose another folder"):
+        train("own_method", Cohort.open(tmp_path / "cohort"), run, budget=Budget(steps=2))
 
 
 @pytest.mark.slow
@@ -124,3 +131,37 @@ def test_a_method_of_a_file_is_trained_and_used_by_workers(tmp_path):
     made = medsmith("synthesize", run, out, *options)
     assert made.returncode == 0, made.stderr
     assert len(Cohort.open(out)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys; sys.exit(0)", "cannot be imported (SystemExit: 0); it defines the method 'odd'"),
+        (
+            "from medsmith.methods.base import Method\nclass Mine(Method): pass",
+            "Mine has no loss; every method has one; see docs/add-a-method.md",
+        ),
+        (TOY.read_text().replace("    presets: ", "    preset: "), "LatentPair has no presets; every method has one"),
+    ],
+)
+def test_a_file_that_is_half_a_method_is_refused(tmp_path, text, said):
+    (tmp_path / "odd.py").write_text(text)
+    use_method_file(tmp_path / "odd.py")
+    sys.modules.pop("medsmith_method_file_odd", None)
+    with pytest.raises(RequestError, match=re.escape(said)):
+        method_class("odd")
+
+
+def test_a_link_has_a_name_of_its_own(tmp_path):
+    (tmp_path / "latent.py").write_text(TOY.read_text())
+    (tmp_path / "linked.py").symlink_to("latent.py")
+    use_method_file(tmp_path / "linked.py")
+    assert method_class("linked").__name__ == "LatentPair"
+
+
+@pytest.mark.skipif(os.pathsep != ":", reason="other systems separate paths otherwise")
+def test_a_path_that_the_environment_cannot_hold_is_refused(tmp_path):
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "a:b" / "mine.py").write_text("")
+    with pytest.raises(RequestError, match="its path has a ':'; MEDSMITH_METHOD_FILES separates files by it; move it"):
+        use_method_file(tmp_path / "a:b" / "mine.py")

@@ -27,7 +27,7 @@ def as_lines(root: Path) -> Path:
 
 def as_list(root: Path) -> Path:
     path = root / "reports.json"
-    path.write_text(f"\n {json.dumps(VALUES, indent=1)}")
+    path.write_text("\n" * 200 + json.dumps(VALUES, indent=1))
     return path
 
 
@@ -67,7 +67,7 @@ def test_what_sample_prints_is_read(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_one_report_or_words_are_not_several(tmp_path: Path) -> None:
     single = tmp_path / "one.json"
     single.write_text(json.dumps(VALUES[0]))
-    for text in (str(single), "a cyst in the liver", "missing.json", "a\0b", "liver " * 2000):
+    for text in (str(single), "", " ", "a cyst in the liver", "missing.json", "a\0b", "liver " * 2000):
         assert not holds_reports(text)
 
 

@@ -54,6 +54,12 @@ def test_the_request_of_the_front_page() -> None:
         ("20-mm cyst", (20, 20, 20)),
         ("cyst of 2.5 centimetres in diameter", (25, 25, 25)),
         ("12 x 14 mm cyst", (12, 14, 13)),
+        ("1/2 cm cyst", (5, 5, 5)),
+        ("1 1/2 cm cyst", (15, 15, 15)),
+        ("1-1/2 cm cyst", (15, 15, 15)),
+        ("½ cm cyst", (5, 5, 5)),
+        ("1½ cm cyst", (15, 15, 15)),
+        ("2 ¾ cm cyst", (27.5, 27.5, 27.5)),
     ],
 )
 def test_sizes(text: str, size: tuple[float, ...]) -> None:
@@ -69,6 +75,8 @@ def test_sizes(text: str, size: tuple[float, ...]) -> None:
         ("0 mm cyst", "0 mm"),
         ("cyst of 20", "20"),
         ("cyst of 3 cm3", "3 cm3"),
+        ("cyst of 3 cm³", "3 cm3"),
+        ("20² mm cyst", "20²"),
         ("cyst of 10 to 20 HU", "10 to 20 HU"),
         ("cyst of 4000 HU", "4000 HU"),
         ("cyst of <20 HU", "<"),

@@ -76,6 +76,18 @@ def test_words_that_no_lesion_can_be_are_refused(words, line):
     assert line.casefold() in refusal.value.line.casefold()
 
 
+def test_a_text_longer_than_a_report_is_refused_before_it_is_read():
+    with pytest.raises(RequestError, match="a text of 20001 characters; at most 20000 in a report; divide it"):
+        read_report("x" * 20_001)
+
+
+def test_a_message_names_the_first_of_many_phrases():
+    words = [f"{'x' * 200}{number}, in" for number in range(30)]
+    with pytest.raises(RequestError, match=r"x\.\.\.', .* 18 more are not understood") as refusal:
+        read_report(f"a 20 mm cyst in the right kidney, {' '.join(words)}")
+    assert len(refusal.value.line) < 3000
+
+
 def test_words_are_not_taken_for_a_file_nor_a_file_for_words(tmp_path):
     (tmp_path / "report.txt").write_bytes(b"liv\xe9r")
     with pytest.raises(

@@ -12,7 +12,7 @@ from medsmith.errors import SynthesisError
 from medsmith.synthesis import Timeouts, synthesize
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
-from medsmith.synthesis.rejected import keep_picture, write_sheet
+from medsmith.synthesis.rejected import keep_picture, remove_pictures, write_sheet
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest
 from narrowing import present
 from synthesis_fakes import LOADER, FakeMethod, FakeRequest, InProcessExecutor, in_process, options, write_run
@@ -71,6 +71,21 @@ def test_copies_of_training_cases_are_not_pictured(tmp_path):
     assert write_sheet(tmp_path) is None
     keep_picture(tmp_path, task, 3, drawn(), ["image_noise"])
     assert write_sheet(tmp_path) == tmp_path / "rejected" / "rejected.png"
+
+
+def test_files_of_others_among_the_pictures_stay_and_do_no_harm(tmp_path):
+    mine = tmp_path / "rejected" / "mine.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"no picture")
+    recipe = with_hashes(InProcessExecutor(_asked(tmp_path), 1, Timeouts(), lambda: False).resolve())
+    task = CaseTask(run="run", loader="", recipe=recipe, paths={}, index=0)
+    keep_picture(tmp_path, task, 0, drawn(), ["image_noise"])
+    keep_picture(tmp_path, task, 1, drawn(), ["image_noise"])
+    (damaged,) = mine.parent.glob("*-1-image_noise.png")
+    damaged.write_bytes(b"half a picture")
+    assert write_sheet(tmp_path) == mine.parent / "rejected.png"
+    remove_pictures(tmp_path)
+    assert [path.name for path in mine.parent.iterdir()] == ["mine.png"]
 
 
 def _asked(folder):

@@ -180,13 +180,15 @@ def test_the_notice_says_what_a_case_is(tmp_path, provenance, kind, words):
     assert read_index(tmp_path / "cohort-view")["cases"] == [{"id": "a", "kind": kind, "failed": 0}]
 
 
-def test_a_damaged_record_is_one_line(tmp_path):
+@pytest.mark.parametrize("box", [None, "abc", [["inf"] * 3] * 2, [[1e308] * 3, [1e308] * 3], [[10**400] * 3] * 2])
+def test_a_damaged_record_is_one_line(tmp_path, box):
     cohort = cohort_of(tmp_path / "out", scan("a", provenance=record()))
     path = tmp_path / "out" / "provenance" / "a.json"
     made = json.loads(path.read_text())
-    del made["lesions"][0]["box"]
+    made["lesions"][0]["box"] = box
     path.write_text(json.dumps(made))
-    with pytest.raises(FileError, match=r"^a: its report or provenance is damaged; restore or remove the file$"):
+    limit = "it holds what medsmith does not write; restore or remove it"
+    with pytest.raises(FileError, match=f"^provenance/a.json: is damaged; {limit}$"):
         write_view(Cohort.open(cohort.root))
     assert not (tmp_path / "out-view" / "index.html").exists()
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import sys
 from importlib.resources import files
 
 import numpy as np
@@ -105,6 +107,27 @@ def test_only_what_has_changed_is_written_and_what_is_not_chosen_removed(tmp_pat
     assert [case["id"] for case in read_index(folder)["cases"]] == ["a", "c"]
     assert write_view(cohort, count=1).written == 0
     assert scripts(folder).keys() == {"a.js"}
+
+
+def test_files_of_others_in_its_folder_stay(tmp_path):
+    cohort = three(tmp_path)
+    folder = write_view(cohort).page.parent
+    (folder / "cases" / "mine.js").write_text("// my own")
+    (folder / "cases" / "folder.js").mkdir()
+    (folder / "cases" / "link.js").symlink_to("a.js")
+    assert write_view(cohort, count=1).count == 1
+    assert {path.name for path in (folder / "cases").iterdir()} == {"a.js", "mine.js", "folder.js", "link.js"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_an_id_that_no_page_can_name_is_refused(tmp_path):
+    root = three(tmp_path).root
+    for path in sorted(root.rglob("b*")):
+        path.rename(path.with_name(path.name.replace("b", os.fsdecode(b"b\xff"), 1)))
+    with pytest.raises(CohortError, match="is no UTF-8; the page loads each case by its id; rename the files"):
+        write_view(Cohort.open(root))
+    assert not (tmp_path / "cohort-view").exists()
+    assert write_view(Cohort.open(root), cases=["a"]).count == 1
 
 
 def test_folders_of_others_stay_as_they_are(tmp_path):

@@ -12,6 +12,8 @@ from medsmith.formats.volume import ReadOptions
 
 _MOST_UNDECLARED = 64
 _DEFAULT = ReadOptions()
+_DIGITS, _SHOWN = 9, 40
+"""Of a value that is read, and of what a message shows."""
 
 
 def foreground_names(label_names: Mapping[str, int]) -> tuple[str, ...]:
@@ -40,8 +42,10 @@ def label_names_of(labels: Any, path: Path) -> dict[str, int]:
 def _label_value(name: str, value: Any, path: Path) -> int:
     if isinstance(value, list):
         raise CohortError(path, f"label {name!r} is a region {value}", "one value per label", "list the labels")
-    if not str(value).isdecimal() or int(value) > 255:
-        raise CohortError(path, f"label {name!r} has value {value!r}", "whole numbers, 0 to 255", "correct it")
+    if not str(value).isdecimal() or len(str(value)) > _DIGITS or int(value) > 255:
+        raise CohortError(
+            path, f"label {name[:_SHOWN]!r} has value {str(value)[:_SHOWN]!r}", "whole numbers, 0 to 255", "correct it"
+        )
     return int(value)
 
 

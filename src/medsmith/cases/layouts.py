@@ -4,6 +4,7 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.errors import CohortError, FileError
 from medsmith.formats.files import ENDINGS, ending_of, stem_of
+from medsmith.formats.folders import lies_in
 from medsmith.formats.json_file import read_json
 
 IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
 UNFINISHED = ".unfinished"
 """Suffix of the marker file in ``provenance/`` while a case is being written."""
+_SHOWN = 60
 
 
 @final
@@ -211,7 +214,17 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
 def _all_recorded(root: Path, case_id: str) -> bool:
     """Whether every file that the provenance of a case names exists; True without provenance."""
     path = root / PROVENANCE / f"{case_id}.json"
-    return not path.exists() or all((root / name).exists() for name in read_json(path).get("files", {}))
+    return not path.exists() or all((root / name).exists() for name in _recorded(path))
+
+
+def _recorded(path: Path) -> list[str]:
+    """The files that a provenance names."""
+    files = read_json(path).get("files", {})
+    if not isinstance(files, dict) or any("\0" in name for name in files):
+        raise FileError(
+            path, f"files = {json.dumps(files)[:_SHOWN]}", "an object of file names", "restore or remove it"
+        )
+    return list(files)
 
 
 def _names(folder: Path, ending: str) -> set[str]:
@@ -287,8 +300,8 @@ def distinct_ids(images: Sequence[Path], path: Path) -> list[str]:
 
 
 def _inside(root: Path, name: Any, path: Path) -> Path:
-    file = root / str(name)
-    if not file.resolve().is_relative_to(root.resolve()):
+    file = root / os.path.normpath(str(name))
+    if "\0" in str(name) or not lies_in(file, root):
         raise CohortError(path, f"names {name!r}", "files lie inside the folder", "correct it")
     return file
 

@@ -22,6 +22,8 @@ VolumeIndex = Annotated[
     int | None, typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files.")
 ]
 NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
+_DIGITS, _SHOWN = 9, 40
+"""Of the value of a label, and of what a message shows of it."""
 
 
 @app.command()
@@ -115,8 +117,9 @@ def _label_values(assignments: list[str]) -> dict[str, int]:
     from medsmith.errors import RequestError
 
     labels = pairs("--label", assignments)
-    if not all(value.isdigit() for value in labels.values()):
-        raise RequestError("--label", f"{labels}", "values are whole numbers", "write name=value")
+    for name, value in labels.items():
+        if not value.isdecimal() or len(value) > _DIGITS:
+            raise RequestError("--label", f"{name}={value[:_SHOWN]}", "a value is a whole number", "write name=value")
     return {name: int(value) for name, value in labels.items()}
 
 

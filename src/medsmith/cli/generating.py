@@ -212,11 +212,12 @@ def synthesize(  # noqa: PLR0913
     out = named_for_nnunet(out, dataset_id)
     from medsmith.insertion.memory import memory_needed
     from medsmith.progress import ConsoleProgress
+    from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import Limits, Shard, SynthesisOptions
     from medsmith.synthesis import synthesize as synthesize_cases
 
-    for warning in few_steps_warnings(run):
+    for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         echo(warning)
     cohort = _cohort_of(requested.get("templates"))
     if cohort:
@@ -305,6 +306,7 @@ def sweep(  # noqa: PLR0913
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
     from medsmith.progress import ConsoleProgress
+    from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import SweepGrid
     from medsmith.synthesis import sweep as sweep_guide
@@ -312,7 +314,7 @@ def sweep(  # noqa: PLR0913
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
     requested = _requested(request, steered)
     grid = SweepGrid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
-    for warning in few_steps_warnings(run):
+    for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         echo(warning)
     picture = sweep_guide(
         run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()

@@ -9,6 +9,7 @@ complete.json    written last, with the hash of each file; without it the next b
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -239,22 +240,39 @@ def _read_index(folder: Path) -> list[Entry]:
     for line in path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else ():
         try:
             entries.append(Entry.parsed(line))
-        except (ValueError, KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             break
     return entries
 
 
 def _truncated(folder: Path) -> list[Entry]:
-    """The entries of an incomplete store, after truncating bytes and incomplete lines beyond them."""
+    """The entries of an incomplete store, after truncating bytes and incomplete lines beyond them.
+
+    A store that lacks bytes that its index names is emptied.
+    """
     entries = _read_index(folder)
+    ends = _ends(folder, entries)
+    if ends is None:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return []
     (folder / INDEX).write_text("".join(entry.line() for entry in entries))
-    ends: dict[str, int] = {}
-    for entry in entries:
-        for name, (offset, dtype, shape) in entry.tensors.items():
-            ends[name] = offset + int(np.prod(shape)) * _itemsize(dtype)
     for path in folder.glob("*.bin"):
         os.truncate(path, ends.get(path.stem, 0))
     return entries
+
+
+def _ends(folder: Path, entries: Sequence[Entry]) -> dict[str, int] | None:
+    """Tensor -> where its last example ends; None if a file is shorter, or an entry is none that was written."""
+    ends: dict[str, int] = {}
+    try:
+        for entry in entries:
+            for name, (offset, dtype, shape) in entry.tensors.items():
+                ends[name] = offset + math.prod(shape) * _itemsize(dtype)
+        whole = all((folder / f"{name}.bin").stat().st_size >= end for name, end in ends.items())
+    except (OSError, AttributeError, TypeError, ValueError):
+        return None
+    return ends if whole else None
 
 
 def _itemsize(dtype: Any) -> int:

@@ -25,6 +25,7 @@ _NOT_YOURS = "choose a folder that you may write to"
 _CURES = {
     errno.ENOENT: _REMOVED,
     errno.ENOTDIR: "part of its path is a file: choose another folder",
+    errno.EEXIST: "a file has the name of its folder: choose another folder",
     errno.EISDIR: "a folder has its name: choose another folder",
     errno.EACCES: _NOT_YOURS,
     errno.EPERM: _NOT_YOURS,

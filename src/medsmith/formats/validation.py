@@ -21,7 +21,7 @@ _COUNTS = {
     "too_long": "must have {max_length} entries or fewer",
     "too_short": "must have {min_length} entries or more",
 }
-_BRANCH = re.compile(r"^[a-z-]+[\[(].*[\])]$")
+_BRANCH = re.compile(r"^(?:constrained-[a-z]+|[a-z-]+[\[(].*[\])])$")
 """In a part of a location that is no key: pydantic adds the branch of a union, such as "tuple[float, float]"."""
 
 
@@ -48,15 +48,18 @@ class Problem:
         if self.kind == "missing":
             return f"'{self.key}' is missing"
         if self.kind == "extra_forbidden":
-            return f"unknown key '{self.key}'"
-        text = json.dumps(self.value, default=str)
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-        return f"{self.key} = {shown}" if self.key else shown
+            return f"unknown key '{_shortened(self.key)}'"
+        shown = _shortened(json.dumps(self.value, default=str))
+        return f"{_shortened(self.key)} = {shown}" if self.key else shown
 
     @property
     def limit(self) -> str:
         """The rule, where ``found`` does not state it already."""
         return "" if self.kind in ("missing", "extra_forbidden") else self.rule
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def first_problem(error: ValidationError) -> Problem:

@@ -20,6 +20,7 @@ from medsmith.methods.base import Method
 
 GROUP, VARIABLE = "medsmith.methods", "MEDSMITH_METHOD_FILES"
 _MODULE = "medsmith_method_file_"
+_GUIDE = "see docs/add-a-method.md"
 
 
 def use_method_file(path: Path) -> None:
@@ -33,7 +34,10 @@ def use_method_file(path: Path) -> None:
         raise FileError(path, "no such file", cure="name the Python file of a method")
     if not path.stem.isidentifier() or path.suffix != ".py":
         raise RequestError(path, "no name of a method", "such as my_method.py: letters, digits and _", "rename it")
-    known, real = method_files(), path.resolve()
+    known, real = method_files(), path.parent.resolve() / path.name  # the link's name, not that of what it leads to
+    if os.pathsep in str(real):
+        found, limit = f"its path has a '{os.pathsep}'", f"{VARIABLE} separates files by it"
+        raise RequestError(real, found, limit, "move it, or rename that folder")
     if known.get(path.stem, real) != real:
         raise RequestError(path, f"{known[path.stem]} has that name too", "one file per method", "rename one of them")
     os.environ[VARIABLE] = os.pathsep.join(map(str, {**known, path.stem: real}.values()))
@@ -60,15 +64,24 @@ def load_elsewhere(name: str) -> type[Method]:
     source = str(path or registered()[name].value)
     try:
         found = registered()[name].load() if path is None else _module_of(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Foreign code may raise anything.
         reason = f"cannot be imported ({type(error).__name__}: {error})"
         raise RequestError(source, reason, f"it defines the method '{name}'", "correct it") from error
     if isinstance(found, ModuleType):
-        return only_method(found, source)
+        return _complete(only_method(found, source), source)
     if isinstance(found, type) and issubclass(found, Method):
-        return found
-    raise RequestError(source, "is no method", "a subclass of medsmith.methods.base.Method", "see docs/add-a-method.md")
+        return _complete(found, source)
+    raise RequestError(source, "is no method", "a subclass of medsmith.methods.base.Method", _GUIDE)
+
+
+def _complete(kind: type[Method], source: str) -> type[Method]:
+    """The class, once it has all that a method needs."""
+    attributes = [name for name in ("Config", "Request", "presets") if not hasattr(kind, name)]
+    missing = [*sorted(kind.__abstractmethods__), *attributes]
+    if missing:
+        raise RequestError(source, f"{kind.__name__} has no {missing[0]}", "every method has one", _GUIDE)
+    return kind
 
 
 def only_method(module: ModuleType, source: str) -> type[Method]:
@@ -83,7 +96,7 @@ def only_method(module: ModuleType, source: str) -> type[Method]:
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
     if len(kinds) != 1:
-        raise RequestError(source, f"defines {len(kinds)} methods", "one per module", "see docs/add-a-method.md")
+        raise RequestError(source, f"defines {len(kinds)} methods", "one per module", _GUIDE)
     return kinds[0]
 
 

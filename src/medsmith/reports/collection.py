@@ -12,12 +12,16 @@ from medsmith.reports.schema import MAX_LESIONS, ScanReport
 
 LINES: Final = ".jsonl"
 _ENDING: Final = ".json"
+_LOOKED_AT: Final = 4096
+"""Bytes in which a list begins, after empty lines."""
 _CURE: Final = "see medsmith report schema"
 
 
 def holds_reports(description: str) -> bool:
     """Whether a description names several reports: a folder, a .jsonl file, or a .json file with a list."""
     text = description.strip()
+    if not text:  # else the path of the working directory
+        return False
     try:
         path = Path(text)
         if path.is_dir() or text.endswith(LINES):
@@ -25,7 +29,7 @@ def holds_reports(description: str) -> bool:
         if not text.endswith(_ENDING) or not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+            return file.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     except (OSError, ValueError):  # no path: too long, or with a null character
         return False
 

@@ -1,7 +1,7 @@
 """Reads lesion reports given as free text, medsmith JSON, or LesionDiffusion's released JSON."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.validation import first_problem
 from medsmith.reports.parsing.report import ParsedReport, parse_report
-from medsmith.reports.parsing.unplaced import NOT_UNDERSTOOD, Unplaced
+from medsmith.reports.parsing.unplaced import NOT_UNDERSTOOD, Unplaced, shortened
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
 _LENIENT = "say it in words of docs/reports.md, or go on without it: --lenient"
+_LISTED = 12
+"""Phrases that a message names."""
 _UNLOCATED = "name the organ of the lesion in words of docs/reports.md"
 
 
@@ -62,11 +64,12 @@ def check_report_text(parsed: ParsedReport, description: str, *, lenient: bool =
     check_describes_lesion(parsed, description)
     impossible = next((item for item in parsed.unplaced if item.impossible), None)
     if impossible is not None:
-        found = f"'{impossible.phrase}' is not possible"
+        found = f"'{shortened(impossible.phrase)}' is not possible"
         raise RequestError("report", found, impossible.reason, "say another, or leave it out")
     if parsed.unlocated or (parsed.unplaced and not lenient):
         unknown = [item for item in parsed.unplaced if item.reason == NOT_UNDERSTOOD]
-        found = _not_understood(unknown) or "; ".join(f"'{item.phrase}': {item.reason}" for item in parsed.unplaced)
+        others = [f"'{shortened(item.phrase)}': {item.reason}" for item in parsed.unplaced]
+        found = _not_understood(unknown) or _first("; ", others)
         cure = _UNLOCATED if parsed.unlocated else _LENIENT
         raise RequestError("report", found, _nearest_terms(unknown or parsed.unplaced), cure)
 
@@ -79,7 +82,9 @@ def check_describes_lesion(parsed: ParsedReport, description: str) -> None:
     """
     if not parsed.report.lesions:
         cure = "say what and where: 'a 20 mm cyst in the right kidney'"
-        raise RequestError("report", f"'{description}' describes no lesion", "; ".join(parsed.remarks), cure)
+        raise RequestError(
+            "report", f"'{shortened(description)}' describes no lesion", _first("; ", parsed.remarks), cure
+        )
 
 
 def from_object(value: Mapping[str, Any], subject: object) -> ParsedReport:
@@ -106,13 +111,19 @@ def from_object(value: Mapping[str, Any], subject: object) -> ParsedReport:
 
 
 def _not_understood(items: Iterable[Unplaced]) -> str:
-    phrases = [f"'{item.phrase}'" for item in items]
-    return f"{', '.join(phrases)} {'is' if len(phrases) == 1 else 'are'} not understood" if phrases else ""
+    phrases = [f"'{shortened(item.phrase)}'" for item in items]
+    return f"{_first(', ', phrases)} {'is' if len(phrases) == 1 else 'are'} not understood" if phrases else ""
+
+
+def _first(between: str, phrases: Sequence[str]) -> str:
+    """The first of many phrases, and how many more there are."""
+    rest = len(phrases) - _LISTED
+    return between.join((*phrases[:_LISTED], *([f"{rest} more"] if rest > 0 else [])))
 
 
 def _nearest_terms(items: Iterable[Unplaced]) -> str:
     terms = dict.fromkeys(term for item in items for term in item.nearest)
-    return f"nearest: {', '.join(terms)}" if terms else ""
+    return f"nearest: {', '.join(list(terms)[:_LISTED])}" if terms else ""
 
 
 def _is_file(description: str) -> bool:
@@ -123,6 +134,6 @@ def _is_file(description: str) -> bool:
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
-    names = list(known)
+    names = [shortened(name) for name in known]
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return f"nearest: {near[0]}" if near else f"there are {', '.join(names) or 'none'}"
+    return f"nearest: {near[0]}" if near else f"there are {_first(', ', names) or 'none'}"

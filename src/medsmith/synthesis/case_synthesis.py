@@ -18,6 +18,7 @@ from medsmith.cases.case import Case
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.methods.config import validated
+from medsmith.methods.elsewhere import version_of
 from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -246,7 +247,7 @@ def provenance(
         "attempt": attempt,
         "refused": dict(refused),
         "checks": [result.as_json() for result in results],
-        "versions": versions(),
+        "versions": versions() | version_of(task.recipe.method),
     }
 
 

@@ -14,7 +14,7 @@ from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.plan import PLAN
-from medsmith.synthesis.rejected import REJECTED, SHEET
+from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
@@ -74,7 +74,7 @@ def clean(out: Path) -> None:
 def remove_old_pictures(out: Path) -> None:
     """Remove the pictures of a call that made no case; the next may ask for something else."""
     if not finished_ids(out):
-        shutil.rmtree(out / REJECTED, ignore_errors=True)
+        remove_pictures(out)
 
 
 def remove_temporaries(out: Path) -> None:

@@ -4,7 +4,9 @@
 workers, and a sheet of all of them. Near-copies of training cases are never shown.
 """
 
+import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,15 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from medsmith.cases.case import Case
-from medsmith.formats.atomic import write_bytes
+from medsmith.formats.atomic import remove_if_empty, remove_temporary_files, write_bytes
 from medsmith.synthesis.tasks import CaseTask
 
 REJECTED, SHEET = "rejected", "rejected.png"
 _CASES, _ATTEMPTS = 16, 4
 """Of how many cases, and of how many attempts at each, pictures are kept."""
 _COLUMNS, _CAPTION = 4, 16
+_NAME = re.compile(r".+_\d{5,}-\d+-[a-z_-]+\.png$")
+"""ID-ATTEMPT-CHECKS.png; other files in the folder are the user's."""
 
 
 def keep_picture(out: Path, task: CaseTask, attempt: int, case: Case, checks: Collection[str]) -> None:
@@ -40,16 +44,39 @@ def keep_picture(out: Path, task: CaseTask, attempt: int, case: Case, checks: Co
     write_bytes(out / REJECTED / f"{task.id}-{attempt}-{'-'.join(sorted(checks))}.png", data.getvalue())
 
 
+def _opened(path: Path) -> Image.Image | None:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError):  # what Pillow raises for a file that is no PNG
+        return None
+
+
 def _is_copy(checks: Collection[str], record: Mapping[str, Any]) -> bool:
     return "not_a_copy" in checks or any("copy" in problem for problem in record.get("label_problems", ()))
 
 
+def remove_pictures(out: Path) -> None:
+    """Remove the pictures and their sheet, and the folder unless it holds something else."""
+    folder = out / REJECTED
+    with suppress(OSError):
+        for path in (*_pictures(out), folder / SHEET):
+            path.unlink(missing_ok=True)
+        remove_temporary_files(folder)
+    remove_if_empty(folder)
+
+
+def _pictures(out: Path) -> list[Path]:
+    """Those that ``keep_picture`` has written."""
+    return sorted(path for path in (out / REJECTED).glob("*.png") if _NAME.match(path.name) and path.is_file())
+
+
 def write_sheet(out: Path) -> Path | None:
-    """All pictures on one sheet, with their names; None where there are none."""
-    paths = sorted(path for path in (out / REJECTED).glob("*.png") if path.name != SHEET)
-    if not paths:
+    """All pictures on one sheet, with their names; None where there are none. Damaged ones are left out."""
+    read = {path: picture for path in _pictures(out) if (picture := _opened(path)) is not None}
+    if not read:
         return None
-    pictures = [Image.open(path).convert("RGB") for path in paths]
+    paths, pictures = list(read), list(read.values())
     width, height = (max(edges) for edges in zip(*(picture.size for picture in pictures), strict=True))
     rows = -(-len(pictures) // _COLUMNS)
     sheet = Image.new("RGB", (min(len(pictures), _COLUMNS) * width, rows * (height + _CAPTION)), "white")

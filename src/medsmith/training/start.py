@@ -25,6 +25,7 @@ from medsmith.preparation.quality import check_image
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
 from medsmith.runs.folder import CHECKPOINTS, DECODED, EXAMPLES
+from medsmith.runs.method_version import check_same_method
 from medsmith.runs.model_card import is_model_card
 from medsmith.training.examples import PREPARED, kinds_of
 
@@ -80,6 +81,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         record = read_record(folder)
         wanted = {"method": request.method, "preset": request.preset, "seed": request.seed, "cohort": cohort_hash}
         _check_same(folder, record, wanted, config)
+        check_same_method(folder, record.method, record.versions)
         method = build_method(record, seed=0)
         _check_stage(method, request.stage)
         if unknown := {stage.name for stage in method.stages()} ^ record.compute.keys():

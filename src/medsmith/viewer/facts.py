@@ -1,11 +1,13 @@
 """What is known of a case beside its image: requested and measured values, checks, report and origin, as tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 
+from medsmith.cases.layouts import PROVENANCE, REPORTS
 from medsmith.errors import FileError
 from medsmith.geometry import Geometry
 from medsmith.synthesis.lesions_page import attribute_in_words, verdict_text
@@ -69,11 +71,21 @@ def facts_of(case_id: str, grid: Geometry, report: Json | None, provenance: Json
         FileError: the report or the provenance is damaged.
     """
     record = provenance or {}
+    with _damaged(f"{PROVENANCE}/{case_id}.json"):
+        made = [*_lesions(grid, record), _checks(record), _adherence(record)]
+        origin = _origin(record)
+    with _damaged(f"{REPORTS}/{case_id}.json"):
+        reported = _reported(report, record)
+    return tuple(table for table in (*made, *reported, origin) if table.rows)
+
+
+@contextmanager
+def _damaged(name: str) -> Iterator[None]:
+    """Names the file whose content is not what medsmith writes."""
     try:
-        tables = [*_lesions(grid, record), _checks(record), _adherence(record), *_reported(report, record)]
-        return tuple(table for table in (*tables, _origin(record)) if table.rows)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise FileError(case_id, "its report or provenance is damaged", cure="restore or remove the file") from None
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError):
+        raise FileError(name, "is damaged", "it holds what medsmith does not write", "restore or remove it") from None
 
 
 def failures(tables: Iterable[Facts]) -> int:
@@ -107,7 +119,8 @@ def _kind_of(lesion: Json) -> str:
 
 
 def _middle_of_box(grid: Geometry, box: Sequence[Sequence[int]]) -> Position:
-    return position_of(grid, (np.array(box[0], np.float64) + np.array(box[1]) - 1) / 2)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a damaged box, which ``position_of`` refuses
+        return position_of(grid, (np.array(box[0], np.float64) + np.array(box[1], np.float64) - 1) / 2)
 
 
 def _checks(record: Json) -> Facts:

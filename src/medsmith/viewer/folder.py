@@ -122,7 +122,20 @@ def _chosen(cohort: Cohort, cases: Sequence[str], count: int | None) -> tuple[st
         cohort.files(id)  # refuses an unknown id
     if not len(cohort):
         raise CohortError(cohort.root, "has no cases", "at least one", "give the cohort that holds the scans")
-    return tuple(sorted(set(cases))) if cases else cohort.ids[:count]
+    chosen = tuple(sorted(set(cases))) if cases else cohort.ids[:count]
+    for id in chosen:
+        if not _is_text(id):
+            limit = "the page loads each case by its id"
+            raise CohortError(cohort.root, f"the id {id!r} is no UTF-8", limit, "rename the files of that case")
+    return chosen
+
+
+def _is_text(id: str) -> bool:
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _templates_named(cohort: Cohort, ids: Iterable[str]) -> dict[str, str]:
@@ -194,10 +207,18 @@ def _is_current(path: Path, digest: str) -> bool:
 
 
 def _remove_others(folder: Path, source: _Source) -> None:
-    """Removes the scripts of cases and templates that the page no longer names."""
+    """Removes the scripts of cases and templates that the page no longer names, and no other file."""
     kept = {script(folder / CASES, id) for id in source.ids}
     kept |= {script(folder / TEMPLATES, scan) for scan in source.before.values()}
     for part in (folder / CASES, folder / TEMPLATES):
         for path in part.glob("*.js"):
-            if path not in kept:
+            if path not in kept and _is_script(path):
                 remove(path)
+
+
+def _is_script(path: Path) -> bool:
+    """Whether this command has made a file."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MARK)) == MARK.encode()

@@ -35,8 +35,15 @@ def plane_of(geometry: Geometry) -> str:
 
 
 def position_of(geometry: Geometry, voxel: Float64[np.ndarray, " 3"]) -> Position:
-    """The place of a voxel in the grid that is drawn, mm."""
-    x, y, z = drawn_geometry(geometry).affine[:3] @ np.append(voxel, 1.0)
+    """The place of a voxel in the grid that is drawn, mm.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    place = drawn_geometry(geometry).affine[:3] @ np.append(voxel, 1.0)
+    if not np.isfinite(place).all():
+        raise ValueError("not a place in the grid")
+    x, y, z = place
     return round(float(x), 3), round(float(y), 3), round(float(z), 3)
 
 

@@ -339,6 +339,10 @@ def test_a_field_of_view_is_a_condition_where_trained_so(cases):
     assert made(method, extent_mm=(9, 5, 18)).geometry.spacing[0] * 12 == pytest.approx(9)
     with pytest.raises(RequestError, match=r"extent_mm: 20 x 5 x 18 mm; trained on 6 to 12 x 5 to 5 x 18 to 18 mm"):
         made(method, extent_mm=(20, 5, 18))
+    with pytest.raises(
+        RequestError, match=r"extent_mm: .*e-324 x 5 x 18 mm; trained on 6 to 12 x 5 to 5 x 18 to 18 mm"
+    ):
+        made(method, extent_mm=(5e-324, 5, 18))
     with pytest.raises(RequestError, match="trained without fields of view; leave it out, or train with --set"):
         made(prepared(cases)[0], extent_mm=(6, 5, 18))
     (x,), t = states(1), torch.tensor([7])
@@ -467,3 +471,9 @@ def test_damaged_label_maps_are_refused_in_one_line(method, damage):
         kept_map(memory, 0, method.config.size, method.classes)
     with pytest.raises(RunError, match="is damaged"):
         kept_map(method.memory, 0, method.config.size, 1)
+
+
+def test_a_name_that_no_folder_can_have_is_refused_before_training():
+    """Checkpoints and latents of a ControlNet have folders with its name."""
+    with pytest.raises(RequestError, match=r"controls.0.name = .*; must have at most 64 characters"):
+        apply_settings(LldmConfig(), (*SETTINGS, f'controls=[{{"name": "{"a" * 65}"}}]'))

@@ -31,7 +31,7 @@ class ControlConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(default="labels", pattern="^[a-z][a-z0-9_]*$")
+    name: str = Field(default="labels", pattern="^[a-z][a-z0-9_]*$", max_length=64)
     labels: tuple[str, ...] = ()
 
     @field_validator("name")

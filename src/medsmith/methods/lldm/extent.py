@@ -43,7 +43,7 @@ def requested_extent(
         found = f"{len(wanted)} edges" if facts.spacing_known else "the training images have no spacing"
         raise RequestError("extent_mm", found, f"one edge in mm for each of {facts.dimensions} axes", "leave it out")
     ours = [edge * mm for edge, mm in zip(facts.shape, facts.spacing, strict=True)][: facts.dimensions]
-    extent = torch.tensor([math.log(edge / own) for edge, own in zip(wanted, ours, strict=True)])
+    extent = torch.tensor([math.log(edge) - math.log(own) for edge, own in zip(wanted, ours, strict=True)])
     low, high = memory["extents"].cpu() if "extents" in memory else (extent, extent)
     if ((extent < low - _BEYOND) | (extent > high + _BEYOND)).any():
         seen = " x ".join(

@@ -33,7 +33,7 @@ class LldmRequest(GuidedRequest):
     maps: MapSource | None = None
     unusual: Literal["refuse", "flag"] = "refuse"
     draws: int = Field(default=20, ge=1, le=1000, strict=True)
-    extent_mm: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    extent_mm: tuple[Annotated[float, Field(gt=0, le=100_000)], ...] | None = None
     control: ControlWeight | Mapping[str, ControlWeight] = 1.0
     guidance: float = Field(default=1.0, ge=0, le=20, strict=True)
 

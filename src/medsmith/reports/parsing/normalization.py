@@ -1,7 +1,9 @@
 """Spelling variants of free text that are resolved before it is split into words."""
 
+import math
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 _CHARACTERS: Final = str.maketrans(
@@ -19,7 +21,19 @@ _MONTHS: Final = (
     "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     "|nov(?:ember)?|dec(?:ember)?"
 )
-_REPLACEMENTS: Final = (
+_FRACTION: Final = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])")
+"""Between the digits and the fraction of "1\u00bd"."""
+_EXPONENT: Final = re.compile(r"((?<=\d)[\u00b9\u00b2\u00b3\u2070\u2074-\u2079]+)")
+"""Raised digits after others: as plain ones they would make another number."""
+_REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    # "1 1/2 cm" is one length; "12/15 mm" are two.
+    (
+        re.compile(
+            r"(?<![\d.,/])(?:(?P<whole>\d{1,2})[ -])?(?P<part>[1-7])(?:\u2044|/(?=[2348]\s*-?\s*(?:cm|centimet)))"
+            r"(?P<parts>[2-8])(?![\d/])"
+        ),
+        lambda found: _decimal(found["whole"], found["part"], found["parts"]) or found[0],
+    ),
     # The numbers and bullets of a list.
     (re.compile(r"(?:^[ \t]*|(?<=:)[ \t]+)(?:\d{1,2}[.)]|[-*\u2022])[ \t]+", re.MULTILINE), " "),
     # "2,5 cm" is a decimal; "12, 15 mm" is a list.
@@ -64,9 +78,19 @@ _REPLACEMENTS: Final = (
 )
 
 
+def _decimal(whole: str | None, part: str, parts: str) -> str:
+    """The decimal number of a fraction below 1 in lowest terms, such as 1 1/2; "" for any other pair of numbers."""
+    if int(part) >= int(parts) or math.gcd(int(part), int(parts)) > 1:
+        return ""
+    return f"{int(whole or 0) + int(part) / int(parts):.3g}"
+
+
 def normalized(text: str) -> str:
     """A text with plain characters, decimal points, whole words for sides, and without references to images."""
-    plain = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    pieces = _EXPONENT.split(_FRACTION.sub(" ", text))
+    plain = "".join(
+        piece if number % 2 else unicodedata.normalize("NFKC", piece) for number, piece in enumerate(pieces)
+    ).translate(_CHARACTERS)
     for pattern, replacement in _REPLACEMENTS:
         plain = pattern.sub(replacement, plain)
     return plain

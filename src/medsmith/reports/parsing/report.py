@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from medsmith.errors import RequestError
 from medsmith.reports.parsing.fragments import fragments_of
 from medsmith.reports.parsing.lesion import ParsedLesion, read_lesion
 from medsmith.reports.parsing.mention import Mention
@@ -13,6 +14,8 @@ from medsmith.reports.parsing.rows import Rows, rows_of
 from medsmith.reports.parsing.sentence import DENIED
 from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
+
+MAX_CHARACTERS = 20_000
 
 
 @final
@@ -66,7 +69,13 @@ def parse_report(text: str) -> ParsedReport:
     Sentences are split into fragments at commas, brackets, colons and "and"; `find_mentions` tells which lesion each
     describes. "Two cysts" gives two lesions, equal ones unless they have sizes or places of their own. A lesion without
     an organ takes that of another in its sentence. Contrast enhancement applies to the whole scan.
+
+    Raises:
+        RequestError: the text is longer than a report.
     """
+    if len(text) > MAX_CHARACTERS:
+        found, limit = f"a text of {len(text)} characters", f"at most {MAX_CHARACTERS} in a report"
+        raise RequestError("report", found, limit, "divide it: one report per case, as a .jsonl file or a folder")
     fragments = fragments_of(normalized(text))
     mentions = find_mentions(fragments)
     readings = _located([_read(mention) for mention in mentions.found])

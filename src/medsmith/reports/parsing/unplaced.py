@@ -6,6 +6,7 @@ from typing import final
 NOT_UNDERSTOOD = "not understood"
 NO_ORGAN = "its organ is not named"
 ONLY_NEAR = "what it is near is not its organ"
+_SHOWN = 100
 
 
 @final
@@ -34,4 +35,9 @@ class Unplaced:
     def described(self) -> str:
         """The phrase with the reason and the nearest terms."""
         nearest = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"'{self.phrase}' ({self.reason}){nearest}"
+        return f"'{shortened(self.phrase)}' ({self.reason}){nearest}"
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, for a message."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
