@@ -45,8 +45,8 @@ class Outer(BaseModel):
         ({"name": ["b" * 90]}, f'name = ["{"b" * 58}...', "must be a valid string"),
         (5, "5", "must be an object"),
         ({"name": "a", "place": ["x", 1]}, 'place.0 = "x"', "must be a valid number"),
-        ({"name": "a", "two": [1]}, "two = [1]", "must have 2 entries or more"),
-        ({"name": "a", "two": [1, 2, 3]}, "two = [1, 2, 3]", "must have 2 entries or fewer"),
+        ({"name": "a", "two": [1]}, "two = [1]", "must have at least 2 entries"),
+        ({"name": "a", "two": [1, 2, 3]}, "two = [1, 2, 3]", "must have at most 2 entries"),
         ({"name": "a", "least": float("nan")}, "least = NaN", "must be a finite number"),
     ],
 )

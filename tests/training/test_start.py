@@ -46,3 +46,10 @@ def test_a_cohort_without_labels_is_refused(tmp_path: Path) -> None:
     cohort = cohort_of(tmp_path / "cohort", SPECKLE, np.zeros((16, 16, 1)))
     with pytest.raises(CohortError, match="no case has a labelled voxel; give a cohort with labels"):
         train("ddpm", cohort, tmp_path / "run")
+
+
+def test_a_run_inside_the_cohort_it_learns_from_is_refused(tmp_path: Path) -> None:
+    cohort = cohort_of(tmp_path / "cohort", SPECKLE, SQUARE)
+    with pytest.raises(CohortError, match="nothing is written into what is read; choose a place outside"):
+        train("ddpm", cohort, cohort.root / "run")
+    assert not (cohort.root / "run").exists()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,11 +17,12 @@ _RULES = {
     "tuple_type": "must be a list",
 }
 _COUNTS = {
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must have at least {min_length} characters",
-    "too_long": "must have {max_length} entries or fewer",
-    "too_short": "must have {min_length} entries or more",
+    "string_too_long": ("at most", "max_length", "character", "characters"),
+    "string_too_short": ("at least", "min_length", "character", "characters"),
+    "too_long": ("at most", "max_length", "entry", "entries"),
+    "too_short": ("at least", "min_length", "entry", "entries"),
 }
+"""Kind of error -> bound, its key in the context of the error, what is counted: one, several."""
 _BRANCH = re.compile(r"^(?:constrained-[a-z]+|[a-z-]+[\[(].*[\])])$")
 """In a part of a location that is no key: pydantic adds the branch of a union, such as "tuple[float, float]"."""
 
@@ -69,9 +71,16 @@ def first_problem(error: ValidationError) -> Problem:
     if first["type"] == "value_error":
         return Problem(first["type"], key, first["input"], str(first["ctx"]["error"]))
     message = first["msg"].partition(", unable to parse")[0].replace("Input should", "must")
-    count = _COUNTS.get(first["type"])
-    rule = count.format(**first["ctx"]) if count else _RULES.get(first["type"], message)
+    rule = _count_rule(first["type"], first.get("ctx", {})) or _RULES.get(first["type"], message)
     return Problem(first["type"], key, first["input"], rule)
+
+
+def _count_rule(kind: str, context: Mapping[str, Any]) -> str:
+    """The rule for a number of entries or characters; "" for other errors."""
+    if kind not in _COUNTS:
+        return ""
+    bound, key, one, several = _COUNTS[kind]
+    return f"must have {bound} {context[key]} {one if context[key] == 1 else several}"
 
 
 def _is_branch(part: int | str) -> bool:

@@ -15,6 +15,7 @@ from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import copy_threshold
 from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.formats.atomic import write_bytes
+from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress, silent
@@ -69,11 +70,13 @@ def train(
 
     Raises:
         RequestError: an unknown method, preset, setting or stage, or settings that do not fit the cohort or devices.
+        CohortError: the run folder lies in the cohort.
         RunError: the folder holds another run, another process trains in it, or its checkpoints are damaged.
         TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
         KeyboardInterrupt: training was interrupted; its state is saved.
     """
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
+    check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
     with lock_run(folder):

@@ -102,7 +102,7 @@ def put(name, value):
         (put("margin", 1e-300), "sealed: margin = 1e-300; must be greater than or equal to 0.001"),
         (put("mode", "triples"), "sealed: mode = \"triples\"; must be 'single' or 'pairs'"),
         (put("mode", "pairs"), "trial 0 of mode pairs has the answer 'real'"),
-        (put("trials", []), "sealed: trials = []; must have 1 entries or more"),
+        (put("trials", []), "sealed: trials = []; must have at least 1 entry"),
         (put("trials", 3), "sealed: trials = 3; must be a list"),
         (put("more", 1), "unknown key 'more'"),
         (put("cohorts", {"real": {"cases": 1, "content": "c"}}), "cohorts are 'real', not real and synthetic"),

@@ -18,8 +18,8 @@ def lesion(**entries):
     ("request_", "line"),
     [
         (lesion(at=[0.5, 1.5]), "request: pathologies.0.at.1 = 1.5; must be less than or equal to 1"),
-        (lesion(at=[0.5]), "request: pathologies.0.at = [0.5]; must have 2 entries or more"),
-        (lesion(at=[0, 0, 0, 0]), "request: pathologies.0.at = [0, 0, 0, 0]; must have 3 entries or fewer"),
+        (lesion(at=[0.5]), "request: pathologies.0.at = [0.5]; must have at least 2 entries"),
+        (lesion(at=[0, 0, 0, 0]), "request: pathologies.0.at = [0, 0, 0, 0]; must have at most 3 entries"),
         (lesion(at="left"), 'request: pathologies.0.at = "left"; must be a list'),
         (lesion(at=[NAN, 0]), "request: pathologies.0.at.0 = NaN; must be a finite number"),
         (lesion(scale=NAN), "request: pathologies.0.scale = NaN; must be a finite number"),
