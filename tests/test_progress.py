@@ -146,7 +146,7 @@ def test_labels_are_outlined_on_the_right_tile_alone():
     assert not (bare == OUTLINE).all(-1).any()
 
 
-def test_a_volume_is_shown_where_most_of_it_is_labelled():
+def test_a_volume_is_shown_where_most_of_it_is_labeled():
     case = micro.micro_case(0, 3, 1)
     labels, image = np.zeros_like(case.labels), np.zeros_like(case.image)
     labels[2:6, 2:6, 7] = 1
