@@ -96,10 +96,14 @@ def test_quiet_leaves_the_result(tmp_path, phantoms, say, before):
     assert say("merge", tmp_path / "m", tmp_path / "a", tmp_path / "b", "-q", "--json")[2] == ""
 
 
-def test_quiet_leaves_errors_and_drops_warnings(tmp_path, phantoms, say):
+def test_quiet_leaves_errors_and_drops_warnings(tmp_path, phantoms, say, caplog):
     (phantoms / "labelsTr" / "breast-00000.png").unlink()
-    assert "of 4 cases, 1 only an image" in say("describe", phantoms, "--out", tmp_path / "one")[2]
+    say("describe", phantoms, "--out", tmp_path / "one")
+    (warning,) = caplog.messages
+    assert warning.endswith("breast-00000_0000.png")
+    caplog.clear()
     assert say("describe", phantoms, "--out", tmp_path / "two", "--quiet")[2] == ""
+    assert not caplog.messages
     assert say("describe", "nowhere", "--quiet") == (2, "", "nowhere: does not exist; give the folder of a cohort\n")
     assert logging.getLogger("medsmith").level == logging.NOTSET
 
