@@ -105,24 +105,21 @@ def crop(
     }
     notes: dict[str, list[str]] = defaultdict(list)
     lost: list[str] = []
-    known = with_known_provenance(cohort.__getitem__, lost)
     layout = Layout(cohort.channel_names, cohort.label_names, ending, {})
     with (
         recorded(Path(out), RECORD, rule, layout) as written,
         (progress or NullProgress()).task("crop", len(cohort)) as advance,
     ):
-        for case_id in cohort.ids:
-            case = known(case_id)
+        for case in map(with_known_provenance(cohort.__getitem__, lost), cohort.ids):
             crops = crops_of(case, options, usual)
             while some := {part.id: part for part in islice(crops, _TOGETHER)}:
-                for note in _lost(case, some[case_id]) if options.place != "sliding" else ():
-                    notes[note].append(case_id)
+                for note in _lost(case, some[case.id]) if options.place != "sliding" else ():
+                    notes[note].append(case.id)
                 written.write_all([id for id in some if id not in written], some.__getitem__)
-            advance(1, case_id)
+            advance(1, case.id)
         written.finish()
-    for note, ids in sorted(notes.items()):
-        report(f"{len(ids)} of {len(cohort)} cases: {note} ({first_of(ids)})")
-    for line in lost_lines(lost):
+    lines = [f"{len(ids)} of {len(cohort)} cases: {note} ({first_of(ids)})" for note, ids in sorted(notes.items())]
+    for line in (*lines, *lost_lines(lost)):
         report(line)
     return written
 

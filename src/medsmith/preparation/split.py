@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
@@ -78,11 +77,9 @@ def split(
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         record, lost = rule | {"side": side, "ids": members}, list[str]()
-        case_of = with_known_provenance(cohort.stored, lost)
-        written.append(_write(cohort, case_of, members, out, record, progress or NullProgress()))
+        written.append(_write(cohort, members, out, record, lost, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
-        report(f"{side}: {len(members)} cases in {count} groups -> {out}")
-        for line in lost_lines(lost):
+        for line in (f"{side}: {len(members)} cases in {count} groups -> {out}", *lost_lines(lost)):
             report(line)
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
@@ -180,18 +177,13 @@ def patient_groups(ids: tuple[str, ...] | list[str], group: str | None) -> dict[
 
 
 def _write(
-    source: Cohort,
-    case_of: Callable[[str], Case],
-    ids: list[str],
-    out: Path,
-    record: dict[str, Any],
-    progress: Progress,
+    source: Cohort, ids: list[str], out: Path, record: dict[str, Any], lost: list[str], progress: Progress
 ) -> Cohort:
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     with recorded(out, RECORD, record, layout) as cohort:
         pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
         with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
-            cohort.write_all(pending, advancing(case_of, advance))
+            cohort.write_all(pending, advancing(with_known_provenance(source.stored, lost), advance))
         cohort.finish()
     return cohort
