@@ -29,7 +29,7 @@ TRAINING_SHARE = 0.8
 
 def main(folder: Path, lidc: Path, destination: Path, phantoms: int = PHANTOMS, budget: Budget | None = None) -> None:
     """Work in FOLDER, continue what an earlier call left there, and put the weights into DESTINATION."""
-    write_phantom(find_family("ct"), folder / "ct", phantoms, SEED, SIZE, report=print)
+    write_phantom(find_family("ct"), folder / "ct", phantoms, SEED, SIZE, progress=ConsoleProgress())
     write_nodules(Cohort.open(lidc), folder / "nodules", NODULES)
     cohort = merge([folder / "ct", folder / "nodules"], folder / "cohort", report=print)
     run = train("lesiondiffusion", cohort, folder / "run", budget=budget, progress=ConsoleProgress())

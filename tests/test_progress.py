@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from medsmith.evaluation.pages.preview_grid import OUTLINE, TILE, preview_grid
 from medsmith.geometry import Geometry
 from medsmith.interruption import SIGNALS, defer_interrupts
 from medsmith.methods import method_class
-from medsmith.progress import ConsoleProgress, NullProgress, Progress, unlimited
+from medsmith.progress import ConsoleProgress, NullProgress, Progress, TimedProgress, unlimited
 from medsmith.training.previews import preview_title, write_previews
 
 
@@ -94,6 +95,19 @@ def test_silence_is_silent(capsys):
     assert isinstance(ConsoleProgress(), Progress)
 
 
+def test_a_timed_task_says_what_it_took_even_if_it_fails(clock, capsys):
+    lines: list[str] = []
+    progress = TimedProgress(ConsoleProgress(), lines.append)
+    with suppress(ZeroDivisionError), progress.task("guider", 9, 2) as advance:
+        for _ in range(3):
+            clock[0] += 20
+            advance(1, "loss 0.5")
+        advance(1 // 0, "")
+    assert lines == ["guider: 5 of 9, 3 of them in 60.00 s"]
+    assert capsys.readouterr().err == "guider: 4 of 9, 1.7 min left loss 0.5\n"  # after 40 s
+    assert isinstance(progress, Progress)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_is_held_back_and_a_second_one_acts(number, clock):
     before = [signal.getsignal(n) for n in SIGNALS]
@@ -154,7 +168,7 @@ def test_labels_are_outlined_on_the_right_tile_alone():
     assert not (bare == OUTLINE).all(-1).any()
 
 
-def test_a_volume_is_shown_where_most_of_it_is_labelled():
+def test_a_volume_is_shown_where_most_of_it_is_labeled():
     case = micro.micro_case(0, 3, 1)
     labels, image = np.zeros_like(case.labels), np.zeros_like(case.image)
     labels[2:6, 2:6, 7] = 1

@@ -45,7 +45,7 @@ class Crop:
         """The cube; None if next to nothing of a lesion is in it.
 
         Raises:
-            ContentError: no lesion is labelled.
+            ContentError: no lesion is labeled.
         """
         lesion = largest_lesion(case)
         rng = np.random.Generator(np.random.PCG64(derive_seed("crop", name)))
@@ -93,7 +93,7 @@ def cut(cohort: Cohort, ids: Sequence[str], folder: Path, crop: Crop) -> Cohort:
 
 
 def without_lesions(cohort: Cohort, folder: Path) -> Cohort:
-    """The scans of a cohort with their lesions filled from around, and soft tissue labelled by its density."""
+    """The scans of a cohort with their lesions filled from around, and soft tissue labeled by its density."""
     healthy = Cohort.create(
         folder, channel_names=cohort.channel_names, label_names=SOFT_TISSUE, file_ending=cohort.file_ending
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from gather import Row
 
+from medsmith.measurement.measures import Measures
+from medsmith.measurement.shape import ShapeMeasures
 from medsmith.measurement.words import THRESHOLDS, words_from
 from medsmith.reports.organs import is_hollow, members_of
 from medsmith.reports.schema import LesionReport
@@ -51,6 +53,12 @@ def _stone(report: LesionReport) -> bool:
 
 def _lung(report: LesionReport) -> bool:
     return report.organ in LUNG
+
+
+def _sphericity(measures: Measures) -> float:
+    """Of a phantom, which is a volume."""
+    assert isinstance(measures.shape, ShapeMeasures)
+    return measures.shape.sphericity
 
 
 def _solid_shape(report: LesionReport) -> str:
@@ -157,7 +165,7 @@ CUTS = (
         "round_sphericity",
         lambda r: not in_wall(r) and _solid_shape(r) in ("irregular", "round-like"),
         lambda r: "round-like" in r.shape or "cystic" in r.shape,
-        lambda row: row.measures.shape.sphericity,
+        lambda row: _sphericity(row.measures),
     ),
     Cut(
         "narrowing_encircled",

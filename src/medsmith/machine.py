@@ -1,5 +1,7 @@
-"""When, where and by which command a result was made, to be stored beside it."""
+"""When, where and by which command a result was made, to be stored beside it; and what PyTorch was built for."""
 
+import ast
+import importlib.util
 import os
 import platform
 import shlex
@@ -22,14 +24,50 @@ def facts(arguments: Sequence[str] | None = None) -> Mapping[str, str]:
     import torch  # heavy, and only needed here
 
     words = [Path(word).name if Path(word).is_absolute() else word for word in arguments or sys.argv]
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "monai", "numpy", "scipy"))
     return {
         "command": shlex.join(["python", *words]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) used",
         "load_average": f"{os.getloadavg()[0]:.1f}",
-        "versions": f"Python {platform.python_version()}, {versions}",
+        "versions": versions(),
     }
+
+
+def versions() -> str:
+    """Versions of Python and of the libraries that decide a result; nothing is imported for it."""
+    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "monai", "numpy", "scipy"))
+    return f"Python {platform.python_version()}, {libraries}"
+
+
+def usable_cores() -> int:
+    """Number of cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def torch_without_gpu() -> bool:
+    """Whether the installed PyTorch was certainly built without CUDA and ROCm.
+
+    Its ``version.py`` is read, not imported: the package takes seconds to load. False where the file says nothing.
+    """
+    found = importlib.util.find_spec("torch")
+    file = None if found is None or found.origin is None else Path(found.origin).with_name("version.py")
+    if file is None or not file.is_file():
+        return False
+    values = _constants(file.read_text())
+    return "cuda" in values and values["cuda"] is None and values.get("hip") is None
+
+
+def _constants(source: str) -> dict[str, object]:
+    """The constants that the lines of a module assign, annotated or not."""
+    constants: dict[str, object] = {}
+    for line in ast.parse(source).body:
+        targets = (
+            line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
+        )
+        value = line.value if isinstance(line, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, ast.Constant):
+            constants |= {target.id: value.value for target in targets if isinstance(target, ast.Name)}
+    return constants
 
 
 def processor() -> str:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar, final, runtime_checkable
 
@@ -124,3 +125,34 @@ def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Adv
         print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {printable(note)}", file=sys.stderr, flush=True)
 
     yield advance
+
+
+@final
+@dataclass(frozen=True)
+class TimedProgress:
+    """Another display, and one line on what each task took.
+
+    Attributes:
+        shown: the display.
+        report: receives a line at the end of every task, finished or not.
+    """
+
+    shown: Progress
+    report: Callable[[str], None]
+
+    @contextmanager
+    def task(self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited) -> Iterator[Advance]:
+        """A context that yields ``advance(steps, note)`` of the display."""
+        started, reached = time.monotonic(), done
+        try:
+            with self.shown.task(name, total, done, limit) as shown:
+
+                def advance(steps: int, note: str) -> None:
+                    nonlocal reached
+                    reached += steps
+                    shown(steps, note)
+
+                yield advance
+        finally:
+            seconds = time.monotonic() - started
+            self.report(f"{name}: {reached} of {total}, {reached - done} of them in {seconds:.2f} s")

@@ -1,15 +1,19 @@
 """The fingerprint of a cohort."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+import medsmith
 import micro
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import Fingerprint, count_components, take_fingerprint
 from medsmith.errors import CohortError
 from medsmith.geometry import Geometry
+from medsmith.runs.checkpoints import read_record
 
 
 def with_image(case, image, stored=None):
@@ -90,7 +94,7 @@ def test_a_fingerprint_takes_each_fact_where_it_is(part):
     lacking, having = (of_image, of_labels) if part == "image" else (of_labels, of_image)
     assert all(getattr(mixed, name) == getattr(rest, name) for name in lacking)
     assert all(getattr(mixed, name) == getattr(whole, name) for name in having)
-    assert (mixed.count, mixed.images, mixed.labelled) == ((4, 2, 4) if part == "image" else (4, 4, 2))
+    assert (mixed.count, mixed.images, mixed.labeled) == ((4, 2, 4) if part == "image" else (4, 4, 2))
 
 
 def test_a_fingerprint_of_labels_alone_and_of_images_alone():
@@ -99,7 +103,23 @@ def test_a_fingerprint_of_labels_alone_and_of_images_alone():
     assert (masks.full_range, masks.robust_range, masks.absolute, masks.images) == ((), (), False, 0)
     assert masks.foreground == take_fingerprint(cases, ".nii.gz", "0").foreground
     images = take_fingerprint([replace(case, labels=None) for case in cases], ".nii.gz", "0")
-    assert (images.foreground, images.label_share, images.components, images.labelled) == ((0, 0), {}, 0, 0)
+    assert (images.foreground, images.label_share, images.components, images.labeled) == ((0, 0), {}, 0, 0)
     old = masks.model_dump(mode="json")
-    del old["images"], old["labelled"]
+    del old["images"], old["labeled"]
     assert Fingerprint.model_validate(old).images is None
+
+
+def test_the_spelling_of_older_runs_is_read_and_not_written():
+    facts = take_fingerprint([micro.micro_case(0, 2, 1)], ".png", "0").model_dump(mode="json")
+    assert facts.pop("labeled") == 1
+    older = Fingerprint.model_validate({**facts, "labelled": 7})
+    assert older.labeled == 7
+    assert "labelled" not in older.model_dump(mode="json")
+    assert older.model_dump(mode="json")["labeled"] == 7
+    with pytest.raises(ValidationError, match="labelled"):
+        Fingerprint.model_validate({**facts, "labeled": 7, "labelled": 7})
+
+
+@pytest.mark.parametrize(("name", "count"), [("lldm", 240), ("mddpm", 1200)])
+def test_shipped_runs_know_their_labeled_cases(name, count):
+    assert read_record(Path(medsmith.__file__).parent / "weights" / name).fingerprint.labeled == count

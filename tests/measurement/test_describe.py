@@ -166,3 +166,35 @@ def test_a_cohort_without_lesions_is_refused_in_one_line(tmp_path, capsys):
     assert error.count("\n") == 0
     assert "no label is a lesion (background, liver)" in error
     assert "rename the label" in error
+
+
+def test_a_slice_gets_no_measure_of_a_volume():
+    case = scan("a")
+    thick = np.diag([1.0, 1.0, 8.0, 1.0])
+    middle = case.labels.shape[2] // 2
+    labels = case.labels[:, :, [middle]]
+    flat = replace(case, image=case.image[:, :, :, [middle]], labels=labels, geometry=Geometry(labels.shape, thick))
+    slices, volumes = describe_case(flat).lesions, describe_case(case).lesions
+    assert len(slices) == len(volumes) > 0
+    for lesion in slices:
+        assert not {"sphericity", "volume_mm3"} & lesion.measured.keys()
+        assert {"circularity", "area_mm2", "convexity", "spicule_share"} <= lesion.measured.keys()
+    for lesion in volumes:
+        assert {"sphericity", "volume_mm3"} <= lesion.measured.keys()
+        assert not {"circularity", "area_mm2"} & lesion.measured.keys()
+    found = [lesion.measured["area_mm2"] for lesion in slices]
+    assert sum(found) == (labels >= 3).sum()
+    round_ones = [lesion for lesion in slices if lesion.measured["circularity"] >= 0.81]
+    assert all("round-like" in lesion.shape or "punctate" in lesion.shape for lesion in round_ones)
+
+
+def test_the_measures_of_a_slice_do_not_depend_on_its_thickness():
+    case = scan("a")
+    labels = case.labels[:, :, [case.labels.shape[2] // 2]]
+    numbers = []
+    for thickness in (1.0, 8.0):
+        geometry = Geometry(labels.shape, np.diag([1.0, 1.0, thickness, 1.0]))
+        flat = replace(case, image=None, channel_names=(), labels=labels, geometry=geometry)
+        own = ("area_mm2", "equivalent_diameter_mm", "circularity", "convexity", "spicule_share")
+        numbers.append([[lesion.measured[name] for name in own] for lesion in describe_case(flat).lesions])
+    assert numbers[0] == numbers[1]

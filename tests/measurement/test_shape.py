@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.integrate import quad
-from skimage.measure import mesh_surface_area
+from scipy.special import ellipe
+from skimage.measure import mesh_surface_area, perimeter_crofton
 
 from lesion_bodies import ball, cube, ellipsoid, lobed
-from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.shape import measure_outline, measure_shape
 from medsmith.measurement.spiculation import spicule_share
-from medsmith.measurement.surface import surface_of
+from medsmith.measurement.surface import outline_of, surface_of
 
 CUBE = (np.pi / 6) ** (1 / 3)
 MOVED = ((0.0, 0.0, 0.0), (0.37, 0.0, 0.21), (0.5, 0.5, 0.5))
@@ -176,3 +177,62 @@ def test_measuring_a_lesion_of_32_voxels_takes_a_fraction_of_a_tenth_of_a_second
         measure_shape(mask, (1.0, 1.0, 1.0))
         spent.append(time.process_time() - begun)
     assert min(spent) < 0.1
+
+
+def disc(radii, edge=1.0, hole=0.0):
+    """An ellipse of pixels of this height, half as wide as high if the edge is 2."""
+    x, y = np.indices((80, 80)) - np.array([[[40.2]], [[40.2]]])
+    size = (x / radii[0]) ** 2 + (y * edge / radii[1]) ** 2
+    return ((size <= 1) & (size >= hole**2))[:, :, None]
+
+
+@pytest.mark.parametrize("radius", [4.0, 8.0, 15.0, 30.0])
+def test_discs_are_discs_at_any_size(radius):
+    found = measure_outline(disc((radius, radius)), (0.5, 0.5, 5.0))
+    assert found.circularity == pytest.approx(1, abs=0.02)
+    assert found.convexity == pytest.approx(1, abs=0.02)
+    assert found.area_mm2 == pytest.approx(np.pi * radius**2 / 4, rel=0.1 if radius < 5 else 0.03)
+    assert found.equivalent_diameter_mm == pytest.approx(radius, rel=0.05)
+    assert found.edges_mm[2] == 5.0
+    assert spicule_share(disc((radius, radius))[:, :, 0], (0.5, 0.5)) < 0.02
+
+
+@pytest.mark.parametrize(("radii", "edge"), [((24, 12), 1.0), ((24, 18), 1.0), ((24, 12), 0.5), ((12, 24), 0.8)])
+def test_ellipses_have_the_circularity_of_the_closed_form(radii, edge):
+    found = measure_outline(disc(radii, edge), (1.0, edge, 3.0))
+    long, short = max(radii), min(radii)
+    perimeter = 4 * long * ellipe(1 - (short / long) ** 2)
+    assert found.circularity == pytest.approx(4 * np.pi * np.pi * long * short / perimeter**2, abs=0.015)
+    assert found.area_mm2 == pytest.approx(np.pi * long * short, rel=0.02)
+
+
+def test_squares_stars_and_rings():
+    square = np.zeros((60, 60, 1), bool)
+    square[10:50, 10:50] = True
+    found = measure_outline(square, (1.0, 1.0, 1.0))
+    assert np.pi / 4 - 0.005 <= found.circularity <= np.pi / 4 + 0.04
+    assert found.convexity > 0.99
+    x, y = np.indices((80, 80)) - 40.0
+    star = (np.hypot(x, y) < 20 * (1 + 0.4 * np.cos(6 * np.arctan2(y, x))))[:, :, None]
+    lobed = measure_outline(star, (1.0, 1.0, 1.0))
+    assert lobed.circularity < 0.5
+    assert lobed.convexity < 0.85
+    ring = outline_of(disc((24, 24), hole=0.5)[:, :, 0], (1.0, 1.0))
+    assert len(ring.lines) == 2
+    assert ring.area == pytest.approx(np.pi * (24**2 - 12**2), rel=0.02)
+    assert ring.perimeter == pytest.approx(2 * np.pi * (24 + 12), rel=0.02)
+
+
+def test_the_perimeter_is_that_of_another_library():
+    rng = np.random.default_rng(3)
+    blob = ndimage.gaussian_filter(rng.standard_normal((80, 80)), 6) > 0
+    parts, _ = ndimage.label(blob)
+    largest = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+    inside = np.pad(largest, 3)
+    found = outline_of(inside, (1.0, 1.0)).perimeter
+    assert found == pytest.approx(perimeter_crofton(inside, directions=4), rel=0.05)
+
+
+def test_an_empty_slice_has_no_outline():
+    with pytest.raises(ValueError, match="empty"):
+        measure_outline(np.zeros((5, 5, 1), bool), (1.0, 1.0, 1.0))

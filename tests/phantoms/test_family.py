@@ -1,6 +1,8 @@
 """A family makes cases; the frame makes cohorts of them that begin alike, resume, and refuse what is not theirs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -13,6 +15,7 @@ from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.phantoms.families import FAMILIES, find_family
 from medsmith.phantoms.family import PhantomFamily, case_id, case_seed, write_phantom
+from medsmith.progress import Advance, SecondsLeft, unlimited
 
 BREAST = FAMILIES["breast"]
 
@@ -62,10 +65,8 @@ def test_another_seed_is_another_cohort(tmp_path: Path) -> None:
 
 
 def test_a_cohort_says_what_it_is(tmp_path: Path) -> None:
-    said: list[str] = []
-    cohort = write_phantom(BREAST, tmp_path / "out", 3, seed=0, size=32, report=said.append)
+    cohort = write_phantom(BREAST, tmp_path / "out", 3, seed=0, size=32)
     assert cohort.ids == ("breast-00000", "breast-00001", "breast-00002")
-    assert said == ["3 of 3 breast phantoms"]
     case = cohort["breast-00001"]
     assert case.provenance is not None
     assert BREAST.provenance(case_seed("breast", 0, 1), 32).items() <= case.provenance.items()
@@ -132,12 +133,15 @@ def test_a_folder_of_another_request_is_left_alone(
 def test_a_second_call_at_once_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     refused: list[str] = []
 
-    def call_again(_line: str) -> None:
-        with pytest.raises(CohortError) as refusal:
-            write_phantom(BREAST, tmp_path / "out", 3, 2, 32)
-        refused.append(refusal.value.line)
+    class CallsAgain:
+        @contextmanager
+        def task(self, _name: str, _total: int, _done: int = 0, _limit: SecondsLeft = unlimited) -> Iterator[Advance]:
+            with pytest.raises(CohortError) as refusal:
+                write_phantom(BREAST, tmp_path / "out", 3, 2, 32)
+            refused.append(refusal.value.line)
+            yield lambda _steps, _note: None
 
-    cohort = write_phantom(BREAST, tmp_path / "out", 2, 1, 32, call_again)
+    cohort = write_phantom(BREAST, tmp_path / "out", 2, 1, 32, CallsAgain())
     assert refused == [f"{tmp_path / 'out'}: another process is writing here; one at a time; wait for it"]
     assert cohort.ids == ("breast-00000", "breast-00001")
 

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import medsmith.synthesis.devices
 from medsmith.errors import RequestError
 from medsmith.synthesis import Timeouts, synthesize
 from medsmith.synthesis.case_synthesis import load, resolve_request
-from medsmith.synthesis.devices import check_names, check_present, kind_of
+from medsmith.synthesis.devices import check_built, check_names, check_present, kind_of
 from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.executors.worker_process import WorkerProcess
 from medsmith.synthesis.tasks import SynthesisRequest
@@ -20,6 +21,7 @@ from synthesis_fakes import LOADER, FakeMethod, options, write_run
 def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(medsmith.synthesis.devices, "torch_without_gpu", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,15 @@ def test_a_device_that_is_not_here_is_refused_before_the_run_is_loaded(tmp_path)
     with pytest.raises(RequestError, match=r"^device: 'cuda:99' is not here; there is cpu"):
         synthesize(tmp_path / "no run", tmp_path / "out", count=1, options=options(devices=("cuda:99",)))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_build_without_gpus_is_known_before_an_executor_is_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(medsmith.synthesis.devices, "torch_without_gpu", lambda: True)
+    gpu = options(devices=("cuda",), executor=lambda *_: 1 / 0)
+    with pytest.raises(RequestError) as caught:
+        synthesize(tmp_path, tmp_path / "out", count=1, options=gpu)
+    assert caught.value.line == "device: 'cuda' is not here; there is cpu; this PyTorch is built for the CPU alone"
+    check_built(("cpu",))
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -110,6 +121,7 @@ def test_queued_messages_are_read_before_a_worker_counts_as_hung():
         assert worker.hung == "late"
 
 
+@pytest.mark.usefixtures("two_gpus")
 def test_by_default_each_gpu_has_one_worker(tmp_path):
     sizes = []
 

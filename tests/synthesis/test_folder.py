@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.lock import LOCK, hold_output
+from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.folder import finish
+from medsmith.synthesis.folder import finish, finished_ids
 from medsmith.synthesis.tasks import CohortSpec
 from medsmith.synthesis.worker import open_cohort
 from narrowing import present
@@ -212,6 +213,24 @@ def test_a_case_is_made_again(copied):
     assert contents(copied / "out") == before
 
 
+def test_regeneration_shows_its_attempts(copied):
+    steps, totals = [], []
+
+    class Recorder:
+        @contextmanager
+        def task(self, name, total, _done=0, _limit=unlimited):
+            totals.append((name, total))
+            yield lambda count, _note: steps.append(count)
+
+    for id in finished_ids(copied / "out"):
+        taken = json.loads((copied / "out" / "provenance" / f"{id}.json").read_text())["attempt"] + 1
+        steps.clear()
+        assert regenerate(copied / "out", id, options=in_process(), progress=Recorder())
+        assert totals[-1] == ("regenerate", taken)
+        assert sum(steps) == taken
+    assert max(total for _, total in totals) > 1
+
+
 def test_a_tampered_file_is_named(copied):
     out = copied / "out"
     other = (out / "labelsTr" / "fake_00004.png").read_bytes()
@@ -247,6 +266,7 @@ def test_only_synthetic_cases_are_made_again(copied):
     record = json.loads(path.read_text())
     for changed, words in (
         ({"index": "3"}, "index = 3; must be a whole number; restore it"),
+        ({"attempt": "x"}, "attempt = x; must be a whole number; restore it"),
         ({"steps": -1}, "fake_00003.json: steps = -1; must be greater than or equal to"),
     ):
         path.write_text(json.dumps(record | changed))

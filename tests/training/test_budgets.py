@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import medsmith.training.run
+import medsmith.training.stage_loop
 from medsmith.errors import RequestError, RunError
 from medsmith.progress import unlimited
 from medsmith.runs.checkpoints import SHIPPED, load_method, read_record
 from medsmith.runs.steps import StageSteps, few_steps_warnings
 from medsmith.training import Budget, train
+from medsmith.training.budget import StageTime
 from medsmith.training.outcome import Outcome
 from run_state import reached, settings, state
 
@@ -44,7 +47,9 @@ def test_minutes_end_training_and_count_over_calls(cohort, run):
     assert f"step-{first['image']:08d}.png" in {path.name for path in (run / "samples").iterdir()}
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": -1}, {"minutes": 0}, {"minutes": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"steps": -1}, {"minutes": 0}, {"minutes": math.nan}, {"elapsed_minutes": 0}]
+)
 def test_a_budget_of_nothing_is_refused(wrong):
     with pytest.raises(RequestError, match=r"max-(steps|minutes): "):
         Budget(**wrong)
@@ -83,6 +88,76 @@ def test_the_command_says_what_is_left_to_train(cohort, run, capsys):
         f"{run}: weights saved; next: medsmith synthesize {run} OUT --count 100",
         f"{run}: 2 of 2000 steps of 'image', {stopped}",
     ]
+
+
+def test_the_command_says_how_far_it_came_as_json(cohort, run, capsys):
+    from medsmith.cli import main
+
+    words = ["train", "ddpm", str(cohort.root), "--run", str(run), "--max-steps=2"]
+    words += [f"--set={line}" for line in settings("ddpm")]
+    for options in (["--json"], ["--quiet"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        assert ended.value.code == 0
+        out, err = capsys.readouterr()
+        if "--json" in options:
+            steps = {"stack": {"done": 2, "configured": 2000}}
+            assert json.loads(out) == {"run": str(run), "usable": True, "steps": steps}
+            assert "ddpm, preset tiny, on cpu" in err
+        else:
+            assert [line.split(";")[0] for line in out.splitlines()] == [
+                f"{run}: weights saved",
+                f"{run}: 2 of 2000 steps of 'stack', stopped by --max-steps",
+            ]
+            assert err == ""
+
+
+def test_the_end_of_a_call_counts_all_that_it_does():
+    budget = Budget(elapsed_minutes=10)
+    assert budget.timed
+    assert budget.end_of_call(100.0, 60.0) == 100 + 600 - 60
+    assert math.isinf(Budget(minutes=10).end_of_call(100.0, 60.0))
+    assert budget.end_of_stage([300.0, 100.0], [0.0, 0.0], now=200.0, end=600.0) == 200 + 300
+    assert budget.end_of_stage([300.0, 100.0], [60.0, 0.0], now=260.0, end=600.0) == pytest.approx(
+        260 + 400 * 0.75 - 60
+    )
+    assert budget.end_of_stage([100.0, 100.0], [90.0, 0.0], now=0.0, end=10.0) == 0  # it has had its share
+    assert budget.end_of_stage([100.0], [0.0], now=700.0, end=600.0) == 700
+    assert math.isinf(Budget().end_of_stage([1.0, 1.0], [0.0, 0.0], now=0.0, end=math.inf))
+    alone = Budget(elapsed_minutes=10, stage="b")
+    assert alone.end_of_stage([300.0, 100.0], [0.0, 0.0], now=200.0, end=600.0) == 600
+
+
+def test_the_time_of_a_stage_ends_with_the_first_of_its_limits():
+    time = StageTime(allowed=50.0, started=200.0, end=300.0)
+    assert (time.left(20.0, 230.0), time.left(20.0, 290.0)) == (30.0, 10.0)
+    assert [time.share_elapsed(now) for now in (200.0, 225.0, 300.0, 400.0)] == [0.0, 0.25, 1.0, 1.0]
+    assert StageTime(50.0, 200.0, math.inf).share_elapsed(1e9) == 0
+    assert StageTime(50.0, 200.0, 200.0).share_elapsed(200.0) == 1
+
+
+@pytest.mark.parametrize("budget", [Budget(elapsed_minutes=1), Budget(minutes=1)])
+def test_a_call_ends_in_time_with_its_reading(budget, cohort, run, monkeypatch):
+    """A clock by which reading and preparing take 40 s, and everything else half a second per look at it."""
+    clock = [1000.0]
+
+    def monotonic():
+        clock[0] += 0.5
+        return clock[0]
+
+    class Slow:
+        @contextmanager
+        def task(self, name, _total, _done=0, _limit=unlimited):
+            clock[0] += 20 * (name in ("read", "prepare"))
+            yield lambda _steps, _note: None
+
+    monkeypatch.setattr(medsmith.training.run, "monotonic", monotonic)
+    monkeypatch.setattr(medsmith.training.stage_loop, "monotonic", monotonic)
+    monkeypatch.setattr(medsmith.training.stage_loop, "write_previews", lambda *_: None)
+    train("ddpm", cohort, run, settings=settings(), budget=budget, progress=Slow())
+    spent = clock[0] - 1000
+    assert spent == pytest.approx(60, abs=6) if budget.elapsed_minutes else spent > 100
+    assert 0 < reached(run)["stack"] < 2000
 
 
 def lines_of(cohort, run, method="ddpm", *more, **budget):

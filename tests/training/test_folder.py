@@ -84,9 +84,9 @@ def test_the_card_of_older_fingerprints_and_of_images_alone():
         "Trained on 4 cases (ultrasound; 2-D): 4 with image and labels. "
         "Labels, as shares of the 4 cases that have some: mass (100%)."
     )
-    older = facts.model_copy(update={"images": None, "labelled": None})
+    older = facts.model_copy(update={"images": None, "labeled": None})
     assert cases_line(facts, known) == cases_line(older, known) == whole
-    alone = facts.model_copy(update={"labelled": 0, "label_share": {}})
+    alone = facts.model_copy(update={"labeled": 0, "label_share": {}})
     assert cases_line(alone, Learned({"image": 4}, 4, False)) == (
         "Trained on 4 cases (ultrasound; 2-D): 4 with only an image."
     )

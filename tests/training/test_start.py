@@ -44,7 +44,7 @@ def test_a_constant_image_is_refused(tmp_path: Path) -> None:
 
 def test_a_cohort_without_labels_is_refused(tmp_path: Path) -> None:
     cohort = cohort_of(tmp_path / "cohort", SPECKLE, np.zeros((16, 16, 1)))
-    with pytest.raises(CohortError, match="no case has a labelled voxel; give a cohort with labels"):
+    with pytest.raises(CohortError, match="no case has a labeled voxel; give a cohort with labels"):
         train("ddpm", cohort, tmp_path / "run")
 
 

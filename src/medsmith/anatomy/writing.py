@@ -17,7 +17,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, advancing
 
 _WHITEST = 2**16 - 1
 _NOTICE = "Synthetic research data, not for diagnosis"
@@ -83,12 +83,13 @@ def write_anatomies(
             description=f"Label maps drawn from a shape space. {_NOTICE}.",
         )
         _require_own_cases(cohort, wanted)
+
+        def drawn(name: str) -> Case:
+            facts = wanted[name]
+            return _case(space, name, space.sample(facts["seed"], size, spread), facts, cohort)
+
         with (progress or NullProgress()).task("draw anatomies", count, len(cohort)) as advance:
-            for name, facts in wanted.items():
-                if name not in cohort:
-                    drawn = space.sample(facts["seed"], size, spread)
-                    cohort.write(_case(space, name, drawn, facts, cohort))
-                    advance(1, name)
+            cohort.write_all([name for name in wanted if name not in cohort], advancing(drawn, advance))
         cohort.finish()
     return Cohort.open(out)
 

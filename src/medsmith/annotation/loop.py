@@ -77,7 +77,7 @@ def annotate(
         workers: processes that generate pairs; None starts one per core.
         synthesis: further options of the generation.
         progress: of every step; None shows nothing.
-        report: receives one line for each thing to know, the control, each turn and the result.
+        report: receives one line for each thing to know, the control and each turn.
 
     Raises:
         CohortError: cohorts do not fit together, or a withheld image is in another one.
@@ -104,7 +104,6 @@ def annotate(
             context.watch.add("turn-1/space", checked.seconds)
         annotation = _turns(context, run, report)
         _finish(context, annotation, settings)
-    report(annotation.line)
     return annotation
 
 

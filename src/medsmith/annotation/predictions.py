@@ -15,13 +15,13 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.layouts import Layout
 from medsmith.measurement.overlap import dice
+from medsmith.preparation.provenance_fields import PREDICTED_LABELS
 from medsmith.preparation.recorded import recorded
 from medsmith.progress import Progress
 from medsmith.synthesis.damage import check_cases
 
 RECORD = "predictions.json"
 Labels = UInt8[np.ndarray, "x y z"]
-_DESCRIPTION = "Real images with predicted labels (medsmith annotate). Not for diagnosis."
 
 
 def write_predictions(labeler: Labeler, rules: LabelRules, images: Cohort, out: Path, progress: Progress) -> Cohort:
@@ -64,7 +64,7 @@ def _label(
         for id in missing:
             case = images[id]
             found = labeler.predict(case, rules)
-            provenance = {"synthetic": False, "notice": _DESCRIPTION, **facts, "confidence": dict(found.confidence)}
+            provenance = {"synthetic": False, "notice": PREDICTED_LABELS, **facts, "confidence": dict(found.confidence)}
             cohort.write(
                 replace(
                     case,

@@ -20,8 +20,10 @@ from medsmith.cli import (
     reports,
     viewing,
 )
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
+from medsmith.cli.shared_options import AsJson, Quiet, Verbose, chosen, share_options
 from medsmith.cli.streams import open_closed_streams, outlive_readers
+from medsmith.cli.terminal import Terminal, speaking
 from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
@@ -35,17 +37,25 @@ _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one 
 
 def _version(requested: bool | None) -> None:
     if requested:
-        echo(f"medsmith {__version__}")
+        typer.echo(f"medsmith {__version__}")
         raise typer.Exit
+
+
+share_options(app)
 
 
 @app.callback()
 def _common(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> None:
     """Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis."""
+    context.with_resource(speaking(chosen(Terminal(), quiet=quiet, verbose=verbose, as_json=as_json)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,12 +1,14 @@
 """Commands for shape spaces of label maps."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo, pairs
+from medsmith.cli.app import app, cohort_facts, pairs
 from medsmith.cli.options import CaseCount, ContextClasses, NewCohort, Seed
+from medsmith.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from medsmith.anatomy import ShapeSpace
@@ -38,16 +40,15 @@ def fit(
     from medsmith.anatomy.space_file import check_free
     from medsmith.cases.cohort import Cohort
     from medsmith.formats.folders import check_outside
-    from medsmith.progress import ConsoleProgress
 
     values = _gray_values(gray or [])
     check_outside(space, [cohort])
     check_free(space)
     fitted = ShapeSpace.fit(
-        Cohort.open(cohort), points=points, variance=variance, context=context, progress=ConsoleProgress()
+        Cohort.open(cohort), points=points, variance=variance, context=context, progress=terminal().progress
     ).with_gray_values(values)
     fitted.save(space)
-    _print(fitted.record)
+    _tell(fitted.record, {"space": space})
 
 
 @group.command("sample")
@@ -67,13 +68,11 @@ def sample(
     """Draw a cohort of label maps from a shape space. Run the command again to continue after an interruption."""
     from medsmith.anatomy import ShapeSpace
     from medsmith.anatomy.writing import write_anatomies
-    from medsmith.progress import ConsoleProgress
 
     shape = None if size is None else (size, size)
-    progress = ConsoleProgress()
-    loaded = ShapeSpace.load(space)
+    loaded, progress = ShapeSpace.load(space), terminal().progress
     drawn = write_anatomies(loaded, out, count, seed, size=shape, spread=spread, images=images, progress=progress)
-    echo(f"{len(drawn)} anatomies in {out}")
+    terminal().result(cohort_facts(drawn), [f"{len(drawn)} anatomies in {out}"])
 
 
 @group.command("show")
@@ -87,9 +86,9 @@ def show(
     from medsmith.anatomy import ShapeSpace
 
     loaded = ShapeSpace.load(space)
-    _print(loaded.record)
     if out is not None:
         _draw(loaded, out)
+    _tell(loaded.record, {"space": space, "picture": out})
 
 
 def _draw(space: "ShapeSpace", out: Path) -> None:
@@ -100,7 +99,6 @@ def _draw(space: "ShapeSpace", out: Path) -> None:
     if out.exists():
         raise FileError(out, "exists", cure="choose another file")
     write_bytes(out, draw_components(space))
-    echo(f"picture: {out}")
 
 
 def _gray_values(assignments: list[str]) -> dict[str, tuple[float, ...]]:
@@ -113,17 +111,24 @@ def _gray_values(assignments: list[str]) -> dict[str, tuple[float, ...]]:
         raise RequestError("--gray", f"'{found}'", "values are numbers", "write name=value") from None
 
 
-def _print(record: "SpaceRecord") -> None:
+def _tell(record: "SpaceRecord", files: Mapping[str, Path | None]) -> None:
+    """What a space holds, and the files that were read or written."""
+    picture = files.get("picture")
+    lines = [*_lines(record), *([f"picture: {picture}"] if picture else [])]
+    terminal().result({**record.model_dump(mode="json"), **files}, lines)
+
+
+def _lines(record: "SpaceRecord") -> Iterator[str]:
     kept = f"{len(record.explained)} components with {sum(record.explained):.1%} of the variance"
-    echo(f"{record.cases} slices, {record.points} control points per contour, {kept}")
+    yield f"{record.cases} slices, {record.points} control points per contour, {kept}"
     for name, value in record.region_names.items():
         outlines = [slot for slot in record.slots if slot.value == value and not slot.hole]
         holes = [slot for slot in record.slots if slot.value == value and slot.hole]
         kind = "context" if name in record.context_names else "label"
         gray = ", ".join(f"{number:.4g}" for number in record.gray_values.get(name, ()))
         shapes = f"{len(outlines)} outlines, {len(holes)} holes" if value else "outside all classes"
-        echo(f"  {name} ({kind} {value}): {shapes}; gray value {gray or 'unknown'}")
-    echo(f"left out: {record.fragments} fragments, {record.left_out} contours that too few slices have")
+        yield f"  {name} ({kind} {value}): {shapes}; gray value {gray or 'unknown'}"
+    yield f"left out: {record.fragments} fragments, {record.left_out} contours that too few slices have"
     found = record.rejection
     counts = f"{found.crossing} cross themselves, {found.overlapping} overlap"
-    echo(f"rejected: {found.rate:.0%} of {found.drawn} drawn anatomies ({counts})")
+    yield f"rejected: {found.rate:.0%} of {found.drawn} drawn anatomies ({counts})"

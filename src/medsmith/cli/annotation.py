@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
 from medsmith.cli.options import (
     ConfigValues,
     ContextClasses,
-    MaxMinutes,
     Preset,
     RequestFile,
     SamplingSteps,
@@ -18,6 +17,7 @@ from medsmith.cli.options import (
     Solver,
     Workers,
 )
+from medsmith.cli.terminal import terminal
 
 WithheldOption = Annotated[
     Path | None, typer.Option(help="Labeled cohort of other patients to measure with; default: a share of LABELED.")
@@ -40,6 +40,14 @@ TrainOnOption = Annotated[
     str,
     typer.Option(help="Training data of a turn: generated (as in the paper), generated+real, or generated-then-real."),
 ]
+MaxMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Training time of the generator in minutes, over all stages and repeated calls, without reading and "
+        "encoding; default: no limit.",
+    ),
+]
 SizeOption = Annotated[
     int | None, typer.Option(help="Edge of the labeler's grid, a multiple of 8; default: the generator's.")
 ]
@@ -59,7 +67,7 @@ def annotate(  # noqa: PLR0913
     run: RunOption = None,
     preset: Preset = _PRESET,
     set_: ConfigValues = None,
-    max_minutes: MaxMinutes = None,
+    max_minutes: MaxMinutesOption = None,
     turns: Annotated[int, typer.Option(min=1, help="Largest number of turns; may be raised later.")] = 3,
     pairs: Annotated[int, typer.Option(min=1, help="Generated pairs of each turn.")] = 200,
     train_on: TrainOnOption = "generated+real",
@@ -82,7 +90,6 @@ def annotate(  # noqa: PLR0913
     from medsmith.annotation import annotate as annotate_cohort
     from medsmith.formats.json_file import read_json
     from medsmith.methods.config import validated
-    from medsmith.progress import ConsoleProgress
 
     loop = {"turns": turns, "pairs": pairs, "train_on": train_on, "context": context, "seed": seed}
     withholding = {"withheld_share": withheld_share, "group": group}
@@ -96,7 +103,7 @@ def annotate(  # noqa: PLR0913
     }
     labeler = {"size": size, "labeler": {"steps": steps, "batch": batch}, "augmentation": {"mirror": mirror}}
     options = validated(AnnotationOptions, "annotate", {**loop, **withholding, **generator, **sampling, **labeler})
-    annotate_cohort(
+    found = annotate_cohort(
         labeled,
         unlabeled,
         out,
@@ -104,9 +111,10 @@ def annotate(  # noqa: PLR0913
         run=run,
         options=options,
         workers=workers,
-        progress=ConsoleProgress(),
-        report=echo,
+        progress=terminal().progress,
+        report=terminal().note,
     )
+    terminal().result({"out": out, **read_json(out / "annotate.json")}, [found.line])
 
 
 def _refuse_training_options(given: Mapping[str, object]) -> None:

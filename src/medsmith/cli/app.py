@@ -1,11 +1,15 @@
-"""The application that the commands register with, and readers of option values."""
+"""The application that the commands register with, readers of option values, and the facts of a cohort."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from medsmith.errors import printable
+from medsmith.cli.terminal import terminal
+
+if TYPE_CHECKING:
+    from medsmith.cases.cohort import Cohort
 
 app = typer.Typer(
     name="medsmith",
@@ -17,14 +21,17 @@ app = typer.Typer(
 )
 
 
-def echo(line: str) -> None:
-    """Print one line to standard output."""
-    typer.echo(printable(line))
-
-
-def echo_error(line: str) -> None:
-    """Print one line to standard error."""
-    typer.echo(printable(line), err=True)
+def cohort_facts(cohort: "Cohort") -> dict[str, Any]:
+    """What a written cohort holds, as JSON values."""
+    return {
+        "cohort": cohort.root,
+        "cases": len(cohort),
+        "with_image": len(cohort.ids_with_image),
+        "with_labels": len(cohort.ids_with_labels),
+        "channel_names": cohort.channel_names,
+        "label_names": cohort.label_names,
+        "file_ending": cohort.file_ending,
+    }
 
 
 def named_for_nnunet(out: Path, dataset_id: int | None) -> Path:
@@ -38,7 +45,7 @@ def named_for_nnunet(out: Path, dataset_id: int | None) -> Path:
     if dataset_id is None:
         return out
     folder = nnunet_folder(out, dataset_id)
-    echo(f"folder for nnU-Net: {folder}")
+    terminal().note(f"folder for nnU-Net: {folder}")
     return folder
 
 

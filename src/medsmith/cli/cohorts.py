@@ -1,12 +1,16 @@
 """Commands that create and modify cohorts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs, two_numbers
+from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs, two_numbers
 from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
+from medsmith.cli.terminal import terminal
+
+if TYPE_CHECKING:
+    from medsmith.cases.cohort import Cohort
 
 GrayOfColor = Annotated[
     bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
@@ -24,6 +28,10 @@ VolumeIndex = Annotated[
 NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
 _DIGITS, _SHOWN = 9, 40
 """Of the value of a label, and of what a message shows of it."""
+
+
+def _tell(cohort: "Cohort") -> None:
+    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {len(cohort)} cases"])
 
 
 @app.command()
@@ -48,7 +56,7 @@ def phantom(
     """Create a cohort of procedural phantoms with exact ground truth (images, labels and reports)."""
     from medsmith.phantoms.families import phantom as write_cohort
 
-    write_cohort(family, out, count, seed=seed, size=size, report=echo)
+    _tell(write_cohort(family, out, count, seed=seed, size=size, progress=terminal().progress))
 
 
 @app.command()
@@ -98,7 +106,6 @@ def prepare(  # noqa: PLR0913
     """
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
-    from medsmith.progress import ConsoleProgress
 
     options = PrepareOptions(
         channel_names=tuple(channel or ()),
@@ -110,7 +117,8 @@ def prepare(  # noqa: PLR0913
         pictures=pictures,
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
-    prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo, progress=ConsoleProgress())
+    out = named_for_nnunet(out, dataset_id)
+    _tell(prepare_cohort(source, out, options, report=terminal().note, progress=terminal().progress))
 
 
 def _label_values(assignments: list[str]) -> dict[str, int]:
@@ -146,7 +154,6 @@ def split(
     from medsmith.errors import RequestError
     from medsmith.formats.opening import read_lines
     from medsmith.preparation import split as split_cohort
-    from medsmith.progress import ConsoleProgress
 
     if patients is not None and test_fraction is not None:
         raise RequestError("--patients", "--test-fraction is given as well", "one of the two", "choose one")
@@ -154,8 +161,8 @@ def split(
     if by_scene:
         from medsmith.data.scenes import scenes_of
 
-        scenes = scenes_of(cohort, progress=ConsoleProgress())
-    split_cohort(
+        scenes = scenes_of(cohort, progress=terminal().progress)
+    sides = split_cohort(
         cohort,
         train,
         test,
@@ -164,9 +171,11 @@ def split(
         group=group,
         scenes=scenes,
         patients=None if patients is None else read_lines(patients),
-        report=echo,
-        progress=ConsoleProgress(),
+        report=terminal().note,
+        progress=terminal().progress,
     )
+    facts = {name: cohort_facts(side) for name, side in zip(("train", "test"), sides, strict=True)}
+    terminal().result(facts, ["; ".join(f"{side.root}: {len(side)} cases" for side in sides)])
 
 
 @app.command()
@@ -187,7 +196,6 @@ def crop(
     from medsmith.errors import RequestError
     from medsmith.preparation.crop import CropOptions, Place
     from medsmith.preparation.crop import crop as crop_cohort
-    from medsmith.progress import ConsoleProgress
 
     edges, chosen = all_numbers("--mm", mm), next((known for known in get_args(Place) if known == place), None)
     if len(edges) != 3:
@@ -195,7 +203,7 @@ def crop(
     if chosen is None:
         raise RequestError("--place", f"'{place}'", f"one of {', '.join(get_args(Place))}", "choose one of these")
     options = CropOptions((edges[0], edges[1], edges[2]), chosen, overlap)
-    crop_cohort(source, out, options, report=echo, progress=ConsoleProgress())
+    _tell(crop_cohort(source, out, options, report=terminal().note, progress=terminal().progress))
 
 
 @app.command()
@@ -206,14 +214,13 @@ def merge(
 ) -> None:
     """Merge cohorts into one. Labels of the same name become one label. Shards of a synthesis become the whole."""
     from medsmith.preparation import merge as merge_cohorts
-    from medsmith.progress import ConsoleProgress
     from medsmith.synthesis.shards import are_shards, join_shards
 
+    out = named_for_nnunet(out, dataset_id)
     if are_shards(sources):
-        joined = join_shards(sources, named_for_nnunet(out, dataset_id), ConsoleProgress())
-        echo(f"{joined.root}: {len(joined)} cases of {len(sources)} shards")
+        _tell(join_shards(sources, out, terminal().progress))
         return
-    merge_cohorts(sources, named_for_nnunet(out, dataset_id), report=echo, progress=ConsoleProgress())
+    _tell(merge_cohorts(sources, out, report=terminal().note, progress=terminal().progress))
 
 
 @app.command()
@@ -227,10 +234,9 @@ def select(
 ) -> None:
     """Keep the cases that pass every rule, and show what is lost by size and type: thresholds keep the easy cases."""
     from medsmith.preparation.select import select as select_cases
-    from medsmith.progress import ConsoleProgress
 
-    for line in select_cases(source, out, rule or (), progress=ConsoleProgress()).lines:
-        echo(line)
+    selected = select_cases(source, out, rule or (), report=terminal().note, progress=terminal().progress)
+    terminal().result(selected.as_json(), selected.lines)
 
 
 @app.command()
@@ -243,7 +249,6 @@ def describe(
 ) -> None:
     """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
     from medsmith.measurement.reports import describe as describe_cohort
-    from medsmith.progress import ConsoleProgress
 
-    for line in describe_cohort(cohort, out, replace=replace, progress=ConsoleProgress()).lines:
-        echo(line)
+    found = describe_cohort(cohort, out, replace=replace, progress=terminal().progress)
+    terminal().result(found.as_json(), found.lines)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
+from medsmith.cli.terminal import terminal
 
 Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
 """``Architecture`` of medsmith.evaluation.downstream, which takes seconds to load."""
@@ -28,15 +29,18 @@ def evaluate(
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
-    from medsmith.progress import ConsoleProgress
 
     training_cohort = Cohort.open(training) if training else None
     result = compare(
-        Cohort.open(real), Cohort.open(synthetic), out, training=training_cohort, size=size, progress=ConsoleProgress()
+        Cohort.open(real),
+        Cohort.open(synthetic),
+        out,
+        training=training_cohort,
+        size=size,
+        progress=terminal().progress,
     )
-    for line in summary_lines(result):
-        echo(line)
-    echo(f"report: {out / 'evaluation.html'}")
+    page = out / "evaluation.html"
+    terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
 
 
 @app.command()
@@ -72,11 +76,9 @@ def utility(
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation.downstream import SegmenterConfig, summary_lines
     from medsmith.evaluation.downstream import utility as try_out
-    from medsmith.progress import ConsoleProgress
 
     cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
     config = SegmenterConfig(architecture=network, steps=steps)
-    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, config=config, progress=ConsoleProgress())
-    for line in summary_lines(result):
-        echo(line)
-    echo(f"report: {out / 'utility.html'}")
+    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, config=config, progress=terminal().progress)
+    page = out / "utility.html"
+    terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])

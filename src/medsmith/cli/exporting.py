@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
+from medsmith.cli.terminal import terminal
 
 
 @app.command()
@@ -31,8 +32,7 @@ def export(
     """Write a cohort as DICOM or NRRD for other software. Run again to continue."""
     from medsmith.exporting import ExportOptions
     from medsmith.exporting import export as write
-    from medsmith.progress import ConsoleProgress
 
     options = ExportOptions(format, modality, rtstruct, keep_identity, date)
-    for line in write(cohort, out, options, source=source, progress=ConsoleProgress()).lines:
-        echo(line)
+    exported = write(cohort, out, options, source=source, progress=terminal().progress)
+    terminal().result(exported.as_json(), exported.lines)

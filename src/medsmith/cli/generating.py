@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medsmith.cli import insertion, label_maps, steering
-from medsmith.cli.app import all_numbers, app, echo, named_for_nnunet, pairs
+from medsmith.cli.app import all_numbers, app, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
@@ -20,7 +20,6 @@ from medsmith.cli.options import (
     DatasetId,
     Devices,
     ExecutorName,
-    MaxMinutes,
     MethodFiles,
     NewCohort,
     Preset,
@@ -33,6 +32,7 @@ from medsmith.cli.options import (
     Workers,
 )
 from medsmith.cli.steering import SteeringOptions
+from medsmith.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from medsmith.synthesis import Summary
@@ -54,7 +54,14 @@ def train(  # noqa: PLR0913
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
     ] = None,
-    max_minutes: MaxMinutes = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Minutes after which the command ends, with reading, encoding and pictures; training of earlier calls "
+            "counts too. What comes before the first step of a stage is finished first. Default: no limit.",
+        ),
+    ] = None,
     devices: Annotated[
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
     ] = 1,
@@ -67,14 +74,13 @@ def train(  # noqa: PLR0913
     makes any without a request: images and, where they have labels, the same to the right with the labels outlined.
     """
     from medsmith.cases.cohort import Cohort
-    from medsmith.progress import ConsoleProgress
     from medsmith.training import Budget
-    from medsmith.training import train as train_method
+    from medsmith.training.run import train_stages
 
-    budget = Budget(steps=max_steps, minutes=max_minutes, stage=stage)
+    budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage)
     preset, settings = _planned(plan, method, preset, set_ or [])
     cases = Cohort.open(cohort)
-    train_method(
+    outcome = train_stages(
         method,
         cases,
         run,
@@ -83,9 +89,10 @@ def train(  # noqa: PLR0913
         seed=seed,
         budget=budget,
         devices=devices,
-        progress=ConsoleProgress(),
-        report=echo,
+        progress=terminal().progress,
+        report=terminal().note,
     )
+    terminal().result(outcome.as_json(), outcome.lines)
 
 
 def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -> tuple[str, list[str]]:
@@ -118,7 +125,6 @@ def make_plan(
     from medsmith.errors import FileError
     from medsmith.formats.atomic import write_json
     from medsmith.formats.folders import check_outside
-    from medsmith.progress import ConsoleProgress
     from medsmith.training.plan import make_plan as make
 
     check_outside(out, (cohort,))
@@ -133,17 +139,13 @@ def make_plan(
         settings=set_ or (),
         max_minutes=max_minutes,
         max_gib=max_gib,
-        report=echo,
-        progress=ConsoleProgress(),
+        report=terminal().note,
+        progress=terminal().progress,
     )
     write_json(out, plan.model_dump(mode="json"))
-    for stage in plan.stages:
-        cost = f"{stage.steps} steps of {stage.seconds_per_step:.2f} s: {stage.minutes:.0f} minutes"
-        echo(f"{stage.name}: {cost}, {stage.memory_gib:.1f} GiB")
-    echo(f"{plan.minutes:.0f} minutes in all, at most {plan.memory_gib:.1f} GiB; settings: {' '.join(plan.settings)}")
-    for note in plan.notes:
-        echo(note)
-    echo(f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}")
+    following = f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}"
+    facts = {"plan": out, "minutes": plan.minutes, "memory_gib": plan.memory_gib, **plan.model_dump(mode="json")}
+    terminal().result(facts, [*plan.lines, following])
 
 
 @app.command()
@@ -151,7 +153,8 @@ def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Delete the cached training cases of a run. Weights and checkpoints are kept."""
     from medsmith.runs.folder import clean as clean_run
 
-    echo(f"{run}: {clean_run(run) / 2**20:.0f} MiB freed")
+    freed = clean_run(run)
+    terminal().result({"run": run, "bytes_freed": freed}, [f"{run}: {freed / 2**20:.0f} MiB freed"])
 
 
 def _requested(file: Path | None, *options: InsertionOptions | SteeringOptions | LabelMapOptions) -> dict[str, Any]:
@@ -211,17 +214,16 @@ def synthesize(  # noqa: PLR0913
     requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
     out = named_for_nnunet(out, dataset_id)
     from medsmith.insertion.memory import memory_needed
-    from medsmith.progress import ConsoleProgress
     from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import Limits, Shard, SynthesisOptions
     from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
-        echo(warning)
+        terminal().note(warning)
     cohort = _cohort_of(requested.get("templates"))
     if cohort:
-        echo(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
+        terminal().note(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
     summary = synthesize_cases(
         run,
         out,
@@ -237,7 +239,7 @@ def synthesize(  # noqa: PLR0913
             shard=None if shard is None else Shard.parse(shard),
             executor=executor_of(executor, address),
         ),
-        progress=ConsoleProgress(),
+        progress=terminal().progress,
     )
     _tell(summary, cohort, requested)
 
@@ -247,12 +249,11 @@ def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]
     from medsmith.synthesis import lesions_line, write_lesions_page
 
     out = summary.out
-    echo(summary.line)
-    if templates and (line := lesions_line(out)):
-        echo(line)
+    lesions = lesions_line(out) if templates else ""
     page = write_lesions_page(out, templates) if templates else _page_of_guides(out, request)
-    if page:
-        echo(f"requested and measured: {page}")
+    last = [f"requested and measured: {page}"] if page else []
+    facts = {**summary.as_json(), "lesions": lesions or None, "requested_and_measured": page}
+    terminal().result(facts, [summary.line, *filter(None, [lesions]), *last])
 
 
 def _page_of_guides(out: Path, request: Mapping[str, Any]) -> Path | None:
@@ -278,8 +279,10 @@ def regenerate(
     """Regenerate a case from its provenance and verify that every byte is identical."""
     from medsmith.synthesis import regenerate as regenerate_case
 
-    files = regenerate_case(out, case, run=run, inputs=pairs("--input", input_ or []))
-    echo(f"{case}: {', '.join(files)} regenerated, identical byte for byte")
+    inputs = pairs("--input", input_ or [])
+    files = regenerate_case(out, case, run=run, inputs=inputs, progress=terminal().progress)
+    line = f"{case}: {', '.join(files)} regenerated, identical byte for byte"
+    terminal().result({"case": case, "files": files, "identical": True}, [line])
 
 
 @app.command()
@@ -305,7 +308,6 @@ def sweep(  # noqa: PLR0913
     steps: SamplingSteps = None,
 ) -> None:
     """Vary how strongly and how long one guide acts, for one request and seed, and draw the results as one picture."""
-    from medsmith.progress import ConsoleProgress
     from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
     from medsmith.synthesis import SweepGrid
@@ -315,8 +317,8 @@ def sweep(  # noqa: PLR0913
     requested = _requested(request, steered)
     grid = SweepGrid(guide, all_numbers("--factors", factors), all_numbers("--untils", untils))
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
-        echo(warning)
+        terminal().note(warning)
     picture = sweep_guide(
-        run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=ConsoleProgress()
+        run, out, grid, request=requested, seed=seed, solver=solver, steps=steps, progress=terminal().progress
     )
-    echo(f"{picture}")
+    terminal().result({"picture": picture}, [f"{picture}"])

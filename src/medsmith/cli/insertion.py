@@ -7,7 +7,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from medsmith.cli.app import echo_error
+from medsmith.cli.terminal import terminal
 
 TemplatesOption = Annotated[Path | None, typer.Option(help="Cohort of scans to insert lesions into.")]
 TemplateOption = Annotated[str | None, typer.Option(help="Id of the template case; default: chosen at random.")]
@@ -84,11 +84,11 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
     if holds_reports(report):
         path = Path(report.strip())
         count = len(read_reports(path))
-        echo_error(f"{path}: {count} reports; case i gets report i, beginning again after the last")
+        terminal().remark(f"{path}: {count} reports; case i gets report i, beginning again after the last")
         return {"reports": str(path)}
     parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:
-        echo_error(remark)
+        terminal().remark(remark)
     if len(parsed.report.lesions) > MAX_LESIONS:
         found = f"{len(parsed.report.lesions)} lesions in one text"
         raise RequestError("report", found, f"at most {MAX_LESIONS} in a scan", "divide them: one report per case")

@@ -57,21 +57,25 @@ ConfigValues = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a value of the configuration, such as training.batch=8. Repeatable."),
 ]
-MaxMinutes = Annotated[
-    float | None,
-    typer.Option(
-        min=0.01,
-        help="Training time of the generator in minutes, over all stages and repeated calls; default: no limit.",
-    ),
-]
 RequestFile = Annotated[
     Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
 ]
 Solver = Annotated[str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")]
 SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
 Attempts = Annotated[int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")]
+
+
+def _check_devices(devices: list[str] | None) -> list[str] | None:
+    if devices:
+        from medsmith.synthesis.devices import check_built
+
+        check_built(devices)  # before anything heavy is imported
+    return devices
+
+
 Devices = Annotated[
-    list[str] | None, typer.Option(help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu.")
+    list[str] | None,
+    typer.Option(callback=_check_devices, help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu."),
 ]
 Workers = Annotated[
     int | None,

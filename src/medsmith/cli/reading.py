@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
 from medsmith.cli.options import PatientGroup, Seed
+from medsmith.cli.terminal import terminal
 
 
 @app.command()
@@ -46,7 +47,6 @@ def turing(  # noqa: PLR0913
     from medsmith.errors import RequestError
     from medsmith.evaluation.reader_study import StudyPlan, create_study
     from medsmith.evaluation.reader_study.plan import Mode
-    from medsmith.progress import ConsoleProgress
 
     if mode not in list(Mode):
         raise RequestError("--mode", f"{mode!r}", "single or pairs", "choose one")
@@ -64,10 +64,10 @@ def turing(  # noqa: PLR0913
         slices=slices,
         size=size,
     )
-    study = create_study(Cohort.open(real), Cohort.open(synthetic), out, plan, progress=ConsoleProgress())
-    for line in study.lines:
-        echo(line)
-    echo(f"for the readers: {out / 'study.html'}; keep to yourself: {out / 'key.json'}")
+    study = create_study(Cohort.open(real), Cohort.open(synthetic), out, plan, progress=terminal().progress)
+    files = {"readers": out / "study.html", "key": out / "key.json"}
+    last = f"for the readers: {files['readers']}; keep to yourself: {files['key']}"
+    terminal().result({**study.as_json(), **files}, [*study.lines, last])
 
 
 @app.command(name="turing-score")
@@ -87,6 +87,5 @@ def turing_score(
 
     key = key or results[0].parent / "key.json"
     folder = out or key.parent
-    for line in score_lines(score_study(results, key, folder, margin=margin)):
-        echo(line)
-    echo(f"report: {folder / 'score.html'}")
+    score, page = score_study(results, key, folder, margin=margin), folder / "score.html"
+    terminal().result({**score.as_json(), "report": page}, [*score_lines(score), f"report: {page}"])

@@ -1,16 +1,19 @@
 """Commands for structured lesion reports."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medsmith.cli.app import app, echo, echo_error, pairs
+from medsmith.cli.app import app, pairs
 from medsmith.cli.options import Seed
+from medsmith.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from medsmith.reports.parsing.report import ParsedReport
+    from medsmith.reports.rules_types import LesionType
     from medsmith.reports.schema import LesionReport, ScanReport
 
 group = typer.Typer(help="Sample, parse, read and write structured lesion reports.", no_args_is_help=True)
@@ -37,27 +40,36 @@ Format = Annotated[
 ]
 
 
-def _print(report: "LesionReport | ScanReport", output: OutputFormat) -> None:
-    import json
-
+def _told(report: "LesionReport | ScanReport", output: OutputFormat) -> Any:
+    """The report as JSON values, or as text."""
     from medsmith.reports.schema import ScanReport
     from medsmith.reports.wording import to_text
     from medsmith.reports.writing.authors import to_released
 
     scan = report if isinstance(report, ScanReport) else ScanReport(lesions=(report,))
     if output is OutputFormat.TEXT:
-        echo(to_text(scan))
-    elif output is OutputFormat.RELEASED:
-        echo(json.dumps(to_released(scan), ensure_ascii=False))
-    else:
-        lesions = [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]
-        echo(json.dumps({"lesions": lesions}, ensure_ascii=False))
+        return to_text(scan)
+    if output is OutputFormat.RELEASED:
+        return to_released(scan)
+    return {"lesions": [lesion.model_dump(mode="json", exclude_defaults=True) for lesion in scan.lesions]}
 
 
-def _print_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
+def _line(told: Any) -> str:
+    import json
+
+    return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+
+
+def _tell(reports: "Iterable[LesionReport | ScanReport]", output: OutputFormat) -> None:
+    """A list of reports, one per line as soon as it is there."""
+    terminal().results((_told(report, output) for report in reports), _line)
+
+
+def _tell_parsed(parsed: "ParsedReport", output: OutputFormat) -> None:
     for remark in parsed.remarks:
-        echo_error(remark)
-    _print(parsed.report, output)
+        terminal().remark(remark)
+    told = _told(parsed.report, output)
+    terminal().result({"report": told, "remarks": parsed.remarks}, [_line(told)])
 
 
 @group.command("sample")
@@ -80,8 +92,7 @@ def sample(
     fixed = read_values(pairs("--set", set_ or []))
     excluded = [option for phrase in without or [] for option in read_option(phrase)]
     rng = np.random.Generator(np.random.PCG64(seed))
-    for _ in range(count):
-        _print(sample_report(lesion_type, rng, fixed, excluded), output)
+    _tell((sample_report(lesion_type, rng, fixed, excluded) for _ in range(count)), output)
 
 
 @group.command("parse")
@@ -103,7 +114,7 @@ def parse(
 
     parsed = parse_report(text)
     check_report_text(parsed, text, lenient=lenient)
-    _print_parsed(parsed, output)
+    _tell_parsed(parsed, output)
 
 
 @group.command("read")
@@ -120,7 +131,7 @@ def read(
 
     parsed = read_released(file, lesion_type)
     check_describes_lesion(parsed, str(file))
-    _print_parsed(parsed, output)
+    _tell_parsed(parsed, output)
 
 
 @group.command("write")
@@ -151,8 +162,7 @@ def write(
     endpoint = Endpoint(llm_url, llm_model, os.environ.get(KEY_VARIABLE), timeout)
     fixed = read_values(pairs("--set", set_ or []))
     rng = np.random.Generator(np.random.PCG64(seed))
-    for _ in range(count):
-        _print(write_report(lesion_type, endpoint, rng, fixed), output)
+    _tell((write_report(lesion_type, endpoint, rng, fixed) for _ in range(count)), output)
 
 
 @group.command("schema")
@@ -162,7 +172,7 @@ def schema() -> None:
 
     from medsmith.reports.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    terminal().result(json_schema(), json.dumps(json_schema(), indent=2).splitlines())
 
 
 @group.command("types")
@@ -170,10 +180,16 @@ def types() -> None:
     """List the lesion types with rules, their organ and the range of their longest edge in mm."""
     from medsmith.reports.rules import LESION_TYPES
 
-    for row in LESION_TYPES.values():
+    def facts(row: "LesionType") -> dict[str, Any]:
         low = min(morphology.longest_mm[0] for morphology in row.morphologies)
         high = max(morphology.longest_mm[1] for morphology in row.morphologies)
-        echo(f"{row.name:24}{row.organ:16}{low:g} to {high:g} mm")
+        return {"type": row.name, "organ": row.organ, "longest_mm": (low, high)}
+
+    def line(row: dict[str, Any]) -> str:
+        low, high = row["longest_mm"]
+        return f"{row['type']:24}{row['organ']:16}{low:g} to {high:g} mm"
+
+    terminal().results(map(facts, LESION_TYPES.values()), line)
 
 
 @app.command()
@@ -204,11 +220,10 @@ def coverage(
         raise FileError(out, found, "a new .jsonl file", "choose another name")
     names = [name.strip() for name in by.split(",") if name.strip()]
     cells = count_lesions(lesions_of(Cohort.open(cohort)), names, wanted, type_ or ())
-    for cell in cells:
-        echo(cell.line)
     missing = sum(cell.missing for cell in cells)
+    last = f"missing: {missing} lesions for {wanted} of each combination"
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
-        echo(f"{out}: {missing} reports")
-    else:
-        echo(f"missing: {missing} lesions for {wanted} of each combination")
+        last = f"{out}: {missing} reports"
+    value = {"combinations": [cell.as_json() for cell in cells], "missing": missing}
+    terminal().result(value, (*(cell.line for cell in cells), last))

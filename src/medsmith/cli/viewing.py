@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from medsmith.cli.app import app, echo
+from medsmith.cli.app import app
+from medsmith.cli.terminal import terminal
 
 
 @app.command()
@@ -26,7 +27,6 @@ def view(
     """Write a viewer of a cohort: a folder that opens in a browser, offline. Run again to continue or to update."""
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import RequestError
-    from medsmith.progress import ConsoleProgress
     from medsmith.viewer import write_view
 
     chosen = [id.strip() for id in (cases or "").split(",") if id.strip()]
@@ -34,7 +34,6 @@ def view(
         raise RequestError("--cases", f"'{cases}' names no case", "ids separated by commas", "name one")
     scans = Cohort.open(templates) if templates else None
     written = write_view(
-        Cohort.open(cohort), out, cases=chosen, count=count, templates=scans, progress=ConsoleProgress()
+        Cohort.open(cohort), out, cases=chosen, count=count, templates=scans, progress=terminal().progress
     )
-    for line in written.lines:
-        echo(line)
+    terminal().result(written.as_json(), written.lines)

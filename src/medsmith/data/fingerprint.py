@@ -7,7 +7,7 @@ from typing import Annotated, Any, final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from medsmith.cases.canonical import canonical_geometry
@@ -21,6 +21,8 @@ LOW, HIGH = 0.5, 99.5
 # A minimum below this is air in Hounsfield units.
 HOUNSFIELD_AIR = -500.0
 Range = tuple[float, float]
+_OLDER_LABELED = "labelled"
+"""The key of ``labeled`` in run.json of older runs, the shipped ones among them."""
 
 
 def _is_ending(ending: str) -> str:
@@ -60,13 +62,13 @@ class Fingerprint(BaseModel):
             each case has its own (MR).
         full_range: lowest and highest stored value of each channel; () where no case has an image.
         robust_range: medians over cases of the 0.5 and 99.5 percentiles of each channel; () likewise.
-        foreground: smallest and largest share of labelled voxels, over cases with labels; 0 where none has any.
+        foreground: smallest and largest share of labeled voxels, over cases with labels; 0 where none has any.
         label_share: for each label, the share of cases with labels that have it.
-        components: largest number of connected components of labelled voxels in a case.
+        components: largest number of connected components of labeled voxels in a case.
         count: number of cases.
         cohort_hash: content hash of the cohort.
         images: number of cases with an image; None in older runs: all.
-        labelled: number of cases with labels; None in older runs: all.
+        labeled: number of cases with labels; None in older runs: all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -88,7 +90,7 @@ class Fingerprint(BaseModel):
     count: Annotated[int, Field(ge=0)]
     cohort_hash: str
     images: int | None = None
-    labelled: int | None = None
+    labeled: int | None = Field(default=None, validation_alias=AliasChoices("labeled", _OLDER_LABELED))
 
     @property
     def is_hounsfield(self) -> bool:
@@ -98,7 +100,7 @@ class Fingerprint(BaseModel):
     @property
     def pairs(self) -> int:
         """Number of cases with an image and labels; every case has one of both."""
-        return sum(self.count if each is None else each for each in (self.images, self.labelled)) - self.count
+        return sum(self.count if each is None else each for each in (self.images, self.labeled)) - self.count
 
     @property
     def foreground_labels(self) -> tuple[int, ...]:
@@ -185,7 +187,7 @@ class FingerprintBuilder:
             count=len(self._grids),
             cohort_hash=cohort_hash,
             images=len(self._full),
-            labelled=len(self._shares),
+            labeled=len(self._shares),
         )
 
     def _full_range(self) -> tuple[Range, ...]:
@@ -216,7 +218,7 @@ def take_fingerprint(cases: Iterable[Case], file_ending: str, cohort_hash: str) 
 
 
 def count_components(labels: UInt8[np.ndarray, "x y z"]) -> int:
-    """Connected components of labelled voxels, neighbours sharing a face, edge or corner."""
+    """Connected components of labeled voxels, neighbours sharing a face, edge or corner."""
     return int(ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[1])
 
 

@@ -88,6 +88,10 @@ class Exported:
             found.append(f"{len(self.with_source)} cases refer to their source series")
         return tuple(found)
 
+    def as_json(self) -> Mapping[str, Any]:
+        """What was written, as JSON values."""
+        return {**asdict(self), "out": str(self.out)}
+
 
 CaseWriter = Callable[[Case, Path], Mapping[str, Any]]
 """Writes a case to a folder; returns what is remembered of it."""

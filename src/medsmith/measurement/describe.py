@@ -15,7 +15,7 @@ from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
-from medsmith.measurement.shape import measure_shape
+from medsmith.measurement.shape import measure_outline, measure_shape
 from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.words import THRESHOLDS, Thresholds, words_from
 from medsmith.reports.schema import LesionReport, ScanReport
@@ -97,14 +97,15 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
     spacing = scan.geometry.spacing
     box = box_around(lesion.box, scan.geometry.shape, REACH_MM, spacing)
     mask, labels = lesion.within(box), scan.labels[box]
-    shape = measure_shape(mask, spacing)
+    flat = scan.geometry.dimensions == 2
+    shape = measure_outline(mask, spacing) if flat else measure_shape(mask, spacing)
     place = measure_place(mask, labels, scan.label_names, spacing, lesion.label)
     organ = None if place.organ is None else organ_mask(place.organ, labels, scan.label_names)
     return Measures(
         label=lesion.label,
         size_mm=_along_patient(shape.edges_mm, scan.geometry),
         shape=shape,
-        spicule_share=spicule_share(mask, spacing),
+        spicule_share=spicule_share(mask[:, :, 0], spacing[:2]) if flat else spicule_share(mask, spacing),
         place=place,
         density=None if scan.image is None else measure_density(scan.image[box], mask, organ, spacing),
         enhancement=scan.enhancement,

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from medsmith.measurement.density import DensityMeasures
 from medsmith.measurement.place import PlaceMeasures
-from medsmith.measurement.shape import ShapeMeasures
+from medsmith.measurement.shape import OutlineMeasures, ShapeMeasures
 from medsmith.reports.vocabulary import Enhancement
 
 
@@ -18,7 +18,7 @@ class Measures:
     Attributes:
         label: name of its label ("cyst").
         size_mm: edges of its bounding box along the patient's right-left, front-back and feet-head axes.
-        shape: size and shape.
+        shape: size and shape, in a 2-D image those of its outline.
         spicule_share: see `spiculation.spicule_share`.
         place: in the organ.
         density: None without CT.
@@ -27,7 +27,7 @@ class Measures:
 
     label: str
     size_mm: tuple[float, float, float]
-    shape: ShapeMeasures
+    shape: ShapeMeasures | OutlineMeasures
     spicule_share: float
     place: PlaceMeasures
     density: DensityMeasures | None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.layouts import REPORTS
@@ -27,6 +27,7 @@ class CohortSummary:
     """Summary of describing a cohort.
 
     Attributes:
+        folder: of the reports.
         written: reports written.
         kept: reports that already existed.
         lesions: lesions described in those that were written.
@@ -35,6 +36,7 @@ class CohortSummary:
         words: attribute -> option -> how often it was written.
     """
 
+    folder: Path
     written: int
     kept: int
     lesions: int
@@ -49,6 +51,11 @@ class CohortSummary:
         rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
         others = {"without lesion": self.empty, "without labels, left out": self.unlabeled}
         return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        words = {name: dict(counts) for name, counts in self.words.items()}
+        return {**vars(self), "folder": str(self.folder), "words": words}
 
 
 def describe(
@@ -95,7 +102,7 @@ def describe(
             _write(folder / f"{case_id}.json", report)
             made.append(report)
             advance(1, case_id)
-    return _summary(made, len(labeled) - len(due), len(cohort) - len(labeled))
+    return _summary(folder, made, len(labeled) - len(due), len(cohort) - len(labeled))
 
 
 def _write(path: Path, report: ScanReport) -> None:
@@ -103,7 +110,7 @@ def _write(path: Path, report: ScanReport) -> None:
     write_json(path, earlier | report.model_dump(mode="json"))
 
 
-def _summary(reports: list[ScanReport], kept: int, unlabeled: int) -> CohortSummary:
+def _summary(folder: Path, reports: list[ScanReport], kept: int, unlabeled: int) -> CohortSummary:
     words: dict[str, Counter[str]] = {
         name: Counter() for name, row in ATTRIBUTES.items() if row.options or name == "organ"
     }
@@ -113,7 +120,7 @@ def _summary(reports: list[ScanReport], kept: int, unlabeled: int) -> CohortSumm
                 words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
     lesions = sum(len(report.lesions) for report in reports)
     empty = sum(not report.lesions for report in reports)
-    return CohortSummary(len(reports), kept, lesions, empty, unlabeled, words)
+    return CohortSummary(folder, len(reports), kept, lesions, empty, unlabeled, words)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

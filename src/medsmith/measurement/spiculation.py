@@ -1,10 +1,12 @@
 """Spiculation: the share of a lesion's volume in thin processes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from medsmith.measurement.surface import Spacing
+from medsmith.measurement.surface import edge_of, radius_of
 
 OPENING = 0.35
 """Radius of the opening's ball over the equivalent radius: narrower processes are spicules, wider ones lobes."""
@@ -12,11 +14,11 @@ _RADIUS_VOXELS = 10
 _LARGEST_GRID = 200_000
 
 
-def spicule_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
+def spicule_share(mask: Bool[np.ndarray, "*axes"], spacing: Sequence[float]) -> float:
     """Share of the volume removed by an opening with a ball of .35 times the equivalent radius.
 
     Args:
-        mask: one connected lesion.
+        mask: one connected lesion; in 2-D ball and volume are disc and area.
         spacing: voxel edges in mm.
 
     Raises:
@@ -24,7 +26,7 @@ def spicule_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
     """
     if not mask.any():
         raise ValueError("an empty mask has no spicules")
-    radius = float(np.cbrt(3 * mask.sum() * np.prod(spacing) / (4 * np.pi)))
+    radius = radius_of(float(mask.sum() * np.prod(spacing)), mask.ndim)
     fine, step = _isotropic(mask, spacing, radius)
     reach = OPENING * radius / step
     eroded = ndimage.distance_transform_edt(fine) > reach
@@ -34,13 +36,13 @@ def spicule_share(mask: Bool[np.ndarray, "x y z"], spacing: Spacing) -> float:
     return float(1 - opened.sum() / fine.sum())
 
 
-def _isotropic(mask: Bool[np.ndarray, "x y z"], spacing: Spacing, radius: float) -> tuple[np.ndarray, float]:
+def _isotropic(mask: Bool[np.ndarray, "*axes"], spacing: Sequence[float], radius: float) -> tuple[np.ndarray, float]:
     """The mask, smoothed by half a voxel, on cubes of a tenth of the radius."""
     edges = np.asarray(spacing)
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     inner = np.pad(mask[box], 2).astype(np.float32)
     extent = np.array(inner.shape) * edges
-    step = max(radius / _RADIUS_VOXELS, float(np.cbrt(np.prod(extent) / _LARGEST_GRID)))
+    step = max(radius / _RADIUS_VOXELS, edge_of(float(np.prod(extent)) / _LARGEST_GRID, mask.ndim))
     smooth = ndimage.gaussian_filter(inner, np.maximum(0.5, 0.4 * step / edges), mode="constant")
     shape = np.ceil(extent / step).astype(int)
     origin = ((np.array(inner.shape) - 1) * edges - (shape - 1) * step) / 2

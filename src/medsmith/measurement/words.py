@@ -10,6 +10,7 @@ from typing import Final, final
 from medsmith.measurement.density import DensityMeasures
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import PlaceMeasures
+from medsmith.measurement.shape import OutlineMeasures, ShapeMeasures
 from medsmith.reports.lesion_label import kind_named
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
 from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
@@ -35,6 +36,8 @@ class Thresholds:
     Attributes:
         punctate_mm: longest edge of a punctate lesion.
         round_sphericity: smallest sphericity of a round-like lesion; below it, irregular.
+        round_circularity: the same in 2-D images; the square of ``round_sphericity``, since circularity is the square
+            of the ratio of perimeters. Not calibrated.
         narrowing_encircled: smallest share of the directions around the lumen of a lesion that narrows it.
         protruding_depth: smallest mean depth over length of a protrusion into the lumen; below it, wall thickening.
         density_hu: smallest absolute contrast of a hypodense or hyperdense lesion.
@@ -55,6 +58,7 @@ class Thresholds:
 
     punctate_mm: float = 6.0
     round_sphericity: float = 0.9
+    round_circularity: float = 0.81
     narrowing_encircled: float = 0.65
     protruding_depth: float = 0.2
     density_hu: float = 12.0
@@ -120,13 +124,19 @@ def _type_of(organ: str | None, kind: str | None) -> str | None:
 
 
 def _shape(measures: Measures, kind: str | None, thresholds: Thresholds) -> tuple[Shape, ...]:
-    place, sphericity = measures.place, measures.shape.sphericity
-    solid: Shape = "round-like" if sphericity >= thresholds.round_sphericity else "irregular"
+    place = measures.place
+    solid: Shape = "round-like" if _is_round(measures.shape, thresholds) else "irregular"
     if place.organ is not None and is_hollow(place.organ) and kind != "stone":
         return _wall_shape(place, solid, thresholds)
     if max(measures.size_mm) <= thresholds.punctate_mm:
         return ("punctate",)
     return ("round-like", "cystic") if solid == "round-like" and kind == "cyst" else (solid,)
+
+
+def _is_round(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
+    if isinstance(shape, OutlineMeasures):
+        return shape.circularity >= thresholds.round_circularity
+    return shape.sphericity >= thresholds.round_sphericity
 
 
 def _wall_shape(place: PlaceMeasures, solid: Shape, thresholds: Thresholds) -> tuple[Shape, ...]:
@@ -220,11 +230,16 @@ def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> t
             found.append("presence of decreased density areas")
         if density.high_hu - density.mean_hu >= thresholds.increased_hu:
             found.append("presence of increased density areas")
-    if measures.place.organ in LUNG and measures.shape.convexity < thresholds.spiculated_convexity:
+    if measures.place.organ in LUNG and _is_spiculated(measures.shape, thresholds):
         found.append("spiculated margins")
     if kind == "stone" and measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"]:
         found.append("stone")
     return tuple(found)
+
+
+def _is_spiculated(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
+    """Never said of one slice: the threshold is of volumes."""
+    return isinstance(shape, ShapeMeasures) and shape.convexity < thresholds.spiculated_convexity
 
 
 def _cavity(place: PlaceMeasures, lesion_type: str | None) -> Cavity | None:

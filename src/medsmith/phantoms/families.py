@@ -1,6 +1,6 @@
 """The phantom families by their name on the command line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,7 +11,7 @@ from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
 from medsmith.phantoms.family import PhantomFamily, write_phantom
 from medsmith.phantoms.liver.phantom import LiverMrPhantom
-from medsmith.progress import silent
+from medsmith.progress import Progress
 
 _ALL = (
     BreastPhantom(),
@@ -44,7 +44,7 @@ def phantom(
     *,
     seed: int = 0,
     size: int = 128,
-    report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
 ) -> Cohort:
     """Writes a cohort of procedural cases; a second call resumes an interrupted one (see ``family.write_phantom``).
 
@@ -54,10 +54,10 @@ def phantom(
         count: number of cases.
         seed: of the cohort.
         size: edge of the grid in pixels or voxels.
-        report: receives one line of progress at a time.
+        progress: of the cases.
 
     Raises:
         RequestError: there is no such family, or count, seed or size is out of range.
         CohortError: the folder holds other cases, or another process writes to it.
     """
-    return write_phantom(find_family(family), Path(out), count, seed, size, report)
+    return write_phantom(find_family(family), Path(out), count, seed, size, progress)

@@ -6,7 +6,7 @@ a folder with other content.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
-from medsmith.progress import silent
+from medsmith.progress import NullProgress, Progress, advancing
 
 
 class PhantomFamily(ABC):
@@ -97,7 +97,7 @@ def write_phantom(
     count: int,
     seed: int,
     size: int,
-    report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
 ) -> Cohort:
     """Writes a cohort of `count` cases; a second call resumes an interrupted one.
 
@@ -107,7 +107,7 @@ def write_phantom(
         count: number of cases, 1 or more.
         seed: of the cohort, 0 or more.
         size: edge of the grid in pixels or voxels.
-        report: called with one line of progress at a time.
+        progress: of the cases.
 
     Returns:
         The finished cohort.
@@ -127,11 +127,9 @@ def write_phantom(
         )
         seeds = {case_id(family.name, index): case_seed(family.name, seed, index) for index in range(count)}
         _require_own_cases(cohort, family, {name: family.provenance(own, size) for name, own in seeds.items()})
-        for done, (name, own_seed) in enumerate(seeds.items(), start=1):
-            if name not in cohort:
-                cohort.write(family.make(own_seed, name, size))
-            if done % 100 == 0 or done == count:
-                report(f"{done} of {count} {family.name} phantoms")
+        missing = [name for name in seeds if name not in cohort]
+        with (progress or NullProgress()).task(f"phantom {family.name}", count, count - len(missing)) as advance:
+            cohort.write_all(missing, advancing(lambda name: family.make(seeds[name], name, size), advance))
         cohort.finish()
     return Cohort.open(out)
 

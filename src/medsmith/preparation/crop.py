@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, final
 
@@ -19,6 +20,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
 from medsmith.geometry import Geometry
+from medsmith.preparation.provenance_fields import lost_lines, with_known_provenance
 from medsmith.preparation.recorded import check_ids, recorded
 from medsmith.progress import NullProgress, Progress, silent
 
@@ -26,6 +28,8 @@ RECORD = "crop.json"
 Place = Literal["foreground", "center", "sliding"]
 Voxels = tuple[int, int, int]
 _LARGEST, _MOST_TIMES, _MOST_CROPS = 2000.0, 4, 100_000
+_TOGETHER = 16
+"""Crops of a scan that are held in memory and synced together."""
 
 
 @final
@@ -100,22 +104,23 @@ def crop(
         "source": cohort.content_hash(),
     }
     notes: dict[str, list[str]] = defaultdict(list)
+    lost: list[str] = []
     layout = Layout(cohort.channel_names, cohort.label_names, ending, {})
     with (
         recorded(Path(out), RECORD, rule, layout) as written,
         (progress or NullProgress()).task("crop", len(cohort)) as advance,
     ):
-        for case_id in cohort.ids:
-            case = cohort[case_id]
-            for part in crops_of(case, options, usual):
-                for note in _lost(case, part) if options.place != "sliding" else ():
-                    notes[note].append(case_id)
-                if part.id not in written:
-                    written.write(part)
-            advance(1, case_id)
+        for case in map(with_known_provenance(cohort.__getitem__, lost), cohort.ids):
+            crops = crops_of(case, options, usual)
+            while some := {part.id: part for part in islice(crops, _TOGETHER)}:
+                for note in _lost(case, some[case.id]) if options.place != "sliding" else ():
+                    notes[note].append(case.id)
+                written.write_all([id for id in some if id not in written], some.__getitem__)
+            advance(1, case.id)
         written.finish()
-    for note, ids in sorted(notes.items()):
-        report(f"{len(ids)} of {len(cohort)} cases: {note} ({first_of(ids)})")
+    lines = [f"{len(ids)} of {len(cohort)} cases: {note} ({first_of(ids)})" for note, ids in sorted(notes.items())]
+    for line in (*lines, *lost_lines(lost)):
+        report(line)
     return written
 
 

@@ -14,6 +14,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.folders import check_disjoint_folders, real_path
+from medsmith.preparation.provenance_fields import lost_lines, with_known_provenance
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
 from medsmith.progress import NullProgress, Progress, advancing, silent
 
@@ -56,10 +57,12 @@ def merge(
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
-            pending = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids})
+            pending, lost = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}), list[str]()
+            stored = with_known_provenance(cohort.stored, lost)
             with progress.task(f"write {name}", len(cohort), len(cohort) - len(pending)) as advance:
-                merged.write_all(pending, advancing(partial(_renamed, cohort, f"{name}-", layout), advance))
-            report(f"{name}: {len(cohort)} cases{_kind(cohort)}")
+                merged.write_all(pending, advancing(partial(_renamed, stored, f"{name}-", layout), advance))
+            for line in (f"{name}: {len(cohort)} cases{_kind(cohort)}", *lost_lines(lost)):
+                report(line)
         merged.finish()
     return merged
 
@@ -98,9 +101,9 @@ def _common_layout(cohorts: Mapping[str, Cohort]) -> Layout:
     return Layout(chosen, {"background": 0} | {name: value for value, name in enumerate(names, start=1)}, ending, {})
 
 
-def _renamed(cohort: Cohort, prefix: str, layout: Layout, id: str) -> Case:
+def _renamed(stored: Callable[[str], Case], prefix: str, layout: Layout, id: str) -> Case:
     """The case of a source that gets an id in the merged cohort."""
-    return _remapped(cohort.stored(id.removeprefix(prefix)), id, layout)
+    return _remapped(stored(id.removeprefix(prefix)), id, layout)
 
 
 def _remapped(case: Case, id: str, layout: Layout) -> Case:

@@ -13,6 +13,7 @@ from medsmith.errors import CohortError
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
+from medsmith.preparation.provenance_fields import with_known_provenance
 from medsmith.progress import Progress, advancing
 
 
@@ -76,7 +77,13 @@ def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
 
 
 def write_subset(
-    source: Cohort, ids: Sequence[str], out: Path, name: str, record: Mapping[str, Any], progress: Progress
+    source: Cohort,
+    ids: Sequence[str],
+    out: Path,
+    name: str,
+    record: Mapping[str, Any],
+    lost: list[str],
+    progress: Progress,
 ) -> Cohort:
     """Writes some cases of a cohort as they are to a cohort of their own, or continues.
 
@@ -86,6 +93,7 @@ def write_subset(
         out: folder of the new cohort.
         name: file name of the record in it.
         record: JSON.
+        lost: gets what provenance of real cases is left out.
         progress: of the cases.
 
     Raises:
@@ -96,6 +104,6 @@ def write_subset(
     with recorded(out, name, record, layout) as cohort:
         pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
         with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
-            cohort.write_all(pending, advancing(source.stored, advance))
+            cohort.write_all(pending, advancing(with_known_provenance(source.stored, lost), advance))
         cohort.finish()
     return cohort

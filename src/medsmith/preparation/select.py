@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.case_measures import FOREGROUND, measures_of, types_of
+from medsmith.preparation.provenance_fields import lost_lines
 from medsmith.preparation.recorded import check_ids, write_subset
 from medsmith.progress import NullProgress, Progress
 
@@ -88,6 +89,10 @@ class Kept:
         """The counts on one line."""
         return f"{self.group}: {self.kept} of {self.cases} ({self.kept / self.cases:.0%})"
 
+    def as_json(self) -> Mapping[str, Any]:
+        """The counts as JSON values."""
+        return {"group": self.group, "kept": self.kept, "cases": self.cases}
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -115,14 +120,28 @@ class Selection:
         """The counts, one group a line."""
         return tuple(kept.line for kept in (self.total, *self.by_rule, *self.by_size, *self.by_type))
 
+    def as_json(self) -> Mapping[str, Any]:
+        """The counts and the ids that are kept, as JSON values."""
+        groups = {"by_rule": self.by_rule, "by_size": self.by_size, "by_type": self.by_type}
+        counts = {name: [kept.as_json() for kept in found] for name, found in groups.items()}
+        return {"cohort": str(self.out.root), "ids": list(self.kept), "total": self.total.as_json(), **counts}
 
-def select(source: CohortLike, out: Path | str, rules: Sequence[str], *, progress: Progress | None = None) -> Selection:
+
+def select(
+    source: CohortLike,
+    out: Path | str,
+    rules: Sequence[str],
+    *,
+    report: Callable[[str], None] = silent,
+    progress: Progress | None = None,
+) -> Selection:
     """Writes the cases that pass every rule; an identical call continues an interrupted one.
 
     Args:
         source: a cohort, such as one that ``synthesize`` made.
         out: a new folder, or that of the same call.
         rules: such as ``not_a_copy<0.8`` or ``lesions_as_asked>=1``; the measures are those of ``measures_of``.
+        report: receives what provenance of real cases is left out.
         progress: of reading and writing.
 
     Raises:
@@ -149,7 +168,10 @@ def select(source: CohortLike, out: Path | str, rules: Sequence[str], *, progres
         found = "; ".join(each.line for each in by_rule)
         raise RequestError("--rule", f"no case passes all rules ({found})", "at least one", "loosen a rule")
     record = {"source": cohort.content_hash(), "rules": [str(rule) for rule in chosen], "ids": list(kept)}
-    written = write_subset(cohort, kept, Path(out), RECORD, record, progress)
+    lost: list[str] = []
+    written = write_subset(cohort, kept, Path(out), RECORD, record, lost, progress)
+    for line in lost_lines(lost):
+        report(line)
     return Selection(written, kept, total, by_rule, _by_size(measures, kept), _by_type(types, kept))
 
 

@@ -16,6 +16,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.pairing import Declared, pair_files, with_ids
+from medsmith.preparation.provenance_fields import known_provenance
 from medsmith.preparation.report_fields import structured
 from medsmith.preparation.roles import Key
 
@@ -81,14 +82,16 @@ class Source:
     kept: tuple[str, ...] = ()
 
     def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
-        """The case with its report and provenance files, if any, and a note on what of a real report is dropped."""
+        """The case with its report and provenance files, if any, and notes on what of a real case's is dropped."""
         report, provenance = read_records(self.root, case.id)
-        whole = replace(case, report=report, provenance=provenance)
+        whole, unknown = known_provenance(replace(case, report=report, provenance=provenance))
+        of_record = f"{case.id}: {unknown} entries of its provenance are not known to medsmith, and are left out"
+        notes = (of_record,) if unknown else ()
         if report is None or whole.synthetic:
-            return whole, ()
+            return whole, notes
         kept, dropped = structured(report, self.layout.label_names)
         note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
-        return replace(whole, report=kept), (note,) if dropped else ()
+        return replace(whole, report=kept), (*notes, note) if dropped else notes
 
 
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:

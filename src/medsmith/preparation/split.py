@@ -13,6 +13,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import first_of
 from medsmith.errors import RequestError
 from medsmith.formats.folders import check_disjoint_folders
+from medsmith.preparation.provenance_fields import lost_lines
 from medsmith.preparation.recorded import check_ids, write_subset
 from medsmith.progress import NullProgress, Progress, silent
 
@@ -73,10 +74,11 @@ def split(
     rule = drawn | {"group": group, "source": cohort.content_hash()} | ({"scenes": dict(scenes)} if scenes else {})
     written = []
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
-        record = rule | {"side": side, "ids": members}
-        written.append(write_subset(cohort, members, out, RECORD, record, progress or NullProgress()))
+        record, lost = rule | {"side": side, "ids": members}, list[str]()
+        written.append(write_subset(cohort, members, out, RECORD, record, lost, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
-        report(f"{side}: {len(members)} cases in {count} groups -> {out}")
+        for line in (f"{side}: {len(members)} cases in {count} groups -> {out}", *lost_lines(lost)):
+            report(line)
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
     return written[0], written[1]

@@ -56,6 +56,10 @@ class Cell:
         """The combination and its count on one line."""
         return f"{', '.join((self.lesion_type, *self.values.values()))}: {self.count}"
 
+    def as_json(self) -> Mapping[str, Any]:
+        """The combination and its count as JSON values."""
+        return {"lesion_type": self.lesion_type, **self.values, "count": self.count, "wanted": self.wanted}
+
 
 def lesions_of(cohort: Cohort) -> tuple[LesionReport, ...]:
     """The lesions of all reports of a cohort.

@@ -69,7 +69,7 @@ def cases_line(facts: Fingerprint, learned: Learned) -> str:
         facts: of the cohort.
         learned: what the stages learned from.
     """
-    labeled = facts.count if facts.labelled is None else facts.labelled
+    labeled = facts.count if facts.labeled is None else facts.labeled
     with_image = facts.count if facts.images is None else facts.images
     parts = parts_line(facts.count, with_image, labeled)
     some = f"{facts.count}" if learned.in_all == facts.count else f"{learned.in_all} of {facts.count}"

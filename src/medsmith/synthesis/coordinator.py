@@ -12,11 +12,11 @@ from medsmith.errors import InterruptionError, MedsmithError, RequestError, prin
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
+from medsmith.machine import usable_cores
 from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.synthesis import folder
-from medsmith.synthesis.devices import check_names
+from medsmith.synthesis.devices import check_built
 from medsmith.synthesis.executors.base import Executor, Outcome
-from medsmith.synthesis.executors.processes import usable_cores
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
@@ -94,7 +94,7 @@ def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise RequestError(name, f"{number}", "at least 1")
-    check_names(devices)
+    check_built(devices)
     if str(run) != printable(str(run)):
         raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
 

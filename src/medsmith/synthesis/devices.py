@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from medsmith.errors import RequestError
+from medsmith.machine import torch_without_gpu
 
 _NAME = re.compile(r"cpu|cuda(:\d+)?")
 
@@ -27,6 +28,18 @@ def check_names(devices: Sequence[str]) -> None:
     kinds = sorted({kind_of(device) for device in devices})
     if len(kinds) > 1:
         raise RequestError("device", f"{' and '.join(kinds)} together", "bytes depend on the kind", "choose one kind")
+
+
+def check_built(devices: Sequence[str]) -> None:
+    """Check device names, and that PyTorch was built for them; it is not imported, which takes seconds.
+
+    Raises:
+        RequestError: as ``check_names``, or a GPU where PyTorch was built for the CPU alone.
+    """
+    check_names(devices)
+    if kind_of(devices[0]) != "cpu" and torch_without_gpu():
+        cause = "this PyTorch is built for the CPU alone"
+        raise RequestError("device", f"'{devices[0]}' is not here", "there is cpu", cause)
 
 
 def check_present(devices: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
@@ -49,6 +49,11 @@ class Summary:
         )
         made = f"{self.out}: {self.count} cases from {self.attempts} attempts"
         return f"{made}; refused by {refused or 'no check'}{pictures}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        counts = {"made": self.made, "attempts": self.attempts, "refused": dict(self.refused)}
+        return {"cohort": str(self.out), "cases": self.count, **counts}
 
 
 def refuse_foreign(out: Path) -> None:

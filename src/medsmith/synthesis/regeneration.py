@@ -14,8 +14,9 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes
 from medsmith.formats.validation import first_problem
 from medsmith.interruption import defer_interrupts
+from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.coordinator import with_hashes
-from medsmith.synthesis.devices import kind_of
+from medsmith.synthesis.devices import check_built, kind_of
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import read_plan, resolve_paths, resolve_run
 from medsmith.synthesis.references import absolute, with_paths
@@ -31,6 +32,7 @@ def regenerate(
     run: Path | str | None = None,
     inputs: Mapping[str, Path | str] | None = None,
     options: SynthesisOptions | None = None,
+    progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Regenerate a synthetic case and compare every file with the one in the cohort, byte by byte.
 
@@ -41,6 +43,7 @@ def regenerate(
         inputs: dotted key of a cohort or file in the request, such as "templates" -> its path; missing ones are taken
             from the cohort's plan.
         options: timeouts, loader and executor, and the device if it is of the kind that made the case.
+        progress: of the attempts, as many as the case took.
 
     Returns:
         The compared files, as paths within the cohort. All are identical.
@@ -58,7 +61,10 @@ def regenerate(
     run = resolve_run(plan.run, out) if run is None else str(run)
     paths = _paths(recipe, resolve_paths(plan.paths, out), inputs or {})
     request = _original_request(recipe, run, paths, options)
+    check_built(request.devices)
+    left = _attempts(out, case_id, record)
     with (
+        (progress or NullProgress()).task("regenerate", left) as advance,
         defer_interrupts() as stop,
         _scratch() as scratch,
         options.executor(request, 1, options.timeouts, stop) as executor,
@@ -66,7 +72,10 @@ def regenerate(
         current = with_hashes(executor.resolve())
         _check_same_recipe(current, recipe, run, paths, case_id)
         task = CaseTask(run=run, loader=request.loader, recipe=recipe, paths=paths, index=index)
-        *_, outcome = executor.submit([task], scratch)
+        for outcome in executor.submit([task], scratch):
+            steps = 1 if outcome.status == "rejected" else max(left, 0)  # not every executor tells of the rejected
+            left -= steps
+            advance(steps, ", ".join(outcome.refused))
         if outcome.status != "made" or task.id != case_id:
             reason = outcome.reason or f"its recipe makes {task.id}, {outcome.status}"
             raise SynthesisError(case_id, f"could not be made again ({reason})")
@@ -95,6 +104,15 @@ def _read_record(out: Path, case_id: str) -> Mapping[str, Any]:
     if not path.exists():
         raise FileError(path, "does not exist", "only synthetic cases can be made again", "check the case's name")
     return read_json(path)
+
+
+def _attempts(out: Path, case_id: str, record: Mapping[str, Any]) -> int:
+    """Attempts that the case took, the last of which passed every check."""
+    attempt = record.get("attempt")
+    if not isinstance(attempt, int):
+        path = out / PROVENANCE / f"{case_id}.json"
+        raise FileError(path, f"attempt = {attempt}", "must be a whole number", "restore it")
+    return attempt + 1
 
 
 def _recipe(path: Path, record: Mapping[str, Any]) -> tuple[Recipe, int]:

@@ -13,23 +13,60 @@ from medsmith.errors import RequestError
 class Budget:
     """How long to train; the first limit reached ends a stage.
 
+    ``minutes`` gives methods that are compared the same time to learn, whatever they do besides. ``elapsed_minutes``
+    (``--max-minutes``) tells when a call ends.
+
     Attributes:
         steps: steps of each stage; None takes the config's.
         minutes: minutes of training over all stages and calls, without previews and checkpoints.
+        elapsed_minutes: minutes of this call from its start, with reading, encoding, previews and checkpoints, and of
+            the training of earlier calls. A stage that is trained ends in time; what comes before its first step is
+            finished first.
         stage: the one stage to train; None trains all in order.
         checkpoint_seconds: time between checkpoints.
     """
 
     steps: int | None = None
     minutes: float | None = None
+    elapsed_minutes: float | None = None
     stage: str | None = None
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
             raise RequestError("max-steps", f"{self.steps}", "at least 1")
-        if self.minutes is not None and not self.minutes > 0:
-            raise RequestError("max-minutes", f"{self.minutes:g}", "more than 0")
+        for minutes in (self.minutes, self.elapsed_minutes):
+            if minutes is not None and not minutes > 0:
+                raise RequestError("max-minutes", f"{minutes:g}", "more than 0")
+
+    @property
+    def timed(self) -> bool:
+        """Whether minutes limit it."""
+        return self.minutes is not None or self.elapsed_minutes is not None
+
+    def end_of_call(self, started: float, trained: float) -> float:
+        """When the call is to end, by the monotonic clock.
+
+        Args:
+            started: when the call started, by the same clock.
+            trained: seconds of training in earlier calls.
+        """
+        return math.inf if self.elapsed_minutes is None else started + self.elapsed_minutes * 60 - trained
+
+    def end_of_stage(self, needs: Sequence[float], trained: Sequence[float], now: float, end: float) -> float:
+        """When the next stage is to end: the time to the end of the call, divided in proportion to need.
+
+        Args:
+            needs: expected seconds of the next stage and of those after it, all steps counted.
+            trained: seconds that each was trained before.
+            now: by the monotonic clock.
+            end: of the call (``end_of_call``).
+        """
+        left = max(end - now, 0.0)
+        if self.stage or math.isinf(left):
+            return now + left
+        own = (left + sum(trained)) * needs[0] / sum(needs) - trained[0]
+        return now + min(max(own, 0.0), left)
 
     def seconds_for(self, needs: Sequence[float], spent: float) -> float:
         """Seconds that the next stage may train in all: the rest of the budget, divided in proportion to need.
@@ -54,3 +91,38 @@ class Budget:
         """
         by_time = seconds / allowed if allowed > 0 else 1.0
         return min(1.0, max(step / (self.steps or planned), by_time))
+
+
+@final
+@dataclass(frozen=True)
+class StageTime:
+    """How long one stage may train.
+
+    Attributes:
+        allowed: seconds of training, over all calls (``Budget.seconds_for``).
+        started: when this call starts to train it, by the monotonic clock.
+        end: when this call is to end it (``Budget.end_of_stage``).
+    """
+
+    allowed: float
+    started: float
+    end: float
+
+    def left(self, seconds: float, now: float) -> float:
+        """Seconds that are left to train.
+
+        Args:
+            seconds: of training so far, over all calls.
+            now: by the monotonic clock.
+        """
+        return min(self.allowed - seconds, self.end - now)
+
+    def share_elapsed(self, now: float) -> float:
+        """Share of this call's time for the stage that is over; 1 at its end, 0 where it has no end.
+
+        Args:
+            now: by the monotonic clock.
+        """
+        if math.isinf(self.end):
+            return 0.0
+        return 1.0 if now >= self.end else (now - self.started) / (self.end - self.started)

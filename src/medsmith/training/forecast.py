@@ -28,7 +28,8 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
     """
     wanted = [stage for stage in method.stages() if budget.stage in (None, stage.name)]
     steps = ", ".join(f"{stage.name} {budget.steps or method.training_of(stage).steps:,}" for stage in wanted)
-    limit = "" if budget.minutes is None else f", at most {budget.minutes:g} minutes in all"
+    minutes = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
+    limit = "" if minutes is None else f", at most {minutes:g} minutes in all"
     count = torch.get_num_threads()
     threads = f" ({count} thread{'s' * (count > 1)})" if device == "cpu" else ""
     return f"{method.name}, preset {preset}, on {device}{threads}; steps: {steps}{limit}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from medsmith.runs.steps import StageSteps, steps_by_stage
 from medsmith.training.budget import Budget
@@ -31,6 +31,11 @@ class Outcome:
         """What can be done next, then which stages a limit ended, if one did."""
         stopped = self._stopped
         return [*self._next(bool(stopped)), *([stopped] if stopped else [])]
+
+    def as_json(self) -> dict[str, Any]:
+        """How far the stages are trained, as JSON values."""
+        steps = {name: each.model_dump(mode="json") for name, each in self.steps.items()}
+        return {"run": str(self.run), "usable": self.usable, "steps": steps}
 
     def _next(self, stopped: bool) -> list[str]:
         complete = not any(each.ended_early for each in self.steps.values())

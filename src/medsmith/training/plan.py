@@ -79,6 +79,20 @@ class TrainingPlan(BaseModel):
         """Largest of all stages."""
         return max((stage.memory_gib for stage in self.stages), default=0.0)
 
+    @property
+    def lines(self) -> list[str]:
+        """Costs and settings, for the terminal."""
+        return [
+            *(
+                f"{stage.name}: {stage.steps} steps of {stage.seconds_per_step:.2f} s: {stage.minutes:.0f} minutes"
+                f", {stage.memory_gib:.1f} GiB"
+                for stage in self.stages
+            ),
+            f"{self.minutes:.0f} minutes in all, at most {self.memory_gib:.1f} GiB; "
+            f"settings: {' '.join(self.settings)}",
+            *self.notes,
+        ]
+
 
 def read_plan(path: Path, method: str) -> TrainingPlan:
     """Read a plan that may have been edited.

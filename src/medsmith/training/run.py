@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import torch
 from lightning.fabric import Fabric
@@ -10,6 +11,7 @@ from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import copy_threshold
@@ -20,10 +22,11 @@ from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
-from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, lock_run
+from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
+from medsmith.training.budget import StageTime
 from medsmith.training.examples import (
     NOISE,
     THUMBNAIL,
@@ -75,10 +78,42 @@ def train(
         TrainingError: the loss is not finite, or this machine computes incorrectly in the number format of the run.
         KeyboardInterrupt: training was interrupted; its state is saved.
     """
+    outcome = train_stages(
+        method,
+        cohort,
+        run,
+        preset=preset,
+        settings=settings,
+        seed=seed,
+        budget=budget,
+        devices=devices,
+        progress=progress,
+        report=report,
+    )
+    for line in outcome.lines:
+        report(line)
+    return outcome.run
+
+
+def train_stages(
+    method: str,
+    cohort: CohortLike,
+    run: Path | str,
+    *,
+    preset: str = "tiny",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    budget: Budget | None = None,
+    devices: int = 1,
+    progress: Progress | None = None,
+    report: Callable[[str], None] = silent,
+) -> Outcome:
+    """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
+    started = monotonic()
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.minutes is not None)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
     with lock_run(folder):
         check_folder(folder)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
@@ -92,14 +127,19 @@ def train(
             report(start_line(untrained, record.preset, accelerator, budget))
             # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
             job = partial(
-                _train_all, record=record, store=store, folder=folder, budget=budget, progress=progress, report=report
+                _train_all,
+                record=record,
+                store=store,
+                folder=folder,
+                budget=budget,
+                started=started,
+                progress=progress,
+                report=report,
             )
             error, steps = fabric.launch(job)
     if error is not None:
         raise error
-    for line in Outcome(folder, steps, budget, is_finished(folder)).lines:
-        report(line)
-    return folder
+    return Outcome(folder, steps, budget, is_finished(folder))
 
 
 def _check_compute(record: RunRecord, accelerator: str) -> None:
@@ -133,6 +173,7 @@ def _train_all(
     store: ExampleStore,
     folder: Path,
     budget: Budget,
+    started: float,
     progress: Progress,
     report: Callable[[str], None],
 ) -> tuple[MedsmithError | KeyboardInterrupt | None, dict[str, StageSteps]]:
@@ -144,13 +185,20 @@ def _train_all(
         method = apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
         reached: dict[str, Checkpoint] = {}
         stages = method.stages()
+        trained = _trained_seconds(folder, stages)
+        end = budget.end_of_call(started, sum(trained))
+        fabric.barrier()  # the first process must not train before all have read what earlier calls trained
         for place, stage in enumerate(stages):
             loop = StageLoop(fabric, record, method, stage, folder)
             if budget.stage in (None, stage.name):
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
-                allowed = budget.seconds_for(_expected_seconds(record, method, stages[place:], budget), spent)
+                needs = _expected_seconds(record, method, stages[place:], budget)
                 shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
-                _train_stage(fabric, loop, store, budget, allowed, shown, said)
+                batches, ids = _stage_batches(fabric, loop, store, shown)
+                now = monotonic()
+                stage_end = budget.end_of_stage(needs, trained[place:], now, end)
+                time = StageTime(budget.seconds_for(needs, spent), now, stage_end)
+                loop.train(batches, ids, budget, time, shown, said)
             fabric.barrier()  # all processes read what the first has saved
             checkpoint = loop.load_trained()
             if checkpoint is not None:
@@ -166,16 +214,10 @@ def _train_all(
     return None, _steps(method, reached)
 
 
-def _train_stage(
-    fabric: Fabric,
-    loop: StageLoop,
-    store: ExampleStore,
-    budget: Budget,
-    allowed: float,
-    progress: Progress,
-    report: Callable[[str], None],
-) -> None:
-    """Train one stage to the end of its budget; the first process prepares what the others read."""
+def _stage_batches(
+    fabric: Fabric, loop: StageLoop, store: ExampleStore, progress: Progress
+) -> tuple[Batches, Sequence[str]]:
+    """What one stage trains on, and the ids of its cases; the first process prepares what the others read."""
     method, stage, record = loop.method.eval(), loop.stage, loop.record
     view = examples_of(stage, store)
     loop.begin(view)
@@ -188,7 +230,7 @@ def _train_stage(
         batches = encoded_batches(view, method, stage, record.seed, loop.folder, progress)
         if fabric.is_global_zero:
             fabric.barrier()
-    loop.train(batches, view.ids, budget, allowed, progress, report)
+    return batches, view.ids
 
 
 def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Budget) -> list[float]:
@@ -199,6 +241,12 @@ def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage]
     if len(known) < len(seconds):
         return [float(count) for count in steps]
     return [count * each for count, each in zip(steps, known, strict=True)]
+
+
+def _trained_seconds(folder: Path, stages: Sequence[Stage]) -> list[float]:
+    """Seconds of training of each stage so far."""
+    newest = (StageCheckpoints(folder, stage.name).entries()[:1] for stage in stages)
+    return [sum(checkpoint.seconds for checkpoint in found) for found in newest]
 
 
 def _steps(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:

@@ -24,7 +24,7 @@ from medsmith.methods.base import Method, Stage
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
 from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
-from medsmith.training.budget import Budget
+from medsmith.training.budget import Budget, StageTime
 from medsmith.training.forecast import AFTER, stage_line
 from medsmith.training.previews import write_previews
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
@@ -85,7 +85,7 @@ class StageLoop:
         batches: Batches,
         ids: Sequence[str],
         budget: Budget,
-        allowed: float,
+        time: StageTime,
         progress: Progress,
         report: Callable[[str], None],
     ) -> None:
@@ -95,7 +95,7 @@ class StageLoop:
             batches: training data.
             ids: of the cases behind the batches' indices.
             budget: number of steps and time between checkpoints.
-            allowed: seconds that this stage may train.
+            time: that this stage may take.
             progress: where to show progress.
             report: receives one line on what the stage will take, after its first steps.
 
@@ -104,7 +104,7 @@ class StageLoop:
             KeyboardInterrupt: a signal came; the current step was finished and saved.
         """
         training = self.method.training_of(self.stage)
-        self._budget, self._allowed = budget, allowed
+        self._budget, self._time = budget, time
         self._optimizer = StageOptimizer(self.method, self.stage.parts, training)
         wrapped, *engines = self._fabric.setup(self.method, *self._optimizer.optimizers.values())
         self._wrapped, self._engines = wrapped, dict(zip(self._optimizer.parts, engines, strict=True))
@@ -165,11 +165,12 @@ class StageLoop:
             yield losses
 
     def _seconds_left(self) -> float:
-        return self._allowed - self._seconds
+        return self._time.left(self._seconds, monotonic())
 
     def _share_spent(self) -> float:
         planned = self.method.training_of(self.stage).steps
-        return self._budget.share_spent(self._step, self._seconds, planned, self._allowed)
+        spent = self._budget.share_spent(self._step, self._seconds, planned, self._time.allowed)
+        return max(spent, self._time.share_elapsed(monotonic()))
 
     def _any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process: all must stop together, or the others would wait."""

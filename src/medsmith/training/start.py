@@ -126,7 +126,7 @@ def check_folder(folder: Path) -> None:
 
 def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
     """Refuse a cohort in which no case has an image, or labels, that the method's networks are built for."""
-    there = {"image": facts.images != 0, "labels": facts.labelled != 0}
+    there = {"image": facts.images != 0, "labels": facts.labeled != 0}
     missing = [name for name in sorted(kind.inputs) if not there[name]]
     if missing:
         lacking = " and no ".join(missing)
@@ -179,12 +179,12 @@ def _fingerprint(cohort: Cohort, cohort_hash: str, cases: CaseCache, progress: P
 
     Raises:
         ContentError: a constant image, or a CT that is not in Hounsfield units.
-        CohortError: there are label maps, and none has a labelled voxel.
+        CohortError: there are label maps, and none has a labeled voxel.
     """
     with progress.task("read", len(cohort)) as advance:
         fingerprint = take_fingerprint(_checked(cases, advance), cohort.file_ending, cohort_hash)
-    if fingerprint.labelled and fingerprint.foreground[1] == 0:
-        raise CohortError(cohort.root, "no case has a labelled voxel", cure="give a cohort with labels")
+    if fingerprint.labeled and fingerprint.foreground[1] == 0:
+        raise CohortError(cohort.root, "no case has a labeled voxel", cure="give a cohort with labels")
     return fingerprint
 
 

@@ -52,6 +52,16 @@ class View:
         size = f"{self.size / 1e6:.1f} MB"
         return [*self.notes, f"viewer: {self.page}, {self.count} cases ({self.written} written), {size}"]
 
+    def as_json(self) -> dict[str, Any]:
+        """What was written, as JSON values."""
+        return {
+            "page": str(self.page),
+            "cases": self.count,
+            "written": self.written,
+            "bytes": self.size,
+            "notes": list(self.notes),
+        }
+
 
 @final
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def test_labels_alone_teach_lmnet_beside_scans(place, tmp_path):
     train("lesiondiffusion", both, tmp_path / "run", settings=SETTINGS, budget=Budget(steps=2))
     assert len(load_method(tmp_path / "run").memory["kept_images"]) == min(len(ct), 8)
     fingerprint = load_method(tmp_path / "run").fingerprint
-    assert (fingerprint.images, fingerprint.labelled) == (len(ct), len(ct) + 2)
+    assert (fingerprint.images, fingerprint.labeled) == (len(ct), len(ct) + 2)
 
 
 def test_memory_is_estimated_from_headers_alone(place, tmp_path):

@@ -130,7 +130,7 @@ def common_view_spec(real: Fingerprint, synthetic: Fingerprint, *, size: int | N
     if real.dimensions != synthetic.dimensions:
         found = f"the real cohort is {real.dimensions}-D and the synthetic one {synthetic.dimensions}-D"
         raise CohortError("evaluation", found, "both must be equal")
-    labeled = [facts.count if facts.labelled is None else facts.labelled for facts in (real, synthetic)]
+    labeled = [facts.count if facts.labeled is None else facts.labeled for facts in (real, synthetic)]
     if all(labeled) and dict(real.label_names) != dict(synthetic.label_names):
         found = f"real labels {dict(real.label_names)} and synthetic labels {dict(synthetic.label_names)}"
         raise CohortError(

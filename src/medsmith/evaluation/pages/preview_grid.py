@@ -39,7 +39,7 @@ def views_of(cases: Sequence[Case]) -> list[tuple[str, Callable[[Case], UInt8[np
 
 
 def gray_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
-    """The slice with most labelled voxels, its gray values from the 0.5 to the 99.5 percentile of the case.
+    """The slice with most labeled voxels, its gray values from the 0.5 to the 99.5 percentile of the case.
 
     Black where there is no image; the middle slice where there are no labels.
     """

@@ -62,6 +62,19 @@ class Study:
             self.observer.line,
         ]
 
+    def as_json(self) -> dict[str, Any]:
+        """What was created, as JSON values."""
+        return {
+            "study": self.key.study,
+            "mode": self.key.mode.value,
+            "margin": self.key.margin,
+            "trials": len(self.trials),
+            "repeats": sum(trial.repeat_of is not None for trial in self.trials),
+            "learning": len(self.learning),
+            "presentation": dict(self.presentation.facts),
+            "naive_observer": self.observer.as_json(),
+        }
+
 
 def create_study(
     real: CohortLike, synthetic: CohortLike, out: Path | str, plan: StudyPlan, *, progress: Progress | None = None

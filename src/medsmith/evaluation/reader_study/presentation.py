@@ -166,7 +166,7 @@ def _to_byte_range(image: Float32[np.ndarray, "s r c"]) -> Float32[np.ndarray, "
 
 
 def _level(case: Case) -> int:
-    """The slice with most labelled voxels, or the middle one where there are none."""
+    """The slice with most labeled voxels, or the middle one where there are none."""
     if case.labels is None or not case.labels.any():
         return case.geometry.shape[2] // 2
     return int((case.labels > 0).sum(axis=(0, 1)).argmax())

@@ -78,7 +78,7 @@ class Lldm(Method):
         self.fingerprint, self.memory = fingerprint, {}
         dimensions, channels = fingerprint.dimensions, len(fingerprint.channel_names)
         self.classes = 1 + len(fingerprint.foreground_labels)
-        self.has_labels = self.classes > 1 and fingerprint.labelled != 0
+        self.has_labels = self.classes > 1 and fingerprint.labeled != 0
         self.has_images = channels > 0 and fingerprint.images != 0
         if self.has_labels and self.has_images and not fingerprint.pairs:
             cure = "add some, or train a run on the images and another on the label maps"

@@ -33,7 +33,7 @@ def mask_not_empty(case: Case, training: TrainingFacts, limits: Limits) -> Check
     if case.labels is None:
         return CheckResult.skipped("mask_not_empty", NO_LABELS)
     if training.fingerprint.foreground[0] == 0:
-        return CheckResult.skipped("mask_not_empty", "training has cases without labelled voxels")
+        return CheckResult.skipped("mask_not_empty", "training has cases without labeled voxels")
     return CheckResult.of("mask_not_empty", float((case.labels > 0).sum()), low=1)
 
 

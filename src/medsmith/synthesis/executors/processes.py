@@ -1,6 +1,5 @@
 """An executor of worker processes on this machine; failed workers are replaced."""
 
-import os
 import queue
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -175,8 +174,3 @@ class ProcessExecutor:
             last = lines[-1] if lines else "its log is empty"
             found = f"{self._failed_starts} workers in a row ended while loading it ({reason}: {last})"
             raise SynthesisError(self._request.run, found, cure="free memory, or use fewer workers")
-
-
-def usable_cores() -> int:
-    """Number of cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
