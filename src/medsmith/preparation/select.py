@@ -22,7 +22,7 @@ from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.case_measures import FOREGROUND, measures_of, types_of
 from medsmith.preparation.provenance_fields import lost_lines
 from medsmith.preparation.recorded import check_ids, write_subset
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD = "select.json"
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
