@@ -51,9 +51,10 @@ def missing_noise(
     near = region_about(mask, spacing)
     zones = zones_of(mask[near], None, spacing, border_mm(spacing))
     fine = _high_pass(before[near], spacing)
-    scan = [_spread(fine, zone) for zone in (zones.shell, zones.inside)]
     synthetic = _spread(_high_pass(image[near], spacing), zones.inside) or 0.0
-    noise = min((spread for spread in scan if spread is not None), default=0.0)
+    noise = _smallest_spread(fine, (zones.shell, zones.inside), 0.0)
+    calm = ~_structure(fine, _SIGMAS * noise)
+    noise = _smallest_spread(fine, (zones.shell & calm, zones.inside & calm), noise)
     if noise <= synthetic:
         return 0.0
     added = np.zeros(mask.shape, np.float32)
@@ -83,12 +84,17 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
     return np.pad(field / (field.std() or 1.0), padding, mode="wrap").astype(np.float32)
 
 
-def _without_structure(tile: Float32[np.ndarray, "a b c"], limit: float) -> Float32[np.ndarray, "a b c"]:
-    """The noise, 0 around voxels that exceed the limit together: edges would stripe the noise that is made of them.
+def _structure(fine: Float32[np.ndarray, "a b c"], limit: float) -> Bool[np.ndarray, "a b c"]:
+    """Around voxels that exceed the limit together; single voxels of noise exceed it as well."""
+    return np.asarray(gaussian_filter((np.abs(fine) > limit).astype(np.float32), _AROUND_VOXELS) > _TOGETHER)
 
-    Single voxels of noise exceed it as well and are clipped, as everything is where nearly all is structure.
+
+def _without_structure(tile: Float32[np.ndarray, "a b c"], limit: float) -> Float32[np.ndarray, "a b c"]:
+    """The noise, 0 where there is structure: edges would stripe the noise that is made of them.
+
+    Elsewhere it is clipped, as it is everywhere where nearly all is structure.
     """
-    beyond = gaussian_filter((np.abs(tile) > limit).astype(np.float32), _AROUND_VOXELS) > _TOGETHER
+    beyond = _structure(tile, limit)
     clipped = np.clip(tile, -limit, limit)
     return clipped if beyond.mean() > _MOST_STRUCTURE else np.where(beyond, np.float32(0), clipped)
 
@@ -99,3 +105,10 @@ def _high_pass(image: Float32[np.ndarray, "u v w"], spacing: Spacing) -> Float32
 
 def _spread(fine: Float32[np.ndarray, "u v w"], zone: Bool[np.ndarray, "u v w"]) -> float | None:
     return float(median_abs_deviation(fine[zone], scale="normal")) if zone.sum() >= _FEWEST else None
+
+
+def _smallest_spread(
+    fine: Float32[np.ndarray, "u v w"], zones: tuple[Bool[np.ndarray, "u v w"], ...], otherwise: float
+) -> float:
+    found = [_spread(fine, zone) for zone in zones]
+    return min((spread for spread in found if spread is not None), default=otherwise)
