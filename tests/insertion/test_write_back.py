@@ -9,8 +9,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from insertion_scans import NAMES, ORIENTATIONS, SPACINGS, body, grid, oriented
@@ -20,7 +18,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory
-from medsmith.insertion.write_back import blend, feather, shift_to_ct_values
+from medsmith.insertion.write_back import blend
 from scan_files import nifti_bytes
 
 SHAPE = (26, 24, 22)
@@ -52,7 +50,8 @@ def insert(case: Case, box: Box) -> Case:
     place = np.stack(np.meshgrid(*[np.arange(20) - 9.5] * 3, indexing="ij"))
     radius = np.array(box.shape) * frame.scan.spacing / 2 / frame.spacing_mm
     mask = frame.resample_out(((place / radius[:, None, None, None]) ** 2).sum(axis=0).astype(np.float32)) < 1
-    weight = feather(mask, frame.scan.spacing, MARGIN_MM)
+    distance = distance_transform_edt(~mask, sampling=frame.scan.spacing)
+    weight = np.clip(1 - distance / MARGIN_MM, 0, 1).astype(np.float32)
     blend(view, frame.region, frame.resample_out(cube + 150), weight, case.stored)
     labels[frame.region][mask] = NAMES["lesion"]
     return replace(case, provenance={"made": "by a test"})
@@ -134,27 +133,6 @@ def test_an_intercept_in_the_header_changes_nothing(tmp_path):
     np.testing.assert_array_equal(voxels[outside], kept[0][outside])
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.tuples(*[st.floats(0.4, 4.0)] * 3),
-    st.floats(0.0, 6.0),
-    st.lists(st.tuples(*[st.integers(0, 11)] * 3), max_size=6),
-)
-def test_the_feather_is_one_inside_smooth_beside_and_zero_beyond(spacing, margin, voxels):
-    mask = np.zeros((12, 12, 12), dtype=bool)
-    for voxel in voxels:
-        mask[voxel] = True
-    weight = feather(mask, spacing, margin)
-    if not voxels:
-        assert not weight.any()
-        return
-    distance = distance_transform_edt(~mask, sampling=spacing)
-    assert (weight[mask] == 1).all()
-    assert not weight[distance >= max(margin, 1e-9)].any()
-    share = 1 - np.minimum(distance, margin) / margin if margin > 0 else mask
-    np.testing.assert_allclose(weight, share**2 * (3.0 - 2.0 * share), atol=1e-5)
-
-
 def test_blending_is_a_weighted_mean_rounded_and_clipped():
     view = np.array([0, 100, 100, 100, 32000], dtype=np.int16).reshape(5, 1, 1)
     values = np.array([-50, 201, 201, np.nan, 90000], dtype=np.float32).reshape(5, 1, 1)
@@ -191,7 +169,7 @@ from medsmith.insertion.frame import Frame
 from medsmith.insertion.organ_map import organ_map_from_case
 from medsmith.insertion.regions import allowed_region
 from medsmith.insertion.memory import estimate_memory
-from medsmith.insertion.write_back import blend, feather
+from medsmith.insertion.write_back import blend
 
 source = Cohort.open(sys.argv[1])
 case = source["big"]
@@ -202,7 +180,7 @@ report = LesionReport(size_mm=(24.0, 20.0, 18.0))
 frame = Frame.about(box, organs.geometry, 64)
 cube = frame.resample_in(view, -1000.0)
 mask = (frame.resample_out(frame.inside(box)) > 0.5) & allowed_region(organs, report, frame.region)
-blend(view, frame.region, frame.resample_out(cube + 100), feather(mask, organs.geometry.spacing, 3.0), case.stored)
+blend(view, frame.region, frame.resample_out(cube + 100), mask.astype(np.float32), case.stored)
 labels[frame.region][mask] = case.label_names["lesion"]
 out = Cohort.create(sys.argv[2], channel_names=source.channel_names, label_names=source.label_names,
                     file_ending=".nii.gz")
@@ -257,24 +235,3 @@ def test_the_estimate_grows_with_the_scan_and_its_dtype():
     small, large = (estimate_memory((512, 512, count), np.dtype("int16")) for count in (100, 200))
     assert large - small == 512 * 512 * 100 * (4 + 3 + 2)
     assert estimate_memory((512, 512, 100), np.dtype("float32")) - small == 512 * 512 * 100 * 2
-
-
-def test_the_shift_to_a_ct_value_fades_over_the_margin():
-    mask = np.zeros((24, 24, 24), bool)
-    mask[8:16, 8:16, 8:16] = True
-    image = np.where(mask, 100.0, 40.0).astype(np.float32)
-    added = np.asarray(shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), (60.0, 60.0), 3.0))
-    assert np.allclose(added[mask], -40)
-    beside = added[16:20, 12, 12]
-    assert beside[-2:] == pytest.approx([0, 0])
-    assert (np.diff(beside) >= 0).all()
-    assert shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), None, 3.0) == 0
-
-
-@pytest.mark.parametrize(("wanted", "moved"), [((20.0, 90.0), -10.0), ((120.0, 150.0), 20.0), ((80.0, 120.0), 0.0)])
-def test_a_mean_is_moved_to_the_nearest_end_of_a_range(wanted, moved):
-    mask = np.zeros((20, 20, 20), bool)
-    mask[6:14, 6:14, 6:14] = True
-    image = np.where(mask, 100.0, 40.0).astype(np.float32)
-    added = np.asarray(shift_to_ct_values(image, mask, (1.0, 1.0, 1.0), wanted, 3.0))
-    assert np.allclose(added[mask], moved)

@@ -47,6 +47,17 @@ def test_a_lesion_that_leaves_its_organ(center, low, high):
     assert found.border_distance_mm == 0
 
 
+def test_tissue_between_organs_is_no_organ_unless_no_organ_is_next_to_the_lesion():
+    names = NAMES | {"fat": 6, "soft_tissue": 7}
+    mask, labels = liver_with((45, 24, 24), radius=8.0)
+    labels[labels == 0] = 6
+    found = measure_place(mask, labels, names, MM)
+    assert (found.organ, found.neighbour) == ("liver", "kidney_left")
+    alone, labels = liver_with((24, 24, 24))
+    labels[~alone] = 7
+    assert measure_place(alone, labels, names, MM).organ == "soft_tissue"
+
+
 @pytest.mark.parametrize("gap", [0, 1, 3, 6])
 def test_the_gap_to_a_neighbour(gap):
     mask, labels = liver_with((52 - 6 - gap, 20, 20))

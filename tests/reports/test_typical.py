@@ -37,7 +37,16 @@ def test_the_range_holds_every_combination_of_the_rules(kind):
     [
         ({"organ": "lung", "density": GROUND_GLASS}, True),
         ({"organ": "lung", "density": GROUND_GLASS, "density_variation": "heterogeneous"}, False),
-        ({"organ": "lung", "density": "isodense soft tissue mass"}, False),
+        ({"organ": "lung", "density": "isodense soft tissue mass"}, True),
+        (
+            {
+                "organ": "lung",
+                "density": "isodense soft tissue mass",
+                "features": ["presence of decreased density areas"],
+            },
+            False,
+        ),
+        ({"organ": "liver", "lesion_type": "liver cancer", "density": "hypodense"}, False),
         ({"organ": "lung", "density_variation": "homogeneous"}, True),
         ({}, False),
     ],

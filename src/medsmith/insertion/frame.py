@@ -22,6 +22,8 @@ AIR_HU = -1000.0
 """Padding value outside a CT."""
 _EDGE = 1e-9
 """Share of a voxel by which a center may miss a face and still count as inside."""
+SUBVOXELS = 4
+"""Places along each axis of a voxel where its share in a lesion is sampled; even, so that none is at its center."""
 Triple = tuple[float, float, float]
 
 
@@ -130,6 +132,25 @@ class Frame:
             resampled[..., z] = across @ flat[..., z] @ along.T
         return resampled
 
+    def share_above(self, field: Float32[np.ndarray, "s s s"], level: float) -> Float32[np.ndarray, "x y z"]:
+        """The share of each of the scan's voxels in ``region`` where a field on the cube exceeds a level.
+
+        The field is interpolated linearly at ``SUBVOXELS`` places along each axis of a voxel, so that shares are
+        multiples of 1/64. A plane through the center of a voxel along its faces gives exactly one half.
+
+        Args:
+            field: values on the cube.
+            level: the share of larger values is returned.
+        """
+        across, along, up = (self._interpolation_matrix(axis, SUBVOXELS).astype(np.float32) for axis in range(3))
+        flat = field @ up.T
+        width, depth, height = (len(rows) // SUBVOXELS for rows in (across, along, up))
+        counts = np.zeros((width, depth, height), dtype=np.float32)
+        for place in range(len(up)):
+            above = (across @ flat[..., place] @ along.T) > level
+            counts[..., place // SUBVOXELS] += above.reshape(width, SUBVOXELS, depth, SUBVOXELS).sum(axis=(1, 3))
+        return counts / np.float32(SUBVOXELS**3)
+
     def inside(self, box: Box) -> Bool[np.ndarray, "s s s"]:
         """Voxels of the cube whose centers lie in a box of the scan."""
         axes = [
@@ -174,10 +195,11 @@ class Frame:
         rows: Float64[np.ndarray, "s n"] = weights / weights.sum(axis=1, keepdims=True)
         return rows, slice(first, last + 1)
 
-    def _interpolation_matrix(self, axis: int) -> Float64[np.ndarray, "n s"]:
-        """Interpolation matrix from the cube to the region's voxels along an axis."""
+    def _interpolation_matrix(self, axis: int, parts: int = 1) -> Float64[np.ndarray, "n s"]:
+        """Interpolation matrix from the cube to the region's voxels, or to their parts, along an axis."""
         low, high = self._bounds(axis)
-        places = (np.arange(low, high) - self.center[axis]) / self._step[axis] + (self.size - 1) / 2
+        voxels = low - 0.5 + (np.arange((high - low) * parts) + 0.5) / parts
+        places = (voxels - self.center[axis]) / self._step[axis] + (self.size - 1) / 2
         places = np.clip(places, 0, self.size - 1)
         rows: Float64[np.ndarray, "n s"] = np.clip(1.0 - np.abs(np.arange(self.size) - places[:, None]), 0.0, None)
         return rows

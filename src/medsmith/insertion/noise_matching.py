@@ -9,27 +9,19 @@ from scipy.fft import irfftn, rfftn
 from scipy.ndimage import gaussian_filter
 from scipy.stats import median_abs_deviation
 
-from medsmith.insertion.write_back import Spacing, feather
+from medsmith.insertion.intensities import BAND_MM, Spacing
 from medsmith.measurement.density import border_mm, region_about, zones_of
 
 _SIGMAS = 3.0
 """Residuals are clipped at this many standard deviations; larger ones are vessels and edges."""
-_BAND_MM = 1.5
-"""Standard deviation of the Gaussian high-pass that separates noise from anatomy and lesion texture."""
+_AROUND_VOXELS, _TOGETHER = 2.0, 0.03
+"""Structure: more than this share of the voxels around, weighted by a Gaussian of this width, is beyond the limit."""
+_MOST_STRUCTURE = 0.8
+"""Largest share of structure in a tile that noise can be estimated from."""
 _LARGEST_TILE = 64
 """Largest edge of the noise tile in voxels; the tile is periodic, so repetition leaves no seam."""
 _FEWEST = 50
 """Fewest voxels that a standard deviation is estimated from."""
-
-
-def residual_noise(residual: Float32[np.ndarray, "u v w"]) -> Float32[np.ndarray, "u v w"]:
-    """Noise of the scan that is lost by resampling to the cube.
-
-    Args:
-        residual: the scan minus the scan resampled to the cube and back.
-    """
-    limit = _SIGMAS * float(median_abs_deviation(residual, axis=None, scale="normal"))
-    return np.asarray(np.clip(residual, -limit, limit), np.float32)
 
 
 def missing_noise(
@@ -37,36 +29,36 @@ def missing_noise(
     before: Float32[np.ndarray, "u v w"],
     mask: Bool[np.ndarray, "u v w"],
     spacing: Spacing,
-    reach_mm: float,
     seed: int,
 ) -> Float32[np.ndarray, "u v w"] | float:
-    """Noise to add so that the lesion has the noise level of the scan; it fades over the margin.
+    """Noise to add so that the lesion has the noise level of the scan.
 
     Variances add, so the amplitude is the square root of the difference between the scan's and the synthetic variance.
     The scan's variance is the smaller of two estimates, around the lesion and in the tissue that it replaces, since
-    structure inflates both. The noise has the power spectrum of the scan's noise, within and across slices.
+    structure inflates both. The noise has the power spectrum of the scan's noise, within and across slices. Nothing of
+    the tissue that is replaced is in it. The intensities of a lesion too small to estimate count as free of noise.
 
     Args:
-        image: with the synthetic lesion, HU.
+        image: intensities of the lesion, HU.
         before: the scan, HU.
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        reach_mm: how far outside the mask the image is synthetic.
         seed: of the noise.
 
     Returns:
-        The noise to add; 0 if the lesion is as noisy as the scan or too small to estimate.
+        The noise to add; 0 if the lesion is as noisy as the scan.
     """
     near = region_about(mask, spacing)
     zones = zones_of(mask[near], None, spacing, border_mm(spacing))
     fine = _high_pass(before[near], spacing)
-    scan = [_spread(fine, zone) for zone in (zones.shell, zones.inside)]
-    synthetic = _spread(_high_pass(image[near], spacing), zones.inside)
-    noise = min((spread for spread in scan if spread is not None), default=0.0)
-    if synthetic is None or noise <= synthetic:
+    synthetic = _spread(_high_pass(image[near], spacing), zones.inside) or 0.0
+    noise = _smallest_spread(fine, (zones.shell, zones.inside), 0.0)
+    calm = ~_structure(fine, _SIGMAS * noise)
+    noise = _smallest_spread(fine, (zones.shell & calm, zones.inside & calm), noise)
+    if noise <= synthetic:
         return 0.0
-    added = feather(mask, spacing, reach_mm)
-    added[near] *= np.float32(np.sqrt(noise**2 - synthetic**2)) * noise_like(fine, _SIGMAS * noise, seed)
+    added = np.zeros(mask.shape, np.float32)
+    added[near] = np.float32(np.sqrt(noise**2 - synthetic**2)) * noise_like(fine, _SIGMAS * noise, seed)
     return added
 
 
@@ -75,7 +67,7 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
 
     Args:
         residual: the high-pass filtered scan.
-        limit: the residual is clipped to it before the spectrum is computed.
+        limit: where it is exceeded there is structure, which is left out of the spectrum.
         seed: of the noise.
 
     Returns:
@@ -84,7 +76,7 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
     shape = [min(count, _LARGEST_TILE) for count in residual.shape]
     first = [(count - kept) // 2 for count, kept in zip(residual.shape, shape, strict=True)]
     tile = residual[tuple(slice(start, start + kept) for start, kept in zip(first, shape, strict=True))]
-    amplitude = np.abs(rfftn(np.clip(tile, -limit, limit).astype(np.float64)))
+    amplitude = np.abs(rfftn(_without_structure(tile, limit).astype(np.float64)))
     amplitude[0, 0, 0] = 0.0
     white = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape)
     field = irfftn(rfftn(white) * amplitude, s=shape)
@@ -92,9 +84,31 @@ def noise_like(residual: Float32[np.ndarray, "u v w"], limit: float, seed: int) 
     return np.pad(field / (field.std() or 1.0), padding, mode="wrap").astype(np.float32)
 
 
+def _structure(fine: Float32[np.ndarray, "a b c"], limit: float) -> Bool[np.ndarray, "a b c"]:
+    """Around voxels that exceed the limit together; single voxels of noise exceed it as well."""
+    return np.asarray(gaussian_filter((np.abs(fine) > limit).astype(np.float32), _AROUND_VOXELS) > _TOGETHER)
+
+
+def _without_structure(tile: Float32[np.ndarray, "a b c"], limit: float) -> Float32[np.ndarray, "a b c"]:
+    """The noise, 0 where there is structure: edges would stripe the noise that is made of them.
+
+    Elsewhere it is clipped, as it is everywhere where nearly all is structure.
+    """
+    beyond = _structure(tile, limit)
+    clipped = np.clip(tile, -limit, limit)
+    return clipped if beyond.mean() > _MOST_STRUCTURE else np.where(beyond, np.float32(0), clipped)
+
+
 def _high_pass(image: Float32[np.ndarray, "u v w"], spacing: Spacing) -> Float32[np.ndarray, "u v w"]:
-    return np.asarray(image - gaussian_filter(image, [_BAND_MM / edge for edge in spacing]))
+    return np.asarray(image - gaussian_filter(image, [BAND_MM / edge for edge in spacing]))
 
 
 def _spread(fine: Float32[np.ndarray, "u v w"], zone: Bool[np.ndarray, "u v w"]) -> float | None:
     return float(median_abs_deviation(fine[zone], scale="normal")) if zone.sum() >= _FEWEST else None
+
+
+def _smallest_spread(
+    fine: Float32[np.ndarray, "u v w"], zones: tuple[Bool[np.ndarray, "u v w"], ...], otherwise: float
+) -> float:
+    found = [_spread(fine, zone) for zone in zones]
+    return min((spread for spread in found if spread is not None), default=otherwise)

@@ -1,4 +1,4 @@
-"""The shape of a lesion: a field on its cube, fitted to its box, and the resulting mask in the scan.
+"""The shape of a lesion: a field on its cube, fitted to its box, and the share of each voxel that it covers.
 
 Axes: s s s the cube; x y z voxels of the scan, canonical, in the region that the cube covers. A field is
 positive inside the lesion.
@@ -9,12 +9,21 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
-from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter, generate_binary_structure, label
+from scipy.ndimage import (
+    affine_transform,
+    binary_dilation,
+    distance_transform_edt,
+    gaussian_filter,
+    generate_binary_structure,
+    label,
+)
 
 from medsmith.insertion.box import Box
 from medsmith.insertion.frame import Frame
 
 Field = Float32[np.ndarray, "s s s"]
+HALF = 0.5
+"""Smallest share of a voxel that makes it a voxel of the lesion's mask."""
 _STRETCH = (2 / 3, 3 / 2)
 """Limits of the factor by which a field is stretched to its box."""
 _SMOOTHNESS, _STRENGTH = 0.18, 0.18
@@ -84,22 +93,40 @@ def threshold_by_volume(
     allowed: Bool[np.ndarray, "x y z"],
     levels: Sequence[float],
 ) -> Bool[np.ndarray, "x y z"]:
-    """The lesion's voxels: the largest part above a level, within the allowed region.
+    """The lesion's voxels: those that `share_by_volume` gives at least half to."""
+    return share_by_volume(field, frame, box, allowed, levels) >= HALF
+
+
+def share_by_volume(
+    field: Field,
+    frame: Frame,
+    box: Box,
+    allowed: Bool[np.ndarray, "x y z"],
+    levels: Sequence[float],
+) -> Float32[np.ndarray, "x y z"]:
+    """The share of each voxel that the lesion covers: the largest part above a level, within the allowed region.
 
     The chosen level gives the volume nearest to that of the ellipsoid in the box (the released code compares with the
-    volume of the box itself).
+    volume of the box itself). Voxels with a share of at least one half are one connected part. A lesion that covers
+    no voxel by half takes the voxels whose centers it covers.
 
     Args:
         field: of the lesion.
         frame: the cube.
         box: bounds of the lesion in the scan.
-        allowed: voxels where the lesion may lie, in the cube's region of the scan.
+        allowed: voxels where the lesion may lie, in the cube's region of the scan; the share is 0 elsewhere.
         levels: thresholds to try.
     """
     resampled = frame.resample_out(field)
     wanted = np.pi / 6 * np.prod(box.shape)
-    masks = [largest_component((resampled > level) & allowed) for level in levels]
-    return min(masks, key=lambda mask: abs(float(mask.sum()) - wanted))
+    centers = {level: largest_component((resampled > level) & allowed) for level in levels}
+    level = min(levels, key=lambda each: abs(float(centers[each].sum()) - wanted))
+    share = np.where(allowed, frame.share_above(field, level), np.float32(0))
+    mask = largest_component(share >= HALF)
+    if not mask.any():
+        return centers[level].astype(np.float32)
+    beside = binary_dilation(mask, generate_binary_structure(3, 3)) & (share < HALF)
+    return np.where(mask | beside, share, np.float32(0))
 
 
 def largest_component(mask: Bool[np.ndarray, "x y z"], neighbors: Literal[6, 26] = 6) -> Bool[np.ndarray, "x y z"]:

@@ -42,12 +42,14 @@ class LabeledScan:
         labels: organs and lesions on the grid.
         label_names: label name -> value.
         geometry: the grid.
+        of_whole_scan: enhancement of the scan that this is a part of; None takes it from this image.
     """
 
     image: Float32[np.ndarray, "x y z"] | None
     labels: UInt8[np.ndarray, "x y z"]
     label_names: Mapping[str, int]
     geometry: Geometry
+    of_whole_scan: Enhancement | None = None
 
     @classmethod
     def of(cls, case: Case) -> "LabeledScan":
@@ -63,8 +65,8 @@ class LabeledScan:
     @cached_property
     def enhancement(self) -> Enhancement | None:
         """Whether contrast agent was given, by the density of vessels and organs; None if none is labeled."""
-        if self.image is None:
-            return None
+        if self.of_whole_scan is not None or self.image is None:
+            return self.of_whole_scan
         for organ, limit in ENHANCED_FROM_HU.items():
             values = self.image[organ_mask(organ, self.labels, self.label_names)]
             if len(values) >= _FEWEST:

@@ -17,6 +17,8 @@ NEAR_MM = 3.0
 """Thickness of the shell in which the organ is searched if no organ touches the lesion."""
 REACH_MM = 15.0
 """Distance within which other organs are searched."""
+TISSUES = frozenset(("soft_tissue", "fat", "air"))
+"""Labels that fill the body around the organs: a lesion lies in one of them only where no organ is next to it."""
 LEAST_SHARE = 0.05
 """Smallest share of the shell that the lesion's organ must fill."""
 
@@ -72,9 +74,12 @@ def measure_place(
         spacing: voxel edges in mm.
         label: name of the lesion's own label; "liver tumour" names its organ.
     """
-    organs = {name: value for name, value in label_names.items() if value and not is_lesion(name)}
+    labeled = {name: value for name, value in label_names.items() if value and not is_lesion(name)}
+    organs = {name: value for name, value in labeled.items() if name not in TISSUES}
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    organ = _organ(label, labels, organs, distance, max(spacing))
+    organ = _organ(label, labels, organs, distance, max(spacing)) or _organ(
+        label, labels, labeled, distance, max(spacing)
+    )
     organ_voxels = None if organ is None else organ_mask(organ, labels, label_names)
     neighbour, gap = _neighbour(distance, labels, organs, organ, spacing)
     hollow = organ_voxels is not None and organ is not None and is_hollow(organ)

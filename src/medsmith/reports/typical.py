@@ -1,11 +1,15 @@
 """What the rules say of a lesion's intensities where its report gives a word and no number."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from medsmith.reports.organs import members_of
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.rules_types import Appearance, LesionType, Range
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import Feature
+
+_UNEVEN: Final[tuple[Feature, ...]] = ("presence of decreased density areas", "presence of increased density areas")
 
 
 def typical_ct_values(report: LesionReport) -> Range | None:
@@ -23,10 +27,15 @@ def typical_ct_values(report: LesionReport) -> Range | None:
 
 
 def typically_homogeneous(report: LesionReport) -> bool:
-    """Whether the lesion is homogeneous: as it says, or where it says nothing, since all such lesions are."""
+    """Whether the lesion is homogeneous: as it says, or if it says nothing, as most such lesions are by the rules."""
     if report.density_variation is not None:
         return report.density_variation == "homogeneous"
-    return {appearance.variation for appearance in _appearances(report)} == {"homogeneous"}
+    if any(feature in _UNEVEN for feature in report.features):
+        return False
+    weights = {"homogeneous": 0.0, "heterogeneous": 0.0}
+    for appearance in _appearances(report):
+        weights[appearance.variation] += appearance.weight
+    return weights["homogeneous"] > weights["heterogeneous"]
 
 
 def _appearances(report: LesionReport) -> Iterator[Appearance]:

@@ -18,9 +18,9 @@ from medsmith.diffusion import Sampling
 from medsmith.errors import FileError, RequestError, RunError
 from medsmith.formats.nifti import read_header
 from medsmith.geometry import Geometry
+from medsmith.insertion.edge import SOFT_EDGE_MM
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory, memory_needed
-from medsmith.insertion.write_back import BLEND_MM
 from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.lesiondiffusion import LesionDiffusion
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
@@ -105,9 +105,8 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     assert present(case.report)["requested"] == [lesion["requested"]]
     inside = case.require_labels() == case.label_names["lesion"]
     assert inside.sum() == lesion["voxels"] > 0
-    reach = loaded(place / "run").config.paint.reach_mm
     spacing = case.geometry.spacing
-    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    far = distance_transform_edt(~inside, sampling=spacing) > SOFT_EDGE_MM / 2 + max(spacing)
     assert np.array_equal(case.require_image()[0][far], template.require_image()[0][far])
     assert np.array_equal(case.require_labels()[~inside], template.require_labels()[~inside])
     assert np.array_equal(case.geometry.affine, template.geometry.affine)
@@ -172,9 +171,8 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     assert got.stored == before.stored
     inside = got.require_labels() == got.label_names["synthetic_lesion" if labeled else "lesion"]
     assert inside.any()
-    reach = loaded(place / "run").config.paint.reach_mm
     spacing = got.geometry.spacing
-    far = distance_transform_edt(~inside, sampling=spacing) > max(reach, max(spacing)) + BLEND_MM + max(spacing)
+    far = distance_transform_edt(~inside, sampling=spacing) > SOFT_EDGE_MM / 2 + max(spacing)
     assert np.array_equal(got.require_image()[0][far], before.require_image()[0][far])
     assert present(write_lesions_page(tmp_path / "out", tmp_path / "lps")).is_file()
 

@@ -147,7 +147,6 @@ class LesionDiffusion(Method):
                 self.linet, self._space, self.vocabulary("image"), weights[1], sampling, observe
             ),
             cubes=(mask.frame, paint.frame),
-            reach_mm=paint.reach_mm,
             levels=mask.levels if request.mask_source == "lmnet" else (0.0,),
         )
 

@@ -53,14 +53,12 @@ class LesionGenerator:
         sample_mask: of the shape.
         sample_intensities: of the intensities.
         cubes: settings of the two cubes.
-        reach_mm: how far outside the mask the image is synthetic.
         levels: candidate thresholds of the field.
     """
 
     sample_mask: MaskSampler
     sample_intensities: IntensitySampler
     cubes: tuple[FrameConfig, FrameConfig]
-    reach_mm: float
     levels: tuple[float, ...]
 
     def frames(self, box: Box, scan: Geometry) -> tuple[Frame, Frame]:

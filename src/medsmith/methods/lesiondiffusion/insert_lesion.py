@@ -13,20 +13,26 @@ from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.diffusion import derive_seed
 from medsmith.insertion.box import Box, intersection
+from medsmith.insertion.ct_values import organ_level, wanted_ct_values
+from medsmith.insertion.edge import edge_width_mm, with_edge
 from medsmith.insertion.frame import AIR_HU, crop_geometry
-from medsmith.insertion.noise_matching import missing_noise, residual_noise
-from medsmith.insertion.organ_map import OrganMap
-from medsmith.insertion.regions import allowed_region
-from medsmith.insertion.shape import stretch_to_box, threshold_by_volume
-from medsmith.insertion.write_back import blend, lesion_weight, mask_to_synthesize, shift_to_ct_values
+from medsmith.insertion.intensities import (
+    lesion_intensities,
+    limited_beside,
+    mask_to_synthesize,
+    shift_to_ct_values,
+)
+from medsmith.insertion.noise_matching import missing_noise
+from medsmith.insertion.organ_map import OrganMap, selected
+from medsmith.insertion.regions import allowed_region, target_of
+from medsmith.insertion.shape import HALF, share_by_volume, stretch_to_box
+from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
 from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.reports.schema import LesionReport
-from medsmith.reports.typical import typical_ct_values
+from medsmith.reports.vocabulary import Enhancement
 
-_INSIDE_HU = 10.0
-"""How far inside a typical range a mean is moved, so that the measurement does not fall on its end."""
 _SMALLEST_SHARE = 0.2
 """Smallest accepted volume of a mask, as a share of the ellipsoid inscribed in the box."""
 
@@ -43,6 +49,7 @@ class TargetScan:
         lesion_value: label of the lesions that are inserted.
         lesion_values: labels of all lesions, which the inserted ones do not cover.
         stored: dtype of the image on disk.
+        enhancement: whether contrast agent was given; None if no organ decides it.
     """
 
     image: Float32[np.ndarray, "x y z"]
@@ -51,6 +58,7 @@ class TargetScan:
     lesion_value: int
     lesion_values: tuple[int, ...]
     stored: np.dtype[Any]
+    enhancement: Enhancement | None = None
 
 
 @final
@@ -59,15 +67,15 @@ class Attempt:
     """One synthesized lesion, in the region of its intensity cube.
 
     Attributes:
-        mask: its voxels.
-        image: the region with the lesion, HU.
-        weight: share of the new image in each voxel; 0 outside the margin.
+        mask: its voxels: those with a share of at least one half.
+        image: intensities of the lesion, HU.
+        share: share of the lesion in each voxel; 0 outside the voxels where it may lie.
         assessment: requested against measured.
     """
 
     mask: Bool[np.ndarray, "u v w"]
     image: Float32[np.ndarray, "u v w"]
-    weight: Float32[np.ndarray, "u v w"]
+    share: Float32[np.ndarray, "u v w"]
     assessment: LesionAssessment
 
 
@@ -104,7 +112,7 @@ def insert_lesion(
     if best is None:
         return record
     region = generator.frames(box, scan.organ_map.geometry)[1].region
-    blend(scan.image, region, best.image, best.weight, scan.stored)
+    blend(scan.image, region, best.image, best.share, scan.stored)
     scan.labels[region][best.mask] = scan.lesion_value
     return record | {
         "visible": best.assessment.visible,
@@ -117,47 +125,43 @@ def insert_lesion(
 
 def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int) -> Attempt | None:
     """One attempt; None if its mask is too small."""
-    geometry = scan.organ_map.geometry
+    geometry, names = scan.organ_map.geometry, scan.organ_map.names
     _, frame = generator.frames(box, geometry)
-    mask = _mask(scan, report, box, generator, derive_seed(seed, "shape"))
+    region, spacing = frame.region, geometry.spacing
+    allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
+    covered = _covered(scan, report, box, generator, derive_seed(seed, "shape"))
+    mask = covered >= HALF
     if mask.sum() < max(1.0, _SMALLEST_SHARE * np.pi / 6 * float(np.prod(box.shape))):
         return None
-    region, spacing = frame.region, geometry.spacing
     before = scan.image[region].copy()
     cube = frame.resample_in(scan.image, AIR_HU)
-    share = frame.on(region).resample_in(mask_to_synthesize(mask, spacing, report.surface), 0.0)
-    synthetic = generator.sample_intensities(cube, share, frame, report, derive_seed(seed, "paint"))
-    image = frame.resample_out(synthetic) + residual_noise(before - frame.resample_out(cube))
-    image += missing_noise(image, before, mask, spacing, generator.reach_mm, derive_seed(seed, "grain"))
-    image += shift_to_ct_values(image, mask, spacing, _ct_values(report), generator.reach_mm)
-    weight = lesion_weight(mask, spacing, report.surface, generator.reach_mm)
+    painted = frame.on(region).resample_in(mask_to_synthesize(mask, spacing, report), 0.0)
+    synthetic = generator.sample_intensities(cube, painted, frame, report, derive_seed(seed, "paint"))
+    image = lesion_intensities(frame.resample_out(synthetic), mask, spacing, report)
+    organ = selected(scan.organ_map.labels[region], target_of(report, scan.organ_map).organ)
+    level = organ_level(before, mask, organ, spacing)
+    image += np.float32(shift_to_ct_values(image, mask, spacing, wanted_ct_values(report, level)))
+    width = edge_width_mm(report.surface, report.density)
+    contrast = float(image[mask].mean()) - level if level is not None else None
+    image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain"))
+    if width > 0 and contrast is not None:
+        image = limited_beside(image, before, organ & ~mask, contrast)
+    share = with_edge(covered, allowed, spacing, width)
     after = before.copy()
-    blend(after, (slice(None), slice(None), slice(None)), image, weight, scan.stored)
-    crop = LabeledScan(after, scan.organ_map.labels[region], scan.organ_map.names, crop_geometry(geometry, region))
-    return Attempt(mask, image, weight, assess_lesion(crop, mask, report))
+    blend(after, (slice(None), slice(None), slice(None)), image, share, scan.stored)
+    parts = scan.organ_map.labels[region], names, crop_geometry(geometry, region), scan.enhancement
+    return Attempt(mask, image, share, assess_lesion(LabeledScan(after, *parts), mask, report))
 
 
-def _ct_values(report: LesionReport) -> tuple[float, float] | None:
-    """The range of the lesion's mean: the value that the report gives, else what the rules say of its density."""
-    if report.ct_value_hu is not None:
-        return report.ct_value_hu, report.ct_value_hu
-    found = typical_ct_values(report)
-    if found is None:
-        return None
-    low, high = found
-    margin = min(_INSIDE_HU, (high - low) / 4)
-    return low + margin, high - margin
-
-
-def _mask(
+def _covered(
     scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int
-) -> Bool[np.ndarray, "u v w"]:
-    """The lesion's mask in the region of the intensity cube."""
+) -> Float32[np.ndarray, "u v w"]:
+    """The share of each voxel that the lesion covers, in the region of the intensity cube."""
     frame, image_frame = generator.frames(box, scan.organ_map.geometry)
     field = stretch_to_box(generator.sample_mask(scan.organ_map, frame, box, report, seed), frame, box)
     region = frame.region
     allowed = allowed_region(scan.organ_map, report, region) & ~np.isin(scan.labels[region], scan.lesion_values)
-    mask = np.zeros([part.stop - part.start for part in image_frame.region], dtype=bool)
+    covered = np.zeros([part.stop - part.start for part in image_frame.region], dtype=np.float32)
     here, there = intersection(region, image_frame.region)
-    mask[there] = threshold_by_volume(field, frame, box, allowed, generator.levels)[here]
-    return mask
+    covered[there] = share_by_volume(field, frame, box, allowed, generator.levels)[here]
+    return covered

@@ -15,6 +15,7 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.organ_sources import organ_map_of
 from medsmith.insertion.reports import completed_report, unasked_report, with_organ_in
 from medsmith.insertion.templates import image_file, templates_in_turn
+from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
 from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
@@ -96,13 +97,15 @@ def insert_lesions(
 ) -> Case:
     """Insert one lesion per report and box into a scan. The scan's arrays are edited in place and become the case's."""
     names = with_label(scan.label_names, label)
+    image = canonical_view(scan.require_image()[0], scan.geometry)
     target = TargetScan(
-        image=canonical_view(scan.require_image()[0], scan.geometry),
+        image=image,
         labels=canonical_view(scan.require_labels(), scan.geometry),
         organ_map=organ_map,
         lesion_value=names[label],
         lesion_values=tuple(value for name, value in names.items() if name == label or is_lesion(name)),
         stored=scan.stored,
+        enhancement=LabeledScan(image, organ_map.labels, organ_map.names, organ_map.geometry).enhancement,
     )
     records = [
         insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), attempts)

@@ -1,0 +1,72 @@
+"""The range of a lesion's mean density: as its report gives it, else as the rules give it, seen against its organ.
+
+Axes: u v w voxels of a region of the scan, canonical.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from medsmith.measurement.density import border_mm, zones_of
+from medsmith.measurement.words import LUNG, THRESHOLDS
+from medsmith.reports.organs import is_hollow
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.typical import typical_ct_values
+
+INSIDE_HU: Final = 10.0
+"""How far inside a range a mean is moved, so that the measurement does not fall on its end."""
+_ISODENSE_HU: Final = 5.0
+"""Largest distance of an isodense lesion's mean from its organ."""
+_ANY: Final = (-1024.0, 3071.0)
+Range = tuple[float, float]
+
+
+def organ_level(
+    before: Float32[np.ndarray, "u v w"],
+    mask: Bool[np.ndarray, "u v w"],
+    organ: Bool[np.ndarray, "u v w"],
+    spacing: tuple[float, float, float],
+) -> float | None:
+    """The median of the organ around the lesion, as the measurement takes it; None if no voxel is around it.
+
+    Args:
+        before: the scan without the lesion, HU.
+        mask: voxels of the lesion; not empty.
+        organ: voxels of its organ.
+        spacing: edges of a voxel, mm.
+    """
+    shell = zones_of(mask, organ & ~mask, spacing, border_mm(spacing)).shell
+    return float(np.median(before[shell])) if shell.any() else None
+
+
+def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
+    """Smallest and largest mean of the lesion, HU; None if nothing is said of its density.
+
+    A value in the report decides alone. Else it is the range that the rules give the density in this organ, moved so
+    that the lesion is less dense, as dense or denser than the organ of this scan, as its word says. In the lung and in
+    the walls of hollow organs the words mean absolute densities.
+
+    Args:
+        report: of the lesion.
+        level: of the organ around it, HU; None if unknown.
+    """
+    if report.ct_value_hu is not None:
+        return report.ct_value_hu, report.ct_value_hu
+    typical = typical_ct_values(report)
+    low, high = typical or _ANY
+    margin = min(INSIDE_HU, (high - low) / 4)
+    low, high = low + margin, high - margin
+    absolute = report.organ is not None and (report.organ in LUNG or is_hollow(report.organ))
+    if absolute or level is None:
+        return (low, high) if typical else None
+    apart = THRESHOLDS.density_hu + INSIDE_HU
+    match report.density:
+        case "hypodense" | "hypodense fluid-like":
+            return min(low, level - apart), min(high, level - apart)
+        case "hyperdense":
+            return max(low, level + apart), max(high, level + apart)
+        case "isodense":
+            least, most = level - _ISODENSE_HU, level + _ISODENSE_HU
+            return min(max(low, least), most), min(max(high, least), most)
+    return (low, high) if typical else None

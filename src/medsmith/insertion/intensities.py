@@ -1,0 +1,148 @@
+"""The intensities of a lesion, free of the tissue that it replaces: level, texture and extension beyond its border.
+
+A network paints the edge of a lesion softer than it is asked to, and its voxels are partial volumes of two tissues. A
+lesion's intensities are therefore taken from its inside alone and extended outwards; ``edge`` mixes them with the scan.
+
+Axes: u v w voxels of a region of the scan, canonical; Hounsfield units.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR
+from medsmith.reports.schema import LesionReport
+from medsmith.reports.typical import typically_homogeneous
+from medsmith.reports.vocabulary import Density, Feature
+
+EXTENSION_MM: Final = 2.5
+"""Distance by which a lesion is synthesized beyond its mask, so that the edge of the networks lies outside it."""
+BAND_MM: Final = 1.5
+"""Standard deviation of the Gaussian that separates a lesion's texture from noise."""
+HOMOGENEOUS_HU: Final = 4.0
+"""Largest standard deviation of the texture of a homogeneous lesion."""
+HETEROGENEOUS_HU: Final = 15.0
+"""Smallest standard deviation of the texture of a heterogeneous lesion."""
+AREAS_HU: Final = 48.0
+"""Smallest distance of areas of increased or decreased density (95th, 5th percentile) from the mean."""
+_LARGEST_GAIN: Final = 3.0
+"""Largest factor on a texture; a network that paints almost none gives no more than this."""
+_EDGE_MM: Final = 1.5
+"""Depth below the mask's border from which a lesion's intensities are taken, if it is twice as thick."""
+_WITH_RIM: Final[tuple[Density, ...]] = (
+    "ring enhancement",
+    "isodense soft tissue mass with peripheral low-density ground-glass opacity",
+)
+"""Densities that differ between rim and core: nothing of the rim may be cut off."""
+_AREAS: Final[tuple[tuple[Feature, float], ...]] = (
+    ("presence of decreased density areas", -1.0),
+    ("presence of increased density areas", 1.0),
+)
+Spacing = tuple[float, float, float]
+Mask = Bool[np.ndarray, "u v w"]
+Image = Float32[np.ndarray, "u v w"]
+
+
+def mask_to_synthesize(mask: Mask, spacing: Spacing, report: LesionReport) -> Mask:
+    """The region to synthesize: the mask and ``EXTENSION_MM`` around it; the mask alone if its rim differs in density.
+
+    Args:
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        report: of the lesion.
+    """
+    if report.density in _WITH_RIM:
+        return mask
+    return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= EXTENSION_MM)
+
+
+def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: LesionReport) -> Image:
+    """The intensities of the lesion in every voxel of the region, without noise.
+
+    Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
+    those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
+    asks for: homogeneous, heterogeneous, with areas of increased or decreased density.
+
+    Args:
+        image: the region as synthesized.
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        report: of the lesion.
+    """
+    inside = _inside(mask, spacing, report)
+    smooth = _smooth_within(image, inside, spacing)
+    level = float(smooth[inside].mean())
+    nearest = distance_transform_edt(~inside, sampling=spacing, return_distances=False, return_indices=True)
+    texture = _textured((smooth - level)[tuple(nearest)], inside, report)
+    return np.asarray(level + texture, np.float32)
+
+
+def _inside(mask: Mask, spacing: Spacing, report: LesionReport) -> Mask:
+    if report.density in _WITH_RIM:
+        return mask
+    depth = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    return np.asarray(mask & (depth >= min(_EDGE_MM, depth.max() / 2)))
+
+
+def _smooth_within(image: Image, zone: Mask, spacing: Spacing) -> Float64[np.ndarray, "u v w"]:
+    """The image smoothed within a zone alone (normalized convolution); 0 where no voxel of it is near."""
+    sigma = [BAND_MM / edge for edge in spacing]
+    weight = gaussian_filter(zone.astype(np.float64), sigma)
+    summed = gaussian_filter(np.where(zone, image, 0.0).astype(np.float64), sigma)
+    return np.asarray(summed / np.maximum(weight, 1e-9))
+
+
+def _textured(
+    texture: Float64[np.ndarray, "u v w"], inside: Mask, report: LesionReport
+) -> Float64[np.ndarray, "u v w"]:
+    spread = max(float(texture[inside].std()), 1e-6)
+    if typically_homogeneous(report) and report.density not in _WITH_RIM:
+        return texture * min(1.0, HOMOGENEOUS_HU / spread)
+    if report.density_variation == "heterogeneous":
+        texture = texture * _gain(HETEROGENEOUS_HU, spread)
+    for feature, sign in _AREAS:
+        if feature in report.features:
+            tail = float(np.percentile(sign * texture[inside], 95))
+            texture = np.where(sign * texture > 0, texture * _gain(AREAS_HU, tail), texture)
+    return texture
+
+
+def _gain(wanted: float, found: float) -> float:
+    return float(np.clip(wanted / max(found, 1e-6), 1.0, _LARGEST_GAIN))
+
+
+def limited_beside(image: Image, before: Image, beside: Mask, contrast: float) -> Image:
+    """The intensities, which change no voxel of the organ beside the lesion by more than the lesion's contrast.
+
+    Along an ill-defined margin vessels then fade no more than the organ does: with a share below one half, no such
+    voxel changes by half the contrast.
+
+    Args:
+        image: intensities of the lesion, HU.
+        before: the scan without it, HU.
+        beside: voxels of the organ outside the mask.
+        contrast: of the lesion with its organ, HU.
+    """
+    most = np.float32(abs(contrast))
+    return np.where(beside, before + np.clip(image - before, -most, most), image)
+
+
+def shift_to_ct_values(image: Image, mask: Mask, spacing: Spacing, wanted: tuple[float, float] | None) -> float:
+    """The offset to add so that the lesion's mean lies in a range of CT values.
+
+    The mean excludes the border, as the measurement does, unless the lesion is too small for that.
+
+    Args:
+        image: intensities of the lesion, HU.
+        mask: voxels of the lesion; not empty.
+        spacing: edges of a voxel, mm.
+        wanted: smallest and largest mean, HU, equal where a value is requested; None leaves the image as it is.
+    """
+    if wanted is None:
+        return 0.0
+    core = distance_transform_edt(mask, sampling=spacing) > CLEAR_VOXELS * min(spacing)
+    inside = core if core.sum() >= FEWEST_CLEAR else mask
+    mean = float(image[inside].mean())
+    return float(np.clip(mean, *wanted)) - mean
