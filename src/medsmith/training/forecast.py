@@ -27,7 +27,9 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
         budget: of the call.
     """
     wanted = [stage for stage in method.stages() if budget.stage in (None, stage.name)]
-    steps = ", ".join(f"{stage.name} {budget.steps or method.training_of(stage).steps:,}" for stage in wanted)
+    steps = ", ".join(
+        f"{stage.name} {budget.steps or method.training_of(stage).steps if stage.parts else 0:,}" for stage in wanted
+    )
     limit = "" if budget.minutes is None else f", at most {budget.minutes:g} minutes in all"
     count = torch.get_num_threads()
     threads = f" ({count} thread{'s' * (count > 1)})" if device == "cpu" else ""
