@@ -126,14 +126,9 @@ class StageLoop:
             raise KeyboardInterrupt
 
     def finish_without_steps(self) -> None:
-        """Save a stage without parts, whose ``begin`` was all there is to do; previews if it is the last."""
-        if not self._fabric.is_global_zero or self._checkpoints.newest() is not None:
-            return
-        step = self.method.training_of(self.stage).steps
-        if self.stage == self.method.stages()[-1]:
-            with suppress(RequestError):
-                write_previews(self.method, self.folder / SAMPLES / f"step-{step:08d}.png", step)
-        self._checkpoints.save({}, step, 0.0)
+        """Save a stage without parts, whose ``begin`` was all there is to do."""
+        if self._fabric.is_global_zero and self._checkpoints.newest() is None:
+            self._checkpoints.save({}, self.method.training_of(self.stage).steps, 0.0)
 
     def _forecast(self, target: int, seconds: float) -> str:
         device, left = self._fabric.device.type, self._seconds_left()

@@ -259,6 +259,31 @@ def test_given_and_deformed_maps_exclude_each_other(method):
         method.Request(labels={"cohort": "maps"}, maps="deformed")
 
 
+def test_given_maps_are_deformed_where_asked_and_named(method, cases, tmp_path):
+    cohort = written(cases, tmp_path / "c")
+    given = {"labels": {"cohort": str(cohort.root), "case": "case_1"}, "augment_labels": {}}
+    made_cases = [made(method, seed, **given) for seed in range(4)]
+    plain = made(method, 0, labels=given["labels"])
+    for case in made_cases:
+        assert case.provenance["cases"] == {"labels": "case_1"}
+        assert case.provenance["deformation"].keys() == {"rotation_degrees", "stretch", "shift", "elastic"}
+        assert {"label_draws", "label_problems"} <= case.provenance.keys()
+        np.testing.assert_allclose(case.geometry.affine, plain.geometry.affine)
+        assert not np.array_equal(case.labels, plain.labels)
+    assert len({case.labels.tobytes() for case in made_cases}) == 4
+    flagged = made(method, 0, **given, unusual="flag")
+    assert "label_problems" not in flagged.provenance
+
+
+def test_maps_of_training_are_deformed_as_far_as_asked(method):
+    far, near = (made(method, 2, augment_labels={"shift": shift}, draws=1).provenance for shift in (0.4, 0.0))
+    assert far["training_map"] == near["training_map"]
+    assert near["deformation"]["shift"] == [0, 0, 0]
+    assert np.abs(far["deformation"]["shift"]).max() > 0.1
+    with pytest.raises(ValueError, match="maps from noise are not deformed"):
+        method.Request(maps="generated", augment_labels={})
+
+
 @pytest.mark.parametrize(("factor", "latent", "found"), [(1, 4, 1), (2, 4, 2), (4, 4, 2), (8, 2, 4), (9, 2, 5)])
 def test_a_coarse_guide_never_becomes_the_whole_image(factor, latent, found):
     assert latent_factor(factor, latent) == found
