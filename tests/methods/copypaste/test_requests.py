@@ -182,7 +182,7 @@ def test_a_damaged_memory_is_refused(cases, name):
         pasted(method, 0)
 
 
-def test_a_cohort_is_trained_made_and_regenerated_like_any_other(cases, tmp_path):
+def test_a_cohort_is_trained_and_made_like_any_other(cases, tmp_path):
     cohort = written([*cases, replace(scan("bare"), labels=None)], tmp_path / "c")
     said: list[str] = []
     run = train("copypaste", cohort, tmp_path / "run", report=said.append)
