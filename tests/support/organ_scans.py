@@ -35,7 +35,7 @@ def scan(id, *, dimensions=3, spacing=(1.5, 1.5, 3.0), channels=("CT",), noise=0
     rng = np.random.default_rng(sum(map(ord, id)))
     image = np.stack([(image + noise * rng.standard_normal(image.shape)) * (k + 1) for k in range(len(channels))])
     affine = np.diag([*spacing, 1.0])
-    grid = Geometry(tuple(int(n) for n in shape), affine)
+    grid = Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
     return Case(id, image.round().astype(np.float32), labels, grid, channels, NAMES, np.dtype(np.int16))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import micro
+from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.pasting import PastingOptions
@@ -37,7 +38,7 @@ def test_templates_of_another_cohort_keep_their_labels_and_get_those_that_are_pa
     healthy = scan("healthy", noise=5)
     values = np.where(healthy.labels > 0, 2, 0).astype(np.uint8)
     cohort = written([replace(healthy, labels=values, label_names=names)], tmp_path / "t", names)
-    facts = method.output_fingerprint(CopyPasteRequest(templates=str(cohort.root)))
+    facts = method.output_fingerprint(CopyPasteRequest(templates=CaseRef(cohort=cohort.root)))
     assert facts.label_names == {**names, "lesion": 3}
     case = pasted(method, 1, templates=str(cohort.root))
     assert case.label_names == facts.label_names
@@ -198,7 +199,7 @@ def test_a_cohort_is_trained_and_made_like_any_other(cases, tmp_path):
     for id in other.ids:
         assert np.array_equal(one[id].require_image(), other[id].require_image())
         assert one[id].provenance == other[id].provenance
-    assert {"template", "pasted"} <= one[one.ids[0]].provenance.keys()
+    assert {"template", "pasted"} <= (one[one.ids[0]].provenance or {}).keys()
 
 
 @pytest.mark.slow
