@@ -74,7 +74,7 @@ def segguided(work: Path, minutes: float, count: int) -> None:
     run, settings = work / "segguided", (*SETTINGS, *FURTHER)
     progress = ConsoleProgress()
     train("segguided", with_regions(work), run, settings=settings, budget=Budget(minutes=minutes), progress=progress)
-    request = {"masks": {"cohort": str(work / "maps")}}
+    request = {"labels": {"cohort": str(work / "maps")}, "unusual": "flag"}
     print(synthesize(run, work / "rows" / "segguided", count=count, seed=SEED, request=request, progress=progress).line)
 
 

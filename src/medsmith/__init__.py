@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from medsmith.exporting import export as export
     from medsmith.geometry import Geometry as Geometry
     from medsmith.measurement.reports import describe as describe
+    from medsmith.methods.copypaste.request import CopyPasteRequest as CopyPasteRequest
     from medsmith.methods.ddpm import DdpmRequest as DdpmRequest
     from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest as LesionDiffusionRequest
     from medsmith.methods.lldm.request import LldmRequest as LldmRequest
@@ -62,6 +63,7 @@ _HOMES = {
     "Case": "medsmith.cases.case",
     "CaseRef": "medsmith.cases.case_ref",
     "Cohort": "medsmith.cases.cohort",
+    "CopyPasteRequest": "medsmith.methods.copypaste.request",
     "CropOptions": "medsmith.preparation.crop",
     "DdpmRequest": "medsmith.methods.ddpm",
     "ExportOptions": "medsmith.exporting",

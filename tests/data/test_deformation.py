@@ -6,10 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from medsmith.data.deformation import DeformationConfig, deformed
+from medsmith.data.deformation import DeformationConfig, draw_deformation
 
 CUBE = (1.0, 1.0, 1.0)
 STILL = DeformationConfig(rotation=0, scale=0, shift=0, elastic=0)
+
+
+def deformed(labels, config, seed, voxel):
+    return draw_deformation(labels.shape, config, seed, voxel)(labels)
 
 
 def ball(dimensions=3, edge=33, radius=8):
@@ -74,3 +78,24 @@ def test_a_turn_keeps_shapes_where_voxels_are_no_cubes():
     for seed in range(20):
         turned = deformed(labels, only, seed, (1.0, 1.0, 3.0)) > 0
         assert (turned & (labels > 0)).sum() / (turned | (labels > 0)).sum() > 0.88
+
+
+def test_the_record_says_what_was_drawn():
+    """Growth and way of the grid, and the angle of a bar, are as recorded."""
+    only = DeformationConfig(rotation=0, scale=0.1, shift=0.05, elastic=0)
+    for seed in range(10):
+        drawn = draw_deformation((9, 7, 5), only, seed, CUBE)
+        steps = [np.diff(drawn.sources[axis], axis=axis) for axis in range(3)]
+        np.testing.assert_allclose([1 / step.mean() for step in steps], drawn.record["stretch"], atol=1e-4)
+        ways = [drawn.sources[axis].mean() - (n - 1) / 2 for axis, n in enumerate((9, 7, 5))]
+        np.testing.assert_allclose(np.divide(ways, (9, 7, 5)), drawn.record["shift"], atol=1e-4)
+        assert drawn.record["elastic"] == 0
+    bar = np.zeros((41, 41), np.uint8)
+    bar[18:23, 5:36] = 1
+    for seed in range(8):
+        drawn = draw_deformation((41, 41), DeformationConfig(rotation=20, scale=0, shift=0, elastic=0), seed, CUBE[:2])
+        points = np.argwhere(drawn(bar)) - 20
+        along = np.linalg.eigh(np.cov(points.T))[1][:, -1]
+        angle = np.degrees(np.arctan2(along[0], along[1]))
+        (recorded,) = drawn.record["rotation_degrees"]
+        assert abs((angle - recorded + 90) % 180 - 90) < 1.5

@@ -124,7 +124,8 @@ def test_cases_are_made_and_regenerated(uninterrupted, tmp_path):
     if load_method(run).checks is None:
         pytest.skip("an untrained network passes no check of images; the tests of synthesis make such cases")
     options = SynthesisOptions(loader=toy_method_loader.LOADER, executor=InProcessExecutor, limits=NOISE_PASSES)
-    synthesize(run, tmp_path / "out", count=2, workers=1, options=options)
+    request = micro.REQUESTS.get(name)
+    synthesize(run, tmp_path / "out", count=2, workers=1, request=request, options=options)
     made = Cohort.open(tmp_path / "out")
     assert len(made) == 2
     assert not np.array_equal(made[made.ids[0]].require_image(), made[made.ids[1]].require_image())

@@ -1,5 +1,6 @@
 """Segmentation-guided diffusion: hidden masks, guidance, masks from elsewhere, and requests that cannot be met."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,11 +11,20 @@ import torch
 import medsmith.methods.segguided
 import micro
 from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.cohort import Cohort
+from medsmith.data.batches import batches_of
+from medsmith.data.label_facts import LabelFacts
 from medsmith.data.scaling import labels_to_model
 from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError
 from medsmith.methods.config import validated
+from medsmith.methods.label_maps import DrawnMap, indices_of_masks
 from medsmith.methods.segguided import HIDDEN, SegGuided, SegGuidedConfig, SegGuidedRequest
+from medsmith.runs.checkpoints import load_method
+from medsmith.synthesis.checks.masks import labels_legal
+from medsmith.synthesis.checks.result import Limits
+from medsmith.synthesis.checks.training import TrainingFacts
+from medsmith.training import Budget, train
 
 
 def guided_method(*settings, dimensions=2, classes=1):
@@ -98,11 +108,11 @@ def test_masks_of_the_training_cohort_are_drawn_by_the_seed():
 def test_masks_of_another_cohort_are_taken_to_the_grid(dimensions, classes, tmp_path):
     method = guided_method(dimensions=dimensions, classes=classes)
     cohort = micro.micro_cohort(tmp_path / "masks", dimensions, classes, count=3)
-    request = validated(SegGuidedRequest, "request", {"masks": {"cohort": str(cohort.root), "case": "case_1"}})
+    request = validated(SegGuidedRequest, "request", {"labels": {"cohort": str(cohort.root), "case": "case_1"}})
     case = method.synthesize(request, 0, Sampling(solver="ddim", steps=2))
     expected = labels_to_model(cohort["case_1"].labels, method.fingerprint, method.config.size)
     assert torch.equal(labels_to_model(case.labels, method.fingerprint, method.config.size), expected)
-    drawn = {made(method, seed, masks=cohort.root).labels.tobytes() for seed in range(10)}
+    drawn = {made(method, seed, labels=cohort.root).labels.tobytes() for seed in range(10)}
     assert len(drawn) == 3
 
 
@@ -112,14 +122,14 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
     two = micro.micro_cohort(tmp_path / "two", classes=2, count=2).root
     volumes = micro.micro_cohort(tmp_path / "volumes", dimensions=3, count=2).root
     refusals: list[tuple[dict[str, Any], type[MedsmithError] | tuple[type[MedsmithError], ...], str]] = [
-        ({"masks": {"cohort": folder, "case": "case_9"}}, RequestError, f"{folder}: no case 'case_9'; has case_0, "),
-        ({"masks": two}, RequestError, f"request: labels of {two} are {{'background': 0, 'mass': 1, 'cyst': 2}}"),
+        ({"labels": {"cohort": folder, "case": "case_9"}}, RequestError, f"{folder}: no case 'case_9'; has case_0, "),
+        ({"labels": two}, RequestError, "labels: case 'case_"),
         (
-            {"masks": {"cohort": volumes, "case": "case_0"}},
+            {"labels": {"cohort": volumes, "case": "case_0"}},
             RequestError,
-            f"request: case 'case_0' of {volumes} is 3-D; trained on",
+            f"labels: case 'case_0' of {volumes} is 3-D; trained on",
         ),
-        ({"masks": tmp_path / "none"}, (FileError, CohortError), f"{tmp_path / 'none'}: "),
+        ({"labels": tmp_path / "none"}, (FileError, CohortError), f"{tmp_path / 'none'}: "),
     ]
     for request, kind, line in refusals:
         with pytest.raises(kind) as refusal:
@@ -131,11 +141,11 @@ def test_requests_that_cannot_be_met_are_refused_in_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("request_", "line"),
     [
-        ({"mask": "here"}, "request: unknown key 'mask'; nearest: masks"),
-        ({"masks": 5}, "request: masks: 5 is neither a cohort's folder nor an object of cohort and case"),
-        ({"masks": {"case": "case_1"}}, "request: masks: case 'case_1' of no cohort; name the cohort as well"),
-        ({"masks": {"cohort": "a", "case": ["b"]}}, 'request: masks.case = ["b"]; must be a valid string'),
-        ({"masks": {"cohort": "a", "cas": "b"}}, "request: unknown key 'masks.cas'; nearest: masks"),
+        ({"label": "here"}, "request: unknown key 'label'; nearest: labels"),
+        ({"labels": 5}, "request: labels: 5 is neither a cohort's folder nor an object of cohort and case"),
+        ({"labels": {"case": "case_1"}}, "request: labels: case 'case_1' of no cohort; name the cohort as well"),
+        ({"labels": {"cohort": "a", "case": ["b"]}}, 'request: labels.case = ["b"]; must be a valid string'),
+        ({"labels": {"cohort": "a", "cas": "b"}}, "request: unknown key 'labels.cas'; nearest: labels"),
     ],
 )
 def test_a_misspelt_request_is_refused_by_name(request_, line):
@@ -145,17 +155,17 @@ def test_a_misspelt_request_is_refused_by_name(request_, line):
 
 
 def test_a_request_says_in_json_where_its_masks_are():
-    request = SegGuidedRequest(masks=CaseRef(cohort=Path("masks"), case="a"))
-    assert request.model_dump(mode="json", exclude_defaults=True) == {"masks": {"cohort": "masks", "case": "a"}}
-    assert SegGuidedRequest.model_validate({"masks": "masks"}).masks == CaseRef(cohort=Path("masks"))
+    request = SegGuidedRequest(labels=CaseRef(cohort=Path("maps"), case="a"))
+    assert request.model_dump(mode="json", exclude_defaults=True) == {"labels": {"cohort": "maps", "case": "a"}}
+    assert SegGuidedRequest.model_validate({"labels": "maps"}).labels == CaseRef(cohort=Path("maps"))
 
 
 def test_the_mask_alone_steers_the_image_for_one_seed(monkeypatch):
     method = guided_method()
-    chosen = [mask.float() for mask in method.memory["masks"]]
     images = []
-    for mask in chosen[:2]:
-        monkeypatch.setattr(method, "_chosen_mask", lambda *_, mask=mask: mask)
+    for mask in method.memory["masks"][:2]:
+        drawn = DrawnMap(indices_of_masks(mask).numpy())
+        monkeypatch.setattr(method, "_drawn_map", lambda *_, drawn=drawn: drawn)
         images.append(made(method, 3).image)
     assert not np.array_equal(*images)
 
@@ -167,3 +177,114 @@ def test_the_papers_preset_carries_the_papers_numbers():
     )  # fmt: skip
     assert paper.mask_dropout == 0.0
     assert medsmith.methods.segguided.SegGuidedConfig().guidance == 1.0
+
+
+# --- augmented maps
+
+
+def test_deformed_maps_are_new_legal_and_named(tmp_path):
+    method = guided_method(dimensions=3, classes=2)
+    cohort = micro.micro_cohort(tmp_path / "maps", 3, 2, count=3)
+    known = {method.prepare(case)["mask"].numpy().tobytes() for case in cohort}
+    facts = LabelFacts.from_memory(method.memory)
+    assert facts is not None
+    cases = [made(method, seed, labels=cohort.root, augment_labels={}) for seed in range(6)]
+    for case in cases:
+        mask = labels_to_model(case.labels, method.fingerprint, method.config.size)
+        assert case.provenance["cases"]["labels"] in cohort
+        assert case.provenance["deformation"].keys() == {"rotation_degrees", "stretch", "shift", "elastic"}
+        legal = not facts.problems(indices_of_masks(mask).numpy())
+        assert legal == (case.provenance["label_problems"] == [])
+        assert labels_legal(case, TrainingFacts(method.fingerprint), Limits()).outcome == (
+            "passed" if legal else "failed"
+        )
+        assert mask.to(torch.int8).numpy().tobytes() not in known
+    assert sum(not case.provenance["label_problems"] for case in cases) >= 3
+    assert len({case.labels.tobytes() for case in cases}) == len(cases)
+    again = made(method, 3, labels=cohort.root, augment_labels={})
+    assert np.array_equal(again.image, cases[3].image)
+    assert again.provenance == cases[3].provenance
+
+
+def test_one_map_gives_several_deformed_ones(tmp_path):
+    method = guided_method()
+    cohort = micro.micro_cohort(tmp_path / "maps", count=3)
+    given = {"labels": {"cohort": cohort.root, "case": "case_1"}, "augment_labels": {"rotation": 30}, "draws": 1}
+    cases = [made(method, seed, **given) for seed in range(4)]
+    assert {case.provenance["cases"]["labels"] for case in cases} == {"case_1"}
+    assert len({case.labels.tobytes() for case in cases}) > 1
+    assert {case.provenance["label_draws"] for case in cases} == {1}
+
+
+def test_maps_of_the_training_cohort_are_deformed_too():
+    method = guided_method()
+    plain, deformed = made(method, 4), made(method, 4, augment_labels={"shift": 0.2})
+    assert plain.provenance["training_map"] == deformed.provenance["training_map"]
+    assert "deformation" not in plain.provenance
+    assert not np.array_equal(plain.labels, deformed.labels)
+
+
+def test_a_map_unlike_training_is_refused_or_flagged(tmp_path):
+    method = guided_method()
+    case = micro.micro_case(0, 2, 1)
+    labels = np.zeros_like(case.labels)
+    labels[2:11, 2:9] = 1
+    folder = tmp_path / "maps"
+    cohort = Cohort.create(folder, channel_names=case.channel_names, label_names=case.label_names, file_ending=".png")
+    cohort.write(replace(case, labels=labels))
+    cohort.finish()
+    with pytest.raises(RequestError, match="is unlike all training maps: volume of background, volume of mass"):
+        made(method, labels=folder)
+    flagged = made(method, labels=folder, unusual="flag").provenance
+    assert flagged["unusual"] == ["volume of background", "volume of mass"]
+
+
+# --- images without labels
+
+
+def mixed(count=6, unlabeled=(1, 2, 4)):
+    cases = [micro.micro_case(index, 2, 1) for index in range(count)]
+    return [replace(case, labels=None) if index in unlabeled else case for index, case in enumerate(cases)]
+
+
+def test_images_without_labels_enter_the_batches_with_a_hidden_mask(monkeypatch):
+    method = guided_method("mask_dropout=0")
+    (stage,) = method.stages()
+    assert stage.inputs == {"image"}
+    examples = [method.prepare(case) for case in mixed()]
+    batch = batches_of(examples, len(examples), 0)(0)
+    seen = seen_masks(method, monkeypatch)
+    with torch.no_grad():
+        method.loss("network", batch, torch.Generator().manual_seed(0))
+    hidden = (seen[0] == HIDDEN).flatten(1)
+    assert torch.equal(hidden.all(1), hidden.any(1))
+    assert int(hidden.all(1).sum()) == 3
+    assert method.memory["masks"].any(dim=0).all(), "no hidden mask is kept to be drawn"
+    memory = method.begin("image", examples)
+    assert len(memory["masks"]) == 3
+    assert (memory["masks"] != HIDDEN).all()
+
+
+def test_images_without_labels_change_the_weights_and_may_be_left_out(tmp_path):
+    runs = {}
+    for name, cases in (("mixed", mixed()), ("labeled", [case for case in mixed() if case.labels is not None])):
+        cohort = Cohort.create(
+            tmp_path / name, channel_names=("ultrasound",), label_names=micro.micro_case(0, 2, 1).label_names,
+            file_ending=".png",
+        )  # fmt: skip
+        for case in cases:
+            cohort.write(case)
+        cohort.finish()
+    settings = micro.micro_settings("segguided", SegGuided, 2)
+    for name, more in (("mixed", "hidden"), ("mixed", "left_out")):
+        run = tmp_path / f"run-{more}"
+        train("segguided", tmp_path / name, run, settings=[*settings, f"unlabeled={more}"], budget=Budget(steps=3))
+        runs[more] = load_method(run)
+        card = (run / "README.md").read_text()
+        assert f"Trained on {6 if more == 'hidden' else '3 of 6'} cases" in card
+        assert "Labels, as shares" in card
+        case = made(runs[more], 1, labels=tmp_path / "labeled", augment_labels={})
+        assert case.labels.any()
+        assert np.isfinite(case.image).all()
+    weights = [torch.cat([weight.flatten() for weight in run.state_dict().values()]) for run in runs.values()]
+    assert not torch.equal(*weights)

@@ -37,6 +37,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+REQUESTS = {"copypaste": {"scale": [0.3, 0.6]}}
+"""What a method must be asked for on such small grids, where that is not an empty request."""
+
 
 def micro_settings(name, kind, dimensions):
     """``--set`` lines that turn the tiny preset of a method into one for a grid of 8 voxels along each axis."""

@@ -25,7 +25,8 @@ def state(run):
     for folder in sorted((run / "checkpoints").iterdir()):
         tensors, entry = present(StageCheckpoints(run, folder.name).newest())
         checkpoints[folder.name] = (entry.step, hashlib.sha256(pack(tensors)).hexdigest())
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    metrics = run / "metrics.jsonl"  # a run without steps has none
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
     losses = [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
     files = [run / "run.json", run / "weights.safetensors", run / "memory.safetensors", run / "manifest.json"]
     pictures = sorted((run / "samples").glob("*.png"))

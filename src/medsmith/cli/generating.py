@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medsmith.cli import insertion, label_maps, steering
+from medsmith.cli import insertion, label_maps, pasting, steering
 from medsmith.cli.app import all_numbers, app, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
@@ -31,6 +31,7 @@ from medsmith.cli.options import (
     Solver,
     Workers,
 )
+from medsmith.cli.pasting import PastingOptions
 from medsmith.cli.steering import SteeringOptions
 from medsmith.cli.terminal import terminal
 
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 @app.command()
 def train(  # noqa: PLR0913
     method: Annotated[
-        str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own.")
+        str,
+        typer.Argument(
+            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
+        ),
     ],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
@@ -108,7 +112,10 @@ def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -
 @app.command("plan")
 def make_plan(
     method: Annotated[
-        str, typer.Argument(help="Method: ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own.")
+        str,
+        typer.Argument(
+            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
+        ),
     ],
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on.")],
     out: Annotated[Path, typer.Argument(help="Output file for the plan; edit it, then train with --plan.")],
@@ -157,7 +164,9 @@ def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     terminal().result({"run": run, "bytes_freed": freed}, [f"{run}: {freed / 2**20:.0f} MiB freed"])
 
 
-def _requested(file: Path | None, *options: InsertionOptions | SteeringOptions | LabelMapOptions) -> dict[str, Any]:
+def _requested(
+    file: Path | None, *options: InsertionOptions | SteeringOptions | LabelMapOptions | PastingOptions
+) -> dict[str, Any]:
     """The request: the file, updated by the options."""
     from medsmith.formats.json_file import read_json
 
@@ -196,6 +205,10 @@ def synthesize(  # noqa: PLR0913
     lesion_label: steering.LesionLabelOption = None,
     labels: label_maps.LabelsOption = None,
     maps: label_maps.MapsOption = None,
+    augment_labels: label_maps.AugmentLabelsOption = False,
+    structure: pasting.StructureOption = None,
+    per_image: pasting.PerImageOption = None,
+    organ: pasting.OrganOption = None,
     request: RequestFile = None,
     solver: Solver = None,
     steps: SamplingSteps = None,
@@ -211,7 +224,8 @@ def synthesize(  # noqa: PLR0913
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
     inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as)
-    requested = _requested(request, steered, inserted, LabelMapOptions(labels, maps))
+    given = LabelMapOptions(labels, maps, augment_labels)
+    requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     out = named_for_nnunet(out, dataset_id)
     from medsmith.insertion.memory import memory_needed
     from medsmith.runs.method_version import changed_method_warnings
@@ -222,8 +236,8 @@ def synthesize(  # noqa: PLR0913
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         terminal().note(warning)
     cohort = _cohort_of(requested.get("templates"))
-    if cohort:
-        terminal().note(f"memory: at most {memory_needed(cohort) / 2**30:.1f} GiB per worker")
+    if cohort and (needed := memory_needed(cohort)):
+        terminal().note(f"memory: at most {needed / 2**30:.1f} GiB per worker")
     summary = synthesize_cases(
         run,
         out,

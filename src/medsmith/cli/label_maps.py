@@ -9,7 +9,16 @@ import typer
 from medsmith.cli.steering import case_entry
 
 LabelsOption = Annotated[
-    str | None, typer.Option(help="Case whose label map each image follows (lldm): COHORT/CASE, or COHORT for any.")
+    str | None,
+    typer.Option(help="Case whose label map each image follows (lldm, segguided): COHORT/CASE, or COHORT for any."),
+]
+AugmentLabelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--augment-labels",
+        help="Deform each label map, given by --labels or of the training cohort, another way for each image (lldm, "
+        "segguided); maps that are then unlike those of training are drawn again.",
+    ),
 ]
 MapsOption = Annotated[
     str | None,
@@ -24,9 +33,10 @@ class LabelMapOptions:
 
     labels: str | None = None
     maps: str | None = None
+    augment: bool = False
 
-    def entries(self, request: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Entries of a request that these options set.
+    def entries(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Entries of a request that these options set; how far maps are deformed may stand in the request.
 
         Raises:
             RequestError: both are given, or the case cannot be read from the text.
@@ -35,5 +45,7 @@ class LabelMapOptions:
 
         if self.labels is not None and self.maps is not None:
             raise RequestError("--maps", f"'{self.maps}' beside --labels", "the labels are given", "leave one out")
-        found = {} if self.labels is None else {"labels": case_entry("--labels", self.labels)}
+        found: dict[str, Any] = {} if self.labels is None else {"labels": case_entry("--labels", self.labels)}
+        if self.augment:
+            found["augment_labels"] = request.get("augment_labels") or {}
         return found if self.maps is None else {**found, "maps": self.maps}

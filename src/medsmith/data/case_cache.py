@@ -48,7 +48,7 @@ class CaseCache:
         return replace(stored, image=image, labels=labels)
 
     def _store(self, case: Case) -> None:
-        dtype = _exact_dtype(case)
+        dtype = exact_dtype(case)
         voxels = int(np.prod(case.geometry.shape))
         needed = voxels * ((0 if case.image is None else len(case.image) * dtype.itemsize) + (case.labels is not None))
         if needed > self._left:
@@ -82,7 +82,7 @@ def _write(path: Path, array: np.ndarray) -> None:
         file.write(np.ascontiguousarray(array).data)
 
 
-def _exact_dtype(case: Case) -> np.dtype[Any]:
+def exact_dtype(case: Case) -> np.dtype[Any]:
     """The dtype on disk where it holds the image without loss, else float32."""
     image = case.image
     exact = image is None or np.array_equal(image.astype(case.stored), image)

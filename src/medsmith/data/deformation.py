@@ -4,7 +4,8 @@ Axes: ``*space`` = x y or x y z.
 """
 
 from collections.abc import Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -36,36 +37,74 @@ class DeformationConfig(BaseModel):
     smoothness: float = Field(default=0.12, gt=0, le=1)
 
 
-def deformed(labels: Map, config: DeformationConfig, seed: int, voxel: Sequence[float]) -> Map:
-    """A deformed map; each voxel takes the nearest label, and voxels from outside the map are background.
+@final
+@dataclass(frozen=True, eq=False)
+class Deformation:
+    """A deformation of a grid, as the place that each of its voxels takes its value from.
+
+    Attributes:
+        sources: that place in voxels of the grid, one coordinate for each axis.
+        rotation_degrees: angle about each axis, or the one in the plane; counted from a voxel to its source.
+        stretch: factor by which what is on the grid grows along each axis.
+        shift: mean way from a voxel to its source, as a share of the grid.
+        elastic: largest displacement along any axis, as a share of the grid.
+    """
+
+    sources: Float64[np.ndarray, "d *space"]
+    rotation_degrees: tuple[float, ...]
+    stretch: tuple[float, ...]
+    shift: tuple[float, ...]
+    elastic: float
+
+    def __call__(self, labels: Map) -> Map:
+        """The deformed map; each voxel takes the nearest label, and voxels from outside the map are background."""
+        return np.asarray(ndimage.map_coordinates(labels, self.sources, order=0, mode="constant", cval=0), np.uint8)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The amounts for the provenance, rounded."""
+        several = {"rotation_degrees": self.rotation_degrees, "stretch": self.stretch, "shift": self.shift}
+        rounded = {name: [round(value, 4) for value in values] for name, values in several.items()}
+        return {**rounded, "elastic": round(self.elastic, 4)}
+
+
+def draw_deformation(
+    shape: tuple[int, ...], config: DeformationConfig, seed: int, voxel: Sequence[float]
+) -> Deformation:
+    """A random deformation of a grid.
 
     Args:
-        labels: the map.
+        shape: of the grid.
         config: how far.
         seed: of the amounts.
         voxel: edges of a voxel, in any unit, so that a rotation keeps shapes.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    sizes = np.array(labels.shape, dtype=np.float64)
-    grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float64) for n in labels.shape], indexing="ij"))
-    center = ((sizes - 1) / 2).reshape(-1, *[1] * labels.ndim)
-    turned = np.einsum("ij,j...->i...", _matrix(np.array(voxel, np.float64), config, rng), grid - center)
-    shift = (_clipped(rng, (labels.ndim,)) * config.shift * sizes).reshape(-1, *[1] * labels.ndim)
-    source = turned + center + shift + _displacement(labels.shape, config, rng)
-    return np.asarray(ndimage.map_coordinates(labels, source, order=0, mode="constant", cval=0), np.uint8)
-
-
-def _matrix(
-    voxel: Float64[np.ndarray, "d"], config: DeformationConfig, rng: np.random.Generator
-) -> Float64[np.ndarray, "d d"]:
-    """Rotation and scale of indices."""
-    dimensions = len(voxel)
+    sizes, dimensions = np.array(shape, dtype=np.float64), len(shape)
+    grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float64) for n in shape], indexing="ij"))
+    center = ((sizes - 1) / 2).reshape(-1, *[1] * dimensions)
     angles = _clipped(rng, (3,)) * config.rotation
-    if dimensions == 2:
-        angles[:2] = 0
-    rotation = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()[:dimensions, :dimensions]
-    rotation = rotation * voxel / voxel[:, None]
-    return np.asarray(rotation * np.exp(_clipped(rng, (dimensions,)) * config.scale))
+    factors = np.exp(_clipped(rng, (dimensions,)) * config.scale)
+    matrix = _rotation(angles, np.array(voxel, np.float64)) * factors
+    turned = np.einsum("ij,j...->i...", matrix, grid - center)
+    shift = _clipped(rng, (dimensions,)) * config.shift
+    displacement = _displacement(shape, config, rng)
+    reach = np.abs(displacement) / sizes.reshape(-1, *[1] * dimensions)
+    return Deformation(
+        sources=turned + center + (shift * sizes).reshape(-1, *[1] * dimensions) + displacement,
+        rotation_degrees=tuple(float(angle) for angle in (angles if dimensions == 3 else angles[2:])),
+        stretch=tuple(float(1 / factor) for factor in factors),
+        shift=tuple(float(each) for each in shift),
+        elastic=float(reach.max()),
+    )
+
+
+def _rotation(angles: Float64[np.ndarray, "3"], voxel: Float64[np.ndarray, "d"]) -> Float64[np.ndarray, "d d"]:
+    """Rotation of indices by angles in degrees; in the plane, by the last of them alone."""
+    dimensions = len(voxel)
+    about = angles if dimensions == 3 else np.array([0.0, 0.0, angles[2]])
+    rotation = Rotation.from_euler("xyz", about, degrees=True).as_matrix()[:dimensions, :dimensions]
+    return np.asarray(rotation * voxel / voxel[:, None])
 
 
 def _displacement(

@@ -32,7 +32,7 @@ class MethodConfig(Protocol):
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Grid of the networks, voxels along each axis of space."""
+        """Grid of the networks, voxels along each axis of space; () without networks."""
         ...
 
     @property
@@ -53,7 +53,8 @@ class Stage:
 
     Attributes:
         name: unique in the method.
-        parts: names of the sub-modules that are trained in turn on each batch.
+        parts: names of the sub-modules that are trained in turn on each batch; () for a stage without steps, which only
+            keeps what ``Method.begin`` returns.
         needs: stages that must be trained before; their parts are frozen in this one.
         inputs: what a case must have to be an example of this stage.
         training: settings; None takes the config's ``training``.
@@ -216,8 +217,8 @@ class Method(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Device of the networks."""
-        return next(self.parameters()).device
+        """Device of the networks; the CPU without any."""
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     def forward(self, part: str, batch: Batch, rng: torch.Generator) -> Float[Tensor, ""]:
         """The loss: distributed training wraps ``forward``."""

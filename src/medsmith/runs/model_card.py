@@ -34,7 +34,7 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
         record: of the run, with the steps of its stages.
         seconds: of training of each stage.
         learned: what the stages learned from.
-        size: grid of the networks.
+        size: grid of the networks; () without networks.
     """
     facts = record.fingerprint
     trained = "\n".join(
@@ -49,7 +49,7 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
 - Content hash of the cohort `{facts.cohort_hash[:16]}`. memory.safetensors holds small pictures of its cases for the
   copy check and, of some methods, label maps (`lldm`: `kept_maps`); examples/ the prepared cases (`medsmith clean`
   removes them): treat this folder as patient data if the cohort is.
-- Grid {" x ".join(map(str, size))}, seed {record.seed}, passes in {_precision(record)}.
+- {f"Grid {' x '.join(map(str, size))}" if size else "No network"}, seed {record.seed}, passes in {_precision(record)}.
 {trained}
 
 Use: `medsmith synthesize THIS_FOLDER OUT --count 100`, then `medsmith evaluate REAL OUT --out REPORT`.

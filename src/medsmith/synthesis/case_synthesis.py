@@ -111,15 +111,21 @@ def resolve_sampling(config: Any, solver: str | None, steps: int | None) -> tupl
         steps: None takes the method's.
 
     Raises:
-        RequestError: an unknown solver, or steps that the method's schedule does not allow.
+        RequestError: an unknown solver, steps that the method's schedule does not allow, or a method that does not
+            sample.
     """
     defaults: Sampling = config.sampling
+    assert isinstance(config, BaseModel)
+    if "sampling" not in type(config).model_fields:
+        for name, value, default in (("solver", solver, defaults.solver), ("steps", steps, defaults.steps)):
+            if value not in (None, default):
+                raise RequestError(name, f"{value}", "this method samples nothing", "leave it out")
+        return defaults.solver, defaults.steps
     solver, steps = defaults.solver if solver is None else solver, defaults.steps if steps is None else steps
     if solver not in SOLVERS:
         raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
-    assert isinstance(config, BaseModel)
     sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
     validated(type(config), "sampling", {**config.model_dump(mode="json"), "sampling": sampling})
     return solver, steps

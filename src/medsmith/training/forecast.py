@@ -27,7 +27,9 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
         budget: of the call.
     """
     wanted = [stage for stage in method.stages() if budget.stage in (None, stage.name)]
-    steps = ", ".join(f"{stage.name} {budget.steps or method.training_of(stage).steps:,}" for stage in wanted)
+    steps = ", ".join(
+        f"{stage.name} {budget.steps or method.training_of(stage).steps if stage.parts else 0:,}" for stage in wanted
+    )
     minutes = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
     limit = "" if minutes is None else f", at most {minutes:g} minutes in all"
     count = torch.get_num_threads()

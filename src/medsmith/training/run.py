@@ -150,7 +150,7 @@ def _check_compute(record: RunRecord, accelerator: str) -> None:
 def _check_devices(devices: int, method: Method) -> None:
     """Check that a batch divides evenly over devices, so that means over devices are means over cases."""
     for stage in method.stages():
-        batch = method.training_of(stage).batch
+        batch = method.training_of(stage).batch if stage.parts else devices
         if devices != 1 and (devices < 1 or batch % devices):
             found = f"training.batch = {batch} is no multiple of {devices} devices"
             raise RequestError("devices", found, cure="choose another number of devices")
@@ -222,6 +222,9 @@ def _stage_batches(
     view = examples_of(stage, store)
     loop.begin(view)
     fabric.barrier()  # a process that begins the stage must not find its first checkpoint
+    if not stage.parts:
+        loop.finish_without_steps()
+        return None
     if not stage.encoded:
         batches = plain_batches(view, method, stage, record.seed)
     else:
@@ -267,7 +270,7 @@ def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
 def _learned(method: Method, store: ExampleStore) -> Learned:
     """How many cases the stages learned from, and whether from labels."""
     used = {stage.name: set(examples_of(stage, store).ids) for stage in method.stages()}
-    with_labels = any("labels" in stage.inputs for stage in method.stages())
+    with_labels = any("labels" in needed for needed in (method.inputs, *(stage.inputs for stage in method.stages())))
     return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
 
 

@@ -125,6 +125,11 @@ class StageLoop:
         if stopped:
             raise KeyboardInterrupt
 
+    def finish_without_steps(self) -> None:
+        """Save a stage without parts, whose ``begin`` was all there is to do."""
+        if self._fabric.is_global_zero and self._checkpoints.newest() is None:
+            self._checkpoints.save({}, self.method.training_of(self.stage).steps, 0.0)
+
     def _forecast(self, target: int, seconds: float) -> str:
         device, left = self._fabric.device.type, self._seconds_left()
         return stage_line(self.stage.name, target - self._step, seconds, left, device, datetime.now().astimezone())

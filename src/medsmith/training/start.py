@@ -169,7 +169,7 @@ def _check_dimensions(name: str, config: BaseModel, dimensions: int) -> None:
     if dimensions not in kind.dimensions:
         works = " and ".join(f"{count}-D" for count in kind.dimensions)
         raise RequestError(name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
-    if len(size) != dimensions:
+    if size and len(size) != dimensions:
         cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)
 
@@ -204,6 +204,9 @@ def _choose_compute(
     chosen: dict[str, Compute] = {}
     prepared: dict[str, tuple[frozenset[Kind], Example]] = {}
     for stage in method.stages():
+        if not stage.parts:
+            chosen[stage.name] = Compute()
+            continue
         training = method.training_of(stage)
         timed = request.timed or training.precision == "measured"
         examples = list(_first_examples(method, stage, ids, cases, prepared, training.batch if timed else 1))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
 
 from medsmith.data.label_facts import LabelFacts
-from medsmith.methods.lldm.label_source import DrawnMap, draw_legal
+from medsmith.methods.label_maps import DrawnMap, draw_legal
 from medsmith.methods.lldm.map_copies import MapGallery, agreements
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -63,10 +63,10 @@ def test_a_copy_is_drawn_again_and_named_if_there_is_nothing_else():
     facts, gallery = LabelFacts.of(maps, 2), MapGallery.of(maps)
     new = DrawnMap(ball((12, 12, 10)))
     draws = iter([DrawnMap(maps[2]), DrawnMap(maps[0]), new])
-    found = draw_legal(lambda _: next(draws), facts, gallery, 0, 3)
+    found = draw_legal(lambda _: next(draws), facts, 0, 3, gallery.compared)
     assert np.array_equal(found.labels, new.labels)
     assert (found.draws, found.problems) == (3, ())
     assert found.origin["agreement"] <= gallery.threshold
-    copied = draw_legal(lambda _: replace(new, labels=maps[2]), facts, gallery, 0, 2)
+    copied = draw_legal(lambda _: replace(new, labels=maps[2]), facts, 0, 2, gallery.compared)
     assert copied.problems == ("a copy of a training map (number 2)",)
     assert copied.origin == {"nearest_map": 2, "agreement": 1.0}

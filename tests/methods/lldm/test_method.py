@@ -15,12 +15,12 @@ from medsmith.diffusion import SeededNoise, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.geometry import Geometry
 from medsmith.methods.config import apply_settings
+from medsmith.methods.label_maps import over
 from medsmith.methods.lldm import Lldm
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.controls import Condition
-from medsmith.methods.lldm.extent import over
 from medsmith.methods.lldm.label_bank import kept_map, number_kept
-from medsmith.methods.lldm.label_source import deformed_map
+from medsmith.methods.lldm.label_source import training_map
 from medsmith.methods.lldm.synthesis import latent_factor
 from medsmith.networks.vqgan import VQGAN
 from medsmith.synthesis.checks.masks import labels_legal
@@ -205,19 +205,19 @@ def test_kept_maps_are_the_training_maps(cases):
 
 def test_a_run_may_deform_maps_unless_asked_otherwise(cases):
     method, _ = prepared(cases, "maps=deformed")
-    assert "deformed_map" in made(method).provenance
-    assert "deformed_map" not in made(method, maps="generated", draws=1).provenance
+    assert "training_map" in made(method).provenance
+    assert "training_map" not in made(method, maps="generated", draws=1).provenance
 
 
 def test_a_deformed_map_keeps_its_field_of_view(cases):
     method, examples = prepared([wide(cases[0]), *cases[1:]], "extent_condition=spacing")
-    found = [deformed_map(method.memory, method.fingerprint, method.config, seed) for seed in range(30)]
-    assert {drawn.origin["deformed_map"] for drawn in found} == {0, 1, 2, 3}
+    found = [training_map(method.memory, method.fingerprint, method.config, seed) for seed in range(30)]
+    assert {drawn.origin["training_map"] for drawn in found} == {0, 1, 2, 3}
     for drawn in found:
         assert drawn.extent is not None
-        assert torch.equal(drawn.extent, examples[drawn.origin["deformed_map"]]["extent"])
+        assert torch.equal(drawn.extent, examples[drawn.origin["training_map"]]["extent"])
     case = made(method, maps="deformed")
-    extent = examples[case.provenance["deformed_map"]]["extent"]
+    extent = examples[case.provenance["training_map"]]["extent"]
     assert case.geometry.spacing[0] == pytest.approx(method.fingerprint.spacing[0] * float(extent[0].exp()))
 
 
@@ -257,6 +257,31 @@ def test_an_image_lies_where_its_map_lies(method, cases, tmp_path):
 def test_given_and_deformed_maps_exclude_each_other(method):
     with pytest.raises(ValueError, match="given or made, not both"):
         method.Request(labels={"cohort": "maps"}, maps="deformed")
+
+
+def test_given_maps_are_deformed_where_asked_and_named(method, cases, tmp_path):
+    cohort = written(cases, tmp_path / "c")
+    given = {"labels": {"cohort": str(cohort.root), "case": "case_1"}, "augment_labels": {}}
+    made_cases = [made(method, seed, **given) for seed in range(4)]
+    plain = made(method, 0, labels=given["labels"])
+    for case in made_cases:
+        assert case.provenance["cases"] == {"labels": "case_1"}
+        assert case.provenance["deformation"].keys() == {"rotation_degrees", "stretch", "shift", "elastic"}
+        assert {"label_draws", "label_problems"} <= case.provenance.keys()
+        np.testing.assert_allclose(case.geometry.affine, plain.geometry.affine)
+        assert not np.array_equal(case.labels, plain.labels)
+    assert len({case.labels.tobytes() for case in made_cases}) == 4
+    flagged = made(method, 0, **given, unusual="flag")
+    assert "label_problems" not in flagged.provenance
+
+
+def test_maps_of_training_are_deformed_as_far_as_asked(method):
+    far, near = (made(method, 2, augment_labels={"shift": shift}, draws=1).provenance for shift in (0.4, 0.0))
+    assert far["training_map"] == near["training_map"]
+    assert near["deformation"]["shift"] == [0, 0, 0]
+    assert np.abs(far["deformation"]["shift"]).max() > 0.1
+    with pytest.raises(ValueError, match="maps from noise are not deformed"):
+        method.Request(maps="generated", augment_labels={})
 
 
 @pytest.mark.parametrize(("factor", "latent", "found"), [(1, 4, 1), (2, 4, 2), (4, 4, 2), (8, 2, 4), (9, 2, 5)])

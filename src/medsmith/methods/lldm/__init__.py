@@ -202,7 +202,7 @@ class Lldm(Method):
         return LldmRequest(draws=1)
 
     def labels_from(self, extent: Float[Tensor, "b axes"]) -> Predict:
-        """The network of label latents for a field of view (``examples.extent_of``)."""
+        """The network of label latents for a field of view (``label_maps.extent_of``)."""
         return partial(_call, self.label_network, self._modulation(extent))
 
     def image_from(self, extent: Float[Tensor, "b axes"]) -> Predict:

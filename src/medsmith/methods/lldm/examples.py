@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from torch import Tensor
 
 from medsmith.cases.case import Case
 from medsmith.data.batches import Example
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.data.scaling import image_to_model, labels_to_model
+from medsmith.data.scaling import image_to_model
+from medsmith.methods.label_maps import extent_of, indices_of
 
 
 def example_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> Example:
@@ -28,34 +29,10 @@ def example_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> Example
     return example
 
 
-def extent_of(case: Case, facts: Fingerprint) -> Float32[Tensor, "axes"]:
-    """Logarithm of the field of view along each axis over the cohort's median one; 0 where spacings are unknown."""
-    if not (case.geometry.spacing_known and facts.spacing_known):
-        return torch.zeros(facts.dimensions)
-    theirs, ours = (
-        torch.tensor(shape, dtype=torch.float64) * torch.tensor(spacing, dtype=torch.float64)
-        for shape, spacing in ((case.geometry.shape, case.geometry.spacing), (facts.shape, facts.spacing))
-    )
-    return (theirs / ours).log()[: facts.dimensions].float()
-
-
 def extent_range(examples: Sequence[Example]) -> Float32[Tensor, "2 axes"]:
     """Smallest and largest ``extent_of`` of some examples, along each axis."""
     extents = torch.stack([each["extent"] for each in examples])
     return torch.stack([extents.amin(0), extents.amax(0)])
-
-
-def indices_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> UInt8[Tensor, "*space"]:
-    """A case's labels on a grid, 0 for background and 1, 2, ... for the labels in the order of their values.
-
-    Args:
-        case: with labels of the cohort's values.
-        facts: of the training cohort.
-        size: the grid.
-    """
-    masks = labels_to_model(case.require_labels(), facts, size) > 0
-    values = torch.arange(1, len(masks) + 1, dtype=torch.uint8).reshape(-1, *[1] * len(size))
-    return (masks * values).amax(0)
 
 
 def class_weights(examples: Sequence[Example], classes: int, power: float) -> Float32[Tensor, "k"]:

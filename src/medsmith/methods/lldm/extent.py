@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError
-from medsmith.geometry import Geometry
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.methods.lldm.request import LldmRequest
 
@@ -53,30 +50,3 @@ def requested_extent(
         found = f"{' x '.join(f'{edge:g}' for edge in wanted)} mm"
         raise RequestError("extent_mm", found, f"trained on {seen} mm", "choose one in this range")
     return extent
-
-
-def over(grid: Geometry, field: Geometry) -> Geometry:
-    """A grid over the field of view of another, at its place in the patient.
-
-    Args:
-        grid: gives the number of voxels.
-        field: gives field of view and place.
-    """
-    ratio = np.array(field.shape) / np.array(grid.shape)
-    affine = field.affine.copy()
-    # Voxel i of the grid has its center at index (i + 1/2) ratio - 1/2 of the other one.
-    affine[:3, 3] += affine[:3, :3] @ ((ratio - 1) / 2)
-    affine[:3, :3] *= ratio
-    return replace(grid, affine=affine)
-
-
-def with_extent(facts: Fingerprint, extent: Float32[Tensor, "axes"]) -> Fingerprint:
-    """The fingerprint with another field of view on the same grid.
-
-    Args:
-        facts: of the training cohort.
-        extent: as ``requested_extent`` has it.
-    """
-    factors = [*extent.exp().tolist(), *[1.0] * (3 - len(extent))]
-    x, y, z = (mm * factor for mm, factor in zip(facts.spacing, factors, strict=True))
-    return facts.model_copy(update={"spacing": (x, y, z)})

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from torch import Tensor
 
 from medsmith.data.batches import Example
 from medsmith.errors import RunError
 from medsmith.methods.base import evenly_chosen
+from medsmith.methods.label_maps import Map
 
 BANK_BYTES = 16 * 2**20
 """Largest size of all kept maps, compressed."""
 _MAPS, _ENDS, _EXTENTS = "label_maps", "label_maps.ends", "label_maps.extents"
-Map = UInt8[np.ndarray, "*space"]
 
 
 def kept_maps(examples: Sequence[Example], most: int) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ def number_kept(memory: Mapping[str, Tensor]) -> int:
 def kept_map(
     memory: Mapping[str, Tensor], index: int, size: tuple[int, ...], classes: int
 ) -> tuple[Map, Float32[Tensor, "axes"]]:
-    """A map and its field of view (``examples.extent_of``).
+    """A map and its field of view (``label_maps.extent_of``).
 
     Args:
         memory: of a run that keeps maps.

@@ -5,14 +5,14 @@ index, for several classes. A new map is a copy if it agrees with a map of train
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.methods.base import evenly_chosen
-from medsmith.methods.lldm.label_bank import Map
+from medsmith.methods.label_maps import DrawnMap, Map
 
 _EDGE = 24
 """Largest edge of the grid on which maps are compared."""
@@ -51,6 +51,13 @@ class MapGallery:
         """Which map is nearest to a new one, and their agreement."""
         found = agreements(_coarse(labels)[None], self.maps)[0]
         return int(found.argmax()), float(found.max())
+
+    def compared(self, drawn: DrawnMap) -> DrawnMap:
+        """A map with the nearest one of training in its origin, and a problem if it is a copy of it."""
+        nearest, agreement = self.nearest(drawn.labels)
+        origin = {**drawn.origin, "nearest_map": nearest, "agreement": round(agreement, 4)}
+        copied = (f"a copy of a training map (number {nearest})",) if agreement > self.threshold else ()
+        return replace(drawn, origin=origin, problems=(*drawn.problems, *copied))
 
 
 def _coarse(labels: Map) -> UInt8[np.ndarray, " voxels"]:

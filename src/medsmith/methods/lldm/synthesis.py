@@ -1,8 +1,7 @@
 """Synthesis by 3D-LLDM: a label map is drawn or given, encoded, and followed by an image."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,28 +9,33 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from medsmith.cases.case import Case
-from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.data.scaling import to_grid
 from medsmith.diffusion import Correction, Observe, Predict, Sampling, derive_seed, match_low_frequencies
 from medsmith.errors import RequestError
 from medsmith.methods.base import assemble
+from medsmith.methods.given_labels import given_map, record_of
 from medsmith.methods.guides import low_pass_guides
+from medsmith.methods.label_maps import (
+    DrawnMap,
+    Extent,
+    Map,
+    deform_map,
+    draw_legal,
+    masks_of_indices,
+    over_given,
+    with_extent,
+)
 from medsmith.methods.lldm.controls import control_weights
-from medsmith.methods.lldm.extent import over, requested_extent, with_extent
-from medsmith.methods.lldm.given_labels import given_map, readable
-from medsmith.methods.lldm.label_bank import Map
-from medsmith.methods.lldm.label_source import DrawnMap, deformed_map, draw_legal
+from medsmith.methods.lldm.extent import requested_extent
+from medsmith.methods.lldm.label_source import training_map
 from medsmith.methods.lldm.request import LldmRequest
-from medsmith.networks.labels import most_likely, one_hot
+from medsmith.networks.labels import most_likely
 from medsmith.networks.latent import on_latent_grid
 from medsmith.networks.tiling import decode_in_tiles
 
 if TYPE_CHECKING:
     from medsmith.methods.lldm import Lldm
-
-Extent = Float32[Tensor, "axes"]
-"""See ``extent.requested_extent``."""
 
 
 def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampling, observe: Observe | None) -> Case:
@@ -43,7 +47,7 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
         if drawn is not None and drawn.extent is not None and request.extent_mm is None:
             extent = drawn.extent
         image = _image(method, request, drawn, extent, seed, sampling, observe) if method.has_images else None
-    masks = None if drawn is None else _masks(drawn.labels, method.classes)
+    masks = None if drawn is None else masks_of_indices(drawn.labels, method.classes - 1)
     grid = method.fingerprint.shape[: method.fingerprint.dimensions]
     if image is not None:
         image = to_grid(image, grid)
@@ -51,10 +55,8 @@ def synthesize(method: "Lldm", request: LldmRequest, seed: int, sampling: Sampli
     case = assemble(image, None if masks is None else _resampled(masks, grid), facts)
     if drawn is None:
         return case
-    place = case.geometry
-    if drawn.grid is not None and drawn.grid.spacing_known and request.extent_mm is None:
-        place = over(place, drawn.grid)
-    return replace(case, geometry=place, provenance=_record(request, drawn, method.fingerprint))
+    case = case if request.extent_mm else over_given(case, drawn)
+    return replace(case, provenance=record_of(drawn, request, method.fingerprint))
 
 
 def _check_parts(method: "Lldm", request: LldmRequest) -> None:
@@ -62,7 +64,7 @@ def _check_parts(method: "Lldm", request: LldmRequest) -> None:
     default = LldmRequest()
     asked = {field for field in LldmRequest.model_fields if getattr(request, field) != getattr(default, field)}
     if not method.has_labels:
-        for field in ("labels", "maps", "control", "guidance"):
+        for field in ("labels", "maps", "augment_labels", "control", "guidance"):
             if field in asked:
                 raise RequestError(field, "acts on label maps", "this run was trained on images alone", "leave it out")
     if not method.has_images:
@@ -75,15 +77,19 @@ def _label_map(method: "Lldm", request: LldmRequest, extent: Extent, seed: int) 
     facts = LabelFacts.from_memory(method.memory)
     if request.labels is not None:
         return given_map(request, method.fingerprint, method.config.size, facts, seed)
-    if (request.maps or method.config.maps) == "deformed":
+    config = request.augment_labels or method.config.deformation
+    if request.augment_labels is None and (request.maps or method.config.maps) == "generated":
+        gallery = method.map_gallery
+        compared = None if gallery is None else gallery.compared
+        return draw_legal(
+            lambda each: DrawnMap(_generated_map(method, extent, each)), facts, seed, request.draws, compared
+        )
 
-        def draw(each: int) -> DrawnMap:
-            return deformed_map(method.memory, method.fingerprint, method.config, each)
+    def draw(each: int) -> DrawnMap:
+        chosen = training_map(method.memory, method.fingerprint, method.config, each)
+        return deform_map(chosen, method.fingerprint, config, derive_seed(each, "deformation"))
 
-        return draw_legal(draw, facts, None, seed, request.draws)
-    return draw_legal(
-        lambda each: DrawnMap(_generated_map(method, extent, each)), facts, method.map_gallery, seed, request.draws
-    )
+    return draw_legal(draw, facts, seed, request.draws)
 
 
 def _generated_map(method: "Lldm", extent: Extent, seed: int) -> Map:
@@ -151,20 +157,8 @@ def latent_factor(factor: int, latent: int) -> int:
     return 1 if factor == 1 else max(2, -(-factor // latent))
 
 
-def _masks(labels: Map, classes: int) -> Float32[Tensor, "m *space"]:
-    """One mask channel per label, 1 inside and -1 outside."""
-    return one_hot(torch.from_numpy(labels)[None], classes)[0, 1:] * 2 - 1
-
-
 def _resampled(masks: Float32[Tensor, "m *space"], grid: tuple[int, ...]) -> Float32[Tensor, "m *grid"]:
     """Masks on another grid; each voxel has the class with the largest share under the filter."""
     background = -masks.amax(0, keepdim=True)
     winner = to_grid(torch.cat([background, masks]), grid).argmax(0)
     return torch.stack([(winner == index).float() * 2 - 1 for index in range(1, len(masks) + 1)])
-
-
-def _record(request: LldmRequest, drawn: DrawnMap, facts: Fingerprint) -> Mapping[str, Any]:
-    problems = readable(drawn.problems, facts)
-    if request.labels is not None:
-        return {**drawn.origin, "unusual": problems}
-    return {**drawn.origin, "label_draws": drawn.draws, "label_problems": problems}
