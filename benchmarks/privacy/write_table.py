@@ -24,11 +24,8 @@ def lines() -> Iterator[str]:
     """The section of the page."""
     yield "## Measured detection"
     yield ""
-    yield (
-        "Planted copies that are found, and false alarms among held-out cases that neither trained nor set the "
-        "threshold. Wilson 95 % intervals; in brackets behind a kind of copy, the least similarity. Cases are divided "
-        "by scene."
-    )
+    yield "Planted copies that are found, and false alarms among held-out cases that neither trained nor set the threshold."
+    yield "Wilson 95 % intervals; in brackets, the least similarity of that kind of copy. Cases are divided by scene."
     for path in sorted(HERE.glob("detection-*.json")):
         found = json.loads(path.read_text())
         name, machine = path.stem.removeprefix("detection-"), found["machine"]
