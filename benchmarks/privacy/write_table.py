@@ -24,7 +24,7 @@ def lines() -> Iterator[str]:
     """The section of the page."""
     yield "## Measured detection"
     yield ""
-    yield "Planted copies that are found, and false alarms among held-out cases that neither trained nor set the threshold."
+    yield "Planted copies that are found; false alarms among held-out cases that neither trained nor set the threshold."
     yield "Wilson 95 % intervals; in brackets, the least similarity of that kind of copy. Cases are divided by scene."
     for path in sorted(HERE.glob("detection-*.json")):
         found = json.loads(path.read_text())
