@@ -134,9 +134,9 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts
     alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
     other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other", training=cohorts["copies"])
     copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]
-    assert "to a real case than 99 % of these are" in copies[0]
+    assert "to a real case than 99 % of other real cases are" in copies[0]
     assert "needs its training cohort (--training)" in copies[0]
-    assert "to a training case than 99 % of these are" in copies[1]
+    assert "to a training case than 99 % of held-out real cases are" in copies[1]
     assert "--training" not in copies[1]
     ((_, near),), ((_, far),) = alike.distances.items(), other.distances.items()
     said = "The measures disagree: the cohorts differ by far, and not by near."

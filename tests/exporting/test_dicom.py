@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from skimage.draw import polygon2mask
-from tests.support.export_cohorts import OBLIQUE, SAGITTAL, cohort_of, exported_case
 
+from export_cohorts import OBLIQUE, SAGITTAL, cohort_of, exported_case
 from medsmith.errors import CohortError, RequestError
 from medsmith.exporting import ExportOptions, export
 from medsmith.exporting.planes import planes_of

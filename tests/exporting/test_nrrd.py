@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from tests.support.export_cohorts import OBLIQUE, cohort_of, exported_case
 
+from export_cohorts import OBLIQUE, cohort_of, exported_case
 from medsmith.errors import RequestError
 from medsmith.exporting import ExportOptions, export
 

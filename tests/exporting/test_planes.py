@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
-from tests.support.export_cohorts import OBLIQUE, SAGITTAL, SHAPE
 
+from export_cohorts import OBLIQUE, SAGITTAL, SHAPE
 from medsmith.errors import GeometryError
 from medsmith.exporting.pixels import as_pixels
 from medsmith.exporting.planes import planes_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.export_cohorts import cohort_of, exported_case
 
+from export_cohorts import cohort_of, exported_case
 from medsmith.errors import RequestError
 from medsmith.exporting import ExportOptions, export
 

@@ -44,6 +44,36 @@ def evaluate(
 
 
 @app.command()
+def privacy(
+    synthetic: Annotated[Path, typer.Argument(help="Synthetic cohort to search, of any generator.")],
+    training: Annotated[Path, typer.Option(help="Cohort that the generator was trained on.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the report; run again to continue.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Real cohort that the generator was not trained on: sets thresholds, tests membership."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label of the lesions; default: all labels but the background.")
+    ] = None,
+) -> None:
+    """Search a synthetic cohort for copies of training cases; measure membership inference by distance."""
+    from medsmith.cases.cohort import Cohort
+    from medsmith.evaluation.privacy import measure_privacy, summary_lines
+
+    held_out_cohort = Cohort.open(held_out) if held_out else None
+    result = measure_privacy(
+        Cohort.open(synthetic),
+        Cohort.open(training),
+        out,
+        held_out=held_out_cohort,
+        label=label,
+        progress=terminal().progress,
+    )
+    page = out / "privacy.html"
+    terminal().result({**result.as_json(), "page": page}, (*summary_lines(result), f"report: {page}"))
+
+
+@app.command()
 def utility(
     real: Annotated[Path, typer.Argument(help="Real cohort to train segmentation networks on.")],
     synthetic: Annotated[

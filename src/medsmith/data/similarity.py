@@ -11,6 +11,9 @@ their threshold from pairs of real images is used here).
 The central part of a gallery thumbnail, which is inside the query at every shift, is the template. All shifts
 and flips of one query against the whole gallery are one matrix product: exact and, for so few shifts, cheaper
 than a Fourier transform.
+
+``search`` also finds copies that are a little larger or smaller, or of inverted contrast. It is the first step of
+``data.copies``, which looks at finer detail, and the check of synthesized cases, which must be fast.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +23,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.sparse.csgraph import connected_components
 
 from medsmith.data.resizing import resize
@@ -29,7 +32,10 @@ EDGE_2D = 32
 """Thumbnail edge in pixels for pictures; the largest shift is 4 pixels."""
 EDGE_3D = 16
 """Thumbnail edge in voxels for volumes; the largest shift is 2 voxels."""
-_SHIFTS_PER_EDGE = 8
+SHIFTS_PER_EDGE = 8
+"""The largest shift is the edge divided by this."""
+ZOOMS = (0.9, 1.0, 1.1)
+"""Magnifications of a query in a search."""
 _COARSE, _FINE = 1 / 16, 1 / 45
 """Pass band, as Gaussian widths in thumbnail edges: all images of one organ share lower frequencies; higher ones
 would make a copy differ from its original by a shift of half a thumbnail pixel."""
@@ -72,16 +78,16 @@ def _thumbnail(image: Float32[np.ndarray, "c x y z"], edge: int | None) -> Float
 def nearest(
     queries: Float32[np.ndarray, "q ex ey ez"], gallery: Float32[np.ndarray, "n ex ey ez"]
 ) -> tuple[Float32[np.ndarray, " q"], Int[np.ndarray, " q"]]:
-    """The most similar gallery image of every query.
+    """The most similar gallery image of every query, also if it was zoomed or its contrast inverted.
 
     Args:
         queries: thumbnails.
         gallery: thumbnails to search, at least one.
 
     Returns:
-        similarity in [-1, 1] and index into the gallery, per query.
+        similarity in [0, 1] and index into the gallery, per query.
     """
-    scores = similarities(queries, gallery)
+    scores = search(queries, gallery)
     index = scores.argmax(axis=1)
     return scores[np.arange(len(scores)), index], index
 
@@ -144,28 +150,106 @@ def similarities(
         queries: thumbnails, which are shifted and flipped.
         gallery: thumbnails, whose central part is the template.
     """
-    shift = tuple(edge // _SHIFTS_PER_EDGE if edge > 1 else 0 for edge in gallery.shape[1:])
-    window = tuple(edge - 2 * s for s, edge in zip(shift, gallery.shape[1:], strict=True))
-    core = tuple(slice(s, s + w) for s, w in zip(shift, window, strict=True))
-    templates = gallery[:, *core].reshape(len(gallery), int(np.prod(window)))
-    templates = templates - templates.mean(axis=1, keepdims=True)
-    templates = templates * _inverse(np.linalg.norm(templates, axis=1, keepdims=True))
     scores = np.empty((len(queries), len(gallery)), np.float32)
-    for row, query in zip(scores, queries, strict=True):
-        windows = _windows(query, window)
-        # Templates have mean 0, so that the mean of a window cancels in the product.
-        squares = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
-        row[:] = (templates @ windows.T * _inverse(np.sqrt(squares))).max(axis=1)
+    for row, correlations in zip(scores, _correlations(queries, gallery), strict=True):
+        row[:] = correlations.max(axis=1)
     return scores
 
 
-def _windows(query: Float32[np.ndarray, "ex ey ez"], window: tuple[int, ...]) -> Float32[np.ndarray, "moves voxels"]:
-    """Every shifted and flipped view of a query."""
-    voxels = int(np.prod(window))
-    return np.concatenate([sliding_window_view(flipped, window).reshape(-1, voxels) for flipped in _symmetries(query)])
+def search(
+    queries: Float32[np.ndarray, "q ex ey ez"], gallery: Float32[np.ndarray, "n ex ey ez"]
+) -> Float32[np.ndarray, "q n"]:
+    """As ``similarities``, also over the zooms ``ZOOMS`` of the queries and over inverted contrast.
+
+    Args:
+        queries: thumbnails, which are zoomed, shifted and flipped.
+        gallery: thumbnails, whose central part is the template.
+    """
+    scores = np.zeros((len(queries), len(gallery)), np.float32)
+    for zoom in ZOOMS:
+        for row, correlations in zip(scores, _correlations(zoomed(queries, zoom), gallery), strict=True):
+            np.maximum(row, np.maximum(correlations.max(axis=1), -correlations.min(axis=1)), out=row)
+    return scores
 
 
-def _symmetries(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
+def zoomed(images: Float32[np.ndarray, "q ex ey ez"], zoom: float) -> Float32[np.ndarray, "q ex ey ez"]:
+    """Images magnified about their center, by linear interpolation; the outermost values fill what is missing."""
+    if zoom == 1:
+        return images
+    edges = np.array(images.shape[1:])
+    steps = np.where(edges > 1, 1 / zoom, 1.0)
+    offset = (edges - 1) / 2 * (1 - steps)
+    found: Float32[np.ndarray, "q ex ey ez"] = np.empty(images.shape, np.float32)
+    for image, out in zip(images, found, strict=True):
+        affine_transform(image, steps, offset, output=out, order=1, mode="nearest")
+    return found
+
+
+def template_box(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Largest shift and size of the template along each axis of a thumbnail."""
+    shift = tuple(edge // SHIFTS_PER_EDGE if edge > 1 else 0 for edge in shape)
+    return shift, tuple(edge - 2 * s for s, edge in zip(shift, shape, strict=True))
+
+
+def _correlations(
+    queries: Float32[np.ndarray, "q ex ey ez"], gallery: Float32[np.ndarray, "n ex ey ez"]
+) -> Iterator[Float32[np.ndarray, "n moves"]]:
+    """Of every query, the correlation of all its shifted and flipped views with every template."""
+    shift, window = template_box(gallery.shape[1:])
+    core = tuple(slice(s, s + w) for s, w in zip(shift, window, strict=True))
+    templates = gallery[:, *core]
+    for query in queries:
+        yield np.concatenate([correlations(view, templates) for view in symmetries(query)], axis=1)
+
+
+def correlations(
+    view: Float32[np.ndarray, "ux uy uz"], templates: Float32[np.ndarray, "n wx wy wz"]
+) -> Float32[np.ndarray, "n shifts"]:
+    """Normalized cross-correlation of every template with every part of its size of a view; 0 where one is constant."""
+    flat = templates.reshape(len(templates), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    flat = flat * _inverse(np.linalg.norm(flat, axis=1, keepdims=True))
+    windows = sliding_window_view(view, templates.shape[1:]).reshape(-1, flat.shape[1])
+    # Templates have mean 0, so that the mean of a window cancels in the product.
+    squares = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
+    found: Float32[np.ndarray, "n shifts"] = flat @ windows.T * _inverse(np.sqrt(squares))
+    return found
+
+
+@final
+@dataclass(frozen=True)
+class Move:
+    """How a query is moved onto a gallery image: zoomed, then flipped or turned, then shifted.
+
+    Attributes:
+        zoom: magnification about the center.
+        symmetry: number of the flip or quarter turn in the order of ``symmetries``.
+        inverted: whether its contrast is inverted.
+        start: first voxel along each axis of the part of the query that matches the template; without a shift, that
+            of the template.
+    """
+
+    zoom: float
+    symmetry: int
+    inverted: bool
+    start: tuple[int, int, int]
+
+
+def best_moves(query: Float32[np.ndarray, "ex ey ez"], images: Float32[np.ndarray, "n ex ey ez"]) -> list[Move]:
+    """The move at which a query is most similar to each of some gallery images in a search; all are thumbnails."""
+    shift, _ = template_box(images.shape[1:])
+    starts = tuple(2 * s + 1 for s in shift)
+    rows = np.stack([next(_correlations(zoomed(query[None], zoom), images)) for zoom in ZOOMS], axis=1)
+    shape = (len(ZOOMS), rows.shape[2] // int(np.prod(starts)), *starts)
+    moves = []
+    for row in rows.reshape(len(images), -1):
+        place = int(np.abs(row).argmax())
+        zoom, symmetry, x, y, z = (int(each) for each in np.unravel_index(place, shape))
+        moves.append(Move(ZOOMS[zoom], symmetry, bool(row[place] < 0), (x, y, z)))
+    return moves
+
+
+def symmetries(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
     """The eight symmetries of the square, or the eight flips of the cube."""
     sides = (query, query.swapaxes(0, 1)) if query.shape[2] == 1 else (query, query[:, :, ::-1])
     for side in sides:

@@ -122,8 +122,8 @@ def _fingerprint(cohort: Cohort) -> Fingerprint:
 
 def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFeatures) -> NearestNeighbors:
     """Copies of training cases; real cases are the comparison where they are others than those of the training."""
-    others = None if real is training else real.thumbnails
-    return find_nearest_neighbors(synthetic.thumbnails, training.thumbnails, others)
+    others = None if real is training or not len(real.searchable) else real.searchable
+    return find_nearest_neighbors(synthetic.searchable, training.searchable, others)
 
 
 def _distances(

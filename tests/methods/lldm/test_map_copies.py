@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
 
+from medsmith.data.label_agreement import agreements
 from medsmith.data.label_facts import LabelFacts
 from medsmith.methods.label_maps import DrawnMap, draw_legal
-from medsmith.methods.lldm.map_copies import MapGallery, agreements
+from medsmith.methods.lldm.map_copies import MapGallery
 
 SEEDS = st.integers(0, 2**32 - 1)
 

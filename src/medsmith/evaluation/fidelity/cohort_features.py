@@ -1,14 +1,14 @@
-"""Features, thumbnails and mask measures of a cohort, computed in one pass over its cases."""
+"""Features, images to search and mask measures of a cohort, computed in one pass over its cases."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
 from medsmith.cases.cohort import Cohort
-from medsmith.data.similarity import thumbnails
+from medsmith.data.copies import Searchable, joined
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.masks import measure_label
 from medsmith.evaluation.fidelity.views import View, ViewSpec
@@ -28,7 +28,7 @@ class CohortFeatures:
         with_image: ids of the cases with an image.
         with_labels: ids of the cases with labels.
         features: extractor name -> one row per case with an image.
-        thumbnails: one per case with an image.
+        searchable: one image per case with an image, prepared for the search for copies.
         masks: label name -> measure -> one value per case with the label.
         examples: some views, evenly spaced over the ids.
     """
@@ -37,7 +37,7 @@ class CohortFeatures:
     with_image: tuple[str, ...]
     with_labels: tuple[str, ...]
     features: Mapping[str, Float64[np.ndarray, "n d"]]
-    thumbnails: Float32[np.ndarray, "n ex ey ez"]
+    searchable: Searchable
     masks: Mapping[str, Mapping[str, Float64[np.ndarray, " cases"]]]
     examples: tuple[View, ...]
 
@@ -62,7 +62,7 @@ def extract_features(
             for extractor in extractors:
                 inputs = with_image if view_spec.use_labels else [view.without_labels for view in with_image]
                 rows[extractor.name].append(extractor(inputs))
-            small.append(thumbnails(view.image[None] for view in with_image))
+            small.append(Searchable.of(view.image[None] for view in with_image))
         for view in views:
             labels.add(view)
         examples += [view for view in views if view.id in example_ids]
@@ -73,7 +73,7 @@ def extract_features(
         with_image=cohort.ids_with_image if view_spec.channel is not None else (),
         with_labels=cohort.ids_with_labels,
         features=features,
-        thumbnails=np.concatenate(small) if small else thumbnails(()),
+        searchable=joined(small) if small else Searchable.of(()),
         masks=labels.columns(),
         examples=tuple(examples),
     )

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from medsmith.cases.cohort import Cohort
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
@@ -100,7 +98,8 @@ def _copy_sentence(found: NearestNeighbors) -> str:
     kind = _nearest_kind(found)
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
-        f"than 99 % of these are to a different scene.{_UNKNOWN_TRAINING if found.held_out is None else ''}"
+        f"than 99 % of {'other' if found.held_out is None else 'held-out'} real cases are."
+        f"{_UNKNOWN_TRAINING if found.held_out is None else ''}"
     )
 
 
@@ -169,22 +168,22 @@ def _copies(
     kind = _nearest_kind(found)
     sentences = [
         _copy_sentence(found),
-        f"Similarity is the largest correlation over shifts, flips and rotations; above {found.threshold:.2f} a case "
-        f"counts as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} {kind} cases "
-        f"have a near-duplicate among the others; these pairs do not enter the threshold.",
+        f"Similarity is the largest correlation over shifts, flips, rotations, small zooms and inverted contrast; "
+        f"above {found.limit:.2f} ({found.threshold.limit.low:.2f} to {found.threshold.limit.high:.2f}) a case counts "
+        f"as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} real cases compared "
+        f"have a near-duplicate among the {kind} cases; these do not enter the threshold.",
     ]
     if found.held_out is not None:
         sentences.append(
-            f"Of {found.held_out.n} real cases outside the training cohort, {_percent(found.held_out)} are above the "
-            f"threshold: near-duplicates across the split, or false alarms."
+            f"Of {found.held_out.n} real cases outside the training cohort, {_percent(found.held_out)} are above a "
+            f"threshold computed without them: false alarms."
         )
     tiles = []
     for row in found.worst:
         generated = plane_tiles(evaluation.view_spec.view(sources[0][synthetic.with_image[row]]))[-1]
         origin = plane_tiles(evaluation.view_spec.view(sources[1][training.with_image[int(found.index[row])]]))[-1]
         tiles += [replace(generated, title=f"{found.similarity[row]:.3f} {generated.title}"), origin]
-    similarity = found.similarity.astype(np.float64)
-    histogram = histogram_with_limit(similarity, found.threshold, f"similarity to nearest {kind} case")
+    histogram = histogram_with_limit(found.similarity, found.limit, f"similarity to nearest {kind} case")
     yield Section(
         f"Copies of {kind} cases",
         sentences,

@@ -1,7 +1,6 @@
 """Whether a label map from noise is a copy of one that the networks learned from.
 
-The agreement of two maps is the share of the voxels labeled in either that have the same label in both: the Jaccard
-index, for several classes. A new map is a copy if it agrees with a map of training more than those do with each other.
+A new map is a copy if it agrees (``data.label_agreement``) with a map of training more than those do with each other.
 """
 
 from collections.abc import Iterable
@@ -9,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import UInt8
 
+from medsmith.data.label_agreement import Coarse, agreements
 from medsmith.methods.base import evenly_chosen
 from medsmith.methods.label_maps import DrawnMap, Map
 
@@ -21,7 +21,6 @@ _COMPARED = 1000
 _QUANTILE = 0.99
 _IDENTICAL = 0.995
 """Maps of training that agree so much are one map saved twice, and say nothing about two patients."""
-Coarse = UInt8[np.ndarray, "n voxels"]
 
 
 @final
@@ -63,21 +62,3 @@ class MapGallery:
 def _coarse(labels: Map) -> UInt8[np.ndarray, " voxels"]:
     steps = tuple(slice(None, None, -(-edge // _EDGE)) for edge in labels.shape)
     return np.ascontiguousarray(labels[steps]).ravel()
-
-
-def agreements(some: Coarse, others: UInt8[np.ndarray, "m voxels"]) -> Float32[np.ndarray, "n m"]:
-    """Of every pair of maps; 0 for two maps without labels, which tell nothing of a patient."""
-    values = range(1, 1 + max(int(some.max()), int(others.max())))
-    same = np.zeros((len(some), len(others)), np.float32)
-    for value in values:
-        same += _pairs(some == value, others == value)
-    labeled = [(each > 0).sum(1, dtype=np.float32) for each in (some, others)]
-    either = labeled[0][:, None] + labeled[1] - _pairs(some > 0, others > 0)
-    found: Float32[np.ndarray, "n m"] = same / np.maximum(either, np.float32(1))
-    return found
-
-
-def _pairs(some: Bool[np.ndarray, "n voxels"], others: Bool[np.ndarray, "m voxels"]) -> Float32[np.ndarray, "n m"]:
-    """Voxels that are true in both."""
-    counts: Float32[np.ndarray, "n m"] = some.astype(np.float32) @ others.astype(np.float32).T
-    return counts

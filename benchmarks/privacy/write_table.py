@@ -1,0 +1,61 @@
+"""Writes the table of measured detection in docs/privacy.md from detection-*.json.
+
+Run: python benchmarks/privacy/write_table.py
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "privacy.md"
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+REGIONS = {"whole": "whole images", "lesion": "lesion regions"}
+
+
+def share(estimate: Mapping[str, Any]) -> str:
+    """Hits of n with the interval in percent."""
+    hits = round(estimate["value"] * estimate["n"])
+    return f"{hits} of {estimate['n']} ({100 * estimate['low']:.0f} to {100 * estimate['high']:.0f} %)"
+
+
+def lines() -> Iterator[str]:
+    """The section of the page."""
+    yield "## Measured detection"
+    yield ""
+    yield "Planted copies that are found; false alarms among held-out cases that neither trained nor set the threshold."
+    yield "Wilson 95 % intervals; in brackets, the least similarity of that kind of copy. Cases are divided by scene."
+    for path in sorted(HERE.glob("detection-*.json")):
+        found = json.loads(path.read_text())
+        name, machine = path.stem.removeprefix("detection-"), found["machine"]
+        regions = [region for region in REGIONS if region in found]
+        yield ""
+        yield f"**{name}**, {found['cases']} cases; {machine['machine']}, {machine['date']}; `{machine['command']}`:"
+        yield ""
+        yield "| | " + " | ".join(REGIONS[region] for region in regions) + " |"
+        yield "|---|" + "---|" * len(regions)
+        yield _row("training, held-out cases", [f"{found[r]['training']}, {found[r]['held_out']}" for r in regions])
+        limits = [found[r]["threshold"]["limit"] for r in regions]
+        yield _row("threshold", [f"{x['value']:.2f} ({x['low']:.2f} to {x['high']:.2f}), n = {x['n']}" for x in limits])
+        yield _row("false alarms", [share(found[r]["false_alarms"]) for r in regions])
+        for kind in found[regions[0]]["planted"]:
+            cells = [found[r]["planted"][kind] for r in regions]
+            yield _row(kind, [f"{share(each['found'])} [{each['least_similarity']:.2f}]" for each in cells])
+        times = [f"{1000 * found[r]['seconds_per_query']:.0f}" for r in regions]
+        yield _row("processor time per case searched, ms", times)
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Replace the section."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    after = rest.partition(END)[2] if END in rest else rest
+    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines()) + "\n" + END + after)
+
+
+if __name__ == "__main__":
+    main()

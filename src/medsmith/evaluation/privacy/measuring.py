@@ -1,0 +1,185 @@
+"""Searches a synthetic cohort for what it gives away of the training cohort, and writes a self-contained report."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.data.copies import Searchable
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.fidelity.extractors import Extractor
+from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
+from medsmith.evaluation.privacy.embedding import measure_nearness
+from medsmith.evaluation.privacy.label_copies import find_label_copies
+from medsmith.evaluation.privacy.membership import Membership, infer_membership
+from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_nearest_neighbors
+from medsmith.evaluation.privacy.page import privacy_page
+from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
+from medsmith.evaluation.privacy.result import ImageCopies, MapCopies, Privacy
+from medsmith.formats.atomic import write_json
+from medsmith.formats.lock import hold_output
+from medsmith.progress import Advance, NullProgress, Progress
+
+RECORD, PAGE, PARTS = "privacy.json", "privacy.html", "parts"
+MIN_TRAINING = 4
+_VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image")
+_Cohorts = tuple[Prepared, Prepared, Prepared | None]
+
+
+def measure_privacy(
+    synthetic: CohortLike,
+    training: CohortLike,
+    out: Path | str,
+    *,
+    held_out: CohortLike | None = None,
+    label: str | None = None,
+    extractors: Sequence[Extractor] | None = None,
+    facts: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Privacy:
+    """Search for copies of training cases and measure membership inference; writes privacy.json and privacy.html.
+
+    The result of each batch is kept in ``out``/parts; the same call resumes an interrupted one.
+
+    Args:
+        synthetic: the cases to search, of any origin.
+        training: training cohort of their generator.
+        out: folder of the report; created if missing.
+        held_out: real cases that the generator was not trained on; without them, the thresholds are those between
+            training cases, and membership is not measured.
+        label: of the lesions; by default all labels but the background.
+        extractors: of features; by default the radiomic vector.
+        facts: additional lines of the report; without them equal inputs give equal bytes.
+        progress: display of the progress.
+
+    Raises:
+        CohortError: too few cases, slices against volumes, a report inside a cohort, or another process writes there.
+        RequestError: no such label.
+        FileError: a case cannot be read, the report cannot be written, or another file is in its place.
+    """
+    out, progress = Path(out), progress or NullProgress()
+    named = {"synthetic": as_cohort(synthetic), "training": as_cohort(training)}
+    if held_out is not None:
+        named["held-out"] = as_cohort(held_out)
+    check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in named.values()])
+    _check_cases(named)
+    values = {name: _lesion_values(cohort, label) for name, cohort in named.items()}
+    chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
+    lines = _facts(named, label, chosen)
+    with hold_output(out):
+        with progress.task("read cases", sum(map(len, named.values()))) as advance:
+            prepared = {name: prepare_cohort(cohort, values[name], chosen, advance) for name, cohort in named.items()}
+        keep = KeptParts(out / PARTS / _key(lines))
+        cohorts = prepared["synthetic"], prepared["training"], prepared.get("held-out")
+        with progress.task("search for copies", _count(cohorts)) as advance:
+            found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})
+        write_json(out / RECORD, found.as_json())
+        write_page(privacy_page(found, named, values), out / PAGE)
+    return found
+
+
+def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str, str]) -> Privacy:
+    synthetic, training, held_out = cohorts
+    left_out: list[str] = []
+    images = _image_copies("images", [each and (each.ids, each.images) for each in cohorts], keep, advance)
+    lesions = _image_copies("lesions", [each and (each.lesion_ids, each.lesions) for each in cohorts], keep, advance)
+    if images is None:
+        left_out.append(_missing("Images", "an image", len(synthetic.ids), len(training.ids)))
+    if lesions is None:
+        counts = len(synthetic.lesion_ids), len(training.lesion_ids)
+        left_out.append(_missing("Lesion regions", "an image of a lesion of sufficient size", *counts))
+    labels = None
+    if len(synthetic.maps) and len(training.maps) >= MIN_TRAINING:
+        others = held_out.maps if held_out is not None and len(held_out.maps) else None
+        copies = find_label_copies(synthetic.maps, training.maps, others, keep, advance)
+        labels = MapCopies(copies, synthetic.label_ids, training.label_ids)
+    else:
+        left_out.append(_missing("Label maps", "labels", len(synthetic.label_ids), len(training.label_ids)))
+    nearness = {
+        name: measure_nearness(
+            synthetic.features[name], training.features[name], held_out and held_out.features.get(name)
+        )
+        for name in (training.features if images else ())
+    }
+    if held_out is None:
+        left_out.append(
+            "Membership inference was not measured and the thresholds are those between training cases: both need real "
+            "cases that the generator was not trained on (--held-out)."
+        )
+    return Privacy(images, lesions, labels, nearness, facts, tuple(left_out))
+
+
+def _image_copies(
+    name: str, parts: Sequence[tuple[tuple[str, ...], Searchable] | None], keep: Keep, advance: Advance
+) -> ImageCopies | None:
+    """Copies of one kind of region; None where a cohort has too few."""
+    synthetic, training, held_out = parts
+    if not (synthetic and training) or not len(synthetic[1]) or len(training[1]) < MIN_TRAINING:
+        return None
+    others = held_out[1] if held_out and len(held_out[1]) else None
+    found = find_nearest_neighbors(synthetic[1], training[1], others, name=name, keep=keep, advance=advance)
+    membership: Membership | None = None
+    if others is not None:
+        unseen = find_in_batches(f"{name}-unseen", synthetic[1], others, keep, advance)
+        membership = infer_membership(found.reached, unseen.reached)
+    return ImageCopies(found, synthetic[0], training[0], membership)
+
+
+def _missing(what: str, part: str, synthetic: int, training: int) -> str:
+    return (
+        f"{what} were not compared: {synthetic} synthetic and {training} training cases have {part} (at least 1 and "
+        f"{MIN_TRAINING})."
+    )
+
+
+def _count(cohorts: _Cohorts) -> int:
+    """Queries of all searches."""
+    synthetic, training, held_out = cohorts
+    total = 0
+    for name in ("images", "lesions", "maps"):
+        m, n = len(getattr(synthetic, name)), len(getattr(training, name))
+        h = len(getattr(held_out, name)) if held_out else 0
+        if m and n >= MIN_TRAINING:
+            total += count_searches(m, n, h) + (m if h and name != "maps" else 0)
+    return total
+
+
+def _check_cases(named: Mapping[str, Cohort]) -> None:
+    dimensions: dict[str, int] = {}
+    for name, cohort in named.items():
+        least = MIN_TRAINING if name == "training" else 1
+        if len(cohort) < least:
+            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {least}", "give a larger cohort")
+        dimensions[name] = cohort[cohort.ids[0]].geometry.dimensions
+        if dimensions[name] != dimensions["synthetic"]:
+            found = f"the synthetic cohort is {dimensions['synthetic']}-D and the {name} one {dimensions[name]}-D"
+            raise CohortError(cohort.root, found, "all must be equal", "compare slices with slices")
+
+
+def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
+    if label is None:
+        return {value for value in cohort.label_names.values() if value > 0}
+    if label not in cohort.label_names:
+        limit = f"{cohort.root} has {', '.join(cohort.label_names)}"
+        raise RequestError("label", f"no {label!r} in every cohort", limit, "name one that all have")
+    return {cohort.label_names[label]}
+
+
+def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
+    lines = {
+        f"{name} cohort": f"{len(cohort)} cases, content {cohort.content_hash()}" for name, cohort in named.items()
+    }
+    lines |= {"lesion label": label or "all"} | {each.name: each.identity for each in extractors}
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
+    return lines | {"versions": f"Python {platform.python_version()}, {versions}"}
+
+
+def _key(facts: Mapping[str, str]) -> str:
+    """Name of the folder of parts: another cohort, label or version has other parts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

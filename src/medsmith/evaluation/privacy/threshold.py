@@ -1,0 +1,99 @@
+"""The similarity above which a case counts as a copy: a quantile of what real cases reach that are no copies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from medsmith.data.similarity import LEAST_COPY, NEAR_DUPLICATE
+from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate, proportion
+
+QUANTILE = 0.99
+_RESAMPLES = 2000
+_DUPLICATE = 0.97
+"""Median from which on the reference consists of duplicates."""
+_BLOCK = 200
+
+
+@final
+@dataclass(frozen=True)
+class Levels:
+    """Fixed levels of a measure of similarity.
+
+    Attributes:
+        least: what is less similar is no copy in any cohort.
+        near_duplicate: two real cases that are as similar show the same scene; they are no measure of chance.
+    """
+
+    least: float
+    near_duplicate: float
+
+
+IMAGES, MAPS = Levels(LEAST_COPY, NEAR_DUPLICATE), Levels(0.5, 0.995)
+
+
+@final
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold with what it rests on.
+
+    Attributes:
+        limit: the threshold, with its bootstrap interval; n is the number of real cases that it rests on.
+        near_duplicates: proportion of the real cases that were left out as near-duplicates of training cases.
+        false_alarms: proportion of the others that exceed the threshold computed without them (leave-one-out).
+    """
+
+    limit: Estimate
+    near_duplicates: Estimate
+    false_alarms: Estimate
+
+    @classmethod
+    def of(cls, reference: Float64[np.ndarray, " n"], levels: Levels, seed: int) -> "Threshold":
+        """From the similarity of real cases to their nearest training case.
+
+        Near-duplicates are left out, unless more than half of the cases would be and the median is below .97: then all
+        cases look alike, and none is a duplicate.
+
+        Args:
+            reference: one value per real case that is not itself a training case.
+            levels: of the measure.
+            seed: of the bootstrap.
+        """
+        kept = reference[~_duplicates(reference, levels)]
+        omitted = proportion(len(reference) - len(kept), len(reference))
+        if len(kept) < 2:
+            value = levels.near_duplicate
+            return cls(Estimate(value, value, value, len(kept), "fixed: too few real cases"), omitted, proportion(0, 1))
+        value = _quantile(kept, levels)
+        low, high = np.quantile(_resampled(kept, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = (max(float(end), levels.least) for end in (low, high))
+        alarms = sum(own > _quantile(np.delete(kept, row), levels) for row, own in enumerate(kept))
+        limit = Estimate(value, min(low, value), max(high, value), len(kept), "percentile bootstrap over cases")
+        return cls(limit, omitted, proportion(int(alarms), len(kept)))
+
+    def as_json(self) -> Mapping[str, object]:
+        """The threshold as JSON values."""
+        return {
+            "quantile": QUANTILE,
+            "limit": self.limit.as_json(),
+            "near_duplicates": self.near_duplicates.as_json(),
+            "false_alarms_leave_one_out": self.false_alarms.as_json(),
+        }
+
+
+def _duplicates(reference: Float64[np.ndarray, " n"], levels: Levels) -> Bool[np.ndarray, " n"]:
+    found = reference >= levels.near_duplicate
+    look_alike = len(found) > 1 and found.mean() > 0.5 and float(np.median(reference)) < _DUPLICATE
+    return np.zeros_like(found) if look_alike else found
+
+
+def _quantile(values: Float64[np.ndarray, " n"], levels: Levels) -> float:
+    return max(float(np.quantile(values, QUANTILE)), levels.least)
+
+
+def _resampled(values: Float64[np.ndarray, " n"], seed: int) -> Float64[np.ndarray, " resamples"]:
+    rng = np.random.default_rng(seed)
+    blocks = [values[rng.integers(0, len(values), (_BLOCK, len(values)))] for _ in range(_RESAMPLES // _BLOCK)]
+    return np.concatenate([np.quantile(block, QUANTILE, axis=1) for block in blocks])

@@ -1,0 +1,81 @@
+"""Membership, nearness in features and thresholds, against closed forms and scikit-learn."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from medsmith.evaluation.privacy.embedding import measure_nearness
+from medsmith.evaluation.privacy.membership import advantage_of, auc_of, infer_membership
+from medsmith.evaluation.privacy.threshold import IMAGES, Threshold
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.lists(st.integers(0, 6), min_size=1, max_size=12))
+def test_auc_and_advantage_are_those_of_scikit_learn(members, others):
+    truth, scores = [1] * len(members) + [0] * len(others), [*members, *others]
+    false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
+    both = np.array(members, float), np.array(others, float)
+    assert auc_of(*both) == pytest.approx(roc_auc_score(truth, scores))
+    assert advantage_of(*both) == pytest.approx(max(true - false))
+
+
+def test_members_that_lie_nearer_are_told_apart_and_others_are_not():
+    rng = np.random.default_rng(0)
+    leaking = infer_membership(rng.normal(2, 1, 60), rng.normal(0, 1, 50))
+    silent = infer_membership(rng.normal(0, 1, 60), rng.normal(0, 1, 50))
+    assert leaking.auc.low > 0.5
+    assert leaking.advantage.value > leaking.chance
+    assert silent.auc.low < 0.5 < silent.auc.high
+    assert silent.advantage.value < silent.chance
+    assert (silent.members, silent.others, silent.auc.n) == (60, 50, 110)
+    assert infer_membership(np.ones(3), np.zeros(3)).advantage.value == 1
+
+
+def test_copies_are_not_authentic_and_have_a_small_distance_ratio():
+    rng = np.random.default_rng(1)
+    training, held_out, new = (rng.standard_normal((n, 5)) for n in (80, 80, 40))
+    copies = training[:40] + 1e-3
+    of_copies, of_new = (measure_nearness(synthetic, training, held_out) for synthetic in (copies, new))
+    assert of_copies.authentic.value == 0
+    assert of_copies.below_ratio.value == 1
+    assert of_copies.membership.auc.low > 0.5
+    assert of_new.authentic.low < of_new.authentic_held_out.value < of_new.authentic.high
+    assert of_new.below_ratio.low <= 0.01
+    alone = measure_nearness(new, training, None)
+    assert (alone.authentic, alone.membership, alone.below_ratio) == (of_new.authentic, None, None)
+
+
+def test_authenticity_by_hand():
+    training = np.array([[0.0], [1.0], [5.0]])
+    found = measure_nearness(np.array([[0.4], [7.0], [5.5]]), training, None)
+    assert found.authentic.value == 0  # .4 < 1, 2 < 4 and .5 < 4
+    assert measure_nearness(np.array([[2.5], [-2.0]]), training, None).authentic.value == 1
+
+
+def test_the_threshold_is_the_99th_percentile_of_what_is_no_near_duplicate():
+    values = np.linspace(0.5, 0.8, 101)
+    found = Threshold.of(np.concatenate([values, [0.99, 1.0]]), IMAGES, 0)
+    assert found.limit.value == pytest.approx(0.797)
+    assert found.limit.low < 0.797 <= found.limit.high <= 0.8
+    assert (found.limit.n, round(found.near_duplicates.value * 103)) == (101, 2)
+    # Each of the two largest exceeds the percentile of the others.
+    assert round(found.false_alarms.value * 101) == 2
+
+
+def test_thresholds_at_the_limits():
+    assert Threshold.of(np.full(20, 0.2), IMAGES, 0).limit.value == IMAGES.least
+    assert Threshold.of(np.full(20, 0.2), IMAGES, 0).false_alarms.value == 0
+    assert Threshold.of(np.array([0.99, 1.0]), IMAGES, 0).limit.value == IMAGES.near_duplicate
+    alike = np.linspace(0.85, 0.95, 100)  # all cases look alike: none is a duplicate
+    assert Threshold.of(alike, IMAGES, 0).limit.value == pytest.approx(np.quantile(alike, 0.99))
+    assert Threshold.of(alike, IMAGES, 0).near_duplicates.value == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000))
+def test_false_alarms_of_new_cases_are_rare(seed):
+    rng = np.random.default_rng(seed)
+    reference, new = rng.beta(20, 20, 200), rng.beta(20, 20, 400)
+    assert (new > Threshold.of(reference, IMAGES, 0).limit.value).mean() <= 0.05
