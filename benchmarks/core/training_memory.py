@@ -78,7 +78,7 @@ def peak_of(cohort: Path, run: Path) -> dict[str, float]:
 
 def main(folder: Path, small: int, large: int) -> None:
     """Draw, train, write."""
-    source = write_phantom(find_family("ct"), folder / "phantoms", min(small, SMALL), 0, EDGE, print)
+    source = write_phantom(find_family("ct"), folder / "phantoms", min(small, SMALL), 0, EDGE)
     rows = {}
     for count in (small, large):
         cohort = cohort_of(folder / f"cohort-{count}", source, count)

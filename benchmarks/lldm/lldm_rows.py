@@ -85,8 +85,9 @@ def from_run(work: Path, row: str, size: Sequence[int], minutes: float, count: i
         request = {**request, "labels": str(work / "test")}
     folder, out = trained(work, run, size, minutes), work / "rows" / row
     options = SynthesisOptions(limits=ANY_NOISE if row in NOISY else Limits())
-    asked = {"count": count, "seed": SEED, "request": request, "options": options}
-    print(row, synthesize(folder, out, **asked, progress=ConsoleProgress()).line)
+    progress = ConsoleProgress()
+    made = synthesize(folder, out, count=count, seed=SEED, request=request, options=options, progress=progress)
+    print(row, made.line)
 
 
 def ha_gan(work: Path, size: Sequence[int], minutes: float, count: int) -> None:

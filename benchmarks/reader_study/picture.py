@@ -26,7 +26,7 @@ def main() -> None:
         folder = Path(name)
         cohorts = []
         for seed, kind in enumerate(("real", "synthetic")):
-            write_phantom(find_family("ct"), folder / kind, COUNT, seed, SIZE, print)
+            write_phantom(find_family("ct"), folder / kind, COUNT, seed, SIZE)
             cohorts.append(Cohort.open(folder / kind))
         create_study(cohorts[0], cohorts[1], folder / "study", StudyPlan(count=COUNT, windows="soft,lung,bone"))
         with open_browser(folder / "browser", (1180, 940)) as browser:

@@ -82,7 +82,7 @@ def seen(cohort):
         "model": image_to_model(case, facts, (8, 8, 8)).numpy().tobytes(),
         "labels": labels_to_model(case.labels, facts, (8, 8, 8)).numpy().tobytes(),
         "features": gathered.features["radiomic vector"].tobytes(),
-        "thumbnails": gathered.thumbnails.tobytes(),
+        "thumbnails": gathered.searchable.coarse.tobytes(),
         "masks": {name: values.tobytes() for name, values in gathered.masks["lesion"].items()},
         "pool": (pool.hashes, pool.images.numpy().tobytes(), pool.labels.numpy().tobytes(), pool.thumbnails.tobytes()),
         "report": describe_case(case),

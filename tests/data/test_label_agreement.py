@@ -19,7 +19,7 @@ def test_a_shifted_and_turned_map_agrees_wholly(symmetry, x, y):
     map_ = blob((14, 17, 0), (6, 3, 1)) + blob((12, 16, 0), (2, 1.5, 1))
     moved = np.roll(map_, (x, y), (0, 1))
     moved = moved.swapaxes(0, 1) if symmetry & 4 else moved
-    moved = np.flip(moved, [axis for axis in (0, 1) if symmetry & (1 << axis)])
+    moved = np.flip(moved, tuple(axis for axis in (0, 1) if symmetry & (1 << axis)))
     found = moved_agreements(centered_map(moved.copy()), centered_map(map_)[None])
     assert found[0] == 1
 

@@ -88,7 +88,7 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1", f"{out}: 3 reports"]
-    densities = [report.lesions[0].density for report in read_reports(out)]
+    densities = [str(report.lesions[0].density) for report in read_reports(out)]
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
     assert "exists; a new .jsonl file; choose another name" in capsys.readouterr().err

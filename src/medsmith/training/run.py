@@ -194,11 +194,12 @@ def _train_all(
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
                 needs = _expected_seconds(record, method, stages[place:], budget)
                 shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
-                batches, ids = _stage_batches(fabric, loop, store, shown)
+                found = _stage_batches(fabric, loop, store, shown)
                 now = monotonic()
                 stage_end = budget.end_of_stage(needs, trained[place:], now, end)
                 time = StageTime(budget.seconds_for(needs, spent), now, stage_end)
-                loop.train(batches, ids, budget, time, shown, said)
+                if found is not None:
+                    loop.train(*found, budget, time, shown, said)
             fabric.barrier()  # all processes read what the first has saved
             checkpoint = loop.load_trained()
             if checkpoint is not None:
@@ -216,8 +217,11 @@ def _train_all(
 
 def _stage_batches(
     fabric: Fabric, loop: StageLoop, store: ExampleStore, progress: Progress
-) -> tuple[Batches, Sequence[str]]:
-    """What one stage trains on, and the ids of its cases; the first process prepares what the others read."""
+) -> tuple[Batches, Sequence[str]] | None:
+    """What one stage trains on, and the ids of its cases; the first process prepares what the others read.
+
+    None for a stage without parts, which is done when it has begun.
+    """
     method, stage, record = loop.method.eval(), loop.stage, loop.record
     view = examples_of(stage, store)
     loop.begin(view)

@@ -38,6 +38,10 @@ def test_copies_are_not_authentic_and_have_a_small_distance_ratio():
     training, held_out, new = (rng.standard_normal((n, 5)) for n in (80, 80, 40))
     copies = training[:40] + 1e-3
     of_copies, of_new = (measure_nearness(synthetic, training, held_out) for synthetic in (copies, new))
+    assert of_copies.membership is not None
+    assert of_copies.below_ratio is not None
+    assert of_new.authentic_held_out is not None
+    assert of_new.below_ratio is not None
     assert of_copies.authentic.value == 0
     assert of_copies.below_ratio.value == 1
     assert of_copies.membership.auc.low > 0.5

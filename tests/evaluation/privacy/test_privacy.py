@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
+from medsmith.data.copies import find_matches
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.data.similarity import copy_threshold, thumbnails
 from medsmith.errors import CohortError, FileError, RequestError
@@ -128,9 +129,8 @@ def test_an_interrupted_search_continues_and_gives_the_same_bytes(found, cohorts
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return batches_find(*arguments, **more)
+        return find_matches(*arguments, **more)
 
-    batches_find = batches.find_matches
     arguments = (cohorts["synthetic"], cohorts["training"], tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(batches, "find_matches", stop)
@@ -169,6 +169,7 @@ def test_the_lesion_region_holds_nothing_of_the_background():
     case = textured("a", 0)
     other = replace(case, image=np.where(case.labels > 0, case.image, 7.0).astype(np.float32))
     region = lesion_region(case, {1})
+    assert region is not None
     np.testing.assert_array_equal(region, lesion_region(other, {1}))
     assert region.shape == (128, 128, 1)
     assert lesion_region(case, {2}) is None
@@ -189,6 +190,7 @@ def test_volumes_are_searched(tmp_path):
             roots[name].write(case)
         roots[name].finish()
     found = measure_privacy(roots["synthetic"], roots["training"], tmp_path / "out", extractors=[])
+    assert found.images is not None
     assert copied(found.images.pairs()) == {("copy", "t1")}
     assert found.nearness == {}
 

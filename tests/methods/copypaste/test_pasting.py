@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from medsmith.data.deformation import DeformationConfig
-from medsmith.insertion.write_back import feather
+from medsmith.methods.copypaste.paste import feather
 from medsmith.methods.copypaste.patch import Transform, transformed
 from medsmith.methods.copypaste.rings import Gray, Match
 from medsmith.methods.copypaste.structures import find_structures

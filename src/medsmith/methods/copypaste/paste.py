@@ -15,7 +15,7 @@ from scipy import ndimage
 from medsmith.cases.hounsfield import is_ct
 from medsmith.formats.volume import Region
 from medsmith.insertion.noise_matching import missing_noise
-from medsmith.insertion.write_back import blend, feather
+from medsmith.insertion.write_back import blend
 from medsmith.methods.copypaste.body import body_of
 from medsmith.methods.copypaste.patch import Patch
 from medsmith.methods.copypaste.places import Density, Place, find_place
@@ -146,7 +146,7 @@ class Pasting:
         In CT alone: there noise is the same in a lesion as around it. A cyst in ultrasound has no speckle.
         """
         seed = int(rng.integers(2**63))
-        return missing_noise(values, before, inside, spacing, self.feather_mm(spacing), seed)
+        return missing_noise(values, before, inside, spacing, seed)
 
     def _matches(
         self,
@@ -191,3 +191,29 @@ def _weight(
         depth = ndimage.distance_transform_edt(usable, sampling=canvas.spacing)
         weight = weight * np.clip(depth / (feather_mm / 2), 0, 1).astype(np.float32)
     return np.where(inside, np.float32(1), weight * usable).astype(np.float32)
+
+
+def feather(mask: Bool[np.ndarray, "u v w"], spacing: Triple, margin_mm: float) -> Float32[np.ndarray, "u v w"]:
+    """The share of the donor's image in each voxel of a region.
+
+    1 in the structure, 0 at distances of ``margin_mm`` or more, and 3t^2 - 2t^3 in between, where t falls linearly from
+    1 to 0 with the distance.
+
+    Args:
+        mask: voxels of the structure.
+        spacing: edges of a voxel, mm.
+        margin_mm: width of the blend; 0 blends nothing.
+    """
+    weight = np.zeros(mask.shape, dtype=np.float32)
+    bounds = ndimage.find_objects(mask.astype(np.uint8))
+    if not bounds:
+        return weight
+    near = tuple(
+        slice(max(part.start - int(margin_mm / edge) - 1, 0), part.stop + int(margin_mm / edge) + 1)
+        for part, edge in zip(bounds[0], spacing, strict=True)
+    )
+    inside = mask[near]
+    distance = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    nearness = 1.0 - np.minimum(distance, margin_mm) / margin_mm if margin_mm > 0 else inside.astype(np.float64)
+    weight[near] = nearness**2 * (3.0 - 2.0 * nearness)
+    return weight
