@@ -1,0 +1,169 @@
+"""What keeps test cases apart from everything that networks and generator learned from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32
+
+from medsmith.cases.cohort import Cohort
+from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest, thumbnails
+from medsmith.errors import CohortError, MedsmithError
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
+from medsmith.formats.json_file import read_json
+from medsmith.preparation.split import linked_groups, patient_groups
+from medsmith.progress import Progress
+from medsmith.runs.checkpoints import read_record
+from medsmith.runs.location import find_run
+
+LEAST_TEST = 2
+"""Fewest test patients that an interval can be given for."""
+_PLAN = "synthesis.json"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageKeys:
+    """What tells the images of a cohort apart.
+
+    Attributes:
+        ids: of its cases.
+        hashes: of their images.
+        thumbnails: of them.
+    """
+
+    ids: tuple[str, ...]
+    hashes: tuple[str, ...]
+    thumbnails: Float32[np.ndarray, "n ex ey ez"]
+
+    @classmethod
+    def of(cls, loaded: LoadedCohort) -> "ImageKeys":
+        """The keys of a cohort that was loaded."""
+        return cls(loaded.ids, loaded.hashes, loaded.thumbnails)
+
+
+@final
+@dataclass(frozen=True)
+class Separation:
+    """How real cases are grouped, and which test cases remain.
+
+    Attributes:
+        groups: ids of the real cases of each patient or scene.
+        patients: patient of each test case that remains.
+        left_out: test cases that show a scene of the training cases.
+        like_synthetic: remaining test cases with a near-duplicate among the synthetic ones.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    patients: Mapping[str, str]
+    left_out: tuple[str, ...]
+    like_synthetic: int
+
+
+def read_keys(cohort: Cohort, progress: Progress) -> ImageKeys:
+    """The keys of a cohort whose labels are not needed."""
+    ids, hashes, small = cohort.ids_with_image, [], []
+    with progress.task("read the generator's cases", len(ids)) as advance:
+        for case in map(cohort.__getitem__, ids):
+            hashes.append(hash_of(case))
+            small.append(thumbnails([case.require_image()])[0])
+            advance(1, "")
+    return ImageKeys(ids, tuple(hashes), np.stack(small) if small else thumbnails([]))
+
+
+def check_generator(synthetic: Cohort, test: Cohort) -> str:
+    """What is known of the cohort that the generator of the synthetic cases learned from, as a sentence.
+
+    Raises:
+        CohortError: it is the test cohort.
+    """
+    record = synthetic.root / _PLAN
+    try:
+        run = str(read_json(record)["run"])
+        folder = synthetic.root / run
+        learned = read_record(find_run(folder if folder.is_dir() else run)).fingerprint
+    except (MedsmithError, KeyError):
+        return "Which cases the generator learned from is not recorded; it must not have seen the test patients."
+    if learned.cohort_hash == test.content_hash():
+        found = f"the generator of {synthetic.root} was trained on it"
+        raise CohortError(test.root, found, "test cases are new to everything", "give another cohort")
+    return f"The generator learned from {learned.count} cases (content {learned.cohort_hash[:12]})."
+
+
+def check_hashes(test: ImageKeys, others: Mapping[str, ImageKeys]) -> None:
+    """Refuse test images that are also among others.
+
+    Args:
+        test: of the test cases.
+        others: what they are -> their keys.
+
+    Raises:
+        CohortError: an image is in both; the message names it.
+    """
+    for what, keys in others.items():
+        ids = dict(zip(keys.hashes, keys.ids, strict=True))
+        shared = [(ids[h], case_id) for h, case_id in zip(test.hashes, test.ids, strict=True) if h in ids]
+        if shared:
+            ours, theirs = shared[0]
+            found = f"{len(shared)} test images are among the {what} ones ({theirs} is {ours})"
+            raise CohortError("test cohort", found, "no image in both", "split the cohorts anew")
+
+
+def separated(
+    real: ImageKeys,
+    test: ImageKeys,
+    others: Sequence[ImageKeys],
+    synthetic: ImageKeys,
+    group: str | None,
+    scenes: str,
+) -> Separation:
+    """Group real cases by patient and scene, and leave out test cases that show a scene of the training cases.
+
+    Args:
+        real: training cases.
+        test: test cases.
+        others: further cases that networks or generator learned from.
+        synthetic: to be counted only.
+        group: see ``UtilityOptions``.
+        scenes: see ``UtilityOptions``.
+
+    Raises:
+        RequestError: the expression of the patients does not fit the ids.
+        CohortError: a patient is in both cohorts, or too few test patients remain.
+    """
+    of_real, of_test = patient_groups(real.ids, group), patient_groups(test.ids, group)
+    both = sorted(of_real.keys() & of_test.keys()) if group is not None else []
+    if both:
+        found = f"{len(both)} patients are among the real cases, too ({both[0]})"
+        raise CohortError("test cohort", found, "no patient in both", "split the cohorts by patient (split --group)")
+    known = [keys for keys in (real, *others, test) if len(keys.ids)]
+    found_scenes = np.zeros(0, np.int64)
+    if scenes == "apart":
+        found_scenes = find_scenes(np.concatenate([keys.thumbnails for keys in known])).groups
+        of_real = linked_groups(of_real, dict(zip(real.ids, found_scenes[: len(real.ids)].tolist(), strict=True)))
+        of_test = linked_groups(of_test, dict(zip(test.ids, found_scenes[-len(test.ids) :].tolist(), strict=True)))
+    seen, of_test_scenes = set(found_scenes[: -len(test.ids)]), found_scenes[-len(test.ids) :]
+    left_out = {case_id for case_id, scene in zip(test.ids, of_test_scenes, strict=False) if scene in seen}
+    kept = {id: patient for patient, ids in of_test.items() for id in ids if id not in left_out}
+    if len(set(kept.values())) < LEAST_TEST:
+        found = f"{len(set(kept.values()))} test patients show no scene of the training cases"
+        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "split anew, by scene (split --by-scene)")
+    rows = [row for row, case_id in enumerate(test.ids) if case_id in kept]
+    similar = nearest(test.thumbnails[rows], synthetic.thumbnails)[0] >= NEAR_DUPLICATE
+    return Separation(tuple(map(tuple, of_real.values())), kept, tuple(sorted(left_out)), int(similar.sum()))
+
+
+def only_cases(loaded: LoadedCohort, ids: Mapping[str, str] | Sequence[str]) -> LoadedCohort:
+    """The cases of some ids, in the order of the cohort."""
+    rows = [row for row, case_id in enumerate(loaded.ids) if case_id in ids]
+    return replace(
+        loaded,
+        ids=tuple(loaded.ids[row] for row in rows),
+        images=loaded.images[rows],
+        labels=loaded.labels[rows],
+        truth=tuple(loaded.truth[row] for row in rows),
+        hashes=tuple(loaded.hashes[row] for row in rows),
+        thumbnails=loaded.thumbnails[rows],
+        spacings=tuple(loaded.spacings[row] for row in rows),
+    )
