@@ -2,7 +2,9 @@ import importlib
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream import UtilityOptions, segmenter, summary_lines
+from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.intervals import METHOD
 from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
 from medsmith.evaluation.downstream.measures import MEASURES
+from medsmith.evaluation.downstream.networks import jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import Mixture, SegmenterConfig, dice_of_cases, train_segmenter
 from medsmith.evaluation.downstream.utility import utility
@@ -90,7 +94,7 @@ def pool(cohort, edge=24):
 def test_every_arm_is_run_and_written(cohorts, tmp_path):
     real, synthetic, test = cohorts
     more = make_cohort(tmp_path / "more", 4, 11)
-    options = UtilityOptions(cases=(3, 0), subsets=2, seeds=2, shares=(0.25, 0.5))
+    options = UtilityOptions(cases=(3, 0), subsets=2, seeds=1, shares=(0.25, 0.5))
     found = utility(
         real, synthetic, test, tmp_path / "out", more=more, options=options, config=QUICK, facts={"machine": "<b>"}
     )
@@ -99,7 +103,8 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
     assert [result.arm.name for result in small.arms] == [*names, "R + S, share 0.25", "R + S, share 0.5"]
     assert (small.cases, whole.cases, small.shared, small.patients) == ((3, 3), (6,), 0.0, 5)
     assert small.arms[0].dice.gain is None
-    assert all(set(result.measures) == set(MEASURES) and result.dice.gain.n == 5 for result in small.arms[1:])
+    assert all(set(result.measures) == set(MEASURES) and result.dice.value.n == 5 for result in small.arms)
+    assert all(result.dice.gain is not None for result in small.arms[1:])
     written = json.loads((tmp_path / "out" / "utility.json").read_text())
     assert written["sizes"][0]["arms"]["S"]["measures"]["dice"]["gain"]["interval"] == METHOD
     assert written["unit_of_distances"] == "pixels"
@@ -111,14 +116,20 @@ def test_every_arm_is_run_and_written(cohorts, tmp_path):
     assert "real-longer" in steps
 
 
-def test_without_sizes_half_of_the_real_cases_are_drawn(cohorts, tmp_path):
-    found = of_all(cohorts, tmp_path, cases=None, subsets=2)
+@pytest.fixture(scope="module")
+def finished(cohorts, tmp_path_factory):
+    """The folder of a finished experiment, not to be written to."""
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    of_all(cohorts, folder)
+    return folder
+
+
+def test_without_sizes_half_of_the_real_cases_are_drawn(cohorts, finished, tmp_path):
+    found = of_all(cohorts, shutil.copytree(finished, tmp_path / "out"), cases=None)
     assert found.sizes[0].cases == (3, 3)
 
 
-def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path, monkeypatch):
-    calm, broken = tmp_path / "calm", tmp_path / "broken"
-    of_all(cohorts, calm)
+def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, finished, tmp_path, monkeypatch):
     trained, train = [], segmenter.train_segmenter
 
     def dies_in_the_third(*args):
@@ -131,34 +142,40 @@ def test_a_stopped_run_continues_and_ends_with_the_same_bytes(cohorts, tmp_path,
         importlib.import_module("medsmith.evaluation.downstream.networks"), "train_segmenter", dies_in_the_third
     )
     with pytest.raises(KeyboardInterrupt):
-        of_all(cohorts, broken)
-    of_all(cohorts, broken)
-    assert len(trained) == 3 + (2 * 7 - 2)
-    of_all(cohorts, broken)
-    assert len(trained) == 3 + (2 * 7 - 2)
-    for path in sorted(calm.rglob("*.*")):
-        assert path.read_bytes() == (broken / path.relative_to(calm)).read_bytes()
-
-
-def test_more_subsets_seeds_and_shares_keep_the_networks_that_are_done(cohorts, tmp_path):
+        of_all(cohorts, tmp_path)
     of_all(cohorts, tmp_path)
-    before = {path: path.read_bytes() for path in (tmp_path / "networks").rglob("*.json")}
-    found = of_all(cohorts, tmp_path, subsets=3, seeds=2, shares=(0.5, 0.75))
+    assert len(trained) == 3 + (2 * 7 - 2)
+    of_all(cohorts, tmp_path)
+    assert len(trained) == 3 + (2 * 7 - 2)
+    for path in sorted(finished.rglob("*.*")):
+        assert path.read_bytes() == (tmp_path / path.relative_to(finished)).read_bytes()
+
+
+def test_more_seeds_and_shares_keep_the_networks_that_are_done(cohorts, finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "out")
+    before = {path: path.read_bytes() for path in (out / "networks").rglob("*.json")}
+    found = of_all(cohorts, out, seeds=2, shares=(0.5, 0.75))
     assert all(path.read_bytes() == data for path, data in before.items())
-    assert (len(found.sizes[0].cases), found.sizes[0].seeds, len(found.sizes[0].arms)) == (3, 2, 7)
+    assert (len(found.sizes[0].cases), found.sizes[0].seeds, len(found.sizes[0].arms)) == (2, 2, 7)
 
 
-def test_results_of_other_settings_are_not_mixed(cohorts, tmp_path):
-    of_all(cohorts, tmp_path)
+def test_results_of_other_settings_are_not_mixed(cohorts, finished):
     with pytest.raises(RunError, match="another training"):
-        of_all(cohorts, tmp_path, config=QUICK.model_copy(update={"steps": 4}))
+        of_all(cohorts, finished, config=QUICK.model_copy(update={"steps": 4}))
     with pytest.raises(RunError, match="another options"):
-        of_all(cohorts, tmp_path, weight=0.5)
+        of_all(cohorts, finished, weight=0.5)
+
+
+def test_a_damaged_result_is_named(cohorts, finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "out")
+    (out / "networks" / "3-1" / "synthetic-0.json").write_text('{"cases": {"case-000": {}}}')
+    with pytest.raises(RunError, match=r"synthetic-0.json: does not hold the measures of every test case; delete it"):
+        of_all(cohorts, out)
 
 
 def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     config = SegmenterConfig(steps=16, batch=8, channels=8, learning_rate=5e-3)
-    found = of_all(cohorts, tmp_path, config=config)
+    found = of_all(cohorts, tmp_path, config=config, subsets=1)
     size = found.sizes[0]
     assert size.convergence.rise.value > 0.02
     assert size.convergence.proposed >= 32
@@ -203,10 +220,10 @@ def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
     _, synthetic, test = cohorts
     darker = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:2]]
     real = make_cohort(tmp_path / "near-duplicates", 4, 6, copies=darker)
-    found = of_all((real, synthetic, test), tmp_path / "out")
+    found = of_all((real, synthetic, test), tmp_path / "out", subsets=1)
     assert found.sizes[0].patients == 3
     assert any(note.startswith("2 test cases were left out") for note in found.notes)
-    kept = of_all((real, synthetic, test), tmp_path / "kept", scenes="ignored")
+    kept = of_all((real, synthetic, test), tmp_path / "kept", scenes="ignored", subsets=1)
     assert kept.sizes[0].patients == 5
     known = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:4]]
     generators = make_cohort(tmp_path / "generators", 4, 6, copies=known)
@@ -215,7 +232,7 @@ def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
 
 
 def test_a_patient_in_both_cohorts_is_refused(cohorts, tmp_path):
-    with pytest.raises(CohortError, match="5 patients are among the real cases, too \\(000\\)"):
+    with pytest.raises(CohortError, match="5 patients are among those of the training cases, too \\(000\\)"):
         of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")
 
 
@@ -346,18 +363,15 @@ def test_a_synthetic_case_weighs_as_asked(cohorts):
     assert weights == pytest.approx([6 / 12, 6 / 12])
 
 
-def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed(cohorts, tmp_path, monkeypatch):
-    seeds = []
-    networks = importlib.import_module("medsmith.evaluation.downstream.networks")
-
-    def noting(_phases, classes, config, seed, *_):
-        seeds.append(seed)
-        return segmenter.build_segmenter((2, 1), classes, config, 0).eval()
-
-    monkeypatch.setattr(networks, "train_segmenter", noting)
-    of_all(cohorts, tmp_path, seeds=2)
-    assert len(seeds) == 2 * 2 * 6 + 2
-    assert len(set(seeds)) == 4
+def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed():
+    subsets, arms = [("a", "b"), ("c", "d")], plan_arms((0.5,), 0.5, more=False)
+    jobs = jobs_of(2, subsets, arms, 3)
+    by_network: dict[tuple[int, int], set[int]] = {(job.subset, job.seed): set() for job in jobs}
+    for job in jobs:
+        by_network[job.subset, job.seed].add(job.network_seed)
+    assert all(len(seeds) == 1 for seeds in by_network.values())
+    assert len(set().union(*by_network.values())) == 6
+    assert len({job.path(Path("out")) for job in jobs}) == len(jobs) == 2 * 3 * 6 + 2
 
 
 @pytest.mark.parametrize(("steps", "learnt_from"), [(4, [3, 3, 5, 5]), (3, [3, 3, 5]), (2, [3, 5])])
@@ -389,7 +403,7 @@ def test_results_go_nowhere_into_what_is_read(cohorts):
     assert not (cohorts[0].root / "utility").exists()
 
 
-def test_cases_that_the_generator_learned_from_are_no_test(cohorts, tmp_path, monkeypatch):
+def test_cases_that_the_generator_learned_from_are_no_test(cohorts, finished, tmp_path, monkeypatch):
     _, synthetic, test = cohorts
     settings = micro.micro_settings("ddpm", method_class("ddpm"), 2)
     train("ddpm", test, tmp_path / "run", settings=settings, budget=Budget(steps=1))
@@ -402,7 +416,7 @@ def test_cases_that_the_generator_learned_from_are_no_test(cohorts, tmp_path, mo
         with pytest.raises(CohortError, match="was trained on it; test cases are new to everything"):
             of_all(cohorts, tmp_path / "out")
         record.write_text(json.dumps({"run": "nowhere"}))
-        found = of_all(cohorts, tmp_path / "out")
+        found = of_all(cohorts, shutil.copytree(finished, tmp_path / "kept"))
         assert found.notes[0].startswith("Which cases the generator learned from is not recorded")
     finally:
         record.unlink()

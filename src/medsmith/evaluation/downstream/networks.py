@@ -13,7 +13,7 @@ from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, Images, Labels, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
-from medsmith.evaluation.downstream.measures import measured_case
+from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
 from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
 from medsmith.evaluation.downstream.segmenter import (
     Cases,
@@ -106,6 +106,11 @@ class Job:
         subset = f"{'all' if self.size == ALL else self.size}-{self.subset}"
         return out / FOLDER / subset / f"{self.arm.stem}-{self.seed}.json"
 
+    @property
+    def network_seed(self) -> int:
+        """Of weights, batches and augmentation: the same for all arms of one subset, another in each subset."""
+        return derive_seed("utility", self.size, self.subset, self.seed) % 2**63
+
     def steps(self, config: SegmenterConfig) -> int:
         """Its gradient steps."""
         return config.steps * (2 if self.arm.longer else 1)
@@ -138,7 +143,7 @@ def train_missing(
                 _phases(job, material, options.weight),
                 len(material.structures) + 1,
                 config.model_copy(update={"steps": job.steps(config)}),
-                derive_seed("utility", job.size, job.subset, job.seed) % 2**63,
+                job.network_seed,
                 advance,
                 material.augmentation(job.arm, mirror),
             )
@@ -153,7 +158,8 @@ def read_scores(out: Path, job: Job, ids: Sequence[str]) -> CaseScores:
     """
     path = job.path(out)
     found = read_json(path).get("cases")
-    if not isinstance(found, dict) or set(found) != set(ids):
+    names = {*MEASURES, FALSE_ALARMS, LESIONS}
+    if not isinstance(found, dict) or set(found) != set(ids) or any(set(each) != names for each in found.values()):
         raise RunError(path, "does not hold the measures of every test case", cure="delete it and run again")
     return found
 

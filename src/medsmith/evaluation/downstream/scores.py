@@ -63,8 +63,8 @@ def by_patient(values: Float64[np.ndarray, "k s n l"], owner: Int64[np.ndarray, 
     return np.asarray((of_cases @ member)[:, :, counts > 0] / counts[counts > 0])
 
 
-def lesion_f1(lesions: BySize, owner: Int64[np.ndarray, " n"], size: int) -> Scores | None:
-    """F1 of the lesions of a size class, as one pseudo-value per test patient; None where the reference has none.
+def lesion_f1(lesions: BySize, owner: Int64[np.ndarray, " n"], size: int) -> Scores:
+    """F1 of the lesions of a size class, as one pseudo-value per test patient; the reference has at least one of them.
 
     F1 = 2 found / (2 found + invented + missed) over all test cases of a network. Its mean and spread are those of the
     linearized ratio: F1 + P (2 found_p - F1 (2 found_p + invented_p + missed_p)) / sum of the denominators.
@@ -76,8 +76,6 @@ def lesion_f1(lesions: BySize, owner: Int64[np.ndarray, " n"], size: int) -> Sco
     """
     member = (owner[:, None] == np.arange(owner.max() + 1)).astype(np.float64)
     found, invented, missed = np.moveaxis(np.einsum("ksnlc,np->kspc", lesions[:, :, :, :, size], member), -1, 0)
-    if not (found + missed).any():
-        return None
     above, below = 2 * found, 2 * found + invented + missed
     total = below.sum(axis=-1, keepdims=True)
     f1 = above.sum(axis=-1, keepdims=True) / total

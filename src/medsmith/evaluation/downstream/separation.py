@@ -1,7 +1,9 @@
 """What keeps test cases apart from everything that networks and generator learned from."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -36,6 +38,12 @@ class ImageKeys:
     ids: tuple[str, ...]
     hashes: tuple[str, ...]
     thumbnails: Float32[np.ndarray, "n ex ey ez"]
+
+    def without(self, hashes: Collection[str]) -> "ImageKeys":
+        """Those of other images."""
+        rows = [row for row, found in enumerate(self.hashes) if found not in hashes]
+        ids, others = (tuple(each[row] for row in rows) for each in (self.ids, self.hashes))
+        return ImageKeys(ids, others, self.thumbnails[rows])
 
     @classmethod
     def of(cls, loaded: LoadedCohort) -> "ImageKeys":
@@ -133,18 +141,14 @@ def separated(
         CohortError: a patient is in both cohorts, or too few test patients remain.
     """
     of_real, of_test = patient_groups(real.ids, group), patient_groups(test.ids, group)
-    both = sorted(of_real.keys() & of_test.keys()) if group is not None else []
-    if both:
-        found = f"{len(both)} patients are among the real cases, too ({both[0]})"
-        raise CohortError("test cohort", found, "no patient in both", "split the cohorts by patient (split --group)")
-    known = [keys for keys in (real, *others, test) if len(keys.ids)]
-    found_scenes = np.zeros(0, np.int64)
+    if group is not None:
+        _check_patients(of_test, [real, *others], group)
+    left_out: set[str] = set()
     if scenes == "apart":
-        found_scenes = find_scenes(np.concatenate([keys.thumbnails for keys in known])).groups
-        of_real = linked_groups(of_real, dict(zip(real.ids, found_scenes[: len(real.ids)].tolist(), strict=True)))
-        of_test = linked_groups(of_test, dict(zip(test.ids, found_scenes[-len(test.ids) :].tolist(), strict=True)))
-    seen, of_test_scenes = set(found_scenes[: -len(test.ids)]), found_scenes[-len(test.ids) :]
-    left_out = {case_id for case_id, scene in zip(test.ids, of_test_scenes, strict=False) if scene in seen}
+        of_known = _scenes([real, *others, test])
+        of_real, of_test = linked_groups(of_real, of_known[0]), linked_groups(of_test, of_known[-1])
+        seen = {scene for found in of_known[:-1] for scene in found.values()}
+        left_out = {case_id for case_id, scene in of_known[-1].items() if scene in seen}
     kept = {id: patient for patient, ids in of_test.items() for id in ids if id not in left_out}
     if len(set(kept.values())) < LEAST_TEST:
         found = f"{len(set(kept.values()))} test patients show no scene of the training cases"
@@ -152,6 +156,24 @@ def separated(
     rows = [row for row, case_id in enumerate(test.ids) if case_id in kept]
     similar = nearest(test.thumbnails[rows], synthetic.thumbnails)[0] >= NEAR_DUPLICATE
     return Separation(tuple(map(tuple, of_real.values())), kept, tuple(sorted(left_out)), int(similar.sum()))
+
+
+def _check_patients(of_test: Mapping[str, list[str]], others: Sequence[ImageKeys], group: str) -> None:
+    """Refuse test patients whom other ids name as well; the ids of a foreign cohort need not name any."""
+    named = [case_id for keys in others for case_id in keys.ids if re.search(group, case_id)]
+    both = sorted(of_test.keys() & patient_groups(named, group).keys())
+    if both:
+        found = f"{len(both)} patients are among those of the training cases, too ({both[0]})"
+        raise CohortError("test cohort", found, "no patient in both", "split the cohorts by patient (split --group)")
+
+
+def _scenes(cohorts: Sequence[ImageKeys]) -> list[dict[str, int]]:
+    """The scenes of each cohort, id -> number; of an image that is there twice only the first is looked at."""
+    new: list[ImageKeys] = []
+    for keys in cohorts:
+        new.append(keys.without({found for each in new for found in each.hashes}))
+    groups = iter(find_scenes(np.concatenate([keys.thumbnails for keys in new if len(keys.ids)])).groups.tolist())
+    return [dict(zip(keys.ids, islice(groups, len(keys.ids)), strict=True)) for keys in new]
 
 
 def only_cases(loaded: LoadedCohort, ids: Mapping[str, str] | Sequence[str]) -> LoadedCohort:

@@ -19,7 +19,7 @@ def draw_subsets(groups: Sequence[Sequence[str]], size: int, count: int) -> list
     Args:
         groups: ids of the cases of each patient or scene.
         size: cases of a subset; it may have fewer where whole groups do not fill it. ``ALL`` gives one subset of all.
-        count: number of subsets, at least 1.
+        count: number of subsets, at least 1; fewer are returned where whole groups leave no further choice.
 
     Raises:
         RequestError: there are not more cases than asked for, or no group is as small.
@@ -31,7 +31,8 @@ def draw_subsets(groups: Sequence[Sequence[str]], size: int, count: int) -> list
         limit = f"{total} real cases, the smallest patient or scene with {smallest}"
         raise RequestError("cases", f"{size}", limit, "ask for fewer than there are, or for 0, which takes all")
     drawn = np.zeros(len(groups), np.int64)
-    return [_draw(groups, size, np.random.default_rng([size, number]), drawn) for number in range(count)]
+    found = [_draw(groups, size, np.random.default_rng([size, number]), drawn) for number in range(count)]
+    return list(dict.fromkeys(found))
 
 
 def _draw(groups: Sequence[Sequence[str]], size: int, rng: np.random.Generator, drawn: np.ndarray) -> tuple[str, ...]:

@@ -85,8 +85,8 @@ class Summary:
             if self._enough(of_label[0]):
                 structures[name] = self._compared(arm, of_label[0], of_label[1], shared)
         for size in range(ours.lesions.shape[4]):
-            f1, of_real = (lesion_f1(each.lesions, self._owner, size) for each in (ours, real))
-            if f1 is not None and of_real is not None:
+            if lesions_of(ours.lesions, size):
+                f1, of_real = (lesion_f1(each.lesions, self._owner, size) for each in (ours, real))
                 lesions[self._class(size)] = _comparison(arm, f1, of_real, shared)
         gains = [by_patient(each.measures["dice"], self._owner) for each in (ours, real)]
         spread = spread_of(gains[0] - gains[1], shared)
