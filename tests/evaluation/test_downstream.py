@@ -6,67 +6,26 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from pydantic import ValidationError
 
 import micro
+from box_cohorts import a_case, make_cohort
 from medsmith import Budget, train
-from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream import UtilityOptions, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.intervals import METHOD
-from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
 from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
-from medsmith.evaluation.downstream.segmenter import Mixture, SegmenterConfig, dice_of_cases, train_segmenter
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.formats.lock import hold_output
-from medsmith.geometry import Geometry
 from medsmith.methods import method_class
 
 QUICK = SegmenterConfig(steps=3, batch=4, channels=4)
-
-
-def make_cohort(root, count, seed, *, shape=(24, 24, 1), synthetic=False, label="mass", copies=()):
-    """Noise with one bright box per case; ``copies`` are written as further cases."""
-    flat = shape[2] == 1
-    cohort = Cohort.create(
-        root,
-        channel_names=("ultrasound",),
-        label_names={"background": 0, label: 1},
-        file_ending=".png" if flat else ".nii.gz",
-    )
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        labels = np.zeros(shape, np.uint8)
-        x, y = rng.integers(2, shape[0] - 10, 2)
-        labels[x : x + 8, y : y + 8, : None if flat else 6] = 1
-        image = np.rint(np.clip(rng.normal(80, 25, shape) + 90 * labels, 0, 255)).astype(np.float32)
-        cohort.write(a_case(f"case-{number:03d}", image, labels, cohort, synthetic))
-    for number, case in enumerate(copies):
-        cohort.write(a_case(f"copy-{number:03d}", case.image[0], case.labels, cohort, synthetic))
-    cohort.finish()
-    return cohort
-
-
-def a_case(name, image, labels, cohort, synthetic):
-    flat = labels.shape[2] == 1
-    return Case(
-        id=name,
-        image=image[None],
-        labels=labels,
-        geometry=Geometry.plain(labels.shape) if flat else Geometry(labels.shape, np.eye(4)),
-        channel_names=cohort.channel_names,
-        label_names=cohort.label_names,
-        stored=np.dtype(np.uint8 if flat else np.int16),
-        provenance={"seed": 0} if synthetic else None,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +44,6 @@ QUICKLY = {"cases": (3,), "subsets": 2, "seeds": 1}
 def of_all(cohorts, out, *, config=QUICK, **options):
     real, synthetic, test = cohorts
     return utility(real, synthetic, test, out, options=UtilityOptions(**{**QUICKLY, **options}), config=config)
-
-
-def pool(cohort, edge=24):
-    return load_cohort(cohort, edge, lambda *_: None)
 
 
 def test_every_arm_is_run_and_written(cohorts, tmp_path):
@@ -309,60 +264,6 @@ def test_volumes_are_trained_on_too(tmp_path):
     assert all(set(result.structures) == {"lesion"} for result in found.sizes[0].arms)
 
 
-def test_the_network_learns_what_is_there_to_learn(cohorts):
-    real, _, test = cohorts
-    of_real, of_test = pool(real), pool(test)
-    training = SegmenterConfig(steps=60, batch=8, channels=8, learning_rate=5e-3)
-    network = train_segmenter([(of_real.images, of_real.labels)], 2, training, 0, lambda *_: None)
-    assert dice_of_cases(network, of_test, 2).mean() > 0.7
-
-
-def test_the_seed_decides_the_weights_and_nobody_else_is_disturbed(cohorts):
-    of_real = pool(cohorts[0])
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    first, again, other = (
-        train_segmenter([(of_real.images, of_real.labels)], 2, QUICK, seed, lambda *_: None).state_dict()
-        for seed in (0, 0, 1)
-    )
-    assert torch.equal(torch.rand(3), expected)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert any(not torch.equal(first[name], other[name]) for name in first)
-
-
-def test_one_image_in_two_files_has_one_hash(cohorts):
-    case = cohorts[0][cohorts[0].ids[0]]
-    renamed = a_case("other", case.image[0].copy(), case.labels * 0, cohorts[0], True)
-    assert hash_of(case) == hash_of(renamed)
-    assert hash_of(case) != hash_of(cohorts[0][cohorts[0].ids[1]])
-
-
-@pytest.mark.parametrize(("share", "batch"), [(0.5, 4), (0.25, 4), (0.3, 4), (0.9, 1)])
-def test_a_mixture_keeps_its_share(share, batch):
-    cases = (torch.zeros(1, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.int64))
-    mixture = Mixture(cases, cases, share)
-    counts = [mixture.synthetic_in(step, batch) for step in range(100)]
-    assert sum(counts) == round(100 * share * batch)
-    assert max(counts) - min(counts) <= 1
-
-
-def test_a_synthetic_case_weighs_as_asked(cohorts):
-    of_real = pool(cohorts[0])
-    cases = (of_real.images, of_real.labels)
-    wrong = (of_real.images, 1 - of_real.labels)
-    training = SegmenterConfig(steps=40, batch=8, channels=8, learning_rate=5e-3)
-
-    def learned(phase):
-        return dice_of_cases(train_segmenter([phase], 2, training, 0, lambda *_: None), of_real, 2).mean()
-
-    light, heavy = (learned(Mixture(cases, wrong, 0.5, weight)) for weight in (0.01, 100.0))
-    assert light > 0.5 > heavy
-    parts, weights = segmenter._drawn(Mixture(cases, wrong, 0.25, 3.0), 0, 8, torch.Generator())
-    assert [len(part[0]) for part in parts] == [6, 2]
-    assert weights == pytest.approx([6 / 12, 6 / 12])
-
-
 def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed():
     subsets, arms = [("a", "b"), ("c", "d")], plan_arms((0.5,), 0.5, more=False)
     jobs = jobs_of(2, subsets, arms, 3)
@@ -372,29 +273,6 @@ def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed():
     assert all(len(seeds) == 1 for seeds in by_network.values())
     assert len(set().union(*by_network.values())) == 6
     assert len({job.path(Path("out")) for job in jobs}) == len(jobs) == 2 * 3 * 6 + 2
-
-
-@pytest.mark.parametrize(("steps", "learnt_from"), [(4, [3, 3, 5, 5]), (3, [3, 3, 5]), (2, [3, 5])])
-def test_courses_share_the_steps_in_their_order(cohorts, monkeypatch, steps, learnt_from):
-    of_real, seen, batch = pool(cohorts[0]), [], segmenter._batch
-
-    def noting(images, *others):
-        seen.append(len(images))
-        return batch(images, *others)
-
-    monkeypatch.setattr(segmenter, "_batch", noting)
-    phases = [(of_real.images[:3], of_real.labels[:3]), (of_real.images[:5], of_real.labels[:5])]
-    train_segmenter(phases, 2, QUICK.model_copy(update={"steps": steps}), 0, lambda *_: None)
-    assert seen == learnt_from
-
-
-def test_two_courses_of_the_same_cases_are_one(cohorts):
-    of_real = pool(cohorts[0])
-    phase = (of_real.images, of_real.labels)
-    once, twice = (
-        train_segmenter(phases, 2, QUICK, 0, lambda *_: None).state_dict() for phases in ([phase], [phase, phase])
-    )
-    assert all(torch.equal(once[name], twice[name]) for name in once)
 
 
 def test_results_go_nowhere_into_what_is_read(cohorts):

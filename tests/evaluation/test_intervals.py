@@ -95,18 +95,34 @@ def test_p_values_over_patients_alone_are_those_of_a_t_test():
     assert spread_of(values).p_value(float(values.mean())) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("spread", "gain", "patients"), [(0.10, 0.02, 197), (0.10, 0.05, 32), (0.15, 0.02, 442)])
+@pytest.mark.parametrize(("spread", "gain", "patients"), [(0.10, 0.02, 199), (0.10, 0.05, 34), (0.15, 0.02, 444)])
 def test_the_patients_that_a_gain_needs(spread, gain, patients):
-    assert patients_needed(CrossedSpread(0.0, 10, 0.0, spread**2), gain) == patients
-    assert patients_needed(CrossedSpread(0.0, 10, (gain / 2) ** 2, spread**2), gain) is None
+    found = CrossedSpread(0.0, 10, 0.0, 1, spread**2)
+    assert patients_needed(found, gain) == patients  # of tables for the paired t test
+    power = stats.nct.sf(stats.t.ppf(0.975, patients - 1), patients - 1, gain / spread * np.sqrt(patients))
+    assert power == pytest.approx(0.8, abs=0.01)
+    assert patients_needed(CrossedSpread(0.0, 10, (gain / 2) ** 2, 4, spread**2), gain) is None
+    some = patients_needed(CrossedSpread(0.0, 10, (gain / 6) ** 2, 4, spread**2), gain)
+    assert some is not None
+    assert some > patients
 
 
-def test_a_gain_that_is_needed_is_seen_in_four_of_five_experiments():
-    rng, shape = np.random.default_rng(6), (1, 1, 200)
-    gain = least_gain(CrossedSpread(1 / np.sqrt(200), 199, 0.0, 1.0))
-    assert patients_needed(CrossedSpread(0.0, 199, 0.0, 1.0), gain * 1.0001) == 200
-    seen = [spread_of(values).p_value(values.mean()) < 0.05 for values in gain + rng.normal(size=(2000, *shape))]
+@pytest.mark.parametrize("patients", [8, 200])
+def test_a_least_gain_is_seen_in_four_of_five_experiments(patients):
+    rng = np.random.default_rng(6)
+    gain = least_gain(CrossedSpread(1 / np.sqrt(patients), patients - 1, 0.0, 1, 1.0))
+    trials = gain + rng.normal(size=(2000, 1, 1, patients))
+    seen = [spread_of(values).p_value(float(values.mean())) < 0.05 for values in trials]
     assert 0.77 < np.mean(seen) < 0.83
+    assert patients_needed(CrossedSpread(0.0, 1, 0.0, 1, 1.0), gain * 1.0001) == patients
+
+
+def test_fewer_columns_are_as_the_found_ones_foretell():
+    values = effects(np.random.default_rng(8), (5, 2, 40))
+    spread = spread_of(values)
+    error, freedom = spread.with_columns(40)
+    assert (error, freedom) == pytest.approx((spread.error, spread.freedom), rel=0.1)
+    assert spread.with_columns(10)[0] > error > spread.with_columns(4000)[0] > np.sqrt(spread.rows)
 
 
 def test_one_row_or_column_leaves_the_other_factor():

@@ -1,6 +1,5 @@
 """Intervals over real subsets, seeds and test patients, Holm's correction, and the patients that a gain would need."""
 
-import math
 from functools import lru_cache
 from typing import final
 
@@ -15,8 +14,7 @@ RESAMPLES = 4000
 POWER = 0.8
 METHOD = "hierarchical bootstrap over subsets, seeds and test patients"
 _NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
-_NEEDED = _NORMAL + float(stats.norm.ppf(POWER))
-"""Standard errors that a mean must lie from 0 to be told from it with 80 % power at 5 %."""
+_MOST_PATIENTS = 1_000_000
 Scores = Float64[np.ndarray, "subsets seeds patients"]
 
 
@@ -77,7 +75,12 @@ def spread_of(values: Scores, shared: float = 0.0) -> CrossedSpread:
     return crossed_spread(values.mean(axis=1) if subsets > 1 else values[0], inflation_of(subsets, shared))
 
 
-def hierarchical_mean(values: Scores, shared: float = 0.0, resamples: Resamples | None = None) -> Estimate:
+def hierarchical_mean(
+    values: Scores,
+    shared: float = 0.0,
+    resamples: Resamples | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
     """Mean with its 95 % interval over subsets, seeds and test patients.
 
     The resamples give the shape of the interval. Their standard deviation is that of the crossed design with the
@@ -88,6 +91,7 @@ def hierarchical_mean(values: Scores, shared: float = 0.0, resamples: Resamples 
         values: a score per subset, seed and test patient, none missing, at least two patients.
         shared: see ``inflation_of``.
         resamples: weights; by default those of ``resamples_of``.
+        bounds: of the scores; the interval ends there.
     """
     mean, spread = float(values.mean()), spread_of(values, shared)
     found = (resamples or resamples_of(*values.shape)).means(values) - mean
@@ -96,7 +100,8 @@ def hierarchical_mean(values: Scores, shared: float = 0.0, resamples: Resamples 
     if scale > 1e-12 and spread.error > 0:
         shape = np.quantile(found / scale, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         ends = shape * spread.error * spread.quantile(LEVEL) / _NORMAL
-    return Estimate(mean, mean + float(ends[0]), mean + float(ends[1]), values.shape[2], METHOD)
+    low, high = np.clip(mean + ends, *bounds)
+    return Estimate(mean, float(low), float(high), values.shape[2], METHOD)
 
 
 def patients_needed(spread: CrossedSpread, gain: float) -> int | None:
@@ -106,13 +111,30 @@ def patients_needed(spread: CrossedSpread, gain: float) -> int | None:
         spread: of the paired differences found.
         gain: in the unit of the scores, above 0.
     """
-    room = (gain / _NEEDED) ** 2 - spread.rows
-    return max(2, math.ceil(spread.column / room)) if room > 0 else None
+
+    def suffices(count: int) -> bool:
+        error, freedom = spread.with_columns(count)
+        return _errors_needed(freedom) * error <= gain
+
+    low, high = 1, 2
+    while not suffices(high):
+        low, high = high, 2 * high
+        if low > _MOST_PATIENTS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high
 
 
 def least_gain(spread: CrossedSpread) -> float:
     """The gain that these networks and patients tell from none with 80 % power at 5 %."""
-    return _NEEDED * spread.error
+    return _errors_needed(spread.freedom) * spread.error
+
+
+def _errors_needed(freedom: float) -> float:
+    """Standard errors that a mean must lie from 0 to be told from it with 80 % power at 5 %."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom))
 
 
 def holm(p_values: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

@@ -28,6 +28,8 @@ MEASURES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Key in files -> name in reports."""
+UNBOUNDED = ("hd95",)
+"""Measures that are no share; the others lie between 0 and 1."""
 FALSE_ALARMS, LESIONS = "false_alarms", "lesions"
 _PERCENTILE = 95.0
 Mask = Bool[np.ndarray, "*space"]

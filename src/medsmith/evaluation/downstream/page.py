@@ -2,7 +2,7 @@
 
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, MEASURES
 from medsmith.evaluation.downstream.result import ArmResult, Comparison, SizeResult, Utility
-from medsmith.evaluation.downstream.wording import METHOD, limits_of, size_lines
+from medsmith.evaluation.downstream.wording import METHOD, counted, limits_of, size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import READERS, Point, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
@@ -71,8 +71,8 @@ def _gains(size: SizeResult, utility: Utility) -> Table:
         for result in size.arms
     ]
     caption = (
-        f"{len(size.cases)} subsets x {size.seeds} seeds, {size.patients} test patients. Least gain seen, and test "
-        "patients: 80 % power at 5 %."
+        f"{counted(len(size.cases), 'subset')}, {counted(size.seeds, 'seed')} each, {size.patients} test patients. Least "
+        "gain seen, and test patients: 80 % power at 5 %."
     )
     return Table(head, rows, caption)
 

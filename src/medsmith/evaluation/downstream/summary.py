@@ -17,6 +17,7 @@ from medsmith.evaluation.downstream.intervals import (
     patients_needed,
     spread_of,
 )
+from medsmith.evaluation.downstream.measures import UNBOUNDED
 from medsmith.evaluation.downstream.networks import Job
 from medsmith.evaluation.downstream.result import WITHHELD, ArmResult, Comparison, Convergence, SizeResult
 from medsmith.evaluation.downstream.scores import ArmScores, by_patient, lesion_f1, lesions_of
@@ -79,7 +80,8 @@ class Summary:
         measures, structures, lesions = {}, {}, {}
         for name, values in ours.measures.items():
             if self._enough(values):
-                measures[name] = self._compared(arm, values, real.measures[name], shared)
+                bounds = (0.0, np.inf if name in UNBOUNDED else 1.0)
+                measures[name] = self._compared(arm, values, real.measures[name], shared, bounds)
         for row, name in enumerate(self.structures):
             of_label = [each.measures["dice"][..., row : row + 1] for each in (ours, real)]
             if self._enough(of_label[0]):
@@ -104,8 +106,10 @@ class Summary:
         """Whether as many patients have a score as an interval needs."""
         return len(set(self._owner[np.isfinite(values[0, 0]).any(axis=1)])) >= LEAST_TEST
 
-    def _compared(self, arm: Arm, ours: np.ndarray, real: np.ndarray, shared: float) -> Comparison:
-        return _comparison(arm, by_patient(ours, self._owner), by_patient(real, self._owner), shared)
+    def _compared(
+        self, arm: Arm, ours: np.ndarray, real: np.ndarray, shared: float, bounds: tuple[float, float] = (0.0, 1.0)
+    ) -> Comparison:
+        return _comparison(arm, by_patient(ours, self._owner), by_patient(real, self._owner), shared, bounds)
 
     def _rise(self, real: ArmScores, longer: ArmScores, shared: float) -> Estimate:
         before, after = (by_patient(each.measures["dice"][:, :1], self._owner) for each in (real, longer))
@@ -123,8 +127,10 @@ class Summary:
         return np.unique(list(self.patients.values()), return_inverse=True)[1].astype(np.int64)
 
 
-def _comparison(arm: Arm, ours: Scores, real: Scores, shared: float) -> Comparison:
-    value = hierarchical_mean(ours, shared)
+def _comparison(
+    arm: Arm, ours: Scores, real: Scores, shared: float, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Comparison:
+    value = hierarchical_mean(ours, shared, bounds=bounds)
     if arm == REAL:
         return Comparison(value)
     gain = hierarchical_mean(ours - real, shared)

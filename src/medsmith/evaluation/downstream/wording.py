@@ -44,7 +44,7 @@ def limits_of(size: SizeResult, utility: Utility) -> list[str]:
         )
     if size is utility.sizes[-1]:
         lines.append(
-            f"{_counted(len(size.arms) - 1, 'arm')} compared with R at {_counted(len(utility.sizes), 'size')}, without "
+            f"{counted(len(size.arms) - 1, 'arm')} compared with R at {counted(len(utility.sizes), 'size')}, without "
             "correction for their number: name the arm that decides before the experiment. The generator was trained "
             "once: another training, another architecture or another hospital is not covered by any interval."
         )
@@ -54,12 +54,13 @@ def limits_of(size: SizeResult, utility: Utility) -> list[str]:
 def _reach(size: SizeResult) -> str:
     arm = _decisive(size)
     least = 100 * (arm.least_gain or 0)
-    counts = f"{_counted(size.patients, 'test patient')}, {_counted(len(size.cases), 'subset')} and "
-    counts += _counted(size.seeds, "seed")
+    counts = f"{counted(size.patients, 'test patient')}, {counted(len(size.cases), 'subset')} and "
+    counts += counted(size.seeds, "seed")
     return f"with {counts}, a gain of {arm.arm.name} below {least:.1f} points cannot be told from none (80 % power)"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """A number of things, in the plural unless it is one."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 

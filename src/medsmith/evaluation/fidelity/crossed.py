@@ -17,13 +17,22 @@ class CrossedSpread:
         error: the standard error.
         freedom: its degrees of freedom, by Satterthwaite (1946).
         rows: the part of its square that no number of columns makes smaller.
+        row_freedom: degrees of freedom of that part.
         column: variance between columns; divided by their number, the other part.
     """
 
     error: float
     freedom: float
     rows: float
+    row_freedom: float
     column: float
+
+    def with_columns(self, count: int) -> tuple[float, float]:
+        """Standard error, and its degrees of freedom, that so many columns would give; at least 2."""
+        part = self.column / count
+        total = self.rows + part
+        weighted = self.rows**2 / self.row_freedom + part**2 / (count - 1)
+        return float(np.sqrt(total)), total**2 / weighted if weighted else float(count - 1)
 
     def quantile(self, level: float) -> float:
         """Standard errors from the mean to either end of an interval."""
@@ -52,7 +61,7 @@ def crossed_spread(values: Float64[np.ndarray, "rows columns"], inflation: float
     if rows == 1 or columns == 1:
         between = float(of_rows.var(ddof=1)) / rows * inflation if rows > 1 else 0.0
         error = np.sqrt(between + column / columns) if rows * columns > 1 else np.inf
-        return CrossedSpread(float(error), max(rows, columns) - 1.0 or 1.0, between, column)
+        return CrossedSpread(float(error), max(rows, columns) - 1.0 or 1.0, between, max(rows - 1.0, 1.0), column)
     residual = values - of_rows[:, None] - of_columns + values.mean()
     squares = np.array([columns * of_rows.var(ddof=1), rows * column, 0.0])
     freedom = np.array([rows - 1, columns - 1, (rows - 1) * (columns - 1)])
@@ -65,4 +74,4 @@ def crossed_spread(values: Float64[np.ndarray, "rows columns"], inflation: float
         weighted = squares * (inflation, 1, inflation)
         degrees = float(total**2 / (weighted**2 / freedom).sum())
     between = float(max(apart, 0.0) / values.size)
-    return CrossedSpread(float(np.sqrt(total / values.size)), degrees, between, column)
+    return CrossedSpread(float(np.sqrt(total / values.size)), degrees, between, rows - 1.0, column)
