@@ -2,8 +2,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import KDTree
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
@@ -25,7 +23,7 @@ def blob(shape, seed):
     return field > np.quantile(field, 0.8)
 
 
-@given(st.integers(0, 1000))
+@pytest.mark.parametrize("seed", range(5))
 def test_overlap_is_that_of_scikit_learn(seed):
     predicted, truth = blob((12, 14), seed), blob((12, 14), seed + 5000)
     found, both = overlap_measures(predicted, truth), (truth.ravel(), predicted.ravel())
@@ -113,7 +111,7 @@ def test_the_f1_of_lesions_is_that_of_all_cases_together():
     assert found.mean(axis=2) == pytest.approx(2 * tp / (2 * tp + fp + fn))
     assert lesions_of(counts, 0) == lesions_of(counts, 1) == 27
     # The spread of the pseudo-values is the jackknife's, to first order.
-    many = rng.poisson(3, (1, 1, 400, 1, 1, 3)).astype(float)
-    pseudo = lesion_f1(many, np.arange(400), 0)[0, 0]
-    left = [lesion_f1(np.delete(many, case, axis=2), np.arange(399), 0)[0, 0].mean() for case in range(400)]
-    assert pseudo.std() / 20 == pytest.approx(np.std(left) * np.sqrt(399), rel=0.05)
+    many = rng.poisson(3, (1, 1, 200, 1, 1, 3)).astype(float)
+    pseudo = lesion_f1(many, np.arange(200), 0)[0, 0]
+    left = [lesion_f1(np.delete(many, case, axis=2), np.arange(199), 0)[0, 0].mean() for case in range(200)]
+    assert pseudo.std() / np.sqrt(200) == pytest.approx(np.std(left) * np.sqrt(199), rel=0.05)

@@ -64,7 +64,7 @@ def test_a_synthetic_case_weighs_as_asked(cohorts):
     of_real = pool(cohorts[0])
     cases = (of_real.images, of_real.labels)
     wrong = (of_real.images, 1 - of_real.labels)
-    training = SegmenterConfig(steps=40, batch=8, channels=8, learning_rate=5e-3)
+    training = SegmenterConfig(steps=40, batch=6, channels=6, learning_rate=5e-3)
 
     def learned(phase):
         return dice_of_cases(train_segmenter([phase], 2, training, 0, lambda *_: None), of_real, 2).mean()

@@ -71,8 +71,8 @@ def _gains(size: SizeResult, utility: Utility) -> Table:
         for result in size.arms
     ]
     caption = (
-        f"{counted(len(size.cases), 'subset')}, {counted(size.seeds, 'seed')} each, {size.patients} test patients. Least "
-        "gain seen, and test patients: 80 % power at 5 %."
+        f"{counted(len(size.cases), 'subset')}, {counted(size.seeds, 'seed')} each, {size.patients} test patients. "
+        "Least gain seen, and test patients: 80 % power at 5 %."
     )
     return Table(head, rows, caption)
 
