@@ -21,6 +21,7 @@ from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
+from medsmith.evaluation.downstream.separation import check_generator
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.formats.lock import hold_output
 from medsmith.methods import method_class
@@ -293,8 +294,14 @@ def test_cases_that_the_generator_learned_from_are_no_test(cohorts, finished, tm
     try:
         with pytest.raises(CohortError, match="was trained on it; test cases are new to everything"):
             of_all(cohorts, tmp_path / "out")
+        found = "The generator learned from 5 cases; if R has fewer, a gain includes what the others taught it."
+        other = cohorts[0]
+        assert check_generator(synthetic, other, [test]) == found
+        assert check_generator(synthetic, other, []).startswith(
+            f"{found} These cases were not at hand: give --training"
+        )
         record.write_text(json.dumps({"run": "nowhere"}))
-        found = of_all(cohorts, shutil.copytree(finished, tmp_path / "kept"))
-        assert found.notes[0].startswith("Which cases the generator learned from is not recorded")
+        kept = of_all(cohorts, shutil.copytree(finished, tmp_path / "kept"))
+        assert kept.notes[0].startswith("Which cases the generator learned from is not recorded")
     finally:
         record.unlink()

@@ -12,12 +12,13 @@ _DISTANCE = "hd95"
 
 def utility_page(utility: Utility) -> Page:
     """The report of a utility experiment."""
-    limits = Section("What cannot be said", [line for size in utility.sizes for line in limits_of(size, utility)])
+    lines = [line for size in utility.sizes for line in limits_of(size, utility)]
+    limits = Section("What cannot be said", [*lines, *utility.notes])
     sections = [
         Section("Every arm", (), (), (_picture(utility),)),
         limits,
         *[_size_section(size, utility) for size in utility.sizes],
-        Section("Methods", [*utility.notes, *METHOD]),
+        Section("Methods", METHOD),
     ]
     return Page("Do the synthetic cases help a segmentation network?", summary_lines(utility), sections, utility.facts)
 

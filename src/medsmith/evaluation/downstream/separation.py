@@ -80,8 +80,13 @@ def read_keys(cohort: Cohort, progress: Progress) -> ImageKeys:
     return ImageKeys(ids, tuple(hashes), np.stack(small) if small else thumbnails([]))
 
 
-def check_generator(synthetic: Cohort, test: Cohort) -> str:
+def check_generator(synthetic: Cohort, test: Cohort, learned_from: Sequence[Cohort]) -> str:
     """What is known of the cohort that the generator of the synthetic cases learned from, as a sentence.
+
+    Args:
+        synthetic: its cases.
+        test: test cases.
+        learned_from: cohorts of which test cases are kept apart, image by image.
 
     Raises:
         CohortError: it is the test cohort.
@@ -96,7 +101,12 @@ def check_generator(synthetic: Cohort, test: Cohort) -> str:
     if learned.cohort_hash == test.content_hash():
         found = f"the generator of {synthetic.root} was trained on it"
         raise CohortError(test.root, found, "test cases are new to everything", "give another cohort")
-    return f"The generator learned from {learned.count} cases (content {learned.cohort_hash[:12]})."
+    known = (
+        f"The generator learned from {learned.count} cases; if R has fewer, a gain includes what the others taught it."
+    )
+    if learned.cohort_hash in {cohort.content_hash() for cohort in learned_from}:
+        return known
+    return f"{known} These cases were not at hand: give --training to check that no test case is among them."
 
 
 def check_hashes(test: ImageKeys, others: Mapping[str, ImageKeys]) -> None:

@@ -81,7 +81,8 @@ def utility(
     cohorts, out = Cohorts(as_cohort(real), as_cohort(synthetic), as_cohort(test), *further), Path(out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
-    generator = check_generator(cohorts.synthetic, cohorts.test)
+    learned_from = [cohort for cohort in (cohorts.real, cohorts.more, cohorts.training) if cohort is not None]
+    generator = check_generator(cohorts.synthetic, cohorts.test, learned_from)
     edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
     settings = settings_of(cohorts, edge, config, options)
     material, apart = _material(cohorts, edge, options, progress)
