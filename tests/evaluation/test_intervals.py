@@ -18,7 +18,7 @@ from medsmith.evaluation.fidelity.bootstrap import mean_over_subsets
 from medsmith.evaluation.fidelity.crossed import CrossedSpread, crossed_spread
 
 GAIN = 0.3
-TRIALS, RESAMPLES = 800, 250
+TRIALS, RESAMPLES = 1000, 400
 
 
 def effects(rng, shape, *, subset=1.0, seed=1.0, patient=3.0, skewed=False):

@@ -6,7 +6,8 @@ diagonal of the image in HD95, the largest distance that it allows. Where the re
 alarm counts: whether anything of it is predicted.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -67,8 +68,12 @@ def surface_measures(predicted: Mask, truth: Mask, spacing: Spacing, tolerance: 
         return {"nsd": 0.0, "hd95": float(np.linalg.norm(np.array(truth.shape) * spacing))}
     one, other = (torch.from_numpy(mask[None, None]) for mask in (predicted, truth))
     edges = list(spacing)
-    nsd = compute_surface_dice(one, other, [tolerance], include_background=True, spacing=edges)
-    distance = compute_hausdorff_distance(one, other, include_background=True, percentile=_PERCENTILE, spacing=edges)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 warns of an argument that it passes itself
+        nsd = compute_surface_dice(one, other, [tolerance], include_background=True, spacing=edges)
+        distance = compute_hausdorff_distance(
+            one, other, include_background=True, percentile=_PERCENTILE, spacing=edges
+        )
     return {"nsd": float(nsd), "hd95": float(distance)}
 
 
@@ -99,8 +104,3 @@ def measured_case(
         for name, each in values.items():
             found[name].append(each)
     return found
-
-
-def unit_of(spacing_known: Sequence[bool]) -> str:
-    """Unit of the distances between cases that all have a spacing, or not all."""
-    return "mm" if all(spacing_known) else "pixels"

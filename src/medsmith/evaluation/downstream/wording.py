@@ -1,7 +1,7 @@
 """Sentences of the utility experiment: what was found, and what cannot be said."""
 
 from medsmith.evaluation.downstream.intervals import inflation_of
-from medsmith.evaluation.downstream.result import ArmResult, SizeResult, Utility
+from medsmith.evaluation.downstream.result import MOST_RISE, ArmResult, SizeResult, Utility
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 
 METHOD = (
@@ -81,8 +81,10 @@ def _decisive(size: SizeResult) -> ArmResult:
 def _course(size: SizeResult) -> str:
     found = size.convergence
     rise = f"{size.name}: R rises by {_signed(found.rise)} points of Dice from {found.steps} to {2 * found.steps} steps"
-    if found.proposed is None:
+    if found.proposed is None and found.rise.high <= MOST_RISE:
         return f"{rise}: the course is long enough."
+    if found.proposed is None:
+        return f"{rise}: on average no more than a point, but these networks and patients do not exclude more."
     return f"{rise}, so that no verdict is given; run again with --steps {found.proposed} in a new folder."
 
 
