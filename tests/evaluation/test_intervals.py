@@ -46,7 +46,7 @@ def test_nineteen_intervals_in_twenty_hold_a_known_gain(shape, spreads):
 
 
 def test_intervals_over_subsets_that_share_cases_hold_the_truth():
-    rng, resamples = np.random.default_rng(2), Resamples(5, 2, 40, RESAMPLES)
+    rng, resamples = np.random.default_rng(2), Resamples(5, 2, 40, count=RESAMPLES)
     drawn = draw_subsets([[f"{number}"] for number in range(60)], 30, 5)
     subsets, shared = [list(map(int, subset)) for subset in drawn], shared_cases(drawn)
     held: list[bool] = []
@@ -74,7 +74,7 @@ def test_the_spread_is_that_of_the_interval_by_satterthwaite():
 
 def test_the_resamples_are_means_of_networks_and_patients_drawn_again():
     values = np.random.default_rng(4).normal(size=(2, 3, 4))
-    resamples = Resamples(2, 3, 4, 500)
+    resamples = Resamples(2, 3, 4, count=500)
     assert resamples.networks.sum(axis=1) == pytest.approx(np.ones(500))
     assert resamples.patients.sum(axis=1) == pytest.approx(np.ones(500))
     assert resamples.networks.mean(axis=0) == pytest.approx(np.full(6, 1 / 6), abs=0.02)

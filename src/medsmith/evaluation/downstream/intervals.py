@@ -32,7 +32,7 @@ class Resamples:
         count: number of resamples.
     """
 
-    def __init__(self, subsets: int, seeds: int, patients: int, count: int = RESAMPLES) -> None:
+    def __init__(self, subsets: int, seeds: int, patients: int, *, count: int = RESAMPLES) -> None:
         rng = np.random.default_rng([subsets, seeds, patients])
         drawn = np.eye(subsets)[rng.integers(subsets, size=(count, subsets))]
         within = rng.multinomial(seeds, np.full(seeds, 1 / seeds), (count, subsets)) / seeds
