@@ -32,7 +32,7 @@ from medsmith import Cohort, load_method
 from medsmith.cases.case_ref import CaseRef
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
-from medsmith.evaluation.downstream import SegmenterConfig, utility
+from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, utility
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
@@ -155,21 +155,15 @@ def learnt(
         ratio = min(asked.ratio, *(len(each) / len(real) for each in allowed.values()))
         for source, each in allowed.items():
             out = folder / f"fold-{number}" / source.replace(" ", "-")
-            reuse_real_arm(folder / f"fold-{number}" / "ours", out)
-            arms = utility(
-                real,
-                each,
-                test,
-                out,
-                ratios=[ratio],
-                seeds=asked.seeds,
-                size=asked.size,
-                config=training_of(asked),
-                progress=ConsoleProgress(),
-            ).arms
-            for arm in arms:
-                name = "real + synthetic" if arm.arm.name.startswith("real+") else arm.arm.name
-                scores[source].setdefault(name, {}).update(dice_of(out, arm.arm.stem, asked.seeds))
+            reuse_real_networks(folder / f"fold-{number}" / "ours", out)
+            options = UtilityOptions(
+                cases=(0,), seeds=asked.seeds, shares=(ratio / (1 + ratio),), size=asked.size, scenes="ignored"
+            )
+            found = utility(
+                real, each, test, out, options=options, config=training_of(asked), progress=ConsoleProgress()
+            )
+            for arm in found.sizes[0].arms:
+                scores[source].setdefault(arm.arm.name, {}).update(dice_of(out, arm.arm.stem, asked.seeds))
     return scores
 
 
@@ -178,18 +172,18 @@ def template_of(id: str) -> str:
     return id.split("-", 1)[1]
 
 
-def reuse_real_arm(done: Path, out: Path) -> None:
+def reuse_real_networks(done: Path, out: Path) -> None:
     """Networks that learn from real cases alone are the same for every source: train them once."""
-    for path in done.glob("networks/real*-synthetic0-seed*.json"):
-        copy = out / "networks" / path.name
-        if "then" not in path.name and not copy.exists():
+    for path in done.glob("networks/all-0/real*.json"):
+        copy = out / "networks" / "all-0" / path.name
+        if not path.name.startswith("real-and-synthetic") and not copy.exists():
             write_bytes(copy, path.read_bytes())
 
 
 def dice_of(out: Path, stem: str, seeds: int) -> Mapping[str, list[float]]:
     """Test case -> Dice of each seed."""
-    files = [read_json(out / "networks" / f"{stem}-seed{seed}.json")["dice"] for seed in range(seeds)]
-    return {id: [each[id][0] for each in files] for id in files[0]}
+    files = [read_json(out / "networks" / "all-0" / f"{stem}-{seed}.json")["cases"] for seed in range(seeds)]
+    return {id: [each[id]["dice"][0] for each in files] for id in files[0]}
 
 
 def table(scores: Scores, kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -200,14 +194,14 @@ def table(scores: Scores, kinds: Mapping[str, str]) -> dict[str, Any]:
         for source, arms in scores.items()
     }
     sources = {
-        source: {"arms": {arm: summed_up(each, arms["real"], kinds) for arm, each in arms.items()}}
+        source: {"arms": {arm: summed_up(each, arms["R"], kinds) for arm, each in arms.items()}}
         for source, arms in dice.items()
     }
     differences = {
         f"ours - {other}": {
             arm: mean_of_cases((dice["ours"][arm] - each).mean(axis=1), seed=0).as_json()
             for arm, each in dice[other].items()
-            if arm != "real"
+            if arm != "R"
         }
         for other in dice
         if other != "ours"

@@ -11,6 +11,7 @@ this file.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,7 @@ def main(work: Path, rows: Sequence[str], steps: int) -> None:
         cohort = loaded(Cohort.open(work / "rows" / row))
         # A transplanted nodule is a label that the segmenter does not know.
         truth = tuple(np.where(each < classes, each, 0).astype(np.uint8) for each in cohort.truth)
-        known = LoadedCohort(cohort.ids, cohort.images, cohort.labels, truth, cohort.hashes, cohort.thumbnails)
-        result[row] = row_of(scores(networks, known, classes), names, cohort.ids)
+        result[row] = row_of(scores(networks, replace(cohort, truth=truth), classes), names, cohort.ids)
     for name, found in result.items():
         print(name, found)
     write_json(HERE / "adherence.json", {"rows": result, "steps": steps, "seeds": SEEDS, "facts": facts()})

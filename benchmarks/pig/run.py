@@ -19,7 +19,7 @@ from PIL import Image
 
 from medsmith import Budget, Cohort, evaluate, prepare, split, synthesize, train
 from medsmith.evaluation.compare_cohorts import default_extractors
-from medsmith.evaluation.downstream import SegmenterConfig, utility
+from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
 from medsmith.evaluation.fidelity.extractors import CachedExtractor
 from medsmith.evaluation.pages.preview_grid import preview_grid
 from medsmith.formats.atomic import write_bytes, write_json
@@ -56,7 +56,7 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
     """Distances to the real cases, and what the new ones teach."""
     cases = Cohort.open(work / f"{method}-cases")
     report, gain = work / f"{method}-report", work / f"{method}-utility"
-    reuse_real_arm(work / "pig-utility", gain, len(training))
+    reuse_real_networks(work / "pig-utility", gain)
     kept = [CachedExtractor(extractor, work / "features") for extractor in default_extractors()]
     distances = evaluate(
         every, cases, report, training=training, size=SIZE, extractors=kept, progress=ConsoleProgress()
@@ -66,20 +66,47 @@ def measure(method: str, every: Cohort, training: Cohort, test: Cohort, work: Pa
         cases,
         test,
         gain,
-        ratios=RATIOS[method],
-        seeds=SEEDS,
-        size=SIZE,
+        options=UtilityOptions(cases=(0,), seeds=SEEDS, shares=shares(method), size=SIZE),
         config=SEGMENTERS,
         progress=ConsoleProgress(),
     )
-    return {"evaluation": distances.as_json(), "utility": worth.as_json()}
+    return {
+        "evaluation": distances.as_json(),
+        "utility": {**worth.as_json(), "arms": rows_of(worth, method, len(training))},
+    }
 
 
-def reuse_real_arm(done: Path, out: Path, real: int) -> None:
+def shares(method: str) -> tuple[float, ...]:
+    """Share of synthetic cases in a batch that is drawn from as many per real case as the ratios say."""
+    return tuple(ratio / (1 + ratio) for ratio in RATIOS[method])
+
+
+def rows_of(worth: Utility, method: str, real: int) -> Mapping[str, object]:
+    """The arms as write_readme.py reads them; near-duplicates of training cases are left out of the test anyway."""
+    ratios = dict(zip((f"real+{ratio:g}x" for ratio in RATIOS[method]), RATIOS[method], strict=True))
+    mixed, most = iter(ratios), max(RATIOS[method])
+    known = {"R": ("real", 0.0), "S": ("synthetic", most), "S then R": ("synthetic then real", most)}
+    rows = {}
+    for result in worth.sizes[0].arms:
+        if result.arm.name.startswith("R + S"):
+            name = next(mixed)
+            ratio = ratios[name]
+        elif result.arm.name in known:
+            name, ratio = known[result.arm.name]
+        else:
+            continue
+        gain = result.dice.gain.as_json() if result.dice.gain else None
+        counts = {"real_cases": real, "synthetic_cases": round(ratio * real), "seeds": list(range(SEEDS))}
+        dice = result.dice.value.as_json()
+        rows[name] = {**counts, "dice": dice, "gain": gain, "gain_without_near_duplicates": gain}
+    return rows
+
+
+def reuse_real_networks(done: Path, out: Path) -> None:
     """Networks that learn from real cases alone are the same for every method: train them once."""
-    for path in done.glob(f"networks/real{real}-synthetic0-seed*.json"):
-        copy = out / "networks" / path.name
-        if not copy.exists():
+    for path in done.glob("networks/*/real*.json"):
+        copy = out / "networks" / path.parent.name / path.name
+        if not path.name.startswith("real-and-synthetic") and not copy.exists():
             write_bytes(copy, path.read_bytes())
 
 

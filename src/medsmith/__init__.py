@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation import evaluate as evaluate
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
+    from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
     from medsmith.evaluation.downstream import utility as utility
     from medsmith.evaluation.reader_study import StudyPlan as StudyPlan
     from medsmith.evaluation.reader_study import create_study as create_study
@@ -82,6 +83,7 @@ _HOMES = {
     "StudyPlan": "medsmith.evaluation.reader_study",
     "SweepGrid": "medsmith.synthesis",
     "SynthesisOptions": "medsmith.synthesis",
+    "UtilityOptions": "medsmith.evaluation.downstream",
     "annotate": "medsmith.annotation",
     "create_study": "medsmith.evaluation.reader_study",
     "crop": "medsmith.preparation.crop",

@@ -75,7 +75,7 @@ WAYS = {
     "describe": lambda bad, _good, out: describe(bad, out),
     "evaluate a real cohort": lambda bad, good, out: evaluate(bad, good, out, extractors=()),
     "evaluate a foreign synthetic cohort": lambda bad, good, out: evaluate(good, bad, out, extractors=()),
-    "utility": lambda bad, good, out: utility(good, bad, good, out, seeds=1),
+    "utility": lambda bad, good, out: utility(good, bad, good, out),
     "reader study": lambda bad, good, out: create_study(bad, good, out, StudyPlan(count=8), progress=NullProgress()),
     "templates": lambda bad, _good, _out: list(templates_in_turn(CaseRef(cohort=bad.root), np.random.default_rng(0))),
 }

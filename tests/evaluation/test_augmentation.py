@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsmith.evaluation.downstream.augmentation import StrongAugmentation, random_flip
+from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
 
 NONE = {
     "rotation": 0,
@@ -206,3 +207,30 @@ def test_gray_values_of_volumes_lie_within_their_bounds():
     images = torch.rand(32, 1, 8, 8, 8, generator=rng(5))
     added = (only(brightness=0.1)(images, no_labels(images), rng())[0] - images).mean(dim=(1, 2, 3, 4))
     assert 0.06 < added.abs().max() <= 0.1 + 1e-5
+
+
+def test_gray_values_are_changed_in_a_share_of_the_cases():
+    images = torch.rand(200, 1, 8, 8, generator=rng(5))
+    changed, _ = only(gray_share=0.3, brightness=0.1)(images, no_labels(images), rng())
+    share = (changed - images).abs().amax(dim=(1, 2, 3)).gt(1e-4).double().mean()
+    assert 0.2 < share < 0.4
+
+
+def test_hounsfield_units_change_no_more_than_in_nnunet():
+    ct, other = strong_augmentation(("CT",), 0.5), strong_augmentation(("T1",), 0.5)
+    assert other == StrongAugmentation(mirror=0.5)
+    assert ct.brightness == 0
+    assert ct.gray_share <= 0.15
+    assert math.exp(-ct.gamma) >= 0.7
+    assert math.exp(ct.gamma) <= 1.5
+    assert math.exp(-ct.contrast) >= 0.75
+    assert math.exp(ct.contrast) <= 1.25
+    assert ct.rotation == other.rotation
+
+
+def test_sides_that_are_named_are_not_mirrored():
+    assert UtilityOptions().mirror_of(["background", "lesion"]) == 0.5
+    assert UtilityOptions().mirror_of(["left kidney"]) == 0
+    assert UtilityOptions().mirror_of(["kidney_right"]) == 0
+    assert UtilityOptions().mirror_of(["bright spot"]) == 0.5
+    assert UtilityOptions(mirror=0.25).mirror_of(["left kidney"]) == 0.25

@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from medsmith.evaluation.pages.figures import Point, Samples, against_floor, curve, histograms
+from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histograms, interval_rows
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, render
 from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet, legend_of, side_by_side
@@ -104,7 +104,7 @@ def test_figures_are_pictures_and_repeat_exactly():
     for make in (
         lambda: histograms(samples),
         lambda: against_floor([("FID", point, point)]),
-        lambda: curve([point], ["1"], point, ("ratio", "Dice")),
+        lambda: interval_rows([("Dice", None, [[point]]), ("points", 0.0, [[point], [point]])], ["R"]),
     ):
         assert decoded(make()).ndim == 3
         assert make() == make()

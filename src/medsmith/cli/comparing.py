@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
+from medsmith.cli.options import PatientGroup
 from medsmith.cli.terminal import terminal
 
 Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
 """``Architecture`` of medsmith.evaluation.downstream, which takes seconds to load."""
+Scenes = Literal["apart", "ignored"]
+"""As in ``UtilityOptions``."""
 
 
 @app.command()
@@ -74,20 +77,45 @@ def privacy(
 
 
 @app.command()
-def utility(
+def utility(  # noqa: PLR0913
     real: Annotated[Path, typer.Argument(help="Real cohort to train segmentation networks on.")],
     synthetic: Annotated[
         Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
     ],
     test: Annotated[Path, typer.Option(help="Real cohort used only for testing.")],
     out: Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")],
-    ratio: Annotated[
+    more: Annotated[
+        Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")
+    ] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
+    ] = None,
+    cases: Annotated[
+        str | None,
+        typer.Option(help="Real cases of a subset, such as 20,40; 0 takes all in one subset. Default: half of them."),
+    ] = None,
+    subsets: Annotated[int, typer.Option(min=1, help="Subsets drawn of each size.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Networks of each arm and subset.")] = 2,
+    share: Annotated[
         list[float] | None,
+        typer.Option(help="Share of synthetic cases in each batch of R + S; repeat to compare several. Default: 0.5."),
+    ] = None,
+    weight: Annotated[float, typer.Option(help="Weight of the loss of a synthetic case; that of a real one is 1.")] = 1,
+    mirror: Annotated[
+        float | None,
         typer.Option(
-            help="Synthetic cases per real case; repeat for each ratio. Default: 0.5, 1, 2, 4 as far as cases suffice."
+            help="Probability of mirroring left to right; default: 0.5, or 0 where a label names a side of the body."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Networks trained per mixture.")] = 3,
+    group: PatientGroup = None,
+    scenes: Annotated[
+        Scenes,
+        typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
+    ] = "apart",
+    tolerance: Annotated[
+        float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
+    ] = 2.0,
+    gain: Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")] = 2.0,
     size: Annotated[
         int | None,
         typer.Option(
@@ -98,17 +126,47 @@ def utility(
     ] = None,
     network: Annotated[Network, typer.Option(help="Architecture of the segmentation networks.")] = "resunet",
     steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each network.")] = 1000,
+    batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
 ) -> None:
-    """Train segmentation networks on real, synthetic and mixed data with equal steps; compare test Dice."""
+    """Train segmentation networks on real, synthetic and mixed data with equal steps; compare them on test patients."""
     from medsmith.lazy_imports import import_monai
 
     import_monai()
-    from medsmith.cases.cohort import Cohort
-    from medsmith.evaluation.downstream import SegmenterConfig, summary_lines
+    from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, summary_lines
     from medsmith.evaluation.downstream import utility as try_out
+    from medsmith.methods.config import validated
 
-    cohorts = (Cohort.open(real), Cohort.open(synthetic), Cohort.open(test))
-    config = SegmenterConfig(architecture=network, steps=steps)
-    result = try_out(*cohorts, out, ratios=ratio, seeds=seeds, size=size, config=config, progress=terminal().progress)
+    drawn = {"cases": _whole_numbers(cases), "subsets": subsets, "seeds": seeds, "group": group, "scenes": scenes}
+    learned = {"shares": tuple(share or (0.5,)), "weight": weight, "mirror": mirror, "size": size}
+    measured = {"tolerance": tolerance, "gain": gain}
+    options = validated(UtilityOptions, "utility", {**drawn, **learned, **measured})
+    config = validated(SegmenterConfig, "utility", {"architecture": network, "steps": steps, "batch": batch})
+    result = try_out(
+        real,
+        synthetic,
+        test,
+        out,
+        more=more,
+        training=training,
+        options=options,
+        config=config,
+        progress=terminal().progress,
+    )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
+
+
+def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Numbers separated by commas.
+
+    Raises:
+        RequestError: something else is among them.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        from medsmith.errors import RequestError
+
+        raise RequestError("--cases", f"{text!r}", "whole numbers separated by commas", "for example 20,40")
+    return tuple(map(int, parts))

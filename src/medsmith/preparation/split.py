@@ -64,7 +64,7 @@ def split(
     check_disjoint_folders((folder_of(source), Path(train), Path(test)))
     cohort = as_cohort(source)
     check_ids(cohort.ids)
-    groups = _linked(patient_groups(cohort.ids, group), scenes or {})
+    groups = linked_groups(patient_groups(cohort.ids, group), scenes or {})
     if patients is None:
         ids = _drawn(groups, test_fraction, seed)
     else:
@@ -105,8 +105,13 @@ def _drawn(groups: Mapping[str, list[str]], test_fraction: float, seed: int) -> 
     return frozenset(chosen)
 
 
-def _linked(groups: dict[str, list[str]], scenes: Mapping[str, int]) -> dict[str, list[str]]:
-    """The groups, those that share a scene joined under the first name."""
+def linked_groups(groups: dict[str, list[str]], scenes: Mapping[str, int]) -> dict[str, list[str]]:
+    """The groups, those that share a scene joined under the first name.
+
+    Args:
+        groups: name -> ids, as of ``patient_groups``.
+        scenes: id -> scene.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -21,9 +21,17 @@ Augment = Callable[[Images, Labels, torch.Generator], tuple[Images, Labels]]
 """(images, labels, generator) -> the same, changed at random."""
 
 
-def random_flip(images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
-    """Flip each case left to right with probability 1/2; the other flips are implausible in some modality."""
-    return _flipped(images, labels, torch.rand(len(images), generator=rng) < 0.5)
+def mirroring(probability: float) -> Augment:
+    """Flips of each case left to right, with a probability, and no other change."""
+
+    def augment(images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
+        return _flipped(images, labels, torch.rand(len(images), generator=rng) < probability)
+
+    return augment
+
+
+random_flip = mirroring(0.5)
+"""Flips each case left to right with probability 1/2; the other flips are implausible in some modality."""
 
 
 @final
@@ -39,6 +47,7 @@ class StrongAugmentation(BaseModel):
         elastic: largest displacement of the points of a coarse grid along each axis; between them it is interpolated
             cubically.
         elastic_points: points of that grid along each axis.
+        gray_share: probability that the gray values of a case are changed at all.
         gamma: largest exponent is e^gamma, the smallest its inverse; gray values then run from 0 to 1 in each case.
         contrast: largest factor on the distance to the mean is e^contrast.
         brightness: largest gray value that is added, as a share of the range of the case.
@@ -54,6 +63,7 @@ class StrongAugmentation(BaseModel):
     shear: float = Field(default=0.1, ge=0, le=1)
     elastic: float = Field(default=0.06, ge=0, le=0.5)
     elastic_points: int = Field(default=5, ge=2, le=32)
+    gray_share: float = Field(default=1.0, ge=0, le=1)
     gamma: float = Field(default=0.4, ge=0, le=2)
     contrast: float = Field(default=0.25, ge=0, le=2)
     brightness: float = Field(default=0.1, ge=0, le=1)
@@ -110,7 +120,11 @@ class StrongAugmentation(BaseModel):
         mean = gray.mean(dim=space, keepdim=True)
         gray = mean + (gray - mean) * torch.exp(drawn(self.contrast)) + drawn(self.brightness)
         gray = gray + drawn(self.noise).abs() * torch.randn(gray.shape, generator=rng)
-        return low + spread * gray
+        changed = low + spread * gray
+        if self.gray_share == 1:
+            return changed
+        chosen = torch.rand(len(images), generator=rng) < self.gray_share
+        return torch.where(chosen.view(-1, *[1] * (images.ndim - 1)), changed, images)
 
 
 def _turned(plane: tuple[int, int], angle: Float[Tensor, "b"], dimensions: int) -> Float[Tensor, "b d d"]:

@@ -30,6 +30,8 @@ class LoadedCohort:
         truth: class indices on each case's own grid (x y, or x y z); the reference of the Dice.
         hashes: SHA-256 of each case's gray values as stored.
         thumbnails: of each case, to find near-duplicates.
+        spacings: voxel edges of ``truth`` along each axis, in mm.
+        spacing_known: whether the files of all cases give their spacing; else it is 1.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +40,8 @@ class LoadedCohort:
     truth: tuple[UInt8[np.ndarray, "..."], ...]
     hashes: tuple[str, ...]
     thumbnails: Float32[np.ndarray, "n ex ey ez"]
+    spacings: tuple[tuple[float, ...], ...]
+    spacing_known: bool
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +59,7 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         ContentError: a case lacks image or labels, or a CT is not in Hounsfield units.
     """
     values = np.array(sorted(cohort.label_names.values()))
-    images, labels, truth, hashes, small = [], [], [], [], []
+    images, labels, truth, hashes, small, geometries = [], [], [], [], [], []
     for case in map(check_units, cohort):
         image, case_labels = case.require_image(), case.require_labels()
         shape = grid_shape(case, edge)
@@ -65,6 +69,7 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         truth.append(_drop_flat_axis(classes))
         hashes.append(hash_of(case))
         small.append(thumbnails([image])[0])
+        geometries.append(case.geometry)
         advance(1, "")
     return LoadedCohort(
         cohort.ids,
@@ -73,6 +78,8 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         tuple(truth),
         tuple(hashes),
         np.stack(small),
+        tuple(geometry.spacing[: geometry.dimensions] for geometry in geometries),
+        all(geometry.spacing_known for geometry in geometries),
     )
 
 

@@ -1,74 +1,142 @@
-"""The HTML page of the utility experiment: sentences, a table and a curve."""
+"""The HTML page of the utility experiment: sentences, what cannot be said, the plot of every arm, and tables."""
 
-from medsmith.evaluation.downstream.result import ArmResult, Utility
+from medsmith.evaluation.downstream.measures import FALSE_ALARMS, MEASURES
+from medsmith.evaluation.downstream.result import ArmResult, Comparison, SizeResult, Utility
+from medsmith.evaluation.downstream.wording import METHOD, counted, limits_of, size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.evaluation.pages.figures import Point, curve
+from medsmith.evaluation.pages.figures import READERS, Point, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 
-_HEAD = ("arm", "real", "synthetic", "Dice", "gain over real alone", "gain without near-duplicates", "Dice by seed")
+_DISTANCE = "hd95"
 
 
 def utility_page(utility: Utility) -> Page:
     """The report of a utility experiment."""
-    baseline, *others = utility.arms
-    points = [_point(index, result.dice) for index, result in enumerate(others)]
-    ticks = [result.arm.name for result in others]
-    figure = curve(points, ticks, _point(0, baseline.dice), ("training data", "Dice on real test cases"))
-    table = Table(_HEAD, [_row(result) for result in utility.arms], _caption(utility))
+    lines = [line for size in utility.sizes for line in limits_of(size, utility)]
+    limits = Section("What cannot be said", [*lines, *utility.notes])
     sections = [
-        Section("Dice on real test cases", (), (table,), (Picture(figure, "Mean Dice with 95 % intervals."),)),
-        Section("Methods", _method(utility)),
+        Section("Every arm", (), (), (_picture(utility),)),
+        limits,
+        *[_size_section(size, utility) for size in utility.sizes],
+        Section("Methods", METHOD),
     ]
-    return Page("Utility of the synthetic cases for segmentation", summary_lines(utility), sections, utility.facts)
+    return Page("Do the synthetic cases help a segmentation network?", summary_lines(utility), sections, utility.facts)
 
 
 def summary_lines(utility: Utility) -> list[str]:
-    """The main results, one sentence per arm."""
-    return [_sentence(result) for result in utility.arms[1:]]
+    """The main results, a sentence each."""
+    return [line for size in utility.sizes for line in size_lines(size, utility.gain)]
 
 
-def _caption(utility: Utility) -> str:
-    count = utility.near_duplicates.n
-    without = count - round(utility.near_duplicates.value * count)
-    return (
-        f"Over {count} test cases ({without} without near-duplicates); gains are paired differences of Dice per case."
+def _picture(utility: Utility) -> Picture:
+    names = [result.arm.name for result in utility.sizes[0].arms]
+    dice = [[_point(row, arm.dice.value) for row, arm in enumerate(size.arms)] for size in utility.sizes]
+    gains = [
+        [_point(row, arm.dice.gain, 100) for row, arm in enumerate(size.arms) if arm.dice.gain]
+        + [_point(len(names), size.convergence.rise, 100)]
+        for size in utility.sizes
+    ]
+    panels = [("Dice on real test patients", None, dice), ("points of Dice gained over R", 0.0, gains)]
+    legend = {size.name: READERS[row % len(READERS)] for row, size in enumerate(utility.sizes)}
+    caption = "Means with 95 % intervals over subsets of real cases, seeds and test patients."
+    return Picture(interval_rows(panels, [*names, "R, twice the steps"]), caption, legend)
+
+
+def _point(row: int, estimate: Estimate, scale: float = 1) -> Point:
+    return Point(row, *(scale * end for end in (estimate.value, estimate.low, estimate.high)))
+
+
+def _size_section(size: SizeResult, utility: Utility) -> Section:
+    tables = [
+        _gains(size, utility),
+        _values(size, utility),
+        _structures(size),
+        _lesions(size),
+    ]
+    return Section(size.name.capitalize(), (), [table for table in tables if table.rows])
+
+
+def _gains(size: SizeResult, utility: Utility) -> Table:
+    """Dice, gain, and what a gain would take."""
+    wanted = f"test patients for {utility.gain:g} points"
+    head = ("arm", "Dice", "gain over R, points", "verdict", "least gain seen, points", wanted)
+    rows = [
+        [
+            result.arm.name,
+            _text(result.dice.value),
+            _points(result.dice.gain),
+            result.verdict,
+            "" if result.least_gain is None else f"{100 * result.least_gain:.1f}",
+            _needed(result),
+        ]
+        for result in size.arms
+    ]
+    caption = (
+        f"{counted(len(size.cases), 'subset')}, {counted(size.seeds, 'seed')} each, {size.patients} test patients. "
+        "Least gain seen, and test patients: 80 % power at 5 %."
+    )
+    return Table(head, rows, caption)
+
+
+def _needed(result: ArmResult) -> str:
+    if result.least_gain is None:
+        return ""
+    return "no number: more subsets" if result.patients_needed is None else f"{result.patients_needed}"
+
+
+def _values(size: SizeResult, utility: Utility) -> Table:
+    """All measures of all arms."""
+    names = {**MEASURES, FALSE_ALARMS: "false alarms"}
+    shown = [key for key in names if key in size.arms[0].measures]
+    units = {"nsd": f" at {utility.tolerance:g} {utility.unit}", _DISTANCE: f", {utility.unit}"}
+    rows = [
+        [result.arm.name, *(_both(result.measures[key], 1 if key == _DISTANCE else 100) for key in shown)]
+        for result in size.arms
+    ]
+    caption = (
+        "Mean (gain over R with its interval), per cent and points; HD95 in its unit, where less is better, as for "
+        "false alarms."
+    )
+    return Table(("arm", *(names[key] + units.get(key, "") for key in shown)), rows, caption)
+
+
+def _structures(size: SizeResult) -> Table:
+    rows = [
+        [result.arm.name, name, _both(found), _p_value(found.corrected), found.verdict]
+        for result in size.arms
+        if result.dice.gain is not None
+        for name, found in result.structures.items()
+    ]
+    head = ("arm", "structure", "Dice, % (gain, points)", "p, Holm", "alone")
+    return Table(
+        head, rows if len(size.arms[0].structures) > 1 else [], "Each structure, p corrected for their number."
     )
 
 
-def _point(x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.value, estimate.low, estimate.high)
+def _lesions(size: SizeResult) -> Table:
+    classes = list(size.arms[0].lesions)
+    rows = [[result.arm.name, *(_both(result.lesions[name]) for name in classes)] for result in size.arms]
+    head = ("arm", *(f"{name} (n {size.lesions[name]})" for name in classes))
+    return Table(head, rows if classes else [], "F1 of lesions by equivalent diameter, per cent (gain, points).")
 
 
-def _row(result: ArmResult) -> list[str]:
-    seeds = ", ".join(f"{mean:.3f}" for mean in result.seeds)
-    counts = [str(result.arm.real), str(result.arm.synthetic)]
-    estimates = (result.dice, result.gain, result.gain_without_near_duplicates)
-    return [result.arm.name, *counts, *map(_text, estimates), seeds]
+def _text(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
-def _text(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})" if estimate else ""
-
-
-def _sentence(result: ArmResult) -> str:
-    gain = result.gain
+def _points(gain: Estimate | None, scale: float = 100) -> str:
     if gain is None:
-        return f"{result.arm.name}: nothing to compare."
-    points, low, high = (f"{100 * end:+.1f}" for end in (gain.value, gain.low, gain.high))
-    return f"{result.arm.name}: {points} points of Dice over real alone ({low} to {high}): {result.verdict}."
+        return ""
+    value, low, high = (f"{scale * end:+.1f}" for end in (gain.value, gain.low, gain.high))
+    return f"{value} ({low} to {high})"
 
 
-def _method(utility: Utility) -> list[str]:
-    return [
-        "All arms use the same network, gradient steps, batch size, schedule and seeds. The last weights are tested; "
-        "no checkpoint is selected. Synthetic then real: half of the steps on each. A larger ratio contains the cases "
-        "of the smaller ones. Gain: paired difference per test case, averaged over seeds, with a BCa bootstrap over "
-        "test cases.",
-        "Dice is computed on each test case's own grid and averaged over labels. A label absent from both reference "
-        "and prediction scores 1; a label present in only one of them scores 0.",
-        f"{100 * utility.near_duplicates.value:.0f} % of the {utility.near_duplicates.n} test cases have a "
-        f"near-duplicate among the real training cases, which favors every arm trained on it; one column leaves them "
-        f"out. No image is in both sets.",
-        "There is one split: the intervals cover the choice of test cases, not of training cases or seeds. A gain or a "
-        "loss is reported only if the interval excludes 0 and every single seed agrees.",
-    ]
+def _both(found: Comparison, scale: float = 100) -> str:
+    gain = f" ({_points(found.gain, scale).replace(' (', ', ')}" if found.gain else ""
+    return f"{scale * found.value.value:.1f}{gain}"
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,15 +1,88 @@
 """Numerical results of the utility experiment."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
-
-import numpy as np
-from jaxtyping import Bool, Float64
+from typing import Any, final
 
 from medsmith.evaluation.downstream.arms import Arm
-from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_cases
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.page import WARNING
+
+MOST_RISE = 0.01
+"""Dice that R may gain from twice the steps; above it the course is too short for a verdict."""
+ALPHA = 0.05
+GAIN, LOSS, NONE, WITHHELD = "a gain", "a loss", "no difference that this experiment can show", "verdict withheld"
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """A measure of an arm.
+
+    Attributes:
+        value: mean over subsets, seeds and test patients.
+        gain: paired difference to R; None for R.
+        p_value: two-sided, of the gain; None for R.
+        corrected: the same by Holm's procedure over structures; None for R and for means over structures.
+    """
+
+    value: Estimate
+    gain: Estimate | None = None
+    p_value: float | None = None
+    corrected: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """A gain or a loss where the interval excludes 0 and so does the corrected p value, if there is one."""
+        clear = self.corrected is None or self.corrected < ALPHA
+        if self.gain is not None and clear and self.gain.low > 0:
+            return GAIN
+        return LOSS if self.gain is not None and clear and self.gain.high < 0 else NONE
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The comparison as JSON values."""
+        return {
+            "value": self.value.as_json(),
+            "gain": self.gain.as_json() if self.gain else None,
+            "p_value": self.p_value,
+            "p_value_holm": self.corrected,
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Convergence:
+    """Whether the course is long enough: R trained for twice the steps, against R.
+
+    Attributes:
+        steps: of all arms.
+        rise: of the Dice from ``steps`` to twice as many, with the first seed of every subset.
+    """
+
+    steps: int
+    rise: Estimate
+
+    @property
+    def reached(self) -> bool:
+        """Whether R rises by no more than a point."""
+        return self.rise.value <= MOST_RISE
+
+    @property
+    def proposed(self) -> int | None:
+        """Steps after which R should rise by no more than a point, if each doubling gains half of the one before."""
+        if self.reached:
+            return None
+        return int(self.steps * 2 ** max(1, math.ceil(math.log2(self.rise.value / MOST_RISE))))
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The check as JSON values."""
+        return {
+            "steps": self.steps,
+            "rise_at_twice_the_steps": self.rise.as_json(),
+            "reached": self.reached,
+            "proposed_steps": self.proposed,
+        }
 
 
 @final
@@ -18,48 +91,78 @@ class ArmResult:
     """Results of one arm on the test cases.
 
     Attributes:
-        arm: the training data.
-        dice: mean over test cases of the Dice averaged over seeds (and labels).
-        gain: mean over test cases of the paired difference of Dice to the real arm; None for the real arm.
-        gain_without_near_duplicates: the same over the test cases without a near-duplicate in the real training cases;
-            None if all have one.
-        seeds: mean Dice of each seed.
-        seed_gains: mean gain of each seed; empty for the real arm.
-        labels: mean Dice of each label.
+        arm: its training data.
+        measures: key of a measure -> mean over structures.
+        structures: name -> Dice.
+        lesions: size class -> F1 of its lesions.
+        least_gain: gain of Dice that can be told from none with 80 % power at 5 %; None for R.
+        patients_needed: test patients that the asked gain would need; None for R, and where no number suffices.
+        verdict: on the Dice; withheld where the course is too short.
     """
 
     arm: Arm
-    dice: Estimate
-    gain: Estimate | None
-    gain_without_near_duplicates: Estimate | None
-    seeds: tuple[float, ...]
-    seed_gains: tuple[float, ...]
-    labels: Mapping[str, float]
+    measures: Mapping[str, Comparison]
+    structures: Mapping[str, Comparison]
+    lesions: Mapping[str, Comparison]
+    least_gain: float | None
+    patients_needed: int | None
+    verdict: str
 
     @property
-    def verdict(self) -> str:
-        """A gain or loss only if the interval and every single seed agree, since the interval does not cover seeds."""
-        if self.gain is None:
-            return ""
-        if self.gain.low > 0 and min(self.seed_gains) > 0:
-            return "a gain"
-        if self.gain.high < 0 and max(self.seed_gains) < 0:
-            return "a loss"
-        return "no difference that these cases and seeds could show"
+    def dice(self) -> Comparison:
+        """Dice, mean over structures."""
+        return self.measures["dice"]
 
-    def as_json(self) -> Mapping[str, object]:
+    def as_json(self) -> Mapping[str, Any]:
         """The result as JSON values."""
-        clean = self.gain_without_near_duplicates
+        parts = {"measures": self.measures, "structures": self.structures, "lesion_f1": self.lesions}
         return {
-            "real_cases": self.arm.real,
-            "synthetic_cases": self.arm.synthetic,
-            "dice": self.dice.as_json(),
-            "gain": self.gain.as_json() if self.gain else None,
-            "gain_without_near_duplicates": clean.as_json() if clean else None,
-            "seeds": self.seeds,
-            "seed_gains": self.seed_gains,
             "verdict": self.verdict,
-            "labels": dict(self.labels),
+            "least_gain_seen": self.least_gain,
+            "test_patients_needed": self.patients_needed,
+            **{name: {key: each.as_json() for key, each in found.items()} for name, found in parts.items()},
+        }
+
+
+@final
+@dataclass(frozen=True)
+class SizeResult:
+    """Results of all arms at one number of real cases.
+
+    Attributes:
+        cases: real cases of each subset.
+        seeds: networks of each arm and subset.
+        shared: share of cases that two subsets have in common, on average.
+        patients: test patients.
+        lesions: size class -> lesions in the reference.
+        convergence: of R.
+        arms: R first.
+    """
+
+    cases: tuple[int, ...]
+    seeds: int
+    shared: float
+    patients: int
+    lesions: Mapping[str, int]
+    convergence: Convergence
+    arms: tuple[ArmResult, ...]
+
+    @property
+    def name(self) -> str:
+        """Its number of real cases."""
+        low, high = min(self.cases), max(self.cases)
+        return f"{high} real cases" if low == high else f"{low} to {high} real cases"
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The results as JSON values."""
+        return {
+            "real_cases": list(self.cases),
+            "seeds": self.seeds,
+            "shared_by_two_subsets": self.shared,
+            "test_patients": self.patients,
+            "lesions": dict(self.lesions),
+            "convergence": self.convergence.as_json(),
+            "arms": {result.arm.name: result.as_json() for result in self.arms},
         }
 
 
@@ -69,50 +172,29 @@ class Utility:
     """Results of the utility experiment.
 
     Attributes:
-        arms: real alone, synthetic alone, synthetic then real, then both at rising ratios.
-        near_duplicates: proportion of test cases with a near-duplicate among the real training cases.
+        sizes: by number of real cases.
+        gain: in points, that ``patients_needed`` is for.
+        unit: of distances, mm or pixels.
+        tolerance: of the surface Dice, in this unit.
+        notes: what is known of generator and test cases, in sentences.
         facts: hashes, counts, settings, versions.
     """
 
-    arms: tuple[ArmResult, ...]
-    near_duplicates: Estimate
+    sizes: tuple[SizeResult, ...]
+    gain: float
+    unit: str
+    tolerance: float
+    notes: tuple[str, ...]
     facts: Mapping[str, str]
 
-    def as_json(self) -> Mapping[str, object]:
+    def as_json(self) -> Mapping[str, Any]:
         """All results as JSON values."""
         return {
             "warning": WARNING,
-            "arms": {result.arm.name: result.as_json() for result in self.arms},
-            "test_cases_with_near_duplicate_in_training": self.near_duplicates.as_json(),
+            "sizes": [each.as_json() for each in self.sizes],
+            "gain_in_points": self.gain,
+            "unit_of_distances": self.unit,
+            "tolerance": self.tolerance,
+            "notes": list(self.notes),
             "facts": dict(self.facts),
         }
-
-
-def summarize_arm(
-    arm: Arm,
-    scores: Float64[np.ndarray, "seeds n labels"],
-    of_real: Float64[np.ndarray, "seeds n labels"],
-    label_names: tuple[str, ...],
-    without_near_duplicate: Bool[np.ndarray, " n"],
-) -> ArmResult:
-    """Estimates of one arm; scores are averaged over seeds and bootstrapped over cases.
-
-    Args:
-        arm: the training data.
-        scores: Dice of the arm.
-        of_real: Dice of the real arm with the same seeds on the same cases.
-        label_names: without background.
-        without_near_duplicate: whether a test case has no near-duplicate in the real training cases.
-    """
-    cases, difference = scores.mean(axis=(0, 2)), (scores - of_real).mean(axis=(0, 2))
-    compared = arm.synthetic > 0
-    clean = difference[without_near_duplicate]
-    return ArmResult(
-        arm=arm,
-        dice=mean_of_cases(cases, seed=0),
-        gain=mean_of_cases(difference, seed=0) if compared else None,
-        gain_without_near_duplicates=mean_of_cases(clean, seed=0) if compared and len(clean) else None,
-        seeds=tuple(float(mean) for mean in scores.mean(axis=(1, 2))),
-        seed_gains=tuple(float(mean) for mean in (scores - of_real).mean(axis=(1, 2))) if compared else (),
-        labels=dict(zip(label_names, (float(mean) for mean in scores.mean(axis=(0, 1))), strict=True)),
-    )

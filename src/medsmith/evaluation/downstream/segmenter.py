@@ -1,12 +1,13 @@
 """A small segmentation network, trained for a fixed number of steps in one or more phases."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal, final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from monai.losses import DiceCELoss
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -23,6 +24,33 @@ _CLIP = 1.0
 _REPORT_EVERY = 10
 Cases = tuple[Float[Tensor, "_ c *space"], Int64[Tensor, "_ *space"]]
 """As many images as label maps; labels are class indices from 0."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Real and synthetic cases at a fixed share of each batch, whatever the number of either.
+
+    Attributes:
+        real: real cases.
+        synthetic: synthetic cases.
+        share: of synthetic cases in a batch; where it is no whole number of cases, batches take turns.
+        weight: of the loss of a synthetic case; that of a real one is 1.
+    """
+
+    real: Cases
+    synthetic: Cases
+    share: float = 0.5
+    weight: float = 1.0
+
+    def synthetic_in(self, step: int, batch: int) -> int:
+        """Number of synthetic cases in the batch of a step, from 0."""
+        before, after = (math.floor(count * self.share * batch + 1e-9) for count in (step, step + 1))
+        return after - before
+
+
+Phase = Cases | Mixture
+"""What is learned from in a part of the steps."""
 
 
 @final
@@ -49,7 +77,7 @@ class SegmenterConfig(BaseModel):
 
 
 def train_segmenter(
-    phases: Sequence[Cases],
+    phases: Sequence[Phase],
     classes: int,
     config: SegmenterConfig,
     seed: int,
@@ -61,7 +89,7 @@ def train_segmenter(
     Optimizer state and learning-rate schedule continue across phases.
 
     Args:
-        phases: training cases of each phase; each phase takes an equal share of the steps.
+        phases: training cases of each phase, or a mixture; each phase takes an equal share of the steps.
         classes: number of classes including background.
         config: training settings.
         seed: of weights, batches and augmentation.
@@ -69,7 +97,7 @@ def train_segmenter(
         augment: changes each batch at random.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    images = phases[0][0]
+    images = phases[0].real[0] if isinstance(phases[0], Mixture) else phases[0][0]
     network = build_segmenter((images.ndim - 2, images.shape[1]), classes, config, seed).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)
     loss_of = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True)
@@ -80,10 +108,13 @@ def train_segmenter(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
             phase = phases[step * len(phases) // config.steps]
-            x, y = augment(*_batch(*phase, config.batch, rng), rng)
+            parts, weights = _drawn(phase, step, config.batch, rng)
+            x, y = augment(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]), rng)
             with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                logits = network(x.to(device))
-            loss = loss_of(logits.float(), y[:, None].to(device))
+                logits = network(x.to(device)).float()
+            counts, y = [len(part[0]) for part in parts], y[:, None].to(device)
+            losses = map(loss_of, torch.split(logits, counts), torch.split(y, counts))
+            loss: Any = torch.stack([weight * each for weight, each in zip(weights, losses, strict=True)]).sum()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
@@ -117,6 +148,18 @@ def build_segmenter(shape: tuple[int, int], classes: int, config: SegmenterConfi
         return build_architecture(config.architecture, *shape, classes, config.channels)
 
 
+def _drawn(phase: Phase, step: int, batch: int, rng: torch.Generator) -> tuple[list[Cases], list[float]]:
+    """The cases of a step, real and synthetic apart, and the weight of the loss of each part."""
+    if not isinstance(phase, Mixture):
+        return [_batch(*phase, batch, rng)], [1.0]
+    synthetic = phase.synthetic_in(step, batch)
+    sets = ((phase.real, batch - synthetic, 1.0), (phase.synthetic, synthetic, phase.weight))
+    there = [(cases, count, weight) for cases, count, weight in sets if count]
+    total = sum(count * weight for _, count, weight in there)
+    parts = [_batch(*cases, count, rng) for cases, count, _ in there]
+    return parts, [count * weight / total for _, count, weight in there]
+
+
 def _batch(
     images: Float[Tensor, "n c *space"], labels: Int64[Tensor, "n *space"], size: int, rng: torch.Generator
 ) -> tuple[Float[Tensor, "b c *space"], Int64[Tensor, "b *space"]]:
@@ -124,7 +167,12 @@ def _batch(
     return images[rows], labels[rows]
 
 
-@torch.inference_mode()
+def predicted_labels(network: nn.Module, cohort: LoadedCohort) -> Iterator[UInt8[np.ndarray, "*space"]]:
+    """Class indices of every case on its own grid."""
+    for image, truth in zip(cohort.images, cohort.truth, strict=True):
+        yield np.asarray(class_shares(network, image, truth.shape).argmax(axis=0), np.uint8)
+
+
 def dice_of_cases(network: nn.Module, cohort: LoadedCohort, classes: int) -> Float64[np.ndarray, "n labels"]:
     """Dice of every case and label on the case's own grid.
 
@@ -135,10 +183,8 @@ def dice_of_cases(network: nn.Module, cohort: LoadedCohort, classes: int) -> Flo
         cohort: the test cases.
         classes: number of classes including background.
     """
-    rows = []
-    for image, truth in zip(cohort.images, cohort.truth, strict=True):
-        predicted = np.asarray(class_shares(network, image, truth.shape).argmax(axis=0), np.uint8)
-        rows.append([dice(predicted == value, truth == value) for value in range(1, classes)])
+    pairs = zip(predicted_labels(network, cohort), cohort.truth, strict=True)
+    rows = [[dice(predicted == value, truth == value) for value in range(1, classes)] for predicted, truth in pairs]
     return np.array(rows, np.float64)
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy import stats
 
+from medsmith.evaluation.fidelity.crossed import crossed_spread
+
 LEVEL = 0.95
 _BLOCK = 500
 
@@ -66,9 +68,6 @@ def mean_of_few(values: Float64[np.ndarray, " n"], unit: str) -> Estimate:
 def mean_over_subsets(values: Float64[np.ndarray, "subsets cases"], unit: str) -> Estimate:
     """Mean over subsets of training cases and over test cases, both random, with Satterthwaite's 95 % interval.
 
-    The squared standard error of a crossed design without replicates is (MS_s + MS_c - MS_e) / (S C), where the mean
-    squares are those of subsets, cases and the residual; it is at least that of either factor alone.
-
     Args:
         values: one per subset and case, none missing. A single subset gives Student's interval over cases.
         unit: what the columns are, for the name of the interval: "patients".
@@ -79,19 +78,10 @@ def mean_over_subsets(values: Float64[np.ndarray, "subsets cases"], unit: str) -
     if np.isnan(values).any():
         raise ValueError("a value of a subset and case is missing")
     subsets, cases = values.shape
-    mean, rows, columns = float(values.mean()), values.mean(1), values.mean(0)
     if subsets == 1 or cases == 1:
-        return mean_of_few(columns if subsets == 1 else rows, unit if subsets == 1 else "subsets")
-    residual = values - rows[:, None] - columns + mean
-    squares = np.array([cases * rows.var(ddof=1), subsets * columns.var(ddof=1), 0.0])
-    freedom = np.array([subsets - 1, cases - 1, (subsets - 1) * (cases - 1)])
-    squares[2] = (residual**2).sum() / freedom[2]
-    total, largest = squares[0] + squares[1] - squares[2], int(np.argmax(squares[:2]))
-    if total <= squares[largest]:
-        total, degrees = squares[largest], float(freedom[largest])
-    else:
-        degrees = float(total**2 / (squares**2 / freedom).sum())
-    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total / values.size))
+        return mean_of_few(values.mean(0 if subsets == 1 else 1), unit if subsets == 1 else "subsets")
+    mean, spread = float(values.mean()), crossed_spread(values)
+    half = spread.quantile(LEVEL) * spread.error
     return Estimate(mean, mean - half, mean + half, cases, f"Satterthwaite over {subsets} subsets and {unit}")
 
 

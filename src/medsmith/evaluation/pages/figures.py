@@ -129,28 +129,38 @@ def against_floor(panels: Sequence[tuple[str, Point, Point]]) -> bytes:
     return _png(figure)
 
 
-def curve(points: Sequence[Point], ticks: Sequence[str], baseline: Point, labels: tuple[str, str]) -> bytes:
-    """Values with intervals along an axis, and a baseline with its interval as a band.
+def interval_rows(panels: Sequence[tuple[str, float | None, Sequence[Sequence[Point]]]], names: Sequence[str]) -> bytes:
+    """Panels that share their rows: dots with intervals along x, a row for each name, the first on top.
 
     Args:
-        points: in ascending order of x.
-        ticks: one tick label per point.
-        baseline: shown as a band; its x is ignored.
-        labels: of the x and y axes.
+        panels: label of the x axis; where a line is drawn; and series of points, whose x is the number of the row. The
+            dots of several series lie one below the other.
+        names: of the rows.
     """
-    figure = Figure(figsize=(6.2, 3.1))
-    figure.subplots_adjust(0.11, 0.16, 0.98, 0.96)
-    axes = figure.add_subplot()
-    axes.axhspan(baseline.low, baseline.high, color=REAL, alpha=0.15, linewidth=0)
-    axes.axhline(baseline.value, color=REAL, label="real alone")
-    for point in points:
-        _dot(axes, point, SYNTHETIC)
-    axes.set_xticks([point.x for point in points], ticks)
-    axes.set_xlabel(labels[0], fontsize=8)
-    axes.set_ylabel(labels[1], fontsize=8)
-    axes.legend(fontsize=7, frameon=False)
-    _style_axes(axes)
+    series = max(len(found) for _, _, found in panels)
+    height = 0.75 + len(names) * (0.2 + 0.13 * series)
+    left = 0.3 + 0.075 * max(map(len, names))
+    figure = Figure(figsize=(left + 3.4 * len(panels), height))
+    width = left + 3.4 * len(panels)
+    figure.subplots_adjust(left / width, 0.5 / height, 1 - 0.1 / width, 1 - 0.1 / height, 0.08)
+    for index, (label, line, found) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        if line is not None:
+            axes.axvline(line, color=_GUIDE, linewidth=0.8)
+        for number, points in enumerate(found):
+            below = 0.6 * ((number + 0.5) / series - 0.5)
+            _across(axes, points, below, READERS[number % len(READERS)])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_yticks(range(len(names)), names if index == 0 else [""] * len(names))
+        axes.set_xlabel(label, fontsize=8)
+        _style_axes(axes)
     return _png(figure)
+
+
+def _across(axes: Axes, points: Sequence[Point], below: float, color: str) -> None:
+    rows, values = [point.x + below for point in points], [point.value for point in points]
+    errors = [[max(p.value - p.low, 0) for p in points], [max(p.high - p.value, 0) for p in points]]
+    axes.errorbar(values, rows, xerr=errors, fmt="o", color=color, capsize=3, markersize=4)
 
 
 def reader_panels(

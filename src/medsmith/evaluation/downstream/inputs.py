@@ -1,0 +1,112 @@
+"""The cohorts of the utility experiment, and what decides the results of its networks."""
+
+import json
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.downstream.options import UtilityOptions
+from medsmith.evaluation.downstream.segmenter import SegmenterConfig
+
+LARGEST_VOLUME_EDGE = 64
+_LARGEST_EDGE = 1024
+_SIZE_SAMPLE = 20
+_LATER = {"cases", "subsets", "seeds", "shares", "gain", "size"}
+"""Options that an experiment may change, since they change no network that is done; the edge is a setting itself."""
+
+
+@final
+@dataclass(frozen=True)
+class Cohorts:
+    """The cohorts of the experiment.
+
+    Attributes:
+        real: real training cases.
+        synthetic: synthetic cases.
+        test: test cases.
+        more: further real training cases, if any.
+        training: what the generator learned from, if it is none of these.
+    """
+
+    real: Cohort
+    synthetic: Cohort
+    test: Cohort
+    more: Cohort | None
+    training: Cohort | None
+
+    @property
+    def learned_from(self) -> dict[str, Cohort]:
+        """What networks learn from, by the words of messages."""
+        found = {"real": self.real, "synthetic": self.synthetic}
+        return found | ({"further real": self.more} if self.more else {})
+
+    @property
+    def named(self) -> dict[str, Cohort]:
+        """All that are there."""
+        found = {**self.learned_from, "test": self.test}
+        return found | ({"generator's": self.training} if self.training else {})
+
+
+def check_compatible(cohorts: Cohorts) -> None:
+    """Refuse cohorts that no network can learn from together.
+
+    Raises:
+        CohortError: no case, a case without image or labels, or other labels or channels than the real cohort.
+    """
+    used = {**cohorts.learned_from, "test": cohorts.test}
+    for cohort in used.values():
+        if not len(cohort):
+            raise CohortError(cohort.root, "no cases", "at least 1", "give a cohort that has some")
+        for what, having in (("image", cohort.ids_with_image), ("labels", cohort.ids_with_labels)):
+            if len(having) < len(cohort):
+                found = f"{len(cohort) - len(having)} of {len(cohort)} cases have no {what}"
+                raise CohortError(cohort.root, found, "a segmentation network needs both", "leave these cases out")
+        for what in ("label_names", "channel_names"):
+            ours, theirs = getattr(cohorts.real, what), getattr(cohort, what)
+            if ours != theirs:
+                raise CohortError(cohort.root, f"{what} {theirs}", f"{cohorts.real.root} has {ours}", "make them alike")
+
+
+def grid_edge(cohorts: Cohorts, size: int | None, multiple: int) -> int:
+    """Edge of the grid of the networks: as asked, or the smaller median edge of R and S (volumes: at most 64).
+
+    Args:
+        cohorts: of the experiment.
+        size: asked for.
+        multiple: of which it must be.
+
+    Raises:
+        RequestError: it is not, or too small or large.
+    """
+    if size is not None:
+        if not 2 * multiple <= size <= _LARGEST_EDGE or size % multiple:
+            limit = f"a multiple of {multiple}, {2 * multiple} to {_LARGEST_EDGE}"
+            raise RequestError("size", f"{size}", limit, "choose one")
+        return size
+    edge: int = min(_median_edge(cohorts.real), _median_edge(cohorts.synthetic))
+    if cohorts.real[cohorts.real.ids[0]].geometry.dimensions == 3:
+        edge = min(edge, LARGEST_VOLUME_EDGE)
+    return int(max(2 * multiple, edge // multiple * multiple))
+
+
+def _median_edge(cohort: Cohort) -> int:
+    """Median longest edge of the first cases, in voxels."""
+    edges = [max(cohort[case_id].geometry.shape) for case_id in cohort.ids[:_SIZE_SAMPLE]]
+    return int(np.median(edges))
+
+
+def settings_of(cohorts: Cohorts, edge: int, config: SegmenterConfig, options: UtilityOptions) -> dict[str, str]:
+    """What decides the bytes of a network's result."""
+    lines = {
+        f"{name} cohort": f"{len(cohort)} cases, content {cohort.content_hash()}"
+        for name, cohort in cohorts.named.items()
+    }
+    kept = options.model_dump(exclude=set(_LATER))
+    return lines | {
+        "grid edge": str(edge),
+        "training": json.dumps(config.model_dump(), sort_keys=True),
+        "options": json.dumps(kept, sort_keys=True),
+    }

@@ -1,0 +1,187 @@
+"""The networks of the utility experiment: each is trained and measured once, and its result kept as a file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from medsmith.diffusion.noise import derive_seed
+from medsmith.errors import RunError
+from medsmith.evaluation.downstream.arms import LONGER, Arm
+from medsmith.evaluation.downstream.augmentation import Augment, Images, Labels, mirroring
+from medsmith.evaluation.downstream.copy_paste import CopyPaste
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
+from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
+from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
+from medsmith.evaluation.downstream.segmenter import (
+    Cases,
+    Mixture,
+    Phase,
+    SegmenterConfig,
+    predicted_labels,
+    train_segmenter,
+)
+from medsmith.evaluation.downstream.separation import only_cases
+from medsmith.evaluation.downstream.subsets import ALL
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
+from medsmith.progress import Progress
+
+FOLDER = "networks"
+_LIMITS_MM, _LIMITS_SHARE = (10.0, 20.0), (0.1, 0.2)
+CaseScores = Mapping[str, Mapping[str, Any]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What networks learn from and are tested on.
+
+    Attributes:
+        real: real cases, of which subsets are drawn.
+        synthetic: synthetic cases.
+        more: further real cases.
+        test: test cases.
+        channel_names: of the images.
+        structures: names of the classes above background.
+    """
+
+    real: LoadedCohort
+    synthetic: LoadedCohort
+    more: LoadedCohort | None
+    test: LoadedCohort
+    channel_names: tuple[str, ...]
+    structures: tuple[str, ...]
+
+    @property
+    def mm(self) -> bool:
+        """Whether distances are in mm; else in pixels."""
+        return self.test.spacing_known
+
+    def size_limits(self, row: int) -> tuple[float, ...]:
+        """Equivalent diameters that divide the size classes of lesions: 10 and 20 mm, or per cent of the edge."""
+        longest = max(self.test.truth[row].shape)
+        return _LIMITS_MM if self.mm else tuple(share * longest for share in _LIMITS_SHARE)
+
+    def augmentation(self, arm: Arm, mirror: float) -> Augment:
+        """How the cases of an arm are changed."""
+        strong: Augment = strong_augmentation(self.channel_names, mirror)
+        if arm.augmentation == "mirrored":
+            return mirroring(mirror)
+        return strong if arm.augmentation == "strong" else _pasted_by(strong)
+
+
+def _pasted_by(strong: Augment) -> Augment:
+    paste = CopyPaste()
+
+    def augment(images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
+        return strong(*paste(images, labels, rng), rng)
+
+    return augment
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """One network.
+
+    Attributes:
+        size: asked for, of its real subset; 0 are all cases.
+        subset: number of the subset.
+        ids: of its real cases.
+        arm: what it learns from.
+        seed: number of the network.
+    """
+
+    size: int
+    subset: int
+    ids: tuple[str, ...]
+    arm: Arm
+    seed: int
+
+    def path(self, out: Path) -> Path:
+        """The file of its result."""
+        subset = f"{'all' if self.size == ALL else self.size}-{self.subset}"
+        return out / FOLDER / subset / f"{self.arm.stem}-{self.seed}.json"
+
+    @property
+    def network_seed(self) -> int:
+        """Of weights, batches and augmentation: the same for all arms of one subset, another in each subset."""
+        return derive_seed("utility", self.size, self.subset, self.seed) % 2**63
+
+    def steps(self, config: SegmenterConfig) -> int:
+        """Its gradient steps."""
+        return config.steps * (2 if self.arm.longer else 1)
+
+
+def jobs_of(size: int, subsets: Sequence[tuple[str, ...]], arms: Sequence[Arm], seeds: int) -> list[Job]:
+    """All networks of a size; R is trained for twice the steps once in each subset, with the first seed."""
+    jobs = [
+        Job(size, number, ids, arm, seed) for seed in range(seeds) for number, ids in enumerate(subsets) for arm in arms
+    ]
+    return jobs + [Job(size, number, ids, LONGER, 0) for number, ids in enumerate(subsets)]
+
+
+def train_missing(
+    out: Path,
+    jobs: Sequence[Job],
+    material: Material,
+    options: UtilityOptions,
+    config: SegmenterConfig,
+    progress: Progress,
+) -> None:
+    """Train the networks that have no result yet, and write the measures of each."""
+    remaining = [job for job in jobs if not job.path(out).exists()]
+    total = sum(job.steps(config) for job in jobs)
+    done = total - sum(job.steps(config) for job in remaining)
+    mirror = options.mirror_of(material.structures)
+    with progress.task("train networks", total, done) as advance:
+        for job in remaining:
+            network = train_segmenter(
+                _phases(job, material, options.weight),
+                len(material.structures) + 1,
+                config.model_copy(update={"steps": job.steps(config)}),
+                job.network_seed,
+                advance,
+                material.augmentation(job.arm, mirror),
+            )
+            write_json(job.path(out), {"cases": _measured(network, material, options.tolerance)})
+
+
+def read_scores(out: Path, job: Job, ids: Sequence[str]) -> CaseScores:
+    """Test case -> measures of a network.
+
+    Raises:
+        RunError: the file does not hold every test case.
+    """
+    path = job.path(out)
+    found = read_json(path).get("cases")
+    names = {*MEASURES, FALSE_ALARMS, LESIONS}
+    if not isinstance(found, dict) or set(found) != set(ids) or any(set(each) != names for each in found.values()):
+        raise RunError(path, "does not hold the measures of every test case", cure="delete it and run again")
+    return found
+
+
+def _measured(network: torch.nn.Module, material: Material, tolerance: float) -> dict[str, Any]:
+    test, classes = material.test, len(material.structures) + 1
+    rows = zip(test.ids, predicted_labels(network, test), test.truth, test.spacings, strict=True)
+    return {
+        case_id: measured_case(predicted, truth, classes, (spacing, tolerance), material.size_limits(row))
+        for row, (case_id, predicted, truth, spacing) in enumerate(rows)
+    }
+
+
+def _phases(job: Job, material: Material, weight: float) -> list[Phase]:
+    real = _cases(only_cases(material.real, job.ids))
+    if job.arm.more and material.more is not None:
+        further = _cases(material.more)
+        real = (torch.cat([real[0], further[0]]), torch.cat([real[1], further[1]]))
+    synthetic = _cases(material.synthetic)
+    alone: dict[float, Phase] = {0.0: real, 1.0: synthetic}
+    return [alone.get(share) or Mixture(real, synthetic, share, weight) for share in job.arm.shares]
+
+
+def _cases(loaded: LoadedCohort) -> Cases:
+    return loaded.images, loaded.labels
