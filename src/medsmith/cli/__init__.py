@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from medsmith import __version__
-from medsmith.cli import anatomy, annotation, cohorts, comparing, generating, reading, reports, viewing
+from medsmith.cli import anatomy, annotation, cohorts, comparing, dicom, generating, reading, reports, viewing
 from medsmith.cli.app import app, echo
 from medsmith.cli.streams import open_closed_streams, outlive_readers
 from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
-    "anatomy", "annotation", "app", "cohorts", "comparing", "generating", "main", "reading", "reports", "viewing",
+    "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "generating", "main", "reading", "reports",
+    "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions

@@ -54,7 +54,8 @@ def prepare(  # noqa: PLR0913
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of NIfTI or PNG files: nnU-Net, Decathlon, images/ and labels/, or files paired by name."
+            help="Folder of NIfTI, NRRD, MetaImage or PNG files: nnU-Net, Decathlon, images/ and labels/, or files "
+            "paired by name; or of DICOM files, nested in any way."
         ),
     ],
     out: NewCohort,
@@ -63,7 +64,10 @@ def prepare(  # noqa: PLR0913
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted."),
+        typer.Option(
+            help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted. In DICOM and "
+            ".seg.nrrd the value is the number or label of a segment, or the name of an ROI."
+        ),
     ] = None,
     leave_out: Annotated[
         list[str] | None,
@@ -89,6 +93,16 @@ def prepare(  # noqa: PLR0913
     nan_fill: NanFill = None,
     dataset_id: DatasetId = None,
     gray_of_color: GrayOfColor = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="DICOM series to take, by number, description or UID, where several fit: an image series, a "
+            "segmentation or a structure set. Repeatable."
+        ),
+    ] = None,
+    fraction: Annotated[
+        float, typer.Option(help="Least fraction at which a voxel of a fractional DICOM segment is labeled.")
+    ] = 0.5,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
@@ -98,9 +112,13 @@ def prepare(  # noqa: PLR0913
     from medsmith.preparation import prepare as prepare_cohort
     from medsmith.progress import ConsoleProgress
 
+    labels = pairs("--label", label or [])
     options = PrepareOptions(
         channel_names=tuple(channel or ()),
-        label_names=_label_values(label or []),
+        label_names={name: int(value) for name, value in labels.items() if value.isdecimal()},
+        segment_names={name: value for name, value in labels.items() if not value.isdecimal()},
+        series=tuple(series or ()),
+        fraction=fraction,
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
@@ -109,15 +127,6 @@ def prepare(  # noqa: PLR0913
         read=ReadOptions(assume_spacing=assume_spacing, volume=volume, nan_fill=nan_fill, gray_of_color=gray_of_color),
     )
     prepare_cohort(source, named_for_nnunet(out, dataset_id), options, report=echo, progress=ConsoleProgress())
-
-
-def _label_values(assignments: list[str]) -> dict[str, int]:
-    from medsmith.errors import RequestError
-
-    labels = pairs("--label", assignments)
-    if not all(value.isdigit() for value in labels.values()):
-        raise RequestError("--label", f"{labels}", "values are whole numbers", "write name=value")
-    return {name: int(value) for name, value in labels.items()}
 
 
 @app.command()

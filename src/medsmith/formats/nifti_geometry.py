@@ -47,7 +47,17 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
     return Geometry(shape, affine, kept), notes + unit_notes
 
 
-def check_shape(shape: Grid, path: Path) -> None:
+def check_grid(affine: Affine, shape: Grid, path: Path | str) -> None:
+    """Checks an affine to mm, RAS+, and the number of voxels.
+
+    Raises:
+        GeometryError: see ``read_geometry``.
+    """
+    check_shape(shape, path)
+    _check_affine(affine, shape, path)
+
+
+def check_shape(shape: Grid, path: Path | str) -> None:
     """Checks the minimum grid size; a single slice along z is a 2-D image.
 
     Raises:
@@ -156,7 +166,7 @@ def _in_mm(affine: Affine, unit: int) -> tuple[Affine, tuple[str, ...]]:
     return scaled, (f"lengths in {'metres' if unit == 1 else 'micrometres'} were converted to mm",)
 
 
-def _check_affine(affine: Affine, shape: Grid, path: Path) -> None:
+def _check_affine(affine: Affine, shape: Grid, path: Path | str) -> None:
     if not np.isfinite(affine).all():
         raise GeometryError(path, "the affine has NaN or infinite numbers", cure="correct the header")
     edges = np.linalg.norm(affine[:3, :3], axis=0)
@@ -171,7 +181,7 @@ def _check_affine(affine: Affine, shape: Grid, path: Path) -> None:
     _check_shear(affine[:3, :3] / edges, path)
 
 
-def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path) -> None:
+def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path | str) -> None:
     cosines = np.abs(axes.T @ axes - np.eye(3))
     if cosines.max() > _SHEAR:
         found = f"the axes are not at right angles (cosine {cosines.max():.3g}; a tilted gantry?)"

@@ -2,106 +2,47 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, final
+from typing import TypeVar
 
-from medsmith.cases.case import Case
-from medsmith.cases.case_io import label_options, read_records
+from medsmith.cases.case_io import label_options
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
-from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.errors import CohortError, FileError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
-from medsmith.preparation.pairing import Declared, pair_files, with_ids
-from medsmith.preparation.report_fields import structured
+from medsmith.preparation.options import UNPAIRED, PrepareOptions
+from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with_ids
 from medsmith.preparation.roles import Key
+from medsmith.preparation.source import Source
 
-EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 40
 """Characters of a value in a message."""
 _MAX_REPORTED = 5
 Result = TypeVar("Result")
 
 
-@final
-@dataclass(frozen=True)
-class PrepareOptions:
-    """Declarations and options for a source.
-
-    Attributes:
-        channel_names: one per channel; () infers them.
-        label_names: name -> value in the source; {} infers them.
-        read: how to handle missing information in files.
-        leave_out: "empty" skips cases whose label map is all background, "unpaired" skips images without labels and
-            labels without an image where other cases have both; otherwise such cases are refused.
-        keep: "empty" and "unpaired" keep them instead, the latter as cases with only an image or only labels.
-        hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
-        percentiles: of each channel of each image that become 0 and 255, for images whose scales differ; None keeps
-            the values.
-        pictures: write slices as PNG pictures in 8 bit, as radiologists view them and without spacing; ``percentiles``
-            is needed.
-    """
-
-    channel_names: tuple[str, ...] = ()
-    label_names: Mapping[str, int] = field(default_factory=dict)
-    read: ReadOptions = field(default_factory=ReadOptions)
-    leave_out: frozenset[str] = frozenset()
-    keep: frozenset[str] = frozenset()
-    hu_offset: float = 0.0
-    percentiles: tuple[float, float] | None = None
-    pictures: bool = False
-
-
-@final
-@dataclass(frozen=True)
-class Source:
-    """A source folder.
-
-    Attributes:
-        root: the folder.
-        cases: id -> files.
-        layout: channels, labels and ending of the new cohort; ``label_of`` maps file values to its labels.
-        rule: how the files pair, with an example.
-        channels_known: whether the channels are declared.
-        label_reason: how the labels were determined.
-        left_out: files that belong to no case.
-        kept: files of cases with only an image or only labels, while others have both.
-    """
-
-    root: Path
-    cases: Mapping[str, CaseFiles]
-    layout: Layout
-    rule: str
-    channels_known: bool
-    label_reason: str
-    left_out: tuple[str, ...]
-    kept: tuple[str, ...] = ()
-
-    def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
-        """The case with its report and provenance files, if any, and a note on what of a real report is dropped."""
-        report, provenance = read_records(self.root, case.id)
-        whole = replace(case, report=report, provenance=provenance)
-        if report is None or whole.synthetic:
-            return whole, ()
-        kept, dropped = structured(report, self.layout.label_names)
-        note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
-        return replace(whole, report=kept), (note,) if dropped else ()
-
-
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
-    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). If some cases have
+    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). DICOM files are
+    read where there are no others (see ``preparation.dicom``). If some cases have
     both and some only one, the options decide about the latter.
 
     Raises:
         FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
         CohortError: files do not pair, or unpaired files are neither kept nor left out.
         ContentError: undeclared label values that cannot be inferred.
+        RequestError: an option is for another kind of source.
     """
+    dicom = () if (root / DATASET).exists() else dicom_alone(root)
+    if dicom:
+        from medsmith.preparation.dicom.source import find_dicom_source
+
+        return find_dicom_source(root, dicom, options)
+    _check_no_series(root, options)
     by_file: tuple[str, ...] = ()
     if (root / DATASET).exists():
         layout = find_layout(root)
@@ -141,6 +82,11 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
     )
+
+
+def _check_no_series(root: Path, options: PrepareOptions) -> None:
+    if options.series:
+        raise RequestError("--series", f"no DICOM is read in {root}", "it chooses among DICOM series", "leave it out")
 
 
 def _check_text(root: Path, files: Iterable[CaseFiles]) -> None:
