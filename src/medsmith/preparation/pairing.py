@@ -27,7 +27,7 @@ from medsmith.preparation.roles import IMAGE_FOLDERS, Key, by_role, folders_of
 
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS, _MOST_SHOWN = 32, 3
-_NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nrrd"}
+_NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
 

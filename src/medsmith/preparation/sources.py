@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from medsmith.cases.case_io import label_options
+from medsmith.cases.case_io import label_options, read_case
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
@@ -16,6 +16,7 @@ from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
 from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with_ids
 from medsmith.preparation.roles import Key
+from medsmith.preparation.slicer_labels import name_segments, segment_reader, segment_sums, segmentations_of
 from medsmith.preparation.source import Source
 
 _SHOWN = 40
@@ -59,10 +60,15 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     _check_text(root, chosen.values())
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
-    if by_file:
+    label_of: dict[int, int]
+    segments: tuple[str, ...] = ()
+    if not names and (maps := segmentations_of(cases)):
+        declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
+        label_names, segments = name_segments(root, maps, declared)
+        label_of, reason = {}, "as declared" if declared else "as the segments are called"
+    elif by_file:
         cases, label_names = choose_labels(root, cases, by_file, options.label_names)
-        label_of: dict[int, int] = {}
-        reason = "each has a file of its own"
+        label_of, reason = {}, "each has a file of its own"
     else:
         label_of, label_names, reason = _labels(root, cases, options.label_names or names, options, report)
     return Source(
@@ -81,6 +87,8 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         label_reason=reason,
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
+        reader=segment_reader(segments) if segments else read_case,
+        summed=segment_sums(root, cases, segments) if segments else None,
     )
 
 
@@ -159,6 +167,9 @@ def _labels(
     report: Callable[[str], None],
 ) -> tuple[dict[int, int], dict[str, int], str]:
     """Value in the files -> label, name -> label, and how they were determined."""
+    for name, value in options.segment_names.items():
+        limit = "values are whole numbers; DICOM and .seg.nrrd alone have segments with labels"
+        raise RequestError("--label", f"{name}={value}", limit, "write name=value")
     labeled = [case_id for case_id, files in cases.items() if files.label_paths]
     if not declared and not labeled:
         return {0: 0}, {"background": 0}, "no label maps"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.errors import FileError
-from medsmith.formats.dicom.packages import quiet
 from medsmith.formats.opening import open_regular
+from medsmith.formats.packages import quiet
 
 SEG, STRUCTURES = "SEG", "RTSTRUCT"
 COPY_AGAIN = "copy or export it again (medsmith series FOLDER --file N gives its path)"

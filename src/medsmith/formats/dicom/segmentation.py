@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float64, Shaped
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats.dicom.decoding import check_decodable
 from medsmith.formats.dicom.headers import COPY_AGAIN
-from medsmith.formats.dicom.packages import quiet
 from medsmith.formats.dicom.series import Series
+from medsmith.formats.packages import quiet
 from medsmith.geometry import Geometry
 
 ON_GRID_MM = 0.01
@@ -53,9 +53,6 @@ def _open(series: Series) -> Any:
     from pydicom import dcmread
 
     header = series.first
-    if len(series.headers) > 1:
-        found = f"{len(series.headers)} segmentations in one series"
-        raise FileError(series.subject, found, "one file", "keep one of them")
     try:
         data = dcmread(header.path, force=True)
         check_decodable(data, header.place)

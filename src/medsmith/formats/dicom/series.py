@@ -15,7 +15,7 @@ from medsmith.formats.folders import paths_below
 @final
 @dataclass(frozen=True)
 class Series:
-    """One series.
+    """One series of images, or one segmentation or structure set, which is an object of its own wherever it is stored.
 
     Attributes:
         root: the folder that was searched.
@@ -113,5 +113,5 @@ def read_series_of(root: Path, files: Sequence[Path]) -> tuple[Series, ...]:
             found = f"is the same instance as file {seen[header.instance]}"
             raise FileError(place, found, "each instance once, by the order of paths", "remove the copy")
         seen[header.instance] = index
-        groups[header.series].append(header)
+        groups[header.instance if header.modality in (SEG, STRUCTURES) else header.series].append(header)
     return tuple(Series(root, tuple(headers)) for headers in groups.values())

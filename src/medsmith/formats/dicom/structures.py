@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float64
 
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats.dicom.headers import COPY_AGAIN
-from medsmith.formats.dicom.packages import quiet
 from medsmith.formats.dicom.segmentation import Masks
 from medsmith.formats.dicom.series import Series
+from medsmith.formats.packages import quiet
 from medsmith.geometry import Geometry
 
 OFF_SLICE = 0.1
@@ -49,9 +49,6 @@ def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "
     from pydicom import dcmread
 
     found: dict[int, list[tuple[str, Float64[np.ndarray, "n 3"]]]] = {}
-    if len(series.headers) > 1:
-        said = f"{len(series.headers)} structure sets in one series"
-        raise FileError(series.subject, said, "one file", "keep one of them")
     with quiet():
         try:
             for roi in dcmread(series.first.path, force=True).get("ROIContourSequence") or ():

@@ -13,12 +13,12 @@ from jaxtyping import Float32, Float64
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats.dicom.decoding import check_decodable
 from medsmith.formats.dicom.headers import COPY_AGAIN
-from medsmith.formats.dicom.packages import quiet
 from medsmith.formats.dicom.pixel_facts import pixel_notes, stored_type
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.slices import ORIENTATION_TOLERANCE, SPACING_TOLERANCE, check_slices
 from medsmith.formats.nifti_geometry import check_grid
 from medsmith.formats.opening import MAX_BYTES, format_bytes
+from medsmith.formats.packages import quiet
 from medsmith.formats.values import as_float32
 from medsmith.formats.volume import ImageFile, ReadOptions
 from medsmith.geometry import Geometry

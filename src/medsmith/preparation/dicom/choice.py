@@ -73,7 +73,9 @@ def _fits(series: Series, wanted: Sequence[str]) -> bool:
 def _is(series: Series, value: str) -> bool:
     first, value = series.first, value.strip()
     by_number = value.isdecimal() and first.number == int(value)
-    return value == first.series or by_number or value.casefold() == first.description.strip().casefold()
+    return (
+        value in (first.series, first.instance) or by_number or value.casefold() == first.description.strip().casefold()
+    )
 
 
 def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], root: Path) -> Series | None:

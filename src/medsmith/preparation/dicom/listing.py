@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medsmith.errors import RequestError
-from medsmith.formats.dicom.packages import require_dicom
 from medsmith.formats.dicom.series import Series, find_dicom_files
+from medsmith.formats.packages import require_dicom
 from medsmith.preparation.dicom.studies import find_studies
 
 
@@ -31,9 +31,8 @@ def _facts(series: Series) -> str:
     first = series.first
     number = "-" if first.number is None else str(first.number)
     use = "" if series.is_labels else ", scout" if series.localizer else "" if series.is_image else ", not read"
-    return (
-        f"{number:>5}  {first.modality:9} {series.size}{use}; {first.description or 'no description'}; {first.series}"
-    )
+    uid = first.instance if series.is_labels else first.series
+    return f"{number:>5}  {first.modality:9} {series.size}{use}; {first.description or 'no description'}; {uid}"
 
 
 def nth_file(root: Path, number: int) -> Path:

@@ -55,12 +55,12 @@ def _declared(case_id: str, case: Chosen, wanted: list[int | str], names: tuple[
         fitting = [(series, segments) for series in case.drawn if (segments := find_segments(series, value))]
         if len(fitting) > 1:
             found = f"label {name} of {case_id} is in {first_of(series.name for series, _ in fitting)}"
-            raise CohortError(case.image.root, found, "one of them", "choose with --series NUMBER")
+            raise CohortError(case.image.root, found, "one of them", "choose with --series")
         for series, segments in fitting:
             if len(segments) > 1:
                 found = f"{len(segments)} segments fit label {name}"
                 raise CohortError(series.subject, found, "one", "choose by number, or by a description of its own")
-            label_of = rows.setdefault(series.first.series, (series, {}))[1]
+            label_of = rows.setdefault(series.first.instance, (series, {}))[1]
             label_of |= {segment.number: label for segment in segments}
     return tuple(rows.values())
 
@@ -78,7 +78,7 @@ def _check_found(root: Path, names: tuple[str, ...], found: Mapping[str, Drawn])
 def _all(root: Path, case_id: str, case: Chosen) -> Drawn:
     if len(case.drawn) > 1:
         found = f"{case_id} has {len(case.drawn)}: {first_of(series.name for series in case.drawn)}"
-        cure = "choose with --series NUMBER, or name segments with --label NAME=SEGMENT"
+        cure = "choose with --series, or name segments with --label NAME=SEGMENT"
         raise CohortError(root, found, "one segmentation or structure set per case", cure)
     if not case.drawn:
         return ()

@@ -14,9 +14,9 @@ from medsmith.cases.layouts import CaseFiles, ChannelFile, Layout
 from medsmith.errors import CohortError, ContentError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.dicom.labels import read_labels
-from medsmith.formats.dicom.packages import require_dicom
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.volume import read_volume
+from medsmith.formats.packages import require_dicom
 from medsmith.formats.volume import LabelFile, ReadOptions
 from medsmith.geometry import Geometry
 from medsmith.preparation.dicom.choice import Chosen, choose_series

@@ -33,20 +33,17 @@ def require_simpleitk(subject: object) -> None:
 def _require(subject: object, what: str, names: tuple[str, ...]) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise FileError(subject, f"is {what}", f"{' and '.join(missing)} are needed to read it", INSTALL)
+        raise FileError(subject, f"is {what}", f"reading it takes {' and '.join(missing)}", INSTALL)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps the packages from printing: their warnings and log lines quote values, and these identify patients."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom", "pylibjpeg")]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+        logging.disable(before)
