@@ -52,7 +52,7 @@ def test_values_and_grid_are_simpleitks(name, compressed, tmp_path):
         affine[:3, 3] = 30, -12, 5
         np.testing.assert_allclose(read.geometry.affine, affine, atol=1e-6)
         np.testing.assert_array_equal(read_grid(path).affine, read.geometry.affine)
-        assert (read.stored, read.notes, stem_of(path)) == (dtype, (), "a")
+        assert (read.stored, read.notes, stem_of(path)) == (np.dtype(dtype), (), "a")
     region = (slice(1, 4), slice(0, 11), slice(2, 3))
     np.testing.assert_array_equal(read_image_region(path, region), read.values[region])
 
@@ -149,9 +149,9 @@ TUMOR[6:] = LIVER[:6] = 0
 
 def cohort_of(folder, layers, segments, *, first=(0, 0, 0), **options):
     (folder / "in").mkdir(parents=True)
-    write(folder / "in" / "scan.nrrd", VALUES)
-    slicer(folder / "in" / "scan.seg.nrrd", layers, segments, first=first)
-    return prepare(folder / "in", folder / "out", PrepareOptions(**options)).stored("scan")
+    write(folder / "in" / "s1.nrrd", VALUES)
+    slicer(folder / "in" / "s1.seg.nrrd", layers, segments, first=first)
+    return prepare(folder / "in", folder / "out", PrepareOptions(**options)).stored("s1")
 
 
 def test_segments_of_slicer_keep_their_names(tmp_path):

@@ -73,12 +73,17 @@ def slices_of(voxels, *, axes=AXES, origin=ORIGIN, spacing=SPACING, slope=1, int
 
 def save(folder: Path, datasets, name="IM"):
     """Files without extension, in an order that is not that of the slices, in nested folders."""
-    order = np.random.default_rng(3).permutation(len(datasets))
-    for place, data in zip(order, datasets, strict=True):
-        path = folder / f"{name}{place % 2}" / f"{name}{place:03d}"
+    for index, data in enumerate(datasets):
+        path = file_of(folder, index, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         data.save_as(path, enforce_file_format=True)
     return folder
+
+
+def file_of(folder, index, name="IM"):
+    """The file that ``save`` writes a dataset to."""
+    place = (5 * index + 3) % 9 if index < 9 else index
+    return folder / f"{name}{place % 2}" / f"{name}{place:03d}"
 
 
 def segmentation(sources, masks, *, kind="BINARY", labels=("Liver", "Tumor"), number=7, **options):

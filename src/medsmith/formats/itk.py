@@ -7,7 +7,7 @@ from jaxtyping import Float32, Shaped, UInt8
 
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats import metaimage, nrrd
-from medsmith.formats.nifti_geometry import check_grid
+from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.one_hot import joined_volumes
 from medsmith.formats.packages import require_simpleitk
 from medsmith.formats.raw_header import RawHeader
@@ -35,6 +35,7 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
         ContentError: NaN or infinite voxels.
     """
     header, array, notes = _read_array(path)
+    check_shape(header.shape, path)
     geometry, geometry_notes = _geometry(header, options)
     index = _volume_index(header, options)
     values, value_notes = as_float32(array[..., index], path, options)
@@ -52,8 +53,10 @@ def read_labels(path: Path, options: ReadOptions = _DEFAULT) -> LabelFile:
     header, array, notes = _read_array(path)
     geometry, geometry_notes = _geometry(header, options)
     if path.name.lower().endswith(SEGMENTS_ENDING):
+        # Cropped to its segments it may be small; see slicer.on_grid.
         labels = joined_segments(array, segments_of(header), options.segments, path)
         return LabelFile(labels, geometry, (*notes, *geometry_notes))
+    check_shape(header.shape, path)
     if header.components > 1 and options.volume is None:
         joined, label_notes = joined_volumes(list(np.moveaxis(array, 3, 0)), path)
         return LabelFile(joined, geometry, (*notes, *geometry_notes, *label_notes))
@@ -101,7 +104,7 @@ def _read_array(path: Path) -> tuple[RawHeader, Shaped[np.ndarray, "x y z c"], t
 
 
 def _geometry(header: RawHeader, options: ReadOptions) -> tuple[Geometry, tuple[str, ...]]:
-    check_grid(header.affine, header.shape, header.path)
+    check_affine(header.affine, header.shape, header.path)
     if header.oriented:
         return Geometry(header.shape, header.affine), ()
     said = " x ".join(f"{size:g}" for size in np.diag(header.affine)[:3])

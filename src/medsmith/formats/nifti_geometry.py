@@ -42,19 +42,9 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
     _check_pixdim(header, path)
     affine, notes = _affine(header, codes, shape, path, options)
     affine, unit_notes = _in_mm(affine, int(header.fields["xyzt_units"]) & 7)
-    _check_affine(affine, shape, path)
+    check_affine(affine, shape, path)
     kept = codes if any(code > 0 for code in codes) else (_ASSUMED_CODE, _ASSUMED_CODE)
     return Geometry(shape, affine, kept), notes + unit_notes
-
-
-def check_grid(affine: Affine, shape: Grid, path: Path | str) -> None:
-    """Checks an affine to mm, RAS+, and the number of voxels.
-
-    Raises:
-        GeometryError: see ``read_geometry``.
-    """
-    check_shape(shape, path)
-    _check_affine(affine, shape, path)
 
 
 def check_shape(shape: Grid, path: Path | str) -> None:
@@ -166,7 +156,12 @@ def _in_mm(affine: Affine, unit: int) -> tuple[Affine, tuple[str, ...]]:
     return scaled, (f"lengths in {'metres' if unit == 1 else 'micrometres'} were converted to mm",)
 
 
-def _check_affine(affine: Affine, shape: Grid, path: Path | str) -> None:
+def check_affine(affine: Affine, shape: Grid, path: Path | str) -> None:
+    """Checks an affine to mm, RAS+.
+
+    Raises:
+        GeometryError: it is sheared, singular or not finite, or voxels are absurdly small or large.
+    """
     if not np.isfinite(affine).all():
         raise GeometryError(path, "the affine has NaN or infinite numbers", cure="correct the header")
     edges = np.linalg.norm(affine[:3, :3], axis=0)

@@ -51,11 +51,8 @@ def read_header(path: Path) -> RawHeader:
         raise FileError(path, found, "numbers, raw or gzip", "save it again")
     (count,) = whole_numbers(fields["dimension"], path, "dimension", 1)
     sizes = whole_numbers(fields["sizes"], path, "sizes", count)
-    skips = [
-        int(fields.get(name, "0")) if re.fullmatch(r"-?\d+", fields.get(name, "0")) else 1
-        for name in ("line skip", "byte skip")
-    ]
-    if skips[0] or skips[1] < -1 or (skips[1] and encoding != "raw"):
+    (lines,), (skip,) = (numbers(fields.get(name, "0"), path, name, 1) for name in ("line skip", "byte skip"))
+    if lines or skip < -1 or (skip and encoding != "raw"):
         raise FileError(path, "bytes or lines before the array are to be skipped", cure="save it again")
     components, shape = _axes(sizes, fields, path)
     affine, oriented = _affine(fields, path, components is not None)

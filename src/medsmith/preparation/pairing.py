@@ -64,7 +64,7 @@ class Declared:
 
 
 def pair_files(root: Path, declared: Declared) -> Pairing:
-    """Pairs the NIfTI or PNG files under a folder by their names.
+    """Pairs the NIfTI, NRRD, MetaImage or PNG files under a folder by their names.
 
     If no name distinguishes images from label maps, all files are of one kind: label maps if only labels are declared,
     images if only channels are declared. If neither is, the values decide: files are label maps if all hold integers

@@ -77,7 +77,7 @@ def prepare(
     without scans one of labels; see ``pairing.pair_files`` for how the two are distinguished.
 
     Args:
-        source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
+        source: an nnU-Net or Decathlon folder, image files that pair by their names, or DICOM files. Never written to.
         out: a new folder, or the one started by an identical call.
         options: declarations about the source; None infers everything.
         report: receives one line per inferred fact, and per change of gray values.

@@ -16,7 +16,7 @@ from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.pixel_facts import pixel_notes, stored_type
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.slices import ORIENTATION_TOLERANCE, SPACING_TOLERANCE, check_slices
-from medsmith.formats.nifti_geometry import check_grid
+from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.opening import MAX_BYTES, format_bytes
 from medsmith.formats.packages import quiet
 from medsmith.formats.values import as_float32
@@ -47,7 +47,8 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
     values: Float32[np.ndarray, "x y z"] = volume.array.transpose(2, 1, 0)[:, :, ::-1]
     affine: Float64[np.ndarray, "4 4"] = _TO_RAS @ volume.affine @ _from_voxels(len(volume.array))
     shape = (values.shape[0], values.shape[1], values.shape[2])
-    check_grid(affine, shape, series.subject)
+    check_shape(shape, series.subject)
+    check_affine(affine, shape, series.subject)
     values, notes = as_float32(values, series.subject, options)
     return ImageFile(values, Geometry(shape, affine), stored_type(data, values), (*notes, *pixel_notes(data, values)))
 
