@@ -3,6 +3,7 @@
 import logging
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +186,27 @@ def test_compressed_series_hold_the_same_voxels(syntax, tmp_path):
         data.compress(getattr(pydicom.uid, syntax), generate_instance_uid=False)
     packed = read_volume(series_in(save(tmp_path / "packed", slices)))
     np.testing.assert_array_equal(packed.values, plain.values)
+
+
+@pytest.mark.parametrize("name", ["RLE", "bigendian", "implicit", "jp2klossless", "jpeg_ls_lossless", "padded"])
+def test_pydicoms_own_files_hold_the_same_voxels(name, tmp_path):
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    found = []
+    for source in ("MR_small.dcm", f"MR_small_{name}.dcm"):
+        target = tmp_path / source / "IM"
+        target.parent.mkdir()
+        target.write_bytes((folder / source).read_bytes())
+        found.append(read_volume(series_in(target.parent)))
+    np.testing.assert_array_equal(found[0].values, found[1].values)
+    np.testing.assert_array_equal(found[0].values[:, :, 0], pydicom.dcmread(folder / "MR_small.dcm").pixel_array.T)
+
+
+def test_a_file_without_uids_is_refused_by_place(tmp_path):
+    slices = slices_of(voxels_of())
+    del slices[0].StudyInstanceUID
+    save(tmp_path, slices)
+    with pytest.raises(MedsmithError, match="file 7 of 9: lacks StudyInstanceUID; patient, study and series are told"):
+        series_in(tmp_path)
 
 
 def test_padding_loss_and_marks_are_stated_and_nothing_is_rewritten(tmp_path):

@@ -20,6 +20,7 @@ _TAGS = [
     "ReferencedFrameOfReferenceSequence",
 ]  # fmt: skip
 
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _SEGMENTS = (
     ("SegmentSequence", "SegmentNumber", "SegmentLabel", "SegmentDescription"),
     ("StructureSetROISequence", "ROINumber", "ROIName", "ROIDescription"),
@@ -115,10 +116,20 @@ def read_header(path: Path, place: str) -> Header | None:
             data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") == _DIRECTORY:
                 return None
+            _check_complete(data, place)
             return _header(path, place, data)
+        except FileError:
+            raise
         except Exception as error:  # pydicom raises whatever a damaged value causes, and quotes the value
             found = f"cannot be read as DICOM ({type(error).__name__})"
             raise FileError(place, found, cure=COPY_AGAIN) from None
+
+
+def _check_complete(data: Any, place: str) -> None:
+    missing = [name for name in _NEEDED if not data.get(name)]
+    if missing:
+        limit = "patient, study and series are told apart by UIDs"
+        raise FileError(place, f"lacks {', '.join(missing)}", limit, COPY_AGAIN)
 
 
 def _header(path: Path, place: str, data: Any) -> Header:

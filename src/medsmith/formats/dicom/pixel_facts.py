@@ -63,6 +63,8 @@ def _padding_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) ->
     if not padded:
         return ()
     count = sum(int(((one.pixel_array >= low) & (one.pixel_array <= high)).sum()) for one, (low, high) in padded)
+    if not count:
+        return ()
     shown = sorted({" to ".join(f"{_rescaled(one, end):g}" for end in dict.fromkeys(ends)) for one, ends in padded})
     return (f"padding of the value {' or '.join(shown[:2])} is in {count} of {values.size} voxels",)
 
