@@ -38,8 +38,8 @@ from bad_scans import (
     without_header,
 )
 from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.sources import PrepareOptions
 from scan_files import AFFINE, ID, SHAPE, good_source, image_array, label_array, listing, nifti_bytes, run, zipped
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

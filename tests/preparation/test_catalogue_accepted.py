@@ -25,8 +25,8 @@ from bad_scans import (
 )
 from medsmith.errors import CohortError
 from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import RECORD, prepare
-from medsmith.preparation.sources import PrepareOptions
 from scan_files import (
     AFFINE,
     ID,

@@ -11,8 +11,8 @@ from faulty_disk import Killed, full_at, killed_at
 from medsmith.errors import CohortError, MedsmithError
 from medsmith.preparation.crop import CropOptions, crop
 from medsmith.preparation.merge import merge
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.sources import PrepareOptions
 from medsmith.preparation.split import split
 from scan_files import listing
 

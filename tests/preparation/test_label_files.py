@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medsmith.errors import MedsmithError
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.sources import PrepareOptions
 from scan_files import image_array, label_array, nifti_bytes, zipped
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

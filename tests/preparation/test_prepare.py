@@ -17,9 +17,9 @@ from medsmith.formats.lock import hold_output
 from medsmith.formats.volume import ReadOptions
 from medsmith.phantoms.families import find_family
 from medsmith.phantoms.family import write_phantom
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.pairing import portable_id
 from medsmith.preparation.prepare import RECORD, prepare
-from medsmith.preparation.sources import PrepareOptions
 from scan_files import (
     ID,
     good_source,

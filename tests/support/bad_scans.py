@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from medsmith.preparation.sources import PrepareOptions
+from medsmith.preparation.options import PrepareOptions
 from scan_files import AFFINE, ID, hounsfield_array, image_array, label_array, nifti_bytes, write_pair, zipped
 
 SHIFTED = AFFINE + 0.35 * np.outer([1, 0, 0, 0], [0, 0, 0, 1])

@@ -14,6 +14,7 @@ from medsmith.errors import ContentError
 from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import (
     count_volumes,
+    ending_of,
     read_grid,
     read_image,
     read_image_region,
@@ -23,7 +24,9 @@ from medsmith.formats.files import (
     write_image,
     write_labels,
 )
+from medsmith.formats.itk import SEGMENTS_ENDING
 from medsmith.formats.json_file import read_json
+from medsmith.formats.slicer import on_grid
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
 
@@ -36,6 +39,8 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
     ]
     maps = [read_labels(path, label_options(files, options)) for path in files.label_paths]
     paths = [*(file.path for file in files.channels), *files.label_paths]
+    if images:
+        maps = [_on_image(path, one, images[0].geometry) for path, one in zip(files.label_paths, maps, strict=True)]
     read: list[ImageFile | LabelFile] = [*images, *maps]
     for path, other in zip(paths, read, strict=True):
         check_same_grid(paths[0], read[0].geometry, path, other.geometry)
@@ -50,6 +55,11 @@ def read_case(case_id: str, files: CaseFiles, layout: Layout, options: ReadOptio
     )
     notes = tuple(f"{path}: {note}" for path, each in zip(paths, read, strict=True) for note in each.notes)
     return case, notes
+
+
+def _on_image(path: Path, labels: LabelFile, grid: Geometry) -> LabelFile:
+    """A segmentation of 3D Slicer, which may be cropped, on the grid of its image; others as they are."""
+    return on_grid(labels, grid, path) if ending_of(path) == SEGMENTS_ENDING else labels
 
 
 def label_options(files: CaseFiles, options: ReadOptions) -> ReadOptions:

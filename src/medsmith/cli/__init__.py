@@ -13,6 +13,7 @@ from medsmith.cli import (
     annotation,
     cohorts,
     comparing,
+    dicom,
     examining,
     exporting,
     generating,
@@ -28,8 +29,8 @@ from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
-    "anatomy", "annotation", "app", "cohorts", "comparing", "examining", "exporting", "generating", "main", "reading",
-    "reports", "viewing",
+    "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "examining", "exporting", "generating", "main",
+    "reading", "reports", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions

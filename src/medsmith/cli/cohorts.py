@@ -1,5 +1,6 @@
 """Commands that create and modify cohorts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,8 @@ def prepare(  # noqa: PLR0913
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of NIfTI or PNG files: nnU-Net, Decathlon, images/ and labels/, or files paired by name."
+            help="Folder of NIfTI, NRRD, MetaImage or PNG files: nnU-Net, Decathlon, images/ and labels/, or files "
+            "paired by name; or of DICOM files, nested in any way."
         ),
     ],
     out: NewCohort,
@@ -73,7 +75,10 @@ def prepare(  # noqa: PLR0913
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted."),
+        typer.Option(
+            help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted. In DICOM and "
+            ".seg.nrrd the value is the number or label of a segment, or the name of an ROI."
+        ),
     ] = None,
     leave_out: Annotated[
         list[str] | None,
@@ -99,6 +104,16 @@ def prepare(  # noqa: PLR0913
     nan_fill: NanFill = None,
     dataset_id: DatasetId = None,
     gray_of_color: GrayOfColor = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="DICOM series to take, by number, description or UID, where several fit: an image series, a "
+            "segmentation or a structure set. Repeatable."
+        ),
+    ] = None,
+    fraction: Annotated[
+        float, typer.Option(help="Least fraction at which a voxel of a fractional DICOM segment is labeled.")
+    ] = 0.5,
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
@@ -107,9 +122,13 @@ def prepare(  # noqa: PLR0913
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
 
+    labels = pairs("--label", label or [])
     options = PrepareOptions(
         channel_names=tuple(channel or ()),
-        label_names=_label_values(label or []),
+        label_names=_label_values(labels),
+        segment_names={name: value for name, value in labels.items() if not (value.isdecimal() and value.isascii())},
+        series=tuple(series or ()),
+        fraction=fraction,
         leave_out=frozenset(leave_out or ()),
         keep=frozenset(keep or ()),
         hu_offset=hu_offset,
@@ -121,14 +140,15 @@ def prepare(  # noqa: PLR0913
     _tell(prepare_cohort(source, out, options, report=terminal().note, progress=terminal().progress))
 
 
-def _label_values(assignments: list[str]) -> dict[str, int]:
+def _label_values(labels: Mapping[str, str]) -> dict[str, int]:
+    """The labels that are given by number; the others name segments of DICOM or Slicer."""
     from medsmith.errors import RequestError
 
-    labels = pairs("--label", assignments)
-    for name, value in labels.items():
-        if not value.isdecimal() or len(value) > _DIGITS:
+    found = {name: value for name, value in labels.items() if value.isdecimal() and value.isascii()}
+    for name, value in found.items():
+        if len(value) > _DIGITS:
             raise RequestError("--label", f"{name}={value[:_SHOWN]}", "a value is a whole number", "write name=value")
-    return {name: int(value) for name, value in labels.items()}
+    return {name: int(value) for name, value in found.items()}
 
 
 @app.command()

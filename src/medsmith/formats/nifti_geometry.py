@@ -42,12 +42,12 @@ def read_geometry(header: Header, shape: Grid, path: Path, options: ReadOptions)
     _check_pixdim(header, path)
     affine, notes = _affine(header, codes, shape, path, options)
     affine, unit_notes = _in_mm(affine, int(header.fields["xyzt_units"]) & 7)
-    _check_affine(affine, shape, path)
+    check_affine(affine, shape, path)
     kept = codes if any(code > 0 for code in codes) else (_ASSUMED_CODE, _ASSUMED_CODE)
     return Geometry(shape, affine, kept), notes + unit_notes
 
 
-def check_shape(shape: Grid, path: Path) -> None:
+def check_shape(shape: Grid, path: Path | str) -> None:
     """Checks the minimum grid size; a single slice along z is a 2-D image.
 
     Raises:
@@ -156,7 +156,12 @@ def _in_mm(affine: Affine, unit: int) -> tuple[Affine, tuple[str, ...]]:
     return scaled, (f"lengths in {'metres' if unit == 1 else 'micrometres'} were converted to mm",)
 
 
-def _check_affine(affine: Affine, shape: Grid, path: Path) -> None:
+def check_affine(affine: Affine, shape: Grid, path: Path | str) -> None:
+    """Checks an affine to mm, RAS+.
+
+    Raises:
+        GeometryError: it is sheared, singular or not finite, or voxels are absurdly small or large.
+    """
     if not np.isfinite(affine).all():
         raise GeometryError(path, "the affine has NaN or infinite numbers", cure="correct the header")
     edges = np.linalg.norm(affine[:3, :3], axis=0)
@@ -171,7 +176,7 @@ def _check_affine(affine: Affine, shape: Grid, path: Path) -> None:
     _check_shear(affine[:3, :3] / edges, path)
 
 
-def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path) -> None:
+def _check_shear(axes: Float64[np.ndarray, "3 3"], path: Path | str) -> None:
     cosines = np.abs(axes.T @ axes - np.eye(3))
     if cosines.max() > _SHEAR:
         found = f"the axes are not at right angles (cosine {cosines.max():.3g}; a tilted gantry?)"

@@ -21,7 +21,7 @@ def first_true_index(mask: Bool[np.ndarray, "..."]) -> str:
 
 
 def as_float32(
-    values: Num[np.ndarray, "x y z"], path: Path, options: ReadOptions
+    values: Num[np.ndarray, "x y z"], path: Path | str, options: ReadOptions
 ) -> tuple[Float32[np.ndarray, "x y z"], tuple[str, ...]]:
     """Image values as float32, and notes on filled or rounded values.
 
@@ -41,7 +41,7 @@ def as_float32(
     return result, notes
 
 
-def _from_integers(values: Num[np.ndarray, "x y z"], path: Path) -> Float32[np.ndarray, "x y z"]:
+def _from_integers(values: Num[np.ndarray, "x y z"], path: Path | str) -> Float32[np.ndarray, "x y z"]:
     low, high = int(values.min()), int(values.max())
     if max(-low, high) > _EXACT_INTEGERS:
         found = f"whole numbers from {low} to {high}"
@@ -50,7 +50,7 @@ def _from_integers(values: Num[np.ndarray, "x y z"], path: Path) -> Float32[np.n
 
 
 def _finite(
-    values: Num[np.ndarray, "x y z"], path: Path, options: ReadOptions
+    values: Num[np.ndarray, "x y z"], path: Path | str, options: ReadOptions
 ) -> tuple[Num[np.ndarray, "x y z"], tuple[str, ...]]:
     bad = ~np.isfinite(values)
     count = int(bad.sum())
@@ -62,7 +62,7 @@ def _finite(
     return np.where(bad, options.nan_fill, values), (f"{found}, filled with {options.nan_fill:g}",)
 
 
-def as_labels(values: Num[np.ndarray, "x y z"], path: Path) -> UInt8[np.ndarray, "x y z"]:
+def as_labels(values: Num[np.ndarray, "x y z"], path: Path | str) -> UInt8[np.ndarray, "x y z"]:
     """Label values as whole numbers from 0 to 255.
 
     Raises:
@@ -77,7 +77,7 @@ def as_labels(values: Num[np.ndarray, "x y z"], path: Path) -> UInt8[np.ndarray,
     return values.astype(np.uint8)
 
 
-def _whole(values: Num[np.ndarray, "x y z"], path: Path) -> Num[np.ndarray, "x y z"]:
+def _whole(values: Num[np.ndarray, "x y z"], path: Path | str) -> Num[np.ndarray, "x y z"]:
     with np.errstate(invalid="ignore"):
         rounded: Num[np.ndarray, "x y z"] = np.rint(values)
         off = np.logical_not(np.abs(values - rounded) < _LABEL_TOLERANCE)

@@ -25,12 +25,14 @@ class ReadOptions:
         volume: the volume to take of a four-dimensional file, counted from 0.
         nan_fill: replacement for NaN and infinite voxels; None refuses them.
         gray_of_color: read the luminance of pictures in color, instead of refusing them; never of label maps.
+        segments: labels of the segments of a ``.seg.nrrd`` that become 1, 2, ... in this order; () takes the values.
     """
 
     assume_spacing: bool = False
     volume: int | None = None
     nan_fill: float | None = None
     gray_of_color: bool = False
+    segments: tuple[str, ...] = ()
 
 
 @final

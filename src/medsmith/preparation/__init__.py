@@ -2,8 +2,8 @@
 
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.merge import merge
+from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
-from medsmith.preparation.sources import PrepareOptions
 from medsmith.preparation.split import split
 
 __all__ = ["PrepareOptions", "ReadOptions", "merge", "prepare", "split"]

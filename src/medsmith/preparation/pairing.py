@@ -19,6 +19,7 @@ import numpy as np
 from medsmith.cases.integrity import check_id, first_of
 from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.folders import paths_below
 from medsmith.preparation.label_files import joined_by_folder
@@ -26,7 +27,7 @@ from medsmith.preparation.roles import IMAGE_FOLDERS, Key, by_role, folders_of
 
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS, _MOST_SHOWN = 32, 3
-_NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nrrd"}
+_NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
 
 
@@ -63,7 +64,7 @@ class Declared:
 
 
 def pair_files(root: Path, declared: Declared) -> Pairing:
-    """Pairs the NIfTI or PNG files under a folder by their names.
+    """Pairs the NIfTI, NRRD, MetaImage or PNG files under a folder by their names.
 
     If no name distinguishes images from label maps, all files are of one kind: label maps if only labels are declared,
     images if only channels are declared. If neither is, the values decide: files are label maps if all hold integers
@@ -95,6 +96,13 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
     return Pairing(paired, alone, _rule(root, paired or alone, by), by_file)
 
 
+def dicom_alone(root: Path) -> tuple[Path, ...]:
+    """The DICOM files below a folder that holds no file which is read by its ending; else ()."""
+    if not root.is_dir() or any(ending_of(path) for path in paths_below(root) if not _hidden(path.relative_to(root))):
+        return ()
+    return tuple(find_dicom_files(root))
+
+
 def _rule(root: Path, cases: Mapping[Key, CaseFiles], by: str) -> str:
     example = cases[min(cases)]
     names = _names(root, example.paths)
@@ -112,7 +120,7 @@ def _readable_files(root: Path) -> list[Path]:
     everything = [path for path in paths_below(root) if not _hidden(path.relative_to(root))]
     files = [path for path in everything if ending_of(path) and not _second_half(path)]
     if not files:
-        cure = "convert the images (dcm2niix for DICOM)"
+        cure = "convert the images"
         raise CohortError(
             root, f"holds no image that can be read ({_other_kinds(root) or 'nothing'})", f"{', '.join(ENDINGS)}", cure
         )

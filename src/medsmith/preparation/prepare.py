@@ -6,25 +6,25 @@ refused before the first file is written.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_io import read_case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING, clip_padding, hounsfield_scores, is_ct
 from medsmith.cases.integrity import declared_line, first_of
 from medsmith.cases.layouts import CaseFiles, parts_line
 from medsmith.errors import CohortError, RequestError
-from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import as_folder, check_disjoint_folders
+from medsmith.preparation.options import EMPTY, UNPAIRED, PrepareOptions
 from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
-from medsmith.preparation.sources import EMPTY, UNPAIRED, PrepareOptions, Source, find_source, map_cases
+from medsmith.preparation.source import Source
+from medsmith.preparation.sources import find_source, map_cases
 from medsmith.preparation.stretching import check_percentiles, stretch
 from medsmith.progress import NullProgress, Progress, advancing, silent
 
@@ -77,7 +77,7 @@ def prepare(
     without scans one of labels; see ``pairing.pair_files`` for how the two are distinguished.
 
     Args:
-        source: an nnU-Net or Decathlon folder, or NIfTI or PNG files that pair by their names. Never written to.
+        source: an nnU-Net or Decathlon folder, image files that pair by their names, or DICOM files. Never written to.
         out: a new folder, or the one started by an identical call.
         options: declarations about the source; None infers everything.
         report: receives one line per inferred fact, and per change of gray values.
@@ -95,6 +95,8 @@ def prepare(
     _check_options(options)
     check_disjoint_folders((root, out))
     found = find_source(root, options, report)
+    if found.channels_known:
+        _check_gray_scale(options, found.layout.channel_names)
     progress, every = progress or NullProgress(), found
     with progress.task("check", len(found.cases)) as advance:
         check = advancing(lambda case_id: _summarize(every, case_id, options), advance)
@@ -110,7 +112,7 @@ def prepare(
     with recorded(out, RECORD, record, found.layout) as cohort:
         pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
         with progress.task("write", len(kept), len(kept) - len(pending)) as advance:
-            read = advancing(lambda case_id: _repaired(_read(found, case_id, options)[0], options)[0], advance)
+            read = advancing(lambda case_id: _repaired(found.read(case_id, options.read)[0], options)[0], advance)
             cohort.write_all(pending, read)
         cohort.finish()
     return cohort
@@ -124,25 +126,24 @@ def _check_options(options: PrepareOptions) -> None:
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
+    if not 0 < options.fraction <= 1:
+        raise RequestError("--fraction", f"{options.fraction:g}", "above 0, at most 1", "choose another")
     for option, number in (("--hu-offset", options.hu_offset), ("--nan-fill", options.read.nan_fill)):
         if number is not None and not abs(number) <= _LARGEST:
             raise RequestError(option, f"{number:g}", f"at most {_LARGEST:.3g} in magnitude", "choose another")
     if options.hu_offset and not any(map(is_ct, options.channel_names)):
         raise RequestError("--hu-offset", "no channel is named CT", "it applies to CT", "add --channel CT")
+    _check_gray_scale(options, options.channel_names)
+
+
+def _check_gray_scale(options: PrepareOptions, channel_names: Iterable[str]) -> None:
     if options.pictures and options.percentiles is None:
         raise RequestError("--pictures", "no --percentiles", "pictures are in 8 bit", "add --percentiles 0.5,99.5")
     if options.percentiles is not None:
         check_percentiles(options.percentiles)
-        if any(map(is_ct, options.channel_names)):
+        if any(map(is_ct, channel_names)):
             cure = "leave it out, or name the channel otherwise than CT"
             raise RequestError("--percentiles", "a channel is named CT", "Hounsfield units have one scale", cure)
-
-
-def _read(source: Source, case_id: str, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
-    case, notes = read_case(case_id, source.cases[case_id], source.layout, options.read)
-    prefix = f"{source.root}/"
-    case, left_out = source.with_records(case)
-    return case, (*(note.removeprefix(prefix) for note in notes), *left_out)
 
 
 def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...]]:
@@ -166,7 +167,7 @@ def _padding(case: Case) -> tuple[str, ...]:
 
 def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:
     """Reads a case and checks its values."""
-    case, notes = _read(source, case_id, options)
+    case, notes = source.read(case_id, options.read)
     case, repairs = _repaired(case, options)
     empty = case.labels is not None and not case.labels.any()
     left_out = empty and EMPTY in options.leave_out
@@ -224,10 +225,6 @@ def _with_channels(source: Source, summaries: Mapping[str, _CaseSummary]) -> tup
 
 def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions) -> dict[str, Any]:
     """The content of ``prepare.json``; identical sources and options give an identical record."""
-    sums = {
-        case_id: {path.relative_to(source.root).as_posix(): sha256_of(path) for path in files.paths}
-        for case_id, files in source.cases.items()
-    }
     kept = {"kept": source.kept} if source.kept else {}
     return kept | {
         "channel_names": source.layout.channel_names,
@@ -237,8 +234,8 @@ def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: Prep
         "inferred": _lines(source, summaries),
         "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.left_out)],
         "notes": [note for summary in summaries.values() for note in summary.notes],
-        "options": asdict(options) | {"leave_out": sorted(options.leave_out), "keep": sorted(options.keep)},
-        "sources": sums,
+        "options": options.recorded,
+        "sources": {case_id: source.sums(case_id) for case_id in source.cases},
     }
 
 
@@ -289,7 +286,7 @@ def _channel_reason(source: Source) -> str:
     if not source.layout.channel_names:
         return "no images"
     if source.channels_known:
-        return "as declared"
+        return source.channel_reason or "as declared"
     if source.layout.channel_names == ("CT",):
         return "every image is in Hounsfield units"
     return "nobody says what it shows: name it with --channel"

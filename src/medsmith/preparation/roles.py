@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from medsmith.errors import CohortError
-from medsmith.formats.files import stem_of
+from medsmith.formats.files import ending_of, stem_of
+from medsmith.formats.itk import SEGMENTS_ENDING
 
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "imagestr", "scans", "volumes"}
 _LABEL_FOLDERS = {"labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "annotations", "gt"}
@@ -96,6 +97,6 @@ def _kept_folders(root: Path, path: Path) -> list[str]:
 
 def _is_label(root: Path, path: Path) -> bool:
     folders = folders_of(root, path)
-    if folders & _LABEL_FOLDERS:
+    if folders & _LABEL_FOLDERS or ending_of(path) == SEGMENTS_ENDING:
         return True
     return not folders & IMAGE_FOLDERS and _MASK.search(stem_of(path)) is not None

@@ -2,109 +2,48 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, final
+from typing import TypeVar
 
-from medsmith.cases.case import Case
-from medsmith.cases.case_io import label_options, read_records
+from medsmith.cases.case_io import label_options, read_case
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
-from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.errors import CohortError, FileError, MedsmithError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
-from medsmith.preparation.pairing import Declared, pair_files, with_ids
-from medsmith.preparation.provenance_fields import known_provenance
-from medsmith.preparation.report_fields import structured
+from medsmith.preparation.options import UNPAIRED, PrepareOptions
+from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with_ids
 from medsmith.preparation.roles import Key
+from medsmith.preparation.slicer_labels import name_segments, segment_reader, segment_sums, segmentations_of
+from medsmith.preparation.source import Source
 
-EMPTY, UNPAIRED = "empty", "unpaired"
 _SHOWN = 40
 """Characters of a value in a message."""
 _MAX_REPORTED = 5
 Result = TypeVar("Result")
 
 
-@final
-@dataclass(frozen=True)
-class PrepareOptions:
-    """Declarations and options for a source.
-
-    Attributes:
-        channel_names: one per channel; () infers them.
-        label_names: name -> value in the source; {} infers them.
-        read: how to handle missing information in files.
-        leave_out: "empty" skips cases whose label map is all background, "unpaired" skips images without labels and
-            labels without an image where other cases have both; otherwise such cases are refused.
-        keep: "empty" and "unpaired" keep them instead, the latter as cases with only an image or only labels.
-        hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
-        percentiles: of each channel of each image that become 0 and 255, for images whose scales differ; None keeps
-            the values.
-        pictures: write slices as PNG pictures in 8 bit, as radiologists view them and without spacing; ``percentiles``
-            is needed.
-    """
-
-    channel_names: tuple[str, ...] = ()
-    label_names: Mapping[str, int] = field(default_factory=dict)
-    read: ReadOptions = field(default_factory=ReadOptions)
-    leave_out: frozenset[str] = frozenset()
-    keep: frozenset[str] = frozenset()
-    hu_offset: float = 0.0
-    percentiles: tuple[float, float] | None = None
-    pictures: bool = False
-
-
-@final
-@dataclass(frozen=True)
-class Source:
-    """A source folder.
-
-    Attributes:
-        root: the folder.
-        cases: id -> files.
-        layout: channels, labels and ending of the new cohort; ``label_of`` maps file values to its labels.
-        rule: how the files pair, with an example.
-        channels_known: whether the channels are declared.
-        label_reason: how the labels were determined.
-        left_out: files that belong to no case.
-        kept: files of cases with only an image or only labels, while others have both.
-    """
-
-    root: Path
-    cases: Mapping[str, CaseFiles]
-    layout: Layout
-    rule: str
-    channels_known: bool
-    label_reason: str
-    left_out: tuple[str, ...]
-    kept: tuple[str, ...] = ()
-
-    def with_records(self, case: Case) -> tuple[Case, tuple[str, ...]]:
-        """The case with its report and provenance files, if any, and notes on what of a real case's is dropped."""
-        report, provenance = read_records(self.root, case.id)
-        whole, unknown = known_provenance(replace(case, report=report, provenance=provenance))
-        of_record = f"{case.id}: {unknown} entries of its provenance are not known to medsmith, and are left out"
-        notes = (of_record,) if unknown else ()
-        if report is None or whole.synthetic:
-            return whole, notes
-        kept, dropped = structured(report, self.layout.label_names)
-        note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
-        return replace(whole, report=kept), (*notes, note) if dropped else notes
-
-
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
-    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). If some cases have
+    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). DICOM files are
+    read where there are no others (see ``preparation.dicom``). If some cases have
     both and some only one, the options decide about the latter.
 
     Raises:
         FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
         CohortError: files do not pair, or unpaired files are neither kept nor left out.
         ContentError: undeclared label values that cannot be inferred.
+        RequestError: an option is for another kind of source.
     """
+    dicom = () if (root / DATASET).exists() else dicom_alone(root)
+    if dicom:
+        from medsmith.preparation.dicom.source import find_dicom_source
+
+        return find_dicom_source(root, dicom, options)
+    _check_no_series(root, options)
     by_file: tuple[str, ...] = ()
     if (root / DATASET).exists():
         layout = find_layout(root)
@@ -121,10 +60,15 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     _check_text(root, chosen.values())
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
-    if by_file:
+    label_of: dict[int, int]
+    segments: tuple[str, ...] = ()
+    if not names and (maps := segmentations_of(cases)):
+        declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
+        label_names, segments = name_segments(root, maps, declared)
+        label_of, reason = {}, "as declared" if declared else "as the segments are called"
+    elif by_file:
         cases, label_names = choose_labels(root, cases, by_file, options.label_names)
-        label_of: dict[int, int] = {}
-        reason = "each has a file of its own"
+        label_of, reason = {}, "each has a file of its own"
     else:
         label_of, label_names, reason = _labels(root, cases, options.label_names or names, options, report)
     return Source(
@@ -143,7 +87,14 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         label_reason=reason,
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
+        reader=segment_reader(segments) if segments else read_case,
+        summed=segment_sums(root, cases, segments) if segments else None,
     )
+
+
+def _check_no_series(root: Path, options: PrepareOptions) -> None:
+    if options.series:
+        raise RequestError("--series", f"no DICOM is read in {root}", "it chooses among DICOM series", "leave it out")
 
 
 def _check_text(root: Path, files: Iterable[CaseFiles]) -> None:
@@ -216,6 +167,9 @@ def _labels(
     report: Callable[[str], None],
 ) -> tuple[dict[int, int], dict[str, int], str]:
     """Value in the files -> label, name -> label, and how they were determined."""
+    for name, value in options.segment_names.items():
+        limit = "values are whole numbers; DICOM and .seg.nrrd alone have segments with labels"
+        raise RequestError("--label", f"{name}={value}", limit, "write name=value")
     labeled = [case_id for case_id, files in cases.items() if files.label_paths]
     if not declared and not labeled:
         return {0: 0}, {"background": 0}, "no label maps"

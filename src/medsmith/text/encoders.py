@@ -154,7 +154,7 @@ def _import_library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        cure = "pip install 'medsmith[text]', or use the phrase table that is shipped"
+        cure = "pip install -e '.[text]' -c constraints.txt, or use the phrase table that is shipped"
         raise RequestError("text encoder", f"the library {name} is not installed", cure=cure) from None
 
 

@@ -1,0 +1,179 @@
+"""Headers of DICOM files: what tells series, segmentations and structure sets apart, without voxels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from medsmith.errors import FileError
+from medsmith.formats.opening import open_regular
+from medsmith.formats.packages import quiet
+
+SEG, STRUCTURES = "SEG", "RTSTRUCT"
+COPY_AGAIN = "copy or export it again (medsmith series FOLDER --file N gives its path)"
+"""What to do about a damaged file."""
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_PREAMBLE, _MAGIC = 128, b"DICM"
+_TAGS = [
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "SeriesNumber",
+    "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
+    "SharedFunctionalGroupsSequence", "SegmentSequence", "StructureSetROISequence", "ReferencedSeriesSequence",
+    "ReferencedFrameOfReferenceSequence",
+]  # fmt: skip
+
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_SEGMENTS = (
+    ("SegmentSequence", "SegmentNumber", "SegmentLabel", "SegmentDescription"),
+    ("StructureSetROISequence", "ROINumber", "ROIName", "ROIDescription"),
+)
+
+
+@final
+@dataclass(frozen=True)
+class Segment:
+    """A segment of a segmentation, or a region of interest (ROI) of a structure set.
+
+    Attributes:
+        number: by which frames or contours refer to it.
+        label: of the segment, or name of the ROI.
+        description: of it.
+    """
+
+    number: int
+    label: str
+    description: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Header:
+    """What is known of a file without its voxels. UIDs, ids and texts are for grouping and choosing only.
+
+    Attributes:
+        path: the file.
+        place: names the file in errors, since its path may identify a patient.
+        patient: patient id; empty where none is given.
+        study: study instance UID.
+        series: series instance UID.
+        instance: SOP instance UID.
+        modality: such as CT.
+        number: of the series; None where none is given.
+        description: of the series.
+        size: rows and columns; (0, 0) without voxels.
+        frames: number of frames; 0 of single-frame images.
+        gray: one sample per pixel, placed in the patient: an image that can be part of a volume.
+        localizer: whether it is a scout image.
+        segments: of a segmentation or a structure set.
+        referenced: UIDs of the series, and of the instances, that these were drawn on.
+    """
+
+    path: Path
+    place: str
+    patient: str
+    study: str
+    series: str
+    instance: str
+    modality: str
+    number: int | None
+    description: str
+    size: tuple[int, int]
+    frames: int
+    gray: bool
+    localizer: bool
+    segments: tuple[Segment, ...] = ()
+    referenced: frozenset[str] = frozenset()
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file has DICOM's magic, or begins with an element of group 0002 or 0008 where the preamble lacks.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        start = file.read(_PREAMBLE + len(_MAGIC))
+    if start[_PREAMBLE:] == _MAGIC:
+        return True
+    # Elements of these groups have small numbers, and a VR in capitals or a length below 64 KiB.
+    return (
+        start[:2] in (b"\x02\0", b"\x08\0") and start[3:4] == b"\0" and (start[4:6].isupper() or start[6:8] == b"\0\0")
+    )
+
+
+def read_header(path: Path, place: str) -> Header | None:
+    """The header of a DICOM file; None of a DICOMDIR.
+
+    Args:
+        path: the file.
+        place: names it in errors.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    from pydicom import dcmread
+
+    with quiet():
+        try:
+            data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            if getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") == _DIRECTORY:
+                return None
+            _check_complete(data, place)
+            return _header(path, place, data)
+        except FileError:
+            raise
+        except Exception as error:  # pydicom raises whatever a damaged value causes, and quotes the value
+            found = f"cannot be read as DICOM ({type(error).__name__})"
+            raise FileError(place, found, cure=COPY_AGAIN) from None
+
+
+def _check_complete(data: Any, place: str) -> None:
+    missing = [name for name in _NEEDED if not data.get(name)]
+    if missing:
+        limit = "patient, study and series are told apart by UIDs"
+        raise FileError(place, f"lacks {', '.join(missing)}", limit, COPY_AGAIN)
+
+
+def _header(path: Path, place: str, data: Any) -> Header:
+    modality, frames = str(data.get("Modality") or ""), int(data.get("NumberOfFrames") or 0)
+    size = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
+    placed = "ImagePositionPatient" in data or "SharedFunctionalGroupsSequence" in data
+    number = data.get("SeriesNumber")
+    return Header(
+        path=path,
+        place=place,
+        patient=str(data.get("PatientID") or ""),
+        study=str(data["StudyInstanceUID"].value),
+        series=str(data["SeriesInstanceUID"].value),
+        instance=str(data["SOPInstanceUID"].value),
+        modality=modality,
+        number=None if number is None else int(number),
+        description=str(data.get("SeriesDescription") or ""),
+        size=size,
+        frames=frames,
+        gray=all(size) and placed and int(data.get("SamplesPerPixel") or 1) == 1 and modality not in (SEG, "RTDOSE"),
+        localizer="LOCALIZER" in (data.get("ImageType") or ()),
+        segments=_segments(data),
+        referenced=frozenset(_references(data)) if modality in (SEG, STRUCTURES) else frozenset(),
+    )
+
+
+def _segments(data: Any) -> tuple[Segment, ...]:
+    rows = [
+        (one[number].value, one.get(label), one.get(description))
+        for sequence, number, label, description in _SEGMENTS
+        for one in data.get(sequence) or ()
+    ]
+    segments = (Segment(int(number), *(str(text or "").strip() for text in texts)) for number, *texts in rows)
+    return tuple(sorted(segments, key=lambda segment: segment.number))
+
+
+def _references(data: Any) -> list[str]:
+    """UIDs of referenced series and, below them, instances."""
+    series = list(data.get("ReferencedSeriesSequence") or ())
+    for frame in data.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame.get("RTReferencedStudySequence") or ():
+            series += study.get("RTReferencedSeriesSequence") or ()
+    images = [
+        image for one in series for name in ("ReferencedInstanceSequence", "ContourImageSequence")
+        for image in one.get(name) or ()
+    ]  # fmt: skip
+    return [str(one.SeriesInstanceUID) for one in series] + [str(one.ReferencedSOPInstanceUID) for one in images]

@@ -1,0 +1,88 @@
+"""Facts about voxels that DICOM states: padding, number type, loss."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+_WHOLE = ("i2", "u2")
+
+
+def stored_type(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> np.dtype[Any]:
+    """The number type that keeps the values: 16 bits where slope and intercept are whole numbers, else float32."""
+    if all(float(number).is_integer() for one in data for number in _rescaling(one)):
+        low, high = float(values.min()), float(values.max())
+        for name in _WHOLE:
+            limits = np.iinfo(name)
+            if limits.min <= low and high <= limits.max:
+                return np.dtype(name)
+    return np.dtype(np.float32)
+
+
+def _groups(data: Any) -> list[Any]:
+    """The dataset, and its functional groups where it has several frames."""
+    return [
+        data,
+        *(data.get("SharedFunctionalGroupsSequence") or ()),
+        *(data.get("PerFrameFunctionalGroupsSequence") or ()),
+    ]
+
+
+def _rescaling(data: Any) -> list[float]:
+    """Every slope and intercept of an image; a lookup table counts as one that is no whole number."""
+    holders = [
+        item for group in _groups(data) for item in (group, *(group.get("PixelValueTransformationSequence") or ()))
+    ]
+    if "ModalityLUTSequence" in data:
+        return [0.5]
+    return [
+        float(one[name].value)
+        for one in holders
+        for name in ("RescaleSlope", "RescaleIntercept")
+        if one.get(name) not in (None, "")
+    ]
+
+
+def pixel_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tuple[str, ...]:
+    """One line each on padding, lossy compression, inverted display and burned-in annotation."""
+    notes = list(_padding_notes(data, values))
+    lossy = sum(one.get("LossyImageCompression") == "01" for one in data)
+    if lossy:
+        notes.append(f"{lossy} of {len(data)} images went through lossy compression")
+    if any(one.get("PhotometricInterpretation") == "MONOCHROME1" for one in data):
+        notes.append("low values are displayed white (MONOCHROME1); they are kept as stored")
+    if any(one.get("BurnedInAnnotation") == "YES" for one in data):
+        notes.append("the images carry burned-in annotation, which may identify the patient")
+    return tuple(notes)
+
+
+def _padding_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tuple[str, ...]:
+    """States the padding value, rescaled as the voxels are; they keep it."""
+    padded = [(one, ends) for one in data if (ends := _padding(one)) is not None]
+    if not padded:
+        return ()
+    count = sum(int(((one.pixel_array >= low) & (one.pixel_array <= high)).sum()) for one, (low, high) in padded)
+    if not count:
+        return ()
+    shown = sorted({" to ".join(f"{_rescaled(one, end):g}" for end in dict.fromkeys(ends)) for one, ends in padded})
+    return (f"padding of the value {' or '.join(shown[:2])} is in {count} of {values.size} voxels",)
+
+
+def _padding(data: Any) -> tuple[int, int] | None:
+    value, limit = data.get("PixelPaddingValue"), data.get("PixelPaddingRangeLimit")
+    if value in (None, ""):
+        return None
+    ends = [_signed(data, value), _signed(data, value if limit in (None, "") else limit)]
+    return min(ends), max(ends)
+
+
+def _rescaled(data: Any, value: int) -> float:
+    return value * float(data.get("RescaleSlope") or 1) + float(data.get("RescaleIntercept") or 0)
+
+
+def _signed(data: Any, value: Any) -> int:
+    """The value as the voxels have it: some writers store a negative one as unsigned, or the other way round."""
+    number, span = int(value), 2 ** int(data.BitsAllocated)
+    signed = int(data.PixelRepresentation) == 1
+    return number - span if signed and number >= span // 2 else number + span if number < 0 and not signed else number

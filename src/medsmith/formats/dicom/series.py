@@ -1,0 +1,117 @@
+"""Series of a folder: DICOM files at any depth, grouped by study and series."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+from medsmith.errors import FileError
+from medsmith.formats.dicom.headers import SEG, STRUCTURES, Header, looks_like_dicom, read_header
+from medsmith.formats.folders import paths_below
+
+
+@final
+@dataclass(frozen=True)
+class Series:
+    """One series of images, or one segmentation or structure set, which is an object of its own wherever it is stored.
+
+    Attributes:
+        root: the folder that was searched.
+        headers: of its files, sorted by path.
+    """
+
+    root: Path
+    headers: tuple[Header, ...]
+
+    @property
+    def first(self) -> Header:
+        """The header whose facts stand for the series."""
+        return self.headers[0]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+        return tuple(header.path for header in self.headers)
+
+    @cached_property
+    def uids(self) -> frozenset[str]:
+        """Of the series and its instances."""
+        return frozenset({self.first.series, *(header.instance for header in self.headers)})
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is made of gray images that are placed in the patient."""
+        return all(header.gray for header in self.headers)
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether it holds segmentations or structure sets."""
+        return self.first.modality in (SEG, STRUCTURES)
+
+    @property
+    def localizer(self) -> bool:
+        """Whether it is made of scout images."""
+        return all(header.localizer for header in self.headers)
+
+    @property
+    def size(self) -> str:
+        """Such as ``236 slices of 512 x 512``."""
+        frames, count = self.first.frames, len(self.headers)
+        if self.is_labels:
+            return _counted(len(self.first.segments), "segment" if self.first.modality == SEG else "ROI")
+        slices = _counted(frames, "frame") if frames and count == 1 else _counted(count, "slice")
+        return f"{slices} of {self.first.size[1]} x {self.first.size[0]}"
+
+    @property
+    def name(self) -> str:
+        """Names the series without identity: ``series 2 (CT, 236 slices of 512 x 512)``."""
+        number = "without a number" if self.first.number is None else str(self.first.number)
+        return f"series {number} ({self.first.modality or 'no modality'}, {self.size})"
+
+    @property
+    def subject(self) -> str:
+        """Names folder and series, for an error."""
+        return f"{self.root}, {self.name}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def find_dicom_files(root: Path) -> list[Path]:
+    """The DICOM files below a folder, known by their content; hidden files are left out.
+
+    Raises:
+        FileError: a file cannot be read.
+    """
+    everything = [
+        path for path in paths_below(root) if not any(p.startswith(".") for p in path.relative_to(root).parts)
+    ]
+    return [path for path in everything if path.is_file() and path.stat().st_size and looks_like_dicom(path)]
+
+
+def read_series_of(root: Path, files: Sequence[Path]) -> tuple[Series, ...]:
+    """The series that some files make up, in the order of their first files.
+
+    Args:
+        root: folder of the files.
+        files: all DICOM files below it, sorted.
+
+    Raises:
+        FileError: a file is damaged, or one instance is there twice.
+    """
+    groups: dict[str, list[Header]] = defaultdict(list)
+    seen: dict[str, int] = {}
+    for index, path in enumerate(files, start=1):
+        place = f"{root}, file {index} of {len(files)}"
+        header = read_header(path, place)
+        if header is None:
+            continue
+        if header.instance in seen:
+            found = f"is the same instance as file {seen[header.instance]}"
+            raise FileError(place, found, "each instance once, by the order of paths", "remove the copy")
+        seen[header.instance] = index
+        groups[header.instance if header.modality in (SEG, STRUCTURES) else header.series].append(header)
+    return tuple(Series(root, tuple(headers)) for headers in groups.values())

@@ -1,0 +1,80 @@
+"""Checks that the single-frame images of a series form one volume, and says what does not fit.
+
+highdicom refuses such series as well, but not with the place; its own checks act after these (``volume``).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from medsmith.errors import FileError, GeometryError
+
+SPACING_TOLERANCE = 0.01
+"""Largest deviation of a step between slices from the median step, relative (highdicom's own)."""
+ORIENTATION_TOLERANCE = 1e-4
+"""Largest deviation of the cosine between the axes of two slices from 1."""
+_TILT = 1e-3
+_NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+_EXPORT = "export the series again"
+
+
+def check_slices(slices: Sequence[Any], places: Sequence[str], subject: str) -> None:
+    """Checks positions, orientations, sizes and steps of the slices of a series.
+
+    Args:
+        slices: pydicom datasets, one per file, in any order.
+        places: names of the files in errors.
+        subject: names the series in errors.
+
+    Raises:
+        FileError: a slice lacks what places it in the patient.
+        GeometryError: slices differ in size or direction, overlap, or leave gaps.
+    """
+    for one, place in zip(slices, places, strict=True):
+        missing = [name for name in _NEEDED if one.get(name) in (None, "")]
+        if missing:
+            raise FileError(place, f"lacks {', '.join(missing)}", "each slice is placed in the patient", _EXPORT)
+    _check_equal(slices, subject)
+    axes = np.array([one.ImageOrientationPatient for one in slices], dtype=np.float64).reshape(-1, 2, 3)
+    turned = int(((axes * axes[0]).sum(axis=2).min(axis=1) < 1 - ORIENTATION_TOLERANCE).sum())
+    if turned:
+        found = f"{turned} of {len(slices)} slices are turned against the first"
+        raise GeometryError(subject, found, "a volume has one direction", "leave out scouts and other planes")
+    normal = np.cross(axes[0, 0], axes[0, 1])
+    _check_steps(np.array([one.ImagePositionPatient for one in slices], dtype=np.float64), normal, subject)
+
+
+def _check_equal(slices: Sequence[Any], subject: str) -> None:
+    for name, what in (("Rows", "rows"), ("Columns", "columns"), ("PixelSpacing", "pixel spacings")):
+        values = sorted({str(one.get(name)) for one in slices})
+        if len(values) > 1:
+            found = f"slices of {len(values)} different {what}: {', '.join(values[:3])}"
+            raise GeometryError(subject, found, "the slices of a volume are alike", "leave the others out")
+
+
+def _check_steps(positions: Float64[np.ndarray, "n 3"], normal: Float64[np.ndarray, "3"], subject: str) -> None:
+    order = np.argsort(positions @ normal, kind="stable")
+    vectors = np.diff(positions[order], axis=0)
+    if not len(vectors):
+        return
+    steps = vectors @ normal
+    step = float(np.median(steps))
+    doubled = int((steps < SPACING_TOLERANCE * max(step, float(steps.max()))).sum())
+    if doubled:
+        found = f"{doubled} of {len(positions)} slices lie where another lies"
+        cure = "is this several volumes, as phases or b-values? keep the files of one"
+        raise GeometryError(subject, found, "one slice per position", cure)
+    uneven = np.flatnonzero(np.abs(steps - step) > SPACING_TOLERANCE * step)
+    if len(uneven):
+        at = int(uneven[0])
+        found = f"slices {at} and {at + 1} by position lie {steps[at]:.4g} mm apart, most others {step:.4g} mm"
+        more = f" ({len(uneven)} such steps)" if len(uneven) > 1 else ""
+        limit = f"steps equal to {SPACING_TOLERANCE:.0%}"
+        raise GeometryError(subject, found + more, limit, "add the missing slices, or reconstruct evenly")
+    along = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) @ normal
+    if along.min() < 1 - _TILT:
+        degrees = float(np.degrees(np.arccos(np.clip(along.min(), -1, 1))))
+        found = f"the slices are stacked {degrees:.3g} degrees off their normal (a tilted gantry?)"
+        raise GeometryError(subject, found, "at right angles", "correct the tilt, for example with dcm2niix")

@@ -1,0 +1,49 @@
+"""The optional packages behind DICOM, NRRD and MetaImage, and their silence."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from medsmith.errors import FileError
+
+INSTALL = "pip install -e '.[dicom]' -c constraints.txt"
+"""The line that installs what this package needs."""
+
+
+def require_dicom(subject: object) -> None:
+    """Checks that pydicom and highdicom are installed.
+
+    Raises:
+        FileError: one is not.
+    """
+    _require(subject, "DICOM", ("pydicom", "highdicom"))
+
+
+def require_simpleitk(subject: object) -> None:
+    """Checks that SimpleITK is installed.
+
+    Raises:
+        FileError: it is not.
+    """
+    _require(subject, "NRRD or MetaImage", ("SimpleITK",))
+
+
+def _require(subject: object, what: str, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise FileError(subject, f"is {what}", f"reading it takes {' and '.join(missing)}", INSTALL)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the packages from printing: their warnings and log lines quote values, and these identify patients."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,97 @@
+"""Chooses the series of each study that becomes the image of a case, and the objects that label it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from medsmith.cases.integrity import first_of
+from medsmith.errors import CohortError, RequestError
+from medsmith.formats.dicom.series import Series
+from medsmith.preparation.dicom.studies import Study
+
+_LISTS = "lists them"
+
+
+@final
+@dataclass(frozen=True)
+class Chosen:
+    """The series of a case.
+
+    Attributes:
+        image: the series of the image.
+        drawn: segmentations and structure sets on it.
+    """
+
+    image: Series
+    drawn: tuple[Series, ...]
+
+
+def choose_series(
+    root: Path, studies: Sequence[Study], wanted: Sequence[str]
+) -> tuple[dict[str, Chosen], tuple[str, ...], tuple[str, ...]]:
+    """The series of each case.
+
+    Args:
+        root: the folder.
+        studies: in it.
+        wanted: series to take, each by its UID, number, or description in upper or lower case.
+
+    Returns:
+        case id -> its series; ids of studies without an image to take; segmentations and structure sets whose series
+        is not in the folder.
+
+    Raises:
+        RequestError: no series is as wanted.
+        CohortError: several series of a study fit, or no study has an image.
+    """
+    everything = [series for study in studies for series in study.series]
+    for place, value in enumerate(wanted, start=1):
+        if not any(_is(series, value) for series in everything):
+            found = f"value {place} fits none of {len(everything)} series"
+            cure = f"medsmith series {root} {_LISTS}"
+            raise RequestError("--series", found, "a series number, description or UID", cure)
+    by_image = any(series.is_image and _fits(series, wanted) for series in everything)
+    labels = [series for series in everything if series.is_labels]
+    chosen: dict[str, Chosen] = {}
+    for study in studies:
+        image = _image_of(study, wanted if by_image else (), labels, root)
+        if image is not None:
+            chosen[study.id] = Chosen(image, _drawn_on(image, labels, wanted))
+    if not chosen:
+        found = f"{len(everything)} series, none of gray slices that are placed in the patient"
+        raise CohortError(root, found, "one per study", "give the folder of the scans")
+    left_out = tuple(study.id for study in studies if study.id not in chosen)
+    known = frozenset[str]().union(*(series.uids for series in everything if not series.is_labels))
+    return chosen, left_out, tuple(series.name for series in labels if not series.first.referenced & known)
+
+
+def _fits(series: Series, wanted: Sequence[str]) -> bool:
+    return any(_is(series, value) for value in wanted)
+
+
+def _is(series: Series, value: str) -> bool:
+    first, value = series.first, value.strip()
+    by_number = value.isdecimal() and first.number == int(value)
+    return (
+        value in (first.series, first.instance) or by_number or value.casefold() == first.description.strip().casefold()
+    )
+
+
+def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], root: Path) -> Series | None:
+    images = [series for series in study.series if series.is_image]
+    if wanted:
+        fitting = [series for series in images if _fits(series, wanted)]
+    else:
+        drawn_on = [series for series in images if any(series.uids & one.first.referenced for one in labels)]
+        fitting = drawn_on or [series for series in images if not series.localizer] or images
+    if len(fitting) > 1:
+        found = f"{len(fitting)} series of {study.id} fit: {first_of(series.name for series in fitting)}"
+        cure = f"choose with --series; medsmith series {root} {_LISTS}"
+        raise CohortError(root, found, "one per study", cure)
+    return fitting[0] if fitting else None
+
+
+def _drawn_on(image: Series, labels: Sequence[Series], wanted: Sequence[str]) -> tuple[Series, ...]:
+    drawn = [series for series in labels if series.first.referenced & image.uids]
+    return tuple([series for series in drawn if _fits(series, wanted)] or drawn)
