@@ -20,7 +20,7 @@ from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.viewer import write_view
 
-PLAN = ComparisonPlan(splits=4, resamples=10)
+PLAN = ComparisonPlan(splits=2, halvings=4)
 NASTY = '<script>alert("x")</script>'
 
 
@@ -138,7 +138,7 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts
     assert "needs its training cohort (--training)" in copies[0]
     assert "to a training case than 99 % of these are" in copies[1]
     assert "--training" not in copies[1]
-    ((_, near),), ((_, far),) = alike.distances.items(), other.distances.items()
+    near, far = alike.distances[Radiomics.name], other.distances[Radiomics.name]
     said = "The measures disagree: the cohorts differ by far, and not by near."
     assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
     assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
