@@ -98,4 +98,5 @@ def _wilson(share: float, variance: float, n: int, quantile: float) -> tuple[flo
     weight = quantile**2 / cases
     middle = (share + weight / 2) / (1 + weight)
     half = quantile / (1 + weight) * float(np.sqrt(spread / cases + weight / (4 * cases)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not leave the estimate itself outside.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -131,7 +131,9 @@ def _load(path: Path, shape: dict[str, int]) -> torch.nn.Module:
 
     # Strides of 2 from the start, as in both publications.
     network: Any = resnet50(pretrained=False, feed_forward=False, shortcut_type="B", conv1_t_stride=2, **shape)
-    load_strict(network, unpack(path), path)
+    # Old files lack the number of batches, which only training needs.
+    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    load_strict(network, counts | unpack(path), path)
     module: torch.nn.Module = network.eval()
     return module
 
