@@ -51,5 +51,6 @@ def _original(case: Case, originals: Sequence[Cohort], channel: int) -> Float32[
         if template in cohort.ids_with_image:
             found = canonical_case(cohort[str(template)])
             if found.geometry.shape == case.geometry.shape:
-                return found.require_image()[channel]
+                image: Float32[np.ndarray, "x y z"] = found.require_image()[channel]
+                return image
     return None

@@ -93,12 +93,12 @@ def compare(
         np.array([[half.values for half in pair] for pair in halves]),
         np.array([[half.jackknife for half in pair] for pair in halves]),
     )
-    synthetic, floor = (
+    of_synthetic, of_floor = (
         interval_of(float(value), float(variance), size, distance.bounds)
         for value, variance in zip(found.values[:2], variances[:2], strict=True)
     )
     excess = interval_of_difference(float(found.values[2]), float(variances[2]), size, distance.bounds)
-    return Comparison(synthetic, floor, excess, _whole(distance, statistic, rows, plan))
+    return Comparison(of_synthetic, of_floor, excess, _whole(distance, statistic, rows, plan))
 
 
 def _estimate(statistic: Statistic, rows: tuple[Rows, Rows], splits: int, rng: np.random.Generator) -> _Estimator:

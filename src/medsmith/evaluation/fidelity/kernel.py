@@ -84,7 +84,8 @@ class MeanDiscrepancy:
 
 
 def _leverage(within: Float64[np.ndarray, "s n"], across: Float64[np.ndarray, "s n"]) -> Leverage:
-    return centered(2 * (within - across)) / (within.shape[1] - 1)
+    moved: Leverage = centered(2 * (within - across)) / (within.shape[1] - 1)
+    return moved
 
 
 KID = Distance("KID", kid, (-np.inf, np.inf))
