@@ -18,7 +18,8 @@ from paired import summary
 
 from medsmith import Case, Cohort
 from medsmith.evaluation.fidelity.bootstrap import mean_of_cases
-from medsmith.evaluation.fidelity.coverage import coverage, density
+from medsmith.evaluation.fidelity.coverage import Coverage, Density
+from medsmith.evaluation.fidelity.statistic import value_between
 from medsmith.formats.atomic import write_json
 from medsmith.insertion.annotated_lesion import largest_lesion
 from medsmith.insertion.organ_map import organ_map_from_case
@@ -102,10 +103,9 @@ def compared(rows: list[dict[str, Any]]) -> dict[str, Any]:
         there = np.flatnonzero(np.isfinite(made).all(axis=1))
         half = everyone[::2], everyone[1::2]
         apart = (real[half[0]], real[half[1]]) if source == "real" else (real, made[there])
-        every = np.arange(len(apart[0])), np.arange(len(apart[1]))
         sources[source] = {
-            "density": round(density(*apart)(*every), 3),
-            "coverage": round(coverage(*apart)(*every), 3),
+            "density": round(value_between(Density, *apart), 3),
+            "coverage": round(value_between(Coverage, *apart), 3),
             **{name: _mean(rows, source, name) for name in FEATURES},
         }
     return {"words": pairs, "sources": sources}

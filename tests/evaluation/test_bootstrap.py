@@ -3,7 +3,6 @@ import pytest
 from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import (
-    centered_interval,
     mean_of_cases,
     mean_of_few,
     mean_over_subsets,
@@ -50,21 +49,10 @@ def test_equal_values_have_no_width():
     assert (estimate.low, estimate.value, estimate.high, estimate.n) == (0.25, 0.25, 0.25, 9)
 
 
-def test_the_centred_interval_lies_round_the_estimate():
-    deviations = np.linspace(-1, 1, 2001)
-    estimate = centered_interval(10.0, deviations, 5, (0, np.inf))
-    assert (estimate.low, estimate.high) == pytest.approx((9.05, 10.95), abs=1e-6)
-
-
 def test_a_share_of_nothing_still_has_an_upper_limit():
     estimate = proportion(0, 300)
     assert estimate.value == estimate.low == 0
     assert 0.005 < estimate.high < 0.02
-
-
-def test_an_interval_ends_where_the_statistic_ends():
-    estimate = centered_interval(0.9, np.linspace(-1, 1, 201), 5, (0, 1))
-    assert (estimate.low, estimate.high) == (0, 1)
 
 
 @pytest.mark.parametrize(("subset_spread", "case_spread"), [(1.0, 1.0), (2.0, 0.5), (0.0, 1.0)])

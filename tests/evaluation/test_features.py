@@ -12,8 +12,9 @@ from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.evaluation.fidelity.extractors import CachedExtractor, planes
 from medsmith.evaluation.fidelity.inception import SHA256, VARIABLE, Inception, find_inception
-from medsmith.evaluation.fidelity.masks import Measure, kolmogorov_smirnov, measure_label
+from medsmith.evaluation.fidelity.masks import KolmogorovSmirnov, Measure, measure_label
 from medsmith.evaluation.fidelity.radiomics import Radiomics, features, standardize
+from medsmith.evaluation.fidelity.statistic import value_between
 from medsmith.evaluation.fidelity.views import View, common_view_spec
 from medsmith.geometry import Geometry
 from narrowing import present
@@ -256,5 +257,5 @@ def test_kolmogorov_smirnov_equals_scipy():
     from scipy.stats import ks_2samp
 
     x, y = np.random.default_rng(0).normal(size=40).round(1), np.random.default_rng(1).normal(0.4, size=55).round(1)
-    ours = kolmogorov_smirnov(x[:, None], y[:, None])(np.arange(40), np.arange(55))
+    ours = value_between(KolmogorovSmirnov, x[:, None], y[:, None])
     assert ours == pytest.approx(ks_2samp(x, y).statistic, abs=1e-12)

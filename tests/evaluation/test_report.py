@@ -12,6 +12,7 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError
 from medsmith.evaluation import evaluate, summary_lines
+from medsmith.evaluation.compare_cohorts import NO_SEAMS
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages import evaluation_page
@@ -20,7 +21,7 @@ from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.viewer import write_view
 
-PLAN = ComparisonPlan(splits=4, resamples=10)
+PLAN = ComparisonPlan(splits=2, halvings=4)
 NASTY = '<script>alert("x")</script>'
 
 
@@ -138,7 +139,7 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts
     assert "needs its training cohort (--training)" in copies[0]
     assert "to a training case than 99 % of held-out real cases are" in copies[1]
     assert "--training" not in copies[1]
-    ((_, near),), ((_, far),) = alike.distances.items(), other.distances.items()
+    near, far = alike.distances[Radiomics.name], other.distances[Radiomics.name]
     said = "The measures disagree: the cohorts differ by far, and not by near."
     assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
     assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
@@ -258,6 +259,43 @@ def test_too_few_cases_are_refused_by_name(cohorts, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("numbers_only")
+def test_parts_tests_and_diversity_are_reported(cohorts, tmp_path):
+    found = evaluated(cohorts["real"], cohorts["other"], tmp_path)
+    names = [f"{Radiomics.name}{part}" for part in ("", ", whole image", ", inside the labels")]
+    assert list(found.distances) == list(found.permutations) == names
+    assert all(test.p <= 0.01 for test in found.permutations.values())
+    assert found.diversity.real.n == 16
+    measured = json.loads((tmp_path / "evaluation.json").read_text())["measured"]
+    assert len(measured) == 3 * 5
+    assert {(row["n"], row["identity"], row["preprocessing"]) for row in measured} == {
+        (12, "definition 1", found.view_spec.description)
+    }
+    assert found.left_out == (NO_SEAMS,)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_a_painted_box_that_differs_has_a_seam(cohorts, tmp_path):
+    painted = Cohort.create(
+        tmp_path / "painted",
+        channel_names=("ultrasound",),
+        label_names=cohorts["real"].label_names,
+        file_ending=".png",
+    )
+    rng = np.random.default_rng(0)
+    for case in cohorts["real"].subset(cohorts["real"].ids[:8]):
+        image, labels = case.image.copy(), np.zeros_like(case.labels)
+        image[0, 12:28, 12:28, 0] = rng.integers(0, 255, (16, 16))
+        provenance = {"template": case.id, "lesions": [{"box": [[15, 15, 0], [25, 25, 1]]}]}
+        painted.write(replace(case, id=f"made-{case.id}", image=image, labels=labels, provenance=provenance))
+    painted.finish()
+    found = evaluated(cohorts["real"], painted, tmp_path / "out")
+    assert found.seams.n == 8
+    assert found.seams.low > 0.6
+    assert found.left_out == ()
+    assert any(line.startswith("Seams: a classifier") and "have seams" in line for line in summary_lines(found))
+
+
 def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
     real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
     found = evaluated(real, alike, tmp_path / "out")
@@ -276,7 +314,10 @@ def test_images_alone_are_compared_without_masks(cohorts, tmp_path):
     found = evaluated(real, copies, tmp_path / "out")
     assert found.masks == {}
     assert found.nearest_neighbors.flagged.value == 4 / 16
-    assert found.left_out == ("Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",)
+    assert found.left_out == (
+        "Masks were not compared: 0 of 24 real and 0 of 16 synthetic cases have labels.",
+        NO_SEAMS,
+    )
     assert "Masks were not compared" in (tmp_path / "out" / "evaluation.html").read_text()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from medsmith.errors import MedsmithError
 from medsmith.formats.files import count_volumes, read_grid, read_image, read_image_region, read_labels, stem_of
+from medsmith.formats.packages import INSTALL
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
@@ -128,7 +129,7 @@ def test_without_simpleitk_one_line_names_the_extra(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mha", VALUES)
     monkeypatch.setattr("medsmith.formats.packages.find_spec", lambda _: None)
     line = refusal(lambda: read_image(path))
-    assert line == f"{path}: is NRRD or MetaImage; reading it takes SimpleITK; pip install -e '.[dicom]' -c constraints.txt"
+    assert line == f"{path}: is NRRD or MetaImage; reading it takes SimpleITK; {INSTALL}"
 
 
 def slicer(path, layers, segments, *, first=(0, 0, 0)):

@@ -173,7 +173,9 @@ def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
     patient(tmp_path / "in")
     monkeypatch.setattr("medsmith.formats.packages.find_spec", lambda _: None)
     line = refusal(tmp_path / "in")
-    assert line.endswith("in: is DICOM; reading it takes pydicom and highdicom; pip install -e '.[dicom]' -c constraints.txt")
+    assert line.endswith(
+        "in: is DICOM; reading it takes pydicom and highdicom; pip install -e '.[dicom]' -c constraints.txt"
+    )
 
 
 TEXTS = (

@@ -27,11 +27,19 @@ def evaluate(
         int | None,
         typer.Option(min=16, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."),
     ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Features to compare: inception, radiomics, medicalnet-resnet50, radimagenet-resnet50, or NAME=PATH "
+            "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
+        ),
+    ] = None,
 ) -> None:
     """Compare a synthetic cohort with a real one: feature distances, memorization, masks, example images."""
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
+    from medsmith.evaluation.fidelity.named_extractors import extractors_named
 
     training_cohort = Cohort.open(training) if training else None
     result = compare(
@@ -40,6 +48,7 @@ def evaluate(
         out,
         training=training_cohort,
         size=size,
+        extractors=extractors_named(extractor or ()),
         progress=terminal().progress,
     )
     page = out / "evaluation.html"

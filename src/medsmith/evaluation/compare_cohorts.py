@@ -12,29 +12,32 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.evaluation.fidelity.bootstrap import proportion
+from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
-from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan, compare
-from medsmith.evaluation.fidelity.coverage import COVERAGE, DENSITY
+from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
+from medsmith.evaluation.fidelity.diversity import compare_diversity
 from medsmith.evaluation.fidelity.extractors import Extractor
-from medsmith.evaluation.fidelity.frechet import FRECHET
-from medsmith.evaluation.fidelity.inception import Inception, find_inception
-from medsmith.evaluation.fidelity.kernel import KID
+from medsmith.evaluation.fidelity.feature_rows import feature_rows
 from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
-from medsmith.evaluation.fidelity.radiomics import Radiomics, standardize
-from medsmith.evaluation.fidelity.views import common_view_spec
+from medsmith.evaluation.fidelity.named_extractors import default_extractors as default_extractors
+from medsmith.evaluation.fidelity.permutation import permutation_test
+from medsmith.evaluation.fidelity.seams import measure_seams
+from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.pages.viewer_link import links_to_views
+from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
-from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, comparison_scope
+from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, ComparisonScope, comparison_scope
 from medsmith.formats.atomic import write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
-STATISTICS = (FRECHET, KID, DENSITY, COVERAGE)
+NO_SEAMS = (
+    "Seams were not searched: too few synthetic cases have a provenance that names what was painted, and an image."
+)
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
@@ -62,7 +65,7 @@ def evaluate(
         training: training cohort of the generator, for the copy check; by default the real cohort.
         size: edge of the common grid in voxels; by default that of the smaller median image.
         channel: name of the compared channel; by default the first.
-        plan: number of splits and resamples, and seed.
+        plan: number of splits and halvings, and seed.
         extractors: by default FID Inception if installed, and the radiomic vector; ``CachedExtractor`` keeps features.
         facts: additional lines of the report; without them equal inputs give equal bytes, but for links to viewers.
         progress: display of the progress.
@@ -82,18 +85,19 @@ def evaluate(
     chosen = list(found) if scope.images else []
     fingerprints = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
     view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
+    for extractor in chosen:
+        extractor.parts(view_spec)
     with (progress or NullProgress()).task("evaluate", sum(map(len, cohorts))) as advance:
         of_real, of_synthetic = (extract_features(each, view_spec, chosen, advance) for each in (real, synthetic))
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
-    evaluation = Evaluation(
-        view_spec=view_spec,
-        plan=plan,
-        extractors={extractor.name: extractor.identity for extractor in chosen},
-        distances=_distances(of_real, of_synthetic, plan),
-        nearest_neighbors=_copies(of_real, of_synthetic, of_training) if scope.copies else None,
-        masks=_masks(of_real, of_synthetic, plan) if scope.masks else {},
+    seams = _seams(synthetic, (training or real, real), view_spec, plan)
+    evaluation = _measure((of_real, of_synthetic, of_training), chosen, scope, view_spec, plan)
+    unsearched = (NO_SEAMS,) if scope.images and seams is None else ()
+    evaluation = replace(
+        evaluation,
+        seams=seams,
         facts={**_facts(fingerprints, training), **(facts or {})},
-        left_out=scope.left_out,
+        left_out=(*scope.left_out, *unsearched),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
     _write(evaluation, replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE)), out)
@@ -110,12 +114,6 @@ def _write(evaluation: Evaluation, page: Page, out: Path) -> None:
         write_page(page, out / PAGE)
 
 
-def default_extractors() -> list[Extractor]:
-    """FID Inception if its weights are found, and the radiomic vector."""
-    weights = find_inception()
-    return [*([Inception(weights)] if weights else []), Radiomics()]
-
-
 def _fingerprint(cohort: Cohort) -> Fingerprint:
     return take_fingerprint(map(check_units, cohort), cohort.file_ending, cohort.content_hash())
 
@@ -126,16 +124,35 @@ def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFea
     return find_nearest_neighbors(synthetic.searchable, training.searchable, others)
 
 
-def _distances(
-    real: CohortFeatures, synthetic: CohortFeatures, plan: ComparisonPlan
-) -> dict[str, dict[str, Comparison]]:
-    found: dict[str, dict[str, Comparison]] = {}
-    for name in real.features:
-        x, y = real.features[name], synthetic.features[name]
-        if name == Radiomics.name:
-            x, y = standardize(x, y)
-        found[name] = {distance.name: compare(distance, x, y, plan) for distance in STATISTICS}
-    return found
+def _measure(
+    features: tuple[CohortFeatures, CohortFeatures, CohortFeatures],
+    extractors: Sequence[Extractor],
+    scope: ComparisonScope,
+    view_spec: ViewSpec,
+    plan: ComparisonPlan,
+) -> Evaluation:
+    """What follows from the features of the real, the synthetic and the training cohort."""
+    real, synthetic, training = features
+    rows = list(feature_rows(real, synthetic, extractors, view_spec))
+    return Evaluation(
+        view_spec=view_spec,
+        plan=plan,
+        extractors={extractor.name: extractor.identity for extractor in extractors},
+        distances={row.name: row.compare(plan) for row in rows},
+        nearest_neighbors=_copies(real, synthetic, training) if scope.copies else None,
+        masks=_masks(real, synthetic, plan) if scope.masks else {},
+        facts={},
+        permutations={row.name: permutation_test(row.real, row.synthetic, seed=plan.seed) for row in rows},
+        diversity=compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else None,
+    )
+
+
+def _seams(
+    synthetic: Cohort, originals: Sequence[Cohort], view_spec: ViewSpec, plan: ComparisonPlan
+) -> Estimate | None:
+    if view_spec.channel is None:
+        return None
+    return measure_seams(painted_cases(synthetic, originals, view_spec.channel), seed=plan.seed)
 
 
 def _masks(real: CohortFeatures, synthetic: CohortFeatures, plan: ComparisonPlan) -> dict[str, LabelComparison]:

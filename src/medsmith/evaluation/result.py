@@ -1,7 +1,7 @@
 """Numerical results of an evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -9,6 +9,9 @@ from jaxtyping import Float64
 
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.comparison import Comparison, ComparisonPlan
+from medsmith.evaluation.fidelity.diversity import Diversity
+from medsmith.evaluation.fidelity.measured_distance import MeasuredDistance
+from medsmith.evaluation.fidelity.permutation import PermutationTest
 from medsmith.evaluation.fidelity.views import ViewSpec
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
@@ -72,13 +75,16 @@ class Evaluation:
 
     Attributes:
         view_spec: common grid and gray range of the comparison.
-        plan: splits, resamples and seed.
+        plan: splits, halvings and seed.
         extractors: name -> SHA-256 or version.
-        distances: extractor -> statistic -> comparison of the real with the synthetic cohort.
+        distances: extractor, or part of its features -> statistic -> comparison of the real with the synthetic cohort.
         nearest_neighbors: nearest training case of every synthetic case; None if images were not compared.
         masks: label -> comparison of its measures.
         facts: hashes, counts, versions.
         left_out: one sentence on each part that could not be compared.
+        permutations: extractor, or part of its features -> test of equal distributions.
+        diversity: similarity of images within each cohort; None if images were not compared.
+        seams: AUC of a classifier of painted borders; None if nothing painted is known.
     """
 
     view_spec: ViewSpec
@@ -89,6 +95,21 @@ class Evaluation:
     masks: Mapping[str, LabelComparison]
     facts: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    permutations: Mapping[str, PermutationTest] = field(default_factory=dict)
+    diversity: Diversity | None = None
+    seams: Estimate | None = None
+
+    def measured(self) -> list[MeasuredDistance]:
+        """Every distance with all that it depends on."""
+        return [
+            MeasuredDistance(statistic, name, self._identity(name), self.view_spec.description, compared)
+            for name, statistics in self.distances.items()
+            for statistic, compared in statistics.items()
+        ]
+
+    def _identity(self, name: str) -> str:
+        """Of the extractor, whose name may be followed by that of a part."""
+        return next(identity for extractor, identity in self.extractors.items() if name.startswith(extractor))
 
     def as_json(self) -> Mapping[str, object]:
         """All results as JSON values."""
@@ -97,12 +118,16 @@ class Evaluation:
             "facts": dict(self.facts),
             "preprocessing": self.view_spec.description,
             "unit_of_lengths": self.view_spec.unit,
-            "plan": {"splits": self.plan.splits, "resamples": self.plan.resamples, "seed": self.plan.seed},
+            "plan": {"splits": self.plan.splits, "halvings": self.plan.halvings, "seed": self.plan.seed},
             "extractors": dict(self.extractors),
             "distances": {
                 extractor: {name: compared.as_json() for name, compared in statistics.items()}
                 for extractor, statistics in self.distances.items()
             },
+            "permutation_tests": {name: test.as_json() for name, test in self.permutations.items()},
+            "measured": [distance.as_json() for distance in self.measured()],
+            "diversity": self.diversity.as_json() if self.diversity else None,
+            "seams": self.seams.as_json() if self.seams else None,
             "nearest_neighbors": self.nearest_neighbors.as_json() if self.nearest_neighbors else None,
             "masks": {name: label.as_json() for name, label in self.masks.items()},
             "left_out": list(self.left_out),

@@ -3,8 +3,8 @@
 Five kinds of interval are used, each named in the results:
 
 - ``BCa bootstrap`` (Efron 1987) for means over cases: corrected for bias and skewness.
-- ``centred bootstrap`` for distances between samples. Repeated cases in a resample bias a Fréchet distance upward
-  and a coverage downward, so only the spread of the resamples is used, centered on the estimate.
+- ``jackknife over cases, corrected on half-samples`` for distances between samples (half_samples.py beside). A
+  bootstrap is no use there: repeated cases bias a Fréchet distance upward and a coverage downward.
 - ``Student's t`` for means over few patients, of whom a bootstrap gives intervals that are too narrow.
 - ``Satterthwaite`` (1946) for means over test cases and over subsets of training cases that were drawn again.
 - ``Wilson`` (1927) for proportions.
@@ -120,22 +120,6 @@ def _bca_levels(
     z = z0 + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     levels: Float64[np.ndarray, " 2"] = stats.norm.cdf(z0 + z / (1 - acceleration * z))
     return levels
-
-
-def centered_interval(
-    value: float, deviations: Float64[np.ndarray, " resamples"], n: int, bounds: tuple[float, float]
-) -> Estimate:
-    """An estimate with the bootstrap interval of its resamples, centered on the estimate.
-
-    Args:
-        value: the estimate.
-        deviations: resampled statistics minus the mean over the resamples of the same split.
-        n: number of cases per cohort.
-        bounds: range of the statistic; the interval is clipped to it.
-    """
-    ends = value + np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    low, high = np.clip(ends, *bounds)
-    return Estimate(value, float(low), float(high), n, "centred bootstrap over cases")
 
 
 def proportion(hits: int, n: int) -> Estimate:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.copies import Searchable, joined
+from medsmith.evaluation.fidelity.diversity import CASES, for_similarity
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.masks import measure_label
 from medsmith.evaluation.fidelity.views import View, ViewSpec
@@ -31,6 +32,7 @@ class CohortFeatures:
         searchable: one image per case with an image, prepared for the search for copies.
         masks: label name -> measure -> one value per case with the label.
         examples: some views, evenly spaced over the ids.
+        compared: gray values of some cases with an image, evenly spaced, for their similarity to each other.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +42,7 @@ class CohortFeatures:
     searchable: Searchable
     masks: Mapping[str, Mapping[str, Float64[np.ndarray, " cases"]]]
     examples: tuple[View, ...]
+    compared: tuple[UInt8[np.ndarray, "x y z"], ...] = ()
 
 
 def extract_features(
@@ -53,9 +56,9 @@ def extract_features(
         extractors: of the image features.
         advance: called after every batch of cases.
     """
-    example_ids = _evenly_spaced(cohort.ids, EXAMPLES)
+    example_ids, compared_ids = _evenly_spaced(cohort.ids, EXAMPLES), _evenly_spaced(cohort.ids_with_image, CASES)
     rows: dict[str, list[Float64[np.ndarray, "b d"]]] = {extractor.name: [] for extractor in extractors}
-    small, examples, labels = [], [], _LabelRows(cohort)
+    small, examples, compared, labels = [], [], [], _LabelRows(cohort)
     for views in _batches(cohort, view_spec):
         with_image = [view for view in views if view.has_image]
         if with_image:
@@ -63,6 +66,8 @@ def extract_features(
                 inputs = with_image if view_spec.use_labels else [view.without_labels for view in with_image]
                 rows[extractor.name].append(extractor(inputs))
             small.append(Searchable.of(view.image[None] for view in with_image))
+            chosen = [view for view in with_image if view.id in compared_ids]
+            compared += [np.rint(for_similarity(view.image)).astype(np.uint8) for view in chosen]
         for view in views:
             labels.add(view)
         examples += [view for view in views if view.id in example_ids]
@@ -76,6 +81,7 @@ def extract_features(
         searchable=joined(small) if small else Searchable.of(()),
         masks=labels.columns(),
         examples=tuple(examples),
+        compared=tuple(compared),
     )
 
 

@@ -1,52 +1,35 @@
 """Compares a real with a synthetic sample by a statistic, and with its floor: two real samples of the same size."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-from medsmith.evaluation.fidelity.bootstrap import Estimate, centered_interval
+from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.half_samples import corrected_factor, interval_of, interval_of_difference
+from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 
 Rows = Int[np.ndarray, " rows"]
-
-
-Statistic = Callable[[Rows, Rows], float]
-"""Compares a subset of the rows of one sample with a subset of another; rows may repeat."""
-Prepare = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]], Statistic]
-"""Precomputes a statistic for two samples of features."""
-
-
-@final
-@dataclass(frozen=True)
-class Distance:
-    """A named statistic of two samples.
-
-    Attributes:
-        name: as shown in reports.
-        prepare: returns the statistic for two samples.
-        bounds: smallest and largest possible value.
-    """
-
-    name: str
-    prepare: Prepare
-    bounds: tuple[float, float]
+Stack = Int[np.ndarray, "s rows"]
+MIN_HALVED = 4
+_CELLS = 4_000_000
 
 
 @final
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """Number of random splits and bootstrap resamples of a comparison.
+    """Number of random splits of a comparison, and of halvings for its intervals.
 
     Attributes:
         splits: random splits of the real cohort into disjoint halves, each with a sample of the synthetic cohort.
-        resamples: bootstrap resamples of each split.
-        seed: of the splits and resamples.
+        halvings: random halvings of both cohorts, on which the jackknife is corrected.
+        seed: of the splits and halvings.
     """
 
-    splits: int = 20
-    resamples: int = 25
+    splits: int = 4
+    halvings: int = 16
     seed: int = 0
 
 
@@ -58,7 +41,7 @@ class Comparison:
     Attributes:
         synthetic: real against synthetic, n cases each; mean over splits.
         floor: real against disjoint real, n cases each; mean over splits.
-        excess: synthetic minus floor; both use the same first real sample, which cancels its sampling error.
+        excess: synthetic minus floor; both use the same real samples, which cancels part of their sampling error.
         whole: real against synthetic at the largest common number of cases; it has no floor.
     """
 
@@ -75,16 +58,16 @@ class Comparison:
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Split:
-    """One real sample against a synthetic one (column 0) and against a disjoint real one (column 1)."""
+class _Estimator:
+    """The three parts (synthetic, floor, excess) on some cases, with their jackknife variance.
 
-    values: Float64[np.ndarray, " 2"]
-    resampled: Float64[np.ndarray, "resamples 2"]
+    Attributes:
+        values: of the parts.
+        jackknife: variance of each part by leaving out one case at a time.
+    """
 
-    @property
-    def deviations(self) -> Float64[np.ndarray, "resamples 2"]:
-        centered: Float64[np.ndarray, "resamples 2"] = self.resampled - self.resampled.mean(axis=0)
-        return centered
+    values: Float64[np.ndarray, " 3"]
+    jackknife: Float64[np.ndarray, " 3"]
 
 
 def compare(
@@ -92,54 +75,93 @@ def compare(
 ) -> Comparison:
     """Compute a statistic at the largest sample size for which two disjoint real samples exist.
 
+    What is estimated, and covered by the intervals, is the expected statistic of two independent samples of that
+    size: real and synthetic, real and real, and the difference of both.
+
     Args:
         distance: the statistic.
         real: features of the real cohort.
         synthetic: features of the synthetic cohort.
-        plan: number of splits and resamples.
+        plan: number of splits and halvings.
     """
     size, rng = min(len(real) // 2, len(synthetic)), np.random.default_rng(plan.seed)
-    to_synthetic, to_real = distance.prepare(real, synthetic), distance.prepare(real, real)
-    splits = []
-    for _ in range(plan.splits):
-        order, generated = rng.permutation(len(real)), rng.permutation(len(synthetic))[:size]
-        samples = (order[:size], generated, order[size : 2 * size])
-        splits.append(_measure_split((to_synthetic, to_real), samples, plan.resamples, rng))
-    values = np.mean([split.values for split in splits], axis=0)
-    deviations = np.concatenate([split.deviations for split in splits])
-    return Comparison(
-        synthetic=centered_interval(float(values[0]), deviations[:, 0], size, distance.bounds),
-        floor=centered_interval(float(values[1]), deviations[:, 1], size, distance.bounds),
-        excess=centered_interval(
-            float(values[0] - values[1]), deviations[:, 0] - deviations[:, 1], size, (-np.inf, np.inf)
-        ),
-        whole=_whole(distance, to_synthetic, (len(real), len(synthetic)), plan),
+    statistic = distance.prepare(np.concatenate([real, synthetic]))
+    rows = np.arange(len(real)), len(real) + np.arange(len(synthetic))
+    found = _estimate(statistic, rows, plan.splits, rng)
+    halves = [_halves(statistic, rows, plan.splits, rng) for _ in range(plan.halvings)] if size >= MIN_HALVED else []
+    variances = found.jackknife * corrected_factor(
+        np.array([[half.values for half in pair] for pair in halves]),
+        np.array([[half.jackknife for half in pair] for pair in halves]),
+    )
+    of_synthetic, of_floor = (
+        interval_of(float(value), float(variance), size, distance.bounds)
+        for value, variance in zip(found.values[:2], variances[:2], strict=True)
+    )
+    excess = interval_of_difference(float(found.values[2]), float(variances[2]), size, distance.bounds)
+    return Comparison(of_synthetic, of_floor, excess, _whole(distance, statistic, rows, plan))
+
+
+def _estimate(statistic: Statistic, rows: tuple[Rows, Rows], splits: int, rng: np.random.Generator) -> _Estimator:
+    """The three parts, each the mean over random splits of the real cases into two samples."""
+    real, made = rows
+    size = min(len(real) // 2, len(made))
+    order = np.array([rng.permutation(real)[: 2 * size] for _ in range(splits)])
+    drawn = np.array([rng.permutation(made) for _ in range(splits)])
+    first, second = order[:, :size], order[:, size:]
+    # If there are twice as many synthetic cases as needed, the two samples of them are disjoint.
+    pairs = ((first, drawn[:, :size]), (second, drawn[:, -size:]), (first, second))
+    one, other, floor = (_in_chunks(statistic, *pair) for pair in pairs)
+    values = np.array([(one.values.mean() + other.values.mean()) / 2, floor.values.mean()])
+    moved = np.zeros((3, int(max(real.max(), made.max())) + 1))
+    for part, found, pair in ((0, one, pairs[0]), (0, other, pairs[1]), (1, floor, pairs[2])):
+        weight = (1 if part else 0.5) / splits
+        np.add.at(moved[part], pair[0], weight * found.of_x)
+        np.add.at(moved[part], pair[1], weight * found.of_y)
+    moved[2] = moved[0] - moved[1]
+    return _Estimator(np.append(values, values[0] - values[1]), (moved**2).sum(1) * (size - 1) / size)
+
+
+def _halves(
+    statistic: Statistic, rows: tuple[Rows, Rows], splits: int, rng: np.random.Generator
+) -> tuple[_Estimator, _Estimator]:
+    """The three parts on two disjoint halves of both cohorts."""
+    real, made = (rng.permutation(side) for side in rows)
+    at, half = len(real) // 2, len(made) // 2
+    return (
+        _estimate(statistic, (real[:at], made[:half]), splits, rng),
+        _estimate(statistic, (real[at : 2 * at], made[half : 2 * half]), splits, rng),
     )
 
 
-def _measure_split(
-    statistics: tuple[Statistic, Statistic], samples: tuple[Rows, Rows, Rows], resamples: int, rng: np.random.Generator
-) -> _Split:
-    to_synthetic, to_real = statistics
-
-    def both(real: Rows, generated: Rows, other: Rows) -> tuple[float, float]:
-        return to_synthetic(real, generated), to_real(real, other)
-
-    resampled = [both(*(_resample(rows, rng) for rows in samples)) for _ in range(resamples)]
-    return _Split(np.array(both(*samples)), np.array(resampled))
-
-
-def _resample(rows: Rows, rng: np.random.Generator) -> Rows:
-    """Sample as many rows with replacement; repeated if all are the same row, for which KID and covariance fail."""
-    while True:
-        resampled = rng.choice(rows, len(rows))
-        if len(rows) == 1 or (resampled != resampled[0]).any():
-            return resampled
+def _in_chunks(statistic: Statistic, of_x: Stack, of_y: Stack) -> Sampled:
+    """The statistic of all pairs of samples, as many at a time as memory allows."""
+    step = max(1, _CELLS // (of_x.shape[1] * of_y.shape[1]))
+    found = [statistic(of_x[at : at + step], of_y[at : at + step]) for at in range(0, len(of_x), step)]
+    return Sampled(
+        np.concatenate([part.values for part in found]),
+        np.concatenate([part.of_x for part in found]),
+        np.concatenate([part.of_y for part in found]),
+    )
 
 
-def _whole(distance: Distance, statistic: Statistic, counts: tuple[int, int], plan: ComparisonPlan) -> Estimate:
-    size, rng = min(counts), np.random.default_rng(plan.seed)
-    real, generated = (rng.permutation(count)[:size] for count in counts)
-    resamples = -(-plan.splits * plan.resamples // 4)
-    values = np.array([statistic(_resample(real, rng), _resample(generated, rng)) for _ in range(resamples)])
-    return centered_interval(statistic(real, generated), values - values.mean(), size, distance.bounds)
+def _whole(distance: Distance, statistic: Statistic, rows: tuple[Rows, Rows], plan: ComparisonPlan) -> Estimate:
+    """Real against synthetic at the largest common number of cases."""
+    rng = np.random.default_rng(plan.seed)
+    size = min(map(len, rows))
+    real, made = (rng.permutation(side)[:size] for side in rows)
+    value, variance = _with_variance(statistic(real[None], made[None]))
+    pairs, half = [], size // 2
+    for _ in range(plan.halvings if size >= MIN_HALVED else 0):
+        one, other = rng.permutation(real), rng.permutation(made)
+        cuts = (slice(half), slice(half, 2 * half))
+        pairs.append([_with_variance(statistic(one[None, cut], other[None, cut])) for cut in cuts])
+    halves = np.array(pairs).reshape(len(pairs), 2, 2, 1) if pairs else np.zeros((0, 2, 2, 1))
+    factor = corrected_factor(halves[:, :, 0], halves[:, :, 1])
+    return interval_of(value, variance * float(factor[0]), size, distance.bounds)
+
+
+def _with_variance(found: Sampled) -> tuple[float, float]:
+    """Value and jackknife variance of a single pair of samples."""
+    count = found.of_x.shape[1]
+    squares = (found.of_x**2).sum() + (found.of_y**2).sum()
+    return float(found.values[0]), float(squares) * (count - 1) / count

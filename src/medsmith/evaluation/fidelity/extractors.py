@@ -1,15 +1,41 @@
 """Feature extractors; a distance between cohorts is meaningful only together with its extractor."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, final, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Int, UInt8
 
-from medsmith.evaluation.fidelity.views import View
+from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
+from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import write_bytes
+
+Columns = Int[np.ndarray, " columns"]
+Groups = Mapping[str, Columns]
+
+
+def _unchanged(distance: Distance) -> Distance:
+    return distance
+
+
+@final
+@dataclass(frozen=True)
+class Parts:
+    """Groups of an extractor's features that are reported apart.
+
+    Attributes:
+        columns: name -> columns of the features; empty if there are no groups.
+        together: what a statistic of all features is; by default the statistic itself.
+    """
+
+    columns: Groups = field(default_factory=dict)
+    together: Callable[[Distance], Distance] = _unchanged
+
+
+WHOLE = Parts()
 
 
 @runtime_checkable
@@ -28,6 +54,14 @@ class Extractor(Protocol):
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of features per view, independent of the other views."""
+        ...
+
+    def parts(self, view_spec: ViewSpec) -> Parts:
+        """The groups of the features of such views.
+
+        Raises:
+            RequestError: the extractor takes no such views.
+        """
         ...
 
 
@@ -54,6 +88,10 @@ class CachedExtractor:
                 write_bytes(paths[index], row.astype("<f8").tobytes())
         return np.stack([np.frombuffer(path.read_bytes(), "<f8") for path in paths])
 
+    def parts(self, view_spec: ViewSpec) -> Parts:
+        """Those of the wrapped extractor."""
+        return self._extractor.parts(view_spec)
+
     def _key(self, view: View) -> str:
         digest = hashlib.sha256(f"{self.name} {self.identity} {view.image.shape} {view.edges}".encode())
         digest.update(view.image.tobytes())
@@ -74,3 +112,31 @@ def planes(view: View) -> list[tuple[Float32[np.ndarray, "u v"], UInt8[np.ndarra
     return [
         (np.take(view.image, cut, axis=axis), np.take(view.labels, cut, axis=axis)) for axis, cut in enumerate(cuts)
     ]
+
+
+def averaged(columns: Groups) -> Callable[[Distance], Distance]:
+    """Turns a statistic into its mean over groups of features."""
+
+    def mean_of(distance: Distance) -> Distance:
+        def prepare(rows: Float64[np.ndarray, "n d"]) -> Statistic:
+            return _MeanStatistic([distance.prepare(rows[:, part]) for part in columns.values()])
+
+        return Distance(distance.name, prepare, distance.bounds)
+
+    return mean_of
+
+
+@final
+class _MeanStatistic:
+    """Mean of statistics; its jackknife is the mean of theirs, since they are of the same cases."""
+
+    def __init__(self, statistics: Sequence[Statistic]) -> None:
+        self._statistics = statistics
+
+    def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
+        found = [statistic(of_x, of_y) for statistic in self._statistics]
+        return Sampled(
+            np.mean([each.values for each in found], axis=0),
+            np.mean([each.of_x for each in found], axis=0),
+            np.mean([each.of_y for each in found], axis=0),
+        )

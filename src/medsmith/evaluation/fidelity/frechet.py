@@ -4,14 +4,19 @@
 
 With A and B the centered rows of x and y divided by sqrt(n - 1) and sqrt(m - 1), S_x = A'A and S_y = B'B, and the
 nonzero eigenvalues of S_x S_y are those of (A B')(A B')': the trace of its square root is the sum of the singular
-values of the n x m matrix A B'. This needs no d x d matrix square root, stays real, and is cheap if there are fewer
-cases than features.
+values s of the n x m matrix A B' = U s V'. This needs no d x d matrix square root, stays real, and is cheap if there
+are fewer cases than features. Its derivative by the weight of a case i of x is (U s U')_ii / 2, so that the jackknife
+of all cases takes one decomposition.
 """
+
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-from medsmith.evaluation.fidelity.comparison import Distance, Statistic
+from medsmith.evaluation.fidelity.statistic import Distance, Leverage, Sampled, value_between
+
+Stack = Float64[np.ndarray, "s n d"]
 
 
 def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
@@ -24,42 +29,61 @@ def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"
         x: features of the first sample, at least two cases.
         y: features of the second sample, at least two cases.
     """
-    return frechet(x, y)(np.arange(len(x)), np.arange(len(y)))
+    return value_between(Frechet, x, y)
 
 
-def frechet(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
-    """The Fréchet distance between subsets of two samples."""
-    x, y = _project_to_span(x, y)
+@final
+class Frechet:
+    """The Fréchet distance between subsets of the rows.
 
-    def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        (mean_x, a), (mean_y, b) = _mean_and_root(x, of_x), _mean_and_root(y, of_y)
-        shift, overlap = mean_x - mean_y, np.linalg.svd(a @ b.T, compute_uv=False).sum()
-        return float(shift @ shift + (a * a).sum() + (b * b).sum() - 2 * overlap)
-
-    return between
-
-
-def _mean_and_root(
-    rows: Float64[np.ndarray, "n d"], chosen: Int[np.ndarray, " i"]
-) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "r d"]]:
-    """Mean of the chosen rows, and a matrix R of at most d rows with R'R their covariance.
-
-    Repeated rows are weighted, not copied: a third of the rows of a bootstrap resample are repetitions.
+    Args:
+        rows: features of all cases.
     """
-    distinct, counts = np.unique(chosen, return_counts=True)
-    mean = counts @ rows[distinct] / len(chosen)
-    root = np.sqrt(counts / (len(chosen) - 1))[:, None] * (rows[distinct] - mean)
-    return mean, np.asarray(np.linalg.qr(root, mode="r")) if len(root) > root.shape[1] else root
+
+    def __init__(self, rows: Float64[np.ndarray, "n d"]) -> None:
+        self._rows = rows
+
+    def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
+        """The distance and its jackknife for every pair of subsets."""
+        x, y = self._rows[of_x], self._rows[of_y]
+        mean_x, mean_y = x.mean(1, keepdims=True), y.mean(1, keepdims=True)
+        x, y = x - mean_x, y - mean_y
+        shift = (mean_x - mean_y)[:, 0]
+        a, b = x / np.sqrt(x.shape[1] - 1), y / np.sqrt(y.shape[1] - 1)
+        (q_x, a_small), (q_y, b_small) = _orthogonal(a), _orthogonal(b)
+        u, overlap, vt = np.linalg.svd(a_small @ b_small.swapaxes(1, 2), full_matrices=False)
+        spread_x, spread_y = (a * a).sum(2), (b * b).sum(2)
+        values = (shift * shift).sum(1) + spread_x.sum(1) + spread_y.sum(1) - 2 * overlap.sum(1)
+        along = np.einsum("snd,sd->sn", x, shift), np.einsum("snd,sd->sn", y, shift)
+        shared_x, shared_y = _shared(u, q_x, overlap), _shared(vt.swapaxes(1, 2), q_y, overlap)
+        return Sampled(
+            values,
+            _leverage(2 * along[0], spread_x - shared_x),
+            _leverage(-2 * along[1], spread_y - shared_y),
+        )
 
 
-def _project_to_span(
-    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]
-) -> tuple[Float64[np.ndarray, "n r"], Float64[np.ndarray, "m r"]]:
-    """Coordinates in the span of all rows: preserves distances and angles, with at most n + m features per case."""
-    if len(x) + len(y) >= x.shape[1]:
-        return x, y
-    basis = np.linalg.qr(np.concatenate([x, y]).T)[0]
-    return x @ basis, y @ basis
+def _orthogonal(rows: Stack) -> tuple[Stack | None, Stack]:
+    """Q and R with QR the rows, if there are more of them than features; else None and the rows."""
+    if rows.shape[1] <= rows.shape[2]:
+        return None, rows
+    q, r = np.linalg.qr(rows)
+    return q, r
 
 
-FRECHET = Distance("Fréchet distance", frechet, (0.0, np.inf))
+def _shared(vectors: Stack, q: Stack | None, overlap: Float64[np.ndarray, "s r"]) -> Float64[np.ndarray, "s n"]:
+    """The share of each case in the trace of the root: the diagonal of U s U'."""
+    whole = vectors if q is None else q @ vectors
+    share: Float64[np.ndarray, "s n"] = np.einsum("snr,sr->sn", whole**2, overlap)
+    return share
+
+
+def _leverage(of_mean: Float64[np.ndarray, "s n"], of_spread: Float64[np.ndarray, "s n"]) -> Leverage:
+    """How far each case moves the distance: the infinitesimal jackknife, on the scale of leaving one out."""
+    count = of_mean.shape[1]
+    moved = of_mean + count * of_spread
+    centered: Leverage = (moved - moved.mean(1, keepdims=True)) / (count - 1)
+    return centered
+
+
+FRECHET = Distance("Fréchet distance", Frechet, (0.0, np.inf))

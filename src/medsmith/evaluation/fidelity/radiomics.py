@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 
-from medsmith.evaluation.fidelity.extractors import planes
-from medsmith.evaluation.fidelity.views import View
+from medsmith.evaluation.fidelity.extractors import WHOLE, Columns, Parts, planes
+from medsmith.evaluation.fidelity.views import View, ViewSpec
 
 VERSION = 1
 LEVELS = 16
@@ -45,6 +45,16 @@ class Radiomics:
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of features per view, in the order of ``names``."""
         return np.array([list(features(view).values()) for view in views], np.float64)
+
+    def parts(self, view_spec: ViewSpec) -> Parts:
+        """The whole image and the inside of the labels apart, where labels are used."""
+        if not view_spec.use_labels:
+            return WHOLE
+        places = {"whole image": "whole: ", "inside the labels": "inside: "}
+        return Parts({title: self._columns(place) for title, place in places.items()})
+
+    def _columns(self, place: str) -> Columns:
+        return np.array([column for column, name in enumerate(self.names) if name.startswith(place)])
 
 
 def features(view: View) -> Mapping[str, float]:

@@ -8,10 +8,17 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.comparison import Comparison
 from medsmith.evaluation.fidelity.frechet import FRECHET
+from medsmith.evaluation.fidelity.half_samples import METHOD
 from medsmith.evaluation.fidelity.inception import INSTALL, Inception
 from medsmith.evaluation.fidelity.masks import Measure
 from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histogram_with_limit, histograms
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
+from medsmith.evaluation.pages.sections import (
+    permutation_sentence,
+    seam_sentences,
+    similarity_and_seams,
+    similarity_sentences,
+)
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet, legend_of, plane_tiles
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, Quartiles
@@ -39,6 +46,7 @@ def evaluation_page(
     sections = [
         _pictures(real, synthetic, sources),
         *(_distances(evaluation, name) for name in evaluation.distances),
+        *similarity_and_seams(evaluation),
         *_copies(evaluation, synthetic, training, sources),
         *(_masks(evaluation, label, real, synthetic) for label in evaluation.masks),
         _method(evaluation),
@@ -52,12 +60,15 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     """The main results, one sentence each."""
     lines = []
     for extractor, statistics in evaluation.distances.items():
+        if extractor not in evaluation.extractors:
+            continue
         compared = statistics[FRECHET.name]
         lines.append(
             f"{extractor}: Fréchet distance {compared.synthetic} between {compared.synthetic.n} synthetic and as many "
             f"real cases; {compared.floor} between two real samples of that size (the floor). {_verdict(compared)}"
         )
     lines += _disagreement(evaluation)
+    lines += [*similarity_sentences(evaluation), *seam_sentences(evaluation)]
     if evaluation.nearest_neighbors is not None:
         lines.append(_copy_sentence(evaluation.nearest_neighbors))
     for label, comparison in evaluation.masks.items():
@@ -143,15 +154,19 @@ def _distances(evaluation: Evaluation, extractor: str) -> Section:
     ]
     head = ["", "real and synthetic", "real and real (floor)", "difference", "n each", "with all cases", "n each"]
     panels = [(name, _point(compared.floor), _point(compared.synthetic)) for name, compared in statistics.items()]
+    caption = f"{extractor}: floor and synthetic cohort at the same n."
+    # Parts of an extractor have tables alone, so that the page stays short.
+    pictures = (Picture(against_floor(panels), caption),) if extractor in evaluation.extractors else ()
     return Section(
         f"Distributions: {extractor}",
         (
-            "Fréchet distance and KID: smaller is better; the floor is the value between real samples of this size. "
-            "Density (fidelity) and coverage (diversity): values at the floor are as good as real data. Fréchet "
-            "distances are comparable only for the same sample size, extractor, grid and gray range.",
+            permutation_sentence(evaluation.permutations[extractor]),
+            "Fréchet distance, KID and Gaussian MMD: smaller is better; the floor is the value between real samples "
+            "of this size. Density (fidelity) and coverage (diversity): values at the floor are as good as "
+            "real data. Fréchet distances are comparable only at equal sample size, extractor, grid and gray range.",
         ),
-        (Table(head, rows, f"95 % intervals, {evaluation.plan.splits} random splits, centred bootstrap over cases."),),
-        (Picture(against_floor(panels), f"{extractor}: floor and synthetic cohort at the same n."),),
+        (Table(head, rows, f"95 % intervals, {evaluation.plan.splits} random splits; {METHOD}."),),
+        pictures,
     )
 
 

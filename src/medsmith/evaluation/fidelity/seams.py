@@ -1,0 +1,176 @@
+"""Seams: can a small classifier tell the border of a region that was painted anew from untouched image?
+
+Patches across the faces of the boxes that the provenance of synthetic cases names, where they show no label of a lesion
+by which the classifier could tell them, against the same places of the scan that was painted on, or, where that is not
+at hand, against patches of the same image nearby whose mean gray value is alike. Patches are described by their profile
+from outside to inside: steps, spread and roughness, each relative to the patch. A logistic regression is trained on
+some cases and scores the others. An area under the ROC curve (AUC) of .5 is wanted; a segmentation network can learn a
+seam that is found instead of the lesion.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medsmith.evaluation.fidelity.bootstrap import Estimate, mean_of_few
+
+FOLDS, PATCHES, MIN_CASES = 5, 40, 6
+DEPTH, WIDTH = 6, 8
+MARGIN_MM = 3.0
+"""Painting reaches beyond the box of a lesion by this much (docs/lesiondiffusion.md): its border lies there."""
+_CANDIDATES = 30
+
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+"""First voxel, and first voxel beyond."""
+Volume = Float[np.ndarray, "x y z"]
+Places = list[tuple[Int[np.ndarray, " 3"], int, int]]
+"""Voxel on a face, its axis, and the direction into the box."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PaintedCase:
+    """A synthetic image with the boxes that were painted anew.
+
+    Attributes:
+        image: gray values in canonical orientation.
+        lesion: voxels of labels that were painted, or are lesions: no patch may show them.
+        boxes: painted boxes, in voxels of the image.
+        original: the image that was painted on; None if it is not at hand.
+    """
+
+    image: Volume
+    lesion: Bool[np.ndarray, "x y z"]
+    boxes: Sequence[Box]
+    original: Volume | None = None
+
+
+def measure_seams(cases: Iterable[PaintedCase], *, seed: int) -> Estimate | None:
+    """Area under the ROC curve between borders of painted boxes and untouched places, cross-validated by case.
+
+    Args:
+        cases: synthetic images with painted boxes.
+        seed: of the choice of patches and folds.
+
+    Returns:
+        Mean over cases of the AUC within a case, with Student's interval; None if fewer than six cases have patches.
+    """
+    rng = np.random.default_rng(seed)
+    described = [rows for case in cases if (rows := _describe(case, rng)) is not None]
+    if len(described) < MIN_CASES:
+        return None
+    fold = rng.permutation(len(described)) % min(FOLDS, len(described))
+    areas = np.empty(len(described))
+    for number in range(int(fold.max()) + 1):
+        training = [described[index] for index in np.flatnonzero(fold != number)]
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+        model.fit(
+            np.concatenate([np.concatenate(pair) for pair in training]), np.concatenate(list(map(_truth, training)))
+        )
+        for index in np.flatnonzero(fold == number):
+            pair = described[index]
+            areas[index] = roc_auc_score(_truth(pair), model.decision_function(np.concatenate(pair)))
+    return mean_of_few(areas, "cases")
+
+
+def _truth(pair: tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]) -> Int[np.ndarray, " both"]:
+    return np.repeat([1, 0], [len(pair[0]), len(pair[1])])
+
+
+def _describe(
+    case: PaintedCase, rng: np.random.Generator
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]] | None:
+    """Descriptions of patches at painted borders and at untouched places; None without one of them."""
+    shape = case.image.shape
+    borders = [place for box in case.boxes for place in _places(box, shape, rng)]
+    kept = [place for place in borders if not case.lesion[_patch(shape, *place[:2])].any()][:PATCHES]
+    if case.original is not None:
+        places, image = kept, case.original
+    else:
+        places, image = _nearby(case, kept, rng), case.image
+    found = tuple(np.array([_description(_layers(source, place)) for place in chosen]) for source, chosen in
+                  ((case.image, kept), (image, places)))  # fmt: skip
+    return (found[0], found[1]) if all(len(rows) for rows in found) else None
+
+
+def _places(box: Box, shape: tuple[int, ...], rng: np.random.Generator) -> Places:
+    """Random voxels on the faces of a box around which a patch fits into the image."""
+    places: Places = []
+    axes = [axis for axis in range(3) if shape[axis] > 1]
+    for _ in range(4 * PATCHES):
+        axis, side = int(rng.choice(axes)), int(rng.integers(2))
+        voxel = np.array([rng.integers(low, high) for low, high in zip(*box, strict=True)])
+        voxel[axis] = box[side][axis]
+        if _fits(shape, voxel, axis):
+            places.append((voxel, axis, -1 if side else 1))
+    return places
+
+
+def _nearby(case: PaintedCase, places: Places, rng: np.random.Generator) -> Places:
+    """For each place, one around it that shows nothing painted: of some random ones that with the most similar mean."""
+    shape, painted = case.image.shape, case.lesion.copy()
+    for low, high in case.boxes:
+        painted[tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(low, high, strict=True))] = True
+    reach = 3 * max(DEPTH, WIDTH)
+    found: Places = []
+    for voxel, axis, inward in places:
+        wanted = case.image[_patch(shape, voxel, axis)].mean()
+        moved = voxel + rng.integers(-reach, reach + 1, (_CANDIDATES, 3)) * (np.array(shape) > 1)
+        fitting = [at for at in moved if _fits(shape, at, axis) and not painted[_patch(shape, at, axis)].any()]
+        if fitting:
+            gaps = [abs(case.image[_patch(shape, at, axis)].mean() - wanted) for at in fitting]
+            found.append((fitting[int(np.argmin(gaps))], axis, inward))
+    return found
+
+
+def _patch(shape: tuple[int, ...], voxel: Int[np.ndarray, " 3"], axis: int) -> tuple[slice, ...]:
+    """The voxels of a patch: DEPTH across the face, WIDTH along it, one slice of a picture."""
+    extents = [min(DEPTH if other == axis else WIDTH, edge) for other, edge in enumerate(shape)]
+    starts = [int(at) - extent // 2 for at, extent in zip(voxel, extents, strict=True)]
+    return tuple(slice(start, start + extent) for start, extent in zip(starts, extents, strict=True))
+
+
+def _fits(shape: tuple[int, ...], voxel: Int[np.ndarray, " 3"], axis: int) -> bool:
+    cuts = _patch(shape, voxel, axis)
+    return all(cut.start >= 0 and cut.stop <= edge for cut, edge in zip(cuts, shape, strict=True))
+
+
+def _layers(image: Volume, place: tuple[Int[np.ndarray, " 3"], int, int]) -> Float64[np.ndarray, "depth u v"]:
+    """The patch from outside to inside."""
+    voxel, axis, inward = place
+    patch = np.moveaxis(image[_patch(image.shape, voxel, axis)], axis, 0).astype(np.float64)
+    return patch[::inward]
+
+
+def _description(patch: Float64[np.ndarray, "depth u v"]) -> Float64[np.ndarray, " d"]:
+    """Profiles from outside to inside, relative to the patch: steps, spread, and roughness along the face."""
+    steps = np.abs(np.diff(patch, axis=0)).mean((1, 2))
+    along = [np.abs(np.diff(patch, 2, axis)).mean((1, 2)) for axis in (1, 2) if patch.shape[axis] >= WIDTH]
+    profiles = (steps, patch.std((1, 2)), np.mean(along, axis=0))
+    return np.concatenate([profile / max(float(profile.mean()), 1e-9) for profile in profiles])
+
+
+def grown(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
+    """A box with a margin on all sides, cut at the image."""
+    low = [max(edge - more, 0) for edge, more in zip(box[0], margin, strict=True)]
+    high = [min(edge + more, end) for edge, more, end in zip(box[1], margin, shape, strict=True)]
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def boxes_of(provenance: Mapping[str, object] | None) -> list[Box]:
+    """The painted boxes that a provenance names, in canonical voxels."""
+    lesions = (provenance or {}).get("lesions")
+    found: list[Box] = []
+    for lesion in lesions if isinstance(lesions, list) else []:
+        box = lesion.get("box") if isinstance(lesion, dict) else None
+        if isinstance(box, list) and len(box) == 2:
+            low, high = ([int(edge) for edge in corner] for corner in box)
+            found.append(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
+    return found

@@ -1,0 +1,69 @@
+"""Sentences and tables on diversity, seams and equal distributions, for the page of an evaluation."""
+
+from collections.abc import Iterator
+
+from medsmith.evaluation.fidelity.permutation import PermutationTest
+from medsmith.evaluation.pages.page import Section, Table
+from medsmith.evaluation.result import Evaluation
+
+_SEAM = 0.8
+"""AUC above which a segmentation network may learn the seam."""
+
+
+def permutation_sentence(test: PermutationTest) -> str:
+    """Whether the distributions may be equal."""
+    return (
+        f"Permutation test of equal distributions (Gaussian MMD {test.value:.3g}, its width the median distance): "
+        f"p = {test.p:.3g}, {test.real} real and {test.synthetic} synthetic cases, {test.permutations} exchanges."
+    )
+
+
+def similarity_sentences(evaluation: Evaluation) -> list[str]:
+    """Whether synthetic images are more alike than real ones; nothing if images were not compared."""
+    found = evaluation.diversity
+    if found is None:
+        return []
+    verdict = "is no larger than chance explains"
+    if found.difference.low > 0:
+        verdict = "says that the synthetic images are less diverse"
+    elif found.difference.high < 0:
+        verdict = "says that the synthetic images are less alike than real ones"
+    return [
+        f"Diversity: MS-SSIM of pairs is {found.synthetic} among synthetic and {found.real} among real images, n = "
+        f"{found.real.n} each; the difference, {found.difference}, {verdict}."
+    ]
+
+
+def seam_sentences(evaluation: Evaluation) -> list[str]:
+    """Whether borders of painted regions can be told; nothing if none are known."""
+    found = evaluation.seams
+    if found is None:
+        return []
+    verdict = "the borders of painted regions cannot be told from untouched image"
+    if found.low > 0.5:
+        verdict = "painted regions have seams" + (
+            ", which a segmentation network may learn instead of the lesion" if found.value > _SEAM else ""
+        )
+    return [f"Seams: a classifier of border patches reaches an AUC of {found} over {found.n} cases: {verdict}."]
+
+
+def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
+    """The sections on diversity and seams, where they were measured."""
+    found = evaluation.diversity
+    if found is not None:
+        rows = [
+            [name, str(part), str(part.n)]
+            for name, part in (
+                ("real", found.real),
+                ("synthetic", found.synthetic),
+                ("synthetic minus real", found.difference),
+            )
+        ]
+        caption = f"Mean multi-scale structural similarity of pairs; 95 % intervals, {found.real.interval}."
+        yield Section("Diversity", similarity_sentences(evaluation), (Table(["", "MS-SSIM", "n"], rows, caption),))
+    if evaluation.seams is not None:
+        method = (
+            "Patches across the borders of painted boxes, without lesion, against the same places of the scan that was "
+            "painted on or similar ones nearby; logistic regression, cross-validated by case."
+        )
+        yield Section("Seams", [*seam_sentences(evaluation), method])

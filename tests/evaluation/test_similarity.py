@@ -1,0 +1,115 @@
+"""Permutation test, diversity and seams: closed forms, a second library, planted differences."""
+
+import numpy as np
+import pytest
+import torch
+
+from medsmith.evaluation.fidelity.diversity import compare_diversity, ms_ssim
+from medsmith.evaluation.fidelity.permutation import permutation_test
+from medsmith.evaluation.fidelity.seams import PaintedCase, boxes_of, grown, measure_seams
+
+
+def test_the_permutation_test_is_exact_on_equal_laws():
+    rng = np.random.default_rng(0)
+    found = [
+        permutation_test(rng.normal(size=(9, 3)), rng.normal(size=(6, 3)), seed=k, permutations=39).p
+        for k in range(300)
+    ]
+    # p <= .05 has the probability 2/40 of its definition; the standard error is .013.
+    assert 0.015 < np.mean(np.array(found) <= 0.05) < 0.09
+
+
+def test_the_permutation_test_sees_another_law():
+    rng = np.random.default_rng(1)
+    test = permutation_test(rng.normal(size=(40, 4)), rng.normal(size=(30, 4)) + 1, seed=0, permutations=199)
+    assert test.p == 1 / 200
+    assert (test.real, test.synthetic) == (40, 30)
+
+
+def textured(rng, shape):
+    image = rng.normal(size=shape)
+    for axis in range(3):
+        if shape[axis] > 1:
+            image = image + np.roll(image, 1, axis) + np.roll(image, 2, axis)
+    return np.clip(128 + 40 * image / image.std(), 0, 255)
+
+
+@pytest.mark.parametrize("shape", [(112, 112, 1), (48, 48, 48)])
+def test_ms_ssim_equals_monai(shape):
+    from monai.metrics.regression import KernelType, MultiScaleSSIMMetric
+
+    rng = np.random.default_rng(0)
+    one = textured(rng, shape)
+    other = np.clip(one + rng.normal(0, 15, shape), 0, 255)
+    scales = 4 if shape[2] == 1 else 3
+    weights = np.array((0.0448, 0.2856, 0.3001, 0.2363, 0.1333))[:scales]
+    theirs = MultiScaleSSIMMetric(
+        spatial_dims=2 if shape[2] == 1 else 3,
+        data_range=255.0,
+        kernel_type=KernelType.GAUSSIAN,
+        kernel_size=11,
+        kernel_sigma=1.5,
+        weights=tuple(weights / weights.sum()),
+    )
+    batch = [torch.from_numpy(np.squeeze(image)[None, None]).float() for image in (one, other)]
+    assert ms_ssim(one, other) == pytest.approx(float(theirs(*batch)), abs=1e-4)
+    assert ms_ssim(one, one) == pytest.approx(1)
+
+
+def test_a_cohort_that_repeats_itself_is_less_diverse():
+    rng = np.random.default_rng(2)
+    real = [textured(rng, (32, 32, 1)) for _ in range(12)]
+    alike = [textured(rng, (32, 32, 1)) for _ in range(16)]
+    repeated = [np.clip(real[0] + rng.normal(0, 5, (32, 32, 1)), 0, 255) for _ in range(12)]
+    same, collapsed = compare_diversity(real, alike, seed=0), compare_diversity(real, repeated, seed=0)
+    assert same.difference.low < 0 < same.difference.high
+    assert collapsed.difference.low > 0.2
+    assert same.real.n == same.synthetic.n == 12
+
+
+def painted(seed, *, noise, original=True, shape=(40, 40, 24)):
+    """Noise with a gradient; a box of it is drawn anew with noise of another strength."""
+    rng = np.random.default_rng(seed)
+    before = 10 * np.indices(shape)[0] + rng.normal(0, 20, shape)
+    image, box = before.copy(), ((12, 12, 8), (28, 28, 18))
+    region = tuple(slice(a, b) for a, b in zip(*box, strict=True))
+    image[region] = 10 * np.indices(shape)[0][region] + rng.normal(0, noise, (16, 16, 10))
+    return PaintedCase(image, np.zeros(shape, bool), [box], before if original else None)
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_a_seam_is_found_and_none_where_there_is_none(original):
+    with_seam = measure_seams((painted(k, noise=5, original=original) for k in range(8)), seed=0)
+    without = measure_seams((painted(k, noise=20, original=original) for k in range(8)), seed=0)
+    assert with_seam is not None
+    assert without is not None
+    assert with_seam.low > 0.8
+    assert without.low < 0.5 < without.high + 0.03
+    assert abs(without.value - 0.5) < 0.1
+    assert (without.n, without.interval) == (8, "Student's t over cases")
+
+
+def test_pictures_have_seams_too_and_few_cases_none():
+    cases = []
+    for seed in range(6):
+        volume = painted(seed, noise=3)
+        assert volume.original is not None
+        cut = (volume.image[:, :, 12:13], volume.original[:, :, 12:13])
+        cases.append(PaintedCase(cut[0], volume.lesion[:, :, :1], [((12, 12, 0), (28, 28, 1))], cut[1]))
+    found = measure_seams(cases, seed=0)
+    assert found is not None
+    assert found.value > 0.8
+    assert measure_seams(cases[:5], seed=0) is None
+
+
+def test_patches_never_show_the_lesion():
+    case = painted(0, noise=20)
+    everywhere = PaintedCase(case.image, np.ones(case.image.shape, bool), case.boxes, case.original)
+    assert measure_seams([everywhere] * 8, seed=0) is None
+
+
+def test_boxes_come_from_the_provenance():
+    record = {"lesions": [{"box": [[1, 2, 3], [4, 5, 6]]}, {"visible": False}]}
+    assert boxes_of(record) == [((1, 2, 3), (4, 5, 6))]
+    assert boxes_of(None) == boxes_of({"seed": 3}) == []
+    assert grown(((1, 2, 3), (4, 5, 6)), (2, 2, 2), (9, 9, 7)) == ((0, 0, 1), (6, 7, 7))
