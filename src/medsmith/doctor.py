@@ -65,7 +65,15 @@ def examine() -> Iterator[Finding]:
         if util.find_spec(module) is None:
             yield Finding(name, f"not installed ({use})", cure)
         else:
-            yield Finding(name, f"{metadata.version(name)} ({use})")
+            yield Finding(name, f"{_version(name)} ({use})")
+
+
+def _version(name: str) -> str:
+    """The version of a package; one that is on the path without being installed has none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
 
 
 def _devices() -> Iterator[Finding]:

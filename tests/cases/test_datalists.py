@@ -33,6 +33,7 @@ def cohort(tmp_path):
     return Cohort.open(made.root)
 
 
+@pytest.mark.filterwarnings("ignore:NvImgCodec")  # MONAI says so wherever pydicom is installed
 def test_monai_reads_the_images_and_labels_of_the_cohort(cohort, tmp_path):
     rows = cohort.monai()
     assert [row["case_id"] for row in rows] == list(cohort.ids)

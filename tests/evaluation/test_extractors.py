@@ -54,7 +54,7 @@ def test_names_give_extractors_and_others_are_refused(monkeypatch):
 def test_a_pickle_is_never_opened(name, tmp_path):
     path = tmp_path / "resnet_50.pth"
     path.write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    with pytest.raises(FileError, match=r"may be a pickle.*convert it to safetensors as in docs"):
+    with pytest.raises(FileError, match=r"may hold code.*convert it to safetensors as in docs"):
         extractor_named(f"{name}={path}")
 
 

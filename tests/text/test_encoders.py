@@ -87,7 +87,7 @@ def test_minilm_is_the_mean_over_tokens_of_the_published_network():
 
 def test_without_the_library_the_cure_is_named(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(RequestError, match=r"transformers is not installed; pip install 'medsmith\[text\]'"):
+    with pytest.raises(RequestError, match=r"transformers is not installed; pip install -e '\.\[text\]'"):
         BiomedCLIP(folder)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -191,11 +192,12 @@ def test_checkpoints_without_their_record_are_not_taken_over(cohort, copied):
         train("ddpm", cohort, copied, settings=settings())
 
 
-def test_a_folder_with_anything_else_is_refused_and_stays_as_it_was(cohort):
-    before = {path: path.read_bytes() for path in cohort.root.rglob("*") if path.is_file()}
+def test_a_folder_with_anything_else_is_refused_and_stays_as_it_was(cohort, tmp_path):
+    other = shutil.copytree(cohort.root, tmp_path / "other")
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     with pytest.raises(RunError, match=r"holds something else \(no run\.json\); a run has a folder of its own; choose"):
-        train("ddpm", cohort, cohort.root, settings=settings())
-    assert {path: path.read_bytes() for path in cohort.root.rglob("*") if path.is_file()} == before
+        train("ddpm", cohort, other, settings=settings())
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("name", ["README.md", "manifest.json", "examples/mine.txt", "examples/decoded.txt"])

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import medsmith
 from medsmith.errors import RunError
 from medsmith.formats.json_file import read_json
-from medsmith.methods.elsewhere import version_of
 from medsmith.runs.location import find_run
 
 _SHOWN = 24
+_OWN = Path(medsmith.__file__).parent / "methods"
 
 
 def check_same_method(folder: Path, method: str, recorded: Mapping[str, str]) -> None:
@@ -45,6 +46,10 @@ def changed_method_warnings(run: Path | str) -> list[str]:
 
 def _changed(method: str, recorded: Mapping[str, str]) -> str:
     """What has changed; "" if nothing has, or if the run does not know."""
+    if (_OWN / method).is_dir() or (_OWN / f"{method}.py").is_file():
+        return ""  # of this package, which has a version; the coordinator of a synthesis need not load the networks
+    from medsmith.methods.elsewhere import version_of
+
     for name, now in version_of(method).items():
         before = recorded.get(name, now)
         if before != now:

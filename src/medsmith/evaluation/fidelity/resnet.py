@@ -4,7 +4,7 @@
 - RadImageNet (Mei et al. 2022), 2-D, trained on 1.35 million CT, MR and ultrasound slices: 2048 features per slice; a
   volume has those of each plane (2.5-D), averaged over some of its central slices, so that the volume remains the unit.
 
-The architecture is that of MONAI. The files are published as pickles, which may run code when they are opened: they are
+The architecture is that of MONAI. The files are published in a format that may run code when it is opened: they are
 refused, and docs/evaluation.md converts them to safetensors.
 """
 
@@ -40,7 +40,7 @@ class MedicalNet:
         weights: safetensors file; by default the one that MEDSMITH_MEDICALNET names.
 
     Raises:
-        FileError: there is no file, or it is a pickle.
+        FileError: there is no file, or it may hold code.
         RunError: the file is damaged or of another network.
     """
 
@@ -71,7 +71,7 @@ class RadImageNet:
         weights: safetensors file; by default the one that MEDSMITH_RADIMAGENET names.
 
     Raises:
-        FileError: there is no file, or it is a pickle.
+        FileError: there is no file, or it may hold code.
         RunError: the file is damaged or of another network.
     """
 
@@ -119,7 +119,7 @@ def _weights_file(named: Path | None, variable: str) -> Path:
         raise FileError(variable, "names no weights, and none are shipped", cure="see docs/evaluation.md, Extractors")
     if path.suffix != _SUFFIX:
         cure = "convert it to safetensors as in docs/evaluation.md, Extractors"
-        raise FileError(path, "may be a pickle, which can run code when it is opened", f"needed: *{_SUFFIX}", cure)
+        raise FileError(path, "may hold code that runs when it is opened", f"needed: *{_SUFFIX}", cure)
     if not path.is_file():
         raise FileError(path, "is no file", cure=f"correct the path, or {variable}")
     return path
