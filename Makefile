@@ -15,6 +15,9 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHAPES := "--jaxtyping-packages=medsmith,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# Tests of processes that are killed and begun again: the check does not reach into those.
+PROCESSES := cli/test_two_at_once methods/test_every_method_runs synthesis/test_faults test_distribution \
+	training/test_interrupts training/test_kills
 SITE_STAMP := $(VENV)/.installed-docs
 
 .PHONY: demo test shapes slow check coverage docs site dist weights clean
@@ -26,7 +29,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 shapes: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(SHAPES)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(SHAPES) $(PROCESSES:%=--ignore=tests/%.py)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(SHAPES)
