@@ -92,12 +92,11 @@ def evaluate(
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
     seams = _seams(synthetic, (training or real, real), view_spec, plan)
     evaluation = _measure((of_real, of_synthetic, of_training), chosen, scope, view_spec, plan)
-    unsearched = (NO_SEAMS,) if scope.images and seams is None else ()
     evaluation = replace(
         evaluation,
         seams=seams,
         facts={**_facts(fingerprints, training), **(facts or {})},
-        left_out=(*scope.left_out, *unsearched),
+        left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
     _write(evaluation, replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE)), out)

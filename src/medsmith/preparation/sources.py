@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, final
 
 from medsmith.cases.case_io import label_options, read_case
 from medsmith.cases.integrity import check_id, declared_line, first_of
@@ -28,9 +29,9 @@ Result = TypeVar("Result")
 def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
-    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). DICOM files are
-    read where there are no others (see ``preparation.dicom``). If some cases have
-    both and some only one, the options decide about the latter.
+    A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). DICOM files are read
+    where there are no others (see ``preparation.dicom``). If some cases have both and some only one, the options decide
+    about the latter.
 
     Raises:
         FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
@@ -60,36 +61,56 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     _check_text(root, chosen.values())
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
-    label_of: dict[int, int]
-    segments: tuple[str, ...] = ()
-    if not names and (maps := segmentations_of(cases)):
-        declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
-        label_names, segments = name_segments(root, maps, declared)
-        label_of, reason = {}, "as declared" if declared else "as the segments are called"
-    elif by_file:
-        cases, label_names = choose_labels(root, cases, by_file, options.label_names)
-        label_of, reason = {}, "each has a file of its own"
-    else:
-        label_of, label_names, reason = _labels(root, cases, options.label_names or names, options, report)
+    cases, labels = _named_labels(root, cases, names or {}, by_file, options, report)
     return Source(
         root=root,
         cases=cases,
         layout=Layout(
             _channels(root, cases, options.channel_names or channels),
-            label_names,
+            labels.names,
             ".png" if next(iter(cases.values())).paths[-1].name.lower().endswith(".png") else ".nii.gz",
             cases,
-            label_of,
-            label_of_file=label_names if by_file else {},
+            labels.label_of,
+            label_of_file=labels.names if by_file else {},
         ),
         rule=rule,
         channels_known=bool(options.channel_names or channels),
-        label_reason=reason,
+        label_reason=labels.reason,
         left_out=(*strays, *(() if keeps else alone)),
         kept=alone if keeps else (),
-        reader=segment_reader(segments) if segments else read_case,
-        summed=segment_sums(root, cases, segments) if segments else None,
+        reader=segment_reader(labels.segments) if labels.segments else read_case,
+        summed=segment_sums(root, cases, labels.segments) if labels.segments else None,
     )
+
+
+@final
+@dataclass(frozen=True)
+class _Labels:
+    """How the labels of a source are named: value in the files -> label, names, why, and segments of 3D Slicer."""
+
+    label_of: Mapping[int, int]
+    names: Mapping[str, int]
+    reason: str
+    segments: tuple[str, ...] = ()
+
+
+def _named_labels(
+    root: Path,
+    cases: dict[str, CaseFiles],
+    names: Mapping[str, int],
+    by_file: tuple[str, ...],
+    options: PrepareOptions,
+    report: Callable[[str], None],
+) -> tuple[dict[str, CaseFiles], _Labels]:
+    """The cases with the label files that are used, and how their labels are named."""
+    if not names and (maps := segmentations_of(cases)):
+        declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
+        found, segments = name_segments(root, maps, declared)
+        return cases, _Labels({}, found, "as declared" if declared else "as the segments are called", segments)
+    if by_file:
+        cases, found = choose_labels(root, cases, by_file, options.label_names)
+        return cases, _Labels({}, found, "each has a file of its own")
+    return cases, _Labels(*_labels(root, cases, options.label_names or names, options, report))
 
 
 def _check_no_series(root: Path, options: PrepareOptions) -> None:

@@ -75,9 +75,7 @@ def synthesize(
         steps=steps,
         limits=options.limits,
     )
-    shard = options.shard or Shard(1, 1)
-    if not shard.indices(count):
-        raise RequestError("--shard", f"{shard} of {count} cases", "at least one case each", "use fewer shards")
+    shard = _checked_shard(options.shard, count)
     folder.refuse_foreign(out)
     check_not_held(out)
     size = min(workers or _default_workers(options.devices), len(shard.indices(count)))
@@ -97,6 +95,14 @@ def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices
     check_built(devices)
     if str(run) != printable(str(run)):
         raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
+
+
+def _checked_shard(shard: Shard | None, count: int) -> Shard:
+    """The shard to make, which has a case; without one, all cases."""
+    found = shard or Shard(1, 1)
+    if not found.indices(count):
+        raise RequestError("--shard", f"{found} of {count} cases", "at least one case each", "use fewer shards")
+    return found
 
 
 def _read_request(request: BaseModel | Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
