@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -27,6 +27,7 @@ class Sampled:
     of_y: Leverage
 
 
+@runtime_checkable
 class Statistic(Protocol):
     """Compares subsets of the rows it was made of."""
 
