@@ -1,12 +1,25 @@
 """Permutation test, diversity and seams: closed forms, a second library, planted differences."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from medsmith.evaluation.fidelity.diversity import compare_diversity, ms_ssim
+from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.diversity import (
+    METHOD,
+    METHOD_OF_DIFFERENCE,
+    _estimate,
+    compare_diversity,
+    ms_ssim,
+)
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import PaintedCase, boxes_of, grown, measure_seams
+from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
+from medsmith.evaluation.pages.sections import seam_sentences
+from medsmith.evaluation.result import Evaluation
 
 
 def test_the_permutation_test_is_exact_on_equal_laws():
@@ -100,6 +113,43 @@ def test_pictures_have_seams_too_and_few_cases_none():
     assert found is not None
     assert found.value > 0.8
     assert measure_seams(cases[:5], seed=0) is None
+
+
+def test_the_borders_of_every_box_are_measured():
+    boxes = [((8, 8, 0), (16, 16, 1)), ((40, 8, 0), (48, 16, 1)), ((8, 40, 0), (16, 48, 1))]
+    image, nothing = np.zeros((64, 64, 1)), np.zeros((64, 64, 1), bool)
+    places = _borders(PaintedCase(image, nothing, boxes), np.random.default_rng(0))
+    quadrants = [(int(voxel[0] >= 32), int(voxel[1] >= 32)) for voxel, _, _ in places]
+    assert [quadrants.count(each) for each in ((0, 0), (1, 0), (0, 1))] == [14, 14, 14]  # 40 / 3, rounded up
+    assert len(_borders(PaintedCase(image, nothing, boxes[:1]), np.random.default_rng(0))) == 40
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "words"),
+    [
+        (0.45, 0.75, 1.0, ": no seam that 6 cases can show."),
+        (0.45, 0.5, 0.55, "cannot be told from untouched image."),
+        (0.51, 0.55, 0.59, "painted regions have seams."),
+        (0.7, 0.9, 1.0, "instead of the lesion."),
+    ],
+)
+def test_the_page_claims_no_more_on_seams_than_the_interval_shows(low, value, high, words):
+    evaluation = SimpleNamespace(seams=Estimate(value, low, high, 6, "Student's"))
+    assert seam_sentences(cast(Evaluation, evaluation))[0].endswith(words)
+
+
+def test_the_interval_of_diversity_is_that_of_welch():
+    variances = (2.0, 0.5)
+    found = _estimate(1.0, variances, 10, METHOD_OF_DIFFERENCE)
+    # Two samples of 10 whose means have these variances: standard deviation (10 variance) ** .5 each.
+    first, second = (np.linspace(-1, 1, 10) for _ in variances)
+    first, second = (x / x.std(ddof=1) * (10 * v) ** 0.5 for x, v in zip((first, second), variances, strict=True))
+    low, high = stats.ttest_ind(first + 1, second, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    single = _estimate(1.0, (2.0,), 10, METHOD)
+    assert single.high - 1 == pytest.approx(stats.t.ppf(0.975, 9) * 2**0.5)
+    assert "half" not in single.interval + found.interval
+    assert _estimate(1.0, (0.0, 0.0), 10, METHOD).low == 1
 
 
 def test_patches_never_show_the_lesion():

@@ -197,7 +197,7 @@ def test_a_loaded_method_is_ready_to_synthesize(trained):
     assert not trained.method.training
     assert not any(weight.requires_grad for weight in trained.method.parameters())
     assert trained.method.name == trained.name
-    copies = {"thumbnails", "copy_threshold"}
+    copies = {"thumbnails", "copy_threshold", "copy_measure"}
     kept = trained.method.checks is None or "not_a_copy" in trained.method.checks
     assert (copies if kept else set()) == copies & trained.method.memory.keys()
 

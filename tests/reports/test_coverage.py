@@ -1,5 +1,7 @@
 """Combinations of attributes that a cohort lacks, and the reports that fill them."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from medsmith.cli import main
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.reports.collection import read_reports
-from medsmith.reports.coverage import COUNTED, coverage, missing_reports
+from medsmith.reports.coverage import COUNTED, count_unplaced, coverage, missing_reports
 from medsmith.reports.rules import LESION_TYPES, combinations
 from medsmith.reports.sampling import check_report, sample_report
 from medsmith.reports.schema import LesionReport
@@ -92,6 +94,21 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
     assert "exists; a new .jsonl file; choose another name" in capsys.readouterr().err
+
+
+def test_lesions_of_no_combination_are_counted(reported, capsys):
+    cyst = {"lesion_type": "liver cyst"}
+    lesions = [cyst, {**cyst, "density": "hypodense"}, {**cyst, "density": "hyperdense"}, {"density": "hypodense"}]
+    (reported / "reports" / "one.json").write_text(json.dumps({"lesions": lesions}))
+    counted = [LesionReport.model_validate(each) for each in lesions]
+    assert count_unplaced(counted, coverage(counted, ["density"], 1)) == 2
+    for arguments in ([], ["--json"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["coverage", str(reported), "--by", "density", *arguments])
+        assert ended.value.code == 0
+    *lines, record = capsys.readouterr().out.splitlines()
+    assert "2 lesions do not state density, or break the rules" in lines
+    assert '"unplaced": 2' in record
 
 
 def test_a_damaged_report_is_named(reported, capsys):

@@ -9,13 +9,22 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medsmith.cases.case import Case
-from medsmith.data.similarity import copy_threshold, thumbnails
+from medsmith.data.similarity import (
+    COPY_MEASURE,
+    LEAST_COPY,
+    NEAR_DUPLICATE,
+    copy_threshold,
+    find_scenes,
+    nearest,
+    similarities,
+    thumbnails,
+)
 from medsmith.geometry import Geometry
 from medsmith.measurement.noise_level import noise_levels
 from medsmith.runs.checkpoints import find_run, read_record, unpack
 from medsmith.synthesis.checks.finished import CHECKS, check_case
 from medsmith.synthesis.checks.guidance import annotation_followed
-from medsmith.synthesis.checks.images import image_noise
+from medsmith.synthesis.checks.images import image_noise, not_a_copy
 from medsmith.synthesis.checks.masks import labels_declared
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -40,6 +49,7 @@ def memory():
     return {
         "thumbnails": torch.from_numpy(small),
         "copy_threshold": torch.tensor(copy_threshold(small)),
+        "copy_measure": torch.tensor(COPY_MEASURE),
         "noise_levels": torch.from_numpy(noise),
     }
 
@@ -142,10 +152,36 @@ def test_the_copy_check_sees_through_the_order_of_axes():
     volumes = [gaussian_filter(rng.standard_normal(shape), 1.5).astype(np.float32)[None] for _ in range(12)]
     small = thumbnails(volumes)
     known = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(copy_threshold(small))}
+    known["copy_measure"] = torch.tensor(COPY_MEASURE)
     turned = np.ascontiguousarray(volumes[4].transpose(0, 3, 1, 2))
     affine = np.eye(4)[[1, 2, 0, 3]]
     case = Case("c", turned, None, Geometry((16, 24, 20), affine), ("CT",), {"background": 0})
     assert "not_a_copy" in failed(case, TrainingFacts.of(fingerprint(shape=shape), known))
+
+
+def test_a_threshold_is_compared_with_the_measure_that_it_is_of():
+    small = thumbnails(TRAINING_IMAGES)
+    inverted = good_case(image=255 - TRAINING_IMAGES[4])
+    older = {"thumbnails": torch.from_numpy(small), "copy_threshold": torch.tensor(find_scenes(small).threshold)}
+    newer = memory()
+    scores = {}
+    for name, known in (("older", older), ("newer", newer)):
+        training = TrainingFacts.of(fingerprint(shape=SHAPE), known)
+        scores[name] = not_a_copy(inverted, training, LIMITS)
+    query = thumbnails([inverted.image])
+    assert scores["older"].value == pytest.approx(similarities(query, small).max())
+    assert scores["newer"].value == pytest.approx(nearest(query, small)[0][0])
+    assert (scores["older"].outcome, scores["newer"].outcome) == ("passed", "failed")
+    unknown = {**newer, "copy_measure": torch.tensor(99)}
+    assert not_a_copy(inverted, TrainingFacts.of(fingerprint(shape=SHAPE), unknown), LIMITS).outcome == "not made"
+
+
+def test_the_copy_threshold_is_the_percentile_of_the_score_that_is_compared():
+    small = thumbnails(TRAINING_IMAGES)
+    others = [nearest(small[[at]], np.delete(small, at, 0))[0][0] for at in range(len(small))]
+    assert max(others) < NEAR_DUPLICATE  # no image has a near-duplicate
+    assert copy_threshold(small) == pytest.approx(max(np.quantile(others, 0.99), LEAST_COPY), abs=1e-5)
+    assert copy_threshold(small) > find_scenes(small).threshold
 
 
 def test_the_check_of_labels_takes_less_memory_than_the_labels():

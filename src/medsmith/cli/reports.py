@@ -212,18 +212,24 @@ def coverage(
 
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import FileError
+    from medsmith.reports.coverage import count_unplaced, lesions_of, missing_reports, write_reports
     from medsmith.reports.coverage import coverage as count_lesions
-    from medsmith.reports.coverage import lesions_of, missing_reports, write_reports
 
     if out is not None and (out.exists() or out.suffix != ".jsonl"):
         found = "exists" if out.exists() else "does not end in .jsonl"
         raise FileError(out, found, "a new .jsonl file", "choose another name")
     names = [name.strip() for name in by.split(",") if name.strip()]
-    cells = count_lesions(lesions_of(Cohort.open(cohort)), names, wanted, type_ or ())
+    lesions = lesions_of(Cohort.open(cohort))
+    cells = count_lesions(lesions, names, wanted, type_ or ())
+    unplaced = count_unplaced(lesions, cells)
     missing = sum(cell.missing for cell in cells)
     last = f"missing: {missing} lesions for {wanted} of each combination"
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
         last = f"{out}: {missing} reports"
-    value = {"combinations": [cell.as_json() for cell in cells], "missing": missing}
-    terminal().result(value, (*(cell.line for cell in cells), last))
+    value = {"combinations": [cell.as_json() for cell in cells], "missing": missing, "unplaced": unplaced}
+    lines = [cell.line for cell in cells]
+    if unplaced:
+        does, breaks = ("lesion does", "breaks") if unplaced == 1 else ("lesions do", "break")
+        lines.append(f"{unplaced} {does} not state {', '.join(names)}, or {breaks} the rules")
+    terminal().result(value, (*lines, last))

@@ -18,7 +18,7 @@ than a Fourier transform.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -119,7 +119,11 @@ def find_scenes(gallery: Float32[np.ndarray, "n ex ey ez"]) -> Scenes:
     Args:
         gallery: thumbnails; fewer than two leave the threshold at ``NEAR_DUPLICATE``.
     """
-    scores = similarities(gallery, gallery)
+    return _scenes(similarities(gallery, gallery))
+
+
+def _scenes(scores: Float32[np.ndarray, "n n"]) -> Scenes:
+    """From the similarities of a set with itself, which are changed."""
     _, groups = connected_components(scores >= NEAR_DUPLICATE, directed=False)
     np.fill_diagonal(scores, -1)
     if _look_alike(scores, groups):
@@ -137,8 +141,12 @@ def _look_alike(scores: Float32[np.ndarray, "n n"], groups: Int[np.ndarray, " n"
 
 
 def copy_threshold(gallery: Float32[np.ndarray, "n ex ey ez"]) -> float:
-    """Similarity above which an image counts as a copy of one of these real ones (see ``find_scenes``)."""
-    return find_scenes(gallery).threshold
+    """Similarity above which an image counts as a copy of one of these real ones.
+
+    As the threshold of ``find_scenes``, of the measure that queries are compared by (``COPY_MEASURE``): a search over
+    zooms and both contrasts finds more similarity by chance.
+    """
+    return _scenes(COPY_MEASURES[COPY_MEASURE](gallery, gallery)).threshold
 
 
 def similarities(
@@ -170,6 +178,12 @@ def search(
         for row, correlations in zip(scores, _correlations(zoomed(queries, zoom), gallery), strict=True):
             np.maximum(row, np.maximum(correlations.max(axis=1), -correlations.min(axis=1)), out=row)
     return scores
+
+
+COPY_MEASURES: Final = {1: similarities, 2: search}
+"""Measures that runs have recorded beside their copy threshold; a threshold is of use with its own measure alone."""
+COPY_MEASURE: Final = 2
+"""The measure of ``copy_threshold``."""
 
 
 def zoomed(images: Float32[np.ndarray, "q ex ey ez"], zoom: float) -> Float32[np.ndarray, "q ex ey ez"]:

@@ -112,6 +112,17 @@ def coverage(
     )
 
 
+def count_unplaced(lesions: Iterable[LesionReport], cells: Sequence[Cell]) -> int:
+    """Lesions of the types of some combinations that have none of them: they state too little, or break the rules.
+
+    Args:
+        lesions: as ``coverage`` counted them.
+        cells: all that it found.
+    """
+    types = {cell.lesion_type for cell in cells}
+    return sum(str(lesion.lesion_type) in types for lesion in lesions) - sum(cell.count for cell in cells)
+
+
 def missing_reports(cells: Iterable[Cell], rng: np.random.Generator) -> Iterator[LesionReport]:
     """As many reports of each combination as lesions of it are missing; the other attributes are sampled.
 

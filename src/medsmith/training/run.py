@@ -14,7 +14,7 @@ from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
-from medsmith.data.similarity import copy_threshold
+from medsmith.data.similarity import COPY_MEASURE, copy_threshold
 from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.folders import check_outside
@@ -287,7 +287,9 @@ def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
     known: dict[str, Tensor] = {}
     if found[THUMBNAIL]:
         gallery = torch.stack(found[THUMBNAIL])
-        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(copy_threshold(gallery.numpy()))}
+        threshold = copy_threshold(gallery.numpy())
+        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(threshold)}
+        known["copy_measure"] = torch.tensor(COPY_MEASURE)
     if found[NOISE]:
         known["noise_levels"] = torch.stack(found[NOISE]).amax(0)
     return known

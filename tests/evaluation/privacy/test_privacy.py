@@ -13,7 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.data.copies import find_matches
 from medsmith.data.fingerprint import take_fingerprint
-from medsmith.data.similarity import copy_threshold, thumbnails
+from medsmith.data.similarity import COPY_MEASURE, copy_threshold, thumbnails
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.evaluation.pages.page import WARNING, Page
 from medsmith.evaluation.privacy import batches, measure_privacy, summary_lines
@@ -160,7 +160,7 @@ def test_the_check_of_synthesis_finds_the_same_copies(cohorts):
     training = [case.image for case in cohorts["training"]]
     gallery = thumbnails(training)
     fingerprint = take_fingerprint(iter(cohorts["training"]), ".png", "0" * 64)
-    facts = TrainingFacts(fingerprint, gallery, copy_threshold(gallery))
+    facts = TrainingFacts(fingerprint, gallery, copy_threshold(gallery), copy_measure=COPY_MEASURE)
     failed = {case.id for case in cohorts["synthetic"] if not_a_copy(case, facts, Limits()).outcome == "failed"}
     assert failed == {"copy", "mirror", "negative"}
 

@@ -10,6 +10,7 @@ seam that is found instead of the lesion.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -88,9 +89,7 @@ def _describe(
     case: PaintedCase, rng: np.random.Generator
 ) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]] | None:
     """Descriptions of patches at painted borders and at untouched places; None without one of them."""
-    shape = case.image.shape
-    borders = [place for box in case.boxes for place in _places(box, shape, rng)]
-    kept = [place for place in borders if not case.lesion[_patch(shape, *place[:2])].any()][:PATCHES]
+    kept = _borders(case, rng)
     if case.original is not None:
         places, image = kept, case.original
     else:
@@ -98,6 +97,16 @@ def _describe(
     found = tuple(np.array([_description(_layers(source, place)) for place in chosen]) for source, chosen in
                   ((case.image, kept), (image, places)))  # fmt: skip
     return (found[0], found[1]) if all(len(rows) for rows in found) else None
+
+
+def _borders(case: PaintedCase, rng: np.random.Generator) -> Places:
+    """Places on the faces of painted boxes around which no lesion shows, equally many of each box if there are."""
+    shape, share = case.image.shape, -(-PATCHES // max(1, len(case.boxes)))
+    kept: Places = []
+    for box in case.boxes:
+        places = (at for at in _places(box, shape, rng) if not case.lesion[_patch(shape, *at[:2])].any())
+        kept += islice(places, share)
+    return kept
 
 
 def _places(box: Box, shape: tuple[int, ...], rng: np.random.Generator) -> Places:

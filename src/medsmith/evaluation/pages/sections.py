@@ -8,6 +8,8 @@ from medsmith.evaluation.result import Evaluation
 
 _SEAM = 0.8
 """AUC above which a segmentation network may learn the seam."""
+_NO_SEAM = 0.6
+"""Upper end of the interval of the AUC below which there is no seam to speak of."""
 
 
 def permutation_sentence(test: PermutationTest) -> str:
@@ -39,11 +41,13 @@ def seam_sentences(evaluation: Evaluation) -> list[str]:
     found = evaluation.seams
     if found is None:
         return []
-    verdict = "the borders of painted regions cannot be told from untouched image"
+    verdict = f"no seam that {found.n} cases can show"
     if found.low > 0.5:
         verdict = "painted regions have seams" + (
             ", which a segmentation network may learn instead of the lesion" if found.value > _SEAM else ""
         )
+    elif found.high < _NO_SEAM:
+        verdict = "the borders of painted regions cannot be told from untouched image"
     return [f"Seams: a classifier of border patches reaches an AUC of {found} over {found.n} cases: {verdict}."]
 
 
@@ -59,7 +63,10 @@ def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
                 ("synthetic minus real", found.difference),
             )
         ]
-        caption = f"Mean multi-scale structural similarity of pairs; 95 % intervals, {found.real.interval}."
+        caption = (
+            f"Mean multi-scale structural similarity of pairs; 95 % intervals, {found.real.interval}; of the "
+            f"difference, {found.difference.interval}."
+        )
         yield Section("Diversity", similarity_sentences(evaluation), (Table(["", "MS-SSIM", "n"], rows, caption),))
     if evaluation.seams is not None:
         method = (

@@ -9,7 +9,7 @@ from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import HIGH, LOW
 from medsmith.data.scaling import gray_to_model
-from medsmith.data.similarity import nearest, thumbnails
+from medsmith.data.similarity import COPY_MEASURES, thumbnails
 from medsmith.measurement.noise_level import noise_levels
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -79,7 +79,9 @@ def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> CheckResu
         return CheckResult.skipped("not_a_copy", NO_IMAGE)
     if training.thumbnails is None or training.copy_threshold is None:
         return CheckResult.skipped("not_a_copy", "the run keeps no thumbnails of its training cohort")
+    if training.copy_measure not in COPY_MEASURES:
+        return CheckResult.skipped("not_a_copy", "the run's copy threshold is of a measure that is not known here")
     edge = training.thumbnails.shape[1]
     image = np.nan_to_num(canonical_case(case).require_image(), posinf=0, neginf=0)
-    scores, _ = nearest(thumbnails([image], edge), training.thumbnails)
-    return CheckResult.of("not_a_copy", float(scores[0]), high=training.copy_threshold)
+    scores = COPY_MEASURES[training.copy_measure](thumbnails([image], edge), training.thumbnails)
+    return CheckResult.of("not_a_copy", float(scores.max()), high=training.copy_threshold)
