@@ -1,6 +1,6 @@
 """Places for a structure in a template: whole within what is allowed, and in surroundings like its own.
 
-Axes: c channels, n places, v voxels of a structure, x y z voxel axes of the template, u v w those of a patch, canonical.
+Axes: c channels, n places, v voxels of a structure, x y z of the template, u v w of a patch, canonical.
 """
 
 from collections.abc import Sequence
