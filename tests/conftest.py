@@ -37,3 +37,10 @@ def server():
 def no_fsync(monkeypatch):
     """Leaves out fsync, which takes most of the time of tests that write many small files."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def unchecked_types(request):
+    """Where the types of all arguments are checked in every call, wrong ones never reach the code."""
+    if request.config.getoption("jaxtyping_packages", None):
+        pytest.skip("the types of arguments are checked before the call")

@@ -40,6 +40,7 @@ def test_the_label_list_of_itk_snap_names_every_label(tmp_path):
     assert found == {0: "Clear Label", 1: "liver", 2: "liver_tumor"}
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "line"),
     [
