@@ -40,7 +40,7 @@ def test_highdicom_reads_the_same_voxels_and_labels(tmp_path, affine):
     case = exported_case(affine=affine)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     folder = tmp_path / "out" / "one"
-    images = series(folder / "CT")
+    images = series(folder / "01-CT")
     check_equal(highdicom.image.get_volume_from_series(images), case.image[0], case.geometry.affine)
     found = highdicom.seg.segread(folder / "segmentation.dcm")
     names = {number: found.get_segment_description(number).SegmentLabel for number in found.segment_numbers}
@@ -54,7 +54,7 @@ def test_simpleitk_reads_the_same_voxels(tmp_path, affine):
     case = exported_case(affine=affine)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out" / "one" / "CT")))
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out" / "one" / "01-CT")))
     image = reader.Execute()
     place = np.eye(4)
     place[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
@@ -128,7 +128,7 @@ def test_gray_values_of_mr_are_rounded_to_16_bits_and_the_error_is_said(tmp_path
     found = export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     assert any(line.startswith("gray values are rounded to 16 bits") for line in found.lines)
     for channel, name in enumerate(case.channel_names):
-        images = series(tmp_path / "out" / "one" / name)
+        images = series(tmp_path / "out" / "one" / f"{channel + 1:02d}-{name}")
         assert {image.Modality for image in images} == {"MR"}
         volume = highdicom.image.get_volume_from_series(images)
         found_gray, _ = ordered(volume.array, LPS @ volume.affine)

@@ -19,7 +19,7 @@ def test_images_and_segmentation_keep_voxels_place_and_names(tmp_path):
     case = exported_case(synthetic=True)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     folder = tmp_path / "out" / "one"
-    for name, wanted in (("image-CT.nrrd", case.image[0]), ("labels.seg.nrrd", case.labels)):
+    for name, wanted in (("image-01-CT.nrrd", case.image[0]), ("labels.seg.nrrd", case.labels)):
         found = sitk.ReadImage(folder / name)
         np.testing.assert_array_equal(sitk.GetArrayFromImage(found).transpose(2, 1, 0), wanted)
         place = np.array(found.GetDirection()).reshape(3, 3) * found.GetSpacing()
@@ -28,7 +28,7 @@ def test_images_and_segmentation_keep_voxels_place_and_names(tmp_path):
         assert "not for diagnosis" in found.GetMetaData("medsmith")
     assert found.GetMetaData("Segment1_Name") == "liver_tumor"
     assert found.GetMetaData("Segment1_LabelValue") == "2"
-    assert sitk.ReadImage(folder / "image-CT.nrrd").GetPixelID() == sitk.sitkInt16
+    assert sitk.ReadImage(folder / "image-01-CT.nrrd").GetPixelID() == sitk.sitkInt16
 
 
 def test_the_label_list_of_itk_snap_names_every_label(tmp_path):

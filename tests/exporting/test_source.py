@@ -71,8 +71,10 @@ def test_no_name_of_the_source_is_in_any_byte(made, tmp_path, capfd):
 def test_each_image_names_its_source_and_lies_in_its_frame_of_reference(made, tmp_path):
     cohort, hospital, _ = made
     export(cohort, tmp_path / "out", OPTIONS, source=hospital)
-    sources = {str(found.SOPInstanceUID): found for found in map(pydicom.dcmread, (hospital / "scan" / "CT").iterdir())}
-    for path in (tmp_path / "out" / "made" / "CT").iterdir():
+    sources = {
+        str(found.SOPInstanceUID): found for found in map(pydicom.dcmread, (hospital / "scan" / "01-CT").iterdir())
+    }
+    for path in (tmp_path / "out" / "made" / "01-CT").iterdir():
         found = pydicom.dcmread(path)
         (item,) = found.SourceImageSequence
         source = sources[str(item.ReferencedSOPInstanceUID)]
@@ -85,7 +87,7 @@ def test_each_image_names_its_source_and_lies_in_its_frame_of_reference(made, tm
 def test_identity_is_kept_on_request(made, tmp_path):
     cohort, hospital, _ = made
     export(cohort, tmp_path / "out", ExportOptions(date="20260102", keep_identity=True), source=hospital)
-    source = pydicom.dcmread(next((hospital / "scan" / "CT").iterdir()))
+    source = pydicom.dcmread(next((hospital / "scan" / "01-CT").iterdir()))
     for path in (tmp_path / "out").rglob("*.dcm"):
         found = pydicom.dcmread(path)
         assert (found.PatientName, found.PatientID) == (source.PatientName, source.PatientID)

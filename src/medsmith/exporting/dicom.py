@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from medsmith.cases.case import Case
 from medsmith.errors import RequestError
 from medsmith.exporting.dataset import Context, invented_patient, kept_patient, write_dicom
+from medsmith.exporting.file_names import channel_part
 from medsmith.exporting.identity import identity_of
 from medsmith.exporting.image_series import Modality, image_series, modality_of
 from medsmith.exporting.pixels import as_pixels
@@ -39,7 +40,7 @@ class DicomWriter:
     series: Sequence[SourceSeries] = ()
 
     def __call__(self, case: Case, folder: Path) -> Mapping[str, Any]:
-        """Writes ``CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
+        """Writes ``NN-CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
 
         Raises:
             RequestError: the modality is unknown, or the identity is wanted and no series fits.
@@ -55,7 +56,7 @@ class DicomWriter:
             for number, image in enumerate(images):
                 if source and case.synthetic:
                     image.SourceImageSequence = source.references(number)
-                write_dicom(folder / name / f"{number + 1:04d}.dcm", image)
+                write_dicom(folder / channel_part(channel, name) / f"{number + 1:04d}.dcm", image)
             first = first or images
             error = max(error, as_pixels(case.require_image()[channel]).error)
         if case.labels is not None and len(case.label_names) > 1:
