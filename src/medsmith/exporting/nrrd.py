@@ -13,6 +13,7 @@ import SimpleITK
 from jaxtyping import Shaped
 
 from medsmith.cases.case import Case
+from medsmith.errors import FileError
 from medsmith.exporting.file_names import channel_part
 from medsmith.exporting.identity import MAKER, identity_of
 from medsmith.exporting.segment import Segment, segments_of
@@ -70,7 +71,11 @@ def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, k
     for key, value in keys.items():
         image.SetMetaData(key, value)
     with replacing(path) as temporary:
-        SimpleITK.WriteImage(image, temporary, useCompression=True)
+        try:
+            SimpleITK.WriteImage(image, temporary, useCompression=True)
+        except RuntimeError:  # its message is many lines of C++ source positions
+            found, cure = "cannot be written (SimpleITK gives up, as on a full disk)", "free or choose another disk"
+            raise FileError(path, found, cure=cure) from None
 
 
 def write_label_list(path: Path, label_names: Mapping[str, int]) -> None:
