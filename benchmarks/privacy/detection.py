@@ -157,7 +157,11 @@ def measure(cases: Sequence[Case], scenes: np.ndarray, prepare: Callable[[Case],
     seconds = (time.process_time() - begin) / len(unseen)
     threshold = Threshold.of(reference[::2], IMAGES, 0)
     limit, other = threshold.limit.value, reference[1::2]
-    other = other[other < IMAGES.near_duplicate] if threshold.near_duplicates.value < 0.5 else other
+    other = (
+        other[other < IMAGES.near_duplicate]
+        if threshold.near_duplicates and threshold.near_duplicates.value < 0.5
+        else other
+    )
     found: dict[str, Any] = {
         "training": len(gallery),
         "held_out": len(unseen),

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from medsmith.evaluation.fidelity.bootstrap import proportion
 from medsmith.evaluation.privacy.embedding import measure_nearness
 from medsmith.evaluation.privacy.membership import advantage_of, auc_of, infer_membership
+from medsmith.evaluation.privacy.page import _chance
 from medsmith.evaluation.privacy.threshold import IMAGES, Threshold
 
 
@@ -75,6 +77,33 @@ def test_thresholds_at_the_limits():
     alike = np.linspace(0.85, 0.95, 100)  # all cases look alike: none is a duplicate
     assert Threshold.of(alike, IMAGES, 0).limit.value == pytest.approx(np.quantile(alike, 0.99))
     assert Threshold.of(alike, IMAGES, 0).near_duplicates.value == 0
+
+
+@pytest.mark.parametrize("reference", [[], [0.3], [0.95], [0.3, 0.98, 0.99]])
+def test_too_few_real_cases_leave_the_false_alarms_unknown(reference):
+    found = Threshold.of(np.array(reference), IMAGES, 0)
+    assert found.false_alarms is None
+    assert found.as_json()["false_alarms_leave_one_out"] is None
+    assert (found.near_duplicates is None) == (not reference)
+    assert found.exceeded_by(proportion(8, 8)) is None
+    assert _chance(proportion(8, 8), found) == ""
+
+
+@pytest.mark.parametrize(
+    ("flagged", "n", "alarms", "m", "beyond"),
+    [
+        (3, 100, 1, 100, False),  # p = .31
+        (1, 100, 0, 100, False),
+        (5, 100, 0, 100, False),  # p = C(195, 95) C(5, 5) / C(200, 100), .0296
+        (6, 100, 0, 100, True),  # p = .0145
+        (3, 3, 0, 5, True),  # p = 1 / C(8, 3) = .0179
+        (2, 2, 0, 5, False),  # p = 1 / C(7, 2) = .048
+    ],
+)
+def test_flagged_cases_exceed_chance_by_the_exact_test(flagged, n, alarms, m, beyond):
+    threshold = Threshold(proportion(1, 2), proportion(0, 1), proportion(alarms, m))
+    assert threshold.exceeded_by(proportion(flagged, n)) is beyond
+    assert _chance(proportion(flagged, n), threshold).startswith(" More" if beyond else " No more")
 
 
 @settings(deadline=None, max_examples=30)

@@ -109,14 +109,14 @@ def _copy_sentence(found: NearestNeighbors) -> str:
     kind = _nearest_kind(found)
     return (
         f"{count} of {flagged.n} synthetic cases, {_percent(flagged)}, are more similar to a {kind} case "
-        f"than 99 % of {'other' if found.held_out is None else 'held-out'} real cases are."
-        f"{_UNKNOWN_TRAINING if found.held_out is None else ''}"
+        f"than 99 % of {'held-out' if found.held_out_given else 'other'} real cases are."
+        f"{'' if found.held_out_given else _UNKNOWN_TRAINING}"
     )
 
 
 def _nearest_kind(found: NearestNeighbors) -> str:
     """What the synthetic cases were compared with: without a training cohort, the real one."""
-    return "real" if found.held_out is None else "training"
+    return "training" if found.held_out_given else "real"
 
 
 def _percent(estimate: Estimate) -> str:
@@ -185,9 +185,13 @@ def _copies(
         _copy_sentence(found),
         f"Similarity is the largest correlation over shifts, flips, rotations, small zooms and inverted contrast; "
         f"above {found.limit:.2f} ({found.threshold.limit.low:.2f} to {found.threshold.limit.high:.2f}) a case counts "
-        f"as a copy. {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} real cases compared "
-        f"have a near-duplicate among the {kind} cases; these do not enter the threshold.",
+        f"as a copy.",
     ]
+    if found.near_duplicates is not None:
+        sentences[-1] += (
+            f" {100 * found.near_duplicates.value:.0f} % of the {found.near_duplicates.n} real cases compared "
+            f"have a near-duplicate among the {kind} cases; these do not enter the threshold."
+        )
     if found.held_out is not None:
         sentences.append(
             f"Of {found.held_out.n} real cases outside the training cohort, {_percent(found.held_out)} are above a "

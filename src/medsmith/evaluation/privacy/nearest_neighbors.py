@@ -29,8 +29,11 @@ class NearestNeighbors:
             between training cases where there are none, without near-duplicates.
         flagged: proportion of synthetic cases above the threshold.
         copied: proportion of training cases that are the nearest one of a flagged case, of all training cases.
-        held_out: proportion of held-out real cases above a threshold found without them; None if none were given.
-        near_duplicates: proportion of the real cases behind the threshold that have a near-duplicate in training.
+        held_out: proportion of held-out real cases above a threshold found without them; None if none were given, or
+            fewer than two that are no near-duplicates.
+        held_out_given: whether held-out real cases were given.
+        near_duplicates: proportion of the real cases behind the threshold that have a near-duplicate in training; None
+            without such cases.
         matches: of each synthetic case.
         reached: largest similarity, in the search, of each training case to a synthetic one.
     """
@@ -39,7 +42,8 @@ class NearestNeighbors:
     flagged: Estimate
     copied: Estimate
     held_out: Estimate | None
-    near_duplicates: Estimate
+    held_out_given: bool
+    near_duplicates: Estimate | None
     matches: tuple[Match, ...]
     reached: Float32[np.ndarray, " n"]
 
@@ -72,7 +76,7 @@ class NearestNeighbors:
             "flagged": self.flagged.as_json(),
             "training_cases_copied": self.copied.as_json(),
             "held_out": self.held_out.as_json() if self.held_out else None,
-            "near_duplicates_in_training": self.near_duplicates.as_json(),
+            "near_duplicates_in_training": self.near_duplicates.as_json() if self.near_duplicates else None,
         }
 
 
@@ -118,6 +122,7 @@ def find_nearest_neighbors(
         flagged=proportion(int(flagged.sum()), len(synthetic)),
         copied=proportion(len(hit), len(training)),
         held_out=None if held_out is None else threshold.false_alarms,
+        held_out_given=held_out is not None,
         near_duplicates=threshold.near_duplicates,
         matches=found.matches,
         reached=found.reached,
@@ -132,7 +137,7 @@ def _reference(
         found: Found = find_in_batches(f"{name}-held-out", held_out, training, keep, advance)
         return similarities_of(found.matches)
     if len(training) < 2:
-        return np.ones(1)
+        return np.empty(0)
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), MAX_COMPARED)).round().astype(int)).tolist()
     found = find_in_batches(f"{name}-training", training.take(rows), training, keep, advance, own=rows)
     return similarities_of(found.matches)

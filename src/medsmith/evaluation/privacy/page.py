@@ -77,18 +77,21 @@ def summary_lines(found: Privacy) -> list[str]:
 
 
 def _copies_sentence(what: str, flagged: Estimate, copied: Estimate, threshold: Threshold) -> str:
+    than = f"than 99 % of {threshold.limit.n} real cases that are no copies (threshold {threshold.limit.value:.3f})"
+    if threshold.false_alarms is None:
+        than = f"than the fixed threshold {threshold.limit.value:.3f} (too few real cases to set one)"
     return (
-        f"Copies, {what}: {_count(flagged)} synthetic cases are more similar to a training case than 99 % of "
-        f"{threshold.limit.n} real cases that are no copies (threshold {threshold.limit.value:.3f}); they copy "
-        f"{_count(copied)} training cases. {_chance(flagged, threshold)}"
+        f"Copies, {what}: {_count(flagged)} synthetic cases are more similar to a training case {than}; they copy "
+        f"{_count(copied)} training cases.{_chance(flagged, threshold)}"
     )
 
 
 def _chance(flagged: Estimate, threshold: Threshold) -> str:
-    """Whether more is flagged than among real cases that are no copies."""
-    alarms = threshold.false_alarms
-    beyond = flagged.low > alarms.value
-    return "More than chance explains." if beyond else "No more than chance explains."
+    """Whether more is flagged than among real cases that are no copies; nothing if that is unknown."""
+    beyond = threshold.exceeded_by(flagged)
+    if beyond is None:
+        return ""
+    return " More than chance explains." if beyond else " No more than chance explains."
 
 
 def _count(share: Estimate) -> str:
@@ -164,6 +167,7 @@ def _table(flagged: Estimate, copied: Estimate, threshold: Threshold) -> Table:
                 ("false alarms among real cases, each left out in turn", threshold.false_alarms),
                 ("near-duplicates among these, not counted", threshold.near_duplicates),
             )
+            if of is not None
         ),
     ]
     return Table(("", "value", "95 % interval", "n", "method"), rows)

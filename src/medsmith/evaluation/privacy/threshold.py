@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from scipy import stats
 
 from medsmith.data.similarity import LEAST_COPY, NEAR_DUPLICATE
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate, proportion
@@ -41,13 +42,15 @@ class Threshold:
 
     Attributes:
         limit: the threshold, with its bootstrap interval; n is the number of real cases that it rests on.
-        near_duplicates: proportion of the real cases that were left out as near-duplicates of training cases.
-        false_alarms: proportion of the others that exceed the threshold computed without them (leave-one-out).
+        near_duplicates: proportion of the real cases that were left out as near-duplicates of training cases; None
+            without real cases.
+        false_alarms: proportion of the others that exceed the threshold computed without them (leave-one-out); None
+            if they are fewer than two, which leave nothing to compute it from.
     """
 
     limit: Estimate
-    near_duplicates: Estimate
-    false_alarms: Estimate
+    near_duplicates: Estimate | None
+    false_alarms: Estimate | None
 
     @classmethod
     def of(cls, reference: Float64[np.ndarray, " n"], levels: Levels, seed: int) -> "Threshold":
@@ -57,15 +60,15 @@ class Threshold:
         cases look alike, and none is a duplicate.
 
         Args:
-            reference: one value per real case that is not itself a training case.
+            reference: one value per real case that is not itself a training case; none leave a fixed threshold.
             levels: of the measure.
             seed: of the bootstrap.
         """
         kept = reference[~_duplicates(reference, levels)]
-        omitted = proportion(len(reference) - len(kept), len(reference))
+        omitted = proportion(len(reference) - len(kept), len(reference)) if len(reference) else None
         if len(kept) < 2:
             value = levels.near_duplicate
-            return cls(Estimate(value, value, value, len(kept), "fixed: too few real cases"), omitted, proportion(0, 1))
+            return cls(Estimate(value, value, value, len(kept), "fixed: too few real cases"), omitted, None)
         value = _quantile(kept, levels)
         low, high = np.quantile(_resampled(kept, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         low, high = (max(float(end), levels.least) for end in (low, high))
@@ -73,13 +76,27 @@ class Threshold:
         limit = Estimate(value, min(low, value), max(high, value), len(kept), "percentile bootstrap over cases")
         return cls(limit, omitted, proportion(int(alarms), len(kept)))
 
+    def exceeded_by(self, flagged: Estimate) -> bool | None:
+        """Whether more synthetic cases are flagged than real ones are by chance; None if false alarms are unknown.
+
+        Fisher's exact test, one-sided at 2.5 %: both proportions are uncertain.
+
+        Args:
+            flagged: proportion of synthetic cases above the threshold.
+        """
+        if self.false_alarms is None:
+            return None
+        counts = [(round(share.value * share.n), share.n) for share in (flagged, self.false_alarms)]
+        table = [[hits, n - hits] for hits, n in counts]
+        return bool(stats.fisher_exact(table, alternative="greater").pvalue < (1 - LEVEL) / 2)
+
     def as_json(self) -> Mapping[str, object]:
         """The threshold as JSON values."""
         return {
             "quantile": QUANTILE,
             "limit": self.limit.as_json(),
-            "near_duplicates": self.near_duplicates.as_json(),
-            "false_alarms_leave_one_out": self.false_alarms.as_json(),
+            "near_duplicates": self.near_duplicates.as_json() if self.near_duplicates else None,
+            "false_alarms_leave_one_out": self.false_alarms.as_json() if self.false_alarms else None,
         }
 
 
