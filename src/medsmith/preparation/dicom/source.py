@@ -90,7 +90,7 @@ def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions
     if lost and UNPAIRED not in options.leave_out:
         found = f"{first_of(lost)} refers to a series that is not in the folder"
         raise CohortError(root, found, "labels have their image", "add it, or pass --leave-out unpaired")
-    declared = {**options.label_names, **options.segment_names}
+    declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
     if not declared and names_images_alone(studies, options.series):
         chosen = {case_id: replace(case, drawn=()) for case_id, case in chosen.items()}
     drawn, label_names, reason = map_segments(root, chosen, declared)
