@@ -8,6 +8,8 @@ from medsmith.evaluation.result import Evaluation
 
 _SEAM = 0.8
 """AUC above which a segmentation network may learn the seam."""
+_NONE = 0.6
+"""AUC that the interval must lie below before the absence of a seam is stated."""
 
 
 def permutation_sentence(test: PermutationTest) -> str:
@@ -39,7 +41,9 @@ def seam_sentences(evaluation: Evaluation) -> list[str]:
     found = evaluation.seams
     if found is None:
         return []
-    verdict = "the borders of painted regions cannot be told from untouched image"
+    verdict = f"no seam that {found.n} cases can show"
+    if found.high < _NONE:
+        verdict = "the borders of painted regions cannot be told from untouched image"
     if found.low > 0.5:
         verdict = "painted regions have seams" + (
             ", which a segmentation network may learn instead of the lesion" if found.value > _SEAM else ""
