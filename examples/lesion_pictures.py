@@ -64,7 +64,7 @@ def tiles_of(before: Case, after: Case, box: list[list[int]], window: tuple[floa
         slice(max(place - round(HALF_MM / edge), 0), place + round(HALF_MM / edge))
         for place, edge in zip(middle[:2], spacing[:2], strict=True)
     )
-    mask = after.require_labels() != before.require_labels()
+    mask = after.require_labels() != (0 if before.labels is None else before.labels)
     outline = displayed(mask[*plane, middle[2]].astype(np.uint8), after.geometry.spacing_known)
 
     def grey(case: Case) -> np.ndarray:

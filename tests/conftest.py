@@ -5,12 +5,17 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 
 from medsmith.lazy_imports import import_monai
 from training_processes import TrainingServer
 
 # Tests work on small tensors: a second thread costs more than it gives, and several times more beside other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The first example of a test pays for imports, and a busy machine is slow: time says nothing about the code.
+settings.register_profile("medsmith", deadline=None)
+settings.load_profile("medsmith")
 
 # The import hook of jaxtyping (make shapes) compiles whatever a module of medsmith imports first, since it looks for
 # bytecode of its own. Imported before the hook is installed, large packages are read from their bytecode.
@@ -37,3 +42,10 @@ def server():
 def no_fsync(monkeypatch):
     """Leaves out fsync, which takes most of the time of tests that write many small files."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def unchecked_types(request):
+    """Where the types of all arguments are checked in every call, wrong ones never reach the code."""
+    if request.config.getoption("jaxtyping_packages", None):
+        pytest.skip("the types of arguments are checked before the call")

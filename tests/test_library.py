@@ -94,13 +94,6 @@ CALLS = {
 }
 
 
-@pytest.fixture
-def unchecked_types(request):
-    """Where the types of all arguments are checked in every call, wrong ones never reach the code."""
-    if request.config.getoption("jaxtyping_packages", None):
-        pytest.skip("the types of arguments are checked before the call")
-
-
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_no_cohort_is_one_clear_error(name, tmp_path):

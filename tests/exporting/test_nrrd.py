@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export_cohorts import OBLIQUE, cohort_of, exported_case
-from medsmith.errors import RequestError
+from medsmith.errors import FileError, RequestError
 from medsmith.exporting import ExportOptions, export
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -19,7 +19,7 @@ def test_images_and_segmentation_keep_voxels_place_and_names(tmp_path):
     case = exported_case(synthetic=True)
     export(cohort_of(tmp_path / "in", case), tmp_path / "out", OPTIONS)
     folder = tmp_path / "out" / "one"
-    for name, wanted in (("image-CT.nrrd", case.image[0]), ("labels.seg.nrrd", case.labels)):
+    for name, wanted in (("image-01-CT.nrrd", case.image[0]), ("labels.seg.nrrd", case.labels)):
         found = sitk.ReadImage(folder / name)
         np.testing.assert_array_equal(sitk.GetArrayFromImage(found).transpose(2, 1, 0), wanted)
         place = np.array(found.GetDirection()).reshape(3, 3) * found.GetSpacing()
@@ -28,7 +28,7 @@ def test_images_and_segmentation_keep_voxels_place_and_names(tmp_path):
         assert "not for diagnosis" in found.GetMetaData("medsmith")
     assert found.GetMetaData("Segment1_Name") == "liver_tumor"
     assert found.GetMetaData("Segment1_LabelValue") == "2"
-    assert sitk.ReadImage(folder / "image-CT.nrrd").GetPixelID() == sitk.sitkInt16
+    assert sitk.ReadImage(folder / "image-01-CT.nrrd").GetPixelID() == sitk.sitkInt16
 
 
 def test_the_label_list_of_itk_snap_names_every_label(tmp_path):
@@ -40,6 +40,7 @@ def test_the_label_list_of_itk_snap_names_every_label(tmp_path):
     assert found == {0: "Clear Label", 1: "liver", 2: "liver_tumor"}
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "line"),
     [
@@ -66,3 +67,16 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(tmp_path, mon
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(RequestError, match=r"SimpleITK is not installed; nrrd needs it; install it: pip install"):
         export(cohort_of(tmp_path / "in", exported_case()), tmp_path / "out", OPTIONS)
+
+
+def test_a_full_disk_gives_one_line_and_no_file(tmp_path, monkeypatch):
+    sitk = pytest.importorskip("SimpleITK")
+    from medsmith.exporting.nrrd import NrrdWriter
+
+    def full(*_args, **_options):
+        raise RuntimeError("Exception thrown in SimpleITK\nin ImageFileWriter: file write failed")
+
+    monkeypatch.setattr(sitk, "WriteImage", full)
+    with pytest.raises(FileError, match=r"image-01-CT.nrrd: cannot be written .*; free or choose another disk$"):
+        NrrdWriter("20260102")(exported_case(), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

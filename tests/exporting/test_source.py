@@ -71,8 +71,10 @@ def test_no_name_of_the_source_is_in_any_byte(made, tmp_path, capfd):
 def test_each_image_names_its_source_and_lies_in_its_frame_of_reference(made, tmp_path):
     cohort, hospital, _ = made
     export(cohort, tmp_path / "out", OPTIONS, source=hospital)
-    sources = {str(found.SOPInstanceUID): found for found in map(pydicom.dcmread, (hospital / "scan" / "CT").iterdir())}
-    for path in (tmp_path / "out" / "made" / "CT").iterdir():
+    sources = {
+        str(found.SOPInstanceUID): found for found in map(pydicom.dcmread, (hospital / "scan" / "01-CT").iterdir())
+    }
+    for path in (tmp_path / "out" / "made" / "01-CT").iterdir():
         found = pydicom.dcmread(path)
         (item,) = found.SourceImageSequence
         source = sources[str(item.ReferencedSOPInstanceUID)]
@@ -85,13 +87,22 @@ def test_each_image_names_its_source_and_lies_in_its_frame_of_reference(made, tm
 def test_identity_is_kept_on_request(made, tmp_path):
     cohort, hospital, _ = made
     export(cohort, tmp_path / "out", ExportOptions(date="20260102", keep_identity=True), source=hospital)
-    source = pydicom.dcmread(next((hospital / "scan" / "CT").iterdir()))
+    source = pydicom.dcmread(next((hospital / "scan" / "01-CT").iterdir()))
     for path in (tmp_path / "out").rglob("*.dcm"):
         found = pydicom.dcmread(path)
         assert (found.PatientName, found.PatientID) == (source.PatientName, source.PatientID)
         assert found.StudyInstanceUID == source.StudyInstanceUID
         assert found.SyntheticData == "YES"
         assert "XQ17Z" not in str(found.get("InstitutionName", ""))
+
+
+def test_patient_and_source_are_part_of_the_identifiers(made, tmp_path):
+    cohort, hospital, _ = made
+    uids = []
+    for name, keep, source in (("plain", False, None), ("source", False, hospital), ("kept", True, hospital)):
+        export(cohort, tmp_path / name, ExportOptions(date="20260102", keep_identity=keep), source=source)
+        uids.append({str(pydicom.dcmread(path).SOPInstanceUID) for path in (tmp_path / name).rglob("*.dcm")})
+    assert len(set.union(*uids)) == sum(map(len, uids)) == 3 * 9
 
 
 def test_a_scan_of_another_grid_or_with_other_voxels_is_no_source(made, tmp_path):
@@ -121,3 +132,68 @@ def test_the_date_is_that_of_today_by_default(tmp_path):
     export(cohort_of(tmp_path / "in", exported_case()), tmp_path / "out")
     found = pydicom.dcmread(next((tmp_path / "out").rglob("0001.dcm")))
     assert abs((date.fromisoformat(str(found.StudyDate)) - date.today()).days) <= 1
+
+
+def stored_otherwise(root: Path, turn: str) -> None:
+    """Stores every image in another orientation, at the same place in the patient."""
+    for path in root.rglob("0*.dcm"):
+        found = pydicom.dcmread(path)
+        pixels, position = found.pixel_array, np.array(found.ImagePositionPatient, float)
+        axes, spacing = np.array(found.ImageOrientationPatient, float).reshape(2, 3), list(found.PixelSpacing)
+        if turn in ("mirrored", "prone"):
+            position += axes[0] * float(spacing[1]) * (pixels.shape[1] - 1)
+            axes[0], pixels = -axes[0], pixels[:, ::-1]
+        if turn == "prone":
+            position += axes[1] * float(spacing[0]) * (pixels.shape[0] - 1)
+            axes[1], pixels = -axes[1], pixels[::-1]
+        if turn == "transposed":
+            axes, pixels, spacing = axes[::-1], pixels.T, spacing[::-1]
+        found.ImagePositionPatient = [f"{value:.6f}" for value in position]
+        found.ImageOrientationPatient = [f"{value:.9f}" for value in axes.ravel()]
+        found.PixelSpacing, (found.Rows, found.Columns) = spacing, pixels.shape
+        found.PixelData = np.ascontiguousarray(pixels).tobytes()
+        found.save_as(path)
+
+
+@pytest.mark.parametrize("turn", ["mirrored", "prone", "transposed"])
+def test_a_series_is_found_however_its_images_are_stored(made, turn):
+    from medsmith.exporting.planes import planes_of
+    from medsmith.exporting.source import find_series, source_of
+    from medsmith.progress import NullProgress
+
+    cohort, hospital, _ = made
+    case = cohort.stored("made")
+    planes = planes_of(case.geometry, "made")
+    gray = planes.arranged(case.image[0])
+    (plain,) = find_series(hospital, NullProgress())
+    share = plain.equal_share(gray)
+    stored_otherwise(hospital, turn)
+    found = source_of(find_series(hospital, NullProgress()), planes, gray)
+    assert found is not None
+    assert found.instances == plain.instances
+    assert found.equal_share(gray) == share > 0.9
+    assert found.equal_share(gray + 0.4) == share
+    assert found.equal_share(gray + 0.6) < 0.1
+
+
+def test_files_without_a_preamble_are_read_and_truncated_ones_give_one_line(made, capfd):
+    from medsmith.errors import FileError
+    from medsmith.exporting.planes import planes_of
+    from medsmith.exporting.source import find_series, source_of
+    from medsmith.progress import NullProgress
+
+    cohort, hospital, words = made
+    case = cohort.stored("made")
+    planes = planes_of(case.geometry, "made")
+    gray = planes.arranged(case.image[0])
+    for path in hospital.rglob("0*.dcm"):
+        path.write_bytes(path.read_bytes()[132:])
+    (hospital / "notes.txt").write_text("no image")
+    assert source_of(find_series(hospital, NullProgress()), planes, gray) is not None
+    path = hospital / "scan" / "01-CT" / "0001.dcm"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FileError, match=r"hospital, file 1 of 8: its voxels cannot be decoded") as caught:
+        source_of(find_series(hospital, NullProgress()), planes, gray)
+    said = str(caught.value) + "".join(capfd.readouterr())
+    assert "\n" not in said
+    assert not any(word in said for word in words)

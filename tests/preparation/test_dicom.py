@@ -124,6 +124,14 @@ def test_structure_sets_and_segmentations_are_told_apart(tmp_path):
     assert both.stored("patient_001_study_1").label_names == {"background": 0, "x": 1, "liver": 2}
 
 
+def test_an_image_series_that_is_named_alone_comes_without_labels(tmp_path):
+    slices = patient(tmp_path / "in")
+    save(tmp_path / "in", [structure_set(slices, [[CONTOUR]], names=["Tumor"])], "RT")
+    bare, _ = prepared(tmp_path / "in", series=("2",))
+    assert bare.ids_with_image == ("patient_001_study_1",)
+    assert bare.ids_with_labels == ()
+
+
 def test_one_number_with_two_meanings_is_refused_without_their_names(tmp_path):
     patient(tmp_path / "in", "A")
     slices = patient(tmp_path / "in", "B", drawn=False)

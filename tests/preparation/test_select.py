@@ -63,6 +63,13 @@ def test_measures_and_types_of_a_case():
     assert types_of(replace(case(1), report=None)) == ("lesion",)
 
 
+def test_a_label_with_a_space_can_be_named_in_a_rule_and_absent_checks_are_none():
+    spaced = replace(case(1), label_names={"background": 0, "liver tumor": 1}, provenance={"checks": None})
+    found = measures_of(spaced)
+    assert found["share.liver_tumor"] == found["foreground_share"] > 0
+    assert Rule.parse("share.liver_tumor>0").passes(found)
+
+
 def test_only_cases_that_pass_every_rule_are_kept_and_losses_are_counted(made, tmp_path):
     found = select(made, tmp_path / "out", ["not_a_copy<0.4", "lesions_as_asked>=1"])
     assert found.kept == Cohort.open(tmp_path / "out").ids == ("c0", "c2", "c3")

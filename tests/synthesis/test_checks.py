@@ -181,6 +181,15 @@ def test_the_copy_threshold_is_the_percentile_of_the_score_that_is_compared():
     others = [nearest(small[[at]], np.delete(small, at, 0))[0][0] for at in range(len(small))]
     assert max(others) < NEAR_DUPLICATE  # no image has a near-duplicate
     assert copy_threshold(small) == pytest.approx(max(np.quantile(others, 0.99), LEAST_COPY), abs=1e-5)
+    assert copy_threshold(small) >= find_scenes(small).threshold
+
+
+def test_a_search_over_both_contrasts_has_a_threshold_of_its_own():
+    """Pairs of opposite contrast are alike by the search alone."""
+    rng = np.random.default_rng(3)
+    images = [sign * base + rng.normal(size=SHAPE) for base in rng.normal(size=(6, *SHAPE)) for sign in (1.5, -1.5)]
+    small = thumbnails([image[None].astype(np.float32) for image in images])
+    assert LEAST_COPY < copy_threshold(small) < NEAR_DUPLICATE
     assert copy_threshold(small) > find_scenes(small).threshold
 
 

@@ -20,20 +20,22 @@ COUNT = 24
 def test_a_node_without_the_run_gets_a_copy_of_its_files(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "node"))
     run = write_run(tmp_path / "run", bias=1)
-    files = ray_tasks.run_files(str(run))
-    assert ray_tasks.run_here(str(run), files) == str(run)
+    files = ray_tasks.RunFiles.of(str(run))
+    assert files.located(str(run)) == str(run)
     gone = run.rename(tmp_path / "elsewhere")
-    copy = Path(ray_tasks.run_here(str(run), files))
+    ray_tasks._LOCATED.clear()
+    copy = Path(files.located(str(run)))
     assert (copy / "fake.json").read_bytes() == (gone / "fake.json").read_bytes()
     write_run(run, bias=2)
-    assert ray_tasks.run_here(str(run), files) == str(copy)
-    assert ray_tasks.run_here("pig", ray_tasks.run_files("pig")) == "pig"
+    ray_tasks._LOCATED.clear()
+    assert files.located(str(run)) == str(copy)
+    assert ray_tasks.RunFiles.of("pig").located("pig") == "pig"
 
 
 def test_a_task_makes_its_cases_once_and_reports_errors_of_all(tmp_path):
     run = write_run(tmp_path / "run")
     request = SynthesisRequest(run=str(run), loader=LOADER)
-    files = ray_tasks.run_files(str(run))
+    files = ray_tasks.RunFiles.of(str(run))
     resolved = ray_tasks.resolve(files, request.model_dump_json(), "cpu")["resolved"]
     recipe = json.dumps({"run": str(run), "loader": LOADER, "recipe": resolved["recipe"], "index": 0})
     spec, out = json.dumps(resolved["spec"]), tmp_path / "out"
@@ -45,6 +47,21 @@ def test_a_task_makes_its_cases_once_and_reports_errors_of_all(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.*")} == before
     wrong = request.model_copy(update={"request": {"colour": 1}}).model_dump_json()
     assert ray_tasks.resolve(files, wrong, "cpu")["error"]["kind"] == "RequestError"
+
+
+def test_a_failing_disk_is_for_ray_to_try_again(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run")
+    request = SynthesisRequest(run=str(run), loader=LOADER, devices=("cpu",))
+    files = ray_tasks.RunFiles.of(str(run))
+    resolved = ray_tasks.resolve(files, request.model_dump_json(), "cpu")["resolved"]
+    task = json.dumps({"run": str(run), "loader": LOADER, "recipe": resolved["recipe"], "index": 0})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("medsmith.formats.atomic._sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        ray_tasks.make_cases(files, [task], str(tmp_path / "out"), json.dumps(resolved["spec"]), "cpu")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,10 @@ __all__ = [
     "reading", "reports", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
+if TYPE_CHECKING:
+    from typer import Context as _Context
+else:
+    _Context = typer.Context.__bases__[0]  # what commands are called with; typer's own class is for annotations alone
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's class, or the one vendored by newer typer versions
 
 
@@ -47,7 +51,7 @@ share_options(app)
 
 @app.callback()
 def _common(
-    context: typer.Context,
+    context: _Context,
     version: Annotated[  # noqa: ARG001
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = None,

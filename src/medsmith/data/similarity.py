@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Shaped
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.sparse.csgraph import connected_components
@@ -263,7 +263,7 @@ def best_moves(query: Float32[np.ndarray, "ex ey ez"], images: Float32[np.ndarra
     return moves
 
 
-def symmetries(query: Float32[np.ndarray, "ex ey ez"]) -> Iterator[Float32[np.ndarray, "ex ey ez"]]:
+def symmetries(query: Shaped[np.ndarray, "ex ey ez"]) -> Iterator[Shaped[np.ndarray, "_ _ ez"]]:
     """The eight symmetries of the square, or the eight flips of the cube."""
     sides = (query, query.swapaxes(0, 1)) if query.shape[2] == 1 else (query, query[:, :, ::-1])
     for side in sides:

@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from medsmith.cases.case import Case
 from medsmith.errors import RequestError
 from medsmith.exporting.dataset import Context, invented_patient, kept_patient, write_dicom
+from medsmith.exporting.file_names import channel_part
 from medsmith.exporting.identity import identity_of
 from medsmith.exporting.image_series import Modality, image_series, modality_of
-from medsmith.exporting.pixels import as_pixels
 from medsmith.exporting.planes import planes_of
 from medsmith.exporting.segmentation import segmentation
 from medsmith.exporting.source import SourceSeries, source_of
@@ -39,7 +39,7 @@ class DicomWriter:
     series: Sequence[SourceSeries] = ()
 
     def __call__(self, case: Case, folder: Path) -> Mapping[str, Any]:
-        """Writes ``CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
+        """Writes ``NN-CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
 
         Raises:
             RequestError: the modality is unknown, or the identity is wanted and no series fits.
@@ -51,13 +51,13 @@ class DicomWriter:
         context, error = self._context(case, source), 0.0
         first: list[Dataset] = []
         for channel, name in enumerate(case.channel_names):
-            images = image_series(case, channel, planes, modality_of(name, self.modality), context)
+            images, rounding = image_series(case, channel, planes, modality_of(name, self.modality), context)
             for number, image in enumerate(images):
                 if source and case.synthetic:
                     image.SourceImageSequence = source.references(number)
-                write_dicom(folder / name / f"{number + 1:04d}.dcm", image)
+                write_dicom(folder / channel_part(channel, name) / f"{number + 1:04d}.dcm", image)
             first = first or images
-            error = max(error, as_pixels(case.require_image()[channel]).error)
+            error = max(error, rounding)
         if case.labels is not None and len(case.label_names) > 1:
             write_dicom(folder / "segmentation.dcm", segmentation(case, first, planes, context))
             if self.structures:
@@ -65,10 +65,19 @@ class DicomWriter:
         return {"source": source is not None, "largest_error": error}
 
     def _context(self, case: Case, source: SourceSeries | None) -> Context:
-        identity = identity_of(case, self.date)
         if self.keep_identity and source is None:
             found, cure = f"no series has the grid and the voxels of {case.id}", "leave out --keep-identity"
             raise RequestError("--keep-identity", found, "the identity is that of a series", cure)
-        patient = kept_patient(source.headers[0]) if self.keep_identity and source else invented_patient(identity)
-        frame = (source.frame_of_reference if source else "") or identity.uid("frame of reference")
+        kept = kept_patient(source.header) if self.keep_identity and source else None
+        frame = source.frame_of_reference if source else ""
+        modalities = [modality_of(name, self.modality) for name in case.channel_names]
+        written = (
+            modalities,
+            kept and [(each.keyword, str(each.value)) for each in kept],
+            frame,
+            source and source.instances,
+        )
+        identity = identity_of(case, self.date, written)
+        patient = invented_patient(identity) if kept is None else kept
+        frame = frame or identity.uid("frame of reference")
         return Context(identity, patient, frame)

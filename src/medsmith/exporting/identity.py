@@ -4,7 +4,8 @@ Identifiers follow from the content, so that the same case gives the same bytes 
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, final
@@ -26,7 +27,7 @@ class Identity:
 
     Attributes:
         case_id: of the cohort; also Patient ID.
-        digest: SHA-256 over all that is written of the case.
+        digest: SHA-256 over all that is written of the case, and over how it is written.
         synthetic: whether medsmith made it.
         provenance: how, if it did.
         date: of the export, YYYYMMDD.
@@ -72,18 +73,26 @@ class Identity:
         return f"{'SYNTHETIC, not for diagnosis: ' if self.synthetic else ''}{what}"[:64]
 
 
-def identity_of(case: Case, date: str) -> Identity:
+def identity_of(case: Case, date: str, written: Iterable[object] = ()) -> Identity:
     """The identity of a case.
 
     Args:
         case: as it is exported.
         date: of the export, YYYYMMDD.
+        written: all else that the objects depend on, such as modalities; other bytes never get the same identifier.
     """
     digest = hashlib.sha256()
     geometry = case.geometry
-    for part in (case.id, case.channel_names, sorted(case.label_names.items()), geometry.shape, case.synthetic):
+    names = case.channel_names, sorted(case.label_names.items())
+    provenance = json.dumps(case.provenance, sort_keys=True, default=_plain)
+    for part in (case.id, *names, geometry.shape, case.synthetic, provenance, metadata.version(MAKER), *written):
         digest.update(f"{part}\n".encode())
     digest.update(np.ascontiguousarray(geometry.affine, np.float64).tobytes())
     for array in (case.image, case.labels):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     return Identity(case.id, digest.hexdigest(), case.synthetic, case.provenance or {}, date)
+
+
+def _plain(value: object) -> object:
+    """A mapping as JSON has it; other values by their text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)

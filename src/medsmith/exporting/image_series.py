@@ -39,8 +39,10 @@ def modality_of(channel: str, asked: Modality | None = None) -> Modality:
     raise RequestError("export", f"the channel name {channel!r} tells no modality", limit, cure)
 
 
-def image_series(case: Case, channel: int, planes: Planes, modality: Modality, context: Context) -> list[Dataset]:
-    """One object per slice of a channel.
+def image_series(
+    case: Case, channel: int, planes: Planes, modality: Modality, context: Context
+) -> tuple[list[Dataset], float]:
+    """One object per slice of a channel, and the largest difference of a gray value to the stored one.
 
     Args:
         case: with an image.
@@ -56,9 +58,8 @@ def image_series(case: Case, channel: int, planes: Planes, modality: Modality, c
     _describe(shared, pixels, planes, modality, _window(gray, modality))
     shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
     shared.DerivationDescription = derivation(context.identity)
-    return [
-        _slice(shared, pixels, planes, number, context.identity.uid(channel, number)) for number in range(planes.count)
-    ]
+    uids = [context.identity.uid(channel, number) for number in range(planes.count)]
+    return [_slice(shared, pixels, planes, number, uid) for number, uid in enumerate(uids)], pixels.error
 
 
 def _window(gray: Float32[np.ndarray, "x y z"], modality: Modality) -> tuple[float, float]:

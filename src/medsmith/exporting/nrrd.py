@@ -13,6 +13,8 @@ import SimpleITK
 from jaxtyping import Shaped
 
 from medsmith.cases.case import Case
+from medsmith.errors import FileError
+from medsmith.exporting.file_names import channel_part
 from medsmith.exporting.identity import MAKER, identity_of
 from medsmith.exporting.segment import Segment, segments_of
 from medsmith.formats.atomic import replacing, write_bytes
@@ -33,16 +35,18 @@ class NrrdWriter:
     date: str
 
     def __call__(self, case: Case, folder: Path) -> Mapping[str, Any]:
-        """Writes ``image-CHANNEL.nrrd`` for each channel, and ``labels.seg.nrrd``; nothing needs to be remembered.
+        """Writes ``image-NN-CHANNEL.nrrd`` for each channel, and ``labels.seg.nrrd``; nothing needs to be remembered.
 
         Raises:
             FileError: a file cannot be written.
         """
         marks = {MAKER: identity_of(case, self.date).description}
-        for name, gray in zip(case.channel_names, () if case.image is None else case.image, strict=False):
+        for channel, gray in enumerate(() if case.image is None else case.image):
             stored = gray.astype(case.stored)
             exact = stored if np.array_equal(gray, stored) else gray
-            _write(folder / f"image-{name}.nrrd", exact, case.geometry, marks)
+            _write(
+                folder / f"image-{channel_part(channel, case.channel_names[channel])}.nrrd", exact, case.geometry, marks
+            )
         if case.labels is not None:
             segments = segments_of(case.label_names)
             keys = {key: value for segment in segments for key, value in _keys(segment, case.geometry).items()}
@@ -67,7 +71,11 @@ def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, k
     for key, value in keys.items():
         image.SetMetaData(key, value)
     with replacing(path) as temporary:
-        SimpleITK.WriteImage(image, temporary, useCompression=True)
+        try:
+            SimpleITK.WriteImage(image, temporary, useCompression=True)
+        except RuntimeError:  # its message is many lines of C++ source positions
+            found, cure = "cannot be written (SimpleITK gives up, as on a full disk)", "free or choose another disk"
+            raise FileError(path, found, cure=cure) from None
 
 
 def write_label_list(path: Path, label_names: Mapping[str, int]) -> None:

@@ -11,74 +11,124 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 
-from medsmith.errors import RequestError
-from medsmith.exporting.planes import Planes
-from medsmith.formats.folders import paths_below
+from medsmith.errors import GeometryError, RequestError
+from medsmith.exporting.planes import Planes, planes_of
+from medsmith.formats.dicom.series import find_dicom_files
+from medsmith.formats.dicom.volume import read_pixels
+from medsmith.formats.packages import quiet
+from medsmith.geometry import Geometry
 from medsmith.progress import Progress
 
 _TOLERANCE = 0.02
 """Largest distance in mm of slices that count as the same; positions are decimal strings."""
+_ALIKE = 1e-4
+"""Of direction cosines, and of pixel spacings, relative."""
 _COMPARED = 5
 """Slices whose voxels are compared."""
 _LEAST_EQUAL = 0.5
 """Share of voxels that an inpainted scan keeps at least."""
-_NEEDED = ("SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_NEEDED = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "Rows", "Columns",
+)  # fmt: skip
+_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """A single-frame image of a source series.
+
+    Attributes:
+        header: without pixels.
+        path: of its file.
+        place: names the file in errors, since its path may identify a patient.
+    """
+
+    header: Dataset
+    path: Path
+    place: str
+
+    @property
+    def position(self) -> Float64[np.ndarray, " 3"]:
+        """Of the first pixel as stored, LPS in mm."""
+        return np.array(self.header.ImagePositionPatient, np.float64)
+
+    @property
+    def grid(self) -> Float64[np.ndarray, " 10"]:
+        """What the images of a volume share: direction cosines, pixel spacing, rows and columns."""
+        header = self.header
+        shared = (*header.ImageOrientationPatient, *header.PixelSpacing, header.Rows, header.Columns)
+        return np.array(shared, np.float64)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SourceSeries:
-    """A series of single-frame images.
+    """A series of single-frame images that are stacked at right angles, in any orientation.
 
     Attributes:
-        headers: of its images along the normal of the plane, without pixels.
-        paths: of their files.
+        images: in the order of the slices of its planes.
+        planes: of its grid, arranged as those of exported cases, however the images are stored.
     """
 
-    headers: tuple[Dataset, ...]
-    paths: tuple[Path, ...]
+    images: tuple[SourceImage, ...]
+    planes: Planes
+
+    @property
+    def header(self) -> Dataset:
+        """Of its first image."""
+        return self.images[0].header
 
     @property
     def frame_of_reference(self) -> str:
         """Its identifier; "" if there is none."""
-        return str(self.headers[0].get("FrameOfReferenceUID", ""))
+        return str(self.header.get("FrameOfReferenceUID", ""))
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Identifiers of its images."""
+        return tuple(str(image.header.SOPInstanceUID) for image in self.images)
 
     def fits(self, planes: Planes) -> bool:
         """Whether its images are the slices of a grid."""
-        first = self.headers[0]
-        if len(self.headers) != planes.count:
+        own = self.planes
+        if own.count != planes.count or not np.allclose(own.orientation, planes.orientation, atol=_ALIKE):
             return False
-        orientation = np.array(first.ImageOrientationPatient, np.float64)
-        spacing = np.array(first.PixelSpacing, np.float64)
-        if not np.allclose(orientation, planes.orientation, atol=1e-4):
+        if not np.allclose(own.pixel_spacing, planes.pixel_spacing, rtol=_ALIKE):
             return False
-        if not np.allclose(spacing, planes.pixel_spacing, rtol=1e-4):
-            return False
-        found = np.array([header.ImagePositionPatient for header in self.headers], np.float64)
+        # Arranging moves the first pixel of every image by the same step.
+        moved = own.first - self.images[0].position
+        found = np.array([image.position + moved for image in self.images])
         wanted = np.array([planes.position(number) for number in range(planes.count)])
         return bool(np.abs(found - wanted).max() <= _TOLERANCE)
 
     def equal_share(self, gray: Float32[np.ndarray, "s r c"]) -> float:
-        """Share of voxels that are equal, over a few slices; 0 where the shapes differ."""
+        """Share of voxels that are equal, over a few slices; 0 where the shapes differ.
+
+        Raises:
+            FileError: an image is damaged or cannot be decoded.
+        """
         shares = []
-        for number in np.unique(np.linspace(0, len(self.paths) - 1, _COMPARED).round().astype(int)).tolist():
-            image = dcmread(self.paths[number])
-            slope, intercept = float(image.get("RescaleSlope", 1)), float(image.get("RescaleIntercept", 0))
-            found = image.pixel_array * slope + intercept
+        for number in np.unique(np.linspace(0, len(self.images) - 1, _COMPARED).round().astype(int)).tolist():
+            with quiet():
+                image = read_pixels(self.images[number].path, self.images[number].place)
+                slope, intercept = float(image.get("RescaleSlope") or 1), float(image.get("RescaleIntercept") or 0)
+                stored = image.pixel_array
+            found = self.planes.arranged(stored.T[..., None])[0] * slope + intercept
             if found.shape != gray[number].shape:
                 return 0.0
-            shares.append(float((np.abs(found - gray[number]) <= max(abs(slope), 1) / 2).mean()))
+            shares.append(float((np.abs(found - gray[number]) <= abs(slope) / 2).mean()))
         return float(np.mean(shares))
 
     def references(self, number: int) -> list[Dataset]:
         """Source Image Sequence of the object made from one of its images."""
-        header, found, purpose = self.headers[number], Dataset(), Dataset()
+        header, found, purpose = self.images[number].header, Dataset(), Dataset()
         code = codes.DCM.SourceImageForImageProcessingOperation
         purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = code.value, "DCM", code.meaning
         found.ReferencedSOPClassUID, found.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
@@ -91,35 +141,52 @@ def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
 
     Raises:
         RequestError: there is none.
+        FileError: a file cannot be opened.
     """
-    groups: Mapping[str, list[tuple[Dataset, Path]]] = defaultdict(list)
-    files = [path for path in paths_below(folder) if path.is_file()]
+    groups: Mapping[str, dict[str, SourceImage]] = defaultdict(dict)
+    files = find_dicom_files(folder)
     with progress.task("read source", len(files)) as advance:
-        for path in files:
-            header = _header(path)
-            if header is not None:
-                groups[str(header.SeriesInstanceUID)].append((header, path))
+        for number, path in enumerate(files, start=1):
+            image = _image(path, f"{folder}, file {number} of {len(files)}")
+            if image is not None:  # a copy of an image counts once
+                groups[str(image.header.SeriesInstanceUID)].setdefault(str(image.header.SOPInstanceUID), image)
             advance(1, "")
     if not groups:
         cure = "name the folder of the scans' DICOM files"
         raise RequestError("--source", f"{folder} holds no DICOM image with a place", "at least one series", cure)
-    return tuple(map(_sorted_series, groups.values()))
+    found = (_series(list(images.values())) for images in groups.values())
+    return tuple(series for series in found if series is not None)
 
 
-def _header(path: Path) -> Dataset | None:
-    try:
-        header = dcmread(path, stop_before_pixels=True)
-    except (InvalidDicomError, OSError, ValueError, AttributeError, KeyError):
+def _image(path: Path, place: str) -> SourceImage | None:
+    with quiet():
+        try:
+            found = SourceImage(dcmread(path, stop_before_pixels=True, force=True), path, place)
+            placed = all(found.header.get(keyword) for keyword in _NEEDED)
+            return found if placed and found.position.shape == (3,) and found.grid.shape == (10,) else None
+        except Exception:  # pydicom raises whatever a damaged value causes
+            return None
+
+
+def _series(images: Sequence[SourceImage]) -> SourceSeries | None:
+    """The images as a grid; None where they form none."""
+    grid = images[0].grid
+    if any(not np.allclose(image.grid, grid, rtol=0, atol=_ALIKE) for image in images):
         return None
-    return header if all(header.get(keyword) for keyword in _NEEDED) else None
-
-
-def _sorted_series(images: Sequence[tuple[Dataset, Path]]) -> SourceSeries:
-    orientation = np.array(images[0][0].ImageOrientationPatient, np.float64)
-    normal = np.cross(orientation[:3], orientation[3:])
-    along = [float(np.array(header.ImagePositionPatient, np.float64) @ normal) for header, _ in images]
-    order = np.argsort(along, kind="stable").tolist()
-    return SourceSeries(tuple(images[i][0] for i in order), tuple(images[i][1] for i in order))
+    normal = np.cross(grid[:3], grid[3:6])
+    ordered = sorted(images, key=lambda image: float(image.position @ normal))
+    first, steps = ordered[0].position, len(images) - 1
+    step = (ordered[-1].position - first) / steps if steps else normal
+    edges = np.stack((grid[:3] * grid[7], grid[3:6] * grid[6], step), axis=1)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = _TO_RAS @ edges, _TO_RAS @ first
+    if not abs(np.linalg.det(affine)) > 0:
+        return None
+    try:
+        planes = planes_of(Geometry((int(grid[9]), int(grid[8]), len(images)), affine), "source")
+    except GeometryError:  # such as a tilted gantry, which no exported case has
+        return None
+    return SourceSeries(tuple(reversed(ordered) if planes.flipped[0] else ordered), planes)
 
 
 def source_of(
@@ -131,6 +198,9 @@ def source_of(
         series: those of the source folder.
         planes: of the case.
         gray: first channel of the case, as slices.
+
+    Raises:
+        FileError: an image on the grid is damaged or cannot be decoded.
     """
     shares = [(each.equal_share(gray), each) for each in series if each.fits(planes)]
     share, best = max(shares, key=lambda pair: pair[0], default=(0.0, None))

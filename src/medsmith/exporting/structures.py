@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
-from skimage.measure import find_contours
+from skimage.measure import find_contours, label
 
 from medsmith.cases.case import Case
 from medsmith.exporting.dataset import Context, started
@@ -21,8 +21,9 @@ _STUDY = "1.2.840.10008.3.1.2.3.1"
 def structure_set(case: Case, images: Sequence[Dataset], planes: Planes, context: Context) -> Dataset:
     """The structure set of a case.
 
-    Outlines run half-way between voxel centers, so that the centers inside are those of the label; holes are contours
-    inside of others, by the even-odd rule.
+    Outlines run half-way between voxel centers, so that the centers inside are those of the label. Holes are contours
+    inside of others: all contours of a region that has one are CLOSEDPLANAR_XOR (PS3.3 2024c, C.8.8.6.3), those of
+    others CLOSED_PLANAR, which more software reads.
 
     Args:
         case: with labels.
@@ -81,18 +82,30 @@ def _contours(segment: Segment, mask: Bool[np.ndarray, "s r c"], images: Sequenc
     found = Dataset()
     found.ReferencedROINumber = segment.number
     found.ROIDisplayColor = list(segment.color)
-    contours = []
-    for number in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
-        contours += [_contour(points, images[number]) for points in outlines(mask[number], planes, number)]
+    numbers = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
+    kind = "CLOSEDPLANAR_XOR" if any(has_hole(mask[number]) for number in numbers) else "CLOSED_PLANAR"
+    contours = [
+        _contour(points, kind, images[number])
+        for number in numbers
+        for points in outlines(mask[number], planes, number)
+    ]
     if contours:
         found.ContourSequence = contours
     return found
 
 
-def _contour(points: Float64[np.ndarray, "n 3"], image: Dataset) -> Dataset:
+def has_hole(mask: Bool[np.ndarray, "r c"]) -> bool:
+    """Whether an outline of a mask in a slice lies inside another.
+
+    Outlines part voxels of the mask that meet at a corner alone, so voxels outside it that meet there are joined.
+    """
+    return int(label(np.pad(~mask, 1, constant_values=True), connectivity=2, return_num=True)[1]) > 1
+
+
+def _contour(points: Float64[np.ndarray, "n 3"], kind: str, image: Dataset) -> Dataset:
     found = Dataset()
     found.ContourImageSequence = [_image(image)]
-    found.ContourGeometricType, found.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
+    found.ContourGeometricType, found.NumberOfContourPoints = kind, len(points)
     found.ContourData = [f"{value:.6g}" for value in (points + 0.0).ravel().tolist()]
     return found
 

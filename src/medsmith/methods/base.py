@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, final
+from typing import Any, ClassVar, Protocol, TypeVar, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ PREVIEW_STEPS = 8
 """Largest number of sampling steps of a preview."""
 
 
+@runtime_checkable
 class MethodConfig(Protocol):
     """Fields that training and synthesis read from the config of any method."""
 

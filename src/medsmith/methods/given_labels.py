@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from medsmith.methods.label_maps import DrawnMap, deform_map, draw_legal, extent
 Unusual = Literal["refuse", "flag"]
 
 
+@runtime_checkable
 class LabelRequest(Protocol):
     """What the request of any method says of label maps that its images follow."""
 

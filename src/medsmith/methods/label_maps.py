@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from torch import Tensor
 
 from medsmith.cases.case import Case
@@ -58,7 +58,7 @@ def indices_of(case: Case, facts: Fingerprint, size: tuple[int, ...]) -> UInt8[T
     return indices_of_masks(labels_to_model(case.require_labels(), facts, size))
 
 
-def indices_of_masks(masks: Float32[Tensor, "k *space"]) -> UInt8[Tensor, "*space"]:
+def indices_of_masks(masks: Shaped[Tensor, "k *space"]) -> UInt8[Tensor, "*space"]:
     """The index of the class of each voxel; no two masks are positive in one voxel.
 
     Args:

@@ -19,13 +19,13 @@ def measures_of(case: Case) -> Mapping[str, float]:
     - ``lesions``, ``lesions_as_asked``: number, and share that is as requested in every attribute
     - ``largest_lesion_mm``, ``smallest_lesion_mm``: longest axis over the lesions of its report
     - the entries of ``adherence``, spaces as underscores
-    - ``foreground_share``: share of labeled voxels; ``share.LABEL`` that of a label
+    - ``foreground_share``: share of labeled voxels; ``share.LABEL`` that of a label, spaces as underscores
     """
     record = case.provenance or {}
     return dict(
         (
             *_numbers({"attempt": record.get("attempt")}),
-            *_numbers({check.get("check", ""): check.get("value") for check in record.get("checks", [])}),
+            *_numbers({check.get("check", ""): check.get("value") for check in record.get("checks") or []}),
             *_numbers({key.replace(" ", "_"): value for key, value in (record.get("adherence") or {}).items()}),
             *_of_lesions(record.get("lesions") or [], (case.report or {}).get("lesions") or []),
             *_of_labels(case),
@@ -67,4 +67,4 @@ def _of_labels(case: Case) -> Iterator[tuple[str, float]]:
     yield FOREGROUND, float((case.labels > 0).mean())
     for name, value in case.label_names.items():
         if value > 0:
-            yield f"share.{name}", float((case.labels == value).mean())
+            yield f"share.{name.replace(' ', '_')}", float((case.labels == value).mean())

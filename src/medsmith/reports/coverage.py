@@ -21,7 +21,6 @@ from medsmith.reports.rules import LESION_TYPES, Combination, combinations, find
 from medsmith.reports.sampling import sample_report
 from medsmith.reports.schema import LesionReport, ScanReport
 
-TYPE: Final = "lesion_type"
 COUNTED: Final = (
     "enhancement", "shape", "density", "density_variation", "surface", "relationship", "features", "cavity",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Text encoders, which map a phrase to a vector.
 
 Encoders are needed only to build a phrase table (``embeddings``); training and sampling read the table. The extra
-``medsmith[text]`` installs the required libraries.
+The extra ``text`` installs the required libraries.
 """
 
 import importlib

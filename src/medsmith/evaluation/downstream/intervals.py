@@ -114,7 +114,7 @@ def patients_needed(spread: CrossedSpread, gain: float) -> int | None:
 
     def suffices(count: int) -> bool:
         error, freedom = spread.with_columns(count)
-        return _errors_needed(freedom) * error <= gain
+        return bool(_errors_needed(freedom) * error <= gain)
 
     low, high = 1, 2
     while not suffices(high):

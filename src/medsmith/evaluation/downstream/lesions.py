@@ -9,7 +9,7 @@ from medsmith.measurement.lesions import FEWEST_VOXELS
 
 LEAST_IOU = 0.1
 """Overlap from which a predicted component counts as a lesion found (localization by IoU, Metrics Reloaded 2024)."""
-Labeled = tuple[Int64[np.ndarray, "*space"], Int64[np.ndarray, " n"]]
+Labeled = tuple[Int64[np.ndarray, "*space"], Int64[np.ndarray, " _"]]
 
 
 def lesion_counts(

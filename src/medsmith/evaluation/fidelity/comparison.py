@@ -11,8 +11,8 @@ from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.half_samples import corrected_factor, interval_of, interval_of_difference
 from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 
-Rows = Int[np.ndarray, " rows"]
-Stack = Int[np.ndarray, "s rows"]
+Rows = Int[np.ndarray, "_"]
+Stack = Int[np.ndarray, "s _"]
 MIN_HALVED = 4
 _CELLS = 4_000_000
 

@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int
 
 from medsmith.evaluation.fidelity.statistic import Distance, Leverage, Sampled, value_between
 
-Stack = Float64[np.ndarray, "s n d"]
+Stack = Float64[np.ndarray, "s _ _"]
 
 
 def frechet_distance(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:

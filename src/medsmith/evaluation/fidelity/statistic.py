@@ -7,7 +7,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int
 
-Leverage = Float64[np.ndarray, "s n"]
+Leverage = Float64[np.ndarray, "s _"]
 """The statistic minus its value without the case, minus the mean of that over the cases of the sample."""
 
 

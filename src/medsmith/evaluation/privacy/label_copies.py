@@ -14,7 +14,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import MAX_COMPARED, MAX_SHOW
 from medsmith.evaluation.privacy.threshold import MAPS, Threshold
 from medsmith.progress import Advance
 
-Maps = UInt8[np.ndarray, "n ex ey ez"]
+Maps = UInt8[np.ndarray, "_ ex ey ez"]
 _BATCH = 16
 
 

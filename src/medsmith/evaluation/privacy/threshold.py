@@ -87,7 +87,7 @@ class Threshold:
         if self.false_alarms is None:
             return None
         counts = [(round(share.value * share.n), share.n) for share in (flagged, self.false_alarms)]
-        table = [[hits, n - hits] for hits, n in counts]
+        table = np.array([(hits, n - hits) for hits, n in counts])
         return bool(stats.fisher_exact(table, alternative="greater").pvalue < (1 - LEVEL) / 2)
 
     def as_json(self) -> Mapping[str, object]:

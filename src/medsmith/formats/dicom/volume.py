@@ -5,6 +5,7 @@ is RAS+, DICOM's own LPS+ with the first two axes turned (PS3.3 C.7.6.2.1.1).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
     if size > MAX_BYTES:
         raise FileError(series.subject, format_bytes(size), f"at most {format_bytes(MAX_BYTES)}", "crop or split it")
     with quiet():
-        data = [_read(header.path, header.place) for header in series.headers]
+        data = [read_pixels(header.path, header.place) for header in series.headers]
         volume = _multi_frame(data, series) if series.first.frames else _single_frames(data, series)
     values: Float32[np.ndarray, "x y z"] = volume.array.transpose(2, 1, 0)[:, :, ::-1]
     affine: Float64[np.ndarray, "4 4"] = _TO_RAS @ volume.affine @ _from_voxels(len(volume.array))
@@ -58,7 +59,16 @@ def _from_voxels(slices: int) -> Float64[np.ndarray, "4 4"]:
     return np.array([[0, 0, -1, slices - 1], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 
 
-def _read(path: Any, place: str) -> Any:
+def read_pixels(path: Path, place: str) -> Any:
+    """A file with its voxels decoded, as a pydicom dataset.
+
+    Args:
+        path: the file.
+        place: names it in errors.
+
+    Raises:
+        FileError: it is damaged, or cannot be decoded.
+    """
     from pydicom import dcmread
 
     try:

@@ -7,6 +7,7 @@ trained: a run keeps structures and templates of its cohort.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import ClassVar, final
 
 import numpy as np
@@ -114,13 +115,13 @@ class CopyPaste(Method):
         pasting = Pasting(request, self._donors.labels, density)
         templates = Templates(self.fingerprint, self.memory, self.config, request.templates)
         order = np.random.Generator(np.random.PCG64(derive_seed(seed, "template")))
-        for number, template in enumerate(templates.in_turn(order)):
-            if number == TEMPLATES_TRIED:
-                break
+        tried = 0
+        for number, template in enumerate(islice(templates.in_turn(order), TEMPLATES_TRIED)):
+            tried += 1
             made = paste_into(template, self._patient(template), donors, pasting, facts, derive_seed(seed, number))
             if made is not None:
                 return made
-        found = f"no room for {request.per_image[0]} of those that were tried in {number + 1} templates"
+        found = f"no room for {request.per_image[0]} of those that were tried in {tried} templates"
         raise RequestError("structures", found, cure="lower scale or per_image, name more labels within, or others")
 
     def _patient(self, template: Case) -> str:

@@ -1,6 +1,6 @@
 """Places for a structure in a template: whole within what is allowed, and in surroundings like its own.
 
-Axes: c channels, n places, v voxels of a structure, x y z canonical.
+Axes: c channels, n places, v voxels of a structure, x y z of the template, u v w of a patch, canonical.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def find_place(
     patch: Patch,
     image: Float32[np.ndarray, "c x y z"],
     allowed: Bool[np.ndarray, "x y z"],
-    ring: Bool[np.ndarray, "x y z"],
+    ring: Bool[np.ndarray, "u v w"],
     density: Density | None,
     rng: np.random.Generator,
 ) -> Place | None:

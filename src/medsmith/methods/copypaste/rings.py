@@ -73,7 +73,7 @@ class Match:
         gain = 1.0 if fixed_scale else float(np.clip(ratio, 1 / _GAIN, _GAIN))
         return cls(gain, own.middle, there.middle)
 
-    def __call__(self, values: Float32[np.ndarray, "x y z"]) -> Float32[np.ndarray, "x y z"]:
+    def __call__(self, values: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "*space"]:
         """Changed gray values."""
         return ((values - np.float32(self.middle)) * np.float32(self.gain) + np.float32(self.target)).astype(np.float32)
 

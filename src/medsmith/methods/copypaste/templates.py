@@ -104,7 +104,7 @@ class Templates:
             return
         cohort = open_cohort(self.ref)
         ids = template_ids(self.ref)
-        for index in rng.permutation(len(ids)):
+        for index in rng.permutation(len(ids)).tolist():
             case = check_units(cohort[ids[index]])
             if case.geometry.dimensions != self.facts.dimensions:
                 found = f"case '{case.id}' of {self.ref.cohort} is {case.geometry.dimensions}-D"
@@ -116,7 +116,7 @@ class Templates:
         if not len(records):
             found = "none are named, and this run keeps none (kept_templates = 0)"
             raise RequestError("templates", found, cure="name a cohort: --templates COHORT")
-        for index in rng.permutation(len(records)):
+        for index in rng.permutation(len(records)).tolist():
             facts, arrays = unpacked(records[index], TemplateFacts)
             affine = np.array([*facts.affine, (0.0, 0.0, 0.0, 1.0)])
             shape = arrays["labels"].shape

@@ -66,6 +66,12 @@ def choose_series(
     return chosen, left_out, tuple(series.name for series in labels if not series.first.referenced & known)
 
 
+def names_images_alone(studies: Sequence[Study], wanted: Sequence[str]) -> bool:
+    """Whether series are named, and none of them is a segmentation or structure set."""
+    labels = [series for study in studies for series in study.series if series.is_labels]
+    return bool(wanted) and not any(_fits(series, wanted) for series in labels)
+
+
 def _fits(series: Series, wanted: Sequence[str]) -> bool:
     return any(_is(series, value) for value in wanted)
 

@@ -78,7 +78,7 @@ def _check_found(root: Path, names: tuple[str, ...], found: Mapping[str, Drawn])
 def _all(root: Path, case_id: str, case: Chosen) -> Drawn:
     if len(case.drawn) > 1:
         found = f"{case_id} has {len(case.drawn)}: {first_of(series.name for series in case.drawn)}"
-        cure = "choose with --series, or name segments with --label NAME=SEGMENT"
+        cure = "choose with --series (the image's own takes it without labels), or name segments: --label NAME=SEGMENT"
         raise CohortError(root, found, "one segmentation or structure set per case", cure)
     if not case.drawn:
         return ()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -19,7 +19,7 @@ from medsmith.formats.dicom.volume import read_volume
 from medsmith.formats.packages import require_dicom
 from medsmith.formats.volume import LabelFile, ReadOptions
 from medsmith.geometry import Geometry
-from medsmith.preparation.dicom.choice import Chosen, choose_series
+from medsmith.preparation.dicom.choice import Chosen, choose_series, names_images_alone
 from medsmith.preparation.dicom.segments import Drawn, map_segments
 from medsmith.preparation.dicom.studies import find_studies
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
@@ -90,7 +90,10 @@ def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions
     if lost and UNPAIRED not in options.leave_out:
         found = f"{first_of(lost)} refers to a series that is not in the folder"
         raise CohortError(root, found, "labels have their image", "add it, or pass --leave-out unpaired")
-    drawn, label_names, reason = map_segments(root, chosen, {**options.label_names, **options.segment_names})
+    declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
+    if not declared and names_images_alone(studies, options.series):
+        chosen = {case_id: replace(case, drawn=()) for case_id, case in chosen.items()}
+    drawn, label_names, reason = map_segments(root, chosen, declared)
     chosen, unlabeled = _select(root, chosen, drawn, options)
     cases = {case_id: _files(case.image, drawn[case_id]) for case_id, case in chosen.items()}
     reader = _DicomCases(chosen, drawn, options.fraction)

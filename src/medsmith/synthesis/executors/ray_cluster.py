@@ -5,10 +5,11 @@ need not: its files are put into the object store once, and a node that does not
 content there, uses those.
 
 A task whose node died is run again by Ray; it finds the cases that are whole by their provenance and does not make them
-twice. Cases of a worker that crashed are tried again one at a time; one that crashes its worker again is lost.
+twice. Cases of a worker that crashed are tried again one at a time; one that crashes it three times is lost.
 """
 
 import os
+import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,8 +24,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from medsmith.errors import RequestError, SynthesisError
+from medsmith.synthesis.devices import kind_of
 from medsmith.synthesis.executors.base import Outcome, StartExecutor, Timeouts
-from medsmith.synthesis.executors.ray_tasks import make_cases, resolve, run_files
+from medsmith.synthesis.executors.ray_tasks import RunFiles, make_cases, resolve
 from medsmith.synthesis.messages import error_from_json
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
@@ -93,7 +95,7 @@ class RayExecutor:
         if not ray.is_initialized():
             _connect(self._options.address)
             self._started = True
-        self._files = ray.put(run_files(self._request.run))
+        self._files = ray.put(RunFiles.of(self._request.run))
         return self
 
     def __exit__(
@@ -110,7 +112,7 @@ class RayExecutor:
     def resolve(self) -> ResolvedRequest:
         """As ``Executor.resolve``."""
         if self._resolved is None:
-            reference = self._remote(resolve, self._files, self._request.model_dump_json(), self._request.devices[0])
+            reference = self._remote(resolve, self._files, self._request.model_dump_json(), self._device)
             answer = self._waited(reference)
             if "error" in answer:
                 raise error_from_json(answer["error"])
@@ -127,9 +129,14 @@ class RayExecutor:
             for reference in ready:
                 yield from self._outcomes(reference, self._running.pop(reference), alone)
 
+    @property
+    def _device(self) -> str:
+        """Of every task: of a node's GPUs Ray shows it its own alone."""
+        return kind_of(self._request.devices[0])
+
     def _remote(self, function: Callable[..., Any], *arguments: Any) -> ray.ObjectRef:
         """Starts a function as a task; I/O errors and dead nodes are Ray's to retry, other errors are not."""
-        gpus = self._options.gpus if self._request.devices[0] != "cpu" else 0
+        gpus = self._options.gpus if self._device != "cpu" else 0
         environment = {"env_vars": _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
         asked = {"num_gpus": gpus, "max_retries": _NODE_RETRIES, "retry_exceptions": [OSError]}
         return ray.remote(function).options(runtime_env=environment, **asked).remote(*arguments)
@@ -162,9 +169,7 @@ class RayExecutor:
                 break
             listed = [task.model_dump_json() for task in tasks]
             spec = self.resolve().spec.model_dump_json()
-            reference = self._remote(
-                make_cases, self._files, listed, str(out.absolute()), spec, self._request.devices[0]
-            )
+            reference = self._remote(make_cases, self._files, listed, str(out.absolute()), spec, self._device)
             self._running[reference] = tasks
         return bool(self._running)
 
@@ -196,11 +201,15 @@ class RayExecutor:
 
 
 def _connect(address: str | None) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         found = f"no cluster at {address} ({_last_line(error)})"
         raise RequestError("--address", found, "a running cluster", "start one: ray start --head") from None
+    finally:
+        if signal.getsignal(signal.SIGTERM) != before:  # Ray has a handler of its own, which ends without saving
+            signal.signal(signal.SIGTERM, before)
 
 
 def _last_line(error: BaseException) -> str:

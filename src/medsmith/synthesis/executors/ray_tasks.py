@@ -4,66 +4,65 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import sha256_of, write_bytes
 from medsmith.synthesis.messages import error_to_json
 
-RunFiles = Mapping[str, bytes]
-"""Name -> content of the files of a run folder, without those of its folders; {} for shipped weights."""
+
+@final
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run is loaded from, for nodes that do not have it.
+
+    Attributes:
+        content: name -> content of the files of the run folder, without those of its folders; {} for shipped weights.
+        digest: SHA-256 of all of it.
+    """
+
+    content: Mapping[str, bytes]
+    digest: str
+
+    @classmethod
+    def of(cls, run: str) -> "RunFiles":
+        """The files of a run folder, or of shipped weights, which every node has."""
+        folder, digest = Path(run), hashlib.sha256()
+        if not folder.is_dir():
+            return cls({}, "")
+        content = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+        for name, data in content.items():
+            digest.update(f"{name} {len(data)}\n".encode())
+            digest.update(data)
+        return cls(content, digest.hexdigest())
+
+    def located(self, run: str) -> str:
+        """The run as this node has it: the folder if its files are these, else a copy in the temporary folder."""
+        if not self.content:
+            return run
+        return _LOCATED.get((run, self.digest)) or self._found(run)
+
+    def _found(self, run: str) -> str:
+        folder = Path(run)
+        if not self._are_in(folder):
+            folder = Path(tempfile.gettempdir()) / f"medsmith-run-{self.digest[:32]}"
+            if not self._are_in(folder):
+                for name, data in self.content.items():
+                    write_bytes(folder / name, data)
+        _LOCATED[run, self.digest] = str(folder)
+        return str(folder)
+
+    def _are_in(self, folder: Path) -> bool:
+        return all(
+            (folder / name).is_file() and sha256_of(folder / name) == hashlib.sha256(data).hexdigest()
+            for name, data in self.content.items()
+        )
 
 
-def run_files(run: str) -> RunFiles:
-    """The files that a run is loaded from."""
-    folder = Path(run)
-    if not folder.is_dir():
-        return {}
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def run_here(run: str, files: RunFiles) -> str:
-    """The run as this node has it: the folder itself if its files are those, else a copy in the temporary folder."""
-    if not files or _has(Path(run), files):
-        return run
-    folder = Path(tempfile.gettempdir()) / f"medsmith-run-{_digest(files)[:32]}"
-    if not _has(folder, files):
-        for name, content in files.items():
-            write_bytes(folder / name, content)
-    return str(folder)
-
-
-def _has(folder: Path, files: RunFiles) -> bool:
-    return all(
-        (folder / name).is_file() and sha256_of(folder / name) == hashlib.sha256(content).hexdigest()
-        for name, content in files.items()
-    )
-
-
-def _digest(files: RunFiles) -> str:
-    digest = hashlib.sha256()
-    for name, content in sorted(files.items()):
-        digest.update(f"{name} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-@cache
-def _located(run: str, digest: str) -> str:  # the digest is a key of the cache
-    return run_here(run, _FILES[digest])
-
-
-_FILES: dict[str, RunFiles] = {}
-"""Digest -> files of the runs that this process has received."""
-
-
-def _run_of(run: str, files: RunFiles) -> str:
-    """As ``run_here``, looked up once per process."""
-    key = _digest(files)
-    _FILES[key] = files
-    return _located(run, key)
+_LOCATED: dict[tuple[str, str], str] = {}
+"""Run and digest -> the folder that this process loads it from; looked up once."""
 
 
 def resolve(files: RunFiles, request: str, device: str) -> Mapping[str, Any]:
@@ -79,7 +78,7 @@ def resolve(files: RunFiles, request: str, device: str) -> Mapping[str, Any]:
 
     asked = SynthesisRequest.model_validate_json(request)
     try:
-        local = asked.model_copy(update={"run": _run_of(asked.run, files)})
+        local = asked.model_copy(update={"run": files.located(asked.run), "devices": (device,)})
         return {"resolved": resolve_request(local, device).model_dump(mode="json")}
     except MedsmithError as error:
         return {"error": error_to_json(error)}
@@ -97,6 +96,9 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
 
     Returns:
         ``outcomes``: one per attempt that was refused, and one per case; ``error``: one that concerns all cases.
+
+    Raises:
+        OSError: the storage failed.
     """
     from medsmith.synthesis.tasks import CaseTask, CohortSpec
     from medsmith.synthesis.worker import open_cohort
@@ -106,9 +108,11 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
         cohort = open_cohort(Path(out), CohortSpec.model_validate_json(spec))
         for text in tasks:
             task = CaseTask.model_validate_json(text)
-            local = task.model_copy(update={"run": _run_of(task.run, files)})
+            local = task.model_copy(update={"run": files.located(task.run)})
             outcomes += _made(local, cohort, device)
     except MedsmithError as error:
+        if isinstance(error.__cause__, OSError):  # of the storage: for Ray to try again
+            raise error.__cause__ from error
         return {"outcomes": outcomes, "error": error_to_json(error)}
     return {"outcomes": outcomes}
 

@@ -1,0 +1,33 @@
+"""Identifiers: equal for equal objects, different for different ones."""
+
+from dataclasses import replace
+
+import pytest
+
+from export_cohorts import exported_case
+
+pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
+
+
+def instances(folder, case, modality="CT"):
+    """Bytes and identifiers of what is written."""
+    from medsmith.exporting.dicom import DicomWriter
+
+    DicomWriter("20260102", modality, structures=True, keep_identity=False)(case, folder)
+    files = sorted(folder.rglob("*.dcm"))
+    read = [pydicom.dcmread(path) for path in files]
+    uids = {str(uid) for found in read for uid in (found.SOPInstanceUID, found.SeriesInstanceUID)}
+    return [path.read_bytes() for path in files], uids
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_other_objects_have_other_identifiers_and_equal_ones_equal_bytes(tmp_path, monkeypatch):
+    case = exported_case(synthetic=True)
+    written, uids = instances(tmp_path / "first", case)
+    assert instances(tmp_path / "again", case) == (written, uids)
+    assert not uids & instances(tmp_path / "mr", case, "MR")[1]
+    other = replace(case, provenance={**case.provenance, "index": 5})
+    assert not uids & instances(tmp_path / "other", other)[1]
+    monkeypatch.setattr("medsmith.exporting.identity.metadata.version", lambda _name: "99.0")
+    assert not uids & instances(tmp_path / "newer", case)[1]
