@@ -1,8 +1,5 @@
 """Permutation test, diversity and seams: closed forms, a second library, planted differences."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import numpy as np
 import pytest
 import torch
@@ -18,8 +15,7 @@ from medsmith.evaluation.fidelity.diversity import (
 )
 from medsmith.evaluation.fidelity.permutation import permutation_test
 from medsmith.evaluation.fidelity.seams import PaintedCase, _borders, boxes_of, grown, measure_seams
-from medsmith.evaluation.pages.sections import seam_sentences
-from medsmith.evaluation.result import Evaluation
+from medsmith.evaluation.pages.sections import seam_sentence
 
 
 def test_the_permutation_test_is_exact_on_equal_laws():
@@ -134,8 +130,7 @@ def test_the_borders_of_every_box_are_measured():
     ],
 )
 def test_the_page_claims_no_more_on_seams_than_the_interval_shows(low, value, high, words):
-    evaluation = SimpleNamespace(seams=Estimate(value, low, high, 6, "Student's"))
-    assert seam_sentences(cast(Evaluation, evaluation))[0].endswith(words)
+    assert seam_sentence(Estimate(value, low, high, 6, "Student's")).endswith(words)
 
 
 def test_the_interval_of_diversity_is_that_of_welch():
@@ -145,7 +140,7 @@ def test_the_interval_of_diversity_is_that_of_welch():
     first, second = (np.linspace(-1, 1, 10) for _ in variances)
     first, second = (x / x.std(ddof=1) * (10 * v) ** 0.5 for x, v in zip((first, second), variances, strict=True))
     low, high = stats.ttest_ind(first + 1, second, equal_var=False).confidence_interval(0.95)
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert [found.low, found.high] == pytest.approx([low, high])
     single = _estimate(1.0, (2.0,), 10, METHOD)
     assert single.high - 1 == pytest.approx(stats.t.ppf(0.975, 9) * 2**0.5)
     assert "half" not in single.interval + found.interval

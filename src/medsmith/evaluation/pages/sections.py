@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.permutation import PermutationTest
 from medsmith.evaluation.pages.page import Section, Table
 from medsmith.evaluation.result import Evaluation
@@ -38,9 +39,11 @@ def similarity_sentences(evaluation: Evaluation) -> list[str]:
 
 def seam_sentences(evaluation: Evaluation) -> list[str]:
     """Whether borders of painted regions can be told; nothing if none are known."""
-    found = evaluation.seams
-    if found is None:
-        return []
+    return [] if evaluation.seams is None else [seam_sentence(evaluation.seams)]
+
+
+def seam_sentence(found: Estimate) -> str:
+    """What the AUC of a classifier of border patches shows, and no more."""
     verdict = f"no seam that {found.n} cases can show"
     if found.low > 0.5:
         verdict = "painted regions have seams" + (
@@ -48,7 +51,7 @@ def seam_sentences(evaluation: Evaluation) -> list[str]:
         )
     elif found.high < _NO_SEAM:
         verdict = "the borders of painted regions cannot be told from untouched image"
-    return [f"Seams: a classifier of border patches reaches an AUC of {found} over {found.n} cases: {verdict}."]
+    return f"Seams: a classifier of border patches reaches an AUC of {found} over {found.n} cases: {verdict}."
 
 
 def similarity_and_seams(evaluation: Evaluation) -> Iterator[Section]:
