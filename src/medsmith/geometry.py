@@ -11,6 +11,9 @@ from jaxtyping import Float64
 
 from medsmith.errors import GeometryError
 
+BETWEEN_RAS_AND_LPS: Float64[np.ndarray, "3 3"] = np.diag([-1.0, -1.0, 1.0])
+"""Turns positions and directions of NIfTI (RAS+) into those of DICOM and ITK (LPS+), and back."""
+
 
 @final
 @dataclass(frozen=True, eq=False)

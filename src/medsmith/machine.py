@@ -75,3 +75,8 @@ def processor() -> str:
     lines = _PROCESSORS.read_text().splitlines() if _PROCESSORS.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def install_line(extra: str) -> str:
+    """The line that installs an extra of this package, in its checkout."""
+    return f"pip install -e '.[{extra}]' -c constraints.txt"

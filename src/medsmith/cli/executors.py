@@ -15,6 +15,7 @@ def executor_of(name: str, address: str | None) -> "StartExecutor":
     from importlib.util import find_spec
 
     from medsmith.errors import RequestError
+    from medsmith.machine import install_line
     from medsmith.synthesis.executors.processes import ProcessExecutor
 
     if name == "processes":
@@ -22,7 +23,7 @@ def executor_of(name: str, address: str | None) -> "StartExecutor":
             raise RequestError("--address", "no cluster is used", "it is that of a Ray cluster", "add --executor ray")
         return ProcessExecutor
     if find_spec("ray") is None:
-        cure = "install it: pip install -e '.[cluster]' -c constraints.txt"
+        cure = f"install it: {install_line('cluster')}"
         raise RequestError("--executor", "ray is not installed", "--executor ray needs it", cure)
     from medsmith.synthesis.executors.ray_cluster import RayOptions, ray_executor
 

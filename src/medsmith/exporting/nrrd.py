@@ -18,9 +18,7 @@ from medsmith.exporting.file_names import channel_part
 from medsmith.exporting.identity import MAKER, identity_of
 from medsmith.exporting.segment import Segment, segments_of
 from medsmith.formats.atomic import replacing, write_bytes
-from medsmith.geometry import Geometry
-
-_LPS = np.diag([-1.0, -1.0, 1.0])
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
 
 @final
@@ -66,8 +64,8 @@ def _keys(segment: Segment, geometry: Geometry) -> Mapping[str, str]:
 def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, keys: Mapping[str, str]) -> None:
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
     image.SetSpacing(geometry.spacing)
-    image.SetDirection((_LPS @ (geometry.affine[:3, :3] / geometry.spacing)).ravel().tolist())
-    image.SetOrigin((_LPS @ geometry.affine[:3, 3]).tolist())
+    image.SetDirection((BETWEEN_RAS_AND_LPS @ (geometry.affine[:3, :3] / geometry.spacing)).ravel().tolist())
+    image.SetOrigin((BETWEEN_RAS_AND_LPS @ geometry.affine[:3, 3]).tolist())
     for key, value in keys.items():
         image.SetMetaData(key, value)
     with replacing(path) as temporary:

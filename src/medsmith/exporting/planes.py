@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from medsmith.errors import GeometryError
-from medsmith.geometry import Geometry
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
-_LPS = np.diag([-1.0, -1.0, 1.0])
 _LEAST_COSINE = 1 - 1e-5
 """Of axes that count as perpendicular or parallel; PS3.3 demands it of row and column."""
 
@@ -82,7 +81,7 @@ def planes_of(geometry: Geometry, subject: str) -> Planes:
     if not geometry.spacing_known:
         cure = "export pictures as they are, or prepare them from NIfTI with a spacing"
         raise GeometryError(subject, "voxel sizes in mm are unknown", "DICOM planes lie in the patient", cure)
-    edges = _LPS @ geometry.affine[:3, :3]
+    edges = BETWEEN_RAS_AND_LPS @ geometry.affine[:3, :3]
     units = edges / np.linalg.norm(edges, axis=0)
     _check_perpendicular(units, subject)
     column, row = sorted((0, 1), key=lambda axis: int(np.argmax(np.abs(units[:, axis]))))
@@ -97,7 +96,7 @@ def planes_of(geometry: Geometry, subject: str) -> Planes:
         columns=columns,
         rows=rows,
         slices=edges[:, 2] * (-1 if backward[2] else 1),
-        first=_LPS @ (geometry.affine[:3, :3] @ corner + geometry.affine[:3, 3]),
+        first=BETWEEN_RAS_AND_LPS @ (geometry.affine[:3, :3] @ corner + geometry.affine[:3, 3]),
         count=geometry.shape[2],
         pixel_spacing=(sizes[row], sizes[column]),
     )

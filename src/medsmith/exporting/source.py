@@ -21,7 +21,7 @@ from medsmith.exporting.planes import Planes, planes_of
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.dicom.volume import read_pixels
 from medsmith.formats.packages import quiet
-from medsmith.geometry import Geometry
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 from medsmith.progress import Progress
 
 _TOLERANCE = 0.02
@@ -36,7 +36,6 @@ _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
-_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 @final
@@ -179,7 +178,7 @@ def _series(images: Sequence[SourceImage]) -> SourceSeries | None:
     step = (ordered[-1].position - first) / steps if steps else normal
     edges = np.stack((grid[:3] * grid[7], grid[3:6] * grid[6], step), axis=1)
     affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = _TO_RAS @ edges, _TO_RAS @ first
+    affine[:3, :3], affine[:3, 3] = BETWEEN_RAS_AND_LPS @ edges, BETWEEN_RAS_AND_LPS @ first
     if not abs(np.linalg.det(affine)) > 0:
         return None
     try:

@@ -18,6 +18,7 @@ from medsmith.formats.atomic import deferred_sync, is_free, unwritable, write_js
 from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
+from medsmith.formats.packages import INSTALL
 from medsmith.progress import NullProgress, Progress
 
 Format = Literal["dicom", "nrrd"]
@@ -150,7 +151,7 @@ def export(
 def _check(options: ExportOptions, source: Path | str | None) -> None:
     missing = [name for name in _NEEDED[options.format] if util.find_spec(name) is None]
     if missing:
-        cure = "install it: pip install -e '.[dicom]' -c constraints.txt"
+        cure = f"install it: {INSTALL}"
         raise RequestError("export", f"{missing[0]} is not installed", f"{options.format} needs it", cure)
     dicom_alone = {"--source": source, "--rtstruct": options.structures, "--modality": options.modality}
     for name, given in dicom_alone.items():

@@ -10,6 +10,7 @@ from medsmith.errors import FileError
 from medsmith.formats.content_type import cure_for, identify_content
 from medsmith.formats.opening import read_bytes
 from medsmith.formats.raw_header import LONGEST_HEADER, RawHeader, beside, numbers, whole_numbers
+from medsmith.geometry import BETWEEN_RAS_AND_LPS
 
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
@@ -78,7 +79,6 @@ def _affine(fields: dict[str, str], path: Path) -> tuple[Float64[np.ndarray, "4 
         affine[:3, :3] = np.diag(sizes)
         return affine, False
     origin = next((fields[key] for key in ("Offset", "Position", "Origin") if key in fields), "0 0 0")
-    turn = np.diag([-1.0, -1.0, 1.0])
-    affine[:3, :3] = turn @ (numbers(matrix, path, "TransformMatrix", _AXES**2).reshape(3, 3).T * sizes)
-    affine[:3, 3] = turn @ numbers(origin, path, "Offset", _AXES)
+    affine[:3, :3] = BETWEEN_RAS_AND_LPS @ (numbers(matrix, path, "TransformMatrix", _AXES**2).reshape(3, 3).T * sizes)
+    affine[:3, 3] = BETWEEN_RAS_AND_LPS @ numbers(origin, path, "Offset", _AXES)
     return affine, True

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from medsmith.errors import FileError
+from medsmith.machine import install_line
 
-INSTALL = "pip install -e '.[dicom]' -c constraints.txt"
+INSTALL = install_line("dicom")
 """The line that installs what this package needs."""
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from medsmith.errors import FileError, RequestError
+from medsmith.machine import install_line
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _READABLE = ("*.safetensors", "*.json", "vocab.txt")
@@ -154,7 +155,7 @@ def _import_library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        cure = "pip install -e '.[text]' -c constraints.txt, or use the phrase table that is shipped"
+        cure = f"{install_line('text')}, or use the phrase table that is shipped"
         raise RequestError("text encoder", f"the library {name} is not installed", cure=cure) from None
 
 

@@ -15,7 +15,7 @@ from medsmith.formats.dicom.decoding import check_decodable
 from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.packages import quiet
-from medsmith.geometry import Geometry
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
 ON_GRID_MM = 0.01
 """Largest distance in mm between a frame's corner and the voxel that it is for; positions are decimal strings."""
@@ -95,7 +95,7 @@ def _plane(position: Any, axes: Any, spacing: Any) -> Float64[np.ndarray, "4 3"]
     plane[:3] = np.column_stack(
         [rows * float(spacing[1]), columns * float(spacing[0]), np.array(position, dtype=float)]
     )
-    plane[:2] *= -1
+    plane[:3] = BETWEEN_RAS_AND_LPS @ plane[:3]
     plane[3, 2] = 1
     return plane
 

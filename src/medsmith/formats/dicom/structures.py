@@ -14,7 +14,7 @@ from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.segmentation import Masks
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.packages import quiet
-from medsmith.geometry import Geometry
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
 OFF_SLICE = 0.1
 """Largest distance of a contour's points from a slice, in slice steps; coordinates are rounded decimal strings."""
@@ -55,7 +55,7 @@ def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "
                 rows = found.setdefault(int(roi.ReferencedROINumber), [])
                 for contour in roi.get("ContourSequence") or ():
                     points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
-                    rows.append((str(contour.ContourGeometricType), points * [-1, -1, 1]))
+                    rows.append((str(contour.ContourGeometricType), points @ BETWEEN_RAS_AND_LPS))
         except Exception as error:  # pydicom raises whatever a damaged value causes
             said = f"its contours cannot be read ({type(error).__name__})"
             raise FileError(series.first.place, said, cure=COPY_AGAIN) from None

@@ -22,9 +22,8 @@ from medsmith.formats.opening import MAX_BYTES, format_bytes
 from medsmith.formats.packages import quiet
 from medsmith.formats.values import as_float32
 from medsmith.formats.volume import ImageFile, ReadOptions
-from medsmith.geometry import Geometry
+from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 
-_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PLACEHOLDER = "2.25.0"
 _DEFAULT = ReadOptions()
 _TRANSFORMS = {"apply_real_world_transform": False, "apply_presentation_lut": False, "apply_icc_profile": False}
@@ -46,7 +45,8 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
         data = [read_pixels(header.path, header.place) for header in series.headers]
         volume = _multi_frame(data, series) if series.first.frames else _single_frames(data, series)
     values: Float32[np.ndarray, "x y z"] = volume.array.transpose(2, 1, 0)[:, :, ::-1]
-    affine: Float64[np.ndarray, "4 4"] = _TO_RAS @ volume.affine @ _from_voxels(len(volume.array))
+    affine: Float64[np.ndarray, "4 4"] = volume.affine @ _from_voxels(len(volume.array))
+    affine[:3] = BETWEEN_RAS_AND_LPS @ affine[:3]
     shape = (values.shape[0], values.shape[1], values.shape[2])
     check_shape(shape, series.subject)
     check_affine(affine, shape, series.subject)
