@@ -9,6 +9,7 @@ from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
 from medsmith.evaluation.fidelity.crossed import CrossedSpread, crossed_spread
+from medsmith.evaluation.sample_size import least_count
 
 RESAMPLES = 4000
 POWER = 0.8
@@ -116,15 +117,7 @@ def patients_needed(spread: CrossedSpread, gain: float) -> int | None:
         error, freedom = spread.with_columns(count)
         return bool(_errors_needed(freedom) * error <= gain)
 
-    low, high = 1, 2
-    while not suffices(high):
-        low, high = high, 2 * high
-        if low > _MOST_PATIENTS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle, high)
-    return high
+    return least_count(suffices, 2, _MOST_PATIENTS)
 
 
 def least_gain(spread: CrossedSpread) -> float:

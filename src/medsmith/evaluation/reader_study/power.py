@@ -74,15 +74,7 @@ def images_needed(parts: VarianceParts, readers: int, images: int, margin: float
     def suffices(count: int) -> bool:
         return equivalence_power(parts.with_images(count / images), readers, margin) >= POWER
 
-    low, high = 0, 1
-    while not suffices(high):
-        low, high = high, 2 * high
-        if low > _MOST_IMAGES:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle, high)
-    return high
+    return least_count(suffices, 1, _MOST_IMAGES)
 
 
 def _half_intervals(parts: VarianceParts, readers: int) -> Float64[np.ndarray, " q"]:
