@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
+from medsmith.evaluation.sample_size import least_count
+
 LEVEL, POWER = 0.05, 0.8
 _QUANTILES = 400
 _MOST_IMAGES = 1_000_000
