@@ -105,6 +105,14 @@ def test_whatever_the_width_the_mask_is_where_the_share_is_half_and_nothing_lies
         assert share.max() > 0.95 or share.max() == covered.max()
 
 
+@pytest.mark.parametrize("width", [0.0, 5e-324, 1e-300, 0.005])
+def test_an_edge_of_hardly_any_width_is_sharp(width):
+    covered = np.zeros((8, 8, 8), np.float32)
+    covered[:4] = 1
+    covered[4] = 0.25
+    np.testing.assert_array_equal(with_edge(covered, np.ones((8, 8, 8), bool), (1.0, 1.0, 1.0), width), covered)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_wide_edge_is_a_smooth_step_centered_on_the_border(axis):
     spacing = (1.0, 0.8, 2.5)

@@ -15,6 +15,8 @@ from medsmith.reports.vocabulary import SHARP_SURFACES, Density, Surface
 
 SOFT_EDGE_MM = 6.0
 """Width of an ill-defined edge from share 0 to share 1; from 10 % to 90 % it is 3.6 mm."""
+_LEAST_MM = 0.01
+"""An edge narrower than this is sharp."""
 _GROUND_GLASS: Density = "low-density ground-glass opacity"
 Spacing = tuple[float, float, float]
 Share = Float32[np.ndarray, "u v w"]
@@ -41,11 +43,11 @@ def with_edge(covered: Share, allowed: Mask, spacing: Spacing, width_mm: float) 
         covered: share of each voxel that the lesion covers (``shape.share_by_volume``).
         allowed: voxels where the lesion may lie.
         spacing: edges of a voxel, mm.
-        width_mm: width of the edge; 0 for a sharp one.
+        width_mm: width of the edge; 0, or less than .01 mm, for a sharp one.
     """
     mask = covered >= HALF
     outside = allowed & ~mask
-    if width_mm <= 0 or not mask.any() or not outside.any():
+    if width_mm < _LEAST_MM or not mask.any() or not outside.any():
         return covered
     depth = np.where(mask, distance_to_border(outside, spacing), 0.0)
     width = min(width_mm, 2 * float(depth.max()))
