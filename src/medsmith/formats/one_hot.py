@@ -13,7 +13,7 @@ _MOST = 255
 
 
 def joined_volumes(
-    volumes: Sequence[Num[np.ndarray, "x y z"]], path: Path
+    volumes: Sequence[Num[np.ndarray, "_ _ _"]], path: Path
 ) -> tuple[UInt8[np.ndarray, "x y z"], tuple[str, ...]]:
     """One map of several volumes of 0 and 1 (or 0 and 255) that do not overlap, and a note.
 

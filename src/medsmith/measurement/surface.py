@@ -76,7 +76,7 @@ class Outline:
         lines: vertices in mm along the pixel axes; the center of pixel (0, 0) is the origin.
     """
 
-    lines: tuple[Float64[np.ndarray, "v 2"], ...]
+    lines: tuple[Float64[np.ndarray, "_ 2"], ...]
 
     @property
     def perimeter(self) -> float:

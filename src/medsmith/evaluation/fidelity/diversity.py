@@ -26,7 +26,7 @@ METHOD, METHOD_OF_DIFFERENCE = (
     "Student's, jackknife over the cases of both cohorts",
 )
 
-Image = Float[np.ndarray, "x y z"] | UInt8[np.ndarray, "x y z"]
+Image = Float[np.ndarray, "_ _ _"] | UInt8[np.ndarray, "_ _ _"]
 
 
 @final

@@ -101,7 +101,7 @@ class RadImageNet:
         return mean
 
 
-def plane_slices(view: View) -> list[Float32[np.ndarray, "n u v"]]:
+def plane_slices(view: View) -> list[Float32[np.ndarray, "_ _ _"]]:
     """A picture as a stack of one; of a volume, evenly spaced slices of the central part along x, y and z."""
     if view.image.shape[2] == 1:
         return [view.image[None, :, :, 0]]

@@ -79,7 +79,7 @@ class NaiveObserver:
 
 
 def naive_observer(
-    stacks: Sequence[UInt16[np.ndarray, "s r c"]], cases: Sequence[ShownCase], rng: np.random.Generator
+    stacks: Sequence[UInt16[np.ndarray, "_ _ _"]], cases: Sequence[ShownCase], rng: np.random.Generator
 ) -> NaiveObserver:
     """Trains on one half of the patients of each kind and tests on the other.
 

@@ -33,7 +33,7 @@ _CLIPPED = 0.25
 _COARSE = 1.5
 """Gray steps, in display levels, from which the quantization of one cohort would show in a histogram."""
 KINDS = (REAL, SYNTHETIC)
-Stack = UInt16[np.ndarray, "s r c"]
+Stack = UInt16[np.ndarray, "_ _ _"]
 
 
 @final
@@ -187,7 +187,7 @@ def _check_distinct(planes: Sequence[_Displayed], shown: Sequence[ShownCase], co
             raise ContentError(case.id, found, "both alike", "prepare both from the same kind of file")
 
 
-def _full_window(images: Sequence[Float32[np.ndarray, "s r c"]]) -> Window:
+def _full_window(images: Sequence[Float32[np.ndarray, "_ _ _"]]) -> Window:
     """One window for all images of both kinds, which few pixels exceed."""
     low, high = np.percentile(np.concatenate([image.ravel() for image in images]), _SHOWN)
     low, high = float(np.floor(low)), float(np.ceil(high))
@@ -195,7 +195,7 @@ def _full_window(images: Sequence[Float32[np.ndarray, "s r c"]]) -> Window:
 
 
 def _common_range(
-    images: Sequence[Float32[np.ndarray, "s r c"]], shown: Sequence[ShownCase], windows: Sequence[Window]
+    images: Sequence[Float32[np.ndarray, "_ _ _"]], shown: Sequence[ShownCase], windows: Sequence[Window]
 ) -> tuple[float, float]:
     """The gray values that a window shows; where one cohort was clipped, the other is clipped there too."""
     ends = {
@@ -219,7 +219,7 @@ def _plateau(largest: Sequence[float]) -> float:
     return top if reached >= max(2, _CLIPPED * len(largest)) else np.inf
 
 
-def _dither(images: Sequence[Float32[np.ndarray, "s r c"]], shown: Sequence[ShownCase]) -> float:
+def _dither(images: Sequence[Float32[np.ndarray, "_ _ _"]], shown: Sequence[ShownCase]) -> float:
     """Gray step of the coarser cohort, if a histogram would show it; else 0."""
     steps = [
         float(np.median([_step(image) for image, case in zip(images, shown, strict=True) if case.kind == kind]))

@@ -83,7 +83,7 @@ def _windows(presentation: Presentation) -> list[Mapping[str, Any]]:
     ]
 
 
-def _payloads(stacks: Sequence[UInt16[np.ndarray, "s r c"]], rng: np.random.Generator) -> list[str]:
+def _payloads(stacks: Sequence[UInt16[np.ndarray, "_ _ _"]], rng: np.random.Generator) -> list[str]:
     """Images in base64, all of one length: smooth images compress better than noisy ones, which would be a cue."""
     packed = [pack(stack) for stack in stacks]
     longest = max(map(len, packed))

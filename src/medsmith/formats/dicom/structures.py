@@ -44,11 +44,11 @@ def read_structures(
     return ((number, _filled(contours.get(number, []), number, grid, series)) for number in numbers), notes
 
 
-def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "n 3"]]]]:
+def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "_ 3"]]]]:
     """Kind and points, in RAS+ mm, of every contour, by number of the region."""
     from pydicom import dcmread
 
-    found: dict[int, list[tuple[str, Float64[np.ndarray, "n 3"]]]] = {}
+    found: dict[int, list[tuple[str, Float64[np.ndarray, "_ 3"]]]] = {}
     with quiet():
         try:
             for roi in dcmread(series.first.path, force=True).get("ROIContourSequence") or ():
@@ -63,7 +63,7 @@ def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "
 
 
 def _filled(
-    contours: Sequence[tuple[str, Float64[np.ndarray, "n 3"]]], number: int, grid: Geometry, series: Series
+    contours: Sequence[tuple[str, Float64[np.ndarray, "_ 3"]]], number: int, grid: Geometry, series: Series
 ) -> Bool[np.ndarray, "x y z"]:
     from skimage.draw import polygon
 

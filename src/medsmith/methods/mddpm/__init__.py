@@ -134,7 +134,7 @@ def full_width(facts: Fingerprint, hounsfield_range: tuple[float, float]) -> Fin
     return facts.model_copy(update={"robust_range": (hounsfield_range,) * len(facts.channel_names)})
 
 
-def _gray_quantiles(images: Sequence[Float[Tensor, "c *space"]]) -> Float[Tensor, "c q"]:
+def _gray_quantiles(images: Sequence[Float[Tensor, "c ..."]]) -> Float[Tensor, "c q"]:
     """Equally spaced quantiles of all voxels of some images, per channel."""
     levels = torch.linspace(0, 1, _QUANTILES)
     voxels = [torch.cat([image[channel].flatten() for image in images]).numpy() for channel in range(len(images[0]))]
