@@ -12,9 +12,11 @@ from lldm_cohorts import subset
 from lldm_shared import pairs_of
 
 from medsmith import Cohort, synthesize, train
+from medsmith.methods.lldm.config import LldmConfig
 from medsmith.progress import ConsoleProgress
 
 SEED = 17
+STAGES = ("autoencoder_training", "training", "control_training")
 SOURCES: Mapping[str, Mapping[str, Any]] = MappingProxyType({"generated": {}, "deformed": {"maps": "deformed"}})
 """Folder of the synthetic cases -> their request."""
 
@@ -30,6 +32,7 @@ class Subset:
         number: of the subset; no case is in two of them.
         size: grid of the model.
         count: synthetic cases of each source.
+        course: steps of every stage as a share of those of the preset.
     """
 
     work: Path
@@ -37,6 +40,7 @@ class Subset:
     number: int
     size: tuple[int, ...]
     count: int
+    course: float = 1.0
 
     @property
     def folder(self) -> Path:
@@ -66,8 +70,10 @@ class Subset:
 
     @cached_property
     def run(self) -> Path:
-        """A run on the real cases for every step of the preset; an interrupted one is continued."""
-        settings, folder = (f"size={list(self.size)}".replace(" ", ""),), self.folder / "run"
+        """A run on the real cases; an interrupted one is continued."""
+        preset = LldmConfig()
+        steps = (f"{stage}.steps={round(getattr(preset, stage).steps * self.course)}" for stage in STAGES)
+        settings, folder = (f"size={list(self.size)}".replace(" ", ""), *steps), self.folder / "run"
         train("lldm", self.real, folder, settings=settings, progress=ConsoleProgress())
         return folder
 

@@ -9,7 +9,8 @@ with copy-paste besides; R and S from noise, and S with deformed maps of the rea
 also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
 shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases; a test case without a structure
 is left out of that structure, so that false alarms there do not count. The result goes to segmentation-DATA.json;
-networks that are done are kept in WORK/segmentation, so that an interrupted call continues.
+networks that are done are kept in WORK/segmentation, so that an interrupted call continues. Calls with other networks
+or tasks add their rows to it.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -42,7 +43,9 @@ from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
-BASE, LONGER, ALL, BATCH = "R", "R, twice the steps", "all", 4
+BASE, LONGER, ALL, BATCH = "R", "R, twice the steps", "all", 2
+PRECISION: Literal["float32", "bfloat16"] = "bfloat16"
+KEY = ("cases", "network", "task", "arm")
 STRONG, PASTE = StrongAugmentation(), CopyPaste()
 
 
@@ -116,7 +119,7 @@ class Trial:
             synthetic = for_task(loaded(self.subset.synthetic(source), self.edge), self.task, names)
             cases = mixed(cases, (synthetic.images, synthetic.labels))
         steps = self.steps * (2 if self.arm == LONGER else 1)
-        config = SegmenterConfig(architecture=self.network, steps=steps, batch=BATCH)
+        config = SegmenterConfig(architecture=self.network, steps=steps, batch=BATCH, precision=PRECISION)
         name = f"{self.subset.folder.name} {self.network} {self.task} {self.arm}"
         with ConsoleProgress().task(name, steps) as advance:
             network = train_segmenter([cases], classes, config, self.subset.number, advance, augment)
@@ -145,11 +148,23 @@ def rows_of(
     """Every arm of one network and task on the same real cases."""
     names = foreground_names(subsets[0].real.label_names)
     trials = {arm: [Trial(each, network, task, arm, asked.steps, asked.edge) for each in subsets] for arm in arms}
-    dice = {
-        arm: np.array([mean_of_present(trial.dice(test, names)) for trial in found]) for arm, found in trials.items()
-    }
+    found = {arm: np.array([trial.dice(test, names) for trial in trials[arm]]) for arm in arms}
+    mean = {arm: np.array([mean_of_present(each) for each in dice]) for arm, dice in found.items()}
     about = {"cases": len(subsets[0].real), "network": network, "task": task}
-    return [{**about, "arm": arm, **row(dice, arm)} for arm in arms]
+    single = {
+        name: {arm: dice[..., value] for arm, dice in found.items()} for value, name in enumerate(names) if task == ALL
+    }
+    return [
+        {**about, "arm": arm, **row(mean, arm), "structures": {name: row(dice, arm) for name, dice in single.items()}}
+        for arm in arms
+    ]
+
+
+def written(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+    """Add rows to those of other calls with the same settings, in place of earlier ones of their kind."""
+    kept = read_json(path)["rows"] if path.exists() and about.items() <= read_json(path).items() else []
+    every = {tuple(each[key] for key in KEY): each for each in (*kept, *rows)}
+    write_json(path, {"rows": list(every.values()), **about, "facts": facts()})
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -158,17 +173,18 @@ def main(asked: argparse.Namespace) -> None:
     test = Cohort.open(asked.work / "test")
     truth, size = loaded(test, asked.edge), tuple(int(edge) for edge in asked.size.split(","))
     tasks = [ALL, *foreground_names(test.label_names)] if asked.tasks == "each" else asked.tasks.split(",")
-    about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "synthetic": asked.count}
+    about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "precision": PRECISION,
+             "synthetic": asked.count, "course": asked.course}  # fmt: skip
     networks, rows = asked.networks.split(","), []
     for cases in map(int, asked.cases.split(",")):
-        Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.count).check()
+        Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.count, asked.course).check()
     for cases, network, task in product(map(int, asked.cases.split(",")), networks, tasks):
         numbers = range(asked.subsets if cases else 1)
-        subsets = [Subset(asked.work, cases, number, size, asked.count) for number in numbers]
+        subsets = [Subset(asked.work, cases, number, size, asked.count, asked.course) for number in numbers]
         arms = [arm for arm in ARMS if arm != LONGER or network == networks[0]]
         rows += rows_of(subsets, network, task, arms, truth, asked)
         print(*rows[-len(arms) :], sep="\n", flush=True)
-        write_json(HERE / f"segmentation-{asked.data}.json", {"rows": rows, **about, "facts": facts()})
+        written(HERE / f"segmentation-{asked.data}.json", rows, about)
 
 
 if __name__ == "__main__":
@@ -182,6 +198,7 @@ if __name__ == "__main__":
     parser.add_argument("--edge", type=int, default=32)
     parser.add_argument("--size", default="32,48,32", help="grid of the model")
     parser.add_argument("--count", type=int, default=100, help="synthetic cases of each source")
+    parser.add_argument("--course", type=float, default=1.0, help="steps of the model as a share of the preset's")
     parser.add_argument("--data", default="hippocampus", help="for the name of the result")
     try:
         main(parser.parse_args())
