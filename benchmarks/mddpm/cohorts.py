@@ -16,10 +16,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from medsmith.anatomy import ShapeSpace
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import MedsmithError
 from medsmith.preparation import PrepareOptions, prepare
+from medsmith.progress import ConsoleProgress
 
 LABELED, UNLABELED = 6, 15
 LABELS = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
@@ -28,6 +30,14 @@ LABELS = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
 def patient(id: str) -> str:
     """The patient of a slice; a phantom is its own."""
     return "_".join(id.split("_")[:2])
+
+
+def fitted_space(work: Path) -> ShapeSpace:
+    """The shape space of the labeled slices, fitted where that is not done yet."""
+    path = work / "space.safetensors"
+    if not path.exists():
+        ShapeSpace.fit(Cohort.open(work / "labeled"), progress=ConsoleProgress()).save(path)
+    return ShapeSpace.load(path)
 
 
 def make_cohorts(slices: Path, work: Path) -> None:

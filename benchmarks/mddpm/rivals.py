@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cohorts import fitted_space
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import AdamW
 
 from medsmith import Cohort, synthesize
-from medsmith.anatomy import ShapeSpace
 from medsmith.anatomy.writing import write_anatomies
 from medsmith.cases.case import Case
 from medsmith.data.scaling import image_to_model, labels_to_model
@@ -51,7 +51,7 @@ FURTHER = ("training.precision=float32", "size=[64,64]", "training.flips=[]")
 
 def with_regions(work: Path) -> Cohort:
     """The labeled slices with body and lung among their labels."""
-    space, labeled = ShapeSpace.load(work / "space.safetensors"), Cohort.open(work / "labeled")
+    space, labeled = fitted_space(work), Cohort.open(work / "labeled")
     names = space.record.region_names
     out = Cohort.create(work / "regions", channel_names=("gray",), label_names=names, file_ending=".png")
     for id in labeled.ids:
@@ -65,8 +65,7 @@ def with_regions(work: Path) -> Cohort:
 
 def maps(work: Path, count: int) -> Cohort:
     """Maps that the shape space draws."""
-    space = ShapeSpace.load(work / "space.safetensors")
-    return write_anatomies(space, work / "maps", count, SEED, size=(64, 64), progress=ConsoleProgress())
+    return write_anatomies(fitted_space(work), work / "maps", count, SEED, size=(64, 64), progress=ConsoleProgress())
 
 
 def segguided(work: Path, minutes: float, count: int) -> None:

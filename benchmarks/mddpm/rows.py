@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cohorts import fitted_space
 
 from medsmith import Cohort, synthesize
-from medsmith.anatomy import ShapeSpace
 from medsmith.cases.case import Case
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import derive_seed
@@ -117,9 +117,7 @@ def single_guides(method: Mddpm, work: Path, kind: str, count: int) -> None:
 
 def main(work: Path, run: Path, count: int, chosen: list[str]) -> None:
     """Every row that is asked for, or all."""
-    space = work / "space.safetensors"
-    if not space.exists():
-        ShapeSpace.fit(Cohort.open(work / "labeled"), progress=ConsoleProgress()).save(space)
+    fitted_space(work)
     lesions(work / "lesions")
     method = load_method(run)
     assert isinstance(method, Mddpm)
