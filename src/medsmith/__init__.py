@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medsmith.anatomy import ShapeSpace as ShapeSpace
     from medsmith.annotation import AnnotationOptions as AnnotationOptions
     from medsmith.annotation import annotate as annotate
+    from medsmith.benchmarks import bench as bench
     from medsmith.cases.case import Case as Case
     from medsmith.cases.case_ref import CaseRef as CaseRef
     from medsmith.cases.cohort import Cohort as Cohort
@@ -85,6 +86,7 @@ _HOMES = {
     "SynthesisOptions": "medsmith.synthesis",
     "UtilityOptions": "medsmith.evaluation.downstream",
     "annotate": "medsmith.annotation",
+    "bench": "medsmith.benchmarks",
     "create_study": "medsmith.evaluation.reader_study",
     "crop": "medsmith.preparation.crop",
     "describe": "medsmith.measurement.reports",

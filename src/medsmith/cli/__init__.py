@@ -11,6 +11,7 @@ from medsmith import __version__
 from medsmith.cli import (
     anatomy,
     annotation,
+    benching,
     cohorts,
     comparing,
     dicom,
@@ -29,8 +30,8 @@ from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
-    "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "examining", "exporting", "generating", "main",
-    "reading", "reports", "viewing",
+    "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "generating",
+    "main", "reading", "reports", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 if TYPE_CHECKING:
