@@ -8,7 +8,7 @@ with copy-paste besides; R and S from noise, and S with deformed maps of the rea
 "all" structures at once, or some against the rest (a+b); "each" is "all" and every single one. The first network is
 also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
 shortly. Dice of WORK/test and its gain over R, with intervals over subsets, seeds and cases; a test case without a
-structure is left out of that structure, so that false alarms there do not count. The result goes to segmentation-DATA.json;
+structure is left out of that structure, so that false alarms there do not count. The result: segmentation-DATA.json;
 networks that are done are kept in WORK/segmentation, so that an interrupted call continues. Calls with other networks
 or tasks add their rows to it.
 """
