@@ -81,14 +81,14 @@ class Subset:
         return folder
 
     def synthetic(self, source: str) -> Cohort | None:
-        """Synthetic cases of a source, or None where ``synthesize`` gave up; an interrupted call is continued.
+        """Synthetic cases of a source, or None where fewer than half could be made; an interrupted call is continued.
 
-        A model that learned from few cases may repeat them: where a case is refused at every attempt, as an illegal
-        map or a copy, the reason is kept beside the folder.
+        A model that learned from few cases may repeat them: where cases are refused at every attempt, as illegal maps
+        or copies, the reason is kept beside the folder, and what was made is used.
         """
         out, given_up = self.folder / source, self.folder / f"{source}.txt"
         if given_up.exists():
-            return None
+            return self._enough(out)
         try:
             synthesize(
                 self.run,
@@ -101,10 +101,16 @@ class Subset:
             )
         except SynthesisError as error:
             print(error.line)
-            write_bytes(given_up, error.line.encode())
-            return None
+            write_bytes(given_up, error.line.replace(str(out), source).encode())
+            return self._enough(out)
         return Cohort.open(out)
 
+    def _enough(self, folder: Path) -> Cohort | None:
+        if not (folder / "dataset.json").exists():
+            return None
+        made = Cohort.open(folder)
+        return made if 2 * len(made) >= self.count else None
+
     def left_out(self) -> dict[str, str]:
-        """Source -> why it has no cases."""
+        """Source -> why it has fewer cases, or none."""
         return {path.stem: path.read_text() for path in sorted(self.folder.glob("*.txt"))}
