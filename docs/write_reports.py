@@ -16,7 +16,7 @@ from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 PAGE = Path(__file__).with_name("reports.md")
 SCHEMA = Path(__file__).with_name("report.schema.json")
-_NOT_SHOWN = {"part", "unused", "header", "side"}
+_NOT_SHOWN = {"part", "unused", "unquantified", "header", "side"}
 _MOST_TERMS = 8
 BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
