@@ -1,6 +1,7 @@
 """Mapping from measures to the words of a report, with one threshold per decision.
 
-Attributes that were not measured are left out. The thresholds were calibrated on CT phantoms with known ground truth
+Attributes that were not measured are left out, and so are those that need millimeters where pixels have no spacing. The
+thresholds were calibrated on CT phantoms with known ground truth
 (``benchmarks/measuring/calibrate.py``; confusion tables in docs/describe.md).
 """
 
@@ -95,12 +96,12 @@ def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> Lesio
         enhancement=measures.enhancement,
         organ=measures.place.organ,
         shape=_shape(measures, kind, thresholds),
-        size_mm=measures.size_mm,
+        size_mm=measures.size_mm if measures.spacing_known else None,
         density=_density(measures, thresholds),
         density_variation=None if density is None else _variation(density, thresholds),
         ct_value_hu=None if density is None else float(min(max(round(density.mean_hu, 1), -1024), 3071)),
-        surface=None if density is None else _surface(density, thresholds),
-        relationship=_relationship(measures.place, thresholds),
+        surface=_surface(measures, thresholds),
+        relationship=_relationship(measures, thresholds),
         features=_features(measures, kind, thresholds),
         cavity=_cavity(measures.place, lesion_type),
         measured=measures.numbers,
@@ -128,9 +129,13 @@ def _shape(measures: Measures, kind: str | None, thresholds: Thresholds) -> tupl
     solid: Shape = "round-like" if _is_round(measures.shape, thresholds) else "irregular"
     if place.organ is not None and is_hollow(place.organ) and kind != "stone":
         return _wall_shape(place, solid, thresholds)
-    if max(measures.size_mm) <= thresholds.punctate_mm:
+    if _is_punctate(measures, thresholds):
         return ("punctate",)
     return ("round-like", "cystic") if solid == "round-like" and kind == "cyst" else (solid,)
+
+
+def _is_punctate(measures: Measures, thresholds: Thresholds) -> bool:
+    return measures.spacing_known and max(measures.size_mm) <= thresholds.punctate_mm
 
 
 def _is_round(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
@@ -205,15 +210,17 @@ def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVaria
     return "heterogeneous" if density.heterogeneity_hu >= thresholds.heterogeneous_hu else "homogeneous"
 
 
-def _surface(density: DensityMeasures, thresholds: Thresholds) -> Surface | None:
+def _surface(measures: Measures, thresholds: Thresholds) -> Surface | None:
     """None if the margin could not be measured."""
-    if density.margin_width_mm is None:
+    density = measures.density
+    if density is None or density.margin_width_mm is None or not measures.spacing_known:
         return None
     return "ill-defined margin" if density.margin_width_mm >= thresholds.ill_defined_mm else "well-defined margin"
 
 
-def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship | None:
-    if not place.neighbours_known:
+def _relationship(measures: Measures, thresholds: Thresholds) -> Relationship | None:
+    place = measures.place
+    if not place.neighbours_known or not measures.spacing_known:
         return None
     gap = place.neighbour_distance_mm
     near = gap is not None and gap < thresholds.close_mm
@@ -223,7 +230,7 @@ def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship 
 def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> tuple[Feature, ...]:
     """Features in template order. Retained pancreatic fluid is never reported, since label maps lack the duct."""
     found: list[Feature] = []
-    density, dot = measures.density, max(measures.size_mm) <= thresholds.punctate_mm
+    density, dot = measures.density, _is_punctate(measures, thresholds)
     uneven = density is not None and _variation(density, thresholds) == "heterogeneous"
     if density is not None and uneven and not dot and kind != "stone":
         if density.mean_hu - density.low_hu >= thresholds.decreased_hu:
