@@ -77,7 +77,8 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
         _cancer_of("colon"): ("crc",),
         (Meaning("kind", "hemorrhage"), Meaning("implied", "brain")): ("ich",),
         (Meaning("noun", "nodule"), Meaning("density", _GROUND_GLASS), _IN_LUNG): (
-            *("ggn", "ground glass nodule", "non solid nodule", "nonsolid nodule", "pure ground glass nodule"),
+            *("ggn", "ground glass nodule", "ground glass mass", "non solid nodule", "nonsolid nodule"),
+            "pure ground glass nodule",
         ),
         _OPACITY: ("ggo", "ground glass opacity", "ground glass attenuation"),
         (Meaning("noun", "lesion"), Meaning("density", "hypodense")): (*("hypodensity", "hypoattenuation"),),
