@@ -136,7 +136,8 @@ def bound() -> str:
         short = [
             f"`{organ}` and its parts" if organ in GROUPS else f"`{organ}`" for organ in only if organ not in inside
         ]
-        rows.append((option, "every organ that is not hollow" if len(short) > len(HOLLOW) else ", ".join(short)))
+        many = "every organ except the lung" if set(only) >= HOLLOW else "every organ that is not hollow"
+        rows.append((option, many if len(short) > len(HOLLOW) else ", ".join(short)))
     return _table(["option", "only for"], rows)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.measurement.adherence import COUNTS_AS, compare
+from medsmith.measurement.adherence import COUNTS_AS, IN_WORDS, MEASURED_BY, compare
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.sampling import sample_report
 from medsmith.reports.schema import LesionReport
@@ -85,3 +85,8 @@ def test_a_report_that_is_got_as_asked_passes(kind, seed):
     assert verdicts
     assert all(verdict.passed for verdict in verdicts)
     assert all(set(verdict.as_json()) == {"attribute", "requested", "measured", "passed"} for verdict in verdicts)
+
+
+@pytest.mark.parametrize("name", IN_WORDS)
+def test_every_judged_attribute_says_how_it_is_measured(name):
+    assert MEASURED_BY[name]

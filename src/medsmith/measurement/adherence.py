@@ -11,7 +11,10 @@ from typing import Any, final
 
 import numpy as np
 
+from medsmith.measurement.spiculation import OPENING
 from medsmith.measurement.surface import Spacing
+from medsmith.measurement.words import THRESHOLDS
+from medsmith.reports.organs import PROTRUDING_SHARE
 from medsmith.reports.schema import LesionReport
 
 SIZE_SHARE = 0.15
@@ -38,6 +41,23 @@ TOLERANCES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Attribute that is a number -> how far it may be off; all others are words, which must mean the same."""
+MEASURED_BY: Mapping[str, str] = MappingProxyType(
+    {
+        "size_mm": "edges of the bounding box",
+        "ct_value_hu": "mean inside",
+        "shape": f"sphericity: round-like from {THRESHOLDS.round_sphericity:g}, irregular below",
+        "density": f"mean against the organ: hypo-, hyperdense from {THRESHOLDS.density_hu:g} HU; in lungs the mean",
+        "density_variation": f"spread without noise: heterogeneous from {THRESHOLDS.heterogeneous_hu:g} HU",
+        "surface": f"10-90 % width of the edge: ill-defined from {THRESHOLDS.ill_defined_mm:g} mm",
+        "features": (
+            f"spiculated: at least {THRESHOLDS.spicule_share:.1%} of the volume in processes that no ball of "
+            f"{OPENING:g} of the lesion's radius reaches; areas: 5th percentile {THRESHOLDS.decreased_hu:g} HU below, "
+            f"95th {THRESHOLDS.increased_hu:g} HU above the mean"
+        ),
+        "cavity": f"share of the surface outside the organ: protruding from {PROTRUDING_SHARE:.0%}",
+    }
+)
+"""Attribute -> its measure and the threshold between its words, for people (docs/describe.md)."""
 _ROUND = ("round-like", "cystic", "punctate")
 _SOFT = ("isodense", "isodense soft tissue mass")
 _SHARP = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")

@@ -14,6 +14,7 @@ from medsmith.measurement.place import PlaceMeasures
 from medsmith.measurement.shape import OutlineMeasures, ShapeMeasures
 from medsmith.reports.lesion_label import kind_named
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
+from medsmith.reports.possibility import FLUID_HU, GROUND_GLASS_HU, ROUND_SPHERICITY, UNRESOLVED_MM
 from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import (
@@ -53,28 +54,28 @@ class Thresholds:
         close_mm: gap below which another organ is adjacent.
         decreased_hu: smallest mean minus 5th percentile of a lesion with areas of decreased density.
         increased_hu: smallest 95th percentile minus mean of a lesion with areas of increased density.
-        spiculated_convexity: convexity below which a lung lesion is spiculated.
+        spicule_share: smallest share of spicules of a spiculated lung lesion.
         stone_hu: smallest mean of a stone, in organs that can have stones and without a label that names the type.
     """
 
-    punctate_mm: float = 6.0
-    round_sphericity: float = 0.9
+    punctate_mm: float = UNRESOLVED_MM
+    round_sphericity: float = ROUND_SPHERICITY
     round_circularity: float = 0.81
     narrowing_encircled: float = 0.65
     protruding_depth: float = 0.2
     density_hu: float = 12.0
-    fluid_hu: tuple[float, float] = (-20.0, 30.0)
+    fluid_hu: tuple[float, float] = FLUID_HU
     wall_hu: tuple[float, float] = (12.0, 130.0)
     mixed_hu: float = 10.0
     ring_hu: float = 25.0
-    ground_glass_hu: float = -430.0
+    ground_glass_hu: float = GROUND_GLASS_HU
     part_solid_hu: float = 200.0
     heterogeneous_hu: float = 9.5
     ill_defined_mm: float = 2.3
     close_mm: float = 2.0
     decreased_hu: float = 30.0
     increased_hu: float = 38.0
-    spiculated_convexity: float = 0.85
+    spicule_share: float = 0.024
     stone_hu: float = 200.0
 
 
@@ -237,16 +238,16 @@ def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> t
             found.append("presence of decreased density areas")
         if density.high_hu - density.mean_hu >= thresholds.increased_hu:
             found.append("presence of increased density areas")
-    if measures.place.organ in LUNG and _is_spiculated(measures.shape, thresholds):
+    if measures.place.organ in LUNG and _is_spiculated(measures, thresholds):
         found.append("spiculated margins")
     if kind == "stone" and measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"]:
         found.append("stone")
     return tuple(found)
 
 
-def _is_spiculated(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
+def _is_spiculated(measures: Measures, thresholds: Thresholds) -> bool:
     """Never said of one slice: the threshold is of volumes."""
-    return isinstance(shape, ShapeMeasures) and shape.convexity < thresholds.spiculated_convexity
+    return isinstance(measures.shape, ShapeMeasures) and measures.spicule_share >= thresholds.spicule_share
 
 
 def _cavity(place: PlaceMeasures, lesion_type: str | None) -> Cavity | None:

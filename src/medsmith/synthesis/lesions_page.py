@@ -17,7 +17,7 @@ from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
-from medsmith.measurement.adherence import TOLERANCES
+from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
 from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
 
 PAGE = "lesions.html"
@@ -96,13 +96,14 @@ def _totals(lesions: Sequence[Json]) -> Table:
     rows = [
         (
             attribute_in_words(name),
+            MEASURED_BY.get(name, ""),
             TOLERANCES.get(name, _SAME),
             str(count),
             f"{passed[name]} ({passed[name] / count:.0%})",
         )
         for name, count in requested.items()
     ]
-    return Table(("attribute", "may be off by", "requested", "passed"), rows)
+    return Table(("attribute", "measured by", "may be off by", "requested", "passed"), rows)
 
 
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:

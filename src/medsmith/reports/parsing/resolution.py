@@ -131,6 +131,11 @@ def _describe_kind(kind: str, said: str, organ: str, draft: Draft) -> None:
         return
     found: list[str] = []
     if kind == "stone":
+        density = draft.values.get("density", "hyperdense")
+        if density != "hyperdense":
+            draft.unplaced.append(
+                Unplaced(f"{density} {said}", ("hyperdense",), "stones are hyperdense", impossible=True)
+            )
         draft.values["features"] = tuple(dict.fromkeys((*draft.values.get("features", ()), "stone")))
         found.append("stone")
     if kind == "cyst":
