@@ -184,8 +184,8 @@ def test_spiculated_bodies_are_told_from_others(form):
 
 def share_of_body(seed, bumps):
     """The share of spicules of a phantom's lesion of 24 x 22 x 20 mm on voxels of 1 mm."""
-    axes = tuple(np.arange(-14.0, 15.0) for _ in range(3))
-    grid = Grid(axes, 1.0, np.zeros((3, 1, 1, 1), np.float32))
+    axis = np.arange(-14.0, 15.0)
+    grid = Grid((axis, axis, axis), 1.0, np.zeros((3, 1, 1, 1), np.float32))
     star = sample_star(np.random.default_rng(seed), bumps)
     body = star.placed(np.zeros(3), np.array([24.0, 22.0, 20.0]))
     return spicule_share(body.distance(grid) <= 0, (1.0, 1.0, 1.0))

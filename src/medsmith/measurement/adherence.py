@@ -14,7 +14,7 @@ import numpy as np
 from medsmith.measurement.spiculation import OPENING
 from medsmith.measurement.surface import Spacing
 from medsmith.measurement.words import THRESHOLDS
-from medsmith.reports.organs import PROTRUDING_SHARE
+from medsmith.reports.organs import PROTRUDING_SHARE, is_hollow
 from medsmith.reports.schema import LesionReport
 
 SIZE_SHARE = 0.15
@@ -94,6 +94,8 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 Words that no image shows are left out, and so are those of walls: a measured "luminal narrowing" does not decide
 whether a lesion is irregular. Organ-specific synonyms ("clear serosal surface") count as one measurement.
 """
+_MIXED = "mixed-density"
+_BOTH_AREAS = {"presence of decreased density areas", "presence of increased density areas"}
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
 
@@ -159,12 +161,19 @@ def _ct_value(requested: LesionReport, measured: LesionReport) -> list[Attribute
 def _words(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
-        found = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
+        measured_words = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
         for word in _words_of(getattr(requested, attribute)):
+            found = measured_words + ((_MIXED,) if word == _MIXED and _is_mixed_in_a_wall(measured) else ())
             if word in COUNTS_AS and (found or attribute == "features"):
                 passed = any(other in COUNTS_AS[word] for other in found)
                 verdicts.append(AttributeVerdict(attribute, word, ", ".join(found), passed))
     return verdicts
+
+
+def _is_mixed_in_a_wall(measured: LesionReport) -> bool:
+    """Whether a lesion in a wall has areas of both densities; its word there tells the mean alone."""
+    in_wall = measured.organ is not None and is_hollow(measured.organ)
+    return in_wall and set(measured.features) >= _BOTH_AREAS
 
 
 def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
