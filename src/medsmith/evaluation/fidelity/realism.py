@@ -1,4 +1,4 @@
-"""How realistic a single case is: the realism score of Kynkaanniemi et al. 2019 (eq. 3).
+"""How realistic a single case is: the realism score of Kynkäänniemi et al. 2019 (eq. 3).
 
     R(y) = max over real x of r_k(x) / |x - y|,   r_k(x): distance from x to its k-th nearest real neighbor, k = 3
 

@@ -123,7 +123,7 @@ def _pictures(compared: ComparedCohorts) -> Iterator[Section]:
         titles = [f"{each.id} {score:.2f}" for each, score in zip(synthetic, scores, strict=True)]
         rows = {"Most realistic": order[:_SHOWN], "Least realistic": order[::-1][:_SHOWN]}
         sentence = (
-            f"Of {len(synthetic)} cases evenly spaced over the ids, by the realism score (Kynkaanniemi et al. 2019, k "
+            f"Of {len(synthetic)} cases evenly spaced over the ids, by the realism score (Kynkäänniemi et al. 2019, k "
             f"= {NEIGHBORS}): 1 and more lies among real cases."
         )
         pictures = [
