@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
     from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
     from medsmith.evaluation.downstream import utility as utility
+    from medsmith.evaluation.overall import evaluate_all as evaluate_all
     from medsmith.evaluation.reader_study import StudyPlan as StudyPlan
     from medsmith.evaluation.reader_study import create_study as create_study
     from medsmith.evaluation.reader_study import score_study as score_study
@@ -91,6 +92,7 @@ _HOMES = {
     "crop": "medsmith.preparation.crop",
     "describe": "medsmith.measurement.reports",
     "evaluate": "medsmith.evaluation",
+    "evaluate_all": "medsmith.evaluation.overall",
     "export": "medsmith.exporting",
     "load_method": "medsmith.runs.checkpoints",
     "make_plan": "medsmith.training.plan",

@@ -2,9 +2,10 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import final
 
 import numpy as np
 
@@ -76,6 +77,56 @@ def evaluate(
         RequestError: invalid channel or size.
         FileError: a case or the weights cannot be read, the report cannot be written, or another file is in its place.
     """
+    found = compare_cohorts(
+        real,
+        synthetic,
+        out,
+        training=training,
+        size=size,
+        channel=channel,
+        plan=plan,
+        extractors=extractors,
+        facts=facts,
+        progress=progress,
+    )
+    with hold_output(Path(out)):
+        write_json(Path(out) / RECORD, found.evaluation.as_json())
+        write_page(found.page, Path(out) / PAGE)
+    return found.evaluation
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ComparedCohorts:
+    """An evaluation with what it was computed from.
+
+    Attributes:
+        evaluation: the numbers.
+        page: the report.
+        real: features of the real cohort.
+        synthetic: features of the synthetic cohort.
+    """
+
+    evaluation: Evaluation
+    page: Page
+    real: CohortFeatures
+    synthetic: CohortFeatures
+
+
+def compare_cohorts(
+    real: CohortLike,
+    synthetic: CohortLike,
+    out: Path | str,
+    *,
+    training: CohortLike | None = None,
+    size: int | None = None,
+    channel: str | None = None,
+    plan: ComparisonPlan | None = None,
+    extractors: Sequence[Extractor] | None = None,
+    facts: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> ComparedCohorts:
+    """What ``evaluate`` finds, unwritten; arguments and errors are the same."""
     real, synthetic = as_cohort(real), as_cohort(synthetic)
     training = None if training is None else as_cohort(training)
     out, cohorts = Path(out), [cohort for cohort in (real, synthetic, training) if cohort is not None]
@@ -99,18 +150,12 @@ def evaluate(
         left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
-    _write(evaluation, replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE)), out)
-    return evaluation
+    page = replace(page, links=links_to_views(_roots(real, synthetic), out / PAGE))
+    return ComparedCohorts(evaluation, page, of_real, of_synthetic)
 
 
 def _roots(real: Cohort, synthetic: Cohort) -> dict[str, Path]:
     return {"synthetic": synthetic.root, "real": real.root}
-
-
-def _write(evaluation: Evaluation, page: Page, out: Path) -> None:
-    with hold_output(out):
-        write_json(out / RECORD, evaluation.as_json())
-        write_page(page, out / PAGE)
 
 
 def _fingerprint(cohort: Cohort) -> Fingerprint:
