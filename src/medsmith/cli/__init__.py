@@ -17,10 +17,10 @@ from medsmith.cli import (
     dicom,
     examining,
     exporting,
+    fitting,
     generating,
     reading,
     reports,
-    training,
     viewing,
 )
 from medsmith.cli.app import app
@@ -31,8 +31,8 @@ from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
-    "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "examining", "exporting", "generating", "main",
-    "reading", "reports", "training", "viewing",
+    "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting", "generating",
+    "main", "reading", "reports", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _OPTIONS_LIKE_IT = re.compile(r" \(Possible options: (?P<options>[^)]*)\)")

@@ -1,4 +1,4 @@
-"""Commands that train methods."""
+"""Commands that fit methods to a cohort: train, plan, clean."""
 
 import os
 from pathlib import Path
