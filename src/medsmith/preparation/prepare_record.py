@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+import numpy as np
+
 from medsmith.cases.case_files import parts_line
 from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING
 from medsmith.cases.integrity import declared_line, first_of

@@ -77,8 +77,8 @@ def split(
         record, lost = rule | {"side": side, "ids": members}, list[str]()
         written.append(write_subset(cohort, members, out, RECORD, record, lost, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
-        drawn = f"{counted(len(members), 'case')} in {counted(count, 'group')}"
-        for line in (f"{side}: {drawn} -> {out}", *lost_lines(lost)):
+        held = f"{counted(len(members), 'case')} in {counted(count, 'group')}"
+        for line in (f"{side}: {held} -> {out}", *lost_lines(lost)):
             report(line)
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
