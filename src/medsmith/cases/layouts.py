@@ -239,6 +239,7 @@ def _pairs(root: Path) -> Layout:
     label_of, label_names = name_labels(label_values(labels[id] for id in ids)) if labels else ({}, {"background": 0})
     alone = sorted(images.keys() ^ labels.keys()) if both else []
     left_out = (f"{counted(len(alone), 'file')} without a pair left out: {first_of(alone)}",) if alone else ()
+    ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(("image",) if images else (), label_names, ending, cases, label_of, left_out)
 
 
