@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medsmith.errors import ContentError, FileError, GeometryError, MedsmithError
-from medsmith.formats import gzip_stream, nifti
+from medsmith.formats import gzip_stream, nifti, nifti_writing
 from medsmith.formats.nifti_writing import write_image, write_labels
 from medsmith.formats.volume import SYNTHETIC_MARK
 from medsmith.geometry import Geometry
@@ -198,7 +198,7 @@ def test_how_many_slices_are_written_at_a_time_does_not_change_the_file(tmp_path
         write_image(tmp_path / name, values, geometry, np.dtype("int16"), synthetic=True)
         whole = (tmp_path / name).read_bytes()
         for chunk, array in ((1, values), (500, values), (500, np.asfortranarray(values))):
-            monkeypatch.setattr(nifti, "_CHUNK", chunk)
+            monkeypatch.setattr(nifti_writing, "_CHUNK", chunk)
             write_image(tmp_path / name, array, geometry, np.dtype("int16"), synthetic=True)
             assert (tmp_path / name).read_bytes() == whole
             monkeypatch.undo()

@@ -9,7 +9,7 @@ import pytest
 
 import medsmith.training.planning
 import micro
-from medsmith.errors import RequestError, error_from_json
+from medsmith.errors import RequestError, error_from_json, error_to_json
 from medsmith.formats.atomic import write_json
 from medsmith.methods.lldm import Lldm
 from medsmith.training.plan import read_plan
@@ -125,6 +125,15 @@ def test_a_trial_that_ends_early_says_why(script, said, cohort, tmp_path, monkey
     else:
         with pytest.raises(RuntimeError, match=f"the trial of stage 'stack' failed:\n{said}"):
             list(measured(trial, 30))
+
+
+def test_an_error_of_a_trial_is_raised_where_the_plan_is_made(cohort, tmp_path, monkeypatch):
+    answer = json.dumps({"error": error_to_json(RequestError("size", "[8, 8, 8]", "the cohort is 2-D"))})
+    (tmp_path / "program").write_text(f"#!/bin/sh\nread -r line\necho a line of a library\necho '{answer}'\n")
+    (tmp_path / "program").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "program"))
+    with pytest.raises(RequestError, match=re.escape("size: [8, 8, 8]; the cohort is 2-D")):
+        list(measured(trial_of(cohort, tmp_path), 30))
 
 
 @pytest.mark.usefixtures("tried")
