@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis import synthesize as synthesize
     from medsmith.training import Budget as Budget
     from medsmith.training import train as train
-    from medsmith.training.plan import make_plan as make_plan
+    from medsmith.training.planning import make_plan as make_plan
 
 _HOMES = {
     "AnnotationOptions": "medsmith.annotation",
@@ -95,7 +95,7 @@ _HOMES = {
     "evaluate_all": "medsmith.evaluation.overall",
     "export": "medsmith.exporting",
     "load_method": "medsmith.runs.checkpoints",
-    "make_plan": "medsmith.training.plan",
+    "make_plan": "medsmith.training.planning",
     "merge": "medsmith.preparation",
     "parse_report": "medsmith.reports.parsing.report",
     "phantom": "medsmith.phantoms.families",

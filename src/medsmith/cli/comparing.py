@@ -26,7 +26,9 @@ def evaluate(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=16, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."),
+        typer.Option(
+            min=16, max=4096, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."
+        ),
     ] = None,
     extractor: Annotated[
         list[str] | None,

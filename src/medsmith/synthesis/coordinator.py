@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from medsmith.errors import InterruptionError, MedsmithError, RequestError, printable
+from medsmith.cases.integrity import MOST_CASES
+from medsmith.errors import InterruptionError, MedsmithError, RequestError, counted, printable
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
@@ -25,6 +26,8 @@ from medsmith.synthesis.shards import Shard
 from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
 from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
+
+_MOST_WORKERS = 1024
 
 
 def synthesize(
@@ -64,7 +67,7 @@ def synthesize(
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
-    _check_arguments(run, {"count": count, "workers": workers}, options.devices)
+    _check_arguments(run, {"count": (count, MOST_CASES), "workers": (workers, _MOST_WORKERS)}, options.devices)
     synthesis_request = SynthesisRequest(
         run=str(run),
         loader=options.loader,
@@ -84,14 +87,15 @@ def synthesize(
             executor = work.enter_context(options.executor(synthesis_request, size, options.timeouts, stop))
             return _fill(executor, work, synthesis_request, out, count, shard, progress or NullProgress())
     except KeyboardInterrupt:
-        found = f"interrupted with {len(folder.finished_ids(out))} of {len(shard.indices(count))} cases"
+        wanted = counted(len(shard.indices(count)), "case")
+        found = f"interrupted with {len(folder.finished_ids(out))} of {wanted}"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
 
 
-def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices: tuple[str, ...]) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise RequestError(name, f"{number}", "at least 1")
+def _check_arguments(run: Path | str, numbers: Mapping[str, tuple[int | None, int]], devices: tuple[str, ...]) -> None:
+    for name, (number, most) in numbers.items():
+        if number is not None and not 1 <= number <= most:
+            raise RequestError(name, f"{number}", f"1 to {most}", "choose another number")
     check_built(devices)
     if str(run) != printable(str(run)):
         raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
@@ -191,7 +195,8 @@ def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int
                 advance(0, _refusals(refused))
                 if not done and rejected >= attempts:
                     check, times = refused.most_common(1)[0]
-                    reason = f"the checks refused the first {rejected} attempts, {check} most often ({times})"
+                    first = "first attempt" if rejected == 1 else f"first {rejected} attempts"
+                    reason = f"the checks refused the {first}, {check} most often ({times})"
                     failures[outcome.task.id] = reason
                     break
             case "made":
@@ -202,7 +207,8 @@ def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
-                failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"
+                every = "the only attempt" if attempts == 1 else f"all {attempts} attempts"
+                failures[outcome.task.id] = f"the checks refused {every}, {check} most often ({times})"
                 if not done:
                     break
     return failures

@@ -10,7 +10,7 @@ from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
-from medsmith.errors import CohortError, FileError, SynthesisError
+from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.synthesis.plan import PLAN
@@ -47,8 +47,8 @@ class Summary:
         pictures = (
             f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
         )
-        made = f"{self.out}: {self.count} cases from {self.attempts} attempts"
-        return f"{made}; refused by {refused or 'no check'}{pictures}"
+        made = f"{self.out}: {counted(self.count, 'case')} from {counted(self.attempts, 'attempt')}"
+        return f"{made}; {f'refused by {refused}' if refused else 'none was refused'}{pictures}"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -115,12 +115,12 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     if failures:
         first, untried = min(failures), len(missing) - len(failures)
         rest = f"; {untried} were not tried" if untried else ""
-        found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}"
+        found = f"{len(failures)} of {counted(len(ids), 'case')} failed{rest}; {first}: {failures[first]}"
         kept = [f"{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
         raise SynthesisError(out, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
     if missing:
         raise SynthesisError(
-            out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
+            out, f"{len(missing)} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
         )
 
 
