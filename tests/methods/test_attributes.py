@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import micro
 import steered_runs
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
-from medsmith.methods import method_class
 from medsmith.methods.attributes import Draw
 from medsmith.methods.lesiondiffusion.attributes import lesion_attributes
 from medsmith.methods.mddpm.attributes import guide_attributes
@@ -79,6 +79,7 @@ def test_a_lesion_is_measured_by_its_record(scans):
     first, second, third = LESIONS["CT value"].measure([there, missing, record_of(scans, measured={})])
     assert first == 41.5
     assert np.isnan([second, third]).all()
+    assert LESIONS["CT value"].focus is not None
     focus = LESIONS["CT value"].focus(there)
     assert (focus.center, focus.label) == ((3, 3, 1), "synthetic_lesion")
 
@@ -120,8 +121,17 @@ def test_the_contrast_of_a_lesion_is_measured_at_its_place_in_both_images():
 
 @pytest.mark.parametrize("name", ["segguided", "lldm"])
 def test_maps_of_a_cohort_are_followed_in_turn(scans, name):
-    kind = method_class(name)
+    method = micro.build(name)
     for number, case in ((0, "s0"), (1, "s1"), (2, "s0")):
-        request = kind.request_with_map(kind, Draw(number, scans))
+        request = method.request_with_map(Draw(number, scans))
         assert request.labels == CaseRef(cohort=scans, case=case)
-    assert kind.request_with_map(kind, Draw(0)).labels is None
+    assert method.request_with_map(Draw(0)).labels is None
+
+
+def test_a_method_that_makes_maps_itself_follows_none_of_others(scans):
+    method = micro.build("pig")
+    method.name = "pig"
+    assert method.request_with_map(Draw(0)) == method.Request()
+    with pytest.raises(RequestError, match=r"^templates: pig follows no given label maps; leave them out"):
+        method.request_with_map(Draw(0, scans))
+    assert method.attributes() == ()

@@ -22,6 +22,7 @@ from medsmith.formats.lock import hold_output
 from medsmith.machine import versions
 from medsmith.methods.attributes import Attribute
 from medsmith.methods.base import Method
+from medsmith.methods.elsewhere import version_of
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import load_method
 from medsmith.runs.location import find_run
@@ -169,6 +170,7 @@ def _facts(method: Method, cohort: Cohort | None, space: Path | None, seed: int)
         "sampling": f"{method.config.sampling.solver}, {method.config.sampling.steps} steps, {method.precision}",
         "seed": str(seed),
         "versions": versions(),
+        **version_of(method.name),
     }
     lines |= {"templates": f"{len(cohort)} cases, content {cohort.content_hash()}"} if cohort else {}
     return lines | ({"anatomy": sha256_of(space)} if space else {})

@@ -92,7 +92,7 @@ def _label_section(labels: LabelFidelity) -> Section:
         for name, result in labels.structures.items()
     ]
     head = ("structure", "own map", "another's", "real cases", *HEAD[3:])
-    caption = "The first tile of each pair is the image with its own map, the second with what the segmenter found."
+    caption = "The image, the same with its own map outlined, and with what a segmenter found."
     pictures = [Picture(png, caption) for png in labels.pictures]
     return Section("Label fidelity", (_LABELS, *labels.notes), (Table(head, rows, "Dice"),), pictures)
 

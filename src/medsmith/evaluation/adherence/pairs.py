@@ -1,6 +1,7 @@
 """The pairs of one attribute: made from one seed each, measured, pictured, and kept as files."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.pictures import pair_picture
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
+from medsmith.formats.opening import read_bytes
 from medsmith.methods.attributes import Attribute, Draw
 from medsmith.methods.base import Method
 from medsmith.networks.threads import one_thread
@@ -99,7 +101,7 @@ class Maker:
                 break
         if len(kept) < LEAST_PAIRS:
             raise _too_few(attribute, len(kept), refused, unmeasured)
-        pictures = [self._file(attribute, number, "png").read_bytes() for number, _ in kept[:PICTURED]]
+        pictures = [read_bytes(self._file(attribute, number, "png")) for number, _ in kept[:PICTURED]]
         values = np.array([record["values"] for _, record in kept], np.float64)
         return Pairs(values, tuple(record["of"] for _, record in kept), tuple(pictures), len(refused), unmeasured)
 
@@ -125,7 +127,7 @@ class Maker:
             return [self.method.synthesize(request, seed, self.method.config.sampling) for request in requests]
 
     def _file(self, attribute: Attribute, number: int, ending: str) -> Path:
-        return self.folder / f"{attribute.name.replace(' ', '-')}-{number:04d}.{ending}"
+        return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', attribute.name)}-{number:04d}.{ending}"
 
 
 def most_draws(count: int) -> int:
