@@ -1,6 +1,7 @@
 """What methods can be asked for: the requests of a draw differ in the attribute alone, and the measures are right."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_a_lesion_is_measured_by_its_record(scans):
 def test_guides_need_a_space_and_labeled_slices():
     with pytest.raises(RequestError, match=r"^anatomy: none given; label maps are followed by a shape space; name"):
         GUIDES["anatomy"].requests(Draw(0))
+    with pytest.raises(RequestError, match=r"^templates: none given; the maps of cases are followed; name a cohort"):
+        GUIDES["anatomy"].requests(Draw(0, anatomy=Path("space.safetensors")))
+
+
+def test_the_maps_of_neighbors_are_followed_and_a_lesion_is_the_only_difference(scans):
+    draw = Draw(1, scans, Path("space.safetensors"), scans)
+    followed = [request.anatomy.labels.case for request in GUIDES["anatomy"].requests(draw)]
+    assert followed == ["s1", "s0"]
+    absent, present = GUIDES["lesion"].requests(draw)
+    assert (len(absent.pathologies), present.pathologies[0].within) == (0, "lung")
+    assert present.model_copy(update={"pathologies": ()}) == absent
+    with pytest.raises(RequestError, match=r"^pathology: none given; lesions of cases are transplanted; name a cohort"):
+        GUIDES["lesion"].requests(replace(draw, pathology=None))
 
 
 def regions(lung, lesion=None):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.options import PatientGroup
+from medsmith.cli.options import MethodFiles, PatientGroup
 from medsmith.cli.terminal import terminal
 
 Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
@@ -173,6 +173,7 @@ def adherence(  # noqa: PLR0913
         Path | None, typer.Option(help="Cohort of scans, or of label maps to follow, for methods that need it.")
     ] = None,
     anatomy: Annotated[Path | None, typer.Option(help="Shape space of label maps, for mddpm.")] = None,
+    pathology: Annotated[Path | None, typer.Option(help="Cohort of slices with lesions, for mddpm.")] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(help="Attribute to measure; repeat for several. Default: all of the method.")
     ] = None,
@@ -185,6 +186,7 @@ def adherence(  # noqa: PLR0913
     steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each segmenter.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all cases and segmenters.")] = 0,
+    method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Measure whether cases are what was asked for: pairs of requests that differ in one attribute; label fidelity."""
     if real is not None:
@@ -202,6 +204,7 @@ def adherence(  # noqa: PLR0913
         out,
         templates=templates,
         anatomy=anatomy,
+        pathology=pathology,
         real=real,
         test=test,
         options=validated(AdherenceOptions, "adherence", chosen),

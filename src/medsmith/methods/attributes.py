@@ -18,11 +18,13 @@ class Draw:
         number: of the draw, from 0.
         templates: folder of the cohort that the user named: scans, or label maps to follow; None without one.
         anatomy: file of a shape space; None without one.
+        pathology: folder of a cohort of slices with lesions; None without one.
     """
 
     number: int
     templates: Path | None = None
     anatomy: Path | None = None
+    pathology: Path | None = None
 
     def template(self, *needs: Kind) -> CaseRef | None:
         """The templates in turn; None without a cohort.

@@ -5,6 +5,7 @@ import pytest
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.adherence import AdherenceOptions, adherence, measuring, summary_lines
 from medsmith.formats.json_file import read_json
@@ -123,3 +124,20 @@ def test_a_test_case_that_the_segmenter_learned_from_is_refused(tmp_path):
     real = squares(tmp_path / "real", 4)
     with pytest.raises(CohortError, match="r0"):
         measured(tmp_path / "out", ("obeyed",), 10, real=real, test=squares(tmp_path / "test", 4))
+
+
+def test_the_command_measures_and_prints_the_verdicts(method, tmp_path, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match="0"):
+        main(["adherence", "pig", str(out), "--attribute", "obeyed", "--pairs", "10", "-q"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Obeyed: controlled (AUC 1 (")
+    assert said[-1] == f"report: {out / 'adherence.html'}"
+    assert method.made == 20
+
+
+@pytest.mark.usefixtures("method")
+def test_a_mistake_at_the_command_is_one_line(tmp_path, capsys):
+    assert main(["adherence", "pig", str(tmp_path / "out"), "--attribute", "color"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("attribute: no 'color'; obedient has obeyed, ignored, opposite, graded, ")

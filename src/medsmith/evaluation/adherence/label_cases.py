@@ -11,7 +11,6 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker, most_draws
 from medsmith.evaluation.pages.page import WARNING
-from medsmith.methods.attributes import Draw
 from medsmith.networks.threads import one_thread
 from medsmith.progress import Progress
 
@@ -71,7 +70,7 @@ def make_cases(
 
 def _case(maker: Maker, number: int, id: str, label_names: Mapping[str, int], unknown: set[str]) -> Case:
     seed = derive_seed("adherence", maker.seed, "labels", number)
-    request = maker.method.request_with_map(Draw(number, maker.templates, maker.anatomy))
+    request = maker.method.request_with_map(replace(maker.inputs, number=number))
     with one_thread():
         case = maker.method.synthesize(request, seed, maker.method.config.sampling)
     if case.labels is None or case.image is None:

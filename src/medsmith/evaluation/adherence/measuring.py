@@ -20,7 +20,7 @@ from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import sha256_of, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.machine import versions
-from medsmith.methods.attributes import Attribute
+from medsmith.methods.attributes import Attribute, Draw
 from medsmith.methods.base import Method
 from medsmith.methods.elsewhere import version_of
 from medsmith.progress import NullProgress, Progress
@@ -57,6 +57,7 @@ def adherence(
     *,
     templates: CohortLike | None = None,
     anatomy: Path | str | None = None,
+    pathology: CohortLike | None = None,
     real: CohortLike | None = None,
     test: CohortLike | None = None,
     options: AdherenceOptions | None = None,
@@ -73,6 +74,7 @@ def adherence(
         out: folder of the report; created if missing.
         templates: scans, or label maps to follow, for methods that need them.
         anatomy: file of a shape space, for ``mddpm``.
+        pathology: slices with lesions, for ``mddpm``.
         real: labeled real cases, from which segmenters learn for the label fidelity; with ``test``.
         test: real cases of other patients, on which they are compared.
         options: which attributes, and how many pairs.
@@ -89,7 +91,7 @@ def adherence(
     method = load_method(run)
     cohorts = {
         name: as_cohort(each)
-        for name, each in (("templates", templates), ("real", real), ("test", test))
+        for name, each in (("templates", templates), ("pathology", pathology), ("real", real), ("test", test))
         if each is not None
     }
     _check_given(cohorts)
@@ -99,9 +101,10 @@ def adherence(
         cure = "give real and test cohorts, for the label fidelity"
         raise RequestError("adherence", f"{method.name} declares no attribute", "nothing to measure", cure)
     check_results_folder(out, (RECORD, PAGE), [find_run(run), *(cohort.root for cohort in cohorts.values())])
-    lines, root = _facts(method, cohorts.get("templates"), space, options.seed), out / PAIRS
+    lines, roots = _facts(method, cohorts, space, options.seed), {name: each.root for name, each in cohorts.items()}
+    inputs = Draw(0, roots.get("templates"), space, roots.get("pathology"))
     with hold_output(out):
-        maker = Maker(method, root / _key(lines), options.seed, _root_of(cohorts.get("templates")), space)
+        maker = Maker(method, out / PAIRS / _key(lines), options.seed, inputs)
         measured = _measured(maker, attributes, options.pairs, progress) if attributes else ()
         labels: LabelFidelity | None = None
         if "real" in cohorts:
@@ -118,10 +121,6 @@ def _check_given(cohorts: Mapping[str, Cohort]) -> None:
         given, missing = ("real", "test") if "real" in cohorts else ("test", "real")
         limit = "the label fidelity needs both"
         raise RequestError(missing, f"none given beside {given}", limit, "give both, or neither")
-
-
-def _root_of(cohort: Cohort | None) -> Path | None:
-    return None if cohort is None else cohort.root
 
 
 def _left_out(labels: LabelFidelity | None) -> tuple[str, ...]:
@@ -162,7 +161,7 @@ def _measured(
     return tuple(map(MeasuredAttribute, attributes, pairs, results))
 
 
-def _facts(method: Method, cohort: Cohort | None, space: Path | None, seed: int) -> dict[str, str]:
+def _facts(method: Method, cohorts: Mapping[str, Cohort], space: Path | None, seed: int) -> dict[str, str]:
     """What decides the bytes of every pair."""
     lines = {
         "method": method.name,
@@ -172,7 +171,9 @@ def _facts(method: Method, cohort: Cohort | None, space: Path | None, seed: int)
         "versions": versions(),
         **version_of(method.name),
     }
-    lines |= {"templates": f"{len(cohort)} cases, content {cohort.content_hash()}"} if cohort else {}
+    for name in ("templates", "pathology"):
+        if name in cohorts:
+            lines[name] = f"{len(cohorts[name])} cases, content {cohorts[name].content_hash()}"
     return lines | ({"anatomy": sha256_of(space)} if space else {})
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -58,15 +58,13 @@ class Maker:
         method: a trained one.
         folder: of the kept pairs, which no other weights, cohort or seed may share.
         seed: of all pairs.
-        templates: folder of the cohort that the user named, if any.
-        anatomy: file of a shape space, if any.
+        inputs: what the user named.
     """
 
     method: Method
     folder: Path
     seed: int
-    templates: Path | None
-    anatomy: Path | None
+    inputs: Draw
 
     def pairs(self, attribute: Attribute, count: int, advance: Advance) -> Pairs:
         """The pairs of an attribute; those that are there already are read.
@@ -122,7 +120,7 @@ class Maker:
         return record
 
     def _cases(self, attribute: Attribute, number: int, seed: int) -> list[Case]:
-        requests = attribute.requests(Draw(number, self.templates, self.anatomy))
+        requests = attribute.requests(replace(self.inputs, number=number))
         with one_thread():
             return [self.method.synthesize(request, seed, self.method.config.sampling) for request in requests]
 

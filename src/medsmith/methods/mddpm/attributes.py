@@ -5,7 +5,6 @@ Slices in Hounsfield units of the chest, since the measures find the lung by thr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
@@ -39,9 +38,12 @@ def _two_maps(draw: Draw) -> list[MddpmRequest]:
 
 
 def _with_and_without(draw: Draw) -> list[MddpmRequest]:
-    """One map, without and with a lesion of the cohort in the lung."""
+    """One map, without and with a lesion of another case in the lung."""
     anatomy = followed_map(draw, _CLASSES)
-    lesion = Pathology(case=CaseRef(cohort=_templates(draw)), within=LUNG)
+    if draw.pathology is None:
+        cure = "name a cohort of slices with one label of lesions"
+        raise RequestError("pathology", "none given", "lesions of cases are transplanted", cure)
+    lesion = Pathology(case=CaseRef(cohort=draw.pathology), within=LUNG)
     return [MddpmRequest(anatomy=anatomy), MddpmRequest(anatomy=anatomy, pathologies=(lesion,))]
 
 
@@ -57,15 +59,11 @@ def followed_map(draw: Draw, classes: tuple[str, ...] = ()) -> Anatomy:
     """
     if draw.anatomy is None:
         raise RequestError("anatomy", "none given", "label maps are followed by a shape space", "name its file")
-    _templates(draw)
-    return Anatomy(space=draw.anatomy, labels=draw.template("image", "labels"), classes=classes)
-
-
-def _templates(draw: Draw) -> Path:
-    if draw.templates is None:
+    maps = draw.template("image", "labels")
+    if maps is None:
         cure = "name a cohort of slices with labels"
-        raise RequestError("templates", "none given", "the maps and lesions of cases are followed", cure)
-    return draw.templates
+        raise RequestError("templates", "none given", "the maps of cases are followed", cure)
+    return Anatomy(space=draw.anatomy, labels=maps, classes=classes)
 
 
 def _agreements(cases: Sequence[Case]) -> list[float]:
