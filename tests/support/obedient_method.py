@@ -74,7 +74,7 @@ class Obedient(Method):
         levels = ("dark", "bright")
         up = partial(_asked, (-0.1, 0.1))
         return (
-            Attribute("obeyed", levels, "mean gray value", up, _means, "added", _middle),
+            Attribute("obeyed", levels, "mean gray value", up, _means, "added", focus=_middle),
             Attribute("ignored", levels, "mean gray value", partial(_asked, (0.0, 0.0)), _noisy),
             Attribute("opposite", levels, "mean gray value", partial(_asked, (0.1, -0.1)), _means),
             Attribute("graded", ("1", "2", "3"), "mean gray value", partial(_asked, (-0.1, 0.0, 0.1)), _means),

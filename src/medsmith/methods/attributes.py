@@ -70,6 +70,7 @@ class Attribute:
         measure: from the cases of these requests, in order, to the property of each level; NaN where a case does not
             show it.
         enforced: how the method's code, rather than its networks, brings the property about; "" where it does not.
+        cases: names of the cases of a draw where they are not one for each level, in order.
         focus: what a picture of a case shows; None: the slice with most labels, all of them outlined.
     """
 
@@ -79,4 +80,5 @@ class Attribute:
     requests: Callable[[Draw], Sequence[Any]]
     measure: Callable[[Sequence[Case]], Sequence[float]]
     enforced: str = ""
+    cases: tuple[str, ...] = ()
     focus: Callable[[Case], Focus] | None = None

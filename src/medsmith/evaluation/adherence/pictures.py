@@ -27,12 +27,11 @@ def pair_picture(attribute: Attribute, cases: Sequence[Case], values: Sequence[f
 
     Args:
         attribute: that was asked for.
-        cases: made for its requests; without one for each level all are titled by their number.
+        cases: made for its requests; titled by their own names where they are not one for each level.
         values: the property of each level.
     """
-    by_level = len(cases) == len(attribute.levels)
-    said = attribute.levels if by_level else [str(number + 1) for number in range(len(cases))]
-    found = [f"{value:.3g}" for value in values] if by_level else [""] * len(cases)
+    said = attribute.cases or attribute.levels
+    found = ["its labels"] * len(cases) if attribute.cases else [f"{value:.3g}" for value in values]
     tiles: list[Tile] = []
     for case, before, after in zip(map(canonical_case, cases), said, found, strict=True):
         tiles += case_tiles(case, attribute.focus(case) if attribute.focus else None, (before, after))

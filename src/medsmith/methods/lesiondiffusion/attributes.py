@@ -69,7 +69,7 @@ def lesion_attributes() -> tuple[Attribute, ...]:
 def _attribute(name: str, asked: _Asked, measure: tuple[str, str], enforced: str = "") -> Attribute:
     key, measured = measure
     return Attribute(
-        name, tuple(asked.levels), measured, partial(_requests, asked), partial(_measured, key), enforced, _focus
+        name, tuple(asked.levels), measured, partial(_requests, asked), partial(_measured, key), enforced, focus=_focus
     )
 
 

@@ -23,7 +23,12 @@ _CLASSES = (BODY, LUNG)
 def guide_attributes() -> tuple[Attribute, ...]:
     """Agreement with the map that an image follows, and contrast of a lesion where it is asked for."""
     agreement = Attribute(
-        "anatomy", ("another's map", "its own map"), "Dice of the lung found by thresholds", _two_maps, _agreements
+        "anatomy",
+        ("another's map", "its own map"),
+        "Dice of the lung found by thresholds",
+        _two_maps,
+        _agreements,
+        cases=("first map", "second map"),
     )
     lesion = Attribute(
         "lesion", ("absent", "present"), "contrast to the lung around it, gray values", _with_and_without, _contrasts
