@@ -155,9 +155,12 @@ def _check_devices(devices: int, method: Method) -> None:
     if devices > _MOST_DEVICES:
         raise RequestError("devices", f"{devices}", f"at most {_MOST_DEVICES} processes", "choose fewer")
     for stage in method.stages():
-        batch = method.training_of(stage).batch if stage.parts else devices
-        if devices != 1 and (devices < 1 or batch % devices):
+        training = method.training_of(stage)
+        parts = training.accumulate
+        batch = training.batch if stage.parts else devices * parts
+        if devices != 1 and (devices < 1 or batch % (devices * parts)):
             found = f"training.batch = {batch} is no multiple of {devices} devices"
+            found += f" with {parts} parts each" if parts > 1 else ""
             raise RequestError("devices", found, cure="choose another number of devices")
 
 
