@@ -240,6 +240,6 @@ def test_pictures_are_made_with_the_averages_and_the_weights_come_back():
 def test_parts_of_a_batch_are_checked(cohort, run):
     with pytest.raises(RequestError, match="accumulate = 3: batch = 2 is no multiple of it"):
         train("ddpm", cohort, run, settings=settings("ddpm", "training.accumulate=3"))
+    assert not run.exists()
     with pytest.raises(RequestError, match="batch = 2 is no multiple of 2 devices with 2 parts each"):
         train("ddpm", cohort, run, settings=settings("ddpm", "training.accumulate=2"), devices=2)
-    assert not run.exists()
