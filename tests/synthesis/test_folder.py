@@ -16,7 +16,7 @@ from medsmith.formats.lock import LOCK, hold_output
 from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.folder import finish, finished_ids
+from medsmith.synthesis.folder import finish
 from medsmith.synthesis.tasks import CohortSpec
 from medsmith.synthesis.worker import open_cohort
 from narrowing import present
@@ -222,7 +222,7 @@ def test_regeneration_shows_its_attempts(copied):
             totals.append((name, total))
             yield lambda count, _note: steps.append(count)
 
-    for id in finished_ids(copied / "out"):
+    for id in Cohort.open(copied / "out").ids:
         taken = json.loads((copied / "out" / "provenance" / f"{id}.json").read_text())["attempt"] + 1
         steps.clear()
         assert regenerate(copied / "out", id, options=in_process(), progress=Recorder())

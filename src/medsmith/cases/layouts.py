@@ -6,6 +6,7 @@ Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,11 +215,15 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
 def _all_recorded(root: Path, case_id: str) -> bool:
     """Whether every file that the provenance of a case names exists; True without provenance."""
     path = root / PROVENANCE / f"{case_id}.json"
-    return not path.exists() or all((root / name).exists() for name in _recorded(path))
+    return not path.exists() or all((root / name).exists() for name in recorded_files(path))
 
 
-def _recorded(path: Path) -> list[str]:
-    """The files that a provenance names."""
+def recorded_files(path: Path) -> list[str]:
+    """The files that a provenance names.
+
+    Raises:
+        FileError: it cannot be read, or names them otherwise.
+    """
     files = read_json(path).get("files", {})
     if not isinstance(files, dict) or any("\0" in name for name in files):
         raise FileError(
@@ -284,7 +289,7 @@ def distinct_ids(images: Sequence[Path], path: Path) -> list[str]:
         CohortError: an image is listed twice, or two would get one id.
     """
     if len(set(images)) < len(images):
-        twice = next(image for image in images if images.count(image) > 1)
+        (twice, _), *_ = Counter(images).most_common(1)
         raise CohortError(path, f"lists {twice.name} twice", "each case once", "correct it")
     ids = [stem_of(image) for image in images]
     if len({case_id.casefold() for case_id in ids}) < len(ids):
