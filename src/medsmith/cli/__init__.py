@@ -19,6 +19,7 @@ from medsmith.cli import (
     generating,
     reading,
     reports,
+    synthesizing,
     viewing,
 )
 from medsmith.cli.app import app
@@ -30,7 +31,7 @@ from medsmith.interruption import heeded_signals
 
 __all__ = [
     "anatomy", "annotation", "app", "cohorts", "comparing", "dicom", "examining", "exporting", "generating", "main",
-    "reading", "reports", "viewing",
+    "reading", "reports", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 if TYPE_CHECKING:

@@ -6,20 +6,21 @@ The format is POSIX.1-2001 (pax), without compression; owners, times and modes a
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, final
+from typing import IO, final
 
 from medsmith.errors import FileError
+from medsmith.formats.hashing import HashingWriter
 from medsmith.formats.opening import open_regular
 
 _MODE = 0o644
 _CURE = "take it from where it was made"
 
 
-def write_tar(target: BinaryIO, files: Iterable[tuple[str, Path]]) -> None:
+def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
     """Writes an archive.
 
     Args:
-        target: receives the bytes in order; it need not be seekable.
+        target: receives the bytes in order.
         files: names in the archive and what they hold, in the order of the archive.
 
     Raises:
