@@ -6,7 +6,7 @@ The format is POSIX.1-2001 (pax), without compression; owners, times and modes a
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, final
+from typing import IO, BinaryIO, cast, final
 
 from medsmith.errors import FileError
 from medsmith.formats.hashing import HashingWriter
@@ -27,7 +27,7 @@ def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
         FileError: a file cannot be read.
         OSError: the target does not take the bytes.
     """
-    with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(fileobj=cast("BinaryIO", target), mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for name, path in files:
             with open_regular(path) as file:
                 member = tarfile.TarInfo(name)

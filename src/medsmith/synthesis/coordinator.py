@@ -7,6 +7,7 @@ from medsmith.errors import InterruptionError, MedsmithError
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, Sampled, checked_request, checked_shard, default_workers
 from medsmith.synthesis.executors.base import Executor
@@ -111,12 +112,17 @@ def _fill(
         missing = (i for i, id in zip(indices, ids, strict=True) if not folder.is_whole(out, resolved.spec, id))
         template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = (template.model_copy(update={"index": index}) for index in missing)
+        log = LogFile(out / LOG)
         try:
-            with progress.task("synthesize", len(ids), done) as advance, executor_stopped(work, out):
-                failures = collect(executor.submit(tasks, out), out, advance, done)
-            write_sheet(out)
-            folder.finish(cohort, ids, failures)
+            with log.call(f"synthesize {len(ids)} cases of {recipe.method}, seed {recipe.seed}"):
+                shown = LoggedProgress(progress, log)
+                with shown.task("synthesize", len(ids), done) as advance, executor_stopped(work, out):
+                    failures = collect(executor.submit(tasks, out), out, advance, done)
+                write_sheet(out)
+                folder.finish(cohort, ids, failures)
         except MedsmithError:
             folder.remove_if_empty(cohort, ids)
             raise
-    return folder.summarize(out, ids, made=len(ids) - done)
+        summary = folder.summarize(out, ids, made=len(ids) - done)
+        log.line(summary.line)
+    return summary

@@ -22,13 +22,14 @@ from medsmith.cases.layouts import (
 from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
+from medsmith.runs.log_file import LOG
 from medsmith.synthesis.plan import PLAN
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
 from medsmith.synthesis.tasks import CohortSpec
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {DATASET, REJECTED, *_PARTS}
+_OWN_NAMES = {DATASET, REJECTED, LOG, *_PARTS}
 
 
 @final
@@ -171,7 +172,7 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
         return
     with suppress(OSError):
         _discard(cohort, ids)
-        for name in (PLAN, DATASET):
+        for name in (PLAN, DATASET, LOG):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
         with suppress(OSError):  # missing, or not empty

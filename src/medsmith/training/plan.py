@@ -18,7 +18,7 @@ from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import Method
 from medsmith.methods.config import apply_settings, validated
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.training.trial import Measured, Trial
@@ -26,6 +26,8 @@ from medsmith.training.trial import Measured, Trial
 TRIAL_SECONDS, START_SECONDS = 240.0, 60.0
 """A stage whose trial takes longer is too slow for this machine."""
 _SHARE_OF_MEMORY = 0.8
+RUN = "run"
+"""Name of the run folder of trials."""
 
 
 @final
@@ -157,7 +159,7 @@ def make_plan(
             apply_settings(kind.presets[preset], settings)  # are they wrong alone?
             continue
         with tempfile.TemporaryDirectory(prefix="medsmith-plan-") as folder:
-            found = _tried(method, preset, chosen, facts, cohort, Path(folder), (limit, max_minutes), progress)
+            found = try_stages(method, preset, chosen, facts, cohort, Path(folder), (limit, max_minutes), progress)
         if not isinstance(found, str):
             return TrainingPlan(
                 method=method, preset=preset, settings=chosen, stages=tuple(found), notes=tuple(kind.advice(facts))
@@ -191,7 +193,7 @@ def _proposals(kind: type[Method], preset: str, facts: Fingerprint) -> Iterator[
             yield proposal
 
 
-def _tried(
+def try_stages(
     method: str,
     preset: str,
     settings: tuple[str, ...],
@@ -201,19 +203,32 @@ def _tried(
     limits: tuple[float, float],
     progress: Progress,
 ) -> list[StagePlan] | str:
-    """The costs of all stages, or why the settings do not fit."""
+    """The costs of all stages, or why the settings do not fit.
+
+    Args:
+        method: name of the method.
+        preset: the preset.
+        settings: changes to it.
+        facts: of the cohort.
+        cohort: training cases.
+        folder: for the trials' run.
+        limits: GiB of memory, and minutes of training over all stages.
+        progress: of the stages.
+
+    Raises:
+        RequestError: the settings do not fit the cohort.
+    """
     kind = method_class(method)
     built = kind(apply_settings(kind.presets[preset], settings), facts)
-    stages, plans = built.stages(), []
-    most = max(built.training_of(stage).batch for stage in stages)
+    stages, plans = [stage for stage in built.stages() if stage.parts], list[StagePlan]()
     base = Trial(
         method=method,
         preset=preset,
         settings=(*settings, *kind.trial_settings),
         cohort=cohort.root,
-        ids=_first_ids(cohort, stages, most),
+        ids=trial_ids(cohort, built),
         stage="",
-        folder=folder / "run",
+        folder=folder / RUN,
     )
     with progress.task("try", len(stages)) as advance:
         for stage in stages:
@@ -232,8 +247,10 @@ def _tried(
     return plans
 
 
-def _first_ids(cohort: Cohort, stages: Sequence[Stage], count: int) -> tuple[str, ...]:
-    """As many cases of every kind as a batch has."""
+def trial_ids(cohort: Cohort, method: Method) -> tuple[str, ...]:
+    """The cases of a trial: as many of every kind as a batch has."""
+    stages = [stage for stage in method.stages() if stage.parts]
+    count = max((method.training_of(stage).batch for stage in stages), default=0)
     labeled = set(cohort.ids_with_labels)
     pools = {
         frozenset(("image",)): cohort.ids_with_image,

@@ -1,6 +1,7 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -23,6 +24,7 @@ from medsmith.methods.base import Method, Stage
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
 from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
@@ -114,10 +116,13 @@ def train_stages(
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
-    with lock_run(folder):
+    log = LogFile(folder / LOG)
+    with lock_run(folder), ExitStack() as logged:
         check_folder(folder)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
+            logged.enter_context(log.call(f"train {method} on {len(cohort)} cases, seed {seed}, {devices} device(s)"))
+            progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
             _check_devices(devices, untrained)
@@ -137,9 +142,12 @@ def train_stages(
                 report=report,
             )
             error, steps = fabric.launch(job)
-    if error is not None:
-        raise error
-    return Outcome(folder, steps, budget, is_finished(folder))
+        if error is not None:
+            raise error
+        outcome = Outcome(folder, steps, budget, is_finished(folder))
+        for line in outcome.lines:
+            log.line(line)
+    return outcome
 
 
 def _check_compute(record: RunRecord, accelerator: str) -> None:

@@ -20,6 +20,7 @@ from medsmith.formats.lock import hold_output
 from medsmith.formats.storage import Storage
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, Sampled, checked_request, default_workers
 from medsmith.synthesis.coordinator import with_hashes
@@ -176,6 +177,14 @@ class _Shards:
     numbers: range
     cases: Path
 
+    @property
+    def log(self) -> LogFile:
+        """Beside the shards, one for each part; behind a URL with the cases in work, and gone with them."""
+        if self.storage.folder is None:
+            return LogFile(self.cases / LOG)
+        of = self.numbers.step
+        return LogFile(self.storage.folder / (LOG if of == 1 else f"log-{self.numbers.start + 1}-of-{of}.txt"))
+
     def manifests(self) -> Iterator[tuple[int, Manifest | None]]:
         """Each shard with its manifest, if it is whole."""
         names = self.storage.names()
@@ -221,8 +230,10 @@ def _fill(
         run=asked.run, loader=asked.loader, recipe=index.plan.recipe, paths=paths, stamps=stamps, index=0
     )
     total, done = (sum(len(index.ids(number)) for number in some) for some in (shards.numbers, sorted(whole)))
+    log = shards.log
     with (
-        progress.task("synthesize", total, done) as advance,
+        log.call(f"synthesize {total} cases of {index.plan.recipe.method} as shards, seed {index.plan.recipe.seed}"),
+        LoggedProgress(progress, log).task("synthesize", total, done) as advance,
         ThreadPoolExecutor(1, "pack") as thread,
         executor_stopped(work, cases),
     ):
@@ -232,9 +243,13 @@ def _fill(
         packing.wait()
     write_sheet(cases)
     if failures:
-        raise folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
+        error = folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
+        log.line(error.line)
+        raise error
     shutil.rmtree(cases, ignore_errors=True)
-    return shards.summary(len(lacking))
+    summary = shards.summary(len(lacking))
+    log.line(summary.line)
+    return summary
 
 
 @final
