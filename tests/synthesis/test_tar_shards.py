@@ -15,7 +15,7 @@ from medsmith.errors import CohortError, FileError, InterruptionError, RequestEr
 from medsmith.formats.storage import Storage
 from medsmith.synthesis import Shard, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.tar_shards import making
+from medsmith.synthesis.tar_shards import call
 from synthesis_fakes import contents, in_process, options, write_run
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -146,8 +146,8 @@ def test_a_killed_call_keeps_its_cases_and_continues(folder, monkeypatch):
             raise KeyboardInterrupt
         pack(storage, index, number, cases)
 
-    pack = making.pack
-    monkeypatch.setattr(making, "pack", dying)
+    pack = call.pack
+    monkeypatch.setattr(call, "pack", dying)
     with pytest.raises(InterruptionError, match=r"interrupted; finished shards are saved; run the same command again"):
         make(folder)
     assert packed == [0, 1]
@@ -196,6 +196,23 @@ def test_what_is_no_place_for_shards_is_refused(folder):
         make(folder, part="4/4")
     with pytest.raises(RequestError, match="--shard-cases: 1001; 1 to 1000"):
         synthesize_shards(folder / "run", folder / "x", count=9, options=replace(in_process(), shard_cases=1001))
+
+
+def test_a_refused_request_does_not_block_a_corrected_one(folder):
+    chosen = replace(in_process(), shard_cases=SHARD)
+    (folder / "new").mkdir()
+    for place in ("new", "newer"):
+        with pytest.raises(RequestError, match=r"brightness: 5000.0; at most 1000"):
+            synthesize_shards(folder / "run", folder / place, count=2, request={"brightness": 5000}, options=chosen)
+        assert not (folder / "newer").exists()
+        assert not list((folder / "new").iterdir())
+    with pytest.raises(RequestError, match="unknown key 'brigthness'"):
+        synthesize_shards(folder / "run", folder / "new", count=2, request={"brigthness": 3}, options=chosen)
+    assert (
+        synthesize_shards(folder / "run", folder / "new", count=2, request={"brightness": 5}, options=chosen).made == 1
+    )
+    with pytest.raises(SynthesisError, match=r"request.brightness is 5.0 there and 0.0 here"):
+        make(folder, "new", count=2)
 
 
 def test_cases_that_fail_are_named_and_their_pictures_kept(folder):
@@ -289,7 +306,7 @@ def test_a_method_name_that_is_a_path_is_refused(folder):
 
 def test_a_file_system_that_is_not_installed_is_named_with_its_extra():
     with pytest.raises(
-        RequestError, match=r"s3://b/x: the package for s3:// is not installed; install it: pip install"
+        RequestError, match=r"s3://b/x: the package for s3:// is not installed; install the extra s3: pip"
     ):
         Storage.at("s3://b/x")
     with pytest.raises(RequestError, match=r"cannot be used \(Protocol not known: nowhere\)"):

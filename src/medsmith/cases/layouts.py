@@ -7,7 +7,7 @@ Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -23,6 +23,8 @@ IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports"
 UNFINISHED = ".unfinished"
 """Suffix of the marker file in ``provenance/`` while a case is being written."""
 _SHOWN = 60
+_PARTS: dict[tuple[int, bool], tuple[int, bool]] = {}
+"""Each combination of parts once, for all cases that have it."""
 
 
 @final
@@ -58,6 +60,33 @@ class CaseFiles:
     def paths(self) -> tuple[Path, ...]:
         """Every file, each once, images first."""
         return (*dict.fromkeys(channel.path for channel in self.channels), *self.label_paths)
+
+
+@final
+class NnunetCases(Mapping[str, CaseFiles]):
+    """Id -> files of the cases of an nnU-Net folder; the paths are made when they are asked for, to save memory.
+
+    Args:
+        root: of the cohort.
+        ending: of its files.
+        parts: id -> number of image channels that the case has, and whether it has a label map.
+    """
+
+    def __init__(self, root: Path, ending: str, parts: Mapping[str, tuple[int, bool]]) -> None:
+        self._root, self._ending, self._parts = root, ending, parts
+
+    def __getitem__(self, case_id: str) -> CaseFiles:
+        channels, labeled = self._parts[case_id]
+        return nnunet_files(self._root, case_id, channels, self._ending, labels=labeled)
+
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 @final
@@ -186,7 +215,7 @@ def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels
     return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
 
 
-def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
+def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[NnunetCases, list[str]]:
     """Cases of an nnU-Net folder, and the names of files that belong to none.
 
     A case has all its channels, its label map, or both, and no marker of an unfinished write. If only some channels
@@ -198,18 +227,17 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
         for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
         if not path.with_suffix(".json").exists()
     }
-    cases = {}
+    parts: dict[str, tuple[int, bool]] = {}
     strays = images | labels
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
         found, labeled = wanted & images, case_id in labels
         if found not in (set(), wanted) or not (found or labeled):
             continue
-        files = nnunet_files(root, case_id, len(found), ending, labels=labeled)
         if (found and labeled) or _all_recorded(root, case_id):
-            cases[case_id] = files
+            parts[case_id] = _PARTS.setdefault((len(found), labeled), (len(found), labeled))
             strays -= wanted | {case_id}
-    return cases, sorted(f"{name}{ending}" for name in strays)
+    return NnunetCases(root, ending, parts), sorted(f"{name}{ending}" for name in strays)
 
 
 def _all_recorded(root: Path, case_id: str) -> bool:

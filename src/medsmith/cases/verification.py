@@ -36,8 +36,8 @@ def verify_folder(root: Path) -> None:
     if facts["numTraining"] != len(cases) or not cases:
         found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
         raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
-    for case_id, files in sorted(cases.items()):
-        read_case(case_id, files, layout, ReadOptions())
+    for case_id in sorted(cases):
+        read_case(case_id, cases[case_id], layout, ReadOptions())
         _check_recorded(root, case_id)
 
 

@@ -18,7 +18,6 @@ from fsspec.utils import get_protocol
 
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import unwritable
-from medsmith.machine import install_line
 
 _TEMPORARY = ".medsmith-"
 _LOCAL = ("file", "local")
@@ -65,7 +64,7 @@ class Storage:
             files, root = fsspec.url_to_fs(text)
         except ImportError as error:
             known = _EXTRAS.get(protocol)
-            cure = f"install it: {install_line(known)}" if known else str(error)
+            cure = f"install the extra {known}: pip install -e '.[{known}]'" if known else str(error)
             raise RequestError(text, f"the package for {protocol}:// is not installed", cure=cure) from None
         except (OSError, ValueError) as error:
             cure = "give a folder, or a URL that fsspec knows"

@@ -133,7 +133,7 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     """
     out = cohort.root
     missing = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
-    _discard(cohort, missing)
+    discard(cohort, missing)
     if len(missing) < len(ids):
         cohort.finish()
     if failures:
@@ -171,7 +171,7 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     if any_finished(out) or (out / FAILURES).exists():
         return
     with suppress(OSError):
-        _discard(cohort, ids)
+        discard(cohort, ids)
         for name in (PLAN, DATASET, LOG):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
@@ -179,12 +179,12 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
             (out / part).rmdir()
 
 
-def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
+def discard(cohort: Cohort, ids: Iterable[str]) -> None:
     """Remove the files of incomplete cases."""
-    out, ending = cohort.root, cohort.file_ending
-    for id in ids:
-        files = [*(out / IMAGES).glob(f"{id}_????{ending}"), out / LABELS / f"{id}{ending}"]
-        for path in (*files, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
+    out = cohort.root
+    for id in ids:  # by name: a search of the folder for every case takes the square of their number
+        files = nnunet_files(out, id, len(cohort.channel_names), cohort.file_ending)
+        for path in (*files.paths, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
             path.unlink(missing_ok=True)
 
 

@@ -177,5 +177,5 @@ def _size(folder: Path) -> int:
 
 def _decoded(facts: Fingerprint, count: int) -> int:
     """Bytes of as many cases of the typical shape."""
-    voxel = len(facts.channel_names) * np.dtype(facts.stored).itemsize + bool(facts.labeled)
+    voxel = len(facts.channel_names) * np.dtype(facts.stored).itemsize + (facts.labeled != 0)
     return min(math.prod(facts.shape) * voxel * count, LARGEST_BYTES)

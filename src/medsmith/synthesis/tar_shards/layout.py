@@ -181,8 +181,8 @@ def check_same(storage: Storage, wanted: ShardIndex) -> None:
     if INDEX not in storage.names():
         return
     stored, drop = read_index(storage), {"plan": {"count", "run", "paths"}}
-    parts = (each.model_dump(mode="json", exclude=drop) for each in (stored, wanted))
-    if difference := first_difference(*parts):
+    there, here = (each.model_dump(mode="json", exclude=drop) for each in (stored, wanted))
+    if difference := first_difference(there, here):
         place = storage.name_of(INDEX)
         raise SynthesisError(place, f"another plan: {difference}", "one place has one recipe", _CURE)
     if wanted.plan.count < stored.plan.count:

@@ -6,70 +6,36 @@ finds those that are whole; for shards behind a URL in a temporary folder of thi
 
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, final
 
-from medsmith.errors import InterruptionError, RequestError
+from medsmith.errors import InterruptionError, MedsmithError, RequestError
 from medsmith.formats.atomic import json_bytes, remove_if_empty
 from medsmith.formats.lock import hold_output
 from medsmith.formats.storage import Storage
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
-from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
+from medsmith.runs.log_file import LoggedProgress
 from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, Sampled, checked_request, default_workers
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Executor
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.outcomes import collect, executor_stopped
-from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
+from medsmith.synthesis.plan import PLAN, Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output
 from medsmith.synthesis.rejected import write_sheet
 from medsmith.synthesis.shards import Shard
-from medsmith.synthesis.tar_shards.layout import INDEX, MOST_CASES, Manifest, ShardIndex, check_free, check_same
-from medsmith.synthesis.tar_shards.packing import pack, valid_manifest
+from medsmith.synthesis.tar_shards.call import Packing, ShardsOfCall, ShardsSummary
+from medsmith.synthesis.tar_shards.layout import INDEX, MOST_CASES, ShardIndex, check_free, check_same
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest
 from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
 
-
-@final
-@dataclass(frozen=True)
-class ShardsSummary:
-    """Counts of a call's shards.
-
-    Attributes:
-        location: folder or URL.
-        shards: number of its shards.
-        count: number of their cases.
-        made: number of shards that this call wrote.
-        attempts: at all cases together.
-        refused: check -> number of attempts that it refused.
-    """
-
-    location: str
-    shards: int
-    count: int
-    made: int
-    attempts: int
-    refused: Mapping[str, int]
-
-    @property
-    def line(self) -> str:
-        """The summary in one line."""
-        refused = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items())) or "no check"
-        there = f"{self.location}: {self.shards} shards with {self.count} cases from {self.attempts} attempts"
-        return f"{there}; refused by {refused}; next: medsmith unpack {self.location} OUT"
-
-    def as_json(self) -> dict[str, Any]:
-        """The summary as JSON values."""
-        counts = {"made": self.made, "attempts": self.attempts, "refused": dict(self.refused)}
-        return {"location": self.location, "shards": self.shards, "cases": self.count, **counts}
+_CASES = ".cases-"
+"""Beginning of the names of the folders of cases in work."""
 
 
 def synthesize_shards(
@@ -118,7 +84,9 @@ def synthesize_shards(
         try:
             with defer_interrupts() as stop, ExitStack() as work:
                 executor = work.enter_context(options.executor(asked, size, options.timeouts, stop))
-                shards = _Shards(storage, _index(executor, asked, storage, count, options.shard_cases), chosen, cases)
+                shards = ShardsOfCall(
+                    storage, _index(executor, asked, storage, count, options.shard_cases), chosen, cases
+                )
                 return _fill(executor, work, asked, shards, progress or NullProgress())
         except KeyboardInterrupt:
             cure = "run the same command again to continue"
@@ -153,50 +121,13 @@ def _folder_of_cases(storage: Storage, part: Shard) -> Iterator[Path]:
                 if not (cases / folder.FAILURES).exists():
                     shutil.rmtree(cases, ignore_errors=True)
         return
+    existed, cases = storage.folder.exists(), storage.folder / f"{_CASES}{part.number}-of-{part.of}"
     try:
-        with hold_output(storage.folder / f".cases-{part.number}-of-{part.of}"):
-            yield storage.folder / f".cases-{part.number}-of-{part.of}"
+        with hold_output(cases):
+            yield cases
     finally:
-        remove_if_empty(storage.folder)
-
-
-@final
-@dataclass(frozen=True)
-class _Shards:
-    """The shards that a call makes.
-
-    Attributes:
-        storage: their place.
-        index: of all shards there.
-        numbers: of this call's.
-        cases: folder of the cases in work.
-    """
-
-    storage: Storage
-    index: ShardIndex
-    numbers: range
-    cases: Path
-
-    @property
-    def log(self) -> LogFile:
-        """Beside the shards, one for each part; behind a URL with the cases in work, and gone with them."""
-        if self.storage.folder is None:
-            return LogFile(self.cases / LOG)
-        of = self.numbers.step
-        return LogFile(self.storage.folder / (LOG if of == 1 else f"log-{self.numbers.start + 1}-of-{of}.txt"))
-
-    def manifests(self) -> Iterator[tuple[int, Manifest | None]]:
-        """Each shard with its manifest, if it is whole."""
-        names = self.storage.names()
-        return ((number, valid_manifest(self.storage, self.index, number, names)) for number in self.numbers)
-
-    def summary(self, made: int) -> ShardsSummary:
-        """Of whole shards."""
-        found = [manifest for _, manifest in self.manifests() if manifest is not None]
-        refused = sum((Counter(manifest.refused) for manifest in found), Counter[str]())
-        count = sum(len(manifest.cases) for manifest in found)
-        attempts = sum(manifest.attempts for manifest in found)
-        return ShardsSummary(self.storage.location, len(found), count, made, attempts, refused)
+        if not existed:
+            remove_if_empty(storage.folder)
 
 
 def _index(executor: Executor, asked: SynthesisRequest, storage: Storage, count: int, shard_cases: int) -> ShardIndex:
@@ -214,91 +145,56 @@ def _index(executor: Executor, asked: SynthesisRequest, storage: Storage, count:
 
 
 def _fill(
-    executor: Executor, work: ExitStack, asked: SynthesisRequest, shards: _Shards, progress: Progress
+    executor: Executor, work: ExitStack, asked: SynthesisRequest, shards: ShardsOfCall, progress: Progress
 ) -> ShardsSummary:
     cases, index, resolved = shards.cases, shards.index, executor.resolve()
     whole = {number for number, manifest in shards.manifests() if manifest is not None}
     lacking = [number for number in shards.numbers if number not in whole]
-    content = json_bytes(shards.storage.name_of(INDEX), index.model_dump(mode="json"))
-    shards.storage.write(INDEX, content)
+    shards.storage.write(INDEX, json_bytes(shards.storage.name_of(INDEX), index.model_dump(mode="json")))
     folder.clean(cases)
-    open_cohort(cases, resolved.spec)
+    cohort = open_cohort(cases, resolved.spec)
     write_plan(cases, index.plan)
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
-    stamps = stamps_of(resolved.references)
     template = CaseTask(
-        run=asked.run, loader=asked.loader, recipe=index.plan.recipe, paths=paths, stamps=stamps, index=0
+        run=asked.run,
+        loader=asked.loader,
+        recipe=index.plan.recipe,
+        paths=paths,
+        stamps=stamps_of(resolved.references),
+        index=0,
     )
     total, done = (sum(len(index.ids(number)) for number in some) for some in (shards.numbers, sorted(whole)))
-    log = shards.log
-    with (
-        log.call(f"synthesize {total} cases of {index.plan.recipe.method} as shards, seed {index.plan.recipe.seed}"),
-        LoggedProgress(progress, log).task("synthesize", total, done) as advance,
-        ThreadPoolExecutor(1, "pack") as thread,
-        executor_stopped(work, cases),
-    ):
-        packing = _Packing(shards, thread)
-        tasks = packing.tasks(lacking, template)
-        failures = collect(executor.submit(tasks, cases), cases, advance, done, packing.made)
-        packing.wait()
-    write_sheet(cases)
-    if failures:
-        error = folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
-        log.line(error.line)
-        raise error
+    recipe, log = index.plan.recipe, shards.log
+    try:
+        with log.call(f"synthesize {total} cases of {recipe.method} as shards, seed {recipe.seed}"):
+            with (
+                LoggedProgress(progress, log).task("synthesize", total, done) as advance,
+                ThreadPoolExecutor(1, "pack") as thread,
+                executor_stopped(work, cases),
+            ):
+                packing = Packing(shards, thread)
+                outcomes = executor.submit(packing.tasks(lacking, template), cases)
+                failures = collect(outcomes, cases, advance, done, packing.made)
+                packing.wait()
+            write_sheet(cases)
+            if failures:
+                raise folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
+    except MedsmithError:
+        folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
+        _remove_index_if_alone(shards)
+        raise
     shutil.rmtree(cases, ignore_errors=True)
     summary = shards.summary(len(lacking))
     log.line(summary.line)
     return summary
 
 
-@final
-class _Packing:
-    """Packs each shard when its last case is made, in a thread, one at a time.
-
-    Args:
-        shards: of the call.
-        thread: that packs.
-    """
-
-    def __init__(self, shards: _Shards, thread: ThreadPoolExecutor) -> None:
-        self._shards, self._thread = shards, thread
-        self._open: dict[int, int] = {}
-        self._last: Future[None] | None = None
-        self.count = 0
-        """Cases that are made or were found whole."""
-
-    def tasks(self, numbers: list[int], template: CaseTask) -> Iterator[CaseTask]:
-        """The cases that are missing, shard after shard; only the shards in work are kept in mind."""
-        index, spec = self._shards.index, self._shards.index.spec
-        for number in numbers:
-            pairs = zip(index.indices(number), index.ids(number), strict=True)
-            missing = [place for place, id in pairs if not folder.is_whole(self._shards.cases, spec, id)]
-            self.count += len(index.ids(number)) - len(missing)
-            self._open[number] = len(missing)
-            if not missing:
-                self._pack(number)
-            for place in missing:
-                yield template.model_copy(update={"index": place})
-
-    def made(self, task: CaseTask) -> None:
-        """Notes a case that is made."""
-        number = task.index // self._shards.index.shard_cases
-        self.count += 1
-        self._open[number] -= 1
-        if not self._open[number]:
-            self._pack(number)
-
-    def wait(self) -> None:
-        """Returns when the last shard is written.
-
-        Raises:
-            FileError: it could not be.
-        """
-        if self._last is not None:
-            self._last.result()
-
-    def _pack(self, number: int) -> None:
-        self.wait()
-        del self._open[number]
-        self._last = self._thread.submit(pack, self._shards.storage, self._shards.index, number, self._shards.cases)
+def _remove_index_if_alone(shards: ShardsOfCall) -> None:
+    """Removes the index where nothing was made of it, so that it does not block a corrected request."""
+    place = shards.storage.folder
+    parts = set() if place is None else set(place.glob(f"{_CASES}*")) - {shards.cases}
+    made = any(name.endswith(".tar") for name in shards.storage.names())
+    if not (made or parts or (shards.cases / PLAN).exists()):
+        shards.storage.remove(INDEX)
+        with suppress(OSError):
+            shards.log.path.unlink(missing_ok=True)
