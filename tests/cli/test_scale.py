@@ -13,6 +13,12 @@ from synthesis_fakes import contents, in_process, write_run
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
+def succeed(words):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+
+
 @pytest.fixture
 def called(monkeypatch):
     calls = []
@@ -27,7 +33,7 @@ def called(monkeypatch):
 
 def test_shards_are_asked_for_with_all_options(called, capsys):
     words = ["synthesize", "pig", "memory://a/tars", "--count", "250", "--format", "shards", "--shard-cases", "200"]
-    main([*words, "--shard", "2/2", "--seed", "3", "--workers", "1"])
+    succeed([*words, "--shard", "2/2", "--seed", "3", "--workers", "1"])
     ((run, place, asked),) = called
     assert (run, place, asked["count"], asked["seed"], asked["workers"]) == ("pig", "memory://a/tars", 250, 3, 1)
     assert (asked["options"].shard_cases, asked["options"].shard) == (200, Shard(2, 2))
@@ -41,7 +47,7 @@ def test_unpack_writes_the_cohort_under_the_name_that_nnunet_wants(tmp_path, cap
     run = write_run(tmp_path / "run")
     synthesize_shards(run, tmp_path / "tars", count=3, options=in_process())
     synthesize(run, tmp_path / "plain", count=3, options=in_process())
-    main(["unpack", str(tmp_path / "tars"), str(tmp_path / "Fake"), "--dataset-id", "7", "--json"])
+    succeed(["unpack", str(tmp_path / "tars"), str(tmp_path / "Fake"), "--dataset-id", "7", "--json"])
     assert json.loads(capsys.readouterr().out)["cases"] == 3
     unpacked = contents(tmp_path / "Dataset007_Fake")
     assert {name: contents(tmp_path / "plain")[name] for name in unpacked} == unpacked
@@ -55,7 +61,7 @@ def test_a_dry_run_only_says_what_would_be_made(tmp_path, monkeypatch, capsys):
         return forecast.Forecast(str(place), 0, options["count"], 1, 6.0, 2**20, 1024)
 
     monkeypatch.setattr(forecast, "forecast", told)
-    main(["synthesize", "pig", str(tmp_path / "out"), "--count", "20", "--dry-run"])
+    succeed(["synthesize", "pig", str(tmp_path / "out"), "--count", "20", "--dry-run"])
     assert asked == [("pig", str(tmp_path / "out"), 20)]
     out = capsys.readouterr().out
     assert "20 cases to make, 0 are there; nothing was written" in out
