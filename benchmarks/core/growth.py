@@ -37,6 +37,10 @@ SHAPE = (8, 8, 1)
 LABELS = {"background": 0, "lesion": 1}
 
 
+def _not_synced(fd: Any) -> None:
+    """In place of fsync."""
+
+
 class Nothing(BaseModel):
     """A request without entries, and a config that only names the sampler."""
 
@@ -92,7 +96,7 @@ class Squares:
 
 def load(_run: str, *, device: str) -> Squares:  # noqa: ARG001
     """The loader that the workers call."""
-    os.fsync = lambda _descriptor: None
+    os.fsync = _not_synced
     return Squares()
 
 
@@ -195,7 +199,7 @@ def measured(step: str, folder: Path, count: int) -> dict[str, float]:
 
 def taken_by(step: str, folder: Path, count: int) -> dict[str, float]:
     """Time and memory of a step that runs here."""
-    os.fsync = lambda _descriptor: None
+    os.fsync = _not_synced
     started, before = time.monotonic(), time.process_time()
     STEPS[step](folder, count)
     return {

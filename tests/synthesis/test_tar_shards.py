@@ -15,7 +15,8 @@ from medsmith.errors import CohortError, FileError, InterruptionError, RequestEr
 from medsmith.formats.storage import Storage
 from medsmith.synthesis import Shard, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.tar_shards import call
+from medsmith.synthesis.tar_shards.packing import pack
+from narrowing import present
 from synthesis_fakes import contents, in_process, options, write_run
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -65,7 +66,7 @@ def rewritten(folder, members):
 
 def members_of(folder):
     with tarfile.open(folder / "tars" / "fake-000001.tar") as archive:
-        return [(member, archive.extractfile(member).read()) for member in archive]
+        return [(member, present(archive.extractfile(member)).read()) for member in archive]
 
 
 def test_a_shard_has_the_layout_of_webdataset_and_fixed_headers(made):
@@ -146,8 +147,7 @@ def test_a_killed_call_keeps_its_cases_and_continues(folder, monkeypatch):
             raise KeyboardInterrupt
         pack(storage, index, number, cases)
 
-    pack = call.pack
-    monkeypatch.setattr(call, "pack", dying)
+    monkeypatch.setattr("medsmith.synthesis.tar_shards.call.pack", dying)
     with pytest.raises(InterruptionError, match=r"interrupted; finished shards are saved; run the same command again"):
         make(folder)
     assert packed == [0, 1]

@@ -7,7 +7,6 @@ import pytest
 
 from medsmith.errors import FileError
 from medsmith.progress import NullProgress, unlimited
-from medsmith.runs import log_file
 from medsmith.runs.log_file import LogFile, LoggedProgress
 from medsmith.training import Budget, train
 from run_state import settings
@@ -54,7 +53,7 @@ def test_a_disk_that_takes_no_line_stops_nothing(tmp_path):
 
 def test_progress_is_logged_at_the_ends_and_now_and_then(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(log_file.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("medsmith.runs.log_file.time.monotonic", lambda: now[0])
     shown: list[int] = []
 
     class Shown:

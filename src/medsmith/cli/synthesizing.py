@@ -114,7 +114,14 @@ def synthesize(  # noqa: PLR0913
         executor=executor_of(executor, address, workers),
         shard_cases=shard_cases,
     )
-    asked = {"count": count, "seed": seed, "request": requested, "solver": solver, "steps": steps, "workers": workers}
+    asked: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "request": requested,
+        "solver": solver,
+        "steps": steps,
+        "workers": workers,
+    }
     place = _place(out, format_, dataset_id, executor)
     cohort = _cohort_of(requested.get("templates"))
     _warn(run, cohort)
