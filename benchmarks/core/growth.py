@@ -233,7 +233,7 @@ def main(folder: Path, counts: tuple[int, ...]) -> None:
     cases = {str(count): rows_of(folder / str(count), count) for count in counts}
     few, many = (cases[str(count)] for count in (counts[0], counts[-1]))
     result = {
-        "command": "python benchmarks/core/growth.py FOLDER",
+        "command": f"python benchmarks/core/growth.py FOLDER {' '.join(cases)}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("torch", "numpy")},

@@ -273,16 +273,21 @@ class Cohort:
         """
         for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
             remove_temporary_files(self.root / folder)
-        self._listed, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
-        self._written.clear()
+        self._listed, self._written = {}, {}  # listed anew below; two lists at once would take twice the memory
+        count, strays = self._scanned()
         if strays:
             found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
             raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
         for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
             remove(marker)
         remove_if_empty(self.root / PROVENANCE)
-        self._write_dataset(len(self._listed))
-        verify_folder(self.root)
+        self._write_dataset(count)
+        self._listed = verify_folder(self.root).cases
+
+    def _scanned(self) -> tuple[int, list[str]]:
+        """How many cases there are on disk, and the files that belong to none."""
+        cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
+        return len(cases), strays
 
     def _write_dataset(self, count: int) -> None:
         facts: dict[str, Any] = {

@@ -102,6 +102,7 @@ class Layout:
         label_of: value in the files -> label, where they differ.
         notes: one line per assumption or skipped file.
         label_of_file: name of a label file without its ending -> label, where each label has a file of its own.
+        strays: files of an nnU-Net folder that belong to no complete case.
     """
 
     channel_names: tuple[str, ...]
@@ -111,6 +112,7 @@ class Layout:
     label_of: Mapping[int, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     label_of_file: Mapping[str, int] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
 
 
 def find_layout(root: Path) -> Layout:
@@ -163,7 +165,8 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
     cases, strays = scan_nnunet(root, len(channels), ending)
     notes = (f"{len(strays)} files belong to no complete case: {first_of(strays)}",) if strays else ()
-    return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
+    names = label_names_of(facts["labels"], path)
+    return Layout(channels, names, ending, cases, notes=notes, strays=tuple(strays))
 
 
 def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
