@@ -16,7 +16,7 @@ from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 PAGE = Path(__file__).with_name("reports.md")
 SCHEMA = Path(__file__).with_name("report.schema.json")
-_NOT_SHOWN = {"part", "unused", "header", "side"}
+_NOT_SHOWN = {"part", "unused", "unquantified", "header", "side"}
 _MOST_TERMS = 8
 BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -136,7 +136,8 @@ def bound() -> str:
         short = [
             f"`{organ}` and its parts" if organ in GROUPS else f"`{organ}`" for organ in only if organ not in inside
         ]
-        rows.append((option, "every organ that is not hollow" if len(short) > len(HOLLOW) else ", ".join(short)))
+        many = "every organ except the lung" if set(only) >= HOLLOW else "every organ that is not hollow"
+        rows.append((option, many if len(short) > len(HOLLOW) else ", ".join(short)))
     return _table(["option", "only for"], rows)
 
 

@@ -11,11 +11,14 @@ import numpy as np
 from lldm_cohorts import subset
 from lldm_shared import pairs_of
 
-from medsmith import Cohort, synthesize, train
+from medsmith import Cohort, SynthesisOptions, synthesize, train
+from medsmith.errors import SynthesisError
+from medsmith.formats.atomic import write_bytes
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.progress import ConsoleProgress
+from medsmith.synthesis import Limits
 
-SEED = 17
+SEED, ATTEMPTS = 17, 12
 STAGES = ("autoencoder_training", "training", "control_training")
 SOURCES: Mapping[str, Mapping[str, Any]] = MappingProxyType({"generated": {}, "deformed": {"maps": "deformed"}})
 """Folder of the synthetic cases -> their request."""
@@ -77,8 +80,37 @@ class Subset:
         train("lldm", self.real, folder, settings=settings, progress=ConsoleProgress())
         return folder
 
-    def synthetic(self, source: str) -> Cohort:
-        """Synthetic cases of a source; an interrupted call is continued."""
-        out = self.folder / source
-        synthesize(self.run, out, count=self.count, seed=SEED, request=SOURCES[source], progress=ConsoleProgress())
+    def synthetic(self, source: str) -> Cohort | None:
+        """Synthetic cases of a source, or None where fewer than half could be made; an interrupted call is continued.
+
+        A model that learned from few cases may repeat them: where cases are refused at every attempt, as illegal maps
+        or copies, the reason is kept beside the folder, and what was made is used.
+        """
+        out, given_up = self.folder / source, self.folder / f"{source}.txt"
+        if given_up.exists():
+            return self._enough(out)
+        try:
+            synthesize(
+                self.run,
+                out,
+                count=self.count,
+                seed=SEED,
+                request=SOURCES[source],
+                options=SynthesisOptions(limits=Limits(attempts=ATTEMPTS)),
+                progress=ConsoleProgress(),
+            )
+        except SynthesisError as error:
+            print(error.line)
+            write_bytes(given_up, error.line.replace(str(out), source).encode())
+            return self._enough(out)
         return Cohort.open(out)
+
+    def _enough(self, folder: Path) -> Cohort | None:
+        if not (folder / "dataset.json").exists():
+            return None
+        made = Cohort.open(folder)
+        return made if 2 * len(made) >= self.count else None
+
+    def left_out(self) -> dict[str, str]:
+        """Source -> why it has fewer cases, or none."""
+        return {path.stem: path.read_text() for path in sorted(self.folder.glob("*.txt"))}

@@ -7,8 +7,8 @@ real cases and no others. Arms, at equal gradient steps: real cases with flips a
 with copy-paste besides; R and S from noise, and S with deformed maps of the real cases, half of each batch real. Tasks:
 "all" structures at once, or some against the rest (a+b); "each" is "all" and every single one. The first network is
 also trained on R for twice the steps: where that raises the Dice by more than a point, the others were trained too
-shortly. Dice of WORK/test and its gain over R, with intervals over subsets and cases; a test case without a structure
-is left out of that structure, so that false alarms there do not count. The result goes to segmentation-DATA.json;
+shortly. Dice of WORK/test and its gain over R, with intervals over subsets, seeds and cases; a test case without a
+structure is left out of that structure, so that false alarms there do not count. The result: segmentation-DATA.json;
 networks that are done are kept in WORK/segmentation, so that an interrupted call continues. Calls with other networks
 or tasks add their rows to it.
 """
@@ -81,6 +81,7 @@ class Trial:
 
     Attributes:
         subset: real and synthetic cases.
+        seed: of its initial weights and batches.
         network: its architecture.
         task: all structures or one.
         arm: one of ARMS.
@@ -89,6 +90,7 @@ class Trial:
     """
 
     subset: Subset
+    seed: int
     network: Architecture
     task: str
     arm: str
@@ -98,9 +100,9 @@ class Trial:
     def dice(self, test: LoadedCohort, names: Sequence[str]) -> Float64[np.ndarray, "cases structures"]:
         """Dice of every test case and structure, NaN where it is absent; read where the network is done."""
         source = ARMS[self.arm][0]
-        used = self.subset.real if source is None else self.subset.synthetic(source)
+        used = self.subset.real if source is None else self._synthetic(source)
         arm = self.arm.replace(",", "").replace(" ", "-")
-        words = (self.network, self.task, arm, self.steps, self.edge, used.content_hash()[:8])
+        words = (self.seed, self.network, self.task, arm, self.steps, self.edge, used.content_hash()[:8])
         kept = self.subset.folder / "dice" / ("_".join(map(str, words)) + ".json")
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -110,20 +112,32 @@ class Trial:
         there = np.array([[(each == value + 1).any() for value in range(found.shape[1])] for each in truth])
         return np.where(there, found, np.nan)
 
+    def _synthetic(self, source: str) -> Cohort:
+        found = self.subset.synthetic(source)
+        assert found is not None, "arms without synthetic cases are left out"
+        return found
+
     def _measured(self, test: LoadedCohort, names: Sequence[str]) -> Float64[np.ndarray, "cases structures"]:
         classes = len(names) + 1 if self.task == ALL else 2
         source, augment = ARMS[self.arm]
         real = for_task(loaded(self.subset.real, self.edge), self.task, names)
         cases = (real.images, real.labels)
         if source is not None:
-            synthetic = for_task(loaded(self.subset.synthetic(source), self.edge), self.task, names)
+            synthetic = for_task(loaded(self._synthetic(source), self.edge), self.task, names)
             cases = mixed(cases, (synthetic.images, synthetic.labels))
         steps = self.steps * (2 if self.arm == LONGER else 1)
         config = SegmenterConfig(architecture=self.network, steps=steps, batch=BATCH, precision=PRECISION)
-        name = f"{self.subset.folder.name} {self.network} {self.task} {self.arm}"
+        name = f"{self.subset.folder.name} seed {self.seed} {self.network} {self.task} {self.arm}"
         with ConsoleProgress().task(name, steps) as advance:
-            network = train_segmenter([cases], classes, config, self.subset.number, advance, augment)
+            network = train_segmenter([cases], classes, config, self.seed, advance, augment)
         return dice_of_cases(network, test, classes)
+
+
+def possible(arms: Sequence[str], subsets: Sequence[Subset]) -> list[str]:
+    """The arms whose synthetic cases every subset has."""
+    sources = {source for source, _ in ARMS.values() if source is not None}
+    missing = {source for source in sources for each in subsets if each.synthetic(source) is None}
+    return [arm for arm in arms if ARMS[arm][0] not in missing]
 
 
 def mean_of_present(
@@ -139,7 +153,7 @@ def row(dice: Mapping[str, Float64[np.ndarray, "subsets cases"]], arm: str) -> d
     there = ~np.isnan(dice[BASE]).any(axis=0)
     found, base = dice[arm][:, there], dice[BASE][:, there]
     value, gain = mean_over_subsets(found, "cases"), mean_over_subsets(found - base, "cases")
-    return {"dice": value.as_json(), "gain": gain.as_json(), "subsets": len(dice[arm])}
+    return {"dice": value.as_json(), "gain": gain.as_json(), "trained": len(dice[arm])}
 
 
 def rows_of(
@@ -147,10 +161,15 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Every arm of one network and task on the same real cases."""
     names = foreground_names(subsets[0].real.label_names)
-    trials = {arm: [Trial(each, network, task, arm, asked.steps, asked.edge) for each in subsets] for arm in arms}
+    drawn = list(product(subsets, range(asked.seeds)))
+    trials = {
+        arm: [Trial(subset, seed, network, task, arm, asked.steps, asked.edge) for subset, seed in drawn]
+        for arm in arms
+    }
     found = {arm: np.array([trial.dice(test, names) for trial in trials[arm]]) for arm in arms}
     mean = {arm: np.array([mean_of_present(each) for each in dice]) for arm, dice in found.items()}
-    about = {"cases": len(subsets[0].real), "network": network, "task": task}
+    left_out = {each.folder.name: each.left_out() for each in subsets if each.left_out()}
+    about = {"cases": len(subsets[0].real), "network": network, "task": task, "left_out": left_out}
     single = {
         name: {arm: dice[..., value] for arm, dice in found.items()} for value, name in enumerate(names) if task == ALL
     }
@@ -174,7 +193,7 @@ def main(asked: argparse.Namespace) -> None:
     truth, size = loaded(test, asked.edge), tuple(int(edge) for edge in asked.size.split(","))
     tasks = [ALL, *foreground_names(test.label_names)] if asked.tasks == "each" else asked.tasks.split(",")
     about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "precision": PRECISION,
-             "synthetic": asked.count, "course": asked.course}  # fmt: skip
+             "synthetic": asked.count, "course": asked.course, "seeds": asked.seeds}  # fmt: skip
     networks, rows = asked.networks.split(","), []
     for cases in map(int, asked.cases.split(",")):
         Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.count, asked.course).check()
@@ -182,8 +201,9 @@ def main(asked: argparse.Namespace) -> None:
         numbers = range(asked.subsets if cases else 1)
         subsets = [Subset(asked.work, cases, number, size, asked.count, asked.course) for number in numbers]
         arms = [arm for arm in ARMS if arm != LONGER or network == networks[0]]
-        rows += rows_of(subsets, network, task, arms, truth, asked)
-        print(*rows[-len(arms) :], sep="\n", flush=True)
+        found = rows_of(subsets, network, task, possible(arms, subsets), truth, asked)
+        rows += found
+        print(*found, sep="\n", flush=True)
         written(HERE / f"segmentation-{asked.data}.json", rows, about)
 
 
@@ -192,6 +212,7 @@ if __name__ == "__main__":
     parser.add_argument("work", type=Path)
     parser.add_argument("--cases", default="20,50,0")
     parser.add_argument("--subsets", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2, help="networks of each subset")
     parser.add_argument("--networks", default="unet,resunet,wide_resunet,dynunet,vnet")
     parser.add_argument("--tasks", default="each", help="'each', or names separated by commas")
     parser.add_argument("--steps", type=int, default=600)

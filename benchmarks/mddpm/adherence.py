@@ -1,10 +1,10 @@
 """Do images obey their maps? A segmenter that has seen real labels alone, on the rows of rows.py.
 
-    python benchmarks/mddpm/adherence.py WORK [--steps 1500] [ROW ...]
+    python benchmarks/mddpm/adherence.py WORK [--steps 1500] [--name adherence] [ROW ...]
 
 Segmenters (two seeds) learn from WORK/labeled with strong augmentation. Dice per class with the requested map, beside
 their Dice on real slices of other patients (WORK/test) on the same grid of 64 pixels. A class that is absent in the map
-is left out of its mean. Intervals: over images, for real slices over patients. The result goes to adherence.json beside
+is left out of its mean. Intervals: over images, for real slices over patients. The result goes to NAME.json beside
 this file.
 """
 
@@ -77,7 +77,7 @@ def row_of(found: Float64[np.ndarray, "n labels"], names: Sequence[str], groups:
     return {"dice": cells, "n": counts}
 
 
-def main(work: Path, rows: Sequence[str], steps: int) -> None:
+def main(work: Path, rows: Sequence[str], steps: int, name: str) -> None:
     """Train, then measure on real slices and every row."""
     real = loaded(Cohort.open(work / "labeled"))
     names = foreground_names(Cohort.open(work / "test").label_names)
@@ -93,9 +93,9 @@ def main(work: Path, rows: Sequence[str], steps: int) -> None:
         # A transplanted nodule is a label that the segmenter does not know.
         truth = tuple(np.where(each < classes, each, 0).astype(np.uint8) for each in cohort.truth)
         result[row] = row_of(scores(networks, replace(cohort, truth=truth), classes), names, cohort.ids)
-    for name, found in result.items():
-        print(name, found)
-    write_json(HERE / "adherence.json", {"rows": result, "steps": steps, "seeds": SEEDS, "facts": facts()})
+    for row, found in result.items():
+        print(row, found)
+    write_json(HERE / f"{name}.json", {"rows": result, "steps": steps, "seeds": SEEDS, "facts": facts()})
 
 
 if __name__ == "__main__":
@@ -103,8 +103,9 @@ if __name__ == "__main__":
     parser.add_argument("work", type=Path)
     parser.add_argument("rows", nargs="*", default=ROWS)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--name", default="adherence")
     arguments = parser.parse_intermixed_args()
     try:
-        main(arguments.work, arguments.rows or ROWS, arguments.steps)
+        main(arguments.work, arguments.rows or ROWS, arguments.steps, arguments.name)
     except MedsmithError as error:
         sys.exit(error.line)

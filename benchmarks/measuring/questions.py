@@ -110,7 +110,6 @@ QUESTIONS = (
     ),
     Question("decreased density areas", _always, _feature(FEATURES[0])),
     Question("increased density areas", _always, _feature(FEATURES[1])),
-    Question("spiculated margins in lungs", _lung, _feature(FEATURES[2])),
     Question("organ", _always, lambda r: str(r.organ)),
     Question("lesion type", _always, lambda r: str(r.lesion_type)),
     Question("enhancement", _always, lambda r: str(r.enhancement)),
@@ -213,11 +212,5 @@ CUTS = (
         lambda row: (
             None if row.measures.density is None else row.measures.density.high_hu - row.measures.density.mean_hu
         ),
-    ),
-    Cut(
-        "spiculated_convexity",
-        _lung,
-        lambda r: FEATURES[2] not in r.features,
-        lambda row: row.measures.shape.convexity,
     ),
 )

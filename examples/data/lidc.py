@@ -128,7 +128,7 @@ def _report(case: Case, annotation: Annotation) -> LesionReport:
     measured = describe_lesion(LabeledScan.of(case), Lesion("nodule", box, labels[box] > 0))
     rated = report_from_ratings([annotation.ratings], annotation.contrast_used)
     features = [word for word in rated.features if word != SPICULATED]
-    spiculated = measured.measured["convexity"] < THRESHOLDS.spiculated_convexity
+    spiculated = measured.measured["spicule_share"] >= THRESHOLDS.spicule_share
     words = {
         "shape": measured.shape,
         "size_mm": measured.size_mm,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medsmith.anatomy import ShapeSpace as ShapeSpace
     from medsmith.annotation import AnnotationOptions as AnnotationOptions
     from medsmith.annotation import annotate as annotate
+    from medsmith.benchmarks import bench as bench
     from medsmith.cases.case import Case as Case
     from medsmith.cases.case_ref import CaseRef as CaseRef
     from medsmith.cases.cohort import Cohort as Cohort
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
     from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
     from medsmith.evaluation.downstream import utility as utility
+    from medsmith.evaluation.overall import evaluate_all as evaluate_all
     from medsmith.evaluation.reader_study import StudyPlan as StudyPlan
     from medsmith.evaluation.reader_study import create_study as create_study
     from medsmith.evaluation.reader_study import score_study as score_study
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from medsmith.synthesis import unpack as unpack
     from medsmith.training import Budget as Budget
     from medsmith.training import train as train
-    from medsmith.training.plan import make_plan as make_plan
+    from medsmith.training.planning import make_plan as make_plan
 
 _HOMES = {
     "AnnotationOptions": "medsmith.annotation",
@@ -87,13 +89,15 @@ _HOMES = {
     "SynthesisOptions": "medsmith.synthesis",
     "UtilityOptions": "medsmith.evaluation.downstream",
     "annotate": "medsmith.annotation",
+    "bench": "medsmith.benchmarks",
     "create_study": "medsmith.evaluation.reader_study",
     "crop": "medsmith.preparation.crop",
     "describe": "medsmith.measurement.reports",
     "evaluate": "medsmith.evaluation",
+    "evaluate_all": "medsmith.evaluation.overall",
     "export": "medsmith.exporting",
     "load_method": "medsmith.runs.checkpoints",
-    "make_plan": "medsmith.training.plan",
+    "make_plan": "medsmith.training.planning",
     "merge": "medsmith.preparation",
     "parse_report": "medsmith.reports.parsing.report",
     "phantom": "medsmith.phantoms.families",

@@ -64,6 +64,6 @@ def test_a_dry_run_only_says_what_would_be_made(tmp_path, monkeypatch, capsys):
     succeed(["synthesize", "pig", str(tmp_path / "out"), "--count", "20", "--dry-run"])
     assert asked == [("pig", str(tmp_path / "out"), 20)]
     out = capsys.readouterr().out
-    assert "20 cases to make, 0 are there; nothing was written" in out
+    assert "20 cases to make, 0 there already; nothing was written" in out
     assert "about 2.0 min with 1 worker\n" in out
     assert not (tmp_path / "out").exists()

@@ -43,6 +43,23 @@ def place_of(report):
     return report.cavity or (INSIDE if report.organ not in ("colon", "gallbladder") else WALL)
 
 
+def test_a_lesion_whose_ends_would_be_cut_off_is_refused_and_the_size_that_is_named_spans_its_box():
+    labels = np.full((48, 48, 40), NAMES["bone"], np.uint8)
+    labels[4:-4, 4:-4, 7:33] = NAMES["colon"]
+    scan = organ_map((1.0, 1.0, 1.0), labels=labels)
+
+    def put(size):
+        (box,) = place_boxes((LesionReport(organ="colon", size_mm=size),), scan, np.random.default_rng(0))
+        part = allowed_region(scan, LesionReport(organ="colon"), box.slices) & inscribed(box, labels.shape)[box.slices]
+        return box, np.ptp(np.argwhere(part), axis=0) + 1
+
+    with pytest.raises(RequestError, match=r"no room for 20 x 20 x 34 mm in colon \(wall\)") as refused:
+        put((20.0, 20.0, 34.0))  # .91 of its ellipsoid lie in the 26 mm of the colon
+    named = re.search(r"that fits is ([\d.]+) x ([\d.]+) x ([\d.]+) mm", refused.value.line)
+    box, spans = put(tuple(float(edge) for edge in present(named).groups()))
+    assert (spans >= np.array(box.shape) - np.maximum(1, 0.1 * np.array(box.shape))).all()
+
+
 def inscribed(box, shape):
     """Voxels of the scan whose centers lie in the box's ellipsoid."""
     index = np.meshgrid(*[np.arange(count) for count in shape], indexing="ij", sparse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.insertion.ct_values import organ_level, wanted_ct_values
+from medsmith.insertion.ct_values import fitted_ct_value, organ_level, wanted_ct_values
 from medsmith.insertion.intensities import (
     AREAS_HU,
     EXTENSION_MM,
@@ -15,6 +15,7 @@ from medsmith.insertion.intensities import (
     mask_to_synthesize,
     shift_to_ct_values,
 )
+from medsmith.measurement.words import THRESHOLDS
 from medsmith.reports.schema import LesionReport
 
 MM = (1.0, 1.0, 1.0)
@@ -111,11 +112,38 @@ def test_a_mean_is_moved_to_the_nearest_end_of_a_range(wanted, moved):
         ({"density": "hypodense"}, 150.0, 0, 78),
         ({"density": "hyperdense"}, 160.0, 182, 182),
         ({"density": "isodense"}, 30.0, 35, 35),
+        ({"density": "mixed-density"}, 150.0, 145, 145),  # by the rules at most 100 HU: no part would be denser
         ({}, 60.0, None, None),
     ],
 )
 def test_a_density_is_seen_against_the_organ(said, level, low, high):
     assert wanted_ct_values(LesionReport(organ="liver", **said), level) == (None if low is None else (low, high))
+
+
+@pytest.mark.parametrize(
+    ("density", "level", "sampled", "fitted"),
+    [
+        ("hypodense", 60.0, 70.0, 38.0),
+        ("hypodense", 60.0, 20.0, 20.0),
+        ("hyperdense", 160.0, 90.0, 182.0),
+        ("mixed-density", 110.0, 50.0, 105.0),
+    ],
+)
+def test_a_sampled_ct_value_is_fitted_to_the_organ_of_the_scan(density, level, sampled, fitted):
+    image, labels = np.full((4, 4, 4), level, np.float32), np.ones((4, 4, 4), np.uint8)
+    image[2:], labels[2:] = -900.0, 0
+    report = LesionReport(organ="liver", density=density, ct_value_hu=sampled)
+    assert fitted_ct_value(report, image, labels, {"background": 0, "liver": 1}).ct_value_hu == fitted
+    assert fitted_ct_value(report, image, labels, {"background": 0, "spleen": 1}) == report
+    without = report.model_copy(update={"ct_value_hu": None})
+    assert fitted_ct_value(without, image, labels, {"liver": 1}) == without
+
+
+def test_a_lesion_of_mixed_density_has_areas_of_both():
+    asked = LesionReport(organ="colon", density="mixed-density", density_variation="heterogeneous")
+    made = lesion_intensities(60 + blobs(20.0), ball(12), MM, asked)[ball(12)]
+    assert made.mean() - np.percentile(made, 5) > THRESHOLDS.decreased_hu
+    assert np.percentile(made, 95) - made.mean() > THRESHOLDS.increased_hu
 
 
 def test_in_the_lung_a_density_is_absolute():

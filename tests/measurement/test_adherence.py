@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsmith.measurement.adherence import COUNTS_AS, compare
+from medsmith.measurement.adherence import COUNTS_AS, IN_WORDS, MEASURED_BY, compare
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.sampling import sample_report
 from medsmith.reports.schema import LesionReport
@@ -85,3 +85,26 @@ def test_a_report_that_is_got_as_asked_passes(kind, seed):
     assert verdicts
     assert all(verdict.passed for verdict in verdicts)
     assert all(set(verdict.as_json()) == {"attribute", "requested", "measured", "passed"} for verdict in verdicts)
+
+
+@pytest.mark.parametrize("name", IN_WORDS)
+def test_every_judged_attribute_says_how_it_is_measured(name):
+    assert MEASURED_BY[name]
+
+
+DECREASED, INCREASED = "presence of decreased density areas", "presence of increased density areas"
+
+
+@pytest.mark.parametrize(
+    ("organ", "features", "mixed"),
+    [
+        ("colon", (DECREASED, INCREASED), True),
+        ("colon", (DECREASED,), False),
+        ("colon", (), False),
+        ("liver", (DECREASED, INCREASED), False),
+    ],
+)
+def test_mixed_density_in_a_wall_has_areas_of_both_densities(organ, features, mixed):
+    measured = LesionReport(organ=organ, density="isodense soft tissue mass", features=features)
+    assert passed(LesionReport(organ=organ, density="mixed-density"), measured) == {"density": mixed}
+    assert passed(LesionReport(organ=organ, density="isodense soft tissue mass"), measured) == {"density": True}

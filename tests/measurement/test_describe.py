@@ -13,6 +13,7 @@ from medsmith.cli import main
 from medsmith.formats.lock import hold_output
 from medsmith.geometry import Geometry
 from medsmith.measurement.describe import describe_case
+from medsmith.measurement.reports import describe
 from medsmith.reports.schema import ScanReport
 from narrowing import present
 
@@ -186,6 +187,25 @@ def test_a_slice_gets_no_measure_of_a_volume():
     assert sum(found) == (labels >= 3).sum()
     round_ones = [lesion for lesion in slices if lesion.measured["circularity"] >= 0.81]
     assert all("round-like" in lesion.shape or "punctate" in lesion.shape for lesion in round_ones)
+
+
+def test_a_picture_without_spacing_is_measured_in_pixels(tmp_path):
+    names = {"background": 0, "gland": 1, "lesion": 2}
+    labels = np.ones((40, 30, 1), np.uint8)
+    labels[10:22, 5:13] = 2
+    labels[30:34, 20:24] = 2
+    made = Cohort.create(tmp_path / "in", channel_names=["ultrasound"], label_names=names, file_ending=".png")
+    image = np.where(labels == 2, 60.0, 120.0).astype(np.float32)[None]
+    made.write(Case("a", image, labels, Geometry.plain((40, 30, 1)), ("ultrasound",), names, np.dtype(np.uint8)))
+    made.finish()
+    describe(tmp_path / "in")
+    large, small = json.loads((tmp_path / "in" / "reports" / "a.json").read_text())["lesions"]
+    assert (large["size_mm"], small["size_mm"]) == (None, None)
+    found = [[one["measured"][f"{name}_pixels"] for name in ("edge_x", "edge_y", "area")] for one in (large, small)]
+    assert found == [[12.0, 8.0, 96.0], [4.0, 4.0, 16.0]]
+    assert not any("_mm" in name or "_z_" in name for one in (large, small) for name in one["measured"])
+    assert (small["relationship"], small["surface"]) == (None, None)
+    assert "punctate" not in small["shape"]
 
 
 def test_the_measures_of_a_slice_do_not_depend_on_its_thickness():

@@ -15,6 +15,9 @@ from lesion_bodies import ball, cube, ellipsoid, lobed
 from medsmith.measurement.shape import measure_outline, measure_shape
 from medsmith.measurement.spiculation import spicule_share
 from medsmith.measurement.surface import outline_of, surface_of
+from medsmith.measurement.words import THRESHOLDS
+from medsmith.phantoms.ct.lesion_bodies import LOBULATED, SMOOTH, SPICULES, sample_star
+from medsmith.phantoms.space import Grid
 
 CUBE = (np.pi / 6) ** (1 / 3)
 MOVED = ((0.0, 0.0, 0.0), (0.37, 0.0, 0.21), (0.5, 0.5, 0.5))
@@ -167,6 +170,25 @@ def test_spicules_are_thin_and_lobes_are_not():
     assert shares[1] < 0.15
     with pytest.raises(ValueError, match="empty mask"):
         spicule_share(np.zeros((3, 3, 3), bool), spacing)
+
+
+@pytest.mark.parametrize("form", [(SMOOTH,), (LOBULATED,)], ids=["smooth", "lobulated"])
+def test_spiculated_bodies_are_told_from_others(form):
+    spiculated, others = (
+        [share_of_body(seed, bumps) >= THRESHOLDS.spicule_share for seed in range(6)]
+        for bumps in ((*form, SPICULES), form)
+    )
+    assert sum(spiculated) >= 5
+    assert sum(others) <= 1
+
+
+def share_of_body(seed, bumps):
+    """The share of spicules of a phantom's lesion of 24 x 22 x 20 mm on voxels of 1 mm."""
+    axis = np.arange(-14.0, 15.0)
+    grid = Grid((axis, axis, axis), 1.0, np.zeros((3, 1, 1, 1), np.float32))
+    star = sample_star(np.random.default_rng(seed), bumps)
+    body = star.placed(np.zeros(3), np.array([24.0, 22.0, 20.0]))
+    return spicule_share(body.distance(grid) <= 0, (1.0, 1.0, 1.0))
 
 
 def test_measuring_a_lesion_of_32_voxels_takes_a_fraction_of_a_tenth_of_a_second():

@@ -108,8 +108,9 @@ def test_the_lung_has_words_of_its_own():
     assert said("density", **lung, density_mean_hu=-600.0) == "low-density ground-glass opacity"
     part_solid = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
     assert said("density", **lung, density_rim_minus_core_hu=-300.0) == part_solid
-    assert said("features", **lung, shape_convexity=T.spiculated_convexity - STEP) == ("spiculated margins",)
-    assert said("features", shape_convexity=0.3) == ()
+    assert said("features", **lung, spicule_share=T.spicule_share) == ("spiculated margins",)
+    assert said("features", **lung, spicule_share=T.spicule_share - STEP, shape_convexity=0.3) == ()
+    assert said("features", spicule_share=0.3) == ()
     assert said("lesion_type", **lung) == "lung cancer"
 
 

@@ -136,4 +136,4 @@ def test_numbers_that_do_not_fit_are_not_placed(text: str, reason: str) -> None:
 def test_a_plural_without_a_number_is_one_lesion_and_says_so() -> None:
     parsed = parse_report("liver metastases, hypodense")
     assert len(parsed.report.lesions) == 1
-    assert parsed.notes == ("the number of lesions is not said: one is taken",)
+    assert parsed.notes[-1] == "the number of lesions is not said: one is taken"

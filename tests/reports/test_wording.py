@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsmith.reports.organs import ORGANS, find_organ, members_of
-from medsmith.reports.parsing.report import parse_report
+from medsmith.reports.parsing.report import ANYWHERE, parse_report
 from medsmith.reports.rules import LESION_TYPES
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import ATTRIBUTES
-from medsmith.reports.wording import organ_words, to_text
+from medsmith.reports.wording import density_words, describe, organ_words, to_text
+
+GROUND_GLASS = "low-density ground-glass opacity"
 
 EDGE = st.integers(1, 400_000).map(lambda number: number / 1000)
 PLACES = [(None, None), *((None, organ) for organ in ORGANS)]
@@ -47,7 +49,33 @@ def test_a_rendered_report_is_read_back_whole(fields: list[dict[str, Any]], enha
     report = scan_of(fields, enhancement)
     parsed = parse_report(to_text(report))
     assert parsed.report == report
-    assert parsed.remarks == ()
+    placed = all(lesion.organ or lesion.lesion_type for lesion in report.lesions)
+    assert parsed.remarks == (() if placed else (ANYWHERE,))
+
+
+@pytest.mark.parametrize("organ", ["lung", "lung_right", "lung_upper_lobe_left"])
+@pytest.mark.parametrize(
+    ("density", "edge", "said"),
+    [
+        ("isodense soft tissue mass", 30.0, "solid nodule"),
+        ("isodense soft tissue mass", 30.5, "solid mass"),
+        ("isodense soft tissue mass", None, "solid"),
+        (f"isodense soft tissue mass with peripheral {GROUND_GLASS}", 12.0, "part-solid nodule"),
+        (f"isodense soft tissue mass with peripheral {GROUND_GLASS}", 40.0, "part-solid mass"),
+        (GROUND_GLASS, 12.0, "ground-glass nodule"),
+        (GROUND_GLASS, 40.0, "ground-glass mass"),
+        (GROUND_GLASS, None, "ground-glass"),
+    ],
+)
+def test_densities_of_the_lung_are_said_as_radiologists_do(
+    organ: str, density: Any, edge: float | None, said: str
+) -> None:
+    size = None if edge is None else (edge, 10.0, 10.0)
+    lesion = LesionReport(organ=organ, density=density, size_mm=size, features=("spiculated margins",))
+    assert said in describe(lesion).split(", ")
+    assert parse_report(to_text(ScanReport(lesions=(lesion, lesion)))).report.lesions == (lesion, lesion)
+    elsewhere = "colon" if "soft" in density else None
+    assert density_words(density, elsewhere, size) == density
 
 
 @pytest.mark.parametrize("organ", ORGANS)

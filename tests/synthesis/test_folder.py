@@ -160,9 +160,18 @@ def _refuses(*_, **__):
     raise RequestError("today", "not possible")
 
 
-@pytest.mark.parametrize(("name", "number"), [("count", 0), ("count", -3), ("workers", 0)])
-def test_numbers_below_one_are_refused(tmp_path, name, number):
-    with pytest.raises(RequestError, match=rf"{name}: {number}; at least 1"):
+@pytest.mark.parametrize(
+    ("name", "number", "limit"),
+    [
+        ("count", 0, "1 to 10000000"),
+        ("count", -3, "1 to 10000000"),
+        ("count", 10**12, "1 to 10000000"),
+        ("workers", 0, "1 to 1024"),
+        ("workers", 5000, "1 to 1024"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tmp_path, name, number, limit):
+    with pytest.raises(RequestError, match=rf"{name}: {number}; {limit}; choose another number"):
         synthesize(tmp_path, tmp_path / "out", **({"count": 1} | {name: number}))
 
 

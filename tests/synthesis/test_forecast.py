@@ -32,7 +32,7 @@ def test_one_case_is_timed_and_weighed_and_nothing_is_written(run, tmp_path):
 def test_the_lines_add_up():
     found = Forecast("out", there=10, missing=60, workers=2, seconds=4.0, memory=2**30, bytes=2**20)
     assert found.lines == [
-        "out: 60 cases to make, 10 are there; nothing was written",
+        "out: 60 cases to make, 10 there already; nothing was written",
         "time: 4 s for the one case that was tried: about 2.0 min with 2 workers",
         "memory: 1.0 GiB in a worker, 2.0 GiB in all (without that of a GPU)",
         "disk: 1.0 MiB a case, 60.0 MiB in all",

@@ -11,6 +11,7 @@ import pytest
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.geometry import Geometry
+from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, write_lesions_page
 from narrowing import present
 
@@ -62,6 +63,7 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     assert line in html
     assert lesions_line(made.root) == line
     assert "15% of each edge, or 2 voxels" in html
+    assert all(MEASURED_BY[name] in html for name in ("size_mm", "density"))
     assert "size_mm" not in html
     assert html.count("data:image/png;base64,") == 2
     assert "&lt;isodense&gt;" in html

@@ -71,7 +71,7 @@ def test_a_killed_join_continues(folder, shards, monkeypatch):
 
 def test_a_shard_that_lacks_cases_is_refused(folder, shards):
     next((shards[1] / "provenance").glob("*.json")).unlink()
-    with pytest.raises(SynthesisError, match=r"lacks 1 cases, such as fake_0000.; whole shards; run its command again"):
+    with pytest.raises(SynthesisError, match=r"lacks 1 case, such as fake_0000.; whole shards; run its command again"):
         join_shards(shards, folder / "joined")
     assert not (folder / "joined").exists()
 

@@ -302,5 +302,5 @@ def test_a_stage_trained_further_is_in_the_weights(cohort, run):
 def test_an_unknown_stage_is_refused(cohort, run):
     with pytest.raises(RequestError) as refusal:
         train("pig", cohort, run, settings=settings("pig"), budget=Budget(stage="images"))
-    assert refusal.value.line == "pig: no stage 'images'; there are guider, image"
+    assert refusal.value.line == "pig: no stage 'images'; there are guider, image; did you mean 'image'?"
     assert not run.exists()

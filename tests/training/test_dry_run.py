@@ -2,7 +2,7 @@
 
 import pytest
 
-import medsmith.training.plan
+import medsmith.training.stage_costs
 from medsmith.errors import RequestError, RunError
 from medsmith.training import Budget, train
 from medsmith.training.dry_run import forecast
@@ -17,14 +17,15 @@ def tried(monkeypatch):
     """Trials that are not run, but leave files of known sizes; the trials that were asked for."""
     asked = []
 
-    def run(trial, _seconds):
+    def measured(trial, seconds):
+        assert seconds == 240
         asked.append(trial)
         (trial.folder / "examples" / "prepared-x").mkdir(parents=True, exist_ok=True)
         (trial.folder / "examples" / "prepared-x" / "image.bin").write_bytes(b"x" * EXAMPLE * len(trial.ids))
         (trial.folder / "weights.safetensors").write_bytes(b"x" * WEIGHTS)
-        return Measured(seconds_per_step=1.5, peak_bytes=2 * GIB)
+        yield Measured(seconds_per_step=1.5, peak_bytes=2 * GIB)
 
-    monkeypatch.setattr(medsmith.training.plan, "_run", run)
+    monkeypatch.setattr(medsmith.training.stage_costs, "measured", measured)
     return asked
 
 
@@ -61,7 +62,7 @@ def test_a_run_that_is_continued_needs_the_steps_that_are_left(cohort, tmp_path,
 def test_what_the_call_would_refuse_is_refused(cohort, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match="no preset 'large'"):
         forecast("ddpm", cohort, tmp_path / "run", "large", (), 0, Budget())
-    monkeypatch.setattr(medsmith.training.plan, "_run", lambda *_: "was killed")
+    monkeypatch.setattr(medsmith.training.stage_costs, "measured", lambda *_: iter(["was killed"]))
     with pytest.raises(RequestError, match="ddpm: stage 'stack' was killed; choose smaller settings: medsmith plan"):
         forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget())
     with pytest.raises(RequestError, match="no stage 'third'; there are stack"):

@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import unpaired_notes
 from medsmith.cases.case_io import (
     read_case,
     read_case_grid,
@@ -35,7 +36,6 @@ from medsmith.cases.layouts import (
     find_layout,
     find_matching_layout,
     scan_nnunet,
-    unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError
@@ -50,6 +50,7 @@ from medsmith.formats.atomic import (
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
+from medsmith.progress import Advance, ignored
 
 _log = logging.getLogger("medsmith")
 
@@ -298,12 +299,17 @@ class Cohort:
         }
         write_json(self.root / DATASET, facts | ({"description": self._description} if self._description else {}))
 
-    def content_hash(self) -> str:
-        """SHA-256 over ids and file bytes; independent of listing order and file times."""
+    def content_hash(self, advance: Advance = ignored) -> str:
+        """SHA-256 over ids and file bytes; independent of listing order and file times.
+
+        Args:
+            advance: called once for each case, whose files are read whole.
+        """
         digest = hashlib.sha256()
         for case_id in self.ids:
             extra = [self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
             paths = [*self.files(case_id).paths, *extra]
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
+            advance(1, case_id)
         return digest.hexdigest()

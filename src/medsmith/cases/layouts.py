@@ -8,13 +8,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from medsmith.cases.case_files import CaseFiles as CaseFiles
+from medsmith.cases.case_files import ChannelFile as ChannelFile
+from medsmith.cases.case_files import Layout as Layout
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
-from medsmith.errors import CohortError, FileError
+from medsmith.errors import CohortError, FileError, counted
 from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.folders import lies_in
 from medsmith.formats.json_file import read_json
@@ -25,41 +27,6 @@ UNFINISHED = ".unfinished"
 _SHOWN = 60
 _PARTS: dict[tuple[int, bool], tuple[int, bool]] = {}
 """Each combination of parts once, for all cases that have it."""
-
-
-@final
-@dataclass(frozen=True)
-class ChannelFile:
-    """The location of one channel: a file, or one volume of a four-dimensional file."""
-
-    path: Path
-    volume: int | None = None
-
-
-@final
-@dataclass(frozen=True)
-class CaseFiles:
-    """The files of one case.
-
-    Attributes:
-        channels: one per channel; () if there is no image.
-        labels: the label map; None if there is only an image.
-        extra_labels: further label maps of the same case, one lesion each, to be merged.
-    """
-
-    channels: tuple[ChannelFile, ...]
-    labels: Path | None
-    extra_labels: tuple[Path, ...] = ()
-
-    @property
-    def label_paths(self) -> tuple[Path, ...]:
-        """Every label map."""
-        return () if self.labels is None else (self.labels, *self.extra_labels)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every file, each once, images first."""
-        return (*dict.fromkeys(channel.path for channel in self.channels), *self.label_paths)
 
 
 @final
@@ -87,32 +54,6 @@ class NnunetCases(Mapping[str, CaseFiles]):
 
     def __len__(self) -> int:
         return len(self._parts)
-
-
-@final
-@dataclass(frozen=True)
-class Layout:
-    """The contents of a folder, as known without reading images.
-
-    Attributes:
-        channel_names: one per channel; () where no case has an image.
-        label_names: name -> value, "background" is 0.
-        file_ending: of images and labels.
-        cases: id -> files of the cases with a complete image, labels, or both.
-        label_of: value in the files -> label, where they differ.
-        notes: one line per assumption or skipped file.
-        label_of_file: name of a label file without its ending -> label, where each label has a file of its own.
-        strays: files of an nnU-Net folder that belong to no complete case.
-    """
-
-    channel_names: tuple[str, ...]
-    label_names: Mapping[str, int]
-    file_ending: str
-    cases: Mapping[str, CaseFiles]
-    label_of: Mapping[int, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    label_of_file: Mapping[str, int] = field(default_factory=dict)
-    strays: tuple[str, ...] = ()
 
 
 def find_layout(root: Path) -> Layout:
@@ -164,35 +105,9 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     if ending not in ENDINGS:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
     cases, strays = scan_nnunet(root, len(channels), ending)
-    notes = (f"{len(strays)} files belong to no complete case: {first_of(strays)}",) if strays else ()
+    notes = (f"{counted(len(strays), 'file')} without a complete case: {first_of(strays)}",) if strays else ()
     names = label_names_of(facts["labels"], path)
     return Layout(channels, names, ending, cases, notes=notes, strays=tuple(strays))
-
-
-def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
-    """How many cases have only an image or only labels, in at most one line."""
-    alone = {
-        "only an image": sum(not files.label_paths for files in cases.values()),
-        "only labels": sum(not files.channels for files in cases.values()),
-    }
-    found = [f"{count} {what}" for what, count in alone.items() if count]
-    return (f"of {len(cases)} cases, {' and '.join(found)}",) if found else ()
-
-
-def parts_line(cases: int, with_image: int, with_labels: int) -> str:
-    """How many cases have what: ``233 with image and labels, 835 with only an image``.
-
-    Args:
-        cases: each with an image, labels or both.
-        with_image: those with an image.
-        with_labels: those with labels.
-    """
-    parts = {
-        "image and labels": with_image + with_labels - cases,
-        "only an image": cases - with_labels,
-        "only labels": cases - with_image,
-    }
-    return ", ".join(f"{count} with {part}" for part, count in parts.items() if count)
 
 
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
@@ -357,7 +272,7 @@ def _pairs(root: Path) -> Layout:
     cases = {id: CaseFiles((ChannelFile(images[id]),) if images else (), labels.get(id)) for id in ids}
     label_of, label_names = name_labels(label_values(labels[id] for id in ids)) if labels else ({}, {"background": 0})
     alone = sorted(images.keys() ^ labels.keys()) if both else []
-    left_out = (f"{len(alone)} files without their pair are left out: {first_of(alone)}",) if alone else ()
+    left_out = (f"{counted(len(alone), 'file')} without a pair left out: {first_of(alone)}",) if alone else ()
     ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(("image",) if images else (), label_names, ending, cases, label_of, left_out)
 

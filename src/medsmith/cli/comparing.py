@@ -1,5 +1,6 @@
 """Commands that evaluate synthetic cohorts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,7 +26,9 @@ def evaluate(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=16, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."),
+        typer.Option(
+            min=16, max=4096, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."
+        ),
     ] = None,
     extractor: Annotated[
         list[str] | None,
@@ -34,8 +37,19 @@ def evaluate(
             "with a safetensors file of weights; repeat for several. Default: inception if installed, and radiomics."
         ),
     ] = None,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Everything on one page: distances, privacy (--training, REAL held out) and utility (trained on "
+            "--training, tested on REAL); run again to continue.",
+        ),
+    ] = False,
 ) -> None:
     """Compare a synthetic cohort with a real one: feature distances, memorization, masks, example images."""
+    if all_:
+        _everything(real, synthetic, out, training, size, extractor or ())
+        return
     from medsmith.cases.cohort import Cohort
     from medsmith.evaluation import evaluate as compare
     from medsmith.evaluation import summary_lines
@@ -53,6 +67,32 @@ def evaluate(
     )
     page = out / "evaluation.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
+
+
+def _everything(
+    real: Path, synthetic: Path, out: Path, training: Path | None, size: int | None, extractors: Sequence[str]
+) -> None:
+    """``evaluate --all``.
+
+    Raises:
+        RequestError: no training cohort.
+    """
+    from medsmith.errors import RequestError
+    from medsmith.lazy_imports import import_monai
+
+    if training is None:
+        raise RequestError("--all", "no --training", "the generator's training cohort", "name it")
+    import_monai()
+    from medsmith.evaluation.fidelity.named_extractors import extractors_named
+    from medsmith.evaluation.overall import PAGE, evaluate_all
+    from medsmith.evaluation.pages.overall_page import verdicts
+
+    chosen = extractors_named(extractors)
+    found = evaluate_all(
+        real, synthetic, out, training=training, size=size, extractors=chosen, progress=terminal().progress
+    )
+    lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
+    terminal().result({**found.as_json(), "report": out / PAGE}, lines)
 
 
 @app.command()

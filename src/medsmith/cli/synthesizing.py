@@ -105,6 +105,7 @@ def synthesize(  # noqa: PLR0913
     inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as)
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
+    insertion.check_organs(requested)
     from medsmith.synthesis import Limits, Shard, SynthesisOptions
 
     options = SynthesisOptions(
@@ -209,10 +210,11 @@ def unpack(
     dataset_id: DatasetId = None,
 ) -> None:
     """Turn tar shards into the cohort that synthesize writes; hashes are checked. Run again to continue."""
+    from medsmith.errors import counted
     from medsmith.synthesis import unpack as unpack_shards
 
     cohort = unpack_shards(shards, named_for_nnunet(out, dataset_id), progress=terminal().progress)
-    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {len(cohort)} cases"])
+    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {counted(len(cohort), 'case')}"])
 
 
 @app.command()

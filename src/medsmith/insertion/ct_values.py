@@ -1,16 +1,17 @@
 """The range of a lesion's mean density: as its report gives it, else as the rules give it, seen against its organ.
 
-Axes: u v w voxels of a region of the scan, canonical.
+Axes: x y z voxels of the scan, u v w of a region of it, canonical.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 
 from medsmith.measurement.density import border_mm, zones_of
 from medsmith.measurement.words import LUNG, THRESHOLDS
-from medsmith.reports.organs import is_hollow
+from medsmith.reports.organs import is_hollow, labels_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.typical import typical_ct_values
 
@@ -40,6 +41,31 @@ def organ_level(
     return float(np.median(before[shell])) if shell.any() else None
 
 
+def fitted_ct_value(
+    report: LesionReport,
+    image: Float32[np.ndarray, "x y z"],
+    labels: UInt8[np.ndarray, "x y z"],
+    names: Mapping[str, int],
+) -> LesionReport:
+    """A report whose CT value was sampled from the rules, with a value that its density has in the organ of this scan.
+
+    The rules know no scan: what they call hypodense may be as dense as the organ of this one.
+
+    Args:
+        report: of the lesion; returned as it is if it has no CT value or the scan lacks its organ.
+        image: the scan, HU.
+        labels: organs of the scan.
+        names: organ -> value.
+    """
+    organ = np.isin(labels, labels_of(report.organ, names)) if report.organ else np.zeros(labels.shape, dtype=bool)
+    if report.ct_value_hu is None or not organ.any():
+        return report
+    open_ = report.model_copy(update={"ct_value_hu": None})
+    wanted = wanted_ct_values(open_, float(np.median(image[organ])))
+    value = report.ct_value_hu if wanted is None else float(np.clip(report.ct_value_hu, *wanted).round())
+    return report.model_copy(update={"ct_value_hu": value})
+
+
 def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
     """Smallest and largest mean of the lesion, HU; None if nothing is said of its density.
 
@@ -66,7 +92,7 @@ def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
             return min(low, level - apart), min(high, level - apart)
         case "hyperdense":
             return max(low, level + apart), max(high, level + apart)
-        case "isodense":
+        case "isodense" | "mixed-density":  # of mixed density: parts on either side of the organ
             least, most = level - _ISODENSE_HU, level + _ISODENSE_HU
             return min(max(low, least), most), min(max(high, least), most)
     return (low, high) if typical else None

@@ -63,7 +63,7 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
 
     Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
-    asks for: homogeneous, heterogeneous, with areas of increased or decreased density.
+    asks for: homogeneous, heterogeneous, with areas of increased or decreased density; of mixed density it has both.
 
     Args:
         image: the region as synthesized.
@@ -103,7 +103,7 @@ def _textured(
     if report.density_variation == "heterogeneous":
         texture = texture * _gain(HETEROGENEOUS_HU, spread)
     for feature, sign in _AREAS:
-        if feature in report.features:
+        if feature in report.features or report.density == "mixed-density":
             tail = float(np.percentile(sign * texture[inside], 95))
             texture = np.where(sign * texture > 0, texture * _gain(AREAS_HU, tail), texture)
     return texture

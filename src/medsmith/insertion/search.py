@@ -14,6 +14,7 @@ from medsmith.insertion.search_region import (
     box_at,
     nearest_valid_corner,
     search_region_around,
+    spans_box,
 )
 
 LEAST_ALLOWED: dict[Location, float] = {"within": 0.9, "wall": 0.75, "lumen": 1.0, "protruding": 1.0}
@@ -36,7 +37,7 @@ def find_box(
     """A box that satisfies the rules of its location; None if there is none.
 
     The position is sampled from those where the whole ellipsoid is allowed; if there is none, from those with the
-    largest allowed share, provided it is at least ``LEAST_ALLOWED``.
+    largest allowed share, provided it is at least ``LEAST_ALLOWED`` and what is allowed spans the box (`spans_box`).
 
     Args:
         organ_map: organs of the scan.
@@ -61,7 +62,12 @@ def _sampled_place(region: SearchRegion, shares: Shares, shape: Index, rng: np.r
         return None
     places = np.flatnonzero(shares >= (1.0 if best == 1.0 else max(best - _TIE, least)))
     chosen = places[rng.integers(len(places))] if rng else places[0]
-    return box_at(np.array(np.unravel_index(chosen, shares.shape)) + region.start, shape)
+    others = _best_first(shares) if best < 1.0 else ()
+    for place in (chosen, *others):
+        low = np.array(np.unravel_index(place, shares.shape)) + region.start
+        if shares.ravel()[place] >= least and spans_box(region, low, shape):
+            return box_at(low, shape)
+    return None
 
 
 def _random_order(shares: Shares, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
@@ -84,7 +90,7 @@ def _first_verified(
         corner = np.array(np.unravel_index(place, shares.shape))
         low = nearest_valid_corner(region, _on_full_grid(region, corner, shape, rng), shape)
         share = allowed_share_at(region, low, shape) if low is not None else FORBIDDEN
-        if low is not None and share >= least and share > best_share:
+        if low is not None and share >= least and share > best_share and spans_box(region, low, shape):
             best, best_share = box_at(low, shape), share
         if best_share >= enough:
             break

@@ -13,16 +13,19 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 from scipy.fft import irfftn, next_fast_len, rfftn
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects
 
 from medsmith.formats.volume import Region
 from medsmith.insertion.box import Box, Index
 from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import OUTSIDE_OF_PROTRUDING, WALL_MM, Spacing, Target, widened
+from medsmith.insertion.shape import largest_component
 
 SEARCH_VOXELS = 2_000_000
 FORBIDDEN = -1.0
 """Stands for the share where the rules exclude a box."""
+SHORTER = 0.1
+"""Most that the allowed part of an ellipsoid may be shorter than its box, as a share of the edge; at least a voxel."""
 
 
 @final
@@ -212,6 +215,21 @@ def allowed_share_at(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: I
         if not OUTSIDE_OF_PROTRUDING[0] <= outside <= OUTSIDE_OF_PROTRUDING[1]:
             return FORBIDDEN
     return float(target.allowed(labels, region.spacing)[inner][kernel].mean())
+
+
+def spans_box(region: SearchRegion, low: Int64[np.ndarray, "3"], shape: Index) -> bool:
+    """Whether the allowed part of a box's ellipsoid is about as long as the box along every axis.
+
+    A lesion is cut where it leaves its organ. Where its ends are cut off, it is shorter than its box, and no sample
+    has the size that was requested.
+    """
+    organ_map, target = region.organ_map, region.target
+    wide, inner = widened(box_at(low, shape).slices, organ_map, target.halo_mm)
+    part = largest_component(target.allowed(organ_map.labels[wide], region.spacing)[inner] & ellipsoid(shape))
+    found = find_objects(part.astype(np.uint8))
+    return bool(found) and all(
+        edge.stop - edge.start >= count - max(1.0, SHORTER * count) for edge, count in zip(found[0], shape, strict=True)
+    )
 
 
 def box_at(low: Int64[np.ndarray, "3"], shape: Index) -> Box:

@@ -11,7 +11,10 @@ from typing import Any, final
 
 import numpy as np
 
+from medsmith.measurement.spiculation import OPENING
 from medsmith.measurement.surface import Spacing
+from medsmith.measurement.words import THRESHOLDS
+from medsmith.reports.organs import PROTRUDING_SHARE, is_hollow
 from medsmith.reports.schema import LesionReport
 
 SIZE_SHARE = 0.15
@@ -38,6 +41,23 @@ TOLERANCES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Attribute that is a number -> how far it may be off; all others are words, which must mean the same."""
+MEASURED_BY: Mapping[str, str] = MappingProxyType(
+    {
+        "size_mm": "edges of the bounding box",
+        "ct_value_hu": "mean inside",
+        "shape": f"sphericity: round-like from {THRESHOLDS.round_sphericity:g}, irregular below",
+        "density": f"mean against the organ: hypo-, hyperdense from {THRESHOLDS.density_hu:g} HU; in lungs the mean",
+        "density_variation": f"spread without noise: heterogeneous from {THRESHOLDS.heterogeneous_hu:g} HU",
+        "surface": f"10-90 % width of the edge: ill-defined from {THRESHOLDS.ill_defined_mm:g} mm",
+        "features": (
+            f"spiculated: at least {THRESHOLDS.spicule_share:.1%} of the volume in processes that no ball of "
+            f"{OPENING:g} of the lesion's radius reaches; areas: 5th percentile {THRESHOLDS.decreased_hu:g} HU below, "
+            f"95th {THRESHOLDS.increased_hu:g} HU above the mean"
+        ),
+        "cavity": f"share of the surface outside the organ: protruding from {PROTRUDING_SHARE:.0%}",
+    }
+)
+"""Attribute -> its measure and the threshold between its words, for people (docs/describe.md)."""
 _ROUND = ("round-like", "cystic", "punctate")
 _SOFT = ("isodense", "isodense soft tissue mass")
 _SHARP = ("well-defined margin", "clear serosal surface", "clear boundary with the renal parenchyma")
@@ -74,6 +94,8 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 Words that no image shows are left out, and so are those of walls: a measured "luminal narrowing" does not decide
 whether a lesion is irregular. Organ-specific synonyms ("clear serosal surface") count as one measurement.
 """
+_MIXED = "mixed-density"
+_BOTH_AREAS = {"presence of decreased density areas", "presence of increased density areas"}
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
 
@@ -139,12 +161,19 @@ def _ct_value(requested: LesionReport, measured: LesionReport) -> list[Attribute
 def _words(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:
     verdicts = []
     for attribute in ("shape", "density", "density_variation", "surface", "features"):
-        found = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
+        measured_words = tuple(word for word in _words_of(getattr(measured, attribute)) if word in COUNTS_AS)
         for word in _words_of(getattr(requested, attribute)):
+            found = measured_words + ((_MIXED,) if word == _MIXED and _is_mixed_in_a_wall(measured) else ())
             if word in COUNTS_AS and (found or attribute == "features"):
                 passed = any(other in COUNTS_AS[word] for other in found)
                 verdicts.append(AttributeVerdict(attribute, word, ", ".join(found), passed))
     return verdicts
+
+
+def _is_mixed_in_a_wall(measured: LesionReport) -> bool:
+    """Whether a lesion in a wall has areas of both densities; its word there tells the mean alone."""
+    in_wall = measured.organ is not None and is_hollow(measured.organ)
+    return in_wall and set(measured.features) >= _BOTH_AREAS
 
 
 def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVerdict]:

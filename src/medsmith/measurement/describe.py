@@ -111,6 +111,7 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
         place=place,
         density=None if scan.image is None else measure_density(scan.image[box], mask, organ, spacing),
         enhancement=scan.enhancement,
+        spacing_known=scan.geometry.spacing_known,
     )
 
 

@@ -17,8 +17,9 @@ from medsmith.measurement.describe import describe_case
 from medsmith.progress import NullProgress, Progress
 from medsmith.reports.organs import is_lesion
 from medsmith.reports.rules import stated_attributes
-from medsmith.reports.schema import ScanReport
+from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import ATTRIBUTES
+from medsmith.reports.wording import density_words
 
 
 @final
@@ -33,7 +34,7 @@ class CohortSummary:
         lesions: lesions described in those that were written.
         empty: written reports without a lesion.
         unlabeled: cases without labels, which are skipped.
-        words: attribute -> option -> how often it was written.
+        words: attribute -> option -> how often it was written; a density as it is said of its organ.
     """
 
     folder: Path
@@ -117,10 +118,16 @@ def _summary(folder: Path, reports: list[ScanReport], kept: int, unlabeled: int)
     for lesion in (lesion for report in reports for lesion in report.lesions):
         for name, value in stated_attributes(lesion).items():
             if name in words:
-                words[name].update([" + ".join(value) if isinstance(value, tuple) else str(value)])
+                words[name].update([_said(name, value, lesion)])
     lesions = sum(len(report.lesions) for report in reports)
     empty = sum(not report.lesions for report in reports)
     return CohortSummary(folder, len(reports), kept, lesions, empty, unlabeled, words)
+
+
+def _said(name: str, value: object, lesion: LesionReport) -> str:
+    if name == "density":
+        return density_words(str(value), lesion.organ, lesion.size_mm)
+    return " + ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

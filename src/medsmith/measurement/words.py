@@ -1,6 +1,7 @@
 """Mapping from measures to the words of a report, with one threshold per decision.
 
-Attributes that were not measured are left out. The thresholds were calibrated on CT phantoms with known ground truth
+Attributes that were not measured are left out, and so are those that need millimeters where pixels have no spacing. The
+thresholds were calibrated on CT phantoms with known ground truth
 (``benchmarks/measuring/calibrate.py``; confusion tables in docs/describe.md).
 """
 
@@ -13,6 +14,7 @@ from medsmith.measurement.place import PlaceMeasures
 from medsmith.measurement.shape import OutlineMeasures, ShapeMeasures
 from medsmith.reports.lesion_label import kind_named
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
+from medsmith.reports.possibility import FLUID_HU, GROUND_GLASS_HU, ROUND_SPHERICITY, UNRESOLVED_MM
 from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import (
@@ -52,28 +54,28 @@ class Thresholds:
         close_mm: gap below which another organ is adjacent.
         decreased_hu: smallest mean minus 5th percentile of a lesion with areas of decreased density.
         increased_hu: smallest 95th percentile minus mean of a lesion with areas of increased density.
-        spiculated_convexity: convexity below which a lung lesion is spiculated.
+        spicule_share: smallest share of spicules of a spiculated lung lesion.
         stone_hu: smallest mean of a stone, in organs that can have stones and without a label that names the type.
     """
 
-    punctate_mm: float = 6.0
-    round_sphericity: float = 0.9
+    punctate_mm: float = UNRESOLVED_MM
+    round_sphericity: float = ROUND_SPHERICITY
     round_circularity: float = 0.81
     narrowing_encircled: float = 0.65
     protruding_depth: float = 0.2
     density_hu: float = 12.0
-    fluid_hu: tuple[float, float] = (-20.0, 30.0)
+    fluid_hu: tuple[float, float] = FLUID_HU
     wall_hu: tuple[float, float] = (12.0, 130.0)
     mixed_hu: float = 10.0
     ring_hu: float = 25.0
-    ground_glass_hu: float = -430.0
+    ground_glass_hu: float = GROUND_GLASS_HU
     part_solid_hu: float = 200.0
     heterogeneous_hu: float = 9.5
     ill_defined_mm: float = 2.3
     close_mm: float = 2.0
     decreased_hu: float = 30.0
     increased_hu: float = 38.0
-    spiculated_convexity: float = 0.85
+    spicule_share: float = 0.024
     stone_hu: float = 200.0
 
 
@@ -95,12 +97,12 @@ def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> Lesio
         enhancement=measures.enhancement,
         organ=measures.place.organ,
         shape=_shape(measures, kind, thresholds),
-        size_mm=measures.size_mm,
+        size_mm=measures.size_mm if measures.spacing_known else None,
         density=_density(measures, thresholds),
         density_variation=None if density is None else _variation(density, thresholds),
         ct_value_hu=None if density is None else float(min(max(round(density.mean_hu, 1), -1024), 3071)),
-        surface=None if density is None else _surface(density, thresholds),
-        relationship=_relationship(measures.place, thresholds),
+        surface=_surface(measures, thresholds),
+        relationship=_relationship(measures, thresholds),
         features=_features(measures, kind, thresholds),
         cavity=_cavity(measures.place, lesion_type),
         measured=measures.numbers,
@@ -128,9 +130,13 @@ def _shape(measures: Measures, kind: str | None, thresholds: Thresholds) -> tupl
     solid: Shape = "round-like" if _is_round(measures.shape, thresholds) else "irregular"
     if place.organ is not None and is_hollow(place.organ) and kind != "stone":
         return _wall_shape(place, solid, thresholds)
-    if max(measures.size_mm) <= thresholds.punctate_mm:
+    if _is_punctate(measures, thresholds):
         return ("punctate",)
     return ("round-like", "cystic") if solid == "round-like" and kind == "cyst" else (solid,)
+
+
+def _is_punctate(measures: Measures, thresholds: Thresholds) -> bool:
+    return measures.spacing_known and max(measures.size_mm) <= thresholds.punctate_mm
 
 
 def _is_round(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
@@ -205,15 +211,17 @@ def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVaria
     return "heterogeneous" if density.heterogeneity_hu >= thresholds.heterogeneous_hu else "homogeneous"
 
 
-def _surface(density: DensityMeasures, thresholds: Thresholds) -> Surface | None:
+def _surface(measures: Measures, thresholds: Thresholds) -> Surface | None:
     """None if the margin could not be measured."""
-    if density.margin_width_mm is None:
+    density = measures.density
+    if density is None or density.margin_width_mm is None or not measures.spacing_known:
         return None
     return "ill-defined margin" if density.margin_width_mm >= thresholds.ill_defined_mm else "well-defined margin"
 
 
-def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship | None:
-    if not place.neighbours_known:
+def _relationship(measures: Measures, thresholds: Thresholds) -> Relationship | None:
+    place = measures.place
+    if not place.neighbours_known or not measures.spacing_known:
         return None
     gap = place.neighbour_distance_mm
     near = gap is not None and gap < thresholds.close_mm
@@ -223,23 +231,23 @@ def _relationship(place: PlaceMeasures, thresholds: Thresholds) -> Relationship 
 def _features(measures: Measures, kind: str | None, thresholds: Thresholds) -> tuple[Feature, ...]:
     """Features in template order. Retained pancreatic fluid is never reported, since label maps lack the duct."""
     found: list[Feature] = []
-    density, dot = measures.density, max(measures.size_mm) <= thresholds.punctate_mm
+    density, dot = measures.density, _is_punctate(measures, thresholds)
     uneven = density is not None and _variation(density, thresholds) == "heterogeneous"
     if density is not None and uneven and not dot and kind != "stone":
         if density.mean_hu - density.low_hu >= thresholds.decreased_hu:
             found.append("presence of decreased density areas")
         if density.high_hu - density.mean_hu >= thresholds.increased_hu:
             found.append("presence of increased density areas")
-    if measures.place.organ in LUNG and _is_spiculated(measures.shape, thresholds):
+    if measures.place.organ in LUNG and _is_spiculated(measures, thresholds):
         found.append("spiculated margins")
     if kind == "stone" and measures.place.organ in ORGAN_SPECIFIC_OPTIONS["stone"]:
         found.append("stone")
     return tuple(found)
 
 
-def _is_spiculated(shape: ShapeMeasures | OutlineMeasures, thresholds: Thresholds) -> bool:
+def _is_spiculated(measures: Measures, thresholds: Thresholds) -> bool:
     """Never said of one slice: the threshold is of volumes."""
-    return isinstance(shape, ShapeMeasures) and shape.convexity < thresholds.spiculated_convexity
+    return isinstance(measures.shape, ShapeMeasures) and measures.spicule_share >= thresholds.spicule_share
 
 
 def _cavity(place: PlaceMeasures, lesion_type: str | None) -> Cavity | None:

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.base import Method
 from medsmith.methods.elsewhere import load_elsewhere, method_files, only_method, registered
 
@@ -33,6 +33,6 @@ def method_class(name: str) -> type[Method]:
     if own:
         return only_method(importlib.import_module(f"{__name__}.{name}"), name)
     if name not in method_names():
-        cure = "a method of your own: --method-file FILE"
+        cure = similar(name, method_names(), "a method of your own: --method-file FILE")
         raise RequestError(name, "no such method", f"there are {', '.join(method_names())}", cure)
     return load_elsewhere(name)

@@ -12,7 +12,9 @@ from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Samp
 from medsmith.errors import RequestError
 from medsmith.formats.validation import first_problem
 
-_MOST_VOXELS = 2**28
+_MOST_VOXELS, _MOST_VOXELS_OF_BATCH = 2**28, 2**32
+MOST_STEPS = 10**9
+"""Of an optimizer: what is larger is a mistake."""
 
 
 def _is_small(size: tuple[int, ...]) -> tuple[int, ...]:
@@ -98,15 +100,15 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(default=2000, ge=1)
-    batch: int = Field(default=16, ge=1)
+    steps: int = Field(default=2000, ge=1, le=MOST_STEPS)
+    batch: int = Field(default=16, ge=1, le=4096)
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[_Decay, _Decay] = (0.9, 0.999)
-    warm_up: int = Field(default=100, ge=0)
+    warm_up: int = Field(default=100, ge=0, le=MOST_STEPS)
     clip: float = Field(default=1.0, gt=0)
     ema: _Decay = 0.995
-    flips: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    flips: tuple[Annotated[int, Field(ge=0, le=9)], ...] = (0,)
     precision: Literal["measured", "float32", "bfloat16"] = "measured"
 
     @model_validator(mode="after")
@@ -122,8 +124,12 @@ def check_settings(
     """Check that sections of a config fit together; for the validator of a method's config.
 
     Raises:
-        ValueError: a mirrored axis that the grid does not have, or a sampling that its schedule does not allow.
+        ValueError: a mirrored axis that the grid does not have, a batch that no machine holds, or a sampling that its
+            schedule does not allow.
     """
+    if training.batch * math.prod(size) > _MOST_VOXELS_OF_BATCH:
+        found = f"training.batch = {training.batch} cases of {math.prod(size)} voxels"
+        raise ValueError(f"{found}; a batch has {_MOST_VOXELS_OF_BATCH} voxels at most")
     if any(axis >= len(size) for axis in training.flips):
         raise ValueError(f"training.flips = {list(training.flips)}: the axes of size {list(size)} count from 0")
     sampling.check(diffusion.process().schedule)

@@ -29,6 +29,7 @@ LESION_TYPES: Final[Mapping[str, LesionType]] = MappingProxyType({row.name: row 
 """Name -> rules, the fourteen types of the paper and intracranial hemorrhage."""
 
 _SOLID: Final = tuple(organ for organ in ORGANS if not is_hollow(organ))
+_NOT_LUNG: Final = tuple(organ for organ in ORGANS if organ not in members_of("lung"))
 _OF_HOLLOW: Final = tuple(sorted(HOLLOW))
 _STONE_ORGANS: Final = ("gallbladder", *members_of("kidney"), "urinary_bladder")
 ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -46,6 +47,8 @@ ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "luminal narrowing": _OF_HOLLOW,
         "protrusion into the lumen": _OF_HOLLOW,
         "within the lumen of a hollow organ": _OF_HOLLOW,
+        "spiculated margins": members_of("lung"),
+        **dict.fromkeys(("hyperdense", "mixed-density", "hypodense fluid-like", "ring enhancement"), _NOT_LUNG),
         "within the parenchymal organ": _SOLID,
         "protruding from the parenchymal organ": _SOLID,
     }
@@ -61,6 +64,14 @@ INCOMPATIBLE_OPTIONS: Final = (
     ("punctate", "presence of increased density areas"),
     ("punctate", "irregular"),
     ("round-like", "irregular"),
+    ("cystic", "irregular"),
+    ("hypodense fluid-like", "heterogeneous"),
+    ("hypodense fluid-like", "presence of decreased density areas"),
+    ("hypodense fluid-like", "presence of increased density areas"),
+    ("homogeneous", "ring enhancement"),
+    ("homogeneous", "isodense soft tissue mass with peripheral low-density ground-glass opacity"),
+    ("wall thickening", "within the lumen of a hollow organ"),
+    ("luminal narrowing", "within the lumen of a hollow organ"),
 )
 """Pairs of options that contradict each other in any organ."""
 
@@ -212,7 +223,8 @@ def check_anatomy(report: LesionReport) -> None:
     cure = "leave one of them out"
     for word in words if report.organ in ORGANS else ():
         if report.organ not in ORGAN_SPECIFIC_OPTIONS.get(word, ORGANS):
-            limit = f"said only of {', '.join(ORGAN_SPECIFIC_OPTIONS[word][:8])}"
+            only = ORGAN_SPECIFIC_OPTIONS[word]
+            limit = "not said of the lung" if only == _NOT_LUNG else f"said only of {', '.join(only[:8])}"
             raise RequestError("report", f"'{word}' in organ '{report.organ}'", limit, cure)
     for one, other in INCOMPATIBLE_OPTIONS:
         if one in words and other in words:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import members_of
+from medsmith.reports.possibility import check_numbers
 from medsmith.reports.rules import (
     LESION_TYPES,
     Combination,
@@ -63,6 +64,7 @@ def complete_report(report: LesionReport, rng: np.random.Generator, without: Col
         RequestError: the rules do not allow the report's values.
     """
     check_anatomy(report)
+    check_numbers(report)
     if report.lesion_type is None or report.lesion_type not in LESION_TYPES:
         return report
     complete = sample_report(report.lesion_type, rng, stated_attributes(report), without)
@@ -76,6 +78,7 @@ def check_report(report: LesionReport) -> None:
         RequestError: values are incompatible; names the allowed ones.
     """
     check_anatomy(report)
+    check_numbers(report)
     if report.lesion_type is not None and report.lesion_type in LESION_TYPES:
         _compatible(LESION_TYPES[report.lesion_type], stated_attributes(report), ())
 
@@ -83,7 +86,9 @@ def check_report(report: LesionReport) -> None:
 def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
     unknown = next((name for name in fixed if name not in ATTRIBUTES), None)
     if unknown is not None:
-        raise RequestError(unknown, "no such attribute", f"there are {', '.join(ATTRIBUTES)}")
+        raise RequestError(
+            unknown, "no such attribute", f"there are {', '.join(ATTRIBUTES)}", similar(unknown, ATTRIBUTES)
+        )
     try:
         return LesionReport(lesion_type=lesion_type, **fixed)
     except ValidationError as error:

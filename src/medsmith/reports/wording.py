@@ -1,10 +1,24 @@
 """Reports as text that the parser reads back to the same report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
+from medsmith.reports.organs import members_of
 from medsmith.reports.schema import LesionReport, ScanReport
 
+NODULE_MM: Final = 30.0
+"""Longest edge of a nodule of the lung; larger ones are masses (Hansell et al. 2008, Fleischner Society)."""
 _CAVITIES = {"wall thickening": "from the wall of the organ"}
+_LUNG: Final = frozenset(members_of("lung"))
+_IN_LUNG: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "isodense soft tissue mass": "solid",
+        "isodense soft tissue mass with peripheral low-density ground-glass opacity": "part-solid",
+        "low-density ground-glass opacity": "ground-glass",
+    }
+)
+"""Density -> its name in the lung."""
 
 
 def to_text(report: ScanReport) -> str:
@@ -31,6 +45,21 @@ def organ_words(organ: str) -> str:
     return f"{side} {base.replace('_', ' ')}"
 
 
+def density_words(density: str, organ: str | None, size_mm: Sequence[float] | None) -> str:
+    """A density as it is said of its organ: in the lung "solid nodule", and "solid mass" of more than 30 mm.
+
+    Args:
+        density: an option of the vocabulary.
+        organ: of the lesion; None if unknown.
+        size_mm: edges of the lesion; None if unknown.
+    """
+    if organ not in _LUNG or density not in _IN_LUNG:
+        return density
+    if size_mm is None:
+        return _IN_LUNG[density]
+    return f"{_IN_LUNG[density]} {'nodule' if max(size_mm) <= NODULE_MM else 'mass'}"
+
+
 def _parts(lesion: LesionReport) -> Iterator[str]:
     noun = lesion.lesion_type or "lesion"
     yield f"{noun} in the {organ_words(lesion.organ)}" if lesion.organ else noun
@@ -39,7 +68,10 @@ def _parts(lesion: LesionReport) -> Iterator[str]:
     yield from lesion.shape
     if lesion.size_mm:
         yield _size(lesion.size_mm)
-    yield from (word for word in (lesion.density, lesion.density_variation) if word)
+    if lesion.density:
+        yield density_words(lesion.density, lesion.organ, lesion.size_mm)
+    if lesion.density_variation:
+        yield lesion.density_variation
     if lesion.ct_value_hu is not None:
         yield f"about {_number(lesion.ct_value_hu)} HU"
     yield from (word for word in (lesion.surface, lesion.relationship) if word)

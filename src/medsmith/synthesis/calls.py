@@ -7,7 +7,8 @@ from typing import Any, final
 
 from pydantic import BaseModel
 
-from medsmith.errors import RequestError, printable
+from medsmith.cases.integrity import MOST_CASES
+from medsmith.errors import RequestError, counted, printable
 from medsmith.formats.json_file import read_json
 from medsmith.machine import usable_cores
 from medsmith.synthesis.devices import check_built
@@ -17,6 +18,7 @@ from medsmith.synthesis.tasks import SynthesisRequest
 
 Conditions = BaseModel | Path | str | Mapping[str, Any] | None
 """The conditions on each case: the method's request, the same as a mapping, a JSON file with them, or none."""
+_MOST_WORKERS = 1024
 
 
 @final
@@ -35,12 +37,19 @@ class Sampled:
     steps: int | None = None
 
 
+def check_numbers(count: int, workers: int | None) -> None:
+    """Checks the numbers of a call.
+
+    Raises:
+        RequestError: a number is below 1 or above the most.
+    """
+    for name, number, most in (("count", count, MOST_CASES), ("workers", workers, _MOST_WORKERS)):
+        if number is not None and not 1 <= number <= most:
+            raise RequestError(name, f"{number}", f"1 to {most}", "choose another number")
+
+
 def checked_request(
-    run: Path | str,
-    conditions: Conditions,
-    sampled: Sampled,
-    options: SynthesisOptions,
-    numbers: Mapping[str, int | None],
+    run: Path | str, conditions: Conditions, sampled: Sampled, options: SynthesisOptions
 ) -> SynthesisRequest:
     """The request of a call.
 
@@ -49,13 +58,14 @@ def checked_request(
         conditions: on each case.
         sampled: seed and sampler.
         options: devices, limits and loader.
-        numbers: name -> number that is at least 1 or None.
 
     Raises:
-        RequestError: a number is below 1, a device is not there, or the run's name is no text of one line.
+        RequestError: a device is not there, or the run's name is no text of one line.
         FileError: the file of conditions cannot be read.
     """
-    _check_arguments(run, numbers, options.devices)
+    check_built(options.devices)
+    if str(run) != printable(str(run)):
+        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
     return SynthesisRequest(
         run=str(run),
         loader=options.loader,
@@ -68,20 +78,12 @@ def checked_request(
     )
 
 
-def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices: tuple[str, ...]) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise RequestError(name, f"{number}", "at least 1")
-    check_built(devices)
-    if str(run) != printable(str(run)):
-        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
-
-
 def checked_shard(shard: Shard | None, count: int) -> Shard:
     """The shard to make, which has a case; without one, all cases."""
     found = shard or Shard(1, 1)
     if not found.indices(count):
-        raise RequestError("--shard", f"{found} of {count} cases", "at least one case each", "use fewer shards")
+        asked = f"{found} of {counted(count, 'case')}"
+        raise RequestError("--shard", asked, "at least one case each", "use fewer shards")
     return found
 
 

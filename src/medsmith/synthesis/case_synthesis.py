@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from medsmith.cases.case import Case
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
-from medsmith.errors import RequestError, RunError
+from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.synthesis.checks.finished import check_case
@@ -123,7 +123,9 @@ def resolve_sampling(config: Any, solver: str | None, steps: int | None) -> tupl
         return defaults.solver, defaults.steps
     solver, steps = defaults.solver if solver is None else solver, defaults.steps if steps is None else steps
     if solver not in SOLVERS:
-        raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
+        raise RequestError(
+            "solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}", similar(solver, SOLVERS)
+        )
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
     sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")

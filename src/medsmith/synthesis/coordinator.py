@@ -3,13 +3,20 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from medsmith.errors import InterruptionError, MedsmithError
+from medsmith.errors import InterruptionError, MedsmithError, counted
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.synthesis import folder
-from medsmith.synthesis.calls import Conditions, Sampled, checked_request, checked_shard, default_workers
+from medsmith.synthesis.calls import (
+    Conditions,
+    Sampled,
+    check_numbers,
+    checked_request,
+    checked_shard,
+    default_workers,
+)
 from medsmith.synthesis.executors.base import Executor
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.outcomes import collect, executor_stopped
@@ -59,8 +66,8 @@ def synthesize(
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
-    numbers = {"count": count, "workers": workers}
-    synthesis_request = checked_request(run, request, Sampled(seed, solver, steps), options, numbers)
+    check_numbers(count, workers)
+    synthesis_request = checked_request(run, request, Sampled(seed, solver, steps), options)
     shard = checked_shard(options.shard, count)
     folder.refuse_foreign(out)
     check_not_held(out)
@@ -70,7 +77,7 @@ def synthesize(
             executor = work.enter_context(options.executor(synthesis_request, size, options.timeouts, stop))
             return _fill(executor, work, synthesis_request, out, count, shard, progress or NullProgress())
     except KeyboardInterrupt:
-        found = f"interrupted with {folder.count_finished(out)} of {len(shard.indices(count))} cases"
+        found = f"interrupted with {folder.count_finished(out)} of {counted(len(shard.indices(count)), 'case')}"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
 
 
@@ -114,7 +121,7 @@ def _fill(
         tasks = (template.model_copy(update={"index": index}) for index in missing)
         log = LogFile(out / LOG)
         try:
-            with log.call(f"synthesize {len(ids)} cases of {recipe.method}, seed {recipe.seed}"):
+            with log.call(f"synthesize {counted(len(ids), 'case')} of {recipe.method}, seed {recipe.seed}"):
                 shown = LoggedProgress(progress, log)
                 with shown.task("synthesize", len(ids), done) as advance, executor_stopped(work, out):
                     failures = collect(executor.submit(tasks, out), out, advance, done)

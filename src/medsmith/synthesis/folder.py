@@ -19,7 +19,7 @@ from medsmith.cases.layouts import (
     nnunet_files,
     recorded_files,
 )
-from medsmith.errors import CohortError, FileError, SynthesisError
+from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.runs.log_file import LOG
@@ -58,8 +58,8 @@ class Summary:
         pictures = (
             f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
         )
-        made = f"{self.out}: {self.count} cases from {self.attempts} attempts"
-        return f"{made}; refused by {refused or 'no check'}{pictures}"
+        made = f"{self.out}: {counted(self.count, 'case')} from {counted(self.attempts, 'attempt')}"
+        return f"{made}; {f'refused by {refused}' if refused else 'none was refused'}{pictures}"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -140,7 +140,7 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         raise failed(out, out, len(ids), len(missing), failures)
     if missing:
         raise SynthesisError(
-            out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
+            out, f"{len(missing)} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
         )
 
 
@@ -156,7 +156,7 @@ def failed(subject: object, out: Path, count: int, missing: int, failures: Mappi
     """
     first, untried = min(failures), missing - len(failures)
     rest = f"; {untried} were not tried" if untried else ""
-    found = f"{len(failures)} of {count} cases failed{rest}; {first}: {failures[first]}"
+    found = f"{len(failures)} of {counted(count, 'case')} failed{rest}; {first}: {failures[first]}"
     place = "" if subject == out else f"{out}/"
     kept = [f"{place}{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
     return SynthesisError(subject, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")

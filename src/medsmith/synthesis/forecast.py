@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
+from medsmith.errors import counted
 from medsmith.formats.opening import format_bytes
 from medsmith.formats.storage import Storage
 from medsmith.progress import Advance, SecondsLeft, unlimited
 from medsmith.synthesis import folder
-from medsmith.synthesis.calls import Conditions, checked_shard, default_workers
+from medsmith.synthesis.calls import Conditions, check_numbers, checked_shard, default_workers
 from medsmith.synthesis.coordinator import synthesize
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, check_plan, read_plan
@@ -55,9 +56,9 @@ class Forecast:
     def lines(self) -> list[str]:
         """The forecast in lines."""
         minutes = self.seconds * self.missing / self.workers / 60
-        several = f"{self.workers} worker{'s' * (self.workers > 1)}"
+        several, missing = counted(self.workers, "worker"), counted(self.missing, "case")
         return [
-            f"{self.location}: {self.missing} cases to make, {self.there} are there; nothing was written",
+            f"{self.location}: {missing} to make, {self.there} there already; nothing was written",
             f"time: {self.seconds:.2g} s for the one case that was tried: about {minutes:.1f} min with {several}",
             f"memory: {format_bytes(self.memory)} in a worker, {format_bytes(self.memory * self.workers)} in all "
             f"(without that of a GPU)",
@@ -107,6 +108,7 @@ def forecast(
         MedsmithError: as of that call, as far as it is known before the second case.
     """
     out, options = Path(out), options or SynthesisOptions()
+    check_numbers(count, workers)
     shard = checked_shard(options.shard, count)
     folder.refuse_foreign(out)
     check_output(out, str(run), ())
@@ -136,6 +138,7 @@ def forecast_shards(
         MedsmithError: as of that call, as far as it is known before the second case.
     """
     storage, options = Storage.at(location), options or SynthesisOptions()
+    check_numbers(count, workers)
     numbers = chosen_numbers(options, count)
     check_free(storage)
     if storage.folder is not None:

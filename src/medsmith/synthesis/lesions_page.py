@@ -17,7 +17,8 @@ from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
-from medsmith.measurement.adherence import IN_WORDS, TOLERANCES
+from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
+from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
 
 PAGE = "lesions.html"
 MAX_PICTURES = 24
@@ -26,6 +27,7 @@ HALF_MM = 48.0
 LUNG_WINDOW, SOFT_WINDOW = (-1350.0, 150.0), (-160.0, 240.0)
 """Display windows, HU from black to white."""
 _SAME = "nothing: the same in words"
+_UNASKED = f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count."
 Json = Mapping[str, Any]
 
 
@@ -51,7 +53,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
-            Section("All lesions", tables=[_details(lesions)]),
+            Section("All lesions", [_UNASKED], tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
         links=[link_to_coming_view(out, out / PAGE)],
@@ -94,37 +96,25 @@ def _totals(lesions: Sequence[Json]) -> Table:
     rows = [
         (
             attribute_in_words(name),
+            MEASURED_BY.get(name, ""),
             TOLERANCES.get(name, _SAME),
             str(count),
             f"{passed[name]} ({passed[name] / count:.0%})",
         )
         for name, count in requested.items()
     ]
-    return Table(("attribute", "may be off by", "requested", "passed"), rows)
+    return Table(("attribute", "measured by", "may be off by", "requested", "passed"), rows)
 
 
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
     def rows() -> Iterator[tuple[str, ...]]:
         for id, lesion in lesions:
             name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
-            for verdict in lesion.get("verdicts", ()):
-                values = (verdict_text(verdict[key]) for key in ("requested", "measured"))
-                attribute = attribute_in_words(verdict["attribute"])
-                yield (id, name, attribute, *values, "yes" if verdict["passed"] else "no")
+            for value in lesion_values(lesion):
+                passed = "" if value.passed is None else "yes" if value.passed else "no"
+                yield (id, name, value.attribute, value.requested, value.measured, passed)
 
     return Table(("case", "lesion", "attribute", "requested", "measured", "passed"), list(rows()))
-
-
-def attribute_in_words(name: str) -> str:
-    """The name of a measured attribute for people."""
-    return IN_WORDS.get(name, name.replace("_", " "))
-
-
-def verdict_text(value: Any) -> str:
-    """A requested or measured value: edges in mm, a float in HU, else as it is."""
-    if isinstance(value, list):
-        return " x ".join(f"{float(edge):.0f}" for edge in value) + " mm"
-    return f"{value:.0f} HU" if isinstance(value, float) else str(value)
 
 
 def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json) -> Picture:
@@ -146,7 +136,7 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json
         Tile(after, outline, "outlined"),
     ]
     report = lesion["requested"]
-    words = [report.get("lesion_type"), *report.get("shape", ()), report.get("density"), report.get("surface")]
+    words = [report.get("lesion_type"), *report.get("shape", ()), said_density(report), report.get("surface")]
     return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
 
 

@@ -52,7 +52,8 @@ def collect(
                 advance(0, _refusals(refused))
                 if not done and rejected >= attempts:
                     check, times = refused.most_common(1)[0]
-                    reason = f"the checks refused the first {rejected} attempts, {check} most often ({times})"
+                    first = "first attempt" if rejected == 1 else f"first {rejected} attempts"
+                    reason = f"the checks refused the {first}, {check} most often ({times})"
                     failures[outcome.task.id] = reason
                     break
             case "made":
@@ -64,7 +65,8 @@ def collect(
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
-                failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"
+                every = "the only attempt" if attempts == 1 else f"all {attempts} attempts"
+                failures[outcome.task.id] = f"the checks refused {every}, {check} most often ({times})"
                 if not done:
                     break
     return failures

@@ -13,7 +13,7 @@ from typing import final
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
-from medsmith.errors import FileError, RequestError, SynthesisError
+from medsmith.errors import FileError, RequestError, SynthesisError, counted
 from medsmith.formats.atomic import deferred_sync, replacing, sha256_of, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.json_file import read_json
@@ -147,8 +147,8 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
         ids = CaseIds(plan.recipe.method, shard.indices(plan.count))
         lacking = [id for id in ids if not (source / PROVENANCE / f"{id}.json").exists()]
         if lacking:
-            cure = "run its command again"
-            raise SynthesisError(source, f"lacks {len(lacking)} cases, such as {lacking[0]}", "whole shards", cure)
+            found, cure = f"lacks {counted(len(lacking), 'case')}, such as {lacking[0]}", "run its command again"
+            raise SynthesisError(source, found, "whole shards", cure)
     total = Shard.parse(first.shard or "1/1").of
     if absent := sorted(set(range(1, min(total, first.count) + 1)) - seen.keys()):
         raise SynthesisError(sources[0], f"shard {absent[0]}/{total} is not named", f"all {total} are joined", "add it")

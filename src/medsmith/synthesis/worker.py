@@ -16,8 +16,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from medsmith.errors import MedsmithError
-from medsmith.synthesis.messages import Message, encoded, error_to_json
+from medsmith.errors import MedsmithError, error_to_json
+from medsmith.synthesis.messages import Message, encoded
 
 if TYPE_CHECKING:
     from medsmith.cases.case import Case
@@ -77,7 +77,8 @@ def main() -> None:
     except MedsmithError as error:
         channel.send({"type": "stop", "error": error_to_json(error)})
     except Exception as error:
-        channel.send(_broken(error))
+        fault = _fault(error)
+        channel.send({"type": "stop", "error": error_to_json(fault)} if fault else _broken(error))
 
 
 def _work(channel: _Channel) -> None:
@@ -111,7 +112,16 @@ def _work(channel: _Channel) -> None:
 def _broken(error: Exception) -> Message:
     traceback.print_exception(error)
     sys.stderr.flush()
-    return {"type": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
+    fault = _fault(error)
+    named = f"{fault.subject} {fault.found}" if fault else traceback.format_exception_only(error)[-1].strip()
+    return {"type": "broken", "trace": named}
+
+
+def _fault(error: Exception) -> MedsmithError | None:
+    """What a method from elsewhere raised; None if it is not one's."""
+    from medsmith.methods.elsewhere import fault_of
+
+    return fault_of(error)
 
 
 def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -> Message:

@@ -11,8 +11,8 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.case_cache import LARGEST_BYTES, CaseCache
-from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.errors import RequestError
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.errors import RequestError, counted, similar
 from medsmith.formats.folders import check_outside
 from medsmith.formats.opening import format_bytes
 from medsmith.methods import method_class
@@ -21,8 +21,12 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import build_method
 from medsmith.runs.folder import DECODED, EXAMPLES, StageCheckpoints
 from medsmith.training.budget import Budget
-from medsmith.training.plan import RUN, StagePlan, trial_ids, try_stages
+from medsmith.training.plan import StagePlan
+from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
 from medsmith.training.start import RunRequest, check_folder, start_run
+
+TRIAL_SECONDS = 240.0
+"""A stage whose trial takes longer is too slow for this machine."""
 
 
 @final
@@ -65,7 +69,7 @@ class TrainingForecast:
         )
         examples, weights = format_bytes(self.examples_bytes), format_bytes(self.run_bytes)
         return [
-            f"{self.run}: training on {self.cases} cases; nothing was written",
+            f"{self.run}: training on {counted(self.cases, 'case')}; nothing was written",
             *steps,
             f"time: about {self.minutes:.1f} min, without reading the cases; memory: {self.memory_gib:.1f} GiB",
             f"disk: {weights} of weights and checkpoints, about {examples} of prepared cases, "
@@ -113,17 +117,18 @@ def forecast(
         MedsmithError: as of that call, as far as it is known after a few steps.
     """
     check_outside(run, (cohort.root,))
-    facts = _facts(RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed), cohort, run)
-    kind = method_class(method)
-    built = kind(apply_settings(kind.presets[preset], settings), facts)
+    progress = progress or NullProgress()
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
+    facts = _facts(request, cohort, run, progress)
+    choice = Choice(method, preset, tuple(settings), facts)
+    built = choice.built()
     names = [stage.name for stage in built.stages()]
-    if budget.stage not in (None, *names):
-        raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}")
+    if budget.stage is not None and budget.stage not in names:
+        cure = similar(budget.stage, names)
+        raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}", cure)
     with tempfile.TemporaryDirectory(prefix="medsmith-dry-run-") as place:
-        limits = (math.inf, math.inf)
-        costs = try_stages(
-            method, preset, tuple(settings), facts, cohort, Path(place), limits, progress or NullProgress()
-        )
+        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(names)
+        costs = try_stages(choice, cohort, Path(place), limits, seconds, progress)
         if isinstance(costs, str):
             raise RequestError(method, costs, cure="choose smaller settings: medsmith plan finds them")
         examples, all_of_it = _size(Path(place) / RUN / EXAMPLES), _size(Path(place) / RUN)
@@ -144,19 +149,20 @@ def forecast(
     )
 
 
-def _facts(request: RunRequest, cohort: Cohort, run: Path) -> Fingerprint:
+def _facts(request: RunRequest, cohort: Cohort, run: Path, progress: Progress) -> Fingerprint:
     """The facts of the cohort: those of the run that would be continued, after its checks, or measured."""
     kind = method_class(request.method)
     if request.preset not in kind.presets:
-        raise RequestError(request.method, f"no preset '{request.preset}'", f"there are {', '.join(kind.presets)}")
+        limit, cure = f"there are {', '.join(kind.presets)}", similar(request.preset, kind.presets)
+        raise RequestError(request.method, f"no preset '{request.preset}'", limit, cure)
     apply_settings(kind.presets[request.preset], request.settings)
     if run.exists():
         check_folder(run)
     if (run / "run.json").is_file():
-        record = start_run(request, cohort, run, CaseCache(cohort, run, 0), NullProgress())
+        record = start_run(request, cohort, run, CaseCache(cohort, run, 0), progress)
         build_method(record, seed=0)
         return record.fingerprint
-    return take_fingerprint(iter(cohort), cohort.file_ending, cohort.content_hash())
+    return read_facts(cohort, progress)
 
 
 def _left(stage: StagePlan, done: int, budget: Budget) -> StagePlan:

@@ -10,7 +10,7 @@ import numpy as np
 from medsmith.cases.layouts import PROVENANCE, REPORTS
 from medsmith.errors import FileError
 from medsmith.geometry import Geometry
-from medsmith.synthesis.lesions_page import attribute_in_words, verdict_text
+from medsmith.synthesis.lesion_values import lesion_values
 from medsmith.viewer.gray import lesions_of
 from medsmith.viewer.place import Position, position_of
 
@@ -99,11 +99,8 @@ def _lesions(grid: Geometry, record: Json) -> list[Facts]:
     for number, lesion in enumerate(lesions_of(record), 1):
         title = f"Lesion {number}: {_kind_of(lesion['requested'])}"
         verdicts = [
-            Row(
-                (attribute_in_words(v["attribute"]), verdict_text(v["requested"]), verdict_text(v["measured"])),
-                not v["passed"],
-            )
-            for v in lesion.get("verdicts", ())
+            Row((value.attribute, value.requested, value.measured), value.passed is False)
+            for value in lesion_values(lesion)
         ]
         seen = Row(("visible", "yes", "yes" if lesion["visible"] else "no"), not lesion["visible"])
         place = _middle_of_box(grid, lesion["box"])

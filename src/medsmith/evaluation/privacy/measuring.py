@@ -10,10 +10,10 @@ from pathlib import Path
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
-from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
 from medsmith.evaluation.privacy.batches import Keep, KeptParts, find_in_batches
 from medsmith.evaluation.privacy.embedding import measure_nearness
 from medsmith.evaluation.privacy.label_copies import find_label_copies
@@ -63,6 +63,30 @@ def measure_privacy(
         RequestError: no such label.
         FileError: a case cannot be read, the report cannot be written, or another file is in its place.
     """
+    return privacy_and_page(
+        synthetic,
+        training,
+        out,
+        held_out=held_out,
+        label=label,
+        extractors=extractors,
+        facts=facts,
+        progress=progress,
+    )[0]
+
+
+def privacy_and_page(
+    synthetic: CohortLike,
+    training: CohortLike,
+    out: Path | str,
+    *,
+    held_out: CohortLike | None = None,
+    label: str | None = None,
+    extractors: Sequence[Extractor] | None = None,
+    facts: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Privacy, Page]:
+    """What ``measure_privacy`` finds and writes, with the page; arguments and errors are the same."""
     out, progress = Path(out), progress or NullProgress()
     named = {"synthetic": as_cohort(synthetic), "training": as_cohort(training)}
     if held_out is not None:
@@ -80,8 +104,9 @@ def measure_privacy(
         with progress.task("search for copies", _count(cohorts)) as advance:
             found = _measure(cohorts, keep, advance, {**lines, **(facts or {})})
         write_json(out / RECORD, found.as_json())
-        write_page(privacy_page(found, named, values), out / PAGE)
-    return found
+        page = privacy_page(found, named, values)
+        write_page(page, out / PAGE)
+    return found, page
 
 
 def _measure(cohorts: _Cohorts, keep: Keep, advance: Advance, facts: Mapping[str, str]) -> Privacy:
@@ -167,7 +192,8 @@ def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
         return {value for value in cohort.label_names.values() if value > 0}
     if label not in cohort.label_names:
         limit = f"{cohort.root} has {', '.join(cohort.label_names)}"
-        raise RequestError("label", f"no {label!r} in every cohort", limit, "name one that all have")
+        cure = similar(label, cohort.label_names, "name one that all have")
+        raise RequestError("label", f"no {label!r} in every cohort", limit, cure)
     return {cohort.label_names[label]}
 
 

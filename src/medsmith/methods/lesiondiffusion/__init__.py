@@ -17,6 +17,7 @@ from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
+from medsmith.insertion.asked_organs import AskedOrgans
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
@@ -109,7 +110,12 @@ class LesionDiffusion(Method):
         return loss_of(self.vqgan, self.discriminators, batch["image"].float(), self.config.autoencoding, rng)
 
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
-        """The fingerprint of the templates, with a label for lesions."""
+        """The fingerprint of the templates, with a label for lesions.
+
+        Raises:
+            RequestError: no organ map of the request's source has an organ that it names.
+        """
+        AskedOrgans.model_validate(request, from_attributes=True).check()
         return fingerprint_of(request, self.fingerprint)
 
     def request_of_case(self, request: LesionDiffusionRequest, index: int) -> LesionDiffusionRequest:

@@ -11,6 +11,7 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.boxes import place_boxes
+from medsmith.insertion.ct_values import fitted_ct_value
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.organ_sources import organ_map_of
 from medsmith.insertion.reports import completed_report, unasked_report, with_organ_in
@@ -50,7 +51,7 @@ def synthesize_from_template(
         organ_map = organ_map_of(request.organ_map, scan, file, request.organ_numbers)
         for number in range(1 if request.lesions else REPORTS_SAMPLED):
             try:
-                reports = _reports(request, labels[0], organ_map, _rng(seed, f"report {number}"))
+                reports = _reports(request, labels[0], (scan, organ_map), _rng(seed, f"report {number}"))
                 boxes = place_boxes(reports, organ_map, _rng(seed, "box"))
             except RequestError as refusal:
                 refusals.append(refusal)
@@ -138,13 +139,27 @@ def _report(records: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _reports(
-    request: LesionDiffusionRequest, trained: Mapping[str, int], organ_map: OrganMap, rng: np.random.Generator
+    request: LesionDiffusionRequest,
+    trained: Mapping[str, int],
+    template: tuple[Case, OrganMap],
+    rng: np.random.Generator,
 ) -> tuple[LesionReport, ...]:
-    """The requested reports with missing attributes sampled; without any, one report sampled from the rules."""
+    """The requested reports with missing attributes sampled; without any, one report sampled from the rules.
+
+    CT values that were sampled are fitted to the organs of the template.
+    """
+    scan, organ_map = template
+    image = canonical_view(scan.require_image()[0], scan.geometry)
+
+    def fitted(report: LesionReport) -> LesionReport:
+        return fitted_ct_value(report, image, organ_map.labels, organ_map.names)
+
     if request.lesions:
         excluded = (*request.without, *[()] * len(request.lesions))
-        pairs = zip(request.lesions, excluded, strict=False)
-        return tuple(completed_report(report, without, organ_map, rng) for report, without in pairs)
+        pairs = list(zip(request.lesions, excluded, strict=False))
+        completed = [completed_report(report, without, organ_map, rng) for report, without in pairs]
+        asked = [report.ct_value_hu is not None for report, _ in pairs]
+        return tuple(one if own else fitted(one) for one, own in zip(completed, asked, strict=True))
     if request.lesion_type:
-        return (with_organ_in(sample_report(request.lesion_type, rng), organ_map),)
-    return (unasked_report(trained, organ_map, rng),)
+        return (fitted(with_organ_in(sample_report(request.lesion_type, rng), organ_map)),)
+    return (fitted(unasked_report(trained, organ_map, rng)),)

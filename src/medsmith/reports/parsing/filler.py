@@ -32,7 +32,7 @@ _MEASURING: Final = (
     "measuring measures measure measured size sized dimension dimensional diameter maximum maximal max length long "
     "extending greatest overall total approximately approx about around roughly ca circa value mean average edge axis "
     "larger largest smaller smallest bigger biggest thick slightly minimally highly mildly mild moderate moderately "
-    "marked markedly mm cm ap tr cc tv si ml"
+    "marked markedly very extremely quite rather fairly relatively somewhat mm cm ap tr cc tv si ml"
 )
 _HEDGING: Final = (
     "likely probable probably possible possibly presumably most suspected suspicious suspicion concerning "
@@ -74,8 +74,17 @@ TITLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Nouns that name an attribute: no meaning of their own, but they tell which attribute an adjacent word is about."""
 
+SIZE_WORDS: Final = (
+    *("large", "largish", "big", "biggish", "huge", "giant", "gigantic", "massive", "enormous", "immense", "bulky"),
+    *("sizeable", "sizable", "voluminous", "oversized", "medium", "midsize", "mid sized", "middle sized"),
+    *("moderate size", "moderate sized", "moderately sized", "intermediate sized", "average sized"),
+    *("small", "smallish", "tiny", "minute", "little", "minuscule", "diminutive", "miniature", "microscopic"),
+    *("subcentimeter", "subcentimetre", "sub centimeter", "sub centimetre", "subcentimetric", "millimetric"),
+)
+"""Sizes without a number, which a report cannot hold; they are set aside with a remark."""
+
 NOT_KEPT: Final = (
-    *("large", "small", "tiny", "minute", "huge", "bulky", "prominent", "subtle", "faint"),
+    *("prominent", "subtle", "faint"),
     *("acute", "subacute", "chronic", "old", "recent", "benign", "malignant", "indeterminate", "nonspecific"),
     *("non specific", "obstructing", "obstructive", "non obstructing", "nonobstructing", "non obstructive"),
     *(

@@ -27,6 +27,7 @@ _COUNTS: Final = {
     "couple": 2,
     "pair": 2,
 }
+_GROUPS: Final = frozenset(("group", "cluster", "number", "series", "collection"))
 _MASS: Final = "soft tissue mass"
 
 
@@ -105,6 +106,11 @@ class Fragment:
     def begins_anew(self) -> bool:
         """Whether it begins with an article or a number of lesions."""
         return self.first_word in _ANEW or self.counted == 0
+
+    @property
+    def names_group(self) -> bool:
+        """Whether it names a group of lesions ("a cluster of nodules")."""
+        return self.is_plural and any(token.text in _GROUPS for token in self.clause.tokens)
 
     @property
     def is_further(self) -> bool:

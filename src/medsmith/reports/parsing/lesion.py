@@ -13,7 +13,14 @@ from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import Meaning
-from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
+from medsmith.reports.parsing.unplaced import (
+    KIND_WITHOUT_ORGAN,
+    NO_ORGAN,
+    NOT_UNDERSTOOD,
+    ONLY_NEAR,
+    UNQUANTIFIED,
+    Unplaced,
+)
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import ATTRIBUTES
 
@@ -50,6 +57,11 @@ class ParsedLesion:
     def unlocated(self) -> tuple[str, ...]:
         """Words that may say where the lesion is, if it has no organ."""
         return () if self.report.organ else self._because(NOT_UNDERSTOOD, NO_ORGAN, ONLY_NEAR)
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether nothing at all is said of where it is, and no other message says so."""
+        return self.report.organ is None and not self._because(NOT_UNDERSTOOD, NO_ORGAN, ONLY_NEAR, KIND_WITHOUT_ORGAN)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -167,6 +179,8 @@ def _place(meaning: Meaning, said: str, draft: Draft) -> None:
         draft.excluded.append(value)
     elif name == "unused":
         draft.set_aside.append(Unplaced(said, reason="a report does not hold it"))
+    elif name == "unquantified":
+        draft.set_aside.append(Unplaced(said, reason=UNQUANTIFIED))
     elif name not in ATTRIBUTES or name == "organ":
         draft.named.setdefault(name, []).append((value, said))
     elif name in _LISTS:

@@ -14,7 +14,7 @@ from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 _SIMILARITIES = (0.7, 0.5)
 """Least similarity of an option that is named, and of one that is named where nothing is more similar."""
 _MAX_OPTIONS = 3
-_UNNAMED = ("side", "sides", "noun", "part", "unused", "header", "excluded")
+_UNNAMED = ("side", "sides", "noun", "part", "unused", "unquantified", "header", "excluded")
 
 
 def _entries() -> Iterator[tuple[str, tuple[Meaning, ...]]]:

@@ -16,6 +16,7 @@ from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
 
 MAX_CHARACTERS = 20_000
+ANYWHERE = "no organ is named: such a lesion is put into any soft tissue"
 
 
 @final
@@ -85,7 +86,7 @@ def parse_report(text: str) -> ParsedReport:
         ScanReport(lesions=tuple(_with_enhancement(described, lesions))),
         tuple(dict.fromkeys((*_of_rows(readings), *(item for lesion in lesions for item in lesion.unplaced)))),
         tuple(lesion.excluded for lesion in described),
-        tuple(dict.fromkeys(_notes(readings))),
+        tuple(dict.fromkeys((*_notes(readings), *(ANYWHERE for lesion in described if lesion.is_anywhere)))),
         tuple(dict.fromkeys(_set_aside(mentions, readings, described))),
         tuple(dict.fromkeys(word for lesion in described for word in lesion.unlocated)),
     )

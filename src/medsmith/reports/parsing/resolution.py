@@ -5,7 +5,9 @@ from typing import Final
 from medsmith.reports.organs import ORGANS, members_of
 from medsmith.reports.parsing.draft import Draft
 from medsmith.reports.parsing.sentence import NEIGHBOR
-from medsmith.reports.parsing.unplaced import NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
+from medsmith.reports.parsing.stemming import stems
+from medsmith.reports.parsing.terms import BROADER_NOUNS
+from medsmith.reports.parsing.unplaced import KIND_WITHOUT_ORGAN, NO_ORGAN, NOT_UNDERSTOOD, ONLY_NEAR, Unplaced
 from medsmith.reports.rules import LESION_TYPES, ORGAN_SPECIFIC_OPTIONS, types_of
 
 _SIDES: Final = ("left", "right")
@@ -102,12 +104,23 @@ def resolve_type(draft: Draft) -> None:
     fitting = types_of(organ, kind) if organ else of_kind
     unknown = any(item.reason == NOT_UNDERSTOOD for item in draft.unplaced)
     if len(fitting) == 1 and (organ or not unknown):
-        draft.values["lesion_type"] = fitting[0]
-        draft.values.setdefault("organ", LESION_TYPES[fitting[0]].organ)
+        _set_type(fitting[0], said, draft)
     elif organ is None:
-        draft.unplaced.append(Unplaced(said, of_kind, "the organ is not named"))
+        draft.unplaced.append(Unplaced(said, of_kind, KIND_WITHOUT_ORGAN))
     else:
         _describe_kind(kind, said, organ, draft)
+
+
+def _set_type(lesion_type: str, said: str, draft: Draft) -> None:
+    """Sets the type, and notes what was assumed: a type narrower than its noun, and an organ that was not named."""
+    draft.values["lesion_type"] = lesion_type
+    if " ".join(stems(said)) in BROADER_NOUNS:
+        draft.notes.append(f"'{said}' is read as {lesion_type}, the only type of tumor in this organ")
+    if "organ" not in draft.values:
+        draft.values["organ"] = LESION_TYPES[lesion_type].organ
+        draft.notes.append(
+            f"no organ is named: {draft.values['organ']} is taken, the only one with a type for '{said}'"
+        )
 
 
 def _describe_kind(kind: str, said: str, organ: str, draft: Draft) -> None:
@@ -118,6 +131,11 @@ def _describe_kind(kind: str, said: str, organ: str, draft: Draft) -> None:
         return
     found: list[str] = []
     if kind == "stone":
+        density = draft.values.get("density", "hyperdense")
+        if density != "hyperdense":
+            draft.unplaced.append(
+                Unplaced(f"{density} {said}", ("hyperdense",), "stones are hyperdense", impossible=True)
+            )
         draft.values["features"] = tuple(dict.fromkeys((*draft.values.get("features", ()), "stone")))
         found.append("stone")
     if kind == "cyst":

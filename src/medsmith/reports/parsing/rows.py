@@ -10,6 +10,7 @@ from medsmith.reports.parsing.mention import Mention
 from medsmith.reports.parsing.unplaced import Unplaced
 
 _SIDES: Final = ("right", "left")
+_UNCOUNTED: Final = "the number of lesions is not said"
 
 
 @final
@@ -79,14 +80,15 @@ def _counted(mention: Mention, rows: list[Row], both: int | None) -> Rows:
     count = mention.count or both
     members, shared = mention.members, mention.shared
     if count is None:
-        note = "the number of lesions is not said: one is taken"
-        single = len(rows) > 1 or any(fragment.begins_anew for fragment in shared)
-        return Rows(tuple(rows), notes=() if single else (note,))
+        single = any(part.begins_anew for part in shared) and not any(part.names_group for part in shared)
+        known = single or len(rows) > 1
+        return Rows(tuple(rows), notes=() if known else (f"{_UNCOUNTED}: one is taken",))
     if len(rows) > count:
         found = Unplaced(_said(mention), reason=f"it says {count} lesions and describes {len(rows)}")
         return Rows(tuple(rows), (found,))
     if len(rows) == count:
-        return Rows(tuple(rows))
+        uncounted = mention.count is None and not members and any(fragment.is_plural for fragment in shared)
+        return Rows(tuple(rows), notes=(f"{_UNCOUNTED}: one on each side is taken",) if uncounted else ())
     if len(rows) == 1 and not (members and members[0][0].selects):
         return Rows(tuple(rows * count), notes=(f"{count} identical lesions",))
     rest = [Row(tuple(mention.shared))] * (count - len(rows))

@@ -6,7 +6,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Final, final
 
-from medsmith.reports.parsing.filler import HEADERS, KIDNEY_PARTS, NOT_KEPT, PLACES
+from medsmith.reports.parsing.filler import HEADERS, KIDNEY_PARTS, NOT_KEPT, PLACES, SIZE_WORDS
 
 
 @final
@@ -18,7 +18,7 @@ class Meaning:
         name: attribute of the template; or "kind" (noun of a lesion type), "noun" (of any lesion), "side", "sides"
             (both), "implied" (an organ unless another is named), "consistency" (a density unless another is named),
             "excluded" (an option that is ruled out), "part" (of an organ), "unused" (understood, but no report holds
-            it) or "header" (of an examination).
+            it), "unquantified" (a size without a number) or "header" (of an examination).
         value: option, organ, kind or side.
     """
 
@@ -38,6 +38,10 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Kind of lesion type -> its nouns, as stems."""
+BROADER_NOUNS: Final = frozenset(
+    ("tumor", "neoplasm", "neoplasia", "metastasis", "metastase", "metastatic deposit", "metastatic lesion", "met")
+)
+"""Nouns of cancers, as stems, that also denote other lesions than a primary cancer of the organ."""
 NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule")
 """Nouns of a lesion of any kind."""
 
@@ -73,7 +77,8 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
         _cancer_of("colon"): ("crc",),
         (Meaning("kind", "hemorrhage"), Meaning("implied", "brain")): ("ich",),
         (Meaning("noun", "nodule"), Meaning("density", _GROUND_GLASS), _IN_LUNG): (
-            *("ggn", "ground glass nodule", "non solid nodule", "nonsolid nodule", "pure ground glass nodule"),
+            *("ggn", "ground glass nodule", "ground glass mass", "non solid nodule", "nonsolid nodule"),
+            "pure ground glass nodule",
         ),
         _OPACITY: ("ggo", "ground glass opacity", "ground glass attenuation"),
         (Meaning("noun", "lesion"), Meaning("density", "hypodense")): (*("hypodensity", "hypoattenuation"),),
@@ -201,6 +206,7 @@ def terms() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
     yield from ((side, (Meaning("side", side),)) for side in ("left", "right"))
     yield from _parts_of_organs()
     yield from ((phrase, (Meaning("unused", phrase),)) for phrase in NOT_KEPT)
+    yield from ((phrase, (Meaning("unquantified", phrase),)) for phrase in SIZE_WORDS)
     yield from ((phrase, (Meaning("header", phrase),)) for phrase in HEADERS)
 
 

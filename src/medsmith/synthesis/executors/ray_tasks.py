@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from medsmith.errors import MedsmithError
+from medsmith.errors import MedsmithError, error_to_json
 from medsmith.formats.atomic import sha256_of, write_bytes
-from medsmith.synthesis.messages import error_to_json
 
 
 @final

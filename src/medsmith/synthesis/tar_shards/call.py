@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from medsmith.errors import counted
 from medsmith.formats.storage import Storage
 from medsmith.runs.log_file import LOG, LogFile
 from medsmith.synthesis import folder
@@ -39,9 +40,11 @@ class ShardsSummary:
     @property
     def line(self) -> str:
         """The summary in one line."""
-        refused = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items())) or "no check"
-        there = f"{self.location}: {self.shards} shards with {self.count} cases from {self.attempts} attempts"
-        return f"{there}; refused by {refused}; next: medsmith unpack {self.location} OUT"
+        checks = ", ".join(f"{check} {times}" for check, times in sorted(self.refused.items()))
+        refused = f"refused by {checks}" if checks else "none was refused"
+        shards, cases = counted(self.shards, "shard"), counted(self.count, "case")
+        there = f"{self.location}: {shards} with {cases} from {counted(self.attempts, 'attempt')}"
+        return f"{there}; {refused}; next: medsmith unpack {self.location} OUT"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""

@@ -21,7 +21,7 @@ from medsmith.synthesis.plan import Plan
 from medsmith.synthesis.tasks import NOTICE, CaseIds, CohortSpec, canonical_hash, first_difference
 
 INDEX = "shards.json"
-MOST_CASES = 1000
+MOST_SHARD_CASES = 1000
 """Of one shard."""
 _LIMIT = 64 * 2**20
 _CURE = "choose a new place, or ask for what this one holds"
@@ -44,7 +44,7 @@ class ShardIndex(BaseModel):
 
     format: Literal[1] = 1
     notice: str = NOTICE
-    shard_cases: int = Field(ge=1, le=MOST_CASES)
+    shard_cases: int = Field(ge=1, le=MOST_SHARD_CASES)
     plan: Plan
     spec: CohortSpec
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from medsmith.errors import InterruptionError, MedsmithError, RequestError
+from medsmith.errors import InterruptionError, MedsmithError, RequestError, counted
 from medsmith.formats.atomic import json_bytes, remove_if_empty
 from medsmith.formats.lock import hold_output
 from medsmith.formats.storage import Storage
@@ -19,7 +19,7 @@ from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.log_file import LoggedProgress
 from medsmith.synthesis import folder
-from medsmith.synthesis.calls import Conditions, Sampled, checked_request, default_workers
+from medsmith.synthesis.calls import Conditions, Sampled, check_numbers, checked_request, default_workers
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Executor
 from medsmith.synthesis.options import SynthesisOptions
@@ -29,7 +29,7 @@ from medsmith.synthesis.references import absolute, check_output
 from medsmith.synthesis.rejected import write_sheet
 from medsmith.synthesis.shards import Shard
 from medsmith.synthesis.tar_shards.call import Packing, ShardsOfCall, ShardsSummary
-from medsmith.synthesis.tar_shards.layout import INDEX, MOST_CASES, ShardIndex, check_free, check_same
+from medsmith.synthesis.tar_shards.layout import INDEX, MOST_SHARD_CASES, ShardIndex, check_free, check_same
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest
 from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
@@ -74,8 +74,8 @@ def synthesize_shards(
         FileError: a file cannot be written.
     """
     options = options or SynthesisOptions()
-    numbers = {"count": count, "workers": workers}
-    asked = checked_request(run, request, Sampled(seed, solver, steps), options, numbers)
+    check_numbers(count, workers)
+    asked = checked_request(run, request, Sampled(seed, solver, steps), options)
     part, chosen = options.shard or Shard(1, 1), chosen_numbers(options, count)
     storage = Storage.at(location)
     check_free(storage)
@@ -99,12 +99,12 @@ def chosen_numbers(options: SynthesisOptions, count: int) -> range:
     Raises:
         RequestError: there are none, or a shard would have too many cases.
     """
-    if not 1 <= options.shard_cases <= MOST_CASES:
-        raise RequestError("--shard-cases", f"{options.shard_cases}", f"1 to {MOST_CASES}", "correct it")
+    if not 1 <= options.shard_cases <= MOST_SHARD_CASES:
+        raise RequestError("--shard-cases", f"{options.shard_cases}", f"1 to {MOST_SHARD_CASES}", "correct it")
     part = options.shard or Shard(1, 1)
     chosen = part.indices(-(-count // options.shard_cases))
     if not chosen:
-        found = f"{part} of {count} cases in shards of {options.shard_cases}"
+        found = f"{part} of {counted(count, 'case')} in shards of {options.shard_cases}"
         raise RequestError("--shard", found, "at least one shard each", "use fewer parts")
     return chosen
 
@@ -166,7 +166,7 @@ def _fill(
     total, done = (sum(len(index.ids(number)) for number in some) for some in (shards.numbers, sorted(whole)))
     recipe, log = index.plan.recipe, shards.log
     try:
-        with log.call(f"synthesize {total} cases of {recipe.method} as shards, seed {recipe.seed}"):
+        with log.call(f"synthesize {counted(total, 'case')} of {recipe.method} as shards, seed {recipe.seed}"):
             with (
                 LoggedProgress(progress, log).task("synthesize", total, done) as advance,
                 ThreadPoolExecutor(1, "pack") as thread,

@@ -1,23 +1,14 @@
-"""Commands that train methods."""
+"""Commands that fit methods to a cohort: train, plan, clean."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.options import (
-    ConfigValues,
-    DryRun,
-    MethodFiles,
-    Preset,
-    Seed,
-)
+from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, Preset, Seed
 from medsmith.cli.terminal import terminal
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -72,19 +63,32 @@ def train(  # noqa: PLR0913
         found = forecast(method, cases, run, preset, settings, seed, budget, terminal().progress)
         terminal().result(found.as_json(), found.lines)
         return
-    outcome = train_stages(
-        method,
-        cases,
-        run,
-        preset=preset,
-        settings=settings,
-        seed=seed,
-        budget=budget,
-        devices=devices,
-        progress=terminal().progress,
-        report=terminal().note,
-    )
+    try:
+        outcome = train_stages(
+            method,
+            cases,
+            run,
+            preset=preset,
+            settings=settings,
+            seed=seed,
+            budget=budget,
+            devices=devices,
+            progress=terminal().progress,
+            report=terminal().note,
+        )
+    except KeyboardInterrupt:
+        raise _interrupted(run) from None
     terminal().result(outcome.as_json(), outcome.lines)
+
+
+def _interrupted(run: Path) -> Exception:
+    """What an interrupted training leaves behind."""
+    from medsmith.errors import InterruptionError
+
+    again = "run the same command again to"
+    if (run / "run.json").is_file():
+        return InterruptionError(run, "interrupted", "what is finished is saved", f"{again} continue")
+    return InterruptionError(run, "interrupted before anything was saved", cure=f"{again} begin anew")
 
 
 def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -> tuple[str, list[str]]:
@@ -113,6 +117,9 @@ def make_plan(
     max_gib: Annotated[
         float | None, typer.Option(min=0.1, help="Most memory in GiB; default: four fifths of what is free.")
     ] = None,
+    planning_seconds: Annotated[
+        float, typer.Option(min=1, help="Longest planning: with it the trials end, whatever they have found.")
+    ] = 240.0,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Choose settings for a cohort and this machine, by a few training steps of each stage."""
@@ -120,7 +127,7 @@ def make_plan(
     from medsmith.errors import FileError
     from medsmith.formats.atomic import write_json
     from medsmith.formats.folders import check_outside
-    from medsmith.training.plan import make_plan as make
+    from medsmith.training.planning import make_plan as make
 
     check_outside(out, (cohort,))
     if out.exists():
@@ -134,6 +141,7 @@ def make_plan(
         settings=set_ or (),
         max_minutes=max_minutes,
         max_gib=max_gib,
+        planning_seconds=planning_seconds,
         report=terminal().note,
         progress=terminal().progress,
     )

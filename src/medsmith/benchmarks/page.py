@@ -1,0 +1,105 @@
+"""The page of a run: ours beside the paper's figures, and what of its order holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from medsmith.benchmarks.papers import PublishedTable
+from medsmith.benchmarks.result import BenchResult, Order, RowResult, value_of
+from medsmith.cases.cohort import Cohort
+from medsmith.evaluation.pages.page import Page, Picture, Section, Table
+from medsmith.evaluation.pages.preview_grid import preview_grid
+
+_SHOWN, _COLUMNS = 8, 4
+NOT_COMPARABLE = (
+    "The figures of the paper were measured on other images, sizes and numbers of cases ({}): they cannot be compared "
+    "with ours. Whether the order of the rows is the same can be."
+)
+
+
+def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
+    """The page.
+
+    Args:
+        result: what was found.
+        cases: row -> folder of its cases; a row without one has no picture.
+    """
+    sections = [*(_published(result, table) for table in result.paper.tables), _distances(result), _utility(result)]
+    return Page(result.paper.title, summary_lines(result), [*sections, *_pictures(result, cases)], result.facts)
+
+
+def summary_lines(result: BenchResult) -> list[str]:
+    """What holds of each table, one line per rival."""
+    lines = [
+        f"{table.title}: that {result.paper.own} is better than {order.rival} {_in_words(order)}."
+        for table in result.paper.tables
+        for order in result.orders(table)
+    ]
+    missing = [f"{row.row}: nothing was made: {row.missing}" for row in result.rows if row.missing]
+    return [*lines, *missing]
+
+
+def _in_words(order: Order) -> str:
+    if order.found is None:
+        return "was not measured"
+    own, rival = order.found
+    return f"{order.finding} here ({own} against {rival})"
+
+
+def _published(result: BenchResult, table: PublishedTable) -> Section:
+    rows = [_row_of(result, table, row) for row in result.rows]
+    if table.baseline is not None:
+        real = next((row.dice["R"] for row in result.rows if "R" in row.dice), None)
+        rows.insert(0, ["real cases alone", f"{table.baseline:g}", _shown(real), ""])
+    head = ["", "paper", "here", "order, against " + result.paper.own]
+    return Section(table.title, [NOT_COMPARABLE.format(table.settings)], (Table(head, rows),))
+
+
+def _row_of(result: BenchResult, table: PublishedTable, row: RowResult) -> list[str]:
+    findings = {order.rival: order.finding for order in result.orders(table)}
+    figure = table.figures.get(row.row)
+    return [row.row, "" if figure is None else f"{figure:g}", _shown(value_of(row, table)), findings.get(row.row, "")]
+
+
+def _shown(value: object | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _distances(result: BenchResult) -> Section:
+    rows = [
+        [row.row, extractor, str(each.synthetic), str(each.floor), str(each.excess), str(each.synthetic.n)]
+        for row in result.rows
+        for extractor, each in row.distances.items()
+    ]
+    head = ["", "extractor", "Fréchet distance", "floor: real against real", "excess", "n"]
+    sentence = "Distances to test cases that nothing learned from; smaller is better; 95 % intervals."
+    return Section("Distances", [sentence], (Table(head, rows),))
+
+
+def _utility(result: BenchResult) -> Section:
+    rows = [
+        [row.row, arm, str(dice), _shown(row.gains.get(arm)), row.verdicts.get(arm, "")]
+        for row in result.rows
+        for arm, dice in row.dice.items()
+    ]
+    sentence = (
+        "Dice of segmentation networks on the test cases; gains are paired, over real cases with strong augmentation "
+        "at equal steps."
+    )
+    return Section("Utility", [sentence], (Table(["", "trained on", "Dice", "gain", "verdict"], rows),))
+
+
+def _pictures(result: BenchResult, cases: Mapping[str, Path]) -> Iterator[Section]:
+    made = [row for row in result.rows if row.row in cases and not row.missing]
+    pictures = [Picture(_sheet(cases[row.row]), f"{row.row}: the first cases, not chosen") for row in made]
+    if pictures:
+        yield Section("Cases", (), (), pictures)
+
+
+def _sheet(folder: Path) -> bytes:
+    cohort, data = Cohort.open(folder), BytesIO()
+    shown: Sequence[str] = cohort.ids[:_SHOWN]
+    Image.fromarray(preview_grid([cohort[id] for id in shown], _COLUMNS)).save(data, "PNG", optimize=True)
+    return data.getvalue()

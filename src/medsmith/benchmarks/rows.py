@@ -1,0 +1,153 @@
+"""One row of a paper: its generator, its cases, and what they score."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from medsmith.benchmarks.lesions import lesions_alone
+from medsmith.benchmarks.papers import Generator, Inputs, Paper, Row
+from medsmith.benchmarks.result import RowResult
+from medsmith.benchmarks.scales import Scale
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import SynthesisError
+from medsmith.evaluation import evaluate
+from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, utility
+from medsmith.evaluation.fidelity.comparison import Comparison
+from medsmith.evaluation.fidelity.extractors import CachedExtractor
+from medsmith.evaluation.fidelity.frechet import FRECHET
+from medsmith.evaluation.fidelity.named_extractors import default_extractors
+from medsmith.formats.atomic import write_bytes
+from medsmith.progress import Progress
+from medsmith.synthesis import Limits, Summary, SynthesisOptions, synthesize
+from medsmith.training import Budget, train
+
+SEED = 0
+_UNTRAINED = "copypaste"
+# Networks that were trained briefly make images that the checks refuse: how far these are from real ones is measured.
+_LIMITS = Limits(noise=1e6, spread=0, foreground=(0, 1e6), region_dice=0, attempts=10)
+
+
+@final
+@dataclass(frozen=True)
+class Bench:
+    """What all rows of a run share.
+
+    Attributes:
+        paper: whose rows are made.
+        scale: how much is trained and measured.
+        out: folder of the run.
+        inputs: where its cases lie.
+        progress: of every step.
+        report: receives a line per finished step.
+    """
+
+    paper: Paper
+    scale: Scale
+    out: Path
+    inputs: Inputs
+    progress: Progress
+    report: Callable[[str], None]
+
+    def result(self, row: Row) -> RowResult:
+        """The row, made or continued, and measured.
+
+        Raises:
+            MedsmithError: training or measuring fails. A row whose cases no check lets pass is a result.
+        """
+        generator = self.paper.generators[row.generator]
+        run = generator.weights or str(self._trained(row.generator, generator))
+        try:
+            made = self._made(row, run)
+        except SynthesisError as error:
+            self.report(f"{row.name}: {error.line}")
+            return RowResult(row.name, missing=error.line)
+        self.report(f"{row.name}: {made.line}")
+        distances = self._distances(row)
+        return self._with_utility(row, RowResult(row.name, distances, attempts=made.attempts, cases=made.count))
+
+    def cases_of(self, row: Row) -> Path:
+        """Folder of its cases."""
+        return self.out / "rows" / stem(row.name)
+
+    def _trained(self, key: str, generator: Generator) -> Path:
+        run, scale = self.out / "runs" / key, self.scale
+        budget = Budget(steps=max(1, scale.updates // generator.stages))
+        size = [scale.edge(self.paper.dimensions)] * self.paper.dimensions
+        sized = () if generator.method == _UNTRAINED else (f"size={size}".replace(" ", ""),)
+        train(
+            generator.method,
+            self.inputs.train,
+            run,
+            preset=scale.preset,
+            settings=(*sized, *generator.settings),
+            budget=budget,
+            progress=self.progress,
+        )
+        return run
+
+    def _made(self, row: Row, run: str) -> Summary:
+        steps = self.scale.sampling_steps if self.paper.generators[row.generator].method != _UNTRAINED else None
+        return synthesize(
+            run,
+            self.cases_of(row),
+            count=self.scale.count,
+            seed=SEED,
+            request=row.request(self.inputs),
+            steps=steps,
+            options=SynthesisOptions(limits=_LIMITS),
+            progress=self.progress,
+        )
+
+    def _distances(self, row: Row) -> Mapping[str, Comparison]:
+        extractors = [CachedExtractor(each, self.out / "features") for each in default_extractors()]
+        found = evaluate(
+            self.inputs.test,
+            self.cases_of(row),
+            self.out / "evaluation" / stem(row.name),
+            training=self.inputs.train,
+            extractors=extractors,
+            progress=self.progress,
+        )
+        names = [each.name for each in extractors if each.name in found.distances]
+        return {name: found.distances[name][FRECHET.name] for name in names}
+
+    def _with_utility(self, row: Row, result: RowResult) -> RowResult:
+        if not row.labeled:
+            return result
+        out, scale = self.out / "utility" / stem(row.name), self.scale
+        self._reuse_real_networks(out)
+        found = utility(
+            self._learned_from("train", self.inputs.train),
+            self._learned_from(stem(row.name), self.cases_of(row)),
+            self._learned_from("test", self.inputs.test),
+            out,
+            options=UtilityOptions(subsets=scale.subsets, seeds=scale.seeds),
+            config=SegmenterConfig(steps=scale.steps),
+            progress=self.progress,
+        )
+        arms = {each.arm.name: each for each in found.sizes[0].arms}
+        return replace(
+            result,
+            dice={name: each.dice.value for name, each in arms.items()},
+            gains={name: each.dice.gain for name, each in arms.items() if each.dice.gain is not None},
+            verdicts={name: each.verdict for name, each in arms.items() if each.dice.gain is not None},
+        )
+
+    def _learned_from(self, name: str, cohort: Path) -> Cohort:
+        """The cohort with the labels that segmentation networks learn."""
+        source = Cohort.open(cohort)
+        return lesions_alone(source, self.out / "lesions" / name, self.progress) if self.paper.lesions_alone else source
+
+    def _reuse_real_networks(self, out: Path) -> None:
+        """Networks that learn from real cases alone are the same for every row: they are trained once."""
+        for folder in sorted(path for path in (self.out / "utility").glob("*") if path != out):
+            for path in sorted(folder.glob("networks/*/real*.json")):
+                copy = out / path.relative_to(folder)
+                if not path.name.startswith("real-and-synthetic") and not copy.exists():
+                    write_bytes(copy, path.read_bytes())
+
+
+def stem(name: str) -> str:
+    """A row's name as that of a folder."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in name.casefold()).split())

@@ -1,0 +1,99 @@
+"""Runs a paper: stand-in cases, every row, the record and the page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from medsmith.anatomy import ShapeSpace
+from medsmith.benchmarks.page import bench_page
+from medsmith.benchmarks.papers import Inputs, Paper, find_paper
+from medsmith.benchmarks.result import BenchResult
+from medsmith.benchmarks.rows import SEED, Bench
+from medsmith.benchmarks.scales import Scale, find_scale
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
+from medsmith.errors import RequestError
+from medsmith.evaluation.pages.page import check_results_folder, write_page
+from medsmith.formats.atomic import write_json
+from medsmith.machine import facts
+from medsmith.phantoms.families import find_family, phantom
+from medsmith.progress import NullProgress, Progress, silent
+
+RECORD, PAGE = "bench.json", "bench.html"
+
+
+def bench(
+    paper: str,
+    out: Path | str,
+    *,
+    scale: str = "smoke",
+    real: CohortLike | None = None,
+    test: CohortLike | None = None,
+    templates: CohortLike | None = None,
+    progress: Progress | None = None,
+    report: Callable[[str], None] = silent,
+) -> BenchResult:
+    """Make a paper's tables in shape; the same call continues an interrupted one.
+
+    Every row is trained for equally many updates, makes equally many cases, and is compared with test cases that
+    nothing learned from: Fréchet distances with their floor, and segmentation networks against real cases with strong
+    augmentation. Writes ``bench.json`` and ``bench.html``.
+
+    Args:
+        paper: key of ``PAPERS``.
+        out: folder of cohorts, runs and results.
+        scale: key of ``SCALES``.
+        real: labeled cases to learn from; by default phantoms.
+        test: labeled cases of other patients, given together with ``real``.
+        templates: scans without lesions, where the paper inserts lesions; by default phantoms.
+        progress: of every step.
+        report: receives one line per row.
+
+    Raises:
+        RequestError: unknown paper or scale, or only one of ``real`` and ``test`` is given.
+        CohortError: cohorts do not fit, or ``out`` lies in one of them.
+        MedsmithError: whatever training, synthesis and measuring raise.
+    """
+    chosen, size, out = find_paper(paper), find_scale(scale), Path(out)
+    if (real is None) != (test is None):
+        raise RequestError("bench", "one of the cohorts to learn from and to test on", "both, or none", "give both")
+    given = [each for each in (real, test, templates) if each is not None]
+    check_results_folder(out, (RECORD, PAGE), map(folder_of, given))
+    progress = progress or NullProgress()
+    inputs = _inputs(chosen, size, out, (real, test, templates), progress)
+    run = Bench(chosen, size, out, inputs, progress, report)
+    rows = tuple(run.result(row) for row in chosen.rows)
+    data = "the cohorts that were given" if real is not None else f"phantoms of the family {chosen.phantoms}"
+    result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(inputs), **facts()})
+    write_json(out / RECORD, result.as_json())
+    write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
+    return result
+
+
+def _inputs(
+    paper: Paper,
+    scale: Scale,
+    out: Path,
+    given: tuple[CohortLike | None, CohortLike | None, CohortLike | None],
+    progress: Progress,
+) -> Inputs:
+    """The cohorts that are given, phantoms in place of those that are not, and the shape space."""
+
+    def cohort(value: CohortLike | None, name: str, family: str, count: int, seed: int) -> Path:
+        if value is not None:
+            return as_cohort(value).root
+        edge = max(scale.edge(paper.dimensions), find_family(family).sizes[0])
+        return phantom(family, out / "cases" / name, count, seed=seed, size=edge, progress=progress).root
+
+    train = cohort(given[0], "train", paper.phantoms, scale.train, SEED)
+    test = cohort(given[1], "test", paper.phantoms, scale.test, SEED + 1)
+    templates = cohort(given[2], "templates", paper.templates, scale.train, SEED + 2) if paper.templates else train
+    space = out / "cases" / "space.safetensors"
+    if paper.shape_space and not space.exists():
+        ShapeSpace.fit(Cohort.open(train), progress=progress).save(space)
+    return Inputs(train, test, templates, space)
+
+
+def _contents(inputs: Inputs) -> dict[str, str]:
+    found = {"train": inputs.train, "test": inputs.test, "templates": inputs.templates}
+    cohorts = {name: Cohort.open(path) for name, path in found.items()}
+    return {f"{name} cases": f"{len(each)}, content {each.content_hash()}" for name, each in cohorts.items()}

@@ -1,0 +1,97 @@
+"""One report on a synthetic cohort: is it real enough, does it leak, does it help, and what that cannot show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.evaluation.compare_cohorts import compare_cohorts
+from medsmith.evaluation.downstream import SegmenterConfig, Utility, UtilityOptions, utility
+from medsmith.evaluation.fidelity.extractors import Extractor
+from medsmith.evaluation.pages.overall_page import overall_page
+from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_page
+from medsmith.evaluation.privacy.measuring import privacy_and_page
+from medsmith.evaluation.privacy.result import Privacy
+from medsmith.evaluation.result import Evaluation
+from medsmith.formats.atomic import write_json
+from medsmith.formats.lock import hold_output
+from medsmith.progress import NullProgress, Progress
+
+RECORD, PAGE = "evaluation.json", "evaluation.html"
+PRIVACY, UTILITY = "privacy", "utility"
+"""Folders of the parts that are continued when a call was interrupted; each has a page of its own."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Overall:
+    """Everything that is known of a synthetic cohort.
+
+    Attributes:
+        evaluation: distances to real cases.
+        privacy: copies of training cases, and membership.
+        utility: what segmentation networks gain.
+    """
+
+    evaluation: Evaluation
+    privacy: Privacy
+    utility: Utility
+
+    def as_json(self) -> dict[str, Any]:
+        """All results as JSON values."""
+        return {
+            "warning": WARNING,
+            "evaluation": self.evaluation.as_json(),
+            "privacy": self.privacy.as_json(),
+            "utility": self.utility.as_json(),
+        }
+
+
+def evaluate_all(
+    real: CohortLike,
+    synthetic: CohortLike,
+    out: Path | str,
+    *,
+    training: CohortLike,
+    size: int | None = None,
+    extractors: Sequence[Extractor] | None = None,
+    options: UtilityOptions | None = None,
+    config: SegmenterConfig | None = None,
+    facts: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Overall:
+    """Distances, copies and utility on one page; writes ``evaluation.json`` and ``evaluation.html``.
+
+    The same call continues an interrupted one: the parts keep what they have done in ``out``/privacy and
+    ``out``/utility, which also have pages of their own.
+
+    Args:
+        real: labeled cases of patients that the generator was not trained on: compared with, held out for membership,
+            and tested on.
+        synthetic: labeled synthetic cases.
+        out: folder of the report.
+        training: labeled training cohort of the generator, which segmentation networks learn from as well.
+        size: edge of the common grid of the distances, as in ``evaluate``.
+        extractors: of the distances, as in ``evaluate``.
+        options: of the utility experiment.
+        config: of its networks.
+        facts: additional lines of the report.
+        progress: display of the progress.
+
+    Raises:
+        MedsmithError: what ``evaluate``, ``measure_privacy`` and ``utility`` raise.
+    """
+    real, synthetic, training = as_cohort(real), as_cohort(synthetic), as_cohort(training)
+    out, progress = Path(out), progress or NullProgress()
+    check_results_folder(out, (RECORD, PAGE), [each.root for each in (real, synthetic, training)])
+    compared = compare_cohorts(
+        real, synthetic, out, training=training, size=size, extractors=extractors, facts=facts, progress=progress
+    )
+    privacy, privacy_page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
+    helped = utility(training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress)
+    found = Overall(compared.evaluation, privacy, helped)
+    with hold_output(out):
+        write_json(out / RECORD, found.as_json())
+        write_page(overall_page(compared, privacy, privacy_page, helped), out / PAGE)
+    return found

@@ -1,0 +1,95 @@
+"""The requested and measured values of an inserted lesion in words, from its record in the provenance."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from medsmith.measurement.adherence import IN_WORDS
+from medsmith.reports.wording import density_words
+
+NOT_ASKED: Final = "not asked"
+_NOT_FOUND: Final = "none"
+_WORDS: Final = ("shape", "density", "density_variation", "surface", "features", "cavity")
+"""Attributes that are listed where they were measured and not requested."""
+Json = Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class LesionValue:
+    """One attribute of an inserted lesion.
+
+    Attributes:
+        attribute: its name for people.
+        requested: the requested value; "not asked" if there is none.
+        measured: the measured value.
+        passed: whether the one satisfies the other; None if it was not asked.
+    """
+
+    attribute: str
+    requested: str
+    measured: str
+    passed: bool | None
+
+
+def lesion_values(lesion: Json) -> tuple[LesionValue, ...]:
+    """What was requested of a lesion and measured, then what was measured and not requested.
+
+    Args:
+        lesion: its record in the provenance.
+    """
+    return (*_asked(lesion), *_not_asked(lesion))
+
+
+def attribute_in_words(name: str) -> str:
+    """The name of a measured attribute for people."""
+    return IN_WORDS.get(name, name.replace("_", " "))
+
+
+def said_density(report: Json) -> str | None:
+    """The density of a report as it is said of its organ; None if it has none.
+
+    Args:
+        report: requested or measured, as in the provenance.
+    """
+    density = report.get("density")
+    return None if density is None else density_words(density, report.get("organ"), report.get("size_mm"))
+
+
+def _asked(lesion: Json) -> Iterator[LesionValue]:
+    for verdict in lesion.get("verdicts", ()):
+        name, requested, measured = (verdict[key] for key in ("attribute", "requested", "measured"))
+        if name == "density":
+            requested, measured = (_density(word, lesion) for word in (requested, measured))
+        elif name == "features":
+            measured = requested if verdict["passed"] else _NOT_FOUND
+        yield LesionValue(attribute_in_words(name), _text(requested), _text(measured), verdict["passed"])
+
+
+def _not_asked(lesion: Json) -> Iterator[LesionValue]:
+    requested, measured = lesion["requested"], lesion.get("measured") or {}
+    judged = {verdict["attribute"] for verdict in lesion.get("verdicts", ())} - {"features"}
+    for name in _WORDS:
+        wanted = _listed(requested.get(name))
+        if name in judged or (wanted and name != "features"):
+            continue
+        for word in _listed(measured.get(name)):
+            if word not in wanted:
+                said = _density(word, lesion) if name == "density" else word
+                yield LesionValue(attribute_in_words(name), NOT_ASKED, said, None)
+
+
+def _density(word: str, lesion: Json) -> str:
+    report = lesion.get("measured") or lesion["requested"]
+    return density_words(word, report.get("organ"), report.get("size_mm"))
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _text(value: Any) -> str:
+    """Edges in mm, a float in HU, else the value as it is."""
+    if isinstance(value, list):
+        return " x ".join(f"{float(edge):.0f}" for edge in value) + " mm"
+    return f"{value:.0f} HU" if isinstance(value, float) else str(value)

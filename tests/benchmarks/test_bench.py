@@ -1,0 +1,158 @@
+"""The papers' tables in shape: declared consistently, judged by intervals, made by one command that continues."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsmith import Cohort, bench, phantom
+from medsmith.benchmarks.lesions import lesions_alone
+from medsmith.benchmarks.page import bench_page
+from medsmith.benchmarks.papers import PAPERS, Inputs
+from medsmith.benchmarks.result import BenchResult, RowResult
+from medsmith.benchmarks.rows import stem
+from medsmith.benchmarks.scales import SCALES
+from medsmith.cli import main
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.fidelity.comparison import Comparison
+from medsmith.evaluation.pages.page import render
+from medsmith.methods import method_class
+from medsmith.phantoms.families import FAMILIES
+from medsmith.progress import NullProgress
+
+PAPER = PAPERS["pig"]
+FIDELITY, UTILITY = PAPER.tables
+
+
+def estimate(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, 20, "test")
+
+
+def row(name: str, low: float, high: float, measure: str = "fidelity") -> RowResult:
+    value = estimate(low, high)
+    if measure == "utility":
+        return RowResult(name, dice={"R + S": value, "R": estimate(0.5, 0.6)}, gains={"R + S": value})
+    return RowResult(name, {"an extractor": Comparison(value, estimate(1, 2), value, value)})
+
+
+def result(*rows: RowResult) -> BenchResult:
+    return BenchResult(PAPER, rows, {"scale": "smoke"})
+
+
+@pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
+def test_every_row_has_a_generator_and_every_figure_a_row(paper):
+    names = [row.name for row in paper.rows]
+    assert len({stem(name) for name in names}) == len(names)
+    assert {row.generator for row in paper.rows} == set(paper.generators)
+    for table in paper.tables:
+        assert paper.own in table.figures
+        assert set(table.figures) <= set(names)
+        learned = {row.name for row in paper.rows if row.labeled}
+        assert table.measure == "fidelity" or set(table.figures) <= learned
+    assert paper.phantoms in FAMILIES
+    assert not paper.templates or paper.templates in FAMILIES
+
+
+@pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
+def test_methods_exist_and_requests_are_valid_for_them(paper, tmp_path):
+    cases = tmp_path / "cases"
+    phantom("breast", cases, 1, size=32)
+    inputs = Inputs(cases, cases, cases, tmp_path / "space.safetensors")
+    for each in paper.rows:
+        method = method_class(paper.generators[each.generator].method)
+        method.Request.model_validate(each.request(inputs))
+
+
+@pytest.mark.parametrize(
+    ("own", "rival", "finding"),
+    [
+        ((10, 20), (30, 40), "holds"),
+        ((30, 40), (10, 20), "is reversed"),
+        ((10, 30), (30, 40), "cannot be told"),
+        ((10, 50), (20, 30), "cannot be told"),
+    ],
+)
+def test_an_order_holds_where_intervals_are_apart_and_agree_with_the_paper(own, rival, finding):
+    found = result(row("DDPM", *rival), row("PIG", *own))
+    (order,) = found.orders(FIDELITY)
+    assert (order.rival, order.finding, order.published) == ("DDPM", finding, (15.88, 31.84))
+
+
+def test_of_dice_more_is_better():
+    found = result(row("SegGuidedDiff", 0.4, 0.5, "utility"), row("PIG", 0.6, 0.7, "utility"))
+    findings = {order.rival: order.finding for order in found.orders(UTILITY)}
+    assert findings == {"LDM with ControlNet": "was not measured", "SegGuidedDiff": "holds"}
+
+
+def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():
+    found = result(row("DDPM", 30, 40), row("PIG", 10, 20), RowResult("copy-paste", missing="a <b>"))
+    page = render(bench_page(found, {}))
+    assert "31.84" in page
+    assert "a &lt;b&gt;" in page
+    assert "cannot be compared with ours" in page
+    assert "holds here (15 (10 to 20) against 35 (30 to 40))" in page
+
+
+def test_lesions_become_one_label(tmp_path):
+    source = phantom("liver-mr", tmp_path / "liver", 2, size=32)
+    made = lesions_alone(source, tmp_path / "lesions", NullProgress())
+    assert dict(made.label_names) == {"background": 0, "lesion": 1}
+    tumor = source.label_names["tumor"]
+    for id in source.ids:
+        assert np.array_equal(made[id].require_labels() == 1, source[id].require_labels() == tumor)
+    again = lesions_alone(source, tmp_path / "lesions", NullProgress())
+    assert again.content_hash() == made.content_hash()
+
+
+def test_a_cohort_without_lesions_is_refused(tmp_path):
+    source = phantom("chest-healthy", tmp_path / "chest", 1, size=32)
+    with pytest.raises(CohortError, match="one that names lesions"):
+        lesions_alone(source, tmp_path / "lesions", NullProgress())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"paper": "gan"}, "paper gan: unknown"),
+        ({"paper": "pig", "scale": "huge"}, "scale huge: unknown"),
+        ({"paper": "pig", "real": "here"}, "give both"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_and_leaves_nothing(arguments, words, tmp_path):
+    with pytest.raises(RequestError, match=re.escape(words)):
+        bench(**arguments, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_page_of_others_is_not_written_over(tmp_path, capsys):
+    (tmp_path / "bench.html").write_text("mine")
+    assert main(["bench", "pig", str(tmp_path)]) == 2
+    assert "exists and is no earlier result" in capsys.readouterr().err
+    assert (tmp_path / "bench.html").read_text() == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_smoke_run_makes_every_row_and_continues_to_the_same_numbers(paper, tmp_path):
+    first = bench(paper, tmp_path / "out")
+    assert [each.row for each in first.rows] == [each.name for each in PAPERS[paper].rows]
+    made = [each for each in first.rows if not each.missing]
+    assert made
+    assert all(each.distances for each in made)
+    assert all(bool(each.dice) == each_row.labeled for each, each_row in _with_rows(made, paper))
+    again = bench(paper, tmp_path / "out")
+    assert [each.as_json() for each in again.rows] == [each.as_json() for each in first.rows]
+    assert Cohort.open(tmp_path / "out" / "rows" / stem(made[0].row)).ids
+    assert "Synthetic research data" in Path(tmp_path / "out" / "bench.html").read_text()
+
+
+def _with_rows(made, paper):
+    return [(each, own) for each, own in product(made, PAPERS[paper].rows) if each.row == own.name]
+
+
+def test_scales_grow():
+    counts = [(scale.train, scale.updates, scale.count, scale.steps) for scale in SCALES.values()]
+    assert counts == sorted(counts)

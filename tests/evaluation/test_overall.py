@@ -1,0 +1,97 @@
+"""One report on distances, copies and utility."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
+from medsmith.cli import main
+from medsmith.evaluation.fidelity.radiomics import Radiomics
+from medsmith.evaluation.fidelity.realism import realism
+from medsmith.evaluation.overall import evaluate_all
+from medsmith.evaluation.pages.overall_page import verdicts
+from medsmith.evaluation.privacy.threshold import Threshold
+
+
+def test_the_realism_score_by_hand():
+    real = np.array([[0.0], [1.0], [2.0], [3.0], [100.0]])
+    # Distances to the third neighbor: 3, 2, 2, 3, 99; those of at most the median, 3, are kept: all but the last.
+    found = realism(real, np.array([[1.5], [5.0], [100.0]]))
+    np.testing.assert_allclose(found, [max(3 / 1.5, 2 / 0.5), max(3 / 5, 2 / 4, 2 / 3, 3 / 2), 3 / 97])
+
+
+def test_realism_needs_neighbors():
+    with pytest.raises(ValueError, match="3 real cases have no neighbor of rank 3"):
+        realism(np.zeros((3, 1)), np.zeros((1, 1)))
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("overall")
+    counts = {"train": (10, 0), "test": (9, 1), "synthetic": (6, 2)}
+    return {name: phantom("breast", root / name, count, seed=seed, size=32) for name, (count, seed) in counts.items()}
+
+
+def run(cohorts, out):
+    options, config = UtilityOptions(cases=(0,), subsets=1, seeds=1), SegmenterConfig(steps=2, batch=2)
+    real, synthetic, training = (cohorts[name] for name in ("test", "synthetic", "train"))
+    chosen = [Radiomics()]
+    return evaluate_all(real, synthetic, out, training=training, extractors=chosen, options=options, config=config)
+
+
+@pytest.fixture(scope="module")
+def report(cohorts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    return out, run(cohorts, out)
+
+
+def test_the_page_answers_first_and_has_every_part(report):
+    page = (report[0] / "evaluation.html").read_text()
+    answers = [page.index(f"<li>{question}?") for question in ("Real enough", "Private", "Useful")]
+    assert answers == sorted(answers)
+    for title in ("Which are real?", "Best and worst", "What these data cannot show", "Which were real"):
+        assert f"<h2>{title}</h2>" in page
+        assert page.index(f"<h2>{title}</h2>") > answers[-1]
+    assert "<h2>Useful: Every arm</h2>" in page
+    assert "<h2>Private: Copies of whole images</h2>" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_record_holds_the_three_parts(report):
+    record = json.loads((report[0] / "evaluation.json").read_text())
+    assert set(record) == {"warning", "evaluation", "privacy", "utility"}
+    assert record["privacy"] == json.loads((report[0] / "privacy" / "privacy.json").read_text())
+    assert record["utility"]["sizes"][0]["test_patients"] <= 9
+
+
+@pytest.mark.slow
+def test_the_same_call_continues_to_the_same_bytes(report, cohorts):
+    out, before = report[0], (report[0] / "evaluation.html").read_bytes()
+    run(cohorts, out)
+    assert (out / "evaluation.html").read_bytes() == before
+
+
+def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):
+    roots = [str(cohorts[name].root) for name in ("test", "synthetic")]
+    assert main(["evaluate", *roots, "--out", str(tmp_path / "out"), "--all"]) == 2
+    assert "no --training" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
+    assert Cohort.open(cohorts["synthetic"].root).content_hash() == cohorts["synthetic"].content_hash()
+    assert report[1].privacy.images is not None
+
+
+@pytest.mark.parametrize(
+    ("beyond", "answer"),
+    [
+        (True, "Private? No: more near-copies than chance explains"),
+        (False, "Private? No more near-copies than chance explains"),
+    ],
+)
+def test_the_verdict_on_copies_is_that_of_the_test_against_chance(beyond, answer, report, monkeypatch):
+    monkeypatch.setattr(Threshold, "exceeded_by", lambda _self, _flagged: beyond)
+    found = report[1]
+    assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)

@@ -1,0 +1,87 @@
+"""Requested and measured values of a lesion in words, from hand-written records."""
+
+from typing import Any
+
+import pytest
+
+from medsmith.synthesis.lesion_values import LesionValue, lesion_values, said_density
+
+SOLID = "isodense soft tissue mass"
+CALCIFIED, SPICULATED = "presence of increased density areas", "spiculated margins"
+
+
+def verdict(attribute: str, requested: Any, measured: Any, passed: bool) -> dict[str, Any]:
+    return {"attribute": attribute, "requested": requested, "measured": measured, "passed": passed}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "said"),
+    [
+        ("features", [CALCIFIED], ("feature", CALCIFIED)),
+        ("features", ["stone"], ("feature", "stone")),
+        ("density", "ring enhancement", ("density", "ring enhancement")),
+        ("density_variation", "heterogeneous", ("density variation", "heterogeneous")),
+        ("surface", "ill-defined margin", ("surface", "ill-defined margin")),
+        ("shape", ["irregular"], ("shape", "irregular")),
+    ],
+)
+def test_what_was_measured_and_not_requested_is_marked(attribute: str, value: Any, said: tuple[str, str]) -> None:
+    lesion = {"requested": {"organ": "liver"}, "measured": {"organ": "liver", attribute: value}, "verdicts": []}
+    assert lesion_values(lesion) == (LesionValue(said[0], "not asked", said[1], None),)
+
+
+def test_features_beside_a_requested_one_are_marked_and_not_told_as_its_measure() -> None:
+    found = verdict("features", SPICULATED, f"{CALCIFIED}, {SPICULATED}", True)
+    lesion = {
+        "requested": {"organ": "lung", "features": [SPICULATED]},
+        "measured": {"organ": "lung_left", "features": [CALCIFIED, SPICULATED]},
+        "verdicts": [found],
+    }
+    assert lesion_values(lesion) == (
+        LesionValue("feature", SPICULATED, SPICULATED, True),
+        LesionValue("feature", "not asked", CALCIFIED, None),
+    )
+
+
+def test_a_requested_feature_that_was_not_found_says_so() -> None:
+    found = verdict("features", SPICULATED, CALCIFIED, False)
+    lesion = {"requested": {"features": [SPICULATED]}, "measured": {"features": [CALCIFIED]}, "verdicts": [found]}
+    assert [value.measured for value in lesion_values(lesion)] == ["none", CALCIFIED]
+
+
+def test_numbers_have_units_and_what_was_requested_is_not_marked() -> None:
+    verdicts = [
+        verdict("size_mm", [8.0, 9.0, 10.0], [8.2, 9.0, 10.0], True),
+        verdict("ct_value_hu", 20.0, 31.4, True),
+        verdict("density", "hypodense", "isodense", False),
+    ]
+    requested = {
+        "organ": "liver",
+        "size_mm": [8.0, 9.0, 10.0],
+        "density": "hypodense",
+        "surface": "well-defined margin",
+    }
+    measured = {"organ": "liver", "size_mm": [8.2, 9.0, 10.0], "density": "isodense", "surface": "ill-defined margin"}
+    assert lesion_values({"requested": requested, "measured": measured, "verdicts": verdicts}) == (
+        LesionValue("size", "8 x 9 x 10 mm", "8 x 9 x 10 mm", True),
+        LesionValue("mean CT value", "20 HU", "31 HU", True),
+        LesionValue("density", "hypodense", "isodense", False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("organ", "edge", "said"),
+    [("lung_left", 20.0, "solid nodule"), ("lung_left", 31.0, "solid mass"), ("colon", 20.0, SOLID)],
+)
+def test_densities_are_named_by_organ_and_size(organ: str, edge: float, said: str) -> None:
+    report = {"organ": organ, "size_mm": [edge, 10.0, 10.0], "density": SOLID}
+    (value,) = lesion_values(
+        {"requested": report, "measured": report, "verdicts": [verdict("density", SOLID, SOLID, True)]}
+    )
+    assert (value.requested, value.measured) == (said, said)
+    assert said_density(report) == said
+
+
+def test_a_lesion_that_was_not_made_has_no_values() -> None:
+    assert lesion_values({"requested": {"organ": "liver"}}) == ()
+    assert said_density({"organ": "liver"}) is None
