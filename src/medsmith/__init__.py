@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from medsmith.data.scenes import scenes_of as scenes_of
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation import evaluate as evaluate
+    from medsmith.evaluation.adherence import AdherenceOptions as AdherenceOptions
+    from medsmith.evaluation.adherence import adherence as adherence
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
     from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
     from medsmith.evaluation.downstream import utility as utility
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from medsmith.training.planning import make_plan as make_plan
 
 _HOMES = {
+    "AdherenceOptions": "medsmith.evaluation.adherence",
     "AnnotationOptions": "medsmith.annotation",
     "Budget": "medsmith.training",
     "Case": "medsmith.cases.case",
@@ -88,6 +91,7 @@ _HOMES = {
     "SweepGrid": "medsmith.synthesis",
     "SynthesisOptions": "medsmith.synthesis",
     "UtilityOptions": "medsmith.evaluation.downstream",
+    "adherence": "medsmith.evaluation.adherence",
     "annotate": "medsmith.annotation",
     "bench": "medsmith.benchmarks",
     "create_study": "medsmith.evaluation.reader_study",

@@ -7,7 +7,9 @@ from medsmith.errors import RequestError, similar
 from medsmith.methods.base import Method
 from medsmith.methods.elsewhere import load_elsewhere, method_files, only_method, registered
 
-SHARED = frozenset(("base", "config", "elsewhere", "fit", "given_labels", "guides", "label_maps", "one_network"))
+SHARED = frozenset(
+    ("attributes", "base", "config", "elsewhere", "fit", "given_labels", "guides", "label_maps", "one_network")
+)
 """Modules of this package that are not methods."""
 
 

@@ -4,8 +4,7 @@ import hashlib
 import importlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -19,6 +18,7 @@ from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
+from medsmith.networks.threads import one_thread
 from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -227,17 +227,6 @@ def sampling_of(method: "Method", recipe: Recipe) -> Sampling:
     solver = next(known for known in SOLVERS if known == recipe.solver)
     sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
     return sampling
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks run on one thread inside, since the number of threads changes their rounding."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def provenance(

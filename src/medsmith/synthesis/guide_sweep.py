@@ -20,11 +20,11 @@ from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering
+from medsmith.networks.threads import one_thread
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import (
     load,
     of_unchanged_inputs,
-    one_thread,
     provenance,
     resolve_request,
     sampling_of,

@@ -18,7 +18,9 @@ from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
 from medsmith.insertion.asked_organs import AskedOrgans
+from medsmith.methods.attributes import Attribute
 from medsmith.methods.base import Method, Stage
+from medsmith.methods.lesiondiffusion.attributes import lesion_attributes
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet
@@ -125,6 +127,10 @@ class LesionDiffusion(Method):
         reports = read_reports(request.reports)
         lesions = reports[index % len(reports)].lesions
         return request.model_copy(update={"lesions": lesions, "reports": None})
+
+    def attributes(self) -> Sequence[Attribute]:
+        """Attributes of the report; they need templates."""
+        return lesion_attributes()
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None
