@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from medsmith.synthesis import regenerate as regenerate
     from medsmith.synthesis import sweep as sweep
     from medsmith.synthesis import synthesize as synthesize
+    from medsmith.synthesis import synthesize_shards as synthesize_shards
+    from medsmith.synthesis import unpack as unpack
     from medsmith.training import Budget as Budget
     from medsmith.training import train as train
     from medsmith.training.planning import make_plan as make_plan
@@ -112,7 +114,9 @@ _HOMES = {
     "split": "medsmith.preparation",
     "sweep": "medsmith.synthesis",
     "synthesize": "medsmith.synthesis",
+    "synthesize_shards": "medsmith.synthesis",
     "train": "medsmith.training",
+    "unpack": "medsmith.synthesis",
     "utility": "medsmith.evaluation.downstream",
 }
 """Public name -> module that has it."""

@@ -30,7 +30,7 @@ from narrowing import present
 from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
 IN_PROCESS = SynthesisOptions(executor=InProcessExecutor, limits=NOISE_PASSES)
-TIMES = {"seconds.json", "annotate.json", "annotate.png"}
+TIMES = {"seconds.json", "annotate.json", "annotate.png", "log.txt"}
 
 
 @pytest.fixture(scope="module")

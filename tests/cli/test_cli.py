@@ -79,6 +79,23 @@ def test_help_takes_less_than_half_a_second() -> None:
         ),
         (["synthesize", "pig", "out", "--count", "0"], "medsmith synthesize: Invalid value for '--count': "),
         (["synthesize", "pig", "out", "--device", "meta"], "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
+        (
+            ["synthesize", "pig", "memory://x"],
+            "memory://x: a URL; a cohort is a folder of this machine; add --format sh",
+        ),
+        (
+            ["synthesize", "pig", "out", "--format", "shards", "--dataset-id", "5"],
+            "--dataset-id: 5; shards are no folder for nnU-Net; give it to medsmith unpack",
+        ),
+        (
+            ["synthesize", "pig", "out", "--format", "shards", "--shard-cases", "50"],
+            "medsmith synthesize: Invalid value for '--shard-cases': ",
+        ),
+        (
+            ["synthesize", "pig", "out", "--executor", "ray", "--workers", "2"],
+            "--workers: 2; Ray uses the CPUs of its cluster; leave it out",
+        ),
+        (["unpack", "nowhere", "out"], "nowhere/shards.json: does not exist; restore it"),
         (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
         (
             ["report", "sampel"],

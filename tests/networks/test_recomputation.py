@@ -37,7 +37,8 @@ def test_gradients_are_the_same_and_less_is_kept():
     network, x, t = unet(), torch.randn(2, 1, 16, 16), torch.tensor([3, 7])
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.1)
-    kept, recomputed = [], []
+    kept: list[int] = []
+    recomputed: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(partial(_noted, kept), _unchanged):
         expected = gradients(network, x, t)
     with recomputed_activations(network) as blocks:

@@ -16,7 +16,7 @@ from medsmith.formats.lock import LOCK, hold_output
 from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.folder import finish, finished_ids
+from medsmith.synthesis.folder import discard, finish
 from medsmith.synthesis.tasks import CohortSpec
 from medsmith.synthesis.worker import open_cohort
 from narrowing import present
@@ -86,6 +86,15 @@ def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, mon
         counts.append(sum(path.name == "provenance" for path in listings))
         listings.clear()
     assert counts[0] == counts[1] > 0
+
+
+def test_discarding_what_is_missing_searches_no_folder(copied, monkeypatch):
+    cohort = Cohort.open(copied / "out")
+    missing = [f"fake_{index:05d}" for index in range(COUNT, 50 * COUNT)]
+    (copied / "out" / "imagesTr" / f"{missing[3]}_0000.png").touch()
+    monkeypatch.setattr(Path, "glob", _refuses)
+    discard(cohort, missing)
+    assert sorted(path.stem for path in (copied / "out" / "imagesTr").iterdir()) == [f"{id}_0000" for id in cohort.ids]
 
 
 def test_a_larger_count_adds_cases_and_leaves_the_others(undisturbed, tmp_path):
@@ -231,7 +240,7 @@ def test_regeneration_shows_its_attempts(copied):
             totals.append((name, total))
             yield lambda count, _note: steps.append(count)
 
-    for id in finished_ids(copied / "out"):
+    for id in Cohort.open(copied / "out").ids:
         taken = json.loads((copied / "out" / "provenance" / f"{id}.json").read_text())["attempt"] + 1
         steps.clear()
         assert regenerate(copied / "out", id, options=in_process(), progress=Recorder())

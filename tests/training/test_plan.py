@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import medsmith.training.planning
+import medsmith.training.stage_costs
 import micro
 from medsmith.errors import RequestError, error_from_json, error_to_json
 from medsmith.formats.atomic import write_json
@@ -38,7 +39,7 @@ def tried(monkeypatch):
         for _ in trial.stages:
             yield Measured(seconds_per_step=edge / 100, peak_bytes=edge * GIB)
 
-    monkeypatch.setattr(medsmith.training.planning, "measured", measured)
+    monkeypatch.setattr(medsmith.training.stage_costs, "measured", measured)
     return asked
 
 

@@ -54,6 +54,7 @@ class Layout:
         label_of: value in the files -> label, where they differ.
         notes: one line per assumption or skipped file.
         label_of_file: name of a label file without its ending -> label, where each label has a file of its own.
+        strays: files of an nnU-Net folder that belong to no complete case.
     """
 
     channel_names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Layout:
     label_of: Mapping[int, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     label_of_file: Mapping[str, int] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
 
 
 def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:

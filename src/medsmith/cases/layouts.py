@@ -6,9 +6,10 @@ Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from medsmith.cases.case_files import CaseFiles as CaseFiles
 from medsmith.cases.case_files import ChannelFile as ChannelFile
@@ -24,6 +25,35 @@ IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports"
 UNFINISHED = ".unfinished"
 """Suffix of the marker file in ``provenance/`` while a case is being written."""
 _SHOWN = 60
+_PARTS: dict[tuple[int, bool], tuple[int, bool]] = {}
+"""Each combination of parts once, for all cases that have it."""
+
+
+@final
+class NnunetCases(Mapping[str, CaseFiles]):
+    """Id -> files of the cases of an nnU-Net folder; the paths are made when they are asked for, to save memory.
+
+    Args:
+        root: of the cohort.
+        ending: of its files.
+        parts: id -> number of image channels that the case has, and whether it has a label map.
+    """
+
+    def __init__(self, root: Path, ending: str, parts: Mapping[str, tuple[int, bool]]) -> None:
+        self._root, self._ending, self._parts = root, ending, parts
+
+    def __getitem__(self, case_id: str) -> CaseFiles:
+        channels, labeled = self._parts[case_id]
+        return nnunet_files(self._root, case_id, channels, self._ending, labels=labeled)
+
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 def find_layout(root: Path) -> Layout:
@@ -76,7 +106,8 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
     cases, strays = scan_nnunet(root, len(channels), ending)
     notes = (f"{counted(len(strays), 'file')} without a complete case: {first_of(strays)}",) if strays else ()
-    return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
+    names = label_names_of(facts["labels"], path)
+    return Layout(channels, names, ending, cases, notes=notes, strays=tuple(strays))
 
 
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
@@ -102,7 +133,7 @@ def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels
     return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
 
 
-def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
+def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[NnunetCases, list[str]]:
     """Cases of an nnU-Net folder, and the names of files that belong to none.
 
     A case has all its channels, its label map, or both, and no marker of an unfinished write. If only some channels
@@ -114,28 +145,31 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
         for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
         if not path.with_suffix(".json").exists()
     }
-    cases = {}
+    parts: dict[str, tuple[int, bool]] = {}
     strays = images | labels
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
         found, labeled = wanted & images, case_id in labels
         if found not in (set(), wanted) or not (found or labeled):
             continue
-        files = nnunet_files(root, case_id, len(found), ending, labels=labeled)
         if (found and labeled) or _all_recorded(root, case_id):
-            cases[case_id] = files
+            parts[case_id] = _PARTS.setdefault((len(found), labeled), (len(found), labeled))
             strays -= wanted | {case_id}
-    return cases, sorted(f"{name}{ending}" for name in strays)
+    return NnunetCases(root, ending, parts), sorted(f"{name}{ending}" for name in strays)
 
 
 def _all_recorded(root: Path, case_id: str) -> bool:
     """Whether every file that the provenance of a case names exists; True without provenance."""
     path = root / PROVENANCE / f"{case_id}.json"
-    return not path.exists() or all((root / name).exists() for name in _recorded(path))
+    return not path.exists() or all((root / name).exists() for name in recorded_files(path))
 
 
-def _recorded(path: Path) -> list[str]:
-    """The files that a provenance names."""
+def recorded_files(path: Path) -> list[str]:
+    """The files that a provenance names.
+
+    Raises:
+        FileError: it cannot be read, or names them otherwise.
+    """
     files = read_json(path).get("files", {})
     if not isinstance(files, dict) or any("\0" in name for name in files):
         raise FileError(
@@ -201,7 +235,7 @@ def distinct_ids(images: Sequence[Path], path: Path) -> list[str]:
         CohortError: an image is listed twice, or two would get one id.
     """
     if len(set(images)) < len(images):
-        twice = next(image for image in images if images.count(image) > 1)
+        (twice, _), *_ = Counter(images).most_common(1)
         raise CohortError(path, f"lists {twice.name} twice", "each case once", "correct it")
     ids = [stem_of(image) for image in images]
     if len({case_id.casefold() for case_id in ids}) < len(ids):

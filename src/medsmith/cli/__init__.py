@@ -19,9 +19,9 @@ from medsmith.cli import (
     examining,
     exporting,
     fitting,
-    generating,
     reading,
     reports,
+    synthesizing,
     viewing,
 )
 from medsmith.cli.app import app
@@ -33,7 +33,7 @@ from medsmith.interruption import heeded_signals
 
 __all__ = [
     "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting",
-    "generating", "main", "reading", "reports", "viewing",
+    "main", "reading", "reports", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _OPTIONS_LIKE_IT = re.compile(r" \(Possible options: (?P<options>[^)]*)\)")

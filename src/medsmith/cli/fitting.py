@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.options import ConfigValues, MethodFiles, Preset, Seed
+from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, Preset, Seed
 from medsmith.cli.terminal import terminal
 
 
@@ -42,6 +42,7 @@ def train(  # noqa: PLR0913
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
     ] = 1,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Train a generative method on a cohort. Run the command again to continue after an interruption.
@@ -56,6 +57,12 @@ def train(  # noqa: PLR0913
     budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage)
     preset, settings = _planned(plan, method, preset, set_ or [])
     cases = Cohort.open(cohort)
+    if dry_run:
+        from medsmith.training.dry_run import forecast
+
+        found = forecast(method, cases, run, preset, settings, seed, budget, terminal().progress)
+        terminal().result(found.as_json(), found.lines)
+        return
     try:
         outcome = train_stages(
             method,

@@ -57,7 +57,7 @@ def merge(
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
-            pending, lost = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}), list[str]()
+            pending, lost = pending_ids(merged, ((f"{name}-{id}", cohort.files(id)) for id in cohort.ids)), list[str]()
             stored = with_known_provenance(cohort.stored, lost)
             with progress.task(f"write {name}", len(cohort), len(cohort) - len(pending)) as advance:
                 merged.write_all(pending, advancing(partial(_renamed, stored, f"{name}-", layout), advance))

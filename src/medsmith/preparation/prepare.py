@@ -78,7 +78,7 @@ def prepare(
     for line in (*inferred_lines(found, summaries), *changed_values(options, summaries)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
-        pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
+        pending = pending_ids(cohort, ((case_id, found.cases[case_id]) for case_id in kept))
         with progress.task("write", len(kept), len(kept) - len(pending)) as advance:
             read = advancing(lambda case_id: _repaired(found.read(case_id, options.read)[0], options)[0], advance)
             cohort.write_all(pending, read)

@@ -9,16 +9,27 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
+from medsmith.cases.layouts import (
+    DATASET,
+    IMAGES,
+    LABELS,
+    PROVENANCE,
+    REPORTS,
+    UNFINISHED,
+    nnunet_files,
+    recorded_files,
+)
 from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
+from medsmith.runs.log_file import LOG
 from medsmith.synthesis.plan import PLAN
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
+from medsmith.synthesis.tasks import CohortSpec
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {DATASET, REJECTED, *_PARTS}
+_OWN_NAMES = {DATASET, REJECTED, LOG, *_PARTS}
 
 
 @final
@@ -78,7 +89,7 @@ def clean(out: Path) -> None:
 
 def remove_old_pictures(out: Path) -> None:
     """Remove the pictures of a call that made no case; the next may ask for something else."""
-    if not finished_ids(out):
+    if not any_finished(out):
         remove_pictures(out)
 
 
@@ -89,9 +100,23 @@ def remove_temporaries(out: Path) -> None:
             remove_temporary_files(out / part)
 
 
-def finished_ids(out: Path) -> set[str]:
-    """Ids of the cases with provenance, which is written last."""
-    return {path.stem for path in (out / PROVENANCE).glob("*.json")}
+def any_finished(out: Path) -> bool:
+    """Whether a case has provenance, which is written last."""
+    return next((out / PROVENANCE).glob("*.json"), None) is not None
+
+
+def count_finished(out: Path) -> int:
+    """Number of the cases with provenance."""
+    return sum(1 for _ in (out / PROVENANCE).glob("*.json"))
+
+
+def is_whole(out: Path, spec: CohortSpec, id: str) -> bool:
+    """Whether a case has its provenance and every file that it names."""
+    record = out / PROVENANCE / f"{id}.json"
+    if not record.exists():
+        return False
+    usual = nnunet_files(out, id, len(spec.channel_names), spec.file_ending).paths
+    return all(path.exists() for path in usual) or all((out / name).exists() for name in recorded_files(record))
 
 
 def write_failure(out: Path, id: str, log: str) -> None:
@@ -107,21 +132,34 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    finished = finished_ids(out)
-    missing = [id for id in ids if id not in finished]
-    _discard(cohort, missing)
+    missing = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
+    discard(cohort, missing)
     if len(missing) < len(ids):
         cohort.finish()
     if failures:
-        first, untried = min(failures), len(missing) - len(failures)
-        rest = f"; {untried} were not tried" if untried else ""
-        found = f"{len(failures)} of {counted(len(ids), 'case')} failed{rest}; {first}: {failures[first]}"
-        kept = [f"{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
-        raise SynthesisError(out, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
+        raise failed(out, out, len(ids), len(missing), failures)
     if missing:
         raise SynthesisError(
             out, f"{len(missing)} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
         )
+
+
+def failed(subject: object, out: Path, count: int, missing: int, failures: Mapping[str, str]) -> SynthesisError:
+    """The error of a call that could not make all cases.
+
+    Args:
+        subject: what the cases are made for.
+        out: folder with the logs and pictures.
+        count: number of cases asked for.
+        missing: number of those that are not there.
+        failures: case id -> reason.
+    """
+    first, untried = min(failures), missing - len(failures)
+    rest = f"; {untried} were not tried" if untried else ""
+    found = f"{len(failures)} of {counted(count, 'case')} failed{rest}; {first}: {failures[first]}"
+    place = "" if subject == out else f"{out}/"
+    kept = [f"{place}{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
+    return SynthesisError(subject, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
 
 
 def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
@@ -130,36 +168,36 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     The logs of cases that killed their workers stay, and the plan with them; so do the pictures of what was refused.
     """
     out = cohort.root
-    if finished_ids(out) or (out / FAILURES).exists():
+    if any_finished(out) or (out / FAILURES).exists():
         return
     with suppress(OSError):
-        _discard(cohort, ids)
-        for name in (PLAN, DATASET):
+        discard(cohort, ids)
+        for name in (PLAN, DATASET, LOG):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
         with suppress(OSError):  # missing, or not empty
             (out / part).rmdir()
 
 
-def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
+def discard(cohort: Cohort, ids: Iterable[str]) -> None:
     """Remove the files of incomplete cases."""
-    out, ending = cohort.root, cohort.file_ending
-    for id in ids:
-        files = [*(out / IMAGES).glob(f"{id}_????{ending}"), out / LABELS / f"{id}{ending}"]
-        for path in (*files, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
+    out = cohort.root
+    for id in ids:  # by name: a search of the folder for every case takes the square of their number
+        files = nnunet_files(out, id, len(cohort.channel_names), cohort.file_ending)
+        for path in (*files.paths, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
             path.unlink(missing_ok=True)
 
 
 def summarize(out: Path, ids: Iterable[str], made: int) -> Summary:
     """Sum the provenance records of all cases."""
     refused: Counter[str] = Counter()
-    attempts, cases = 0, tuple(ids)
-    for id in cases:
+    attempts, count = 0, 0
+    for id in ids:
         path = out / PROVENANCE / f"{id}.json"
         record = read_json(path)
         try:
             refused.update(record["refused"])
-            attempts += record["attempt"] + 1
+            attempts, count = attempts + record["attempt"] + 1, count + 1
         except (KeyError, TypeError, ValueError):
             raise FileError(path, "is damaged", cure="remove it; the same command makes the case again") from None
-    return Summary(out, len(cases), made, attempts, dict(refused))
+    return Summary(out, count, made, attempts, dict(refused))

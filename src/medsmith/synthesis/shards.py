@@ -30,7 +30,7 @@ from medsmith.synthesis.plan import (
     resolve_run,
     write_plan,
 )
-from medsmith.synthesis.tasks import NOTICE, case_id, first_difference
+from medsmith.synthesis.tasks import NOTICE, CaseIds, case_id, first_difference
 
 _BATCH = 64
 """Cases that are synced together."""
@@ -144,9 +144,8 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
             raise SynthesisError(source, f"is of another synthesis than {sources[0]}: {found}", cure="leave it out")
         if (other := seen.setdefault(shard.number, source)) != source:
             raise SynthesisError(source, f"is shard {shard} like {other}", "each shard once", "leave one out")
-        finished = folder.finished_ids(source)
-        lacking = [case_id(plan.recipe.method, i) for i in shard.indices(plan.count)]
-        lacking = [id for id in lacking if id not in finished]
+        ids = CaseIds(plan.recipe.method, shard.indices(plan.count))
+        lacking = [id for id in ids if not (source / PROVENANCE / f"{id}.json").exists()]
         if lacking:
             found, cure = f"lacks {counted(len(lacking), 'case')}, such as {lacking[0]}", "run its command again"
             raise SynthesisError(source, found, "whole shards", cure)
@@ -156,8 +155,7 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
 
 
 def _copy_all(homes: dict[str, Path], out: Path, progress: Progress) -> None:
-    finished = folder.finished_ids(out)
-    missing = sorted(homes.keys() - finished)
+    missing = sorted(id for id in homes if not (out / PROVENANCE / f"{id}.json").exists())
     with progress.task("join", len(homes), len(homes) - len(missing)) as advance:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]

@@ -11,18 +11,16 @@ from typing import final
 
 import torch
 
-from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.data.fingerprint import Fingerprint, take_fingerprint
+from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, similar
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, Stage
+from medsmith.methods.base import Method
 from medsmith.methods.config import apply_settings
-from medsmith.progress import Advance, NullProgress, Progress, silent
+from medsmith.progress import NullProgress, Progress, silent
 from medsmith.training.plan import StagePlan, TrainingPlan
-from medsmith.training.trial import Measured, Trial
-from medsmith.training.trial_process import measured
+from medsmith.training.stage_costs import Choice, Limits, read_facts, try_stages
 
 PLANNING_SECONDS = 240.0
 """Most time that trials take together, unless another is given."""
@@ -30,31 +28,6 @@ INTERPRETER_GIB = 0.4
 """Memory of a process with its libraries, which does not grow with the proposal."""
 _SHARE_OF_MEMORY = 0.8
 _CURE = "give --max-minutes, --max-gib or --planning-seconds more, or a smaller preset"
-
-
-@final
-@dataclass(frozen=True)
-class Limits:
-    """What a training may take.
-
-    Attributes:
-        gib: memory.
-        minutes: time of all stages.
-    """
-
-    gib: float
-    minutes: float
-
-    def __str__(self) -> str:
-        return f"{self.gib:.1f} GiB and {self.minutes:g} minutes"
-
-    def exceeded(self, plans: Sequence[StagePlan]) -> str:
-        """Which limit the stages so far exceed; empty for none."""
-        if plans[-1].memory_gib > self.gib:
-            return f"stage '{plans[-1].name}' takes {plans[-1].memory_gib:.1f} GiB"
-        if (minutes := sum(plan.minutes for plan in plans)) > self.minutes:
-            return f"{minutes:.0f} minutes up to stage '{plans[-1].name}'"
-        return ""
 
 
 @final
@@ -93,47 +66,27 @@ class Tries:
 
     def costs(self, settings: tuple[str, ...]) -> tuple[StagePlan, ...] | str:
         """The costs of all stages, or why the settings do not fit."""
-        kind, built = method_class(self.method), self._built(settings)
-        stages, plans = built.stages(), list[StagePlan]()
-        most = max(built.training_of(stage).batch for stage in stages)
         with tempfile.TemporaryDirectory(prefix="medsmith-plan-") as folder:
-            trial = Trial(
-                method=self.method,
-                preset=self.preset,
-                settings=(*settings, *kind.trial_settings),
-                cohort=self.cohort.root,
-                ids=_first_ids(self.cohort, stages, most),
-                stages=tuple(stage.name for stage in stages),
-                folder=Path(folder) / "run",
-            )
-            with self.progress.task("try", len(stages)) as advance:
-                for found in measured(trial, self.seconds_left):
-                    stage = stages[len(plans)]
-                    if isinstance(found, str):
-                        return f"stage '{stage.name}' {found}"
-                    plans.append(_stage_plan(stage.name, built.training_of(stage).steps, found))
-                    advance(1, stage.name)
-                    if exceeded := self.limits.exceeded(plans):
-                        return exceeded
-        return tuple(plans)
+            place = Path(folder)
+            choice, seconds = self._choice(settings), self.seconds_left
+            return try_stages(choice, self.cohort, place, self.limits, seconds, self.progress)
 
     def should_fit(self, settings: tuple[str, ...], tried: tuple[str, ...], plans: Sequence[StagePlan]) -> bool:
         """Whether a proposal should fit, by the costs of another: time grows with voxels times weights.
 
         Memory beyond that of the interpreter is taken to grow with the voxels alone, which is less than it may.
         """
-        there, asked = self._built(tried), self._built(settings)
+        there, asked = self._choice(tried).built(), self._choice(settings).built()
         voxels = prod(asked.config.size) / prod(there.config.size)
         weights = sum(map(torch.numel, asked.parameters())) / max(sum(map(torch.numel, there.parameters())), 1)
         batch = _largest_batch(asked) / _largest_batch(there)
         minutes = sum(plan.minutes for plan in plans) * voxels * weights * batch
-        gib = max(plan.memory_gib for plan in plans)
+        gib = max((plan.memory_gib for plan in plans), default=0.0)
         grown = INTERPRETER_GIB + max(gib - INTERPRETER_GIB, 0.0) * voxels * batch
         return minutes <= self.limits.minutes and grown <= self.limits.gib
 
-    def _built(self, settings: tuple[str, ...]) -> Method:
-        kind = method_class(self.method)
-        return kind(apply_settings(kind.presets[self.preset], settings), self.facts)
+    def _choice(self, settings: tuple[str, ...]) -> Choice:
+        return Choice(self.method, self.preset, settings, self.facts)
 
 
 def _largest_batch(method: Method) -> int:
@@ -177,10 +130,7 @@ def make_plan(
         cure = similar(preset, kind.presets)
         raise RequestError(method, f"no preset '{preset}'", f"there are {', '.join(kind.presets)}", cure)
     limits = Limits(free_gib() * _SHARE_OF_MEMORY if max_gib is None else max_gib, max_minutes)
-    with progress.task("hash", len(cohort)) as advance:
-        content = cohort.content_hash(advance)
-    with progress.task("read", len(cohort)) as advance:
-        facts = take_fingerprint(_counted(cohort, advance), cohort.file_ending, content)
+    facts = read_facts(cohort, progress)
     proposals = [(*proposal, *settings) for proposal in _proposals(kind, preset, facts)]
     fitting = [chosen for chosen in proposals if _is_valid(kind, preset, chosen)]
     if not fitting:
@@ -192,12 +142,6 @@ def make_plan(
     return TrainingPlan(
         method=method, preset=preset, settings=fitting[best], stages=plans, notes=tuple(kind.advice(facts))
     )
-
-
-def _counted(cohort: Cohort, advance: Advance) -> Iterator[Case]:
-    for case in cohort:
-        yield case
-        advance(1, case.id)
 
 
 def _is_valid(kind: type[Method], preset: str, chosen: tuple[str, ...]) -> bool:
@@ -243,24 +187,3 @@ def _proposals(kind: type[Method], preset: str, facts: Fingerprint) -> Iterator[
         if proposal not in seen:
             seen.add(proposal)
             yield proposal
-
-
-def _first_ids(cohort: Cohort, stages: Sequence[Stage], count: int) -> tuple[str, ...]:
-    """As many cases of every kind as a batch has."""
-    labeled = set(cohort.ids_with_labels)
-    pools = {
-        frozenset(("image",)): cohort.ids_with_image,
-        frozenset(("labels",)): cohort.ids_with_labels,
-        frozenset(("image", "labels")): [id for id in cohort.ids_with_image if id in labeled],
-    }
-    return tuple(sorted({id for stage in stages for id in pools[frozenset(stage.inputs)][:count]}))
-
-
-def _stage_plan(name: str, steps: int, found: Measured) -> StagePlan:
-    return StagePlan(
-        name=name,
-        steps=steps,
-        seconds_per_step=round(found.seconds_per_step, 4),
-        minutes=round(steps * found.seconds_per_step / 60, 1),
-        memory_gib=round(found.peak_bytes / 2**30, 2),
-    )

@@ -1,6 +1,7 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import COPY_MEASURE, copy_threshold
-from medsmith.errors import MedsmithError, RequestError, RunError
+from medsmith.errors import MedsmithError, RequestError, RunError, counted
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
@@ -24,6 +25,7 @@ from medsmith.methods.elsewhere import fault_of
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
 from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
@@ -117,10 +119,14 @@ def train_stages(
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
-    with lock_run(folder):
+    log = LogFile(folder / LOG)
+    with lock_run(folder), ExitStack() as logged:
         check_folder(folder)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
+            what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(devices, 'device')}"
+            logged.enter_context(log.call(what))
+            progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
             _check_devices(devices, untrained)
@@ -140,9 +146,12 @@ def train_stages(
                 report=report,
             )
             error, steps = fabric.launch(job)
-    if error is not None:
-        raise error
-    return Outcome(folder, steps, budget, is_finished(folder))
+        if error is not None:
+            raise error
+        outcome = Outcome(folder, steps, budget, is_finished(folder))
+        for line in outcome.lines:
+            log.line(line)
+    return outcome
 
 
 def _check_compute(record: RunRecord, accelerator: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands that synthesize cases."""
+"""Commands that synthesize cases from trained methods."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medsmith.cli import insertion, label_maps, pasting, steering
-from medsmith.cli.app import all_numbers, app, named_for_nnunet, pairs
+from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
@@ -17,13 +17,17 @@ from medsmith.cli.options import (
     ClusterAddress,
     DatasetId,
     Devices,
+    DryRun,
     ExecutorName,
     MethodFiles,
     NewCohort,
+    NewCohortOrShards,
+    OutputFormat,
     RequestFile,
     RunOrWeights,
     SamplingSteps,
     Seed,
+    ShardCases,
     ShardOfCases,
     Solver,
     Workers,
@@ -57,7 +61,7 @@ def _cohort_of(templates: object) -> Path | None:
 @app.command()
 def synthesize(  # noqa: PLR0913
     run: RunOrWeights,
-    out: NewCohort,
+    out: NewCohortOrShards,
     count: CaseCount = 100,
     seed: Seed = 0,
     templates: insertion.TemplatesOption = None,
@@ -91,6 +95,9 @@ def synthesize(  # noqa: PLR0913
     executor: ExecutorName = "processes",
     address: ClusterAddress = None,
     dataset_id: DatasetId = None,
+    format_: OutputFormat = "folder",
+    shard_cases: ShardCases = 100,
+    dry_run: DryRun = False,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
@@ -99,36 +106,80 @@ def synthesize(  # noqa: PLR0913
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     insertion.check_organs(requested)
-    out = named_for_nnunet(out, dataset_id)
+    from medsmith.synthesis import Limits, Shard, SynthesisOptions
+
+    options = SynthesisOptions(
+        devices=tuple(device or ("cpu",)),
+        limits=Limits(attempts=attempts),
+        shard=None if shard is None else Shard.parse(shard),
+        executor=executor_of(executor, address, workers),
+        shard_cases=shard_cases,
+    )
+    asked: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "request": requested,
+        "solver": solver,
+        "steps": steps,
+        "workers": workers,
+    }
+    place = _place(out, format_, dataset_id, executor)
+    cohort = _cohort_of(requested.get("templates"))
+    _warn(run, cohort)
+    if dry_run:
+        _forecast(run, place, {**asked, "options": options}, format_)
+    elif format_ == "shards":
+        from medsmith.synthesis import synthesize_shards
+
+        shards = synthesize_shards(run, place, **asked, options=options, progress=terminal().progress)
+        terminal().result(shards.as_json(), [shards.line])
+    else:
+        from medsmith.synthesis import synthesize as synthesize_cases
+
+        summary = synthesize_cases(run, place, **asked, options=options, progress=terminal().progress)
+        _tell(summary, cohort, requested)
+
+
+def _place(out: str, format_: str, dataset_id: int | None, executor: str) -> Path | str:
+    """Where the cases go: a folder, or for shards a URL as well.
+
+    Raises:
+        RequestError: a URL or an option does not go with the format or the executor.
+    """
+    from medsmith.errors import RequestError
+    from medsmith.formats.storage import is_url
+
+    if format_ == "folder":
+        if is_url(out):
+            raise RequestError(out, "a URL", "a cohort is a folder of this machine", "add --format shards")
+        return named_for_nnunet(Path(out), dataset_id)
+    if dataset_id is not None:
+        cure = "give it to medsmith unpack"
+        raise RequestError("--dataset-id", f"{dataset_id}", "shards are no folder for nnU-Net", cure)
+    if is_url(out) and executor != "processes":
+        limit = "the cases of shards in work lie beside them, where all nodes reach them"
+        raise RequestError(out, "a URL", limit, "name a folder that the nodes share, or leave out --executor")
+    return out if is_url(out) else Path(out)
+
+
+def _warn(run: str, cohort: Path | None) -> None:
+    """Says what is known of the run and of the memory before anything is made."""
     from medsmith.insertion.memory import memory_needed
     from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, Shard, SynthesisOptions
-    from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         terminal().note(warning)
-    cohort = _cohort_of(requested.get("templates"))
     if cohort and (needed := memory_needed(cohort)):
         terminal().note(f"memory: at most {needed / 2**30:.1f} GiB per worker")
-    summary = synthesize_cases(
-        run,
-        out,
-        count=count,
-        seed=seed,
-        request=requested,
-        solver=solver,
-        steps=steps,
-        workers=workers,
-        options=SynthesisOptions(
-            devices=tuple(device or ("cpu",)),
-            limits=Limits(attempts=attempts),
-            shard=None if shard is None else Shard.parse(shard),
-            executor=executor_of(executor, address),
-        ),
-        progress=terminal().progress,
-    )
-    _tell(summary, cohort, requested)
+
+
+def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) -> None:
+    """What the call would make and take."""
+    from medsmith.synthesis.forecast import forecast, forecast_shards
+
+    found = (forecast_shards if format_ == "shards" else forecast)(run, place, **asked)
+    terminal().result(found.as_json(), found.lines)
 
 
 def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]) -> None:
@@ -150,6 +201,20 @@ def _page_of_guides(out: Path, request: Mapping[str, Any]) -> Path | None:
     from medsmith.synthesis import write_steering_page
 
     return write_steering_page(out)
+
+
+@app.command()
+def unpack(
+    shards: Annotated[str, typer.Argument(help="Folder or URL of the shards that synthesize --format shards wrote.")],
+    out: NewCohort,
+    dataset_id: DatasetId = None,
+) -> None:
+    """Turn tar shards into the cohort that synthesize writes; hashes are checked. Run again to continue."""
+    from medsmith.errors import counted
+    from medsmith.synthesis import unpack as unpack_shards
+
+    cohort = unpack_shards(shards, named_for_nnunet(out, dataset_id), progress=terminal().progress)
+    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {counted(len(cohort), 'case')}"])
 
 
 @app.command()
