@@ -225,7 +225,7 @@ def correlations(
 
 def _normalized(templates: Float32[np.ndarray, "n wx wy wz"]) -> Float32[np.ndarray, "n voxels"]:
     """Templates of mean 0 and norm 1, or 0 where they are constant."""
-    flat = templates.reshape(len(templates), -1)
+    flat = templates.reshape(len(templates), int(np.prod(templates.shape[1:])))
     flat = flat - flat.mean(axis=1, keepdims=True)
     unit: Float32[np.ndarray, "n voxels"] = flat * _inverse(np.linalg.norm(flat, axis=1, keepdims=True))
     return unit
