@@ -14,6 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 
+pytestmark = pytest.mark.usefixtures("no_fsync")
 COMMANDS = "annotate crop describe evaluate merge phantom prepare regenerate split sweep synthesize train utility"
 NAMES = {"background": 0, "lesion": 1}
 

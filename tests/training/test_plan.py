@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from io import StringIO
 
 import pytest
 
@@ -14,7 +13,7 @@ from medsmith.errors import RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.methods.lldm import Lldm
 from medsmith.training.plan import make_plan, read_plan
-from medsmith.training.trial import Measured, Trial, main, measure
+from medsmith.training.trial import Measured, Trial, measure
 from run_state import settings
 
 GIB = 2**30
@@ -105,31 +104,15 @@ def test_a_trial_is_a_training_of_a_few_steps(cohort, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "stack").is_dir()
 
 
-@pytest.fixture
-def misfit(cohort, tmp_path):
-    """A trial of a volume network on pictures, as JSON."""
+def test_a_trial_in_a_process_answers_in_json_or_says_what_does_not_fit(cohort, tmp_path):
     trial = Trial(
         method="ddpm", preset="tiny", settings=("size=[8,8,8]",), cohort=cohort.root, ids=cohort.ids[:2], stage="stack",
         folder=tmp_path / "run",
     )  # fmt: skip
-    return trial.model_dump_json()
-
-
-REFUSAL = "size: [8, 8, 8]; the cohort is 2-D; set size=[8,8]"
-
-
-def test_a_trial_answers_in_json_or_says_what_does_not_fit(misfit, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", StringIO(misfit))
-    assert main() == 2
-    assert json.loads(capsys.readouterr().out)["error"].startswith(REFUSAL)
-
-
-@pytest.mark.slow
-def test_a_trial_in_a_process_says_what_does_not_fit(misfit):
     command = [sys.executable, "-m", "medsmith.training.trial"]
-    ended = subprocess.run(command, input=misfit, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, input=trial.model_dump_json(), capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert json.loads(ended.stdout)["error"].startswith(REFUSAL)
+    assert json.loads(ended.stdout)["error"].startswith("size: [8, 8, 8]; the cohort is 2-D; set size=[8,8]")
 
 
 @pytest.mark.parametrize(

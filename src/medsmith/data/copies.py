@@ -209,7 +209,8 @@ def moved(image: Float32[np.ndarray, "x y z"], move: Move) -> Float32[np.ndarray
 
 
 def _zoomed(image: Float32[np.ndarray, "x y z"], zoom: float) -> Float32[np.ndarray, "x y z"]:
-    return zoomed(np.asarray(image, np.float32)[None], zoom)[0]
+    found: Float32[np.ndarray, "x y z"] = zoomed(np.asarray(image, np.float32)[None], zoom)[0]
+    return found
 
 
 def _turned(image: Float32[np.ndarray, "x y z"], move: Move) -> Float32[np.ndarray, "x y z"]:
