@@ -35,8 +35,7 @@ def test_attempts_of_all_workers_count_where_no_case_passes(tmp_path):
     synthesize(write_run(tmp_path / "better"), out, count=1, workers=1, options=in_process())
 
 
-@pytest.mark.parametrize("where", [in_process, pytest.param(options, marks=pytest.mark.slow)])
-def test_refused_attempts_are_counted_and_pictured(where, tmp_path):
+def test_refused_attempts_are_counted_and_pictured(tmp_path):
     counted: list[str] = []
 
     class Notes:
@@ -46,7 +45,7 @@ def test_refused_attempts_are_counted_and_pictured(where, tmp_path):
 
     out = tmp_path / "out"
     run = write_run(tmp_path / "run")
-    summary = synthesize(run, out, count=COUNT, workers=1, options=where(), progress=Notes())
+    summary = synthesize(run, out, count=COUNT, workers=1, options=options(), progress=Notes())
     times = summary.attempts - COUNT
     assert counted[-1] == f"refused: mask_not_empty {times}, foreground_share {times}"
     assert summary.line.endswith(f"; pictures of them: {out / 'rejected' / 'rejected.png'}")
