@@ -17,8 +17,6 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 from scan_files import png_bytes, write_pair
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @pytest.fixture
 def cohort(tmp_path):

@@ -15,8 +15,6 @@ from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, ContentError, FileError, GeometryError
 from scan_files import ID, image_array, label_array, nifti_bytes, png_bytes, run, write_pair, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def test_pairs_of_binary_pictures(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)

@@ -21,8 +21,6 @@ from medsmith.cli import app, main
 from medsmith.cli.terminal import Terminal, speaking, terminal
 from medsmith.reports.rules import LESION_TYPES
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @pytest.fixture
 def say(capsys):

@@ -15,7 +15,6 @@ from medsmith.formats.volume import SYNTHETIC_MARK
 from medsmith.geometry import Geometry
 from scan_files import AFFINE, image_array, label_array, nifti_bytes, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 DTYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 AXIS_CODES = [
     tuple(pair[flip] for pair, flip in zip(axes, flips, strict=True))

@@ -34,7 +34,6 @@ from scan_files import (
     zipped,
 )
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PIXELS = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
 MASK = np.zeros((14, 12), np.uint8)

@@ -12,7 +12,6 @@ from medsmith.preparation.crop import CropOptions, crop
 from medsmith.preparation.provenance_fields import PREDICTED_LABELS, known_provenance
 
 SPACED = Geometry((12, 12, 1), np.eye(4))
-pytestmark = pytest.mark.usefixtures("no_fsync")
 PREDICTED = {
     "synthetic": False,
     "notice": PREDICTED_LABELS,

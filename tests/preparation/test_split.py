@@ -18,8 +18,6 @@ from scan_files import (
     run,
 )
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def silent(_):
     """Takes a line and drops it."""

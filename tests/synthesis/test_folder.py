@@ -224,9 +224,10 @@ def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monke
         synthesize(copied / "run", copied / "out", count=COUNT, options=options())
 
 
-def test_a_case_is_made_again(copied):
+@pytest.mark.parametrize("where", [in_process, pytest.param(options, marks=pytest.mark.slow)])
+def test_a_case_is_made_again(where, copied):
     before = contents(copied / "out")
-    names = regenerate(copied / "out", "fake_00003", options=options())
+    names = regenerate(copied / "out", "fake_00003", options=where())
     assert names == ("imagesTr/fake_00003_0000.png", "labelsTr/fake_00003.png", "provenance/fake_00003.json")
     assert contents(copied / "out") == before
 

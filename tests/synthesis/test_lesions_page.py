@@ -15,7 +15,6 @@ from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, write_lesions_page
 from narrowing import present
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
 
 

@@ -8,7 +8,6 @@ from medsmith.synthesis import Shard, SynthesisOptions, join_shards, synthesize
 from medsmith.synthesis.shards import are_shards
 from synthesis_fakes import contents, in_process, write_run
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 COUNT = 7
 
 
