@@ -30,15 +30,25 @@ _CURE: Final = "leave one of them out"
 
 
 def check_numbers(report: LesionReport) -> None:
-    """Checks size and CT value against the words whose thresholds are absolute, and densities against the lung.
+    """Checks size and CT value against the words whose thresholds are absolute.
 
     Raises:
         RequestError: no lesion can have both; names them and the limit.
     """
-    problem = next((each for each in (*_sizes(report), *_ct_values(report), *_of_the_lung(report))), None)
+    problem = next((each for each in (*_sizes(report), *_ct_values(report))), None)
     if problem is not None:
         found, limit = problem
         raise RequestError("report", found, limit, _CURE)
+
+
+def check_requestable(report: LesionReport) -> None:
+    """Checks that the density can be measured in the organ: a report may say more than can be asked for.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if report.organ in _LUNG and report.density in _UNMEASURED_IN_LUNGS:
+        raise RequestError("report", f"'{report.density}' in organ '{report.organ}'", "not said of the lung", _CURE)
 
 
 def ellipsoid_sphericity(edges: tuple[float, float, float]) -> float:
@@ -51,11 +61,6 @@ def ellipsoid_sphericity(edges: tuple[float, float, float]) -> float:
     products = np.array([a * b, a * c, b * c]) ** _POWER
     surface = 4 * np.pi * float(products.mean()) ** (1 / _POWER)
     return float(4 * np.pi * (a * b * c) ** (2 / 3) / surface)
-
-
-def _of_the_lung(report: LesionReport) -> Iterator[tuple[str, str]]:
-    if report.organ in _LUNG and report.density in _UNMEASURED_IN_LUNGS:
-        yield f"'{report.density}' in organ '{report.organ}'", "not said of the lung"
 
 
 def _sizes(report: LesionReport) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from medsmith.errors import RequestError, similar
 from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import members_of
-from medsmith.reports.possibility import check_numbers
+from medsmith.reports.possibility import check_numbers, check_requestable
 from medsmith.reports.rules import (
     LESION_TYPES,
     Combination,
@@ -65,6 +65,7 @@ def complete_report(report: LesionReport, rng: np.random.Generator, without: Col
     """
     check_anatomy(report)
     check_numbers(report)
+    check_requestable(report)
     if report.lesion_type is None or report.lesion_type not in LESION_TYPES:
         return report
     complete = sample_report(report.lesion_type, rng, stated_attributes(report), without)
