@@ -113,7 +113,7 @@ def report_from_ratings(ratings: Sequence[Ratings], contrast_used: bool | None =
     texture            >= 4                              density: isodense soft tissue mass
     calcification      3 (solid)                         density: hyperdense; homogeneous
     calcification      1, 2, 4, 5                        features: presence of increased density areas; heterogeneous
-    internal structure 2; 3                              density: hypodense fluid-like; hypodense
+    internal structure 2; 2 with calcification, 3        density: hypodense fluid-like; hypodense
     internal structure 4 (air)                           features: presence of decreased density areas; heterogeneous
     ================== ================================= ==========================================================
 
@@ -161,7 +161,8 @@ def _density(joined: Mapping[str, float]) -> Density:
     if joined["calcification"] == _SOLID_CALCIFICATION:
         return "hyperdense"
     if joined["internal_structure"] in (_FLUID, _FAT):
-        return "hypodense fluid-like" if joined["internal_structure"] == _FLUID else "hypodense"
+        plain = joined["internal_structure"] == _FLUID and joined["calcification"] == _NO_CALCIFICATION
+        return "hypodense fluid-like" if plain else "hypodense"
     if joined["texture"] <= 2:
         return "low-density ground-glass opacity"
     if joined["texture"] >= 4:
