@@ -85,13 +85,26 @@ def fidelity(result: Mapping[str, Any]) -> str:
 
 def gains(result: Mapping[str, Any]) -> str:
     """Table 2."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(row["arm"] for row in result["rows"]))}
+    found = sorted(result["rows"], key=lambda row: (row["network"], row["task"], row["cases"], order[row["arm"]]))
     rows = [
-        (str(row["cases"]), row["network"], row["task"], row["arm"], estimate(row["dice"]),
-         "" if row["arm"] == "R" else estimate(row["gain"], 100), str(row["subsets"]))
-        for row in result["rows"]
+        (row["network"], row["task"], str(row["cases"]), f"{row['steps']}, {row['subsets']}, {row['seeds']}",
+         row["arm"], estimate(row["dice"]), by_structure(row), "" if row["arm"] == "R" else estimate(row["gain"], 100))
+        for row in found
     ]  # fmt: skip
-    head = ("real cases", "network", "task", "arm", "Dice", "gain over R, points", "subsets")
-    return f"{table(head, rows)}\n\n{result['steps']} steps. {source(result['facts'])}"
+    counts = "steps, subsets, seeds"
+    head = ("network", "task", "real cases", counts, "arm", "Dice", "by structure", "gain over R, points")
+    reasons = {f"{cases}, {source}: {why}" for row in found for cases, each in row["left_out"].items()
+               for source, why in each.items()}  # fmt: skip
+    text = f"Grid of {result['edge']} voxels, batch {result['batch']}, {result['precision']}"
+    text += f"; S: {result['synthetic']} cases."
+    lines = "".join(f"\n- Subset {reason}" for reason in sorted(reasons))
+    return f"{table(head, rows)}\n\n{text} {source(result['facts'])}\n{lines}"
+
+
+def by_structure(row: Mapping[str, Any]) -> str:
+    """Dice of each structure of the multi-class task."""
+    return ", ".join(f"{name} {each['dice']['value']:.2f}" for name, each in row["structures"].items())
 
 
 def sampling_cost(result: Mapping[str, Any]) -> str:
