@@ -44,7 +44,8 @@ from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
 BASE, LONGER, ALL, BATCH = "R", "R, twice the steps", "all", 2
-PRECISION: Literal["float32", "bfloat16"] = "bfloat16"
+PRECISION: Mapping[Architecture, Literal["float32", "bfloat16"]] = {"vnet": "float32"}
+"""Of networks that diverge in bfloat16, in which the others compute."""
 KEY = ("cases", "network", "task", "arm")
 STRONG, PASTE = StrongAugmentation(), CopyPaste()
 
@@ -126,7 +127,8 @@ class Trial:
             synthetic = for_task(loaded(self._synthetic(source), self.edge), self.task, names)
             cases = mixed(cases, (synthetic.images, synthetic.labels))
         steps = self.steps * (2 if self.arm == LONGER else 1)
-        config = SegmenterConfig(architecture=self.network, steps=steps, batch=BATCH, precision=PRECISION)
+        precision = PRECISION.get(self.network, "bfloat16")
+        config = SegmenterConfig(architecture=self.network, steps=steps, batch=BATCH, precision=precision)
         name = f"{self.subset.folder.name} seed {self.seed} {self.network} {self.task} {self.arm}"
         with ConsoleProgress().task(name, steps) as advance:
             network = train_segmenter([cases], classes, config, self.seed, advance, augment)
@@ -193,7 +195,7 @@ def main(asked: argparse.Namespace) -> None:
     test = Cohort.open(asked.work / "test")
     truth, size = loaded(test, asked.edge), tuple(int(edge) for edge in asked.size.split(","))
     tasks = [ALL, *foreground_names(test.label_names)] if asked.tasks == "each" else asked.tasks.split(",")
-    about = {"edge": asked.edge, "batch": BATCH, "precision": PRECISION, "synthetic": asked.count,
+    about = {"edge": asked.edge, "batch": BATCH, "precision": "bfloat16, V-Net float32", "synthetic": asked.count,
              "course": asked.course}  # fmt: skip
     networks, rows = asked.networks.split(","), []
     for cases in map(int, asked.cases.split(",")):

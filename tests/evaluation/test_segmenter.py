@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from box_cohorts import a_case, make_cohort
+from medsmith.errors import TrainingError
 from medsmith.evaluation.downstream import segmenter
 from medsmith.evaluation.downstream.loaded_cohort import hash_of, load_cohort
 from medsmith.evaluation.downstream.segmenter import Mixture, SegmenterConfig, dice_of_cases, train_segmenter
@@ -97,3 +98,10 @@ def test_two_courses_of_the_same_cases_are_one(cohorts):
         train_segmenter(phases, 2, QUICK, 0, lambda *_: None).state_dict() for phases in ([phase], [phase, phase])
     )
     assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(cohorts):
+    of_real = pool(cohorts[0])
+    cases = (of_real.images * torch.nan, of_real.labels)
+    with pytest.raises(TrainingError, match=r"resunet, step 3: loss nan; a finite loss; lower the learning rate"):
+        train_segmenter([cases], 2, QUICK, 0, lambda *_: None)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from medsmith.errors import TrainingError
 from medsmith.evaluation.downstream.architectures import LEVELS, Architecture, build_architecture
 from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
@@ -96,6 +97,9 @@ def train_segmenter(
         seed: of weights, batches and augmentation.
         advance: called with the number of steps done.
         augment: changes each batch at random.
+
+    Raises:
+        TrainingError: the loss is not finite.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = phases[0].real[0] if isinstance(phases[0], Mixture) else phases[0][0]
@@ -120,11 +124,17 @@ def train_segmenter(
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
             optimizer.step()
-            if (step + 1) % _REPORT_EVERY == 0:
-                advance(_REPORT_EVERY, f"loss {loss.item():.3f}")
-    advance(config.steps % _REPORT_EVERY, "")
+            if (step + 1) % _REPORT_EVERY == 0 or step == config.steps - 1:
+                advance((step % _REPORT_EVERY) + 1, f"loss {_finite(loss.item(), config, step):.3f}")
     network.eval()
     return network.cpu()
+
+
+def _finite(loss: float, config: SegmenterConfig, step: int) -> float:
+    if math.isfinite(loss):
+        return loss
+    cure = "lower the learning rate" if config.precision == "float32" else "compute in float32"
+    raise TrainingError(f"{config.architecture}, step {step + 1}", f"loss {loss}", "a finite loss", cure)
 
 
 def mixed(first: Cases, second: Cases) -> Cases:
