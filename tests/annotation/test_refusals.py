@@ -67,7 +67,10 @@ def contents(folder):
         ({"solver": ""}, "solver: '' is not known; there are "),
         ({"sampling_steps": 1000}, "sampling"),
         ({"context": "heart"}, "--context: 'heart'; auto, none, or of body"),
-        ({"labeler": QUICK.labeler.model_copy(update={"batch": 10**12})}, "annotate: batches of 1000000000000 slices"),
+        (
+            {"size": 2048, "labeler": QUICK.labeler.model_copy(update={"batch": 17})},
+            "annotate: batches of 17 slices of",
+        ),
         ({"request": {"guides": 3}}, "request: guides = 3; must be a list"),
         ({"request": {"anatomy": "space"}}, ""),
         ({"request": {"guides": [{"image": "nowhere"}]}}, "nowhere: "),
@@ -136,7 +139,7 @@ def test_the_folder_lies_not_in_the_run_nor_in_a_cohort_of_the_request(root, tmp
             ["--pairs", "100000000000000000000"],
             "annotate: pairs = 100000000000000000000; must be less than or equal to",
         ),
-        (["--batch", "100000000000000000000"], "annotate: batches of 100000000000000000000 slices of "),
+        (["--batch", "100000000000000000000"], "annotate: labeler.batch = 100000000000000000000; must be"),
         (["--size", "2048", "--batch", "17"], "annotate: batches of 17 slices of 2048 x 2048 pixels; at most 67108864"),
     ],
 )
@@ -207,9 +210,10 @@ def test_damage_is_named_and_what_is_removed_is_made_again(root, finished, tmp_p
     for path in remove:
         shutil.rmtree(out / path) if (out / path).is_dir() else (out / path).unlink(missing_ok=True)
     go(root, out)
-    times = {Path("seconds.json"), Path("annotate.json")}
-    assert {k: v for k, v in contents(out).items() if k not in times} == {
-        k: v for k, v in before.items() if k not in times
+    times = {"seconds.json", "annotate.json", "log.txt"}
+    after = contents(out)
+    assert {k: v for k, v in after.items() if k.name not in times} == {
+        k: v for k, v in before.items() if k.name not in times
     }
 
 

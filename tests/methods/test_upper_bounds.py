@@ -57,6 +57,6 @@ def test_an_absurd_setting_is_refused_by_name(setting: str, said: str) -> None:
 
 
 def test_a_batch_that_no_machine_holds_is_refused() -> None:
-    said = "training.batch = 1024 cases of 16777216 voxels; a batch has 4294967296 voxels at most"
+    said = "training.batch = 1024 cases of 16777216 voxels; a part of a batch has 4294967296 voxels at most"
     with pytest.raises(RequestError, match=re.escape(said)):
         apply_settings(method_class("ddpm").presets["tiny"], ["size=[256,256,256]", "training.batch=1024"])

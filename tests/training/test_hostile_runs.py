@@ -41,11 +41,15 @@ DEEP = "[" * 100_000 + "]" * 100_000
         ("fingerprint.label_names", {"background": 0, "x": 10**9}, "fingerprint.label_names.x = 1000000000"),
         ("config.size", [10**5, 10**5], "config: size.0 = 100000"),
         ("config.size", [4096, 4096, 4096], "config: size: must have 268435456 voxels at most"),
-        ("config.network.channels", [10**5], "describes networks of more numbers than"),
-        ("config.network.channels", [10**12], "run.json: describes "),
-        ("config.network.residual_blocks", 10**9, "describes networks of more numbers than"),
+        ("config.network.channels", [4096], "describes networks of more numbers than"),
+        ("config.network.channels", [10**12], "config: network.channels.0 = 1000000000000; must be less than or equal"),
+        ("config.network.residual_blocks", 10**9, "config: network.residual_blocks = 1000000000; must be less than"),
         ("config.network.groups", 3, "4 is not a multiple of groups = 3"),
-        ("config.network.space_to_depth", 10**6, "run.json: describes "),
+        (
+            "config.network.space_to_depth",
+            10**6,
+            "config: network.space_to_depth = 1000000; must be less than or equal",
+        ),
     ],
 )
 def test_a_hostile_record_is_one_line_and_takes_no_memory(key, value, words, copied):

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import IO, Any
+from typing import Any
 
 from medsmith.errors import error_from_json
 from medsmith.training.trial import Measured, Trial
@@ -57,7 +57,7 @@ def measured(trial: Trial, seconds: float) -> Iterator[Measured | str]:
                 process.stdout.close()
 
 
-def _forward(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
+def _forward(stream: Iterable[str], lines: "queue.SimpleQueue[str]") -> None:
     """Passes on the lines of a stream, and an empty one at its end."""
     for line in stream:
         lines.put(line)
