@@ -1,12 +1,14 @@
 """Commands that train methods and synthesize cases."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medsmith.cases.layouts import DATASET
 from medsmith.cli import insertion, label_maps, pasting, steering
 from medsmith.cli.app import all_numbers, app, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
@@ -195,6 +197,7 @@ def synthesize(  # noqa: PLR0913
     lesion_type: insertion.LesionTypeOption = None,
     organ_map: insertion.OrganMapOption = None,
     label_as: insertion.LabelAsOption = None,
+    keep_missed: insertion.KeepMissedOption = False,
     anatomy: steering.AnatomyOption = None,
     texture: steering.TextureOption = None,
     pathology: steering.PathologyOption = None,
@@ -223,7 +226,7 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
-    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as, keep_missed)
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     out = named_for_nnunet(out, dataset_id)
@@ -238,24 +241,41 @@ def synthesize(  # noqa: PLR0913
     cohort = _cohort_of(requested.get("templates"))
     if cohort and (needed := memory_needed(cohort)):
         terminal().note(f"memory: at most {needed / 2**30:.1f} GiB per worker")
-    summary = synthesize_cases(
-        run,
-        out,
-        count=count,
-        seed=seed,
-        request=requested,
-        solver=solver,
-        steps=steps,
-        workers=workers,
-        options=SynthesisOptions(
-            devices=tuple(device or ("cpu",)),
-            limits=Limits(attempts=attempts),
-            shard=None if shard is None else Shard.parse(shard),
-            executor=executor_of(executor, address),
-        ),
-        progress=terminal().progress,
-    )
+    with _page_of_what_is_made(out, cohort):
+        summary = synthesize_cases(
+            run,
+            out,
+            count=count,
+            seed=seed,
+            request=requested,
+            solver=solver,
+            steps=steps,
+            workers=workers,
+            options=SynthesisOptions(
+                devices=tuple(device or ("cpu",)),
+                limits=Limits(attempts=attempts),
+                shard=None if shard is None else Shard.parse(shard),
+                executor=executor_of(executor, address),
+            ),
+            progress=terminal().progress,
+        )
     _tell(summary, cohort, requested)
+
+
+@contextmanager
+def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
+    """Writes the page of lesions where a call ends with fewer cases than it was asked for."""
+    from medsmith.errors import SynthesisError
+    from medsmith.synthesis import write_lesions_page
+
+    try:
+        yield
+    except SynthesisError as error:
+        ended = error.subject == str(out) and (out / DATASET).exists()
+        page = write_lesions_page(out, templates) if templates and ended else None
+        if page:
+            terminal().note(f"requested and measured: {page}")
+        raise
 
 
 def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]) -> None:

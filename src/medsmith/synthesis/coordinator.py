@@ -15,8 +15,10 @@ from medsmith.interruption import defer_interrupts
 from medsmith.machine import usable_cores
 from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.synthesis import folder
+from medsmith.synthesis.checks.finished import gave_up_on_misses, only_missed
 from medsmith.synthesis.devices import check_built
 from medsmith.synthesis.executors.base import Executor, Outcome
+from medsmith.synthesis.missed import read_missed, record_missed
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
@@ -58,7 +60,7 @@ def synthesize(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method.
-        SynthesisError: the folder has another recipe, or a case fails at every attempt.
+        SynthesisError: the folder has another recipe, a case fails at every attempt, or its lesions miss the request.
         CohortError: another process writes to the folder, it holds something else, or lies in what is read.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
@@ -149,7 +151,8 @@ def _fill(
         write_plan(out, Plan(count=count, run=run, paths=written, recipe=recipe, shard=part))
         ids = [case_id(recipe.method, index) for index in shard.indices(count)]
         finished = folder.finished_ids(out) & set(cohort.ids)
-        missing = [index for index, id in zip(shard.indices(count), ids, strict=True) if id not in finished]
+        there = finished | read_missed(out).keys()
+        missing = [index for index, id in zip(shard.indices(count), ids, strict=True) if id not in there]
         template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = (template.model_copy(update={"index": index}) for index in missing)
         try:
@@ -177,7 +180,7 @@ def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int
     """Consume the outcomes; case id -> reason of every failed case.
 
     Stops early if as many attempts as one case may have were refused, at whatever cases, while the folder holds no
-    finished case: the others are likely to fail as well.
+    finished case: the others are likely to fail as well. Lesions that miss their request say nothing of the others.
     """
     failures: dict[str, str] = {}
     refused: Counter[str] = Counter()
@@ -186,7 +189,7 @@ def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int
         attempts = outcome.task.recipe.limits.attempts
         match outcome.status:
             case "rejected":
-                rejected += 1
+                rejected += not only_missed(outcome.refused)
                 refused.update(outcome.refused)
                 advance(0, _refusals(refused))
                 if not done and rejected >= attempts:
@@ -200,6 +203,8 @@ def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
+            case "refused" if gave_up_on_misses(outcome.refused, outcome.task.recipe.limits):
+                record_missed(out, outcome.task.id, outcome.missed)
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
                 failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"

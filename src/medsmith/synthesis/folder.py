@@ -13,7 +13,8 @@ from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS,
 from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
-from medsmith.synthesis.plan import PLAN
+from medsmith.synthesis.missed import MISSED, counted, missed_line, read_missed
+from medsmith.synthesis.plan import PLAN, read_plan
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
 
 FAILURES = "failures"
@@ -47,7 +48,7 @@ class Summary:
         pictures = (
             f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
         )
-        made = f"{self.out}: {self.count} cases from {self.attempts} attempts"
+        made = f"{self.out}: {counted(self.count, 'case')} from {counted(self.attempts, 'attempt')}"
         return f"{made}; refused by {refused or 'no check'}{pictures}"
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def clean(out: Path) -> None:
 
 def remove_old_pictures(out: Path) -> None:
     """Remove the pictures of a call that made no case; the next may ask for something else."""
-    if not finished_ids(out):
+    if not finished_ids(out) and not (out / MISSED).exists():
         remove_pictures(out)
 
 
@@ -103,42 +104,53 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     """Discard incomplete cases and leave a valid cohort of the complete ones.
 
     Raises:
-        SynthesisError: a case of ``ids`` is missing.
+        SynthesisError: a case of ``ids`` is missing, or not made since its lesions missed what was requested.
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    finished = finished_ids(out)
-    missing = [id for id in ids if id not in finished]
-    _discard(cohort, missing)
-    if len(missing) < len(ids):
+    finished, wanted = finished_ids(out), set(ids)
+    missed = {id: attributes for id, attributes in read_missed(out).items() if id in wanted}
+    unmade = [id for id in ids if id not in finished]
+    missing = [id for id in unmade if id not in missed]
+    _discard(cohort, unmade)
+    if len(unmade) < len(ids):
         cohort.finish()
+    counts = missed_line(len(ids) - len(unmade), missed) if missed else ""
     if failures:
         first, untried = min(failures), len(missing) - len(failures)
+        and_missed = f"; {counts}" if counts else ""
         rest = f"; {untried} were not tried" if untried else ""
-        found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}"
+        found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}{and_missed}"
         kept = [f"{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
         raise SynthesisError(out, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
     if missing:
         raise SynthesisError(
             out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
         )
+    if missed:
+        raise SynthesisError(out, counts, cure="ask for something else, or keep such lesions: --keep-missed")
 
 
 def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     """Remove plan and empty folders if no case was made, so that they do not block a corrected request.
 
     The logs of cases that killed their workers stay, and the plan with them; so do the pictures of what was refused.
+    A shard stays that says which cases are not made, to be joined with the others.
     """
     out = cohort.root
-    if finished_ids(out) or (out / FAILURES).exists():
+    if finished_ids(out) or (out / FAILURES).exists() or _is_shard_without_cases(out):
         return
     with suppress(OSError):
         _discard(cohort, ids)
-        for name in (PLAN, DATASET):
+        for name in (MISSED, PLAN, DATASET):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
         with suppress(OSError):  # missing, or not empty
             (out / part).rmdir()
+
+
+def _is_shard_without_cases(out: Path) -> bool:
+    return (out / MISSED).exists() and read_plan(out).shard is not None
 
 
 def _discard(cohort: Cohort, ids: Iterable[str]) -> None:

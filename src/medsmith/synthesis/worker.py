@@ -131,7 +131,7 @@ def _run_task(channel: _Channel, cohort: "Cohort", task: Any, device: str) -> Me
 
     result = synthesize_case(asked, device, report_attempt, report_refusal)
     if result.case is None:
-        return {"type": "refused", "refused": dict(result.refused)}
+        return {"type": "refused", "refused": dict(result.refused), "missed": dict(result.missed)}
     cohort.write(result.case)
     return {"type": "made"}
 

@@ -1,12 +1,12 @@
 """All checks of a synthetic case, in a fixed order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from medsmith.cases.case import Case
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.images import image_finite, image_noise, image_range, image_spread, not_a_copy
-from medsmith.synthesis.checks.lesions import lesions_visible
+from medsmith.synthesis.checks.lesions import lesions_as_requested, lesions_visible
 from medsmith.synthesis.checks.masks import components, foreground_share, labels_declared, labels_legal, mask_not_empty
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -34,7 +34,7 @@ CHECKS: tuple[Check, ...] = (
     image_noise,
     not_a_copy,
 )
-OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, labels_legal, annotation_followed)
+OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, lesions_as_requested, labels_legal, annotation_followed)
 """Run only for methods that name them."""
 
 
@@ -51,3 +51,22 @@ def check_case(
     """
     chosen = CHECKS if names is None else [check for check in (*CHECKS, *OPTIONAL_CHECKS) if check.__name__ in names]
     return tuple(check(case, training, limits) for check in chosen)
+
+
+def only_missed(refused: Mapping[str, int]) -> bool:
+    """Whether an attempt was refused for nothing but a lesion that misses what was requested.
+
+    Args:
+        refused: check -> 1.
+    """
+    return set(refused) == {lesions_as_requested.__name__}
+
+
+def gave_up_on_misses(refused: Mapping[str, int], limits: Limits) -> bool:
+    """Whether a case has no attempt left because its lesions miss what was requested.
+
+    Args:
+        refused: check -> number of attempts that it refused.
+        limits: tolerances of the checks.
+    """
+    return refused.get(lesions_as_requested.__name__, 0) >= min(limits.attempts, limits.missed_attempts)

@@ -21,6 +21,8 @@ class Limits(BaseModel):
         region_dice: smallest Dice of a region, found by thresholds in a guided image, with the map that it follows.
         lesion_contrast: smallest contrast of a guided lesion, as a share of that in its guidance image; 0 checks none.
         attempts: maximum number of attempts per case.
+        missed_attempts: maximum number of attempts per case in which a lesion misses what was requested; each of them
+            has drawn the lesion several times.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,7 @@ class Limits(BaseModel):
     region_dice: float = Field(default=0.5, ge=0, le=1)
     lesion_contrast: float = Field(default=0.25, ge=0)
     attempts: int = Field(default=50, ge=1)
+    missed_attempts: int = Field(default=4, ge=1)
 
 
 @final
@@ -45,6 +48,7 @@ class CheckResult:
         low: smallest allowed value; None without a lower limit.
         high: largest allowed value; None without an upper limit.
         reason: why the check was not made.
+        about: names of what failed, such as attributes of lesions.
     """
 
     check: str
@@ -53,6 +57,7 @@ class CheckResult:
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    about: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, check: str, value: float, low: float | None = None, high: float | None = None) -> "CheckResult":
