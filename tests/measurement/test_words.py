@@ -135,7 +135,7 @@ def named_absolutely():
                     yield pytest.param(kind.name, organ, look, id=f"{kind.name}-{look.density}-{look.variation}")
 
 
-@pytest.mark.parametrize(("name", "organ", "look"), named_absolutely())
+@pytest.mark.parametrize(("name", "organ", "look"), [*named_absolutely()])
 def test_values_that_the_rules_give_a_word_are_measured_as_that_word(name, organ, look):
     spread = {"heterogeneous": T.heterogeneous_hu, "homogeneous": 0.0}[look.variation]
     for _, ends in look.phases():
