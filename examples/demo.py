@@ -50,8 +50,8 @@ def describe_lesions(folder: Path, templates: int, lesions: int) -> None:
 
 
 def put_in(templates: Path, out: Path, count: int, asked: dict[str, object]) -> None:
-    """Lesions into templates, also those that miss the request, and the page that says how far they are."""
-    request = {"templates": str(templates), "keep_missed": True, **asked}
+    """Lesions into templates, and the page that says how far they are what was asked for."""
+    request = {"templates": str(templates), **asked}
     synthesize("lesiondiffusion", out, count=count, seed=0, request=request, progress=ConsoleProgress())
     print(f"    {lesions_line(out)}")
     print(f"    requested and measured, with pictures: {write_lesions_page(out, templates)}")
