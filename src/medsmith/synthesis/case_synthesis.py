@@ -19,8 +19,8 @@ from medsmith.diffusion import SOLVERS, Sampling, derive_seed
 from medsmith.errors import RequestError, RunError
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
-from medsmith.synthesis.checks.finished import check_case, gave_up_on_misses
-from medsmith.synthesis.checks.result import CheckResult
+from medsmith.synthesis.checks.finished import check_case
+from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
 from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.synthesis.devices import check_present, kind_of
 from medsmith.synthesis.references import find_references, with_paths, without_paths

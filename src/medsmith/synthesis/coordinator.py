@@ -15,7 +15,7 @@ from medsmith.interruption import defer_interrupts
 from medsmith.machine import usable_cores
 from medsmith.progress import Advance, NullProgress, Progress
 from medsmith.synthesis import folder
-from medsmith.synthesis.checks.finished import gave_up_on_misses, only_missed
+from medsmith.synthesis.checks.result import gave_up_on_misses, only_missed
 from medsmith.synthesis.devices import check_built
 from medsmith.synthesis.executors.base import Executor, Outcome
 from medsmith.synthesis.missed import read_missed, record_missed

@@ -253,6 +253,7 @@ def scan_case(made, names):
 def test_what_the_scan_cannot_hold_is_refused_before_anything_is_drawn(tmp_path, lesion, line):
     made, names = scan(edge=80), {"background": 0, "kidney_left": LIVER}
     made.labels[:] = np.where(np.linalg.norm(np.indices(made.labels.shape) - 39.5, axis=0) <= 22.5, LIVER, 0)
+    made.image[:3] = -1000  # air
     cohort = Cohort.create(tmp_path / "scans", channel_names=("CT",), label_names=names, file_ending=".nii.gz")
     cohort.write(scan_case(made, names))
     cohort.finish()

@@ -1,6 +1,6 @@
 """All checks of a synthetic case, in a fixed order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from medsmith.cases.case import Case
@@ -51,22 +51,3 @@ def check_case(
     """
     chosen = CHECKS if names is None else [check for check in (*CHECKS, *OPTIONAL_CHECKS) if check.__name__ in names]
     return tuple(check(case, training, limits) for check in chosen)
-
-
-def only_missed(refused: Mapping[str, int]) -> bool:
-    """Whether an attempt was refused for nothing but a lesion that misses what was requested.
-
-    Args:
-        refused: check -> 1.
-    """
-    return set(refused) == {lesions_as_requested.__name__}
-
-
-def gave_up_on_misses(refused: Mapping[str, int], limits: Limits) -> bool:
-    """Whether a case has no attempt left because its lesions miss what was requested.
-
-    Args:
-        refused: check -> number of attempts that it refused.
-        limits: tolerances of the checks.
-    """
-    return refused.get(lesions_as_requested.__name__, 0) >= min(limits.attempts, limits.missed_attempts)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from medsmith.cases.case import Case
-from medsmith.synthesis.checks.result import CheckResult, Limits
+from medsmith.synthesis.checks.result import AS_REQUESTED, CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 
 
@@ -20,5 +20,5 @@ def lesions_as_requested(case: Case, training: TrainingFacts, limits: Limits) ->
     missed = [
         {verdict["attribute"] for verdict in lesion.get("verdicts", ()) if not verdict["passed"]} for lesion in lesions
     ]
-    result = CheckResult.of("lesions_as_requested", float(sum(map(bool, missed))), high=0)
+    result = CheckResult.of(AS_REQUESTED, float(sum(map(bool, missed))), high=0)
     return replace(result, about=tuple(sorted(set().union(*missed))))

@@ -1,11 +1,14 @@
 """The result of a check, and the tolerances of the checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["passed", "failed", "not made"]
+AS_REQUESTED = "lesions_as_requested"
+"""Name of the check of what was requested of lesions."""
 _DIGITS = 6
 
 
@@ -76,3 +79,22 @@ class CheckResult:
         rounded = {name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
         reason = {"reason": self.reason} if self.reason else {}
         return {"check": self.check, "outcome": self.outcome} | rounded | reason
+
+
+def only_missed(refused: Mapping[str, int]) -> bool:
+    """Whether an attempt was refused for nothing but a lesion that misses what was requested.
+
+    Args:
+        refused: check -> 1.
+    """
+    return set(refused) == {AS_REQUESTED}
+
+
+def gave_up_on_misses(refused: Mapping[str, int], limits: Limits) -> bool:
+    """Whether a case has no attempt left because its lesions miss what was requested.
+
+    Args:
+        refused: check -> number of attempts that it refused.
+        limits: tolerances of the checks.
+    """
+    return refused.get(AS_REQUESTED, 0) >= min(limits.attempts, limits.missed_attempts)
