@@ -28,8 +28,8 @@ Every command takes `--quiet` (`-q`), `--verbose` (`-v`) and `--json`, before it
 | machine, versions, options, seconds in all, where an error arose | nothing | nothing | stderr | nothing |
 | errors | stderr, one line | the same | the same | the same; stdout stays empty |
 
-`--json` goes together with `-q` or `-v`. Numbers that are not finite are `null`. There is no log file: a run keeps its
-losses in `metrics.jsonl`, and `medsmith train ... -v > train.log 2>&1` keeps everything else.
+`--json` goes together with `-q` or `-v`. Numbers that are not finite are `null`. `train` and `synthesize` append
+what they did to `log.txt` in their folders ([logs](scale.md#logs)); a run keeps its losses in `metrics.jsonl`.
 """
 
 

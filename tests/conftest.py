@@ -14,7 +14,7 @@ from training_processes import TrainingServer
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The first example of a test pays for imports, and a busy machine is slow: time says nothing about the code.
-settings.register_profile("medsmith", deadline=None)
+settings.register_profile("medsmith", deadline=None, max_examples=40)
 settings.load_profile("medsmith")
 
 # The import hook of jaxtyping (make shapes) compiles whatever a module of medsmith imports first, since it looks for
@@ -38,10 +38,12 @@ def server():
     server.close()
 
 
-@pytest.fixture
-def no_fsync(monkeypatch):
-    """Leaves out fsync, which takes most of the time of tests that write many small files."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync():
+    """Leaves out fsync, which takes most of the time of tests that write many small files; no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture

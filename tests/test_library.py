@@ -15,7 +15,9 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
-COMMANDS = "annotate crop describe evaluate merge phantom prepare regenerate split sweep synthesize train utility"
+COMMANDS = (
+    "adherence annotate crop describe evaluate merge phantom prepare regenerate split sweep synthesize train utility"
+)
 NAMES = {"background": 0, "lesion": 1}
 
 

@@ -169,7 +169,8 @@ def rows_of(
     found = {arm: np.array([trial.dice(test, names) for trial in trials[arm]]) for arm in arms}
     mean = {arm: np.array([mean_of_present(each) for each in dice]) for arm, dice in found.items()}
     left_out = {each.folder.name: each.left_out() for each in subsets if each.left_out()}
-    about = {"cases": len(subsets[0].real), "network": network, "task": task, "left_out": left_out}
+    counts = {"cases": len(subsets[0].real), "subsets": len(subsets), "seeds": asked.seeds, "steps": asked.steps}
+    about = {**counts, "network": network, "task": task, "left_out": left_out}
     single = {
         name: {arm: dice[..., value] for arm, dice in found.items()} for value, name in enumerate(names) if task == ALL
     }
@@ -192,15 +193,15 @@ def main(asked: argparse.Namespace) -> None:
     test = Cohort.open(asked.work / "test")
     truth, size = loaded(test, asked.edge), tuple(int(edge) for edge in asked.size.split(","))
     tasks = [ALL, *foreground_names(test.label_names)] if asked.tasks == "each" else asked.tasks.split(",")
-    about = {"steps": asked.steps, "edge": asked.edge, "batch": BATCH, "precision": PRECISION,
-             "synthetic": asked.count, "course": asked.course, "seeds": asked.seeds}  # fmt: skip
+    about = {"edge": asked.edge, "batch": BATCH, "precision": PRECISION, "synthetic": asked.count,
+             "course": asked.course}  # fmt: skip
     networks, rows = asked.networks.split(","), []
     for cases in map(int, asked.cases.split(",")):
         Subset(asked.work, cases, asked.subsets - 1 if cases else 0, size, asked.count, asked.course).check()
     for cases, network, task in product(map(int, asked.cases.split(",")), networks, tasks):
         numbers = range(asked.subsets if cases else 1)
         subsets = [Subset(asked.work, cases, number, size, asked.count, asked.course) for number in numbers]
-        arms = [arm for arm in ARMS if arm != LONGER or network == networks[0]]
+        arms = [arm for arm in asked.arms.split(";") if arm != LONGER or network == networks[0]]
         found = rows_of(subsets, network, task, possible(arms, subsets), truth, asked)
         rows += found
         print(*found, sep="\n", flush=True)
@@ -214,6 +215,7 @@ if __name__ == "__main__":
     parser.add_argument("--subsets", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=2, help="networks of each subset")
     parser.add_argument("--networks", default="unet,resunet,wide_resunet,dynunet,vnet")
+    parser.add_argument("--arms", default=";".join(ARMS), help="separated by semicolons; R among them")
     parser.add_argument("--tasks", default="each", help="'each', or names separated by commas")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--edge", type=int, default=32)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from medsmith.data.scenes import scenes_of as scenes_of
     from medsmith.errors import MedsmithError as MedsmithError
     from medsmith.evaluation import evaluate as evaluate
+    from medsmith.evaluation.adherence import AdherenceOptions as AdherenceOptions
+    from medsmith.evaluation.adherence import adherence as adherence
     from medsmith.evaluation.downstream import SegmenterConfig as SegmenterConfig
     from medsmith.evaluation.downstream import UtilityOptions as UtilityOptions
     from medsmith.evaluation.downstream import utility as utility
@@ -56,11 +58,14 @@ if TYPE_CHECKING:
     from medsmith.synthesis import regenerate as regenerate
     from medsmith.synthesis import sweep as sweep
     from medsmith.synthesis import synthesize as synthesize
+    from medsmith.synthesis import synthesize_shards as synthesize_shards
+    from medsmith.synthesis import unpack as unpack
     from medsmith.training import Budget as Budget
     from medsmith.training import train as train
-    from medsmith.training.plan import make_plan as make_plan
+    from medsmith.training.planning import make_plan as make_plan
 
 _HOMES = {
+    "AdherenceOptions": "medsmith.evaluation.adherence",
     "AnnotationOptions": "medsmith.annotation",
     "Budget": "medsmith.training",
     "Case": "medsmith.cases.case",
@@ -86,6 +91,7 @@ _HOMES = {
     "SweepGrid": "medsmith.synthesis",
     "SynthesisOptions": "medsmith.synthesis",
     "UtilityOptions": "medsmith.evaluation.downstream",
+    "adherence": "medsmith.evaluation.adherence",
     "annotate": "medsmith.annotation",
     "bench": "medsmith.benchmarks",
     "create_study": "medsmith.evaluation.reader_study",
@@ -95,7 +101,7 @@ _HOMES = {
     "evaluate_all": "medsmith.evaluation.overall",
     "export": "medsmith.exporting",
     "load_method": "medsmith.runs.checkpoints",
-    "make_plan": "medsmith.training.plan",
+    "make_plan": "medsmith.training.planning",
     "merge": "medsmith.preparation",
     "parse_report": "medsmith.reports.parsing.report",
     "phantom": "medsmith.phantoms.families",
@@ -108,7 +114,9 @@ _HOMES = {
     "split": "medsmith.preparation",
     "sweep": "medsmith.synthesis",
     "synthesize": "medsmith.synthesis",
+    "synthesize_shards": "medsmith.synthesis",
     "train": "medsmith.training",
+    "unpack": "medsmith.synthesis",
     "utility": "medsmith.evaluation.downstream",
 }
 """Public name -> module that has it."""

@@ -9,10 +9,13 @@ MedsmithError
 ├── RunError           a run folder, a checkpoint or shipped weights cannot be used
 ├── TrainingError      training had to stop (for example, a loss that is not finite)
 ├── SynthesisError     cases could not be synthesized or regenerated
+├── MethodError        a method from elsewhere (a file, another package) raised an exception
 └── InterruptionError  a signal came; what was finished is saved (exit code 130)
 """
 
-from typing import ClassVar, final
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, final
 
 
 def printable(text: str) -> str:
@@ -21,6 +24,24 @@ def printable(text: str) -> str:
     Names of files may hold both; a terminal obeys the former and no output takes the latter.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in the plural unless it is one: ``1 case``, ``2 cases``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def similar(asked: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The cure for a name that is not among those known: the most similar one, or else another cure.
+
+    Args:
+        asked: the name.
+        known: names to choose from.
+        otherwise: the cure where none is similar.
+    """
+    plain = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(asked.casefold(), plain, n=1)
+    return f"did you mean '{plain[near[0]]}'?" if near else otherwise
 
 
 class MedsmithError(Exception):
@@ -39,9 +60,9 @@ class MedsmithError(Exception):
         self.subject, self.found, self.limit, self.cure = str(subject), found, limit, cure
         super().__init__(self.line)
 
-    def __reduce__(self) -> tuple[type["MedsmithError"], tuple[str, str, str, str]]:
-        """Pickles all four parts; the default would keep the line alone."""
-        return type(self), (self.subject, self.found, self.limit, self.cure)
+    def __reduce__(self) -> tuple[type["MedsmithError"], tuple[str, str, str, str], dict[str, Any]]:
+        """Pickles all four parts, and notes; the default would keep the line alone."""
+        return type(self), (self.subject, self.found, self.limit, self.cure), vars(self)
 
     @property
     def line(self) -> str:
@@ -90,7 +111,28 @@ class SynthesisError(MedsmithError):
 
 
 @final
+class MethodError(MedsmithError):
+    """A method from elsewhere raised an exception; its traceback is the error's note."""
+
+
+@final
 class InterruptionError(MedsmithError):
     """A signal came; what was finished is saved, and the same call continues."""
 
     exit_code = 130
+
+
+def error_to_json(error: MedsmithError) -> dict[str, Any]:
+    """An error as JSON values, so that it can be raised again in another process."""
+    parts = {"subject": error.subject, "found": error.found, "limit": error.limit, "cure": error.cure}
+    return {"kind": type(error).__name__, **parts, "notes": list(getattr(error, "__notes__", ()))}
+
+
+def error_from_json(value: Mapping[str, Any]) -> MedsmithError:
+    """Inverse of ``error_to_json``."""
+    family = {kind.__name__: kind for kind in MedsmithError.__subclasses__()}
+    kind = family.get(value["kind"], SynthesisError)
+    error = kind(value["subject"], value["found"], value["limit"], value["cure"])
+    for note in value["notes"]:
+        error.add_note(note)
+    return error

@@ -26,6 +26,10 @@ def silent(_line: str) -> None:
     """Takes a line that nobody wants to read."""
 
 
+def ignored(_steps: int, _note: str) -> None:
+    """Takes a step that nobody watches."""
+
+
 @runtime_checkable
 class Progress(Protocol):
     """Reports the progress of a task."""
@@ -51,11 +55,7 @@ class NullProgress:
     @contextmanager
     def task(self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited) -> Iterator[Advance]:  # noqa: ARG002
         """A context whose ``advance`` does nothing."""
-        yield _nothing
-
-
-def _nothing(_steps: int, _note: str) -> None:
-    """Ignores a step."""
+        yield ignored
 
 
 def advancing(function: Callable[[str], _Result], advance: Advance) -> Callable[[str], _Result]:

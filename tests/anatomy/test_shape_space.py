@@ -19,7 +19,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, ContentError, GeometryError, RequestError
 from medsmith.geometry import Geometry
 
-pytestmark = pytest.mark.usefixtures("few_draws", "no_fsync")
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def chest_cohort(root, count=6, labels=True):

@@ -16,7 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, RequestError
 
-pytestmark = pytest.mark.usefixtures("few_draws", "no_fsync")
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def bytes_of(folder):

@@ -1,5 +1,4 @@
 import json
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +29,7 @@ from narrowing import present
 from synthesis_fakes import NOISE_PASSES, InProcessExecutor
 
 IN_PROCESS = SynthesisOptions(executor=InProcessExecutor, limits=NOISE_PASSES)
-TIMES = {"seconds.json", "annotate.json", "annotate.png"}
+TIMES = {"seconds.json", "annotate.json", "annotate.png", "log.txt"}
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +49,9 @@ def run(root):
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Leaves out what takes time and is tested elsewhere: many draws for the rejection rate, and fsync."""
+    """Leaves out what takes time and is tested elsewhere: many draws for the rejection rate."""
     patch = pytest.MonkeyPatch()
     patch.setattr(drawing, "_MEASURED_DRAWS", 10)
-    patch.setattr(os, "fsync", lambda _: None)
     yield
     patch.undo()
 

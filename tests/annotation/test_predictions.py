@@ -16,7 +16,6 @@ from medsmith.progress import NullProgress
 
 MICRO = SegmenterConfig(steps=2, channels=4)
 RULES = LabelRules({1: 2, 2: 1}, frozenset())
-pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def labeler_at(path, seed=0):

@@ -1,7 +1,6 @@
 """What the loop refuses before it binds a folder to its settings, and damage that it notices afterwards."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -29,7 +28,6 @@ def quick():
     """Leaves out what takes time and is tested elsewhere."""
     patch = pytest.MonkeyPatch()
     patch.setattr(drawing, "_MEASURED_DRAWS", 10)
-    patch.setattr(os, "fsync", lambda _: None)
     patch.setattr(loop, "draw_picture", lambda *_: b"")
     yield
     patch.undo()

@@ -23,7 +23,6 @@ from medsmith.methods import method_class
 from medsmith.preparation.split import split
 from micro import micro_case, micro_config
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 AXES = list(permutations(range(3)))
 FLIPS = list(product((False, True), repeat=3))
 orientations = st.tuples(st.sampled_from(AXES), st.sampled_from(FLIPS))

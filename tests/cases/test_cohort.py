@@ -27,8 +27,6 @@ from medsmith.geometry import Geometry
 from narrowing import present
 from scan_files import AFFINE, listing, run
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @pytest.mark.parametrize("ending", [".png", ".nii.gz"])
 def test_written_cases_come_back(ending, tmp_path):

@@ -17,8 +17,6 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 from scan_files import png_bytes, write_pair
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @pytest.fixture
 def cohort(tmp_path):
@@ -74,10 +72,11 @@ def test_the_folder_is_named_as_nnunet_wants_it(tmp_path):
     folder = nnunet_folder(tmp_path / "Liver", 7)
     assert folder == tmp_path / "Dataset007_Liver"
     folder.mkdir()
-    assert nnunet_folder(tmp_path / "Liver", 7) == folder
+    assert nnunet_folder(tmp_path / "Liver", 7) == nnunet_folder(folder, 7) == folder
     for name, number, line in [
         ("Spleen", 7, "Dataset007_Liver has id 7"),
         ("Liver", 0, "--dataset-id: 0; 1 to 999"),
+        ("Dataset007_Liver", 8, "'Dataset007_Liver' has id 7, and 8 is asked for; one id each; leave one of them out"),
         ("my liver", 8, "'my liver'; letters, digits, _ and - in a name"),
     ]:
         with pytest.raises(RequestError, match=line):
@@ -92,3 +91,8 @@ def test_a_command_names_its_folder_for_nnunet(tmp_path, capsys):
     assert ended.value.code == 0
     assert f"folder for nnU-Net: {tmp_path / 'raw' / 'Dataset501_Breast'}" in capsys.readouterr().out
     assert len(Cohort.open(tmp_path / "raw" / "Dataset501_Breast")) == 1
+    again = ["prepare", str(tmp_path / "in"), str(tmp_path / "raw" / "Dataset502_Breast"), "--dataset-id", "502"]
+    with pytest.raises(SystemExit) as ended:
+        main(again)
+    assert ended.value.code == 0
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["Dataset501_Breast", "Dataset502_Breast"]

@@ -20,7 +20,6 @@ from medsmith.preparation import prepare
 from medsmith.progress import NullProgress
 from medsmith.training import train
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 SHAPE = (34, 35, 18)
 
 

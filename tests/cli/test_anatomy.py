@@ -7,8 +7,6 @@ from medsmith.anatomy import ShapeSpace
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def run(*arguments):
     with pytest.raises(SystemExit) as done:

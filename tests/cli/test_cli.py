@@ -15,6 +15,7 @@ import pytest
 
 from medsmith.cli import main
 from medsmith.cli.insertion import InsertionOptions
+from medsmith.errors import similar
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "monai", "lightning", "numpy", "scipy", "matplotlib", "nibabel")
@@ -78,8 +79,40 @@ def test_help_takes_less_than_half_a_second() -> None:
         ),
         (["synthesize", "pig", "out", "--count", "0"], "medsmith synthesize: Invalid value for '--count': "),
         (["synthesize", "pig", "out", "--device", "meta"], "device: 'meta' is not known; cpu, cuda, or cuda:INDEX"),
+        (
+            ["synthesize", "pig", "memory://x"],
+            "memory://x: a URL; a cohort is a folder of this machine; add --format sh",
+        ),
+        (
+            ["synthesize", "pig", "out", "--format", "shards", "--dataset-id", "5"],
+            "--dataset-id: 5; shards are no folder for nnU-Net; give it to medsmith unpack",
+        ),
+        (
+            ["synthesize", "pig", "out", "--format", "shards", "--shard-cases", "50"],
+            "medsmith synthesize: Invalid value for '--shard-cases': ",
+        ),
+        (
+            ["synthesize", "pig", "out", "--executor", "ray", "--workers", "2"],
+            "--workers: 2; Ray uses the CPUs of its cluster; leave it out",
+        ),
+        (["unpack", "nowhere", "out"], "nowhere/shards.json: does not exist; restore it"),
         (["report", "sample"], "medsmith report sample: Missing option '--type'; see medsmith report sample --help"),
-        (["report", "sampel"], "medsmith report: No such command 'sampel'"),
+        (
+            ["report", "sampel"],
+            "medsmith report: No such command 'sampel'. Did you mean 'sample'?; see medsmith report",
+        ),
+        (
+            ["train", "pig", "c", "--rum", "r"],
+            "medsmith train: No such option: --rum; did you mean --run?; see medsmith",
+        ),
+        (
+            ["synthesize", "lesiondiffusion", "out", "--template", "."],
+            "--template: '.' is a folder; it takes the id of",
+        ),
+        (
+            ["synthesize", "lesiondifusion", "out"],
+            "lesiondifusion: no run.json in it; shipped weights: lesiondiffusion, ",
+        ),
         (["describe", "x" * 300], "x" * 300 + ": File name too long; check path and disk"),
         (["--nothing"], "medsmith: No such option: --nothing"),
     ],
@@ -93,6 +126,31 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert line.startswith(said)
     assert line.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["phantom", "Brest", "out"], "breast"),
+        (["synthesize", "lesiondifusion", "out"], "lesiondiffusion"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(
+    arguments: list[str],
+    meant: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert f"did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_the_nearest_name_whatever_its_case_or_another_cure() -> None:
+    assert similar("PIGG", ("pig", "ddpm")) == "did you mean 'pig'?"
+    assert similar("knee", ("Breast", "ct"), "choose one") == "choose one"
+    assert similar("anything", ()) == ""
 
 
 @pytest.mark.parametrize(

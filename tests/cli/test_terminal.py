@@ -21,8 +21,6 @@ from medsmith.cli import app, main
 from medsmith.cli.terminal import Terminal, speaking, terminal
 from medsmith.reports.rules import LESION_TYPES
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @pytest.fixture
 def say(capsys):
@@ -92,7 +90,7 @@ def test_cohorts_are_one_json_object_and_all_else_is_on_standard_error(tmp_path,
 def test_quiet_leaves_the_result(tmp_path, phantoms, say, before):
     words = ["split", phantoms, tmp_path / "a", tmp_path / "b", "--test-fraction", "0.25"]
     code, out, err = say(*(["-q", *words] if before else [*words, "-q"]))
-    assert (code, out, err) == (0, f"{tmp_path / 'a'}: 3 cases; {tmp_path / 'b'}: 1 cases\n", "")
+    assert (code, out, err) == (0, f"{tmp_path / 'a'}: 3 cases; {tmp_path / 'b'}: 1 case\n", "")
     assert say("merge", tmp_path / "m", tmp_path / "a", tmp_path / "b", "-q", "--json")[2] == ""
 
 

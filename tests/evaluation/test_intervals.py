@@ -7,7 +7,6 @@ from scipy import stats
 from medsmith.evaluation.downstream.intervals import (
     Resamples,
     hierarchical_mean,
-    holm,
     inflation_of,
     least_gain,
     patients_needed,
@@ -16,6 +15,7 @@ from medsmith.evaluation.downstream.intervals import (
 from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
 from medsmith.evaluation.fidelity.bootstrap import mean_over_subsets
 from medsmith.evaluation.fidelity.crossed import CrossedSpread, crossed_spread
+from medsmith.evaluation.multiple_tests import holm
 
 GAIN = 0.3
 TRIALS, RESAMPLES = 1000, 400

@@ -10,6 +10,8 @@ from medsmith.cli import main
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
 from medsmith.evaluation.overall import evaluate_all
+from medsmith.evaluation.pages.overall_page import verdicts
+from medsmith.evaluation.privacy.threshold import Threshold
 
 
 def test_the_realism_score_by_hand():
@@ -80,3 +82,16 @@ def test_everything_needs_the_training_cohort(cohorts, tmp_path, capsys):
 def test_a_synthetic_cohort_stays_as_it_is(report, cohorts):
     assert Cohort.open(cohorts["synthetic"].root).content_hash() == cohorts["synthetic"].content_hash()
     assert report[1].privacy.images is not None
+
+
+@pytest.mark.parametrize(
+    ("beyond", "answer"),
+    [
+        (True, "Private? No: more near-copies than chance explains"),
+        (False, "Private? No more near-copies than chance explains"),
+    ],
+)
+def test_the_verdict_on_copies_is_that_of_the_test_against_chance(beyond, answer, report, monkeypatch):
+    monkeypatch.setattr(Threshold, "exceeded_by", lambda _self, _flagged: beyond)
+    found = report[1]
+    assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -97,10 +98,24 @@ def evaluated(real, synthetic, out, **more):
     return evaluate(real, synthetic, out, plan=PLAN, extractors=[Radiomics()], **more)
 
 
-@pytest.mark.usefixtures("numbers_only")
-def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(cohorts, tmp_path):
-    alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
-    other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other")
+@pytest.fixture(scope="module")
+def alike(cohorts, tmp_path_factory):
+    """A whole evaluation of the cohort of the same law, and the folder of its report, which is not to be changed."""
+    out = tmp_path_factory.mktemp("evaluated") / "alike"
+    return evaluated(cohorts["real"], cohorts["alike"], out, facts={"machine": NASTY}), out
+
+
+@pytest.fixture(scope="module")
+def other(cohorts, tmp_path_factory):
+    """An evaluation of the cohort of another law, made from a training cohort, and the folder of its numbers."""
+    out = tmp_path_factory.mktemp("evaluated") / "other"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medsmith.evaluation.compare_cohorts.evaluation_page", lambda *_: Page("", [], [], {}))
+        return evaluated(cohorts["real"], cohorts["other"], out, training=cohorts["copies"]), out
+
+
+def test_a_cohort_of_the_same_law_is_near_the_floor_and_another_is_not(alike, other):
+    alike, other = alike[0], other[0]
     of_alike, of_other = (e.distances["radiomic vector"]["Fréchet distance"] for e in (alike, other))
     assert of_alike.synthetic.n == of_alike.floor.n == 12
     assert of_alike.synthetic.value < 1.5 * of_alike.floor.value
@@ -130,10 +145,8 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
     assert found.held_out.value == 0
 
 
-@pytest.mark.usefixtures("numbers_only")
-def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts, tmp_path):
-    alike = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "alike")
-    other = evaluated(cohorts["real"], cohorts["other"], tmp_path / "other", training=cohorts["copies"])
+def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, other):
+    alike, other = alike[0], other[0]
     copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]
     assert "to a real case than 99 % of other real cases are" in copies[0]
     assert "needs its training cohort (--training)" in copies[0]
@@ -145,26 +158,26 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(cohorts
     assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
 
 
-def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, tmp_path):
-    for out in ("first", "second", "second"):  # an earlier report is replaced
-        evaluated(cohorts["real"], cohorts["alike"], tmp_path / out)
+def test_equal_inputs_give_equal_bytes_and_the_numbers_are_in_both_files(cohorts, alike, other, tmp_path):
+    first, second = alike[1], shutil.copytree(other[1], tmp_path / "second")  # an earlier report is replaced
+    evaluated(cohorts["real"], cohorts["alike"], second, facts={"machine": NASTY})
     for name in ("evaluation.json", "evaluation.html"):
-        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-    found = json.loads((tmp_path / "first" / "evaluation.json").read_text())
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+        assert (second / name).read_bytes() != (other[1] / name).read_bytes()
+    found = json.loads((first / "evaluation.json").read_text())
     assert found["warning"] == WARNING
     assert found["extractors"] == {"radiomic vector": "definition 1"}
     frechet = found["distances"]["radiomic vector"]["Fréchet distance"]
     assert set(frechet) == {"synthetic", "floor", "excess", "whole"}
     assert frechet["synthetic"]["low"] <= frechet["synthetic"]["value"] <= frechet["synthetic"]["high"]
-    page = (tmp_path / "first" / "evaluation.html").read_text()
+    page = (first / "evaluation.html").read_text()
     assert f"{frechet['synthetic']['value']:.3g}" in page
     assert cohorts["real"].content_hash() in page
     assert "pip install --no-deps" in page
 
 
-def test_the_page_asks_nobody_and_says_what_it_is(cohorts, tmp_path):
-    evaluated(cohorts["real"], cohorts["alike"], tmp_path, facts={"machine": NASTY})
-    page = (tmp_path / "evaluation.html").read_text()
+def test_the_page_asks_nobody_and_says_what_it_is(alike):
+    page = (alike[1] / "evaluation.html").read_text()
     assert WARNING in page
     assert NASTY not in page
     assert "&lt;script&gt;" in page
@@ -259,14 +272,13 @@ def test_too_few_cases_are_refused_by_name(cohorts, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("numbers_only")
-def test_parts_tests_and_diversity_are_reported(cohorts, tmp_path):
-    found = evaluated(cohorts["real"], cohorts["other"], tmp_path)
+def test_parts_tests_and_diversity_are_reported(other):
+    found, out = other
     names = [f"{Radiomics.name}{part}" for part in ("", ", whole image", ", inside the labels")]
     assert list(found.distances) == list(found.permutations) == names
     assert all(test.p <= 0.01 for test in found.permutations.values())
     assert found.diversity.real.n == 16
-    measured = json.loads((tmp_path / "evaluation.json").read_text())["measured"]
+    measured = json.loads((out / "evaluation.json").read_text())["measured"]
     assert len(measured) == 3 * 5
     assert {(row["n"], row["identity"], row["preprocessing"]) for row in measured} == {
         (12, "definition 1", found.view_spec.description)
@@ -296,13 +308,12 @@ def test_a_painted_box_that_differs_has_a_seam(cohorts, tmp_path):
     assert any(line.startswith("Seams: a classifier") and "have seams" in line for line in summary_lines(found))
 
 
-def test_labels_alone_are_compared_by_their_masks(cohorts, tmp_path):
-    real, alike = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
-    found = evaluated(real, alike, tmp_path / "out")
+def test_labels_alone_are_compared_by_their_masks(cohorts, alike, tmp_path):
+    real, made = (parts_of(cohorts[name], tmp_path / name, image=()) for name in ("real", "alike"))
+    found = evaluated(real, made, tmp_path / "out")
     assert (found.distances, found.nearest_neighbors) == ({}, None)
-    whole = evaluated(cohorts["real"], cohorts["alike"], tmp_path / "whole")
     assert {name: label.as_json() for name, label in found.masks.items()} == {
-        name: label.as_json() for name, label in whole.masks.items()
+        name: label.as_json() for name, label in alike[0].masks.items()
     }
     assert found.left_out == ("Images were not compared: 0 of 24 real and 0 of 16 synthetic cases have an image.",)
     assert "Labels alone" in (tmp_path / "out" / "evaluation.html").read_text()

@@ -11,7 +11,6 @@ from medsmith.exporting.planes import planes_of
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
-pytestmark = pytest.mark.usefixtures("no_fsync")
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 OPTIONS = ExportOptions(structures=True, date="20260102")
 

@@ -21,7 +21,6 @@ def instances(folder, case, modality="CT"):
     return [path.read_bytes() for path in files], uids
 
 
-@pytest.mark.usefixtures("no_fsync")
 def test_other_objects_have_other_identifiers_and_equal_ones_equal_bytes(tmp_path, monkeypatch):
     case = exported_case(synthetic=True)
     written, uids = instances(tmp_path / "first", case)

@@ -9,7 +9,6 @@ from export_cohorts import OBLIQUE, cohort_of, exported_case
 from medsmith.errors import FileError, RequestError
 from medsmith.exporting import ExportOptions, export
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 LPS = np.diag([-1.0, -1.0, 1.0])
 OPTIONS = ExportOptions(format="nrrd", date="20260102")
 

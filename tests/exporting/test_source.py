@@ -12,7 +12,6 @@ from medsmith.exporting import ExportOptions, export
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
-pytestmark = pytest.mark.usefixtures("no_fsync")
 OPTIONS = ExportOptions(date="20260102")
 TEXTS = (
     "PatientName", "PatientID", "OtherPatientNames", "PatientAddress", "PatientTelephoneNumbers",

@@ -14,7 +14,6 @@ from medsmith.preparation.prepare import prepare
 from scan_files import image_array, label_array
 
 sitk = pytest.importorskip("SimpleITK")
-pytestmark = pytest.mark.usefixtures("no_fsync")
 TURN = np.array([[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])
 VALUES = image_array() - 1000
 ENDINGS = ("a.nrrd", "a.nhdr", "a.mha", "a.mhd")

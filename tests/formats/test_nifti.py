@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medsmith.errors import ContentError, FileError, GeometryError, MedsmithError
-from medsmith.formats import gzip_stream, nifti
+from medsmith.formats import gzip_stream, nifti, nifti_writing
+from medsmith.formats.nifti_writing import write_image, write_labels
 from medsmith.formats.volume import SYNTHETIC_MARK
 from medsmith.geometry import Geometry
 from scan_files import AFFINE, image_array, label_array, nifti_bytes, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 DTYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 AXIS_CODES = [
     tuple(pair[flip] for pair, flip in zip(axes, flips, strict=True))
@@ -56,7 +56,7 @@ def test_round_trip_in_every_orientation(axis_codes, tmp_path):
     for dtype, spacing, codes in zip(DTYPES, itertools.cycle([(1, 1, 1), (0.7, 0.7, 10)]), itertools.cycle(CODES)):
         path = tmp_path / "x.nii.gz"
         values, geometry = values_of(dtype), Geometry((9, 8, 10), affine_of(axis_codes, spacing), codes)
-        nifti.write_image(path, values, geometry, np.dtype(dtype), synthetic=False)
+        write_image(path, values, geometry, np.dtype(dtype), synthetic=False)
         read, peer = nifti.read_image(path), nib.load(path)
         np.testing.assert_array_equal(read.values, values)
         np.testing.assert_array_equal(np.asanyarray(peer.dataobj), values)
@@ -77,13 +77,13 @@ def test_round_trip_in_every_orientation(axis_codes, tmp_path):
 def test_oblique_affines_survive(axis_codes, spacing, degrees, codes, tmp_path):
     geometry = Geometry((9, 8, 10), affine_of(axis_codes, spacing, degrees), codes)
     path = tmp_path / "x.nii"
-    nifti.write_labels(path, np.ones((9, 8, 10), np.uint8), geometry, synthetic=False)
+    write_labels(path, np.ones((9, 8, 10), np.uint8), geometry, synthetic=False)
     once = nifti.read_labels(path)
     # float32 in the header: half a unit in the last place of 300 mm is 1.5e-5. A quaternion alone loses more near
     # half a turn, where its first component is the root of a small difference; read once, it is kept exactly.
     assert once.geometry.displacement(geometry) < (1e-4 if codes[0] else 0.5)
     assert not once.notes
-    nifti.write_labels(path, once.values, once.geometry, synthetic=False)
+    write_labels(path, once.values, once.geometry, synthetic=False)
     assert nifti.read_labels(path).geometry.displacement(once.geometry) < 1e-6
 
 
@@ -163,7 +163,7 @@ def test_every_truncation_is_caught(tmp_path):
 def test_bytes_are_deterministic_and_carry_no_time(tmp_path):
     geometry = Geometry((9, 8, 10), AFFINE)
     for name in ("a.nii.gz", "b.nii.gz"):
-        nifti.write_image(tmp_path / name, values_of("int16"), geometry, np.dtype("int16"), synthetic=True)
+        write_image(tmp_path / name, values_of("int16"), geometry, np.dtype("int16"), synthetic=True)
     data = (tmp_path / "a.nii.gz").read_bytes()
     assert data == (tmp_path / "b.nii.gz").read_bytes()
     assert data[4:8] == bytes(4)
@@ -194,11 +194,11 @@ def test_where_data_are_cut_does_not_change_the_stream(size):
 def test_how_many_slices_are_written_at_a_time_does_not_change_the_file(tmp_path, monkeypatch):
     geometry, values = Geometry((9, 8, 10), AFFINE), values_of("int16")
     for name in ("a.nii.gz", "a.nii"):
-        nifti.write_image(tmp_path / name, values, geometry, np.dtype("int16"), synthetic=True)
+        write_image(tmp_path / name, values, geometry, np.dtype("int16"), synthetic=True)
         whole = (tmp_path / name).read_bytes()
         for chunk, array in ((1, values), (500, values), (500, np.asfortranarray(values))):
-            monkeypatch.setattr(nifti, "_CHUNK", chunk)
-            nifti.write_image(tmp_path / name, array, geometry, np.dtype("int16"), synthetic=True)
+            monkeypatch.setattr(nifti_writing, "_CHUNK", chunk)
+            write_image(tmp_path / name, array, geometry, np.dtype("int16"), synthetic=True)
             assert (tmp_path / name).read_bytes() == whole
             monkeypatch.undo()
 
@@ -207,7 +207,7 @@ def test_synthetic_files_say_so(tmp_path):
     geometry = Geometry((9, 8, 10), AFFINE)
     for synthetic in (True, False):
         path = tmp_path / f"{synthetic}.nii.gz"
-        nifti.write_labels(path, np.ones((9, 8, 10), np.uint8), geometry, synthetic=synthetic)
+        write_labels(path, np.ones((9, 8, 10), np.uint8), geometry, synthetic=synthetic)
         descrip = bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode()
         assert descrip == (SYNTHETIC_MARK if synthetic else "")
     assert len(SYNTHETIC_MARK) < 80
@@ -227,23 +227,23 @@ def test_nothing_wraps_on_output(stored, value, words, tmp_path):
     values = np.zeros((9, 8, 10), np.float32)
     values[1, 2, 3] = value
     with pytest.raises(ContentError, match=words):
-        nifti.write_image(tmp_path / "x.nii", values, Geometry((9, 8, 10), AFFINE), np.dtype(stored), synthetic=True)
+        write_image(tmp_path / "x.nii", values, Geometry((9, 8, 10), AFFINE), np.dtype(stored), synthetic=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_whole_numbers_are_rounded_not_cut(tmp_path):
     values = np.full((9, 8, 10), 1.7, np.float32)
-    nifti.write_image(tmp_path / "x.nii", values, Geometry((9, 8, 10), AFFINE), np.dtype("uint8"), synthetic=True)
+    write_image(tmp_path / "x.nii", values, Geometry((9, 8, 10), AFFINE), np.dtype("uint8"), synthetic=True)
     assert (nifti.read_image(tmp_path / "x.nii").values == 2).all()
 
 
 def test_dtypes_without_a_nifti_form_and_long_axes_are_refused(tmp_path):
     geometry = Geometry((9, 8, 10), AFFINE)
     with pytest.raises(FileError, match="float16 has no NIfTI form"):
-        nifti.write_image(tmp_path / "x.nii", values_of("int16"), geometry, np.dtype("float16"), synthetic=True)
+        write_image(tmp_path / "x.nii", values_of("int16"), geometry, np.dtype("float16"), synthetic=True)
     long = Geometry((40000, 1, 1), AFFINE)
     with pytest.raises(GeometryError, match="NIfTI-1 ends at 32767"):
-        nifti.write_labels(tmp_path / "x.nii", np.zeros((40000, 1, 1), np.uint8), long, synthetic=True)
+        write_labels(tmp_path / "x.nii", np.zeros((40000, 1, 1), np.uint8), long, synthetic=True)
 
 
 def test_stray_text_of_the_source_does_not_reach_the_output(tmp_path):
@@ -257,7 +257,7 @@ def test_stray_text_of_the_source_does_not_reach_the_output(tmp_path):
     read = nifti.read_image(source)
     np.testing.assert_array_equal(read.values, image_array())
     out = tmp_path / "out.nii.gz"
-    nifti.write_image(out, read.values, read.geometry, read.stored, synthetic=False)
+    write_image(out, read.values, read.geometry, read.stored, synthetic=False)
     assert b"DOE" not in out.read_bytes() + gzip.decompress(out.read_bytes())
 
 

@@ -15,8 +15,6 @@ from medsmith.formats.volume import ReadOptions
 from medsmith.preparation import PrepareOptions, prepare
 from scan_files import SHAPE, image_array, nifti_bytes, write_pair, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @given(
     labels=arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 3)),

@@ -15,7 +15,6 @@ from medsmith.formats.volume import SYNTHETIC_MARK
 from medsmith.geometry import Geometry
 from scan_files import png_bytes
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 PIXELS = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
 
 

@@ -1,7 +1,6 @@
 """Bare scans as templates: without label maps, the organs come from densities alone."""
 
 import numpy as np
-import pytest
 
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
@@ -9,8 +8,6 @@ from medsmith.insertion.organ_sources import organ_map_of
 from medsmith.insertion.templates import image_file, templates_in_turn
 from medsmith.preparation import PrepareOptions, prepare
 from scan_files import nifti_bytes, zipped
-
-pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def body():

@@ -94,7 +94,6 @@ def round_trip(folder: Path, spacing, codes, dtype):
     return np.array(seen[0]), np.array(seen[1])
 
 
-@pytest.mark.usefixtures("no_fsync")
 @pytest.mark.parametrize("number", range(len(ORIENTATIONS)))
 def test_nothing_but_the_lesion_changes_in_any_orientation(number, tmp_path):
     spacing, dtype = SPACINGS[number % len(SPACINGS)], DTYPES[number % len(DTYPES)]
@@ -105,7 +104,6 @@ def test_nothing_but_the_lesion_changes_in_any_orientation(number, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_fsync")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_the_same_lesion_in_all_orientations_under_every_spacing_and_dtype(spacing, dtype, tmp_path):
@@ -115,7 +113,6 @@ def test_the_same_lesion_in_all_orientations_under_every_spacing_and_dtype(spaci
         np.testing.assert_array_equal(labels, seen[0][1])
 
 
-@pytest.mark.usefixtures("no_fsync")
 def test_an_intercept_in_the_header_changes_nothing(tmp_path):
     """CT as scanners store it: unsigned, with an intercept of -1024."""
     case, image, _ = scan_of((1.0, 1.0, 1.0), "LPS", "int16")

@@ -77,7 +77,7 @@ def test_every_word_that_counts_is_a_word_of_reports_and_counts_as_itself():
             assert word in others
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(kind=st.sampled_from(sorted(LESION_TYPES)), seed=st.integers(0, 10_000))
 def test_a_report_that_is_got_as_asked_passes(kind, seed):
     report = sample_report(kind, np.random.default_rng(seed))

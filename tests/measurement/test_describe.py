@@ -19,7 +19,6 @@ from narrowing import present
 
 NAMES = {"background": 0, "liver": 1, "aorta": 2, "tumour": 3, "cyst": 4}
 MM = (1.0, 1.0, 1.0)
-pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def scan(case_id="a", affine=None, channel="CT"):

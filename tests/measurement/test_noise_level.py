@@ -90,7 +90,7 @@ def test_channels_have_levels_of_their_own():
 def test_phantoms_pass_and_noise_is_refused(name):
     """Few and small, to be quick; benchmarks/core/noise_check.py draws more of every family."""
     family = find_family(name)
-    count, edge = (12, 64) if family.file_ending == ".png" or name.startswith("chest") else (4, family.sizes[0])
+    count, edge = (6, 64) if family.file_ending == ".png" or name.startswith("chest") else (2, family.sizes[0])
     cases = [family.make(case_seed(name, 1, index), str(index), edge) for index in range(count)]
     facts = take_fingerprint(cases, family.file_ending, "0" * 64)
     images = [image_to_model(case, facts, case.geometry.shape[: facts.dimensions]).numpy() for case in cases]

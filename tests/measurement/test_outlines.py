@@ -22,7 +22,6 @@ import organ_crops
 from outlines import rasterised, resampled
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def ring_around(disc):

@@ -189,7 +189,7 @@ maybe_hu = st.none() | hu
 share = st.none() | st.floats(0, 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     label=st.sampled_from(["lesion", "cyst", "tumour", "stone", "nodule", "hemorrhage"]),
     organ=st.sampled_from([None, "liver", "kidney_left", "lung_right", "stomach", "gallbladder", "esophagus", "brain"]),

@@ -1,7 +1,8 @@
 """What every method must keep, whoever writes it. A file in ``methods/`` is found and tested without being named here.
 
 A method is trained by ``train`` on cohorts of four small cases, in 2-D and 3-D, with one and two label classes, under
-its tiny preset made small by ``micro.py``.
+its tiny preset made small by ``micro.py``. The fast tests take two of the four kinds of cohort: each dimension and each
+number of classes once.
 """
 
 import json
@@ -67,7 +68,10 @@ def weights(method):
     return {name: tensor.clone() for name, tensor in method.state_dict().items()}
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (2, 2), (3, 2)], ids=lambda p: f"{p[0]}d-{p[1]}label")
+KINDS = [(2, 2), (3, 1), *(pytest.param(kind, marks=pytest.mark.slow) for kind in ((2, 1), (3, 2)))]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}d-{kind[1]}label")
 def cohort(request, tmp_path_factory):
     return micro.micro_cohort(tmp_path_factory.mktemp("cohort") / "c", *request.param)
 

@@ -85,9 +85,9 @@ def test_a_run_killed_in_every_stage_ends_in_the_bytes_of_an_uninterrupted_one(u
     killed, events = tmp_path / "killed", 3
     while (ended := server.train(killed, cohort, **job_of(name), kill_at=events)).status != 0:
         assert ended.status == -signal.SIGKILL
-        events += 19
+        events += 29
     assert ended.error == ""
-    assert events > 19, "it was never killed"
+    assert events > 29, "it was never killed"
     assert state(killed) == state(run)
     assert not strays(killed)
 

@@ -276,7 +276,6 @@ def test_a_small_network_learns_one_image_by_heart():
 # In a method
 
 
-@pytest.mark.usefixtures("no_fsync")
 def test_a_stop_changes_nothing_and_the_count_of_steps_survives_it(tmp_path, monkeypatch):
     folder = toy_method_loader.FOLDER
     monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])

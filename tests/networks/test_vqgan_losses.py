@@ -26,7 +26,6 @@ from medsmith.runs.folder import StageCheckpoints
 from medsmith.training import Budget, train
 from narrowing import present
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 REAL, FAKE = (torch.tensor([2.0, 0.5]), torch.tensor([-1.0])), (torch.tensor([-2.0, 0.0]), torch.tensor([3.0]))
 
 
@@ -239,12 +238,20 @@ def test_a_small_network_learns_one_batch_by_heart(codebook):
     assert float(error) < 0.15 * float((image - image.mean()).abs().mean())
 
 
-@pytest.fixture
-def cohort(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
     """A small cohort, and the method of the tests that trains a VQGAN."""
-    folder = toy_method_loader.FOLDER
-    monkeypatch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, folder])
-    return micro.micro_cohort(tmp_path / "cohort", dimensions=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(medsmith.methods, "__path__", [*medsmith.methods.__path__, toy_method_loader.FOLDER])
+        yield micro.micro_cohort(tmp_path_factory.mktemp("cohort") / "c", dimensions=3)
+
+
+@pytest.fixture(scope="module")
+def three_steps(cohort, tmp_path_factory):
+    """A run of three steps, which is not to be changed."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train("compressor", cohort, run, budget=Budget(steps=3))
+    return run
 
 
 def checkpoint(run):
@@ -262,17 +269,15 @@ def test_codebook_and_steps_survive_a_stop_bit_by_bit(cohort, tmp_path):
     assert whole["weights.autoencoder.codebook.shares"].any()
 
 
-def test_the_averaged_network_has_the_codebook_as_it_stands(cohort, tmp_path):
-    train("compressor", cohort, tmp_path / "run", budget=Budget(steps=3))
-    tensors = checkpoint(tmp_path / "run")
+def test_the_averaged_network_has_the_codebook_as_it_stands(three_steps):
+    tensors = checkpoint(three_steps)
     for name in ("codebook.codes", "codebook.shares", "steps"):
         assert torch.equal(tensors[f"ema.autoencoder.{name}"], tensors[f"weights.autoencoder.{name}"])
 
 
-def test_exported_weights_keep_the_count_of_steps(cohort, tmp_path):
-    train("compressor", cohort, tmp_path / "run", budget=Budget(steps=3))
-    export_weights(tmp_path / "run", tmp_path / "half")
-    kept, halved = (load_method(tmp_path / name).part("autoencoder") for name in ("run", "half"))
+def test_exported_weights_keep_the_count_of_steps(three_steps, tmp_path):
+    export_weights(three_steps, tmp_path / "half")
+    kept, halved = (load_method(run).part("autoencoder") for run in (three_steps, tmp_path / "half"))
     assert int(halved.get_buffer("steps")) == 3
     codes = (each.get_buffer("codebook.codes") for each in (halved, kept))
     torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-4)

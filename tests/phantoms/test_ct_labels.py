@@ -149,7 +149,11 @@ def test_the_skull_encloses_the_brain() -> None:
     assert not (labels == LABELS["liver"]).any()
 
 
-TWINS = [("ct", "ct-healthy", 11), ("ct", "ct-healthy", 12), ("ct-head", "ct-head-healthy", 11)]
+TWINS = [
+    ("ct", "ct-healthy", 11),
+    pytest.param("ct", "ct-healthy", 12, marks=pytest.mark.slow),
+    ("ct-head", "ct-head-healthy", 11),
+]
 
 
 @pytest.mark.parametrize(("ill", "healthy", "seed"), TWINS)

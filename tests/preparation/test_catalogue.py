@@ -42,8 +42,6 @@ from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
 from scan_files import AFFINE, ID, SHAPE, good_source, image_array, label_array, listing, nifti_bytes, run, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @dataclass(frozen=True)
 class Row:

@@ -40,8 +40,6 @@ from scan_files import (
     zipped,
 )
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 @dataclass(frozen=True)
 class Odd:

@@ -10,9 +10,6 @@ from medsmith.cases.cohort import Cohort
 from medsmith.preparation.prepare import prepare
 from scan_files import ID, listing, png_bytes, run, write_pair
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
-
 PNG_IMAGE = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
 PNG_LABEL = (PNG_IMAGE > 200).astype(np.uint8)
 BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000, 8, 0, 0, 0, 0)

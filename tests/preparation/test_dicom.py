@@ -18,7 +18,6 @@ from pydicom.dataset import Dataset
 
 from dicom_files import cube_masks, file_of, save, segmentation, slices_of, structure_set, uid, voxels_of
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 MASKS = cube_masks()
 JOINED = (MASKS[..., 0] + 2 * MASKS[..., 1]).transpose(2, 1, 0)
 CT_NAME = "series 2 (CT, 9 slices of 12 x 11)"

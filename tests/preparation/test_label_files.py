@@ -8,8 +8,6 @@ from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.prepare import prepare
 from scan_files import image_array, label_array, nifti_bytes, zipped
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def organ(place, value=1):
     labels = np.zeros_like(label_array())

@@ -11,8 +11,6 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation import merge
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def silent(_line):
     return None

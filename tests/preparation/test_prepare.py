@@ -34,7 +34,6 @@ from scan_files import (
     zipped,
 )
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PIXELS = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
 MASK = np.zeros((14, 12), np.uint8)
@@ -123,15 +122,15 @@ REFUSED = [
     ("DICOM", {"1.dcm": b"x", "2.dcm": b"x"}, "2 .dcm"),
     ("images and pictures not read", pngs("a", "b") | {"masks/a.jpg": b"x"}, "2 images, no label map that its name"),
     ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "1 label maps, no images (besides 1 .jpg"),
-    ("label without image", pngs("a", "a_mask", "b_mask"), "1 files without their pair: b_mask.png"),
-    ("image without label", pngs("a", "a_mask", "b"), "1 files without their pair: b.png"),
+    ("label without image", pngs("a", "a_mask", "b_mask"), "1 file without a pair: b_mask.png"),
+    ("image without label", pngs("a", "a_mask", "b"), "1 file without a pair: b.png"),
     ("no name shared", pngs("a", "b_mask"), "no image and label share a name"),
     ("two formats", pngs("a", "a_mask") | niftis("b", "b_mask"), "2 PNG and 2 NIfTI"),
     ("two images of a name", niftis("a", "a_mask") | {"a.nii": b"x"}, "several images of one name"),
     ("ids that fall together", pngs("a b", "a b_mask", "a(b", "a(b_mask"), "would both be case a_b"),
     ("ids that differ in case", pngs("x/A", "x/A_mask", "x/a", "x/a_mask"), "would both be case x_a"),
     ("a channel lacks", niftis("imagesTr/a_0000", "imagesTr/a_0001", "imagesTr/b_0000", "labelsTr/a", "labelsTr/b"),
-        "1 cases lack a channel: b"),
+        "a channel is missing in 1 case: b"),
 ]  # fmt: skip
 
 
@@ -233,7 +232,7 @@ def test_unpaired_files_are_kept_on_request(tmp_path):
     assert "kept without a pair: b.png, c_mask.png" in said
     code, line = run(lambda: prepare(tmp_path / "out", tmp_path / "again", report=silent))
     assert code == 2
-    assert "2 files without their pair" in line
+    assert "2 files without a pair" in line
     assert prepare(tmp_path / "out", tmp_path / "again", options, report=silent).ids == cohort.ids
 
 
@@ -262,7 +261,7 @@ def test_left_out_on_request_and_written_down(tmp_path):
     assert cohort.ids == ("a",)
     assert json.loads((tmp_path / "out" / RECORD).read_text())["left_out"] == ["b.png", "c_mask.png"]
     assert "left out: b.png, c_mask.png" in said
-    assert said[0] == "1 cases: a.png + a_mask.png"
+    assert said[0] == "1 case: a.png + a_mask.png"
 
 
 @pytest.mark.parametrize(("option", "what"), [("keep", "kept without a pair"), ("leave_out", "left out")])
@@ -279,7 +278,7 @@ def test_many_unpaired_files_are_one_line_and_all_are_in_the_record(option, what
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert record["kept" if option == "keep" else "left_out"] == [f"{name}.png" for name in names]
     kept = "13 cases (1 with image and labels, 12 with only an image)"
-    assert said[0] == f"{kept if option == 'keep' else '1 cases'}: a.png + a_mask.png"
+    assert said[0] == f"{kept if option == 'keep' else '1 case'}: a.png + a_mask.png"
 
 
 def test_cases_that_are_all_background_are_one_line_and_not_counted(tmp_path):
@@ -338,7 +337,7 @@ def test_what_it_inferred_is_said_and_written(tmp_path):
     cohort = prepare(source, tmp_path / "out", report=said.append)
     assert cohort.channel_names == ("CT",)
     assert said == [
-        "1 cases: images/a.nii.gz + labels/a.nii.gz",
+        "1 case: images/a.nii.gz + labels/a.nii.gz",
         "channels: CT (every image is in Hounsfield units)",
         "labels: background = 0, label_1 = 1 (inferred from the files; name them with --label NAME=VALUE)",
         "spacing: 0.7 x 0.8 x 2.5 mm (median), 0.7 x 0.8 x 2.5",

@@ -12,7 +12,6 @@ from medsmith.preparation.crop import CropOptions, crop
 from medsmith.preparation.provenance_fields import PREDICTED_LABELS, known_provenance
 
 SPACED = Geometry((12, 12, 1), np.eye(4))
-pytestmark = pytest.mark.usefixtures("no_fsync")
 PREDICTED = {
     "synthetic": False,
     "notice": PREDICTED_LABELS,
@@ -69,7 +68,7 @@ def test_a_planted_name_reaches_no_prepared_merged_or_split_cohort(tmp_path):
     assert {**records_of(sides[0]), **records_of(sides[1])} == records_of(prepared)
     assert "note: a: 9 entries of its provenance are not known to medsmith, and are left out" in said["prepare"]
     what = "real cases: entries of the provenance that medsmith does not know are left out"
-    assert said["merge"] == ["one: 3 cases", f"2 {what} (a, c)", "two: 1 cases", f"1 {what} (a)"]
+    assert said["merge"] == ["one: 3 cases", f"2 {what} (a, c)", "two: 1 case", f"1 {what} (a)"]
     assert sum(int(line[0]) for line in said["split"] if what in line) == 2
 
 

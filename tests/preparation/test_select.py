@@ -14,7 +14,6 @@ from medsmith.geometry import Geometry
 from medsmith.preparation.case_measures import measures_of, types_of
 from medsmith.preparation.select import Rule, select
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 NAMES = {"background": 0, "lesion": 1}
 
 

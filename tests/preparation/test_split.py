@@ -18,8 +18,6 @@ from scan_files import (
     run,
 )
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def silent(_):
     """Takes a line and drops it."""
@@ -50,7 +48,7 @@ def test_the_seed_decides_and_seeds_differ():
     [
         (0.0, None, "--test-fraction: 0; between 0 and 1"),
         (1.5, None, "--test-fraction: 1.5"),
-        (0.5, "P", "30 cases in 1 groups cannot be split"),
+        (0.5, "P", "30 cases in 1 group cannot be split"),
         (0.5, "(P", "is no regular expression"),
         (0.5, "Q", "does not match 30 ids: P00_0"),
     ],
@@ -175,6 +173,6 @@ def test_the_command_takes_scenes_and_a_file_of_patients(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["split", *ends, *more])
     assert ended.value.code == 0
-    assert "test: 4 cases in 1 groups" in capsys.readouterr().out
+    assert "test: 4 cases in 1 group" in capsys.readouterr().out
     assert main(["split", *ends, *more, "--test-fraction", "0.5"]) == 2
     assert "--test-fraction is given as well" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_each_sampled_lesion_is_counted_in_one_combination(name):
         assert {cell.lesion_type for cell in cells} == {name}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(name=st.sampled_from(sorted(LESION_TYPES)), chosen=st.sets(st.sampled_from(COUNTED), min_size=1, max_size=3))
 def test_the_reports_fill_what_is_missing_and_obey_the_rules(name, chosen):
     attributes = sorted(chosen)

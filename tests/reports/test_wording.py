@@ -44,7 +44,7 @@ def scan_of(fields: list[dict[str, Any]], enhancement: str | None) -> ScanReport
 
 
 @given(st.lists(LESIONS, min_size=1, max_size=3), st.none() | st.sampled_from(ATTRIBUTES["enhancement"].options))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_rendered_report_is_read_back_whole(fields: list[dict[str, Any]], enhancement: str | None) -> None:
     report = scan_of(fields, enhancement)
     parsed = parse_report(to_text(report))

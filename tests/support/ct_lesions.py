@@ -87,7 +87,8 @@ def show(lesion_type, seed, **fixed):
     spacing = max(spacing, float(reach.max()) / 45)
     grid = Grid.around(anatomy.warp, lesion.body.center - reach, lesion.body.center + reach, spacing)
     textures = sample_textures(stream(seed, "textures"), grid, window(lesion.body, seed))
-    before, after = anatomy.painted(grid, textures), anatomy.painted(grid, textures)
+    before = anatomy.painted(grid, textures)
+    after = Canvas(before.image.copy(), before.labels.copy(), before.yields.copy())
     lesion.paint(after, grid)
     return PaintedLesion(
         lesion, spacing, grid.axes, before, after.image, after.labels, lesion.organ.solid.distance(grid)

@@ -215,8 +215,9 @@ def case_seed(index, attempt=0, seed=0):
 
 
 def contents(out):
-    """Every file below a folder, as bytes."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    """Every file below a folder, as bytes, but for logs."""
+    files = (path for path in sorted(out.rglob("*")) if path.is_file() and not path.name.startswith("log"))
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def main(run, out, count, workers, file_bytes="0"):

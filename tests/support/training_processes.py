@@ -164,6 +164,7 @@ def _import_all():
     for name in medsmith.methods.method_names():
         medsmith.methods.method_class(name)
     torch.set_num_threads(1)
+    os.fsync = lambda _: None  # type: ignore[assignment]  # processes are killed here, and the machine is not
 
 
 def _run_child(job, writer):

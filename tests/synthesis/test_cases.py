@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,21 @@ from hypothesis import strategies as st
 
 from medsmith import errors
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import FileError, MedsmithError, RequestError, RunError, SynthesisError
+from medsmith.errors import (
+    FileError,
+    MedsmithError,
+    RequestError,
+    RunError,
+    SynthesisError,
+    error_from_json,
+    error_to_json,
+)
 from medsmith.synthesis.case_synthesis import load, resolve_request, synthesize_case
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Timeouts
 from medsmith.synthesis.executors.processes import ProcessExecutor
-from medsmith.synthesis.messages import encoded, error_from_json, error_to_json
+from medsmith.synthesis.messages import encoded
 from medsmith.synthesis.plan import PLAN, Plan, read_plan, relative_run, resolve_run, write_plan
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
 from narrowing import present
@@ -190,9 +199,10 @@ def test_a_run_is_found_after_both_have_moved(tmp_path):
 @pytest.mark.parametrize("kind", MedsmithError.__subclasses__())
 def test_errors_cross_process_borders(kind):
     error = kind("a", "b", "c", "d")
-    again = error_from_json(json.loads(encoded(error_to_json(error))))
-    assert type(again) is kind
-    assert again.line == error.line
+    error.add_note("where")
+    for again in (error_from_json(json.loads(encoded(error_to_json(error)))), pickle.loads(pickle.dumps(error))):
+        assert type(again) is kind
+        assert (again.line, again.__notes__) == (error.line, ["where"])
 
 
 def test_errors_family_is_complete():

@@ -254,7 +254,7 @@ def test_runs_without_noise_levels_are_not_checked_for_noise(run):
     known = TrainingFacts.of(record.fingerprint, unpack(find_run(run) / "memory.safetensors"))
     assert known.thumbnails is not None
     result = image_noise(good_case(image=white_noise()), known, LIMITS)
-    assert (result.outcome, result.reason) == ("not made", "the run keeps no noise levels of its training cohort")
+    assert (result.outcome, result.reason) == ("not made", "the run keeps no noise levels to compare with")
 
 
 def test_limits_are_the_users():

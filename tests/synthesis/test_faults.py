@@ -202,7 +202,7 @@ def test_a_stopped_worker_is_replaced(tmp_path):
     assert_equal_to_undisturbed(tmp_path, 3)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [SIGNALS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SIGNALS[1:])])
 def test_an_interrupt_leaves_one_line_and_a_resumable_folder(tmp_path, number):
     write_run(tmp_path / "run", seconds=0.3)
     process = start(tmp_path, 9, 1)

@@ -16,7 +16,7 @@ from medsmith.formats.lock import LOCK, hold_output
 from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
-from medsmith.synthesis.folder import finish, finished_ids
+from medsmith.synthesis.folder import discard, finish
 from medsmith.synthesis.tasks import CohortSpec
 from medsmith.synthesis.worker import open_cohort
 from narrowing import present
@@ -88,6 +88,15 @@ def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, mon
     assert counts[0] == counts[1] > 0
 
 
+def test_discarding_what_is_missing_searches_no_folder(copied, monkeypatch):
+    cohort = Cohort.open(copied / "out")
+    missing = [f"fake_{index:05d}" for index in range(COUNT, 50 * COUNT)]
+    (copied / "out" / "imagesTr" / f"{missing[3]}_0000.png").touch()
+    monkeypatch.setattr(Path, "glob", _refuses)
+    discard(cohort, missing)
+    assert sorted(path.stem for path in (copied / "out" / "imagesTr").iterdir()) == [f"{id}_0000" for id in cohort.ids]
+
+
 def test_a_larger_count_adds_cases_and_leaves_the_others(undisturbed, tmp_path):
     folder, out = tmp_path, tmp_path / "out"
     shutil.copytree(undisturbed[0] / "run", folder / "run")
@@ -151,9 +160,18 @@ def _refuses(*_, **__):
     raise RequestError("today", "not possible")
 
 
-@pytest.mark.parametrize(("name", "number"), [("count", 0), ("count", -3), ("workers", 0)])
-def test_numbers_below_one_are_refused(tmp_path, name, number):
-    with pytest.raises(RequestError, match=rf"{name}: {number}; at least 1"):
+@pytest.mark.parametrize(
+    ("name", "number", "limit"),
+    [
+        ("count", 0, "1 to 10000000"),
+        ("count", -3, "1 to 10000000"),
+        ("count", 10**12, "1 to 10000000"),
+        ("workers", 0, "1 to 1024"),
+        ("workers", 5000, "1 to 1024"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tmp_path, name, number, limit):
+    with pytest.raises(RequestError, match=rf"{name}: {number}; {limit}; choose another number"):
         synthesize(tmp_path, tmp_path / "out", **({"count": 1} | {name: number}))
 
 
@@ -206,9 +224,10 @@ def test_a_second_coordinator_is_refused_before_it_starts_anything(copied, monke
         synthesize(copied / "run", copied / "out", count=COUNT, options=options())
 
 
-def test_a_case_is_made_again(copied):
+@pytest.mark.parametrize("where", [in_process, pytest.param(options, marks=pytest.mark.slow)])
+def test_a_case_is_made_again(where, copied):
     before = contents(copied / "out")
-    names = regenerate(copied / "out", "fake_00003", options=options())
+    names = regenerate(copied / "out", "fake_00003", options=where())
     assert names == ("imagesTr/fake_00003_0000.png", "labelsTr/fake_00003.png", "provenance/fake_00003.json")
     assert contents(copied / "out") == before
 
@@ -222,7 +241,7 @@ def test_regeneration_shows_its_attempts(copied):
             totals.append((name, total))
             yield lambda count, _note: steps.append(count)
 
-    for id in finished_ids(copied / "out"):
+    for id in Cohort.open(copied / "out").ids:
         taken = json.loads((copied / "out" / "provenance" / f"{id}.json").read_text())["attempt"] + 1
         steps.clear()
         assert regenerate(copied / "out", id, options=in_process(), progress=Recorder())

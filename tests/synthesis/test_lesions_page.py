@@ -10,7 +10,7 @@ import pytest
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.cli.generating import _page_of_what_is_made
+from medsmith.cli.synthesizing import _page_of_what_is_made
 from medsmith.errors import SynthesisError
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
@@ -18,7 +18,6 @@ from medsmith.synthesis import lesions_line, write_lesions_page
 from medsmith.synthesis.missed import write_missed
 from narrowing import present
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
 
 

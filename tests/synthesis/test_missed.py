@@ -1,5 +1,6 @@
 """Cases whose lesions miss what was requested: drawn anew a few times, then not made, and not tried again."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,11 @@ import pytest
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import FileError, SynthesisError
-from medsmith.synthesis import Shard, join_shards, lesions_line, regenerate, synthesize
+from medsmith.synthesis import Shard, join_shards, lesions_line, regenerate, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.lesions import lesions_as_requested
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts
-from medsmith.synthesis.missed import missed_line, read_missed
+from medsmith.synthesis.missed import MissedCases, missed_line, read_missed
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, case_seed, contents, fingerprint, in_process, options, write_run
 
@@ -114,6 +115,57 @@ def test_a_case_that_is_not_made_is_none_of_the_joined_shards(tmp_path):
     joined, whole = ({name: data for name, data in contents(tmp_path / folder).items() if "rejected" not in name}
                      for folder in ("joined", "whole"))  # fmt: skip
     assert joined == whole
+
+
+def as_shards(run, location, count, **changes):
+    return synthesize_shards(run, location, count=count, options=replace(in_process(**changes), shard_cases=2))
+
+
+def test_tar_shards_hold_the_cases_that_are_made_and_name_the_others(tmp_path):
+    run, tars = run_that_misses(tmp_path), tmp_path / "tars"
+    for _ in range(2):  # the second time nothing is made again
+        with pytest.raises(SynthesisError, match="3 cases made, 1 not made: lesions missed density in 4") as caught:
+            as_shards(run, tars, 4)
+        assert caught.value.subject == str(tars)
+    first, second = (json.loads((tars / f"fake-00000{number}.json").read_text()) for number in range(2))
+    assert (first["cases"], list(first["missed"]), second["missed"]) == (["fake_00000"], ["fake_00001"], {})
+    assert first["missed"]["fake_00001"]["density"] == CAP
+    assert (tars / ".cases-1-of-1" / "rejected" / "fake_00001-0-lesions_as_requested.png").exists()
+    with pytest.raises(SynthesisError) as plain:
+        synthesize(run, tmp_path / "plain", count=4, options=in_process())
+    assert caught.value.found == plain.value.found
+    assert unpack(tars, tmp_path / "out").ids == ("fake_00000", "fake_00002", "fake_00003")
+    expected = {name: data for name, data in contents(tmp_path / "plain").items() if "rejected" not in name}
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_tar_shard_without_any_case_that_is_made_is_whole(tmp_path):
+    run, tars = run_that_misses(tmp_path, [case_seed(index) for index in range(2)]), tmp_path / "tars"
+    with pytest.raises(SynthesisError, match="2 cases made, 2 not made: lesions missed density in 2 attempts"):
+        as_shards(run, tars, 4, limits=Limits(missed_attempts=1))
+    assert unpack(tars, tmp_path / "out").ids == ("fake_00002", "fake_00003")
+    assert read_missed(tmp_path / "out").keys() == {"fake_00000", "fake_00001"}
+
+
+def test_a_manifest_must_account_for_every_case_of_its_shard(tmp_path):
+    run, tars = run_that_misses(tmp_path), tmp_path / "tars"
+    with pytest.raises(SynthesisError, match="1 not made"):
+        as_shards(run, tars, 2)
+    path = tars / "fake-000000.json"
+    path.write_text(path.read_text().replace("fake_00001", "fake_00007"))
+    with pytest.raises(FileError, match=r"is of other cases than shards\.json names"):
+        unpack(tars, tmp_path / "out")
+
+
+def test_the_file_is_written_when_the_number_of_cases_has_doubled_and_at_the_end(tmp_path):
+    missed, written = MissedCases(tmp_path), []
+    for number in range(9):
+        missed.add(f"fake_{number:05d}", {"density": 1})
+        written.append(len(read_missed(tmp_path)))
+    assert written == [1, 2, 2, 4, 4, 4, 4, 8, 8]
+    missed.save()
+    assert read_missed(tmp_path) == missed.cases == MissedCases(tmp_path).cases
+    assert len(missed.cases) == 9
 
 
 def test_numbers_are_said_right():

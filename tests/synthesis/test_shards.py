@@ -8,7 +8,6 @@ from medsmith.synthesis import Shard, SynthesisOptions, join_shards, synthesize
 from medsmith.synthesis.shards import are_shards
 from synthesis_fakes import contents, in_process, write_run
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 COUNT = 7
 
 
@@ -71,7 +70,7 @@ def test_a_killed_join_continues(folder, shards, monkeypatch):
 
 def test_a_shard_that_lacks_cases_is_refused(folder, shards):
     next((shards[1] / "provenance").glob("*.json")).unlink()
-    with pytest.raises(SynthesisError, match=r"lacks 1 cases, such as fake_0000.; whole shards; run its command again"):
+    with pytest.raises(SynthesisError, match=r"lacks 1 case, such as fake_0000.; whole shards; run its command again"):
         join_shards(shards, folder / "joined")
     assert not (folder / "joined").exists()
 

@@ -265,11 +265,19 @@ def test_an_older_run_continues_with_its_prepared_cases(cohort, copied):
     assert read_record(copied).steps == steps(stack=(5, 2000))
 
 
-def test_synthesis_warns_before_it_starts(copied, tmp_path, capsys):
+def test_synthesis_warns_before_it_starts(copied, tmp_path, capsys, monkeypatch):
+    import medsmith.synthesis
     from medsmith.cli import main
 
-    assert main(["synthesize", str(copied), str(tmp_path / "out"), "--count=1", "--solver=none"]) == 2
-    assert capsys.readouterr().out == f"{copied} has 4 of 2000 steps: what it makes may be noise\n"
+    said = []
+
+    def refuse(*_arguments, **_options):
+        said.append(capsys.readouterr().out)
+        raise RequestError("count", "enough")
+
+    monkeypatch.setattr(medsmith.synthesis, "synthesize", refuse)
+    assert main(["synthesize", str(copied), str(tmp_path / "out"), "--count=1"]) == 2
+    assert said == [f"{copied} has 4 of 2000 steps: what it makes may be noise\n"]
 
 
 def test_the_time_that_is_shown_is_within_the_limit(cohort, run):
@@ -302,5 +310,5 @@ def test_a_stage_trained_further_is_in_the_weights(cohort, run):
 def test_an_unknown_stage_is_refused(cohort, run):
     with pytest.raises(RequestError) as refusal:
         train("pig", cohort, run, settings=settings("pig"), budget=Budget(stage="images"))
-    assert refusal.value.line == "pig: no stage 'images'; there are guider, image"
+    assert refusal.value.line == "pig: no stage 'images'; there are guider, image; did you mean 'image'?"
     assert not run.exists()

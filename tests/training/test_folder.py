@@ -32,8 +32,8 @@ def test_metrics_have_one_line_per_logged_step_whatever_was_torn(cohort, copied,
 def test_the_run_folder_explains_itself(cohort, run):
     train("ddpm", cohort, run, settings=settings(), seed=6, budget=Budget(steps=4))
     assert {path.name for path in run.iterdir()} == {
-        "README.md", "checkpoints", "examples", "manifest.json", "memory.safetensors", "metrics.jsonl", "run.json",
-        "samples", "weights.safetensors",
+        "README.md", "checkpoints", "examples", "log.txt", "manifest.json", "memory.safetensors", "metrics.jsonl",
+        "run.json", "samples", "weights.safetensors",
     }  # fmt: skip
     assert len(list((run / "samples").iterdir())) == 4
     record = json.loads((run / "run.json").read_text())

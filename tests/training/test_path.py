@@ -74,6 +74,31 @@ def test_training_is_the_plain_loop(cohort, run, monkeypatch):
     assert logged == losses
 
 
+def test_parts_of_a_batch_take_the_steps_of_as_many_devices(cohort, run, monkeypatch):
+    monkeypatch.setattr(medsmith.training.stage_loop, "LOG_EVERY", 1)
+    changed = settings("ddpm", "training.accumulate=2")
+    train("ddpm", cohort, run, settings=changed, seed=9, budget=Budget(steps=4))
+    record = read_record(run)
+    losses, weights, _ = literal_training(build_method(record, seed=9), cohort, record, 4, world=2)
+    tensors, _ = present(StageCheckpoints(run, "stack").newest())
+    names = [name for name, _ in build_method(record, seed=9).part("network").named_parameters()]
+    for name, weight in zip(names, weights, strict=True):
+        torch.testing.assert_close(tensors[f"weights.network.{name}"], weight)
+    logged = [json.loads(line)["network"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert logged == pytest.approx(losses, rel=1e-6)
+
+
+def test_recomputed_activations_take_the_same_steps(cohort, tmp_path):
+    runs = {kind: tmp_path / kind for kind in ("kept", "recomputed")}
+    for kind, run in runs.items():
+        changed = settings("ddpm", f"training.activations={kind}")
+        train("ddpm", cohort, run, settings=changed, seed=9, budget=Budget(steps=3))
+    kept, again = (present(StageCheckpoints(run, "stack").newest())[0] for run in runs.values())
+    assert kept.keys() == again.keys()
+    for name, tensor in kept.items():
+        torch.testing.assert_close(again[name], tensor)
+
+
 def two_devices(server, cohort, run, method, **job):
     given = {"method": method, "devices": 2, "hash_ranks": True, "seed": 9, **job}
     ended = server.train(run, cohort.root, settings=settings(method), **given)
@@ -210,3 +235,11 @@ def test_pictures_are_made_with_the_averages_and_the_weights_come_back():
         raise ZeroDivisionError
     assert method.network.training
     assert all(torch.equal(tensor, raw[key]) for key, tensor in method.network.state_dict().items())
+
+
+def test_parts_of_a_batch_are_checked(cohort, run):
+    with pytest.raises(RequestError, match="accumulate = 3: batch = 2 is no multiple of it"):
+        train("ddpm", cohort, run, settings=settings("ddpm", "training.accumulate=3"))
+    assert not run.exists()
+    with pytest.raises(RequestError, match="batch = 2 is no multiple of 2 devices with 2 parts each"):
+        train("ddpm", cohort, run, settings=settings("ddpm", "training.accumulate=2"), devices=2)

@@ -16,8 +16,6 @@ from medsmith.viewer import write_view
 from medsmith.viewer.case_file import blocks
 from view_files import NAMES, cohort_of, read_index, read_script, record, scan
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def script_of(tmp_path, case, ending=".nii.gz"):
     cohort = cohort_of(tmp_path / "cohort", case, ending=ending)

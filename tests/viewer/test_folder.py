@@ -21,8 +21,6 @@ from medsmith.viewer import write_view
 from medsmith.viewer.case_file import case_parts
 from view_files import cohort_of, read_index, read_script, record, scan
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def three(tmp_path):
     return cohort_of(tmp_path / "cohort", *(scan(id, provenance=record()) for id in "abc"))

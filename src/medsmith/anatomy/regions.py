@@ -8,7 +8,7 @@ from jaxtyping import Bool, UInt8
 from medsmith.anatomy.context import CONTEXT, find_context
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import ContentError, GeometryError, RequestError
+from medsmith.errors import ContentError, GeometryError, RequestError, similar
 
 Mask = Bool[np.ndarray, "x y"]
 _LOOKED_AT = 24
@@ -41,7 +41,8 @@ def class_masks(case: Case, label_names: Mapping[str, int], context_names: Mappi
     there = {name: labels == value for name, value in case.label_names.items() if value and (labels == value).any()}
     unknown = next((name for name in there if name not in names), None)
     if unknown is not None:
-        raise ContentError(f"case {case.id}", f"label '{unknown}'", f"there are {', '.join(names)}", "rename the label")
+        cure = similar(unknown, names, "rename the label")
+        raise ContentError(f"case {case.id}", f"label '{unknown}'", f"there are {', '.join(names)}", cure)
     masks = {names[name]: mask for name, mask in there.items()}
     wanted = [name for name in context_names if name not in case.label_names]
     found = find_context(case.require_image()[0, :, :, 0]) if wanted else {}
@@ -93,7 +94,8 @@ def _named(cohort: Cohort, ids: tuple[str, ...], context: str) -> list[str]:
     asked = [] if context == "none" else [name.strip() for name in context.split(",")]
     unknown = next((name for name in asked if name not in CONTEXT), None)
     if unknown is not None:
-        raise RequestError("--context", f"'{unknown}'", f"auto, none, or of {', '.join(CONTEXT)}", "choose of these")
+        cure = similar(unknown, ("auto", "none", *CONTEXT), "choose of these")
+        raise RequestError("--context", f"'{unknown}'", f"auto, none, or of {', '.join(CONTEXT)}", cure)
     taken = next((name for name in asked if name in cohort.label_names), None)
     if taken is not None:
         raise RequestError("--context", f"'{taken}' is a label of the cohort", cure="leave it out of --context")

@@ -24,7 +24,7 @@ from medsmith.anatomy.regions import regions_of
 from medsmith.anatomy.space_file import hash_of, read_space, space_bytes, write_space
 from medsmith.cases.case import Case
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.progress import NullProgress, Progress
 
 Map = UInt8[np.ndarray, "x y"]
@@ -230,7 +230,9 @@ class ShapeSpace:
         channels = len(next(iter((known or gray).values()), ()))
         for name, numbers in gray.items():
             if name not in names:
-                raise RequestError("--gray", f"no class '{name}'", f"there are {', '.join(names)}", "choose one")
+                raise RequestError(
+                    "--gray", f"no class '{name}'", f"there are {', '.join(names)}", similar(name, names, "choose one")
+                )
             # Written so that NaN is refused as well.
             if len(numbers) != channels or not all(abs(number) <= LARGEST_GRAY for number in numbers):
                 found = f"{name} = {', '.join(f'{number:g}' for number in numbers)}"

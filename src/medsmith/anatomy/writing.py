@@ -12,6 +12,7 @@ from medsmith.anatomy.drawing import SPREAD
 from medsmith.anatomy.shape_space import AnatomyMap, ShapeSpace, check_draw
 from medsmith.cases.case import Case, Json
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import MOST_CASES
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
@@ -63,8 +64,8 @@ def write_anatomies(
             values that a picture cannot hold.
         CohortError: the folder holds other cases, or another process writes to it.
     """
-    if count < 1:
-        raise RequestError("--count", f"{count}", "a cohort has 1 or more cases", "ask for more")
+    if not 1 <= count <= MOST_CASES:
+        raise RequestError("--count", f"{count}", f"a cohort has 1 to {MOST_CASES} cases", "choose another number")
     size = size or space.record.size
     check_draw(seed, size, spread)
     channels = _channel_names(space) if images else ()

@@ -14,7 +14,7 @@ from medsmith.cases.case_ref import open_cohort
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.evaluation.downstream.segmenter import MULTIPLE
 from medsmith.formats.folders import check_outside
 from medsmith.methods import method_class
@@ -64,7 +64,8 @@ def generator_config(run: Path | str | None, trained: Method | None, options: An
     else:
         presets = method_class(METHOD).presets
         if options.preset not in presets:
-            raise RequestError(METHOD, f"no preset '{options.preset}'", f"there are {', '.join(presets)}")
+            cure = similar(options.preset, presets)
+            raise RequestError(METHOD, f"no preset '{options.preset}'", f"there are {', '.join(presets)}", cure)
         config = apply_settings(presets[options.preset], options.settings)
         if len(config.size) != 2:
             raise RequestError("--set", f"size = {list(config.size)}", "shape spaces are 2-D", "give two numbers")
@@ -155,4 +156,5 @@ def _check_guides(request: MddpmRequest, space: ShapeSpace, config: MddpmConfig,
         key = f"pathologies.{number}"
         lesion_label(lesion, open_cohort(lesion.case).label_names, key)
         if lesion.within is not None and lesion.within not in classes:
-            raise RequestError(f"{key}.within", f"no class '{lesion.within}'", f"there are {', '.join(classes)}")
+            limit, cure = f"there are {', '.join(classes)}", similar(lesion.within, classes)
+            raise RequestError(f"{key}.within", f"no class '{lesion.within}'", limit, cure)

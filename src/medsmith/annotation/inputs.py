@@ -17,7 +17,7 @@ from medsmith.cases.integrity import ENDINGS_WRITTEN, check_consecutive
 from medsmith.cases.label_names import foreground_names
 from medsmith.cases.views import images_alone, joined
 from medsmith.data.similarity import thumbnails
-from medsmith.errors import CohortError, GeometryError, RequestError, RunError
+from medsmith.errors import CohortError, GeometryError, RequestError, RunError, counted
 from medsmith.evaluation.downstream.loaded_cohort import hash_of
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.methods.base import Method
@@ -79,7 +79,7 @@ def open_inputs(
     _check_annotated(source)
     _check_images(images)
     ignored = len(images.ids_with_labels)
-    notes = [f"{unlabeled}: labels of {ignored} cases are ignored"] if ignored else []
+    notes = [f"{unlabeled}: labels of {counted(ignored, 'case')} are ignored"] if ignored else []
     if withheld is None:
         if options.group is None:
             found, limit = (

@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import unpaired_notes
 from medsmith.cases.case_io import (
     read_case,
     read_case_grid,
@@ -35,7 +36,6 @@ from medsmith.cases.layouts import (
     find_layout,
     find_matching_layout,
     scan_nnunet,
-    unpaired_notes,
 )
 from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError
@@ -50,6 +50,7 @@ from medsmith.formats.atomic import (
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
+from medsmith.progress import Advance, ignored
 
 _log = logging.getLogger("medsmith")
 
@@ -72,7 +73,8 @@ class Cohort:
         self.label_names: Mapping[str, int] = dict(layout.label_names)
         self.file_ending = layout.file_ending
         self.layout = layout
-        self._cases = dict(layout.cases)
+        self._listed: Mapping[str, CaseFiles] = layout.cases
+        self._written: dict[str, CaseFiles] = {}
         self._writable = writable
         self._description = description
         self._noted: set[str] = set()
@@ -124,16 +126,16 @@ class Cohort:
     @property
     def ids(self) -> tuple[str, ...]:
         """The cases' ids, sorted."""
-        return tuple(sorted(self._cases))
+        return tuple(sorted(self._listed.keys() | self._written.keys() if self._written else self._listed))
 
     def __repr__(self) -> str:
         return f"Cohort('{self.root}', {len(self)} cases)"
 
     def __len__(self) -> int:
-        return len(self._cases)
+        return len(self._listed) + sum(case_id not in self._listed for case_id in self._written)
 
     def __contains__(self, case_id: object) -> bool:
-        return case_id in self._cases
+        return case_id in self._written or case_id in self._listed
 
     def __iter__(self) -> Iterator[Case]:
         return (self[case_id] for case_id in self.ids)
@@ -154,12 +156,12 @@ class Cohort:
     @property
     def ids_with_image(self) -> tuple[str, ...]:
         """Ids of the cases that have an image, sorted."""
-        return tuple(case_id for case_id in self.ids if self._cases[case_id].channels)
+        return tuple(case_id for case_id in self.ids if self.files(case_id).channels)
 
     @property
     def ids_with_labels(self) -> tuple[str, ...]:
         """Ids of the cases that have labels, sorted."""
-        return tuple(case_id for case_id in self.ids if self._cases[case_id].label_paths)
+        return tuple(case_id for case_id in self.ids if self.files(case_id).label_paths)
 
     def read(self, case_id: str, options: ReadOptions | None = None) -> tuple[Case, tuple[str, ...]]:
         """One case in file orientation, and one line per accepted irregularity.
@@ -200,9 +202,9 @@ class Cohort:
         Raises:
             CohortError: no case has this id.
         """
-        if case_id not in self._cases:
+        if case_id not in self:
             raise CohortError(self.root, f"no case {case_id!r}", f"has {first_of(self.ids)}", "choose one of these")
-        return self._cases[case_id]
+        return self._written.get(case_id) or self._listed[case_id]
 
     def is_synthetic(self, case_id: str) -> bool:
         """Whether a case is synthetic, as ``Case.synthetic``; reads its provenance alone.
@@ -241,7 +243,7 @@ class Cohort:
             ContentError: values that the stored dtype cannot hold, or undeclared labels.
         """
         self._check_writable()
-        self._cases[case.id] = CaseWriter(self.root, self.layout).write(case)
+        self._written[case.id] = CaseWriter(self.root, self.layout).write(case)
 
     def write_all(self, ids: Sequence[str], case_of: Callable[[str], Case]) -> None:
         """Writes cases as ``write`` does, with one sync for many: the markers of a batch stay until it is synced.
@@ -256,7 +258,7 @@ class Cohort:
             CohortError, ContentError: as of ``write``; cases before that one are written.
         """
         self._check_writable()
-        CaseWriter(self.root, self.layout).write_all(ids, case_of, self._cases.__setitem__)
+        CaseWriter(self.root, self.layout).write_all(ids, case_of, self._written.__setitem__)
 
     def _check_writable(self) -> None:
         if not self._writable:
@@ -272,15 +274,21 @@ class Cohort:
         """
         for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
             remove_temporary_files(self.root / folder)
-        self._cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
+        self._listed, self._written = {}, {}  # listed anew below; two lists at once would take twice the memory
+        count, strays = self._scanned()
         if strays:
             found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
             raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
         for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
             remove(marker)
         remove_if_empty(self.root / PROVENANCE)
-        self._write_dataset(len(self._cases))
-        verify_folder(self.root)
+        self._write_dataset(count)
+        self._listed = verify_folder(self.root).cases
+
+    def _scanned(self) -> tuple[int, list[str]]:
+        """How many cases there are on disk, and the files that belong to none."""
+        cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
+        return len(cases), strays
 
     def _write_dataset(self, count: int) -> None:
         facts: dict[str, Any] = {
@@ -291,12 +299,17 @@ class Cohort:
         }
         write_json(self.root / DATASET, facts | ({"description": self._description} if self._description else {}))
 
-    def content_hash(self) -> str:
-        """SHA-256 over ids and file bytes; independent of listing order and file times."""
+    def content_hash(self, advance: Advance = ignored) -> str:
+        """SHA-256 over ids and file bytes; independent of listing order and file times.
+
+        Args:
+            advance: called once for each case, whose files are read whole.
+        """
         digest = hashlib.sha256()
         for case_id in self.ids:
             extra = [self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)]
             paths = [*self.files(case_id).paths, *extra]
             sums = [sha256_of(path) if path.exists() else "" for path in paths]
             digest.update(json.dumps([case_id, *sums]).encode())
+            advance(1, case_id)
         return digest.hexdigest()

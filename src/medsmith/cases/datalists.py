@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
 
 _NNUNET_NAME = re.compile(r"\w+(?:-\w+)*", re.ASCII)
+_WITH_ID = re.compile(r"Dataset(?P<id>\d{3})_.")
 _LARGEST_ID = 999
 
 
@@ -76,7 +77,8 @@ def nnunet_folder(out: Path, dataset_id: int) -> Path:
     """The folder that nnU-Net wants in place of another: ``Dataset501_Liver`` for ``Liver`` and 501.
 
     Args:
-        out: the folder; its name becomes that of the dataset, its parent is ``nnUNet_raw``.
+        out: the folder; its name becomes that of the dataset, its parent is ``nnUNet_raw``. A name with that id already
+            stays as it is.
         dataset_id: 1 to 999; no other dataset in the parent has it.
 
     Raises:
@@ -86,7 +88,11 @@ def nnunet_folder(out: Path, dataset_id: int) -> Path:
         raise RequestError("--dataset-id", f"{dataset_id}", f"1 to {_LARGEST_ID}", "choose another")
     if not _NNUNET_NAME.fullmatch(out.name):
         raise RequestError("--dataset-id", f"'{out.name}'", "letters, digits, _ and - in a name", "choose another name")
-    folder = out.with_name(f"Dataset{dataset_id:03d}_{out.name}")
+    named = _WITH_ID.match(out.name)
+    if named and int(named["id"]) != dataset_id:
+        found = f"'{out.name}' has id {int(named['id'])}, and {dataset_id} is asked for"
+        raise RequestError("--dataset-id", found, "one id each", "leave one of them out")
+    folder = out if named else out.with_name(f"Dataset{dataset_id:03d}_{out.name}")
     others = sorted(other.name for other in _datasets(out.parent, dataset_id) if other != folder)
     if others:
         raise RequestError(

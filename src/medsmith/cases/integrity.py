@@ -19,6 +19,10 @@ _ID_BYTES = 200
 _SHOWN = 3
 
 
+MOST_CASES = 10**7
+"""Of one folder: a larger number is a mistake, and is refused before anything is planned for it."""
+
+
 def first_of(names: Iterable[object]) -> str:
     """The first few names and how many more there are, for an error line."""
     listed = [str(name) for name in names]

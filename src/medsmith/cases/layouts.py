@@ -6,14 +6,17 @@ Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from medsmith.cases.case_files import CaseFiles as CaseFiles
+from medsmith.cases.case_files import ChannelFile as ChannelFile
+from medsmith.cases.case_files import Layout as Layout
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
-from medsmith.errors import CohortError, FileError
+from medsmith.errors import CohortError, FileError, counted
 from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.folders import lies_in
 from medsmith.formats.json_file import read_json
@@ -22,65 +25,35 @@ IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports"
 UNFINISHED = ".unfinished"
 """Suffix of the marker file in ``provenance/`` while a case is being written."""
 _SHOWN = 60
+_PARTS: dict[tuple[int, bool], tuple[int, bool]] = {}
+"""Each combination of parts once, for all cases that have it."""
 
 
 @final
-@dataclass(frozen=True)
-class ChannelFile:
-    """The location of one channel: a file, or one volume of a four-dimensional file."""
+class NnunetCases(Mapping[str, CaseFiles]):
+    """Id -> files of the cases of an nnU-Net folder; the paths are made when they are asked for, to save memory.
 
-    path: Path
-    volume: int | None = None
-
-
-@final
-@dataclass(frozen=True)
-class CaseFiles:
-    """The files of one case.
-
-    Attributes:
-        channels: one per channel; () if there is no image.
-        labels: the label map; None if there is only an image.
-        extra_labels: further label maps of the same case, one lesion each, to be merged.
+    Args:
+        root: of the cohort.
+        ending: of its files.
+        parts: id -> number of image channels that the case has, and whether it has a label map.
     """
 
-    channels: tuple[ChannelFile, ...]
-    labels: Path | None
-    extra_labels: tuple[Path, ...] = ()
+    def __init__(self, root: Path, ending: str, parts: Mapping[str, tuple[int, bool]]) -> None:
+        self._root, self._ending, self._parts = root, ending, parts
 
-    @property
-    def label_paths(self) -> tuple[Path, ...]:
-        """Every label map."""
-        return () if self.labels is None else (self.labels, *self.extra_labels)
+    def __getitem__(self, case_id: str) -> CaseFiles:
+        channels, labeled = self._parts[case_id]
+        return nnunet_files(self._root, case_id, channels, self._ending, labels=labeled)
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every file, each once, images first."""
-        return (*dict.fromkeys(channel.path for channel in self.channels), *self.label_paths)
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._parts
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
 
-@final
-@dataclass(frozen=True)
-class Layout:
-    """The contents of a folder, as known without reading images.
-
-    Attributes:
-        channel_names: one per channel; () where no case has an image.
-        label_names: name -> value, "background" is 0.
-        file_ending: of images and labels.
-        cases: id -> files of the cases with a complete image, labels, or both.
-        label_of: value in the files -> label, where they differ.
-        notes: one line per assumption or skipped file.
-        label_of_file: name of a label file without its ending -> label, where each label has a file of its own.
-    """
-
-    channel_names: tuple[str, ...]
-    label_names: Mapping[str, int]
-    file_ending: str
-    cases: Mapping[str, CaseFiles]
-    label_of: Mapping[int, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    label_of_file: Mapping[str, int] = field(default_factory=dict)
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 def find_layout(root: Path) -> Layout:
@@ -132,34 +105,9 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     if ending not in ENDINGS:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
     cases, strays = scan_nnunet(root, len(channels), ending)
-    notes = (f"{len(strays)} files belong to no complete case: {first_of(strays)}",) if strays else ()
-    return Layout(channels, label_names_of(facts["labels"], path), ending, cases, notes=notes)
-
-
-def unpaired_notes(cases: Mapping[str, CaseFiles]) -> tuple[str, ...]:
-    """How many cases have only an image or only labels, in at most one line."""
-    alone = {
-        "only an image": sum(not files.label_paths for files in cases.values()),
-        "only labels": sum(not files.channels for files in cases.values()),
-    }
-    found = [f"{count} {what}" for what, count in alone.items() if count]
-    return (f"of {len(cases)} cases, {' and '.join(found)}",) if found else ()
-
-
-def parts_line(cases: int, with_image: int, with_labels: int) -> str:
-    """How many cases have what: ``233 with image and labels, 835 with only an image``.
-
-    Args:
-        cases: each with an image, labels or both.
-        with_image: those with an image.
-        with_labels: those with labels.
-    """
-    parts = {
-        "image and labels": with_image + with_labels - cases,
-        "only an image": cases - with_labels,
-        "only labels": cases - with_image,
-    }
-    return ", ".join(f"{count} with {part}" for part, count in parts.items() if count)
+    notes = (f"{counted(len(strays), 'file')} without a complete case: {first_of(strays)}",) if strays else ()
+    names = label_names_of(facts["labels"], path)
+    return Layout(channels, names, ending, cases, notes=notes, strays=tuple(strays))
 
 
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
@@ -185,7 +133,7 @@ def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels
     return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
 
 
-def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseFiles], list[str]]:
+def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[NnunetCases, list[str]]:
     """Cases of an nnU-Net folder, and the names of files that belong to none.
 
     A case has all its channels, its label map, or both, and no marker of an unfinished write. If only some channels
@@ -197,28 +145,31 @@ def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[dict[str, CaseF
         for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
         if not path.with_suffix(".json").exists()
     }
-    cases = {}
+    parts: dict[str, tuple[int, bool]] = {}
     strays = images | labels
     for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
         wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
         found, labeled = wanted & images, case_id in labels
         if found not in (set(), wanted) or not (found or labeled):
             continue
-        files = nnunet_files(root, case_id, len(found), ending, labels=labeled)
         if (found and labeled) or _all_recorded(root, case_id):
-            cases[case_id] = files
+            parts[case_id] = _PARTS.setdefault((len(found), labeled), (len(found), labeled))
             strays -= wanted | {case_id}
-    return cases, sorted(f"{name}{ending}" for name in strays)
+    return NnunetCases(root, ending, parts), sorted(f"{name}{ending}" for name in strays)
 
 
 def _all_recorded(root: Path, case_id: str) -> bool:
     """Whether every file that the provenance of a case names exists; True without provenance."""
     path = root / PROVENANCE / f"{case_id}.json"
-    return not path.exists() or all((root / name).exists() for name in _recorded(path))
+    return not path.exists() or all((root / name).exists() for name in recorded_files(path))
 
 
-def _recorded(path: Path) -> list[str]:
-    """The files that a provenance names."""
+def recorded_files(path: Path) -> list[str]:
+    """The files that a provenance names.
+
+    Raises:
+        FileError: it cannot be read, or names them otherwise.
+    """
     files = read_json(path).get("files", {})
     if not isinstance(files, dict) or any("\0" in name for name in files):
         raise FileError(
@@ -284,7 +235,7 @@ def distinct_ids(images: Sequence[Path], path: Path) -> list[str]:
         CohortError: an image is listed twice, or two would get one id.
     """
     if len(set(images)) < len(images):
-        twice = next(image for image in images if images.count(image) > 1)
+        (twice, _), *_ = Counter(images).most_common(1)
         raise CohortError(path, f"lists {twice.name} twice", "each case once", "correct it")
     ids = [stem_of(image) for image in images]
     if len({case_id.casefold() for case_id in ids}) < len(ids):
@@ -321,7 +272,7 @@ def _pairs(root: Path) -> Layout:
     cases = {id: CaseFiles((ChannelFile(images[id]),) if images else (), labels.get(id)) for id in ids}
     label_of, label_names = name_labels(label_values(labels[id] for id in ids)) if labels else ({}, {"background": 0})
     alone = sorted(images.keys() ^ labels.keys()) if both else []
-    left_out = (f"{len(alone)} files without their pair are left out: {first_of(alone)}",) if alone else ()
+    left_out = (f"{counted(len(alone), 'file')} without a pair left out: {first_of(alone)}",) if alone else ()
     ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(("image",) if images else (), label_names, ending, cases, label_of, left_out)
 

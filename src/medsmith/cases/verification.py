@@ -4,7 +4,7 @@ from pathlib import Path
 
 from medsmith.cases.case_io import read_case, read_records
 from medsmith.cases.integrity import check_consecutive, first_of
-from medsmith.cases.layouts import DATASET, find_layout, scan_nnunet
+from medsmith.cases.layouts import DATASET, Layout, find_layout
 from medsmith.errors import CohortError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
@@ -12,8 +12,11 @@ from medsmith.formats.volume import ReadOptions
 _KEYS = ("channel_names", "labels", "numTraining", "file_ending")
 
 
-def verify_folder(root: Path) -> None:
+def verify_folder(root: Path) -> Layout:
     """Reads every case, like nnU-Net's verify_dataset_integrity; a case may have only an image or only labels.
+
+    Returns:
+        What the folder holds.
 
     Raises:
         CohortError: dataset.json lacks a key or counts wrongly, labels are not 0, 1, ..., n, a file belongs to
@@ -29,16 +32,17 @@ def verify_folder(root: Path) -> None:
         raise CohortError(path, f"lacks {', '.join(missing)}", "nnU-Net v2 needs them", "add them")
     layout = find_layout(root)
     check_consecutive(path, layout.label_names)
-    cases, strays = scan_nnunet(root, len(layout.channel_names), layout.file_ending)
-    if strays:
-        found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+    cases = layout.cases
+    if layout.strays:
+        found = f"{len(layout.strays)} files belong to no complete case: {first_of(layout.strays)}"
         raise CohortError(root, found, "whole cases", "delete them or add what is missing")
     if facts["numTraining"] != len(cases) or not cases:
         found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
         raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
-    for case_id, files in sorted(cases.items()):
-        read_case(case_id, files, layout, ReadOptions())
+    for case_id in sorted(cases):
+        read_case(case_id, cases[case_id], layout, ReadOptions())
         _check_recorded(root, case_id)
+    return layout
 
 
 def _check_recorded(root: Path, case_id: str) -> None:

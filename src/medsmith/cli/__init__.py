@@ -1,5 +1,6 @@
 """The command-line interface. Heavy modules are imported inside the commands, so that --help stays fast."""
 
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,9 +18,10 @@ from medsmith.cli import (
     dicom,
     examining,
     exporting,
-    generating,
+    fitting,
     reading,
     reports,
+    synthesizing,
     viewing,
 )
 from medsmith.cli.app import app
@@ -30,10 +32,11 @@ from medsmith.errors import MedsmithError, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
-    "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "generating",
-    "main", "reading", "reports", "viewing",
+    "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting",
+    "main", "reading", "reports", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
+_OPTIONS_LIKE_IT = re.compile(r" \(Possible options: (?P<options>[^)]*)\)")
 if TYPE_CHECKING:
     from typer import Context as _Context
 else:
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(printable(_usage_message(error)), file=sys.stderr)
         return int(error.exit_code)
     if code == _INTERRUPTED:  # typer exits without a message
-        print("interrupted; run the same command again to continue", file=sys.stderr)
+        print("interrupted; run the same command again", file=sys.stderr)
     sys.exit(code)
 
 
@@ -91,9 +94,13 @@ def _system_message(error: OSError) -> str:
     return MedsmithError(error.filename or "medsmith", error.strerror or str(error), cure="check path and disk").line
 
 
+def _meant(found: re.Match[str]) -> str:
+    return f"; did you mean {' or '.join(found['options'].split(', '))}?"
+
+
 def _usage_message(error: Any) -> str:
     """The message for a usage error, on one line; the full help where no command was given."""
-    message = error.format_message()
+    message = _OPTIONS_LIKE_IT.sub(_meant, error.format_message())
     if type(error).show is not _UsageError.show:
         return str(message)
     command = error.ctx.command_path if error.ctx else "medsmith"

@@ -9,6 +9,7 @@ import typer
 from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs, two_numbers
 from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
 from medsmith.cli.terminal import terminal
+from medsmith.errors import counted, similar
 
 if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
@@ -32,7 +33,7 @@ _DIGITS, _SHOWN = 9, 40
 
 
 def _tell(cohort: "Cohort") -> None:
-    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {len(cohort)} cases"])
+    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {counted(len(cohort), 'case')}"])
 
 
 @app.command()
@@ -195,7 +196,7 @@ def split(
         progress=terminal().progress,
     )
     facts = {name: cohort_facts(side) for name, side in zip(("train", "test"), sides, strict=True)}
-    terminal().result(facts, ["; ".join(f"{side.root}: {len(side)} cases" for side in sides)])
+    terminal().result(facts, ["; ".join(f"{side.root}: {counted(len(side), 'case')}" for side in sides)])
 
 
 @app.command()
@@ -221,7 +222,12 @@ def crop(
     if len(edges) != 3:
         raise RequestError("--mm", f"'{mm}'", "three edges separated by commas", "write 80,80,64, say")
     if chosen is None:
-        raise RequestError("--place", f"'{place}'", f"one of {', '.join(get_args(Place))}", "choose one of these")
+        raise RequestError(
+            "--place",
+            f"'{place}'",
+            f"one of {', '.join(get_args(Place))}",
+            similar(place, get_args(Place), "choose one"),
+        )
     options = CropOptions((edges[0], edges[1], edges[2]), chosen, overlap)
     _tell(crop_cohort(source, out, options, report=terminal().note, progress=terminal().progress))
 

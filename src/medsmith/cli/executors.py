@@ -6,11 +6,11 @@ if TYPE_CHECKING:
     from medsmith.synthesis.executors.base import StartExecutor
 
 
-def executor_of(name: str, address: str | None) -> "StartExecutor":
+def executor_of(name: str, address: str | None, workers: int | None = None) -> "StartExecutor":
     """What makes the cases.
 
     Raises:
-        RequestError: Ray is asked for and not installed, or an address is given without it.
+        RequestError: Ray is asked for and not installed, an address is given without it, or workers with it.
     """
     from importlib.util import find_spec
 
@@ -22,6 +22,8 @@ def executor_of(name: str, address: str | None) -> "StartExecutor":
         if address is not None:
             raise RequestError("--address", "no cluster is used", "it is that of a Ray cluster", "add --executor ray")
         return ProcessExecutor
+    if workers is not None:
+        raise RequestError("--workers", f"{workers}", "Ray uses the CPUs of its cluster", "leave it out")
     if find_spec("ray") is None:
         cure = f"install it: {install_line('cluster')}"
         raise RequestError("--executor", "ray is not installed", "--executor ray needs it", cure)

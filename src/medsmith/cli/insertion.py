@@ -78,10 +78,35 @@ class InsertionOptions:
 
     def _templates(self, stored: object) -> object:
         """The templates entry of a request file, updated by --templates and --template."""
+        if self.template is not None and self.templates is None and Path(self.template).is_dir():
+            from medsmith.errors import RequestError
+
+            found = f"'{self.template}' is a folder"
+            raise RequestError("--template", found, "it takes the id of one case", "did you mean --templates?")
         entry = dict(stored) if isinstance(stored, Mapping) else {"cohort": stored}
         options = {"cohort": None if self.templates is None else str(self.templates), "case": self.template}
         given = {key: value for key, value in options.items() if value is not None}
         return {**entry, **given} if given else stored
+
+
+def check_organs(request: Mapping[str, Any]) -> None:
+    """Refuses organs that no scan of the request can have, before scans and weights are loaded.
+
+    Raises:
+        RequestError: TotalSegmentator is asked for and not installed, or the organ map cannot have an organ.
+        FileError, CohortError: a file or cohort of the request cannot be read.
+    """
+    if "templates" not in request:
+        return
+    from pydantic import ValidationError
+
+    from medsmith.insertion.asked_organs import AskedOrgans
+
+    try:
+        asked = AskedOrgans.model_validate(request)
+    except ValidationError:  # the method says better what is wrong
+        return
+    asked.check()
 
 
 def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:

@@ -10,6 +10,18 @@ DatasetId = Annotated[
     int | None,
     typer.Option(help="Name the output folder as nnU-Net wants it: 501 makes Dataset501_NAME of NAME."),
 ]
+NewCohortOrShards = Annotated[
+    str, typer.Argument(help="Output folder for the new cohort; of --format shards, a folder or URL.")
+]
+OutputFormat = Annotated[
+    Literal["folder", "shards"],
+    typer.Option("--format", help="folder: a cohort; shards: tar archives as WebDataset reads them (medsmith unpack)."),
+]
+ShardCases = Annotated[int, typer.Option(min=100, max=1000, help="Cases of one tar shard, with --format shards.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done, and what it takes by a short trial; nothing is written."),
+]
 CaseCount = Annotated[int, typer.Option(min=1, help="Total number of cases in the output folder.")]
 RunOrWeights = Annotated[
     str, typer.Argument(help="Run folder, or shipped weights by name: lesiondiffusion, lldm, mddpm or pig.")
@@ -84,7 +96,10 @@ Workers = Annotated[
 ShardOfCases = Annotated[
     str | None,
     typer.Option(
-        "--shard", metavar="I/N", help="Make part I of N of the cases, I from 1; medsmith merge joins all parts."
+        "--shard",
+        metavar="I/N",
+        help="Make part I of N of the cases, I from 1; medsmith merge joins all parts. "
+        "Of tar shards: every N-th shard, at one place.",
     ),
 ]
 ExecutorName = Annotated[

@@ -15,6 +15,7 @@ import typer
 
 from medsmith import __version__
 from medsmith.cli.terminal import Terminal, speaking, terminal
+from medsmith.errors import MedsmithError
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and errors only.")]
 Verbose = Annotated[
@@ -57,7 +58,8 @@ def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def called(*arguments: Any, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> Any:
-        with speaking(chosen(terminal(), quiet=quiet, verbose=verbose, as_json=as_json)), _detailed(options):
+        shown = chosen(terminal(), quiet=quiet, verbose=verbose, as_json=as_json)
+        with speaking(shown), _detailed(options), _methods_named():
             return command(*arguments, **options)
 
     vars(called)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *added])
@@ -86,9 +88,27 @@ def _detailed(options: Mapping[str, Any]) -> Iterator[None]:
         yield
     except Exception as error:
         shown.detail(f"raised in {_place(error)}")
+        for note in getattr(error, "__notes__", ()):
+            for line in note.splitlines():
+                shown.detail(line)
         raise
     finally:
         shown.detail(f"{_torch_line()}{time.monotonic() - started:.1f} s in all")
+
+
+@contextmanager
+def _methods_named() -> Iterator[None]:
+    """What a method of the user's own raises becomes an error that names it."""
+    try:
+        yield
+    except MedsmithError:
+        raise
+    except Exception as error:
+        elsewhere = sys.modules.get("medsmith.methods.elsewhere")  # if it is not loaded, no such method is in use
+        fault = elsewhere.fault_of(error) if elsewhere else None
+        if fault is None:
+            raise
+        raise fault from None
 
 
 def _place(error: BaseException) -> str:

@@ -8,8 +8,9 @@ whatever its brightness, its contrast and the sign of that. Few shifts are compa
 than a Fourier transform.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import final
 
 import numpy as np
@@ -40,6 +41,7 @@ _REACH = 2
 """Largest shift of the refinement, voxels of the fine grid."""
 _FLAT = 1e-5
 _Pair = tuple[float, Move]
+_Zoom = Callable[[float], Float32[np.ndarray, "fx fy fz"]]
 
 
 @final
@@ -166,15 +168,17 @@ def _match(queries: Searchable, row: int, gallery: Searchable, scores: Float32[n
     candidates = order[scores[order] > -1]
     ratio = [f // c for f, c in zip(gallery.fine.shape[1:], gallery.coarse.shape[1:], strict=True)]
     best, found = (-1.0, Move(1.0, 0, False, (0, 0, 0))), int(candidates[0])
+    # Candidates begin at few zooms, and zooming takes as long as comparing.
+    zoom_of_query = cache(partial(_zoomed, queries.fine[row]))
     for index, move in zip(candidates, best_moves(queries.coarse[row], gallery.coarse[candidates]), strict=True):
         x, y, z = (start * r for start, r in zip(move.start, ratio, strict=True))
-        pair = _compared(queries.fine[row], gallery.fine[index], replace(move, start=(x, y, z)))
+        pair = _compared(zoom_of_query, gallery.fine[index], replace(move, start=(x, y, z)))
         if pair[0] > best[0]:
             best, found = pair, int(index)
     return Match(found, best[0], float(scores.max()), best[1])
 
 
-def _compared(query: Float32[np.ndarray, "fx fy fz"], image: Float32[np.ndarray, "fx fy fz"], begin: Move) -> _Pair:
+def _compared(zoom_of_query: _Zoom, image: Float32[np.ndarray, "fx fy fz"], begin: Move) -> _Pair:
     """Similarity and move of a pair in fine detail, beginning at a move of the search, in voxels of the fine grid."""
     low, size = template_box(image.shape)
     template = _part(image, low, size)[None]
@@ -184,7 +188,7 @@ def _compared(query: Float32[np.ndarray, "fx fy fz"], image: Float32[np.ndarray,
     best: _Pair = (-1.0, begin)
     for step in _ZOOM_STEPS:
         trial = replace(begin, zoom=begin.zoom + step)
-        found = correlations(_part(moved(query, trial), first, reached), template)[0]
+        found = correlations(_part(_turned(zoom_of_query(trial.zoom), trial), first, reached), template)[0]
         place = int(found.argmax())
         if found[place] > best[0]:
             shape = tuple(b - a + 1 for a, b in zip(first, last, strict=True))
@@ -201,7 +205,17 @@ def _part(
 
 def moved(image: Float32[np.ndarray, "x y z"], move: Move) -> Float32[np.ndarray, "x y z"]:
     """An image zoomed, flipped or turned, and inverted by a move, but not shifted."""
-    view = list(symmetries(zoomed(np.asarray(image, np.float32)[None], move.zoom)[0]))[move.symmetry]
+    return _turned(_zoomed(image, move.zoom), move)
+
+
+def _zoomed(image: Float32[np.ndarray, "x y z"], zoom: float) -> Float32[np.ndarray, "x y z"]:
+    found: Float32[np.ndarray, "x y z"] = zoomed(np.asarray(image, np.float32)[None], zoom)[0]
+    return found
+
+
+def _turned(image: Float32[np.ndarray, "x y z"], move: Move) -> Float32[np.ndarray, "x y z"]:
+    """A zoomed image, flipped or turned, and inverted by a move."""
+    view = list(symmetries(image))[move.symmetry]
     return -view if move.inverted else view
 
 

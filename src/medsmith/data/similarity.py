@@ -211,22 +211,34 @@ def _correlations(
     """Of every query, the correlation of all its shifted and flipped views with every template."""
     shift, window = template_box(gallery.shape[1:])
     core = tuple(slice(s, s + w) for s, w in zip(shift, window, strict=True))
-    templates = gallery[:, *core]
+    templates = _normalized(gallery[:, *core])
     for query in queries:
-        yield np.concatenate([correlations(view, templates) for view in symmetries(query)], axis=1)
+        yield np.concatenate([_products(view, templates, window) for view in symmetries(query)], axis=1)
 
 
 def correlations(
     view: Float32[np.ndarray, "ux uy uz"], templates: Float32[np.ndarray, "n wx wy wz"]
 ) -> Float32[np.ndarray, "n shifts"]:
     """Normalized cross-correlation of every template with every part of its size of a view; 0 where one is constant."""
-    flat = templates.reshape(len(templates), -1)
+    return _products(view, _normalized(templates), templates.shape[1:])
+
+
+def _normalized(templates: Float32[np.ndarray, "n wx wy wz"]) -> Float32[np.ndarray, "n voxels"]:
+    """Templates of mean 0 and norm 1, or 0 where they are constant."""
+    flat = templates.reshape(len(templates), int(np.prod(templates.shape[1:])))
     flat = flat - flat.mean(axis=1, keepdims=True)
-    flat = flat * _inverse(np.linalg.norm(flat, axis=1, keepdims=True))
-    windows = sliding_window_view(view, templates.shape[1:]).reshape(-1, flat.shape[1])
+    unit: Float32[np.ndarray, "n voxels"] = flat * _inverse(np.linalg.norm(flat, axis=1, keepdims=True))
+    return unit
+
+
+def _products(
+    view: Float32[np.ndarray, "ux uy uz"], templates: Float32[np.ndarray, "n voxels"], window: tuple[int, ...]
+) -> Float32[np.ndarray, "n shifts"]:
+    """The correlations of normalized templates of this shape."""
+    windows = sliding_window_view(view, window).reshape(-1, templates.shape[1])
     # Templates have mean 0, so that the mean of a window cancels in the product.
     squares = np.maximum(np.einsum("mv,mv->m", windows, windows) - windows.sum(axis=1) ** 2 / windows.shape[1], 0)
-    found: Float32[np.ndarray, "n shifts"] = flat @ windows.T * _inverse(np.sqrt(squares))
+    found: Float32[np.ndarray, "n shifts"] = templates @ windows.T * _inverse(np.sqrt(squares))
     return found
 
 

@@ -33,7 +33,7 @@ class Sampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     solver: Solver = "dpm++2m"
-    steps: int = Field(default=20, ge=1)
+    steps: int = Field(default=20, ge=1, le=10_000)
     stochasticity: float = Field(default=0.0, ge=0, le=1)
 
     def override(self, solver: Solver | None = None, steps: int | None = None) -> "Sampling":

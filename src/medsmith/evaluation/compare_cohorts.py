@@ -1,14 +1,15 @@
 """Compares a synthetic cohort with a real one and writes a self-contained report."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
@@ -33,12 +34,13 @@ from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelCompari
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, ComparisonScope, comparison_scope
 from medsmith.formats.atomic import write_json
 from medsmith.formats.lock import hold_output
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
 NO_SEAMS = (
     "Seams were not searched: too few synthetic cases have a provenance that names what was painted, and an image."
 )
+_Value = TypeVar("_Value")
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")
 
 
@@ -134,15 +136,19 @@ def compare_cohorts(
     scope = comparison_scope(real, synthetic, training or real)
     plan, found = plan or ComparisonPlan(), default_extractors() if extractors is None else extractors
     chosen = list(found) if scope.images else []
-    fingerprints = {"real": _fingerprint(real), "synthetic": _fingerprint(synthetic)}
+    shown = progress or NullProgress()
+    with shown.task("read", len(real) + len(synthetic)) as advance:
+        fingerprints = {"real": _fingerprint(real, advance), "synthetic": _fingerprint(synthetic, advance)}
     view_spec = common_view_spec(fingerprints["real"], fingerprints["synthetic"], size=size, channel=channel)
     for extractor in chosen:
         extractor.parts(view_spec)
-    with (progress or NullProgress()).task("evaluate", sum(map(len, cohorts))) as advance:
+    with shown.task("evaluate", sum(map(len, cohorts))) as advance:
         of_real, of_synthetic = (extract_features(each, view_spec, chosen, advance) for each in (real, synthetic))
         of_training = extract_features(training, view_spec, (), advance) if training else of_real
-    seams = _seams(synthetic, (training or real, real), view_spec, plan)
-    evaluation = _measure((of_real, of_synthetic, of_training), chosen, scope, view_spec, plan)
+    with shown.task("look for seams", 1) as advance:
+        seams = _seams(synthetic, (training or real, real), view_spec, plan)
+        advance(1, "")
+    evaluation = _measure((of_real, of_synthetic, of_training), chosen, scope, view_spec, plan, shown)
     evaluation = replace(
         evaluation,
         seams=seams,
@@ -158,8 +164,13 @@ def _roots(real: Cohort, synthetic: Cohort) -> dict[str, Path]:
     return {"synthetic": synthetic.root, "real": real.root}
 
 
-def _fingerprint(cohort: Cohort) -> Fingerprint:
-    return take_fingerprint(map(check_units, cohort), cohort.file_ending, cohort.content_hash())
+def _fingerprint(cohort: Cohort, advance: Advance) -> Fingerprint:
+    def checked() -> Iterator[Case]:
+        for case in cohort:
+            yield check_units(case)
+            advance(1, case.id)
+
+    return take_fingerprint(checked(), cohort.file_ending, cohort.content_hash())
 
 
 def _copies(real: CohortFeatures, synthetic: CohortFeatures, training: CohortFeatures) -> NearestNeighbors:
@@ -174,21 +185,33 @@ def _measure(
     scope: ComparisonScope,
     view_spec: ViewSpec,
     plan: ComparisonPlan,
+    progress: Progress,
 ) -> Evaluation:
     """What follows from the features of the real, the synthetic and the training cohort."""
     real, synthetic, training = features
     rows = list(feature_rows(real, synthetic, extractors, view_spec))
-    return Evaluation(
-        view_spec=view_spec,
-        plan=plan,
-        extractors={extractor.name: extractor.identity for extractor in extractors},
-        distances={row.name: row.compare(plan) for row in rows},
-        nearest_neighbors=_copies(real, synthetic, training) if scope.copies else None,
-        masks=_masks(real, synthetic, plan) if scope.masks else {},
-        facts={},
-        permutations={row.name: permutation_test(row.real, row.synthetic, seed=plan.seed) for row in rows},
-        diversity=compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else None,
-    )
+    with progress.task("measure", 2 * len(rows) + 3) as advance:
+
+        def done(value: _Value, what: str) -> _Value:
+            advance(1, what)
+            return value
+
+        return Evaluation(
+            view_spec=view_spec,
+            plan=plan,
+            extractors={extractor.name: extractor.identity for extractor in extractors},
+            distances={row.name: done(row.compare(plan), row.name) for row in rows},
+            nearest_neighbors=done(_copies(real, synthetic, training) if scope.copies else None, "copies"),
+            masks=done(_masks(real, synthetic, plan) if scope.masks else {}, "masks"),
+            facts={},
+            permutations={
+                row.name: done(permutation_test(row.real, row.synthetic, seed=plan.seed), row.name) for row in rows
+            },
+            diversity=done(
+                compare_diversity(real.compared, synthetic.compared, seed=plan.seed) if scope.images else None,
+                "diversity",
+            ),
+        )
 
 
 def _seams(

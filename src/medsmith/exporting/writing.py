@@ -13,7 +13,7 @@ from typing import Any, Literal, final, get_args
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted, similar
 from medsmith.formats.atomic import deferred_sync, is_free, unwritable, write_json
 from medsmith.formats.folders import check_outside
 from medsmith.formats.json_file import read_json
@@ -51,7 +51,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
-            raise RequestError("--format", f"{self.format!r}", f"one of {', '.join(get_args(Format))}", "choose one")
+            formats = get_args(Format)
+            cure = similar(self.format, formats, "choose one")
+            raise RequestError("--format", f"{self.format!r}", f"one of {', '.join(formats)}", cure)
         if self.modality not in (None, "CT", "MR"):
             raise RequestError("--modality", f"{self.modality!r}", "CT or MR can be written", "choose one")
         if self.date is not None and not _is_date(self.date):
@@ -80,7 +82,7 @@ class Exported:
     @property
     def lines(self) -> tuple[str, ...]:
         """What is printed."""
-        found = [f"{self.out}: {len(self.cases)} cases"]
+        found = [f"{self.out}: {counted(len(self.cases), 'case')}"]
         if self.left_out:
             found.append(f"{len(self.left_out)} cases without an image are left out")
         if self.largest_error:

@@ -204,13 +204,26 @@ def write_json(path: Path, value: object) -> None:
     Raises:
         FileError: the file cannot be written, or a text is no UTF-8, as the name of a file may be.
     """
+    write_bytes(path, json_bytes(path, value))
+
+
+def json_bytes(subject: object, value: object) -> bytes:
+    """The bytes that ``write_json`` writes.
+
+    Args:
+        subject: the file, for the message.
+        value: of JSON's kinds.
+
+    Raises:
+        FileError: a text is no UTF-8, as the name of a file may be.
+    """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     try:
-        data = (text + "\n").encode()
+        return (text + "\n").encode()
     except UnicodeEncodeError as error:
         shown = printable(text[max(0, error.start - _SHOWN) : error.end].rpartition("\n")[2].strip())
-        raise FileError(path, f"was to name {shown}, which is no UTF-8", cure="rename that file or folder") from None
-    write_bytes(path, data)
+        found = f"was to name {shown}, which is no UTF-8"
+        raise FileError(subject, found, cure="rename that file or folder") from None
 
 
 def _plain(value: object) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.errors import FileError
-from medsmith.formats import itk, nifti, png
+from medsmith.formats import itk, nifti, nifti_writing, png
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
 
@@ -94,14 +94,14 @@ def write_image(
     *,
     synthetic: bool,
 ) -> None:
-    """Writes one channel (see ``nifti.write_image`` and ``png.write_image``)."""
+    """Writes one channel (see ``nifti_writing.write_image`` and ``png.write_image``)."""
     _check_written(path)
-    write = png.write_image if _is_png(path) else nifti.write_image
+    write = png.write_image if _is_png(path) else nifti_writing.write_image
     write(path, values, geometry, stored, synthetic=synthetic)
 
 
 def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
-    """Writes a label map (see ``nifti.write_labels`` and ``png.write_labels``)."""
+    """Writes a label map (see ``nifti_writing.write_labels`` and ``png.write_labels``)."""
     _check_written(path)
-    write = png.write_labels if _is_png(path) else nifti.write_labels
+    write = png.write_labels if _is_png(path) else nifti_writing.write_labels
     write(path, values, geometry, synthetic=synthetic)

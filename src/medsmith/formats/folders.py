@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from medsmith.errors import CohortError, RequestError
@@ -51,12 +52,12 @@ def check_disjoint_folders(folders: Iterable[Path]) -> None:
     Raises:
         CohortError: two are identical or nested.
     """
-    seen: list[Path] = []
-    for folder in folders:
-        for other in seen:
-            if lies_in(folder, other) or lies_in(other, folder):
-                raise CohortError(folder, f"lies in, on or around {other}", cure="choose a folder of its own")
-        seen.append(folder)
+    places = sorted((real_path(folder).parts, number, folder) for number, folder in enumerate(folders))
+    # What lies between a folder and one inside it, in this order, lies inside as well: neighbors suffice.
+    for (parts, number, folder), (deeper, other_number, other) in pairwise(places):
+        if deeper[: len(parts)] == parts:
+            first, second = (folder, other) if number < other_number else (other, folder)
+            raise CohortError(second, f"lies in, on or around {first}", cure="choose a folder of its own")
 
 
 def paths_below(root: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Reads JSON objects, lists and lines; errors are one line; duplicate keys, NaN and lone surrogates are refused."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
@@ -122,7 +123,6 @@ def _is_shallow(value: Any) -> bool:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"key {twice!r} is given twice")
     return result

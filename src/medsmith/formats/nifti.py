@@ -5,25 +5,21 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, Int16, Num, Shaped, UInt8
 from nibabel.fileslice import fileslice
 
 from medsmith.errors import FileError, GeometryError
 from medsmith.formats import gzip_stream
-from medsmith.formats.atomic import write_parts
-from medsmith.formats.nifti_geometry import fill_geometry, read_geometry
-from medsmith.formats.nifti_header import DTYPES, HEADER_BYTES, Header, parse_header
+from medsmith.formats.nifti_geometry import read_geometry
+from medsmith.formats.nifti_header import HEADER_BYTES, Header, parse_header
 from medsmith.formats.one_hot import joined_volumes
 from medsmith.formats.opening import format_bytes, open_regular, read_bytes
-from medsmith.formats.values import as_float32, as_labels, to_stored
-from medsmith.formats.volume import SYNTHETIC_MARK, ImageFile, LabelFile, ReadOptions, Region
+from medsmith.formats.values import as_float32, as_labels
+from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
 
 _PAIRED = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
@@ -32,8 +28,6 @@ _SLACK = 2**20
 """Bytes after the array that are tolerated."""
 _START = 2**16
 """Bytes that certainly contain the header, compressed or not."""
-_CHUNK = 2**24
-"""Bytes per write."""
 _DEFAULT = ReadOptions()
 Grid = tuple[int, int, int]
 
@@ -253,65 +247,3 @@ def _rescaled_whole(volume: Num[np.ndarray, "x y z"], header: Header) -> Int16[n
     for index in range(volume.shape[2]):
         values[:, :, index] = volume[:, :, index].astype(np.float64) * header.slope + header.intercept
     return values
-
-
-def write_image(
-    path: Path,
-    values: Float32[np.ndarray, "x y z"],
-    geometry: Geometry,
-    stored: np.dtype[Any],
-    *,
-    synthetic: bool,
-) -> None:
-    """Writes one channel with a new header; only grid, codes and dtype come from the source.
-
-    Raises:
-        ContentError: values that are not finite or outside the range of ``stored``.
-        FileError: ``stored`` has no NIfTI form, or the file cannot be written.
-    """
-    if stored not in DTYPES.values():
-        raise FileError(path, f"{stored} has no NIfTI form", f"one of {', '.join(map(str, DTYPES.values()))}")
-    _write(path, to_stored(values, stored, path), geometry, synthetic)
-
-
-def write_labels(path: Path, values: UInt8[np.ndarray, "x y z"], geometry: Geometry, *, synthetic: bool) -> None:
-    """Writes a label map as uint8 with a new header.
-
-    Raises:
-        FileError: the file cannot be written.
-    """
-    _write(path, values, geometry, synthetic)
-
-
-def _write(path: Path, array: Shaped[np.ndarray, "x y z"], geometry: Geometry, synthetic: bool) -> None:
-    parts = file_parts(array, geometry, path, synthetic)
-    write_parts(path, gzip_stream.deflate_parts(parts) if path.name.lower().endswith(".gz") else parts)
-
-
-def file_parts(array: Shaped[np.ndarray, "x y z"], geometry: Geometry, path: Path, synthetic: bool) -> Iterator[bytes]:
-    """The bytes of an uncompressed NIfTI-1 file, several slices at a time.
-
-    Args:
-        array: voxels, in a dtype that NIfTI has.
-        geometry: their grid.
-        path: named in errors.
-        synthetic: whether to mark it as synthetic.
-
-    Raises:
-        GeometryError: an axis is longer than NIfTI-1 allows.
-    """
-    fields = nib.Nifti1Header(endianness="<")
-    fields.set_data_dtype(array.dtype)
-    fill_geometry(fields, geometry, path)
-    fields["scl_slope"], fields["scl_inter"] = 1, 0
-    fields["vox_offset"], fields["magic"] = 352, b"n+1"
-    fields["descrip"] = SYNTHETIC_MARK.encode() if synthetic else b""
-    return chain((fields.binaryblock + b"\0\0\0\0",), _voxels(array))
-
-
-def _voxels(array: Shaped[np.ndarray, "x y z"]) -> Iterator[bytes]:
-    """The bytes of the array in file order, several slices at a time."""
-    slices = max(1, _CHUNK // max(1, array[:, :, :1].nbytes))
-    for first in range(0, array.shape[2], slices):
-        part = array[:, :, first : first + slices]
-        yield part.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="F")

@@ -31,7 +31,7 @@ BONE_HU, CORTEX_HU = 220.0, 400.0
 LEAST_BONE_ML: Final = 1.0
 _LIMB: Final = 0.1
 """Smallest volume, relative to the largest component, of another component of the body, such as a second leg."""
-_SOURCE: Final = "coarse map by density"
+SOURCE: Final = "coarse map by density"
 Mask = Bool[np.ndarray, "u v w"]
 Densities = Float32[np.ndarray, "u v w"]
 
@@ -51,7 +51,7 @@ def coarse_map(image: Float32[np.ndarray, "x y z"], geometry: Geometry) -> Organ
     edges = geometry.spacing[0] * first, geometry.spacing[1] * second, geometry.spacing[2] * third
     labels = _labels(block_means(image, blocks), edges)
     names = {name: value for name, value in _VALUES.items() if (labels == value).any()}
-    return OrganMap(_spread(labels, blocks, geometry.shape), names, geometry, _SOURCE, tuple(names))
+    return OrganMap(_spread(labels, blocks, geometry.shape), names, geometry, SOURCE, tuple(names))
 
 
 def block_means(image: Float32[np.ndarray, "x y z"], blocks: tuple[int, int, int]) -> Densities:

@@ -218,7 +218,7 @@ class FrameConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    size: int = Field(default=32, ge=8)
+    size: int = Field(default=32, ge=8, le=512)
     fill: float = Field(default=0.625, gt=0, le=1)
     finest_mm: float = Field(default=0.5, gt=0)
     coarsest_mm: float | None = Field(default=None, gt=0)

@@ -29,8 +29,7 @@ def segment(scan: Path, geometry: Geometry) -> OrganMap:
     """
     program = shutil.which(COMMAND)
     if program is None:
-        cure = "install it (pip install TotalSegmentator), or give a label map"
-        raise RequestError(COMMAND, "is not installed", "no such program on PATH", cure)
+        raise not_installed()
     with tempfile.TemporaryDirectory(prefix="medsmith-") as folder:
         found = Path(folder) / "organs.nii.gz"
         run = subprocess.run(
@@ -46,6 +45,12 @@ def segment(scan: Path, geometry: Geometry) -> OrganMap:
             raise RequestError(COMMAND, *_failure(run.returncode, run.stdout), f"run it on {scan} by hand to see why")
         # Version 2 writes the names of its labels into the file; version 1 does not.
         return read_organ_map(found, scan, geometry, "v1")
+
+
+def not_installed() -> RequestError:
+    """The error where the program is not found."""
+    cure = "install it (pip install TotalSegmentator), or give a label map"
+    return RequestError(COMMAND, "is not installed", "no such program on PATH", cure)
 
 
 def _failure(code: int, output: str) -> tuple[str, str]:

@@ -3,11 +3,13 @@
 import importlib
 import pkgutil
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.base import Method
 from medsmith.methods.elsewhere import load_elsewhere, method_files, only_method, registered
 
-SHARED = frozenset(("base", "config", "elsewhere", "fit", "given_labels", "guides", "label_maps", "one_network"))
+SHARED = frozenset(
+    ("attributes", "base", "config", "elsewhere", "fit", "given_labels", "guides", "label_maps", "one_network")
+)
 """Modules of this package that are not methods."""
 
 
@@ -33,6 +35,6 @@ def method_class(name: str) -> type[Method]:
     if own:
         return only_method(importlib.import_module(f"{__name__}.{name}"), name)
     if name not in method_names():
-        cure = "a method of your own: --method-file FILE"
+        cure = similar(name, method_names(), "a method of your own: --method-file FILE")
         raise RequestError(name, "no such method", f"there are {', '.join(method_names())}", cure)
     return load_elsewhere(name)

@@ -16,7 +16,9 @@ from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image, model_to_labels
 from medsmith.diffusion import Observe, Sampling, derive_seed
+from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
+from medsmith.methods.attributes import Attribute, Draw
 from medsmith.methods.config import TrainingConfig
 
 _Item = TypeVar("_Item")
@@ -201,6 +203,23 @@ class Method(nn.Module, ABC):
             MedsmithError: a file that the request names cannot be read.
         """
         return request
+
+    def attributes(self) -> Sequence[Attribute]:
+        """What the method can be asked for, and how each property is measured (``medsmith adherence``)."""
+        return ()
+
+    def request_with_map(self, draw: Draw) -> BaseModel:
+        """The request of a case whose image is to follow its label map, for the measure of label fidelity.
+
+        Args:
+            draw: names the cohort whose maps are followed, if any; else they are those that the method has or makes.
+
+        Raises:
+            RequestError: the method follows no given maps.
+        """
+        if draw.templates is not None:
+            raise RequestError("templates", f"{self.name} follows no given label maps", cure="leave them out")
+        return self.Request()
 
     def preview(self, count: int) -> list[Case]:
         """A few cases in a few steps, for previews in training; always from the same seeds."""

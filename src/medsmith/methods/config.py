@@ -12,7 +12,9 @@ from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Samp
 from medsmith.errors import RequestError
 from medsmith.formats.validation import first_problem
 
-_MOST_VOXELS = 2**28
+_MOST_VOXELS, _MOST_VOXELS_OF_BATCH = 2**28, 2**32
+MOST_STEPS = 10**9
+"""Of an optimizer: what is larger is a mistake."""
 
 
 def _is_small(size: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,6 +88,10 @@ class TrainingConfig(BaseModel):
     Attributes:
         steps: optimizer steps of each stage.
         batch: cases per step over all devices.
+        accumulate: parts that the batch of a device is divided into, one after the other, their gradients averaged:
+            less memory at the same batch. One device with two parts takes the steps of two devices with one.
+        activations: "recomputed" runs each block of a network once more in the backward pass instead of keeping its
+            activations: less memory, more time, the same gradients.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         betas: of AdamW.
@@ -98,19 +104,23 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(default=2000, ge=1)
-    batch: int = Field(default=16, ge=1)
+    steps: int = Field(default=2000, ge=1, le=MOST_STEPS)
+    batch: int = Field(default=16, ge=1, le=4096)
+    accumulate: int = Field(default=1, ge=1, le=4096)
+    activations: Literal["kept", "recomputed"] = "kept"
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[_Decay, _Decay] = (0.9, 0.999)
-    warm_up: int = Field(default=100, ge=0)
+    warm_up: int = Field(default=100, ge=0, le=MOST_STEPS)
     clip: float = Field(default=1.0, gt=0)
     ema: _Decay = 0.995
-    flips: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    flips: tuple[Annotated[int, Field(ge=0, le=9)], ...] = (0,)
     precision: Literal["measured", "float32", "bfloat16"] = "measured"
 
     @model_validator(mode="after")
-    def _flips_once(self) -> "TrainingConfig":
+    def _fits_together(self) -> "TrainingConfig":
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate}: batch = {self.batch} is no multiple of it")
         if len(set(self.flips)) < len(self.flips):
             raise ValueError(f"flips = {list(self.flips)} names an axis twice")
         return self
@@ -122,8 +132,12 @@ def check_settings(
     """Check that sections of a config fit together; for the validator of a method's config.
 
     Raises:
-        ValueError: a mirrored axis that the grid does not have, or a sampling that its schedule does not allow.
+        ValueError: a mirrored axis that the grid does not have, a batch that no machine holds, or a sampling that its
+            schedule does not allow.
     """
+    if training.batch // training.accumulate * math.prod(size) > _MOST_VOXELS_OF_BATCH:
+        found = f"training.batch = {training.batch} cases of {math.prod(size)} voxels"
+        raise ValueError(f"{found}; a part of a batch has {_MOST_VOXELS_OF_BATCH} voxels at most")
     if any(axis >= len(size) for axis in training.flips):
         raise ValueError(f"training.flips = {list(training.flips)}: the axes of size {list(size)} count from 0")
     sampling.check(diffusion.process().schedule)

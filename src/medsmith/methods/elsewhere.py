@@ -9,18 +9,21 @@ the user has not chosen.
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import FileError, MethodError, RequestError, printable
 from medsmith.formats.atomic import sha256_of
 from medsmith.methods.base import Method
 
 GROUP, VARIABLE = "medsmith.methods", "MEDSMITH_METHOD_FILES"
 _MODULE = "medsmith_method_file_"
 _GUIDE = "see docs/add-a-method.md"
+_LOADED: dict[str, str] = {}
+"""Package or module of every method from elsewhere that this process has loaded -> name of the method."""
 
 
 def use_method_file(path: Path) -> None:
@@ -68,11 +71,43 @@ def load_elsewhere(name: str) -> type[Method]:
         # Foreign code may raise anything.
         reason = f"cannot be imported ({type(error).__name__}: {error})"
         raise RequestError(source, reason, f"it defines the method '{name}'", "correct it") from error
-    if isinstance(found, ModuleType):
-        return _complete(only_method(found, source), source)
-    if isinstance(found, type) and issubclass(found, Method):
-        return _complete(found, source)
+    kind = only_method(found, source) if isinstance(found, ModuleType) else found
+    if isinstance(kind, type) and issubclass(kind, Method):
+        _LOADED[_package(kind.__module__)] = name
+        return _complete(kind, source)
     raise RequestError(source, "is no method", "a subclass of medsmith.methods.base.Method", _GUIDE)
+
+
+def fault_of(error: Exception) -> MethodError | None:
+    """What a method from elsewhere raised, as an error that names it and has the traceback as its note.
+
+    An exception that arose outside its code is still the method's where one is in use, most often because of what it
+    returned. A failure of the system (``OSError``) is so only if it arose in it.
+
+    Args:
+        error: of any kind but medsmith's own.
+
+    Returns:
+        None if no method from elsewhere is in use.
+    """
+    if not _LOADED:
+        return None
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    inside = [each for each in frames if _package(each[0].f_globals.get("__name__", "")) in _LOADED]
+    if not inside and isinstance(error, OSError):
+        return None
+    frame, line = (inside or frames)[-1]
+    method = _LOADED.get(_package(frame.f_globals.get("__name__", "")), next(reversed(_LOADED.values())))
+    text = " ".join(printable(str(error).strip().replace("\n", " ")).split())
+    found = f"raised {type(error).__name__}{': ' * bool(text)}{text}"
+    place = f"in {Path(frame.f_code.co_filename).name}:{line} ({frame.f_code.co_name})"
+    fault = MethodError(f"method {method}", found, place, "correct the method; --verbose shows the traceback")
+    fault.add_note("".join(traceback.format_exception(error)).rstrip())
+    return fault
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _complete(kind: type[Method], source: str) -> type[Method]:

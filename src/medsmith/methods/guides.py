@@ -27,7 +27,7 @@ from medsmith.diffusion import (
     match_low_frequencies,
     times,
 )
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.fit import check_gray_scale, check_orientation, of_same_extent
 
 FEATHER = 0.02
@@ -169,7 +169,8 @@ class GuideAction(BaseModel):
         unknown = [name for name in self.region_labels if name not in case.label_names]
         if unknown:
             fact = f"{self.region.cohort} has no label '{unknown[0]}'"
-            raise RequestError(f"{key}.region_labels", fact, f"has {', '.join(case.label_names)}")
+            limit, cure = f"has {', '.join(case.label_names)}", similar(unknown[0], case.label_names)
+            raise RequestError(f"{key}.region_labels", fact, limit, cure)
         what = f"case '{case.id}' of {self.region.cohort}"
         if case.geometry.dimensions != facts.dimensions:
             fact = f"{what} is {case.geometry.dimensions}-D"

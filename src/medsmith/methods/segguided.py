@@ -27,6 +27,7 @@ from medsmith.data.label_facts import LabelFacts
 from medsmith.data.scaling import image_to_model, labels_to_model
 from medsmith.diffusion import Denoiser, Observe, Sampling, derive_seed
 from medsmith.errors import TrainingError
+from medsmith.methods.attributes import Draw
 from medsmith.methods.base import IMAGE_AND_LABELS, Method, Stage, assemble, evenly_chosen
 from medsmith.methods.config import DiffusionConfig, TrainingConfig
 from medsmith.methods.given_labels import Unusual, augmented_map, given_map, record_of
@@ -162,6 +163,10 @@ class SegGuided(Method):
         hidden = torch.rand(len(mask), generator=rng).to(mask.device) < self.config.mask_dropout
         mask = torch.where(hidden.reshape((-1,) + (1,) * (mask.ndim - 1)), torch.full_like(mask, HIDDEN), mask)
         return self.process.loss(self._predict(mask, noised.x, noised.t), noised)
+
+    def request_with_map(self, draw: Draw) -> SegGuidedRequest:
+        """The maps of a cohort in turn, or those that the method was trained on."""
+        return SegGuidedRequest(labels=draw.template("labels"))
 
     def synthesize(
         self, request: SegGuidedRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

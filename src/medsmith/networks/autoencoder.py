@@ -5,7 +5,7 @@ output of a voxel then depends on its neighborhood alone, so that an image encod
 encoded or decoded at once (see ``tiling``). For the same reason there is no attention.
 """
 
-from typing import Annotated, final
+from typing import final
 
 from jaxtyping import Float
 from monai.networks.blocks import Convolution
@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from medsmith.networks.limits import MOST_BLOCKS, Widths
+
 _CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
 
 @final
@@ -30,8 +31,8 @@ class AutoencoderConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     channels: Widths = (32, 64, 64)
-    residual_blocks: int = Field(default=1, ge=1)
-    latent: int = Field(default=4, ge=1)
+    residual_blocks: int = Field(default=1, ge=1, le=MOST_BLOCKS)
+    latent: int = Field(default=4, ge=1, le=256)
 
     @property
     def factor(self) -> int:

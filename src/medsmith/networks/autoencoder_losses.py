@@ -56,7 +56,7 @@ class AutoencoderLossConfig(BaseModel):
     norm: Literal["l1", "l2"] = "l1"
     gan_loss: GANLoss = "hinge"
     adversarial: float = Field(default=0.5, ge=0)
-    discriminator_from: int = Field(default=2000, ge=0)
+    discriminator_from: int = Field(default=2000, ge=0, le=10**9)
     perceptual: float = Field(default=1.0, ge=0)
 
 

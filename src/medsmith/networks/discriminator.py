@@ -9,6 +9,8 @@ from monai.networks.nets import PatchDiscriminator
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from medsmith.networks.limits import MOST_CHANNELS, MOST_LEVELS
+
 _GROUPS = 8
 
 
@@ -24,8 +26,8 @@ class DiscriminatorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: int = Field(default=64, ge=_GROUPS // 2, multiple_of=_GROUPS // 2)
-    layers: int = Field(default=3, ge=1)
+    channels: int = Field(default=64, ge=_GROUPS // 2, le=MOST_CHANNELS, multiple_of=_GROUPS // 2)
+    layers: int = Field(default=3, ge=1, le=MOST_LEVELS)
 
     @property
     def smallest(self) -> int:

@@ -1,7 +1,7 @@
 """The U-Net of every method: MONAI's, with optional space-to-depth."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, final
+from typing import Any, final
 
 from jaxtyping import Float, Float32, Int
 from monai.networks.nets import DiffusionModelUNet
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from medsmith.networks._folding import Folding
+from medsmith.networks.limits import MOST_BLOCKS, MOST_CHANNELS, Widths
 
 
 @final
@@ -27,12 +28,12 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (48, 64, 96)
+    channels: Widths = (48, 64, 96)
     attention: tuple[bool, ...] = (False, False, True)
-    residual_blocks: int = Field(default=1, ge=1)
-    head_channels: int = Field(default=32, ge=1)
-    groups: int = Field(default=8, ge=1)
-    space_to_depth: int = Field(default=2, ge=1)
+    residual_blocks: int = Field(default=1, ge=1, le=MOST_BLOCKS)
+    head_channels: int = Field(default=32, ge=1, le=MOST_CHANNELS)
+    groups: int = Field(default=8, ge=1, le=MOST_CHANNELS)
+    space_to_depth: int = Field(default=2, ge=1, le=16)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkConfig":

@@ -13,8 +13,9 @@ from jaxtyping import Float, Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from medsmith.networks.autoencoder import AutoencoderConfig, Widths, build_decoder, build_encoder, last_weight
+from medsmith.networks.autoencoder import AutoencoderConfig, build_decoder, build_encoder, last_weight
 from medsmith.networks.latent import Scale, check_grid
+from medsmith.networks.limits import MOST_BLOCKS, MOST_CHANNELS, Widths
 from medsmith.networks.quantizer import EMACodebook, GradientCodebook, Quantized
 
 
@@ -36,10 +37,10 @@ class VQGANConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    channels: Annotated[int, Field(ge=1)] | Widths = 96
-    residual_blocks: int = Field(default=1, ge=1)
-    latent: int = Field(default=4, ge=1)
-    codes: int = Field(default=2048, ge=2)
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)] | Widths = 96
+    residual_blocks: int = Field(default=1, ge=1, le=MOST_BLOCKS)
+    latent: int = Field(default=4, ge=1, le=256)
+    codes: int = Field(default=2048, ge=2, le=2**17)
     codebook: Literal["ema", "gradient"] = "ema"
     commitment: float = Field(default=0.25, ge=0)
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99

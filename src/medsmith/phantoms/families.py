@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.phantoms.breast.phantom import BreastPhantom
 from medsmith.phantoms.chest.phantom import ChestPhantom, HealthyChestPhantom
 from medsmith.phantoms.ct.phantom import CtHeadPhantom, CtPhantom, HealthyCtHeadPhantom, HealthyCtPhantom
@@ -33,7 +33,8 @@ def find_family(name: str) -> PhantomFamily:
         RequestError: there is none.
     """
     if name not in FAMILIES:
-        raise RequestError(f"phantom {name}", "no such family", f"there are {', '.join(sorted(FAMILIES))}")
+        limit, cure = f"there are {', '.join(sorted(FAMILIES))}", similar(name, FAMILIES)
+        raise RequestError(f"phantom {name}", "no such family", limit, cure)
     return FAMILIES[name]
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from medsmith import __version__
 from medsmith.cases.case import Case, Json
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.integrity import MOST_CASES
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
@@ -138,8 +139,8 @@ def _require_request(family: PhantomFamily, count: int, seed: int, size: int) ->
     """Checks the arguments before anything is written."""
     family.require_size(size)
     subject = f"phantom {family.name}"
-    if count < 1:
-        raise RequestError(subject, f"count {count}", "a cohort has 1 or more cases")
+    if not 1 <= count <= MOST_CASES:
+        raise RequestError(subject, f"count {count}", f"a cohort has 1 to {MOST_CASES} cases")
     if seed < 0:
         raise RequestError(subject, f"seed {seed}", "seeds are 0 or more", "choose --seed 0 or more")
 

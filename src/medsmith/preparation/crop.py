@@ -16,7 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
 from medsmith.cases.layouts import Layout
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS
 from medsmith.geometry import Geometry
@@ -94,7 +94,7 @@ def crop(
         raise CohortError(cohort.root, "has no cases", "at least one", "name a cohort that has some")
     count = _count(cohort, options)
     check_ids(crop_id(case_id, count - 1) if options.place == "sliding" else case_id for case_id in cohort.ids)
-    report(f"{len(cohort)} cases, {count} crops -> {out}")
+    report(f"{counted(len(cohort), 'case')}, {counted(count, 'crop')} -> {out}")
     usual = _usual_center(cohort) if options.place == "foreground" else (0.5, 0.5, 0.5)
     ending = cohort.file_ending if cohort.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     rule = {

@@ -12,7 +12,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN
 from medsmith.cases.layouts import Layout
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.formats.folders import check_disjoint_folders, real_path
 from medsmith.preparation.provenance_fields import lost_lines, with_known_provenance
 from medsmith.preparation.recorded import check_ids, pending_ids, recorded
@@ -57,11 +57,11 @@ def merge(
     record = {"sources": {name: cohort.content_hash() for name, cohort in cohorts.items()}}
     with recorded(Path(out), RECORD, record, layout) as merged:
         for name, cohort in cohorts.items():
-            pending, lost = pending_ids(merged, {f"{name}-{id}": cohort.files(id) for id in cohort.ids}), list[str]()
+            pending, lost = pending_ids(merged, ((f"{name}-{id}", cohort.files(id)) for id in cohort.ids)), list[str]()
             stored = with_known_provenance(cohort.stored, lost)
             with progress.task(f"write {name}", len(cohort), len(cohort) - len(pending)) as advance:
                 merged.write_all(pending, advancing(partial(_renamed, stored, f"{name}-", layout), advance))
-            for line in (f"{name}: {len(cohort)} cases{_kind(cohort)}", *lost_lines(lost)):
+            for line in (f"{name}: {counted(len(cohort), 'case')}{_kind(cohort)}", *lost_lines(lost)):
                 report(line)
         merged.finish()
     return merged

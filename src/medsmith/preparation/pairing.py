@@ -18,7 +18,7 @@ import numpy as np
 
 from medsmith.cases.integrity import check_id, first_of
 from medsmith.cases.layouts import CaseFiles, ChannelFile
-from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.errors import CohortError, FileError, MedsmithError, counted
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.folders import paths_below
@@ -158,7 +158,7 @@ def _in_channels(
     count = max(len(found) for found in channels.values())
     gaps = [str(key) for key, found in channels.items() if sorted(found) != list(range(count))]
     if gaps:
-        found = f"{len(gaps)} cases lack a channel: {first_of(gaps)}"
+        found = f"a channel is missing in {counted(len(gaps), 'case')}: {first_of(gaps)}"
         raise CohortError(root, found, f"the others have _0000 to _{count - 1:04d}", "add the files")
     return {key: tuple(ChannelFile(found[i]) for i in range(count)) for key, found in channels.items()}
 

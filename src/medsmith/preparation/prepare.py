@@ -4,23 +4,21 @@ Missing information is inferred if it is unambiguous, reported, and recorded in 
 refused before the first file is written.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
 
 import numpy as np
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING, clip_padding, hounsfield_scores, is_ct
-from medsmith.cases.integrity import declared_line, first_of
-from medsmith.cases.layouts import CaseFiles, parts_line
-from medsmith.errors import CohortError, RequestError
+from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
+from medsmith.cases.layouts import CaseFiles
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import as_folder, check_disjoint_folders
 from medsmith.preparation.options import EMPTY, UNPAIRED, PrepareOptions
 from medsmith.preparation.pictures import as_picture
+from medsmith.preparation.prepare_record import RECORD, CaseSummary, changed_values, inferred_lines, record_of
 from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
 from medsmith.preparation.recorded import pending_ids, recorded
 from medsmith.preparation.source import Source
@@ -30,37 +28,7 @@ from medsmith.progress import NullProgress, Progress, advancing, silent
 
 __all__ = ["RECORD", "PrepareOptions", "prepare"]
 
-RECORD = "prepare.json"
-_SHOWN = 10
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-@final
-@dataclass(frozen=True)
-class _CaseSummary:
-    """Summary of one source case.
-
-    Attributes:
-        shape: of its grid.
-        spacing: None where none is known.
-        stored: number type.
-        typical_ct: whether it is clearly CT; None without an image.
-        empty: whether its label map is all background.
-        left_out: whether it is left out for that.
-        noisy: whether the image looks like noise.
-        padding: note on the padding to be clipped if the image turns out to be CT.
-        notes: one line per accepted irregularity.
-    """
-
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float] | None
-    stored: str
-    typical_ct: bool | None
-    empty: bool
-    left_out: bool
-    noisy: bool
-    padding: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def prepare(
@@ -106,11 +74,11 @@ def prepare(
     found, summaries = _with_channels(found, summaries)
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
-    record = _record(found, summaries, options)
-    for line in (*_lines(found, summaries), *_changed_values(options, summaries)):
+    record = record_of(found, summaries, options)
+    for line in (*inferred_lines(found, summaries), *changed_values(options, summaries)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
-        pending = pending_ids(cohort, {case_id: found.cases[case_id] for case_id in kept})
+        pending = pending_ids(cohort, ((case_id, found.cases[case_id]) for case_id in kept))
         with progress.task("write", len(kept), len(kept) - len(pending)) as advance:
             read = advancing(lambda case_id: _repaired(found.read(case_id, options.read)[0], options)[0], advance)
             cohort.write_all(pending, read)
@@ -122,7 +90,12 @@ def _check_options(options: PrepareOptions) -> None:
     for option, chosen in (("--leave-out", options.leave_out), ("--keep", options.keep)):
         unknown = sorted(chosen - {EMPTY, UNPAIRED})
         if unknown:
-            raise RequestError(option, f"{unknown[0]!r}", f"one of {EMPTY}, {UNPAIRED}", "choose one")
+            raise RequestError(
+                option,
+                f"{unknown[0]!r}",
+                f"one of {EMPTY}, {UNPAIRED}",
+                similar(unknown[0], (EMPTY, UNPAIRED), "choose one"),
+            )
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
@@ -165,7 +138,7 @@ def _padding(case: Case) -> tuple[str, ...]:
     return tuple(f"{case.id}: {note}" for note in clip_padding(case.require_image())[1])
 
 
-def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSummary:
+def _summarize(source: Source, case_id: str, options: PrepareOptions) -> CaseSummary:
     """Reads a case and checks its values."""
     case, notes = source.read(case_id, options.read)
     case, repairs = _repaired(case, options)
@@ -176,7 +149,7 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
             check_reported(case)
         notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
     typical = None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical
-    return _CaseSummary(
+    return CaseSummary(
         shape=case.geometry.shape,
         spacing=case.geometry.spacing if case.geometry.spacing_known else None,
         stored=str(case.stored),
@@ -190,8 +163,8 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> _CaseSu
 
 
 def _without_empty_maps(
-    source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions, report: Callable[[str], None]
-) -> tuple[Source, dict[str, _CaseSummary]]:
+    source: Source, summaries: Mapping[str, CaseSummary], options: PrepareOptions, report: Callable[[str], None]
+) -> tuple[Source, dict[str, CaseSummary]]:
     """The source; as images alone if every label map is all background and nothing is said about such maps.
 
     Raises:
@@ -213,7 +186,7 @@ def _without_empty_maps(
     return images, {case_id: replace(summary, empty=False) for case_id, summary in summaries.items()}
 
 
-def _with_channels(source: Source, summaries: Mapping[str, _CaseSummary]) -> tuple[Source, dict[str, _CaseSummary]]:
+def _with_channels(source: Source, summaries: Mapping[str, CaseSummary]) -> tuple[Source, dict[str, CaseSummary]]:
     """Names a single undeclared channel CT if every case is clearly CT; its padding is then clipped, and noted."""
     kept = [summary for summary in summaries.values() if not summary.left_out]
     typical = [summary.typical_ct for summary in kept if summary.typical_ct is not None]
@@ -221,90 +194,3 @@ def _with_channels(source: Source, summaries: Mapping[str, _CaseSummary]) -> tup
         return source, dict(summaries)
     noted = {id: replace(summary, notes=(*summary.notes, *summary.padding)) for id, summary in summaries.items()}
     return replace(source, layout=replace(source.layout, channel_names=("CT",))), noted
-
-
-def _record(source: Source, summaries: Mapping[str, _CaseSummary], options: PrepareOptions) -> dict[str, Any]:
-    """The content of ``prepare.json``; identical sources and options give an identical record."""
-    kept = {"kept": source.kept} if source.kept else {}
-    return kept | {
-        "channel_names": source.layout.channel_names,
-        "file_ending": source.layout.file_ending,
-        "label_names": source.layout.label_names,
-        "label_of_source_value": {str(value): label for value, label in source.layout.label_of.items()},
-        "inferred": _lines(source, summaries),
-        "left_out": [*source.left_out, *(case_id for case_id, summary in summaries.items() if summary.left_out)],
-        "notes": [note for summary in summaries.values() for note in summary.notes],
-        "options": options.recorded,
-        "sources": {case_id: source.sums(case_id) for case_id in source.cases},
-    }
-
-
-def _lines(source: Source, summaries: Mapping[str, _CaseSummary]) -> list[str]:
-    """The inferred facts, one line each."""
-    layout, kept = source.layout, [summary for summary in summaries.values() if not summary.left_out]
-    notes = [note for summary in summaries.values() for note in summary.notes]
-    more = [f"and {len(notes) - _SHOWN} more notes in {RECORD}"] if len(notes) > _SHOWN else []
-    empty = [case_id for case_id, summary in summaries.items() if summary.left_out]
-    noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
-    names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
-    joined = [] if source.layout.label_of_file else [id for id, files in source.cases.items() if files.extra_labels]
-    names |= {"several label maps of one image, joined": joined}
-    names |= {"images that look like noise, as where gray values above 255 wrap in 8 bits": noisy}
-    return [
-        f"{_cases(source, [case_id for case_id in summaries if case_id not in empty])}: {source.rule}",
-        f"channels: {', '.join(layout.channel_names) or 'none'} ({_channel_reason(source)})",
-        f"labels: {declared_line(layout.label_names)} ({source.label_reason})",
-        _spacing_line(kept),
-        f"shapes: {_span([each.shape for each in kept])}; stored as {_counted(each.stored for each in kept)}",
-        *(f"{what}: {first_of(found)}" for what, found in names.items() if found),
-        *(f"note: {note}" for note in notes[:_SHOWN]),
-        *more,
-    ]
-
-
-def _cases(source: Source, kept: Sequence[str]) -> str:
-    """Number of the cases, and what they have where not all have the same."""
-    files = [source.cases[case_id] for case_id in kept]
-    with_image, with_labels = sum(bool(each.channels) for each in files), sum(bool(each.labels) for each in files)
-    alike = {with_image, with_labels} <= {0, len(kept)}
-    return f"{len(kept)} cases" + ("" if alike else f" ({parts_line(len(kept), with_image, with_labels)})")
-
-
-def _changed_values(options: PrepareOptions, summaries: Mapping[str, _CaseSummary]) -> list[str]:
-    """What is done to gray values, one line each."""
-    padded = [id for id, summary in summaries.items() if any(PADDING in note for note in summary.notes)]
-    lines = [f"gray values: padding is set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU: {first_of(padded)}"] if padded else []
-    if options.hu_offset:
-        lines.append(f"gray values: {options.hu_offset:+g} HU")
-    if options.percentiles is not None:
-        low, high = options.percentiles
-        lines.append(f"gray values: percentiles {low:g} and {high:g} of each image become 0 and 255, others clipped")
-    return lines
-
-
-def _channel_reason(source: Source) -> str:
-    if not source.layout.channel_names:
-        return "no images"
-    if source.channels_known:
-        return source.channel_reason or "as declared"
-    if source.layout.channel_names == ("CT",):
-        return "every image is in Hounsfield units"
-    return "nobody says what it shows: name it with --channel"
-
-
-def _spacing_line(summaries: Iterable[_CaseSummary]) -> str:
-    known = [summary.spacing for summary in summaries if summary.spacing is not None]
-    if not known:
-        return "spacing: PNG stores none, 1 mm stands in"
-    middle = " x ".join(f"{size:.3g}" for size in np.median(known, axis=0))
-    return f"spacing: {middle} mm (median), {_span([tuple(float(f'{size:.3g}') for size in s) for s in known])}"
-
-
-def _span(rows: list[tuple[Any, ...]]) -> str:
-    ends = [" x ".join(f"{value:g}" for value in end) for end in (np.min(rows, axis=0), np.max(rows, axis=0))]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _counted(values: Iterable[str]) -> str:
-    counts = Counter(values)
-    return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{value} ({n})" for value, n in counts.items())

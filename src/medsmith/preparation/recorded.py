@@ -61,19 +61,19 @@ def _opened(out: Path, name: str, record: Mapping[str, Any], layout: Layout) -> 
     return cohort
 
 
-def pending_ids(out: Cohort, wanted: Mapping[str, CaseFiles]) -> list[str]:
+def pending_ids(out: Cohort, wanted: Iterable[tuple[str, CaseFiles]]) -> list[str]:
     """Ids of the cases that are not completely written yet.
 
     Args:
         out: the cohort to write to.
-        wanted: id in it -> files of the source.
+        wanted: ids in it, each with the files of the source.
     """
 
     def is_written(id: str, files: CaseFiles) -> bool:
         found = out.files(id) if id in out else CaseFiles((), None)
         return bool(found.channels) >= bool(files.channels) and bool(found.labels) >= bool(files.labels)
 
-    return sorted(id for id, files in wanted.items() if not is_written(id, files))
+    return sorted(id for id, files in wanted if not is_written(id, files))
 
 
 def write_subset(
@@ -102,7 +102,7 @@ def write_subset(
     ending = source.file_ending if source.file_ending in ENDINGS_WRITTEN else ".nii.gz"
     layout = Layout(source.channel_names, source.label_names, ending, {})
     with recorded(out, name, record, layout) as cohort:
-        pending = pending_ids(cohort, {case_id: source.files(case_id) for case_id in ids})
+        pending = pending_ids(cohort, ((case_id, source.files(case_id)) for case_id in ids))
         with progress.task(f"write {out.name}", len(ids), len(ids) - len(pending)) as advance:
             cohort.write_all(pending, advancing(with_known_provenance(source.stored, lost), advance))
         cohort.finish()

@@ -17,7 +17,7 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.case_measures import FOREGROUND, measures_of, types_of
 from medsmith.preparation.provenance_fields import lost_lines
@@ -180,7 +180,9 @@ def _check_known(rules: Sequence[Rule], measures: Mapping[str, Mapping[str, floa
     for rule in rules:
         if rule.measure not in known:
             limit = f"the cases have {', '.join(known)}" if known else "the cases have no measure"
-            raise RequestError("--rule", f"no case has '{rule.measure}'", limit, "name one of them")
+            raise RequestError(
+                "--rule", f"no case has '{rule.measure}'", limit, similar(rule.measure, known, "name one of them")
+            )
 
 
 def _by_size(measures: Mapping[str, Mapping[str, float]], kept: Sequence[str]) -> tuple[Kept, ...]:

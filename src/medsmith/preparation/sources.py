@@ -10,7 +10,7 @@ from medsmith.cases.case_io import label_options, read_case
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
 from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
-from medsmith.errors import CohortError, FileError, MedsmithError, RequestError
+from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.label_files import choose_labels
@@ -166,7 +166,7 @@ def _select_cases(
 
 
 def _unpaired(root: Path, names: Sequence[str]) -> CohortError:
-    found = f"{len(names)} files without their pair: {first_of(names)}"
+    found = f"{counted(len(names), 'file')} without a pair: {first_of(names)}"
     return CohortError(root, found, "each image has a label", "add it, or pass --leave-out unpaired or --keep unpaired")
 
 

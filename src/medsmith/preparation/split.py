@@ -11,7 +11,7 @@ import numpy as np
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import first_of
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.preparation.provenance_fields import lost_lines
 from medsmith.preparation.recorded import check_ids, write_subset
@@ -77,7 +77,8 @@ def split(
         record, lost = rule | {"side": side, "ids": members}, list[str]()
         written.append(write_subset(cohort, members, out, RECORD, record, lost, progress or NullProgress()))
         count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
-        for line in (f"{side}: {len(members)} cases in {count} groups -> {out}", *lost_lines(lost)):
+        held = f"{counted(len(members), 'case')} in {counted(count, 'group')}"
+        for line in (f"{side}: {held} -> {out}", *lost_lines(lost)):
             report(line)
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
@@ -100,7 +101,7 @@ def _drawn(groups: Mapping[str, list[str]], test_fraction: float, seed: int) -> 
         if count < total and abs(count - wanted) < abs(len(chosen) - wanted):
             chosen += groups[name]
     if not chosen:
-        found = f"{total} cases in {len(groups)} groups cannot be split at {test_fraction:g}"
+        found = f"{counted(total, 'case')} in {counted(len(groups), 'group')} cannot be split at {test_fraction:g}"
         raise RequestError("--test-fraction", found, "each side needs a case", "choose another fraction or group")
     return frozenset(chosen)
 

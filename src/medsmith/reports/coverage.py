@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from medsmith.cases.case_io import read_records
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import REPORTS
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import FileError, RequestError, similar
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.validation import first_problem
 from medsmith.reports.rules import LESION_TYPES, Combination, combinations, find_type
@@ -95,7 +95,8 @@ def coverage(
     """
     for name in attributes:
         if name not in COUNTED:
-            raise RequestError("--by", f"no attribute '{name}'", f"there are {', '.join(COUNTED)}", "name some of them")
+            cure = similar(name, COUNTED, "name some of them")
+            raise RequestError("--by", f"no attribute '{name}'", f"there are {', '.join(COUNTED)}", cure)
     if wanted < 1:
         raise RequestError("--wanted", f"{wanted}", "at least 1", "correct it")
     known = [lesion for lesion in lesions if lesion.lesion_type in LESION_TYPES]

@@ -26,16 +26,18 @@ _POWER: Final = 1.6075
 _LUNG: Final = frozenset(members_of("lung"))
 _SOLID: Final = "isodense soft tissue mass"
 _GROUND_GLASS: Final = "low-density ground-glass opacity"
+_UNMEASURED_IN_LUNGS: Final = ("hyperdense", "mixed-density", "hypodense fluid-like", "ring enhancement")
+"""Densities that are told from the surroundings, which are air in the lung."""
 _CURE: Final = "leave one of them out"
 
 
 def check_numbers(report: LesionReport) -> None:
-    """Checks size and CT value against the words whose thresholds are absolute.
+    """Checks size and CT value against the words whose thresholds are absolute, and densities against the lung.
 
     Raises:
         RequestError: no lesion can have both; names them and the limit.
     """
-    problem = next((each for each in (*_sizes(report), *_ct_values(report))), None)
+    problem = next((each for each in (*_sizes(report), *_ct_values(report), *_of_the_lung(report))), None)
     if problem is not None:
         found, limit = problem
         raise RequestError("report", found, limit, _CURE)
@@ -51,6 +53,11 @@ def ellipsoid_sphericity(edges: tuple[float, float, float]) -> float:
     products = np.array([a * b, a * c, b * c]) ** _POWER
     surface = 4 * np.pi * float(products.mean()) ** (1 / _POWER)
     return float(4 * np.pi * (a * b * c) ** (2 / 3) / surface)
+
+
+def _of_the_lung(report: LesionReport) -> Iterator[tuple[str, str]]:
+    if report.organ in _LUNG and report.density in _UNMEASURED_IN_LUNGS:
+        yield f"'{report.density}' in organ '{report.organ}'", "not said of the lung"
 
 
 def _sizes(report: LesionReport) -> Iterator[tuple[str, str]]:

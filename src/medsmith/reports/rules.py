@@ -29,7 +29,6 @@ LESION_TYPES: Final[Mapping[str, LesionType]] = MappingProxyType({row.name: row 
 """Name -> rules, the fourteen types of the paper and intracranial hemorrhage."""
 
 _SOLID: Final = tuple(organ for organ in ORGANS if not is_hollow(organ))
-_NOT_LUNG: Final = tuple(organ for organ in ORGANS if organ not in members_of("lung"))
 _OF_HOLLOW: Final = tuple(sorted(HOLLOW))
 _STONE_ORGANS: Final = ("gallbladder", *members_of("kidney"), "urinary_bladder")
 ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -48,7 +47,6 @@ ORGAN_SPECIFIC_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "protrusion into the lumen": _OF_HOLLOW,
         "within the lumen of a hollow organ": _OF_HOLLOW,
         "spiculated margins": members_of("lung"),
-        **dict.fromkeys(("hyperdense", "mixed-density", "hypodense fluid-like", "ring enhancement"), _NOT_LUNG),
         "within the parenchymal organ": _SOLID,
         "protruding from the parenchymal organ": _SOLID,
     }
@@ -224,8 +222,8 @@ def check_anatomy(report: LesionReport) -> None:
     for word in words if report.organ in ORGANS else ():
         if report.organ not in ORGAN_SPECIFIC_OPTIONS.get(word, ORGANS):
             only = ORGAN_SPECIFIC_OPTIONS[word]
-            limit = "not said of the lung" if only == _NOT_LUNG else f"said only of {', '.join(only[:8])}"
-            raise RequestError("report", f"'{word}' in organ '{report.organ}'", limit, cure)
+            found = f"'{word}' in organ '{report.organ}'"
+            raise RequestError("report", found, f"said only of {', '.join(only[:8])}", cure)
     for one, other in INCOMPATIBLE_OPTIONS:
         if one in words and other in words:
             raise RequestError("report", f"'{one}' contradicts '{other}'", cure=cure)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.formats.validation import first_problem
 from medsmith.reports.organs import members_of
 from medsmith.reports.possibility import check_numbers
@@ -86,7 +86,9 @@ def check_report(report: LesionReport) -> None:
 def _validated(lesion_type: str, fixed: Mapping[str, Any]) -> LesionReport:
     unknown = next((name for name in fixed if name not in ATTRIBUTES), None)
     if unknown is not None:
-        raise RequestError(unknown, "no such attribute", f"there are {', '.join(ATTRIBUTES)}")
+        raise RequestError(
+            unknown, "no such attribute", f"there are {', '.join(ATTRIBUTES)}", similar(unknown, ATTRIBUTES)
+        )
     try:
         return LesionReport(lesion_type=lesion_type, **fixed)
     except ValidationError as error:

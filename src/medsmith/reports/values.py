@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.reports.organs import find_organ
 from medsmith.reports.parsing.lexicon import LEXICON, nearest_options
 from medsmith.reports.parsing.numbers import find_numbers
@@ -49,7 +49,7 @@ def find_options(name: str, phrase: str) -> tuple[str, ...]:
 
 def _value(name: str, text: str) -> Any:
     if name not in ATTRIBUTES:
-        raise RequestError(name, "no such attribute", f"there are {', '.join(ATTRIBUTES)}")
+        raise RequestError(name, "no such attribute", f"there are {', '.join(ATTRIBUTES)}", similar(name, ATTRIBUTES))
     if name == "organ":
         return find_organ(text) or text
     if name in _UNITS:

@@ -7,6 +7,7 @@ checkpoints/<stage>/index.json             the last two, newest first, with thei
 checkpoints/<stage>/initial.safetensors    memory and buffers that were set when the stage began
 examples/                                  prepared cases; removed by ``medsmith clean``
 metrics.jsonl                              one line per logged step
+log.txt                                    what each call did, and when (log_file.py)
 samples/                                   previews
 """
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medsmith.errors import RunError
+from medsmith.errors import RunError, similar
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
@@ -18,4 +18,5 @@ def find_run(run: Path | str) -> Path:
     shipped = sorted(path.name for path in SHIPPED.glob("*") if (path / "run.json").is_file())
     if str(run) in shipped:
         return SHIPPED / str(run)
-    raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", "train one first")
+    cure = similar(str(run), shipped, "train one first")
+    raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", cure)

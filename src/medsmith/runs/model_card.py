@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from medsmith.cases.layouts import parts_line
+from medsmith.cases.case_files import parts_line
 from medsmith.data.fingerprint import Fingerprint
+from medsmith.errors import counted
 from medsmith.runs.checkpoints import RunRecord
 
 _FIRST = "Weights of medsmith"
@@ -38,7 +39,7 @@ def model_card(record: RunRecord, seconds: Mapping[str, float], learned: Learned
     """
     facts = record.fingerprint
     trained = "\n".join(
-        f"- {name}: {record.steps[name]}, {spent / 60:.1f} minutes, {learned.cases[name]} cases"
+        f"- {name}: {record.steps[name]}, {spent / 60:.1f} minutes, {counted(learned.cases[name], 'case')}"
         for name, spent in seconds.items()
     )
     return f"""# {record.method}, preset {record.preset}

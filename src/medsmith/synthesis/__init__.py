@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from medsmith.synthesis.shards import Shard as Shard
     from medsmith.synthesis.shards import join_shards as join_shards
     from medsmith.synthesis.steering_page import write_steering_page as write_steering_page
+    from medsmith.synthesis.tar_shards.call import ShardsSummary as ShardsSummary
+    from medsmith.synthesis.tar_shards.making import synthesize_shards as synthesize_shards
+    from medsmith.synthesis.tar_shards.unpacking import unpack as unpack
 
 _MODULES = {
     "Limits": "checks.result",
@@ -38,6 +41,9 @@ _MODULES = {
     "write_steering_page": "steering_page",
     "SweepGrid": "guide_sweep",
     "sweep": "guide_sweep",
+    "ShardsSummary": "tar_shards.call",
+    "synthesize_shards": "tar_shards.making",
+    "unpack": "tar_shards.unpacking",
 }
 __all__ = [*_MODULES]
 

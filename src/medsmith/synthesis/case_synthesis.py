@@ -4,8 +4,7 @@ import hashlib
 import importlib
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -16,9 +15,10 @@ from pydantic import BaseModel
 
 from medsmith.cases.case import Case
 from medsmith.diffusion import SOLVERS, Sampling, derive_seed
-from medsmith.errors import RequestError, RunError
+from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
+from medsmith.networks.threads import one_thread
 from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -125,7 +125,9 @@ def resolve_sampling(config: Any, solver: str | None, steps: int | None) -> tupl
         return defaults.solver, defaults.steps
     solver, steps = defaults.solver if solver is None else solver, defaults.steps if steps is None else steps
     if solver not in SOLVERS:
-        raise RequestError("solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}")
+        raise RequestError(
+            "solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}", similar(solver, SOLVERS)
+        )
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
     sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
@@ -232,17 +234,6 @@ def sampling_of(method: "Method", recipe: Recipe) -> Sampling:
     solver = next(known for known in SOLVERS if known == recipe.solver)
     sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
     return sampling
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks run on one thread inside, since the number of threads changes their rounding."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def provenance(

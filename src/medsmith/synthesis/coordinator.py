@@ -1,30 +1,31 @@
 """Synthesizes a cohort of exactly the requested number of valid cases, and resumes it after an interruption."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel
-
-from medsmith.errors import InterruptionError, MedsmithError, RequestError, printable
-from medsmith.formats.json_file import read_json
+from medsmith.errors import InterruptionError, MedsmithError, counted
 from medsmith.formats.lock import check_not_held, hold_output
 from medsmith.interruption import defer_interrupts
-from medsmith.machine import usable_cores
-from medsmith.progress import Advance, NullProgress, Progress
+from medsmith.progress import NullProgress, Progress
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.synthesis import folder
-from medsmith.synthesis.checks.result import gave_up_on_misses, only_missed
-from medsmith.synthesis.devices import check_built
-from medsmith.synthesis.executors.base import Executor, Outcome
-from medsmith.synthesis.missed import read_missed, record_missed
+from medsmith.synthesis.calls import (
+    Conditions,
+    Sampled,
+    check_numbers,
+    checked_request,
+    checked_shard,
+    default_workers,
+)
+from medsmith.synthesis.executors.base import Executor
+from medsmith.synthesis.missed import MissedCases
 from medsmith.synthesis.options import SynthesisOptions
+from medsmith.synthesis.outcomes import collect, executor_stopped
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
 from medsmith.synthesis.references import absolute, check_output, hash_references
 from medsmith.synthesis.rejected import write_sheet
 from medsmith.synthesis.shards import Shard
-from medsmith.synthesis.tasks import CaseTask, Recipe, ResolvedRequest, SynthesisRequest, case_id
+from medsmith.synthesis.tasks import CaseIds, CaseTask, Recipe, ResolvedRequest, SynthesisRequest
 from medsmith.synthesis.unchanged import stamps_of
 from medsmith.synthesis.worker import open_cohort
 
@@ -35,7 +36,7 @@ def synthesize(
     *,
     count: int,
     seed: int = 0,
-    request: BaseModel | Path | str | Mapping[str, Any] | None = None,
+    request: Conditions = None,
     solver: str | None = None,
     steps: int | None = None,
     workers: int | None = None,
@@ -66,56 +67,19 @@ def synthesize(
         FileError: the folder cannot be written to.
     """
     out, options = Path(out), options or SynthesisOptions()
-    _check_arguments(run, {"count": count, "workers": workers}, options.devices)
-    synthesis_request = SynthesisRequest(
-        run=str(run),
-        loader=options.loader,
-        devices=options.devices,
-        seed=seed,
-        request=_read_request(request),
-        solver=solver,
-        steps=steps,
-        limits=options.limits,
-    )
-    shard = _checked_shard(options.shard, count)
+    check_numbers(count, workers)
+    synthesis_request = checked_request(run, request, Sampled(seed, solver, steps), options)
+    shard = checked_shard(options.shard, count)
     folder.refuse_foreign(out)
     check_not_held(out)
-    size = min(workers or _default_workers(options.devices), len(shard.indices(count)))
+    size = min(workers or default_workers(options.devices), len(shard.indices(count)))
     try:
         with defer_interrupts() as stop, ExitStack() as work:
             executor = work.enter_context(options.executor(synthesis_request, size, options.timeouts, stop))
             return _fill(executor, work, synthesis_request, out, count, shard, progress or NullProgress())
     except KeyboardInterrupt:
-        found = f"interrupted with {len(folder.finished_ids(out))} of {len(shard.indices(count))} cases"
+        found = f"interrupted with {folder.count_finished(out)} of {counted(len(shard.indices(count)), 'case')}"
         raise InterruptionError(out, found, cure="run the same command again to continue") from None
-
-
-def _check_arguments(run: Path | str, numbers: Mapping[str, int | None], devices: tuple[str, ...]) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise RequestError(name, f"{number}", "at least 1")
-    check_built(devices)
-    if str(run) != printable(str(run)):
-        raise RequestError("run", f"'{run}' is no text of one line", "the plan records its name", "rename the folder")
-
-
-def _checked_shard(shard: Shard | None, count: int) -> Shard:
-    """The shard to make, which has a case; without one, all cases."""
-    found = shard or Shard(1, 1)
-    if not found.indices(count):
-        raise RequestError("--shard", f"{found} of {count} cases", "at least one case each", "use fewer shards")
-    return found
-
-
-def _read_request(request: BaseModel | Path | str | Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if isinstance(request, BaseModel):
-        entries: dict[str, Any] = request.model_dump(mode="json", exclude_unset=True)
-        return entries
-    return read_json(Path(request)) if isinstance(request, Path | str) else request or {}
-
-
-def _default_workers(devices: tuple[str, ...]) -> int:
-    return usable_cores() if "cpu" in devices else len(devices)
 
 
 def with_hashes(resolved: ResolvedRequest) -> Recipe:
@@ -149,70 +113,28 @@ def _fill(
         part = None if shard == Shard(1, 1) else str(shard)
         run = relative_run(request.run, out)
         write_plan(out, Plan(count=count, run=run, paths=written, recipe=recipe, shard=part))
-        ids = [case_id(recipe.method, index) for index in shard.indices(count)]
-        finished = folder.finished_ids(out) & set(cohort.ids)
-        there = finished | read_missed(out).keys()
-        missing = [index for index, id in zip(shard.indices(count), ids, strict=True) if id not in there]
+        indices, missed = shard.indices(count), MissedCases(out)
+        ids = CaseIds(recipe.method, indices)
+        done = sum(folder.is_whole(out, resolved.spec, id) for id in ids)
+        # One after the other, as the executor asks for them: memory does not grow with their number.
+        missing = (
+            index
+            for index, id in zip(indices, ids, strict=True)
+            if id not in missed.cases and not folder.is_whole(out, resolved.spec, id)
+        )
         template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = (template.model_copy(update={"index": index}) for index in missing)
+        log = LogFile(out / LOG)
         try:
-            with progress.task("synthesize", len(ids), len(finished)) as advance, _executor_stopped(work, out):
-                failures = _collect(executor.submit(tasks, out), out, advance, len(finished))
-            write_sheet(out)
-            folder.finish(cohort, ids, failures)
+            with log.call(f"synthesize {counted(len(ids), 'case')} of {recipe.method}, seed {recipe.seed}"):
+                shown = LoggedProgress(progress, log)
+                with shown.task("synthesize", len(ids), done) as advance, executor_stopped(work, out):
+                    failures = collect(executor.submit(tasks, out), out, advance, done, missed)
+                write_sheet(out)
+                folder.finish(cohort, ids, failures)
         except MedsmithError:
             folder.remove_if_empty(cohort, ids)
             raise
-    return folder.summarize(out, ids, made=len(missing))
-
-
-@contextmanager
-def _executor_stopped(work: ExitStack, out: Path) -> Iterator[None]:
-    """Stops the executor on exit, so that no worker writes after the folder is unlocked."""
-    try:
-        yield
-    finally:
-        work.close()
-        folder.remove_temporaries(out)
-
-
-def _collect(outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int) -> dict[str, str]:
-    """Consume the outcomes; case id -> reason of every failed case.
-
-    Stops early if as many attempts as one case may have were refused, at whatever cases, while the folder holds no
-    finished case: the others are likely to fail as well. Lesions that miss their request say nothing of the others.
-    """
-    failures: dict[str, str] = {}
-    refused: Counter[str] = Counter()
-    rejected = 0
-    for outcome in outcomes:
-        attempts = outcome.task.recipe.limits.attempts
-        match outcome.status:
-            case "rejected":
-                rejected += not only_missed(outcome.refused)
-                refused.update(outcome.refused)
-                advance(0, _refusals(refused))
-                if not done and rejected >= attempts:
-                    check, times = refused.most_common(1)[0]
-                    reason = f"the checks refused the first {rejected} attempts, {check} most often ({times})"
-                    failures[outcome.task.id] = reason
-                    break
-            case "made":
-                done += 1
-                advance(1, _refusals(refused))
-            case "lost":
-                failures[outcome.task.id] = outcome.reason
-                folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
-            case "refused" if gave_up_on_misses(outcome.refused, outcome.task.recipe.limits):
-                record_missed(out, outcome.task.id, outcome.missed)
-            case "refused":
-                check, times = Counter(outcome.refused).most_common(1)[0]
-                failures[outcome.task.id] = f"the checks refused all {attempts} attempts, {check} most often ({times})"
-                if not done:
-                    break
-    return failures
-
-
-def _refusals(refused: Counter[str]) -> str:
-    """How often each check has refused an attempt so far."""
-    return "refused: " + ", ".join(f"{check} {times}" for check, times in refused.most_common()) if refused else ""
+        summary = folder.summarize(out, ids, made=len(ids) - done)
+        log.line(summary.line)
+    return summary

@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import DATASET, IMAGES, LABELS, PROVENANCE, REPORTS, UNFINISHED
-from medsmith.errors import CohortError, FileError, SynthesisError
+from medsmith.cases.layouts import (
+    DATASET,
+    IMAGES,
+    LABELS,
+    PROVENANCE,
+    REPORTS,
+    UNFINISHED,
+    nnunet_files,
+    recorded_files,
+)
+from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
-from medsmith.synthesis.missed import MISSED, counted, missed_line, read_missed
+from medsmith.runs.log_file import LOG
+from medsmith.synthesis.missed import MISSED, missed_line, not_made, read_missed
 from medsmith.synthesis.plan import PLAN, read_plan
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
+from medsmith.synthesis.tasks import CohortSpec
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {DATASET, REJECTED, *_PARTS}
+_OWN_NAMES = {DATASET, REJECTED, LOG, *_PARTS}
 
 
 @final
@@ -49,7 +60,7 @@ class Summary:
             f"; pictures of them: {self.out / REJECTED / SHEET}" if (self.out / REJECTED / SHEET).exists() else ""
         )
         made = f"{self.out}: {counted(self.count, 'case')} from {counted(self.attempts, 'attempt')}"
-        return f"{made}; refused by {refused or 'no check'}{pictures}"
+        return f"{made}; {f'refused by {refused}' if refused else 'none was refused'}{pictures}"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -79,7 +90,7 @@ def clean(out: Path) -> None:
 
 def remove_old_pictures(out: Path) -> None:
     """Remove the pictures of a call that made no case; the next may ask for something else."""
-    if not finished_ids(out) and not (out / MISSED).exists():
+    if not any_finished(out) and not (out / MISSED).exists():
         remove_pictures(out)
 
 
@@ -90,9 +101,23 @@ def remove_temporaries(out: Path) -> None:
             remove_temporary_files(out / part)
 
 
-def finished_ids(out: Path) -> set[str]:
-    """Ids of the cases with provenance, which is written last."""
-    return {path.stem for path in (out / PROVENANCE).glob("*.json")}
+def any_finished(out: Path) -> bool:
+    """Whether a case has provenance, which is written last."""
+    return next((out / PROVENANCE).glob("*.json"), None) is not None
+
+
+def count_finished(out: Path) -> int:
+    """Number of the cases with provenance."""
+    return sum(1 for _ in (out / PROVENANCE).glob("*.json"))
+
+
+def is_whole(out: Path, spec: CohortSpec, id: str) -> bool:
+    """Whether a case has its provenance and every file that it names."""
+    record = out / PROVENANCE / f"{id}.json"
+    if not record.exists():
+        return False
+    usual = nnunet_files(out, id, len(spec.channel_names), spec.file_ending).paths
+    return all(path.exists() for path in usual) or all((out / name).exists() for name in recorded_files(record))
 
 
 def write_failure(out: Path, id: str, log: str) -> None:
@@ -108,27 +133,45 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    finished, wanted = finished_ids(out), set(ids)
-    missed = {id: attributes for id, attributes in read_missed(out).items() if id in wanted}
-    unmade = [id for id in ids if id not in finished]
-    missing = [id for id in unmade if id not in missed]
-    _discard(cohort, unmade)
+    unmade = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
+    recorded = read_missed(out)
+    missed = {id: recorded[id] for id in unmade if id in recorded}
+    missing = len(unmade) - len(missed)
+    discard(cohort, unmade)
     if len(unmade) < len(ids):
         cohort.finish()
-    counts = missed_line(len(ids) - len(unmade), missed) if missed else ""
+    made = len(ids) - len(unmade)
+    made_and_missed = missed_line(made, missed) if missed else ""
     if failures:
-        first, untried = min(failures), len(missing) - len(failures)
-        and_missed = f"; {counts}" if counts else ""
-        rest = f"; {untried} were not tried" if untried else ""
-        found = f"{len(failures)} of {len(ids)} cases failed{rest}; {first}: {failures[first]}{and_missed}"
-        kept = [f"{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
-        raise SynthesisError(out, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
+        raise failed(out, out, len(ids), missing, failures, made_and_missed)
     if missing:
         raise SynthesisError(
-            out, f"{len(missing)} of {len(ids)} cases have disappeared", cure="run the same command again"
+            out, f"{missing} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
         )
     if missed:
-        raise SynthesisError(out, counts, cure="ask for something else, or keep such lesions: --keep-missed")
+        raise not_made(out, made, missed)
+
+
+def failed(
+    subject: object, out: Path, count: int, missing: int, failures: Mapping[str, str], made_and_missed: str = ""
+) -> SynthesisError:
+    """The error of a call that could not make all cases.
+
+    Args:
+        subject: what the cases are made for.
+        out: folder with the logs and pictures.
+        count: number of cases asked for.
+        missing: number of those that are not there, without those whose lesions missed the request.
+        failures: case id -> reason.
+        made_and_missed: how many cases are made, and how many are not since their lesions missed the request.
+    """
+    first, untried = min(failures), missing - len(failures)
+    rest = f"; {untried} were not tried" if untried else ""
+    found = f"{len(failures)} of {counted(count, 'case')} failed{rest}; {first}: {failures[first]}"
+    found += f"; {made_and_missed}" if made_and_missed else ""
+    place = "" if subject == out else f"{out}/"
+    kept = [f"{place}{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
+    return SynthesisError(subject, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
 
 
 def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
@@ -138,11 +181,11 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     A shard stays that says which cases are not made, to be joined with the others.
     """
     out = cohort.root
-    if finished_ids(out) or (out / FAILURES).exists() or _is_shard_without_cases(out):
+    if any_finished(out) or (out / FAILURES).exists() or _is_shard_without_cases(out):
         return
     with suppress(OSError):
-        _discard(cohort, ids)
-        for name in (MISSED, PLAN, DATASET):
+        discard(cohort, ids)
+        for name in (MISSED, PLAN, DATASET, LOG):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
         with suppress(OSError):  # missing, or not empty
@@ -153,25 +196,25 @@ def _is_shard_without_cases(out: Path) -> bool:
     return (out / MISSED).exists() and read_plan(out).shard is not None
 
 
-def _discard(cohort: Cohort, ids: Iterable[str]) -> None:
+def discard(cohort: Cohort, ids: Iterable[str]) -> None:
     """Remove the files of incomplete cases."""
-    out, ending = cohort.root, cohort.file_ending
-    for id in ids:
-        files = [*(out / IMAGES).glob(f"{id}_????{ending}"), out / LABELS / f"{id}{ending}"]
-        for path in (*files, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
+    out = cohort.root
+    for id in ids:  # by name: a search of the folder for every case takes the square of their number
+        files = nnunet_files(out, id, len(cohort.channel_names), cohort.file_ending)
+        for path in (*files.paths, out / REPORTS / f"{id}.json", out / PROVENANCE / f"{id}{UNFINISHED}"):
             path.unlink(missing_ok=True)
 
 
 def summarize(out: Path, ids: Iterable[str], made: int) -> Summary:
     """Sum the provenance records of all cases."""
     refused: Counter[str] = Counter()
-    attempts, cases = 0, tuple(ids)
-    for id in cases:
+    attempts, count = 0, 0
+    for id in ids:
         path = out / PROVENANCE / f"{id}.json"
         record = read_json(path)
         try:
             refused.update(record["refused"])
-            attempts += record["attempt"] + 1
+            attempts, count = attempts + record["attempt"] + 1, count + 1
         except (KeyError, TypeError, ValueError):
             raise FileError(path, "is damaged", cure="remove it; the same command makes the case again") from None
-    return Summary(out, len(cases), made, attempts, dict(refused))
+    return Summary(out, count, made, attempts, dict(refused))

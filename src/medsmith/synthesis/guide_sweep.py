@@ -10,7 +10,7 @@ from typing import Any, final
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import derive_seed
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.sheets import Tile, side_by_side
 from medsmith.formats.atomic import write_bytes, write_json
@@ -20,11 +20,11 @@ from medsmith.methods.config import validated
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import Steering
+from medsmith.networks.threads import one_thread
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import (
     load,
     of_unchanged_inputs,
-    one_thread,
     provenance,
     resolve_request,
     sampling_of,
@@ -149,7 +149,8 @@ def _guide(request: Mapping[str, Any], chosen: str | None) -> str:
     if not there:
         raise RequestError("sweep", "the request has no guide", cure="name one: --anatomy, --texture or --pathology")
     if chosen is not None and chosen not in there:
-        raise RequestError("--guide", f"'{chosen}'", f"the request has {', '.join(there)}", "name one of these")
+        cure = similar(chosen, there, "name one of these")
+        raise RequestError("--guide", f"'{chosen}'", f"the request has {', '.join(there)}", cure)
     return chosen or there[0]
 
 

@@ -12,6 +12,7 @@ from medsmith.cases.canonical import canonical_geometry, canonical_view, region_
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.display import displayed
 from medsmith.cases.layouts import PROVENANCE
+from medsmith.errors import counted
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.pages.viewer_link import link_to_coming_view
@@ -19,7 +20,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
 from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
-from medsmith.synthesis.missed import counted, missed_line, read_missed
+from medsmith.synthesis.missed import missed_line, read_missed
 
 PAGE = "lesions.html"
 MAX_PICTURES = 24

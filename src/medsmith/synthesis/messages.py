@@ -15,25 +15,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from medsmith import errors
-from medsmith.errors import MedsmithError
-
 Message = Mapping[str, Any]
 
 
 def encoded(message: Message) -> bytes:
     """Encode a message as one line."""
     return json.dumps(message).encode() + b"\n"
-
-
-def error_to_json(error: MedsmithError) -> dict[str, str]:
-    """Serialize an error, so that it can be raised again in another process."""
-    parts = {"subject": error.subject, "found": error.found, "limit": error.limit, "cure": error.cure}
-    return {"kind": type(error).__name__} | parts
-
-
-def error_from_json(value: Mapping[str, str]) -> MedsmithError:
-    """Inverse of ``error_to_json``."""
-    family = {kind.__name__: kind for kind in MedsmithError.__subclasses__()}
-    kind = family.get(value["kind"], errors.SynthesisError)
-    return kind(value["subject"], value["found"], value["limit"], value["cure"])

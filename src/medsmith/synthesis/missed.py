@@ -7,7 +7,7 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict
 
-from medsmith.errors import FileError
+from medsmith.errors import FileError, SynthesisError, counted
 from medsmith.formats.atomic import write_json
 from medsmith.synthesis.lesion_values import attribute_in_words
 from medsmith.synthesis.plan import parsed
@@ -47,11 +47,6 @@ def read_missed(out: Path) -> Missed:
         raise FileError(path, error.found, error.limit, "remove it; the same command tries its cases again") from None
 
 
-def record_missed(out: Path, id: str, attributes: Mapping[str, int]) -> None:
-    """Add a case, which the same command then does not try again: its seeds are the same."""
-    write_missed(out, {**read_missed(out), id: attributes})
-
-
 def write_missed(out: Path, missed: Missed) -> None:
     """Write the cases, in the order of their ids, so that the file does not depend on the workers."""
     cases = {id: dict(sorted(missed[id].items())) for id in sorted(missed)}
@@ -70,6 +65,52 @@ def missed_line(made: int, missed: Missed) -> str:
     return f"{counted(made, 'case')} made, {len(missed)} not made: lesions missed {', '.join(said)}"
 
 
-def counted(count: int, what: str) -> str:
-    """A number of things: "1 case", "2 cases"."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def not_made(subject: object, made: int, missed: Missed) -> SynthesisError:
+    """The error of a call whose other cases are all made.
+
+    Args:
+        subject: what the cases are made for.
+        made: number of cases that are made.
+        missed: those that are not; at least one.
+    """
+    cure = "ask for something else, or keep such lesions: --keep-missed"
+    return SynthesisError(subject, missed_line(made, missed), cure=cure)
+
+
+@final
+class MissedCases:
+    """The cases of a folder that are not made, which the same command does not try again: their seeds are the same.
+
+    The file is written whenever their number has doubled, so that time is proportional to it, and by ``save``.
+
+    Args:
+        out: the folder.
+
+    Raises:
+        FileError: what it holds of them is damaged.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._cases = out, dict(read_missed(out))
+        self._saved = len(self._cases)
+
+    @property
+    def cases(self) -> Missed:
+        """All of them."""
+        return self._cases
+
+    def add(self, id: str, attributes: Mapping[str, int]) -> None:
+        """Add a case."""
+        self._cases[id] = dict(attributes)
+        if len(self._cases) >= 2 * self._saved:
+            self.save()
+
+    def save(self) -> None:
+        """Write those that are not written yet.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        if len(self._cases) > self._saved:
+            write_missed(self._out, self._cases)
+            self._saved = len(self._cases)

@@ -22,6 +22,7 @@ class SynthesisOptions:
         loader: ``module:function`` that loads the run.
         executor: creates the executor; by default worker processes on this machine.
         shard: the part of the cases to make; None makes all.
+        shard_cases: cases of a tar shard (``synthesize_shards``), at most 1,000.
     """
 
     devices: tuple[str, ...] = ("cpu",)
@@ -30,3 +31,4 @@ class SynthesisOptions:
     loader: str = LOADER
     executor: StartExecutor = ProcessExecutor
     shard: Shard | None = None
+    shard_cases: int = 100

@@ -42,29 +42,40 @@ class Plan(BaseModel):
     shard: str | None = None
 
 
-def write_plan(out: Path, plan: Plan) -> None:
-    """Write the plan, after checking that an existing one has the same recipe; a larger count extends it.
+def check_plan(out: Path, plan: Plan) -> None:
+    """Check that a plan that a folder may have is of the same recipe and part; a larger count extends it.
 
     Raises:
-        SynthesisError: the existing plan differs; the message names the first key that does.
-        FileError: the plan cannot be read or written.
+        SynthesisError: it differs; the message names the first key that does.
+        FileError: it cannot be read.
     """
     path = out / PLAN
-    if path.exists():
-        stored = read_plan(out)
-        difference = first_difference(stored.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
-        if difference:
-            raise SynthesisError(path, f"another plan: {difference}", "one folder has one recipe", _CURE)
-        if plan.shard != stored.shard:
-            found = f"another plan: shard is {stored.shard or 'none'} there and {plan.shard or 'none'} here"
-            raise SynthesisError(path, found, "one folder has one shard", _CURE)
-        if plan.count < stored.count:
-            found = f"another plan: count is {stored.count} there and {plan.count} here"
-            raise SynthesisError(path, found, "a count can only grow", _CURE)
+    if not path.exists():
+        return
+    stored = read_plan(out)
+    difference = first_difference(stored.recipe.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
+    if difference:
+        raise SynthesisError(path, f"another plan: {difference}", "one folder has one recipe", _CURE)
+    if plan.shard != stored.shard:
+        found = f"another plan: shard is {stored.shard or 'none'} there and {plan.shard or 'none'} here"
+        raise SynthesisError(path, found, "one folder has one shard", _CURE)
+    if plan.count < stored.count:
+        found = f"another plan: count is {stored.count} there and {plan.count} here"
+        raise SynthesisError(path, found, "a count can only grow", _CURE)
+
+
+def write_plan(out: Path, plan: Plan) -> None:
+    """Write the plan, after ``check_plan``.
+
+    Raises:
+        SynthesisError: the folder has another plan.
+        FileError: the plan cannot be read or written.
+    """
+    check_plan(out, plan)
     content = plan.model_dump(mode="json")
     if plan.shard is None:
         del content["shard"]
-    write_json(path, content)
+    write_json(out / PLAN, content)
 
 
 def read_plan(out: Path) -> Plan:

@@ -13,7 +13,7 @@ from typing import final
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
-from medsmith.errors import FileError, RequestError, SynthesisError
+from medsmith.errors import FileError, RequestError, SynthesisError, counted
 from medsmith.formats.atomic import deferred_sync, replacing, sha256_of, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.json_file import read_json
@@ -31,7 +31,7 @@ from medsmith.synthesis.plan import (
     resolve_run,
     write_plan,
 )
-from medsmith.synthesis.tasks import NOTICE, case_id, first_difference
+from medsmith.synthesis.tasks import NOTICE, CaseIds, case_id, first_difference
 
 _BATCH = 64
 """Cases that are synced together."""
@@ -149,20 +149,18 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
             raise SynthesisError(source, f"is of another synthesis than {sources[0]}: {found}", cure="leave it out")
         if (other := seen.setdefault(shard.number, source)) != source:
             raise SynthesisError(source, f"is shard {shard} like {other}", "each shard once", "leave one out")
-        finished = folder.finished_ids(source) | read_missed(source).keys()
-        lacking = [case_id(plan.recipe.method, i) for i in shard.indices(plan.count)]
-        lacking = [id for id in lacking if id not in finished]
+        ids, missed = CaseIds(plan.recipe.method, shard.indices(plan.count)), read_missed(source)
+        lacking = [id for id in ids if id not in missed and not (source / PROVENANCE / f"{id}.json").exists()]
         if lacking:
-            cure = "run its command again"
-            raise SynthesisError(source, f"lacks {len(lacking)} cases, such as {lacking[0]}", "whole shards", cure)
+            found, cure = f"lacks {counted(len(lacking), 'case')}, such as {lacking[0]}", "run its command again"
+            raise SynthesisError(source, found, "whole shards", cure)
     total = Shard.parse(first.shard or "1/1").of
     if absent := sorted(set(range(1, min(total, first.count) + 1)) - seen.keys()):
         raise SynthesisError(sources[0], f"shard {absent[0]}/{total} is not named", f"all {total} are joined", "add it")
 
 
 def _copy_all(homes: dict[str, Path], out: Path, progress: Progress) -> None:
-    finished = folder.finished_ids(out)
-    missing = sorted(homes.keys() - finished)
+    missing = sorted(id for id in homes if not (out / PROVENANCE / f"{id}.json").exists())
     with progress.task("join", len(homes), len(homes) - len(missing)) as advance:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]

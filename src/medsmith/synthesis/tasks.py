@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, final, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -155,6 +155,33 @@ class CaseTask(BaseModel):
 def case_id(method: str, index: int) -> str:
     """The id of a method's case number ``index``."""
     return f"{method}_{index:05d}"
+
+
+@final
+class CaseIds(Sequence[str]):
+    """Ids of a method's cases, made when they are asked for.
+
+    Args:
+        method: its name.
+        indices: numbers of the cases, ascending.
+    """
+
+    def __init__(self, method: str, indices: range) -> None:
+        self._method, self._indices = method, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "CaseIds": ...
+
+    def __getitem__(self, place: int | slice) -> "str | CaseIds":
+        if isinstance(place, slice):
+            return CaseIds(self._method, self._indices[place])
+        return case_id(self._method, self._indices[place])
 
 
 def canonical_hash(value: Mapping[str, Any]) -> str:

@@ -16,11 +16,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from medsmith.errors import MedsmithError
-from medsmith.synthesis.messages import Message, encoded, error_to_json
+from medsmith.errors import MedsmithError, error_to_json
+from medsmith.synthesis.messages import Message, encoded
 
 if TYPE_CHECKING:
     from medsmith.cases.case import Case
+    from medsmith.cases.case_writer import CaseWriter
     from medsmith.cases.cohort import Cohort
     from medsmith.synthesis.tasks import CohortSpec
 
@@ -76,7 +77,8 @@ def main() -> None:
     except MedsmithError as error:
         channel.send({"type": "stop", "error": error_to_json(error)})
     except Exception as error:
-        channel.send(_broken(error))
+        fault = _fault(error)
+        channel.send({"type": "stop", "error": error_to_json(fault)} if fault else _broken(error))
 
 
 def _work(channel: _Channel) -> None:
@@ -96,13 +98,11 @@ def _work(channel: _Channel) -> None:
 
     resolved = resolve_request(request, device)
     channel.send({"type": "ready", "resolved": resolved.model_dump(mode="json")})
-    cohorts: dict[str, Cohort] = {}
     while True:
         message = channel.receive()
-        if message["out"] not in cohorts:
-            cohorts[message["out"]] = open_cohort(Path(message["out"]), resolved.spec)
+        writer = writer_of(Path(message["out"]), resolved.spec)
         try:
-            channel.send(_run_task(channel, cohorts[message["out"]], message["task"], device))
+            channel.send(_run_task(channel, writer, message["task"], device))
         except MedsmithError:
             raise
         except Exception as error:
@@ -112,10 +112,19 @@ def _work(channel: _Channel) -> None:
 def _broken(error: Exception) -> Message:
     traceback.print_exception(error)
     sys.stderr.flush()
-    return {"type": "broken", "trace": traceback.format_exception_only(error)[-1].strip()}
+    fault = _fault(error)
+    named = f"{fault.subject} {fault.found}" if fault else traceback.format_exception_only(error)[-1].strip()
+    return {"type": "broken", "trace": named}
 
 
-def _run_task(channel: _Channel, cohort: "Cohort", task: Any, device: str) -> Message:
+def _fault(error: Exception) -> MedsmithError | None:
+    """What a method from elsewhere raised; None if it is not one's."""
+    from medsmith.methods.elsewhere import fault_of
+
+    return fault_of(error)
+
+
+def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -> Message:
     from medsmith.synthesis.case_synthesis import synthesize_case
     from medsmith.synthesis.rejected import keep_picture
     from medsmith.synthesis.tasks import CaseTask
@@ -126,14 +135,22 @@ def _run_task(channel: _Channel, cohort: "Cohort", task: Any, device: str) -> Me
     asked = CaseTask.model_validate(task)
 
     def report_refusal(attempt: int, case: "Case", checks: list[str]) -> None:
-        keep_picture(cohort.root, asked, attempt, case, checks)
+        keep_picture(writer.root, asked, attempt, case, checks)
         channel.send({"type": "rejected", "checks": checks})
 
     result = synthesize_case(asked, device, report_attempt, report_refusal)
     if result.case is None:
         return {"type": "refused", "refused": dict(result.refused), "missed": dict(result.missed)}
-    cohort.write(result.case)
+    writer.write(result.case)
     return {"type": "made"}
+
+
+def writer_of(out: Path, spec: "CohortSpec") -> "CaseWriter":
+    """Writes cases to the cohort that the coordinator has opened; its cases are not listed, however many there are."""
+    from medsmith.cases.case_writer import CaseWriter
+    from medsmith.cases.layouts import Layout
+
+    return CaseWriter(out, Layout(spec.channel_names, spec.label_names, spec.file_ending, {}))
 
 
 def open_cohort(out: Path, spec: "CohortSpec") -> "Cohort":

@@ -34,11 +34,11 @@ class TextConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     table: str = "minilm"
-    dimension: int = Field(default=384, ge=1)
+    dimension: int = Field(default=384, ge=1, le=8192)
     vectors: Literal["raw", "whitened"] = "whitened"
     reach: Literal["cross-attention", "everywhere"] = "everywhere"
-    width: int = Field(default=64, ge=1)
-    pooled: int = Field(default=128, ge=1)
+    width: int = Field(default=64, ge=1, le=8192)
+    pooled: int = Field(default=128, ge=1, le=8192)
     left_out: float = Field(default=0.15, ge=0, lt=1)
     null: float = Field(default=0.1, ge=0, lt=1)
 

@@ -1,6 +1,7 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -15,14 +16,16 @@ from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import COPY_MEASURE, copy_threshold
-from medsmith.errors import MedsmithError, RequestError, RunError
+from medsmith.errors import MedsmithError, RequestError, RunError, counted
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
+from medsmith.methods.elsewhere import fault_of
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
 from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run
+from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
@@ -39,6 +42,8 @@ from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
 from medsmith.training.start import RunRequest, check_folder, start_run
+
+_MOST_DEVICES = 1024
 
 
 def train(
@@ -114,10 +119,14 @@ def train_stages(
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
-    with lock_run(folder):
+    log = LogFile(folder / LOG)
+    with lock_run(folder), ExitStack() as logged:
         check_folder(folder)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
+            what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(devices, 'device')}"
+            logged.enter_context(log.call(what))
+            progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
             _check_devices(devices, untrained)
@@ -137,9 +146,12 @@ def train_stages(
                 report=report,
             )
             error, steps = fabric.launch(job)
-    if error is not None:
-        raise error
-    return Outcome(folder, steps, budget, is_finished(folder))
+        if error is not None:
+            raise error
+        outcome = Outcome(folder, steps, budget, is_finished(folder))
+        for line in outcome.lines:
+            log.line(line)
+    return outcome
 
 
 def _check_compute(record: RunRecord, accelerator: str) -> None:
@@ -149,10 +161,15 @@ def _check_compute(record: RunRecord, accelerator: str) -> None:
 
 def _check_devices(devices: int, method: Method) -> None:
     """Check that a batch divides evenly over devices, so that means over devices are means over cases."""
+    if devices > _MOST_DEVICES:
+        raise RequestError("devices", f"{devices}", f"at most {_MOST_DEVICES} processes", "choose fewer")
     for stage in method.stages():
-        batch = method.training_of(stage).batch if stage.parts else devices
-        if devices != 1 and (devices < 1 or batch % devices):
+        training = method.training_of(stage)
+        parts = training.accumulate
+        batch = training.batch if stage.parts else devices * parts
+        if devices != 1 and (devices < 1 or batch % (devices * parts)):
             found = f"training.batch = {batch} is no multiple of {devices} devices"
+            found += f" with {parts} parts each" if parts > 1 else ""
             raise RequestError("devices", found, cure="choose another number of devices")
 
 
@@ -209,9 +226,16 @@ def _train_all(
                 cure = f"train it first: --stage {stage.name}"
                 raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
         if fabric.is_global_zero and len(reached) == len(stages):
-            _finish(record, method, store, folder, reached)
+            with progress.task("finish", 1) as advance:
+                _finish(record, method, store, folder, reached)
+                advance(1, "")
     except (MedsmithError, KeyboardInterrupt) as error:
         return error, {}
+    except Exception as error:
+        fault = fault_of(error) if fabric.world_size > 1 else None
+        if fault is None:
+            raise
+        return fault, {}
     return None, _steps(method, reached)
 
 
@@ -224,7 +248,10 @@ def _stage_batches(
     """
     method, stage, record = loop.method.eval(), loop.stage, loop.record
     view = examples_of(stage, store)
-    loop.begin(view)
+    shown = NullProgress() if type(method).begin is Method.begin else progress
+    with shown.task(f"begin {stage.name}", 1) as advance:
+        loop.begin(view)
+        advance(1, "")
     fabric.barrier()  # a process that begins the stage must not find its first checkpoint
     if not stage.parts:
         loop.finish_without_steps()

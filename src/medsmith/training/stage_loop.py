@@ -6,13 +6,14 @@ in the same bytes on a CPU.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import final
 
 import torch
+from jaxtyping import Float
 from lightning.fabric import Fabric
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError, TrainingError
 from medsmith.interruption import defer_interrupts
 from medsmith.methods.base import Method, Stage
+from medsmith.networks.recomputation import recomputed_activations
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
 from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
@@ -114,7 +116,12 @@ class StageLoop:
         name = f"{self.record.method}: {self.stage.name}{place}"
         target = budget.steps or training.steps
         first, warm = self._step, 0.0
-        with progress.task(name, target, self._step, self._seconds_left) as advance, defer_interrupts() as interrupted:
+        activations = recomputed_activations if training.activations == "recomputed" else nullcontext
+        with (
+            activations(self.method),
+            progress.task(name, target, self._step, self._seconds_left) as advance,
+            defer_interrupts() as interrupted,
+        ):
             for losses in self._steps(batches, ids, interrupted):
                 warm = self._seconds if self._step == first + 1 else warm
                 if self._step == first + AFTER < target:
@@ -195,18 +202,14 @@ class StageLoop:
                 write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png", self._step)
 
     def _one_step(self, batches: Batches, ids: Sequence[str]) -> dict[str, float]:
-        rank, world = self._fabric.global_rank, self._fabric.world_size
-        batch = {key: tensor[rank::world].to(self._fabric.device) for key, tensor in batches(self._step).items()}
+        batch = batches(self._step)
         self._optimizer.set_rate(self._step)
         losses = {}
         for name, part in self._optimizer.parts_in_turn():
-            seed = derive_seed(self.record.seed, self.stage.name, name, self._step, rank) % 2**63
-            torch.manual_seed(seed)  # for dropout: a pure function of the step too
-            loss = self._wrapped(name, batch, torch.Generator().manual_seed(seed))
-            self._fabric.backward(loss)
+            loss = self._gradients(name, batch)
             engine, limit = self._engines[name], self.method.training_of(self.stage).clip
             norm = self._fabric.clip_gradients(part, engine, max_norm=limit, error_if_nonfinite=False)
-            mean = self._fabric.all_reduce(loss.detach())
+            mean = self._fabric.all_reduce(loss)
             losses[name] = float(mean) if isinstance(mean, Tensor) else math.nan
             if not (math.isfinite(losses[name]) and bool(torch.isfinite(torch.as_tensor(norm)))):
                 raise self._not_finite(name, losses[name], [ids[index] for index in batches.indices(self._step)])
@@ -214,6 +217,25 @@ class StageLoop:
             engine.zero_grad()
             self._optimizer.update_average(name)
         return losses
+
+    def _gradients(self, name: str, batch: Example) -> Float[Tensor, ""]:
+        """Mean loss over the parts of this process's batch; their gradients are averaged.
+
+        Parts of all processes count through, so that noise depends on the part, not on the process that has it.
+        """
+        count = self.method.training_of(self.stage).accumulate
+        rank, world = self._fabric.global_rank, self._fabric.world_size
+        total = torch.zeros((), device=self._fabric.device)
+        for index in range(count):
+            number = rank + world * index
+            own = {key: tensor[number :: world * count].to(self._fabric.device) for key, tensor in batch.items()}
+            seed = derive_seed(self.record.seed, self.stage.name, name, self._step, number) % 2**63
+            torch.manual_seed(seed)  # for dropout: a pure function of the step too
+            with self._fabric.no_backward_sync(self._wrapped, enabled=index < count - 1):
+                loss = self._wrapped(name, own, torch.Generator().manual_seed(seed)) / count
+                self._fabric.backward(loss)
+            total += loss.detach()
+        return total
 
     def _not_finite(self, name: str, loss: float, cases: Sequence[str]) -> TrainingError:
         kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing is saved yet"

@@ -13,7 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
-from medsmith.errors import CohortError, RequestError, RunError, TrainingError
+from medsmith.errors import CohortError, RequestError, RunError, TrainingError, similar
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
@@ -22,7 +22,7 @@ from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
-from medsmith.progress import Progress
+from medsmith.progress import Advance, Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
 from medsmith.runs.folder import CHECKPOINTS, DECODED, EXAMPLES
 from medsmith.runs.method_version import check_same_method
@@ -73,9 +73,11 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     """
     kind = method_class(request.method)
     if request.preset not in kind.presets:
-        raise RequestError(request.method, f"no preset '{request.preset}'", f"there are {', '.join(kind.presets)}")
+        limit, cure = f"there are {', '.join(kind.presets)}", similar(request.preset, kind.presets)
+        raise RequestError(request.method, f"no preset '{request.preset}'", limit, cure)
     config = apply_settings(kind.presets[request.preset], request.settings)
-    cohort_hash = cohort.content_hash()
+    with progress.task("hash", len(cohort)) as advance:
+        cohort_hash = cohort.content_hash(advance)
     if (folder / "run.json").is_file():
         check_record(folder)
         record = read_record(folder)
@@ -102,7 +104,9 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)
     _check_stage(method, request.stage)
-    record = record.model_copy(update={"compute": _choose_compute(method, cohort.ids, cases, request)})
+    with progress.task("try number formats", len(method.stages())) as advance:
+        compute = _choose_compute(method, cohort.ids, cases, request, advance)
+    record = record.model_copy(update={"compute": compute})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
 
@@ -137,7 +141,7 @@ def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
 def _check_stage(method: Method, stage: str | None) -> None:
     names = [each.name for each in method.stages()]
     if stage is not None and stage not in names:
-        raise RequestError(method.name, f"no stage '{stage}'", f"there are {', '.join(names)}")
+        raise RequestError(method.name, f"no stage '{stage}'", f"there are {', '.join(names)}", similar(stage, names))
 
 
 def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:
@@ -198,23 +202,25 @@ def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iter
 
 
 def _choose_compute(
-    method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest
+    method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest, advance: Advance
 ) -> Mapping[str, Compute]:
     """Number format and layout of each stage: as configured, or the fastest as timed over a few training steps."""
     chosen: dict[str, Compute] = {}
     prepared: dict[str, tuple[frozenset[Kind], Example]] = {}
     for stage in method.stages():
+        advance(0, stage.name)
+        training = method.training_of(stage)
+        timed = bool(stage.parts) and (request.timed or training.precision == "measured")
+        wanted = 0 if not stage.parts else training.batch if timed else 1
+        examples = list(_first_examples(method, stage, ids, cases, prepared, wanted))
         if not stage.parts:
             chosen[stage.name] = Compute()
-            continue
-        training = method.training_of(stage)
-        timed = request.timed or training.precision == "measured"
-        examples = list(_first_examples(method, stage, ids, cases, prepared, training.batch if timed else 1))
-        if timed and examples:
+        elif timed and examples:
             chosen[stage.name] = _timed_compute(method, stage, examples, request.device)
         else:
             precision = "float32" if training.precision == "measured" else training.precision
             chosen[stage.name] = Compute(precision=precision)
+        advance(1, "")
     return chosen
 
 

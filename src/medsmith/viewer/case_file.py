@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from medsmith.cases.case import Case
-from medsmith.formats import gzip_stream, nifti
+from medsmith.formats import gzip_stream, nifti_writing
 from medsmith.formats.values import to_stored
 from medsmith.viewer.colors import label_colors
 from medsmith.viewer.facts import facts_of, failures
@@ -122,7 +122,7 @@ def _labels(case: Case) -> dict[str, Iterator[bytes]]:
 
 
 def _packed(array: Shaped[np.ndarray, "x y z"], case: Case) -> Iterator[bytes]:
-    parts = nifti.file_parts(array, drawn_geometry(case.geometry), Path(case.id), case.synthetic)
+    parts = nifti_writing.file_parts(array, drawn_geometry(case.geometry), Path(case.id), case.synthetic)
     return gzip_stream.deflate_parts(parts)
 
 

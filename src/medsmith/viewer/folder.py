@@ -11,7 +11,7 @@ from typing import Any, final
 from medsmith import __version__
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE, REPORTS
-from medsmith.errors import CohortError, FileError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError, counted
 from medsmith.evaluation.pages.viewer_link import PAGE, STATE, relative_address, view_folder
 from medsmith.formats.atomic import is_free, remove, remove_temporary_files, sha256_of, write_json, write_parts
 from medsmith.formats.folders import check_outside
@@ -50,7 +50,7 @@ class View:
     def lines(self) -> list[str]:
         """What was written, for the terminal."""
         size = f"{self.size / 1e6:.1f} MB"
-        return [*self.notes, f"viewer: {self.page}, {self.count} cases ({self.written} written), {size}"]
+        return [*self.notes, f"viewer: {self.page}, {counted(self.count, 'case')} ({self.written} written), {size}"]
 
     def as_json(self) -> dict[str, Any]:
         """What was written, as JSON values."""

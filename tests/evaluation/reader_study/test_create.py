@@ -29,7 +29,6 @@ from medsmith.formats import atomic
 from medsmith.geometry import Geometry
 from readings import data_of, picture_cohort, scan_cohort, unpack
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
 PLAN = StudyPlan(count=8, learning=2)
 
 

@@ -14,8 +14,6 @@ from medsmith.evaluation.reader_study.score_page import score_lines
 from narrowing import present
 from readings import make_key, write_result
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def test_the_table_of_the_paper(paper):
     folder, _, files = paper

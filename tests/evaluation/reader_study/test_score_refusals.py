@@ -14,8 +14,6 @@ from medsmith.evaluation.reader_study.results import checksum
 from medsmith.formats.lock import hold_output
 from readings import make_key, write_result
 
-pytestmark = pytest.mark.usefixtures("no_fsync")
-
 
 def refused(files, key, out, said):
     with pytest.raises(MedsmithError, match=re.escape(said)) as raised:

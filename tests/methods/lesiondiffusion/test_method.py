@@ -54,9 +54,8 @@ def loaded(run):
 
 @pytest.fixture(scope="module")
 def quick():
-    """No waiting for disks, and one picture where a sheet of samples has eight."""
+    """One picture where a sheet of samples has eight."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda _file: None)
         patch.setattr("medsmith.training.previews.COUNT", 1)
         yield
 

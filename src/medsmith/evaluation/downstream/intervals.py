@@ -1,10 +1,10 @@
-"""Intervals over real subsets, seeds and test patients, Holm's correction, and the patients that a gain would need."""
+"""Intervals over real subsets, seeds and test patients, and the patients that a gain would need."""
 
 from functools import lru_cache
 from typing import final
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from scipy import stats
 
 from medsmith.evaluation.fidelity.bootstrap import LEVEL, Estimate
@@ -128,12 +128,3 @@ def least_gain(spread: CrossedSpread) -> float:
 def _errors_needed(freedom: float) -> float:
     """Standard errors that a mean must lie from 0 to be told from it with 80 % power at 5 %."""
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom))
-
-
-def holm(p_values: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    """P values corrected for their number by Holm's step-down procedure (1979)."""
-    order = np.argsort(p_values)
-    scaled = p_values[order] * (len(p_values) - np.arange(len(p_values)))
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return corrected

@@ -1,8 +1,9 @@
 """The HTML page of the utility experiment: sentences, what cannot be said, the plot of every arm, and tables."""
 
+from medsmith.errors import counted
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, MEASURES
 from medsmith.evaluation.downstream.result import ArmResult, Comparison, SizeResult, Utility
-from medsmith.evaluation.downstream.wording import METHOD, counted, limits_of, size_lines
+from medsmith.evaluation.downstream.wording import METHOD, limits_of, size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import READERS, Point, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table

@@ -17,6 +17,7 @@ from medsmith.evaluation.downstream.architectures import LEVELS, Architecture, b
 from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.measurement.overlap import dice
+from medsmith.networks.limits import MOST_CHANNELS
 from medsmith.progress import Advance
 
 MULTIPLE = 2 ** (LEVELS - 1)
@@ -69,10 +70,10 @@ class SegmenterConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: Architecture = "resunet"
-    steps: int = Field(default=1000, ge=2)
-    batch: int = Field(default=16, ge=1)
+    steps: int = Field(default=1000, ge=2, le=10**9)
+    batch: int = Field(default=16, ge=1, le=4096)
     learning_rate: float = Field(default=2e-3, gt=0)
-    channels: int = Field(default=16, ge=1)
+    channels: int = Field(default=16, ge=1, le=MOST_CHANNELS)
     precision: Literal["float32", "bfloat16"] = "float32"
 
 

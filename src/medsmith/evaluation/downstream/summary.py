@@ -12,7 +12,6 @@ from medsmith.evaluation.downstream.arms import LONGER, REAL, Arm
 from medsmith.evaluation.downstream.intervals import (
     Scores,
     hierarchical_mean,
-    holm,
     least_gain,
     patients_needed,
     spread_of,
@@ -24,6 +23,7 @@ from medsmith.evaluation.downstream.scores import ArmScores, by_patient, lesion_
 from medsmith.evaluation.downstream.separation import LEAST_TEST
 from medsmith.evaluation.downstream.subsets import shared_cases
 from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.multiple_tests import holm
 
 _POINTS = 100
 _CLASSES_MM = ("below 10 mm", "10 to 20 mm", "above 20 mm")

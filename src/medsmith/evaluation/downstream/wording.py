@@ -1,5 +1,6 @@
 """Sentences of the utility experiment: what was found, and what cannot be said."""
 
+from medsmith.errors import counted
 from medsmith.evaluation.downstream.intervals import inflation_of
 from medsmith.evaluation.downstream.result import MOST_RISE, ArmResult, SizeResult, Utility
 from medsmith.evaluation.fidelity.bootstrap import Estimate
@@ -57,11 +58,6 @@ def _reach(size: SizeResult) -> str:
     counts = f"{counted(size.patients, 'test patient')}, {counted(len(size.cases), 'subset')} and "
     counts += counted(size.seeds, "seed")
     return f"with {counts}, a gain of {arm.arm.name} below {least:.1f} points cannot be told from none (80 % power)"
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things, in the plural unless it is one."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _power(size: SizeResult, gain: float) -> str:

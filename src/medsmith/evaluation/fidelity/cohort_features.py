@@ -86,8 +86,9 @@ def extract_features(
 
 
 def _batches(cohort: Cohort, view_spec: ViewSpec) -> Iterator[list[View]]:
-    for start in range(0, len(cohort), BATCH):
-        yield [view_spec.view(cohort[case_id]) for case_id in cohort.ids[start : start + BATCH]]
+    ids = cohort.ids  # sorted anew whenever they are asked for
+    for start in range(0, len(ids), BATCH):
+        yield [view_spec.view(cohort[case_id]) for case_id in ids[start : start + BATCH]]
 
 
 def _evenly_spaced(ids: Sequence[str], count: int) -> set[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from medsmith.errors import FileError, RequestError
+from medsmith.errors import FileError, RequestError, similar
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.inception import INSTALL, VARIABLE, Inception, find_inception
 from medsmith.evaluation.fidelity.radiomics import Radiomics
@@ -44,7 +44,8 @@ def extractor_named(text: str) -> Extractor:
     """
     name, _, path = text.partition("=")
     if name not in EXTRACTORS:
-        raise RequestError("extractor", f"no {name!r}", f"there are {', '.join(EXTRACTORS)}", "name one of them")
+        cure = similar(name, EXTRACTORS, "name one of them")
+        raise RequestError("extractor", f"no {name!r}", f"there are {', '.join(EXTRACTORS)}", cure)
     return EXTRACTORS[name](Path(path) if path else None)
 
 

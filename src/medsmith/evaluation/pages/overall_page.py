@@ -74,15 +74,20 @@ def _real_enough(evaluation: Evaluation) -> str:
 
 
 def _private(privacy: Privacy) -> str:
-    named = {"images": privacy.images, "lesion regions": privacy.lesions}
-    counts = {name: each.found.flagged for name, each in named.items() if each is not None}
+    images = {"images": privacy.images, "lesion regions": privacy.lesions}
+    found = {name: (each.found.flagged, each.found.threshold) for name, each in images.items() if each is not None}
     if privacy.labels is not None:
-        counts["label maps"] = privacy.labels.found.flagged
-    copies = [f"{round(each.value * each.n)} of {each.n} {name}" for name, each in counts.items()]
-    if not copies:
+        found["label maps"] = privacy.labels.found.flagged, privacy.labels.found.threshold
+    if not found:
         return "Private? Unknown: nothing could be searched for copies."
-    answer = "No copies were found" if all(each.value == 0 for each in counts.values()) else "Near-copies were found"
-    return f"Private? {answer}: {', '.join(copies)} are nearer to a training case than 99 % of other real cases are."
+    counts = [f"{round(share.value * share.n)} of {share.n} {name}" for name, (share, _) in found.items()]
+    beyond = {threshold.exceeded_by(share) for share, threshold in found.values()}
+    answer = "No more near-copies than chance explains"
+    if True in beyond:
+        answer = "No: more near-copies than chance explains"
+    elif None in beyond and any(share.value for share, _ in found.values()):
+        answer = "Unknown: there are near-copies, and too few real cases to tell whether chance explains them"
+    return f"Private? {answer}: {', '.join(counts)} are nearer to a training case than 99 % of other real cases are."
 
 
 def _useful(utility: Utility) -> str:

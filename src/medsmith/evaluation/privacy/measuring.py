@@ -10,7 +10,7 @@ from pathlib import Path
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -192,7 +192,8 @@ def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
         return {value for value in cohort.label_names.values() if value > 0}
     if label not in cohort.label_names:
         limit = f"{cohort.root} has {', '.join(cohort.label_names)}"
-        raise RequestError("label", f"no {label!r} in every cohort", limit, "name one that all have")
+        cure = similar(label, cohort.label_names, "name one that all have")
+        raise RequestError("label", f"no {label!r} in every cohort", limit, cure)
     return {cohort.label_names[label]}
 
 

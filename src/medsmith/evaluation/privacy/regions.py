@@ -62,9 +62,10 @@ def prepare_cohort(cohort: Cohort, values: Collection[int], extractors: list[Ext
     lesions: list[Searchable] = []
     lesion_ids, label_ids, maps = [], [], []
     rows: dict[str, list[Float64[np.ndarray, "b d"]]] = {each.name: [] for each in extractors}
-    for start in range(0, len(cohort), _BATCH):
+    ids = cohort.ids
+    for start in range(0, len(ids), _BATCH):
         views = []
-        for case_id in cohort.ids[start : start + _BATCH]:
+        for case_id in ids[start : start + _BATCH]:
             case = cohort[case_id]
             if case.image is not None:
                 views.append(view_of(case))

@@ -82,14 +82,34 @@ def auc_estimate(placements: Placements) -> Estimate:
     patient of a kind, Newcombe's (2006, method 5) with as many images as there are patients.
     """
     images, (n, m) = len(placements.real) + len(placements.synthetic), placements.patients
-    auc, variance = placements.auc, float(delong_covariance([placements])[0, 0]) if min(n, m) > 1 else 0.0
+    variance = float(delong_covariance([placements])[0, 0]) if min(n, m) > 1 else 0.0
+    return _estimate(placements.auc, variance, (n, m), images)
+
+
+def paired_auc(lower: Float[np.ndarray, " n"], higher: Float[np.ndarray, " n"]) -> Estimate:
+    """Probability that a value of the second kind exceeds one of the first, ties counted half, of paired values.
+
+    The values of a pair may depend on each other: a pair is a cluster with one value of each kind, whose structural
+    components are added (Obuchowski 1997). The interval is otherwise that of ``auc_estimate``.
+
+    Args:
+        lower: of each pair, the value of the kind that should be lower.
+        higher: of the same pairs, the other one.
+    """
+    placements, n = Placements.of(lower, higher), len(lower)
+    of_pairs = (placements.real + placements.synthetic)[None]
+    variance = float(covariance_of_means(of_pairs, None)[0, 0]) if n > 1 else 0.0
+    return _estimate(placements.auc, variance, (n, n), n)
+
+
+def _estimate(auc: float, variance: float, counts: tuple[int, int], cases: int) -> Estimate:
     if not 0 < auc < 1 or variance <= 0:
-        low, high = newcombe_interval(auc, n, m)
-        return Estimate(auc, low, high, images, "Newcombe (method 5)")
+        low, high = newcombe_interval(auc, *counts)
+        return Estimate(auc, low, high, cases, "Newcombe (method 5)")
     half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance) / (auc * (1 - auc))
     logit = np.log(auc / (1 - auc))
     low, high = (float(1 / (1 + np.exp(-end))) for end in (logit - half, logit + half))
-    return Estimate(auc, low, high, images, "DeLong, logit")
+    return Estimate(auc, low, high, cases, "DeLong, logit")
 
 
 def newcombe_interval(auc: float, n: int, m: int) -> tuple[float, float]:

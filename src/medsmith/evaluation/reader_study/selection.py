@@ -9,7 +9,7 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import first_of
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, similar
 from medsmith.evaluation.reader_study.plan import DEFAULT_COUNT, LEAST_COUNT, REAL, SYNTHETIC, StudyPlan
 from medsmith.formats.atomic import sha256_of
 from medsmith.preparation.split import patient_groups
@@ -124,7 +124,8 @@ def check_cohorts(real: Cohort, synthetic: Cohort, plan: StudyPlan) -> None:
         found, limit = (f"channels {', '.join(cohort.channel_names)}" for cohort in (synthetic, real))
         raise CohortError(synthetic.root, found, f"the real cohort has {limit}", "give cohorts with the same channels")
     if plan.channel is not None and plan.channel not in real.channel_names:
-        raise RequestError("--channel", f"{plan.channel!r}", f"one of {', '.join(real.channel_names)}", "name one")
+        limit, cure = f"one of {', '.join(real.channel_names)}", similar(plan.channel, real.channel_names, "name one")
+        raise RequestError("--channel", f"{plan.channel!r}", limit, cure)
     grids = [cohort.geometry(cohort.ids_with_image[0]) for cohort in (real, synthetic)]
     if grids[0].dimensions != grids[1].dimensions:
         found = f"{grids[1].dimensions}-D, while the real cohort is {grids[0].dimensions}-D"

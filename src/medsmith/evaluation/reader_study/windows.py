@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from medsmith.cases.windows import CT_WINDOWS, Window
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 
 _CUSTOM = re.compile(r"(?P<name>[\w -]{1,20})=(?P<level>-?\d{1,4})/(?P<width>\d{1,4})")
 NAMED = {name: CT_WINDOWS[name] for name in ("lung", "bone", "soft")}
@@ -31,7 +31,8 @@ def _parse(part: str) -> Window:
     match = _CUSTOM.fullmatch(part)
     if match is None or int(match["width"]) == 0:
         limit = f"{', '.join(NAMED)}, or name=level/width in HU"
-        raise RequestError("--windows", f"{part!r} is no window", limit, "for example lung,bone,brain=40/80")
+        cure = similar(part, NAMED, "for example lung,bone,brain=40/80")
+        raise RequestError("--windows", f"{part!r} is no window", limit, cure)
     return Window(match["name"], int(match["level"]), int(match["width"]))
 
 

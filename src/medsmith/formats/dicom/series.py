@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from medsmith.errors import FileError
+from medsmith.errors import FileError, counted
 from medsmith.formats.dicom.headers import SEG, STRUCTURES, Header, looks_like_dicom, read_header
 from medsmith.formats.folders import paths_below
 
@@ -60,8 +60,8 @@ class Series:
         """Such as ``236 slices of 512 x 512``."""
         frames, count = self.first.frames, len(self.headers)
         if self.is_labels:
-            return _counted(len(self.first.segments), "segment" if self.first.modality == SEG else "ROI")
-        slices = _counted(frames, "frame") if frames and count == 1 else _counted(count, "slice")
+            return counted(len(self.first.segments), "segment" if self.first.modality == SEG else "ROI")
+        slices = counted(frames, "frame") if frames and count == 1 else counted(count, "slice")
         return f"{slices} of {self.first.size[1]} x {self.first.size[0]}"
 
     @property
@@ -74,10 +74,6 @@ class Series:
     def subject(self) -> str:
         """Names folder and series, for an error."""
         return f"{self.root}, {self.name}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def find_dicom_files(root: Path) -> list[Path]:

@@ -28,9 +28,9 @@ class CopyPasteConfig(BaseModel):
 
     structures: tuple[str, ...] = ()
     group: str | None = None
-    least_voxels: int = Field(default=8, ge=1)
+    least_voxels: int = Field(default=8, ge=1, le=10**9)
     margin: int = Field(default=12, ge=1, le=100)
-    kept_templates: int = Field(default=10_000, ge=0)
+    kept_templates: int = Field(default=10_000, ge=0, le=10**7)
 
     @field_validator("group")
     @classmethod

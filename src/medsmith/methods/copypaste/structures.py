@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from medsmith.cases.case import Case
 from medsmith.cases.label_names import foreground_names
-from medsmith.errors import RequestError, RunError
+from medsmith.errors import RequestError, RunError, similar
 from medsmith.formats.volume import Region
 from medsmith.geometry import Geometry
 from medsmith.methods.copypaste.body import body_of
@@ -115,7 +115,8 @@ def pasted_labels(label_names: Mapping[str, int], config: CopyPasteConfig) -> tu
     known = foreground_names(label_names)
     unknown = [name for name in config.structures if name not in known]
     if unknown:
-        raise RequestError("structures", f"no label '{unknown[0]}'", f"there are {', '.join(known)}", "name these")
+        cure = similar(unknown[0], known, "name these")
+        raise RequestError("structures", f"no label '{unknown[0]}'", f"there are {', '.join(known)}", cure)
     found = config.structures or tuple(filter(is_lesion, known)) or known
     if not config.structures and len(known) > 1 and found == known and not all(map(is_lesion, known)):
         limit = f"there are {', '.join(known)}"

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.copypaste.paste import Canvas, Pasting
 from medsmith.methods.copypaste.patch import Patch, Transform, transformed
 from medsmith.methods.copypaste.places import Density
@@ -59,7 +59,8 @@ class Donors:
         unknown = [name for name in labels if name not in self.labels]
         if unknown:
             limit = f"there are {', '.join(self.labels)}"
-            raise RequestError("structures", f"no structure is labeled '{unknown[0]}'", limit, "name one of these")
+            cure = similar(unknown[0], self.labels, "name one of these")
+            raise RequestError("structures", f"no structure is labeled '{unknown[0]}'", limit, cure)
         rows = [row for row in self.rows if not labels or set(labels) & set(self.facts[row].labels.values())]
         return replace(self, rows=rows)
 
@@ -185,5 +186,6 @@ def _canvas(template: Case, facts: Fingerprint) -> Canvas:
 def _check_within(request: CopyPasteRequest, template: Case) -> None:
     unknown = [name for name in request.within if not template.label_names.get(name)]
     if unknown:
-        known = ", ".join(name for name, value in template.label_names.items() if value) or "none"
-        raise RequestError("within", f"the templates have no label '{unknown[0]}'", f"there are {known}", "name these")
+        known = [name for name, value in template.label_names.items() if value]
+        limit, cure = f"there are {', '.join(known) or 'none'}", similar(unknown[0], known, "name these")
+        raise RequestError("within", f"the templates have no label '{unknown[0]}'", limit, cure)

@@ -17,7 +17,10 @@ from medsmith.cases.case import Case, Kind
 from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Observe, Sampling
+from medsmith.insertion.asked_organs import AskedOrgans
+from medsmith.methods.attributes import Attribute
 from medsmith.methods.base import Method, Stage
+from medsmith.methods.lesiondiffusion.attributes import lesion_attributes
 from medsmith.methods.lesiondiffusion.config import PRESETS, LesionDiffusionConfig, MaskConfig, PaintConfig
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator, LINetSampler, LMNetSampler
 from medsmith.methods.lesiondiffusion.linet import LINet
@@ -111,7 +114,12 @@ class LesionDiffusion(Method):
         return loss_of(self.vqgan, self.discriminators, batch["image"].float(), self.config.autoencoding, rng)
 
     def output_fingerprint(self, request: LesionDiffusionRequest) -> Fingerprint:
-        """The fingerprint of the templates, with a label for lesions."""
+        """The fingerprint of the templates, with a label for lesions.
+
+        Raises:
+            RequestError: no organ map of the request's source has an organ that it names.
+        """
+        AskedOrgans.model_validate(request, from_attributes=True).check()
         return fingerprint_of(request, self.fingerprint)
 
     def checks_of(self, request: LesionDiffusionRequest) -> tuple[str, ...]:
@@ -125,6 +133,10 @@ class LesionDiffusion(Method):
         reports = read_reports(request.reports)
         lesions = reports[index % len(reports)].lesions
         return request.model_copy(update={"lesions": lesions, "reports": None})
+
+    def attributes(self) -> Sequence[Attribute]:
+        """Attributes of the report; they need templates."""
+        return lesion_attributes()
 
     def synthesize(
         self, request: LesionDiffusionRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

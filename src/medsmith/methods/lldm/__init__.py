@@ -23,6 +23,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.label_facts import LabelFacts
 from medsmith.diffusion import Observe, Predict, Sampling
 from medsmith.errors import RequestError, RunError
+from medsmith.methods.attributes import Draw
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
@@ -186,6 +187,10 @@ class Lldm(Method):
         condition = clean + self.config.label_noise * torch.randn(clean.shape, generator=rng).to(clean)
         predict = self.controlled([Condition(name, condition, 1.0)], batch["extent"])
         return self.process.loss(predict(noised.x, noised.t), noised)
+
+    def request_with_map(self, draw: Draw) -> LldmRequest:
+        """The maps of a cohort in turn, or those that the method makes."""
+        return LldmRequest(labels=draw.template("labels"))
 
     def synthesize(
         self, request: LldmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

@@ -91,7 +91,7 @@ class LldmConfig(BaseModel):
     controls: Annotated[tuple[ControlConfig, ...], Field(min_length=1)] = (ControlConfig(),)
     label_noise: float = Field(default=0.1, ge=0, le=1)
     maps: MapSource = "generated"
-    kept_maps: int = Field(default=10_000, ge=0)
+    kept_maps: int = Field(default=10_000, ge=0, le=10**7)
     deformation: DeformationConfig = DeformationConfig()
     autoencoder_training: TrainingConfig = TrainingConfig(steps=700, batch=2, learning_rate=1e-3, flips=())
     training: TrainingConfig = TrainingConfig(steps=800, batch=8, learning_rate=1e-3, flips=())

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from medsmith.data.fingerprint import Fingerprint
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.lldm.config import LldmConfig
 from medsmith.networks.controlnet import ControlNet
 
@@ -47,10 +47,9 @@ def control_networks(config: LldmConfig, facts: Fingerprint, modulation: int) ->
     for control in config.controls:
         unknown = [label for label in control.labels if not facts.label_names.get(label)]
         if unknown:
-            known = ", ".join(label for label, value in facts.label_names.items() if value)
-            raise RequestError(
-                f"controls.{control.name}", f"no label '{unknown[0]}'", f"there are {known}", "choose of these"
-            )
+            known = [label for label, value in facts.label_names.items() if value]
+            limit, cure = f"there are {', '.join(known)}", similar(unknown[0], known, "choose of these")
+            raise RequestError(f"controls.{control.name}", f"no label '{unknown[0]}'", limit, cure)
     image, condition = config.image_autoencoder.latent, config.label_autoencoder.latent
     return nn.ModuleDict(
         {
@@ -90,5 +89,6 @@ def control_weights(asked: float | Mapping[str, float], config: LldmConfig) -> M
         return dict.fromkeys(names, asked)
     unknown = [name for name in asked if name not in names]
     if unknown:
-        raise RequestError("control", f"no ControlNet '{unknown[0]}'", f"there are {', '.join(names)}")
+        cure = similar(unknown[0], names)
+        raise RequestError("control", f"no ControlNet '{unknown[0]}'", f"there are {', '.join(names)}", cure)
     return {name: asked.get(name, 1.0) for name in names}

@@ -22,8 +22,10 @@ from medsmith.data.batches import Batch, Example
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
 from medsmith.diffusion import Observe, Sampling, match_low_frequencies
+from medsmith.methods.attributes import Attribute, Draw
 from medsmith.methods.base import Method, Stage, assemble, evenly_chosen
 from medsmith.methods.mddpm.adherence import measure_adherence
+from medsmith.methods.mddpm.attributes import followed_map, guide_attributes
 from medsmith.methods.mddpm.config import PRESETS, MddpmConfig
 from medsmith.methods.mddpm.request import MddpmRequest
 from medsmith.methods.mddpm.steering import ModelFacts, Steering, annotated_facts, steer
@@ -76,6 +78,14 @@ class Mddpm(Method):
         """Section 4.2.1, eq. 5, with the hybrid loss of Nichol & Dhariwal 2021 where the variance is learned."""
         noised = self.process.noised(batch["image"], rng)
         return self.process.loss(self._predict(noised.x, noised.t), noised)
+
+    def attributes(self) -> Sequence[Attribute]:
+        """What guides can be asked for; they need a shape space and a cohort of labeled slices."""
+        return guide_attributes() if self.fingerprint.dimensions == 2 else ()
+
+    def request_with_map(self, draw: Draw) -> MddpmRequest:
+        """A case that follows the maps of a cohort in turn, by a shape space."""
+        return MddpmRequest(anatomy=followed_map(draw))
 
     def synthesize(
         self, request: MddpmRequest, seed: int, sampling: Sampling, *, observe: Observe | None = None

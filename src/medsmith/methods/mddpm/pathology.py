@@ -19,7 +19,7 @@ from medsmith.cases.case_ref import candidate_ids, open_cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import image_to_model
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.guides import load_lesion_case
 from medsmith.methods.mddpm.matching import GrayTarget, gray_levels, match_gray
 from medsmith.methods.mddpm.request import Pathology
@@ -145,7 +145,7 @@ def lesion_label(pathology: Pathology, label_names: Mapping[str, int], key: str)
     label = pathology.label or (names[0] if len(names) == 1 else None)
     if label is None or label not in names:
         found = "no label named" if label is None else f"{pathology.case.cohort} has no label '{label}'"
-        cure = "name one of these (--lesion-label)"
+        cure = similar(label or "", names, "name one of these (--lesion-label)")
         raise RequestError(f"{key}.label", found, f"it has {', '.join(names) or 'none'}", cure)
     return label
 

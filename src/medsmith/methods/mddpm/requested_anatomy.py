@@ -18,7 +18,7 @@ from medsmith.cases.label_names import foreground_names
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import gray_to_model, to_grid
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.fit import check_extent, check_gray_scale, check_orientation, of_same_extent
 from medsmith.methods.mddpm.matching import Levels
 from medsmith.methods.mddpm.request import Anatomy
@@ -60,7 +60,8 @@ class RequestedAnatomy:
         known = foreground_names(self.space.record.region_names)
         unknown = [name for name in self.request.classes if name not in known]
         if unknown:
-            raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}")
+            cure = similar(unknown[0], known)
+            raise RequestError("anatomy.classes", f"no class '{unknown[0]}'", f"there are {', '.join(known)}", cure)
         return self.request.classes or foreground_names(self.space.label_names) or known
 
     def map_at(self, facts: Fingerprint, size: tuple[int, ...], seed: int) -> tuple[AnatomyMap, str | None]:

@@ -15,7 +15,7 @@ from medsmith.anatomy import AnatomyMap
 from medsmith.cases.case_ref import open_cohort
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import LowPassGuide, Sampling, derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, similar
 from medsmith.methods.guides import GuideAction, low_pass_guides, soft_region
 from medsmith.methods.mddpm.lesion_labels import with_lesion_labels
 from medsmith.methods.mddpm.matching import GrayTarget, levels_of_slice
@@ -236,7 +236,7 @@ def _held(lesion: Pathology, source: Source, regions: Mapping[str, Bool[np.ndarr
     """The lesion with the class that must hold it; beside an anatomy, what holds it in its own image, unless named."""
     known = f"there are {', '.join(regions)}"
     if lesion.within is not None and lesion.within not in regions:
-        raise RequestError(f"{key}.within", f"no class '{lesion.within}'", known)
+        raise RequestError(f"{key}.within", f"no class '{lesion.within}'", known, similar(lesion.within, regions))
     if not regions or lesion.within is not None or lesion.at is not None:
         return lesion
     if source.organ not in regions:

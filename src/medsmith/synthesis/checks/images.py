@@ -67,7 +67,7 @@ def image_noise(case: Case, training: TrainingFacts, limits: Limits) -> CheckRes
     if case.image is None:
         return CheckResult.skipped("image_noise", NO_IMAGE)
     if training.noise_levels is None:
-        return CheckResult.skipped("image_noise", "the run keeps no noise levels of its training cohort")
+        return CheckResult.skipped("image_noise", "the run keeps no noise levels to compare with")
     image = gray_to_model(np.nan_to_num(case.image, posinf=0, neginf=0), training.fingerprint).numpy()
     relative = noise_levels(image) / np.maximum(training.noise_levels, _GRAY_VALUE)
     return CheckResult.of("image_noise", float(relative.max()), high=limits.noise)
@@ -78,7 +78,7 @@ def not_a_copy(case: Case, training: TrainingFacts, limits: Limits) -> CheckResu
     if case.image is None:
         return CheckResult.skipped("not_a_copy", NO_IMAGE)
     if training.thumbnails is None or training.copy_threshold is None:
-        return CheckResult.skipped("not_a_copy", "the run keeps no thumbnails of its training cohort")
+        return CheckResult.skipped("not_a_copy", "the run keeps no thumbnails to compare with")
     if training.copy_measure not in COPY_MEASURES:
         return CheckResult.skipped("not_a_copy", "the run's copy threshold is of a measure that is not known here")
     edge = training.thumbnails.shape[1]

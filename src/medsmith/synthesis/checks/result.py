@@ -35,8 +35,8 @@ class Limits(BaseModel):
     noise: float = Field(default=1.5, gt=0)
     region_dice: float = Field(default=0.5, ge=0, le=1)
     lesion_contrast: float = Field(default=0.25, ge=0)
-    attempts: int = Field(default=50, ge=1)
-    missed_attempts: int = Field(default=4, ge=1)
+    attempts: int = Field(default=50, ge=1, le=10**6)
+    missed_attempts: int = Field(default=4, ge=1, le=10**6)
 
 
 @final

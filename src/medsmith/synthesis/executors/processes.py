@@ -9,10 +9,10 @@ from time import monotonic
 from types import TracebackType
 from typing import final
 
-from medsmith.errors import SynthesisError
+from medsmith.errors import SynthesisError, error_from_json
 from medsmith.synthesis.executors.base import Outcome, Timeouts
 from medsmith.synthesis.executors.worker_process import Events, WorkerProcess
-from medsmith.synthesis.messages import Message, error_from_json
+from medsmith.synthesis.messages import Message
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 # A case that kills this many workers is retried once more, alone, after all others: most often the workers together

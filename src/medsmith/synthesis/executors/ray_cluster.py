@@ -23,11 +23,10 @@ from typing import Any, final
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from medsmith.errors import RequestError, SynthesisError
+from medsmith.errors import RequestError, SynthesisError, error_from_json
 from medsmith.synthesis.devices import kind_of
 from medsmith.synthesis.executors.base import Outcome, StartExecutor, Timeouts
 from medsmith.synthesis.executors.ray_tasks import RunFiles, make_cases, resolve
-from medsmith.synthesis.messages import error_from_json
 from medsmith.synthesis.tasks import CaseTask, ResolvedRequest, SynthesisRequest
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from medsmith.errors import MedsmithError
+from medsmith.errors import MedsmithError, error_to_json
 from medsmith.formats.atomic import sha256_of, write_bytes
-from medsmith.synthesis.messages import error_to_json
 
 
 @final
@@ -101,15 +100,15 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
         OSError: the storage failed.
     """
     from medsmith.synthesis.tasks import CaseTask, CohortSpec
-    from medsmith.synthesis.worker import open_cohort
+    from medsmith.synthesis.worker import writer_of
 
     outcomes: list[Mapping[str, Any]] = []
     try:
-        cohort = open_cohort(Path(out), CohortSpec.model_validate_json(spec))
+        writer = writer_of(Path(out), CohortSpec.model_validate_json(spec))
         for text in tasks:
             task = CaseTask.model_validate_json(text)
             local = task.model_copy(update={"run": files.located(task.run)})
-            outcomes += _made(local, cohort, device)
+            outcomes += _made(local, writer, device)
     except MedsmithError as error:
         if isinstance(error.__cause__, OSError):  # of the storage: for Ray to try again
             raise error.__cause__ from error
@@ -117,22 +116,22 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
     return {"outcomes": outcomes}
 
 
-def _made(task: Any, cohort: Any, device: str) -> list[Mapping[str, Any]]:
+def _made(task: Any, writer: Any, device: str) -> list[Mapping[str, Any]]:
     from medsmith.cases.layouts import PROVENANCE
     from medsmith.synthesis.case_synthesis import synthesize_case
     from medsmith.synthesis.rejected import keep_picture
 
     found: list[Mapping[str, Any]] = []
-    if (cohort.root / PROVENANCE / f"{task.id}.json").exists():
+    if (writer.root / PROVENANCE / f"{task.id}.json").exists():
         return [{"id": task.id, "status": "made", "refused": {}}]
 
     def refused(attempt: int, case: Any, checks: list[str]) -> None:
-        keep_picture(cohort.root, task, attempt, case, checks)
+        keep_picture(writer.root, task, attempt, case, checks)
         found.append({"id": task.id, "status": "rejected", "refused": dict.fromkeys(checks, 1)})
 
     result = synthesize_case(task, device, after_refusal=refused)
     if result.case is not None:
-        cohort.write(result.case)
+        writer.write(result.case)
     status = "refused" if result.case is None else "made"
     counts = json.loads(json.dumps({"refused": dict(result.refused), "missed": dict(result.missed)}))
     return [*found, {"id": task.id, "status": status, **counts}]

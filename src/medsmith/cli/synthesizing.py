@@ -1,6 +1,5 @@
-"""Commands that train methods and synthesize cases."""
+"""Commands that synthesize cases from trained methods."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from medsmith.cases.layouts import DATASET
 from medsmith.cli import insertion, label_maps, pasting, steering
-from medsmith.cli.app import all_numbers, app, named_for_nnunet, pairs
+from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
@@ -18,17 +17,19 @@ from medsmith.cli.options import (
     Attempts,
     CaseCount,
     ClusterAddress,
-    ConfigValues,
     DatasetId,
     Devices,
+    DryRun,
     ExecutorName,
     MethodFiles,
     NewCohort,
-    Preset,
+    NewCohortOrShards,
+    OutputFormat,
     RequestFile,
     RunOrWeights,
     SamplingSteps,
     Seed,
+    ShardCases,
     ShardOfCases,
     Solver,
     Workers,
@@ -39,131 +40,6 @@ from medsmith.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from medsmith.synthesis import Summary
-
-
-@app.command()
-def train(  # noqa: PLR0913
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
-        ),
-    ],
-    cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
-    run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
-    preset: Preset = "tiny",
-    plan: Annotated[
-        Path | None, typer.Option(help="Plan with preset and settings (medsmith plan); --set overrides single values.")
-    ] = None,
-    set_: ConfigValues = None,
-    stage: Annotated[str | None, typer.Option(help="Train only this stage; default: all stages in order.")] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
-    ] = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            help="Minutes after which the command ends, with reading, encoding and pictures; training of earlier calls "
-            "counts too. What comes before the first step of a stage is finished first. Default: no limit.",
-        ),
-    ] = None,
-    devices: Annotated[
-        int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
-    ] = 1,
-    seed: Seed = 0,
-    method_file: MethodFiles = None,  # noqa: ARG001
-) -> None:
-    """Train a generative method on a cohort. Run the command again to continue after an interruption.
-
-    At each quarter of the last stage, RUN/samples/step-STEP.png shows 8 cases that the method makes by then, if it
-    makes any without a request: images and, where they have labels, the same to the right with the labels outlined.
-    """
-    from medsmith.cases.cohort import Cohort
-    from medsmith.training import Budget
-    from medsmith.training.run import train_stages
-
-    budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage)
-    preset, settings = _planned(plan, method, preset, set_ or [])
-    cases = Cohort.open(cohort)
-    outcome = train_stages(
-        method,
-        cases,
-        run,
-        preset=preset,
-        settings=settings,
-        seed=seed,
-        budget=budget,
-        devices=devices,
-        progress=terminal().progress,
-        report=terminal().note,
-    )
-    terminal().result(outcome.as_json(), outcome.lines)
-
-
-def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -> tuple[str, list[str]]:
-    """Preset and settings: those of the plan, if there is one, before those of the command."""
-    from medsmith.training.plan import read_plan
-
-    if plan is None:
-        return preset, settings
-    planned = read_plan(plan, method)
-    return planned.preset, [*planned.settings, *settings]
-
-
-@app.command("plan")
-def make_plan(
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
-        ),
-    ],
-    cohort: Annotated[Path, typer.Argument(help="Cohort to train on.")],
-    out: Annotated[Path, typer.Argument(help="Output file for the plan; edit it, then train with --plan.")],
-    preset: Preset = "tiny",
-    set_: ConfigValues = None,
-    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest training, over all stages.")] = 480.0,
-    max_gib: Annotated[
-        float | None, typer.Option(min=0.1, help="Most memory in GiB; default: four fifths of what is free.")
-    ] = None,
-    method_file: MethodFiles = None,  # noqa: ARG001
-) -> None:
-    """Choose settings for a cohort and this machine, by a few training steps of each stage."""
-    from medsmith.cases.cohort import Cohort
-    from medsmith.errors import FileError
-    from medsmith.formats.atomic import write_json
-    from medsmith.formats.folders import check_outside
-    from medsmith.training.plan import make_plan as make
-
-    check_outside(out, (cohort,))
-    if out.exists():
-        raise FileError(out, "exists", cure="choose another file, or remove it")
-    if not os.access(out.parent, os.W_OK):
-        raise FileError(out, "cannot be written", "its folder exists and is yours", "choose another file")
-    plan = make(
-        method,
-        Cohort.open(cohort),
-        preset=preset,
-        settings=set_ or (),
-        max_minutes=max_minutes,
-        max_gib=max_gib,
-        report=terminal().note,
-        progress=terminal().progress,
-    )
-    write_json(out, plan.model_dump(mode="json"))
-    following = f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}"
-    facts = {"plan": out, "minutes": plan.minutes, "memory_gib": plan.memory_gib, **plan.model_dump(mode="json")}
-    terminal().result(facts, [*plan.lines, following])
-
-
-@app.command()
-def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Delete the cached training cases of a run. Weights and checkpoints are kept."""
-    from medsmith.runs.folder import clean as clean_run
-
-    freed = clean_run(run)
-    terminal().result({"run": run, "bytes_freed": freed}, [f"{run}: {freed / 2**20:.0f} MiB freed"])
 
 
 def _requested(
@@ -187,7 +63,7 @@ def _cohort_of(templates: object) -> Path | None:
 @app.command()
 def synthesize(  # noqa: PLR0913
     run: RunOrWeights,
-    out: NewCohort,
+    out: NewCohortOrShards,
     count: CaseCount = 100,
     seed: Seed = 0,
     templates: insertion.TemplatesOption = None,
@@ -222,6 +98,9 @@ def synthesize(  # noqa: PLR0913
     executor: ExecutorName = "processes",
     address: ClusterAddress = None,
     dataset_id: DatasetId = None,
+    format_: OutputFormat = "folder",
+    shard_cases: ShardCases = 100,
+    dry_run: DryRun = False,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
@@ -229,37 +108,82 @@ def synthesize(  # noqa: PLR0913
     inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as, keep_missed)
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
-    out = named_for_nnunet(out, dataset_id)
+    insertion.check_organs(requested)
+    from medsmith.synthesis import Limits, Shard, SynthesisOptions
+
+    options = SynthesisOptions(
+        devices=tuple(device or ("cpu",)),
+        limits=Limits(attempts=attempts),
+        shard=None if shard is None else Shard.parse(shard),
+        executor=executor_of(executor, address, workers),
+        shard_cases=shard_cases,
+    )
+    asked: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "request": requested,
+        "solver": solver,
+        "steps": steps,
+        "workers": workers,
+    }
+    place = _place(out, format_, dataset_id, executor)
+    cohort = _cohort_of(requested.get("templates"))
+    _warn(run, cohort)
+    if dry_run:
+        _forecast(run, place, {**asked, "options": options}, format_)
+    elif format_ == "shards":
+        from medsmith.synthesis import synthesize_shards
+
+        shards = synthesize_shards(run, place, **asked, options=options, progress=terminal().progress)
+        terminal().result(shards.as_json(), [shards.line])
+    else:
+        from medsmith.synthesis import synthesize as synthesize_cases
+
+        with _page_of_what_is_made(Path(place), cohort):
+            summary = synthesize_cases(run, place, **asked, options=options, progress=terminal().progress)
+        _tell(summary, cohort, requested)
+
+
+def _place(out: str, format_: str, dataset_id: int | None, executor: str) -> Path | str:
+    """Where the cases go: a folder, or for shards a URL as well.
+
+    Raises:
+        RequestError: a URL or an option does not go with the format or the executor.
+    """
+    from medsmith.errors import RequestError
+    from medsmith.formats.storage import is_url
+
+    if format_ == "folder":
+        if is_url(out):
+            raise RequestError(out, "a URL", "a cohort is a folder of this machine", "add --format shards")
+        return named_for_nnunet(Path(out), dataset_id)
+    if dataset_id is not None:
+        cure = "give it to medsmith unpack"
+        raise RequestError("--dataset-id", f"{dataset_id}", "shards are no folder for nnU-Net", cure)
+    if is_url(out) and executor != "processes":
+        limit = "the cases of shards in work lie beside them, where all nodes reach them"
+        raise RequestError(out, "a URL", limit, "name a folder that the nodes share, or leave out --executor")
+    return out if is_url(out) else Path(out)
+
+
+def _warn(run: str, cohort: Path | None) -> None:
+    """Says what is known of the run and of the memory before anything is made."""
     from medsmith.insertion.memory import memory_needed
     from medsmith.runs.method_version import changed_method_warnings
     from medsmith.runs.steps import few_steps_warnings
-    from medsmith.synthesis import Limits, Shard, SynthesisOptions
-    from medsmith.synthesis import synthesize as synthesize_cases
 
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         terminal().note(warning)
-    cohort = _cohort_of(requested.get("templates"))
     if cohort and (needed := memory_needed(cohort)):
         terminal().note(f"memory: at most {needed / 2**30:.1f} GiB per worker")
-    with _page_of_what_is_made(out, cohort):
-        summary = synthesize_cases(
-            run,
-            out,
-            count=count,
-            seed=seed,
-            request=requested,
-            solver=solver,
-            steps=steps,
-            workers=workers,
-            options=SynthesisOptions(
-                devices=tuple(device or ("cpu",)),
-                limits=Limits(attempts=attempts),
-                shard=None if shard is None else Shard.parse(shard),
-                executor=executor_of(executor, address),
-            ),
-            progress=terminal().progress,
-        )
-    _tell(summary, cohort, requested)
+
+
+def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) -> None:
+    """What the call would make and take."""
+    from medsmith.synthesis.forecast import forecast, forecast_shards
+
+    found = (forecast_shards if format_ == "shards" else forecast)(run, place, **asked)
+    terminal().result(found.as_json(), found.lines)
 
 
 @contextmanager
@@ -297,6 +221,20 @@ def _page_of_guides(out: Path, request: Mapping[str, Any]) -> Path | None:
     from medsmith.synthesis import write_steering_page
 
     return write_steering_page(out)
+
+
+@app.command()
+def unpack(
+    shards: Annotated[str, typer.Argument(help="Folder or URL of the shards that synthesize --format shards wrote.")],
+    out: NewCohort,
+    dataset_id: DatasetId = None,
+) -> None:
+    """Turn tar shards into the cohort that synthesize writes; hashes are checked. Run again to continue."""
+    from medsmith.errors import counted
+    from medsmith.synthesis import unpack as unpack_shards
+
+    cohort = unpack_shards(shards, named_for_nnunet(out, dataset_id), progress=terminal().progress)
+    terminal().result(cohort_facts(cohort), [f"{cohort.root}: {counted(len(cohort), 'case')}"])
 
 
 @app.command()

@@ -1,0 +1,255 @@
+"""How time and memory of synthesis, checks and merging grow with the number of cases.
+
+Cases of 8 x 8 pixels from a method without a network, so that what is measured is everything but the making of a case:
+the coordinator with its one worker, opening a folder, checking it, making nothing again, joining parts, merging, tar
+shards and back. Each step runs in a process of its own. Its processor seconds are those of that process, without the
+worker's; its memory is the largest resident set (ru_maxrss). Nothing is synced to the disk (fsync), whose speed is not
+in question. A step whose time is proportional to the number of cases has ten times the seconds for ten times the cases.
+
+Writes growth.json beside this file. Run: python benchmarks/core/growth.py FOLDER [COUNT ...]
+"""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from medsmith.cases.case import Case
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.diffusion import Sampling
+from medsmith.geometry import Geometry
+
+HERE = Path(__file__).parent
+COUNTS = (1000, 10_000)
+SHAPE = (8, 8, 1)
+LABELS = {"background": 0, "lesion": 1}
+
+
+def _not_synced(fd: Any) -> None:
+    """In place of fsync."""
+
+
+class Nothing(BaseModel):
+    """A request without entries, and a config that only names the sampler."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sampling: Sampling = Sampling(solver="ddim", steps=1)
+
+
+class Squares:
+    """A method without a network: a bright square on noise."""
+
+    name, precision, weights_hash, checks = "squares", "float32", "0" * 64, None
+    Request, config = Nothing, Nothing()
+
+    def __init__(self) -> None:
+        self.memory: Mapping[str, Any] = {}
+        self.fingerprint = Fingerprint.model_validate(
+            {
+                "dimensions": 2,
+                "channel_names": ("gray",),
+                "label_names": LABELS,
+                "file_ending": ".png",
+                "stored": "uint8",
+                "shape": SHAPE,
+                "spacing": (1.0, 1.0, 1.0),
+                "spacing_known": False,
+                "absolute": True,
+                "full_range": ((0.0, 255.0),),
+                "robust_range": ((20.0, 220.0),),
+                "foreground": (0.01, 0.5),
+                "label_share": {"background": 1.0, "lesion": 1.0},
+                "components": 1,
+                "count": 40,
+                "cohort_hash": "0" * 64,
+            }
+        )
+
+    def output_fingerprint(self, _request: BaseModel) -> Fingerprint:
+        return self.fingerprint
+
+    def request_of_case(self, request: BaseModel, _index: int) -> BaseModel:
+        return request
+
+    def synthesize(self, _request: BaseModel, seed: int, _sampling: Sampling) -> Case:
+        rng = np.random.default_rng(seed)
+        image = rng.integers(0, 120, (1, *SHAPE)).astype(np.float32)
+        labels = np.zeros(SHAPE, np.uint8)
+        labels[2:5, 2:6] = 1
+        image[0][labels > 0] += 100
+        kinds = (self.fingerprint.channel_names, LABELS, np.dtype("u1"))
+        return Case("square", image, labels, Geometry.plain(SHAPE), *kinds)
+
+
+def load(_run: str, *, device: str) -> Squares:  # noqa: ARG001
+    """The loader that the workers call."""
+    os.fsync = _not_synced
+    return Squares()
+
+
+def _options() -> Any:
+    from medsmith.synthesis import SynthesisOptions
+
+    return SynthesisOptions(loader="growth:load")
+
+
+def synthesize(folder: Path, count: int) -> None:
+    from medsmith.synthesis import synthesize as make
+
+    make(folder / "run", folder / "whole", count=count, workers=1, options=_options())
+
+
+def shards(folder: Path, count: int) -> None:
+    from medsmith.synthesis import synthesize_shards
+
+    synthesize_shards(folder / "run", folder / "tars", count=count, workers=1, options=_options())
+
+
+def unpack(folder: Path, _count: int) -> None:
+    from medsmith.synthesis import unpack as write
+
+    write(folder / "tars", folder / "unpacked")
+
+
+def open_folder(folder: Path, count: int) -> None:
+    from medsmith.cases.cohort import Cohort
+
+    assert len(Cohort.open(folder / "whole")) == count
+
+
+def check(folder: Path, _count: int) -> None:
+    from medsmith.cases.verification import verify_folder
+
+    verify_folder(folder / "whole")
+
+
+def merge(folder: Path, count: int) -> None:
+    from medsmith.preparation import merge as write
+
+    assert len(write([folder / "whole", folder / "few"], folder / "merged")) == count + 10
+
+
+def join(folder: Path, count: int) -> None:
+    from medsmith.synthesis import join_shards
+
+    assert len(join_shards([folder / "part"], folder / "joined")) == count
+
+
+def ten_cases(folder: Path, count: int) -> None:
+    """A small cohort to merge with."""
+    from medsmith.synthesis import synthesize as make
+
+    make(folder / "run", folder / "few", count=count, workers=1, options=_options())
+
+
+def nothing(_folder: Path, _count: int) -> None:
+    """What the imports take, which every step has behind it."""
+    import medsmith.preparation
+    import medsmith.synthesis.tar_shards.making
+    import medsmith.synthesis.tar_shards.unpacking  # noqa: F401
+
+
+STEPS: Mapping[str, Callable[[Path, int], None]] = {
+    "ten cases": ten_cases,
+    "nothing": nothing,
+    "synthesize": synthesize,
+    "synthesize again": synthesize,
+    "open": open_folder,
+    "check": check,
+    "merge": merge,
+    "join parts": join,
+    "tar shards": shards,
+    "unpack": unpack,
+}
+
+
+def measured(step: str, folder: Path, count: int) -> dict[str, float]:
+    """A step in a process of its own: a fork, which has everything imported."""
+    print(f"{count} cases: {step}", flush=True)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, json.dumps(taken_by(step, folder, count)).encode())
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{step} of {count} cases failed")
+    found: dict[str, float] = json.loads(answer)
+    return found
+
+
+def taken_by(step: str, folder: Path, count: int) -> dict[str, float]:
+    """Time and memory of a step that runs here."""
+    os.fsync = _not_synced
+    started, before = time.monotonic(), time.process_time()
+    STEPS[step](folder, count)
+    return {
+        "seconds": round(time.monotonic() - started, 2),
+        "processor_seconds": round(time.process_time() - before, 2),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def rows_of(folder: Path, count: int) -> dict[str, dict[str, float]]:
+    """All steps for so many cases."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "run").mkdir(parents=True)
+    measured("ten cases", folder, 10)
+    rows = {}
+    for step in list(STEPS)[1:]:
+        if step == "join parts":  # all cases as the one part of a synthesis of one part
+            (folder / "whole").rename(folder / "part")
+            plan = folder / "part" / "synthesis.json"
+            plan.write_text(json.dumps(json.loads(plan.read_text()) | {"shard": "1/1"}))
+        rows[step] = measured(step, folder, count)
+        for made in ("merged", "joined", "unpacked"):
+            shutil.rmtree(folder / made, ignore_errors=True)
+    shutil.rmtree(folder)
+    return rows
+
+
+def main(folder: Path, counts: tuple[int, ...]) -> None:
+    """Measure, write, print."""
+    nothing(folder, 0)
+    cases = {str(count): rows_of(folder / str(count), count) for count in counts}
+    few, many = (cases[str(count)] for count in (counts[0], counts[-1]))
+    result = {
+        "command": f"python benchmarks/core/growth.py FOLDER {' '.join(cases)}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
+        "cases": cases,
+        "times_the_cases": counts[-1] / counts[0],
+        "times_the_processor_seconds": {
+            step: round(many[step]["processor_seconds"] / max(few[step]["processor_seconds"], 0.01), 1) for step in many
+        },
+        "bytes_of_memory_per_case": {
+            step: round((many[step]["peak_mib"] - few[step]["peak_mib"]) * 2**20 / (counts[-1] - counts[0]))
+            for step in many
+        },
+    }
+    (HERE / "growth.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), tuple(int(text) for text in sys.argv[2:]) or COUNTS)

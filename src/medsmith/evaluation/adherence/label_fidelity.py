@@ -1,0 +1,170 @@
+"""Label fidelity: whether an independent segmenter finds in an image what its label map says."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from torch import nn
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cases.label_names import foreground_names
+from medsmith.data.resizing import resize_labels
+from medsmith.diffusion import derive_seed
+from medsmith.errors import CohortError, RequestError
+from medsmith.evaluation.adherence.label_cases import make_cases
+from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, PICTURED, Maker
+from medsmith.evaluation.adherence.pictures import outlined_beside
+from medsmith.evaluation.adherence.result import LabelFidelity
+from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
+from medsmith.evaluation.downstream.architectures import grid_multiple
+from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, grid_edge
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
+from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
+from medsmith.evaluation.downstream.segmenter import (
+    SegmenterConfig,
+    build_segmenter,
+    dice_of_cases,
+    predicted_labels,
+    train_segmenter,
+)
+from medsmith.evaluation.downstream.separation import ImageKeys, check_hashes
+from medsmith.evaluation.fidelity.bootstrap import mean_of_few
+from medsmith.formats.atomic import write_bytes
+from medsmith.progress import Progress
+from medsmith.runs.checkpoints import load_strict, pack, read_tensors
+
+NETWORKS = 2
+
+
+@final
+@dataclass(frozen=True)
+class RealCases:
+    """What the segmenters learn from and are compared on.
+
+    Attributes:
+        training: labeled real cases.
+        test: others, of other patients.
+        config: of the segmenters.
+    """
+
+    training: Cohort
+    test: Cohort
+    config: SegmenterConfig
+
+    def check(self, maker: Maker) -> None:
+        """Refuse cohorts that do not fit each other or the method.
+
+        Raises:
+            CohortError: no case, a case without image or labels, other labels or channels, or no label in common.
+        """
+        check_compatible(Cohorts(self.training, self.test, self.test, None, None))
+        facts = maker.method.fingerprint
+        if self.training.channel_names != facts.channel_names:
+            found = f"channels {', '.join(self.training.channel_names)}"
+            limit = f"the method makes {', '.join(facts.channel_names)}"
+            raise CohortError(self.training.root, found, limit, "give cases of these channels")
+
+    def facts(self) -> Mapping[str, str]:
+        """What decides the networks."""
+        cohorts = {"segmenter's training cohort": self.training, "test cohort": self.test}
+        lines = {name: f"{len(each)} cases, content {each.content_hash()}" for name, each in cohorts.items()}
+        return {**lines, "segmenter": json.dumps(self.config.model_dump(), sort_keys=True)}
+
+
+def measure_labels(maker: Maker, real: RealCases, count: int, progress: Progress) -> LabelFidelity:
+    """Cases made and kept in the folder, networks trained on real cases alone, and the Dice of both.
+
+    Args:
+        maker: makes the cases.
+        real: of the segmenters.
+        count: cases that are made.
+        progress: display of the progress.
+
+    Raises:
+        RequestError: too few cases could be made, or none has a label that the real cases have.
+        CohortError: a test image is also among the training cases.
+    """
+    made, notes = make_cases(maker, real.training.label_names, count, progress)
+    edge = grid_edge(Cohorts(real.training, made, real.test, None, None), None, grid_multiple(real.config.architecture))
+    cohorts = {"training": real.training, "made": made, "test": real.test}
+    with progress.task("read cases", sum(map(len, cohorts.values()))) as advance:
+        loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in cohorts.items()}
+    check_hashes(ImageKeys.of(loaded["test"]), {"segmenter's training": ImageKeys.of(loaded["training"])})
+    networks = _networks(maker, loaded["training"], real, progress)
+    names = foreground_names(real.training.label_names)
+    own = _dice(networks, loaded["made"], len(names))
+    others = _dice(networks, replace(loaded["made"], truth=tuple(_other_maps(loaded["made"].truth))), len(names))
+    tested = _dice(networks, loaded["test"], len(names))
+    structures: dict[str, AttributeResult] = {}
+    for index, name in enumerate(names):
+        values = np.stack([others[:, index], own[:, index]], axis=1)
+        values = values[~np.isnan(values).any(axis=1)]
+        if len(values) >= LEAST_PAIRS and not np.isnan(tested[:, index]).all():
+            structures[name] = AttributeResult.of(values, maker.seed)
+        else:
+            notes = (*notes, f"Label '{name}' was left out: too few cases have it.")
+    if not structures:
+        raise RequestError("label fidelity", f"no label is in {LEAST_PAIRS} of the cases made", cure="make more")
+    return LabelFidelity(
+        dict(zip(structures, corrected([*structures.values()]), strict=True)),
+        {name: mean_of_few(tested[:, names.index(name)], "test cases") for name in structures},
+        len(made),
+        tuple(_pictures(networks[0], made, loaded["made"])),
+        notes,
+    )
+
+
+def _networks(maker: Maker, cases: LoadedCohort, real: RealCases, progress: Progress) -> list[nn.Module]:
+    """The segmenters; those that are there already are read."""
+    classes, config = len(real.training.label_names), real.config
+    mirror = UtilityOptions().mirror_of(real.training.label_names)
+    augment = strong_augmentation(real.training.channel_names, mirror)
+    networks: list[nn.Module] = []
+    with progress.task("train segmenters", NETWORKS * config.steps) as advance:
+        for number in range(NETWORKS):
+            path = maker.folder / f"segmenter-{cases.images.shape[-1]}-{number}.safetensors"
+            seed = derive_seed("adherence", maker.seed, "segmenter", number) % 2**63
+            if path.exists():
+                network = build_segmenter((cases.images.ndim - 2, cases.images.shape[1]), classes, config)
+                load_strict(network, read_tensors(path), path)
+                network.eval()
+                advance(config.steps, "kept")
+            else:
+                network = train_segmenter([(cases.images, cases.labels)], classes, config, seed, advance, augment)
+                write_bytes(path, pack(network.state_dict()))
+            networks.append(network)
+    return networks
+
+
+def _dice(networks: Sequence[nn.Module], cases: LoadedCohort, labels: int) -> Float64[np.ndarray, "n labels"]:
+    """Mean over the networks; NaN where the map has no such label."""
+    there = np.array([[(truth == value + 1).any() for value in range(labels)] for truth in cases.truth])
+    found = np.mean([dice_of_cases(network, cases, labels + 1) for network in networks], axis=0)
+    return np.where(there, found, np.nan)
+
+
+def _other_maps(maps: Sequence[UInt8[np.ndarray, "..."]]) -> Iterator[UInt8[np.ndarray, "..."]]:
+    """For each map the next one that differs from it, on its grid; an empty one where all are alike."""
+    for index, own in enumerate(maps):
+        later = (maps[(index + step) % len(maps)] for step in range(1, len(maps)))
+        resized = (_on_grid_of(other, own) for other in later)
+        yield next((other for other in resized if not np.array_equal(other, own)), np.zeros_like(own))
+
+
+def _on_grid_of(labels: UInt8[np.ndarray, "..."], like: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    if labels.shape == like.shape:
+        return labels
+    x, y, z = (*like.shape, 1)[:3]
+    volume = labels if labels.ndim == 3 else labels[..., None]
+    return resize_labels(volume, (x, y, z)).reshape(like.shape)
+
+
+def _pictures(network: nn.Module, made: Cohort, loaded: LoadedCohort) -> Iterator[bytes]:
+    for id, predicted in zip(loaded.ids[:PICTURED], predicted_labels(network, loaded), strict=False):
+        case: Case = made[id]
+        values = np.array(sorted(case.label_names.values()), np.uint8)
+        yield outlined_beside(case, values[predicted].reshape(case.geometry.shape), (id, "found"))

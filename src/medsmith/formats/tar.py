@@ -1,0 +1,82 @@
+"""Tar archives whose bytes depend on names and contents alone, and archives of others that are read with distrust.
+
+The format is POSIX.1-2001 (pax), without compression; owners, times and modes are fixed.
+"""
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, cast, final
+
+from medsmith.errors import FileError
+from medsmith.formats.hashing import HashingWriter
+from medsmith.formats.opening import open_regular
+
+_MODE = 0o644
+_CURE = "take it from where it was made"
+
+
+def write_tar(target: HashingWriter, files: Iterable[tuple[str, Path]]) -> None:
+    """Writes an archive.
+
+    Args:
+        target: receives the bytes in order.
+        files: names in the archive and what they hold, in the order of the archive.
+
+    Raises:
+        FileError: a file cannot be read.
+        OSError: the target does not take the bytes.
+    """
+    with tarfile.open(fileobj=cast("BinaryIO", target), mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for name, path in files:
+            with open_regular(path) as file:
+                member = tarfile.TarInfo(name)
+                member.size, member.mode, member.mtime = path.stat().st_size, _MODE, 0
+                archive.addfile(member, file)
+
+
+@final
+class TarMembers:
+    """The members of an archive, in their order; each is read before the next is asked for.
+
+    Args:
+        path: of the archive.
+        subject: its name in messages.
+    """
+
+    def __init__(self, path: Path, subject: str) -> None:
+        self._path, self._subject = path, subject
+
+    def __iter__(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """Names and contents.
+
+        Raises:
+            FileError: it is no archive or ends early, or a member is no plain file of a plain name that occurs once.
+        """
+        seen: set[str] = set()
+        try:
+            with open_regular(self._path) as file, tarfile.open(fileobj=file, mode="r|") as archive:
+                for member in archive:
+                    self._check(member, seen)
+                    seen.add(member.name)
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield member.name, content
+        except (tarfile.TarError, EOFError, UnicodeError) as error:
+            raise FileError(self._subject, f"is no whole tar archive ({error})", cure=_CURE) from None
+
+    def _check(self, member: tarfile.TarInfo, seen: set[str]) -> None:
+        """Refuses what a shard never has, before anything is made of it."""
+        name, found = member.name, ""
+        if member.issym() or member.islnk():
+            found = "is a link"
+        elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            found = "is no plain file"
+        elif name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute():
+            found = "has an absolute path"
+        elif ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            found = "leads out of the folder"
+        elif name in seen:
+            found = "is there twice"
+        if found:
+            raise FileError(self._subject, f"its member {name!r:.80} {found}", "plain files of the cases", _CURE)

@@ -1,0 +1,187 @@
+"""What a call of training would do and take, from a few steps of each stage in a temporary folder."""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from medsmith.cases.cohort import Cohort
+from medsmith.data.case_cache import LARGEST_BYTES, CaseCache
+from medsmith.data.fingerprint import Fingerprint
+from medsmith.errors import RequestError, counted, similar
+from medsmith.formats.folders import check_outside
+from medsmith.formats.opening import format_bytes
+from medsmith.methods import method_class
+from medsmith.methods.config import apply_settings
+from medsmith.progress import NullProgress, Progress
+from medsmith.runs.checkpoints import build_method
+from medsmith.runs.folder import DECODED, EXAMPLES, StageCheckpoints
+from medsmith.training.budget import Budget
+from medsmith.training.plan import StagePlan
+from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
+from medsmith.training.start import RunRequest, check_folder, start_run
+
+TRIAL_SECONDS = 240.0
+"""A stage whose trial takes longer is too slow for this machine."""
+
+
+@final
+@dataclass(frozen=True)
+class TrainingForecast:
+    """What a call would do and take.
+
+    Attributes:
+        run: the run folder.
+        cases: number of the cohort's.
+        stages: measured costs; their steps are those that are left.
+        done: stage -> steps that earlier calls made.
+        minutes: of all steps that are left, as far as the budget lets them.
+        examples_bytes: of the prepared cases, which ``medsmith clean`` removes.
+        decoded_bytes: of the decoded cases while a new run starts.
+        run_bytes: of weights and checkpoints.
+    """
+
+    run: Path
+    cases: int
+    stages: tuple[StagePlan, ...]
+    done: dict[str, int]
+    minutes: float
+    examples_bytes: int
+    decoded_bytes: int
+    run_bytes: int
+
+    @property
+    def memory_gib(self) -> float:
+        """Largest of all stages."""
+        return max((stage.memory_gib for stage in self.stages), default=0.0)
+
+    @property
+    def lines(self) -> list[str]:
+        """The forecast in lines."""
+        steps = (
+            f"{stage.name}: {stage.steps:,} steps to make, {self.done[stage.name]:,} are made; "
+            f"{stage.seconds_per_step:.2g} s a step: {stage.minutes:.1f} min, {stage.memory_gib:.1f} GiB"
+            for stage in self.stages
+        )
+        examples, weights = format_bytes(self.examples_bytes), format_bytes(self.run_bytes)
+        return [
+            f"{self.run}: training on {counted(self.cases, 'case')}; nothing was written",
+            *steps,
+            f"time: about {self.minutes:.1f} min, without reading the cases; memory: {self.memory_gib:.1f} GiB",
+            f"disk: {weights} of weights and checkpoints, about {examples} of prepared cases, "
+            f"{format_bytes(self.decoded_bytes)} of decoded ones while a run starts",
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The forecast as JSON values."""
+        return {
+            "run": self.run,
+            "cases": self.cases,
+            "stages": [stage.model_dump(mode="json") for stage in self.stages],
+            "steps_done": self.done,
+            "minutes": self.minutes,
+            "memory_gib": self.memory_gib,
+            "examples_bytes": self.examples_bytes,
+            "decoded_bytes": self.decoded_bytes,
+            "run_bytes": self.run_bytes,
+        }
+
+
+def forecast(
+    method: str,
+    cohort: Cohort,
+    run: Path,
+    preset: str,
+    settings: Sequence[str],
+    seed: int,
+    budget: Budget,
+    progress: Progress | None = None,
+) -> TrainingForecast:
+    """What ``train`` with these arguments would do and take.
+
+    Args:
+        method: name of the method.
+        cohort: training cases.
+        run: the run folder.
+        preset: the preset.
+        settings: changes to it.
+        seed: of the run.
+        budget: of the call.
+        progress: of the trials.
+
+    Raises:
+        MedsmithError: as of that call, as far as it is known after a few steps.
+    """
+    check_outside(run, (cohort.root,))
+    progress = progress or NullProgress()
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
+    facts = _facts(request, cohort, run, progress)
+    choice = Choice(method, preset, tuple(settings), facts)
+    built = choice.built()
+    names = [stage.name for stage in built.stages()]
+    if budget.stage is not None and budget.stage not in names:
+        cure = similar(budget.stage, names)
+        raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}", cure)
+    with tempfile.TemporaryDirectory(prefix="medsmith-dry-run-") as place:
+        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(names)
+        costs = try_stages(choice, cohort, Path(place), limits, seconds, progress)
+        if isinstance(costs, str):
+            raise RequestError(method, costs, cure="choose smaller settings: medsmith plan finds them")
+        examples, all_of_it = _size(Path(place) / RUN / EXAMPLES), _size(Path(place) / RUN)
+    wanted = [stage for stage in costs if budget.stage in (None, stage.name)]
+    done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
+    left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)
+    limit = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
+    tried = max(len(trial_ids(cohort, built)), 1)
+    return TrainingForecast(
+        run=run,
+        cases=len(cohort),
+        stages=left,
+        done=done,
+        minutes=min(sum(stage.minutes for stage in left), math.inf if limit is None else limit),
+        examples_bytes=examples * len(cohort) // tried,
+        decoded_bytes=_decoded(facts, len(cohort)),
+        run_bytes=all_of_it - examples,
+    )
+
+
+def _facts(request: RunRequest, cohort: Cohort, run: Path, progress: Progress) -> Fingerprint:
+    """The facts of the cohort: those of the run that would be continued, after its checks, or measured."""
+    kind = method_class(request.method)
+    if request.preset not in kind.presets:
+        limit, cure = f"there are {', '.join(kind.presets)}", similar(request.preset, kind.presets)
+        raise RequestError(request.method, f"no preset '{request.preset}'", limit, cure)
+    apply_settings(kind.presets[request.preset], request.settings)
+    if run.exists():
+        check_folder(run)
+    if (run / "run.json").is_file():
+        record = start_run(request, cohort, run, CaseCache(cohort, run, 0), progress)
+        build_method(record, seed=0)
+        return record.fingerprint
+    return read_facts(cohort, progress)
+
+
+def _left(stage: StagePlan, done: int, budget: Budget) -> StagePlan:
+    """The costs of the steps that are left."""
+    steps = max((budget.steps or stage.steps) - done, 0)
+    return stage.model_copy(update={"steps": steps, "minutes": round(steps * stage.seconds_per_step / 60, 1)})
+
+
+def _steps_done(run: Path, stage: str) -> int:
+    return next((checkpoint.step for checkpoint in StageCheckpoints(run, stage).entries()), 0)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder, decoded cases left out."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files if DECODED not in path.relative_to(folder).parts)
+
+
+def _decoded(facts: Fingerprint, count: int) -> int:
+    """Bytes of as many cases of the typical shape."""
+    voxel = len(facts.channel_names) * np.dtype(facts.stored).itemsize + (facts.labeled != 0)
+    return min(math.prod(facts.shape) * voxel * count, LARGEST_BYTES)

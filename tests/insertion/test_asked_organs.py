@@ -1,0 +1,104 @@
+"""Organs that no scan can have are refused before scans and weights are loaded."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from medsmith.cases.case import Case
+from medsmith.cases.cohort import Cohort
+from medsmith.cli import main
+from medsmith.errors import FileError, RequestError
+from medsmith.geometry import Geometry
+from medsmith.insertion.asked_organs import AskedOrgans
+
+COARSE = "air, fat, soft_tissue, bone, lung, lung_left, lung_right"
+CURE = "name one of these, or give a map that has it: --organ-map"
+
+
+def scans(folder, label_names):
+    """A cohort whose only scan would be refused if it were read: it is no CT in Hounsfield units."""
+    cohort = Cohort.create(folder, channel_names=("CT",), label_names=label_names, file_ending=".nii.gz")
+    shape = (8, 8, 8)
+    labels = np.zeros(shape, np.uint8)
+    geometry = Geometry(shape, np.eye(4))
+    image = np.ones((1, *shape), np.float32)
+    cohort.write(Case("a", image, labels, geometry, ("CT",), label_names, np.dtype(np.int16)))
+    cohort.finish()
+    return folder
+
+
+@pytest.fixture
+def unlabeled(tmp_path):
+    return scans(tmp_path / "scans", {"background": 0, "lesion": 1})
+
+
+@pytest.mark.parametrize(
+    ("asked", "organ"),
+    [
+        ({"lesions": [{"organ": "kidney_right", "size_mm": [9, 9, 9]}]}, "kidney_right"),
+        ({"lesions": [{"organ": "lung"}, {"organ": "liver"}]}, "liver"),
+        ({"lesion_type": "kidney cyst"}, "kidney"),
+        ({"lesions": [{"lesion_type": "kidney cyst"}], "organ_map": "coarse"}, "kidney"),
+    ],
+)
+def test_an_organ_that_a_coarse_map_does_not_know_is_refused(asked, organ, unlabeled):
+    with pytest.raises(RequestError) as raised:
+        AskedOrgans.model_validate({"templates": str(unlabeled), **asked}).check()
+    found = f"no {organ} in the organ map (coarse map by density)"
+    assert raised.value.line == f"report: {found}; it knows {COARSE}; {CURE}"
+
+
+def test_each_of_several_reports_is_looked_at(unlabeled, tmp_path):
+    lines = [json.dumps({"lesions": [{"organ": organ}]}) for organ in ("lung", "spleen")]
+    (tmp_path / "reports.jsonl").write_text("\n".join(lines))
+    asked = AskedOrgans(templates=unlabeled, reports=tmp_path / "reports.jsonl")
+    with pytest.raises(RequestError, match="report: no spleen in the organ map"):
+        asked.check()
+
+
+def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
+    folder = scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
+
+    def check(organ, **asked):
+        AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": organ}], **asked}).check()
+
+    for organ in ("liver", "bone", "lung_left"):
+        check(organ)
+    source = re.escape(
+        "no spleen in the organ map (labels of the template; the rest a coarse map by density); it knows"
+    )
+    with pytest.raises(RequestError, match=f"{source} liver, air, fat"):
+        check("spleen")
+    with pytest.raises(RequestError, match=re.escape("no liver in the organ map (coarse map by density)")):
+        check("liver", organ_map="coarse")
+
+
+def test_a_source_that_is_not_there_is_refused(unlabeled, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RequestError, match="TotalSegmentator: is not installed; no such program on PATH; install it"):
+        AskedOrgans(templates=unlabeled, organ_map="totalsegmentator").check()
+    with pytest.raises(FileError, match="Coarse: does not exist; a label map, or template, totalsegmentator, coarse;"):
+        AskedOrgans(templates=unlabeled, organ_map=tmp_path / "Coarse").check()
+    AskedOrgans(organ_map="totalsegmentator").check()  # cubes of the template bank have their organs
+
+
+def test_the_command_refuses_without_loading_weights(unlabeled, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    asked = ["synthesize", "no-such-run", str(tmp_path / "out"), "--templates", str(unlabeled)]
+    assert main([*asked, "--report", "a cyst in the right kidney"]) == 2
+    assert f"report: no kidney_right in the organ map (coarse map by density); it knows {COARSE}; {CURE}\n" in (
+        capsys.readouterr().err
+    )
+    assert main([*asked, "--organ-map", "totalsegmentator"]) == 2
+    assert capsys.readouterr().err.startswith("TotalSegmentator: is not installed; ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_check_needs_no_networks():
+    script = "import sys, medsmith.insertion.asked_organs; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

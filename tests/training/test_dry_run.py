@@ -1,0 +1,69 @@
+"""What a training would take, before it: costs of a trial, steps that are left, and nothing written."""
+
+import pytest
+
+import medsmith.training.stage_costs
+from medsmith.errors import RequestError, RunError
+from medsmith.training import Budget, train
+from medsmith.training.dry_run import forecast
+from medsmith.training.trial import Measured
+from run_state import settings
+
+GIB, EXAMPLE, WEIGHTS = 2**30, 1000, 70
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Trials that are not run, but leave files of known sizes; the trials that were asked for."""
+    asked = []
+
+    def measured(trial, seconds):
+        assert seconds == 240
+        asked.append(trial)
+        (trial.folder / "examples" / "prepared-x").mkdir(parents=True, exist_ok=True)
+        (trial.folder / "examples" / "prepared-x" / "image.bin").write_bytes(b"x" * EXAMPLE * len(trial.ids))
+        (trial.folder / "weights.safetensors").write_bytes(b"x" * WEIGHTS)
+        yield Measured(seconds_per_step=1.5, peak_bytes=2 * GIB)
+
+    monkeypatch.setattr(medsmith.training.stage_costs, "measured", measured)
+    return asked
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_costs_are_those_of_the_trial_for_all_steps_and_cases(cohort, tmp_path, tried):
+    found = forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget(steps=80))
+    assert [(stage.steps, stage.minutes, stage.memory_gib) for stage in found.stages] == [(80, 2.0, 2.0)]
+    assert (found.cases, found.minutes) == (len(cohort), 2.0)
+    assert (found.examples_bytes, found.run_bytes) == (EXAMPLE * len(cohort), WEIGHTS)
+    shape = cohort.geometry(cohort.ids[0]).shape
+    assert found.decoded_bytes == shape[0] * shape[1] * 2 * len(cohort)  # a byte of gray and one of label
+    assert "80 steps to make, 0 are made; 1.5 s a step: 2.0 min, 2.0 GiB" in found.lines[1]
+    assert not (tmp_path / "run").exists()
+    assert not tried[0].folder.exists()
+
+
+def test_a_run_that_is_continued_needs_the_steps_that_are_left(cohort, tmp_path, tried):
+    run = train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=2))
+    before = files(run)
+    found = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42))
+    assert (found.stages[0].steps, found.done) == (40, {"stack": 2})
+    assert found.minutes == 1.0
+    limited = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42, elapsed_minutes=0.25))
+    assert limited.minutes == 0.25
+    assert files(run) == before
+    with pytest.raises(RunError, match="was started with seed 0; 1 is requested"):
+        forecast("ddpm", cohort, run, "tiny", settings(), 1, Budget(steps=42))
+    assert len(tried) == 2
+
+
+def test_what_the_call_would_refuse_is_refused(cohort, tmp_path, monkeypatch):
+    with pytest.raises(RequestError, match="no preset 'large'"):
+        forecast("ddpm", cohort, tmp_path / "run", "large", (), 0, Budget())
+    monkeypatch.setattr(medsmith.training.stage_costs, "measured", lambda *_: iter(["was killed"]))
+    with pytest.raises(RequestError, match="ddpm: stage 'stack' was killed; choose smaller settings: medsmith plan"):
+        forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget())
+    with pytest.raises(RequestError, match="no stage 'third'; there are stack"):
+        forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget(stage="third"))
