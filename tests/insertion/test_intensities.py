@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.insertion.ct_values import fitted_ct_value, organ_level, wanted_ct_values
+from medsmith.errors import RequestError
+from medsmith.insertion.ct_values import check_ct_value, fitted_ct_value, organ_level, wanted_ct_values
 from medsmith.insertion.intensities import (
     AREAS_HU,
     EXTENSION_MM,
@@ -137,6 +138,37 @@ def test_a_sampled_ct_value_is_fitted_to_the_organ_of_the_scan(density, level, s
     assert fitted_ct_value(report, image, labels, {"background": 0, "spleen": 1}) == report
     without = report.model_copy(update={"ct_value_hu": None})
     assert fitted_ct_value(without, image, labels, {"liver": 1}) == without
+
+
+@pytest.mark.parametrize(
+    ("density", "value", "limit"),
+    [
+        ("hypodense", 120.0, "at most 48 HU"),
+        ("hypodense", 49.0, "at most 48 HU"),
+        ("hypodense", 48.0, None),
+        ("hyperdense", 71.0, "at least 72 HU"),
+        ("hyperdense", 72.0, None),
+        ("isodense", 72.0, "48 to 72 HU"),
+        ("isodense", 71.0, None),
+        ("mixed-density", 200.0, None),
+        ("hypodense", None, None),
+    ],
+)
+def test_a_requested_value_of_another_density_in_this_organ_is_refused_by_name(density, value, limit):
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[:3] = 1
+    image = np.where(labels == 1, 60, -100).astype(np.float32)
+    asked = report(density=density, ct_value_hu=value)
+    check_ct_value(asked, image, labels, {"spleen": 1})
+    if limit is None:
+        check_ct_value(asked, image, labels, {"liver": 1})
+        return
+    with pytest.raises(RequestError) as refused:
+        check_ct_value(asked, image, labels, {"liver": 1})
+    expected = (
+        f"'{density}' contradicts a mean of {value:g} HU; the liver of this scan has 60 HU, so that it is {limit}"
+    )
+    assert refused.value.line.startswith(f"report: {expected}; leave one of them out")
 
 
 def test_a_lesion_of_mixed_density_has_areas_of_both():

@@ -87,6 +87,23 @@ def test_a_report_that_is_got_as_asked_passes(kind, seed):
     assert all(set(verdict.as_json()) == {"attribute", "requested", "measured", "passed"} for verdict in verdicts)
 
 
+@pytest.mark.parametrize(
+    ("denied", "measured", "verdict"),
+    [
+        ("presence of increased density areas", {"features": ("presence of increased density areas",)}, False),
+        ("presence of increased density areas", {"features": ("presence of decreased density areas",)}, True),
+        ("stone", {"features": ("stone",)}, False),
+        ("round-like", {"shape": ("punctate",)}, False),
+        ("round-like", {"shape": ("irregular",)}, True),
+        ("heterogeneous", {}, None),
+        ("luminal narrowing", {"shape": ("luminal narrowing",)}, None),
+    ],
+)
+def test_a_denied_word_must_not_be_measured(denied, measured, verdict):
+    found = [each.passed for each in compare(LesionReport(), LesionReport(**measured), ONE, (denied,))]
+    assert found == ([] if verdict is None else [verdict])
+
+
 @pytest.mark.parametrize("name", IN_WORDS)
 def test_every_judged_attribute_says_how_it_is_measured(name):
     assert MEASURED_BY[name]

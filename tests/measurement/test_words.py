@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medsmith.measurement.adherence import COUNTS_AS
 from medsmith.measurement.density import DensityMeasures
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import PlaceMeasures
 from medsmith.measurement.shape import ShapeMeasures
-from medsmith.measurement.words import THRESHOLDS, words_from
-from medsmith.reports.organs import is_hollow
-from medsmith.reports.rules import check_anatomy
+from medsmith.measurement.words import LUNG, THRESHOLDS, words_from
+from medsmith.reports.organs import is_hollow, members_of
+from medsmith.reports.rules import LESION_TYPES, check_anatomy
 from medsmith.reports.schema import LesionReport
 
 SHAPE = ShapeMeasures(4000.0, 19.7, (20.0, 20.0, 20.0), 0.97, 0.99)
@@ -22,6 +23,7 @@ DENSITY = DensityMeasures(60.0, 52.0, 68.0, 100.0, -40.0, 10.0, 3.0, 2.0, 1.0)
 LESION = Measures("lesion", (20.0, 20.0, 20.0), SHAPE, 0.02, PLACE, DENSITY, "enhanced CT")
 WALL = replace(PLACE, organ="stomach", neighbour="liver", encircled_share=0.0, depth_share=0.1)
 STEP = 0.001
+PART_SOLID = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
 
 
 def said(name, **changes):
@@ -106,8 +108,7 @@ def test_the_lung_has_words_of_its_own():
     lung = {"place_organ": "lung_left", "place_neighbour": None}
     assert said("density", **lung, density_mean_hu=30.0) == "isodense soft tissue mass"
     assert said("density", **lung, density_mean_hu=-600.0) == "low-density ground-glass opacity"
-    part_solid = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
-    assert said("density", **lung, density_rim_minus_core_hu=-300.0) == part_solid
+    assert said("density", **lung, density_rim_minus_core_hu=-300.0) == PART_SOLID
     assert said("features", **lung, spicule_share=T.spicule_share) == ("spiculated margins",)
     assert said("features", **lung, spicule_share=T.spicule_share - STEP, shape_convexity=0.3) == ()
     assert said("features", spicule_share=0.3) == ()
@@ -122,6 +123,25 @@ def test_the_walls_of_hollow_organs():
     assert said("cavity", **polyp) == "wall thickening"
     for mean, word in ((60.0, "isodense soft tissue mass"), (300.0, "hyperdense"), (0.0, "hypodense fluid-like")):
         assert said("density", organ="stomach", density_mean_hu=mean) == word
+
+
+def named_absolutely():
+    """Appearances of lesion types in the lung and in hollow organs, whose words name absolute densities."""
+    for kind in LESION_TYPES.values():
+        organ = members_of(kind.organ)[0]
+        if organ in LUNG or is_hollow(organ):
+            for look in kind.appearances:
+                if look.density not in ("mixed-density", PART_SOLID):
+                    yield pytest.param(kind.name, organ, look, id=f"{kind.name}-{look.density}-{look.variation}")
+
+
+@pytest.mark.parametrize(("name", "organ", "look"), [*named_absolutely()])
+def test_values_that_the_rules_give_a_word_are_measured_as_that_word(name, organ, look):
+    spread = {"heterogeneous": T.heterogeneous_hu, "homogeneous": 0.0}[look.variation]
+    for _, ends in look.phases():
+        for mean in ends:
+            density = {"density_mean_hu": float(mean), "density_heterogeneity_hu": spread}
+            assert said("density", place_organ=organ, **density) in COUNTS_AS[look.density], (name, mean)
 
 
 def test_stones():

@@ -38,6 +38,12 @@ def refusal(text: str) -> str:
         ),
         ("a fluid-like lesion of 80 HU in the liver", "'hypodense fluid-like' contradicts a mean of 80 HU; fluid has"),
         ("a ground-glass nodule of 40 HU in the lung", "contradicts a mean of 40 HU; ground glass has at most -430 HU"),
+        (
+            "a hypodense lesion of 40 HU in the gallbladder",
+            "contradicts a mean of 40 HU; hypodense lesions in walls have",
+        ),
+        ("a hyperdense lesion of 100 HU in the bladder", "contradicts a mean of 100 HU; hyperdense lesions in hollow"),
+        ("an isodense lesion of 130 HU in the stomach", "contradicts a mean of 130 HU; soft tissue in walls has 12 to"),
         ("a solid nodule of -700 HU in the lung", "contradicts a mean of -700 HU; solid nodules of the lung"),
     ],
 )
@@ -55,6 +61,9 @@ def test_what_contradicts_itself_is_refused(text: str, line: str) -> None:
         "a ground-glass nodule of -430 HU in the lung",
         "a solid nodule of -430 HU in the lung",
         "a stone in the bladder",
+        "a hypodense lesion of 11 HU in the gallbladder",
+        "a hyperdense lesion of 130 HU in the bladder",
+        "an isodense lesion of 12 HU in the stomach",
         "a cystic hyperdense lesion in the liver",
     ],
 )

@@ -105,6 +105,19 @@ class FakeMethod:
     def request_of_case(self, request, index):  # noqa: ARG002
         return request
 
+    def checks_of(self, request):  # noqa: ARG002
+        return ("lesions_as_requested",) if "misses" in self.facts else self.checks
+
+    def _lesions(self, seed):
+        """The provenance of a lesion that misses its density, and in every second attempt its size, for these seeds."""
+        missed = str(seed) in self.facts["misses"]
+        verdicts = [
+            {"attribute": "density", "passed": not missed},
+            {"attribute": "size_mm", "passed": not missed or seed % 2 == 0},
+        ]
+        lesion = {"visible": True, "attempts": 3, "passed": not missed, "requested": {}, "verdicts": verdicts}
+        return {"lesions": [lesion], "template": "scan"}
+
     def synthesize(self, request, seed, sampling):
         """A bright disc on noise; a third of the attempts have an empty mask."""
         self._misbehave(str(seed))
@@ -123,7 +136,9 @@ class FakeMethod:
             x, y = rng.integers(2, 11, 2)
             labels[x : x + 3, y : y + 4] = 1
         kind = self.fingerprint
-        return Case("fake", image, labels, Geometry.plain(SHAPE), kind.channel_names, kind.label_names, np.dtype("u1"))
+        record = self._lesions(seed) if "misses" in self.facts else None
+        return Case("fake", image, labels, Geometry.plain(SHAPE), kind.channel_names, kind.label_names, np.dtype("u1"),
+                    provenance=record)  # fmt: skip
 
     def _misbehave(self, seed):
         if seed in self.facts.get("poison", ()):
@@ -192,7 +207,7 @@ class InProcessExecutor:
             result = synthesize_case(task, self.request.devices[0], after_refusal=keep)
             if result.case is not None:
                 cohort.write(result.case)
-            yield Outcome(task, "made" if result.case else "refused", refused=result.refused)
+            yield Outcome(task, "made" if result.case else "refused", result.refused, result.missed)
 
 
 def case_seed(index, attempt=0, seed=0):

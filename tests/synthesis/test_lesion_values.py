@@ -43,6 +43,15 @@ def test_features_beside_a_requested_one_are_marked_and_not_told_as_its_measure(
     )
 
 
+def test_a_denied_feature_is_told_once_whether_it_was_found_or_not() -> None:
+    verdicts = [verdict("without", CALCIFIED, CALCIFIED, False), verdict("without", SPICULATED, "", True)]
+    lesion = {"requested": {}, "measured": {"features": [CALCIFIED]}, "verdicts": verdicts}
+    assert lesion_values(lesion) == (
+        LesionValue("denied", CALCIFIED, CALCIFIED, False),
+        LesionValue("denied", SPICULATED, "none", True),
+    )
+
+
 def test_a_requested_feature_that_was_not_found_says_so() -> None:
     found = verdict("features", SPICULATED, CALCIFIED, False)
     lesion = {"requested": {"features": [SPICULATED]}, "measured": {"features": [CALCIFIED]}, "verdicts": [found]}

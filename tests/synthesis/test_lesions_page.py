@@ -10,9 +10,12 @@ import pytest
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cli.synthesizing import _page_of_what_is_made
+from medsmith.errors import SynthesisError
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
 from medsmith.synthesis import lesions_line, write_lesions_page
+from medsmith.synthesis.missed import write_missed
 from narrowing import present
 
 NAMES = {"background": 0, "liver": 1, "lesion": 2}
@@ -71,6 +74,20 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     assert "0 (0%)" in html
     assert "not for diagnosis" in html
     assert '<a href="../out-view/index.html">Look at the cases in their viewer (written by: medsmith view out)' in html
+
+
+def test_a_call_that_ends_with_fewer_cases_leaves_the_page_of_those_it_made(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=record())
+    write_missed(made.root, {"b": {"density": 4}, "c": {"density": 1}})
+    with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
+        raise SynthesisError(made.root / "synthesis.json", "another plan")
+    assert not (made.root / "lesions.html").exists()
+    with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
+        raise SynthesisError(made.root, "fewer cases")
+    line = "1 case made, 2 not made: lesions missed density in 5 attempts."
+    assert line in (made.root / "lesions.html").read_text()
+    assert lesions_line(made.root).endswith(f": 1. {line}")
 
 
 def test_every_lesion_of_a_case_has_its_picture(tmp_path):

@@ -141,11 +141,11 @@ def test_a_killed_call_keeps_its_cases_and_continues(folder, monkeypatch):
     shutil.rmtree(folder / "tars")
     packed = []
 
-    def dying(storage, index, number, cases):
+    def dying(storage, index, number, *given):
         packed.append(number)
         if number == 1:
             raise KeyboardInterrupt
-        pack(storage, index, number, cases)
+        pack(storage, index, number, *given)
 
     monkeypatch.setattr("medsmith.synthesis.tar_shards.call.pack", dying)
     with pytest.raises(InterruptionError, match=r"interrupted; finished shards are saved; run the same command again"):

@@ -33,6 +33,13 @@ LabelAsOption = Annotated[
     str | None,
     typer.Option(help="Label of inserted lesions; default: lesion, or synthetic_lesion beside labels of real lesions."),
 ]
+KeepMissedOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-missed",
+        help="Keep lesions that miss a requested attribute after all draws, marked; else such cases are not made.",
+    ),
+]
 
 
 @final
@@ -47,6 +54,7 @@ class InsertionOptions:
     organ_map: str | None = None
     lenient: bool = False
     label_as: str | None = None
+    keep_missed: bool = False
 
     def entries(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Entries of a request that these options set. Remarks on the parsed report go to standard error.
@@ -63,6 +71,7 @@ class InsertionOptions:
             "lesion_type": self.lesion_type,
             "organ_map": self.organ_map,
             "label_as": self.label_as,
+            "keep_missed": self.keep_missed or None,
         }
         found = {key: value for key, value in given.items() if value is not None}
         return found if self.report is None else found | _lesions(self.report, lenient=self.lenient)

@@ -1,11 +1,13 @@
 """Commands that synthesize cases from trained methods."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medsmith.cases.layouts import DATASET
 from medsmith.cli import insertion, label_maps, pasting, steering
 from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
@@ -71,6 +73,7 @@ def synthesize(  # noqa: PLR0913
     lesion_type: insertion.LesionTypeOption = None,
     organ_map: insertion.OrganMapOption = None,
     label_as: insertion.LabelAsOption = None,
+    keep_missed: insertion.KeepMissedOption = False,
     anatomy: steering.AnatomyOption = None,
     texture: steering.TextureOption = None,
     pathology: steering.PathologyOption = None,
@@ -102,7 +105,7 @@ def synthesize(  # noqa: PLR0913
 ) -> None:
     """Generate synthetic cases; each is checked before it is written. Run again to continue or to add cases."""
     steered = SteeringOptions(anatomy, texture, pathology, at, scale, rotate, within, lesion_label)
-    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as)
+    inserted = InsertionOptions(templates, template, report, lesion_type, organ_map, lenient, label_as, keep_missed)
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     insertion.check_organs(requested)
@@ -136,7 +139,8 @@ def synthesize(  # noqa: PLR0913
     else:
         from medsmith.synthesis import synthesize as synthesize_cases
 
-        summary = synthesize_cases(run, place, **asked, options=options, progress=terminal().progress)
+        with _page_of_what_is_made(Path(place), cohort):
+            summary = synthesize_cases(run, place, **asked, options=options, progress=terminal().progress)
         _tell(summary, cohort, requested)
 
 
@@ -180,6 +184,22 @@ def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) 
 
     found = (forecast_shards if format_ == "shards" else forecast)(run, place, **asked)
     terminal().result(found.as_json(), found.lines)
+
+
+@contextmanager
+def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
+    """Writes the page of lesions where a call ends with fewer cases than it was asked for."""
+    from medsmith.errors import SynthesisError
+    from medsmith.synthesis import write_lesions_page
+
+    try:
+        yield
+    except SynthesisError as error:
+        ended = error.subject == str(out) and (out / DATASET).exists()
+        page = write_lesions_page(out, templates) if templates and ended else None
+        if page:
+            terminal().note(f"requested and measured: {page}")
+        raise
 
 
 def _tell(summary: "Summary", templates: Path | None, request: Mapping[str, Any]) -> None:

@@ -9,11 +9,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from medsmith.errors import RequestError
 from medsmith.measurement.density import border_mm, zones_of
 from medsmith.measurement.words import LUNG, THRESHOLDS
 from medsmith.reports.organs import is_hollow, labels_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.typical import typical_ct_values
+from medsmith.reports.wording import organ_words
 
 INSIDE_HU: Final = 10.0
 """How far inside a range a mean is moved, so that the measurement does not fall on its end."""
@@ -57,13 +59,65 @@ def fitted_ct_value(
         labels: organs of the scan.
         names: organ -> value.
     """
-    organ = np.isin(labels, labels_of(report.organ, names)) if report.organ else np.zeros(labels.shape, dtype=bool)
-    if report.ct_value_hu is None or not organ.any():
+    level = _median_of_organ(report, image, labels, names)
+    if report.ct_value_hu is None or level is None:
         return report
-    open_ = report.model_copy(update={"ct_value_hu": None})
-    wanted = wanted_ct_values(open_, float(np.median(image[organ])))
+    wanted = wanted_ct_values(report.model_copy(update={"ct_value_hu": None}), level)
     value = report.ct_value_hu if wanted is None else float(np.clip(report.ct_value_hu, *wanted).round())
     return report.model_copy(update={"ct_value_hu": value})
+
+
+def check_ct_value(
+    report: LesionReport,
+    image: Float32[np.ndarray, "x y z"],
+    labels: UInt8[np.ndarray, "x y z"],
+    names: Mapping[str, int],
+) -> None:
+    """Checks a requested CT value against the requested density, which is set against the organ of the scan.
+
+    Args:
+        report: of the lesion; all is possible without a CT value, an organ of the scan, or a word set against it.
+        image: the scan, HU.
+        labels: organs of the scan.
+        names: organ -> value.
+
+    Raises:
+        RequestError: the value has another density in this organ; names both, the organ's value and the limit.
+    """
+    value, level = report.ct_value_hu, _median_of_organ(report, image, labels, names)
+    if value is None or level is None or _is_absolute(report):
+        return
+    apart, contrast = THRESHOLDS.density_hu, value - level
+    match report.density:
+        case "hypodense" | "hypodense fluid-like":
+            fits, limit = contrast <= -apart, f"at most {level - apart:.0f} HU"
+        case "hyperdense":
+            fits, limit = contrast >= apart, f"at least {level + apart:.0f} HU"
+        case "isodense":
+            fits, limit = abs(contrast) < apart, f"{level - apart:.0f} to {level + apart:.0f} HU"
+        case _:
+            return
+    if not fits:
+        found = f"'{report.density}' contradicts a mean of {value:g} HU"
+        limit = f"the {organ_words(str(report.organ))} of this scan has {level:.0f} HU, so that it is {limit}"
+        raise RequestError("report", found, limit, "leave one of them out, or name another template")
+
+
+def _median_of_organ(
+    report: LesionReport,
+    image: Float32[np.ndarray, "x y z"],
+    labels: UInt8[np.ndarray, "x y z"],
+    names: Mapping[str, int],
+) -> float | None:
+    """None if the report names no organ, or none of the scan."""
+    values = labels_of(report.organ, names) if report.organ else ()
+    organ = image[np.isin(labels, values)]
+    return float(np.median(organ)) if organ.size else None
+
+
+def _is_absolute(report: LesionReport) -> bool:
+    """Whether the words of density mean absolute densities: in the lung and in walls of hollow organs."""
+    return report.organ is not None and (report.organ in LUNG or is_hollow(report.organ))
 
 
 def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
@@ -83,8 +137,7 @@ def wanted_ct_values(report: LesionReport, level: float | None) -> Range | None:
     low, high = typical or _ANY
     margin = min(INSIDE_HU, (high - low) / 4)
     low, high = low + margin, high - margin
-    absolute = report.organ is not None and (report.organ in LUNG or is_hollow(report.organ))
-    if absolute or level is None:
+    if _is_absolute(report) or level is None:
         return (low, high) if typical else None
     apart = THRESHOLDS.density_hu + INSIDE_HU
     match report.density:

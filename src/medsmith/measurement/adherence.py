@@ -4,7 +4,7 @@ Both are reports; the second is measured on the image (``describe``). Only attri
 image can show are compared. Contrast agent, for example, is a property of the scan, not of the lesion.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, final
@@ -16,6 +16,7 @@ from medsmith.measurement.surface import Spacing
 from medsmith.measurement.words import THRESHOLDS
 from medsmith.reports.organs import PROTRUDING_SHARE, is_hollow
 from medsmith.reports.schema import LesionReport
+from medsmith.reports.vocabulary import ATTRIBUTES
 
 SIZE_SHARE = 0.15
 """Tolerance of an edge as a share of the requested length; at least two voxels."""
@@ -31,6 +32,7 @@ IN_WORDS: Mapping[str, str] = MappingProxyType(
         "surface": "surface",
         "features": "feature",
         "cavity": "place in the organ",
+        "without": "denied",
     }
 )
 """Attribute -> its name for people."""
@@ -55,6 +57,7 @@ MEASURED_BY: Mapping[str, str] = MappingProxyType(
             f"95th {THRESHOLDS.increased_hu:g} HU above the mean"
         ),
         "cavity": f"share of the surface outside the organ: protruding from {PROTRUDING_SHARE:.0%}",
+        "without": "a word that must not be measured",
     }
 )
 """Attribute -> its measure and the threshold between its words, for people (docs/describe.md)."""
@@ -94,7 +97,7 @@ COUNTS_AS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 Words that no image shows are left out, and so are those of walls: a measured "luminal narrowing" does not decide
 whether a lesion is irregular. Organ-specific synonyms ("clear serosal surface") count as one measurement.
 """
-_MIXED = "mixed-density"
+_MIXED, _STONE = "mixed-density", "stone"
 _BOTH_AREAS = {"presence of decreased density areas", "presence of increased density areas"}
 _IN_PLACE = ("within the parenchymal organ", "protruding from the parenchymal organ")
 
@@ -126,19 +129,23 @@ class AttributeVerdict:
         }
 
 
-def compare(requested: LesionReport, measured: LesionReport, spacing: Spacing) -> tuple[AttributeVerdict, ...]:
-    """One verdict per attribute that is requested and measured.
+def compare(
+    requested: LesionReport, measured: LesionReport, spacing: Spacing, denied: Sequence[str] = ()
+) -> tuple[AttributeVerdict, ...]:
+    """One verdict per attribute that is requested and measured, and per option that is denied.
 
     Args:
         requested: of the request.
         measured: of the image.
         spacing: voxel edges of the scan in mm, in the axes of ``size_mm``.
+        denied: options that the lesion must not have.
     """
     judges: tuple[Callable[[], list[AttributeVerdict]], ...] = (
         lambda: _size(requested, measured, spacing),
         lambda: _ct_value(requested, measured),
         lambda: _words(requested, measured),
         lambda: _place(requested, measured),
+        lambda: _denied(denied, measured),
     )
     return tuple(verdict for judge in judges for verdict in judge())
 
@@ -180,6 +187,20 @@ def _place(requested: LesionReport, measured: LesionReport) -> list[AttributeVer
     if requested.cavity not in _IN_PLACE or measured.cavity is None:
         return []
     return [AttributeVerdict("cavity", requested.cavity, measured.cavity, requested.cavity == measured.cavity)]
+
+
+def _denied(denied: Sequence[str], measured: LesionReport) -> list[AttributeVerdict]:
+    """Of words that an image shows; a feature that is not measured is absent, another attribute then is unknown."""
+    verdicts = []
+    for word in denied:
+        if word not in COUNTS_AS and word != _STONE:
+            continue
+        attribute = next(name for name, each in ATTRIBUTES.items() if word in each.options)
+        words = _words_of(getattr(measured, attribute))
+        found = [other for other in words if other in COUNTS_AS.get(word, (word,))]
+        if words or attribute == "features":
+            verdicts.append(AttributeVerdict("without", word, ", ".join(found), not found))
+    return verdicts
 
 
 def _words_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:

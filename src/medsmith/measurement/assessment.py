@@ -3,6 +3,7 @@
 Axes: u v w voxels of a region of a scan, canonical.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -40,13 +41,16 @@ class LesionAssessment:
         return sum(not verdict.passed for verdict in self.verdicts) + (0 if self.visible else 100)
 
 
-def assess_lesion(scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport) -> LesionAssessment:
+def assess_lesion(
+    scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested: LesionReport, denied: Sequence[str] = ()
+) -> LesionAssessment:
     """Measure a lesion in its scan and compare it with its request.
 
     Args:
         scan: a CT with the lesion in its image. The labels need not contain the lesion and are not modified.
         mask: voxels of the lesion; not empty.
         requested: the request.
+        denied: options that the lesion must not have.
     """
     labels = scan.labels.copy()
     labels[mask] = MAX_LABEL
@@ -58,4 +62,4 @@ def assess_lesion(scan: LabeledScan, mask: Bool[np.ndarray, "u v w"], requested:
     assert measures.density is not None
     largest_slice = int(mask.sum(axis=(0, 1)).max())
     visible = requested.density == "isodense" or is_visible(measures.density, largest_slice)
-    return LesionAssessment(measured, visible, compare(requested, measured, scan.geometry.spacing))
+    return LesionAssessment(measured, visible, compare(requested, measured, scan.geometry.spacing, denied))

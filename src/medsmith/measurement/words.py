@@ -14,7 +14,7 @@ from medsmith.measurement.place import PlaceMeasures
 from medsmith.measurement.shape import OutlineMeasures, ShapeMeasures
 from medsmith.reports.lesion_label import kind_named
 from medsmith.reports.organs import cavity_of, is_hollow, members_of
-from medsmith.reports.possibility import FLUID_HU, GROUND_GLASS_HU, ROUND_SPHERICITY, UNRESOLVED_MM
+from medsmith.reports.possibility import FLUID_HU, GROUND_GLASS_HU, ROUND_SPHERICITY, UNRESOLVED_MM, WALL_HU
 from medsmith.reports.rules import ORGAN_SPECIFIC_OPTIONS, types_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import (
@@ -65,7 +65,7 @@ class Thresholds:
     protruding_depth: float = 0.2
     density_hu: float = 12.0
     fluid_hu: tuple[float, float] = FLUID_HU
-    wall_hu: tuple[float, float] = (12.0, 130.0)
+    wall_hu: tuple[float, float] = WALL_HU
     mixed_hu: float = 10.0
     ring_hu: float = 25.0
     ground_glass_hu: float = GROUND_GLASS_HU
@@ -200,7 +200,7 @@ def _lung_density(density: DensityMeasures, thresholds: Thresholds) -> Density:
     rim = density.rim_minus_core_hu
     if rim is not None and -rim >= thresholds.part_solid_hu:
         return "isodense soft tissue mass with peripheral low-density ground-glass opacity"
-    if density.mean_hu < thresholds.ground_glass_hu:
+    if density.mean_hu <= thresholds.ground_glass_hu:
         return "low-density ground-glass opacity"
     return "isodense soft tissue mass"
 

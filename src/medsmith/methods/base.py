@@ -188,6 +188,10 @@ class Method(nn.Module, ABC):
         """
         return self.fingerprint
 
+    def checks_of(self, request: Any) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Names of the checks that the cases of a request must pass; by default ``checks``."""
+        return self.checks
+
     def request_of_case(self, request: Any, index: int) -> Any:  # noqa: ARG002
         """The request of one case, for requests that differ between the cases of a cohort; by default the same for all.
 

@@ -13,6 +13,8 @@ FLUID_HU: Final = (-20.0, 30.0)
 """Lowest and highest mean of fluid."""
 GROUND_GLASS_HU: Final = -430.0
 """Highest mean of pure ground glass in the lung; solid nodules are denser."""
+WALL_HU: Final = (12.0, 130.0)
+"""Lowest mean of soft tissue in the wall of a hollow organ, and the lowest of what is hyperdense there."""
 ROUND_SPHERICITY: Final = 0.9
 """Smallest sphericity of a round-like lesion."""
 UNRESOLVED_MM: Final = 6.0
@@ -90,3 +92,11 @@ def _ct_values(report: LesionReport) -> Iterator[tuple[str, str]]:
         yield found, f"ground glass has at most {GROUND_GLASS_HU:g} HU"
     if report.density == _SOLID and report.organ in _LUNG and value < GROUND_GLASS_HU:
         yield found, f"solid nodules of the lung have at least {GROUND_GLASS_HU:g} HU"
+    if report.organ is not None and is_hollow(report.organ):
+        low, high = WALL_HU
+        if report.density == "hypodense" and value >= low:
+            yield found, f"hypodense lesions in walls have less than {low:g} HU"
+        if report.density == "hyperdense" and value < high:
+            yield found, f"hyperdense lesions in hollow organs have at least {high:g} HU"
+        if report.density in ("isodense", _SOLID) and not low <= value < high:
+            yield found, f"soft tissue in walls has {low:g} to {high:g} HU"

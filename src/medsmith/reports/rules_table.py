@@ -100,7 +100,7 @@ _STONES: Final = (
         "gallstone",
         "stone",
         "gallbladder",
-        (Appearance("hyperdense", "homogeneous", (90, 900), (90, 900), _STONE),),
+        (Appearance("hyperdense", "homogeneous", (130, 900), (130, 900), _STONE),),
         (
             Morphology(("punctate",), (3, 10), 0.5, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
             Morphology(("round-like",), (6, 30), 0.6, (_SHARP,), (_LUMEN,), (NOT_CLOSE,)),
@@ -151,7 +151,6 @@ _OF_HOLLOW_ORGANS: Final = (
         "cancer",
         "gallbladder",
         _wall_appearances(
-            Appearance("hypodense", "heterogeneous", (20, 38), (35, 75), _UNEVEN),
             Appearance("isodense soft tissue mass", "homogeneous", (28, 50), (45, 100), _STONE, weight=0.5),
         ),
         (*_wall_morphologies((10, 70)), Morphology(("irregular",), (15, 90), 0.3, _SEROSA, (_WALL,))),

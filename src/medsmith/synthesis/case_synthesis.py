@@ -5,7 +5,7 @@ import importlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -20,7 +20,7 @@ from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.networks.threads import one_thread
 from medsmith.synthesis.checks.finished import check_case
-from medsmith.synthesis.checks.result import CheckResult
+from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
 from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.synthesis.devices import check_present, kind_of
 from medsmith.synthesis.references import find_references, with_paths, without_paths
@@ -51,10 +51,12 @@ class CaseResult:
     Attributes:
         case: the case with its provenance; None if the checks refused every attempt.
         refused: check -> number of attempts it refused.
+        missed: requested attribute of lesions -> number of attempts that missed it.
     """
 
     case: Case | None
     refused: Mapping[str, int]
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 @cache
@@ -199,22 +201,27 @@ def _checked(
     before_attempt: Callable[[int], None],
     after_refusal: Callable[[int, Case, list[str]], None],
 ) -> CaseResult:
-    """A case that passes every check, or none after the last attempt."""
+    """A case that passes every check, or none after the last attempt, or after too many that missed the request."""
     recipe, limits = task.recipe, task.recipe.limits
     training = TrainingFacts.of(method.output_fingerprint(request), method.memory)
+    checks = method.checks_of(request)
     refused: Counter[str] = Counter()
+    missed: Counter[str] = Counter()
     for attempt in range(limits.attempts):
         before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
         case = _synthesize_once(method, request, seed, recipe)
-        results = check_case(case, training, limits, method.checks)
+        results = check_case(case, training, limits, checks)
         failed = [result.check for result in results if result.outcome == "failed"]
         if not failed:
             record = provenance(task, seed, attempt, refused, results) | dict(case.provenance or {})
             return CaseResult(replace(case, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
+        missed.update(name for result in results for name in result.about)
         after_refusal(attempt, case, failed)
-    return CaseResult(None, dict(refused))
+        if gave_up_on_misses(refused, limits):
+            break
+    return CaseResult(None, dict(refused), dict(missed))
 
 
 def _synthesize_once(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:

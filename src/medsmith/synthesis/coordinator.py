@@ -18,6 +18,7 @@ from medsmith.synthesis.calls import (
     default_workers,
 )
 from medsmith.synthesis.executors.base import Executor
+from medsmith.synthesis.missed import MissedCases
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.outcomes import collect, executor_stopped
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, write_plan
@@ -60,7 +61,7 @@ def synthesize(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method.
-        SynthesisError: the folder has another recipe, or a case fails at every attempt.
+        SynthesisError: the folder has another recipe, a case fails at every attempt, or its lesions miss the request.
         CohortError: another process writes to the folder, it holds something else, or lies in what is read.
         InterruptionError: a signal came; the finished cases are saved.
         FileError: the folder cannot be written to.
@@ -112,11 +113,15 @@ def _fill(
         part = None if shard == Shard(1, 1) else str(shard)
         run = relative_run(request.run, out)
         write_plan(out, Plan(count=count, run=run, paths=written, recipe=recipe, shard=part))
-        indices = shard.indices(count)
+        indices, missed = shard.indices(count), MissedCases(out)
         ids = CaseIds(recipe.method, indices)
         done = sum(folder.is_whole(out, resolved.spec, id) for id in ids)
         # One after the other, as the executor asks for them: memory does not grow with their number.
-        missing = (i for i, id in zip(indices, ids, strict=True) if not folder.is_whole(out, resolved.spec, id))
+        missing = (
+            index
+            for index, id in zip(indices, ids, strict=True)
+            if id not in missed.cases and not folder.is_whole(out, resolved.spec, id)
+        )
         template = CaseTask(run=request.run, loader=request.loader, recipe=recipe, paths=paths, stamps=stamps, index=0)
         tasks = (template.model_copy(update={"index": index}) for index in missing)
         log = LogFile(out / LOG)
@@ -124,7 +129,7 @@ def _fill(
             with log.call(f"synthesize {counted(len(ids), 'case')} of {recipe.method}, seed {recipe.seed}"):
                 shown = LoggedProgress(progress, log)
                 with shown.task("synthesize", len(ids), done) as advance, executor_stopped(work, out):
-                    failures = collect(executor.submit(tasks, out), out, advance, done)
+                    failures = collect(executor.submit(tasks, out), out, advance, done, missed)
                 write_sheet(out)
                 folder.finish(cohort, ids, failures)
         except MedsmithError:

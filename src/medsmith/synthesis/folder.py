@@ -23,7 +23,8 @@ from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.runs.log_file import LOG
-from medsmith.synthesis.plan import PLAN
+from medsmith.synthesis.missed import MISSED, missed_line, not_made, read_missed
+from medsmith.synthesis.plan import PLAN, read_plan
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
 from medsmith.synthesis.tasks import CohortSpec
 
@@ -89,7 +90,7 @@ def clean(out: Path) -> None:
 
 def remove_old_pictures(out: Path) -> None:
     """Remove the pictures of a call that made no case; the next may ask for something else."""
-    if not any_finished(out):
+    if not any_finished(out) and not (out / MISSED).exists():
         remove_pictures(out)
 
 
@@ -128,35 +129,46 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
     """Discard incomplete cases and leave a valid cohort of the complete ones.
 
     Raises:
-        SynthesisError: a case of ``ids`` is missing.
+        SynthesisError: a case of ``ids`` is missing, or not made since its lesions missed what was requested.
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    missing = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
-    discard(cohort, missing)
-    if len(missing) < len(ids):
+    unmade = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
+    recorded = read_missed(out)
+    missed = {id: recorded[id] for id in unmade if id in recorded}
+    missing = len(unmade) - len(missed)
+    discard(cohort, unmade)
+    if len(unmade) < len(ids):
         cohort.finish()
+    made = len(ids) - len(unmade)
+    made_and_missed = missed_line(made, missed) if missed else ""
     if failures:
-        raise failed(out, out, len(ids), len(missing), failures)
+        raise failed(out, out, len(ids), missing, failures, made_and_missed)
     if missing:
         raise SynthesisError(
-            out, f"{len(missing)} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
+            out, f"{missing} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
         )
+    if missed:
+        raise not_made(out, made, missed)
 
 
-def failed(subject: object, out: Path, count: int, missing: int, failures: Mapping[str, str]) -> SynthesisError:
+def failed(
+    subject: object, out: Path, count: int, missing: int, failures: Mapping[str, str], made_and_missed: str = ""
+) -> SynthesisError:
     """The error of a call that could not make all cases.
 
     Args:
         subject: what the cases are made for.
         out: folder with the logs and pictures.
         count: number of cases asked for.
-        missing: number of those that are not there.
+        missing: number of those that are not there, without those whose lesions missed the request.
         failures: case id -> reason.
+        made_and_missed: how many cases are made, and how many are not since their lesions missed the request.
     """
     first, untried = min(failures), missing - len(failures)
     rest = f"; {untried} were not tried" if untried else ""
     found = f"{len(failures)} of {counted(count, 'case')} failed{rest}; {first}: {failures[first]}"
+    found += f"; {made_and_missed}" if made_and_missed else ""
     place = "" if subject == out else f"{out}/"
     kept = [f"{place}{name}/" for name in (FAILURES, REJECTED) if (out / name).exists()]
     return SynthesisError(subject, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
@@ -166,17 +178,22 @@ def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
     """Remove plan and empty folders if no case was made, so that they do not block a corrected request.
 
     The logs of cases that killed their workers stay, and the plan with them; so do the pictures of what was refused.
+    A shard stays that says which cases are not made, to be joined with the others.
     """
     out = cohort.root
-    if any_finished(out) or (out / FAILURES).exists():
+    if any_finished(out) or (out / FAILURES).exists() or _is_shard_without_cases(out):
         return
     with suppress(OSError):
         discard(cohort, ids)
-        for name in (PLAN, DATASET, LOG):
+        for name in (MISSED, PLAN, DATASET, LOG):
             (out / name).unlink(missing_ok=True)
     for part in _PARTS[1:]:
         with suppress(OSError):  # missing, or not empty
             (out / part).rmdir()
+
+
+def _is_shard_without_cases(out: Path) -> bool:
+    return (out / MISSED).exists() and read_plan(out).shard is not None
 
 
 def discard(cohort: Cohort, ids: Iterable[str]) -> None:

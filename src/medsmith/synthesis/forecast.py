@@ -18,6 +18,7 @@ from medsmith.progress import Advance, SecondsLeft, unlimited
 from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, check_numbers, checked_shard, default_workers
 from medsmith.synthesis.coordinator import synthesize
+from medsmith.synthesis.missed import read_missed
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.plan import Plan, check_plan, read_plan
 from medsmith.synthesis.references import check_output
@@ -36,7 +37,7 @@ class Forecast:
 
     Attributes:
         location: folder or URL.
-        there: number of its cases that are there.
+        there: number of its cases that are there, or not made for good since their lesions missed the request.
         missing: number of those that would be made.
         workers: number of processes.
         seconds: that one case took, refused attempts included.
@@ -116,7 +117,8 @@ def forecast(
     part = None if shard == Shard(1, 1) else str(shard)
     check_plan(out, tried.plan.model_copy(update={"count": count, "shard": part}))
     ids = CaseIds(tried.plan.recipe.method, shard.indices(count))
-    there = sum(folder.is_whole(out, tried.spec, id) for id in ids)
+    missed = read_missed(out)
+    there = sum(id in missed or folder.is_whole(out, tried.spec, id) for id in ids)
     return _forecast(str(out), there, len(ids), workers, options, tried)
 
 

@@ -63,18 +63,21 @@ def _asked(lesion: Json) -> Iterator[LesionValue]:
             requested, measured = (_density(word, lesion) for word in (requested, measured))
         elif name == "features":
             measured = requested if verdict["passed"] else _NOT_FOUND
+        elif name == "without":
+            measured = measured or _NOT_FOUND
         yield LesionValue(attribute_in_words(name), _text(requested), _text(measured), verdict["passed"])
 
 
 def _not_asked(lesion: Json) -> Iterator[LesionValue]:
     requested, measured = lesion["requested"], lesion.get("measured") or {}
+    denied = [verdict["requested"] for verdict in lesion.get("verdicts", ()) if verdict["attribute"] == "without"]
     judged = {verdict["attribute"] for verdict in lesion.get("verdicts", ())} - {"features"}
     for name in _WORDS:
         wanted = _listed(requested.get(name))
         if name in judged or (wanted and name != "features"):
             continue
         for word in _listed(measured.get(name)):
-            if word not in wanted:
+            if word not in (*wanted, *denied):
                 said = _density(word, lesion) if name == "density" else word
                 yield LesionValue(attribute_in_words(name), NOT_ASKED, said, None)
 

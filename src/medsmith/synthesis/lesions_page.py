@@ -12,6 +12,7 @@ from medsmith.cases.canonical import canonical_geometry, canonical_view, region_
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.display import displayed
 from medsmith.cases.layouts import PROVENANCE
+from medsmith.errors import counted
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet
 from medsmith.evaluation.pages.viewer_link import link_to_coming_view
@@ -19,6 +20,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
 from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
+from medsmith.synthesis.missed import missed_line, read_missed
 
 PAGE = "lesions.html"
 MAX_PICTURES = 24
@@ -49,7 +51,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
     pictures = [_picture(cohort, scans, id, records[id]["template"], lesion) for id, lesion in lesions[:MAX_PICTURES]]
     page = Page(
         title="Lesions: requested and measured",
-        summary=[_summary([lesion for _, lesion in lesions]), *_unpictured(len(lesions))],
+        summary=[_summary([lesion for _, lesion in lesions]), *_not_made(out), *_unpictured(len(lesions))],
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
@@ -63,23 +65,28 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
 
 
 def lesions_line(out: Path) -> str:
-    """How many lesions of a cohort are as requested, in one line; empty if its cases have no record of lesions."""
+    """How many lesions of a cohort are as requested, and how many cases are not made since theirs are not, in one line.
+
+    Empty if its cases have no record of lesions.
+    """
     records = (read_json(path) for path in sorted((out / PROVENANCE).glob("*.json")))
     lesions = [lesion for record in records for lesion in record.get("lesions", ())]
-    return _summary(lesions) if lesions else ""
+    return " ".join([_summary(lesions), *_not_made(out)]) if lesions else ""
+
+
+def _not_made(out: Path) -> list[str]:
+    missed = read_missed(out)
+    made = len(list((out / PROVENANCE).glob("*.json")))
+    return [f"{missed_line(made, missed)}."] if missed else []
 
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    attempts = _counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
+    attempts = counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
     return (
-        f"{passed} of {_counted(len(lesions), 'lesion')} as asked in every measured attribute, from {attempts}; "
+        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {attempts}; "
         f"visible, or asked to be isodense: {visible}."
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _unpictured(count: int) -> list[str]:

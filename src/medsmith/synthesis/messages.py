@@ -6,7 +6,7 @@ worker -> coordinator   {"type": "ready", "resolved": ...}               the run
 {"type": "attempt", "attempt": n}               before each attempt at a case
 {"type": "rejected", "checks": [...]}           the checks that refused the attempt
 {"type": "made"}                                the case is on disk
-{"type": "refused", "refused": {...}}           every attempt failed a check
+{"type": "refused", "refused": {...}, "missed": {...}}  every attempt failed a check
 {"type": "broken", "trace": ...}                synthesis raised an unexpected exception
 {"type": "stop", "error": ...}                  a user error: no case can be made
 """

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from medsmith.progress import Advance
 from medsmith.synthesis import folder
+from medsmith.synthesis.checks.result import gave_up_on_misses, only_missed
 from medsmith.synthesis.executors.base import Outcome
+from medsmith.synthesis.missed import MissedCases
 from medsmith.synthesis.tasks import CaseTask
 
 
@@ -26,7 +28,12 @@ def _ignored(_task: CaseTask) -> None:
 
 
 def collect(
-    outcomes: Iterable[Outcome], out: Path, advance: Advance, done: int, made: Callable[[CaseTask], None] = _ignored
+    outcomes: Iterable[Outcome],
+    out: Path,
+    advance: Advance,
+    done: int,
+    missed: MissedCases,
+    settled: Callable[[CaseTask], None] = _ignored,
 ) -> dict[str, str]:
     """Consume the outcomes; case id -> reason of every failed case.
 
@@ -35,11 +42,26 @@ def collect(
         out: folder of the cases, for the logs of those that are lost.
         advance: of the display.
         done: number of cases that are finished already.
-        made: receives each case that is made.
+        missed: receives the cases whose lesions miss the request.
+        settled: receives each case that is made, or never will be since its lesions miss the request.
 
     Stops early if as many attempts as one case may have were refused, at whatever cases, while the folder holds no
-    finished case: the others are likely to fail as well.
+    finished case: the others are likely to fail as well. Lesions that miss their request say nothing of the others.
     """
+    try:
+        return _failures(outcomes, out, advance, done, missed, settled)
+    finally:
+        missed.save()
+
+
+def _failures(
+    outcomes: Iterable[Outcome],
+    out: Path,
+    advance: Advance,
+    done: int,
+    missed: MissedCases,
+    settled: Callable[[CaseTask], None],
+) -> dict[str, str]:
     failures: dict[str, str] = {}
     refused: Counter[str] = Counter()
     rejected = 0
@@ -47,7 +69,7 @@ def collect(
         attempts = outcome.task.recipe.limits.attempts
         match outcome.status:
             case "rejected":
-                rejected += 1
+                rejected += not only_missed(outcome.refused)
                 refused.update(outcome.refused)
                 advance(0, _refusals(refused))
                 if not done and rejected >= attempts:
@@ -58,11 +80,14 @@ def collect(
                     break
             case "made":
                 done += 1
-                made(outcome.task)
+                settled(outcome.task)
                 advance(1, _refusals(refused))
             case "lost":
                 failures[outcome.task.id] = outcome.reason
                 folder.write_failure(out, outcome.task.id, f"{outcome.reason}\n\n{outcome.log}")
+            case "refused" if gave_up_on_misses(outcome.refused, outcome.task.recipe.limits):
+                missed.add(outcome.task.id, outcome.missed)
+                settled(outcome.task)
             case "refused":
                 check, times = Counter(outcome.refused).most_common(1)[0]
                 every = "the only attempt" if attempts == 1 else f"all {attempts} attempts"

@@ -20,6 +20,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
+from medsmith.synthesis.missed import read_missed, write_missed
 from medsmith.synthesis.plan import (
     PLAN,
     Plan,
@@ -118,6 +119,10 @@ def join_shards(sources: Sequence[Path], out: Path, progress: Progress | None = 
             for source, plan in zip(sources, plans, strict=True)
             for index in Shard.parse(plan.shard or "1/1").indices(plan.count)
         }
+        missed = {id: attributes for source in sources for id, attributes in read_missed(source).items()}
+        homes = {id: source for id, source in homes.items() if id not in missed}
+        if missed:
+            write_missed(out, missed)
         _copy_all(homes, out, progress or NullProgress())
         folder.finish(cohort, sorted(homes), {})
     return Cohort.open(out)
@@ -144,8 +149,8 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
             raise SynthesisError(source, f"is of another synthesis than {sources[0]}: {found}", cure="leave it out")
         if (other := seen.setdefault(shard.number, source)) != source:
             raise SynthesisError(source, f"is shard {shard} like {other}", "each shard once", "leave one out")
-        ids = CaseIds(plan.recipe.method, shard.indices(plan.count))
-        lacking = [id for id in ids if not (source / PROVENANCE / f"{id}.json").exists()]
+        ids, missed = CaseIds(plan.recipe.method, shard.indices(plan.count)), read_missed(source)
+        lacking = [id for id in ids if id not in missed and not (source / PROVENANCE / f"{id}.json").exists()]
         if lacking:
             found, cure = f"lacks {counted(len(lacking), 'case')}, such as {lacking[0]}", "run its command again"
             raise SynthesisError(source, found, "whole shards", cure)

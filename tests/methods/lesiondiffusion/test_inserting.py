@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from medsmith.cases.case import Case
+from medsmith.cases.case_ref import CaseRef
+from medsmith.cases.cohort import Cohort
+from medsmith.errors import RequestError
 from medsmith.geometry import Geometry
 from medsmith.insertion.box import Box
 from medsmith.insertion.edge import SOFT_EDGE_MM
@@ -13,6 +17,8 @@ from medsmith.insertion.frame import FrameConfig
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.methods.lesiondiffusion.generator import EllipsoidSampler, LesionGenerator
 from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_lesion
+from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
+from medsmith.methods.lesiondiffusion.synthesis import synthesize_from_template
 from medsmith.reports.schema import LesionReport
 
 LIVER, FAT, BONE, LESION = 1, 2, 3, 9
@@ -29,6 +35,15 @@ class Fill:
     def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
         self.seeds.append(seed)
         return (image * (1 - share) + self.hu * share).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Fills one half of the lesion with 80 HU and the other with 200 HU."""
+
+    def __call__(self, image, share, frame, report, seed):  # noqa: ARG002
+        level = np.where(np.arange(len(image)) < len(image) // 2, 80.0, 200.0)[:, None, None]
+        return (image * (1 - share) + level * share).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -203,6 +218,51 @@ def test_a_miss_is_drawn_again_and_the_record_says_asked_got_and_passed():
     good = report((16.0, 16.0, 16.0), ct_value_hu=140.0, density="hyperdense")
     record = insert_lesion(scan(), good, Box((20, 20, 20), (36, 36, 36)), generator(Fill(140.0)), seed=1, attempts=4)
     assert (record["attempts"], record["passed"]) == (1, True), record["verdicts"]
+
+
+def test_a_denied_feature_that_is_measured_does_not_pass():
+    """Half of the lesion is 120 HU denser than the other: areas of increased density."""
+    denied = ("presence of increased density areas",)
+    box = Box((16, 16, 16), (40, 40, 40))
+    asked = report((24.0, 24.0, 24.0))
+    found = insert_lesion(scan(noise=3.0), asked, box, generator(Halves()), seed=1, attempts=2, denied=denied)
+    assert (found["attempts"], found["passed"]) == (2, False)
+    assert {"attribute": "without", "requested": denied[0], "measured": denied[0], "passed": False} in found["verdicts"]
+    plain = insert_lesion(scan(noise=3.0), asked, box, generator(Fill(140.0)), seed=1, attempts=2, denied=denied)
+    assert plain["verdicts"][-1]["passed"]
+
+
+def scan_case(made, names):
+    return Case("scan", made.image[None], made.labels, made.organ_map.geometry, ("CT",), names, np.dtype(np.int16))
+
+
+@pytest.mark.parametrize(
+    ("lesion", "line"),
+    [
+        (
+            LesionReport(organ="kidney_left", size_mm=(55.0,) * 3, shape=("cystic",), lesion_type="kidney cyst",
+                         cavity="within the parenchymal organ"),
+            "lesion 1: no room for 55 x 55 x 55 mm",
+        ),
+        (
+            LesionReport(organ="kidney_left", size_mm=(12.0,) * 3, density="hypodense", ct_value_hu=120.0),
+            "'hypodense' contradicts a mean of 120 HU; the left kidney of this scan has 60 HU",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_scan_cannot_hold_is_refused_before_anything_is_drawn(tmp_path, lesion, line):
+    made, names = scan(edge=80), {"background": 0, "kidney_left": LIVER}
+    made.labels[:] = np.where(np.linalg.norm(np.indices(made.labels.shape) - 39.5, axis=0) <= 22.5, LIVER, 0)
+    made.image[:3] = -1000  # air
+    cohort = Cohort.create(tmp_path / "scans", channel_names=("CT",), label_names=names, file_ending=".nii.gz")
+    cohort.write(scan_case(made, names))
+    cohort.finish()
+    request = LesionDiffusionRequest(templates=CaseRef(cohort=tmp_path / "scans"), lesions=(lesion,))
+    paint = Fill(20.0)
+    with pytest.raises(RequestError) as refused:
+        synthesize_from_template(request, (names, "lesion"), generator(paint), seed=1)
+    assert line in refused.value.line
+    assert not paint.seeds
 
 
 def test_a_lesion_that_nobody_sees_does_not_pass_unless_it_was_to_be_isodense():

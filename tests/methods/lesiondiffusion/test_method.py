@@ -15,7 +15,7 @@ from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.diffusion import Sampling
-from medsmith.errors import FileError, RequestError, RunError
+from medsmith.errors import FileError, RequestError, RunError, SynthesisError
 from medsmith.formats.nifti import read_header
 from medsmith.geometry import Geometry
 from medsmith.insertion.edge import SOFT_EDGE_MM
@@ -82,7 +82,7 @@ def test_a_described_lesion_is_put_into_a_template_and_nothing_else_changes(plac
     fitting = [id for id in templates.ids if np.isin(templates[id].require_labels(), [1, 2, 3, 4, 5]).sum() > 4000]
     template = templates[fitting[0]] if fitting else templates[templates.ids[0]]
     organ = organ_of(template)
-    request = {"attempts": 1}
+    request = {"attempts": 1, "keep_missed": True}
     (tmp_path / "request.json").write_text(json.dumps(request))
     words = f"a 12 mm round-like hypodense lesion inside the {organ.replace('_', ' ')}, frightening"
     with pytest.raises(SystemExit) as ended:
@@ -116,7 +116,8 @@ def test_every_case_gets_a_report_of_its_own_and_the_first_again_after_the_last(
     reports = tmp_path / "reports.jsonl"
     sizes = [9.0, 12.0]
     reports.write_text("\n".join(json.dumps({"lesions": [{"size_mm": [size] * 3}]}) for size in sizes))
-    request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid", "reports": str(reports)}
+    request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid", "keep_missed": True}
+    request["reports"] = str(reports)
     options = SynthesisOptions(executor=InProcessExecutor)
     synthesize(place / "run", tmp_path / "out", count=3, seed=4, request=request, workers=1, options=options)
     made = Cohort.open(tmp_path / "out")
@@ -127,9 +128,25 @@ def test_every_case_gets_a_report_of_its_own_and_the_first_again_after_the_last(
     assert not [path for path in tmp_path.glob("out/provenance/*.json") if str(tmp_path) in path.read_text()]
 
 
+def test_a_lesion_that_misses_its_request_is_delivered_only_where_that_is_asked(place, tmp_path):
+    ring = {"size_mm": [12, 12, 12], "density": "ring enhancement"}
+    request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid", "lesions": [ring]}
+    options = SynthesisOptions(executor=InProcessExecutor)
+    with pytest.raises(SynthesisError, match="0 cases made, 1 not made: lesions missed density in 4 attempts"):
+        synthesize(place / "run", tmp_path / "out", count=1, request=request, workers=1, options=options)
+    kept = request | {"keep_missed": True}
+    synthesize(place / "run", tmp_path / "out", count=1, request=kept, workers=1, options=options)
+    (case,) = Cohort.open(tmp_path / "out")
+    record = present(case.provenance)
+    assert record["request"]["keep_missed"]
+    assert [lesion["passed"] for lesion in record["lesions"]] == [False]
+    assert "lesions_as_requested" not in [check["check"] for check in record["checks"]]
+
+
 @pytest.mark.slow
 def test_a_case_is_made_again_byte_for_byte_and_the_type_is_drawn_from_what_is_there(place, tmp_path):
     request = {"templates": str(place / "healthy"), "attempts": 1, "mask_source": "ellipsoid"}
+    request["keep_missed"] = True
     synthesize(place / "run", tmp_path / "out", count=2, seed=4, request=request, workers=1, options=SynthesisOptions())
     copied = shutil.copytree(place / "healthy", tmp_path / "copied")
     assert regenerate(tmp_path / "out", "lesiondiffusion_00001", run=place / "run", inputs={"templates": copied})
@@ -160,6 +177,7 @@ def test_a_template_stored_the_other_way_round_is_edited_where_it_lies(place, tm
     stored.write(turned)
     stored.finish()
     request = {"templates": str(tmp_path / "lps"), "attempts": 1, "mask_source": "ellipsoid"}
+    request["keep_missed"] = True
     request["lesions"] = [{"size_mm": [12, 12, 12]}]
     options = SynthesisOptions(executor=InProcessExecutor)
     synthesize(place / "run", tmp_path / "out", count=1, seed=4, request=request, workers=1, options=options)

@@ -50,7 +50,9 @@ class LesionDiffusion(Method):
 
     dimensions: ClassVar[tuple[int, ...]] = (3,)
     inputs: ClassVar[frozenset[Kind]] = frozenset(("labels",))
-    checks: ClassVar[tuple[str, ...]] = ("labels_declared", "mask_not_empty", "image_finite", "lesions_visible")
+    checks: ClassVar[tuple[str, ...]] = (
+        "labels_declared", "mask_not_empty", "image_finite", "lesions_visible", "lesions_as_requested",
+    )  # fmt: skip
     presets: ClassVar[Mapping[str, BaseModel]] = PRESETS
     Config = LesionDiffusionConfig
     Request = LesionDiffusionRequest
@@ -119,6 +121,10 @@ class LesionDiffusion(Method):
         """
         AskedOrgans.model_validate(request, from_attributes=True).check()
         return fingerprint_of(request, self.fingerprint)
+
+    def checks_of(self, request: LesionDiffusionRequest) -> tuple[str, ...]:
+        """All of ``checks``; not of the lesions' attributes where the request keeps those that miss one."""
+        return tuple(name for name in self.checks if not (request.keep_missed and name == "lesions_as_requested"))
 
     def request_of_case(self, request: LesionDiffusionRequest, index: int) -> LesionDiffusionRequest:
         """The request with the case's own report, where it names several."""

@@ -80,7 +80,13 @@ class Attempt:
 
 
 def insert_lesion(
-    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int, attempts: int
+    scan: TargetScan,
+    report: LesionReport,
+    box: Box,
+    generator: LesionGenerator,
+    seed: int,
+    attempts: int,
+    denied: tuple[str, ...] = (),
 ) -> Mapping[str, Any]:
     """Synthesize a lesion until its measures match the request, and write the best attempt into the scan.
 
@@ -91,13 +97,14 @@ def insert_lesion(
         generator: samples mask and intensities.
         seed: of all attempts.
         attempts: most attempts.
+        denied: options that the lesion must not have, as measured.
 
     Returns:
         The record of the lesion for the provenance. If no attempt gave a mask, it is not visible and has no "measured".
     """
     best: Attempt | None = None
     for number in range(attempts):
-        attempt = _attempt(scan, report, box, generator, derive_seed(seed, "draw", number))
+        attempt = _attempt(scan, report, box, generator, derive_seed(seed, "draw", number), denied)
         if attempt is not None and (best is None or attempt.assessment.misses < best.assessment.misses):
             best = attempt
         if best is not None and not best.assessment.misses:
@@ -123,7 +130,9 @@ def insert_lesion(
     }
 
 
-def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int) -> Attempt | None:
+def _attempt(
+    scan: TargetScan, report: LesionReport, box: Box, generator: LesionGenerator, seed: int, denied: tuple[str, ...]
+) -> Attempt | None:
     """One attempt; None if its mask is too small."""
     geometry, names = scan.organ_map.geometry, scan.organ_map.names
     _, frame = generator.frames(box, geometry)
@@ -150,7 +159,7 @@ def _attempt(scan: TargetScan, report: LesionReport, box: Box, generator: Lesion
     after = before.copy()
     blend(after, (slice(None), slice(None), slice(None)), image, share, scan.stored)
     parts = scan.organ_map.labels[region], names, crop_geometry(geometry, region), scan.enhancement
-    return Attempt(mask, image, share, assess_lesion(LabeledScan(after, *parts), mask, report))
+    return Attempt(mask, image, share, assess_lesion(LabeledScan(after, *parts), mask, report, denied))
 
 
 def _covered(

@@ -33,6 +33,8 @@ class LesionDiffusionRequest(BaseModel):
         label_as: label of the inserted lesions; None takes "lesion", or "synthetic_lesion" where templates that are
             real have labels of lesions.
         attempts: most attempts at one lesion, until its measures match the request.
+        keep_missed: whether lesions that miss a requested attribute after all attempts are delivered, marked as such;
+            else the case is made anew at another place, and given up after ``Limits.missed_attempts``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,6 +52,7 @@ class LesionDiffusionRequest(BaseModel):
     paint_guidance: float | None = Field(default=None, ge=0)
     label_as: str | None = Field(default=None, min_length=1, max_length=64)
     attempts: int = Field(default=3, ge=1, le=50)
+    keep_missed: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LesionDiffusionRequest":
@@ -60,3 +63,7 @@ class LesionDiffusionRequest(BaseModel):
         if self.lesion_type is not None:
             find_type(self.lesion_type)
         return self
+
+    def denied(self, number: int) -> tuple[str, ...]:
+        """The options that lesion ``number`` must not have, from 0."""
+        return self.without[number] if number < len(self.without) else ()

@@ -1,5 +1,6 @@
 """Synthesis of a case from a request: template, organ map, reports, boxes, lesions."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.insertion.box import Box
 from medsmith.insertion.boxes import place_boxes
-from medsmith.insertion.ct_values import fitted_ct_value
+from medsmith.insertion.ct_values import check_ct_value, fitted_ct_value
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.organ_sources import organ_map_of
 from medsmith.insertion.reports import completed_report, unasked_report, with_organ_in
@@ -56,7 +57,7 @@ def synthesize_from_template(
             except RequestError as refusal:
                 refusals.append(refusal)
             else:
-                return insert_lesions(scan, organ_map, (reports, boxes), labels[1], generator, seed, request.attempts)
+                return insert_lesions((scan, organ_map), (reports, boxes), request, labels[1], generator, seed)
     last = refusals[-1]
     if len({refusal.line for refusal in refusals}) == 1:  # one template, or the report itself is at fault
         raise last
@@ -74,11 +75,12 @@ def synthesize_from_bank(
     """A cube of the template bank with one lesion."""
     scan, organ_map = template
     rng = _rng(seed, "report")
-    reports = tuple(complete_report(report, rng) for report in request.lesions) or (_unasked(request, scan, rng),)
+    asked = tuple(complete_report(report, rng, request.denied(number)) for number, report in enumerate(request.lesions))
+    reports = asked or (_unasked(request, scan, rng),)
     edge = min(scan.geometry.shape) * min(scan.geometry.spacing)
     fitted = tuple(fit_to_crop(report, edge) for report in reports)
     boxes = place_boxes(fitted, organ_map, _rng(seed, "box"))
-    return insert_lesions(scan, organ_map, (fitted, boxes), label, generator, seed, request.attempts)
+    return insert_lesions((scan, organ_map), (fitted, boxes), request, label, generator, seed)
 
 
 def _unasked(request: LesionDiffusionRequest, scan: Case, rng: np.random.Generator) -> LesionReport:
@@ -88,15 +90,15 @@ def _unasked(request: LesionDiffusionRequest, scan: Case, rng: np.random.Generat
 
 
 def insert_lesions(
-    scan: Case,
-    organ_map: OrganMap,
+    template: tuple[Case, OrganMap],
     lesions: tuple[tuple[LesionReport, ...], tuple[Box, ...]],
+    request: LesionDiffusionRequest,
     label: str,
     generator: LesionGenerator,
     seed: int,
-    attempts: int,
 ) -> Case:
     """Insert one lesion per report and box into a scan. The scan's arrays are edited in place and become the case's."""
+    scan, organ_map = template
     names = with_label(scan.label_names, label)
     image = canonical_view(scan.require_image()[0], scan.geometry)
     target = TargetScan(
@@ -109,7 +111,15 @@ def insert_lesions(
         enhancement=LabeledScan(image, organ_map.labels, organ_map.names, organ_map.geometry).enhancement,
     )
     records = [
-        insert_lesion(target, report, box, generator, derive_seed(seed, "lesion", number), attempts)
+        insert_lesion(
+            target,
+            report,
+            box,
+            generator,
+            derive_seed(seed, "lesion", number),
+            request.attempts,
+            request.denied(number),
+        )
         for number, (report, box) in enumerate(zip(*lesions, strict=True))
     ]
     return Case(
@@ -155,10 +165,13 @@ def _reports(
         return fitted_ct_value(report, image, organ_map.labels, organ_map.names)
 
     if request.lesions:
-        excluded = (*request.without, *[()] * len(request.lesions))
-        pairs = list(zip(request.lesions, excluded, strict=False))
-        completed = [completed_report(report, without, organ_map, rng) for report, without in pairs]
-        asked = [report.ct_value_hu is not None for report, _ in pairs]
+        completed = [
+            completed_report(report, request.denied(number), organ_map, rng)
+            for number, report in enumerate(request.lesions)
+        ]
+        asked = [report.ct_value_hu is not None for report in request.lesions]
+        for one in itertools.compress(completed, asked):
+            check_ct_value(one, image, organ_map.labels, organ_map.names)
         return tuple(one if own else fitted(one) for one, own in zip(completed, asked, strict=True))
     if request.lesion_type:
         return (fitted(with_organ_in(sample_report(request.lesion_type, rng), organ_map)),)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from medsmith.cases.case import Case
 from medsmith.synthesis.checks.guidance import annotation_followed
 from medsmith.synthesis.checks.images import image_finite, image_noise, image_range, image_spread, not_a_copy
-from medsmith.synthesis.checks.lesions import lesions_visible
+from medsmith.synthesis.checks.lesions import lesions_as_requested, lesions_visible
 from medsmith.synthesis.checks.masks import components, foreground_share, labels_declared, labels_legal, mask_not_empty
 from medsmith.synthesis.checks.result import CheckResult, Limits
 from medsmith.synthesis.checks.training import TrainingFacts
@@ -34,7 +34,7 @@ CHECKS: tuple[Check, ...] = (
     image_noise,
     not_a_copy,
 )
-OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, labels_legal, annotation_followed)
+OPTIONAL_CHECKS: tuple[Check, ...] = (lesions_visible, lesions_as_requested, labels_legal, annotation_followed)
 """Run only for methods that name them."""
 
 

@@ -1,11 +1,14 @@
 """The result of a check, and the tolerances of the checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["passed", "failed", "not made"]
+AS_REQUESTED = "lesions_as_requested"
+"""Name of the check of what was requested of lesions."""
 _DIGITS = 6
 
 
@@ -21,6 +24,8 @@ class Limits(BaseModel):
         region_dice: smallest Dice of a region, found by thresholds in a guided image, with the map that it follows.
         lesion_contrast: smallest contrast of a guided lesion, as a share of that in its guidance image; 0 checks none.
         attempts: maximum number of attempts per case.
+        missed_attempts: maximum number of attempts per case in which a lesion misses what was requested; each of them
+            has drawn the lesion several times.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +36,7 @@ class Limits(BaseModel):
     region_dice: float = Field(default=0.5, ge=0, le=1)
     lesion_contrast: float = Field(default=0.25, ge=0)
     attempts: int = Field(default=50, ge=1, le=10**6)
+    missed_attempts: int = Field(default=4, ge=1, le=10**6)
 
 
 @final
@@ -45,6 +51,7 @@ class CheckResult:
         low: smallest allowed value; None without a lower limit.
         high: largest allowed value; None without an upper limit.
         reason: why the check was not made.
+        about: names of what failed, such as attributes of lesions.
     """
 
     check: str
@@ -53,6 +60,7 @@ class CheckResult:
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    about: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, check: str, value: float, low: float | None = None, high: float | None = None) -> "CheckResult":
@@ -71,3 +79,22 @@ class CheckResult:
         rounded = {name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
         reason = {"reason": self.reason} if self.reason else {}
         return {"check": self.check, "outcome": self.outcome} | rounded | reason
+
+
+def only_missed(refused: Mapping[str, int]) -> bool:
+    """Whether an attempt was refused for nothing but a lesion that misses what was requested.
+
+    Args:
+        refused: check -> 1.
+    """
+    return set(refused) == {AS_REQUESTED}
+
+
+def gave_up_on_misses(refused: Mapping[str, int], limits: Limits) -> bool:
+    """Whether a case has no attempt left because its lesions miss what was requested.
+
+    Args:
+        refused: check -> number of attempts that it refused.
+        limits: tolerances of the checks.
+    """
+    return refused.get(AS_REQUESTED, 0) >= min(limits.attempts, limits.missed_attempts)

@@ -142,7 +142,7 @@ class ProcessExecutor:
     def _handle_result(self, worker: WorkerProcess, message: Message) -> Outcome:
         task, worker.task = worker.task, None
         assert task is not None
-        return Outcome(task, message["type"], refused=message.get("refused", {}))
+        return Outcome(task, message["type"], refused=message.get("refused", {}), missed=message.get("missed", {}))
 
     def _handle_exit(self, worker: WorkerProcess) -> Outcome | None:
         """Handle a worker's exit: its case is queued again."""

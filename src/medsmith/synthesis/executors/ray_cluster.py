@@ -185,7 +185,7 @@ class RayExecutor:
             return
         known = {task.id: task for task in tasks}
         for made in answer["outcomes"]:
-            yield Outcome(known[made["id"]], made["status"], refused=made["refused"])
+            yield Outcome(known[made["id"]], made["status"], refused=made["refused"], missed=made.get("missed", {}))
         if "error" in answer:
             raise error_from_json(answer["error"])
 

@@ -133,4 +133,5 @@ def _made(task: Any, writer: Any, device: str) -> list[Mapping[str, Any]]:
     if result.case is not None:
         writer.write(result.case)
     status = "refused" if result.case is None else "made"
-    return [*found, {"id": task.id, "status": status, "refused": json.loads(json.dumps(dict(result.refused)))}]
+    counts = json.loads(json.dumps({"refused": dict(result.refused), "missed": dict(result.missed)}))
+    return [*found, {"id": task.id, "status": status, **counts}]

@@ -11,6 +11,7 @@ from medsmith.errors import counted
 from medsmith.formats.storage import Storage
 from medsmith.runs.log_file import LOG, LogFile
 from medsmith.synthesis import folder
+from medsmith.synthesis.missed import MissedCases, not_made
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex
 from medsmith.synthesis.tar_shards.packing import pack, valid_manifest
 from medsmith.synthesis.tasks import CaseTask
@@ -83,36 +84,49 @@ class ShardsOfCall:
         return ((number, valid_manifest(self.storage, self.index, number, names)) for number in self.numbers)
 
     def summary(self, made: int) -> ShardsSummary:
-        """Of whole shards."""
+        """Of whole shards.
+
+        Raises:
+            SynthesisError: some of their cases are not made since their lesions missed what was requested.
+        """
         found = [manifest for _, manifest in self.manifests() if manifest is not None]
         refused = sum((Counter(manifest.refused) for manifest in found), Counter[str]())
         count = sum(len(manifest.cases) for manifest in found)
+        if missed := {id: attributes for manifest in found for id, attributes in manifest.missed.items()}:
+            error = not_made(self.storage.location, count, missed)
+            self.log.line(error.line)
+            raise error
         attempts = sum(manifest.attempts for manifest in found)
         return ShardsSummary(self.storage.location, len(found), count, made, attempts, refused)
 
 
 @final
 class Packing:
-    """Packs each shard when its last case is made, in a thread, one at a time.
+    """Packs each shard when its last case is settled, in a thread, one at a time.
 
     Args:
         shards: of the call.
+        missed: cases that are not made since their lesions missed what was requested.
         thread: that packs.
     """
 
-    def __init__(self, shards: ShardsOfCall, thread: ThreadPoolExecutor) -> None:
-        self._shards, self._thread = shards, thread
+    def __init__(self, shards: ShardsOfCall, missed: MissedCases, thread: ThreadPoolExecutor) -> None:
+        self._shards, self._missed, self._thread = shards, missed, thread
         self._open: dict[int, int] = {}
         self._last: Future[None] | None = None
         self.count = 0
-        """Cases that are made or were found whole."""
+        """Cases that are settled: made, found whole, or not made since their lesions missed what was requested."""
 
     def tasks(self, numbers: list[int], template: CaseTask) -> Iterator[CaseTask]:
         """The cases that are missing, shard after shard; only the shards in work are kept in mind."""
         index, spec = self._shards.index, self._shards.index.spec
         for number in numbers:
             pairs = zip(index.indices(number), index.ids(number), strict=True)
-            missing = [place for place, id in pairs if not folder.is_whole(self._shards.cases, spec, id)]
+            missing = [
+                place
+                for place, id in pairs
+                if id not in self._missed.cases and not folder.is_whole(self._shards.cases, spec, id)
+            ]
             self.count += len(index.ids(number)) - len(missing)
             self._open[number] = len(missing)
             if not missing:
@@ -120,8 +134,8 @@ class Packing:
             for place in missing:
                 yield template.model_copy(update={"index": place})
 
-    def made(self, task: CaseTask) -> None:
-        """Notes a case that is made."""
+    def settled(self, task: CaseTask) -> None:
+        """Notes a case that is made, or never will be."""
         number = task.index // self._shards.index.shard_cases
         self.count += 1
         self._open[number] -= 1
@@ -140,4 +154,6 @@ class Packing:
     def _pack(self, number: int) -> None:
         self.wait()
         del self._open[number]
-        self._last = self._thread.submit(pack, self._shards.storage, self._shards.index, number, self._shards.cases)
+        index, all_missed = self._shards.index, self._missed.cases
+        missed = {id: all_missed[id] for id in index.ids(number) if id in all_missed}
+        self._last = self._thread.submit(pack, self._shards.storage, index, number, self._shards.cases, missed)

@@ -17,6 +17,7 @@ from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.json_file import parse_json
 from medsmith.formats.storage import Storage
 from medsmith.formats.validation import first_problem
+from medsmith.synthesis.missed import Missed
 from medsmith.synthesis.plan import Plan
 from medsmith.synthesis.tasks import NOTICE, CaseIds, CohortSpec, canonical_hash, first_difference
 
@@ -96,11 +97,12 @@ class Manifest(BaseModel):
         format: version of the file format.
         notice: that all of it is synthetic.
         recipe: SHA-256 of what all cases share.
-        cases: ids, in the archive's order.
+        cases: ids of those that are made, in the archive's order.
+        missed: those of its cases that are not made since their lesions missed what was requested.
         bytes: of the archive.
         sha256: of the archive.
-        attempts: at all cases together.
-        refused: check -> number of attempts that it refused.
+        attempts: at all cases that are made together.
+        refused: check -> number of attempts at them that it refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +111,7 @@ class Manifest(BaseModel):
     notice: str = NOTICE
     recipe: str
     cases: tuple[str, ...]
+    missed: Missed = {}
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     attempts: int = Field(ge=0)
@@ -153,7 +156,9 @@ def matching_manifest(storage: Storage, index: ShardIndex, number: int) -> Manif
     """
     name = index.manifest(number)
     found = parsed(Manifest, storage, name)
-    if found.recipe != index.recipe_hash or list(found.cases) != list(index.ids(number)):
+    made = [id for id in index.ids(number) if id not in found.missed]
+    whole = len(made) + len(found.missed) == len(index.ids(number))
+    if found.recipe != index.recipe_hash or list(found.cases) != made or not whole:
         fact = "is of other cases than shards.json names"
         raise FileError(storage.name_of(name), fact, cure="run the command that makes the shards again")
     return found

@@ -22,6 +22,7 @@ from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, Sampled, check_numbers, checked_request, default_workers
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Executor
+from medsmith.synthesis.missed import MissedCases
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.outcomes import collect, executor_stopped
 from medsmith.synthesis.plan import PLAN, Plan, relative_paths, relative_run, write_plan
@@ -68,7 +69,8 @@ def synthesize_shards(
     Raises:
         RunError: the run cannot be used.
         RequestError: the request is invalid for the method, or the location cannot be reached.
-        SynthesisError: the place has shards of another recipe, or a case fails at every attempt.
+        SynthesisError: the place has shards of another recipe, a case fails at every attempt, or its lesions miss
+            the request.
         CohortError: another process makes these shards, or the place holds something else or lies in what is read.
         InterruptionError: a signal came; the finished shards are saved.
         FileError: a file cannot be written.
@@ -172,9 +174,10 @@ def _fill(
                 ThreadPoolExecutor(1, "pack") as thread,
                 executor_stopped(work, cases),
             ):
-                packing = Packing(shards, thread)
+                missed = MissedCases(cases)
+                packing = Packing(shards, missed, thread)
                 outcomes = executor.submit(packing.tasks(lacking, template), cases)
-                failures = collect(outcomes, cases, advance, done, packing.made)
+                failures = collect(outcomes, cases, advance, done, missed, packing.settled)
                 packing.wait()
             write_sheet(cases)
             if failures:
@@ -183,8 +186,8 @@ def _fill(
         folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
         _remove_index_if_alone(shards)
         raise
+    summary = shards.summary(len(lacking))  # where cases are not made, the pictures of their attempts stay
     shutil.rmtree(cases, ignore_errors=True)
-    summary = shards.summary(len(lacking))
     log.line(summary.line)
     return summary
 

@@ -1,7 +1,7 @@
 """Packs the cases of one shard: the archive first, then its manifest, then the files of the cases are removed."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from medsmith.formats.hashing import HashingWriter
 from medsmith.formats.json_file import read_json
 from medsmith.formats.storage import Storage
 from medsmith.formats.tar import write_tar
+from medsmith.synthesis.missed import Missed
 from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex, matching_manifest
 
 
@@ -33,19 +34,20 @@ def valid_manifest(storage: Storage, index: ShardIndex, number: int, names: set[
     return None
 
 
-def pack(storage: Storage, index: ShardIndex, number: int, cases: Path) -> None:
+def pack(storage: Storage, index: ShardIndex, number: int, cases: Path, missed: Missed) -> None:
     """Write a shard and remove the files of its cases.
 
     Args:
         storage: receives archive and manifest.
         index: of the shards.
         number: of the shard.
-        cases: folder in which all its cases are whole.
+        cases: folder in which all its other cases are whole.
+        missed: those of its cases that are not made.
 
     Raises:
         FileError: a file cannot be read or written.
     """
-    ids = index.ids(number)
+    ids = [id for id in index.ids(number) if id not in missed]
     attempts, refused = 0, Counter[str]()
     for id in ids:
         record = read_json(cases / PROVENANCE / f"{id}.json")
@@ -54,10 +56,11 @@ def pack(storage: Storage, index: ShardIndex, number: int, cases: Path) -> None:
     storage.remove(index.manifest(number))
     with storage.writing(index.archive(number)) as file:
         target = HashingWriter(file)
-        write_tar(target, _files(index, number, cases))
+        write_tar(target, _files(index, ids, cases))
     manifest = Manifest(
         recipe=index.recipe_hash,
         cases=tuple(ids),
+        missed={id: dict(sorted(missed[id].items())) for id in sorted(missed)},
         bytes=target.count,
         sha256=target.sha256,
         attempts=attempts,
@@ -71,8 +74,8 @@ def pack(storage: Storage, index: ShardIndex, number: int, cases: Path) -> None:
         remove(cases / PROVENANCE / f"{id}{UNFINISHED}")
 
 
-def _files(index: ShardIndex, number: int, cases: Path) -> Iterator[tuple[str, Path]]:
-    for id in index.ids(number):
+def _files(index: ShardIndex, ids: Sequence[str], cases: Path) -> Iterator[tuple[str, Path]]:
+    for id in ids:
         for member, name in index.members(id).items():
             if (cases / name).exists():
                 yield member, cases / name

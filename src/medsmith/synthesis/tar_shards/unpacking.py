@@ -18,8 +18,9 @@ from medsmith.formats.storage import Storage
 from medsmith.formats.tar import TarMembers
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis import folder
+from medsmith.synthesis.missed import write_missed
 from medsmith.synthesis.plan import Plan, relative_paths, relative_run, resolve_paths, resolve_run, write_plan
-from medsmith.synthesis.tar_shards.layout import ShardIndex, matching_manifest, read_index
+from medsmith.synthesis.tar_shards.layout import Manifest, ShardIndex, matching_manifest, read_index
 from medsmith.synthesis.tasks import CaseIds
 from medsmith.synthesis.worker import open_cohort
 
@@ -61,13 +62,18 @@ def unpack(location: Path | str, out: Path | str, *, progress: Progress | None =
         cohort = open_cohort(out, index.spec)
         folder.clean(out)
         write_plan(out, _plan_at(index, storage, out))
-        shown = progress or NullProgress()
+        shown, missed = progress or NullProgress(), dict[str, Mapping[str, int]]()
         with shown.task("unpack", index.plan.count) as advance:
             for number in index.numbers:
-                if not all(folder.is_whole(out, index.spec, id) for id in index.ids(number)):
-                    _unpack_one(storage, index, number, out)
+                manifest = matching_manifest(storage, index, number)
+                missed |= manifest.missed
+                if not all(folder.is_whole(out, index.spec, id) for id in manifest.cases):
+                    _unpack_one(storage, index, number, manifest, out)
                 advance(len(index.ids(number)), "")
-        folder.finish(cohort, CaseIds(index.plan.recipe.method, range(index.plan.count)), {})
+        if missed:
+            write_missed(out, missed)
+        ids = CaseIds(index.plan.recipe.method, range(index.plan.count))
+        folder.finish(cohort, [id for id in ids if id not in missed] if missed else ids, {})
     return Cohort.open(out)
 
 
@@ -79,13 +85,13 @@ def _plan_at(index: ShardIndex, storage: Storage, out: Path) -> Plan:
     return plan.model_copy(update={"paths": relative_paths(paths, out), "run": relative_run(run, out)})
 
 
-def _unpack_one(storage: Storage, index: ShardIndex, number: int, out: Path) -> None:
+def _unpack_one(storage: Storage, index: ShardIndex, number: int, manifest: Manifest, out: Path) -> None:
     """Writes the cases of a shard, after all of it was checked."""
     subject = storage.name_of(index.archive(number))
-    with _fetched(storage, index, number, out) as archive:
-        known = {member: name for id in index.ids(number) for member, name in index.members(id).items()}
+    with _fetched(storage, index.archive(number), manifest, out) as archive:
+        known = {member: name for id in manifest.cases for member, name in index.members(id).items()}
         sums, records = _contents(TarMembers(archive, subject), known, subject)
-        for id in index.ids(number):
+        for id in manifest.cases:
             _check_case(id, index, sums, records, subject)
         with deferred_sync() as sync:
             for member, content in TarMembers(archive, subject):
@@ -98,12 +104,11 @@ def _unpack_one(storage: Storage, index: ShardIndex, number: int, out: Path) -> 
 
 
 @contextmanager
-def _fetched(storage: Storage, index: ShardIndex, number: int, out: Path) -> Iterator[Path]:
+def _fetched(storage: Storage, name: str, manifest: Manifest, out: Path) -> Iterator[Path]:
     """A copy of a shard's archive, which has the hash that its manifest names; removed afterwards."""
-    manifest, subject = matching_manifest(storage, index, number), storage.name_of(index.archive(number))
-    path = out / _ARCHIVE
+    subject, path = storage.name_of(name), out / _ARCHIVE
     try:
-        with storage.reading(index.archive(number)) as source, path.open("wb") as file:
+        with storage.reading(name) as source, path.open("wb") as file:
             target = HashingWriter(file)
             while target.count <= manifest.bytes and (block := source.read(_BLOCK)):
                 target.write(block)
