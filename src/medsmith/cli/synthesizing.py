@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medsmith.cases.layouts import DATASET
 from medsmith.cli import insertion, label_maps, pasting, steering
 from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs
 from medsmith.cli.executors import executor_of
@@ -189,6 +188,7 @@ def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) 
 @contextmanager
 def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
     """Writes the page of lesions where a call ends with fewer cases than it was asked for."""
+    from medsmith.cases.layouts import DATASET
     from medsmith.errors import SynthesisError
     from medsmith.synthesis import write_lesions_page
 
