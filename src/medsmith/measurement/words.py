@@ -28,6 +28,10 @@ from medsmith.reports.vocabulary import (
 )
 
 LUNG: Final = frozenset(members_of("lung"))
+_OF_TWO_PARTS: Final = (
+    "ring enhancement",
+    "isodense soft tissue mass with peripheral low-density ground-glass opacity",
+)
 
 
 @final
@@ -99,7 +103,7 @@ def words_from(measures: Measures, thresholds: Thresholds = THRESHOLDS) -> Lesio
         shape=_shape(measures, kind, thresholds),
         size_mm=measures.size_mm if measures.spacing_known else None,
         density=_density(measures, thresholds),
-        density_variation=None if density is None else _variation(density, thresholds),
+        density_variation=_stated_variation(measures, thresholds),
         ct_value_hu=None if density is None else float(min(max(round(density.mean_hu, 1), -1024), 3071)),
         surface=_surface(measures, thresholds),
         relationship=_relationship(measures, thresholds),
@@ -203,6 +207,12 @@ def _lung_density(density: DensityMeasures, thresholds: Thresholds) -> Density:
     if density.mean_hu <= thresholds.ground_glass_hu:
         return "low-density ground-glass opacity"
     return "isodense soft tissue mass"
+
+
+def _stated_variation(measures: Measures, thresholds: Thresholds) -> DensityVariation | None:
+    """The variation; nothing where a density of two parts would contradict "homogeneous"."""
+    found = None if measures.density is None else _variation(measures.density, thresholds)
+    return None if found == "homogeneous" and _density(measures, thresholds) in _OF_TWO_PARTS else found
 
 
 def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVariation | None:
