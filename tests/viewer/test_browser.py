@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver"),
 ]
 SIZE = 48
+EDITED = (24, 23, 22)
 
 
 def scans(root: Path) -> tuple[Cohort, Cohort]:
@@ -34,7 +35,7 @@ def scans(root: Path) -> tuple[Cohort, Cohort]:
         one["lesions"][0]["box"] = box
     cases = [scan(name, provenance=one, **facts) for name, one in made.items()]
     before = image.copy()
-    before[0, 24, 23, 23] = -50
+    before[0, *EDITED] = -50
     template = scan("scan", **(facts | {"image": before, "labels": None, "label_names": {"background": 0}}))
     return cohort_of(root / "out", *cases), cohort_of(root / "scans", template)
 
@@ -70,6 +71,18 @@ def wait_for(browser, case_id: str) -> None:
     browser.wait(f"document.title.startsWith('{case_id} ')")
 
 
+def values_at(browser, voxel: tuple[int, int, int]) -> list[float]:
+    """The value of a voxel in the case that is shown, and in the scan before; elsewhere both are equal."""
+    x, y, z = voxel
+    return list(
+        browser.run(
+            f"const [now, then] = [shown.images.channels[0].img, shown.scans[0].img], at = {x + SIZE * (y + SIZE * z)};"
+            "const others = now.every((value, place) => place === at || value === then[place]);"
+            "return others && now.length === then.length ? [now[at], then[at]] : [];"
+        )
+    )
+
+
 def text(browser, name: str) -> str:
     return str(browser.run(f"return document.getElementById('{name}').textContent"))
 
@@ -92,6 +105,7 @@ def test_volumes_and_their_facts(tmp_path):
         assert_brightest(brightness(browser), "upper left")
         browser.press("b")
         browser.wait("document.getElementById('shown').textContent === 'before: scan'")
+        assert values_at(browser, EDITED) == [-900, -50]
         browser.press("f")
         wait_for(browser, "b")
         assert text(browser, "cases") == "b1 ✗"

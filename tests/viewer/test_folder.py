@@ -186,6 +186,68 @@ def test_the_scan_before_the_edit_is_found_by_the_plan(tmp_path):
     assert not list(view.page.parent.glob("templates/*"))
 
 
+def edited(case_id, stored=np.int16):
+    """A case made of the scan "scan": one box of it has other values."""
+    before = scan("scan").require_image()
+    image = before.copy()
+    image[0, 4:7, 2:9, 3:5] += 10
+    return scan(case_id, image=image, stored=np.dtype(stored), provenance=record())
+
+
+def test_of_an_edited_scan_a_case_holds_what_has_changed(tmp_path):
+    scans = cohort_of(tmp_path / "scans", scan("scan", labels=None, label_names={"background": 0}))
+    cohort = cohort_of(tmp_path / "out", edited("a"), edited("b"), scan("untouched", image=scan("scan").image))
+    folder = write_view(cohort, templates=scans).page.parent
+    assert [path.name for path in folder.glob("templates/*")] == ["scan.js"]
+    whole = np.asarray(read_script(folder / "templates" / "scan.js").volumes["channel 0"].dataobj).copy()
+    shown = read_script(folder / "cases" / "a.js")
+    assert shown.volumes.keys() == {"change 0", "labels"}
+    (place,) = shown.content["changed_at"]
+    box = np.asarray(shown.volumes["change 0"].dataobj)
+    # Stored from left to right and from front to back: the first two axes are turned.
+    assert (place, box.shape) == ([12 - 7, 10 - 9, 3], (3, 7, 2))
+    whole[tuple(slice(start, start + length) for start, length in zip(place, box.shape, strict=True))] = box
+    assert np.array_equal(whole, cohort["a"].require_image()[0])
+
+
+def test_a_case_that_equals_its_scan_changes_one_voxel_to_itself(tmp_path):
+    names = {"background": 0}
+    scans = cohort_of(tmp_path / "scans", scan("scan", labels=None, label_names=names))
+    cohort = cohort_of(tmp_path / "out", scan("a", image=scan("scan").image, provenance=record()))
+    shown = read_script(write_view(cohort, templates=scans).page.parent / "cases" / "a.js")
+    assert shown.content["changed_at"] == [[0, 0, 0]]
+    assert np.array_equal(shown.volumes["change 0"].dataobj, scans["scan"].require_image()[0][:1, :1, :1])
+
+
+def test_a_case_of_another_data_type_than_its_scan_is_whole(tmp_path):
+    scans = cohort_of(tmp_path / "scans", scan("scan", labels=None, label_names={"background": 0}))
+    cohort = cohort_of(tmp_path / "out", edited("a", np.float32))
+    shown = read_script(write_view(cohort, templates=scans).page.parent / "cases" / "a.js")
+    assert (shown.content["before"], shown.content["changed_at"]) == ("scan", [])
+    assert np.array_equal(shown.volumes["channel 0"].dataobj, cohort["a"].require_image()[0])
+
+
+def test_a_case_is_written_again_when_its_scan_has_changed(tmp_path):
+    facts = {"labels": None, "label_names": {"background": 0}}
+    cohort = cohort_of(tmp_path / "out", edited("a"), edited("b"))
+    scans = cohort_of(tmp_path / "scans", scan("scan", **facts))
+    assert write_view(cohort, templates=scans).written == 2
+    assert write_view(cohort, templates=scans).written == 0
+    shutil.rmtree(scans.root)
+    other = cohort_of(tmp_path / "scans", scan("scan", image=scan("scan").require_image() + 1, **facts))
+    assert write_view(cohort, templates=other).written == 2
+    box = read_script(tmp_path / "out-view" / "cases" / "a.js").volumes["change 0"]
+    assert box.shape == (12, 10, 8)
+
+
+def test_a_folder_of_an_earlier_format_is_written_anew(tmp_path):
+    cohort = three(tmp_path)
+    folder = write_view(cohort).page.parent
+    state = json.loads((folder / "view.json").read_text())
+    (folder / "view.json").write_text(json.dumps(state | {"format": 1}))
+    assert write_view(cohort).count == 3
+
+
 def test_the_scan_before_the_edit_is_found_by_the_option(tmp_path):
     names = {"background": 0}
     cohort = cohort_of(tmp_path / "out", scan("a", provenance=record()), scan("b", provenance=record(template="gone")))

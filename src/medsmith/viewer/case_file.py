@@ -2,21 +2,26 @@
 
 Pages that were opened from a disk may not read files, but may load scripts. So each case is one script, loaded when
 the case is chosen. It calls ``medsmithView.receive(content, volumes)``; every volume is a list of strings, since
-one string may not be longer than half a GB.
+one string may not be longer than half a GB. A case that is shown before and after an edit holds, of each channel, the
+box that the edit has changed; the rest is in the script of the scan.
 """
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
+from scipy.ndimage import find_objects
 
 from medsmith.cases.case import Case
 from medsmith.formats import gzip_stream, nifti_writing
 from medsmith.formats.values import to_stored
+from medsmith.formats.volume import Region
+from medsmith.geometry import Geometry
+from medsmith.insertion.frame import crop_geometry
 from medsmith.viewer.colors import label_colors
 from medsmith.viewer.facts import facts_of, failures
 from medsmith.viewer.gray import in_hounsfield, windows_of
@@ -42,19 +47,21 @@ def kind_of(provenance: Json | None) -> str:
     return "predicted" if provenance.get("synthetic") is False else "synthetic"
 
 
-def case_parts(case: Case, digest: str, before: str | None) -> Iterator[bytes]:
+def case_parts(case: Case, digest: str, before: Case | None) -> Iterator[bytes]:
     """The script of a case.
 
     Args:
         case: in canonical orientation.
         digest: of what the file is made of.
-        before: id of the scan that the case was made from, where it is shown too.
+        before: the scan that the case was made from, where it is shown too: on the same grid, with the same channels.
 
     Raises:
         FileError: report or provenance are damaged.
         GeometryError: an axis is too long for NIfTI.
     """
-    return _script(digest, _content(case, before), {**_channels(case), **_labels(case)})
+    boxes = () if before is None else _changed_boxes(before, case)
+    channels = _changes(case, boxes) if boxes else _channels(case)
+    return _script(digest, _content(case, before, boxes), {**channels, **_labels(case)})
 
 
 def template_parts(case: Case, digest: str) -> Iterator[bytes]:
@@ -62,14 +69,29 @@ def template_parts(case: Case, digest: str) -> Iterator[bytes]:
     return _script(digest, {"id": case.id}, _channels(case))
 
 
-def _content(case: Case, before: str | None) -> Json:
+def _changed_boxes(before: Case, case: Case) -> tuple[Region, ...]:
+    """The box of each channel that differs; none where the values of both are not embedded in one data type."""
+    if _embedded(before) != _embedded(case):
+        return ()
+    return tuple(map(changed_box, before.require_image(), case.require_image()))
+
+
+def changed_box(before: Float32[np.ndarray, "x y z"], after: Float32[np.ndarray, "x y z"]) -> Region:
+    """The smallest box that holds every voxel that differs; the first voxel where none does."""
+    found = find_objects((before != after).view(np.uint8))
+    x, y, z = found[0] if found else (slice(0, 1),) * 3
+    return x, y, z
+
+
+def _content(case: Case, before: Case | None, boxes: Sequence[Region]) -> Json:
     tables = facts_of(case.id, case.geometry, case.report, case.provenance)
     kind = kind_of(case.provenance)
     return {
         "id": case.id,
         "kind": kind,
         "notice": {"synthetic": SYNTHETIC, "predicted": PREDICTED, "real": REAL}[kind],
-        "before": before,
+        "before": None if before is None else before.id,
+        "changed_at": [[part.start for part in box] for box in boxes],
         "failed": failures(tables),
         "facts": [table.as_json() for table in tables],
         "plane": plane_of(case.geometry),
@@ -108,21 +130,31 @@ def _legend(case: Case) -> list[Json]:
 
 
 def _channels(case: Case) -> dict[str, Iterator[bytes]]:
-    if case.image is None:
-        return {}
-    stored = case.stored if case.stored in _STORED else np.dtype(np.float32)
-    return {
-        f"channel {index}": _packed(to_stored(channel, stored, Path(case.id)), case)
-        for index, channel in enumerate(case.image)
-    }
+    x, y, z = (slice(0, length) for length in case.geometry.shape)
+    count = 0 if case.image is None else len(case.image)
+    return {f"channel {index}": _values(case, index, (x, y, z)) for index in range(count)}
+
+
+def _changes(case: Case, boxes: Sequence[Region]) -> dict[str, Iterator[bytes]]:
+    return {f"change {index}": _values(case, index, box) for index, box in enumerate(boxes)}
+
+
+def _embedded(case: Case) -> np.dtype[Any]:
+    return case.stored if case.stored in _STORED else np.dtype(np.float32)
+
+
+def _values(case: Case, channel: int, box: Region) -> Iterator[bytes]:
+    """A box of a channel, as a volume at its place."""
+    values = to_stored(case.require_image()[channel][box], _embedded(case), Path(case.id))
+    return _packed(values, case, crop_geometry(case.geometry, box))
 
 
 def _labels(case: Case) -> dict[str, Iterator[bytes]]:
-    return {} if case.labels is None else {"labels": _packed(case.labels, case)}
+    return {} if case.labels is None else {"labels": _packed(case.labels, case, case.geometry)}
 
 
-def _packed(array: Shaped[np.ndarray, "x y z"], case: Case) -> Iterator[bytes]:
-    parts = nifti_writing.file_parts(array, drawn_geometry(case.geometry), Path(case.id), case.synthetic)
+def _packed(array: Shaped[np.ndarray, "x y z"], case: Case, geometry: Geometry) -> Iterator[bytes]:
+    parts = nifti_writing.file_parts(array, drawn_geometry(geometry), Path(case.id), case.synthetic)
     return gzip_stream.deflate_parts(parts)
 
 

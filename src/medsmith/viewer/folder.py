@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith import __version__
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE, REPORTS
 from medsmith.errors import CohortError, FileError, RequestError, counted
@@ -23,7 +24,7 @@ from medsmith.viewer.page import write_index, write_static
 from medsmith.viewer.templates import TEMPLATE, match_templates, recorded_templates, templates_root
 
 CASES, TEMPLATES = "cases", "templates"
-_MAKER, _FORMAT = "medsmith view", 1
+_MAKER, _FORMAT = "medsmith view", 2
 Records = Mapping[str, Mapping[str, Any] | None]
 
 
@@ -161,11 +162,11 @@ def _held(folder: Path, cohort: Cohort) -> Iterator[None]:
         raise FileError(folder, "a file, not a folder", cure="choose another folder: --out")
     with hold_output(folder):
         shown = relative_address(cohort.root, folder)
-        state = {"made_by": _MAKER, "format": _FORMAT, "cohort": shown}
+        state = {"made_by": _MAKER, "cohort": shown}
         found = read_json(folder / STATE) if (folder / STATE).is_file() else None
         if found is None and not is_free(folder):
             raise CohortError(folder, "holds something else", "a viewer has a folder of its own", "choose a new folder")
-        if found is not None and found != state:
+        if found is not None and not state.items() <= found.items():
             raise CohortError(folder, f"is no viewer of {cohort.root}", f"see its {STATE}", "choose a new folder")
         for part in (folder, folder / CASES, folder / TEMPLATES):
             remove_temporary_files(part)
@@ -175,24 +176,47 @@ def _held(folder: Path, cohort: Cohort) -> Iterator[None]:
 
 def _write_cases(folder: Path, source: _Source, progress: Progress) -> int:
     """Writes the scripts of cases and templates that are missing or out of date; returns the number of cases."""
-    written = 0
+    written, scans = 0, _Scans(folder / TEMPLATES, source)
     with progress.task("view", len(source.ids)) as advance:
-        for id in source.ids:
+        for id in _by_scan(source):
             scan = source.before.get(id)
-            if scan is not None and source.templates is not None:
-                _write_template(script(folder / TEMPLATES, scan), source.templates, scan)
-            path, digest = script(folder / CASES, id), _digest(source.cohort, id, scan)
+            before = "" if scan is None else scans.written(scan)
+            path, digest = script(folder / CASES, id), _digest(source.cohort, id, before)
             if not _is_current(path, digest):
-                write_parts(path, case_parts(source.cohort[id], digest, scan))
+                write_parts(path, case_parts(source.cohort[id], digest, None if scan is None else scans.case(scan)))
                 written += 1
             advance(1, id)
     return written
 
 
-def _write_template(path: Path, templates: Cohort, scan: str) -> None:
-    digest = _digest(templates, scan, None)
-    if not _is_current(path, digest):
-        write_parts(path, template_parts(templates[scan], digest))
+def _by_scan(source: _Source) -> list[str]:
+    """The cases in an order that reads each scan once."""
+    return sorted(source.ids, key=lambda id: (source.before.get(id, ""), id))
+
+
+@final
+class _Scans:
+    """The scans before the edit; the last one that was read is kept."""
+
+    def __init__(self, folder: Path, source: _Source) -> None:
+        self._folder, self._cohort = folder, source.templates or source.cohort
+        self._digests: dict[str, str] = {}
+        self._last: Case | None = None
+
+    def case(self, scan: str) -> Case:
+        """A scan, in canonical orientation."""
+        if self._last is None or self._last.id != scan:
+            self._last = self._cohort[scan]
+        return self._last
+
+    def written(self, scan: str) -> str:
+        """The digest of a scan, whose script is there from now on."""
+        if scan not in self._digests:
+            path, digest = script(self._folder, scan), _digest(self._cohort, scan, "")
+            if not _is_current(path, digest):
+                write_parts(path, template_parts(self.case(scan), digest))
+            self._digests[scan] = digest
+        return self._digests[scan]
 
 
 def script(folder: Path, id: str) -> Path:
@@ -200,8 +224,8 @@ def script(folder: Path, id: str) -> Path:
     return folder / f"{id}.js"
 
 
-def _digest(cohort: Cohort, id: str, before: str | None) -> str:
-    """SHA-256 of what a script is made of: the files of the case, names of channels and labels, and this version."""
+def _digest(cohort: Cohort, id: str, before: str) -> str:
+    """SHA-256 of what a script is made of: files of the case, digest of the scan before, names, and this version."""
     records = [cohort.root / folder / f"{id}.json" for folder in (REPORTS, PROVENANCE)]
     sums = [sha256_of(path) if path.exists() else "" for path in (*cohort.files(id).paths, *records)]
     layout = cohort.layout

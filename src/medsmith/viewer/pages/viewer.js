@@ -12,6 +12,7 @@ let asked = ""; // id of the case that was chosen last
 let shown = null; // the case that was loaded last
 let preferred = ""; // name of the window that was chosen last, kept from case to case
 let request = 0; // number of the latest choice; what an earlier one has loaded is dropped
+let scan = { id: null, channels: null }; // the scan before the edit that was loaded last; cases of one scan share it
 
 window.medsmithView = {
   receive(content, volumes) {
@@ -79,7 +80,8 @@ async function choose(id) {
 }
 
 async function imagesOf(content, volumes) {
-  const channels = await channelsOf(content.channels, volumes);
+  const edited = content.changed_at.length > 0;
+  const channels = edited ? await editedChannels(content, volumes) : await channelsOf(content.channels, volumes);
   const labels = volumes.labels ? await volume(volumes.labels, "labels", {}) : null;
   if (labels) labels.hdr.intent_code = INTENT_LABEL;
   // Labels alone lie on an image of themselves that is shown black.
@@ -90,6 +92,35 @@ async function imagesOf(content, volumes) {
 
 function channelsOf(channels, volumes) {
   return Promise.all(channels.map((_, place) => volume(volumes[`channel ${place}`], `channel ${place}`, { colormap: "gray" })));
+}
+
+// Of an edited scan the case holds the box of each channel that has changed.
+async function editedChannels(content, volumes) {
+  const scans = await scanOf(content.before, content.channels);
+  const boxes = content.changed_at.map((_, place) => volume(volumes[`change ${place}`], `change ${place}`, {}));
+  return (await Promise.all(boxes)).map((box, place) => withBox(scans[place], box, content.changed_at[place]));
+}
+
+function withBox(before, box, [x, y, z]) {
+  const image = before.clone();
+  const [width, height] = before.hdr.dims.slice(1, 3);
+  const [columns, rows, slices] = box.hdr.dims.slice(1, 4);
+  for (let slice = 0; slice < slices; slice++) {
+    for (let row = 0; row < rows; row++) {
+      const start = (slice * rows + row) * columns;
+      const place = x + width * (y + row + height * (z + slice));
+      image.img.set(box.img.subarray(start, start + columns), place);
+    }
+  }
+  return image;
+}
+
+async function scanOf(id, channels) {
+  if (scan.id !== id) {
+    const { volumes } = await load("templates", id);
+    scan = { id, channels: await channelsOf(channels, volumes) };
+  }
+  return scan.channels;
 }
 
 // What is drawn
@@ -177,8 +208,7 @@ async function switchBefore() {
     element.message.hidden = false;
     element.message.textContent = `Loading ${shown.template}`;
     try {
-      const { volumes } = await load("templates", shown.template);
-      const scans = await channelsOf(shown.channels, volumes);
+      const scans = await scanOf(shown.template, shown.channels);
       if (mine !== request) return;
       shown.scans = scans;
     } catch (error) {
