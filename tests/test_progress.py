@@ -192,6 +192,18 @@ def test_a_scan_is_shown_as_radiologists_view_it_and_a_picture_as_it_is(oriented
         assert not found[:half, half:].any()
 
 
+def test_a_preview_keeps_the_proportions_of_the_slice():
+    case = micro.micro_case(0, 2, 1)
+    shape = case.geometry.shape
+    geometry = Geometry(shape, np.diag([1.0, 4.0 * shape[0] / shape[1], 1.0, 1.0]))
+    image = np.ones_like(case.image)
+    image[0, 0, 0] = 0
+    sheet = preview_grid([replace(case, image=image, labels=np.ones_like(case.labels), geometry=geometry)], 1)
+    for found in (sheet[:, :TILE] > 128, sheet[:, TILE:] > 0):
+        assert abs(np.count_nonzero(found.any((1, 2))) - TILE) <= 1
+        assert abs(np.count_nonzero(found.any((0, 2))) - TILE / 4) <= 2  # an outline lies around what it outlines
+
+
 def test_an_image_of_one_value_is_black_not_broken():
     case = micro.micro_case(0, 2, 1)
     sheet = preview_grid([replace(case, image=np.full_like(case.image, 7.0))], 1)
