@@ -31,14 +31,18 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
-    with ConsoleProgress().task("guider", 100, 40) as advance:
-        for _ in range(30):
+def test_a_log_gets_lines_soon_then_every_half_minute_and_at_the_end(clock, capsys):
+    with ConsoleProgress().task("guider", 160, 40) as advance:
+        for step in range(60):
             clock[0] += 2
-            advance(2, "loss 0.5")
+            advance(2, "loss 0.5" if step < 59 else "")
     assert capsys.readouterr().err.splitlines() == [
-        "guider: 70 of 100, 0.5 min left loss 0.5",
-        "guider: 100 of 100, 0.0 min left loss 0.5",
+        "guider: 46 of 160, 1.9 min left loss 0.5",  # after 6 s
+        "guider: 56 of 160, 1.7 min left loss 0.5",  # 10 s later
+        "guider: 76 of 160, 1.4 min left loss 0.5",  # 20 s later
+        "guider: 106 of 160, 0.9 min left loss 0.5",  # 30 s later
+        "guider: 136 of 160, 0.4 min left loss 0.5",
+        "guider: 160 of 160, 0.0 min left",
     ]
 
 
@@ -104,7 +108,8 @@ def test_a_timed_task_says_what_it_took_even_if_it_fails(clock, capsys):
             advance(1, "loss 0.5")
         advance(1 // 0, "")
     assert lines == ["guider: 5 of 9, 3 of them in 60.00 s"]
-    assert capsys.readouterr().err == "guider: 4 of 9, 1.7 min left loss 0.5\n"  # after 40 s
+    lines = ["3 of 9, 2.0 min", "4 of 9, 1.7 min", "5 of 9, 1.3 min"]
+    assert capsys.readouterr().err == "".join(f"guider: {line} left loss 0.5\n" for line in lines)
     assert isinstance(progress, Progress)
 
 
