@@ -397,7 +397,7 @@ def test_the_same_call_continues_and_another_is_refused(tmp_path):
     assert (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns == before
     code, line = run(lambda: prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": 1}), report=silent))
     assert code == 2
-    assert "differs in inferred, label_names, options" in line
+    assert "differs in inferred, label_names, label_of_source_value, options" in line
     (source / "images" / "a0.nii.gz").write_bytes(zipped(nifti_bytes(image_array(seed=9))))
     code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
     assert code == 2
