@@ -9,7 +9,15 @@ from PIL import Image
 
 from medsmith.cases.case import Case
 from medsmith.evaluation.fidelity.views import ViewSpec
-from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histograms, interval_rows
+from medsmith.evaluation.pages import figures
+from medsmith.evaluation.pages.figures import (
+    Point,
+    Samples,
+    against_floor,
+    histogram_with_limit,
+    histograms,
+    interval_rows,
+)
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, render
 from medsmith.evaluation.pages.sheets import (
@@ -136,6 +144,23 @@ def test_a_grid_has_room_for_wide_tiles_lines_of_text_and_a_legend():
     assert (crowded == (86, 180, 233)).all(-1).sum() > 3.5 * (keyed[..., :3] == (86, 180, 233)).all(-1).sum()
     assert (crowded[:, :2] == 255).all()  # nothing reaches beyond the picture
     assert (crowded[:, -2:] == 255).all()
+
+
+def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
+    """Some values are spread over all bins, the others are all in one."""
+    drawn = []
+
+    def keep(figure):
+        drawn.append(figure)
+        return b"png"
+
+    monkeypatch.setattr(figures, "_png", keep)
+    spread, one = np.linspace(0, 1, 400), np.full(7, 0.31)
+    histograms([Samples("size", spread, one), Samples("size", one, spread)])
+    histogram_with_limit(one, 0.9, "similarity")
+    limits = [axes.get_ylim() for figure in drawn for axes in figure.axes]
+    assert len(limits) == 3
+    assert all(low == 0 and high >= 1 for low, high in limits)
 
 
 def test_figures_are_pictures_and_repeat_exactly():

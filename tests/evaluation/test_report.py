@@ -195,7 +195,7 @@ def test_volumes_are_evaluated_too(tmp_path):
     assert found.view_spec.shape == (16, 16, 16)
     assert found.view_spec.unit == "mm"
     assert found.nearest_neighbors.flagged.n == 6
-    assert "centre, first to last slice (%)" in found.masks["mass"].measures
+    assert "center, first to last slice (%)" in found.masks["mass"].measures
 
 
 def cohort_with_corner(root, count, seed, shape, ending):
