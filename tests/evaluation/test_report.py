@@ -153,6 +153,9 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, 
     assert "to a training case than 99 % of held-out real cases are" in copies[1]
     assert "--training" not in copies[1]
     near, far = alike.distances[Radiomics.name], other.distances[Radiomics.name]
+    first = next(iter(near.values()))
+    assert f"{Radiomics.name}: Fréchet distance {first.synthetic}, floor {first.floor}" in repr(alike)
+    assert len(repr(alike)) < 400
     said = "The measures disagree: the cohorts differ by far, and not by near."
     assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
     assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
