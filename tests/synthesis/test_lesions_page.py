@@ -61,7 +61,7 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    counts = "0 of 2 lesions as asked in every measured attribute, from 6 attempts"
+    counts = "0 of 2 lesions as asked in every measured attribute, from 6 draws"
     line = f"{counts}; visible, or asked to be isodense: 2."
     assert line in html
     assert lesions_line(made.root) == line
@@ -97,7 +97,7 @@ def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     both = record() | {"lesions": [one, one | {"box": [[2, 2, 2], [6, 6, 6]], "attempts": 1}]}
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
     assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
-    assert "0 of 2 lesions as asked in every measured attribute, from 4 attempts" in lesions_line(made.root)
+    assert "0 of 2 lesions as asked in every measured attribute, from 4 draws" in lesions_line(made.root)
 
 
 def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):

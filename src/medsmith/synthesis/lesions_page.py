@@ -82,9 +82,9 @@ def _not_made(out: Path) -> list[str]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    attempts = counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
+    draws = counted(sum(lesion["attempts"] for lesion in lesions), "draw")
     return (
-        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {attempts}; "
+        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {draws}; "
         f"visible, or asked to be isodense: {visible}."
     )
 
