@@ -333,8 +333,8 @@ def test_spacings_that_differ_are_said_by_their_median_and_their_range(tmp_path)
     image, label = hounsfield_array((16, 16, 16)), label_array((16, 16, 16))
     for name, depth in (("a", 1.0), ("b", 2.0), ("c", 5.0)):
         affine = np.diag([0.7, 0.8, depth, 1.0])
-        files = [zipped(nifti_bytes(array, affine)) for array in (image, label)]
-        write_pair(tmp_path / "in", *files, name=name)
+        scan, mask = (zipped(nifti_bytes(array, affine)) for array in (image, label))
+        write_pair(tmp_path / "in", scan, mask, name=name)
     said: list[str] = []
     prepare(tmp_path / "in", tmp_path / "out", report=said.append)
     assert "spacing: 0.7 x 0.8 x 2 mm (median), 0.7 x 0.8 x 1 to 0.7 x 0.8 x 5" in said
