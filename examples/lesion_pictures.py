@@ -72,11 +72,11 @@ def tiles_of(before: Case, after: Case, box: list[list[int]], window: tuple[floa
         scaled = np.clip((view - window[0]) / (window[1] - window[0]), 0, 1) * 255
         return displayed(scaled.astype(np.float32), case.geometry.spacing_known)
 
-    plain = np.zeros_like(outline)
+    plain, pixel = np.zeros_like(outline), spacing[:2]
     return [
-        Tile(grey(before), plain, "before"),
-        Tile(grey(after), plain, "after"),
-        Tile(grey(after), outline, "outlined"),
+        Tile(grey(before), plain, "before", pixel=pixel),
+        Tile(grey(after), plain, "after", pixel=pixel),
+        Tile(grey(after), outline, "outlined", pixel=pixel),
     ]
 
 

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ NAMES = {"background": 0, "lesion": 1}
 
 def test_every_public_name_is_listed_and_there_and_nothing_else():
     assert set(medsmith.__all__) <= set(dir(medsmith))
+    assert len(dir(medsmith)) == len(set(dir(medsmith)))
     assert {name for name in dir(medsmith) if not name.startswith("_")} == set(medsmith.__all__) - {"__version__"}
     for name in medsmith.__all__:
         assert getattr(medsmith, name) is not None
@@ -33,6 +35,16 @@ def test_the_package_is_imported_without_what_takes_seconds():
     code = "import sys, medsmith; dir(medsmith); print(sorted({'torch', 'scipy', 'nibabel'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_case_is_shown_without_its_voxels():
+    grid, names = Geometry((9, 10, 11), np.eye(4)), {"background": 0, "liver": 1, "lesion": 2}
+    labels = np.zeros(grid.shape, np.uint8)
+    case = Case("c", np.zeros((2, *grid.shape), np.float32), labels, grid, ("T1", "T2"), names)
+    assert repr(case) == "Case('c', 9 x 10 x 11; image: T1, T2; labels: liver, lesion)"
+    image = replace(case, labels=None, provenance={"seed": 1})
+    assert repr(image) == "Case('c', 9 x 10 x 11; image: T1, T2; no labels; synthetic)"
+    assert repr(replace(case, image=None)) == "Case('c', 9 x 10 x 11; no image; labels: liver, lesion)"
 
 
 @pytest.mark.parametrize("name", [name for name in medsmith.__all__ if name.endswith("Request")])

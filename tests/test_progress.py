@@ -31,14 +31,18 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_log_gets_a_line_every_half_minute_and_at_the_end(clock, capsys):
-    with ConsoleProgress().task("guider", 100, 40) as advance:
-        for _ in range(30):
+def test_a_log_gets_lines_soon_then_every_half_minute_and_at_the_end(clock, capsys):
+    with ConsoleProgress().task("guider", 160, 40) as advance:
+        for step in range(60):
             clock[0] += 2
-            advance(2, "loss 0.5")
+            advance(2, "loss 0.5" if step < 59 else "")
     assert capsys.readouterr().err.splitlines() == [
-        "guider: 70 of 100, 0.5 min left loss 0.5",
-        "guider: 100 of 100, 0.0 min left loss 0.5",
+        "guider: 46 of 160, 1.9 min left loss 0.5",  # after 6 s
+        "guider: 56 of 160, 1.7 min left loss 0.5",  # 10 s later
+        "guider: 76 of 160, 1.4 min left loss 0.5",  # 20 s later
+        "guider: 106 of 160, 0.9 min left loss 0.5",  # 30 s later
+        "guider: 136 of 160, 0.4 min left loss 0.5",
+        "guider: 160 of 160, 0.0 min left",
     ]
 
 
@@ -104,7 +108,8 @@ def test_a_timed_task_says_what_it_took_even_if_it_fails(clock, capsys):
             advance(1, "loss 0.5")
         advance(1 // 0, "")
     assert lines == ["guider: 5 of 9, 3 of them in 60.00 s"]
-    assert capsys.readouterr().err == "guider: 4 of 9, 1.7 min left loss 0.5\n"  # after 40 s
+    lines = ["3 of 9, 2.0 min", "4 of 9, 1.7 min", "5 of 9, 1.3 min"]
+    assert capsys.readouterr().err == "".join(f"guider: {line} left loss 0.5\n" for line in lines)
     assert isinstance(progress, Progress)
 
 
@@ -190,6 +195,18 @@ def test_a_scan_is_shown_as_radiologists_view_it_and_a_picture_as_it_is(oriented
         assert found[:half, :half].any() == oriented
         assert found[half:, half:].any() != oriented
         assert not found[:half, half:].any()
+
+
+def test_a_preview_keeps_the_proportions_of_the_slice():
+    case = micro.micro_case(0, 2, 1)
+    shape = case.geometry.shape
+    geometry = Geometry(shape, np.diag([1.0, 4.0 * shape[0] / shape[1], 1.0, 1.0]))
+    image = np.ones_like(case.image)
+    image[0, 0, 0] = 0
+    sheet = preview_grid([replace(case, image=image, labels=np.ones_like(case.labels), geometry=geometry)], 1)
+    for found in (sheet[:, :TILE] > 128, sheet[:, TILE:] > 0):
+        assert abs(np.count_nonzero(found.any((1, 2))) - TILE) <= 1
+        assert abs(np.count_nonzero(found.any((0, 2))) - TILE / 4) <= 2  # an outline lies around what it outlines
 
 
 def test_an_image_of_one_value_is_black_not_broken():

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from medsmith.preparation.crop import CropOptions as CropOptions
     from medsmith.preparation.crop import crop as crop
     from medsmith.preparation.select import select as select
+    from medsmith.progress import ConsoleProgress as ConsoleProgress
     from medsmith.reports.parsing.report import parse_report as parse_report
     from medsmith.reports.sampling import sample_report as sample_report
     from medsmith.reports.schema import LesionReport as LesionReport
@@ -71,6 +72,7 @@ _HOMES = {
     "Case": "medsmith.cases.case",
     "CaseRef": "medsmith.cases.case_ref",
     "Cohort": "medsmith.cases.cohort",
+    "ConsoleProgress": "medsmith.progress",
     "CopyPasteRequest": "medsmith.methods.copypaste.request",
     "CropOptions": "medsmith.preparation.crop",
     "DdpmRequest": "medsmith.methods.ddpm",
@@ -130,4 +132,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted((*__all__, *(name for name in globals() if name.startswith("__"))))
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

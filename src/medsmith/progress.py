@@ -13,7 +13,8 @@ from medsmith.errors import printable
 
 Advance = Callable[[int, str], None]
 SecondsLeft = Callable[[], float]
-LOG_SECONDS = 30.0
+FIRST_LOG_SECONDS, LOG_SECONDS = 5.0, 30.0
+"""Until the first line of a task in a log, and between lines at most; each wait is twice the one before."""
 _Result = TypeVar("_Result")
 
 
@@ -72,7 +73,7 @@ def advancing(function: Callable[[str], _Result], advance: Advance) -> Callable[
 
 @final
 class ConsoleProgress:
-    """A bar on a terminal; otherwise one line every 30 s. Both go to standard error."""
+    """A bar on a terminal; otherwise a line after 5, 15 and 35 s, then every 30 s. Both go to standard error."""
 
     def task(
         self, name: str, total: int, done: int = 0, limit: SecondsLeft = unlimited
@@ -112,17 +113,18 @@ def _clock(seconds: float) -> str:
 @contextmanager
 def _lines(name: str, total: int, done: int, limit: SecondsLeft) -> Iterator[Advance]:
     started = reported = time.monotonic()
-    reached = done
+    reached, wait = done, FIRST_LOG_SECONDS
 
     def advance(steps: int, note: str) -> None:
-        nonlocal reached, reported
+        nonlocal reached, reported, wait
         reached += steps
         now = time.monotonic()
-        if now - reported < LOG_SECONDS and reached < total:
+        if now - reported < wait and reached < total:
             return
-        reported = now
+        reported, wait = now, min(2 * wait, LOG_SECONDS)
         left = min((now - started) / max(reached - done, 1) * (total - reached), max(limit(), 0.0))
-        print(f"{name}: {reached} of {total}, {left / 60:.1f} min left {printable(note)}", file=sys.stderr, flush=True)
+        line = f"{name}: {reached} of {total}, {left / 60:.1f} min left {printable(note)}"
+        print(line.rstrip(), file=sys.stderr, flush=True)
 
     yield advance
 

@@ -214,7 +214,9 @@ def test_a_folder_of_images_or_of_labels_is_a_cohort_of_them(tmp_path, caplog):
         shutil.copytree(tmp_path / "x" / other, tmp_path / name / other)
     with caplog.at_level(logging.WARNING, "medsmith"):
         images, labels = Cohort.open(tmp_path / "labels"), Cohort.open(tmp_path / "images")
-    assert "no case has labels" in caplog.text
+        Cohort.open(tmp_path / "labels")
+    for root, found in (("labels", "no case has labels"), ("images", "no case has an image")):
+        assert caplog.messages.count(f"{tmp_path / root}: {found}") == 1
     assert (images.channel_names, images.label_names) == (("image",), {"background": 0})
     assert (labels.channel_names, labels.label_names) == ((), {"background": 0, "label_1": 1})
     assert images[ID].labels is None

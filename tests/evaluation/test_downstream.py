@@ -137,7 +137,8 @@ def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     assert size.convergence.proposed >= 32
     assert {result.verdict for result in size.arms[1:]} == {WITHHELD}
     lines = summary_lines(found)
-    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[0]
+    assert lines[0].startswith("Arms: R, real cases alone; S, synthetic cases alone; ")
+    assert f"run again with --steps {size.convergence.proposed} in a new folder" in lines[1]
     assert f"--steps {size.convergence.proposed} " in (tmp_path / "utility.html").read_text()
 
 

@@ -4,13 +4,34 @@ from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from medsmith.evaluation.pages.figures import Point, Samples, against_floor, histograms, interval_rows
+from medsmith.cases.case import Case
+from medsmith.evaluation.fidelity.views import ViewSpec
+from medsmith.evaluation.pages import figures
+from medsmith.evaluation.pages.figures import (
+    Point,
+    Samples,
+    against_floor,
+    histogram_with_limit,
+    histograms,
+    interval_rows,
+)
 from medsmith.evaluation.pages.image_grid import image_grid
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, render
-from medsmith.evaluation.pages.sheets import TILE, Tile, contact_sheet, legend_of, side_by_side
+from medsmith.evaluation.pages.sheets import (
+    TILE,
+    Tile,
+    contact_sheet,
+    legend_of,
+    plane_tiles,
+    side_by_side,
+    size_within,
+)
+from medsmith.geometry import Geometry
 
+SQUARE = Tile(np.zeros((8, 8), np.float32), np.zeros((8, 8), np.uint8))
 NASTY = '<script>alert("x")</script>'
 
 
@@ -39,9 +60,9 @@ def decoded(png):
 
 
 def test_a_sheet_shows_every_tile_the_right_way_up_with_its_outline():
-    image = np.zeros((20, 10), np.float32)
+    image = np.zeros((20, 20), np.float32)
     image[10:] = 255
-    labels = np.zeros((20, 10), np.uint8)
+    labels = np.zeros((20, 20), np.uint8)
     labels[2:8, 2:8] = 1
     sheet = decoded(contact_sheet([[Tile(image, labels, "a"), Tile(image, labels * 0)], [Tile(image, labels)]]))
     assert sheet.shape[1] > 2 * TILE
@@ -71,6 +92,33 @@ def test_a_sheet_has_tiles_of_the_size_that_is_asked_for():
     assert decoded(contact_sheet([[tile, tile]], 224)).shape == (224 + 16, 2 * 224 + 6, 3)
 
 
+@pytest.mark.parametrize(
+    ("shape", "pixel", "drawn"),
+    [((20, 10), (1.0, 1.0), (100, 50)), ((10, 20), (1.0, 1.0), (50, 100)), ((10, 10), (0.5, 2.0), (25, 100))],
+)
+def test_a_tile_is_drawn_with_its_own_proportions_in_the_middle_of_its_square(shape, pixel, drawn):
+    tile = Tile(np.zeros(shape, np.float32), np.zeros(shape, np.uint8), pixel=pixel)
+    black = (decoded(contact_sheet([[tile]], 100))[16:] == 0).all(-1)
+    columns, rows = np.flatnonzero(black.any(0)), np.flatnonzero(black.any(1))
+    assert (len(columns), len(rows)) == drawn
+    assert (columns[0], rows[0]) == tuple((100 - length) // 2 for length in drawn)
+    wide = decoded(image_grid([("a", [tile])])).shape[1] - decoded(image_grid([("a", [SQUARE])])).shape[1]
+    assert abs(wide - 1.75 * 110 * (drawn[0] / drawn[1] - 1)) <= 1  # 1.75 inches at 110 pixels an inch
+
+
+def test_slices_of_a_view_have_the_proportions_of_the_scan_and_a_picture_those_of_its_file():
+    spec = ViewSpec((16, 16, 16), 0, "CT", (0.0, 1.0), in_millimeters=True)
+    geometry = Geometry((10, 20, 30), np.diag([2.0, 1.0, 3.0, 1.0]))
+    case = Case("c", np.zeros((1, 10, 20, 30), np.float32), None, geometry, ("CT",), {"background": 0}, np.dtype("i2"))
+    sagittal, coronal, axial = (size_within(90, tile.image.shape, tile.pixel) for tile in plane_tiles(spec.view(case)))
+    assert (sagittal, coronal, axial) == ((20, 90), (20, 90), (90, 90))  # 20 x 20 x 90 mm
+    flat = replace(spec, shape=(64, 64, 1), in_millimeters=False)
+    grid = Geometry((256, 192, 1), np.eye(4), spacing_known=False)
+    picture = replace(case, image=np.zeros((1, 256, 192, 1), np.float32), geometry=grid)
+    (tile,) = plane_tiles(flat.view(picture))
+    assert size_within(100, tile.image.shape, tile.pixel) == (100, 75)
+
+
 def test_images_side_by_side_keep_their_outlines_apart():
     image = np.arange(64, dtype=np.float32).reshape(8, 8)
     labels = np.ones((8, 8), np.uint8)
@@ -96,6 +144,23 @@ def test_a_grid_has_room_for_wide_tiles_lines_of_text_and_a_legend():
     assert (crowded == (86, 180, 233)).all(-1).sum() > 3.5 * (keyed[..., :3] == (86, 180, 233)).all(-1).sum()
     assert (crowded[:, :2] == 255).all()  # nothing reaches beyond the picture
     assert (crowded[:, -2:] == 255).all()
+
+
+def test_no_bar_of_a_histogram_is_cut_off(monkeypatch):
+    """Some values are spread over all bins, the others are all in one."""
+    drawn = []
+
+    def keep(figure):
+        drawn.append(figure)
+        return b"png"
+
+    monkeypatch.setattr(figures, "_png", keep)
+    spread, one = np.linspace(0, 1, 400), np.full(7, 0.31)
+    histograms([Samples("size", spread, one), Samples("size", one, spread)])
+    histogram_with_limit(one, 0.9, "similarity")
+    limits = [axes.get_ylim() for figure in drawn for axes in figure.axes]
+    assert len(limits) == 3
+    assert all(low == 0 and high >= 1 for low, high in limits)
 
 
 def test_figures_are_pictures_and_repeat_exactly():

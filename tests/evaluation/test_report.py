@@ -153,6 +153,9 @@ def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, 
     assert "to a training case than 99 % of held-out real cases are" in copies[1]
     assert "--training" not in copies[1]
     near, far = alike.distances[Radiomics.name], other.distances[Radiomics.name]
+    first = next(iter(near.values()))
+    assert f"{Radiomics.name}: Fréchet distance {first.synthetic}, floor {first.floor}" in repr(alike)
+    assert len(repr(alike)) < 400
     said = "The measures disagree: the cohorts differ by far, and not by near."
     assert said in summary_lines(replace(alike, distances={"near": near, "far": far}))
     assert not any("disagree" in line for line in summary_lines(replace(alike, distances={"a": near, "b": near})))
@@ -195,7 +198,7 @@ def test_volumes_are_evaluated_too(tmp_path):
     assert found.view_spec.shape == (16, 16, 16)
     assert found.view_spec.unit == "mm"
     assert found.nearest_neighbors.flagged.n == 6
-    assert "centre, first to last slice (%)" in found.masks["mass"].measures
+    assert "center, first to last slice (%)" in found.masks["mass"].measures
 
 
 def cohort_with_corner(root, count, seed, shape, ending):

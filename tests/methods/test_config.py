@@ -28,11 +28,34 @@ class Settings(BaseModel):
     sampling: Sampling = Sampling()
 
 
+class Listed(BaseModel):
+    names: tuple[str | int, ...] = ()
+
+
 class Nothing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 START = Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('["kidney cyst","tumor"]', ("kidney cyst", "tumor")),
+        ("[kidney cyst, tumor]", ("kidney cyst", "tumor")),
+        ("[tumor]", ("tumor",)),
+        ("[]", ()),
+    ],
+)
+def test_names_in_a_list_need_no_quotes(text, names):
+    assert apply_settings(Listed(), [f"names={text}"]).names == names
+
+
+@pytest.mark.parametrize("text", ["[tumor", "tumor", '["tumor]', "[[tumor]]", "[a,]"])
+def test_what_is_no_list_of_names_stays_text_and_is_refused(text):
+    with pytest.raises(RequestError, match="must be a list"):
+        apply_settings(Listed(), [f"names={text}"])
 
 
 @pytest.mark.parametrize(

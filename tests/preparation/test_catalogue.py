@@ -194,6 +194,15 @@ def test_row_51_label_all_background_where_others_are_not(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_several_maps_of_background_are_counted_among_all_cases(tmp_path):
+    source = good_source(tmp_path / "source", count=5)
+    for index in (1, 3):
+        (source / "labels" / f"a{index}.nii.gz").write_bytes(zipped(nifti_bytes(np.zeros(SHAPE, np.uint8))))
+    code, line = run(lambda: prepare(source, tmp_path / "out", report=lambda _: None))
+    assert code == 2
+    assert "2 of 5 cases cannot be used, the first: a1: all background" in line
+
+
 def test_several_bad_cases_are_named_at_once(tmp_path):
     source = good_source(tmp_path / "source", count=9)
     said: list[str] = []

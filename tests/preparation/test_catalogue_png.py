@@ -1,5 +1,6 @@
 """Bad and odd pictures: each refused with the right line, or accepted with a note."""
 
+import shutil
 import struct
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from bad_scans import flipped
 from medsmith.cases.cohort import Cohort
-from medsmith.preparation.prepare import prepare
+from medsmith.errors import ContentError
+from medsmith.preparation.prepare import PrepareOptions, prepare
 from scan_files import ID, listing, png_bytes, run, write_pair
 
 PNG_IMAGE = np.random.default_rng(0).integers(0, 255, (14, 12), dtype=np.uint8)
@@ -58,6 +60,30 @@ def test_png_color_with_equal_channels_is_gray(tmp_path):
     case = prepare(source, tmp_path / "out", report=said.append)[ID]
     np.testing.assert_array_equal(case.require_image()[0, :, :, 0].T, PNG_IMAGE)
     np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
-    assert any("0 and 255 in the files mean 0 and 1" in line for line in said)
+    assert any("0 and 255 in a file mean 0 and 1" in line for line in said)
     assert any("its channels are equal: read as gray" in line for line in said)
     assert Cohort.open(tmp_path / "out")[ID].stored == np.uint8
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_masks_of_0_and_1_and_of_0_and_255_in_one_folder_have_the_one_declared_label(value, tmp_path):
+    source = tmp_path / "source"
+    said: list[str] = []
+    write_pair(source, png_bytes(PNG_IMAGE), png_bytes(PNG_LABEL), ending=".png")
+    for folder in ("images", "labels"):
+        shutil.copy(source / folder / f"{ID}.png", source / folder / "other.png")
+    (source / "labels" / "other.png").write_bytes(png_bytes(PNG_LABEL * 255))
+    cohort = prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": value}), report=said.append)
+    assert cohort.label_names == {"background": 0, "mass": 1}
+    for case in cohort:
+        np.testing.assert_array_equal(case.require_labels()[:, :, 0].T, PNG_LABEL)
+    assert any("; 0 and 255 in a file mean 0 and 1)" in line for line in said)
+    both = PNG_LABEL.copy()
+    both[0, 0] = 255
+    (source / "labels" / "other.png").write_bytes(png_bytes(both))
+    with pytest.raises(ContentError, match=r"other.png: label values 0, 1, 255; a mask of one label has 0 and 1, or"):
+        prepare(source, tmp_path / "both", PrepareOptions(label_names={"mass": value}))
+    both[0, 0] = 7
+    (source / "labels" / "other.png").write_bytes(png_bytes(both))
+    with pytest.raises(ContentError, match=f"values 7 .*declared: background = 0, mass = {value};"):
+        prepare(source, tmp_path / "seven", PrepareOptions(label_names={"mass": value}))

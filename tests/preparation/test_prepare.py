@@ -329,6 +329,17 @@ def test_what_is_done_to_gray_values_is_said(tmp_path):
     assert "gray values: -1024 HU" in said
 
 
+def test_spacings_that_differ_are_said_by_their_median_and_their_range(tmp_path):
+    image, label = hounsfield_array((16, 16, 16)), label_array((16, 16, 16))
+    for name, depth in (("a", 1.0), ("b", 2.0), ("c", 5.0)):
+        affine = np.diag([0.7, 0.8, depth, 1.0])
+        scan, mask = (zipped(nifti_bytes(array, affine)) for array in (image, label))
+        write_pair(tmp_path / "in", scan, mask, name=name)
+    said: list[str] = []
+    prepare(tmp_path / "in", tmp_path / "out", report=said.append)
+    assert "spacing: 0.7 x 0.8 x 2 mm (median), 0.7 x 0.8 x 1 to 0.7 x 0.8 x 5" in said
+
+
 def test_what_it_inferred_is_said_and_written(tmp_path):
     image = zipped(nifti_bytes(hounsfield_array((16, 16, 16))))
     label = zipped(nifti_bytes(label_array((16, 16, 16))))
@@ -340,7 +351,7 @@ def test_what_it_inferred_is_said_and_written(tmp_path):
         "1 case: images/a.nii.gz + labels/a.nii.gz",
         "channels: CT (every image is in Hounsfield units)",
         "labels: background = 0, label_1 = 1 (inferred from the files; name them with --label NAME=VALUE)",
-        "spacing: 0.7 x 0.8 x 2.5 mm (median), 0.7 x 0.8 x 2.5",
+        "spacing: 0.7 x 0.8 x 2.5 mm",
         "shapes: 16 x 16 x 16; stored as int16",
     ]
     record = json.loads((tmp_path / "out" / RECORD).read_text())
@@ -397,7 +408,7 @@ def test_the_same_call_continues_and_another_is_refused(tmp_path):
     assert (tmp_path / "out" / "labelsTr" / "a0.nii.gz").stat().st_mtime_ns == before
     code, line = run(lambda: prepare(source, tmp_path / "out", PrepareOptions(label_names={"mass": 1}), report=silent))
     assert code == 2
-    assert "differs in inferred, label_names, options" in line
+    assert "differs in inferred, label_names, label_of_source_value, options" in line
     (source / "images" / "a0.nii.gz").write_bytes(zipped(nifti_bytes(image_array(seed=9))))
     code, line = run(lambda: prepare(source, tmp_path / "out", report=silent))
     assert code == 2

@@ -12,9 +12,10 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli.synthesizing import _page_of_what_is_made
 from medsmith.errors import SynthesisError
+from medsmith.evaluation.pages.sheets import size_within
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY
-from medsmith.synthesis import lesions_line, write_lesions_page
+from medsmith.synthesis import lesions_line, lesions_page, write_lesions_page
 from medsmith.synthesis.missed import write_missed
 from narrowing import present
 
@@ -60,7 +61,7 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    counts = "0 of 2 lesions as asked in every measured attribute, from 6 attempts"
+    counts = "0 of 2 lesions as asked in every measured attribute, from 6 draws"
     line = f"{counts}; visible, or asked to be isodense: 2."
     assert line in html
     assert lesions_line(made.root) == line
@@ -96,7 +97,29 @@ def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     both = record() | {"lesions": [one, one | {"box": [[2, 2, 2], [6, 6, 6]], "attempts": 1}]}
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
     assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
-    assert "0 of 2 lesions as asked in every measured attribute, from 4 attempts" in lesions_line(made.root)
+    assert "0 of 2 lesions as asked in every measured attribute, from 4 draws" in lesions_line(made.root)
+
+
+def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):
+    """A part of 12 x 48 voxels of 1 x 2 mm is cut out, by way of example."""
+    sheets = []
+
+    def record_sheet(rows):
+        sheets.append(rows)
+        return b"png"
+
+    monkeypatch.setattr(lesions_page, "contact_sheet", record_sheet)
+    affine, labels = np.diag([1.0, 2.0, 2.0, 1.0]), np.zeros((12, 60, 20), np.uint8)
+    for root, lesion in (("scans", False), ("out", True)):
+        labels[4:8, 28:30, 8:12] = 2 if lesion else 0
+        out = Cohort.create(tmp_path / root, channel_names=("CT",), label_names=NAMES, file_ending=".nii.gz")
+        given = record(box=[[4, 29, 8], [8, 31, 12]]) if lesion else None
+        out.write(Case("scan", np.zeros((1, *labels.shape), np.float32), labels, Geometry(labels.shape, affine),
+                       ("CT",), NAMES, np.dtype("i2"), provenance=given))  # fmt: skip
+        out.finish()
+    assert write_lesions_page(tmp_path / "out", tmp_path / "scans")
+    ((tiles,),) = sheets
+    assert [size_within(96, tile.image.shape, tile.pixel) for tile in tiles] == [(12, 96)] * 3
 
 
 def test_cases_without_lesions_have_no_page(tmp_path):

@@ -103,7 +103,7 @@ def test_every_phase_of_a_training_is_shown(tmp_path):
     chosen = micro.micro_settings("lldm", kind, 2)
     train("lldm", cohort, tmp_path / "run", settings=chosen, budget=Budget(steps=1), progress=Recorded())
     stages = [stage.name for stage in medsmith.runs.checkpoints.load_method(tmp_path / "run").stages()]
-    assert [name for name, _ in shown[:4]] == ["hash", "read", "try number formats", "prepare"]
+    assert [name for name, _ in shown[:4]] == ["compute checksums", "read", "try number formats", "prepare"]
     assert [name for name, _ in shown if name.startswith("begin ")] == [f"begin {name}" for name in stages]
     assert shown[-1] == ("finish", 1)
 

@@ -62,6 +62,14 @@ class Case:
         if image is not None and image.shape[0] != len(self.channel_names):
             raise GeometryError(self.id, f"{image.shape[0]} channels, named {', '.join(self.channel_names) or 'none'}")
 
+    def __repr__(self) -> str:
+        """What the case has, without its voxels."""
+        size = " x ".join(map(str, self.geometry.shape))
+        image = "no image" if self.image is None else f"image: {', '.join(self.channel_names)}"
+        named = ", ".join(name for name, value in self.label_names.items() if value)
+        labels = "no labels" if self.labels is None else f"labels: {named}"
+        return f"Case({self.id!r}, {size}; {image}; {labels}{'; synthetic' if self.synthetic else ''})"
+
     @property
     def synthetic(self) -> bool:
         """Whether the case is synthetic; that of a real image with predicted labels has a provenance that denies it."""

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
@@ -55,6 +56,12 @@ from medsmith.progress import Advance, ignored
 _log = logging.getLogger("medsmith")
 
 
+@lru_cache(maxsize=1024)
+def _log_once(_root: Path, line: str) -> None:
+    """Logs a line about a folder; a command opens one folder several times."""
+    _log.warning("%s", line)
+
+
 @final
 class Cohort:
     """Cases in a folder, read one at a time; ``cohort[id]`` and iteration give canonical orientation.
@@ -83,7 +90,7 @@ class Cohort:
     def open(cls, root: Path | str) -> "Cohort":
         """Opens an nnU-Net, Decathlon, or images/ + labels/ folder for reading.
 
-        Skipped files, and the number of cases with only an image or only labels, are logged.
+        Skipped files, and the number of cases with only an image or only labels, are logged, once in a process.
 
         Raises:
             FileError: there is no such folder, or a file in it cannot be read.
@@ -92,7 +99,7 @@ class Cohort:
         """
         layout = find_layout(Path(root))
         for note in (*layout.notes, *unpaired_notes(layout.cases)):
-            _log.warning("%s: %s", root, note)
+            _log_once(Path(root).absolute(), f"{root}: {note}")
         return cls(Path(root), layout)
 
     @classmethod

@@ -103,7 +103,7 @@ def relabel(
         subject: file or case, for the error line.
 
     Raises:
-        ContentError: a value that is not in ``label_of``.
+        ContentError: a value that is not in ``label_of``, or two that mean the same.
     """
     counts = np.zeros(256, dtype=np.int64)
     for part in np.moveaxis(values, -1, 0):  # counting all at once takes eight bytes per voxel
@@ -113,8 +113,15 @@ def relabel(
     if strange:
         line = f"undeclared label values {first_of(strange)} (found {first_of(found)})"
         name_of = {label: name for name, label in label_names.items()}
-        declared = declared_line({name_of[label]: value for value, label in label_of.items()})
-        raise ContentError(subject, line, f"declared: {declared}", "is this the image? else declare them")
+        declared: dict[str, int] = {}
+        for value, label in label_of.items():
+            declared.setdefault(name_of[label], value)
+        raise ContentError(
+            subject, line, f"declared: {declared_line(declared)}", "is this the image? else declare them"
+        )
+    if len({label_of[value] for value in found}) < len(found):
+        line, limit = f"label values {', '.join(map(str, found))}", "a mask of one label has 0 and 1, or 0 and 255"
+        raise ContentError(subject, line, limit, "is this the image? else declare a label for each: NAME=VALUE")
     table = np.zeros(256, dtype=np.uint8)
     for value, label in label_of.items():
         table[value] = label

@@ -23,7 +23,7 @@ from medsmith.evaluation.fidelity.feature_rows import feature_rows
 from medsmith.evaluation.fidelity.masks import KOLMOGOROV_SMIRNOV
 from medsmith.evaluation.fidelity.named_extractors import default_extractors as default_extractors
 from medsmith.evaluation.fidelity.permutation import permutation_test
-from medsmith.evaluation.fidelity.seams import measure_seams
+from medsmith.evaluation.fidelity.seams import MIN_CASES, measure_seams
 from medsmith.evaluation.fidelity.views import ViewSpec, common_view_spec
 from medsmith.evaluation.pages.evaluation_page import evaluation_page
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -38,7 +38,8 @@ from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
 NO_SEAMS = (
-    "Seams were not searched: too few synthetic cases have a provenance that names what was painted, and an image."
+    f"Seams were not searched: fewer than {MIN_CASES} synthetic cases have a provenance that names what was painted, "
+    "and an image."
 )
 _Value = TypeVar("_Value")
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")

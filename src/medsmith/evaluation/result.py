@@ -99,6 +99,15 @@ class Evaluation:
     diversity: Diversity | None = None
     seams: Estimate | None = None
 
+    def __repr__(self) -> str:
+        """The first statistic of each extractor beside its floor; all of them are on the page."""
+        found = [f"{name}: {self._first(name)}" for name in self.extractors if name in self.distances]
+        return f"Evaluation({'; '.join((*found, *(f'masks of {label} compared' for label in self.masks)))})"
+
+    def _first(self, extractor: str) -> str:
+        statistic, compared = next(iter(self.distances[extractor].items()))
+        return f"{statistic} {compared.synthetic}, floor {compared.floor}"
+
     def measured(self) -> list[MeasuredDistance]:
         """Every distance with all that it depends on."""
         return [

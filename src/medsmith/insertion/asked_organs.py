@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from medsmith.cases.case_ref import CaseRef, InputPath, open_cohort
 from medsmith.errors import FileError, RequestError
 from medsmith.insertion.coarse_map import NAMES, SOURCE
+from medsmith.insertion.organ_map import AIR, absent
 from medsmith.insertion.organ_sources import OrganSource
 from medsmith.insertion.totalsegmentator import COMMAND, not_installed
 from medsmith.reports.collection import read_reports
@@ -64,15 +65,16 @@ class AskedOrgans(BaseModel):
             usual = LESION_TYPES[report.lesion_type].organ if report.lesion_type in LESION_TYPES else None
             organs = [organ for organ in (report.organ, usual) if organ is not None]
             if organs and not any(labels_of(organ, dict.fromkeys(known, 1)) for organ in organs):
-                found, limit = f"no {organs[0]} in the organ map ({source})", f"it knows {', '.join(known)}"
+                found, limit = absent(organs[0], source), f"it knows {', '.join(known)}"
                 cure = "name one of these, or give a map that has it: --organ-map"
                 raise RequestError("report", found, limit, cure)
 
 
 def _known(templates: CaseRef | None) -> tuple[tuple[str, ...], str]:
-    """Names that an organ map of the labels of the templates, or of densities alone, may have, and its source."""
+    """Names of places for a lesion in an organ map of the templates' labels, or of densities alone, and its source."""
+    places = tuple(name for name in NAMES if name != AIR)
     labels = open_cohort(templates).label_names if templates else {}
     organs = tuple(name for name, value in labels.items() if value and not is_lesion(name))
     if not organs:
-        return NAMES, SOURCE
-    return tuple(dict.fromkeys((*organs, *NAMES))), f"labels of the template; the rest a {SOURCE}"
+        return places, SOURCE
+    return tuple(dict.fromkeys((*organs, *places))), f"labels of the template; the rest a {SOURCE}"

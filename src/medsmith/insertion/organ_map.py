@@ -18,6 +18,8 @@ from medsmith.formats.volume import Region
 from medsmith.geometry import Geometry
 from medsmith.reports.organs import is_lesion
 
+AIR = "air"
+"""Name of the label that no lesion lies in."""
 LABEL_VALUES = 256
 _FEW = 12
 Chosen = Bool[np.ndarray, "256"]
@@ -90,6 +92,16 @@ class OrganMap:
     def lesions(self) -> tuple[int, ...]:
         """Label values of lesions."""
         return tuple(value for name, value in self.names.items() if is_lesion(name))
+
+
+def absent(organ: str, source: str) -> str:
+    """Why no lesion can lie in an organ, for an error line.
+
+    Args:
+        organ: its name.
+        source: of the organ map, which has no such organ.
+    """
+    return "no lesion lies in air" if organ == AIR else f"no {organ} in the organ map ({source})"
 
 
 def chosen_values(values: tuple[int, ...]) -> Chosen:

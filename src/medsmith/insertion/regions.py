@@ -21,7 +21,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from medsmith.errors import RequestError
 from medsmith.formats.volume import Region
-from medsmith.insertion.organ_map import Chosen, OrganMap, chosen_values, selected
+from medsmith.insertion.organ_map import AIR, Chosen, OrganMap, absent, chosen_values, selected
 from medsmith.reports.organs import cavity_of, is_hollow, labels_of
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.vocabulary import Cavity
@@ -132,11 +132,11 @@ def target_of(report: LesionReport, organ_map: OrganMap, subject: str = "report"
     """
     location = location_of(report, subject)
     name, wanted = (report.organ, report.organ) if report.organ else ("soft tissue", SOFT_TISSUE)
-    values = labels_of(wanted, organ_map.names)
+    values = () if name == AIR else labels_of(wanted, organ_map.names)
     organ = chosen_values(values)
     if organ_map.extent(organ) is None:
-        found = f"no {name} in the organ map ({organ_map.source})"
-        limit = f"it has {', '.join(organ_map.present) or 'no labels'}"
+        found = absent(name, organ_map.source)
+        limit = f"it has {', '.join(place for place in organ_map.present if place != AIR) or 'no labels'}"
         raise RequestError(subject, found, limit, "name one of these, or give a map that has it")
     return Target(name, location, organ, _surroundings(report, location, organ_map) & ~organ)
 

@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar, final, get_args
 
@@ -12,6 +13,8 @@ from medsmith.diffusion import DiffusionProcess, NoiseSchedule, Prediction, Samp
 from medsmith.errors import RequestError
 from medsmith.formats.validation import first_problem
 
+_NAMES = re.compile(r"\[[^][{}\",]+(,[^][{}\",]+)*\]")
+"""A list of names without quotes."""
 _MOST_VOXELS, _MOST_VOXELS_OF_BATCH = 2**28, 2**32
 MOST_STEPS = 10**9
 """Of an optimizer: what is larger is a mistake."""
@@ -210,7 +213,8 @@ def apply_settings(config: Model, assignments: Iterable[str]) -> Model:
 
     Args:
         config: the config to change; it stays as it is.
-        assignments: ``key=value`` with dotted keys and JSON values: ``training.batch=8``, ``size=[64,64]``.
+        assignments: ``key=value`` with dotted keys and JSON values, names without quotes: ``training.batch=8``,
+            ``size=[64,64]``, ``structures=[lesion]``.
 
     Raises:
         RequestError: no ``=``, an unknown key or a value out of range.
@@ -225,11 +229,14 @@ def apply_settings(config: Model, assignments: Iterable[str]) -> Model:
 
 
 def _parse_value(text: str) -> Any:
-    """A JSON value; text that is not JSON is a string, so that names need no quotes."""
+    """A JSON value; text that is not JSON is a string, in brackets a list, as a shell leaves names without quotes."""
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError):
-        return text
+        listed = text.strip()
+        if not _NAMES.fullmatch(listed):
+            return text
+        return [_parse_value(name.strip()) for name in listed[1:-1].split(",")]
 
 
 def _set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel]) -> None:

@@ -170,6 +170,11 @@ def _without_empty_maps(
     Raises:
         CohortError, ContentError: some maps are empty and neither kept nor left out, or all cases are left out.
     """
+
+    def check_not_empty(case_id: str) -> None:
+        if summaries[case_id].empty:
+            refuse_empty(case_id)
+
     empty = [case_id for case_id, summary in summaries.items() if summary.empty]
     if EMPTY in options.leave_out and len(empty) == len(summaries):
         found = f"all {len(summaries)} label maps are all background"
@@ -178,7 +183,7 @@ def _without_empty_maps(
         return source, dict(summaries)
     labeled = [files for files in source.cases.values() if files.label_paths]
     if len(empty) < len(labeled) or not all(files.channels for files in labeled):
-        map_cases(source.root, empty, refuse_empty, report)
+        map_cases(source.root, summaries, check_not_empty, report)
     cases = {case_id: CaseFiles(files.channels, labels=None) for case_id, files in source.cases.items()}
     layout = replace(source.layout, label_names={"background": 0}, label_of={}, label_of_file={}, cases=cases)
     reason = "every label map is all background: images alone are taken"

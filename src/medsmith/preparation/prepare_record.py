@@ -120,7 +120,8 @@ def _spacing_line(summaries: Iterable[CaseSummary]) -> str:
     if not known:
         return "spacing: PNG stores none, 1 mm stands in"
     middle = " x ".join(f"{size:.3g}" for size in np.median(known, axis=0))
-    return f"spacing: {middle} mm (median), {_span([tuple(float(f'{size:.3g}') for size in s) for s in known])}"
+    span = _span([tuple(float(f"{size:.3g}") for size in each) for each in known])
+    return f"spacing: {middle} mm" if span == middle else f"spacing: {middle} mm (median), {span}"
 
 
 def _span(rows: list[tuple[Any, ...]]) -> str:

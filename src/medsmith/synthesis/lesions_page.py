@@ -82,9 +82,9 @@ def _not_made(out: Path) -> list[str]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    attempts = counted(sum(lesion["attempts"] for lesion in lesions), "attempt")
+    draws = counted(sum(lesion["attempts"] for lesion in lesions), "draw")
     return (
-        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {attempts}; "
+        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {draws}; "
         f"visible, or asked to be isodense: {visible}."
     )
 
@@ -137,10 +137,11 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json
     window = LUNG_WINDOW if "lung" in str(lesion["requested"].get("organ")) else SOFT_WINDOW
     outline = displayed(changed[*plane, level].astype(np.uint8), grid.spacing_known)
     before, after = (_gray(of, name, region, window) for of, name in ((scans, template), (cohort, id)))
+    pixel, plain = grid.spacing[:2], np.zeros_like(outline)
     tiles = [
-        Tile(before, np.zeros_like(outline), "before"),
-        Tile(after, np.zeros_like(outline), "after"),
-        Tile(after, outline, "outlined"),
+        Tile(before, plain, "before", pixel=pixel),
+        Tile(after, plain, "after", pixel=pixel),
+        Tile(after, outline, "outlined", pixel=pixel),
     ]
     report = lesion["requested"]
     words = [report.get("lesion_type"), *report.get("shape", ()), said_density(report), report.get("surface")]

@@ -17,6 +17,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.data.scaling import model_to_image
 from medsmith.diffusion import LowPassGuide
 from medsmith.evaluation.pages.sheets import OUTLINES, Tile, legend_of
+from medsmith.geometry import Geometry
 from medsmith.methods.mddpm import Mddpm
 from medsmith.methods.mddpm.steering import Steering
 from medsmith.synthesis.steering_words import guide_name
@@ -52,11 +53,11 @@ def guide_tiles(method: Mddpm, steered: SteeredCase) -> dict[str, Tile]:
         method: that made the case.
         steered: a slice with its steering.
     """
-    window, oriented = method.fingerprint.robust_range[0], steered.case.geometry.spacing_known
+    window = method.fingerprint.robust_range[0]
 
     def tile(key: str, guide: LowPassGuide) -> Tile:
         plane = model_to_image(guide.reference[0], method.fingerprint)[0, :, :, 0]
-        return _tile(plane, _region(guide), window, oriented, guide_name(key), (REGION_COLOR,))
+        return _tile(plane, _region(guide), window, steered.case.geometry, guide_name(key), (REGION_COLOR,))
 
     return {key: tile(key, guide) for key, guide in steered.steering.guides.items()}
 
@@ -69,10 +70,10 @@ def image_tiles(case: Case, window: Window, title: str) -> list[Tile]:
         window: gray values of black and white.
         title: above the first.
     """
-    plane, oriented = case.require_image()[0, :, :, 0], case.geometry.spacing_known
-    tiles = [_tile(plane, np.zeros(plane.shape, np.uint8), window, oriented, title)]
+    plane = case.require_image()[0, :, :, 0]
+    tiles = [_tile(plane, np.zeros(plane.shape, np.uint8), window, case.geometry, title)]
     if case.labels is not None:
-        tiles.append(_tile(plane, case.labels[:, :, 0], window, oriented, f"{title}, annotation"))
+        tiles.append(_tile(plane, case.labels[:, :, 0], window, case.geometry, f"{title}, annotation"))
     return tiles
 
 
@@ -101,13 +102,14 @@ def _tile(
     plane: Float32[np.ndarray, "x y"],
     labels: UInt8[np.ndarray, "x y"],
     window: Window,
-    oriented: bool,
+    grid: Geometry,
     title: str,
     colors: Sequence[str] = OUTLINES,
 ) -> Tile:
     low, high = window
     gray = np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.float32)
-    return Tile(displayed(gray, oriented), displayed(labels, oriented), title, colors)
+    oriented = grid.spacing_known
+    return Tile(displayed(gray, oriented), displayed(labels, oriented), title, colors, grid.spacing[:2])
 
 
 def _region(guide: LowPassGuide) -> UInt8[np.ndarray, "x y"]:

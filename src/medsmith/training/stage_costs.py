@@ -70,7 +70,7 @@ class Choice:
 
 def read_facts(cohort: Cohort, progress: Progress) -> Fingerprint:
     """The fingerprint of a cohort, with the progress of both passes over it."""
-    with progress.task("hash", len(cohort)) as advance:
+    with progress.task("compute checksums", len(cohort)) as advance:
         content = cohort.content_hash(advance)
     with progress.task("read", len(cohort)) as advance:
         return take_fingerprint(_counted(cohort, advance), cohort.file_ending, content)

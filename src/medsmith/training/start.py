@@ -76,7 +76,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         limit, cure = f"there are {', '.join(kind.presets)}", similar(request.preset, kind.presets)
         raise RequestError(request.method, f"no preset '{request.preset}'", limit, cure)
     config = apply_settings(kind.presets[request.preset], request.settings)
-    with progress.task("hash", len(cohort)) as advance:
+    with progress.task("compute checksums", len(cohort)) as advance:
         cohort_hash = cohort.content_hash(advance)
     if (folder / "run.json").is_file():
         check_record(folder)

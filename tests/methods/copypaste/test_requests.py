@@ -1,5 +1,6 @@
 """Copy-paste: templates and labels that are named, and what cannot be met."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -166,7 +167,8 @@ def test_settings_that_cannot_be_are_refused(cases):
     with pytest.raises(RequestError, match=r"no label 'bone'; there are liver, lesion"):
         begun(cases, structures=("bone",))
     names = {"background": 0, "liver": 1, "spot": 2}
-    with pytest.raises(RequestError, match="no label is named like a lesion; there are liver, spot"):
+    cure = re.escape("""say which are pasted: --set 'structures=["spot"]'""")
+    with pytest.raises(RequestError, match=f"no label is named like a lesion; there are liver, spot; {cure}$"):
         begun([replace(case, label_names=names) for case in cases])
     with pytest.raises(TrainingError, match="no case has a structure to paste"):
         begun(cases, least_voxels=100_000)

@@ -1,6 +1,7 @@
 """Pairs as pictures: the cases of one draw side by side, one for each level of the attribute."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -49,7 +50,7 @@ def outlined_beside(case: Case, found: UInt8[np.ndarray, "x y z"], titles: tuple
     tiles = case_tiles(case, None, (titles[0], "its map"))
     level = _fullest(case.require_labels())
     outline = displayed(found[:, :, level], case.geometry.spacing_known)
-    return contact_sheet([[*tiles, Tile(tiles[0].image, outline, titles[1])]], _EDGE)
+    return contact_sheet([[*tiles, replace(tiles[0], labels=outline, title=titles[1])]], _EDGE)
 
 
 def case_tiles(case: Case, focus: Focus | None, titles: tuple[str, str]) -> list[Tile]:
@@ -69,7 +70,8 @@ def case_tiles(case: Case, focus: Focus | None, titles: tuple[str, str]) -> list
         level = focus.center[2]
     gray = displayed(_gray(image[x, y, level], is_ct(case.channel_names[0])), grid.spacing_known)
     outline = displayed(labels[x, y, level], grid.spacing_known)
-    return [Tile(gray, np.zeros_like(outline), titles[0]), Tile(gray, outline, titles[1])]
+    plain = Tile(gray, np.zeros_like(outline), titles[0], pixel=grid.spacing[:2])
+    return [plain, replace(plain, labels=outline, title=titles[1])]
 
 
 def _fullest(labels: UInt8[np.ndarray, "x y z"]) -> int:

@@ -3,7 +3,7 @@
 from medsmith.errors import counted
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, MEASURES
 from medsmith.evaluation.downstream.result import ArmResult, Comparison, SizeResult, Utility
-from medsmith.evaluation.downstream.wording import METHOD, limits_of, size_lines
+from medsmith.evaluation.downstream.wording import ARMS, METHOD, limits_of, size_lines
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.pages.figures import READERS, Point, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
@@ -25,8 +25,8 @@ def utility_page(utility: Utility) -> Page:
 
 
 def summary_lines(utility: Utility) -> list[str]:
-    """The main results, a sentence each."""
-    return [line for size in utility.sizes for line in size_lines(size, utility.gain)]
+    """The names of the arms, then the main results, a sentence each."""
+    return [ARMS, *(line for size in utility.sizes for line in size_lines(size, utility.gain))]
 
 
 def _picture(utility: Utility) -> Picture:

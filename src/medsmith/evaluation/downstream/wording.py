@@ -5,11 +5,16 @@ from medsmith.evaluation.downstream.intervals import inflation_of
 from medsmith.evaluation.downstream.result import MOST_RISE, ArmResult, SizeResult, Utility
 from medsmith.evaluation.fidelity.bootstrap import Estimate
 
+ARMS = (
+    "Arms: R, real cases alone; S, synthetic cases alone; S then R, half of the steps on each; R + S, real and "
+    "synthetic cases in every batch."
+)
 METHOD = (
     "All arms have the same network, gradient steps, batch size and schedule, and the same initial weights in the same "
     "subset. Nothing is selected: the last weights are tested. Every arm has strong augmentation but the row that says "
-    "otherwise. S: synthetic cases alone. S then R: half of the steps on each. R + S: the stated share of every batch, "
-    "one half if none is stated, is synthetic. R + copy-paste: structures of other real cases are pasted.",
+    "otherwise. R: real cases alone. S: synthetic cases alone. S then R: half of the steps on each. R + S: the stated "
+    "share of every batch, one half if none is stated, is synthetic. R + copy-paste: structures of other "
+    "real cases are pasted.",
     "Gain: paired difference to R with the same subset and seed on the same test patient, in absolute points. The "
     "interval is a bootstrap over subsets, the seeds of each and test patients, as wide as the crossed design has it "
     "with Student's quantiles. p values of structures are corrected by Holm's procedure; those of different arms and "

@@ -29,6 +29,7 @@ class View:
         has_image: whether the case has an image.
         has_labels: whether the case has labels.
         oriented: whether its orientation is known.
+        proportions: relative voxel size along x, y, z, by which it is drawn: the field of view as stored.
     """
 
     id: str
@@ -38,6 +39,7 @@ class View:
     has_image: bool = True
     has_labels: bool = True
     oriented: bool = False
+    proportions: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @property
     def without_labels(self) -> "View":
@@ -91,9 +93,10 @@ class ViewSpec:
     def view(self, case: Case) -> View:
         """A case on the common grid and gray range."""
         extent = zip(case.geometry.spacing, case.geometry.shape, self.shape, strict=True)
+        width, depth, height = (spacing * old / new for spacing, old, new in extent)
         x, y, z = (
-            (spacing * old / new if self.in_millimeters else 100 / new) if new > 1 else 1.0
-            for spacing, old, new in extent
+            (size if self.in_millimeters else 100 / new) if new > 1 else 1.0
+            for size, new in zip((width, depth, height), self.shape, strict=True)
         )
         has_image = case.image is not None and self.channel is not None
         return View(
@@ -104,6 +107,7 @@ class ViewSpec:
             has_image=has_image,
             has_labels=case.labels is not None,
             oriented=case.geometry.spacing_known,
+            proportions=(width, depth, height),
         )
 
     def _gray(self, case: Case) -> Float32[np.ndarray, "x y z"]:

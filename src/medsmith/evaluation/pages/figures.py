@@ -86,6 +86,7 @@ def _paired_histogram(axes: Axes, panel: Samples) -> None:
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     for values, color, name in ((panel.real, REAL, "real"), (panel.synthetic, SYNTHETIC, "synthetic")):
         _steps(axes, values, edges, color, name)
+    axes.set_ylim(bottom=0)
     axes.set_title(panel.title, fontsize=8)
     _style_axes(axes)
 
@@ -97,7 +98,6 @@ def _steps(
     shares = np.histogram(values, edges)[0] / max(len(values), 1)
     axes.stairs(shares, edges, fill=True, color=color, alpha=0.3, label=name)
     axes.stairs(shares, edges, color=color)
-    axes.set_ylim(bottom=0)
 
 
 def histogram_with_limit(values: Float[np.ndarray, " n"], limit: float, label: str) -> bytes:
@@ -106,6 +106,7 @@ def histogram_with_limit(values: Float[np.ndarray, " n"], limit: float, label: s
     figure.subplots_adjust(0.1, 0.2, 0.98, 0.96)
     axes = figure.add_subplot()
     _steps(axes, values, np.linspace(min(0.0, float(values.min())), 1, 51), SYNTHETIC, "synthetic")
+    axes.set_ylim(bottom=0)
     axes.axvline(limit, color=LIMIT, linestyle="--", label=f"counts as a copy above {limit:.2f}")
     axes.set_xlabel(label, fontsize=8)
     axes.set_ylabel("proportion of cases", fontsize=8)

@@ -78,7 +78,10 @@ def _layout(rows: Sequence[tuple[str, Sequence[Tile | None]]], legend: Mapping[s
 
 def _aspect(tile: Tile | None) -> float:
     """Width of a tile as a multiple of its height; 0 of an empty place."""
-    return 0.0 if tile is None else float(tile.image.shape[0] / tile.image.shape[1])
+    if tile is None:
+        return 0.0
+    width, height = (count * size for count, size in zip(tile.image.shape, tile.pixel, strict=True))
+    return float(width / height)
 
 
 def _draw(axes: Axes, tile: Tile | None) -> None:
@@ -87,7 +90,8 @@ def _draw(axes: Axes, tile: Tile | None) -> None:
     if tile is None:
         axes.set_frame_on(False)
         return
-    axes.imshow(tile.image.T, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    aspect = tile.pixel[1] / tile.pixel[0]
+    axes.imshow(tile.image.T, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
     for value in sorted({int(value) for value in tile.labels.flat} - {0}):
         color = tile.color(value)
         axes.contour((tile.labels == value).T.astype(float), levels=[0.5], colors=[color], linewidths=0.8)

@@ -9,6 +9,8 @@ from scipy.ndimage import binary_dilation
 
 from medsmith.cases.case import Case
 from medsmith.cases.display import displayed
+from medsmith.evaluation.pages.sheets import size_within
+from medsmith.geometry import Geometry
 
 TILE = 128
 OUTLINE = (255, 160, 0)
@@ -48,10 +50,7 @@ def gray_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
     plane = case.image[0, :, :, _slice_index(case)]
     low, high = np.percentile(case.image[0], (0.5, 99.5))
     gray = np.clip((plane - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    tile = np.asarray(
-        Image.fromarray(displayed(gray, case.geometry.spacing_known).T).resize((TILE, TILE), Image.Resampling.BICUBIC)
-    )
-    return np.repeat(tile[..., None], 3, axis=2)
+    return np.repeat(_tile(gray, case.geometry, Image.Resampling.BICUBIC)[..., None], 3, axis=2)
 
 
 def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
@@ -59,11 +58,20 @@ def outlined_slice(case: Case) -> UInt8[np.ndarray, "h w 3"]:
     tile = gray_slice(case).copy()
     if case.labels is None:
         return tile
-    plane = displayed(case.labels[:, :, _slice_index(case)], case.geometry.spacing_known)
-    labels = np.asarray(Image.fromarray(plane.T).resize((TILE, TILE), Image.Resampling.NEAREST))
+    labels = _tile(case.labels[:, :, _slice_index(case)], case.geometry, Image.Resampling.NEAREST)
     for value in np.unique(labels[labels > 0]):
         inside = labels == value
         tile[binary_dilation(inside) & ~inside] = OUTLINE
+    return tile
+
+
+def _tile(plane: UInt8[np.ndarray, "x y"], grid: Geometry, how: Image.Resampling) -> UInt8[np.ndarray, "h w"]:
+    """The slice as displayed, with its own proportions in the middle of a tile of zeros."""
+    size = size_within(TILE, plane.shape, grid.spacing[:2])
+    left, top = ((TILE - length) // 2 for length in size)
+    tile = np.zeros((TILE, TILE), np.uint8)
+    drawn = Image.fromarray(displayed(plane, grid.spacing_known).T).resize(size, how)
+    tile[top : top + size[1], left : left + size[0]] = np.asarray(drawn)
     return tile
 
 

@@ -37,12 +37,14 @@ class Tile:
         labels: on the same grid; all zero for no outline.
         title: short text above it.
         colors: of the outlines of the labels 1, 2, ..., repeated where there are more.
+        pixel: relative width and height of a pixel.
     """
 
     image: Float32[np.ndarray, "x y"]
     labels: UInt8[np.ndarray, "x y"]
     title: str = ""
     colors: Sequence[str] = OUTLINES
+    pixel: tuple[float, float] = (1.0, 1.0)
 
     def color(self, label: int) -> str:
         """Color of the outline of a label, as #rrggbb."""
@@ -58,11 +60,26 @@ class Tile:
         return {name: self.color(value) for name, value in names.items() if value in present}
 
 
+def size_within(edge: int, shape: tuple[int, ...], pixel: tuple[float, float]) -> tuple[int, int]:
+    """Width and height, in pixels, of an image that fills a square as far as its proportions let it.
+
+    Args:
+        edge: of the square, pixels.
+        shape: number of the image's own pixels along x and y.
+        pixel: relative width and height of one of them.
+    """
+    extent = [count * size for count, size in zip(shape, pixel, strict=True)]
+    width, height = (max(1, round(edge * length / max(extent))) for length in extent)
+    return width, height
+
+
 def plane_tiles(view: View) -> list[Tile]:
     """A 2-D view, or the sagittal, coronal and axial slices of a volume (``planes``), as displayed and with its id."""
+    voxel = view.proportions
+    pixels = [(voxel[0], voxel[1])] if view.image.shape[2] == 1 else [voxel[1:], (voxel[0], voxel[2]), voxel[:2]]
     return [
-        Tile(displayed(image, view.oriented), displayed(labels, view.oriented), view.id)
-        for image, labels in planes(view)
+        Tile(displayed(image, view.oriented), displayed(labels, view.oriented), view.id, pixel=pixel)
+        for (image, labels), pixel in zip(planes(view), pixels, strict=True)
     ]
 
 
@@ -70,7 +87,7 @@ def side_by_side(tiles: Sequence[Tile], title: str) -> Tile:
     """Tiles of one height as one, with white between them, and their outlines.
 
     Args:
-        tiles: at least one; the first gives the colors.
+        tiles: at least one; the first gives the colors and the shape of a pixel.
         title: of the whole.
     """
     height = tiles[0].image.shape[1]
@@ -94,11 +111,11 @@ def legend_of(tiles: Sequence[Tile], names: Mapping[str, int]) -> dict[str, str]
 
 
 def contact_sheet(rows: Sequence[Sequence[Tile]], edge: int = TILE) -> bytes:
-    """Render tiles in rows, all of one size, as a PNG.
+    """Render tiles in rows as a PNG, each with its own proportions in the middle of a square.
 
     Args:
         rows: at least one tile; rows may differ in length.
-        edge: of a tile, pixels.
+        edge: of the squares, pixels.
     """
     columns = max(len(row) for row in rows)
     step_x, step_y = edge + _GAP, edge + _TITLE + _GAP
@@ -108,7 +125,9 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], edge: int = TILE) -> bytes:
         for column, tile in enumerate(row):
             corner = (column * step_x, number * step_y)
             pen.text((corner[0] + 2, corner[1] + 2), _shortened(tile.title, edge // _CHARACTER), fill=_TEXT)
-            sheet.paste(_render(tile, edge), (corner[0], corner[1] + _TITLE))
+            drawn = _render(tile, edge)
+            margin = [(edge - length) // 2 for length in drawn.size]
+            sheet.paste(drawn, (corner[0] + margin[0], corner[1] + _TITLE + margin[1]))
     buffer = BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
@@ -122,7 +141,7 @@ def _shortened(title: str, most: int) -> str:
 
 def _render(tile: Tile, edge: int) -> Image.Image:
     """The tile at its final size, with outlines one pixel wide."""
-    size = (edge, edge)
+    size = size_within(edge, tile.image.shape, tile.pixel)
     gray = Image.fromarray(np.rint(np.clip(tile.image, 0, 255)).astype(np.uint8).T)
     pixels = np.array(gray.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
     labels = np.array(Image.fromarray(tile.labels.T).resize(size, Image.Resampling.NEAREST))

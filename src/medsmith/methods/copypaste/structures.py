@@ -120,7 +120,7 @@ def pasted_labels(label_names: Mapping[str, int], config: CopyPasteConfig) -> tu
     found = config.structures or tuple(filter(is_lesion, known)) or known
     if not config.structures and len(known) > 1 and found == known and not all(map(is_lesion, known)):
         limit = f"there are {', '.join(known)}"
-        cure = f'say which are pasted: --set structures=["{known[-1]}"]'
+        cure = f"say which are pasted: --set 'structures=[\"{known[-1]}\"]'"
         raise RequestError("structures", "no label is named like a lesion", limit, cure)
     return found
 
