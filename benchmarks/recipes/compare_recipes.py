@@ -1,0 +1,214 @@
+"""Which use of synthetic cases raises the Dice of a segmentation network, over strong augmentation and copy-paste?
+
+    python benchmarks/recipes/compare_recipes.py breast IMAGES WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+
+IMAGES: a folder with images/ and labels/. WORK then holds train and test, split by scene: no test image shows a scene
+of training. Subsets of whole scenes are drawn as disjoint as possible, and generators are trained again on each. Arms
+at equal gradient steps, half of each batch synthetic or pseudo-labeled:
+
+R, flips only; R (strong augmentation: every gain is over this arm); R, twice the steps; R + copy-paste as augmentation;
+R + cases of copypaste, of pig, of segguided for deformed maps of the subset, and of segguided that saw the images of
+all other training cases without their labels; R + those images with the labels that the network of R predicts.
+
+The result, recipes-DATA.json, is written after every subset; what is done is kept in WORK, so that the same call
+continues.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from recipe_sources import Subset, loaded
+from torch import Tensor, nn
+
+from medsmith import Cohort
+from medsmith.data.scenes import scenes_of
+from medsmith.errors import MedsmithError
+from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentation, random_flip
+from medsmith.evaluation.downstream.copy_paste import CopyPaste
+from medsmith.evaluation.downstream.intervals import hierarchical_mean
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
+from medsmith.evaluation.downstream.segmenter import (
+    Cases,
+    Mixture,
+    Phase,
+    SegmenterConfig,
+    class_shares,
+    dice_of_cases,
+    train_segmenter,
+)
+from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
+from medsmith.machine import facts
+from medsmith.preparation import PrepareOptions, prepare, split
+from medsmith.progress import ConsoleProgress
+
+HERE = Path(__file__).parent
+BASE, LONGER, PASTE, SELF = "R", "R, twice the steps", "R + copy-paste", "R + self-training"
+STRONG, PASTED = StrongAugmentation(), CopyPaste()
+
+
+def pasted(images: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Structures of other cases, then strong augmentation."""
+    return STRONG(*PASTED(images, labels, rng), rng)
+
+
+AUGMENTED: Mapping[str, Augment] = {BASE: STRONG, LONGER: STRONG, "R, flips only": random_flip, PASTE: pasted}
+MIXED: Mapping[str, str] = {
+    "R + cases of copypaste": "copypaste",
+    "R + pig": "pig",
+    "R + segguided": "segguided",
+    "R + segguided, unlabeled images": "segguided-unlabeled",
+}
+ARMS = (*AUGMENTED, *MIXED, SELF)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One segmentation network.
+
+    Attributes:
+        subset: its real cases.
+        arm: one of ARMS.
+        seed: of its initial weights and batches.
+        config: of its training.
+        edge: of its grid.
+    """
+
+    subset: Subset
+    arm: str
+    seed: int
+    config: SegmenterConfig
+    edge: int
+
+    def dice(self, real: LoadedCohort, test: LoadedCohort) -> Float64[np.ndarray, " cases"]:
+        """Mean Dice over the structures of every test case; read where the network is done."""
+        stem = "-".join("".join(letter if letter.isalnum() else " " for letter in self.arm).split())
+        kept = self.subset.folder / "dice" / f"{stem}_{self.seed}_{self.config.steps}_{self.edge}.json"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, {"dice": self._measured(real, test).mean(axis=1).tolist()})
+        return np.array(read_json(kept)["dice"], np.float64)
+
+    def _measured(self, real: LoadedCohort, test: LoadedCohort) -> Float64[np.ndarray, "cases structures"]:
+        classes = len(self.subset.every.label_names)
+        return dice_of_cases(self._network(self.arm, self._phase(real, classes), classes), test, classes)
+
+    def _phase(self, every: LoadedCohort, classes: int) -> Phase:
+        mine = torch.tensor([id in self.subset.ids for id in every.ids])
+        real = (every.images[mine], every.labels[mine])
+        if self.arm == SELF:
+            teacher = self._network(BASE, real, classes)
+            return Mixture(real, predicted(teacher, every.images[~mine]))
+        if self.arm in AUGMENTED:
+            return real
+        made = self.subset.synthetic(MIXED[self.arm])
+        assert made is not None, "arms without synthetic cases are left out"
+        synthetic = loaded(made, self.edge)
+        return Mixture(real, (synthetic.images, synthetic.labels))
+
+    def _network(self, arm: str, phase: Phase, classes: int) -> nn.Module:
+        steps = self.config.steps * (2 if arm == LONGER else 1)
+        config = self.config.model_copy(update={"steps": steps})
+        with ConsoleProgress().task(f"{self.subset.name} seed {self.seed} {arm}", steps) as advance:
+            return train_segmenter([phase], classes, config, self.seed, advance, AUGMENTED.get(arm, STRONG))
+
+
+def predicted(network: nn.Module, images: Tensor) -> Cases:
+    """Images with the labels that a network predicts."""
+    shape = tuple(images.shape[2:])
+    labels = [class_shares(network, image, shape).argmax(axis=0) for image in images]
+    return images, torch.from_numpy(np.stack(labels).astype(np.int64))
+
+
+def cohorts(source: Path, work: Path) -> None:
+    """WORK/train and WORK/test, split by scene."""
+    options = PrepareOptions(channel_names=("ultrasound",), label_names={"lesion": 1})
+    every = prepare(source, work / "all", options, report=print)
+    scenes = scenes_of(every, progress=ConsoleProgress())
+    split(every, work / "train", work / "test", test_fraction=0.35, seed=0, scenes=scenes, report=print)
+
+
+def subsets_of(work: Path, size: int, asked: argparse.Namespace) -> list[Subset]:
+    """Subsets of whole scenes."""
+    groups: dict[int, list[str]] = {}
+    for id, scene in sorted(scenes_of(Cohort.open(work / "train")).items()):
+        groups.setdefault(scene, []).append(id)
+    drawn = draw_subsets(list(groups.values()), size, asked.subsets)
+    grid = (asked.edge,) * asked.dimensions
+    return [Subset(work, f"{size}-{number}", ids, grid, asked.steps, asked.count) for number, ids in enumerate(drawn)]
+
+
+def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
+    """Dice of every arm, and its gain over R and over copy-paste, over the subsets that are done."""
+    done = subsets[: len(scores[BASE])]
+    shared = shared_cases([each.ids for each in done])
+    found = {arm: np.array(values) for arm, values in scores.items() if len(values) == len(done)}
+    left_out = {each.name: each.left_out() for each in done if each.left_out()}
+    about = {"cases": len(done[0].ids), "subsets": len(done), "seeds": found[BASE].shape[1], "left_out": left_out}
+    return [
+        {
+            **about,
+            "arm": arm,
+            "dice": hierarchical_mean(values, shared).as_json(),
+            **{
+                f"over {base}": hierarchical_mean(100 * (values - found[base]), shared).as_json()
+                for base in (BASE, PASTE)
+                if base in found and arm not in (base, BASE)
+            },
+        }
+        for arm, values in found.items()
+    ]
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Every size in turn."""
+    torch.set_num_threads(1)
+    cohorts(asked.source, asked.work)
+    real, test = (loaded(Cohort.open(asked.work / name), asked.edge) for name in ("train", "test"))
+    config = SegmenterConfig(steps=asked.course, batch=asked.batch)
+    about = {"data": asked.data, "grid": asked.edge, "steps of a generator": asked.steps, "synthetic": asked.count,
+             "segmenter": config.model_dump()}  # fmt: skip
+    path = HERE / f"recipes-{asked.data}.json"
+    every: list[dict[str, Any]] = []
+    for size in map(int, asked.sizes.split(",")):
+        scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
+        subsets = subsets_of(asked.work, size, asked)
+        for subset in subsets:
+            for arm in scores:
+                if arm not in MIXED or subset.synthetic(MIXED[arm]) is not None:
+                    seeds = [Trial(subset, arm, seed, config, asked.edge) for seed in range(asked.seeds)]
+                    scores[arm].append([trial.dice(real, test) for trial in seeds])
+            found = rows(subsets, scores)
+            write_json(path, {**about, "rows": every + found, "facts": facts()})
+        every += found
+        print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=("breast",))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--sizes", default="20,40,80,160")
+    parser.add_argument("--subsets", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=1, help="networks of each subset and arm")
+    parser.add_argument("--arms", default=";".join(ARMS), help="separated by semicolons; R among them")
+    parser.add_argument("--edge", type=int, default=64)
+    parser.add_argument("--dimensions", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2000, help="of a generator")
+    parser.add_argument("--count", type=int, default=200, help="synthetic cases of each source")
+    parser.add_argument("--course", type=int, default=2000, help="steps of a segmentation network")
+    parser.add_argument("--batch", type=int, default=16)
+    try:
+        main(parser.parse_args())
+    except MedsmithError as error:
+        sys.exit(error.line)

@@ -1,0 +1,148 @@
+"""Subsets of the real cases, and what each recipe makes of one: generators are trained again for every subset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+from medsmith import Cohort, SynthesisOptions, synthesize, train
+from medsmith.errors import SynthesisError
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
+from medsmith.formats.atomic import write_bytes
+from medsmith.progress import ConsoleProgress
+from medsmith.synthesis import Limits
+from medsmith.training import Budget
+
+SEED, ATTEMPTS = 23, 10
+_DEFORMED: Mapping[str, Any] = {"augment_labels": {}}
+
+
+@final
+@dataclass(frozen=True)
+class Source:
+    """How synthetic cases are made from a subset.
+
+    Attributes:
+        method: that is trained on it.
+        request: for every case.
+        stages: that share the steps.
+        unlabeled: whether the images of the other real cases are learned from too, without their labels.
+    """
+
+    method: str
+    request: Mapping[str, Any]
+    stages: int = 1
+    unlabeled: bool = False
+
+
+SOURCES: Mapping[str, Source] = {
+    "copypaste": Source("copypaste", {}),
+    "pig": Source("pig", {}, stages=2),
+    "segguided": Source("segguided", _DEFORMED),
+    "segguided-unlabeled": Source("segguided", _DEFORMED, unlabeled=True),
+}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some real cases, the generators trained on them, and the cases of these.
+
+    Attributes:
+        work: folder of the experiment, with the cohort ``train``.
+        name: of its folder.
+        ids: of its real cases.
+        size: edges of the generators' grid.
+        steps: of a generator, over its stages.
+        count: synthetic cases of each source.
+    """
+
+    work: Path
+    name: str
+    ids: tuple[str, ...]
+    size: tuple[int, ...]
+    steps: int
+    count: int
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it is kept."""
+        return self.work / "subsets" / self.name
+
+    @cached_property
+    def every(self) -> Cohort:
+        """All real cases to learn from."""
+        return Cohort.open(self.work / "train")
+
+    @cached_property
+    def real(self) -> Cohort:
+        """The cases of the subset."""
+        return self._written("real", self.ids)
+
+    @cached_property
+    def with_images(self) -> Cohort:
+        """The cases of the subset, and the images of all others."""
+        return self._written("with-images", self.every.ids)
+
+    def _written(self, name: str, ids: tuple[str, ...]) -> Cohort:
+        out, every = self.folder / name, self.every
+        written = Cohort.create(
+            out, channel_names=every.channel_names, label_names=every.label_names, file_ending=every.file_ending
+        )
+        for id in ids:
+            if id not in written:
+                case = every.stored(id)
+                written.write(case if id in self.ids else replace(case, labels=None))
+        written.finish()
+        return Cohort.open(out)
+
+    def synthetic(self, name: str) -> Cohort | None:
+        """Cases of a source; None where fewer than half could be made. An interrupted call is continued.
+
+        A generator that learned from few cases may repeat them: where cases are refused at every attempt, the reason is
+        kept beside the folder, and what was made is used.
+        """
+        out, given_up = self.folder / name, self.folder / f"{name}.txt"
+        if not given_up.exists() and not self._is_whole(out):
+            try:
+                self._synthesize(SOURCES[name], self._trained(name), out)
+            except SynthesisError as error:
+                print(error.line, flush=True)
+                write_bytes(given_up, error.line.replace(str(out), name).encode())
+        if not (out / "dataset.json").exists():
+            return None
+        made = Cohort.open(out)
+        return made if 2 * len(made) >= self.count else None
+
+    def _is_whole(self, out: Path) -> bool:
+        return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
+
+    def _trained(self, name: str) -> Path:
+        source, run = SOURCES[name], self.folder / "runs" / name
+        cohort = self.with_images if source.unlabeled else self.real
+        sized = () if name == "copypaste" else (f"size={list(self.size)}".replace(" ", ""),)
+        budget = Budget(steps=max(1, self.steps // source.stages))
+        train(source.method, cohort, run, settings=sized, budget=budget, progress=ConsoleProgress())
+        return run
+
+    def _synthesize(self, source: Source, run: Path, out: Path) -> None:
+        synthesize(
+            run,
+            out,
+            count=self.count,
+            seed=SEED,
+            request=source.request,
+            options=SynthesisOptions(limits=Limits(attempts=ATTEMPTS)),
+            progress=ConsoleProgress(),
+        )
+
+    def left_out(self) -> dict[str, str]:
+        """Source -> why it has fewer cases, or none."""
+        return {path.stem: path.read_text() for path in sorted(self.folder.glob("*.txt"))}
+
+
+def loaded(cohort: Cohort, edge: int) -> LoadedCohort:
+    """A cohort on the grid of the segmentation networks."""
+    with ConsoleProgress().task(f"read {cohort.root.name}", len(cohort)) as advance:
+        return load_cohort(cohort, edge, advance)

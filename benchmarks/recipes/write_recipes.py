@@ -1,0 +1,69 @@
+"""Writes README.md of this folder from recipes-DATA.json and notes.md.
+
+python benchmarks/recipes/write_recipes.py
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medsmith.formats.atomic import write_bytes
+from medsmith.formats.json_file import read_json
+from medsmith.formats.markdown import number, source, table
+
+HERE = Path(__file__).parent
+DATA = {"breast": "breast ultrasound (BUSI)"}
+HEAD = """# Recipes: which use of synthetic cases helps?
+
+Segmentation networks on few real cases, tested on cases of other scenes. Every generator learned from the real cases of
+its row and no others; half of each batch is synthetic; gradient steps are equal. Intervals are 95 % over subsets, seeds
+and test cases, in points of Dice. Synthetic research data, not for diagnosis.
+
+```
+python benchmarks/recipes/compare_recipes.py breast IMAGES WORK
+python benchmarks/recipes/write_recipes.py
+```
+"""
+SETTINGS = ("grid", "steps of a generator", "synthetic")
+
+
+def gain(row: Mapping[str, Any], over: str) -> str:
+    """A gain with its interval, in points."""
+    found = row.get(f"over {over}")
+    if found is None:
+        return ""
+    return f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
+
+
+def page(name: str, result: Mapping[str, Any]) -> str:
+    """The table of a data set."""
+    rows = [
+        (str(row["cases"]), str(row["subsets"]), row["arm"], number(row["dice"]["value"]), gain(row, "R"),
+         gain(row, "R + copy-paste"))
+        for row in result["rows"]
+    ]  # fmt: skip
+    head = ("real cases", "subsets", "trained on", "Dice", "over R", "over R + copy-paste")
+    about = ", ".join(f"{key} {result[key]}" for key in SETTINGS)
+    course = "segmentation networks: {architecture}, {steps} steps of {batch} cases".format(**result["segmenter"])
+    tested = f"{result['rows'][0]['dice']['n']} test cases"
+    missing = {
+        f"{subset}: {reason}" for row in result["rows"] for subset, each in row["left_out"].items()
+        for reason in each.values()
+    }  # fmt: skip
+    refused = "".join(f"\n- {line}" for line in sorted(missing))
+    short = f"\n\nGenerators whose cases the checks refused:\n{refused}" if refused else ""
+    below = f"{tested}, {about}; {course}. {source(result['facts'])}{short}"
+    return f"\n## {DATA[name].capitalize()}\n\n{table(head, rows)}\n\n{below}\n"
+
+
+def main() -> None:
+    """Every data set that was measured."""
+    results = {
+        name: read_json(HERE / f"recipes-{name}.json") for name in DATA if (HERE / f"recipes-{name}.json").exists()
+    }
+    notes = (HERE / "notes.md").read_text()
+    write_bytes(HERE / "README.md", (HEAD + "\n" + notes + "".join(page(*each) for each in results.items())).encode())
+
+
+if __name__ == "__main__":
+    main()
