@@ -185,7 +185,7 @@ def test_requests_are_granted_by_the_rules_or_refused_with_a_size_that_fits(requ
 def test_a_thinned_search_obeys_the_same_rules(monkeypatch):
     monkeypatch.setattr(search_region, "SEARCH_VOXELS", 2000)
     verdicts = check_many(50)
-    assert verdicts["granted"] > 12
+    assert verdicts["granted"] > 8
     assert verdicts["refused"] > 5
 
 
