@@ -19,7 +19,8 @@ from fsspec.utils import get_protocol
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import unwritable
 
-_TEMPORARY = ".medsmith-"
+TEMPORARY = ".medsmith-"
+"""Beginning of the names of files that are being written."""
 _LOCAL = ("file", "local")
 _CURE = "check the place and your access to it"
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -148,7 +149,7 @@ class Storage:
         Raises:
             FileError: it cannot be written.
         """
-        temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+        temporary = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
             with self.writing(temporary) as file:
                 file.write(data)

@@ -97,7 +97,7 @@ def remove_old_pictures(out: Path) -> None:
 def remove_temporaries(out: Path) -> None:
     """Remove half-written files; if the disk refuses even that, the next call removes them."""
     with suppress(OSError):
-        for part in _PARTS:
+        for part in (*_PARTS, REJECTED):
             remove_temporary_files(out / part)
 
 
