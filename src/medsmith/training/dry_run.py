@@ -14,7 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.data.case_cache import LARGEST_BYTES, CaseCache
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, counted, similar
-from medsmith.formats.folders import check_outside
+from medsmith.formats.folders import check_can_be_made, check_outside
 from medsmith.formats.opening import format_bytes
 from medsmith.methods import method_class
 from medsmith.methods.config import apply_settings
@@ -122,6 +122,7 @@ def forecast(
         MedsmithError: as of that call, as far as it is known after a few steps.
     """
     check_outside(run, (cohort.root,))
+    check_can_be_made(run)
     progress = progress or NullProgress()
     check_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
