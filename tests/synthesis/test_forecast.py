@@ -82,9 +82,9 @@ def test_what_is_in_the_place_of_the_folder_is_refused_as_by_the_call(run, tmp_p
         for call in (forecast, synthesize):
             with pytest.raises((CohortError, FileError), match=line):
                 call(run, tmp_path / out, count=2, options=in_process())
-    for call in (forecast_shards, synthesize_shards):
+    for shards in (forecast_shards, synthesize_shards):
         with pytest.raises(CohortError, match=r"file: holds something else \(no shards.json\)"):
-            call(run, tmp_path / "file", count=2, options=in_process())
+            shards(run, tmp_path / "file", count=2, options=in_process())
     assert (tmp_path / "log" / "log.txt").read_text() == "mine"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
-from medsmith.errors import CohortError, RequestError, similar
+from medsmith.errors import CohortError, RequestError, counted, similar
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -180,7 +180,7 @@ def _check_cases(named: Mapping[str, Cohort]) -> None:
     for name, cohort in named.items():
         least = MIN_TRAINING if name == "training" else 1
         if len(cohort) < least:
-            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {least}", "give a larger cohort")
+            raise CohortError(cohort.root, counted(len(cohort), "case"), f"at least {least}", "give a larger cohort")
         dimensions[name] = cohort[cohort.ids[0]].geometry.dimensions
         if dimensions[name] != dimensions["synthetic"]:
             found = f"the synthetic cohort is {dimensions['synthetic']}-D and the {name} one {dimensions[name]}-D"
