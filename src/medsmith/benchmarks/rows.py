@@ -23,6 +23,8 @@ from medsmith.synthesis import Limits, Summary, SynthesisOptions, synthesize
 from medsmith.training import Budget, train
 
 SEED = 0
+FEATURES = "features"
+"""Folder of the features of images, which all rows share."""
 _UNTRAINED = "copypaste"
 _HASH_DIGITS = 16
 # Networks that were trained briefly make images that the checks refuse: how far these are from real ones is measured.
@@ -101,7 +103,7 @@ class Bench:
         )
 
     def _distances(self, row: Row) -> Mapping[str, Comparison]:
-        extractors = [CachedExtractor(each, self.out / "features") for each in default_extractors()]
+        extractors = [CachedExtractor(each, self.out / FEATURES) for each in default_extractors()]
         found = evaluate(
             self.inputs.test,
             self.cases_of(row),

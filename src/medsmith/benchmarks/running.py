@@ -8,14 +8,14 @@ from medsmith.benchmarks.lesions import lesion_values
 from medsmith.benchmarks.page import bench_page
 from medsmith.benchmarks.papers import Inputs, Paper, find_paper
 from medsmith.benchmarks.result import BenchResult
-from medsmith.benchmarks.rows import SEED, Bench
+from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.evaluation.scope import MIN_REAL
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.machine import facts
 from medsmith.phantoms.families import find_family, phantom
@@ -64,6 +64,8 @@ def bench(
     _check_given(chosen, [as_cohort(each) for each in (real, test) if each is not None])
     progress = progress or NullProgress()
     with hold_output(out):
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / FEATURES)
         inputs = _inputs(chosen, size, out, (real, test, templates), progress)
         run = Bench(chosen, size, out, inputs, progress, report)
         rows = tuple(run.result(row) for row in chosen.rows)

@@ -10,6 +10,7 @@ from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.adherence import AdherenceOptions, adherence, measuring, summary_lines
 from medsmith.evaluation.adherence.label_cases import make_cases
 from medsmith.evaluation.adherence.pairs import Maker
+from medsmith.formats.atomic import temporary_name
 from medsmith.formats.json_file import read_json
 from medsmith.methods.attributes import Draw
 from medsmith.progress import NullProgress
@@ -56,6 +57,8 @@ def test_the_same_call_reads_what_is_there_and_more_pairs_continue(method, tmp_p
     first = measured(out, ("obeyed",), 10)
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     made = method.made
+    for folder in (out, next((out / "pairs").iterdir())):  # of a call that was killed
+        (folder / temporary_name(".png")).touch()
     measured(out, ("obeyed",), 10)
     assert method.made == made
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files

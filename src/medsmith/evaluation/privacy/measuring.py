@@ -22,7 +22,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_n
 from medsmith.evaluation.privacy.page import privacy_page
 from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
 from medsmith.evaluation.privacy.result import ImageCopies, MapCopies, Privacy
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
 
@@ -97,6 +97,8 @@ def privacy_and_page(
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
     lines = _facts(named, label, chosen)
     with hold_output(out):
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / PARTS)
         with progress.task("read cases", sum(map(len, named.values()))) as advance:
             prepared = {name: prepare_cohort(cohort, values[name], chosen, advance) for name, cohort in named.items()}
         keep = KeptParts(out / PARTS / _key(lines))

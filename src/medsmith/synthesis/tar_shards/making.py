@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from medsmith.errors import InterruptionError, MedsmithError, RequestError, counted
-from medsmith.formats.atomic import json_bytes, remove, remove_if_empty
+from medsmith.formats.atomic import json_bytes, remove, remove_if_empty, temporary_files
 from medsmith.formats.lock import hold_output
-from medsmith.formats.storage import TEMPORARY, Storage
+from medsmith.formats.storage import Storage
 from medsmith.interruption import defer_interrupts
 from medsmith.progress import NullProgress, Progress
 from medsmith.runs.log_file import LoggedProgress
@@ -200,7 +200,7 @@ def _remove_temporaries(shards: ShardsOfCall) -> None:
     place = shards.storage.folder
     if place is None:
         return
-    found = list(place.glob(f"{TEMPORARY}*"))  # before the folders: what a part writes is never older than its own
+    found = temporary_files(place)  # before the folders: what a part writes is never older than its own
     if not set(place.glob(f"{_CASES}*")) - {shards.cases}:
         for path in found:
             remove(path)

@@ -9,7 +9,7 @@ from typing import IO
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import FileError
-from medsmith.formats.atomic import deferred_sync, replacing, unwritable, write_bytes
+from medsmith.formats.atomic import deferred_sync, replacing, temporary_name, unwritable, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.hashing import HashingWriter
 from medsmith.formats.json_file import parse_json
@@ -25,8 +25,6 @@ from medsmith.synthesis.tasks import CaseIds
 from medsmith.synthesis.worker import open_cohort
 
 _AGAIN = "run the command that makes the shards again"
-_ARCHIVE = ".medsmith-shard.tar"
-"""In the folder, while it is unpacked."""
 _BLOCK, _LIMIT = 2**20, 64 * 2**20
 
 
@@ -106,7 +104,7 @@ def _unpack_one(storage: Storage, index: ShardIndex, number: int, manifest: Mani
 @contextmanager
 def _fetched(storage: Storage, name: str, manifest: Manifest, out: Path) -> Iterator[Path]:
     """A copy of a shard's archive, which has the hash that its manifest names; removed afterwards."""
-    subject, path = storage.name_of(name), out / _ARCHIVE
+    subject, path = storage.name_of(name), out / temporary_name(".tar")
     try:
         target = _copied(_blocks(storage, name, manifest.bytes), path)
         if (target.count, target.sha256) != (manifest.bytes, manifest.sha256):
