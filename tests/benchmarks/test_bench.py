@@ -1,6 +1,7 @@
 """The papers' tables in shape: declared consistently, judged by intervals, made by one command that continues."""
 
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 
 from medsmith import Cohort, bench, phantom
+from medsmith.benchmarks import running
 from medsmith.benchmarks.lesions import lesions_alone
 from medsmith.benchmarks.page import bench_page
 from medsmith.benchmarks.papers import PAPERS, Inputs
 from medsmith.benchmarks.result import BenchResult, RowResult
-from medsmith.benchmarks.rows import stem
+from medsmith.benchmarks.rows import Bench, stem
 from medsmith.benchmarks.scales import SCALES
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError
@@ -125,6 +127,51 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(arguments, words, tmp_
     with pytest.raises(RequestError, match=re.escape(words)):
         bench(**arguments, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_cohorts_that_no_row_can_be_made_of_are_refused_before_anything_is_made(tmp_path):
+    slices, volumes = (phantom(name, tmp_path / name, 1, size=32) for name in ("breast", "liver-mr"))
+    empty = Cohort.create(tmp_path / "empty", channel_names=("x",), label_names={"background": 0}, file_ending=".png")
+    whole = volumes[volumes.ids[0]]
+    names = {"background": 0, "liver": 1}
+    livers = Cohort.create(
+        tmp_path / "livers", channel_names=whole.channel_names, label_names=names, file_ending=".nii.gz"
+    )
+    livers.write(replace(whole, labels=np.minimum(whole.require_labels(), 1), label_names=names, provenance=None))
+    livers.finish()
+    for paper, real, test, line in (
+        ("pig", volumes, volumes, "liver-mr: is 3-D; the images of 'pig' are 2-D"),
+        ("lldm", volumes, slices, "breast: is 2-D; the images of 'lldm' are 3-D"),
+        ("lldm", volumes, livers, f"livers: other channels or labels than {volumes.root}"),
+        ("pig", empty, slices, "empty: no cases; labeled cases"),
+        ("pig", slices, slices, "breast: 1 case; at least 8 to test on"),
+        ("lesiondiffusion", livers, livers, "one that names lesions, such as lesion, tumor or cyst"),
+    ):
+        with pytest.raises(CohortError, match=re.escape(line)):
+            bench(paper, tmp_path / "out", real=Cohort.open(real.root), test=Cohort.open(test.root))
+        assert not (tmp_path / "out").exists()
+
+
+def test_two_calls_into_one_folder_are_refused(tmp_path, monkeypatch):
+    def second(*_given):
+        with pytest.raises(CohortError, match="another process is writing here"):
+            bench("pig", tmp_path / "out")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_inputs", second)
+    with pytest.raises(KeyboardInterrupt):
+        bench("pig", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_lesions_of_another_cohort_with_the_same_names_are_not_kept(tmp_path):
+    inputs = Inputs(tmp_path, tmp_path, tmp_path, tmp_path)
+    rows = Bench(PAPERS["lesiondiffusion"], SCALES["smoke"], tmp_path / "out", inputs, NullProgress(), print)
+    for seed in (0, 1):
+        source = phantom("liver-mr", tmp_path / f"liver-{seed}", 1, seed=seed, size=32)
+        made = rows._learned_from("test", source.root)
+        (id,) = made.ids
+        assert np.array_equal(made[id].require_image(), source[id].require_image())
 
 
 def test_a_page_of_others_is_not_written_over(tmp_path, capsys):

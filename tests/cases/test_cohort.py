@@ -235,7 +235,7 @@ def test_killed_after_provenance_the_case_is_complete(tmp_path):
     cohort.write(make_case("a", provenance={"seed": 0}))
     marker = tmp_path / "x" / "provenance" / "a.unfinished"
     marker.touch()
-    (tmp_path / "x" / "imagesTr" / ".medsmith-0123.png").write_bytes(b"half")
+    (tmp_path / "x" / "imagesTr" / ".medsmith-0123456789abcdef.png").write_bytes(b"half")
     assert Cohort.open(tmp_path / "x").ids == ("a",)
     cohort.finish()
     assert listing(tmp_path / "x").keys() == {

@@ -11,7 +11,16 @@ import pytest
 
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError
-from medsmith.formats.atomic import is_free, remove_temporary_files, replacing, sha256_of, write_bytes, write_json
+from medsmith.formats.atomic import (
+    is_free,
+    remove_temporary_files,
+    remove_temporary_files_below,
+    replacing,
+    sha256_of,
+    temporary_name,
+    write_bytes,
+    write_json,
+)
 from medsmith.formats.json_file import read_json
 
 
@@ -135,17 +144,32 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
 
 
 def test_leftovers_alone_are_removed(tmp_path):
-    (tmp_path / ".medsmith-00ff.png").write_bytes(b"half")
+    (tmp_path / ".medsmith-00ff00ff00ff00ff.png").write_bytes(b"half")
     (tmp_path / "kept.png").write_bytes(b"whole")
+    for name in (".medsmith-notes", ".medsmith-00ff.png", ".medsmith.lock"):
+        (tmp_path / name).write_bytes(b"of a user")
     assert remove_temporary_files(tmp_path) == 1
-    assert names_in(tmp_path) == ["kept.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".medsmith-00ff.png", ".medsmith-notes", ".medsmith.lock", "kept.png",
+    ]  # fmt: skip
+
+
+def test_leftovers_below_a_folder_are_removed_and_links_not_followed(tmp_path):
+    left = [tmp_path / folder / temporary_name(".json") for folder in ("out", "out/a/b", "else")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "else")
+    remove_temporary_files_below(tmp_path / "out")
+    remove_temporary_files_below(tmp_path / "missing")
+    assert [path.exists() for path in left] == [False, False, True]
 
 
 def test_a_killed_writers_first_file_blocks_no_new_folder(tmp_path):
     out = tmp_path / "out"
     assert is_free(out)
     out.mkdir()
-    (out / ".medsmith-00ff.json").write_text("{")
+    (out / ".medsmith-00ff00ff00ff00ff.json").write_text("{")
     assert is_free(out)
     names = {"background": 0}
     cohort = Cohort.create(out, channel_names=("gray",), label_names=names, file_ending=".png")

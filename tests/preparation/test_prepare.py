@@ -121,7 +121,7 @@ REFUSED = [
     ("nothing", {"readme.txt": b"hello"}, "holds no image that can be read (1 .txt)"),
     ("DICOM", {"1.dcm": b"x", "2.dcm": b"x"}, "2 .dcm"),
     ("images and pictures not read", pngs("a", "b") | {"masks/a.jpg": b"x"}, "2 images, no label map that its name"),
-    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "1 label maps, no images (besides 1 .jpg"),
+    ("JPEG images", {"images/a.jpg": b"x", "labels/a.png": MASK_PNG}, "1 label map, no images (besides 1 .jpg"),
     ("label without image", pngs("a", "a_mask", "b_mask"), "1 file without a pair: b_mask.png"),
     ("image without label", pngs("a", "a_mask", "b"), "1 file without a pair: b.png"),
     ("no name shared", pngs("a", "b_mask"), "no image and label share a name"),
@@ -187,15 +187,15 @@ def test_images_alone_and_labels_alone(files, options, ids, channels, rule, tmp_
 @pytest.mark.parametrize(
     ("files", "options", "words"),
     [
-        (pngs("images/a"), {"label_names": {"mass": 1}}, "1 images, no label map that its name gives away"),
+        (pngs("images/a"), {"label_names": {"mass": 1}}, "1 image, no label map that its name gives away"),
         (
             pngs("a", "b"),
             {"label_names": {"a": 1}, "channel_names": ("gray",)},
             "and labels/; add or rename the label maps, or leave out --label",
         ),
         (pngs("masks/a"), {"channel_names": ("US",)}, "add or convert the images, or leave out --channel"),
-        (pngs("a"), {"label_names": {"mass": 1}, "channel_names": ("US",)}, "1 images, no label map"),
-        (pngs("masks/a"), {"channel_names": ("US",)}, "1 label maps, no images; channels are named"),
+        (pngs("a"), {"label_names": {"mass": 1}, "channel_names": ("US",)}, "1 image, no label map"),
+        (pngs("masks/a"), {"channel_names": ("US",)}, "1 label map, no images; channels are named"),
         (pngs("a"), {"label_names": {"mass": 1}}, "is this the image?"),
     ],
 )
@@ -492,7 +492,7 @@ def test_of_a_real_cases_report_only_the_structured_fields_are_kept(tmp_path):
     second = prepare(first.root, tmp_path / "two", report=said.append)
     kept = {"shape": ["round-like"], "size_mm": [8.0, 9.0, 7.5], "measured": {"volume_mm3": 280.5}}
     assert second[ID].report == {"lesions": [kept, {}]}
-    note = f"{ID}: 10 entries of its report are no fields of a structured report, and are left out"
+    note = f"{ID}: 10 entries of its report that no structured report has: left out"
     assert f"note: {note}" in said
     assert note in json.loads((second.root / RECORD).read_text())["notes"]
     assert not [path for path in second.root.rglob("*") if path.is_file() and b"DOE" in path.read_bytes()]
@@ -503,7 +503,9 @@ def test_a_real_cases_report_without_lesions_is_left_out(tmp_path, text):
     first = prepare(good_source(tmp_path / "in"), tmp_path / "one", report=silent)
     (first.root / "reports").mkdir()
     (first.root / "reports" / f"{ID}.json").write_text(text)
-    assert prepare(first.root, tmp_path / "two", report=silent)[ID].report is None
+    said: list[str] = []
+    assert prepare(first.root, tmp_path / "two", report=said.append)[ID].report is None
+    assert f"note: {ID}: 1 entry of its report that no structured report has: left out" in said
 
 
 def test_the_report_of_a_synthetic_case_is_kept_whole(tmp_path):

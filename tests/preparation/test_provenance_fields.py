@@ -66,7 +66,7 @@ def test_a_planted_name_reaches_no_prepared_merged_or_split_cohort(tmp_path):
     assert records_of(prepared) == {"a": {"synthetic": False}, "b": PREDICTED, "c": {"synthetic": False}}
     assert records_of(merged)["two-a"] == PREDICTED
     assert {**records_of(sides[0]), **records_of(sides[1])} == records_of(prepared)
-    assert "note: a: 9 entries of its provenance are not known to medsmith, and are left out" in said["prepare"]
+    assert "note: a: 9 entries of its provenance that medsmith does not know: left out" in said["prepare"]
     what = "real cases: entries of the provenance that medsmith does not know are left out"
     assert said["merge"] == ["one: 3 cases", f"2 {what} (a, c)", "two: 1 case", f"1 {what} (a)"]
     assert sum(int(line[0]) for line in said["split"] if what in line) == 2

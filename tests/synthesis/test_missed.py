@@ -13,6 +13,7 @@ from medsmith.synthesis.checks.lesions import lesions_as_requested
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.checks.training import TrainingFacts
 from medsmith.synthesis.missed import MissedCases, missed_line, read_missed
+from medsmith.synthesis.tar_shards.packing import pack
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, case_seed, contents, fingerprint, in_process, options, write_run
 
@@ -137,6 +138,26 @@ def test_tar_shards_hold_the_cases_that_are_made_and_name_the_others(tmp_path):
     assert unpack(tars, tmp_path / "out").ids == ("fake_00000", "fake_00002", "fake_00003")
     expected = {name: data for name, data in contents(tmp_path / "plain").items() if "rejected" not in name}
     assert contents(tmp_path / "out") == expected
+
+
+def test_pictures_of_missed_cases_stay_where_a_later_shard_cannot_be_written(tmp_path, monkeypatch):
+    run, tars = run_that_misses(tmp_path), tmp_path / "tars"
+
+    def full(storage, index, number, *given):
+        if number == 1:
+            raise FileError(storage.location, "cannot be written (No space left on device)")
+        pack(storage, index, number, *given)
+
+    monkeypatch.setattr("medsmith.synthesis.tar_shards.call.pack", full)
+    with pytest.raises(FileError, match="No space left"):
+        as_shards(run, tars, 3)
+    monkeypatch.undo()
+    with pytest.raises(SynthesisError, match="2 cases made, 1 not made"):
+        as_shards(run, tars, 3)
+    with pytest.raises(SynthesisError, match="2 cases made, 1 not made"):
+        as_shards(run, tmp_path / "calm", 3)
+    assert contents(tars) == contents(tmp_path / "calm")
+    assert (tars / ".cases-1-of-1" / "rejected" / "fake_00001-0-lesions_as_requested.png").exists()
 
 
 def test_a_tar_shard_without_any_case_that_is_made_is_whole(tmp_path):

@@ -1,11 +1,14 @@
 """Cases as tar shards: WebDataset's layout, the same bytes for any workers, resumed, unpacked to the plain cohort."""
 
+import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -224,6 +227,19 @@ def test_cases_that_fail_are_named_and_their_pictures_kept(folder):
     assert (folder / "failing" / ".cases-1-of-1" / "rejected" / "rejected.png").exists()
 
 
+def test_a_call_that_made_no_case_does_not_block_the_next(folder):
+    write_run(folder / "run", empty=1.0)
+    for _ in range(2):
+        with pytest.raises(SynthesisError, match="the checks refused all 4 attempts"):
+            make(folder, "failing", limits=Limits(attempts=4))
+        assert [path.name for path in (folder / "failing").iterdir()] == [".cases-1-of-1"]
+        assert [path.name for path in (folder / "failing" / ".cases-1-of-1").iterdir()] == ["rejected"]
+    write_run(folder / "run")
+    make(folder, "failing")
+    assert contents(folder / "failing") == contents(folder / "tars")
+    assert not list((folder / "failing").glob(".*"))
+
+
 @pytest.mark.parametrize("name", ["fake-000001.json", "fake-000002.tar"])
 def test_a_missing_file_is_refused_before_anything_is_written(folder, name):
     (folder / "tars" / name).unlink()
@@ -244,6 +260,25 @@ def test_a_changed_byte_is_refused(folder):
     ):
         unpack(folder / "tars", folder / "out")
     assert not [path for path in contents(folder / "out") if "fake_00003" in path]
+
+
+def test_a_full_disk_is_named_and_not_the_archive_that_is_read(folder, monkeypatch):
+    true = Path.open
+
+    def full(path, mode="r", *given, **named):
+        if path.suffix == ".tar" and mode == "wb":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return true(path, mode, *given, **named)
+
+    monkeypatch.setattr(Path, "open", full)
+    line = (
+        rf"{folder}/out/.medsmith-[0-9a-f]+.tar: cannot be written \(No space left on device\); free or choose another"
+    )
+    with pytest.raises(FileError, match=line):
+        unpack(folder / "tars", folder / "out")
+    monkeypatch.undo()
+    unpack(folder / "tars", folder / "out")
+    assert contents(folder / "out") == plain(folder)
 
 
 HOSTILE = {
@@ -321,3 +356,31 @@ def test_unpacking_refuses_a_cohort_of_others(folder):
     with pytest.raises(CohortError, match="holds something else"):
         unpack(folder / "tars", folder / "other")
     assert len(Cohort.open(folder / "plain")) == COUNT
+
+
+def test_a_sparse_member_that_claims_more_than_it_has_is_refused_unread(folder):
+    member = tarfile.TarInfo("fake_00004.label.png")
+    member.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2**60)}
+    rewritten(folder, [*members_of(folder)[:4], (member, b"x")])
+    with pytest.raises(FileError, match=r"its member 'fake_00004.label.png' is sparse; plain files of the cases"):
+        unpack(folder / "tars", folder / "out")
+
+
+def test_files_that_a_kill_left_half_written_are_removed_unless_another_part_writes(folder):
+    whole = contents(folder / "tars")
+    left, other = folder / "tars" / ".medsmith-0123456789abcdef", folder / "tars" / ".cases-2-of-2"
+    left.touch()
+    other.mkdir()
+    make(folder)
+    assert left.exists()
+    other.rmdir()
+    make(folder)
+    assert {path.name for path in (folder / "tars").iterdir()} == {*whole, "log.txt"}
+
+
+def test_half_written_pictures_of_a_killed_call_are_removed(folder):
+    left = folder / "plain" / "rejected" / ".medsmith-0123456789abcdef.png"
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    synthesize(folder / "run", folder / "plain", count=COUNT, options=in_process())
+    assert not left.exists()

@@ -228,7 +228,7 @@ def test_a_killed_writers_first_file_blocks_no_run(cohort, run):
     store = run / "examples" / "prepared-0"
     store.mkdir(parents=True)
     for folder in (run, store):
-        (folder / ".medsmith-00ff.json").write_text("{")
+        (folder / ".medsmith-00ff00ff00ff00ff.json").write_text("{")
     train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=1))
     assert not strays(run)
 

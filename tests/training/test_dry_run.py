@@ -3,7 +3,7 @@
 import pytest
 
 import medsmith.training.stage_costs
-from medsmith.errors import RequestError, RunError
+from medsmith.errors import FileError, RequestError, RunError
 from medsmith.training import Budget, train
 from medsmith.training.dry_run import forecast
 from medsmith.training.trial import Measured
@@ -67,3 +67,12 @@ def test_what_the_call_would_refuse_is_refused(cohort, tmp_path, monkeypatch):
         forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget())
     with pytest.raises(RequestError, match="no stage 'third'; there are stack"):
         forecast("ddpm", cohort, tmp_path / "run", "tiny", settings(), 0, Budget(stage="third"))
+
+
+def test_a_file_in_the_place_of_the_run_is_refused_as_by_the_call(cohort, tmp_path, tried):
+    (tmp_path / "file").write_text("mine")
+    for call in (lambda run: forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget()),
+                 lambda run: train("ddpm", cohort, run, settings=settings())):  # fmt: skip
+        with pytest.raises(FileError, match=r"file: cannot be made or written to \(File exists\); choose another"):
+            call(tmp_path / "file")
+    assert not tried

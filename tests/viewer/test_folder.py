@@ -83,7 +83,7 @@ def test_an_interrupted_call_continues(tmp_path, monkeypatch):
     folder = tmp_path / "cohort-view"
     assert scripts(folder).keys() == {"a.js"}
     assert not (folder / "index.html").exists()
-    (folder / "cases" / ".medsmith-0123.js").write_bytes(b"of a writer that was killed")
+    (folder / "cases" / ".medsmith-0123456789abcdef.js").write_bytes(b"of a writer that was killed")
     monkeypatch.setattr("medsmith.viewer.folder.case_parts", case_parts)
     assert write_view(cohort).written == 2
     assert scripts(folder) == scripts(write_view(cohort, tmp_path / "whole").page.parent)

@@ -26,10 +26,7 @@ def lesions_alone(cohort: Cohort, out: Path, progress: Progress) -> Cohort:
     Raises:
         CohortError: no label is that of a lesion, or the folder holds something else.
     """
-    values = [value for name, value in cohort.label_names.items() if value and is_lesion(name)]
-    if not values:
-        found = f"the labels {', '.join(cohort.label_names)}"
-        raise CohortError(cohort.root, found, "one that names lesions, such as lesion, tumor or cyst", "rename it")
+    values = lesion_values(cohort)
     written = Cohort.create(out, channel_names=cohort.channel_names, label_names=NAMES, file_ending=cohort.file_ending)
     with progress.task(f"lesions of {cohort.root.name}", len(cohort)) as advance:
         for id in cohort.ids:
@@ -38,6 +35,19 @@ def lesions_alone(cohort: Cohort, out: Path, progress: Progress) -> Cohort:
             advance(1, id)
     written.finish()
     return Cohort.open(out)
+
+
+def lesion_values(cohort: Cohort) -> list[int]:
+    """The labels whose names are those of lesions.
+
+    Raises:
+        CohortError: there is none.
+    """
+    values = [value for name, value in cohort.label_names.items() if value and is_lesion(name)]
+    if not values:
+        found = f"the labels {', '.join(cohort.label_names)}"
+        raise CohortError(cohort.root, found, "one that names lesions, such as lesion, tumor or cyst", "rename it")
+    return values
 
 
 def _reduced(case: Case, values: list[int]) -> Case:

@@ -23,7 +23,10 @@ from medsmith.synthesis import Limits, Summary, SynthesisOptions, synthesize
 from medsmith.training import Budget, train
 
 SEED = 0
+FEATURES = "features"
+"""Folder of the features of images, which all rows share."""
 _UNTRAINED = "copypaste"
+_HASH_DIGITS = 16
 # Networks that were trained briefly make images that the checks refuse: how far these are from real ones is measured.
 _LIMITS = Limits(noise=1e6, spread=0, foreground=(0, 1e6), region_dice=0, attempts=10)
 
@@ -100,7 +103,7 @@ class Bench:
         )
 
     def _distances(self, row: Row) -> Mapping[str, Comparison]:
-        extractors = [CachedExtractor(each, self.out / "features") for each in default_extractors()]
+        extractors = [CachedExtractor(each, self.out / FEATURES) for each in default_extractors()]
         found = evaluate(
             self.inputs.test,
             self.cases_of(row),
@@ -137,7 +140,11 @@ class Bench:
     def _learned_from(self, name: str, cohort: Path) -> Cohort:
         """The cohort with the labels that segmentation networks learn."""
         source = Cohort.open(cohort)
-        return lesions_alone(source, self.out / "lesions" / name, self.progress) if self.paper.lesions_alone else source
+        if not self.paper.lesions_alone:
+            return source
+        # Of other cases of the same names, such as those of another test cohort, nothing may be kept.
+        folder = f"{name}-{source.content_hash()[:_HASH_DIGITS]}"
+        return lesions_alone(source, self.out / "lesions" / folder, self.progress)
 
     def _reuse_real_networks(self, out: Path) -> None:
         """Networks that learn from real cases alone are the same for every row: they are trained once."""

@@ -1,19 +1,22 @@
 """Runs a paper: stand-in cases, every row, the record and the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medsmith.anatomy import ShapeSpace
+from medsmith.benchmarks.lesions import lesion_values
 from medsmith.benchmarks.page import bench_page
 from medsmith.benchmarks.papers import Inputs, Paper, find_paper
 from medsmith.benchmarks.result import BenchResult
-from medsmith.benchmarks.rows import SEED, Bench
+from medsmith.benchmarks.rows import FEATURES, SEED, Bench
 from medsmith.benchmarks.scales import Scale, find_scale
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
-from medsmith.errors import RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.pages.page import check_results_folder, write_page
-from medsmith.formats.atomic import write_json
+from medsmith.evaluation.scope import MIN_REAL
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
+from medsmith.formats.lock import hold_output
 from medsmith.machine import facts
 from medsmith.phantoms.families import find_family, phantom
 from medsmith.progress import NullProgress, Progress, silent
@@ -58,15 +61,47 @@ def bench(
         raise RequestError("bench", "one of the cohorts to learn from and to test on", "both, or none", "give both")
     given = [each for each in (real, test, templates) if each is not None]
     check_results_folder(out, (RECORD, PAGE), map(folder_of, given))
+    _check_given(chosen, [as_cohort(each) for each in (real, test) if each is not None])
     progress = progress or NullProgress()
-    inputs = _inputs(chosen, size, out, (real, test, templates), progress)
-    run = Bench(chosen, size, out, inputs, progress, report)
-    rows = tuple(run.result(row) for row in chosen.rows)
-    data = "the cohorts that were given" if real is not None else f"phantoms of the family {chosen.phantoms}"
-    result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(inputs), **facts()})
-    write_json(out / RECORD, result.as_json())
-    write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
+    with hold_output(out):
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / FEATURES)
+        inputs = _inputs(chosen, size, out, (real, test, templates), progress)
+        run = Bench(chosen, size, out, inputs, progress, report)
+        rows = tuple(run.result(row) for row in chosen.rows)
+        data = "the cohorts that were given" if real is not None else f"phantoms of the family {chosen.phantoms}"
+        result = BenchResult(chosen, rows, {"scale": size.name, "data": data, **_contents(inputs), **facts()})
+        write_json(out / RECORD, result.as_json())
+        write_page(bench_page(result, {row.name: run.cases_of(row) for row in chosen.rows}), out / PAGE)
     return result
+
+
+def _check_given(paper: Paper, cohorts: Sequence[Cohort]) -> None:
+    """Refuses cohorts that no row can be made of, before anything is made.
+
+    Args:
+        paper: of the run.
+        cohorts: to learn from and to test on, or none.
+
+    Raises:
+        CohortError: no case, other dimensions than the paper's images, other channels or labels than the first
+            cohort's, no label of lesions where these are measured, or too few cases to test on.
+    """
+    for cohort in cohorts:
+        if not len(cohort):
+            raise CohortError(cohort.root, "no cases", "labeled cases", "give a cohort that has some")
+        if (dimensions := cohort.geometry(cohort.ids[0]).dimensions) != paper.dimensions:
+            limit = f"the images of '{paper.name}' are {paper.dimensions}-D"
+            raise CohortError(cohort.root, f"is {dimensions}-D", limit, "give other cohorts, or name another paper")
+        if paper.lesions_alone:
+            lesion_values(cohort)
+        first = cohorts[0]
+        if (cohort.channel_names, dict(cohort.label_names)) != (first.channel_names, dict(first.label_names)):
+            limit = "the cohorts to learn from and to test on have the same"
+            raise CohortError(cohort.root, f"other channels or labels than {first.root}", limit, "prepare them alike")
+    if cohorts and len(cohorts[1]) < MIN_REAL:
+        found = counted(len(cohorts[1]), "case")
+        raise CohortError(cohorts[1].root, found, f"at least {MIN_REAL} to test on", "give a larger cohort")
 
 
 def _inputs(

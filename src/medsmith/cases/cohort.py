@@ -39,7 +39,7 @@ from medsmith.cases.layouts import (
     scan_nnunet,
 )
 from medsmith.cases.verification import verify_folder
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, counted
 from medsmith.formats.atomic import (
     is_free,
     remove,
@@ -136,7 +136,7 @@ class Cohort:
         return tuple(sorted(self._listed.keys() | self._written.keys() if self._written else self._listed))
 
     def __repr__(self) -> str:
-        return f"Cohort('{self.root}', {len(self)} cases)"
+        return f"Cohort('{self.root}', {counted(len(self), 'case')})"
 
     def __len__(self) -> int:
         return len(self._listed) + sum(case_id not in self._listed for case_id in self._written)

@@ -60,7 +60,7 @@ def train(  # noqa: PLR0913
     if dry_run:
         from medsmith.training.dry_run import forecast
 
-        found = forecast(method, cases, run, preset, settings, seed, budget, terminal().progress)
+        found = forecast(method, cases, run, preset, settings, seed, budget, devices, terminal().progress)
         terminal().result(found.as_json(), found.lines)
         return
     try:

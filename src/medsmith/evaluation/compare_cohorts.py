@@ -32,7 +32,7 @@ from medsmith.evaluation.painted_cases import painted_cases
 from medsmith.evaluation.privacy.nearest_neighbors import NearestNeighbors, find_nearest_neighbors
 from medsmith.evaluation.result import ComparedMeasure, Evaluation, LabelComparison, quartiles
 from medsmith.evaluation.scope import MIN_REAL, MIN_SYNTHETIC, ComparisonScope, comparison_scope
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
 
@@ -93,6 +93,7 @@ def evaluate(
         progress=progress,
     )
     with hold_output(Path(out)):
+        remove_temporary_files(Path(out))
         write_json(Path(out) / RECORD, found.evaluation.as_json())
         write_page(found.page, Path(out) / PAGE)
     return found.evaluation

@@ -14,7 +14,7 @@ from medsmith.evaluation.pages.page import WARNING, check_results_folder, write_
 from medsmith.evaluation.privacy.measuring import privacy_and_page
 from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
@@ -92,6 +92,7 @@ def evaluate_all(
     helped = utility(training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress)
     found = Overall(compared.evaluation, privacy, helped)
     with hold_output(out):
+        remove_temporary_files(out)
         write_json(out / RECORD, found.as_json())
         write_page(overall_page(compared, privacy, privacy_page, helped), out / PAGE)
     return found

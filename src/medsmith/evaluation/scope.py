@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, counted
 
 MIN_REAL, MIN_SYNTHETIC = 8, 4
 
@@ -41,7 +41,7 @@ def comparison_scope(real: Cohort, synthetic: Cohort, training: Cohort) -> Compa
     for cohort, minimum in ((real, MIN_REAL), (synthetic, MIN_SYNTHETIC)):
         if max(len(cohort.ids_with_image), len(cohort.ids_with_labels)) < minimum:
             raise CohortError(
-                cohort.root, f"{len(cohort)} cases", f"at least {minimum}", "add cases, or take a larger cohort"
+                cohort.root, counted(len(cohort), "case"), f"at least {minimum}", "add cases, or take a larger cohort"
             )
     with_image, with_labels = _counts(real, synthetic)
     images, masks = _enough(with_image), _enough(with_labels)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from medsmith.errors import FileError, printable
 from medsmith.formats.opening import open_regular
 
 _TEMPORARY = ".medsmith-"
+_TEMPORARY_NAME = re.compile(r"\.medsmith-[0-9a-f]{16}(\.[^/]*)?")
+"""Names of a user that begin alike are left alone."""
 _REMOVED = "its folder was removed meanwhile: restore it, or begin in a new one"
 _NOT_YOURS = "choose a folder that you may write to"
 _CURES = {
@@ -54,6 +57,11 @@ def unwritable(path: Path, error: OSError) -> FileError:
     return FileError(path, f"cannot be written ({error.strerror or error})", cure=cure)
 
 
+def temporary_name(ending: str = "") -> str:
+    """A new name for a file that is being written; ``temporary_files`` finds it."""
+    return f"{_TEMPORARY}{secrets.token_hex(8)}{ending}"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path that replaces ``path`` when the block succeeds.
@@ -64,7 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FileError: the file cannot be written.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])[-16:]}")
+    temporary = path.with_name(temporary_name("".join(path.suffixes[-2:])[-16:]))
     later = _later.get()
     done = False
     try:
@@ -263,7 +271,18 @@ def remove_temporary_files(folder: Path) -> int:
 
     Only for a folder that no process is writing to.
     """
-    leftovers = list(folder.glob(f"{_TEMPORARY}*"))
+    leftovers = temporary_files(folder)
     for path in leftovers:
         remove(path)
     return len(leftovers)
+
+
+def remove_temporary_files_below(folder: Path) -> None:
+    """``remove_temporary_files`` of a folder, if it exists, and of all below it."""
+    for place, _, _ in os.walk(folder):
+        remove_temporary_files(Path(place))
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    """Files that are being written, or that killed writers left."""
+    return [path for path in folder.glob(f"{_TEMPORARY}*") if _TEMPORARY_NAME.fullmatch(path.name)]

@@ -1,11 +1,12 @@
 """How folders lie to each other: no output in an input, no folder in another."""
 
+import errno
 import os
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError
 
 
 def as_folder(value: Path | str) -> Path:
@@ -44,6 +45,29 @@ def check_outside(out: Path, inputs: Iterable[Path]) -> None:
         if lies_in(out, folder):
             cure = "choose a place outside"
             raise CohortError(out, f"lies in or on {folder}", "nothing is written into what is read", cure)
+
+
+def check_can_be_made(folder: Path) -> None:
+    """Checks that a folder can be made, or written to, without doing so.
+
+    Raises:
+        FileError: a file is in its place or on its path, or the place belongs to others.
+    """
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        number = errno.EEXIST if there == folder else errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    else:
+        return
+    raise unusable(folder, OSError(number, os.strerror(number)))
+
+
+def unusable(folder: Path, error: OSError) -> FileError:
+    """The error for a folder that the system does not let be made or written to."""
+    return FileError(folder, f"cannot be made or written to ({error.strerror})", cure="choose another folder")
 
 
 def check_disjoint_folders(folders: Iterable[Path]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from medsmith.errors import CohortError, FileError, MedsmithError
+from medsmith.errors import CohortError, MedsmithError
+from medsmith.formats.folders import unusable
 
 LOCK = ".medsmith.lock"
 _ATTEMPTS = 100
@@ -79,7 +80,7 @@ def _acquired(folder: Path, busy: MedsmithError) -> FileLock:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unusable(folder, error) from None
+            raise unusable(folder, error) from None
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -89,13 +90,9 @@ def _acquired(folder: Path, busy: MedsmithError) -> FileLock:
             continue
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
-                raise _unusable(folder, error) from None
+                raise unusable(folder, error) from None
             _log.warning("%s: is on a file system without locks; take care that one process writes here", folder)
             return lock
         else:
             return lock
     raise busy
-
-
-def _unusable(folder: Path, error: OSError) -> FileError:
-    return FileError(folder, f"cannot be made or written to ({error.strerror})", cure="choose another folder")

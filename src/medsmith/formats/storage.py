@@ -5,7 +5,6 @@ A file that ``write`` has written has its name only when it is whole. fsspec: ht
 
 import io
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from fsspec.core import split_protocol
 from fsspec.utils import get_protocol
 
 from medsmith.errors import FileError, RequestError
-from medsmith.formats.atomic import unwritable
+from medsmith.formats.atomic import temporary_name, unwritable
 
-_TEMPORARY = ".medsmith-"
 _LOCAL = ("file", "local")
 _CURE = "check the place and your access to it"
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -148,7 +146,7 @@ class Storage:
         Raises:
             FileError: it cannot be written.
         """
-        temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+        temporary = temporary_name()
         try:
             with self.writing(temporary) as file:
                 file.write(data)

@@ -72,6 +72,8 @@ class TarMembers:
             found = "is a link"
         elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             found = "is no plain file"
+        elif member.issparse():
+            found = "is sparse"
         elif name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute():
             found = "has an absolute path"
         elif ".." in PurePosixPath(name.replace("\\", "/")).parts:

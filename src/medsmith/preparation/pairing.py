@@ -243,10 +243,10 @@ def _one_kind_only(root: Path, files: list[Path], declared: Declared, *, labels:
     others = _other_kinds(root)
     also = f" (besides {others}, which are not read)" if others else ""
     if labels:
-        found = f"{len(files)} label maps, no images{also}"
+        found = f"{counted(len(files), 'label map')}, no images{also}"
         cure = "add or convert the images" + (", or leave out --channel" if declared.channels else "")
         return CohortError(root, found, "channels are named, or pictures not read", cure)
-    found = f"{len(files)} images, no label map that its name gives away{also}"
+    found = f"{counted(len(files), 'image')}, no label map that its name gives away{also}"
     cure = "add or rename the label maps" + (", or leave out --label" if declared.labels else "")
     return CohortError(root, found, "names NAME_mask or folders images/ and labels/", cure)
 

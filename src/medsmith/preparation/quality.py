@@ -88,7 +88,8 @@ def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
             repeats += [(z, seen)] if seen != z else []
     if repeats:
         z, seen = repeats[0]
-        yield f"{len(repeats)} slices repeat earlier ones (slice {z} is slice {seen})"
+        what = "1 slice repeats an earlier one" if len(repeats) == 1 else f"{len(repeats)} slices repeat earlier ones"
+        yield f"{what} (slice {z} is slice {seen})"
 
 
 def _label_notes(case: Case) -> Iterable[str]:

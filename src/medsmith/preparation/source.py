@@ -64,10 +64,12 @@ class Source:
         """The case with its report and provenance files, if any, and notes on what of a real case's is dropped."""
         report, provenance = read_records(self.root, case.id)
         whole, unknown = known_provenance(replace(case, report=report, provenance=provenance))
-        of_record = f"{case.id}: {unknown} entries of its provenance are not known to medsmith, and are left out"
+        entries = "1 entry" if unknown == 1 else f"{unknown} entries"
+        of_record = f"{case.id}: {entries} of its provenance that medsmith does not know: left out"
         notes = (of_record,) if unknown else ()
         if report is None or whole.synthetic:
             return whole, notes
         kept, dropped = structured(report, self.layout.label_names)
-        note = f"{case.id}: {dropped} entries of its report are no fields of a structured report, and are left out"
+        what = "1 entry" if dropped == 1 else f"{dropped} entries"
+        note = f"{case.id}: {what} of its report that no structured report has: left out"
         return replace(whole, report=kept), (*notes, note) if dropped else notes

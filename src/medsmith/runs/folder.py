@@ -23,7 +23,7 @@ from typing import Annotated, Any, final
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
-from medsmith.errors import FileError, RunError
+from medsmith.errors import FileError, MedsmithError, RunError
 from medsmith.formats.atomic import (
     remove_if_empty,
     remove_temporary_files,
@@ -35,6 +35,7 @@ from medsmith.formats.atomic import (
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import pack, read_tensors, unpack
+from medsmith.runs.log_file import LOG
 
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
 DECODED = "decoded"
@@ -64,6 +65,29 @@ def lock_run(run: Path) -> Iterator[None]:
         finally:
             if not existed:
                 remove_if_empty(run / EXAMPLES)
+
+
+@contextmanager
+def removed_if_refused(run: Path) -> Iterator[None]:
+    """Removes what a call wrote to a new run and then refused, so that it does not block a corrected call.
+
+    What has trained steps stays, and so does what a disk or a signal stopped, which the same call continues.
+
+    Args:
+        run: a folder that is free, or that of a run.
+    """
+    new = not (run / "run.json").exists()
+    try:
+        yield
+    except FileError:
+        raise
+    except MedsmithError:
+        if new and not any((run / CHECKPOINTS).glob("*/step-*")):
+            for name in ("run.json", "metrics.jsonl", LOG):
+                (run / name).unlink(missing_ok=True)
+            for name in (CHECKPOINTS, SAMPLES, EXAMPLES):
+                shutil.rmtree(run / name, ignore_errors=True)
+        raise
 
 
 def clean(run: Path) -> int:

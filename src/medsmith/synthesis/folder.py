@@ -30,7 +30,7 @@ from medsmith.synthesis.tasks import CohortSpec
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
-_OWN_NAMES = {DATASET, REJECTED, LOG, *_PARTS}
+_OWN_NAMES = {DATASET, LOG, *_PARTS}
 
 
 @final
@@ -76,8 +76,8 @@ def refuse_foreign(out: Path) -> None:
     """
     if not out.is_dir() or (out / PLAN).exists():
         return
-    names = visible_names(out)
-    if not names <= _OWN_NAMES or (DATASET in names and Cohort.open(out).ids):
+    names = visible_names(out) - {REJECTED}
+    if names and (DATASET not in names or not names <= _OWN_NAMES or Cohort.open(out).ids):
         limit = "synthetic cases have a folder of their own"
         raise CohortError(out, f"holds something else (no {PLAN})", limit, "choose a new folder")
 
@@ -97,7 +97,7 @@ def remove_old_pictures(out: Path) -> None:
 def remove_temporaries(out: Path) -> None:
     """Remove half-written files; if the disk refuses even that, the next call removes them."""
     with suppress(OSError):
-        for part in _PARTS:
+        for part in (*_PARTS, REJECTED):
             remove_temporary_files(out / part)
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import torch
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.case_cache import LARGEST_BYTES, CaseCache
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, counted, similar
-from medsmith.formats.folders import check_outside
+from medsmith.formats.folders import check_can_be_made, check_outside
 from medsmith.formats.opening import format_bytes
 from medsmith.methods import method_class
 from medsmith.methods.config import apply_settings
@@ -21,6 +22,7 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import build_method
 from medsmith.runs.folder import DECODED, EXAMPLES, StageCheckpoints
 from medsmith.training.budget import Budget
+from medsmith.training.devices import check_batches, check_count
 from medsmith.training.plan import StagePlan
 from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
 from medsmith.training.start import RunRequest, check_folder, start_run
@@ -71,7 +73,8 @@ class TrainingForecast:
         return [
             f"{self.run}: training on {counted(self.cases, 'case')}; nothing was written",
             *steps,
-            f"time: about {self.minutes:.1f} min, without reading the cases; memory: {self.memory_gib:.1f} GiB",
+            f"time: about {self.minutes:.1f} min in one process, without reading the cases; "
+            f"memory: {self.memory_gib:.1f} GiB",
             f"disk: {weights} of weights and checkpoints, about {examples} of prepared cases, "
             f"{format_bytes(self.decoded_bytes)} of decoded ones while a run starts",
         ]
@@ -99,6 +102,7 @@ def forecast(
     settings: Sequence[str],
     seed: int,
     budget: Budget,
+    devices: int = 1,
     progress: Progress | None = None,
 ) -> TrainingForecast:
     """What ``train`` with these arguments would do and take.
@@ -111,17 +115,21 @@ def forecast(
         settings: changes to it.
         seed: of the run.
         budget: of the call.
+        devices: number of its processes; the trials are made in one.
         progress: of the trials.
 
     Raises:
         MedsmithError: as of that call, as far as it is known after a few steps.
     """
     check_outside(run, (cohort.root,))
+    check_can_be_made(run)
     progress = progress or NullProgress()
+    check_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()
+    check_batches(devices, built)
     names = [stage.name for stage in built.stages()]
     if budget.stage is not None and budget.stage not in names:
         cure = similar(budget.stage, names)

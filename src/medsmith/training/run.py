@@ -16,7 +16,7 @@ from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import COPY_MEASURE, copy_threshold
-from medsmith.errors import MedsmithError, RequestError, RunError, counted
+from medsmith.errors import MedsmithError, RunError, counted
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
@@ -24,12 +24,13 @@ from medsmith.methods.base import Method, Stage
 from medsmith.methods.elsewhere import fault_of
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
-from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run
+from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run, removed_if_refused
 from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.budget import StageTime
+from medsmith.training.devices import check_batches, check_count
 from medsmith.training.examples import (
     NOISE,
     THUMBNAIL,
@@ -42,8 +43,6 @@ from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
 from medsmith.training.start import RunRequest, check_folder, start_run
-
-_MOST_DEVICES = 1024
 
 
 def train(
@@ -118,10 +117,12 @@ def train_stages(
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    check_count(devices, accelerator)
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
     log = LogFile(folder / LOG)
     with lock_run(folder), ExitStack() as logged:
         check_folder(folder)
+        logged.enter_context(removed_if_refused(folder))
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
             what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(devices, 'device')}"
@@ -129,7 +130,7 @@ def train_stages(
             progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
-            _check_devices(devices, untrained)
+            check_batches(devices, untrained)
             store = prepared_examples(record, untrained, cohort.ids, cases, folder, progress)
         fabric = _fabric(untrained, accelerator, devices)
         with interrupting_children():
@@ -157,20 +158,6 @@ def train_stages(
 def _check_compute(record: RunRecord, accelerator: str) -> None:
     for compute in record.compute.values():
         compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)
-
-
-def _check_devices(devices: int, method: Method) -> None:
-    """Check that a batch divides evenly over devices, so that means over devices are means over cases."""
-    if devices > _MOST_DEVICES:
-        raise RequestError("devices", f"{devices}", f"at most {_MOST_DEVICES} processes", "choose fewer")
-    for stage in method.stages():
-        training = method.training_of(stage)
-        parts = training.accumulate
-        batch = training.batch if stage.parts else devices * parts
-        if devices != 1 and (devices < 1 or batch % (devices * parts)):
-            found = f"training.batch = {batch} is no multiple of {devices} devices"
-            found += f" with {parts} parts each" if parts > 1 else ""
-            raise RequestError("devices", found, cure="choose another number of devices")
 
 
 def _fabric(method: Method, accelerator: str, devices: int) -> Fabric:

@@ -8,7 +8,12 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, RequestError
 from medsmith.evaluation.adherence import AdherenceOptions, adherence, measuring, summary_lines
+from medsmith.evaluation.adherence.label_cases import make_cases
+from medsmith.evaluation.adherence.pairs import Maker
+from medsmith.formats.atomic import temporary_name
 from medsmith.formats.json_file import read_json
+from medsmith.methods.attributes import Draw
+from medsmith.progress import NullProgress
 from obedient_method import Obedient
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -52,6 +57,8 @@ def test_the_same_call_reads_what_is_there_and_more_pairs_continue(method, tmp_p
     first = measured(out, ("obeyed",), 10)
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     made = method.made
+    for folder in (out, next((out / "pairs").iterdir())):  # of a call that was killed
+        (folder / temporary_name(".png")).touch()
     measured(out, ("obeyed",), 10)
     assert method.made == made
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
@@ -117,6 +124,17 @@ def test_a_segmenter_finds_the_labels_only_where_the_image_follows_them(method, 
     made = method.made
     measured(tmp_path / "out", ("obeyed",), 10, real=real, test=test)
     assert method.made == made
+
+
+def test_a_call_that_continues_says_as_well_which_labels_were_left_out(method, tmp_path):
+    maker, names = Maker(method, tmp_path, 0, Draw(0)), {"background": 0, "organ": 1}
+    said = []
+    for count in (10, 10, 11):
+        cases, notes = make_cases(maker, names, count, NullProgress())
+        assert len(cases) == count
+        said.append(notes)
+    assert said == [("Labels that the real cases lack became background: lesion.",)] * 3
+    assert method.made == 11
 
 
 @pytest.mark.usefixtures("method")

@@ -7,14 +7,18 @@ import numpy as np
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.layouts import PROVENANCE
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker, most_draws
 from medsmith.evaluation.pages.page import WARNING
+from medsmith.formats.json_file import read_json
 from medsmith.networks.threads import one_thread
 from medsmith.progress import Progress
 
 CASES = "cases"
+_LEFT_OUT = "labels_left_out"
+"""Key of a case's provenance: labels of the method that became background, which a later call says as well."""
 
 
 def make_cases(
@@ -43,14 +47,13 @@ def make_cases(
         description=WARNING,
     )
     kept: list[str] = []
-    unknown: set[str] = set()
     refused: list[RequestError] = []
     with progress.task("make cases", count) as advance:
         for number in range(most_draws(count)):
             id = f"case_{number:05d}"
             try:
                 if id not in cohort:
-                    cohort.write(_case(maker, number, id, label_names, unknown))
+                    cohort.write(_case(maker, number, id, label_names))
             except RequestError as error:
                 refused.append(error)
                 if not kept and len(refused) >= LEAST_PAIRS:
@@ -64,11 +67,13 @@ def make_cases(
         found = f"{len(kept)} cases could be made ({refused[-1].found})"
         raise RequestError("label fidelity", found, f"at least {LEAST_PAIRS}", "give more label maps")
     cohort.finish()
-    notes = [f"Labels that the real cases lack became background: {', '.join(sorted(unknown))}."] if unknown else []
+    records = [read_json(cohort.root / PROVENANCE / f"{id}.json") for id in kept]
+    unknown = sorted({name for record in records for name in record.get(_LEFT_OUT, ())})
+    notes = [f"Labels that the real cases lack became background: {', '.join(unknown)}."] if unknown else []
     return Cohort.open(cohort.root).subset(kept), tuple(notes)
 
 
-def _case(maker: Maker, number: int, id: str, label_names: Mapping[str, int], unknown: set[str]) -> Case:
+def _case(maker: Maker, number: int, id: str, label_names: Mapping[str, int]) -> Case:
     seed = derive_seed("adherence", maker.seed, "labels", number)
     request = maker.method.request_with_map(replace(maker.inputs, number=number))
     with one_thread():
@@ -80,7 +85,7 @@ def _case(maker: Maker, number: int, id: str, label_names: Mapping[str, int], un
     for name, value in case.label_names.items():
         if value and name in label_names:
             labels[case.labels == value] = label_names[name]
-        elif value:
-            unknown.add(name)
+    left_out = sorted(name for name, value in case.label_names.items() if value and name not in label_names)
     record = {"synthetic": True, "notice": WARNING, "case_seed": str(seed), **(case.provenance or {})}
+    record |= {_LEFT_OUT: left_out} if left_out else {}
     return replace(case, id=id, labels=labels, label_names=label_names, report=None, provenance=record)

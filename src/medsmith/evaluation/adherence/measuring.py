@@ -17,7 +17,7 @@ from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
 from medsmith.evaluation.pages.page import check_results_folder, write_page
-from medsmith.formats.atomic import sha256_of, write_json
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, sha256_of, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.machine import versions
 from medsmith.methods.attributes import Attribute, Draw
@@ -104,6 +104,8 @@ def adherence(
     lines, roots = _facts(method, cohorts, space, options.seed), {name: each.root for name, each in cohorts.items()}
     inputs = Draw(0, roots.get("templates"), space, roots.get("pathology"))
     with hold_output(out):
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / PAIRS)
         maker = Maker(method, out / PAIRS / _key(lines), options.seed, inputs)
         measured = _measured(maker, attributes, options.pairs, progress) if attributes else ()
         labels: LabelFidelity | None = None

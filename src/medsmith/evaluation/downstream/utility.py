@@ -12,7 +12,7 @@ from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, grid_edge, settings_of
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
-from medsmith.evaluation.downstream.networks import Job, Material, jobs_of, train_missing
+from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
@@ -30,7 +30,7 @@ from medsmith.evaluation.downstream.separation import (
 from medsmith.evaluation.downstream.subsets import ALL, draw_subsets
 from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
@@ -89,6 +89,8 @@ def utility(
     jobs = _planned(apart, options, material)
     with hold_output(out):
         _check_settings(out, settings)
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / FOLDER)
         train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress)
         summary = Summary(out, apart.patients, material.structures, material.mm, options.gain, config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"

@@ -10,7 +10,7 @@ from pathlib import Path
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
-from medsmith.errors import CohortError, RequestError, similar
+from medsmith.errors import CohortError, RequestError, counted, similar
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -22,7 +22,7 @@ from medsmith.evaluation.privacy.nearest_neighbors import count_searches, find_n
 from medsmith.evaluation.privacy.page import privacy_page
 from medsmith.evaluation.privacy.regions import Prepared, prepare_cohort
 from medsmith.evaluation.privacy.result import ImageCopies, MapCopies, Privacy
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import Advance, NullProgress, Progress
 
@@ -97,6 +97,8 @@ def privacy_and_page(
     chosen: list[Extractor] = [Radiomics()] if extractors is None else list(extractors)
     lines = _facts(named, label, chosen)
     with hold_output(out):
+        remove_temporary_files(out)
+        remove_temporary_files_below(out / PARTS)
         with progress.task("read cases", sum(map(len, named.values()))) as advance:
             prepared = {name: prepare_cohort(cohort, values[name], chosen, advance) for name, cohort in named.items()}
         keep = KeptParts(out / PARTS / _key(lines))
@@ -180,7 +182,7 @@ def _check_cases(named: Mapping[str, Cohort]) -> None:
     for name, cohort in named.items():
         least = MIN_TRAINING if name == "training" else 1
         if len(cohort) < least:
-            raise CohortError(cohort.root, f"{len(cohort)} cases", f"at least {least}", "give a larger cohort")
+            raise CohortError(cohort.root, counted(len(cohort), "case"), f"at least {least}", "give a larger cohort")
         dimensions[name] = cohort[cohort.ids[0]].geometry.dimensions
         if dimensions[name] != dimensions["synthetic"]:
             found = f"the synthetic cohort is {dimensions['synthetic']}-D and the {name} one {dimensions[name]}-D"

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from medsmith.errors import InterruptionError, MedsmithError, RequestError, counted
-from medsmith.formats.atomic import json_bytes, remove_if_empty
+from medsmith.formats.atomic import json_bytes, remove, remove_if_empty, temporary_files
 from medsmith.formats.lock import hold_output
 from medsmith.formats.storage import Storage
 from medsmith.interruption import defer_interrupts
@@ -22,7 +22,7 @@ from medsmith.synthesis import folder
 from medsmith.synthesis.calls import Conditions, Sampled, check_numbers, checked_request, default_workers
 from medsmith.synthesis.coordinator import with_hashes
 from medsmith.synthesis.executors.base import Executor
-from medsmith.synthesis.missed import MissedCases
+from medsmith.synthesis.missed import MISSED, MissedCases
 from medsmith.synthesis.options import SynthesisOptions
 from medsmith.synthesis.outcomes import collect, executor_stopped
 from medsmith.synthesis.plan import PLAN, Plan, relative_paths, relative_run, write_plan
@@ -152,9 +152,11 @@ def _fill(
     cases, index, resolved = shards.cases, shards.index, executor.resolve()
     whole = {number for number, manifest in shards.manifests() if manifest is not None}
     lacking = [number for number in shards.numbers if number not in whole]
-    shards.storage.write(INDEX, json_bytes(shards.storage.name_of(INDEX), index.model_dump(mode="json")))
+    folder.remove_old_pictures(cases)
     folder.clean(cases)
     cohort = open_cohort(cases, resolved.spec)
+    _remove_temporaries(shards)
+    shards.storage.write(INDEX, json_bytes(shards.storage.name_of(INDEX), index.model_dump(mode="json")))
     write_plan(cases, index.plan)
     paths = {reference.key: absolute(reference.path) for reference in resolved.references}
     template = CaseTask(
@@ -183,13 +185,25 @@ def _fill(
             if failures:
                 raise folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
     except MedsmithError:
-        folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
+        if not (cases / MISSED).exists():  # it belongs to shards that are whole, and the pictures to it
+            folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
         _remove_index_if_alone(shards)
         raise
     summary = shards.summary(len(lacking))  # where cases are not made, the pictures of their attempts stay
     shutil.rmtree(cases, ignore_errors=True)
     log.line(summary.line)
     return summary
+
+
+def _remove_temporaries(shards: ShardsOfCall) -> None:
+    """Removes half-written files of killed calls, unless another part may be writing: it has a folder of cases."""
+    place = shards.storage.folder
+    if place is None:
+        return
+    found = temporary_files(place)  # before the folders: what a part writes is never older than its own
+    if not set(place.glob(f"{_CASES}*")) - {shards.cases}:
+        for path in found:
+            remove(path)
 
 
 def _remove_index_if_alone(shards: ShardsOfCall) -> None:

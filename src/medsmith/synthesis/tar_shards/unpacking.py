@@ -9,7 +9,7 @@ from typing import IO
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.errors import FileError
-from medsmith.formats.atomic import deferred_sync, replacing, write_bytes
+from medsmith.formats.atomic import deferred_sync, replacing, temporary_name, unwritable, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.hashing import HashingWriter
 from medsmith.formats.json_file import parse_json
@@ -25,8 +25,6 @@ from medsmith.synthesis.tasks import CaseIds
 from medsmith.synthesis.worker import open_cohort
 
 _AGAIN = "run the command that makes the shards again"
-_ARCHIVE = ".medsmith-shard.tar"
-"""In the folder, while it is unpacked."""
 _BLOCK, _LIMIT = 2**20, 64 * 2**20
 
 
@@ -106,17 +104,35 @@ def _unpack_one(storage: Storage, index: ShardIndex, number: int, manifest: Mani
 @contextmanager
 def _fetched(storage: Storage, name: str, manifest: Manifest, out: Path) -> Iterator[Path]:
     """A copy of a shard's archive, which has the hash that its manifest names; removed afterwards."""
-    subject, path = storage.name_of(name), out / _ARCHIVE
+    subject, path = storage.name_of(name), out / temporary_name(".tar")
     try:
-        with storage.reading(name) as source, path.open("wb") as file:
-            target = HashingWriter(file)
-            while target.count <= manifest.bytes and (block := source.read(_BLOCK)):
-                target.write(block)
+        target = _copied(_blocks(storage, name, manifest.bytes), path)
         if (target.count, target.sha256) != (manifest.bytes, manifest.sha256):
             raise FileError(subject, "has another hash than its manifest names", cure=f"remove both and {_AGAIN}")
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _blocks(storage: Storage, name: str, most: int) -> Iterator[bytes]:
+    """The content of a file, at most a block more than so many bytes."""
+    with storage.reading(name) as source:
+        count = 0
+        while count <= most and (block := source.read(_BLOCK)):
+            count += len(block)
+            yield block
+
+
+def _copied(blocks: Iterable[bytes], path: Path) -> HashingWriter:
+    """Writes a file; its size and hash."""
+    try:
+        with path.open("wb") as file:
+            target = HashingWriter(file)
+            for block in blocks:
+                target.write(block)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return target
 
 
 def _contents(
