@@ -117,7 +117,7 @@ def test_a_killed_writer_leaves_no_half_case(stop_at, tmp_path, monkeypatch):
     again = new_cohort(tmp_path / "x")
     assert again.ids == ("a",)
     if stop_at > 1:
-        with pytest.raises(CohortError, match="belong to no complete case"):
+        with pytest.raises(CohortError, match="of no complete case"):
             again.finish()
     again.write(case)
     again.finish()

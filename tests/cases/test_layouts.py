@@ -104,7 +104,7 @@ def test_decathlon_with_channels_in_the_fourth_axis(tmp_path):
                 "labels": {"0": "background"},
                 "training": [{"image": "a.nii", "label": "b.nii"}],
             },
-            "2 files that do not exist: ",
+            "2 files not to be found: ",
         ),
     ],
 )

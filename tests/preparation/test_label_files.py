@@ -67,6 +67,6 @@ def test_declared_labels_choose_their_files(tmp_path):
 
 def test_labels_that_overlap_are_refused(tmp_path):
     root = scans(tmp_path / "in", s01__segmentations__spleen=organ(LIVER))
-    with pytest.raises(MedsmithError, match=r"27 voxels carry another label in liver\.nii\.gz"):
+    with pytest.raises(MedsmithError, match=r"27 voxels with another label in liver\.nii\.gz"):
         prepare(root, tmp_path / "out", report=lambda _: None)
     assert not (tmp_path / "out").exists()

@@ -114,7 +114,7 @@ def test_masks_that_contradict_each_other_are_refused(tmp_path):
     files = pngs("a", "a_mask") | {"a_mask_1.png": png_bytes(MASK * 2)}
     code, line = run(lambda: prepare(fill(tmp_path / "in", files), tmp_path / "out", report=silent))
     assert code == 2
-    assert "24 voxels carry another label" in line
+    assert "24 voxels with another label" in line
 
 
 REFUSED = [

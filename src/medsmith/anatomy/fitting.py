@@ -18,7 +18,7 @@ from medsmith.anatomy.regions import choose_context, class_masks, stack_masks
 from medsmith.anatomy.slots import LEAST_SLICES, Matched, aligned_starts, match_contours
 from medsmith.anatomy.splines import LEAST_POINTS, MOST_POINTS, control_points, curve_points
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.progress import Progress
 
 Presence = Bool[np.ndarray, "slices slots"]
@@ -82,7 +82,7 @@ def _training_ids(cohort: Cohort, points: int, variance: float) -> tuple[str, ..
         raise RequestError("--variance", f"{variance:g}", "a share above 0, at most 1", "choose another")
     ids = cohort.ids_with_labels or cohort.ids_with_image
     if len(ids) < LEAST_SLICES:
-        found = f"{len(ids)} cases to learn from"
+        found = f"{counted(len(ids), 'case')} to learn from"
         raise CohortError(cohort.root, found, f"at least {LEAST_SLICES} slices", "add cases")
     return ids
 

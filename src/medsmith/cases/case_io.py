@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 from medsmith.cases.case import Case, lacks_image, lacks_labels
 from medsmith.cases.integrity import check_same_grid, relabel
 from medsmith.cases.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
-from medsmith.errors import ContentError
+from medsmith.errors import ContentError, counted
 from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import (
     count_volumes,
@@ -89,7 +89,7 @@ def _merged(
         labels = _to_labels(values, layout, path)
         clash = (merged > 0) & (labels > 0) & (merged != labels)
         if clash.any():
-            found = f"{int(clash.sum())} voxels carry another label in {paths[0].name}"
+            found = f"{counted(int(clash.sum()), 'voxel')} with another label in {paths[0].name}"
             raise ContentError(path, found, "masks of one case agree", "correct the masks")
         merged = np.maximum(merged, labels)
     return merged

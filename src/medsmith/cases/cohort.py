@@ -284,7 +284,7 @@ class Cohort:
         self._listed, self._written = {}, {}  # listed anew below; two lists at once would take twice the memory
         count, strays = self._scanned()
         if strays:
-            found = f"{len(strays)} files belong to no complete case: {first_of(strays)}"
+            found = f"{counted(len(strays), 'file')} of no complete case: {first_of(strays)}"
             raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
         for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
             remove(marker)

@@ -208,7 +208,9 @@ def _decathlon(root: Path, facts: Mapping[str, Any]) -> Layout:
     cases = {case_id: files for case_id, (_, files) in zip(ids, listed, strict=True)}
     absent = [file for case in cases.values() for file in case.paths if not file.exists()]
     if absent:
-        raise CohortError(path, f"names {len(absent)} files that do not exist: {first_of(absent)}", "", "restore them")
+        raise CohortError(
+            path, f"names {counted(len(absent), 'file')} not to be found: {first_of(absent)}", "", "restore them"
+        )
     ending = ending_of(next(iter(cases.values())).paths[-1])
     return Layout(channels, label_names_of(facts["labels"], path), ending, cases)
 

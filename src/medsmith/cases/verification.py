@@ -5,7 +5,7 @@ from pathlib import Path
 from medsmith.cases.case_io import read_case, read_records
 from medsmith.cases.integrity import check_consecutive, first_of
 from medsmith.cases.layouts import DATASET, Layout, find_layout
-from medsmith.errors import CohortError
+from medsmith.errors import CohortError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
 
@@ -34,7 +34,7 @@ def verify_folder(root: Path) -> Layout:
     check_consecutive(path, layout.label_names)
     cases = layout.cases
     if layout.strays:
-        found = f"{len(layout.strays)} files belong to no complete case: {first_of(layout.strays)}"
+        found = f"{counted(len(layout.strays), 'file')} of no complete case: {first_of(layout.strays)}"
         raise CohortError(root, found, "whole cases", "delete them or add what is missing")
     if facts["numTraining"] != len(cases) or not cases:
         found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"

@@ -14,6 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
+from medsmith.errors import counted
 from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
@@ -248,9 +249,10 @@ def _count_cases(columns: Mapping[str, np.ndarray]) -> int:
 
 def _facts(fingerprints: Mapping[str, Fingerprint], training: Cohort | None) -> dict[str, str]:
     lines = {
-        f"{name} cohort": f"{facts.count} cases, content {facts.cohort_hash}" for name, facts in fingerprints.items()
+        f"{name} cohort": f"{counted(facts.count, 'case')}, content {facts.cohort_hash}"
+        for name, facts in fingerprints.items()
     }
     if training is not None:
-        lines["training cohort"] = f"{len(training)} cases, content {training.content_hash()}"
+        lines["training cohort"] = f"{counted(len(training), 'case')}, content {training.content_hash()}"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
     return lines | {"versions": f"Python {platform.python_version()}, {versions}"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from medsmith.cases.case import Case
+from medsmith.errors import counted
 from medsmith.evaluation.pages.preview_grid import preview_grid, views_of
 from medsmith.formats.atomic import write_bytes
 from medsmith.methods.base import Method
@@ -43,4 +44,4 @@ def preview_title(cases: Sequence[Case], name: str, step: int) -> str:
         step: steps of the last stage so far.
     """
     shown = " and, to its right, ".join(words for words, _ in views_of(cases))
-    return f"{name}, step {step}: {len(cases)} cases sampled in few steps, not selected; each as {shown}"
+    return f"{name}, step {step}: {counted(len(cases), 'case')} sampled in few steps, not selected; each as {shown}"

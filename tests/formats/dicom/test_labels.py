@@ -72,7 +72,7 @@ def test_segments_that_overlap_are_refused(tmp_path):
     masks = MASKS.copy()
     masks[5, 7, 2, 0] = 1
     line = refusal(tmp_path, segmentation(slices_of(voxels_of()), masks), {1: 1, 2: 2})
-    assert "series 7 (SEG, 2 segments): segment 2 shares 1 voxels with another" in line
+    assert "series 7 (SEG, 2 segments): segment 2 shares 1 voxel with another" in line
 
 
 def test_frames_off_the_slices_are_refused(tmp_path):

@@ -9,7 +9,7 @@ from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.layouts import PROVENANCE
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker, most_draws
 from medsmith.evaluation.pages.page import WARNING
 from medsmith.formats.json_file import read_json
@@ -64,7 +64,7 @@ def make_cases(
             if len(kept) == count:
                 break
     if len(kept) < LEAST_PAIRS:
-        found = f"{len(kept)} cases could be made ({refused[-1].found})"
+        found = f"{counted(len(kept), 'case')} could be made ({refused[-1].found})"
         raise RequestError("label fidelity", found, f"at least {LEAST_PAIRS}", "give more label maps")
     cohort.finish()
     records = [read_json(cohort.root / PROVENANCE / f"{id}.json") for id in kept]

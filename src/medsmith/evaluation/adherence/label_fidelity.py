@@ -14,7 +14,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
 from medsmith.data.resizing import resize_labels
 from medsmith.diffusion import derive_seed
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.adherence.label_cases import make_cases
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, PICTURED, Maker
 from medsmith.evaluation.adherence.pictures import outlined_beside
@@ -71,7 +71,7 @@ class RealCases:
     def facts(self) -> Mapping[str, str]:
         """What decides the networks."""
         cohorts = {"segmenter's training cohort": self.training, "test cohort": self.test}
-        lines = {name: f"{len(each)} cases, content {each.content_hash()}" for name, each in cohorts.items()}
+        lines = {name: f"{counted(len(each), 'case')}, content {each.content_hash()}" for name, each in cohorts.items()}
         return {**lines, "segmenter": json.dumps(self.config.model_dump(), sort_keys=True)}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from medsmith.errors import counted
 from medsmith.evaluation.adherence.result import Adherence, LabelFidelity, MeasuredAttribute
 from medsmith.evaluation.adherence.statistics import AttributeResult
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
@@ -45,7 +46,7 @@ def summary_lines(found: Adherence) -> list[str]:
             own, real = result.values[:, -1].mean(), found.labels.real[name]
             lines.append(
                 f"Label '{name}': Dice {own:.3g} with its own map, {result.values[:, 0].mean():.3g} with another's, "
-                f"{real} on real cases; {result.verdict} (AUC {result.auc}, {len(result.values)} cases)."
+                f"{real} on real cases; {result.verdict} (AUC {result.auc}, {counted(len(result.values), 'case')})."
             )
     return [*lines, *found.left_out]
 

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, RequestError, counted
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 
@@ -101,7 +101,7 @@ def _median_edge(cohort: Cohort) -> int:
 def settings_of(cohorts: Cohorts, edge: int, config: SegmenterConfig, options: UtilityOptions) -> dict[str, str]:
     """What decides the bytes of a network's result."""
     lines = {
-        f"{name} cohort": f"{len(cohort)} cases, content {cohort.content_hash()}"
+        f"{name} cohort": f"{counted(len(cohort), 'case')}, content {cohort.content_hash()}"
         for name, cohort in cohorts.named.items()
     }
     kept = options.model_dump(exclude=set(_LATER))

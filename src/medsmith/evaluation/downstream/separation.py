@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import NEAR_DUPLICATE, find_scenes, nearest, thumbnails
-from medsmith.errors import CohortError, MedsmithError
+from medsmith.errors import CohortError, MedsmithError, counted
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, hash_of
 from medsmith.formats.json_file import read_json
 from medsmith.preparation.split import linked_groups, patient_groups
@@ -101,9 +101,8 @@ def check_generator(synthetic: Cohort, test: Cohort, learned_from: Sequence[Coho
     if learned.cohort_hash == test.content_hash():
         found = f"the generator of {synthetic.root} was trained on it"
         raise CohortError(test.root, found, "test cases are new to everything", "give another cohort")
-    known = (
-        f"The generator learned from {learned.count} cases; if R has fewer, a gain includes what the others taught it."
-    )
+    count = counted(learned.count, "case")
+    known = f"The generator learned from {count}; if R has fewer, a gain includes what the others taught it."
     if learned.cohort_hash in {cohort.content_hash() for cohort in learned_from}:
         return known
     return f"{known} These cases were not at hand: give --training to check that no test case is among them."

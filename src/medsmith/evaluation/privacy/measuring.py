@@ -201,7 +201,8 @@ def _lesion_values(cohort: Cohort, label: str | None) -> Collection[int]:
 
 def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[Extractor]) -> dict[str, str]:
     lines = {
-        f"{name} cohort": f"{len(cohort)} cases, content {cohort.content_hash()}" for name, cohort in named.items()
+        f"{name} cohort": f"{counted(len(cohort), 'case')}, content {cohort.content_hash()}"
+        for name, cohort in named.items()
     }
     lines |= {"lesion label": label or "all"} | {each.name: each.identity for each in extractors}
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import final
 
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, counted
 
 REAL, SYNTHETIC = "real", "synthetic"
 LEAST_COUNT, DEFAULT_COUNT = 5, 100
@@ -75,7 +75,7 @@ class StudyPlan:
     def __post_init__(self) -> None:
         for name, count in (("--count", self.count), ("--synthetic-count", self.synthetic_count)):
             if count is not None and count < LEAST_COUNT:
-                raise RequestError(name, f"{count} images", f"at least {LEAST_COUNT}", "show more")
+                raise RequestError(name, counted(count, "image"), f"at least {LEAST_COUNT}", "show more")
         if not 0 <= self.repeats <= 1:
             raise RequestError("--repeats", f"{self.repeats:g}", "between 0 and 1", "for example 0.1")
         check_margin(self.margin, "for example 0.1")

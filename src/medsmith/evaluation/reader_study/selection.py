@@ -9,7 +9,7 @@ import numpy as np
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import first_of
-from medsmith.errors import CohortError, RequestError, similar
+from medsmith.errors import CohortError, RequestError, counted, similar
 from medsmith.evaluation.reader_study.plan import DEFAULT_COUNT, LEAST_COUNT, REAL, SYNTHETIC, StudyPlan
 from medsmith.formats.atomic import sha256_of
 from medsmith.preparation.split import patient_groups
@@ -71,7 +71,7 @@ def select_cases(real: Cohort, synthetic: Cohort, plan: StudyPlan, rng: np.rando
     wanted[SYNTHETIC] = wanted[REAL] if plan.synthetic_count is None else plan.synthetic_count
     for kind, cohort in ((REAL, real), (SYNTHETIC, synthetic)):
         if len(left[kind]) < wanted[kind]:
-            found = f"{len(left[kind])} cases with an image"
+            found = f"{counted(len(left[kind]), 'case')} with an image"
             found += f" besides the patients of {plan.learning} to learn from" if plan.learning else ""
             cure = f"give a larger cohort or pass --count {most}" if most >= LEAST_COUNT else "give a larger cohort"
             raise CohortError(cohort.root, found, f"{wanted[kind]} are to be shown", cure)

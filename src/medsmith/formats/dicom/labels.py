@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from medsmith.errors import ContentError
+from medsmith.errors import ContentError, counted
 from medsmith.formats.dicom.headers import SEG, Segment
 from medsmith.formats.dicom.segmentation import read_segments
 from medsmith.formats.dicom.series import Series
@@ -49,7 +49,7 @@ def _joined(
         label = label_of[number]
         clash = mask & (joined > 0) & (joined != label)
         if clash.any():
-            found = f"segment {number} shares {int(clash.sum())} voxels with another"
+            found = f"segment {number} shares {counted(int(clash.sum()), 'voxel')} with another"
             raise ContentError(subject, found, "a voxel has one label", "choose segments with --label NAME=SEGMENT")
         joined[mask] = label
     return joined

@@ -11,7 +11,7 @@ import numpy as np
 from medsmith.cases.case import Case
 from medsmith.cases.integrity import first_of
 from medsmith.cases.layouts import CaseFiles, ChannelFile, Layout
-from medsmith.errors import CohortError, ContentError
+from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.dicom.labels import read_labels
 from medsmith.formats.dicom.series import Series
@@ -158,7 +158,7 @@ def _merged(maps: Sequence[LabelFile], case_id: str) -> np.ndarray:
     for one in maps[1:]:
         clash = (merged > 0) & (one.values > 0) & (merged != one.values)
         if clash.any():
-            found = f"two label objects share {int(clash.sum())} voxels"
+            found = f"two label objects share {counted(int(clash.sum()), 'voxel')}"
             raise ContentError(case_id, found, "a voxel has one label", "choose segments with --label NAME=SEGMENT")
         merged = np.maximum(merged, one.values)
     return merged
