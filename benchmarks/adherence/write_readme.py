@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 METHODS = HERE.parents[1] / "docs" / "methods"
 BLOCK = re.compile(r"(<!-- table: adherence -->\n).*?(<!-- end -->)", re.DOTALL)
 Json = Mapping[str, Any]
+TRAINING = "segmenter's training cohort"
 
 HEAD = """# Adherence
 
@@ -46,8 +47,39 @@ def estimate(found: Json) -> str:
     return f"{found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
 
 
+def labels(result: Json) -> str:
+    """The label fidelity: a row for each structure."""
+    found = result["label_fidelity"]
+    head = ["structure", "Dice, real", "Dice, its own map", "Dice, another's map", "AUC", "shuffled", "difference",
+            "p, Holm", "cases", "verdict"]  # fmt: skip
+    rows = [
+        [
+            name,
+            estimate(each["dice_on_real_test_cases"]),
+            f"{each['means'][1]:.3g}",
+            f"{each['means'][0]:.3g}",
+            estimate(each["auc"]),
+            "{low:.2f} to {high:.2f}".format(**each["shuffled_auc"]),
+            estimate(each["difference"]),
+            f"{each['p_value_holm']:.2g}",
+            str(each["pairs"]),
+            f"**{each['verdict']}**",
+        ]
+        for name, each in found["structures"].items()
+    ]
+    course = "{architecture}, {steps} steps of {batch} cases".format(**json.loads(result["facts"]["segmenter"]))
+    return f"{table(head, rows)}\n\nTwo segmenters ({course}) on {result['facts'][TRAINING]}."
+
+
 def verdicts(result: Json) -> str:
-    """The table of a method: a row for each attribute, and where its figures are from."""
+    """The tables of a method, and where its figures are from."""
+    parts = [attributes(result)] if result["attributes"] else []
+    parts += [labels(result)] if result["label_fidelity"] else []
+    return "\n\n".join((*parts, source(result["measured"])))
+
+
+def attributes(result: Json) -> str:
+    """A row for each attribute."""
     head = [
         "attribute",
         "asked for",
@@ -75,7 +107,7 @@ def verdicts(result: Json) -> str:
         ]
         for name, each in result["attributes"].items()
     ]
-    return f"{table(head, rows)}\n\n{source(result['measured'])}"
+    return table(head, rows)
 
 
 def main() -> None:
