@@ -84,6 +84,9 @@ class Squares:
     def request_of_case(self, request: BaseModel, _index: int) -> BaseModel:
         return request
 
+    def checks_of(self, _request: BaseModel) -> None:
+        """All checks."""
+
     def synthesize(self, _request: BaseModel, seed: int, _sampling: Sampling) -> Case:
         rng = np.random.default_rng(seed)
         image = rng.integers(0, 120, (1, *SHAPE)).astype(np.float32)

@@ -263,7 +263,9 @@ def remove_temporary_files(folder: Path) -> int:
 
     Only for a folder that no process is writing to.
     """
-    leftovers = list(folder.glob(f"{_TEMPORARY}*"))
-    for path in leftovers:
-        remove(path)
+    leftovers: list[str] = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        leftovers = [entry.name for entry in entries if entry.name.startswith(_TEMPORARY)]
+    for name in leftovers:
+        remove(folder / name)
     return len(leftovers)

@@ -183,7 +183,7 @@ def _fill(
             if failures:
                 raise folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
     except MedsmithError:
-        folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
+        folder.remove_if_empty(cohort, (id for number in lacking for id in index.ids(number)))
         _remove_index_if_alone(shards)
         raise
     summary = shards.summary(len(lacking))  # where cases are not made, the pictures of their attempts stay
