@@ -181,7 +181,6 @@ STEPS: Mapping[str, Callable[[Path, int], None]] = {
 
 def measured(step: str, folder: Path, count: int) -> dict[str, float]:
     """A step in a process of its own: a fork, which has everything imported."""
-    print(f"{count} cases: {step}", flush=True)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -197,6 +196,7 @@ def measured(step: str, folder: Path, count: int) -> dict[str, float]:
     if os.waitpid(child, 0)[1]:
         raise SystemExit(f"{step} of {count} cases failed")
     found: dict[str, float] = json.loads(answer)
+    print(f"{count} cases: {step}: {answer.decode()}", flush=True)
     return found
 
 
