@@ -36,7 +36,7 @@ from medsmith.training.finish import finish, steps_of
 from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
-from medsmith.training.start import RunRequest, check_folder, start_run
+from medsmith.training.start import RunRequest, check_folder, check_not_by_torchrun, start_run
 
 _MOST_DEVICES = 1024
 
@@ -109,6 +109,7 @@ def train_stages(
     report: Callable[[str], None] = silent,
 ) -> Outcome:
     """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
+    check_not_by_torchrun()
     started = monotonic()
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     check_outside(folder, (cohort.root,))
