@@ -9,16 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from medsmith.cases.case import Case
+from cohort_copies import write_copies
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.lock import LOCK, hold_output
-from medsmith.geometry import Geometry
 from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
@@ -98,7 +96,7 @@ def test_the_memory_of_closing_does_not_grow_with_the_number_of_cases(tmp_path):
     for count in (20, 220):
         ids = CaseIds("fake", range(count))
         cohort = open_cohort(tmp_path / str(count), spec)
-        copies_of_a_case(cohort, ids)
+        write_copies(cohort, ids)
         finish(cohort, ids, {})  # what is kept after the first case
         tracemalloc.start()
         finish(open_cohort(cohort.root, spec), ids, {})
@@ -107,18 +105,6 @@ def test_the_memory_of_closing_does_not_grow_with_the_number_of_cases(tmp_path):
         assert json.loads((cohort.root / "dataset.json").read_text())["numTraining"] == count
     # Lists of all cases took 320 bytes a case. Python itself keeps some freed tuples.
     assert peaks[220] < peaks[20] + 200 * 200
-
-
-def copies_of_a_case(cohort, ids):
-    """The same case under many ids."""
-    labels = np.zeros((8, 8, 1), np.uint8)
-    grid = Geometry.plain((8, 8, 1))
-    case = Case(ids[0], labels[None].astype("f4"), labels, grid, ("gray",), cohort.label_names, np.dtype("u1"))
-    cohort.write(replace(case, provenance={"attempt": 0, "refused": {}}))
-    for id in ids[1:]:
-        for name in ("imagesTr/{}_0000.png", "labelsTr/{}.png"):
-            os.link(cohort.root / name.format(ids[0]), cohort.root / name.format(id))
-        (cohort.root / "provenance" / f"{id}.json").write_text('{"attempt": 0, "refused": {}, "files": {}}')
 
 
 @pytest.mark.parametrize(
