@@ -84,6 +84,9 @@ class Squares:
     def request_of_case(self, request: BaseModel, _index: int) -> BaseModel:
         return request
 
+    def checks_of(self, _request: BaseModel) -> None:
+        """All checks."""
+
     def synthesize(self, _request: BaseModel, seed: int, _sampling: Sampling) -> Case:
         rng = np.random.default_rng(seed)
         image = rng.integers(0, 120, (1, *SHAPE)).astype(np.float32)
@@ -178,7 +181,6 @@ STEPS: Mapping[str, Callable[[Path, int], None]] = {
 
 def measured(step: str, folder: Path, count: int) -> dict[str, float]:
     """A step in a process of its own: a fork, which has everything imported."""
-    print(f"{count} cases: {step}", flush=True)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -194,6 +196,7 @@ def measured(step: str, folder: Path, count: int) -> dict[str, float]:
     if os.waitpid(child, 0)[1]:
         raise SystemExit(f"{step} of {count} cases failed")
     found: dict[str, float] = json.loads(answer)
+    print(f"{count} cases: {step}: {answer.decode()}", flush=True)
     return found
 
 
@@ -209,46 +212,55 @@ def taken_by(step: str, folder: Path, count: int) -> dict[str, float]:
     }
 
 
-def rows_of(folder: Path, count: int) -> dict[str, dict[str, float]]:
-    """All steps for so many cases."""
+def measure_all(folder: Path, count: int, rows: dict[str, dict[str, float]], save: Callable[[], None]) -> None:
+    """All steps for so many cases; ``rows`` receives each when it is done."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "run").mkdir(parents=True)
     measured("ten cases", folder, 10)
-    rows = {}
     for step in list(STEPS)[1:]:
         if step == "join parts":  # all cases as the one part of a synthesis of one part
             (folder / "whole").rename(folder / "part")
             plan = folder / "part" / "synthesis.json"
             plan.write_text(json.dumps(json.loads(plan.read_text()) | {"shard": "1/1"}))
         rows[step] = measured(step, folder, count)
+        save()
         for made in ("merged", "joined", "unpacked"):
             shutil.rmtree(folder / made, ignore_errors=True)
     shutil.rmtree(folder)
-    return rows
 
 
-def main(folder: Path, counts: tuple[int, ...]) -> None:
-    """Measure, write, print."""
-    nothing(folder, 0)
-    cases = {str(count): rows_of(folder / str(count), count) for count in counts}
-    few, many = (cases[str(count)] for count in (counts[0], counts[-1]))
-    result = {
+def result_of(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """The result so far; growth is that of the steps that are done for all numbers of cases."""
+    few, many = (cases[count] for count in (min(cases, key=int), max(cases, key=int)))
+    added = int(max(cases, key=int)) - int(min(cases, key=int))
+    both = [step for step in few if step in many]
+    return {
         "command": f"python benchmarks/core/growth.py FOLDER {' '.join(cases)}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
         "cases": cases,
-        "times_the_cases": counts[-1] / counts[0],
+        "times_the_cases": int(max(cases, key=int)) / int(min(cases, key=int)),
         "times_the_processor_seconds": {
-            step: round(many[step]["processor_seconds"] / max(few[step]["processor_seconds"], 0.01), 1) for step in many
+            step: round(many[step]["processor_seconds"] / max(few[step]["processor_seconds"], 0.01), 1) for step in both
         },
         "bytes_of_memory_per_case": {
-            step: round((many[step]["peak_mib"] - few[step]["peak_mib"]) * 2**20 / (counts[-1] - counts[0]))
-            for step in many
+            step: round((many[step]["peak_mib"] - few[step]["peak_mib"]) * 2**20 / max(added, 1)) for step in both
         },
     }
-    (HERE / "growth.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+
+
+def main(folder: Path, counts: tuple[int, ...]) -> None:
+    """Measure, write after each step, print."""
+    nothing(folder, 0)
+    cases: dict[str, dict[str, dict[str, float]]] = {}
+
+    def save() -> None:
+        (HERE / "growth.json").write_text(json.dumps(result_of(cases), indent=2) + "\n")
+
+    for count in counts:
+        measure_all(folder / str(count), count, cases.setdefault(str(count), {}), save)
+    print(json.dumps(result_of(cases), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """Cohorts joined into one."""
 
+import cProfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from cohort_copies import write_copies
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, RequestError
 from medsmith.geometry import Geometry
 from medsmith.preparation import merge
+from medsmith.synthesis.tasks import CaseIds, CohortSpec
+from medsmith.synthesis.worker import open_cohort
 
 
 def silent(_line):
@@ -109,3 +113,17 @@ def test_cases_that_would_get_one_id_are_refused(tmp_path):
     with pytest.raises(RequestError, match=f"would both be a-b-{second.ids[0]}"):
         merge([first.root, second.root], tmp_path / "out", report=lambda _: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_merge_makes_as_many_calls_for_each_case_of_many_as_of_few(tmp_path):
+    spec = CohortSpec(channel_names=("gray",), label_names={"background": 0, "lesion": 1}, file_ending=".png")
+    calls: list[int] = []
+    for count in (8, 8, 16, 32):  # the first call of all imports
+        folder = tmp_path / str(len(calls))
+        for name, many in (("one", count), ("other", 2)):
+            write_copies(open_cohort(folder / name, spec), CaseIds("case", range(many)))
+        profile = cProfile.Profile()
+        profile.runcall(merge, [folder / "one", folder / "other"], folder / "merged")
+        calls.append(sum(entry.callcount for entry in profile.getstats()))
+    of_eight, of_sixteen = calls[2] - calls[1], calls[3] - calls[2]
+    assert of_sixteen == pytest.approx(2 * of_eight, rel=0.02)

@@ -129,8 +129,11 @@ def _kill_at(number):
 def _hash_ranks(run):
     import hashlib
 
+    from torch.distributed.tensor import DTensor
+
     import medsmith.training.run
     import medsmith.training.stage_loop
+    from medsmith.networks.divided import whole
     from medsmith.runs.checkpoints import pack
 
     medsmith.training.run._parallel_strategy = _forked
@@ -138,8 +141,10 @@ def _hash_ranks(run):
 
     def train_and_hash(loop, *arguments):
         train_stage(loop, *arguments)
-        digest = hashlib.sha256(pack(loop.method.state_dict())).hexdigest()
-        (run / f"rank-{loop._fabric.global_rank}-{loop.stage.name}.txt").write_text(digest)
+        tensors = loop.method.state_dict()
+        digest = hashlib.sha256(pack({name: whole(tensor) for name, tensor in tensors.items()})).hexdigest()
+        divided = sum(isinstance(tensor, DTensor) for tensor in tensors.values())
+        (run / f"rank-{loop._fabric.global_rank}-{loop.stage.name}.txt").write_text(f"{digest}, {divided} divided")
 
     medsmith.training.stage_loop.StageLoop.train = train_and_hash  # type: ignore[method-assign]  # in processes forked later
 

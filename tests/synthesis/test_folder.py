@@ -1,13 +1,17 @@
 """Synthesis of a folder: bytes independent of the workers, resumed plans, regenerated cases."""
 
 import json
+import os
 import shutil
+import tracemalloc
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cohort_copies import write_copies
 from medsmith.cases.cohort import Cohort
 from medsmith.diffusion import Sampling
 from medsmith.errors import CohortError, FileError, RequestError, SynthesisError
@@ -17,7 +21,7 @@ from medsmith.progress import unlimited
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.folder import discard, finish
-from medsmith.synthesis.tasks import CohortSpec
+from medsmith.synthesis.tasks import CaseIds, CohortSpec
 from medsmith.synthesis.worker import open_cohort
 from narrowing import present
 from synthesis_fakes import FakeMethod, FakeRequest, contents, fingerprint, in_process, options, write_run
@@ -68,24 +72,48 @@ def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
 
 
 def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, monkeypatch):
-    listings, listdir = [], Path.glob
+    listings, scandir, counts = [], os.scandir, []
 
-    def counted(path, pattern):
-        listings.append(path)
-        return listdir(path, pattern)
+    def counted(path="."):
+        listings.append(Path(path).name)
+        return scandir(path)
 
-    made, counts = Cohort.open(copied / "out"), []
+    made = Cohort.open(copied / "out")
     spec = CohortSpec(channel_names=made.channel_names, label_names=made.label_names, file_ending=made.file_ending)
-    few = [f"fake_{index:05d}" for index in range(COUNT)]
-    for ids in (few, [*few, *(f"fake_{index:05d}" for index in range(COUNT, 5 * COUNT))]):
-        writable = open_cohort(copied / "out", spec)
-        monkeypatch.setattr(Path, "glob", counted)
+    monkeypatch.setattr(os, "scandir", counted)
+    monkeypatch.setattr(os, "listdir", _refuses)
+    for count in (COUNT, 5 * COUNT):
         with suppress(SynthesisError):  # 32 of them "have disappeared"
-            finish(writable, ids, {})
-        monkeypatch.undo()
-        counts.append(sum(path.name == "provenance" for path in listings))
+            finish(open_cohort(copied / "out", spec), CaseIds("fake", range(count)), {})
+        counts.append(Counter(listings))
         listings.clear()
-    assert counts[0] == counts[1] > 0
+    assert counts[0] == counts[1] == {"out": 1, "imagesTr": 2, "labelsTr": 2, "provenance": 2, "reports": 1}
+
+
+def test_the_memory_of_closing_does_not_grow_with_the_number_of_cases(tmp_path):
+    spec = CohortSpec(channel_names=("gray",), label_names={"background": 0, "lesion": 1}, file_ending=".png")
+    peaks = {}
+    for count in (20, 220):
+        ids = CaseIds("fake", range(count))
+        cohort = open_cohort(tmp_path / str(count), spec)
+        write_copies(cohort, ids)
+        finish(cohort, ids, {})  # what is kept after the first case
+        tracemalloc.start()
+        finish(open_cohort(cohort.root, spec), ids, {})
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert json.loads((cohort.root / "dataset.json").read_text())["numTraining"] == count
+    # Lists of all cases took 320 bytes a case. Python itself keeps some freed tuples.
+    assert peaks[220] < peaks[20] + 200 * 200
+
+
+@pytest.mark.parametrize(
+    "name", ["imagesTr/fake_00008_0000.png", "imagesTr/fake_00001_0001.png", "imagesTr/other.png", "labelsTr/other.png"]
+)
+def test_a_file_of_no_case_of_the_synthesis_is_named(copied, name):
+    (copied / "out" / name).write_bytes(b"x")
+    with pytest.raises(CohortError, match=f"1 files belong to no complete case: {Path(name).name}; whole cases"):
+        synthesize(copied / "run", copied / "out", count=COUNT, workers=1, options=in_process())
 
 
 def test_discarding_what_is_missing_searches_no_folder(copied, monkeypatch):

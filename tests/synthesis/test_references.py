@@ -262,7 +262,13 @@ def copy_onto_itself(path):
     path.write_bytes(path.read_bytes())
 
 
-@pytest.mark.parametrize("disturb", [replace_by_another, replace_keeping_the_time, Path.unlink])
+def add_a_report(path):
+    report = path.parent.parent / "reports" / "case_1.json"
+    report.parent.mkdir()
+    report.write_text("{}")
+
+
+@pytest.mark.parametrize("disturb", [replace_by_another, replace_keeping_the_time, Path.unlink, add_a_report])
 def test_no_case_names_a_hash_of_what_was_not_read(place, monkeypatch, disturb):
     undisturbed = {"masks": Cohort.open(place / "one").content_hash()}
     monkeypatch.setattr(FakeMethod, "synthesize", disturbing(place, disturb))
@@ -280,6 +286,29 @@ def test_a_file_that_was_touched_changes_nothing(place, monkeypatch):
     monkeypatch.setattr(FakeMethod, "synthesize", disturbing(place, copy_onto_itself))
     make(place, "again")
     assert contents(place / "out") == contents(place / "again")
+
+
+def test_inputs_are_looked_at_once_and_then_those_that_a_case_used(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", guided=True)
+    looks, stat = [], Path.stat
+
+    def counted(path, **options):
+        looks.extend([path] * path.is_relative_to(tmp_path / "inputs"))
+        return stat(path, **options)
+
+    (tmp_path / "inputs").mkdir()
+    cohorts = {cases: micro.micro_cohort(tmp_path / "inputs" / str(cases), count=cases).root for cases in (3, 30)}
+    monkeypatch.setattr(Path, "stat", counted)
+    found = {}
+    for cases, root in cohorts.items():
+        for count in (1, 5):
+            looks.clear()
+            request, out = {"guides": [{"image": str(root)}]}, tmp_path / f"{cases}-{count}"
+            synthesize(tmp_path / "run", out, count=count, workers=1, request=request, options=in_process())
+            found[cases, count] = len(looks)
+    of_four_cases = {cases: found[cases, 5] - found[cases, 1] for cases in cohorts}
+    assert of_four_cases[30] <= of_four_cases[3] + found[3, 1]
+    assert found[30, 1] <= 10 * found[3, 1]
 
 
 def test_paths_that_no_record_can_name_are_refused_before_anything_is_made(place):

@@ -10,12 +10,10 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, InterruptionError, RequestError, SynthesisError
-from medsmith.formats.storage import Storage
 from medsmith.synthesis import Shard, synthesize, synthesize_shards, unpack
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.tar_shards.packing import pack
@@ -96,18 +94,6 @@ def test_unpacked_shards_are_the_plain_cohort(folder):
     before = {path: path.stat().st_mtime_ns for path in (folder / "out" / "imagesTr").iterdir()}
     unpack(folder / "tars", folder / "out")
     assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_shards_in_memory_have_the_bytes_of_those_on_disk(folder):
-    summary = make(folder, f"memory://{folder.name}/tars")
-    files = fsspec.filesystem("memory")
-    found = {path.rpartition("/")[2]: files.cat_file(path) for path in files.ls(f"/{folder.name}/tars", detail=False)}
-    on_disk = contents(folder / "tars")
-    assert found.keys() == on_disk.keys()
-    assert {name for name in found if found[name] != on_disk[name]} == {"shards.json"}  # it has an absolute path
-    assert (summary.shards, summary.count, summary.made) == (3, COUNT, 3)
-    unpack(f"memory://{folder.name}/tars", folder / "out")
-    assert contents(folder / "out") == plain(folder)
 
 
 def test_two_workers_and_parts_give_the_same_bytes(folder):
@@ -337,15 +323,6 @@ def test_a_method_name_that_is_a_path_is_refused(folder):
     path.write_text(path.read_text().replace('"method": "fake"', '"method": "../fake"'))
     with pytest.raises(CohortError, match="is no portable file name"):
         unpack(folder / "tars", folder / "out")
-
-
-def test_a_file_system_that_is_not_installed_is_named_with_its_extra():
-    with pytest.raises(
-        RequestError, match=r"s3://b/x: the package for s3:// is not installed; install the extra s3: pip"
-    ):
-        Storage.at("s3://b/x")
-    with pytest.raises(RequestError, match=r"cannot be used \(Protocol not known: nowhere\)"):
-        Storage.at("nowhere://b")
 
 
 def test_unpacking_refuses_a_cohort_of_others(folder):

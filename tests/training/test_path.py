@@ -99,9 +99,9 @@ def test_recomputed_activations_take_the_same_steps(cohort, tmp_path):
         torch.testing.assert_close(again[name], tensor)
 
 
-def two_devices(server, cohort, run, method, **job):
+def two_devices(server, cohort, run, method, *more, **job):
     given = {"method": method, "devices": 2, "hash_ranks": True, "seed": 9, **job}
-    ended = server.train(run, cohort.root, settings=settings(method), **given)
+    ended = server.train(run, cohort.root, settings=settings(method, *more), **given)
     assert (ended.status, ended.error) == (0, "")
     stages = [path.stem.split("-", 2)[2] for path in sorted(run.glob("rank-0-*.txt"))]
     return [sorted(path.read_text() for path in run.glob(f"rank-?-{stage}.txt")) for stage in stages]
@@ -132,6 +132,59 @@ def test_two_devices_train_every_stage_and_stop_together_on_time(server, cohort,
 def test_two_devices_train_parts_in_turn(server, cohort, run):
     ((first, second),) = two_devices(server, cohort, run, "adversaries", budget={"steps": 4})
     assert first == second
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("training.batch=4", "training.accumulate=2"),
+        pytest.param(("training.activations=recomputed",), marks=pytest.mark.slow),
+    ],
+)
+def test_divided_weights_take_the_steps_of_whole_ones(changed, server, cohort, tmp_path):
+    runs = {kind: tmp_path / kind for kind in ("replicated", "sharded")}
+    for kind, run in runs.items():
+        more = (f"training.sharding={kind}", *changed)
+        ((first, second),) = two_devices(server, cohort, run, "ddpm", *more, budget={"steps": 4})
+        assert first == second
+        assert (", 0 divided" in first) == (kind == "replicated")
+    replicated, sharded = (present(StageCheckpoints(run, "stack").newest())[0] for run in runs.values())
+    assert replicated.keys() == sharded.keys()
+    for name, tensor in replicated.items():
+        torch.testing.assert_close(sharded[name], tensor)
+    losses = [
+        [json.loads(line)["network"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in runs.values()
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    weights = load_method(runs["sharded"]).state_dict()
+    for name, tensor in load_method(runs["replicated"]).state_dict().items():
+        torch.testing.assert_close(weights[name], tensor)
+
+
+def test_divided_weights_continue_where_they_were_and_on_one_device(server, cohort, tmp_path):
+    for run, parts in (("parts", (2, 4)), ("whole", (4,))):
+        for steps in parts:
+            two_devices(server, cohort, tmp_path / run, "ddpm", "training.sharding=sharded", budget={"steps": steps})
+    assert state(tmp_path / "parts") == state(tmp_path / "whole")
+    chosen = settings("ddpm", "training.sharding=sharded")
+    ended = server.train(
+        tmp_path / "parts", cohort.root, settings=chosen, method="ddpm", seed=9, devices=1, budget={"steps": 6}
+    )
+    assert (ended.status, ended.error) == (0, "")
+    assert reached(tmp_path / "parts") == {"stack": 6}
+
+
+def test_stages_after_one_of_divided_weights_find_what_it_trained(server, cohort, run):
+    ranks = two_devices(server, cohort, run, "pig", "training.sharding=sharded", budget={"steps": 2})
+    assert [first == second for first, second in ranks] == [True, True]
+    assert all(", 0 divided" not in first for first, _ in ranks)
+    method = load_method(run)
+    for stage in method.stages():
+        tensors, _ = present(StageCheckpoints(run, stage.name).newest())
+        for part in stage.parts:
+            for name, tensor in method.part(part).state_dict().items():
+                torch.testing.assert_close(tensor, tensors[f"ema.{part}.{name}"])
 
 
 @pytest.mark.slow
@@ -220,6 +273,18 @@ def test_the_learning_rate_rises_on_a_line_and_stays():
         optimizer.set_rate(step)
         rates.append(optimizer.optimizers["network"].param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5])
+
+
+def test_processes_of_torchrun_are_refused_before_anything_is_written(cohort, run, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(RequestError) as caught:
+        train("ddpm", cohort, run, settings=settings())
+    assert caught.value.line == (
+        "devices: torchrun started 4 processes; training starts its processes itself, on one machine; "
+        "run the command without torchrun: --devices 4"
+    )
+    assert not run.exists()
 
 
 def test_pictures_are_made_with_the_averages_and_the_weights_come_back():

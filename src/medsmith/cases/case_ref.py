@@ -92,12 +92,26 @@ def candidate_ids(ref: CaseRef, *needs: Kind) -> tuple[str, ...]:
         raise RequestError(ref.cohort, "has no cases", "at least one", "name a cohort that has some")
     if ref.case is not None and ref.case not in cohort:
         raise RequestError(ref.cohort, f"no case '{ref.case}'", f"has {first_of(cohort.ids)}", "name one of these")
-    complete = _ids_with(ref.cohort, needs)
-    if not complete or (ref.case is not None and ref.case not in complete):
+    complete = ids_with(ref, *needs)
+    if not complete or (ref.case is not None and not _has(cohort, ref.case, needs)):
         what = " and ".join(needs)
         fact = f"no case has {what}" if ref.case is None else f"case '{ref.case}' does not have {what}"
         raise RequestError(ref.cohort, fact, "needed here", "name another case or cohort")
     return complete if ref.case is None else (ref.case,)
+
+
+def ids_with(ref: CaseRef, *needs: Kind) -> tuple[str, ...]:
+    """The ids of all cases of a reference's cohort that have what is needed, found once per process.
+
+    Raises:
+        FileError, CohortError, ContentError: the cohort cannot be opened.
+    """
+    return _ids_with(ref.cohort, needs)
+
+
+def _has(cohort: Cohort, case_id: str, needs: tuple[Kind, ...]) -> bool:
+    files = cohort.files(case_id)
+    return all(files.channels if need == "image" else files.label_paths for need in needs)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,31 +24,21 @@ from medsmith.cases.case_io import (
 )
 from medsmith.cases.case_writer import CaseWriter
 from medsmith.cases.datalists import monai_datalist, torchio_subjects
+from medsmith.cases.finishing import finish_folder, finish_known, write_dataset
 from medsmith.cases.integrity import check_declaration, first_of
 from medsmith.cases.layouts import (
     DATASET,
-    IMAGES,
-    LABELS,
     PROVENANCE,
     REPORTS,
-    UNFINISHED,
     CaseFiles,
     Layout,
     find_layout,
     find_matching_layout,
-    scan_nnunet,
 )
-from medsmith.cases.verification import verify_folder
 from medsmith.errors import CohortError, counted
-from medsmith.formats.atomic import (
-    is_free,
-    remove,
-    remove_if_empty,
-    remove_temporary_files,
-    sha256_of,
-    write_json,
-)
+from medsmith.formats.atomic import is_free, sha256_of
 from medsmith.formats.json_file import read_json
+from medsmith.formats.opening import note_used
 from medsmith.formats.volume import ReadOptions, Region
 from medsmith.geometry import Geometry
 from medsmith.progress import Advance, ignored
@@ -126,9 +116,8 @@ class Cohort:
             return cls(root, find_matching_layout(root, layout), writable=True, description=description)
         if not is_free(root):
             raise CohortError(root, "exists and holds something else", cure="choose a new folder")
-        cohort = cls(root, layout, writable=True, description=description)
-        cohort._write_dataset(0)
-        return cohort
+        write_dataset(root, layout, 0, description)
+        return cls(root, layout, writable=True, description=description)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -163,12 +152,12 @@ class Cohort:
     @property
     def ids_with_image(self) -> tuple[str, ...]:
         """Ids of the cases that have an image, sorted."""
-        return tuple(case_id for case_id in self.ids if self.files(case_id).channels)
+        return tuple(case_id for case_id in self.ids if self._files_of(case_id).channels)
 
     @property
     def ids_with_labels(self) -> tuple[str, ...]:
         """Ids of the cases that have labels, sorted."""
-        return tuple(case_id for case_id in self.ids if self.files(case_id).label_paths)
+        return tuple(case_id for case_id in self.ids if self._files_of(case_id).label_paths)
 
     def read(self, case_id: str, options: ReadOptions | None = None) -> tuple[Case, tuple[str, ...]]:
         """One case in file orientation, and one line per accepted irregularity.
@@ -211,6 +200,11 @@ class Cohort:
         """
         if case_id not in self:
             raise CohortError(self.root, f"no case {case_id!r}", f"has {first_of(self.ids)}", "choose one of these")
+        files = self._files_of(case_id)
+        note_used(*files.paths, *(self.root / folder / f"{case_id}.json" for folder in (REPORTS, PROVENANCE)))
+        return files
+
+    def _files_of(self, case_id: str) -> CaseFiles:
         return self._written.get(case_id) or self._listed[case_id]
 
     def is_synthetic(self, case_id: str) -> bool:
@@ -279,32 +273,19 @@ class Cohort:
         Raises:
             CohortError: a case is incomplete, there is none, or a rule does not hold.
         """
-        for folder in (".", IMAGES, LABELS, REPORTS, PROVENANCE):
-            remove_temporary_files(self.root / folder)
-        self._listed, self._written = {}, {}  # listed anew below; two lists at once would take twice the memory
-        count, strays = self._scanned()
-        if strays:
-            found = f"{counted(len(strays), 'file')} of no complete case: {first_of(strays)}"
-            raise CohortError(self.root, found, "whole cases", "write the cases again or delete the files")
-        for marker in (self.root / PROVENANCE).glob(f"*{UNFINISHED}"):
-            remove(marker)
-        remove_if_empty(self.root / PROVENANCE)
-        self._write_dataset(count)
-        self._listed = verify_folder(self.root).cases
+        self._listed, self._written = {}, {}  # listed anew; two lists at once would take twice the memory
+        self._listed = finish_folder(self.root, self.layout, self._description).cases
 
-    def _scanned(self) -> tuple[int, list[str]]:
-        """How many cases there are on disk, and the files that belong to none."""
-        cases, strays = scan_nnunet(self.root, len(self.channel_names), self.file_ending)
-        return len(cases), strays
+    def finish_known(self, ids: Collection[str]) -> None:
+        """As ``finish``, of a folder whose cases are known; memory does not grow with their number.
 
-    def _write_dataset(self, count: int) -> None:
-        facts: dict[str, Any] = {
-            "channel_names": {str(index): name for index, name in enumerate(self.channel_names)},
-            "labels": self.label_names,
-            "numTraining": count,
-            "file_ending": self.file_ending,
-        }
-        write_json(self.root / DATASET, facts | ({"description": self._description} if self._description else {}))
+        Args:
+            ids: of all cases that the folder may hold; those without provenance are not made.
+
+        Raises:
+            CohortError: a case is incomplete, or a file belongs to none.
+        """
+        finish_known(self.root, self.layout, self._description, ids)
 
     def content_hash(self, advance: Advance = ignored) -> str:
         """SHA-256 over ids and file bytes; independent of listing order and file times.

@@ -4,56 +4,32 @@ nnU-Net v2: F. Isensee et al. 2021, https://github.com/MIC-DKFZ/nnUNet (dataset_
 Decathlon: M. Antonelli et al. 2022, http://medicaldecathlon.com.
 """
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from medsmith.cases.case_files import CaseFiles as CaseFiles
 from medsmith.cases.case_files import ChannelFile as ChannelFile
 from medsmith.cases.case_files import Layout as Layout
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
+from medsmith.cases.nnunet_folder import DATASET as DATASET
+from medsmith.cases.nnunet_folder import IMAGES as IMAGES
+from medsmith.cases.nnunet_folder import LABELS as LABELS
+from medsmith.cases.nnunet_folder import PROVENANCE as PROVENANCE
+from medsmith.cases.nnunet_folder import REPORTS as REPORTS
+from medsmith.cases.nnunet_folder import UNFINISHED as UNFINISHED
+from medsmith.cases.nnunet_folder import CasesFoundLater
+from medsmith.cases.nnunet_folder import nnunet_files as nnunet_files
+from medsmith.cases.nnunet_folder import recorded_files as recorded_files
+from medsmith.cases.nnunet_folder import scan_nnunet as scan_nnunet
 from medsmith.errors import CohortError, FileError, counted
 from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.folders import lies_in
 from medsmith.formats.json_file import read_json
-
-IMAGES, LABELS, REPORTS, PROVENANCE, DATASET = "imagesTr", "labelsTr", "reports", "provenance", "dataset.json"
-UNFINISHED = ".unfinished"
-"""Suffix of the marker file in ``provenance/`` while a case is being written."""
-_SHOWN = 60
-_PARTS: dict[tuple[int, bool], tuple[int, bool]] = {}
-"""Each combination of parts once, for all cases that have it."""
-
-
-@final
-class NnunetCases(Mapping[str, CaseFiles]):
-    """Id -> files of the cases of an nnU-Net folder; the paths are made when they are asked for, to save memory.
-
-    Args:
-        root: of the cohort.
-        ending: of its files.
-        parts: id -> number of image channels that the case has, and whether it has a label map.
-    """
-
-    def __init__(self, root: Path, ending: str, parts: Mapping[str, tuple[int, bool]]) -> None:
-        self._root, self._ending, self._parts = root, ending, parts
-
-    def __getitem__(self, case_id: str) -> CaseFiles:
-        channels, labeled = self._parts[case_id]
-        return nnunet_files(self._root, case_id, channels, self._ending, labels=labeled)
-
-    def __contains__(self, case_id: object) -> bool:
-        return case_id in self._parts
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
 
 
 def find_layout(root: Path) -> Layout:
@@ -68,8 +44,7 @@ def find_layout(root: Path) -> Layout:
         raise FileError(root, found, cure="give the folder of a cohort")
     if (root / DATASET).exists():
         facts = read_json(root / DATASET)
-        version_2 = "channel_names" in facts and "file_ending" in facts
-        return _decathlon(root, facts) if "training" in facts and not version_2 else _nnunet(root, facts)
+        return _decathlon(root, facts) if _is_decathlon(facts) else _nnunet(root, facts)
     if (root / "images").is_dir() or (root / "labels").is_dir():
         return _pairs(root)
     raise CohortError(
@@ -81,12 +56,13 @@ def find_layout(root: Path) -> Layout:
 
 
 def find_matching_layout(root: Path, requested: Layout) -> Layout:
-    """The layout of an existing cohort.
+    """The layout of an existing cohort, whose cases are listed when they are first asked for.
 
     Raises:
         CohortError: its channels, labels or ending differ from the request.
     """
-    found = find_layout(root)
+    facts = read_json(root / DATASET)
+    found = find_layout(root) if _is_decathlon(facts) else _declared(root, facts)
     for what in ("channel_names", "label_names", "file_ending"):
         actual, wanted = getattr(found, what), getattr(requested, what)
         if actual != wanted:
@@ -95,7 +71,20 @@ def find_matching_layout(root: Path, requested: Layout) -> Layout:
     return found
 
 
+def _is_decathlon(facts: Mapping[str, Any]) -> bool:
+    version_2 = "channel_names" in facts and "file_ending" in facts
+    return "training" in facts and not version_2
+
+
 def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
+    declared = _declared(root, facts)
+    cases, strays = scan_nnunet(root, len(declared.channel_names), declared.file_ending)
+    notes = (f"{counted(len(strays), 'file')} without a complete case: {first_of(strays)}",) if strays else ()
+    return replace(declared, cases=cases, notes=notes, strays=tuple(strays))
+
+
+def _declared(root: Path, facts: Mapping[str, Any]) -> Layout:
+    """What the dataset.json of an nnU-Net folder says."""
     path = root / DATASET
     missing = [key for key in ("channel_names", "labels", "file_ending") if key not in facts]
     if missing:
@@ -104,10 +93,8 @@ def _nnunet(root: Path, facts: Mapping[str, Any]) -> Layout:
     ending = str(facts["file_ending"])
     if ending not in ENDINGS:
         raise CohortError(path, f"file_ending {ending!r}", f"one of {', '.join(ENDINGS)}", "convert the files")
-    cases, strays = scan_nnunet(root, len(channels), ending)
-    notes = (f"{counted(len(strays), 'file')} without a complete case: {first_of(strays)}",) if strays else ()
     names = label_names_of(facts["labels"], path)
-    return Layout(channels, names, ending, cases, notes=notes, strays=tuple(strays))
+    return Layout(channels, names, ending, CasesFoundLater(root, len(channels), ending))
 
 
 def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
@@ -117,75 +104,6 @@ def _channel_names(names: Any, path: Path) -> tuple[str, ...]:
     if not names or not isinstance(names, dict) or sorted(names, key=str) != sorted(keys):
         raise CohortError(path, f"channel names {names!r}", 'keys are "0", "1", ... in order', "correct it")
     return tuple(str(names[key]) for key in keys)
-
-
-def nnunet_files(root: Path, case_id: str, channels: int, ending: str, *, labels: bool = True) -> CaseFiles:
-    """The files of a case in nnU-Net's raw format.
-
-    Args:
-        root: of the cohort.
-        case_id: its name.
-        channels: number of image channels; 0 for no image.
-        ending: of its files.
-        labels: whether it has a label map.
-    """
-    images = [root / IMAGES / f"{case_id}_{channel:04d}{ending}" for channel in range(channels)]
-    return CaseFiles(tuple(map(ChannelFile, images)), root / LABELS / f"{case_id}{ending}" if labels else None)
-
-
-def scan_nnunet(root: Path, channels: int, ending: str) -> tuple[NnunetCases, list[str]]:
-    """Cases of an nnU-Net folder, and the names of files that belong to none.
-
-    A case has all its channels, its label map, or both, and no marker of an unfinished write. If only some channels
-    exist, or an image or label map named in the provenance is missing, all files of the case are left over.
-    """
-    images, labels = _names(root / IMAGES, ending), _names(root / LABELS, ending)
-    unfinished = {
-        path.name.removesuffix(UNFINISHED)
-        for path in (root / PROVENANCE).glob(f"*{UNFINISHED}")
-        if not path.with_suffix(".json").exists()
-    }
-    parts: dict[str, tuple[int, bool]] = {}
-    strays = images | labels
-    for case_id in sorted((labels | {name[:-5] for name in images if name.endswith("_0000")}) - unfinished):
-        wanted = {f"{case_id}_{channel:04d}" for channel in range(channels)}
-        found, labeled = wanted & images, case_id in labels
-        if found not in (set(), wanted) or not (found or labeled):
-            continue
-        if (found and labeled) or _all_recorded(root, case_id):
-            parts[case_id] = _PARTS.setdefault((len(found), labeled), (len(found), labeled))
-            strays -= wanted | {case_id}
-    return NnunetCases(root, ending, parts), sorted(f"{name}{ending}" for name in strays)
-
-
-def _all_recorded(root: Path, case_id: str) -> bool:
-    """Whether every file that the provenance of a case names exists; True without provenance."""
-    path = root / PROVENANCE / f"{case_id}.json"
-    return not path.exists() or all((root / name).exists() for name in recorded_files(path))
-
-
-def recorded_files(path: Path) -> list[str]:
-    """The files that a provenance names.
-
-    Raises:
-        FileError: it cannot be read, or names them otherwise.
-    """
-    files = read_json(path).get("files", {})
-    if not isinstance(files, dict) or any("\0" in name for name in files):
-        raise FileError(
-            path, f"files = {json.dumps(files)[:_SHOWN]}", "an object of file names", "restore or remove it"
-        )
-    return list(files)
-
-
-def _names(folder: Path, ending: str) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    return {
-        path.name.removesuffix(ending)
-        for path in folder.iterdir()
-        if path.name.endswith(ending) and not path.name.startswith(".")
-    }
 
 
 def _decathlon(root: Path, facts: Mapping[str, Any]) -> Layout:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from medsmith.cases.case_io import read_case, read_records
 from medsmith.cases.integrity import check_consecutive, first_of
-from medsmith.cases.layouts import DATASET, Layout, find_layout
+from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
 from medsmith.errors import CohortError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
@@ -40,13 +40,24 @@ def verify_folder(root: Path) -> Layout:
         found = f"numTraining is {facts['numTraining']}, {len(cases)} cases are there"
         raise CohortError(path, found, "both are equal and at least 1", "finish the cohort")
     for case_id in sorted(cases):
-        read_case(case_id, cases[case_id], layout, ReadOptions())
-        _check_recorded(root, case_id)
+        verify_case(root, case_id, cases[case_id], layout)
     return layout
 
 
-def _check_recorded(root: Path, case_id: str) -> None:
-    """Checks that all files named in a case's provenance exist."""
+def verify_case(root: Path, case_id: str, files: CaseFiles, layout: Layout) -> None:
+    """Reads a case, and checks that all files named in its provenance exist.
+
+    Args:
+        root: of the cohort.
+        case_id: its name.
+        files: of the case.
+        layout: declaration of the cohort.
+
+    Raises:
+        CohortError: a file that its provenance names is missing.
+        MedsmithError: the case cannot be read.
+    """
+    read_case(case_id, files, layout, ReadOptions())
     _, provenance = read_records(root, case_id)
     recorded = (provenance or {}).get("files", {})
     gone = [name for name in recorded if not (root / name).exists()]

@@ -25,7 +25,8 @@ AssumeSpacing = Annotated[
     ),
 ]
 VolumeIndex = Annotated[
-    int | None, typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files.")
+    int | None,
+    typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files and DICOM series."),
 ]
 NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
 _DIGITS, _SHOWN = 9, 40

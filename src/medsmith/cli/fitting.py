@@ -122,7 +122,10 @@ def make_plan(
     ] = 240.0,
     method_file: MethodFiles = None,  # noqa: ARG001
 ) -> None:
-    """Choose settings for a cohort and this machine, by a few training steps of each stage."""
+    """Choose settings for a cohort and this machine, by a few training steps of each stage.
+
+    Of a method that trains nothing, one case is made to say what synthesis costs.
+    """
     from medsmith.cases.cohort import Cohort
     from medsmith.errors import FileError
     from medsmith.formats.atomic import write_json
@@ -134,9 +137,10 @@ def make_plan(
         raise FileError(out, "exists", cure="choose another file, or remove it")
     if not os.access(out.parent, os.W_OK):
         raise FileError(out, "cannot be written", "its folder exists and is yours", "choose another file")
+    cases = Cohort.open(cohort)
     plan = make(
         method,
-        Cohort.open(cohort),
+        cases,
         preset=preset,
         settings=set_ or (),
         max_minutes=max_minutes,
@@ -148,7 +152,13 @@ def make_plan(
     write_json(out, plan.model_dump(mode="json"))
     following = f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}"
     facts = {"plan": out, "minutes": plan.minutes, "memory_gib": plan.memory_gib, **plan.model_dump(mode="json")}
-    terminal().result(facts, [*plan.lines, following])
+    if plan.stages:
+        terminal().result(facts, [*plan.lines, following])
+        return
+    from medsmith.cli.synthesis_cost import cost_line, synthesis_cost
+
+    cost = synthesis_cost(method, cases, plan, terminal().progress)
+    terminal().result(facts | {"synthesis": cost.cost_as_json()}, [*plan.lines, cost_line(cost), following])
 
 
 @app.command()

@@ -285,4 +285,6 @@ def remove_temporary_files_below(folder: Path) -> None:
 
 def temporary_files(folder: Path) -> list[Path]:
     """Files that are being written, or that killed writers left."""
-    return [path for path in folder.glob(f"{_TEMPORARY}*") if _TEMPORARY_NAME.fullmatch(path.name)]
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
+    return []

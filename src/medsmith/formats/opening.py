@@ -1,8 +1,11 @@
-"""Opens regular files only; pipes, devices and folders are refused."""
+"""Opens regular files only; pipes, devices and folders are refused. Notes the files used, where it is asked for."""
 
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +21,26 @@ _REASONS = {
     errno.ENAMETOOLONG: ("its name is too long for this file system", "rename it"),
     errno.ENOTDIR: ("part of its path is not a folder", "check the path"),
 }
+_used: ContextVar[set[Path] | None] = ContextVar("used", default=None)
+"""Files that are used within ``noting_used``."""
+
+
+@contextmanager
+def noting_used() -> Iterator[set[Path]]:
+    """Collects the files that are opened within, and those that ``note_used`` names."""
+    used: set[Path] = set()
+    token = _used.set(used)
+    try:
+        yield used
+    finally:
+        _used.reset(token)
+
+
+def note_used(*paths: Path) -> None:
+    """Names files that are used in another way: read by other software, or found to be missing."""
+    used = _used.get()
+    if used is not None:
+        used.update(paths)
 
 
 def format_bytes(count: int) -> str:
@@ -36,6 +59,7 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         FileError: it is missing, a folder, a pipe, a device, a broken link, or may not be read.
     """
+    note_used(path)
     # O_NONBLOCK: otherwise opening a pipe without a writer would block forever.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:

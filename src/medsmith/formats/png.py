@@ -37,7 +37,7 @@ def read_image(path: Path, options: ReadOptions = _DEFAULT) -> ImageFile:
     with _decoded(path) as picture:
         if picture.mode == "1":
             raise ContentError(path, "a 1-bit picture", "an image has gray values", "is this the label map?")
-        pixels, notes = _gray(picture, path, luminance=options.gray_of_color)
+        pixels, notes = gray_of(picture, path, luminance=options.gray_of_color)
     values = pixels.T[:, :, np.newaxis]
     return ImageFile(values.astype(np.float32), _grid(values, path), values.dtype, notes)
 
@@ -52,7 +52,7 @@ def read_labels(path: Path) -> LabelFile:
     with _decoded(path) as picture:
         if picture.mode in ("1", "P"):
             return _label_file(np.asarray(picture).astype(np.uint8), (), path)
-        return _label_file(*_gray(picture, path, luminance=False), path)
+        return _label_file(*gray_of(picture, path, luminance=False), path)
 
 
 def _label_file(pixels: Shaped[np.ndarray, "y x"], notes: tuple[str, ...], path: Path) -> LabelFile:
@@ -106,7 +106,19 @@ def _check_size(width: int, height: int, path: Path) -> None:
         raise FileError(path, found, f"at most {_MAX_PIXELS}", "crop or tile the picture")
 
 
-def _gray(picture: Image.Image, path: Path, *, luminance: bool) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
+def gray_of(
+    picture: Image.Image, path: Path | str, *, luminance: bool
+) -> tuple[Shaped[np.ndarray, "y x"], tuple[str, ...]]:
+    """The gray values of a picture, and notes; color is accepted if its channels are equal, or as its luminance.
+
+    Args:
+        picture: of any mode.
+        path: names it in errors.
+        luminance: whether color is turned to gray.
+
+    Raises:
+        ContentError: it is in color, partly transparent, or of another mode.
+    """
     if picture.mode in ("L", "I;16"):
         return np.asarray(picture), ()
     if picture.mode == "P":

@@ -138,7 +138,7 @@ class Storage:
                 with suppress(AttributeError, io.UnsupportedOperation):  # only files of this machine have a number
                     os.fsync(file.fileno())
         except OSError as error:
-            raise unwritable(Path(self.name_of(name)), error) from error
+            raise self._unwritable(name, error) from error
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a small file atomically: under another name first.
@@ -152,7 +152,7 @@ class Storage:
                 file.write(data)
             self.files.mv(self._path(temporary), self._path(name))
         except OSError as error:
-            raise unwritable(Path(self.name_of(name)), error) from error
+            raise self._unwritable(name, error) from error
 
     def remove(self, name: str) -> None:
         """Removes a file if it exists.
@@ -165,7 +165,13 @@ class Storage:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise unwritable(Path(self.name_of(name)), error) from error
+            raise self._unwritable(name, error) from error
+
+    def _unwritable(self, name: str, error: OSError) -> FileError:
+        """The error for a file that is not taken."""
+        if self.folder is not None:
+            return unwritable(Path(self.name_of(name)), error)
+        return FileError(self.name_of(name), f"cannot be written ({error.strerror or error})", cure=_CURE)
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"

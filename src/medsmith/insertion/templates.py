@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
+from medsmith.cases.case_ref import CaseRef, candidate_ids, ids_with, open_cohort
 from medsmith.cases.hounsfield import check_hounsfield
 from medsmith.errors import RequestError
 
@@ -34,14 +34,16 @@ def templates_in_turn(templates: CaseRef, rng: np.random.Generator) -> Iterator[
         yield case if case.labels is not None else replace(case, labels=np.zeros(case.geometry.shape, np.uint8))
 
 
-def scans_of(templates: CaseRef) -> list[str]:
+def scans_of(templates: CaseRef) -> tuple[str, ...]:
     """Ids of the cases with an image: the named one, or all.
 
     Raises:
         RequestError: there is none.
     """
-    with_image = set(open_cohort(templates).ids_with_image)
-    scans = [id for id in candidate_ids(templates) if id in with_image]
+    if templates.case is not None:
+        scans = tuple(id for id in candidate_ids(templates) if open_cohort(templates).files(id).channels)
+    else:
+        scans = ids_with(templates, "image") if candidate_ids(templates) else ()
     if not scans:
         found = f"{f'case {templates.case!r} of ' if templates.case else ''}{templates.cohort} has no image"
         raise RequestError("templates", found, "at least one", "name the cohort that holds the scans")

@@ -95,6 +95,8 @@ class TrainingConfig(BaseModel):
             less memory at the same batch. One device with two parts takes the steps of two devices with one.
         activations: "recomputed" runs each block of a network once more in the backward pass instead of keeping its
             activations: less memory, more time, the same gradients.
+        sharding: of the weights, gradients, moments and averages of a stage in a training of several processes:
+            "replicated" keeps all of them in each, "sharded" a part of each tensor. Less memory for the same steps.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         betas: of AdamW.
@@ -111,6 +113,7 @@ class TrainingConfig(BaseModel):
     batch: int = Field(default=16, ge=1, le=4096)
     accumulate: int = Field(default=1, ge=1, le=4096)
     activations: Literal["kept", "recomputed"] = "kept"
+    sharding: Literal["replicated", "sharded"] = "replicated"
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[_Decay, _Decay] = (0.9, 0.999)

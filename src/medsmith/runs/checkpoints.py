@@ -29,6 +29,7 @@ from medsmith.formats.json_file import read_json
 from medsmith.methods import method_class
 from medsmith.methods.base import Method
 from medsmith.methods.config import explain, validated
+from medsmith.networks.divided import divided_like
 from medsmith.networks.limit import TooManyNumbersError, limited_numbers
 from medsmith.networks.precision import Compute
 from medsmith.runs.location import SHIPPED as SHIPPED
@@ -285,4 +286,4 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], subject: Path)
             raise RunError(subject, f"{name} is {found}, needed {needed}", "made for another architecture")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise RunError(subject, f"{name} has numbers that are not finite", cure="use an earlier checkpoint")
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict({name: divided_like(tensor, expected[name]) for name, tensor in tensors.items()})

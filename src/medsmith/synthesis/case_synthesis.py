@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from pydantic import BaseModel
@@ -33,12 +33,10 @@ from medsmith.synthesis.tasks import (
     SynthesisRequest,
     canonical_hash,
 )
-from medsmith.synthesis.unchanged import stamps_of_hashed
+from medsmith.synthesis.unchanged import of_unchanged_inputs
 
 if TYPE_CHECKING:
     from medsmith.methods.base import Method
-
-Made = TypeVar("Made")
 
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
 
@@ -174,24 +172,12 @@ def synthesize_case(
     if method.weights_hash != task.recipe.weights_hash:
         raise RunError(task.run, "the weights have changed", "one cohort has one set of weights", "restore them")
     conditions = validated(method.Request, "request", with_paths(task.recipe.request, task.paths))
-    request = method.request_of_case(conditions, task.index)
-    return of_unchanged_inputs(task, conditions, lambda: _checked(method, request, task, before_attempt, after_refusal))
 
+    def make() -> CaseResult:
+        request = method.request_of_case(conditions, task.index)
+        return _checked(method, request, task, before_attempt, after_refusal)
 
-def of_unchanged_inputs(task: CaseTask, request: BaseModel, make: Callable[[], Made]) -> Made:
-    """What is made of the content that the recipe's hashes are of; made again if a file was touched meanwhile.
-
-    Raises:
-        SynthesisError: a cohort or file that the request names is not what was hashed.
-    """
-    references = find_references(request)
-    before = stamps_of_hashed(references, task.recipe.inputs, task.stamps)
-    while True:
-        made = make()
-        after = stamps_of_hashed(references, task.recipe.inputs, task.stamps)
-        if before == after:
-            return made
-        before = after
+    return of_unchanged_inputs(task, conditions, make)
 
 
 def _checked(

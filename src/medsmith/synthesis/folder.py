@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,15 @@ from medsmith.cases.layouts import (
     nnunet_files,
     recorded_files,
 )
+from medsmith.cases.nnunet_folder import names_in
 from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.runs.log_file import LOG
-from medsmith.synthesis.missed import MISSED, missed_line, not_made, read_missed
+from medsmith.synthesis.missed import MISSED, Missed, missed_line, not_made, read_missed
 from medsmith.synthesis.plan import PLAN, read_plan
 from medsmith.synthesis.rejected import REJECTED, SHEET, remove_pictures
-from medsmith.synthesis.tasks import CohortSpec
+from medsmith.synthesis.tasks import CaseIds, CohortSpec
 
 FAILURES = "failures"
 _PARTS = (".", IMAGES, LABELS, REPORTS, PROVENANCE)
@@ -103,12 +104,12 @@ def remove_temporaries(out: Path) -> None:
 
 def any_finished(out: Path) -> bool:
     """Whether a case has provenance, which is written last."""
-    return next((out / PROVENANCE).glob("*.json"), None) is not None
+    return next(names_in(out / PROVENANCE, ".json"), None) is not None
 
 
 def count_finished(out: Path) -> int:
     """Number of the cases with provenance."""
-    return sum(1 for _ in (out / PROVENANCE).glob("*.json"))
+    return sum(1 for _ in names_in(out / PROVENANCE, ".json"))
 
 
 def is_whole(out: Path, spec: CohortSpec, id: str) -> bool:
@@ -125,7 +126,7 @@ def write_failure(out: Path, id: str, log: str) -> None:
     write_bytes(out / FAILURES / f"{id}.log", log.encode())
 
 
-def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> None:
+def finish(cohort: Cohort, ids: CaseIds, failures: Mapping[str, str]) -> None:
     """Discard incomplete cases and leave a valid cohort of the complete ones.
 
     Raises:
@@ -133,23 +134,45 @@ def finish(cohort: Cohort, ids: Sequence[str], failures: Mapping[str, str]) -> N
         CohortError: the folder holds other cases.
     """
     out = cohort.root
-    unmade = [id for id in ids if not (out / PROVENANCE / f"{id}.json").exists()]
-    recorded = read_missed(out)
-    missed = {id: recorded[id] for id in unmade if id in recorded}
-    missing = len(unmade) - len(missed)
-    discard(cohort, unmade)
-    if len(unmade) < len(ids):
-        cohort.finish()
-    made = len(ids) - len(unmade)
-    made_and_missed = missed_line(made, missed) if missed else ""
+    unmade, missed = _closed(cohort, ids)
+    made, missing = len(ids) - unmade, unmade - len(missed)
     if failures:
-        raise failed(out, out, len(ids), missing, failures, made_and_missed)
-    if missing:
-        raise SynthesisError(
-            out, f"{missing} of {counted(len(ids), 'case')} disappeared", cure="run the same command again"
-        )
+        raise failed(out, out, len(ids), missing, failures, missed_line(made, missed) if missed else "")
+    _check_none_lacks(out, ids, missing)
     if missed:
         raise not_made(out, made, missed)
+
+
+def finish_copy(cohort: Cohort, ids: CaseIds) -> None:
+    """As ``finish``, of copies of finished cases: that some are not made is no news.
+
+    Raises:
+        SynthesisError: a case that is made is missing.
+        CohortError: the folder holds other cases.
+    """
+    unmade, missed = _closed(cohort, ids)
+    _check_none_lacks(cohort.root, ids, unmade - len(missed))
+
+
+def _closed(cohort: Cohort, ids: CaseIds) -> tuple[int, Missed]:
+    """Number of the cases that are not there, and those of them whose lesions missed what was requested."""
+    out, recorded = cohort.root, read_missed(cohort.root)
+    unmade, missed = 0, dict[str, Mapping[str, int]]()
+    for id in ids:
+        if not (out / PROVENANCE / f"{id}.json").exists():
+            unmade += 1
+            discard(cohort, (id,))
+            if id in recorded:
+                missed[id] = recorded[id]
+    if unmade < len(ids):
+        cohort.finish_known(ids)
+    return unmade, missed
+
+
+def _check_none_lacks(out: Path, ids: CaseIds, missing: int) -> None:
+    if missing:
+        found = f"{missing} of {counted(len(ids), 'case')} disappeared"
+        raise SynthesisError(out, found, cure="run the same command again")
 
 
 def failed(
@@ -174,7 +197,7 @@ def failed(
     return SynthesisError(subject, found, cure=f"see {' and '.join([*kept, 'docs/provenance.md'])}, or train longer")
 
 
-def remove_if_empty(cohort: Cohort, ids: Sequence[str]) -> None:
+def remove_if_empty(cohort: Cohort, ids: Iterable[str]) -> None:
     """Remove plan and empty folders if no case was made, so that they do not block a corrected request.
 
     The logs of cases that killed their workers stay, and the plan with them; so do the pictures of what was refused.

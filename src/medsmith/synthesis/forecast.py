@@ -81,6 +81,12 @@ class Forecast:
             "cases_missing": self.missing,
             "workers": self.workers,
             "cases_tried": self.tried,
+            **self.cost_as_json(),
+        }
+
+    def cost_as_json(self) -> dict[str, Any]:
+        """What a case costs, as JSON values."""
+        return {
             "seconds_per_case": self.seconds,
             "memory_per_worker_bytes": self.memory,
             "bytes_per_case": self.bytes,

@@ -24,7 +24,6 @@ from medsmith.networks.threads import one_thread
 from medsmith.progress import NullProgress, Progress
 from medsmith.synthesis.case_synthesis import (
     load,
-    of_unchanged_inputs,
     provenance,
     resolve_request,
     sampling_of,
@@ -35,7 +34,7 @@ from medsmith.synthesis.references import absolute, check_output, with_paths
 from medsmith.synthesis.steering_pictures import SteeredCase, guide_tiles, image_tiles, legend
 from medsmith.synthesis.steering_words import adherence_lines, gray_unit, guide_name
 from medsmith.synthesis.tasks import LOADER, CaseTask, CohortSpec, SynthesisRequest, canonical_hash
-from medsmith.synthesis.unchanged import stamps_of
+from medsmith.synthesis.unchanged import of_unchanged_inputs, stamps_of
 from medsmith.synthesis.worker import open_cohort
 
 FACTORS = (1 / 4, 1 / 8, 1 / 16, 1 / 32)

@@ -6,8 +6,9 @@ cohort is that of a single call.
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import final
 
@@ -114,17 +115,15 @@ def join_shards(sources: Sequence[Path], out: Path, progress: Progress | None = 
         cohort = _like(Cohort.open(sources[0]), out)
         folder.clean(out)
         write_plan(out, whole)
-        homes = {
-            case_id(first.recipe.method, index): source
-            for source, plan in zip(sources, plans, strict=True)
-            for index in Shard.parse(plan.shard or "1/1").indices(plan.count)
-        }
         missed = {id: attributes for source in sources for id, attributes in read_missed(source).items()}
-        homes = {id: source for id, source in homes.items() if id not in missed}
         if missed:
             write_missed(out, missed)
-        _copy_all(homes, out, progress or NullProgress())
-        folder.finish(cohort, sorted(homes), {})
+        places = {Shard.parse(plan.shard or "1/1").number: source for source, plan in zip(sources, plans, strict=True)}
+        method, count, of = first.recipe.method, first.count, Shard.parse(first.shard or "1/1").of
+        homes = ((case_id(method, index), places[index % of + 1]) for index in range(count))
+        made = ((id, source) for id, source in homes if id not in missed)
+        _copy_all(made, count - len(missed), out, progress or NullProgress())
+        folder.finish_copy(cohort, CaseIds(method, range(count)))
     return Cohort.open(out)
 
 
@@ -159,18 +158,19 @@ def _check_whole(sources: Sequence[Path], plans: Sequence[Plan]) -> None:
         raise SynthesisError(sources[0], f"shard {absent[0]}/{total} is not named", f"all {total} are joined", "add it")
 
 
-def _copy_all(homes: dict[str, Path], out: Path, progress: Progress) -> None:
-    missing = sorted(id for id in homes if not (out / PROVENANCE / f"{id}.json").exists())
-    with progress.task("join", len(homes), len(homes) - len(missing)) as advance:
-        for start in range(0, len(missing), _BATCH):
-            batch = missing[start : start + _BATCH]
+def _copy_all(homes: Iterable[tuple[str, Path]], count: int, out: Path, progress: Progress) -> None:
+    """Copies so many cases from the folders of their shards, those that are not there yet."""
+    with progress.task("join", count) as advance:
+        cases = iter(homes)
+        while batch := list(islice(cases, _BATCH)):
+            missing = [(id, source) for id, source in batch if not (out / PROVENANCE / f"{id}.json").exists()]
             with deferred_sync() as sync:
-                for id in batch:
-                    _copy_files(homes[id], out, id)
+                for id, source in missing:
+                    _copy_files(source, out, id)
                 sync()  # a case counts as there by its provenance, which comes last
-                for id in batch:
+                for id, source in missing:
                     name = f"{PROVENANCE}/{id}.json"
-                    write_bytes(out / name, (homes[id] / name).read_bytes())
+                    write_bytes(out / name, (source / name).read_bytes())
             advance(len(batch), "")
 
 

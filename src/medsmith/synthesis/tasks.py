@@ -172,6 +172,11 @@ class CaseIds(Sequence[str]):
     def __len__(self) -> int:
         return len(self._indices)
 
+    def __contains__(self, id: object) -> bool:
+        name, _, number = str(id).rpartition("_")
+        known = name == self._method and number.isdecimal() and number.isascii()
+        return known and int(number) in self._indices and id == case_id(self._method, int(number))
+
     @overload
     def __getitem__(self, place: int) -> str: ...
 

@@ -65,6 +65,10 @@ class TrainingPlan(BaseModel):
     @property
     def lines(self) -> list[str]:
         """Costs and settings, for the terminal."""
+        if not self.stages:
+            settings = " ".join(self.settings) or "none"
+            said = f"{self.method} has nothing to train: medsmith train reads the cohort once; settings: {settings}"
+            return [said, *self.notes]
         return [
             *(
                 f"{stage.name}: {stage.steps} steps of {stage.seconds_per_step:.2f} s: {stage.minutes:.0f} minutes"

@@ -20,7 +20,7 @@ from medsmith.methods.base import Method
 from medsmith.methods.config import apply_settings
 from medsmith.progress import NullProgress, Progress, silent
 from medsmith.training.plan import StagePlan, TrainingPlan
-from medsmith.training.stage_costs import Choice, Limits, read_facts, try_stages
+from medsmith.training.stage_costs import Choice, Limits, read_facts, stages_with_steps, try_stages
 
 PLANNING_SECONDS = 240.0
 """Most time that trials take together, unless another is given."""
@@ -136,7 +136,8 @@ def make_plan(
     if not fitting:
         apply_settings(kind.presets[preset], settings)  # are they wrong alone?
         raise RequestError(method, "no proposal goes with these settings", str(limits), _CURE)
-    report(f"planning: a few steps of each stage, {planning_seconds:.0f} seconds at most")
+    if stages_with_steps(Choice(method, preset, fitting[-1], facts).built()):
+        report(f"planning: a few steps of each stage, {planning_seconds:.0f} seconds at most")
     tries = Tries(method, preset, facts, cohort, limits, monotonic() + planning_seconds, report, progress)
     best, plans = _largest(tries, fitting)
     return TrainingPlan(

@@ -1,6 +1,6 @@
 """Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,40 +9,35 @@ from time import monotonic
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
-from torch import Tensor
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import ExampleStore
-from medsmith.data.similarity import COPY_MEASURE, copy_threshold
 from medsmith.errors import MedsmithError, RunError, counted
-from medsmith.formats.atomic import write_bytes
 from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
 from medsmith.methods.base import Method, Stage
 from medsmith.methods.elsewhere import fault_of
 from medsmith.progress import NullProgress, Progress, silent
-from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished, save_weights
+from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished
 from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run, removed_if_refused
 from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
-from medsmith.runs.model_card import Learned, model_card
 from medsmith.runs.steps import StageSteps
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.budget import StageTime
 from medsmith.training.devices import check_batches, check_count
 from medsmith.training.examples import (
-    NOISE,
-    THUMBNAIL,
     encoded_batches,
     examples_of,
     plain_batches,
     prepared_examples,
 )
+from medsmith.training.finish import finish, steps_of
 from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
 from medsmith.training.stage_loop import StageLoop
-from medsmith.training.start import RunRequest, check_folder, start_run
+from medsmith.training.start import RunRequest, check_folder, check_not_by_torchrun, start_run
 
 
 def train(
@@ -113,6 +108,7 @@ def train_stages(
     report: Callable[[str], None] = silent,
 ) -> Outcome:
     """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
+    check_not_by_torchrun()
     started = monotonic()
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     check_outside(folder, (cohort.root,))
@@ -186,7 +182,7 @@ def _train_all(
     Errors for the user are returned, so that they cross process borders unchanged.
     """
     try:
-        method = apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
+        method = _built(fabric, record)
         reached: dict[str, Checkpoint] = {}
         stages = method.stages()
         trained = _trained_seconds(folder, stages)
@@ -205,6 +201,8 @@ def _train_all(
                 if found is not None:
                     loop.train(*found, budget, time, shown, said)
             fabric.barrier()  # all processes read what the first has saved
+            loop = _with_whole_weights(fabric, loop, stages[:place])
+            method = loop.method
             checkpoint = loop.load_trained()
             if checkpoint is not None:
                 loop.load_initial()
@@ -214,7 +212,7 @@ def _train_all(
                 raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
         if fabric.is_global_zero and len(reached) == len(stages):
             with progress.task("finish", 1) as advance:
-                _finish(record, method, store, folder, reached)
+                finish(record, method, store, folder, reached)
                 advance(1, "")
     except (MedsmithError, KeyboardInterrupt) as error:
         return error, {}
@@ -223,7 +221,24 @@ def _train_all(
         if fault is None:
             raise
         return fault, {}
-    return None, _steps(method, reached)
+    return None, steps_of(method, reached)
+
+
+def _built(fabric: Fabric, record: RunRecord) -> Method:
+    """The method with initial weights, on the device of this process."""
+    return apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
+
+
+def _with_whole_weights(fabric: Fabric, loop: StageLoop, earlier: Sequence[Stage]) -> StageLoop:
+    """The loop itself; a new one, of a new method with what earlier stages trained, where weights were divided."""
+    if not loop.divides_weights:  # which cannot be undone
+        return loop
+    method = _built(fabric, loop.record)
+    for stage in earlier:
+        before = StageLoop(fabric, loop.record, method, stage, loop.folder)
+        before.load_trained()
+        before.load_initial()
+    return StageLoop(fabric, loop.record, method, loop.stage, loop.folder)
 
 
 def _stage_batches(
@@ -270,51 +285,7 @@ def _trained_seconds(folder: Path, stages: Sequence[Stage]) -> list[float]:
     return [sum(checkpoint.seconds for checkpoint in found) for found in newest]
 
 
-def _steps(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
-    """The steps of every stage; none where it has no checkpoint."""
-    done = {name: checkpoint.step for name, checkpoint in reached.items()}
-    return {
-        stage.name: StageSteps(done=done.get(stage.name, 0), configured=method.training_of(stage).steps)
-        for stage in method.stages()
-    }
-
-
 def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
     """Names of the stages that one needs, directly or through others."""
     direct = {stage.name: stage.needs for stage in stages}[name]
     return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
-
-
-def _learned(method: Method, store: ExampleStore) -> Learned:
-    """How many cases the stages learned from, and whether from labels."""
-    used = {stage.name: set(examples_of(stage, store).ids) for stage in method.stages()}
-    with_labels = any("labels" in needed for needed in (method.inputs, *(stage.inputs for stage in method.stages())))
-    return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
-
-
-def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
-    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
-    found: dict[str, list[Tensor]] = {
-        name: [store.tensor(index, name) for index, entry in enumerate(store.entries) if name in entry.tensors]
-        for name in (THUMBNAIL, NOISE)
-    }
-    known: dict[str, Tensor] = {}
-    if found[THUMBNAIL]:
-        gallery = torch.stack(found[THUMBNAIL])
-        threshold = copy_threshold(gallery.numpy())
-        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(threshold)}
-        known["copy_measure"] = torch.tensor(COPY_MEASURE)
-    if found[NOISE]:
-        known["noise_levels"] = torch.stack(found[NOISE]).amax(0)
-    return known
-
-
-def _finish(
-    record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
-) -> None:
-    method.memory = {**method.memory, **_known_to_checks(store)}
-    record = record.model_copy(update={"steps": _steps(method, reached)})
-    seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
-    card = model_card(record, seconds, _learned(method, store), method.config.size)
-    write_bytes(folder / "README.md", card.encode())
-    save_weights(folder, method, record)

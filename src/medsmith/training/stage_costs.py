@@ -99,7 +99,7 @@ def try_stages(
         MedsmithError: the settings do not fit the cohort, or a method from elsewhere raised an exception.
     """
     method = choice.built()
-    stages, plans = _with_steps(method), list[StagePlan]()
+    stages, plans = stages_with_steps(method), list[StagePlan]()
     if not stages:
         return ()
     trial = Trial(
@@ -125,7 +125,7 @@ def try_stages(
 
 def trial_ids(cohort: Cohort, method: Method) -> tuple[str, ...]:
     """The cases of a trial: as many of every kind as a batch has."""
-    stages = _with_steps(method)
+    stages = stages_with_steps(method)
     count = max((method.training_of(stage).batch for stage in stages), default=0)
     labeled = set(cohort.ids_with_labels)
     pools = {
@@ -136,7 +136,8 @@ def trial_ids(cohort: Cohort, method: Method) -> tuple[str, ...]:
     return tuple(sorted({id for stage in stages for id in pools[frozenset(stage.inputs)][:count]}))
 
 
-def _with_steps(method: Method) -> Sequence[Stage]:
+def stages_with_steps(method: Method) -> Sequence[Stage]:
+    """The stages that train networks."""
     return [stage for stage in method.stages() if stage.parts]
 
 

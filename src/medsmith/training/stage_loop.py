@@ -22,6 +22,7 @@ from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError, TrainingError
 from medsmith.interruption import defer_interrupts
 from medsmith.methods.base import Method, Stage
+from medsmith.networks.divided import whole
 from medsmith.networks.recomputation import recomputed_activations
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
@@ -29,6 +30,7 @@ from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
 from medsmith.training.budget import Budget, StageTime
 from medsmith.training.forecast import AFTER, stage_line
 from medsmith.training.previews import write_previews
+from medsmith.training.sharing import Sharded, sharing_of
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
 LOG_EVERY = 20
@@ -50,6 +52,8 @@ class StageLoop:
     def __init__(self, fabric: Fabric, record: RunRecord, method: Method, stage: Stage, folder: Path) -> None:
         self._fabric, self.record, self.method, self.stage, self.folder = fabric, record, method, stage, folder
         self._checkpoints, self._metrics = StageCheckpoints(folder, stage.name), Metrics(folder)
+        self.divides_weights = False
+        """Whether ``train`` has divided the weights of the method among the processes."""
         self._step = self._saved = 0
         self._seconds = 0.0
 
@@ -107,9 +111,11 @@ class StageLoop:
         """
         training = self.method.training_of(self.stage)
         self._budget, self._time = budget, time
-        self._optimizer = StageOptimizer(self.method, self.stage.parts, training)
-        wrapped, *engines = self._fabric.setup(self.method, *self._optimizer.optimizers.values())
-        self._wrapped, self._engines = wrapped, dict(zip(self._optimizer.parts, engines, strict=True))
+        self._sharing = sharing_of(self._fabric, self.method, self.stage)
+        self.divides_weights = isinstance(self._sharing, Sharded)
+        self._optimizer = StageOptimizer(self.method, self.stage.parts, training, self._sharing.divide)
+        self._wrapped, engines = self._sharing.set_up(self.method, tuple(self._optimizer.optimizers.values()))
+        self._engines = dict(zip(self._optimizer.parts, engines, strict=True))
         self._restore()
         places = [stage.name for stage in self.method.stages()]
         place = f" ({places.index(self.stage.name) + 1} of {len(places)})" if len(places) > 1 else ""
@@ -152,8 +158,10 @@ class StageLoop:
             self._metrics.rewind(self.stage.name, self._step)
 
     def _save(self) -> None:
-        if self._fabric.is_global_zero and self._step > self._saved:
-            self._checkpoints.save(self._optimizer.tensors(), self._step, self._seconds)
+        if self._step > self._saved:
+            tensors = self._optimizer.tensors()
+            if self._fabric.is_global_zero:
+                self._checkpoints.save(tensors, self._step, self._seconds)
             self._saved = self._step
 
     def _steps(
@@ -171,7 +179,7 @@ class StageLoop:
             before, share = share, self._share_spent()
             if self._fabric.is_global_zero:
                 self._report(losses, before, share)
-            if monotonic() - last_save > self._budget.checkpoint_seconds:
+            if self._any_process(monotonic() - last_save > self._budget.checkpoint_seconds):
                 self._save()
                 last_save = monotonic()
             yield losses
@@ -195,8 +203,8 @@ class StageLoop:
         """Log metrics, and write previews at each quarter of the budget of the last stage."""
         if self._step % LOG_EVERY == 0 or share >= 1:
             self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
-        is_last_stage = self.stage == self.method.stages()[-1]
-        if is_last_stage and int(share * PREVIEWS) > int(before * PREVIEWS):
+        pictured = self.stage == self.method.stages()[-1] and not self.divides_weights
+        if pictured and int(share * PREVIEWS) > int(before * PREVIEWS):
             # a method may refuse an empty request; training goes on without previews
             with self._optimizer.averaged(), suppress(RequestError):
                 write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png", self._step)
@@ -208,10 +216,11 @@ class StageLoop:
         for name, part in self._optimizer.parts_in_turn():
             loss = self._gradients(name, batch)
             engine, limit = self._engines[name], self.method.training_of(self.stage).clip
-            norm = self._fabric.clip_gradients(part, engine, max_norm=limit, error_if_nonfinite=False)
+            found = self._fabric.clip_gradients(part, engine, max_norm=limit, error_if_nonfinite=False)
+            norm = whole(torch.as_tensor(found))
             mean = self._fabric.all_reduce(loss)
             losses[name] = float(mean) if isinstance(mean, Tensor) else math.nan
-            if not (math.isfinite(losses[name]) and bool(torch.isfinite(torch.as_tensor(norm)))):
+            if not (math.isfinite(losses[name]) and bool(torch.isfinite(norm))):
                 raise self._not_finite(name, losses[name], [ids[index] for index in batches.indices(self._step)])
             engine.step()
             engine.zero_grad()
@@ -231,7 +240,7 @@ class StageLoop:
             own = {key: tensor[number :: world * count].to(self._fabric.device) for key, tensor in batch.items()}
             seed = derive_seed(self.record.seed, self.stage.name, name, self._step, number) % 2**63
             torch.manual_seed(seed)  # for dropout: a pure function of the step too
-            with self._fabric.no_backward_sync(self._wrapped, enabled=index < count - 1):
+            with self._sharing.without_averaging(self._wrapped, enabled=index < count - 1):
                 loss = self._wrapped(name, own, torch.Generator().manual_seed(seed)) / count
                 self._fabric.backward(loss)
             total += loss.detach()

@@ -12,7 +12,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from medsmith.methods.base import Method
 from medsmith.methods.config import TrainingConfig
+from medsmith.networks.divided import divided_like, whole
 from medsmith.runs.checkpoints import load_strict
+
+
+def _kept_whole(_module: nn.Module) -> None:
+    """Divides nothing."""
 
 
 @final
@@ -23,18 +28,27 @@ class StageOptimizer:
         method: the method.
         names: of the parts that are trained.
         training: settings of the stage.
+        divide: divides the weights of the method that are trained, or of the average of a part, among the processes.
     """
 
-    def __init__(self, method: Method, names: Sequence[str], training: TrainingConfig) -> None:
+    def __init__(
+        self,
+        method: Method,
+        names: Sequence[str],
+        training: TrainingConfig,
+        divide: Callable[[nn.Module], None] = _kept_whole,
+    ) -> None:
         self._training = training
         method.eval().requires_grad_(False)
         self.parts = {name: method.part(name).train().requires_grad_(True) for name in names}
+        average = _warmed_average(training.ema)
+        self._averages = {name: AveragedModel(part, multi_avg_fn=average) for name, part in self.parts.items()}
+        for module in (method, *(each.module for each in self._averages.values())):
+            divide(module)
         self.optimizers = {
             name: AdamW(part.parameters(), training.learning_rate, training.betas, weight_decay=training.weight_decay)
             for name, part in self.parts.items()
         }
-        average = _warmed_average(training.ema)
-        self._averages = {name: AveragedModel(part, multi_avg_fn=average) for name, part in self.parts.items()}
 
     def parts_in_turn(self) -> Iterator[tuple[str, nn.Module]]:
         """Each part in turn, the others frozen meanwhile: a discriminator in the generator loss gets no gradient."""
@@ -56,7 +70,10 @@ class StageOptimizer:
         self._averages[name].update_parameters(self.parts[name])
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, moving averages and optimizer state, by name: what continuing exactly needs."""
+        """Weights, moving averages and optimizer state, by name: what continuing exactly needs.
+
+        Every process has to call this where the weights are divided: they are gathered.
+        """
         collected: dict[str, Tensor] = {}
         for name, part in self.parts.items():
             collected |= {f"weights.{name}.{key}": value for key, value in part.state_dict().items()}
@@ -64,7 +81,7 @@ class StageOptimizer:
             collected |= {f"ema.{name}.{key}": value for key, value in averaged.items()}
             for index, moments in self.optimizers[name].state_dict()["state"].items():
                 collected |= {f"optimizer.{name}.{index}.{key}": value for key, value in moments.items()}
-        return collected
+        return {name: whole(tensor) for name, tensor in collected.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, subject: Path) -> None:
         """Restore the state that ``tensors`` returned after ``step`` steps.
@@ -103,9 +120,12 @@ def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
 
 def _restore_moments(optimizer: AdamW, tensors: Mapping[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
+        weight = weights[int(index)]
+        moment = divided_like(tensor, weight) if tensor.shape == weight.shape else tensor  # not the number of steps
+        state.setdefault(int(index), {})[key] = moment
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

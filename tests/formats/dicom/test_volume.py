@@ -136,7 +136,7 @@ def all_of(**changes):
 
 REFUSED = [
     ("a gap", drop(4), "slices 3 and 4 by position lie 5 mm apart, most others 2.5 mm; steps equal to 1%"),
-    ("a repeat", twice, "1 of 9 slices lie where another lies; one slice per position; is this several volumes"),
+    ("a repeat", twice, "9 slices at 8 positions, up to 2 at one, and neither temporal positions, "),
     ("uneven", changed(ImagePositionPatient=["-10", "5", "31"]), "slices 3 and 4 by position lie 3.5 mm apart"),
     ("tilted", tilted, "the slices are stacked 11.3 degrees off their normal (a tilted gantry?)"),
     ("turned", changed(ImageOrientationPatient=[0, 1, 0, -1, 0, 0]), "1 of 9 slices are turned against the first"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.errors import FileError
+from medsmith.formats.dicom.pixel_spacing import pixel_spacing
 from medsmith.formats.opening import open_regular
 from medsmith.formats.packages import quiet
 
@@ -17,7 +18,7 @@ _TAGS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "SeriesNumber",
     "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
     "SharedFunctionalGroupsSequence", "SegmentSequence", "StructureSetROISequence", "ReferencedSeriesSequence",
-    "ReferencedFrameOfReferenceSequence",
+    "ReferencedFrameOfReferenceSequence", "PixelSpacing", "ImagerPixelSpacing", "SequenceOfUltrasoundRegions",
 ]  # fmt: skip
 
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -61,6 +62,8 @@ class Header:
         size: rows and columns; (0, 0) without voxels.
         frames: number of frames; 0 of single-frame images.
         gray: one sample per pixel, placed in the patient: an image that can be part of a volume.
+        flat: an image that is not placed in the patient, such as a radiograph.
+        sized: whether its pixel sizes are stated.
         localizer: whether it is a scout image.
         segments: of a segmentation or a structure set.
         referenced: UIDs of the series, and of the instances, that these were drawn on.
@@ -78,6 +81,8 @@ class Header:
     size: tuple[int, int]
     frames: int
     gray: bool
+    flat: bool
+    sized: bool
     localizer: bool
     segments: tuple[Segment, ...] = ()
     referenced: frozenset[str] = frozenset()
@@ -150,6 +155,8 @@ def _header(path: Path, place: str, data: Any) -> Header:
         size=size,
         frames=frames,
         gray=all(size) and placed and int(data.get("SamplesPerPixel") or 1) == 1 and modality not in (SEG, "RTDOSE"),
+        flat=all(size) and not placed and modality not in (SEG, "RTDOSE"),
+        sized=pixel_spacing(data)[0] is not None,
         localizer="LOCALIZER" in (data.get("ImageType") or ()),
         segments=_segments(data),
         referenced=frozenset(_references(data)) if modality in (SEG, STRUCTURES) else frozenset(),

@@ -45,13 +45,19 @@ def _rescaling(data: Any) -> list[float]:
 
 
 def pixel_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tuple[str, ...]:
-    """One line each on padding, lossy compression, inverted display and burned-in annotation."""
+    """One line each on padding, inverted display, lossy compression and burned-in annotation."""
     notes = list(_padding_notes(data, values))
+    if any(one.get("PhotometricInterpretation") == "MONOCHROME1" for one in data):
+        notes.append("low values are displayed white (MONOCHROME1); they are kept as stored")
+    return (*notes, *mark_notes(data))
+
+
+def mark_notes(data: Sequence[Any]) -> tuple[str, ...]:
+    """One line each on lossy compression and burned-in annotation."""
+    notes = []
     lossy = sum(one.get("LossyImageCompression") == "01" for one in data)
     if lossy:
         notes.append(f"{lossy} of {len(data)} images went through lossy compression")
-    if any(one.get("PhotometricInterpretation") == "MONOCHROME1" for one in data):
-        notes.append("low values are displayed white (MONOCHROME1); they are kept as stored")
     if any(one.get("BurnedInAnnotation") == "YES" for one in data):
         notes.append("the images carry burned-in annotation, which may identify the patient")
     return tuple(notes)

@@ -46,6 +46,11 @@ class Series:
         return all(header.gray for header in self.headers)
 
     @property
+    def is_flat(self) -> bool:
+        """Whether it is made of images that are not placed in the patient, each of its own."""
+        return all(header.flat for header in self.headers)
+
+    @property
     def is_labels(self) -> bool:
         """Whether it holds segmentations or structure sets."""
         return self.first.modality in (SEG, STRUCTURES)
@@ -61,7 +66,8 @@ class Series:
         frames, count = self.first.frames, len(self.headers)
         if self.is_labels:
             return counted(len(self.first.segments), "segment" if self.first.modality == SEG else "ROI")
-        slices = counted(frames, "frame") if frames and count == 1 else counted(count, "slice")
+        single = "image" if self.is_flat else "slice"
+        slices = counted(frames, "frame") if frames > 1 and count == 1 else counted(count, single)
         return f"{slices} of {self.first.size[1]} x {self.first.size[0]}"
 
     @property

@@ -20,22 +20,32 @@ _NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "R
 _EXPORT = "export the series again"
 
 
-def check_slices(slices: Sequence[Any], places: Sequence[str], subject: str) -> None:
-    """Checks positions, orientations, sizes and steps of the slices of a series.
+def check_placed(slices: Sequence[Any], places: Sequence[str]) -> None:
+    """Checks that each slice of a series says where it lies in the patient.
 
     Args:
-        slices: pydicom datasets, one per file, in any order.
+        slices: pydicom datasets, one per file.
         places: names of the files in errors.
-        subject: names the series in errors.
 
     Raises:
         FileError: a slice lacks what places it in the patient.
-        GeometryError: slices differ in size or direction, overlap, or leave gaps.
     """
     for one, place in zip(slices, places, strict=True):
         missing = [name for name in _NEEDED if one.get(name) in (None, "")]
         if missing:
             raise FileError(place, f"lacks {', '.join(missing)}", "each slice is placed in the patient", _EXPORT)
+
+
+def check_slices(slices: Sequence[Any], subject: str) -> None:
+    """Checks positions, orientations, sizes and steps of the slices of a volume, each of which is placed.
+
+    Args:
+        slices: pydicom datasets, one per file, in any order.
+        subject: names the series in errors.
+
+    Raises:
+        GeometryError: slices differ in size or direction, overlap, or leave gaps.
+    """
     _check_equal(slices, subject)
     axes = np.array([one.ImageOrientationPatient for one in slices], dtype=np.float64).reshape(-1, 2, 3)
     turned = int(((axes * axes[0]).sum(axis=2).min(axis=1) < 1 - ORIENTATION_TOLERANCE).sum())

@@ -16,7 +16,8 @@ from medsmith.formats.dicom.decoding import check_decodable
 from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.pixel_facts import pixel_notes, stored_type
 from medsmith.formats.dicom.series import Series
-from medsmith.formats.dicom.slices import ORIENTATION_TOLERANCE, SPACING_TOLERANCE, check_slices
+from medsmith.formats.dicom.slices import ORIENTATION_TOLERANCE, SPACING_TOLERANCE, check_placed, check_slices
+from medsmith.formats.dicom.volumes import frames_line, of_one_volume
 from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.opening import MAX_BYTES, format_bytes
 from medsmith.formats.packages import quiet
@@ -42,8 +43,14 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
     if size > MAX_BYTES:
         raise FileError(series.subject, format_bytes(size), f"at most {format_bytes(MAX_BYTES)}", "crop or split it")
     with quiet():
-        data = [read_pixels(header.path, header.place) for header in series.headers]
-        volume = _multi_frame(data, series) if series.first.frames else _single_frames(data, series)
+        data: Sequence[Any] = [read_pixels(header.path, header.place) for header in series.headers]
+        choice: tuple[str, ...] = ()
+        if series.first.frames:
+            volume = _multi_frame(data, series)
+        else:
+            check_placed(data, [header.place for header in series.headers])
+            data, choice = of_one_volume(data, series.subject, options.volume)
+            volume = _single_frames(data, series)
     values: Float32[np.ndarray, "x y z"] = volume.array.transpose(2, 1, 0)[:, :, ::-1]
     affine: Float64[np.ndarray, "4 4"] = volume.affine @ _from_voxels(len(volume.array))
     affine[:3] = BETWEEN_RAS_AND_LPS @ affine[:3]
@@ -51,7 +58,8 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
     check_shape(shape, series.subject)
     check_affine(affine, shape, series.subject)
     values, notes = as_float32(values, series.subject, options)
-    return ImageFile(values, Geometry(shape, affine), stored_type(data, values), (*notes, *pixel_notes(data, values)))
+    notes = (*choice, *notes, *pixel_notes(data, values))
+    return ImageFile(values, Geometry(shape, affine), stored_type(data, values), notes)
 
 
 def _from_voxels(slices: int) -> Float64[np.ndarray, "4 4"]:
@@ -88,7 +96,7 @@ def _single_frames(data: Sequence[Any], series: Series) -> Any:
     """The volume of single-frame images."""
     from highdicom.image import get_volume_from_series
 
-    check_slices(data, [header.place for header in series.headers], series.subject)
+    check_slices(data, series.subject)
     if not any(one.get("FrameOfReferenceUID") for one in data):
         for one in data:
             one.FrameOfReferenceUID = _PLACEHOLDER
@@ -115,13 +123,15 @@ def _multi_frame(data: Sequence[Any], series: Series) -> Any:
         image = Image.from_dataset(data[0], copy=False)
         return image.get_volume(dtype=np.float32, rtol=SPACING_TOLERANCE, **_TRANSFORMS)
     except Exception as error:
+        if "Multiple frames found" in str(error):
+            cure = "export one volume as a series of its own"
+            raise GeometryError(series.subject, frames_line(data[0]), "one frame per position", cure) from None
         raise _no_volume(series, error) from None
 
 
 def _no_volume(series: Series, error: Exception) -> GeometryError:
     """The error in our words, since highdicom's messages may quote UIDs."""
-    plain = {"Multiple frames found at one or more plane positions.": "several frames lie at one position",
-        "Frame positions do not form a regularly-spaced volume.": "the frames are unevenly spaced or leave a gap",
+    plain = {"Frame positions do not form a regularly-spaced volume.": "the frames are unevenly spaced or leave a gap",
         "Images do not share a frame of reference.": "the slices have different frames of reference",
     }  # fmt: skip
     found = plain.get(str(error), f"the images form no regular volume ({type(error).__name__})")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsmith.cases.case import Case
-from medsmith.cases.case_ref import CaseRef, candidate_ids, open_cohort
+from medsmith.cases.case_ref import CaseRef, candidate_ids, ids_with, open_cohort
 from medsmith.cases.hounsfield import check_units
 from medsmith.data.batches import Example
 from medsmith.data.case_cache import exact_dtype
@@ -137,8 +137,7 @@ def template_ids(ref: CaseRef) -> tuple[str, ...]:
     Raises:
         RequestError: there is no such case, or none has an image.
     """
-    cohort = open_cohort(ref)
-    labeled = set(cohort.ids_with_labels) & set(cohort.ids_with_image)
+    labeled = ids_with(ref, "image", "labels")
     return candidate_ids(ref, "image", "labels") if labeled else candidate_ids(ref, "image")
 
 

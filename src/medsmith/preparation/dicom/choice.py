@@ -42,16 +42,10 @@ def choose_series(
         is not in the folder.
 
     Raises:
-        RequestError: no series is as wanted.
         CohortError: several series of a study fit, or no study has an image.
     """
     everything = [series for study in studies for series in study.series]
-    for place, value in enumerate(wanted, start=1):
-        if not any(_is(series, value) for series in everything):
-            found = f"value {place} fits none of {len(everything)} series"
-            cure = f"medsmith series {root} {_LISTS}"
-            raise RequestError("--series", found, "a series number, description or UID", cure)
-    by_image = any(series.is_image and _fits(series, wanted) for series in everything)
+    by_image = any(series.is_image and fits(series, wanted) for series in everything)
     labels = [series for series in everything if series.is_labels]
     chosen: dict[str, Chosen] = {}
     for study in studies:
@@ -66,13 +60,28 @@ def choose_series(
     return chosen, left_out, tuple(series.name for series in labels if not series.first.referenced & known)
 
 
+def check_named(root: Path, studies: Sequence[Study], wanted: Sequence[str]) -> None:
+    """Checks that each name is one of a series.
+
+    Raises:
+        RequestError: no series is as wanted.
+    """
+    everything = [series for study in studies for series in study.series]
+    for place, value in enumerate(wanted, start=1):
+        if not any(_is(series, value) for series in everything):
+            found = f"value {place} fits none of {len(everything)} series"
+            cure = f"medsmith series {root} {_LISTS}"
+            raise RequestError("--series", found, "a series number, description or UID", cure)
+
+
 def names_images_alone(studies: Sequence[Study], wanted: Sequence[str]) -> bool:
     """Whether series are named, and none of them is a segmentation or structure set."""
     labels = [series for study in studies for series in study.series if series.is_labels]
-    return bool(wanted) and not any(_fits(series, wanted) for series in labels)
+    return bool(wanted) and not any(fits(series, wanted) for series in labels)
 
 
-def _fits(series: Series, wanted: Sequence[str]) -> bool:
+def fits(series: Series, wanted: Sequence[str]) -> bool:
+    """Whether a series is one of those named, each by its UID, number or description."""
     return any(_is(series, value) for value in wanted)
 
 
@@ -87,7 +96,7 @@ def _is(series: Series, value: str) -> bool:
 def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], root: Path) -> Series | None:
     images = [series for series in study.series if series.is_image]
     if wanted:
-        fitting = [series for series in images if _fits(series, wanted)]
+        fitting = [series for series in images if fits(series, wanted)]
     else:
         drawn_on = [series for series in images if any(series.uids & one.first.referenced for one in labels)]
         fitting = drawn_on or [series for series in images if not series.localizer] or images
@@ -100,4 +109,4 @@ def _image_of(study: Study, wanted: Sequence[str], labels: Sequence[Series], roo
 
 def _drawn_on(image: Series, labels: Sequence[Series], wanted: Sequence[str]) -> tuple[Series, ...]:
     drawn = [series for series in labels if series.first.referenced & image.uids]
-    return tuple([series for series in drawn if _fits(series, wanted)] or drawn)
+    return tuple([series for series in drawn if fits(series, wanted)] or drawn)

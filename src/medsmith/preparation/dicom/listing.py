@@ -30,7 +30,8 @@ def list_series(root: Path) -> Iterator[str]:
 def _facts(series: Series) -> str:
     first = series.first
     number = "-" if first.number is None else str(first.number)
-    use = "" if series.is_labels else ", scout" if series.localizer else "" if series.is_image else ", not read"
+    read = series.is_labels or series.is_image or series.is_flat
+    use = ", scout" if series.localizer and series.is_image else "" if read else ", not read"
     uid = first.instance if series.is_labels else first.series
     return f"{number:>5}  {first.modality:9} {series.size}{use}; {first.description or 'no description'}; {uid}"
 

@@ -19,7 +19,9 @@ from medsmith.formats.dicom.volume import read_volume
 from medsmith.formats.packages import require_dicom
 from medsmith.formats.volume import LabelFile, ReadOptions
 from medsmith.geometry import Geometry
-from medsmith.preparation.dicom.choice import Chosen, choose_series, names_images_alone
+from medsmith.preparation.dicom.channels import channel_of
+from medsmith.preparation.dicom.choice import Chosen, check_named, choose_series, names_images_alone
+from medsmith.preparation.dicom.pictures import picture_source, pictures_of
 from medsmith.preparation.dicom.segments import Drawn, map_segments
 from medsmith.preparation.dicom.studies import find_studies
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
@@ -72,7 +74,7 @@ class _DicomCases:
 
 
 def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions) -> Source:
-    """The cases of a DICOM folder, one for each study.
+    """The cases of a DICOM folder, one for each study, or for each single image where no slices are placed.
 
     Args:
         root: the folder.
@@ -86,6 +88,9 @@ def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions
     """
     require_dicom(root)
     studies = find_studies(root, files)
+    check_named(root, studies, options.series)
+    if pictures := pictures_of(studies, options.series):
+        return picture_source(root, studies, pictures, options)
     chosen, without_image, lost = choose_series(root, studies, options.series)
     if lost and UNPAIRED not in options.leave_out:
         found = f"{first_of(lost)} refers to a series that is not in the folder"
@@ -96,12 +101,13 @@ def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions
     drawn, label_names, reason = map_segments(root, chosen, declared)
     chosen, unlabeled = _select(root, chosen, drawn, options)
     cases = {case_id: _files(case.image, drawn[case_id]) for case_id, case in chosen.items()}
+    channels = channel_of(root, (case.image.first for case in chosen.values()), options)
     reader = _DicomCases(chosen, drawn, options.fraction)
     keeps = UNPAIRED in options.keep
     return Source(
         root=root,
         cases=cases,
-        layout=Layout(_channels(root, chosen, options), label_names, ".nii.gz", cases),
+        layout=Layout(channels, label_names, ".nii.gz", cases),
         rule=_rule(chosen, drawn),
         channels_known=True,
         label_reason=reason,
@@ -130,20 +136,6 @@ def _select(
 def _files(image: Series, drawn: Drawn) -> CaseFiles:
     paths = [series.paths[0] for series, _ in drawn]
     return CaseFiles((ChannelFile(image.paths[0]),), paths[0] if paths else None, tuple(paths[1:]))
-
-
-def _channels(root: Path, chosen: Mapping[str, Chosen], options: PrepareOptions) -> tuple[str, ...]:
-    if options.channel_names:
-        if len(options.channel_names) > 1:
-            raise CohortError(
-                root, f"{len(options.channel_names)} channel names", "a series is one channel", "give one"
-            )
-        return options.channel_names
-    modalities = sorted({case.image.first.modality or "image" for case in chosen.values()})
-    if len(modalities) > 1:
-        found = f"images of {len(modalities)} modalities: {', '.join(modalities)}"
-        raise CohortError(root, found, "a cohort has one", "choose with --series, or name the channel with --channel")
-    return (modalities[0],)
 
 
 def _rule(chosen: Mapping[str, Chosen], drawn: Mapping[str, Drawn]) -> str:

@@ -89,15 +89,18 @@ class ShardsOfCall:
         Raises:
             SynthesisError: some of their cases are not made since their lesions missed what was requested.
         """
-        found = [manifest for _, manifest in self.manifests() if manifest is not None]
-        refused = sum((Counter(manifest.refused) for manifest in found), Counter[str]())
-        count = sum(len(manifest.cases) for manifest in found)
-        if missed := {id: attributes for manifest in found for id, attributes in manifest.missed.items()}:
+        refused, missed = Counter[str](), dict[str, Mapping[str, int]]()
+        shards, count, attempts = 0, 0, 0
+        for _, manifest in self.manifests():  # one at a time: each names its cases
+            if manifest is not None:
+                refused.update(manifest.refused)
+                missed.update(manifest.missed)
+                shards, count, attempts = shards + 1, count + len(manifest.cases), attempts + manifest.attempts
+        if missed:
             error = not_made(self.storage.location, count, missed)
             self.log.line(error.line)
             raise error
-        attempts = sum(manifest.attempts for manifest in found)
-        return ShardsSummary(self.storage.location, len(found), count, made, attempts, refused)
+        return ShardsSummary(self.storage.location, shards, count, made, attempts, refused)
 
 
 @final

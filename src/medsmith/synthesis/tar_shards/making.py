@@ -186,7 +186,7 @@ def _fill(
                 raise folder.failed(shards.storage.location, cases, total, total - done - packing.count, failures)
     except MedsmithError:
         if not (cases / MISSED).exists():  # it belongs to shards that are whole, and the pictures to it
-            folder.remove_if_empty(cohort, [id for number in lacking for id in index.ids(number)])
+            folder.remove_if_empty(cohort, (id for number in lacking for id in index.ids(number)))
         _remove_index_if_alone(shards)
         raise
     summary = shards.summary(len(lacking))  # where cases are not made, the pictures of their attempts stay

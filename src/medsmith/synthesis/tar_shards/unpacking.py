@@ -71,7 +71,7 @@ def unpack(location: Path | str, out: Path | str, *, progress: Progress | None =
         if missed:
             write_missed(out, missed)
         ids = CaseIds(index.plan.recipe.method, range(index.plan.count))
-        folder.finish(cohort, [id for id in ids if id not in missed] if missed else ids, {})
+        folder.finish_copy(cohort, ids)
     return Cohort.open(out)
 
 

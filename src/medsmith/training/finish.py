@@ -1,0 +1,70 @@
+"""What a run is when all its stages are trained: weights, model card, and what the checks of images compare with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from medsmith.data.example_store import ExampleStore
+from medsmith.data.similarity import COPY_MEASURE, copy_threshold
+from medsmith.formats.atomic import write_bytes
+from medsmith.methods.base import Method
+from medsmith.runs.checkpoints import RunRecord, save_weights
+from medsmith.runs.folder import Checkpoint
+from medsmith.runs.model_card import Learned, model_card
+from medsmith.runs.steps import StageSteps
+from medsmith.training.examples import NOISE, THUMBNAIL, examples_of
+
+
+def steps_of(method: Method, reached: Mapping[str, Checkpoint]) -> dict[str, StageSteps]:
+    """The steps of every stage; none where it has no checkpoint."""
+    done = {name: checkpoint.step for name, checkpoint in reached.items()}
+    return {
+        stage.name: StageSteps(done=done.get(stage.name, 0), configured=method.training_of(stage).steps)
+        for stage in method.stages()
+    }
+
+
+def _learned(method: Method, store: ExampleStore) -> Learned:
+    """How many cases the stages learned from, and whether from labels."""
+    used = {stage.name: set(examples_of(stage, store).ids) for stage in method.stages()}
+    with_labels = any("labels" in needed for needed in (method.inputs, *(stage.inputs for stage in method.stages())))
+    return Learned({name: len(ids) for name, ids in used.items()}, len(set().union(*used.values())), with_labels)
+
+
+def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
+    """What the checks of synthetic images compare with, by the names that ``TrainingFacts`` reads."""
+    found: dict[str, list[Tensor]] = {
+        name: [store.tensor(index, name) for index, entry in enumerate(store.entries) if name in entry.tensors]
+        for name in (THUMBNAIL, NOISE)
+    }
+    known: dict[str, Tensor] = {}
+    if found[THUMBNAIL]:
+        gallery = torch.stack(found[THUMBNAIL])
+        threshold = copy_threshold(gallery.numpy())
+        known |= {"thumbnails": gallery, "copy_threshold": torch.tensor(threshold)}
+        known["copy_measure"] = torch.tensor(COPY_MEASURE)
+    if found[NOISE]:
+        known["noise_levels"] = torch.stack(found[NOISE]).amax(0)
+    return known
+
+
+def finish(
+    record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
+) -> None:
+    """Write the weights and the model card.
+
+    Args:
+        record: of the run.
+        method: trained in all stages.
+        store: of the examples.
+        folder: the run folder.
+        reached: stage -> its newest checkpoint.
+    """
+    method.memory = {**method.memory, **_known_to_checks(store)}
+    record = record.model_copy(update={"steps": steps_of(method, reached)})
+    seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
+    card = model_card(record, seconds, _learned(method, store), method.config.size)
+    write_bytes(folder / "README.md", card.encode())
+    save_weights(folder, method, record)
