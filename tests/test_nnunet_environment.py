@@ -198,6 +198,31 @@ run_program(["sh", "-c", "sleep 60 & echo $! > {tmp_path}/child; echo started; w
     pytest.fail("the child still runs")
 
 
+def test_a_program_whose_caller_was_killed_keeps_others_from_its_log(tmp_path):
+    script = f"""
+from pathlib import Path
+from medsmith.nnunet_environment.programs import run_program
+run_program(["sh", "-c", "echo $$ > {tmp_path}/child; echo started; exec sleep 60"], Path("{tmp_path}/log"), {{}})
+"""
+    caller = subprocess.Popen([sys.executable, "-c", script])
+    log = tmp_path / "log"
+    while not (log.exists() and "started" in log.read_text()):
+        assert caller.poll() is None
+        time.sleep(0.01)
+    caller.kill()
+    caller.wait()
+    with pytest.raises(FileError, match="a program of an earlier call still writes here; one at a time; wait for it"):
+        run_program(["true"], log, {})
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    for _ in range(500):
+        try:
+            assert run_program(["true"], log, {})[0] == 0
+            return
+        except FileError:
+            time.sleep(0.01)
+    pytest.fail("the log stays locked")
+
+
 def test_json_has_the_environment_too(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv(environment.VARIABLE, str(tmp_path))
     with pytest.raises(SystemExit):

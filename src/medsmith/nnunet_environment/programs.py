@@ -1,5 +1,6 @@
 """Programs of another environment: started, logged, watched line by line, and ended with the caller."""
 
+import fcntl
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from medsmith.errors import FileError
 from medsmith.progress import silent
@@ -28,6 +30,8 @@ def run_program(
 ) -> tuple[int, list[str]]:
     """Runs a program to its end, in a session of its own that ends with an interruption of this process.
 
+    If this process is killed, the program goes on; its log is locked until it ends.
+
     Args:
         words: of the command.
         log: file that receives its output, after what is there.
@@ -38,7 +42,7 @@ def run_program(
         Its exit code and its last lines that say anything.
 
     Raises:
-        FileError: it cannot be started, or the log cannot be written.
+        FileError: it cannot be started, or the log cannot be written or is that of a program that still runs.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _OURS}
     environment |= {"PYTHONUNBUFFERED": "1", **variables}
@@ -46,6 +50,7 @@ def run_program(
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", errors="replace") as written:
+            _lock(written, log)
             process = subprocess.Popen(
                 [str(word) for word in words],
                 stdin=subprocess.DEVNULL,
@@ -55,6 +60,7 @@ def run_program(
                 errors="replace",
                 env=environment,
                 start_new_session=True,
+                pass_fds=(written.fileno(),),
             )
             with _ended(process):
                 for line in process.stdout or ():
@@ -66,6 +72,15 @@ def run_program(
                 return process.wait(), list(last)
     except OSError as error:
         raise FileError(error.filename or log, error.strerror or str(error), cure="check path and disk") from error
+
+
+def _lock(written: TextIO, log: Path) -> None:
+    """Locks a log for this process and the program that inherits the file."""
+    try:
+        fcntl.flock(written, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found = "a program of an earlier call still writes here"
+        raise FileError(log, found, "one at a time", "wait for it, or end it") from None
 
 
 @contextmanager
@@ -86,4 +101,6 @@ def _end(process: "subprocess.Popen[str]") -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE_SECONDS)
-            return
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

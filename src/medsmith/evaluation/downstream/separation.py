@@ -138,6 +138,20 @@ def check_hashes(test: ImageKeys, others: Mapping[str, ImageKeys]) -> None:
             raise CohortError("test cohort", found, "no image in both", "split the cohorts anew")
 
 
+def check_labeled(patients: Collection[str]) -> None:
+    """Refuse test cases of which too few patients have a label.
+
+    Args:
+        patients: those that have one.
+
+    Raises:
+        CohortError: they do not suffice for an interval.
+    """
+    if len(patients) < LEAST_TEST:
+        found = f"{len(patients)} test patients have a labeled voxel"
+        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
+
+
 def separated(
     real: ImageKeys,
     test: ImageKeys,

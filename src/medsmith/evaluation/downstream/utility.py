@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
@@ -19,11 +18,11 @@ from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import (
-    LEAST_TEST,
     ImageKeys,
     Separation,
     check_generator,
     check_hashes,
+    check_labeled,
     only_cases,
     read_keys,
     separated,
@@ -140,6 +139,4 @@ def _planned(apart: Separation, options: UtilityOptions, material: Material) -> 
 
 def _check_structures(test: LoadedCohort, apart: Separation) -> None:
     having = {apart.patients[case_id] for case_id, truth in zip(test.ids, test.truth, strict=True) if truth.any()}
-    if len(having) < LEAST_TEST:
-        found = f"{len(having)} test patients have a labeled voxel"
-        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
+    check_labeled(having)

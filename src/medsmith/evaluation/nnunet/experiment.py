@@ -6,14 +6,13 @@ from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
 from medsmith.evaluation.downstream.separation import (
-    LEAST_TEST,
     Separation,
     check_generator,
     check_hashes,
+    check_labeled,
     read_keys,
     separated,
 )
@@ -103,10 +102,7 @@ def _apart(cohorts: Cohorts, options: NnunetOptions, progress: Progress) -> Sepa
     others = [each for name, each in keys.items() if name not in ("real", "synthetic")]
     apart = separated(keys["real"], test, others, keys["synthetic"], options.group, options.scenes)
     labeled = (case_id for case_id in apart.patients if cohorts.test[case_id].require_labels().any())
-    having = {apart.patients[case_id] for case_id in labeled}
-    if len(having) < LEAST_TEST:
-        found = f"{len(having)} test patients have a labeled voxel"
-        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
+    check_labeled({apart.patients[case_id] for case_id in labeled})
     return replace(apart, patients=dict(sorted(apart.patients.items())))
 
 

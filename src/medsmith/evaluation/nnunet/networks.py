@@ -12,6 +12,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.errors import MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream.arms import REAL, Arm
 from medsmith.evaluation.downstream.lesions import size_limits
+from medsmith.evaluation.downstream.loaded_cohort import drop_flat_axis
 from medsmith.evaluation.downstream.measures import measured_case
 from medsmith.evaluation.downstream.networks import Job
 from medsmith.evaluation.nnunet.splits import Split
@@ -127,7 +128,7 @@ class Trial:
             self._check_written(_step("predict", job), *each.label_paths)
         predicted = Cohort(folder, replace(self.test.layout, cases=files))
         for case in self.test:
-            ours, theirs = (_flat(each.require_labels()) for each in (predicted[case.id], case))
+            ours, theirs = (drop_flat_axis(each.require_labels()) for each in (predicted[case.id], case))
             grid = (case.geometry.spacing[: theirs.ndim], tolerance)
             found[case.id] = measured_case(ours, theirs, classes, grid, size_limits(theirs.shape, self.mm))
         return found
@@ -177,8 +178,3 @@ def _epochs(advance: Advance, epochs: int, note: str) -> Callable[[str], None]:
             reached = begun
 
     return watch
-
-
-def _flat(labels: Any) -> Any:
-    """Drops the z axis of a 2-D label map."""
-    return labels[..., 0] if labels.shape[-1] == 1 else labels
