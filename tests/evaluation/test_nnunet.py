@@ -2,6 +2,7 @@ import ast
 import json
 import sys
 import types
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medsmith.errors import CohortError, RequestError, RunError
 from medsmith.evaluation.downstream.result import GAIN, WITHHELD
 from medsmith.evaluation.nnunet import NnunetOptions, nnunet_utility, summary_lines
 from medsmith.evaluation.nnunet.datasets import common_ending
+from medsmith.evaluation.nnunet.following import Follower
 from medsmith.evaluation.nnunet.splits import folds_of, repetitions, splits_of, synthetic_share
 from medsmith.nnunet_environment import environment, trainer
 
@@ -113,6 +115,42 @@ def test_a_failed_training_is_one_line_and_continues_at_its_checkpoint(cohorts, 
     assert len(calls(fake)) == 7
 
 
+class Counting:
+    """Notes what each task of a progress reaches: name -> (steps at its start, at its end, in all)."""
+
+    def __init__(self):
+        self.tasks = {}
+
+    @contextmanager
+    def task(self, name, total, done=0, limit=None):  # noqa: ARG002
+        steps = []
+        yield lambda count, _note: steps.append(count)
+        assert min(steps, default=0) >= 0
+        self.tasks[name] = (done, done + sum(steps), total)
+
+
+def test_folds_may_be_added_with_their_progress_and_other_settings_are_refused(cohorts, fake, tmp_path):
+    real, synthetic, test = cohorts
+    for folds, done in (((0,), 0), ((0, 2), 1)):
+        shown, options = Counting(), NnunetOptions.model_validate({**QUICK, "folds": folds})
+        nnunet_utility(real, synthetic, test, tmp_path / "out", options=options, progress=shown)
+        networks = 2 * len(folds)
+        assert shown.tasks["train nnU-Net"] == (2 * 3 * done, 3 * networks, 3 * networks)
+        assert shown.tasks["predict and measure"] == (2 * 5 * done, 5 * networks, 5 * networks)
+    assert len(calls(fake)) == 2 + 2 * 2 * 2
+    with pytest.raises(RunError, match="another options"):
+        of_all(cohorts, tmp_path / "out", epochs=4)
+
+
+def test_lines_of_programs_are_followed():
+    seen = []
+    follower = Follower(lambda count, note: seen.append((count, note)), 5, "R")
+    for line in ("2026-11-30 00:00:00.1: Epoch 2 ", "Epoch time: 3 s", "Current Epoch 4 of", "Epoch 3"):
+        follower.trained(line)
+    follower.end()
+    assert seen == [(2, "R"), (1, "R"), (2, "R")]
+
+
 def test_a_broken_prediction_is_made_anew(cohorts, fake, tmp_path):
     (fake / "fail_nnUNetv2_predict").write_text("OSError: disk")
     with pytest.raises(RunError, match=r"nnUNetv2_predict: ended with code 1 \(predict-real-0\); its last line: OSErr"):
@@ -121,16 +159,6 @@ def test_a_broken_prediction_is_made_anew(cohorts, fake, tmp_path):
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"half")
     assert of_all(cohorts, tmp_path / "out").patients == 5
-
-
-def test_folds_may_be_added_and_other_settings_are_refused(cohorts, fake, tmp_path):
-    out = tmp_path / "out"
-    of_all(cohorts, out)
-    count = len(calls(fake))
-    assert of_all(cohorts, out, folds=(0, 3)).folds == (0, 3)
-    assert len(calls(fake)) == count + 4
-    with pytest.raises(RunError, match="another options"):
-        of_all(cohorts, out, epochs=4)
 
 
 def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):

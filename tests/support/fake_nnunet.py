@@ -89,6 +89,7 @@ source, target = pathlib.Path(value("-i")), pathlib.Path(value("-o"))
 target.mkdir(parents=True)
 for number, image in enumerate(sorted(source.iterdir())):
     case, ending = image.name.split("_0000")
+    print("\\nPredicting " + case + ":")
     right = share > 0  # with synthetic cases all are right, without them they are those of the case before
     truth = source.parent / "labelsTr" / (case + ending)
     wrong = source.parent / "labelsTr" / (sorted(source.iterdir())[number - 1].name.split("_0000")[0] + ending)

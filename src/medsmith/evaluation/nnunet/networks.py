@@ -1,6 +1,5 @@
 """nnU-Net's steps for every arm: plans of R, preprocessing, training, prediction and measures."""
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +14,15 @@ from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import drop_flat_axis
 from medsmith.evaluation.downstream.measures import measured_case
 from medsmith.evaluation.downstream.networks import Job
+from medsmith.evaluation.nnunet.following import Follower
 from medsmith.evaluation.nnunet.splits import Split
 from medsmith.evaluation.nnunet.workplace import PLANS, Workplace
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.nnunet_environment.environment import PLAN, PREDICT, PREPROCESS, TRAIN
 from medsmith.nnunet_environment.trainer import NAME
-from medsmith.progress import Advance, Progress
+from medsmith.progress import Progress
 
-_EPOCH = re.compile(r"(?:.*: )?Epoch (\d+)\s*")
 _TRAINED = "checkpoint_final.pth"
 _SHOWN = 60
 
@@ -88,10 +87,10 @@ class Trial:
         with progress.task("train nnU-Net", total, total - len(missing) * options.epochs) as advance:
             for job in missing:
                 words = (place.dataset(job.arm), options.configuration, job.seed, "-tr", NAME, "-p", PLANS, "--c")
-                watch = _epochs(advance, options.epochs, f"{job.arm.name}, fold {job.seed}")
-                place.run(_step("train", job), TRAIN, *words, "-device", options.device, watch=watch)
+                follower = Follower(advance, options.epochs, _name(job))
+                place.run(_step("train", job), TRAIN, *words, "-device", options.device, watch=follower.trained)
                 self._check_written(_step("train", job), place.trained(job.arm, job.seed) / _TRAINED)
-                watch(f"Epoch {options.epochs}")
+                follower.end()
 
     def test_all(self, progress: Progress) -> None:
         """Predict the test cases by each network and write their measures.
@@ -99,13 +98,16 @@ class Trial:
         Raises:
             RunError: a prediction fails or is missing.
         """
-        with progress.task("predict and measure", len(self.jobs)) as advance:
-            for job in self.jobs:
-                if not job.path(self.place.out).exists():
-                    self._predict(job, lambda line: advance(0, line.strip()[:_SHOWN]))
-                    measures = {"cases": self._measured(job), "validation_dice": self._validation(job)}
-                    write_json(job.path(self.place.out), measures)
-                advance(1, "")
+        missing = [job for job in self.jobs if not job.path(self.place.out).exists()]
+        count = len(self.test)
+        total = len(self.jobs) * count
+        with progress.task("predict and measure", total, total - len(missing) * count) as advance:
+            for job in missing:
+                follower = Follower(advance, count, _name(job))
+                self._predict(job, follower.predicted)
+                measures = {"cases": self._measured(job), "validation_dice": self._validation(job)}
+                write_json(job.path(self.place.out), measures)
+                follower.end()
 
     def _predict(self, job: Job, watch: Callable[[str], None]) -> None:
         place, options, step = self.place, self.place.options, _step("predict", job)
@@ -166,15 +168,5 @@ def _step(what: str, job: Job) -> str:
     return f"{what}-{job.arm.stem}-{job.seed}"
 
 
-def _epochs(advance: Advance, epochs: int, note: str) -> Callable[[str], None]:
-    """A watcher of nnU-Net's lines that advances by one for each epoch that ends."""
-    reached = 0
-
-    def watch(line: str) -> None:
-        nonlocal reached
-        if found := _EPOCH.fullmatch(line):
-            begun = min(int(found[1]), epochs)
-            advance(begun - reached, note)
-            reached = begun
-
-    return watch
+def _name(job: Job) -> str:
+    return f"{job.arm.name}, fold {job.seed}"
