@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import final
 
 from medsmith.machine import install_line, processor, usable_cores
+from medsmith.nnunet_environment.environment import INSTALL, nnunet_environment
 
 _MEMORY = Path("/proc/meminfo")
 _OPTIONAL = (
@@ -67,6 +68,18 @@ def examine() -> Iterator[Finding]:
             yield Finding(name, f"not installed ({use})", cure)
         else:
             yield Finding(name, f"{_version(name)} ({use})")
+    yield _nnunet()
+
+
+def _nnunet() -> Finding:
+    """The environment of nnU-Net, which medsmith only starts programs of."""
+    environment = nnunet_environment()
+    held = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
+    if environment.whole:
+        return Finding("nnU-Net", f"{held or 'of unknown version'} in {environment.folder} (nnunet)")
+    if environment.begun:
+        return Finding("nnU-Net", f"half installed in {environment.folder} (nnunet)", INSTALL)
+    return Finding("nnU-Net", "not installed (nnunet)", INSTALL)
 
 
 def _version(name: str) -> str:

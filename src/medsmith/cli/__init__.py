@@ -21,6 +21,7 @@ from medsmith.cli import (
     fitting,
     reading,
     reports,
+    segmenting,
     synthesizing,
     viewing,
 )
@@ -33,7 +34,7 @@ from medsmith.interruption import heeded_signals
 
 __all__ = [
     "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting",
-    "main", "reading", "reports", "synthesizing", "viewing",
+    "main", "reading", "reports", "segmenting", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
 _OPTIONS_LIKE_IT = re.compile(r" \(Possible options: (?P<options>[^)]*)\)")

@@ -1,15 +1,19 @@
 """The cohorts of the utility experiment, and what decides the results of its networks."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError, counted
+from medsmith.errors import CohortError, RequestError, RunError, counted
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
+from medsmith.formats.atomic import write_json
+from medsmith.formats.json_file import read_json
 
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
@@ -110,3 +114,19 @@ def settings_of(cohorts: Cohorts, edge: int, config: SegmenterConfig, options: U
         "training": json.dumps(config.model_dump(), sort_keys=True),
         "options": json.dumps(kept, sort_keys=True),
     }
+
+
+def check_settings(out: Path, settings: Mapping[str, str]) -> None:
+    """Save the settings of the folder's results, or refuse a folder with other settings.
+
+    Raises:
+        RunError: it has other ones.
+    """
+    path = out / "settings.json"
+    if path.exists():
+        stored = read_json(path)
+        changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))
+        if changed:
+            found = f"holds results with another {changed[0]}"
+            raise RunError(out, found, "one folder, one experiment", "choose another folder or delete this one")
+    write_json(path, settings)

@@ -9,6 +9,7 @@ from medsmith.measurement.lesions import FEWEST_VOXELS
 
 LEAST_IOU = 0.1
 """Overlap from which a predicted component counts as a lesion found (localization by IoU, Metrics Reloaded 2024)."""
+_LIMITS_MM, _LIMITS_SHARE = (10.0, 20.0), (0.1, 0.2)
 Labeled = tuple[Int64[np.ndarray, "*space"], Int64[np.ndarray, " _"]]
 
 
@@ -41,6 +42,16 @@ def lesion_counts(
     for row, size in enumerate(_classes(ours[1], spacing, limits)):
         counts[size, 1] += row not in used
     return counts
+
+
+def size_limits(shape: tuple[int, ...], mm: bool) -> tuple[float, ...]:
+    """Equivalent diameters that divide the size classes of lesions: 10 and 20 mm, or per cent of the longest edge.
+
+    Args:
+        shape: of the case, in voxels.
+        mm: whether distances are in mm; else in pixels.
+    """
+    return _LIMITS_MM if mm else tuple(share * max(shape) for share in _LIMITS_SHARE)
 
 
 def equivalent_diameter(voxels: Int64[np.ndarray, " n"], spacing: tuple[float, ...]) -> Float64[np.ndarray, " n"]:

@@ -65,8 +65,8 @@ def load_cohort(cohort: Cohort, edge: int, advance: Advance) -> LoadedCohort:
         shape = grid_shape(case, edge)
         images.append(standardized_image(case, edge))
         classes = np.searchsorted(values, case_labels).astype(np.uint8)
-        labels.append(_drop_flat_axis(resize_labels(classes, shape)))
-        truth.append(_drop_flat_axis(classes))
+        labels.append(drop_flat_axis(resize_labels(classes, shape)))
+        truth.append(drop_flat_axis(classes))
         hashes.append(hash_of(case))
         small.append(thumbnails([image])[0])
         geometries.append(case.geometry)
@@ -104,9 +104,9 @@ def hash_of(case: Case) -> str:
 def _standardize(image: Float32[np.ndarray, "c x y z"]) -> Float32[np.ndarray, "c *space"]:
     mean = image.mean(axis=(1, 2, 3), keepdims=True)
     spread = image.std(axis=(1, 2, 3), keepdims=True)
-    return _drop_flat_axis((image - mean) / np.maximum(spread, 1e-6))
+    return drop_flat_axis((image - mean) / np.maximum(spread, 1e-6))
 
 
-def _drop_flat_axis(array: np.ndarray) -> np.ndarray:
+def drop_flat_axis(array: np.ndarray) -> np.ndarray:
     """Drops the z axis of a 2-D image."""
     return np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array)

@@ -12,6 +12,7 @@ from medsmith.errors import RunError
 from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, Images, Labels, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
+from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
 from medsmith.evaluation.downstream.options import UtilityOptions, strong_augmentation
@@ -30,7 +31,6 @@ from medsmith.formats.json_file import read_json
 from medsmith.progress import Progress
 
 FOLDER = "networks"
-_LIMITS_MM, _LIMITS_SHARE = (10.0, 20.0), (0.1, 0.2)
 CaseScores = Mapping[str, Mapping[str, Any]]
 
 
@@ -59,11 +59,6 @@ class Material:
     def mm(self) -> bool:
         """Whether distances are in mm; else in pixels."""
         return self.test.spacing_known
-
-    def size_limits(self, row: int) -> tuple[float, ...]:
-        """Equivalent diameters that divide the size classes of lesions: 10 and 20 mm, or per cent of the edge."""
-        longest = max(self.test.truth[row].shape)
-        return _LIMITS_MM if self.mm else tuple(share * longest for share in _LIMITS_SHARE)
 
     def augmentation(self, arm: Arm, mirror: float) -> Augment:
         """How the cases of an arm are changed."""
@@ -168,8 +163,8 @@ def _measured(network: torch.nn.Module, material: Material, tolerance: float) ->
     test, classes = material.test, len(material.structures) + 1
     rows = zip(test.ids, predicted_labels(network, test), test.truth, test.spacings, strict=True)
     return {
-        case_id: measured_case(predicted, truth, classes, (spacing, tolerance), material.size_limits(row))
-        for row, (case_id, predicted, truth, spacing) in enumerate(rows)
+        case_id: measured_case(predicted, truth, classes, (spacing, tolerance), size_limits(truth.shape, material.mm))
+        for case_id, predicted, truth, spacing in rows
     }
 
 

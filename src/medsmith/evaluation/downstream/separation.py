@@ -68,11 +68,21 @@ class Separation:
     left_out: tuple[str, ...]
     like_synthetic: int
 
+    @property
+    def notes(self) -> list[str]:
+        """What is known of the test cases, in sentences."""
+        left, count = len(self.left_out), len(self.patients)
+        similar = f"{self.like_synthetic} of {count} test cases have a near-duplicate among the synthetic cases."
+        if not left:
+            return [similar]
+        found = f"{left} test cases were left out, since they show a scene of the training cases (near-duplicates)."
+        return [found, similar]
 
-def read_keys(cohort: Cohort, progress: Progress) -> ImageKeys:
-    """The keys of a cohort whose labels are not needed."""
+
+def read_keys(cohort: Cohort, whose: str, progress: Progress) -> ImageKeys:
+    """The keys of a cohort whose labels are not needed; the display of the progress says whose cases these are."""
     ids, hashes, small = cohort.ids_with_image, [], []
-    with progress.task("read the generator's cases", len(ids)) as advance:
+    with progress.task(f"read the {whose} cases", len(ids)) as advance:
         for case in map(cohort.__getitem__, ids):
             hashes.append(hash_of(case))
             small.append(thumbnails([case.require_image()])[0])
@@ -125,6 +135,20 @@ def check_hashes(test: ImageKeys, others: Mapping[str, ImageKeys]) -> None:
             ours, theirs = shared[0]
             found = f"{len(shared)} test images are among the {what} ones ({theirs} is {ours})"
             raise CohortError("test cohort", found, "no image in both", "split the cohorts anew")
+
+
+def check_labeled(patients: Collection[str]) -> None:
+    """Refuse test cases of which too few patients have a label.
+
+    Args:
+        patients: those that have one.
+
+    Raises:
+        CohortError: they do not suffice for an interval.
+    """
+    if len(patients) < LEAST_TEST:
+        found = f"{len(patients)} test patients have a labeled voxel"
+        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
 
 
 def separated(

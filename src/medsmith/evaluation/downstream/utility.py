@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.errors import CohortError, RunError
 from medsmith.evaluation.downstream.architectures import grid_multiple
+from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
-from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, grid_edge, settings_of
+from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings, grid_edge, settings_of
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
 from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
@@ -18,11 +18,11 @@ from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import (
-    LEAST_TEST,
     ImageKeys,
     Separation,
     check_generator,
     check_hashes,
+    check_labeled,
     only_cases,
     read_keys,
     separated,
@@ -31,7 +31,6 @@ from medsmith.evaluation.downstream.subsets import ALL, draw_subsets
 from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
-from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
 from medsmith.progress import NullProgress, Progress
 
@@ -88,14 +87,15 @@ def utility(
     material, apart = _material(cohorts, edge, options, progress)
     jobs = _planned(apart, options, material)
     with hold_output(out):
-        _check_settings(out, settings)
+        check_settings(out, settings)
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
         train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress)
-        summary = Summary(out, apart.patients, material.structures, material.mm, options.gain, config.steps)
+        tested = Tested(apart.patients, material.structures, material.mm, options.gain)
+        summary = Summary(out, tested, config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
         lines = {**settings, **(facts or {}), "versions": _versions()}
-        result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *_notes(apart)), lines)
+        result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)
     return result
@@ -113,7 +113,7 @@ def _material(cohorts: Cohorts, edge: int, options: UtilityOptions, progress: Pr
         loaded = {name: load_cohort(cohort, edge, advance) for name, cohort in used.items()}
     keys = {name: ImageKeys.of(each) for name, each in loaded.items()}
     if cohorts.training is not None:
-        keys["generator's"] = read_keys(cohorts.training, progress)
+        keys["generator's"] = read_keys(cohorts.training, "generator's", progress)
     test = keys.pop("test")
     check_hashes(test, keys)
     others = [each for name, each in keys.items() if name not in ("real", "synthetic")]
@@ -139,30 +139,6 @@ def _planned(apart: Separation, options: UtilityOptions, material: Material) -> 
     return [jobs_of(size, draw_subsets(apart.groups, size, options.subsets), arms, options.seeds) for size in sizes]
 
 
-def _notes(apart: Separation) -> list[str]:
-    """What is known of the test cases."""
-    left, count = len(apart.left_out), len(apart.patients)
-    similar = f"{apart.like_synthetic} of {count} test cases have a near-duplicate among the synthetic cases."
-    if not left:
-        return [similar]
-    found = f"{left} test cases were left out, since they show a scene of the training cases (near-duplicates)."
-    return [found, similar]
-
-
 def _check_structures(test: LoadedCohort, apart: Separation) -> None:
     having = {apart.patients[case_id] for case_id, truth in zip(test.ids, test.truth, strict=True) if truth.any()}
-    if len(having) < LEAST_TEST:
-        found = f"{len(having)} test patients have a labeled voxel"
-        raise CohortError("test cohort", found, f"at least {LEAST_TEST}", "give a larger one")
-
-
-def _check_settings(out: Path, settings: Mapping[str, str]) -> None:
-    """Save the settings of the folder's results, or refuse a folder with other settings."""
-    path = out / "settings.json"
-    if path.exists():
-        stored = read_json(path)
-        changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))
-        if changed:
-            found = f"holds results with another {changed[0]}"
-            raise RunError(out, found, "one folder, one experiment", "choose another folder or delete this one")
-    write_json(path, settings)
+    check_labeled(having)

@@ -3,7 +3,7 @@
 from medsmith.errors import counted
 from medsmith.evaluation.downstream.intervals import inflation_of
 from medsmith.evaluation.downstream.result import MOST_RISE, ArmResult, SizeResult, Utility
-from medsmith.evaluation.fidelity.bootstrap import Estimate
+from medsmith.evaluation.downstream.tables import points
 
 ARMS = (
     "Arms: R, real cases alone; S, synthetic cases alone; S then R, half of the steps on each; R + S, real and "
@@ -81,7 +81,7 @@ def _decisive(size: SizeResult) -> ArmResult:
 
 def _course(size: SizeResult) -> str:
     found = size.convergence
-    rise = f"{size.name}: R rises by {_signed(found.rise)} points of Dice from {found.steps} to {2 * found.steps} steps"
+    rise = f"{size.name}: R rises by {points(found.rise)} points of Dice from {found.steps} to {2 * found.steps} steps"
     if found.proposed is None and found.rise.high <= MOST_RISE:
         return f"{rise}: the course is long enough."
     if found.proposed is None:
@@ -93,9 +93,4 @@ def _found(size: SizeResult, result: ArmResult) -> str:
     gain = result.dice.gain
     if gain is None:
         return f"{size.name}, {result.arm.name}: nothing to compare."
-    return f"{size.name}, {result.arm.name}: {_signed(gain)} points of Dice over R: {result.verdict}."
-
-
-def _signed(estimate: Estimate) -> str:
-    value, low, high = (f"{100 * end:+.1f}" for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
+    return f"{size.name}, {result.arm.name}: {points(gain)} points of Dice over R: {result.verdict}."

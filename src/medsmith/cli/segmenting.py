@@ -1,0 +1,65 @@
+"""The command that trains nnU-Net with and without synthetic cases."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from medsmith.cli.app import app
+from medsmith.cli.comparing import Scenes
+from medsmith.cli.options import PatientGroup
+from medsmith.cli.terminal import terminal
+
+
+@app.command()
+def nnunet(  # noqa: PLR0913
+    real: Annotated[Path, typer.Argument(help="Real cohort to train nnU-Net on; its plans are made from it alone.")],
+    synthetic: Annotated[
+        Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
+    ],
+    test: Annotated[Path, typer.Option(help="Real cohort used only for testing.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")],
+    training: Annotated[
+        Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
+    ] = None,
+    configuration: Annotated[Literal["2d", "3d_fullres"], typer.Option(help="Of nnU-Net's plans.")] = "2d",
+    fold: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=4, help="Fold of nnU-Net's cross-validation; repeat for several. Default: 0."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training; nnU-Net's own are 1000.")] = 1000,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations of an epoch; nnU-Net's own are 250.")] = 250,
+    share: Annotated[float, typer.Option(help="Share of synthetic cases in the batches of R + S, on average.")] = 0.5,
+    alone: Annotated[bool, typer.Option("--alone", help="Add an arm that learns from synthetic cases alone.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and folds; nnU-Net is not deterministic.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Device that nnU-Net computes on.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of nnU-Net that read, augment and write; default: up to 8.")
+    ] = None,
+    group: PatientGroup = None,
+    scenes: Annotated[
+        Scenes,
+        typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
+    ] = "apart",
+    tolerance: Annotated[
+        float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
+    ] = 2.0,
+    gain: Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")] = 2.0,
+) -> None:
+    """Train nnU-Net v2 on real cases, and on real and synthetic ones; compare the networks on test patients."""
+    from medsmith.lazy_imports import import_monai
+
+    import_monai()
+    from medsmith.evaluation.nnunet import NnunetOptions, nnunet_utility, summary_lines
+    from medsmith.methods.config import validated
+
+    trained = {"configuration": configuration, "folds": tuple(fold or (0,)), "epochs": epochs, "iterations": iterations}
+    drawn = {"share": share, "alone": alone, "seed": seed, "group": group, "scenes": scenes}
+    computed = {"device": device, **({"workers": workers} if workers else {})}
+    measured = {"tolerance": tolerance, "gain": gain}
+    options = validated(NnunetOptions, "nnunet", {**trained, **drawn, **computed, **measured})
+    result = nnunet_utility(
+        real, synthetic, test, out, training=training, options=options, progress=terminal().progress
+    )
+    page = out / "nnunet.html"
+    terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])
