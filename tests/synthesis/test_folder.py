@@ -112,7 +112,7 @@ def test_the_memory_of_closing_does_not_grow_with_the_number_of_cases(tmp_path):
 )
 def test_a_file_of_no_case_of_the_synthesis_is_named(copied, name):
     (copied / "out" / name).write_bytes(b"x")
-    with pytest.raises(CohortError, match=f"1 files belong to no complete case: {Path(name).name}; whole cases"):
+    with pytest.raises(CohortError, match=f"1 file of no complete case: {Path(name).name}; whole cases"):
         synthesize(copied / "run", copied / "out", count=COUNT, workers=1, options=in_process())
 
 
