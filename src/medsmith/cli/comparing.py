@@ -50,10 +50,11 @@ def evaluate(
     if all_:
         _everything(real, synthetic, out, training, size, extractor or ())
         return
-    from medsmith.cases.cohort import Cohort
-    from medsmith.evaluation import evaluate as compare
-    from medsmith.evaluation import summary_lines
-    from medsmith.evaluation.fidelity.named_extractors import extractors_named
+    with terminal().loading():
+        from medsmith.cases.cohort import Cohort
+        from medsmith.evaluation import evaluate as compare
+        from medsmith.evaluation import summary_lines
+        from medsmith.evaluation.fidelity.named_extractors import extractors_named
 
     training_cohort = Cohort.open(training) if training else None
     result = compare(
