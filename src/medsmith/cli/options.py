@@ -73,7 +73,7 @@ RequestFile = Annotated[
     Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
 ]
 Solver = Annotated[
-    str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")
+    str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m, euler or a registered one; default: as configured.")
 ]
 SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
 Attempts = Annotated[int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")]
