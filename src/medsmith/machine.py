@@ -44,6 +44,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def usual_device() -> str:
+    """Where networks compute unless a device is named: ``cuda`` if PyTorch sees a GPU, else ``cpu``."""
+    if torch_without_gpu():
+        return "cpu"
+    import torch  # takes seconds
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def torch_without_gpu() -> bool:
     """Whether the installed PyTorch was certainly built without CUDA and ROCm.
 

@@ -262,3 +262,14 @@ def test_a_gpu_that_pytorch_has_not_is_refused_without_loading_it(tmp_path):
     assert done.stdout == "2 False False\n"
     assert done.stderr == "device: 'cuda' is not here; there is cpu; this PyTorch is built for the CPU alone\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "shown"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_loading_is_shown_on_a_terminal_alone(is_terminal, quiet, shown, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    with Terminal(quiet=quiet).loading():
+        pass
+    out, err = capsys.readouterr()
+    assert ("loading" in err, bool(err), out) == (shown, shown, "")

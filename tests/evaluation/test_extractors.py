@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from medsmith.errors import FileError, RequestError, RunError
+from medsmith.evaluation.fidelity import inception, resnet
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
 from medsmith.evaluation.fidelity.extractors import Extractor, averaged
 from medsmith.evaluation.fidelity.frechet import FRECHET, frechet_distance
@@ -17,6 +18,7 @@ from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.resnet import PLANES, RadImageNet, plane_slices
 from medsmith.evaluation.fidelity.statistic import value_between
 from medsmith.evaluation.fidelity.views import View, ViewSpec
+from medsmith.formats.atomic import sha256_of
 
 FLAT = ViewSpec((32, 32, 1), 0, "CT", (0.0, 1.0), in_millimeters=True)
 CUBE = replace(FLAT, shape=(24, 24, 24))
@@ -124,3 +126,37 @@ def test_distances_that_were_not_measured_alike_are_not_compared():
             check_alike(first, second, other)
         with pytest.raises(RequestError, match="distances: "):
             assert first < other
+
+
+class Elsewhere(torch.nn.Module):
+    """A network on another device, which notes where its inputs are."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+        self.features, self.seen = features, []
+
+    def forward(self, inputs):
+        self.seen.append(inputs.device.type)
+        return torch.zeros(len(inputs), self.features)
+
+
+def test_networks_compute_where_training_does(network_file, tmp_path, monkeypatch):
+    for module in (inception, resnet):
+        monkeypatch.setattr(module, "usual_device", lambda: "meta")
+    assert next(RadImageNet(network_file)._network.parameters()).device.type == "meta"
+    there = Elsewhere(3)
+    assert resnet._features(there, np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 3)
+    assert there.seen == ["meta"]
+    weights, there = tmp_path / "inception.pt", Elsewhere(2048)
+    weights.write_bytes(b"weights")
+    monkeypatch.setattr(inception, "SHA256", sha256_of(weights))
+    asked = []
+
+    def load(_path, map_location):
+        asked.append(map_location)
+        return there
+
+    monkeypatch.setattr(torch.jit, "load", load)
+    assert inception.Inception(weights)([view_of(np.zeros((32, 32, 1)))]).shape == (1, 2048)
+    assert (asked, there.seen) == (["meta"], ["meta"])

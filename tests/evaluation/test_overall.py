@@ -1,12 +1,15 @@
 """One report on distances, copies and utility."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medsmith import Cohort, SegmenterConfig, UtilityOptions, phantom
 from medsmith.cli import main
+from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.fidelity.realism import realism
 from medsmith.evaluation.overall import evaluate_all
@@ -95,3 +98,26 @@ def test_the_verdict_on_copies_is_that_of_the_test_against_chance(beyond, answer
     monkeypatch.setattr(Threshold, "exceeded_by", lambda _self, _flagged: beyond)
     found = report[1]
     assert verdicts(found.evaluation, found.privacy, found.utility)[1].startswith(answer)
+
+
+def test_the_verdict_on_use_names_every_arm_with_a_gain_or_a_loss(report):
+    found = report[1]
+    (size,) = found.utility.sizes
+
+    def said(**of_arms):
+        arms = []
+        for each in size.arms:
+            low, high, verdict = of_arms.get(each.arm.name.replace(" ", ""), (-0.02, 0.02, NONE))
+            gain = Estimate((low + high) / 2, low, high, 9, "by hand")
+            dice = each.dice if each.dice.gain is None else replace(each.dice, gain=gain)
+            arms.append(replace(each, measures={**each.measures, "dice": dice}, verdict=verdict))
+        utility = replace(found.utility, sizes=(replace(size, arms=tuple(arms)),))
+        return verdicts(found.evaluation, found.privacy, utility)[2]
+
+    answer = f"R + S against strong augmentation, {size.name}: +0.0 points of Dice (-2.0 to +2.0)."
+    assert said() == f"Useful? Not that this experiment can show: {answer}"
+    losing = said(S=(-0.3, -0.1, LOSS), SthenR=(0.01, 0.03, GAIN))
+    others = (
+        f"a loss of S, {size.name}: -20.0 points of Dice (-30.0 to -10.0); a gain of S then R, {size.name}: +2.0 points"
+    )
+    assert losing.startswith(f"Useful? Not that this experiment can show: {answer} Of the other arms: {others}")

@@ -106,6 +106,17 @@ def test_provenance_says_what_it_must(asked, tmp_path):
     assert os.uname().nodename not in text
 
 
+def test_a_solver_of_another_package_is_recorded_with_its_version(asked, tmp_path, monkeypatch):
+    facts = tmp_path / "package" / "my_solvers-1.2.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my-solvers\nVersion: 1.2\n")
+    (facts / "entry_points.txt").write_text("[medsmith.solvers]\nhalves = my_solvers:halves\n")
+    monkeypatch.syspath_prepend(str(facts.parent))
+    record = present(made(task_of(asked.model_copy(update={"solver": "halves"}), 0)).provenance)
+    assert (record["solver"], record["versions"]["solver halves"]) == ("halves", "my-solvers 1.2")
+    assert not any(name.startswith("solver ") for name in present(made(task_of(asked, 0)).provenance)["versions"])
+
+
 def test_every_field_of_provenance_is_documented(asked):
     record = present(made(task_of(asked, 0)).provenance)
     page = (Path(__file__).parents[2] / "docs" / "provenance.md").read_text()

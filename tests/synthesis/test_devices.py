@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import medsmith.machine
 import medsmith.synthesis.devices
 from medsmith.errors import RequestError
-from medsmith.synthesis import Timeouts, synthesize
+from medsmith.synthesis import SynthesisOptions, Timeouts, synthesize
 from medsmith.synthesis.case_synthesis import load, resolve_request
 from medsmith.synthesis.devices import check_built, check_names, check_present, kind_of
 from medsmith.synthesis.executors.processes import ProcessExecutor
@@ -21,7 +22,8 @@ from synthesis_fakes import LOADER, FakeMethod, options, write_run
 def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(medsmith.synthesis.devices, "torch_without_gpu", lambda: False)
+    for module in (medsmith.machine, medsmith.synthesis.devices):
+        monkeypatch.setattr(module, "torch_without_gpu", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,16 @@ def test_a_build_without_gpus_is_known_before_an_executor_is_started(tmp_path, m
         synthesize(tmp_path, tmp_path / "out", count=1, options=gpu)
     assert caught.value.line == "device: 'cuda' is not here; there is cpu; this PyTorch is built for the CPU alone"
     check_built(("cpu",))
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_where_no_device_is_named_a_gpu_is_used_if_there_is_one(monkeypatch):
+    assert SynthesisOptions().devices == ("cuda",)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert SynthesisOptions().devices == ("cpu",)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("imports torch"))
+    monkeypatch.setattr(medsmith.machine, "torch_without_gpu", lambda: True)
+    assert SynthesisOptions().devices == ("cpu",)
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -160,6 +160,46 @@ def test_a_call_ends_in_time_with_its_reading(budget, cohort, run, monkeypatch):
     assert 0 < reached(run)["stack"] < 2000
 
 
+def test_previews_take_no_steps_from_the_last_stage_of_a_short_call(cohort, run, monkeypatch):
+    """A clock by which every look takes a tenth of a second, and a preview 6 s."""
+    clock, drawn = [0.0], []
+
+    def monotonic():
+        clock[0] += 0.1
+        return clock[0]
+
+    def preview(_method, _path, step):
+        clock[0] += 6
+        drawn.append(step)
+
+    for module in (medsmith.training.run, medsmith.training.stage_loop):
+        monkeypatch.setattr(module, "monotonic", monotonic)
+    monkeypatch.setattr(medsmith.training.stage_loop, "write_previews", preview)
+    monkeypatch.setattr(
+        medsmith.training.run, "_expected_seconds", lambda _record, _method, stages, _: [1.0] * len(stages)
+    )
+    train("pig", cohort, run, settings=settings("pig"), budget=Budget(elapsed_minutes=1))
+    steps = reached(run)
+    assert drawn == [steps["image"]]
+    assert steps["image"] == pytest.approx(steps["guider"], abs=3)
+    assert steps["image"] > 20
+    assert clock[0] < 60 + 6 + 2
+
+
+def test_a_stage_has_as_many_previews_as_its_time_allows():
+    assert [StageTime(1e9, 100.0, end).previews for end in (100.0, 399.0, 400.0, math.inf)] == [1, 1, 4, 4]
+
+
+def test_the_command_counts_from_its_beginning(cohort, run, monkeypatch):
+    """What was spent before the training began, such as loading libraries, counts."""
+    monkeypatch.setattr(medsmith.training.run, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(medsmith.training.stage_loop, "monotonic", lambda: 1000.0)
+    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=3, elapsed_minutes=1, started=930.0))
+    assert not list(run.glob("checkpoints/*/step*"))
+    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=3, elapsed_minutes=1, started=950.0))
+    assert reached(run) == {"stack": 3}
+
+
 def lines_of(cohort, run, method="ddpm", *more, **budget):
     """What is said at the end, after what is trained and what it will take."""
     lines: list[str] = []

@@ -13,7 +13,7 @@ from medsmith.annotation.turn import METHOD, fitted_space, pair_request
 from medsmith.cases.case_ref import open_cohort
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
-from medsmith.diffusion import SOLVERS, Sampling, derive_seed
+from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import RequestError, similar
 from medsmith.evaluation.downstream.segmenter import MULTIPLE
 from medsmith.formats.folders import check_outside
@@ -116,7 +116,7 @@ def check_all(
     notes = () if run is None or trained is None else check_run(run, trained, inputs)
     config = generator_config(run, trained, options)
     solver, steps = resolve_sampling(config, options.solver, options.sampling_steps)
-    sampling = config.sampling.override(next(known for known in SOLVERS if known == solver), steps)
+    sampling = config.sampling.override(solver, steps)
     begun = time.monotonic()
     space = fitted_space(inputs.labeled, options, progress)
     seconds = time.monotonic() - begun

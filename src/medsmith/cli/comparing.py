@@ -50,10 +50,11 @@ def evaluate(
     if all_:
         _everything(real, synthetic, out, training, size, extractor or ())
         return
-    from medsmith.cases.cohort import Cohort
-    from medsmith.evaluation import evaluate as compare
-    from medsmith.evaluation import summary_lines
-    from medsmith.evaluation.fidelity.named_extractors import extractors_named
+    with terminal().loading():
+        from medsmith.cases.cohort import Cohort
+        from medsmith.evaluation import evaluate as compare
+        from medsmith.evaluation import summary_lines
+        from medsmith.evaluation.fidelity.named_extractors import extractors_named
 
     training_cohort = Cohort.open(training) if training else None
     result = compare(
@@ -109,8 +110,9 @@ def privacy(
     ] = None,
 ) -> None:
     """Search a synthetic cohort for copies of training cases; measure membership inference by distance."""
-    from medsmith.cases.cohort import Cohort
-    from medsmith.evaluation.privacy import measure_privacy, summary_lines
+    with terminal().loading():
+        from medsmith.cases.cohort import Cohort
+        from medsmith.evaluation.privacy import measure_privacy, summary_lines
 
     held_out_cohort = Cohort.open(held_out) if held_out else None
     result = measure_privacy(
@@ -178,12 +180,13 @@ def utility(  # noqa: PLR0913
     batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
 ) -> None:
     """Train segmentation networks on real, synthetic and mixed data with equal steps; compare them on test patients."""
-    from medsmith.lazy_imports import import_monai
+    with terminal().loading():
+        from medsmith.lazy_imports import import_monai
 
-    import_monai()
-    from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, summary_lines
-    from medsmith.evaluation.downstream import utility as try_out
-    from medsmith.methods.config import validated
+        import_monai()
+        from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, summary_lines
+        from medsmith.evaluation.downstream import utility as try_out
+        from medsmith.methods.config import validated
 
     drawn = {"cases": _whole_numbers(cases), "subsets": subsets, "seeds": seeds, "group": group, "scenes": scenes}
     learned = {"shares": tuple(share or (0.5,)), "weight": weight, "mirror": mirror, "size": size}

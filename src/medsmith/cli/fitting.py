@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -34,8 +35,9 @@ def train(  # noqa: PLR0913
         float | None,
         typer.Option(
             min=0.01,
-            help="Minutes after which the command ends, with reading, encoding and pictures; training of earlier calls "
-            "counts too. What comes before the first step of a stage is finished first. Default: no limit.",
+            help="Minutes after which the command ends, with loading, reading, encoding and pictures; training of "
+            "earlier calls counts too. What comes before the first step of a stage is finished first. Default: no "
+            "limit.",
         ),
     ] = None,
     devices: Annotated[
@@ -49,12 +51,15 @@ def train(  # noqa: PLR0913
 
     At each quarter of the last stage, RUN/samples/step-STEP.png shows 8 cases that the method makes by then, if it
     makes any without a request: images and, where they have labels, the same to the right with the labels outlined.
+    A stage to which --max-minutes leaves less than 5 minutes is shown at its end alone.
     """
-    from medsmith.cases.cohort import Cohort
-    from medsmith.training import Budget
-    from medsmith.training.run import train_stages
+    started = monotonic()
+    with terminal().loading():
+        from medsmith.cases.cohort import Cohort
+        from medsmith.training import Budget
+        from medsmith.training.run import train_stages
 
-    budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage)
+    budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage, started=started)
     preset, settings = _planned(plan, method, preset, set_ or [])
     cases = Cohort.open(cohort)
     if dry_run:
@@ -126,11 +131,12 @@ def make_plan(
 
     Of a method that trains nothing, one case is made to say what synthesis costs.
     """
-    from medsmith.cases.cohort import Cohort
-    from medsmith.errors import FileError
-    from medsmith.formats.atomic import write_json
-    from medsmith.formats.folders import check_outside
-    from medsmith.training.planning import make_plan as make
+    with terminal().loading():
+        from medsmith.cases.cohort import Cohort
+        from medsmith.errors import FileError
+        from medsmith.formats.atomic import write_json
+        from medsmith.formats.folders import check_outside
+        from medsmith.training.planning import make_plan as make
 
     check_outside(out, (cohort,))
     if out.exists():

@@ -72,7 +72,9 @@ ConfigValues = Annotated[
 RequestFile = Annotated[
     Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
 ]
-Solver = Annotated[str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m or euler; default: as configured.")]
+Solver = Annotated[
+    str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m, euler or a registered one; default: as configured.")
+]
 SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
 Attempts = Annotated[int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")]
 
@@ -87,7 +89,10 @@ def _check_devices(devices: list[str] | None) -> list[str] | None:
 
 Devices = Annotated[
     list[str] | None,
-    typer.Option(callback=_check_devices, help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cpu."),
+    typer.Option(
+        callback=_check_devices,
+        help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cuda if there is a GPU.",
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -36,6 +36,7 @@ from medsmith.cli.options import (
 from medsmith.cli.pasting import PastingOptions
 from medsmith.cli.steering import SteeringOptions
 from medsmith.cli.terminal import terminal
+from medsmith.machine import usual_device
 
 if TYPE_CHECKING:
     from medsmith.synthesis import Summary
@@ -111,7 +112,7 @@ def synthesize(  # noqa: PLR0913
     from medsmith.synthesis import Limits, Shard, SynthesisOptions
 
     options = SynthesisOptions(
-        devices=tuple(device or ("cpu",)),
+        devices=tuple(device or (usual_device(),)),
         limits=Limits(attempts=attempts),
         shard=None if shard is None else Shard.parse(shard),
         executor=executor_of(executor, address, workers),

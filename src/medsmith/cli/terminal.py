@@ -84,6 +84,17 @@ class Terminal:
         if self.verbose:
             typer.echo(printable(line), err=True)
 
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Shows on a terminal that libraries are loaded, which takes seconds; a log gets nothing."""
+        if self.quiet:
+            yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status("loading"):
+            yield
+
     @property
     def progress(self) -> Progress:
         """The display of long work."""

@@ -8,7 +8,7 @@ from medsmith.diffusion.noise import SeededNoise, derive_seed
 from medsmith.diffusion.process import DiffusionProcess, Norm
 from medsmith.diffusion.sampler import Observe, Sampling, SamplingStep, last, sample, times
 from medsmith.diffusion.schedule import Noised, NoiseSchedule, Predict, Prediction
-from medsmith.diffusion.solvers import SOLVERS, Solver
+from medsmith.diffusion.solvers import SOLVERS, Solver, solver_names
 
 __all__ = [
     "SOLVERS",
@@ -36,5 +36,6 @@ __all__ = [
     "match_low_frequencies",
     "on_channels",
     "sample",
+    "solver_names",
     "times",
 ]

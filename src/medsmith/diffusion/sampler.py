@@ -25,7 +25,7 @@ class Sampling(BaseModel):
     """Settings of sampling.
 
     Attributes:
-        solver: "ddpm", "ddim", "dpm++2m", or "euler" for rectified flow.
+        solver: "ddpm", "ddim", "dpm++2m", "euler" for rectified flow, or one of another package.
         steps: evaluations of the denoiser.
         stochasticity: eta of DDIM, 0 deterministic, 1 as DDPM; 0 for every other solver.
     """
@@ -36,7 +36,7 @@ class Sampling(BaseModel):
     steps: int = Field(default=20, ge=1, le=10_000)
     stochasticity: float = Field(default=0.0, ge=0, le=1)
 
-    def override(self, solver: Solver | None = None, steps: int | None = None) -> "Sampling":
+    def override(self, solver: str | None = None, steps: int | None = None) -> "Sampling":
         """The same with another solver or number of steps; the stochasticity is kept if the solver has one."""
         chosen = solver or self.solver
         return Sampling(

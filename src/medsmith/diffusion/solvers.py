@@ -2,23 +2,31 @@
 
 A solver is a function from noise levels to these four weights. It uses the two tables of the schedule only, so that it
 serves variance-preserving schedules and rectified flow alike.
+
+Other packages register solvers as entry points of the group ``medsmith.solvers``, whose value is such a function.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, final, get_args
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, NamedTuple, final
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from medsmith.diffusion.schedule import NoiseSchedule
+from medsmith.errors import RequestError
 
-Solver = Literal["ddpm", "ddim", "dpm++2m", "euler"]
-SOLVERS: tuple[Solver, ...] = get_args(Solver)
-STOCHASTIC: frozenset[Solver] = frozenset(("ddim",))
+GROUP = "medsmith.solvers"
+SOLVERS = ("ddpm", "ddim", "dpm++2m", "euler")
+"""Solvers of this package."""
+STOCHASTIC: frozenset[str] = frozenset(("ddim",))
 """Solvers with a choice of stochasticity; "ddim" with 1 samples as "ddpm"."""
 
 
 @final
-class _Level(NamedTuple):
+class NoiseLevel(NamedTuple):
     """Signal and noise at one time."""
 
     signal: float
@@ -53,19 +61,23 @@ class Weights(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class _Step:
-    """Input of a solver for one step: the levels at its start, at its end, and at the start of the previous step.
+class SolverStep:
+    """Input of a solver for one step.
 
-    The stochasticity is at most 1, so that no step adds more noise than the schedule has.
+    Attributes:
+        current: level at its start.
+        target: level at its end; without noise at the end of the last step.
+        previous: level at the start of the previous step; None in the first step.
+        stochasticity: eta of DDIM, at most 1, so that no step adds more noise than the schedule has.
     """
 
-    current: _Level
-    target: _Level
-    previous: _Level | None
+    current: NoiseLevel
+    target: NoiseLevel
+    previous: NoiseLevel | None
     stochasticity: float
 
 
-def _ddim(step: _Step) -> Weights:
+def _ddim(step: SolverStep) -> Weights:
     """Song et al. 2021, eq. 12 and 16; PIG eq. 7 with the stochasticity at 0."""
     current, target = step.current, step.target
     sigma = 0.0
@@ -76,7 +88,7 @@ def _ddim(step: _Step) -> Weights:
     return Weights(kept, target.signal - kept * current.signal, noise=sigma)
 
 
-def _ddpm(step: _Step) -> Weights:
+def _ddpm(step: SolverStep) -> Weights:
     """Ho et al. 2020, eq. 6-7: the posterior of the forward chain, its smaller variance.
 
     A learned variance lies between it and the variance of the forward step (Nichol & Dhariwal 2021, eq. 15), both of
@@ -93,7 +105,7 @@ def _ddpm(step: _Step) -> Weights:
     )
 
 
-def _dpm_solver_2m(step: _Step) -> Weights:
+def _dpm_solver_2m(step: SolverStep) -> Weights:
     """DPM-Solver++(2M), Lu et al. 2022, Algorithm 2; the first and the last step are of first order."""
     current, target, previous = step.current, step.target, step.previous
     if target.noise == 0:
@@ -104,7 +116,8 @@ def _dpm_solver_2m(step: _Step) -> Weights:
     return Weights(target.noise / current.noise, clean * (1 + extrapolation), -clean * extrapolation)
 
 
-_SOLVER_WEIGHTS: dict[Solver, Callable[[_Step], Weights]] = {
+SolverFunction = Callable[[SolverStep], Weights]
+_SOLVER_WEIGHTS: dict[str, SolverFunction] = {
     "ddpm": _ddpm,
     "ddim": _ddim,
     "dpm++2m": _dpm_solver_2m,
@@ -112,9 +125,59 @@ _SOLVER_WEIGHTS: dict[Solver, Callable[[_Step], Weights]] = {
 }
 
 
-def solver_weights(
-    schedule: NoiseSchedule, times: list[int], solver: Solver, stochasticity: float = 0.0
-) -> list[Weights]:
+def registered_solvers() -> Mapping[str, EntryPoint]:
+    """Name of the solver -> entry point of an installed package; no solver takes a name of this package's."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in SOLVERS}
+
+
+def solver_names() -> tuple[str, ...]:
+    """The solvers of this package, then those of others."""
+    return (*SOLVERS, *sorted(registered_solvers()))
+
+
+def solver_version_of(solver: str) -> dict[str, str]:
+    """What a case records of a solver of another package: its package and version; nothing for one of this package."""
+    point = None if solver in SOLVERS else registered_solvers().get(solver)
+    return (
+        {} if point is None or point.dist is None else {f"solver {solver}": f"{point.dist.name} {point.dist.version}"}
+    )
+
+
+def _known(solver: str) -> str:
+    if solver not in SOLVERS and solver not in registered_solvers():
+        *first, last = (f"'{name}'" for name in solver_names())
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": f"{', '.join(first)} or {last}"}
+        )
+    return solver
+
+
+Solver = Annotated[str, AfterValidator(_known)]
+"""Name of a solver, of this package or another."""
+
+
+def _function(solver: str) -> SolverFunction:
+    """A solver by its name.
+
+    Raises:
+        RequestError: the function of another package cannot be imported.
+    """
+    if solver in _SOLVER_WEIGHTS:
+        return _SOLVER_WEIGHTS[solver]
+    point = registered_solvers()[solver]
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        # Foreign code may raise anything.
+        reason = f"cannot be imported ({type(error).__name__}: {error})"
+        raise RequestError(point.value, reason, f"it defines the solver '{solver}'", "correct it") from error
+    if not callable(found):
+        raise RequestError(point.value, "is no function", "from SolverStep to Weights", "see docs/diffusion.md")
+    function: SolverFunction = found
+    return function
+
+
+def solver_weights(schedule: NoiseSchedule, times: list[int], solver: str, stochasticity: float = 0.0) -> list[Weights]:
     """Weights of every step, in double precision.
 
     Args:
@@ -122,8 +185,15 @@ def solver_weights(
         times: descending; the last is -1, the final image.
         solver: name of the solver.
         stochasticity: eta of DDIM.
+
+    Raises:
+        RequestError: the function of a solver of another package cannot be imported, or returns no ``Weights``.
     """
+    weights_of = _function(solver)
     signal, noise = schedule.signal.tolist(), schedule.noise.tolist()
-    levels = [*(_Level(signal[t], noise[t]) for t in times[:-1]), _Level(1.0, 0.0)]
+    levels = [*(NoiseLevel(signal[t], noise[t]) for t in times[:-1]), NoiseLevel(1.0, 0.0)]
     triples = zip(levels[:-1], levels[1:], [None, *levels[:-2]], strict=True)
-    return [_SOLVER_WEIGHTS[solver](_Step(*triple, stochasticity)) for triple in triples]
+    weights = [weights_of(SolverStep(*triple, stochasticity)) for triple in triples]
+    if not all(isinstance(each, Weights) for each in weights):
+        raise RequestError(f"solver '{solver}'", "returned no Weights", cure="see docs/diffusion.md")
+    return weights

@@ -14,7 +14,8 @@ import torch
 from pydantic import BaseModel
 
 from medsmith.cases.case import Case
-from medsmith.diffusion import SOLVERS, Sampling, derive_seed
+from medsmith.diffusion import Sampling, derive_seed, solver_names
+from medsmith.diffusion.solvers import solver_version_of
 from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
@@ -122,13 +123,13 @@ def resolve_sampling(config: Any, solver: str | None, steps: int | None) -> tupl
                 raise RequestError(name, f"{value}", "this method samples nothing", "leave it out")
         return defaults.solver, defaults.steps
     solver, steps = defaults.solver if solver is None else solver, defaults.steps if steps is None else steps
-    if solver not in SOLVERS:
+    if solver not in (names := solver_names()):
         raise RequestError(
-            "solver", f"'{solver}' is not known", f"there are {', '.join(SOLVERS)}", similar(solver, SOLVERS)
+            "solver", f"'{solver}' is not known", f"there are {', '.join(names)}", similar(solver, names)
         )
     if steps < 1:
         raise RequestError("steps", f"{steps}", "at least 1")
-    sampling = defaults.override(next(known for known in SOLVERS if known == solver), steps).model_dump(mode="json")
+    sampling = defaults.override(solver, steps).model_dump(mode="json")
     validated(type(config), "sampling", {**config.model_dump(mode="json"), "sampling": sampling})
     return solver, steps
 
@@ -217,8 +218,7 @@ def _synthesize_once(method: "Method", request: BaseModel, seed: int, recipe: Re
 
 def sampling_of(method: "Method", recipe: Recipe) -> Sampling:
     """The settings of sampling of a recipe, for the method that it was made for."""
-    solver = next(known for known in SOLVERS if known == recipe.solver)
-    sampling: Sampling = method.config.sampling.override(solver, recipe.steps)
+    sampling: Sampling = method.config.sampling.override(recipe.solver, recipe.steps)
     return sampling
 
 
@@ -237,7 +237,7 @@ def provenance(
         "attempt": attempt,
         "refused": dict(refused),
         "checks": [result.as_json() for result in results],
-        "versions": versions() | version_of(task.recipe.method),
+        "versions": versions() | version_of(task.recipe.method) | solver_version_of(task.recipe.solver),
     }
 
 

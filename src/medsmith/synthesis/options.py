@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import final
 
+from medsmith.machine import usual_device
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.executors.base import StartExecutor, Timeouts
 from medsmith.synthesis.executors.processes import ProcessExecutor
@@ -16,7 +17,8 @@ class SynthesisOptions:
     """Devices, limits, timeouts and executor; only the kind of device and the limits affect the bytes of the cases.
 
     Attributes:
-        devices: devices of the networks, all of one kind; workers are distributed over them round-robin.
+        devices: devices of the networks, all of one kind; workers are distributed over them round-robin. By default a
+            GPU if PyTorch sees one, as in training.
         limits: tolerances of the checks.
         timeouts: after which a worker counts as hung.
         loader: ``module:function`` that loads the run.
@@ -25,7 +27,7 @@ class SynthesisOptions:
         shard_cases: cases of a tar shard (``synthesize_shards``), at most 1,000.
     """
 
-    devices: tuple[str, ...] = ("cpu",)
+    devices: tuple[str, ...] = field(default_factory=lambda: (usual_device(),))
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     loader: str = LOADER

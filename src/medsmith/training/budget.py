@@ -24,6 +24,7 @@ class Budget:
             finished first.
         stage: the one stage to train; None trains all in order.
         checkpoint_seconds: time between checkpoints.
+        started: when the call began, by the monotonic clock; None means when training was called.
     """
 
     steps: int | None = None
@@ -31,6 +32,7 @@ class Budget:
     elapsed_minutes: float | None = None
     stage: str | None = None
     checkpoint_seconds: float = 60.0
+    started: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
@@ -93,6 +95,11 @@ class Budget:
         return min(1.0, max(step / (self.steps or planned), by_time))
 
 
+PREVIEWS = 4
+_SHORT = 300.0
+"""Seconds of a stage below which more than one preview would take too large a share of them."""
+
+
 @final
 @dataclass(frozen=True)
 class StageTime:
@@ -116,6 +123,11 @@ class StageTime:
             now: by the monotonic clock.
         """
         return min(self.allowed - seconds, self.end - now)
+
+    @property
+    def previews(self) -> int:
+        """Previews of the stage, at equal shares of its time: the last alone where this call leaves it little."""
+        return PREVIEWS if self.end - self.started >= _SHORT else 1
 
     def share_elapsed(self, now: float) -> float:
         """Share of this call's time for the stage that is over; 1 at its end, 0 where it has no end.

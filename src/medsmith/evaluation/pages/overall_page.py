@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from medsmith.evaluation.compare_cohorts import ComparedCohorts
 from medsmith.evaluation.downstream.page import utility_page
-from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD, Utility
+from medsmith.evaluation.downstream.result import GAIN, LOSS, NONE, WITHHELD, ArmResult, Utility
 from medsmith.evaluation.downstream.wording import limits_of
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures
 from medsmith.evaluation.fidelity.frechet import FRECHET
@@ -91,14 +91,28 @@ def _private(privacy: Privacy) -> str:
 
 
 def _useful(utility: Utility) -> str:
-    answers = []
+    """The answer of the first arm of R + S at each size, then every other arm with a gain or a loss."""
+    answers, others = [], []
     for size in utility.sizes:
-        arm = next(each for each in size.arms if each.arm.name.startswith("R + S"))
-        assert arm.dice.gain is not None, "every arm but R has a gain"
-        gain = arm.dice.gain
-        points = f"{100 * gain.value:+.1f} points of Dice ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-        answers.append(f"{_VERDICTS[arm.verdict]}: {arm.arm.name} against strong augmentation, {size.name}: {points}.")
-    return f"Useful? {' '.join(answers)}"
+        compared = [each for each in size.arms if each.dice.gain is not None]
+        decisive = next(each for each in compared if each.arm.name.startswith("R + S"))
+        answers.append(
+            f"{_VERDICTS[decisive.verdict]}: {decisive.arm.name} against strong augmentation, {size.name}: "
+            f"{_points_of(decisive)}."
+        )
+        others += [
+            f"{each.verdict} of {each.arm.name}, {size.name}: {_points_of(each)}"
+            for each in compared
+            if each is not decisive and each.verdict in {GAIN, LOSS}
+        ]
+    also = f" Of the other arms: {'; '.join(others)}." if others else ""
+    return f"Useful? {' '.join(answers)}{also}"
+
+
+def _points_of(result: ArmResult) -> str:
+    gain = result.dice.gain
+    assert gain is not None, "every arm but R has a gain"
+    return f"{100 * gain.value:+.1f} points of Dice ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
 
 
 def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
