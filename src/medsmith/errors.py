@@ -17,6 +17,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, final
 
+_NO_MEMORY = ("allocate memory", "bad_alloc")
+"""Of PyTorch's allocators on the CPU, and of C++."""
+
 
 def printable(text: str) -> str:
     """A text on a single line whose control characters, and bytes that are no UTF-8, are escaped.
@@ -120,6 +123,13 @@ class InterruptionError(MedsmithError):
     """A signal came; what was finished is saved, and the same call continues."""
 
     exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or PyTorch (told without its import) got no memory from the machine or its GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def error_to_json(error: MedsmithError) -> dict[str, Any]:

@@ -45,6 +45,15 @@ def test_costs_are_those_of_the_trial_for_all_steps_and_cases(cohort, tmp_path, 
     assert not tried[0].folder.exists()
 
 
+@pytest.mark.usefixtures("tried")
+def test_a_method_without_networks_is_not_given_a_time_of_zero(cohort, tmp_path):
+    found = forecast("copypaste", cohort, tmp_path / "run", "tiny", (), 0, Budget())
+    assert (found.stages, found.cases) == ((), len(cohort))
+    assert found.lines[1] == "nothing to train: the cohort is read once"
+    assert not [line for line in found.lines if "min" in line or "memory" in line]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_is_continued_needs_the_steps_that_are_left(cohort, tmp_path, tried):
     run = train("ddpm", cohort, tmp_path / "run", settings=settings(), budget=Budget(steps=2))
     before = files(run)

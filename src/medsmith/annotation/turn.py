@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import torch
-
 from medsmith.anatomy import ShapeSpace
 from medsmith.annotation.inputs import Inputs
 from medsmith.annotation.labeler import Labeler, read_labeler, write_labeler
@@ -22,7 +20,7 @@ from medsmith.annotation.rules import LabelRules
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.views import joined
 from medsmith.diffusion.noise import derive_seed
-from medsmith.errors import TrainingError
+from medsmith.errors import TrainingError, is_out_of_memory
 from medsmith.evaluation.downstream.loaded_cohort import load_cohort
 from medsmith.evaluation.downstream.segmenter import Cases, mixed, train_segmenter
 from medsmith.formats.atomic import write_json
@@ -255,8 +253,7 @@ def _enough_memory(context: LoopContext) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not known:
+        if not is_out_of_memory(error):
             raise
         size = f"{context.options.labeler.batch} slices of {context.edge} x {context.edge} pixels"
         found = f"out of memory with batches of {size}"

@@ -29,7 +29,7 @@ from medsmith.cli.app import app
 from medsmith.cli.shared_options import AsJson, Quiet, Verbose, chosen, share_options
 from medsmith.cli.streams import open_closed_streams, outlive_readers
 from medsmith.cli.terminal import Terminal, speaking
-from medsmith.errors import MedsmithError, printable
+from medsmith.errors import MedsmithError, is_out_of_memory, printable
 from medsmith.interruption import heeded_signals
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "main", "reading", "reports", "segmenting", "synthesizing", "viewing",
 ]  # fmt: skip
 _INTERRUPTED = 130
+_MEMORY = MedsmithError("medsmith", "out of memory", cure="free memory, or use smaller settings or fewer workers")
 _OPTIONS_LIKE_IT = re.compile(r" \(Possible options: (?P<options>[^)]*)\)")
 if TYPE_CHECKING:
     from typer import Context as _Context
@@ -82,6 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except OSError as error:  # whatever no command has foreseen: a path too long, a full disk, no permission
         print(_system_message(error), file=sys.stderr)
+        return MedsmithError.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(_MEMORY.line, file=sys.stderr)
         return MedsmithError.exit_code
     except _UsageError as error:
         print(printable(_usage_message(error)), file=sys.stderr)

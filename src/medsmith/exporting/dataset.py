@@ -46,11 +46,13 @@ class Context:
         identity: of the case.
         patient: attributes of patient and study.
         frame_of_reference: its identifier; that of the source if the grid is unchanged.
+        marks: what the source says of its pixels (``pixel_marks``); nothing is known without a source.
     """
 
     identity: Identity
     patient: Dataset
     frame_of_reference: str
+    marks: Dataset
 
 
 def invented_patient(identity: Identity) -> Dataset:

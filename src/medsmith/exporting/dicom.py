@@ -42,7 +42,8 @@ class DicomWriter:
         """Writes ``NN-CHANNEL/0001.dcm`` and on, ``segmentation.dcm``, ``structures.dcm``; returns what is remembered.
 
         Raises:
-            RequestError: the modality is unknown, or the identity is wanted and no series fits.
+            RequestError: the modality is unknown, the identity is wanted and no series fits, or it may be burned into
+                the images and is not wanted.
             GeometryError: the grid has no planes in the patient.
             FileError: a file cannot be written.
         """
@@ -68,16 +69,22 @@ class DicomWriter:
         if self.keep_identity and source is None:
             found, cure = f"no series has the grid and the voxels of {case.id}", "leave out --keep-identity"
             raise RequestError("--keep-identity", found, "the identity is that of a series", cure)
+        if source and source.burned_in and not self.keep_identity:
+            found = f"the images of {case.id} carry burned-in annotation, which may identify the patient"
+            cure = "clean the images and prepare them again, or add --keep-identity"
+            raise RequestError("--source", found, "no identity is written unless it is asked for", cure)
         kept = kept_patient(source.header) if self.keep_identity and source else None
         frame = source.frame_of_reference if source else ""
+        marks = source.pixel_marks if source else Dataset()
         modalities = [modality_of(name, self.modality) for name in case.channel_names]
         written = (
             modalities,
             kept and [(each.keyword, str(each.value)) for each in kept],
             frame,
             source and source.instances,
+            [(each.keyword, str(each.value)) for each in marks],
         )
         identity = identity_of(case, self.date, written)
         patient = invented_patient(identity) if kept is None else kept
         frame = frame or identity.uid("frame of reference")
-        return Context(identity, patient, frame)
+        return Context(identity, patient, frame, marks)

@@ -58,6 +58,7 @@ def image_series(
     _describe(shared, pixels, planes, modality, _window(gray, modality))
     shared.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
     shared.DerivationDescription = derivation(context.identity)
+    shared.update(context.marks)
     uids = [context.identity.uid(channel, number) for number in range(planes.count)]
     return [_slice(shared, pixels, planes, number, uid) for number, uid in enumerate(uids)], pixels.error
 
@@ -82,7 +83,6 @@ def _describe(shared: Dataset, pixels: Pixels, planes: Planes, modality: Modalit
     _, shared.Rows, shared.Columns = pixels.values.shape
     shared.BitsAllocated = shared.BitsStored = 16
     shared.HighBit, shared.PixelRepresentation = 15, int(pixels.signed)
-    shared.BurnedInAnnotation, shared.LossyImageCompression = "NO", "00"
     shared.WindowCenter, shared.WindowWidth = _decimal(window[0]), _decimal(window[1])
     if modality == "CT":
         shared.KVP, shared.RescaleType = None, "HU"

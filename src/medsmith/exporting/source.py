@@ -36,6 +36,8 @@ _NEEDED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
+_BURNED_IN = "BurnedInAnnotation"
+_LOSS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 @final
@@ -93,6 +95,25 @@ class SourceSeries:
     def instances(self) -> tuple[str, ...]:
         """Identifiers of its images."""
         return tuple(str(image.header.SOPInstanceUID) for image in self.images)
+
+    @property
+    def burned_in(self) -> bool:
+        """Whether an image says that annotation is burned in, which may identify the patient."""
+        return any(image.header.get(_BURNED_IN) == "YES" for image in self.images)
+
+    @property
+    def pixel_marks(self) -> Dataset:
+        """Burned-in annotation and lossy compression as far as the images state them; once lossy, always lossy."""
+        found, headers = Dataset(), [image.header for image in self.images]
+        if self.burned_in or all(header.get(_BURNED_IN) == "NO" for header in headers):
+            found.BurnedInAnnotation = "YES" if self.burned_in else "NO"
+        lossy = [header for header in headers if header.get(_LOSS[0]) == "01"]
+        if lossy or all(header.get(_LOSS[0]) == "00" for header in headers):
+            found.LossyImageCompression = "01" if lossy else "00"
+        for keyword in _LOSS[1:] if lossy else ():
+            if keyword in lossy[0]:
+                found[keyword] = lossy[0][keyword]
+        return found
 
     def fits(self, planes: Planes) -> bool:
         """Whether its images are the slices of a grid."""

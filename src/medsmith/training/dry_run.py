@@ -70,11 +70,14 @@ class TrainingForecast:
             for stage in self.stages
         )
         examples, weights = format_bytes(self.examples_bytes), format_bytes(self.run_bytes)
+        costs = (
+            f"time: about {self.minutes:.1f} min in one process, without reading the cases; "
+            f"memory: {self.memory_gib:.1f} GiB"
+        )
         return [
             f"{self.run}: training on {counted(self.cases, 'case')}; nothing was written",
             *steps,
-            f"time: about {self.minutes:.1f} min in one process, without reading the cases; "
-            f"memory: {self.memory_gib:.1f} GiB",
+            costs if self.stages else "nothing to train: the cohort is read once",
             f"disk: {weights} of weights and checkpoints, about {examples} of prepared cases, "
             f"{format_bytes(self.decoded_bytes)} of decoded ones while a run starts",
         ]

@@ -18,6 +18,7 @@ ORIENTATION_TOLERANCE = 1e-4
 _TILT = 1e-3
 _NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 _EXPORT = "export the series again"
+_RESCALING = ("RescaleSlope", "RescaleIntercept")
 
 
 def check_placed(slices: Sequence[Any], places: Sequence[str]) -> None:
@@ -37,15 +38,17 @@ def check_placed(slices: Sequence[Any], places: Sequence[str]) -> None:
 
 
 def check_slices(slices: Sequence[Any], subject: str) -> None:
-    """Checks positions, orientations, sizes and steps of the slices of a volume, each of which is placed.
+    """Checks rescaling, positions, orientations, sizes and steps of the slices of a volume, each of which is placed.
 
     Args:
         slices: pydicom datasets, one per file, in any order.
         subject: names the series in errors.
 
     Raises:
+        FileError: slope or intercept of some slices is missing.
         GeometryError: slices differ in size or direction, overlap, or leave gaps.
     """
+    _check_rescaled(slices, subject)
     _check_equal(slices, subject)
     axes = np.array([one.ImageOrientationPatient for one in slices], dtype=np.float64).reshape(-1, 2, 3)
     turned = int(((axes * axes[0]).sum(axis=2).min(axis=1) < 1 - ORIENTATION_TOLERANCE).sum())
@@ -54,6 +57,16 @@ def check_slices(slices: Sequence[Any], subject: str) -> None:
         raise GeometryError(subject, found, "a volume has one direction", "leave out scouts and other planes")
     normal = np.cross(axes[0, 0], axes[0, 1])
     _check_steps(np.array([one.ImagePositionPatient for one in slices], dtype=np.float64), normal, subject)
+
+
+def _check_rescaled(slices: Sequence[Any], subject: str) -> None:
+    """Slices whose slope or intercept was lost would keep stored values beside rescaled ones."""
+    plain = [one for one in slices if "ModalityLUTSequence" not in one]
+    for name in _RESCALING:
+        lacking = sum(one.get(name) in (None, "") for one in plain)
+        if 0 < lacking < len(plain):
+            found = f"{lacking} of {len(slices)} slices lack {name}"
+            raise FileError(subject, found, "all slices of a volume have it, or none", _EXPORT)
 
 
 def _check_equal(slices: Sequence[Any], subject: str) -> None:
