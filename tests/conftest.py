@@ -51,3 +51,10 @@ def unchecked_types(request):
     """Where the types of all arguments are checked in every call, wrong ones never reach the code."""
     if request.config.getoption("jaxtyping_packages", None):
         pytest.skip("the types of arguments are checked before the call")
+
+
+@pytest.fixture
+def unlisted_folders(request):
+    """Where the types of all arguments are checked in every call, the check itself lists folders that are read lazily."""
+    if request.config.getoption("jaxtyping_packages", None):
+        pytest.skip("the check of types lists folders")

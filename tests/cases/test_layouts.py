@@ -304,6 +304,7 @@ def test_two_files_of_one_name_in_a_folder_of_pairs_are_refused(tmp_path):
         Cohort.open(tmp_path)
 
 
+@pytest.mark.usefixtures("unlisted_folders")
 @pytest.mark.parametrize("files", [5, "abc", None, ["imagesTr/a_0000.nii.gz"], {"a\0b": ""}])
 def test_a_provenance_that_names_no_files_is_one_line(tmp_path, files):
     cohort = new_cohort(tmp_path / "cohort")

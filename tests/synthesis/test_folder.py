@@ -71,6 +71,7 @@ def test_the_number_of_workers_changes_no_byte(undisturbed, tmp_path, workers):
     assert [name for name in ours if ours[name] != theirs[name]] == ["synthesis.json"]
 
 
+@pytest.mark.usefixtures("unlisted_folders")
 def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, monkeypatch):
     listings, scandir, counts = [], os.scandir, []
 
@@ -90,6 +91,7 @@ def test_closing_lists_the_folder_as_often_for_many_cases_as_for_few(copied, mon
     assert counts[0] == counts[1] == {"out": 1, "imagesTr": 2, "labelsTr": 2, "provenance": 2, "reports": 1}
 
 
+@pytest.mark.usefixtures("unlisted_folders")
 def test_the_memory_of_closing_does_not_grow_with_the_number_of_cases(tmp_path):
     spec = CohortSpec(channel_names=("gray",), label_names={"background": 0, "lesion": 1}, file_ending=".png")
     peaks = {}
