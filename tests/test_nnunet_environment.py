@@ -27,12 +27,12 @@ with open("{{calls}}", "a") as calls:
     calls.write(" ".join(WORDS) + "\\n")
 if WORDS[:2] == ["-m", "venv"]:
     folder = pathlib.Path(WORDS[-1])
-    if "--clear" in WORDS:
-        shutil.rmtree(folder)
+    if not (folder / "medsmith.json").exists():
+        sys.exit("no record: an interruption here would leave a folder that is refused")
     (folder / "bin").mkdir(parents=True)
     shutil.copy(ME, folder / "bin" / "python")
     (folder / "pyvenv.cfg").write_text("")
-elif WORDS[1] == "pip" and (HOME / "broken").exists():
+elif WORDS[1] == "pip" and (HOME / "lib" / "broken").exists():
     sys.exit("pip is broken")
 elif WORDS[1:3] == ["pip", "install"]:
     print("Collecting torch")
@@ -147,10 +147,14 @@ def test_what_an_interruption_left_without_pip_is_made_anew(python, tmp_path):
     python.fails("ERROR: interrupted")
     with pytest.raises(RequestError):
         install(folder)
-    (folder / "broken").write_text("")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "broken").write_text("")
+    (folder / "lib64").symlink_to("lib")
     python.works()
     assert install(folder).whole
-    assert f"-m venv --clear {folder}" in python.calls()
+    assert python.calls().count(f"-m venv {folder}") == 2
+    assert not (folder / "lib64").exists()
+    assert "ERROR: interrupted" in (folder / "install.log").read_text()
 
 
 def test_an_environment_of_others_is_left_alone(python, tmp_path):

@@ -52,6 +52,13 @@ def test_its_costs_are_values_for_programs(cohort, tmp_path, capsys):
     assert all(value > 0 for value in facts["synthesis"].values())
 
 
+def test_no_plan_is_left_where_no_case_can_be_made(cohort, tmp_path, capsys):
+    words = ["plan", "copypaste", str(cohort.root), str(tmp_path / "plan.json"), "--set", "structures=[nowhere]"]
+    assert main(words) == 2
+    assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "plan.json").exists()
+
+
 def test_nothing_is_announced_where_nothing_is_tried(cohort):
     lines: list[str] = []
     plan = make_plan("copypaste", cohort, report=lines.append)

@@ -161,6 +161,14 @@ def test_a_broken_prediction_is_made_anew(cohorts, fake, tmp_path):
     assert of_all(cohorts, tmp_path / "out").patients == 5
 
 
+@pytest.mark.parametrize(("program", "missing"), [("train", "checkpoint_final.pth"), ("predict", "case-000.png")])
+def test_a_step_is_not_done_before_its_files_are_there(cohorts, fake, tmp_path, program, missing):
+    (fake / f"fail_nnUNetv2_{program}").write_text("")
+    with pytest.raises(RunError, match=rf"{missing}: was not written by nnU-Net \({program}-real-0\); see "):
+        of_all(cohorts, tmp_path / "out")
+    assert of_all(cohorts, tmp_path / "out").patients == 5
+
+
 def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):
     real, synthetic, test = cohorts
     leaky = make_cohort(tmp_path / "leaky", 5, 5, copies=[test[test.ids[3]]])
@@ -179,7 +187,9 @@ def test_test_cases_are_kept_apart_as_in_utility(cohorts, fake, tmp_path):
 
 
 def test_what_nnunet_cannot_do_is_refused(cohorts, fake, tmp_path):
-    with pytest.raises(RequestError, match="nnU-Net has no plans for 3d_fullres; it has 2d; choose one of these"):
+    with pytest.raises(
+        RequestError, match="no plans for 3d_fullres; it has 2d; choose one of these, and another folder"
+    ):
         of_all(cohorts, tmp_path / "flat", configuration="3d_fullres")
     few = make_cohort(tmp_path / "few", 4, 8)
     with pytest.raises(RequestError, match="4 real patients or scenes; nnU-Net's cross-validation has 5"):

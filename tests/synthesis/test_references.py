@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ import micro
 from medsmith.cases.case_ref import CaseRef, candidate_ids, load_case
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, SynthesisError
+from medsmith.formats.opening import open_regular
 from medsmith.methods.config import validated
 from medsmith.synthesis import regenerate, synthesize
 from medsmith.synthesis.references import find_references, hash_references, with_paths, without_paths
+from medsmith.synthesis.unchanged import of_unchanged_inputs, stamps_of
 from narrowing import present
 from synthesis_fakes import FakeMethod, GuidedRequest, contents, in_process, options, write_run
 
@@ -279,6 +282,22 @@ def test_no_case_names_a_hash_of_what_was_not_read(place, monkeypatch, disturb):
     records = [json.loads(path.read_text()) for path in (place / "out" / "provenance").glob("*.json")]
     assert len(records) < 2
     assert all(record["inputs"]["masks"] == undisturbed["masks"] for record in records)
+
+
+def test_an_input_that_was_refused_is_refused_in_the_next_case_too(place):
+    request = validated(GuidedRequest, "request", {"masks": str(place / "one")})
+    references = find_references(request)
+    recipe = SimpleNamespace(inputs=hash_references(references))
+    task: Any = SimpleNamespace(recipe=recipe, stamps=stamps_of(references))
+    changed = place / "one" / "imagesTr" / "case_1_0000.png"
+
+    def read_and_replace():
+        open_regular(changed).close()
+        replace_by_another(changed)
+
+    for make_one in (read_and_replace, lambda: open_regular(changed).close()):
+        with pytest.raises(SynthesisError, match="one: was changed while cases were made of it"):
+            of_unchanged_inputs(task, request, make_one)
 
 
 def test_a_file_that_was_touched_changes_nothing(place, monkeypatch):

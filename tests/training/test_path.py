@@ -2,11 +2,15 @@
 
 import json
 import pickle
+import weakref
+from types import SimpleNamespace
+from typing import Any, cast
 
 import lightning.fabric.strategies.launchers.multiprocessing as launcher
 import pytest
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
 import medsmith.methods
 import medsmith.training.previews
@@ -19,6 +23,7 @@ from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import build_method, load_method, read_record
 from medsmith.runs.folder import StageCheckpoints
 from medsmith.training import Budget, train
+from medsmith.training.stage_loop import StageLoop
 from medsmith.training.stage_optimizer import StageOptimizer
 from narrowing import present
 from run_state import reached, settings, state
@@ -265,6 +270,29 @@ def test_the_averages_follow_the_weights_by_the_stated_rule():
         optimizer.update_average("network")
         assert torch.allclose(optimizer.tensors()[f"ema.network.{name}"], expected, atol=1e-5)
     assert decay == 0.9
+
+
+def test_a_process_that_writes_no_checkpoint_holds_one_gathered_tensor_at_a_time(tmp_path, monkeypatch):
+    method = micro.build("ddpm")
+    fabric: Any = SimpleNamespace(is_global_zero=False)
+    loop = StageLoop(fabric, cast(Any, None), method, method.stages()[0], tmp_path)
+    optimizer = StageOptimizer(method, ("network",), method.config.training)
+    monkeypatch.setattr(loop, "_optimizer", optimizer, raising=False)
+    monkeypatch.setattr(loop, "_step", 1)
+    gathered: list[weakref.ref[Tensor]] = []
+    held: list[int] = []
+
+    def whole(tensor):
+        held.append(sum(each() is not None for each in gathered))
+        found = tensor.clone()
+        gathered.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(medsmith.training.stage_loop, "whole", whole)
+    loop._save()
+    assert len(held) == len(optimizer.tensors()) > 2
+    assert max(held) == 1
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_the_learning_rate_rises_on_a_line_and_stays():

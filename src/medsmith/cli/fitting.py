@@ -155,16 +155,16 @@ def make_plan(
         report=terminal().note,
         progress=terminal().progress,
     )
+    facts = {"plan": out, "minutes": plan.minutes, "memory_gib": plan.memory_gib, **plan.model_dump(mode="json")}
+    lines = plan.lines
+    if not plan.stages:
+        from medsmith.cli.synthesis_cost import cost_line, synthesis_cost
+
+        cost = synthesis_cost(method, cases, plan, terminal().progress)
+        facts, lines = facts | {"synthesis": cost.cost_as_json()}, [*lines, cost_line(cost)]
     write_json(out, plan.model_dump(mode="json"))
     following = f"{out}: next: medsmith train {method} {cohort} --run RUN --plan {out}"
-    facts = {"plan": out, "minutes": plan.minutes, "memory_gib": plan.memory_gib, **plan.model_dump(mode="json")}
-    if plan.stages:
-        terminal().result(facts, [*plan.lines, following])
-        return
-    from medsmith.cli.synthesis_cost import cost_line, synthesis_cost
-
-    cost = synthesis_cost(method, cases, plan, terminal().progress)
-    terminal().result(facts | {"synthesis": cost.cost_as_json()}, [*plan.lines, cost_line(cost), following])
+    terminal().result(facts, [*lines, following])
 
 
 @app.command()

@@ -1,11 +1,12 @@
 """nnU-Net v2 installed into a Python environment of its own, so that its packages never meet those of medsmith."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from medsmith.errors import MedsmithError, RequestError
-from medsmith.formats.atomic import visible_names, write_bytes, write_json
+from medsmith.formats.atomic import remove, visible_names, write_bytes, write_json
 from medsmith.formats.lock import hold_folder
 from medsmith.nnunet_environment import trainer
 from medsmith.nnunet_environment.environment import INSTALL, RECORD, NnunetEnvironment
@@ -16,6 +17,7 @@ PACKAGES = ("torch==2.13.0", "nnunetv2==2.8.1", "setuptools")
 """setuptools has distutils, which nnU-Net imports and Python 3.12 lacks."""
 LOG = "install.log"
 _SHOWN = 60
+_OF_VENV = ("bin", "include", "lib", "lib64", "pyvenv.cfg")
 _CHECK = "import nnunetv2.training.nnUNetTrainer.nnUNetTrainer, nnunetv2.inference.predict_from_raw_data"
 _CAUSES = (
     (("No space left on device", "Disk quota exceeded"), "the disk is full", "free some 8 GB or name another folder"),
@@ -73,10 +75,17 @@ def _make(environment: NnunetEnvironment, advance: Advance) -> None:
         code, _ = run_program([environment.python, "-m", "pip", "--version"], environment.folder / LOG, {})
         if code == 0:
             return
-        _step(environment, [sys.executable, "-m", "venv", "--clear", environment.folder], advance)
-        _record(environment.folder, complete=False)
-        return
+        _remove_venv(environment.folder)
     _step(environment, [sys.executable, "-m", "venv", environment.folder], advance)
+
+
+def _remove_venv(folder: Path) -> None:
+    """Removes what venv has made; its option --clear would remove lock, record and log too."""
+    for path in (folder / name for name in _OF_VENV):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove(path)
 
 
 def _step(environment: NnunetEnvironment, words: Sequence[str | Path], advance: Advance) -> None:

@@ -40,8 +40,8 @@ class _HashedContent:
 
     def __init__(self, reference: Reference, hashed: str, stamp: str | None) -> None:
         self._reference, self._hashed = reference, hashed
-        self._states: dict[int, int] = {}
-        if self._look() != stamp:
+        self._states, found = _seen(reference)
+        if found != stamp:
             self._check_content()
 
     def was_touched(self, used: Set[Path]) -> bool:
@@ -50,22 +50,15 @@ class _HashedContent:
         return any(self._states.get(_short(path), state) != state for path, state in _states(paths))
 
     def look_again(self) -> None:
-        """Look at all files again, and hash them.
+        """Look at all files again, and hash them; what was refused once is refused in the next case too.
 
         Raises:
             SynthesisError: the content is another.
             FileError, CohortError: it is gone or cannot be read.
         """
-        self._look()
+        states, _ = _seen(self._reference)
         self._check_content()
-
-    def _look(self) -> str:
-        self._states.clear()
-        digest = hashlib.sha256()
-        for path, state in _states(_files(self._reference)):
-            self._states[_short(path)] = state
-            digest.update(_line(path, state))
-        return digest.hexdigest()
+        self._states = states
 
     def _check_content(self) -> None:
         reference = self._reference
@@ -80,7 +73,7 @@ _known: dict[tuple[str, str, str | None, str], _HashedContent] = {}
 
 def stamps_of(references: Iterable[Reference]) -> dict[str, str]:
     """Key -> stamp of every reference; to be taken before its content is hashed or read."""
-    return {reference.key: _stamp(reference) for reference in references}
+    return {reference.key: _seen(reference)[1] for reference in references}
 
 
 def of_unchanged_inputs(task: CaseTask, request: BaseModel, make: Callable[[], Made]) -> Made:
@@ -115,15 +108,13 @@ def _content(reference: Reference, hashed: str, stamp: str | None) -> _HashedCon
     return _known[identity]
 
 
-def _stamp(reference: Reference) -> str:
-    digest = hashlib.sha256()
+def _seen(reference: Reference) -> tuple[dict[int, int], str]:
+    """What is found at each path of a reference, and the stamp of all of it."""
+    states, digest = dict[int, int](), hashlib.sha256()
     for path, state in _states(_files(reference)):
-        digest.update(_line(path, state))
-    return digest.hexdigest()
-
-
-def _line(path: Path, state: int) -> bytes:
-    return json.dumps([str(path), state]).encode()
+        states[_short(path)] = state
+        digest.update(json.dumps([str(path), state]).encode())
+    return states, digest.hexdigest()
 
 
 def _states(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:

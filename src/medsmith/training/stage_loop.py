@@ -158,9 +158,13 @@ class StageLoop:
 
     def _save(self) -> None:
         if self._step > self._saved:
-            tensors = self._optimizer.tensors()
+            kept: dict[str, Tensor] = {}
+            for name, tensor in self._optimizer.tensors().items():
+                found = whole(tensor)  # one at a time, since a device may not have memory for all
+                if self._fabric.is_global_zero:
+                    kept[name] = found.cpu()
             if self._fabric.is_global_zero:
-                self._checkpoints.save(tensors, self._step, self._seconds)
+                self._checkpoints.save(kept, self._step, self._seconds)
             self._saved = self._step
 
     def _steps(

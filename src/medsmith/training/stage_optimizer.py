@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from medsmith.methods.base import Method
 from medsmith.methods.config import TrainingConfig
-from medsmith.networks.divided import divided_like, whole
+from medsmith.networks.divided import divided_like
 from medsmith.runs.checkpoints import load_strict
 
 
@@ -72,7 +72,7 @@ class StageOptimizer:
     def tensors(self) -> dict[str, Tensor]:
         """Weights, moving averages and optimizer state, by name: what continuing exactly needs.
 
-        Every process has to call this where the weights are divided: they are gathered.
+        Those that are divided among processes are returned so.
         """
         collected: dict[str, Tensor] = {}
         for name, part in self.parts.items():
@@ -81,7 +81,7 @@ class StageOptimizer:
             collected |= {f"ema.{name}.{key}": value for key, value in averaged.items()}
             for index, moments in self.optimizers[name].state_dict()["state"].items():
                 collected |= {f"optimizer.{name}.{index}.{key}": value for key, value in moments.items()}
-        return {name: whole(tensor) for name, tensor in collected.items()}
+        return collected
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, subject: Path) -> None:
         """Restore the state that ``tensors`` returned after ``step`` steps.

@@ -50,7 +50,7 @@ def gains_table(arms: Sequence[ArmResult], gain: float, caption: str) -> Table:
 def _needed(result: ArmResult) -> str:
     if result.least_gain is None:
         return ""
-    return "no number: more subsets" if result.patients_needed is None else f"{result.patients_needed}"
+    return "no number: more networks" if result.patients_needed is None else f"{result.patients_needed}"
 
 
 def values_table(arms: Sequence[ArmResult], unit: str, tolerance: float) -> Table:

@@ -3,12 +3,11 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.case_files import CaseFiles
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import MedsmithError, RequestError, RunError
+from medsmith.errors import MedsmithError, RequestError
 from medsmith.evaluation.downstream.arms import REAL, Arm
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import drop_flat_axis
@@ -25,6 +24,7 @@ from medsmith.progress import Progress
 
 _TRAINED = "checkpoint_final.pth"
 _SHOWN = 60
+_ANEW = "choose one of these, and another folder for --out"
 
 
 @final
@@ -88,8 +88,8 @@ class Trial:
             for job in missing:
                 words = (place.dataset(job.arm), options.configuration, job.seed, "-tr", NAME, "-p", PLANS, "--c")
                 follower = Follower(advance, options.epochs, _name(job))
-                place.run(_step("train", job), TRAIN, *words, "-device", options.device, watch=follower.trained)
-                self._check_written(_step("train", job), place.trained(job.arm, job.seed) / _TRAINED)
+                device, written = ("-device", options.device), [place.trained(job.arm, job.seed) / _TRAINED]
+                place.run(_step("train", job), TRAIN, *words, *device, watch=follower.trained, written=written)
                 follower.end()
 
     def test_all(self, progress: Progress) -> None:
@@ -117,18 +117,21 @@ class Trial:
         network = ("-d", place.dataset(job.arm), "-c", options.configuration, "-f", job.seed, "-tr", NAME, "-p", PLANS)
         files = ("-i", self.test.root / "imagesTr", "-o", folder)
         how = ("-npp", options.workers, "-nps", options.workers, "-device", options.device, "--disable_progress_bar")
-        place.run(step, PREDICT, *network, *files, *how, watch=watch)
+        written = [each.label_paths[0] for each in self._predictions(job).values()]
+        place.run(step, PREDICT, *network, *files, *how, watch=watch, written=written)
+
+    def _predictions(self, job: Job) -> dict[str, CaseFiles]:
+        """Id of each test case -> its image and the labels that a network predicts."""
+        folder, ending = self.place.predicted(job.arm, job.seed), self.test.file_ending
+        return {
+            case_id: CaseFiles(self.test.files(case_id).channels, folder / f"{case_id}{ending}")
+            for case_id in self.test.ids
+        }
 
     def _measured(self, job: Job) -> dict[str, Any]:
         classes, tolerance = len(self.test.label_names), self.place.options.tolerance
         folder, found = self.place.predicted(job.arm, job.seed), {}
-        files = {
-            case_id: CaseFiles(self.test.files(case_id).channels, folder / f"{case_id}{self.test.file_ending}")
-            for case_id in self.test.ids
-        }
-        for each in files.values():
-            self._check_written(_step("predict", job), *each.label_paths)
-        predicted = Cohort(folder, replace(self.test.layout, cases=files))
+        predicted = Cohort(folder, replace(self.test.layout, cases=self._predictions(job)))
         for case in self.test:
             ours, theirs = (drop_flat_axis(each.require_labels()) for each in (predicted[case.id], case))
             grid = (case.geometry.spacing[: theirs.ndim], tolerance)
@@ -147,7 +150,7 @@ class Trial:
         planned = read_json(self.place.preprocessed(REAL) / f"{PLANS}.json").get("configurations", {})
         if self.place.options.configuration not in planned:
             found = f"nnU-Net has no plans for {self.place.options.configuration}"
-            raise RequestError("--configuration", found, f"it has {', '.join(sorted(planned))}", "choose one of these")
+            raise RequestError("--configuration", found, f"it has {', '.join(sorted(planned))}", _ANEW)
 
     def _copy_plans(self, arm: Arm) -> None:
         """Plans and fingerprint of R for the dataset of another arm."""
@@ -156,12 +159,6 @@ class Trial:
         write_json(target / f"{PLANS}.json", {**plans, "dataset_name": self.place.dataset(arm)})
         shutil.copyfile(source / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
         shutil.copyfile(self.place.raw(arm) / "dataset.json", target / "dataset.json")
-
-    def _check_written(self, step: str, *paths: Path) -> None:
-        for path in paths:
-            if not path.exists():
-                log = self.place.log(step)
-                raise RunError(path, f"was not written by nnU-Net ({step})", cure=f"see {log}")
 
 
 def _step(what: str, job: Job) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -68,7 +68,14 @@ class Workplace:
         """Whether a step came to its end, now or in an earlier call."""
         return self._record(step).exists()
 
-    def run(self, step: str, program: str, *words: object, watch: Callable[[str], None] = silent) -> None:
+    def run(
+        self,
+        step: str,
+        program: str,
+        *words: object,
+        watch: Callable[[str], None] = silent,
+        written: Sequence[Path] = (),
+    ) -> None:
         """Runs a program of nnU-Net, unless this step is done.
 
         Args:
@@ -76,9 +83,10 @@ class Workplace:
             program: of the environment.
             words: after its name.
             watch: receives each line.
+            written: files without which the step is not done, whatever the program says.
 
         Raises:
-            RunError: it fails.
+            RunError: it fails, or one of these files is missing.
         """
         if self.is_done(step):
             return
@@ -89,6 +97,8 @@ class Workplace:
         if code:
             said = f"its last line: {lines[-1]}" if lines else "it said nothing"
             raise RunError(program, f"ended with code {code} ({step})", said, f"see {log}")
+        if lacking := [path for path in written if not path.exists()]:
+            raise RunError(lacking[0], f"was not written by nnU-Net ({step})", cure=f"see {log}")
         write_json(self._record(step), {"command": called, "seconds": round(time.monotonic() - began, 1)})
 
     def _record(self, step: str) -> Path:
