@@ -55,6 +55,6 @@ def unchecked_types(request):
 
 @pytest.fixture
 def unlisted_folders(request):
-    """Where the types of all arguments are checked in every call, the check itself lists folders that are read lazily."""
+    """Where the types of all arguments are checked in every call, that lists folders which the code lists later."""
     if request.config.getoption("jaxtyping_packages", None):
         pytest.skip("the check of types lists folders")

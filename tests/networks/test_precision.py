@@ -72,11 +72,15 @@ def a_step(seconds, losses):
     return step
 
 
+def right_gradients():
+    return [torch.ones(3)]
+
+
 @pytest.mark.usefixtures("native_bfloat16")
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
 def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
     seconds = {"float32": 0.06, "bfloat16": 0.06} | {faster: 0.01}
-    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": 1.01}), 2, "cpu", repeats=2)
+    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": 1.01}), right_gradients, 2, "cpu", repeats=2)
     assert chosen.precision == faster
     assert set(chosen.steps_per_second) == {"float32", "bfloat16"}
     for label, rate in chosen.steps_per_second.items():
@@ -86,14 +90,35 @@ def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
 @pytest.mark.parametrize("wrong", [1.2, float("nan"), float("inf")])
 def test_a_format_that_computes_another_loss_is_not_taken(wrong):
     seconds = {"float32": 0.02, "bfloat16": 0.0}
-    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": wrong}), 2, "cpu", repeats=1)
+    chosen = fastest_compute(a_step(seconds, {"float32": 1.0, "bfloat16": wrong}), right_gradients, 2, "cpu", repeats=1)
     assert chosen.precision == "float32"
     assert set(chosen.steps_per_second) == {"float32"}
 
 
+@pytest.mark.usefixtures("native_bfloat16")
+@pytest.mark.parametrize(
+    ("factor", "taken"),
+    [(1.02, "bfloat16"), (-1.0, "float32"), (2.4, "float32"), (torch.inf, "float32"), (torch.nan, "float32")],
+)
+def test_a_format_that_computes_other_gradients_is_not_taken(factor, taken):
+    tried: list[Compute] = []
+    seconds = {"float32": 0.02, "bfloat16": 0.0}
+    losses = a_step(seconds, {"float32": 1.0, "bfloat16": 1.0})
+
+    def step(candidate):
+        tried.append(candidate)
+        return losses(candidate)
+
+    def gradients():
+        return [torch.ones(4), torch.ones(3) * (1.0 if tried[-1].precision == "float32" else factor)]
+
+    assert fastest_compute(step, gradients, 2, "cpu", repeats=1).precision == taken
+
+
 def test_a_loss_that_is_never_finite_is_left_to_training_to_report():
     seconds = {"float32": 0.0, "bfloat16": 0.0}
-    chosen = fastest_compute(a_step(seconds, dict.fromkeys(seconds, float("nan"))), 2, "cpu", repeats=1)
+    losses = dict.fromkeys(seconds, float("nan"))
+    chosen = fastest_compute(a_step(seconds, losses), right_gradients, 2, "cpu", repeats=1)
     assert chosen == Compute()
 
 
@@ -110,7 +135,7 @@ def recording(tried):
 def test_bfloat16_is_not_even_timed_where_it_is_broken(monkeypatch):
     break_bfloat16(monkeypatch, 2, BROKEN["offset"])
     tried: list[Compute] = []
-    fastest_compute(recording(tried), 2, "cpu", repeats=1)
+    fastest_compute(recording(tried), right_gradients, 2, "cpu", repeats=1)
     assert {candidate.precision for candidate in tried} == {"float32"}
 
 
@@ -118,7 +143,7 @@ def test_on_a_gpu_the_layouts_are_tried_too(monkeypatch):
     monkeypatch.setattr(medsmith.networks.precision, "bfloat16_is_accurate", lambda *_: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     seen: list[Compute] = []
-    chosen = fastest_compute(recording(seen), 2, "cuda", repeats=1)
+    chosen = fastest_compute(recording(seen), right_gradients, 2, "cuda", repeats=1)
     tried = [candidate.label for candidate in seen]
     labels = ["float32", "bfloat16", "bfloat16 channels-last", "bfloat16 channels-last compiled"]
     assert sorted(set(tried), key=tried.index) == labels

@@ -1,5 +1,6 @@
 """Number format and memory layout of network passes, chosen by timing and recorded with the run."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,9 @@ Module = TypeVar("Module", bound=nn.Module)
 Precision = Literal["float32", "bfloat16"]
 # bfloat16 keeps 8 bits: a larger relative error, of a convolution or of a loss, is a broken kernel and not rounding.
 TOLERANCE = 0.05
+GRADIENT_TOLERANCE, NEGLIGIBLE = 0.5, 0.02
+"""Largest error of the gradient of a weight as a share of its norm, and of the norm of all: rounding makes a few
+hundredths, broken kernels 1 and more."""
 
 
 @final
@@ -150,34 +154,49 @@ def bfloat16_is_accurate(dimensions: int, device: str) -> bool:
 
 def fastest_compute(
     step: Callable[[Compute], float],
+    gradients: Callable[[], Sequence[Tensor]],
     dimensions: int,
     device: str,
     repeats: int = 3,
     formats: Sequence[Precision] = ("float32", "bfloat16"),
 ) -> Compute:
-    """Time one training step under each candidate; return the fastest that computes the same loss as float32.
+    """Time one training step under each candidate; return the fastest that agrees with float32 in loss and gradients.
 
     On a CPU only the number format is tried: channels-last weights train more slowly there and compiling gains nothing
     (docs/performance.md).
 
     Args:
         step: runs one training step with the given settings and returns its loss.
+        gradients: those of the last step, one per weight. In some builds of oneDNN those of bfloat16 3-D convolutions
+            are wrong on small grids, where the loss is right.
         dimensions: 2 or 3.
         device: type of the device.
         repeats: timed steps of each candidate, after one warm-up step.
         formats: number formats that are tried.
     """
     exact = step(Compute())
+    exact_gradients = [each.clone() for each in gradients()]
     candidates = [candidate for candidate in _candidates(dimensions, device) if candidate.precision in formats]
     rates: dict[str, float] = {}
     for candidate in candidates:
         loss = step(candidate)  # warms up, and tests the whole network
-        if abs(loss - exact) <= TOLERANCE * abs(exact):
+        if abs(loss - exact) <= TOLERANCE * abs(exact) and _agree(gradients(), exact_gradients):
             rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats), 3)
     correct = [candidate for candidate in candidates if candidate.label in rates]
     fallback = Compute(precision=formats[0])
     fastest = max(correct, key=lambda candidate: rates[candidate.label], default=fallback)
     return fastest.model_copy(update={"steps_per_second": rates})
+
+
+def _agree(found: Sequence[Tensor], exact: Sequence[Tensor]) -> bool:
+    """Whether every gradient lies near the exact one; NaN does not.
+
+    Those of biases before a normalization are 0 but for rounding, so that what is small beside all of them may differ.
+    """
+    norms = [float(each.norm()) for each in exact]
+    errors = [float((one - other).norm()) for one, other in zip(found, exact, strict=True)]
+    small = NEGLIGIBLE * math.hypot(*norms)
+    return all(error <= GRADIENT_TOLERANCE * norm + small for error, norm in zip(errors, norms, strict=True))
 
 
 def _candidates(dimensions: int, device: str) -> list[Compute]:

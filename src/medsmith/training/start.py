@@ -8,6 +8,7 @@ from typing import Any, cast, final
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from medsmith.cases.case import Case, Kind
 from medsmith.cases.cohort import Cohort
@@ -266,15 +267,36 @@ def _timed_compute(method: Method, stage: Stage, prepared: list[Example], device
     names = set.intersection(*(set(example) for example in prepared))  # training too uses what all examples have
     common = [{name: tensor for name, tensor in example.items() if name in names} for example in prepared]
     examples = [method.encode(stage.name, example) for example in common] if stage.encoded else common
-    batch = {key: tensor.to(device) for key, tensor in batches_of(examples, len(examples), 0)(0).items()}
-    name, precision = stage.parts[0], method.training_of(stage).precision
+    training = method.training_of(stage)
+    drawn = batches_of(examples, training.batch // training.accumulate, 0)(0)
+    batch = {key: tensor.to(device) for key, tensor in drawn.items()}
+    found: list[Tensor] = []
+    _fill_zeros(method, stage)
 
     def step(candidate: Compute) -> float:
-        candidate.apply_to(method.part(name))
-        method.zero_grad()
-        loss = method.loss(name, batch, torch.Generator().manual_seed(0))
-        torch.autograd.backward(loss)
-        return float(loss.detach())
+        found.clear()
+        losses = []
+        for name in stage.parts:
+            candidate.apply_to(method.part(name))
+        for name in stage.parts:
+            method.zero_grad()
+            loss = method.loss(name, batch, torch.Generator().manual_seed(0))
+            torch.autograd.backward(loss)
+            found.extend(weight.grad for weight in method.part(name).parameters() if weight.grad is not None)
+            losses.append(float(loss.detach()))
+        return losses[0]
 
-    formats: tuple[Precision, ...] = ("float32", "bfloat16") if precision == "measured" else (precision,)
-    return fastest_compute(step, method.fingerprint.dimensions, device, formats=formats)
+    formats: tuple[Precision, ...] = (
+        ("float32", "bfloat16") if training.precision == "measured" else (training.precision,)
+    )
+    return fastest_compute(step, lambda: found, method.fingerprint.dimensions, device, formats=formats)
+
+
+def _fill_zeros(method: Method, stage: Stage) -> None:
+    """Random numbers for weights that begin at zero: behind them all gradients are 0, right or wrong."""
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name in stage.parts:
+            for weight in method.part(name).parameters():
+                if not weight.any():
+                    weight.copy_(0.02 * torch.randn(weight.shape, generator=rng))
