@@ -22,7 +22,9 @@ from medsmith.evaluation.downstream.networks import jobs_of
 from medsmith.evaluation.downstream.result import WITHHELD
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.evaluation.downstream.separation import check_generator
+from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
+from medsmith.evaluation.fidelity.bootstrap import Estimate
 from medsmith.formats.lock import hold_output
 from medsmith.methods import method_class
 
@@ -45,6 +47,10 @@ QUICKLY = {"cases": (3,), "subsets": 2, "seeds": 1}
 def of_all(cohorts, out, *, config=QUICK, **options):
     real, synthetic, test = cohorts
     return utility(real, synthetic, test, out, options=UtilityOptions(**{**QUICKLY, **options}), config=config)
+
+
+def test_a_gain_that_rounds_to_zero_has_no_minus():
+    assert points(Estimate(-0.0004, -0.02, 0.0002, 5, "bootstrap")) == "+0.0 (-2.0 to +0.0)"
 
 
 def test_every_arm_is_run_and_written(cohorts, tmp_path):

@@ -1,6 +1,7 @@
 """Cases and cohorts are described: whole, once, along the patient's axes, and with what is known alone."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -165,7 +166,24 @@ def test_a_cohort_without_lesions_is_refused_in_one_line(tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert error.count("\n") == 0
     assert "no label is a lesion (background, liver)" in error
-    assert "rename the label" in error
+    assert f"rename it: run medsmith prepare {tmp_path / 'in'} OUT with --label NAME=VALUE for each" in error
+
+
+def test_the_named_cure_makes_lesions_of_unnamed_labels(cohort, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    for made, role in (("imagesTr", "images"), ("labelsTr", "labels")):
+        shutil.copytree(cohort / made, plain / role)
+    for path in (plain / "images").iterdir():
+        path.rename(path.with_name(path.name.replace("_0000", "")))
+    assert main(["describe", str(plain)]) == 2
+    assert "no label is a lesion (background, label_1" in capsys.readouterr().err
+    values = Cohort.open(cohort).label_names
+    named = [f"--label={name}={value}" for name, value in values.items() if value]
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", str(plain), str(tmp_path / "out"), "--channel", "CT", *named])
+    assert end.value.code == 0
+    run(tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / "reports" / "a.json").read_text())["lesions"]) == 2
 
 
 def test_a_slice_gets_no_measure_of_a_volume():

@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime
 from math import inf
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ import micro
 from medsmith.errors import RequestError
 from medsmith.methods import method_class
 from medsmith.training import Budget, train
-from medsmith.training.forecast import stage_line
+from medsmith.training.forecast import stage_line, start_line
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -30,6 +32,12 @@ def test_how_long_a_stage_takes(steps, seconds, allowed, said):
     assert re.search(r", \d+\.\d GiB", line)
     assert ("medsmith plan finds settings" in line) == (min(allowed, steps * seconds) > 12 * 3600)
     assert "medsmith plan" not in stage_line("image", steps, seconds, allowed, "cuda", NOON)
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(1, "1 minute"), (0.5, "0.5 minutes"), (30, "30 minutes")])
+def test_the_limit_of_a_call_is_said_in_the_right_number(minutes, said):
+    method: Any = SimpleNamespace(name="pig", stages=list)
+    assert start_line(method, "tiny", "cpu", Budget(minutes=minutes)).endswith(f", at most {said} in all")
 
 
 def test_training_says_what_it_will_do_and_take(tmp_path):

@@ -39,8 +39,8 @@ from medsmith.progress import Advance, NullProgress, Progress
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
 NO_SEAMS = (
-    f"Seams were not searched: fewer than {MIN_CASES} synthetic cases have a provenance that names what was painted, "
-    "and an image."
+    f"Seams were not searched: fewer than {MIN_CASES} synthetic cases have an image and a provenance that names "
+    "painted boxes, as that of lesiondiffusion does."
 )
 _Value = TypeVar("_Value")
 _VERSIONS = ("medsmith", "numpy", "scipy", "scikit-image", "torch")

@@ -1,4 +1,4 @@
-"""The synthetic cases whose provenance names what was painted, for the test of seams."""
+"""The synthetic cases whose provenance names painted boxes, for the test of seams."""
 
 from collections.abc import Iterator, Sequence
 

@@ -32,7 +32,7 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
         f"{stage.name} {budget.steps or method.training_of(stage).steps if stage.parts else 0:,}" for stage in wanted
     )
     minutes = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
-    limit = "" if minutes is None else f", at most {minutes:g} minutes in all"
+    limit = "" if minutes is None else f", at most {minutes:g} minute{'s' * (minutes != 1)} in all"
     count = torch.get_num_threads()
     threads = f" ({count} thread{'s' * (count > 1)})" if device == "cpu" else ""
     return f"{method.name}, preset {preset}, on {device}{threads}; steps: {steps}{limit}"

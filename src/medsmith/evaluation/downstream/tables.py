@@ -18,7 +18,7 @@ def point_of(row: int, estimate: Estimate, scale: float = 1) -> Point:
 
 def points(gain: Estimate, scale: float = 100) -> str:
     """A difference with its interval, in points or as scaled."""
-    value, low, high = (f"{scale * end:+.1f}" for end in (gain.value, gain.low, gain.high))
+    value, low, high = (f"{scale * end:+z.1f}" for end in (gain.value, gain.low, gain.high))
     return f"{value} ({low} to {high})"
 
 

@@ -112,7 +112,7 @@ def _useful(utility: Utility) -> str:
 def _points_of(result: ArmResult) -> str:
     gain = result.dice.gain
     assert gain is not None, "every arm but R has a gain"
-    return f"{100 * gain.value:+.1f} points of Dice ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return f"{100 * gain.value:+z.1f} points of Dice ({100 * gain.low:+z.1f} to {100 * gain.high:+z.1f})"
 
 
 def _limits(evaluation: Evaluation, privacy: Privacy, utility: Utility) -> list[str]:
