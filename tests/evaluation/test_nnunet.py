@@ -231,7 +231,9 @@ def test_folds_hold_whole_groups_and_each_case_once(sizes, seed):
 def test_repetition_gives_the_share(real, synthetic, share):
     of_real, of_synthetic = repetitions(real, synthetic, share)
     found = synthetic * of_synthetic / (real * of_real + synthetic * of_synthetic)
-    if 1 / 40 < real / synthetic < 40:
+    if (
+        1 / 80 < synthetic * (1 - share) / (real * share) < 80
+    ):  # how often real cases must stand there for a synthetic one
         assert found == pytest.approx(share, abs=0.02)
     assert min(of_real, of_synthetic) >= 1
     assert max(of_real, of_synthetic) <= 100

@@ -16,6 +16,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
+import medsmith.training.budget
 import medsmith.training.previews
 import medsmith.training.stage_loop
 import micro
@@ -95,7 +96,7 @@ def trained(request, cohort, tmp_path_factory):
     settings = micro.micro_settings(name, kind, dimensions)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(medsmith.training.stage_loop.StageLoop, "train", watched)
-        patch.setattr(medsmith.training.stage_loop, "PREVIEWS", 1)
+        patch.setattr(medsmith.training.budget, "PREVIEWS", 1)
         patch.setattr(medsmith.training.previews, "COUNT", 1)
         train(name, cohort, run, settings=settings, seed=5, budget=Budget(steps=STEPS))
     return Trained(name, run, cohort, stages, load_method(run))
