@@ -284,6 +284,7 @@ def test_no_case_names_a_hash_of_what_was_not_read(place, monkeypatch, disturb):
     assert all(record["inputs"]["masks"] == undisturbed["masks"] for record in records)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_an_input_that_was_refused_is_refused_in_the_next_case_too(place):
     request = validated(GuidedRequest, "request", {"masks": str(place / "one")})
     references = find_references(request)

@@ -34,6 +34,7 @@ def test_how_long_a_stage_takes(steps, seconds, allowed, said):
     assert "medsmith plan" not in stage_line("image", steps, seconds, allowed, "cuda", NOON)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(("minutes", "said"), [(1, "1 minute"), (0.5, "0.5 minutes"), (30, "30 minutes")])
 def test_the_limit_of_a_call_is_said_in_the_right_number(minutes, said):
     method: Any = SimpleNamespace(name="pig", stages=list)

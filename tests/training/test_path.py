@@ -272,6 +272,7 @@ def test_the_averages_follow_the_weights_by_the_stated_rule():
     assert decay == 0.9
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_a_process_that_writes_no_checkpoint_holds_one_gathered_tensor_at_a_time(tmp_path, monkeypatch):
     method = micro.build("ddpm")
     fabric: Any = SimpleNamespace(is_global_zero=False)
