@@ -26,7 +26,6 @@ import torch
 from jaxtyping import Float64
 from lldm_shared import loaded
 from lldm_subsets import Subset
-from torch import Tensor
 
 from medsmith import Cohort
 from medsmith.cases.label_names import foreground_names
@@ -47,19 +46,14 @@ BASE, LONGER, ALL, BATCH = "R", "R, twice the steps", "all", 2
 PRECISION: Mapping[Architecture, Literal["float32", "bfloat16"]] = {"vnet": "float32"}
 """Of networks that diverge in bfloat16, in which the others compute."""
 KEY = ("cases", "network", "task", "arm")
-STRONG, PASTE = StrongAugmentation(), CopyPaste()
-
-
-def pasted(images: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Structures of other cases, then strong augmentation."""
-    return STRONG(*PASTE(images, labels, rng), rng)
+STRONG = StrongAugmentation()
 
 
 ARMS: Mapping[str, tuple[str | None, Augment]] = {
     BASE: (None, STRONG),
     LONGER: (None, STRONG),
     "R, flips only": (None, random_flip),
-    "R + copy-paste": (None, pasted),
+    "R + copy-paste": (None, CopyPaste().before(STRONG)),
     "R + S": ("generated", STRONG),
     "R + S, deformed maps": ("deformed", STRONG),
 }

@@ -46,17 +46,11 @@ GENERATED, SEED, BATCH = 150, 3, 8
 CLASSES = len(LABELS) + 1
 BASE, LONGER = "real, strong augmentation", "real, strong augmentation, twice the steps"
 STRONG = StrongAugmentation()
-PASTE = CopyPaste()
 
 
 def unchanged(images: Tensor, labels: Tensor, _rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """No augmentation."""
     return images, labels
-
-
-def pasted(images: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Organs of other slices, then strong augmentation."""
-    return STRONG(*PASTE(images, labels, rng), rng)
 
 
 def cases_of(folder: Path) -> Cases:
@@ -112,7 +106,7 @@ class Subset:
         found: dict[str, tuple[Cases, Augment]] = {
             BASE: (real, STRONG),
             "real, no augmentation": (real, unchanged),
-            "real, strong augmentation and copy-paste": (real, pasted),
+            "real, strong augmentation and copy-paste": (real, CopyPaste().before(STRONG)),
             "real + generated": (mixed(real, cases_of(self.generated)), STRONG),
         }
         if self.number == 0:

@@ -52,15 +52,15 @@ from medsmith.progress import ConsoleProgress
 
 HERE = Path(__file__).parent
 BASE, LONGER, PASTE, SELF = "R", "R, twice the steps", "R + copy-paste", "R + self-training"
-STRONG, PASTED = StrongAugmentation(), CopyPaste()
+STRONG = StrongAugmentation()
 
 
-def pasted(images: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Structures of other cases, then strong augmentation."""
-    return STRONG(*PASTED(images, labels, rng), rng)
-
-
-AUGMENTED: Mapping[str, Augment] = {BASE: STRONG, LONGER: STRONG, "R, flips only": random_flip, PASTE: pasted}
+AUGMENTED: Mapping[str, Augment] = {
+    BASE: STRONG,
+    LONGER: STRONG,
+    "R, flips only": random_flip,
+    PASTE: CopyPaste().before(STRONG),
+}
 MIXED: Mapping[str, str] = {
     "R + cases of copypaste": "copypaste",
     "R + pig": "pig",

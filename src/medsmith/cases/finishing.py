@@ -64,7 +64,7 @@ def finish_folder(root: Path, declared: Layout, description: str) -> Layout:
     return verify_folder(root)
 
 
-def finish_known(root: Path, declared: Layout, description: str, ids: Collection[str]) -> int:
+def finish_known(root: Path, declared: Layout, description: str, ids: Collection[str]) -> None:
     """Closes a folder whose cases are known; nothing is listed, so that memory does not grow with their number.
 
     Args:
@@ -72,9 +72,6 @@ def finish_known(root: Path, declared: Layout, description: str, ids: Collection
         declared: its channels, labels and ending.
         description: of the cohort.
         ids: of all cases that it may hold; those without provenance are not made.
-
-    Returns:
-        How many of them there are.
 
     Raises:
         CohortError: a file belongs to none of them, or a case is not whole.
@@ -94,7 +91,6 @@ def finish_known(root: Path, declared: Layout, description: str, ids: Collection
         verify_case(root, case_id, files, declared)
         count += 1
     write_dataset(root, declared, count, description)
-    return count
 
 
 def _remove_temporary(root: Path) -> None:

@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.options import MethodFiles, PatientGroup
+from medsmith.cli.options import (
+    GeneratorCohort,
+    MethodFiles,
+    PatientGroup,
+    ResultsFolder,
+    SyntheticForTraining,
+    TestCohort,
+)
 from medsmith.cli.terminal import terminal
 
 Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
@@ -130,17 +137,13 @@ def privacy(
 @app.command()
 def utility(  # noqa: PLR0913
     real: Annotated[Path, typer.Argument(help="Real cohort to train segmentation networks on.")],
-    synthetic: Annotated[
-        Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
-    ],
-    test: Annotated[Path, typer.Option(help="Real cohort used only for testing.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")],
+    synthetic: SyntheticForTraining,
+    test: TestCohort,
+    out: ResultsFolder,
     more: Annotated[
         Path | None, typer.Option(help="Further real cases, for an arm that shows what they bring.")
     ] = None,
-    training: Annotated[
-        Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
-    ] = None,
+    training: GeneratorCohort = None,
     cases: Annotated[
         str | None,
         typer.Option(help="Real cases of a subset, such as 20,40; 0 takes all in one subset. Default: half of them."),

@@ -46,6 +46,14 @@ MethodFiles = Annotated[
         help="Python file with a method of your own; its name without .py is that of the method. Repeatable.",
     ),
 ]
+SyntheticForTraining = Annotated[
+    Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
+]
+TestCohort = Annotated[Path, typer.Option(help="Real cohort used only for testing.")]
+ResultsFolder = Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")]
+GeneratorCohort = Annotated[
+    Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
+]
 PatientGroup = Annotated[
     str | None,
     typer.Option(

@@ -7,21 +7,17 @@ import typer
 
 from medsmith.cli.app import app
 from medsmith.cli.comparing import Scenes
-from medsmith.cli.options import PatientGroup
+from medsmith.cli.options import GeneratorCohort, PatientGroup, ResultsFolder, SyntheticForTraining, TestCohort
 from medsmith.cli.terminal import terminal
 
 
 @app.command()
 def nnunet(  # noqa: PLR0913
     real: Annotated[Path, typer.Argument(help="Real cohort to train nnU-Net on; its plans are made from it alone.")],
-    synthetic: Annotated[
-        Path, typer.Argument(help="Synthetic cohort; its generator must not have seen the test cases.")
-    ],
-    test: Annotated[Path, typer.Option(help="Real cohort used only for testing.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the results; run again to continue.")],
-    training: Annotated[
-        Path | None, typer.Option(help="Cohort the generator was trained on, kept apart from TEST; default: REAL.")
-    ] = None,
+    synthetic: SyntheticForTraining,
+    test: TestCohort,
+    out: ResultsFolder,
+    training: GeneratorCohort = None,
     configuration: Annotated[Literal["2d", "3d_fullres"], typer.Option(help="Of nnU-Net's plans.")] = "2d",
     fold: Annotated[
         list[int] | None,

@@ -14,7 +14,7 @@ from monai.networks.layers import GaussianFilter
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from medsmith.evaluation.downstream.augmentation import Images, Labels
+from medsmith.evaluation.downstream.augmentation import Augment, Images, Labels
 
 
 @final
@@ -49,6 +49,14 @@ class CopyPaste(BaseModel):
             images + weight * (images[donors] - images),
             torch.where(pasted, labels[donors], labels),
         )
+
+    def before(self, augment: Augment) -> Augment:
+        """Pasting, then another augmentation of what it made."""
+
+        def both(images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
+            return augment(*self(images, labels, rng), rng)
+
+        return both
 
     def _pasted(self, labels: Labels, rng: torch.Generator) -> Bool[Tensor, "b *space"]:
         """Where the structures lie that are pasted."""

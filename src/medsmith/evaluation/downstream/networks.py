@@ -10,7 +10,7 @@ import torch
 from medsmith.diffusion.noise import derive_seed
 from medsmith.errors import RunError
 from medsmith.evaluation.downstream.arms import LONGER, Arm
-from medsmith.evaluation.downstream.augmentation import Augment, Images, Labels, mirroring
+from medsmith.evaluation.downstream.augmentation import Augment, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
@@ -65,16 +65,7 @@ class Material:
         strong: Augment = strong_augmentation(self.channel_names, mirror)
         if arm.augmentation == "mirrored":
             return mirroring(mirror)
-        return strong if arm.augmentation == "strong" else _pasted_by(strong)
-
-
-def _pasted_by(strong: Augment) -> Augment:
-    paste = CopyPaste()
-
-    def augment(images: Images, labels: Labels, rng: torch.Generator) -> tuple[Images, Labels]:
-        return strong(*paste(images, labels, rng), rng)
-
-    return augment
+        return strong if arm.augmentation == "strong" else CopyPaste().before(strong)
 
 
 @final
