@@ -86,10 +86,17 @@ def test_arms_share_plans_and_are_measured_on_the_test_cases(cohorts, fake, tmp_
 
 
 def test_a_long_course_has_a_verdict(cohorts, fake, tmp_path):
-    found = of_all(cohorts, tmp_path / "out", epochs=100, iterations=250)
+    found = of_all(cohorts, tmp_path / "out", epochs=100, iterations=250, folds=(0, 1))
     assert found.arms[1].verdict == GAIN
     assert summary_lines(found)[-1].endswith("for 100 epochs of 250 iterations, 10 % of nnU-Net's own 1000 of 250.")
     assert fake.exists()
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_single_fold_has_no_verdict(cohorts, tmp_path):
+    found = of_all(cohorts, tmp_path / "out", epochs=100, iterations=250)
+    assert found.arms[1].verdict == WITHHELD
+    assert "One network of each arm decides nothing: give --fold several times." in summary_lines(found)
 
 
 def test_a_failed_training_is_one_line_and_continues_at_its_checkpoint(cohorts, fake, tmp_path, capsys):

@@ -10,7 +10,7 @@ from medsmith.evaluation.downstream.tables import (
     structures_table,
     values_table,
 )
-from medsmith.evaluation.nnunet.result import LEAST_COURSE, NnunetUtility
+from medsmith.evaluation.nnunet.result import LEAST_COURSE, LEAST_FOLDS, NnunetUtility
 from medsmith.evaluation.pages.figures import READERS, interval_rows
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table
 from medsmith.nnunet_environment.trainer import EPOCHS, ITERATIONS
@@ -60,9 +60,11 @@ def summary_lines(found: NnunetUtility) -> list[str]:
         f"Each network learned for {counted(epochs, 'epoch')} of {counted(iterations, 'iteration')}, "
         f"{100 * found.course:.3g} % of nnU-Net's own {EPOCHS} of {ITERATIONS}"
     )
-    if found.long_enough:
-        return [*lines, f"{course}."]
-    return [*lines, f"{course}: below {100 * LEAST_COURSE:.0f} % so short a training decides nothing."]
+    if not found.long_enough:
+        return [*lines, f"{course}: below {100 * LEAST_COURSE:.0f} % so short a training decides nothing."]
+    if len(found.folds) < LEAST_FOLDS:
+        lines.append("One network of each arm decides nothing: give --fold several times.")
+    return [*lines, f"{course}."]
 
 
 def _result(result: ArmResult) -> str:

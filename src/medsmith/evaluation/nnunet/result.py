@@ -9,6 +9,8 @@ from medsmith.evaluation.pages.page import WARNING
 
 LEAST_COURSE = 0.1
 """Share of nnU-Net's own course below which no verdict is given."""
+LEAST_FOLDS = 2
+"""One network of each arm says nothing of how much a gain depends on the chance of its training."""
 
 
 @final

@@ -12,7 +12,7 @@ from medsmith.evaluation.downstream.result import WITHHELD, ArmResult
 from medsmith.evaluation.downstream.scores import ArmScores
 from medsmith.evaluation.nnunet.networks import Trial
 from medsmith.evaluation.nnunet.options import NnunetOptions
-from medsmith.evaluation.nnunet.result import LEAST_COURSE, NnunetUtility
+from medsmith.evaluation.nnunet.result import LEAST_COURSE, LEAST_FOLDS, NnunetUtility
 from medsmith.evaluation.nnunet.splits import Split, synthetic_share
 from medsmith.formats.json_file import read_json
 
@@ -61,9 +61,9 @@ def summarized(
 
 
 def _judged(result: ArmResult, options: NnunetOptions) -> ArmResult:
-    """Without a verdict where the course is too short for one."""
-    short = result.arm != REAL and options.course < LEAST_COURSE
-    return replace(result, verdict=WITHHELD) if short else result
+    """Without a verdict where course or folds are too few for one."""
+    few = options.course < LEAST_COURSE or len(options.folds) < LEAST_FOLDS
+    return replace(result, verdict=WITHHELD) if few and result.arm != REAL else result
 
 
 def _shares(splits: Sequence[Split], options: NnunetOptions) -> tuple[float, ...]:
