@@ -39,16 +39,18 @@ from medsmith.evaluation.downstream.segmenter import (
     Mixture,
     Phase,
     SegmenterConfig,
+    build_segmenter,
     class_shares,
     dice_of_cases,
     train_segmenter,
 )
 from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
-from medsmith.formats.atomic import write_json
+from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
 from medsmith.preparation import PrepareOptions, prepare, split
 from medsmith.progress import ConsoleProgress
+from medsmith.runs.checkpoints import pack, unpack
 
 HERE = Path(__file__).parent
 BASE, LONGER, PASTE, SELF = "R", "R, twice the steps", "R + copy-paste", "R + self-training"
@@ -91,23 +93,38 @@ class Trial:
 
     def dice(self, real: LoadedCohort, test: LoadedCohort) -> Float64[np.ndarray, " cases"]:
         """Mean Dice over the structures of every test case; read where the network is done."""
-        stem = "-".join("".join(letter if letter.isalnum() else " " for letter in self.arm).split())
-        kept = self.subset.folder / "dice" / f"{stem}_{self.seed}_{self.config.steps}_{self.edge}.json"
+        kept = self._kept("dice", self.arm, "json")
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_json(kept, {"dice": self._measured(real, test).mean(axis=1).tolist()})
         return np.array(read_json(kept)["dice"], np.float64)
 
+    def _kept(self, folder: str, arm: str, ending: str) -> Path:
+        stem = "-".join("".join(letter if letter.isalnum() else " " for letter in arm).split())
+        return self.subset.folder / folder / f"{stem}_{self.seed}_{self.config.steps}_{self.edge}.{ending}"
+
     def _measured(self, real: LoadedCohort, test: LoadedCohort) -> Float64[np.ndarray, "cases structures"]:
         classes = len(self.subset.every.label_names)
-        return dice_of_cases(self._network(self.arm, self._phase(real, classes), classes), test, classes)
+        phase = self._phase(real, classes)
+        network = self._teacher(phase, classes) if self.arm == BASE else self._network(self.arm, phase, classes)
+        return dice_of_cases(network, test, classes)
+
+    def _teacher(self, real: Phase, classes: int) -> nn.Module:
+        """The network of R, trained once."""
+        kept = self._kept("networks", BASE, "safetensors")
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(kept, pack(self._network(BASE, real, classes).state_dict()))
+        shape = (len(self.subset.size), len(self.subset.every.channel_names))
+        network = build_segmenter(shape, classes, self.config, self.seed)
+        network.load_state_dict(unpack(kept))
+        return network.eval()
 
     def _phase(self, every: LoadedCohort, classes: int) -> Phase:
         mine = torch.tensor([id in self.subset.ids for id in every.ids])
         real = (every.images[mine], every.labels[mine])
         if self.arm == SELF:
-            teacher = self._network(BASE, real, classes)
-            return Mixture(real, predicted(teacher, every.images[~mine]))
+            return Mixture(real, predicted(self._teacher(real, classes), every.images[~mine]))
         if self.arm in AUGMENTED:
             return real
         made = self.subset.synthetic(MIXED[self.arm])

@@ -5,6 +5,7 @@ import math
 import shutil
 
 import pytest
+import torch
 
 import micro
 from medsmith.cases.cohort import Cohort
@@ -147,6 +148,16 @@ def test_checkpoint_weights_that_are_not_finite_are_refused(copied):
     StageCheckpoints(copied, "stack").save(tensors, 5, 1.0)
     with pytest.raises(RunError, match="has numbers that are not finite; use an earlier checkpoint"):
         train("ddpm", Cohort.open(_cohort_of(copied)), copied, settings=settings(), budget=Budget(steps=6))
+
+
+def test_seconds_of_a_checkpoint_are_kept_exactly_so_that_a_spent_budget_stays_spent(tmp_path):
+    spent = 1.20049999
+    checkpoints = StageCheckpoints(tmp_path, "stack")
+    checkpoints.save({"weight": torch.zeros(2)}, 5, spent)
+    found = checkpoints.newest()
+    assert found is not None
+    assert found[1].seconds == spent
+    assert Budget(minutes=1).share_spent(5, found[1].seconds, 100, spent) == 1
 
 
 def _cohort_of(run):

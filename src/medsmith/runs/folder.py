@@ -150,9 +150,7 @@ class StageCheckpoints:
         path = self._folder / f"step-{step:08d}.safetensors"
         data = pack(tensors)
         write_bytes(path, data)
-        newest = Checkpoint(
-            file=path.name, sha256=hashlib.sha256(data).hexdigest(), step=step, seconds=round(seconds, 3)
-        )
+        newest = Checkpoint(file=path.name, sha256=hashlib.sha256(data).hexdigest(), step=step, seconds=seconds)
         older = (entry for entry in self.entries() if entry.file not in self._damaged | {path.name})
         kept = (newest, *older)[:CHECKPOINTS_KEPT]
         write_json(self._index, [entry.model_dump() for entry in kept])
