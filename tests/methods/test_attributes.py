@@ -19,6 +19,9 @@ from medsmith.phantoms.families import phantom
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 LESIONS = {attribute.name: attribute for attribute in lesion_attributes()}
+FIELDS = {"size": "size_mm", "CT value": "ct_value_hu", "location": "cavity", "ring enhancement": "density",
+          "mixed density": "density", "areas of decreased density": "features",
+          "areas of increased density": "features"}  # fmt: skip
 GUIDES = {attribute.name: attribute for attribute in guide_attributes()}
 
 
@@ -49,7 +52,7 @@ def test_reports_of_a_draw_differ_in_the_attribute_alone(scans, name):
     assert len({request.model_copy(update={"lesions": ()}) for request in requests}) == 1
     reports = [request.lesions[0].model_dump() for request in requests]
     changed = {key for report in reports for key in report if report[key] != reports[0][key]}
-    field = {"size": "size_mm", "CT value": "ct_value_hu", "location": "cavity"}.get(name, name.replace(" ", "_"))
+    field = FIELDS.get(name, name.replace(" ", "_"))
     assert changed == {field}
     assert requests[0].attempts == 1
     assert requests[0].templates == CaseRef(cohort=scans, case="s1")
@@ -83,6 +86,23 @@ def test_a_lesion_is_measured_by_its_record(scans):
     assert LESIONS["CT value"].focus is not None
     focus = LESIONS["CT value"].focus(there)
     assert (focus.center, focus.label) == ((3, 3, 1), "synthetic_lesion")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ring enhancement", 40.0),
+        ("mixed density", 12.0),
+        ("areas of decreased density", 50.0),
+        ("areas of increased density", 30.0),
+    ],
+)
+def test_what_lies_inside_a_lesion_is_measured_by_its_tails(scans, name, value):
+    numbers = {"mean_hu": 70.0, "low_hu": 20.0, "high_hu": 100.0, "surroundings_hu": 88.0, "rim_minus_core_hu": 40.0}
+    there, missing = record_of(scans, measured={"measured": numbers}), record_of(scans, measured={"measured": {}})
+    first, second = LESIONS[name].measure([there, missing])
+    assert first == value
+    assert np.isnan(second)
 
 
 def test_guides_need_a_space_and_labeled_slices():

@@ -1,9 +1,10 @@
 """The attributes of a report that a lesion can be asked for, and the measure that shows each on the finished scan."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, final
 
 import numpy as np
@@ -21,7 +22,9 @@ LEAST_ORGAN_MM3 = 90_000.0
 """Volume of an organ in which lesions of all requested sizes have room."""
 _SOLID = ("liver", "kidney")
 _INSIDE, _PROTRUDING = "within the parenchymal organ", "protruding from the parenchymal organ"
+_SCALED = "texture scaled to it"
 Words = Mapping[str, Any]
+Numbers = Mapping[str, float]
 
 
 @final
@@ -41,7 +44,7 @@ class _Asked:
 
 
 def lesion_attributes() -> tuple[Attribute, ...]:
-    """Shape, size, density, CT value, density variation, surface and location."""
+    """Shape, size, density, CT value, density variation, surface, location, and what lies inside."""
     round_like: Words = {"shape": ("round-like",)}
     # Round in all but the first, so that a rough border is not taken for a soft one.
     shape = _Asked({"irregular": {"shape": ("irregular",)}, "round-like": round_like}, _cube(26), (*_SOLID, "lung"))
@@ -63,13 +66,53 @@ def lesion_attributes() -> tuple[Attribute, ...]:
         ),
         _attribute("surface", surface, ("margin_width_mm", "width of the margin, mm"), "width of the blending"),
         _attribute("location", place, ("share_outside", "share outside the organ"), "placed there"),
+        *_inner_attributes(),
     )
 
 
-def _attribute(name: str, asked: _Asked, measure: tuple[str, str], enforced: str = "") -> Attribute:
+def _inner_attributes() -> tuple[Attribute, ...]:
+    """Ring enhancement, mixed density, and areas of other density, each against the same lesion without it."""
+    uneven: Words = {**_cube(26), "shape": ("round-like",), "density_variation": "heterogeneous"}
+    hypodense: Words = {"density": "hypodense"}
+    ring = _Asked({"hypodense": hypodense, "ring enhancement": {"density": "ring enhancement"}}, uneven)
+    mixed = _Asked({"hypodense": hypodense, "mixed-density": {"density": "mixed-density"}}, uneven)
+    found = [
+        _attribute("ring enhancement", ring, ("rim_minus_core_hu", "rim less core, HU"), "rim raised"),
+        _attribute("mixed density", mixed, (_both_tails, "lesser of both tails beyond the organ, HU"), _SCALED),
+    ]
+    for kind, tail in (("decreased", _low_tail), ("increased", _high_tail)):
+        features = {"none": {}, "areas": {"features": (f"presence of {kind} density areas",)}}
+        areas = _Asked(features, {**uneven, **hypodense})
+        found.append(_attribute(f"areas of {kind} density", areas, (tail, "tail from the mean, HU"), _SCALED))
+    return tuple(found)
+
+
+def _low_tail(measured: Numbers) -> float:
+    return measured["mean_hu"] - measured["low_hu"]
+
+
+def _high_tail(measured: Numbers) -> float:
+    return measured["high_hu"] - measured["mean_hu"]
+
+
+def _both_tails(measured: Numbers) -> float:
+    around = measured["surroundings_hu"]
+    return min(around - measured["low_hu"], measured["high_hu"] - around)
+
+
+def _attribute(
+    name: str, asked: _Asked, measure: tuple[str | Callable[[Numbers], float], str], enforced: str = ""
+) -> Attribute:
     key, measured = measure
+    number = itemgetter(key) if isinstance(key, str) else key
     return Attribute(
-        name, tuple(asked.levels), measured, partial(_requests, asked), partial(_measured, key), enforced, focus=_focus
+        name,
+        tuple(asked.levels),
+        measured,
+        partial(_requests, asked),
+        partial(_measured, number),
+        enforced,
+        focus=_focus,
     )
 
 
@@ -107,10 +150,15 @@ def _organ(template: CaseRef, turn: int, organs: Sequence[str]) -> str:
     return fitting[turn % len(fitting)]
 
 
-def _measured(key: str, cases: Sequence[Case]) -> list[float]:
-    """One number of the only lesion of each case, as its provenance has it."""
-    records = [_record(case).get("measured", {}).get("measured", {}) for case in cases]
-    return [float(record.get(key, math.nan)) for record in records]
+def _measured(number: Callable[[Numbers], float], cases: Sequence[Case]) -> list[float]:
+    """One number of the only lesion of each case, from its provenance; NaN where it could not be measured."""
+    found = []
+    for case in cases:
+        try:
+            found.append(float(number(_record(case).get("measured", {}).get("measured", {}))))
+        except KeyError:
+            found.append(math.nan)
+    return found
 
 
 def _focus(case: Case) -> Focus:
