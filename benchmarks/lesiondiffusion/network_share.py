@@ -67,12 +67,13 @@ class Contrast:
     measure: Callable[[Numbers], float]
     measured: str
 
-    def property_of(self, canvas: "Canvas", method: LesionDiffusion, report: LesionReport, seed: int) -> float:
-        """The property of one painting; NaN where it does not show."""
+    def property_of(self, canvas: "Canvas", method: LesionDiffusion, report: LesionReport, seed: int) -> float | None:
+        """The property of one painting; None where it does not show."""
         try:
-            return self.measure(canvas.measured(method, report, derive_seed(seed, "paint")))
+            found = self.measure(canvas.measured(method, report, derive_seed(seed, "paint")))
         except KeyError:
-            return math.nan
+            return None
+        return found if math.isfinite(found) else None
 
 
 HYPODENSE: Mapping[str, Any] = {"density": "hypodense"}
@@ -183,7 +184,7 @@ def main(run: str, templates: Path, out: Path, pairs: int) -> None:
 
 def drawn(
     method: LesionDiffusion, templates: Path, out: Path, pairs: int, advance: Advance
-) -> Iterator[Mapping[str, list[float]]]:
+) -> Iterator[Mapping[str, list[float | None]]]:
     """The properties of the paintings of one mask after the other, kept in OUT; masks without a place are left out."""
     made = number = 0
     while made < pairs:
@@ -199,7 +200,7 @@ def drawn(
             yield row
 
 
-def one_mask(method: LesionDiffusion, templates: Path, number: int) -> Mapping[str, list[float]]:
+def one_mask(method: LesionDiffusion, templates: Path, number: int) -> Mapping[str, list[float | None]]:
     """The properties of all paintings of one mask; empty where the draw has no place."""
     size = next(attribute for attribute in lesion_attributes() if attribute.name == "size")
     try:

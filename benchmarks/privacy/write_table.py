@@ -1,4 +1,4 @@
-"""Writes the table of measured detection in docs/privacy.md from detection-*.json.
+"""Writes the measured detection and the copying over training time into docs/privacy.md.
 
 Run: python benchmarks/privacy/write_table.py
 """
@@ -46,6 +46,34 @@ def lines() -> Iterator[str]:
         yield _row("processor time per case searched, ms", times)
 
 
+def copying() -> Iterator[str]:
+    """The section on copying over training time, by copying-*.json."""
+    yield ""
+    yield "## When copying begins"
+    yield ""
+    yield "One training, continued step by step; cases drawn after each without any check. Copies lie above the limit"
+    yield "of held-out real cases of other scenes. Membership advantage: beside it, in brackets, what chance reaches."
+    for path in sorted(HERE.glob("copying-*.json")):
+        found = json.loads(path.read_text())
+        machine, size = found["facts"], found["size"]
+        yield ""
+        yield (
+            f"**{found['method']}** on {found['training']} cases at {size} x {size}, {found['drawn']} drawn;"
+            f" {machine['machine']}, {machine['date']}; `{machine['command']}`:"
+        )
+        yield ""
+        yield "| steps of a stage | copies | training cases copied | copied lesion regions | membership advantage |"
+        yield "|---|---|---|---|---|"
+        for row in found["rows"]:
+            advantage, chance = row["membership"]["advantage"], row["membership"]["advantage_by_chance"]
+            level = f"{advantage['value']:.2f} ({advantage['low']:.2f} to {advantage['high']:.2f}; {chance:.2f})"
+            lesions = share(row["lesion_regions"]) if row["lesion_regions"] else "-"
+            cells = [share(row["flagged"]), share(row["training_cases_copied"]), lesions, level]
+            yield _row(str(row["steps"]), cells)
+        yield ""
+        yield f"![Copies over training steps](../benchmarks/privacy/{path.stem}.png)"
+
+
 def _row(name: str, cells: list[str]) -> str:
     return f"| {name} | " + " | ".join(cells) + " |"
 
@@ -54,7 +82,7 @@ def main() -> None:
     """Replace the section."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2] if END in rest else rest
-    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines()) + "\n" + END + after)
+    PAGE.write_text(before + BEGIN + "\n" + "\n".join((*lines(), *copying())) + "\n" + END + after)
 
 
 if __name__ == "__main__":
