@@ -179,7 +179,9 @@ def main(run: str, templates: Path, out: Path, pairs: int) -> None:
     }
     for name, found in attributes.items():
         print(name, found["verdict"], found["auc"], found["means"], flush=True)
-    write_json(HERE / "network-share.json", {"attributes": attributes, "weights": method.weights_hash, **facts()})
+    write_json(
+        HERE / "network-share.json", {"attributes": attributes, "facts": {**facts(), "weights": method.weights_hash}}
+    )
 
 
 def drawn(

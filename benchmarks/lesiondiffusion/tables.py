@@ -55,6 +55,19 @@ def alignment(results: Mapping[str, Found]) -> str:
     return table(head, rows)
 
 
+def network_share(attributes: Mapping[str, Found]) -> str:
+    """What LINet alone makes of each attribute."""
+    head = ["attribute", "measured", "pairs", "more / less", "AUC", "verdict"]
+    rows = []
+    for name, found in attributes.items():
+        less, more = found["means"]
+        means = f"{more:.3g} / {less:.3g}"
+        rows.append(
+            [name, found["measured"], str(found["pairs"]), means, estimate(found["auc"], digits=2), found["verdict"]]
+        )
+    return table(head, rows)
+
+
 def shape_words(found: Found) -> str:
     """Round-like against irregular, at the locations of real nodules."""
     head = ("measured", "pairs", "round-like / irregular", "paired difference", "in order", "AUC")

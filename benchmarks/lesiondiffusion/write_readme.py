@@ -29,6 +29,7 @@ numbers, its command and its machine.
 
 ```
 python benchmarks/lesiondiffusion/alignment.py RUN TEMPLATES benchmarks/lesiondiffusion/alignment
+python benchmarks/lesiondiffusion/network_share.py RUN TEMPLATES OUT
 python benchmarks/lesiondiffusion/shapes.py RUN NODULES benchmarks/lesiondiffusion/shapes.json
 python benchmarks/lesiondiffusion/grain.py RUN TEMPLATES TEST
 python benchmarks/lesiondiffusion/utility.py RUN REAL TEMPLATES TEST OUT --name SET --types ...
@@ -46,6 +47,17 @@ measured on the finished scan by the code that describes real lesions. AUC: prob
 either side of the contrast, the one whose option should measure more does so; .5 means that the option is ignored. The
 control swaps the options of each pair at random.
 
+"""
+
+NETWORK_SHARE = """
+## LINet alone
+
+The same question without anything that the code does after the network: one mask, drawn by the whole method, painted
+twice by LINet from one seed and full noise; its output is measured as it is.
+
+{table}
+
+{origin}
 """
 
 SHAPES = """
@@ -138,7 +150,15 @@ at most {text:.4f}.
 
 def main() -> None:
     """Write the page."""
-    results = [alignment_part(), shapes_part(), grain_part(), utility_part(), speed_part(), autoencoder_part()]
+    results = [
+        alignment_part(),
+        network_share_part(),
+        shapes_part(),
+        grain_part(),
+        utility_part(),
+        speed_part(),
+        autoencoder_part(),
+    ]
     parts = [HEAD, *[text for texts in results for text in texts]]
     notes = HERE / "notes.md"
     parts.append("\n" + notes.read_text() if notes.is_file() else missing("Notes", "notes.md"))
@@ -159,6 +179,14 @@ def alignment_part() -> list[str]:
         return [missing("Adherence to the report", "alignment/*.json")]
     results = {file.stem.replace("-", " "): read(file) for file in files}
     return [ALIGNMENT, tables.alignment(results), "\n\n", tables.origin(next(iter(results.values()))), "\n"]
+
+
+def network_share_part() -> list[str]:
+    path = HERE / "network-share.json"
+    if not path.is_file():
+        return [missing("LINet alone", path.name)]
+    found = read(path)
+    return [NETWORK_SHARE.format(table=tables.network_share(found["attributes"]), origin=tables.origin(found))]
 
 
 def shapes_part() -> list[str]:
