@@ -1,14 +1,17 @@
 """Which use of synthetic cases raises the Dice of a segmentation network, over strong augmentation and copy-paste?
 
-    python benchmarks/recipes/compare_recipes.py breast IMAGES WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+    python benchmarks/recipes/compare_recipes.py breast FOLDER WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+    python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
+    python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
 
-IMAGES: a folder with images/ and labels/. WORK then holds train and test, split by scene: no test image shows a scene
-of training. Subsets of whole scenes are drawn as disjoint as possible, and generators are trained again on each. Arms
-at equal gradient steps, half of each batch synthetic or pseudo-labeled:
+FOLDER: data as shared, with images/ and labels/. WORK then holds train and test, split by scene or patient:
+no test image shows one of training. Subsets of whole scenes or patients are drawn as disjoint as possible, and
+generators are trained again on each. Arms at equal gradient steps, half of each batch synthetic or pseudo-labeled:
 
 R, flips only; R (strong augmentation: every gain is over this arm); R, twice the steps; R + copy-paste as augmentation;
-R + cases of copypaste, of pig, of segguided for deformed maps of the subset, and of segguided that saw the images of
-all other training cases without their labels; R + those images with the labels that the network of R predicts.
+R + cases of each source of the data set, such as copypaste, pig, segguided for deformed maps of the subset, and
+segguided that saw the images of all other training cases without their labels; R + those images with the labels that
+the network of R predicts.
 
 The result, recipes-DATA.json, is written after every subset; what is done is kept in WORK, so that the same call
 continues.
@@ -24,11 +27,11 @@ from typing import Any, final
 import numpy as np
 import torch
 from jaxtyping import Float64
+from recipe_data import DATA, DataSet
 from recipe_sources import Subset, loaded
 from torch import Tensor, nn
 
 from medsmith import Cohort
-from medsmith.data.scenes import scenes_of
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentation, random_flip
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
@@ -48,7 +51,7 @@ from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
-from medsmith.preparation import PrepareOptions, prepare, split
+from medsmith.preparation import split
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import pack, unpack
 
@@ -69,7 +72,6 @@ MIXED: Mapping[str, str] = {
     "R + segguided": "segguided",
     "R + segguided, unlabeled images": "segguided-unlabeled",
 }
-ARMS = (*AUGMENTED, *MIXED, SELF)
 
 
 @final
@@ -79,7 +81,7 @@ class Trial:
 
     Attributes:
         subset: its real cases.
-        arm: one of ARMS.
+        arm: one of those of the data set.
         seed: of its initial weights and batches.
         config: of its training.
         edge: of its grid.
@@ -146,22 +148,21 @@ def predicted(network: nn.Module, images: Tensor) -> Cases:
     return images, torch.from_numpy(np.stack(labels).astype(np.int64))
 
 
-def cohorts(source: Path, work: Path) -> None:
-    """WORK/train and WORK/test, split by scene."""
-    options = PrepareOptions(channel_names=("ultrasound",), label_names={"lesion": 1})
-    every = prepare(source, work / "all", options, report=print)
-    scenes = scenes_of(every, progress=ConsoleProgress())
-    split(every, work / "train", work / "test", test_fraction=0.35, seed=0, scenes=scenes, report=print)
+def cohorts(data: DataSet, source: Path, work: Path) -> None:
+    """WORK/train and WORK/test, split by scene or patient."""
+    every = data.prepared(source, work)
+    scenes = data.scenes(every)
+    split(every, work / "train", work / "test", test_fraction=data.test_share, seed=0, scenes=scenes, report=print)
 
 
 def subsets_of(work: Path, size: int, asked: argparse.Namespace) -> list[Subset]:
-    """Subsets of whole scenes."""
-    groups: dict[int, list[str]] = {}
-    for id, scene in sorted(scenes_of(Cohort.open(work / "train")).items()):
+    """Subsets of whole scenes or patients."""
+    data, groups = DATA[asked.data], dict[int, list[str]]()
+    for id, scene in sorted(data.scenes(Cohort.open(work / "train")).items()):
         groups.setdefault(scene, []).append(id)
     drawn = draw_subsets(list(groups.values()), size, asked.subsets)
-    grid = (asked.edge,) * asked.dimensions
-    return [Subset(work, f"{size}-{number}", ids, grid, asked.steps, asked.count) for number, ids in enumerate(drawn)]
+    made = ((asked.edge,) * data.dimensions, asked.steps, asked.count, data.sources)
+    return [Subset(work, f"{size}-{number}", ids, *made) for number, ids in enumerate(drawn)]
 
 
 def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
@@ -189,7 +190,7 @@ def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.nd
 def main(asked: argparse.Namespace) -> None:
     """Every size in turn."""
     torch.set_num_threads(1)
-    cohorts(asked.source, asked.work)
+    cohorts(DATA[asked.data], asked.source, asked.work)
     real, test = (loaded(Cohort.open(asked.work / name), asked.edge) for name in ("train", "test"))
     config = SegmenterConfig(steps=asked.course, batch=asked.batch)
     about = {"data": asked.data, "grid": asked.edge, "steps of a generator": asked.steps, "synthetic": asked.count,
@@ -210,22 +211,34 @@ def main(asked: argparse.Namespace) -> None:
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
 
 
-if __name__ == "__main__":
+def arms_of(data: DataSet) -> tuple[str, ...]:
+    """The arms for which the data set has what they need."""
+    return (*AUGMENTED, *(arm for arm, source in MIXED.items() if source in data.sources), SELF)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line; every data set has defaults of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("breast",))
-    parser.add_argument("source", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--sizes", default="20,40,80,160")
-    parser.add_argument("--subsets", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1, help="networks of each subset and arm")
-    parser.add_argument("--arms", default=";".join(ARMS), help="separated by semicolons; R among them")
-    parser.add_argument("--edge", type=int, default=64)
-    parser.add_argument("--dimensions", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=2000, help="of a generator")
-    parser.add_argument("--count", type=int, default=200, help="synthetic cases of each source")
-    parser.add_argument("--course", type=int, default=2000, help="steps of a segmentation network")
-    parser.add_argument("--batch", type=int, default=16)
+    parsers = parser.add_subparsers(dest="data", required=True)
+    for name, data in DATA.items():
+        one = parsers.add_parser(name, help=data.title, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        one.add_argument("source", type=Path)
+        one.add_argument("work", type=Path)
+        one.add_argument("--sizes", help="of the subsets, separated by commas")
+        one.add_argument("--subsets", type=int, default=5, help="of each size")
+        one.add_argument("--seeds", type=int, default=1, help="networks of each subset and arm")
+        one.add_argument("--arms", default=";".join(arms_of(data)), help="separated by semicolons; R among them")
+        one.add_argument("--edge", type=int, help="of the grid")
+        one.add_argument("--steps", type=int, help="of a generator")
+        one.add_argument("--count", type=int, help="synthetic cases of each source")
+        one.add_argument("--course", type=int, help="steps of a segmentation network")
+        one.add_argument("--batch", type=int, help="cases of its batch")
+        one.set_defaults(**vars(data.sizes))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
     try:
-        main(parser.parse_args())
+        main(parsed())
     except MedsmithError as error:
         sys.exit(error.line)

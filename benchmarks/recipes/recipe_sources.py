@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import final
+
+from recipe_data import Source
 
 from medsmith import Cohort, SynthesisOptions, synthesize, train
 from medsmith.errors import SynthesisError
@@ -15,33 +17,6 @@ from medsmith.synthesis import Limits
 from medsmith.training import Budget
 
 SEED, ATTEMPTS = 23, 10
-_DEFORMED: Mapping[str, Any] = {"augment_labels": {}}
-
-
-@final
-@dataclass(frozen=True)
-class Source:
-    """How synthetic cases are made from a subset.
-
-    Attributes:
-        method: that is trained on it.
-        request: for every case.
-        stages: that share the steps.
-        unlabeled: whether the images of the other real cases are learned from too, without their labels.
-    """
-
-    method: str
-    request: Mapping[str, Any]
-    stages: int = 1
-    unlabeled: bool = False
-
-
-SOURCES: Mapping[str, Source] = {
-    "copypaste": Source("copypaste", {}),
-    "pig": Source("pig", {}, stages=2),
-    "segguided": Source("segguided", _DEFORMED),
-    "segguided-unlabeled": Source("segguided", _DEFORMED, unlabeled=True),
-}
 
 
 @final
@@ -56,6 +31,7 @@ class Subset:
         size: edges of the generators' grid.
         steps: of a generator, over its stages.
         count: synthetic cases of each source.
+        sources: by the names of their folders.
     """
 
     work: Path
@@ -64,6 +40,7 @@ class Subset:
     size: tuple[int, ...]
     steps: int
     count: int
+    sources: Mapping[str, Source]
 
     @property
     def folder(self) -> Path:
@@ -106,7 +83,7 @@ class Subset:
         out, given_up = self.folder / name, self.folder / f"{name}.txt"
         if not given_up.exists() and not self._is_whole(out):
             try:
-                self._synthesize(SOURCES[name], self._trained(name), out)
+                self._synthesize(self.sources[name], self._trained(name), out)
             except SynthesisError as error:
                 print(error.line, flush=True)
                 write_bytes(given_up, error.line.replace(str(out), name).encode())
@@ -119,11 +96,13 @@ class Subset:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
 
     def _trained(self, name: str) -> Path:
-        source, run = SOURCES[name], self.folder / "runs" / name
+        source, run = self.sources[name], self.folder / "runs" / name
         cohort = self.with_images if source.unlabeled else self.real
-        sized = () if name == "copypaste" else (f"size={list(self.size)}".replace(" ", ""),)
+        sized = (f"size={list(self.size)}".replace(" ", ""),) if source.grid else ()
         budget = Budget(steps=max(1, self.steps // source.stages))
-        train(source.method, cohort, run, settings=sized, budget=budget, progress=ConsoleProgress())
+        train(
+            source.method, cohort, run, settings=(*sized, *source.settings), budget=budget, progress=ConsoleProgress()
+        )
         return run
 
     def _synthesize(self, source: Source, run: Path, out: Path) -> None:
