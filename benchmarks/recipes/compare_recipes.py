@@ -3,6 +3,7 @@
     python benchmarks/recipes/compare_recipes.py breast FOLDER WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
     python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
     python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
+    python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
 
 FOLDER: data as shared, with images/ and labels/. WORK then holds train and test, split by scene or patient:
 no test image shows one of training. Subsets of whole scenes or patients are drawn as disjoint as possible, and
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from recipe_data import DATA, DataSet
+from recipe_draws import Draw, Part, by_scene, in_turn, left_out_of, sharing
 from recipe_sources import Subset, loaded
 from torch import Tensor, nn
 
@@ -47,7 +49,6 @@ from medsmith.evaluation.downstream.segmenter import (
     dice_of_cases,
     train_segmenter,
 )
-from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
@@ -68,6 +69,7 @@ AUGMENTED: Mapping[str, Augment] = {
 }
 MIXED: Mapping[str, str] = {
     "R + cases of copypaste": "copypaste",
+    "R + lesiondiffusion": "lesiondiffusion",
     "R + pig": "pig",
     "R + segguided": "segguided",
     "R + segguided, unlabeled images": "segguided-unlabeled",
@@ -131,7 +133,7 @@ class Trial:
             return real
         made = self.subset.synthetic(MIXED[self.arm])
         assert made is not None, "arms without synthetic cases are left out"
-        synthetic = loaded(made, self.edge)
+        synthetic = loaded(made, self.edge, self.subset.data.window)
         return Mixture(real, (synthetic.images, synthetic.labels))
 
     def _network(self, arm: str, phase: Phase, classes: int) -> nn.Module:
@@ -149,29 +151,46 @@ def predicted(network: nn.Module, images: Tensor) -> Cases:
 
 
 def cohorts(data: DataSet, source: Path, work: Path) -> None:
-    """WORK/train and WORK/test, split by scene or patient."""
+    """WORK/train and WORK/test, split by scene or patient, or WORK/train alone."""
     every = data.prepared(source, work)
-    scenes = data.scenes(every)
-    split(every, work / "train", work / "test", test_fraction=data.test_share, seed=0, scenes=scenes, report=print)
+    if data.test_share is not None:
+        scenes = data.scenes(every)
+        split(every, work / "train", work / "test", test_fraction=data.test_share, seed=0, scenes=scenes, report=print)
 
 
-def subsets_of(work: Path, size: int, asked: argparse.Namespace) -> list[Subset]:
-    """Subsets of whole scenes or patients."""
-    data, groups = DATA[asked.data], dict[int, list[str]]()
-    for id, scene in sorted(data.scenes(Cohort.open(work / "train")).items()):
-        groups.setdefault(scene, []).append(id)
-    drawn = draw_subsets(list(groups.values()), size, asked.subsets)
-    made = ((asked.edge,) * data.dimensions, asked.steps, asked.count, data.sources)
-    return [Subset(work, f"{size}-{number}", ids, *made) for number, ids in enumerate(drawn)]
+def draws_of(asked: argparse.Namespace, size: int, real: LoadedCohort, test: LoadedCohort | None) -> list[Draw]:
+    """The subsets of a size with their test cases."""
+    data, work = DATA[asked.data], asked.work
+    made = ((asked.edge,) * data.dimensions, asked.steps, asked.count, data)
+    if test is not None:
+        drawn = by_scene(data.scenes(Cohort.open(work / "train")), size, asked.subsets)
+        return [(Part(Subset(work, f"{size}-{number}", ids, *made), test),) for number, ids in enumerate(drawn)]
+    folds = (enumerate(in_turn(real.ids, size, number)) for number in range(asked.subsets))
+    return [
+        tuple(left_out_of(real, Subset(work, f"{size}-{number}-{fold}", ids, *made)) for fold, ids in each)
+        for number, each in enumerate(folds)
+    ]
 
 
-def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
-    """Dice of every arm, and its gain over R and over copy-paste, over the subsets that are done."""
-    done = subsets[: len(scores[BASE])]
-    shared = shared_cases([each.ids for each in done])
+def dice_of(draw: Draw, arm: str, seed: int, asked: argparse.Namespace, real: LoadedCohort) -> np.ndarray:
+    """Dice of each test case of a draw, by their ids."""
+    config = segmenter_of(asked)
+    found = [Trial(part.subset, arm, seed, config, asked.edge).dice(real, part.test) for part in draw]
+    return np.concatenate(found)[np.argsort([id for part in draw for id in part.test.ids], kind="stable")]
+
+
+def segmenter_of(asked: argparse.Namespace) -> SegmenterConfig:
+    """Of every network."""
+    return SegmenterConfig(steps=asked.course, batch=asked.batch)
+
+
+def rows(draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
+    """Dice of every arm, and its gain over R and over copy-paste, over the draws that are done."""
+    done = draws[: len(scores[BASE])]
+    subsets, shared = [part.subset for draw in done for part in draw], sharing(done)
     found = {arm: np.array(values) for arm, values in scores.items() if len(values) == len(done)}
-    left_out = {each.name: each.left_out() for each in done if each.left_out()}
-    about = {"cases": len(done[0].ids), "subsets": len(done), "seeds": found[BASE].shape[1], "left_out": left_out}
+    left_out = {each.name: each.left_out() for each in subsets if each.left_out()}
+    about = {"cases": len(subsets[0].ids), "subsets": len(subsets), "seeds": found[BASE].shape[1], "left_out": left_out}
     return [
         {
             **about,
@@ -191,21 +210,22 @@ def main(asked: argparse.Namespace) -> None:
     """Every size in turn."""
     torch.set_num_threads(1)
     cohorts(DATA[asked.data], asked.source, asked.work)
-    real, test = (loaded(Cohort.open(asked.work / name), asked.edge) for name in ("train", "test"))
-    config = SegmenterConfig(steps=asked.course, batch=asked.batch)
+    data = DATA[asked.data]
+    real = loaded(Cohort.open(asked.work / "train"), asked.edge, data.window)
+    apart = data.test_share is not None
+    test = loaded(Cohort.open(asked.work / "test"), asked.edge, data.window) if apart else None
     about = {"data": asked.data, "grid": asked.edge, "steps of a generator": asked.steps, "synthetic": asked.count,
-             "segmenter": config.model_dump()}  # fmt: skip
+             "segmenter": segmenter_of(asked).model_dump()}  # fmt: skip
     path = HERE / f"recipes-{asked.data}.json"
     every: list[dict[str, Any]] = []
     for size in map(int, asked.sizes.split(",")):
         scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
-        subsets = subsets_of(asked.work, size, asked)
-        for subset in subsets:
+        draws = draws_of(asked, size, real, test)
+        for draw in draws:
             for arm in scores:
-                if arm not in MIXED or subset.synthetic(MIXED[arm]) is not None:
-                    seeds = [Trial(subset, arm, seed, config, asked.edge) for seed in range(asked.seeds)]
-                    scores[arm].append([trial.dice(real, test) for trial in seeds])
-            found = rows(subsets, scores)
+                if arm not in MIXED or all(part.subset.synthetic(MIXED[arm]) is not None for part in draw):
+                    scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
+            found = rows(draws, scores)
             write_json(path, {**about, "rows": every + found, "facts": facts()})
         every += found
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
@@ -213,7 +233,9 @@ def main(asked: argparse.Namespace) -> None:
 
 def arms_of(data: DataSet) -> tuple[str, ...]:
     """The arms for which the data set has what they need."""
-    return (*AUGMENTED, *(arm for arm, source in MIXED.items() if source in data.sources), SELF)
+    mixed = (arm for arm, source in MIXED.items() if source in data.sources)
+    # Where every case is tested, the images beside a subset are those of the test.
+    return (*AUGMENTED, *mixed, *(() if data.test_share is None else (SELF,)))
 
 
 def parsed() -> argparse.Namespace:

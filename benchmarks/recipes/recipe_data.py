@@ -21,6 +21,9 @@ STRETCHED = (0.5, 99.5)
 SMALL_3D = ("network.channels=[32,48,64]", "training.batch=4", "sampling.steps=10")
 """Settings of a generator that trains in minutes on one core."""
 
+INSERTED: Mapping[str, Any] = {"reports": str(Path(__file__).parent / "sarcoma_reports.jsonl"), "label_as": "tumor"}
+"""Hypodense masses of 25 to 60 mm; larger ones find no room in the crops."""
+
 
 @final
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Source:
         unlabeled: whether the images of the other real cases are learned from too, without their labels.
         settings: of the method, beside its grid.
         grid: whether the method has a grid, which is then that of the generators.
+        shipped: whether the shipped weights are taken as they are, and nothing is trained.
+        inserts: whether lesions are inserted into the scans of the subset.
     """
 
     method: str
@@ -42,6 +47,8 @@ class Source:
     unlabeled: bool = False
     settings: tuple[str, ...] = ()
     grid: bool = True
+    shipped: bool = False
+    inserts: bool = False
 
 
 @final
@@ -73,21 +80,24 @@ class DataSet:
 
     Attributes:
         title: for the page of results.
-        prepared: (folder as it is shared, WORK) -> the cohort WORK/all.
+        prepared: (folder as it is shared, WORK) -> the cohort WORK/all, or WORK/train where ``test_share`` is None.
         dimensions: axes of space.
         scenes: id -> what must lie on one side of the split: scene or patient.
-        test_share: of the cases, seen by no generator.
+        test_share: of the cases, seen by no generator. None tests each case by networks that learned from others, in a
+            cross-validation that is repeated with other partitions.
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
+        window: gray values to which images are clipped for the segmentation networks; None clips none.
     """
 
     title: str
     prepared: Callable[[Path, Path], Cohort]
     dimensions: int
     scenes: Callable[[Cohort], Mapping[str, int]]
-    test_share: float
+    test_share: float | None
     sources: Mapping[str, Source]
     sizes: Sizes
+    window: tuple[float, float] | None = None
 
 
 def similar_images(cohort: Cohort) -> Mapping[str, int]:
@@ -131,6 +141,11 @@ def sarcoma(source: Path, work: Path) -> Cohort:
     """T1 images, gray values stretched per case."""
     options = PrepareOptions(("T1",), {"tumor": 1}, percentiles=STRETCHED)
     return prepare(source, work / "all", options, report=print)
+
+
+def sarcoma_ct(source: Path, work: Path) -> Cohort:
+    """CT in Hounsfield units."""
+    return prepare(source, work / "train", PrepareOptions(("CT",), {"tumor": 1}), report=print)
 
 
 def segguided(unlabeled: bool = False, settings: tuple[str, ...] = ()) -> Source:
@@ -178,5 +193,19 @@ DATA: Mapping[str, DataSet] = {
             "segguided-unlabeled": segguided(unlabeled=True, settings=SMALL_3D),
         },
         Sizes("8,12", edge=32, steps=600, count=60, course=400, batch=4),
+    ),
+    "sarcoma-ct": DataSet(
+        "soft-tissue sarcoma, CT crops (IBSI validation set)",
+        sarcoma_ct,
+        3,
+        each_alone,
+        None,
+        {
+            "copypaste": Source("copypaste", grid=False),
+            "lesiondiffusion": Source("lesiondiffusion", INSERTED, grid=False, shipped=True, inserts=True),
+            "segguided": segguided(settings=SMALL_3D),
+        },
+        Sizes("8", edge=32, steps=600, count=60, course=400, batch=4),
+        window=(-160, 240),
     ),
 }

@@ -1,16 +1,17 @@
 """Subsets of the real cases, and what each recipe makes of one: generators are trained again for every subset."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from recipe_data import Source
+import numpy as np
+import torch
+from recipe_data import DataSet, Source
 
 from medsmith import Cohort, SynthesisOptions, synthesize, train
 from medsmith.errors import SynthesisError
-from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort, standardized_image
 from medsmith.formats.atomic import write_bytes
 from medsmith.progress import ConsoleProgress
 from medsmith.synthesis import Limits
@@ -31,7 +32,7 @@ class Subset:
         size: edges of the generators' grid.
         steps: of a generator, over its stages.
         count: synthetic cases of each source.
-        sources: by the names of their folders.
+        data: has the sources.
     """
 
     work: Path
@@ -40,7 +41,7 @@ class Subset:
     size: tuple[int, ...]
     steps: int
     count: int
-    sources: Mapping[str, Source]
+    data: DataSet
 
     @property
     def folder(self) -> Path:
@@ -83,7 +84,7 @@ class Subset:
         out, given_up = self.folder / name, self.folder / f"{name}.txt"
         if not given_up.exists() and not self._is_whole(out):
             try:
-                self._synthesize(self.sources[name], self._trained(name), out)
+                self._synthesize(self.data.sources[name], self._trained(name), out)
             except SynthesisError as error:
                 print(error.line, flush=True)
                 write_bytes(given_up, error.line.replace(str(out), name).encode())
@@ -96,7 +97,9 @@ class Subset:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
 
     def _trained(self, name: str) -> Path:
-        source, run = self.sources[name], self.folder / "runs" / name
+        source, run = self.data.sources[name], self.folder / "runs" / name
+        if source.shipped:
+            return Path(source.method)
         cohort = self.with_images if source.unlabeled else self.real
         sized = (f"size={list(self.size)}".replace(" ", ""),) if source.grid else ()
         budget = Budget(steps=max(1, self.steps // source.stages))
@@ -111,7 +114,7 @@ class Subset:
             out,
             count=self.count,
             seed=SEED,
-            request=source.request,
+            request={**source.request, **({"templates": str(self.real.root)} if source.inserts else {})},
             options=SynthesisOptions(limits=Limits(attempts=ATTEMPTS)),
             progress=ConsoleProgress(),
         )
@@ -121,7 +124,18 @@ class Subset:
         return {path.stem: path.read_text() for path in sorted(self.folder.glob("*.txt"))}
 
 
-def loaded(cohort: Cohort, edge: int) -> LoadedCohort:
-    """A cohort on the grid of the segmentation networks."""
+def loaded(cohort: Cohort, edge: int, window: tuple[float, float] | None) -> LoadedCohort:
+    """A cohort on the grid of the segmentation networks.
+
+    Args:
+        cohort: with images and labels.
+        edge: of the grid, voxels.
+        window: to which gray values are clipped; None clips none.
+    """
     with ConsoleProgress().task(f"read {cohort.root.name}", len(cohort)) as advance:
-        return load_cohort(cohort, edge, advance)
+        found = load_cohort(cohort, edge, advance)
+    if window is None:
+        return found
+    clipped = (replace(case, image=np.clip(case.require_image(), *window)) for case in cohort)
+    images = np.stack([standardized_image(case, edge) for case in clipped])
+    return replace(found, images=torch.from_numpy(images))

@@ -24,6 +24,7 @@ subsets, seeds and test cases, in points of Dice. Synthetic research data, not f
 python benchmarks/recipes/compare_recipes.py breast FOLDER WORK
 python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
 python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
+python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
 python benchmarks/recipes/write_recipes.py
 ```
 """
