@@ -18,8 +18,12 @@ INTACT = 0.6
 """Least correlation of neighboring voxels: intact volumes of the hippocampus have .88 to .95, the others at most .4."""
 STRETCHED = (0.5, 99.5)
 """Percentiles that become the range of gray values, which has no unit in MR."""
-SMALL_3D = ("network.channels=[32,48,64]", "training.batch=4", "sampling.steps=10")
-"""Settings of a generator that trains in minutes on one core."""
+SMALL_3D = (
+    "network.channels=[32,48,64]", "training.batch=4", "training.learning_rate=1e-3", "diffusion.prediction=clean",
+    "sampling.steps=10",
+)  # fmt: skip
+"""Settings of a generator that trains in minutes on one core. A network that predicts the velocity instead of the clean
+image leaves more noise after 600 steps than the checks allow."""
 
 INSERTED: Mapping[str, Any] = {"reports": str(Path(__file__).parent / "sarcoma_reports.jsonl"), "label_as": "tumor"}
 """Hypodense masses of 25 to 60 mm; larger ones find no room in the crops."""
@@ -179,7 +183,7 @@ DATA: Mapping[str, DataSet] = {
             "segguided": segguided(settings=SMALL_3D),
             "segguided-unlabeled": segguided(unlabeled=True, settings=SMALL_3D),
         },
-        Sizes("6,12", edge=32, steps=600, count=60, course=400, batch=4),
+        Sizes("6,12", edge=32, steps=500, count=50, course=400, batch=4),
     ),
     "sarcoma": DataSet(
         "soft-tissue sarcoma, T1 MR crops (IBSI validation set)",
@@ -192,7 +196,7 @@ DATA: Mapping[str, DataSet] = {
             "segguided": segguided(settings=SMALL_3D),
             "segguided-unlabeled": segguided(unlabeled=True, settings=SMALL_3D),
         },
-        Sizes("8,12", edge=32, steps=600, count=60, course=400, batch=4),
+        Sizes("8,12", edge=32, steps=500, count=50, course=400, batch=4),
     ),
     "sarcoma-ct": DataSet(
         "soft-tissue sarcoma, CT crops (IBSI validation set)",
@@ -205,7 +209,7 @@ DATA: Mapping[str, DataSet] = {
             "lesiondiffusion": Source("lesiondiffusion", INSERTED, grid=False, shipped=True, inserts=True),
             "segguided": segguided(settings=SMALL_3D),
         },
-        Sizes("8", edge=32, steps=600, count=60, course=400, batch=4),
+        Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
     ),
 }
