@@ -1,14 +1,18 @@
 """Which use of synthetic cases raises the Dice of a segmentation network, over strong augmentation and copy-paste?
 
-    python benchmarks/recipes/compare_recipes.py breast IMAGES WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+    python benchmarks/recipes/compare_recipes.py breast FOLDER WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+    python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
+    python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
+    python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
 
-IMAGES: a folder with images/ and labels/. WORK then holds train and test, split by scene: no test image shows a scene
-of training. Subsets of whole scenes are drawn as disjoint as possible, and generators are trained again on each. Arms
-at equal gradient steps, half of each batch synthetic or pseudo-labeled:
+FOLDER: data as shared, with images/ and labels/. WORK then holds train and test, split by scene or patient:
+no test image shows one of training. Subsets of whole scenes or patients are drawn as disjoint as possible, and
+generators are trained again on each. Arms at equal gradient steps, half of each batch synthetic or pseudo-labeled:
 
 R, flips only; R (strong augmentation: every gain is over this arm); R, twice the steps; R + copy-paste as augmentation;
-R + cases of copypaste, of pig, of segguided for deformed maps of the subset, and of segguided that saw the images of
-all other training cases without their labels; R + those images with the labels that the network of R predicts.
+R + cases of each source of the data set, such as copypaste, pig, segguided for deformed maps of the subset, and
+segguided that saw the images of all other training cases without their labels; R + those images with the labels that
+the network of R predicts.
 
 The result, recipes-DATA.json, is written after every subset; what is done is kept in WORK, so that the same call
 continues.
@@ -24,11 +28,12 @@ from typing import Any, final
 import numpy as np
 import torch
 from jaxtyping import Float64
+from recipe_data import DATA, DataSet
+from recipe_draws import Draw, Part, by_scene, in_turn, left_out_of, sharing
 from recipe_sources import Subset, loaded
 from torch import Tensor, nn
 
 from medsmith import Cohort
-from medsmith.data.scenes import scenes_of
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentation, random_flip
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
@@ -44,11 +49,10 @@ from medsmith.evaluation.downstream.segmenter import (
     dice_of_cases,
     train_segmenter,
 )
-from medsmith.evaluation.downstream.subsets import draw_subsets, shared_cases
 from medsmith.formats.atomic import write_bytes, write_json
 from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
-from medsmith.preparation import PrepareOptions, prepare, split
+from medsmith.preparation import split
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import pack, unpack
 
@@ -65,11 +69,11 @@ AUGMENTED: Mapping[str, Augment] = {
 }
 MIXED: Mapping[str, str] = {
     "R + cases of copypaste": "copypaste",
+    "R + lesiondiffusion": "lesiondiffusion",
     "R + pig": "pig",
     "R + segguided": "segguided",
     "R + segguided, unlabeled images": "segguided-unlabeled",
 }
-ARMS = (*AUGMENTED, *MIXED, SELF)
 
 
 @final
@@ -79,7 +83,7 @@ class Trial:
 
     Attributes:
         subset: its real cases.
-        arm: one of ARMS.
+        arm: one of those of the data set.
         seed: of its initial weights and batches.
         config: of its training.
         edge: of its grid.
@@ -129,7 +133,7 @@ class Trial:
             return real
         made = self.subset.synthetic(MIXED[self.arm])
         assert made is not None, "arms without synthetic cases are left out"
-        synthetic = loaded(made, self.edge)
+        synthetic = loaded(made, self.edge, self.subset.data.window)
         return Mixture(real, (synthetic.images, synthetic.labels))
 
     def _network(self, arm: str, phase: Phase, classes: int) -> nn.Module:
@@ -146,31 +150,47 @@ def predicted(network: nn.Module, images: Tensor) -> Cases:
     return images, torch.from_numpy(np.stack(labels).astype(np.int64))
 
 
-def cohorts(source: Path, work: Path) -> None:
-    """WORK/train and WORK/test, split by scene."""
-    options = PrepareOptions(channel_names=("ultrasound",), label_names={"lesion": 1})
-    every = prepare(source, work / "all", options, report=print)
-    scenes = scenes_of(every, progress=ConsoleProgress())
-    split(every, work / "train", work / "test", test_fraction=0.35, seed=0, scenes=scenes, report=print)
+def cohorts(data: DataSet, source: Path, work: Path) -> None:
+    """WORK/train and WORK/test, split by scene or patient, or WORK/train alone."""
+    every = data.prepared(source, work)
+    if data.test_share is not None:
+        scenes = data.scenes(every)
+        split(every, work / "train", work / "test", test_fraction=data.test_share, seed=0, scenes=scenes, report=print)
 
 
-def subsets_of(work: Path, size: int, asked: argparse.Namespace) -> list[Subset]:
-    """Subsets of whole scenes."""
-    groups: dict[int, list[str]] = {}
-    for id, scene in sorted(scenes_of(Cohort.open(work / "train")).items()):
-        groups.setdefault(scene, []).append(id)
-    drawn = draw_subsets(list(groups.values()), size, asked.subsets)
-    grid = (asked.edge,) * asked.dimensions
-    return [Subset(work, f"{size}-{number}", ids, grid, asked.steps, asked.count) for number, ids in enumerate(drawn)]
+def draws_of(asked: argparse.Namespace, size: int, real: LoadedCohort, test: LoadedCohort | None) -> list[Draw]:
+    """The subsets of a size with their test cases."""
+    data, work = DATA[asked.data], asked.work
+    made = ((asked.edge,) * data.dimensions, asked.steps, asked.count, data)
+    if test is not None:
+        drawn = by_scene(data.scenes(Cohort.open(work / "train")), size, asked.subsets)
+        return [(Part(Subset(work, f"{size}-{number}", ids, *made), test),) for number, ids in enumerate(drawn)]
+    folds = (enumerate(in_turn(real.ids, size, number)) for number in range(asked.subsets))
+    return [
+        tuple(left_out_of(real, Subset(work, f"{size}-{number}-{fold}", ids, *made)) for fold, ids in each)
+        for number, each in enumerate(folds)
+    ]
 
 
-def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
-    """Dice of every arm, and its gain over R and over copy-paste, over the subsets that are done."""
-    done = subsets[: len(scores[BASE])]
-    shared = shared_cases([each.ids for each in done])
+def dice_of(draw: Draw, arm: str, seed: int, asked: argparse.Namespace, real: LoadedCohort) -> np.ndarray:
+    """Dice of each test case of a draw, by their ids."""
+    config = segmenter_of(asked)
+    found = [Trial(part.subset, arm, seed, config, asked.edge).dice(real, part.test) for part in draw]
+    return np.concatenate(found)[np.argsort([id for part in draw for id in part.test.ids], kind="stable")]
+
+
+def segmenter_of(asked: argparse.Namespace) -> SegmenterConfig:
+    """Of every network."""
+    return SegmenterConfig(steps=asked.course, batch=asked.batch)
+
+
+def rows(draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
+    """Dice of every arm, and its gain over R and over copy-paste, over the draws that are done."""
+    done = draws[: len(scores[BASE])]
+    subsets, shared = [part.subset for draw in done for part in draw], sharing(done)
     found = {arm: np.array(values) for arm, values in scores.items() if len(values) == len(done)}
-    left_out = {each.name: each.left_out() for each in done if each.left_out()}
-    about = {"cases": len(done[0].ids), "subsets": len(done), "seeds": found[BASE].shape[1], "left_out": left_out}
+    left_out = {each.name: each.left_out() for each in subsets if each.left_out()}
+    about = {"cases": len(subsets[0].ids), "subsets": len(subsets), "seeds": found[BASE].shape[1], "left_out": left_out}
     return [
         {
             **about,
@@ -189,43 +209,58 @@ def rows(subsets: Sequence[Subset], scores: Mapping[str, Sequence[Sequence[np.nd
 def main(asked: argparse.Namespace) -> None:
     """Every size in turn."""
     torch.set_num_threads(1)
-    cohorts(asked.source, asked.work)
-    real, test = (loaded(Cohort.open(asked.work / name), asked.edge) for name in ("train", "test"))
-    config = SegmenterConfig(steps=asked.course, batch=asked.batch)
+    cohorts(DATA[asked.data], asked.source, asked.work)
+    data = DATA[asked.data]
+    real = loaded(Cohort.open(asked.work / "train"), asked.edge, data.window)
+    apart = data.test_share is not None
+    test = loaded(Cohort.open(asked.work / "test"), asked.edge, data.window) if apart else None
     about = {"data": asked.data, "grid": asked.edge, "steps of a generator": asked.steps, "synthetic": asked.count,
-             "segmenter": config.model_dump()}  # fmt: skip
+             "segmenter": segmenter_of(asked).model_dump()}  # fmt: skip
     path = HERE / f"recipes-{asked.data}.json"
     every: list[dict[str, Any]] = []
     for size in map(int, asked.sizes.split(",")):
         scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
-        subsets = subsets_of(asked.work, size, asked)
-        for subset in subsets:
+        draws = draws_of(asked, size, real, test)
+        for draw in draws:
             for arm in scores:
-                if arm not in MIXED or subset.synthetic(MIXED[arm]) is not None:
-                    seeds = [Trial(subset, arm, seed, config, asked.edge) for seed in range(asked.seeds)]
-                    scores[arm].append([trial.dice(real, test) for trial in seeds])
-            found = rows(subsets, scores)
+                if arm not in MIXED or all(part.subset.synthetic(MIXED[arm]) is not None for part in draw):
+                    scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
+            found = rows(draws, scores)
             write_json(path, {**about, "rows": every + found, "facts": facts()})
         every += found
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
 
 
-if __name__ == "__main__":
+def arms_of(data: DataSet) -> tuple[str, ...]:
+    """The arms for which the data set has what they need."""
+    mixed = (arm for arm, source in MIXED.items() if source in data.sources)
+    # Where every case is tested, the images beside a subset are those of the test.
+    return (*AUGMENTED, *mixed, *(() if data.test_share is None else (SELF,)))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line; every data set has defaults of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("breast",))
-    parser.add_argument("source", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--sizes", default="20,40,80,160")
-    parser.add_argument("--subsets", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1, help="networks of each subset and arm")
-    parser.add_argument("--arms", default=";".join(ARMS), help="separated by semicolons; R among them")
-    parser.add_argument("--edge", type=int, default=64)
-    parser.add_argument("--dimensions", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=2000, help="of a generator")
-    parser.add_argument("--count", type=int, default=200, help="synthetic cases of each source")
-    parser.add_argument("--course", type=int, default=2000, help="steps of a segmentation network")
-    parser.add_argument("--batch", type=int, default=16)
+    parsers = parser.add_subparsers(dest="data", required=True)
+    for name, data in DATA.items():
+        one = parsers.add_parser(name, help=data.title, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        one.add_argument("source", type=Path)
+        one.add_argument("work", type=Path)
+        one.add_argument("--sizes", help="of the subsets, separated by commas")
+        one.add_argument("--subsets", type=int, default=5, help="of each size")
+        one.add_argument("--seeds", type=int, default=1, help="networks of each subset and arm")
+        one.add_argument("--arms", default=";".join(arms_of(data)), help="separated by semicolons; R among them")
+        one.add_argument("--edge", type=int, help="of the grid")
+        one.add_argument("--steps", type=int, help="of a generator")
+        one.add_argument("--count", type=int, help="synthetic cases of each source")
+        one.add_argument("--course", type=int, help="steps of a segmentation network")
+        one.add_argument("--batch", type=int, help="cases of its batch")
+        one.set_defaults(**vars(data.sizes))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
     try:
-        main(parser.parse_args())
+        main(parsed())
     except MedsmithError as error:
         sys.exit(error.line)

@@ -1,47 +1,23 @@
 """Subsets of the real cases, and what each recipe makes of one: generators are trained again for every subset."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import final
+
+import numpy as np
+import torch
+from recipe_data import DataSet, Source
 
 from medsmith import Cohort, SynthesisOptions, synthesize, train
 from medsmith.errors import SynthesisError
-from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
+from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort, standardized_image
 from medsmith.formats.atomic import write_bytes
 from medsmith.progress import ConsoleProgress
 from medsmith.synthesis import Limits
 from medsmith.training import Budget
 
 SEED, ATTEMPTS = 23, 10
-_DEFORMED: Mapping[str, Any] = {"augment_labels": {}}
-
-
-@final
-@dataclass(frozen=True)
-class Source:
-    """How synthetic cases are made from a subset.
-
-    Attributes:
-        method: that is trained on it.
-        request: for every case.
-        stages: that share the steps.
-        unlabeled: whether the images of the other real cases are learned from too, without their labels.
-    """
-
-    method: str
-    request: Mapping[str, Any]
-    stages: int = 1
-    unlabeled: bool = False
-
-
-SOURCES: Mapping[str, Source] = {
-    "copypaste": Source("copypaste", {}),
-    "pig": Source("pig", {}, stages=2),
-    "segguided": Source("segguided", _DEFORMED),
-    "segguided-unlabeled": Source("segguided", _DEFORMED, unlabeled=True),
-}
 
 
 @final
@@ -56,6 +32,7 @@ class Subset:
         size: edges of the generators' grid.
         steps: of a generator, over its stages.
         count: synthetic cases of each source.
+        data: has the sources.
     """
 
     work: Path
@@ -64,6 +41,7 @@ class Subset:
     size: tuple[int, ...]
     steps: int
     count: int
+    data: DataSet
 
     @property
     def folder(self) -> Path:
@@ -106,7 +84,7 @@ class Subset:
         out, given_up = self.folder / name, self.folder / f"{name}.txt"
         if not given_up.exists() and not self._is_whole(out):
             try:
-                self._synthesize(SOURCES[name], self._trained(name), out)
+                self._synthesize(self.data.sources[name], self._trained(name), out)
             except SynthesisError as error:
                 print(error.line, flush=True)
                 write_bytes(given_up, error.line.replace(str(out), name).encode())
@@ -119,11 +97,15 @@ class Subset:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
 
     def _trained(self, name: str) -> Path:
-        source, run = SOURCES[name], self.folder / "runs" / name
+        source, run = self.data.sources[name], self.folder / "runs" / name
+        if source.shipped:
+            return Path(source.method)
         cohort = self.with_images if source.unlabeled else self.real
-        sized = () if name == "copypaste" else (f"size={list(self.size)}".replace(" ", ""),)
+        sized = (f"size={list(self.size)}".replace(" ", ""),) if source.grid else ()
         budget = Budget(steps=max(1, self.steps // source.stages))
-        train(source.method, cohort, run, settings=sized, budget=budget, progress=ConsoleProgress())
+        train(
+            source.method, cohort, run, settings=(*sized, *source.settings), budget=budget, progress=ConsoleProgress()
+        )
         return run
 
     def _synthesize(self, source: Source, run: Path, out: Path) -> None:
@@ -132,7 +114,7 @@ class Subset:
             out,
             count=self.count,
             seed=SEED,
-            request=source.request,
+            request={**source.request, **({"templates": str(self.real.root)} if source.inserts else {})},
             options=SynthesisOptions(limits=Limits(attempts=ATTEMPTS)),
             progress=ConsoleProgress(),
         )
@@ -142,7 +124,18 @@ class Subset:
         return {path.stem: path.read_text() for path in sorted(self.folder.glob("*.txt"))}
 
 
-def loaded(cohort: Cohort, edge: int) -> LoadedCohort:
-    """A cohort on the grid of the segmentation networks."""
+def loaded(cohort: Cohort, edge: int, window: tuple[float, float] | None) -> LoadedCohort:
+    """A cohort on the grid of the segmentation networks.
+
+    Args:
+        cohort: with images and labels.
+        edge: of the grid, voxels.
+        window: to which gray values are clipped; None clips none.
+    """
     with ConsoleProgress().task(f"read {cohort.root.name}", len(cohort)) as advance:
-        return load_cohort(cohort, edge, advance)
+        found = load_cohort(cohort, edge, advance)
+    if window is None:
+        return found
+    clipped = (replace(case, image=np.clip(case.require_image(), *window)) for case in cohort)
+    images = np.stack([standardized_image(case, edge) for case in clipped])
+    return replace(found, images=torch.from_numpy(images))

@@ -7,20 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recipe_data import DATA
+
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.json_file import read_json
 from medsmith.formats.markdown import number, source, table
 
 HERE = Path(__file__).parent
-DATA = {"breast": "breast ultrasound (BUSI)"}
 HEAD = """# Recipes: which use of synthetic cases helps?
 
-Segmentation networks on few real cases, tested on cases of other scenes. Every generator learned from the real cases of
-its row and no others; half of each batch is synthetic; gradient steps are equal. Intervals are 95 % over subsets, seeds
-and test cases, in points of Dice. Synthetic research data, not for diagnosis.
+Segmentation networks on few real cases, tested on cases of other scenes or patients. Every generator learned from the
+real cases of its row and no others; half of each batch is synthetic; gradient steps are equal. Intervals are 95 % over
+subsets, seeds and test cases, in points of Dice. Synthetic research data, not for diagnosis.
 
 ```
-python benchmarks/recipes/compare_recipes.py breast IMAGES WORK
+python benchmarks/recipes/compare_recipes.py breast FOLDER WORK
+python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
+python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
+python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
 python benchmarks/recipes/write_recipes.py
 ```
 """
@@ -52,8 +56,9 @@ def page(name: str, result: Mapping[str, Any]) -> str:
     }  # fmt: skip
     refused = "".join(f"\n- {line}" for line in sorted(missing))
     short = f"\n\nGenerators whose cases the checks refused:\n{refused}" if refused else ""
+    title = DATA[name].title
     below = f"{tested}, {about}; {course}. {source(result['facts'])}{short}"
-    return f"\n## {DATA[name].capitalize()}\n\n{table(head, rows)}\n\n{below}\n"
+    return f"\n## {title[0].upper()}{title[1:]}\n\n{table(head, rows)}\n\n{below}\n"
 
 
 def main() -> None:
