@@ -10,9 +10,9 @@ no test image shows one of training. Subsets of whole scenes or patients are dra
 generators are trained again on each. Arms at equal gradient steps, half of each batch synthetic or pseudo-labeled:
 
 R, flips only; R (strong augmentation: every gain is over this arm); R, twice the steps; R + copy-paste as augmentation;
-R + cases of each source of the data set, such as copypaste, pig, segguided for deformed maps of the subset, and
-segguided that saw the images of all other training cases without their labels; R + those images with the labels that
-the network of R predicts.
+R + cases of each source of the data set, such as copypaste, phantoms, pig, segguided for deformed maps of the
+subset, and segguided that saw the images of all other training cases without their labels; R + those images with the
+labels that the network of R predicts.
 
 The result, recipes-DATA.json, is written after every subset; what is done is kept in WORK, so that the same call
 continues.
@@ -28,7 +28,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from jaxtyping import Float64
-from recipe_data import DATA, DataSet
+from recipe_data import DATA, PHANTOMS, DataSet
 from recipe_draws import Draw, Part, by_scene, in_turn, left_out_of, sharing
 from recipe_sources import Subset, loaded
 from torch import Tensor, nn
@@ -67,12 +67,14 @@ AUGMENTED: Mapping[str, Augment] = {
     "R, flips only": random_flip,
     PASTE: CopyPaste().before(STRONG),
 }
-MIXED: Mapping[str, str] = {
-    "R + cases of copypaste": "copypaste",
-    "R + lesiondiffusion": "lesiondiffusion",
-    "R + pig": "pig",
-    "R + segguided": "segguided",
-    "R + segguided, unlabeled images": "segguided-unlabeled",
+MIXED: Mapping[str, tuple[str, ...]] = {
+    "R + cases of copypaste": ("copypaste",),
+    "R + phantoms": (PHANTOMS,),
+    "R + lesiondiffusion": ("lesiondiffusion",),
+    "R + pig": ("pig",),
+    "R + pig and copypaste": ("pig", "copypaste"),
+    "R + segguided": ("segguided",),
+    "R + segguided, unlabeled images": ("segguided-unlabeled",),
 }
 
 
@@ -131,10 +133,14 @@ class Trial:
             return Mixture(real, predicted(self._teacher(real, classes), every.images[~mine]))
         if self.arm in AUGMENTED:
             return real
-        made = self.subset.synthetic(MIXED[self.arm])
+        made = [self._synthetic(source) for source in MIXED[self.arm]]
+        images, labels = (torch.cat([getattr(each, part) for each in made]) for part in ("images", "labels"))
+        return Mixture(real, (images, labels))
+
+    def _synthetic(self, source: str) -> LoadedCohort:
+        made = self.subset.synthetic(source)
         assert made is not None, "arms without synthetic cases are left out"
-        synthetic = loaded(made, self.edge, self.subset.data.window)
-        return Mixture(real, (synthetic.images, synthetic.labels))
+        return loaded(made, self.edge, self.subset.data.window)
 
     def _network(self, arm: str, phase: Phase, classes: int) -> nn.Module:
         steps = self.config.steps * (2 if arm == LONGER else 1)
@@ -223,7 +229,8 @@ def main(asked: argparse.Namespace) -> None:
         draws = draws_of(asked, size, real, test)
         for draw in draws:
             for arm in scores:
-                if arm not in MIXED or all(part.subset.synthetic(MIXED[arm]) is not None for part in draw):
+                sources = MIXED.get(arm, ())
+                if all(part.subset.synthetic(source) is not None for source in sources for part in draw):
                     scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
             found = rows(draws, scores)
             write_json(path, {**about, "rows": every + found, "facts": facts()})
@@ -233,7 +240,7 @@ def main(asked: argparse.Namespace) -> None:
 
 def arms_of(data: DataSet) -> tuple[str, ...]:
     """The arms for which the data set has what they need."""
-    mixed = (arm for arm, source in MIXED.items() if source in data.sources)
+    mixed = (arm for arm, sources in MIXED.items() if data.makes.issuperset(sources))
     # Where every case is tested, the images beside a subset are those of the test.
     return (*AUGMENTED, *mixed, *(() if data.test_share is None else (SELF,)))
 

@@ -14,6 +14,8 @@ from medsmith.data.scenes import scenes_of
 from medsmith.preparation import PrepareOptions, prepare, split
 from medsmith.progress import ConsoleProgress
 
+PHANTOMS = "phantoms"
+"""Name of the folder of procedural phantoms."""
 INTACT = 0.6
 """Least correlation of neighboring voxels: intact volumes of the hippocampus have .88 to .95, the others at most .4."""
 STRETCHED = (0.5, 99.5)
@@ -92,6 +94,7 @@ class DataSet:
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
         window: gray values to which images are clipped for the segmentation networks; None clips none.
+        phantoms: family of procedural phantoms with the same labels; None without one.
     """
 
     title: str
@@ -102,6 +105,12 @@ class DataSet:
     sources: Mapping[str, Source]
     sizes: Sizes
     window: tuple[float, float] | None = None
+    phantoms: str | None = None
+
+    @property
+    def makes(self) -> frozenset[str]:
+        """Names of all that synthetic cases are made by."""
+        return frozenset((*self.sources, *(() if self.phantoms is None else (PHANTOMS,))))
 
 
 def similar_images(cohort: Cohort) -> Mapping[str, int]:
@@ -171,6 +180,7 @@ DATA: Mapping[str, DataSet] = {
             "segguided-unlabeled": segguided(unlabeled=True),
         },
         Sizes("20,40,80,160", edge=64, steps=2000, count=200, course=2000, batch=16),
+        phantoms="breast",
     ),
     "hippocampus": DataSet(
         "hippocampus, MR crops (Medical Segmentation Decathlon, task 4)",

@@ -7,12 +7,14 @@ from typing import final
 
 import numpy as np
 import torch
-from recipe_data import DataSet, Source
+from recipe_data import PHANTOMS, DataSet, Source
 
 from medsmith import Cohort, SynthesisOptions, synthesize, train
 from medsmith.errors import SynthesisError
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort, standardized_image
 from medsmith.formats.atomic import write_bytes
+from medsmith.phantoms.families import find_family
+from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.synthesis import Limits
 from medsmith.training import Budget
@@ -81,6 +83,8 @@ class Subset:
         A generator that learned from few cases may repeat them: where cases are refused at every attempt, the reason is
         kept beside the folder, and what was made is used.
         """
+        if name == PHANTOMS:
+            return self._phantoms()
         out, given_up = self.folder / name, self.folder / f"{name}.txt"
         if not given_up.exists() and not self._is_whole(out):
             try:
@@ -92,6 +96,12 @@ class Subset:
             return None
         made = Cohort.open(out)
         return made if 2 * len(made) >= self.count else None
+
+    def _phantoms(self) -> Cohort:
+        """The same for every subset, since they are not made from one."""
+        assert self.data.phantoms is not None, "the data set has phantoms"
+        family = find_family(self.data.phantoms)
+        return write_phantom(family, self.work / PHANTOMS, self.count, SEED, self.size[0], ConsoleProgress())
 
     def _is_whole(self, out: Path) -> bool:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
