@@ -95,9 +95,15 @@ def _everything(
     from medsmith.evaluation.overall import PAGE, evaluate_all
     from medsmith.evaluation.pages.overall_page import verdicts
 
-    chosen = extractors_named(extractors)
     found = evaluate_all(
-        real, synthetic, out, training=training, size=size, extractors=chosen, progress=terminal().progress
+        real,
+        synthetic,
+        out,
+        training=training,
+        size=size,
+        extractors=extractors_named(extractors),
+        progress=terminal().progress,
+        report=terminal().note,
     )
     lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
     terminal().result({**found.as_json(), "report": out / PAGE}, lines)
@@ -206,6 +212,7 @@ def utility(  # noqa: PLR0913
         options=options,
         config=config,
         progress=terminal().progress,
+        report=terminal().note,
     )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])

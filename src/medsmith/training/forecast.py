@@ -9,6 +9,7 @@ from typing import Final
 import torch
 
 from medsmith.methods.base import Method
+from medsmith.progress import clock_after, two_digits
 from medsmith.training.budget import Budget
 
 AFTER: Final = 3
@@ -50,15 +51,10 @@ def stage_line(name: str, steps: int, seconds: float, allowed: float, device: st
         now: local time.
     """
     planned, limit = steps * seconds, min(allowed, steps * seconds)
-    end = now + timedelta(seconds=limit)
-    clock = end.strftime("%H:%M" if end.date() == now.date() else "%d %b %H:%M")
+    clock = clock_after(limit, now)
     ended = f", ended after about {max(round(allowed / seconds), 1):,}" if allowed < planned else ""
-    line = f"{name}: {steps:,} steps of {_digits(seconds)} s{ended}: until {clock}, {memory_gib():.1f} GiB"
+    line = f"{name}: {steps:,} steps of {two_digits(seconds)} s{ended}: until {clock}, {memory_gib():.1f} GiB"
     return line + (_CURE if device == "cpu" and timedelta(seconds=limit) > LONG else "")
-
-
-def _digits(seconds: float) -> str:
-    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 def memory_gib() -> float:

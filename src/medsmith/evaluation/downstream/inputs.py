@@ -127,6 +127,6 @@ def check_settings(out: Path, settings: Mapping[str, str]) -> None:
         stored = read_json(path)
         changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))
         if changed:
-            found = f"holds results with another {changed[0]}"
+            found = f"holds results of other settings ({', '.join(changed)})"
             raise RunError(out, found, "one folder, one experiment", "choose another folder or delete this one")
     write_json(path, settings)

@@ -1,7 +1,7 @@
 """Measures whether synthetic cases help to train a segmentation network when there are real ones."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -32,13 +32,13 @@ from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "utility.json", "utility.html"
 _VERSIONS = ("medsmith", "monai", "numpy", "torch")
 
 
-def utility(
+def utility(  # noqa: PLR0913
     real: CohortLike,
     synthetic: CohortLike,
     test: CohortLike,
@@ -50,6 +50,7 @@ def utility(
     config: SegmenterConfig | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Utility:
     """Networks trained on R, S, S then R, R + S and controls, tested on real patients that nothing learned from.
 
@@ -67,6 +68,7 @@ def utility(
         config: training settings, equal for all arms.
         facts: additional lines of the report, such as date and machine.
         progress: display of the progress and the remaining time.
+        report: receives what will be trained, and after the first steps how long that takes.
 
     Raises:
         CohortError: the cohorts are incompatible, a training image or patient is in the test cohort, too few test
@@ -90,7 +92,7 @@ def utility(
         check_settings(out, settings)
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
-        train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress)
+        train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress, report)
         tested = Tested(apart.patients, material.structures, material.mm, options.gain)
         summary = Summary(out, tested, config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
