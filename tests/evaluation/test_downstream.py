@@ -138,12 +138,13 @@ def test_every_setting_that_differs_is_named(tmp_path):
 
 
 def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
-    said = []
+    said: list[str] = []
+    real, synthetic, test = cohorts
     config = SegmenterConfig(steps=30, batch=2, channels=2)
     options = UtilityOptions(cases=(3,), subsets=1, seeds=1)
 
     def call():
-        utility(*cohorts, tmp_path, options=options, config=config, report=said.append)
+        utility(real, synthetic, test, tmp_path, options=options, config=config, report=said.append)
 
     call()
     assert said[0].startswith("utility: trains 7 networks (resunet), 240 steps in all, on cpu (")
