@@ -1,7 +1,6 @@
 """What a call of training would do and take, from a few steps of each stage in a temporary folder."""
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, counted, similar
 from medsmith.formats.folders import check_can_be_made, check_outside
 from medsmith.formats.opening import format_bytes
+from medsmith.formats.temporary import temporary_folder
 from medsmith.methods import method_class
 from medsmith.methods.config import apply_settings
 from medsmith.progress import NullProgress, Progress
@@ -137,12 +137,12 @@ def forecast(
     if budget.stage is not None and budget.stage not in names:
         cure = similar(budget.stage, names)
         raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}", cure)
-    with tempfile.TemporaryDirectory(prefix="medsmith-dry-run-") as place:
+    with temporary_folder("medsmith-dry-run-", f"{method} on {cohort.root}") as place:
         limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(names)
-        costs = try_stages(choice, cohort, Path(place), limits, seconds, progress)
+        costs = try_stages(choice, cohort, place, limits, seconds, progress)
         if isinstance(costs, str):
             raise RequestError(method, costs, cure="choose smaller settings: medsmith plan finds them")
-        examples, all_of_it = _size(Path(place) / RUN / EXAMPLES), _size(Path(place) / RUN)
+        examples, all_of_it = _size(place / RUN / EXAMPLES), _size(place / RUN)
     wanted = [stage for stage in costs if budget.stage in (None, stage.name)]
     done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
     left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)

@@ -29,14 +29,16 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
         budget: of the call.
     """
     wanted = [stage for stage in method.stages() if budget.stage in (None, stage.name)]
-    steps = ", ".join(
-        f"{stage.name} {budget.steps or method.training_of(stage).steps if stage.parts else 0:,}" for stage in wanted
+    counts = ", ".join(
+        f"{stage.name} {budget.steps or method.training_of(stage).steps:,}" for stage in wanted if stage.parts
     )
+    rest = ", ".join(stage.name for stage in wanted if not stage.parts)
+    stages = "; ".join([f"steps: {counts}"] * bool(counts) + [f"without steps: {rest}"] * bool(rest))
     minutes = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
     limit = "" if minutes is None else f", at most {minutes:g} minute{'s' * (minutes != 1)} in all"
     count = torch.get_num_threads()
     threads = f" ({count} thread{'s' * (count > 1)})" if device == "cpu" else ""
-    return f"{method.name}, preset {preset}, on {device}{threads}; steps: {steps}{limit}"
+    return f"{method.name}, preset {preset}, on {device}{threads}; {stages}{limit}"
 
 
 def stage_line(name: str, steps: int, seconds: float, allowed: float, device: str, now: datetime) -> str:
