@@ -32,6 +32,7 @@ from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
+from medsmith.machine import usual_device
 from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "utility.json", "utility.html"
@@ -96,7 +97,7 @@ def utility(  # noqa: PLR0913
         tested = Tested(apart.patients, material.structures, material.mm, options.gain)
         summary = Summary(out, tested, config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        lines = {**settings, **(facts or {}), "versions": _versions()}
+        lines = {**settings, "device": usual_device(), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)
