@@ -28,7 +28,10 @@ def nnunet(  # noqa: PLR0913
     share: Annotated[float, typer.Option(help="Share of synthetic cases in the batches of R + S, on average.")] = 0.5,
     alone: Annotated[bool, typer.Option("--alone", help="Add an arm that learns from synthetic cases alone.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and folds; nnU-Net is not deterministic.")] = 0,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Device that nnU-Net computes on.")] = "cpu",
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Device that nnU-Net computes on. Default: cuda if there is a GPU."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes of nnU-Net that read, augment and write; default: up to 8.")
     ] = None,
@@ -51,7 +54,7 @@ def nnunet(  # noqa: PLR0913
 
     trained = {"configuration": configuration, "folds": tuple(fold or (0,)), "epochs": epochs, "iterations": iterations}
     drawn = {"share": share, "alone": alone, "seed": seed, "group": group, "scenes": scenes}
-    computed = {"device": device, **({"workers": workers} if workers else {})}
+    computed = {**({"device": device} if device else {}), **({"workers": workers} if workers else {})}
     measured = {"tolerance": tolerance, "gain": gain}
     options = validated(NnunetOptions, "nnunet", {**trained, **drawn, **computed, **measured})
     result = nnunet_utility(

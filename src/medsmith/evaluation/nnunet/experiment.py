@@ -86,7 +86,8 @@ def nnunet_utility(
         trial.train(progress)
         trial.test_all(progress)
         counts = (len(cohorts.real), len(cohorts.synthetic))
-        result = summarized(trial, counts, apart.patients, (generator, *apart.notes), settings)
+        facts = {**settings, "device": options.device}
+        result = summarized(trial, counts, apart.patients, (generator, *apart.notes), facts)
         write_json(out / RECORD, result.as_json())
         write_page(nnunet_page(result), out / PAGE)
     return result
