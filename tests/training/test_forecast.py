@@ -70,5 +70,5 @@ def test_training_says_what_it_will_do_and_take(tmp_path):
 def test_a_grid_of_other_dimensions_is_refused_before_the_cases_are_read(tmp_path, monkeypatch):
     cohort = micro.micro_cohort(tmp_path / "cohort", 3)
     monkeypatch.setattr("medsmith.training.start._fingerprint", None)
-    with pytest.raises(RequestError, match=re.escape("size: [64, 64]; the cohort is 3-D; set size=[64,64,64]")):
+    with pytest.raises(RequestError, match=re.escape("size: [64, 64]; the cohort is 3-D; give --set size=[64,64,64]")):
         train("pig", cohort, tmp_path / "run")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, final
 
 import numpy as np
@@ -128,7 +129,7 @@ def forecast(
     check_can_be_made(run)
     progress = progress or NullProgress()
     check_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic())
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()

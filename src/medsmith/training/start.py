@@ -4,32 +4,31 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast, final
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
-from medsmith.cases.case import Case, Kind
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError, similar
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, MethodConfig, Stage
+from medsmith.methods.base import Method, MethodConfig
 from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.elsewhere import version_of
-from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
-from medsmith.progress import Advance, Progress
+from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
 from medsmith.runs.folder import CHECKPOINTS, DECODED, EXAMPLES
 from medsmith.runs.method_version import check_same_method
 from medsmith.runs.model_card import is_model_card
-from medsmith.training.examples import PREPARED, kinds_of
+from medsmith.training.budget import Budget
+from medsmith.training.examples import PREPARED
+from medsmith.training.number_format import FormatTrial, choose_compute
 
 _OTHER_FOLDER = "choose another run folder"
 _HASH_DIGITS = 16
@@ -47,7 +46,8 @@ class RunRequest:
         seed: of initial weights, batches and noise.
         stage: the one stage to train; None for all.
         device: type of the device.
-        timed: whether steps must be timed, to divide a budget in minutes over stages.
+        budget: of the call. Minutes are divided over stages by their steps, which must be timed for that.
+        started: when the call started, by the monotonic clock.
     """
 
     method: str
@@ -56,7 +56,8 @@ class RunRequest:
     seed: int
     stage: str | None
     device: str
-    timed: bool
+    budget: Budget
+    started: float
 
 
 def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCache, progress: Progress) -> RunRecord:
@@ -107,7 +108,9 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     method = build_method(record, seed=0)
     _check_stage(method, request.stage)
     with progress.task("try number formats", len(method.stages())) as advance:
-        compute = _choose_compute(method, cohort.ids, cases, request, advance)
+        end = request.budget.end_of_trial(request.started, monotonic())
+        trial = FormatTrial(request.device, request.budget.timed, end)
+        compute = choose_compute(method, cohort.ids, cases, trial, advance)
     record = record.model_copy(update={"compute": compute})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
@@ -188,7 +191,7 @@ def _check_dimensions(name: str, config: BaseModel, dimensions: int) -> None:
         works = " and ".join(f"{count}-D" for count in kind.dimensions)
         raise RequestError(name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
     if size and len(size) != dimensions:
-        cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
+        cure = f"give --set size={size[:1] * dimensions}".replace(", ", ",")
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)
 
 
@@ -213,90 +216,3 @@ def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iter
             check_image(case)
         yield case
         advance(1, "")
-
-
-def _choose_compute(
-    method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest, advance: Advance
-) -> Mapping[str, Compute]:
-    """Number format and layout of each stage: as configured, or the fastest as timed over a few training steps."""
-    chosen: dict[str, Compute] = {}
-    prepared: dict[str, tuple[frozenset[Kind], Example]] = {}
-    for stage in method.stages():
-        advance(0, stage.name)
-        training = method.training_of(stage)
-        timed = bool(stage.parts) and (request.timed or training.precision == "measured")
-        wanted = 0 if not stage.parts else training.batch if timed else 1
-        examples = list(_first_examples(method, stage, ids, cases, prepared, wanted))
-        if not stage.parts:
-            chosen[stage.name] = Compute()
-        elif timed and examples:
-            chosen[stage.name] = _timed_compute(method, stage, examples, request.device)
-        else:
-            precision = "float32" if training.precision == "measured" else training.precision
-            chosen[stage.name] = Compute(precision=precision)
-        advance(1, "")
-    return chosen
-
-
-def _first_examples(
-    method: Method,
-    stage: Stage,
-    ids: tuple[str, ...],
-    cases: CaseCache,
-    prepared: dict[str, tuple[frozenset[Kind], Example]],
-    count: int,
-) -> Iterator[Example]:
-    """The first examples of a stage; an error in preparing them comes before the record is written."""
-    for id in ids:
-        if count == 0:
-            return
-        if id not in prepared:
-            case = cases(id)
-            kinds = kinds_of(case)
-            usable = any(each.inputs <= kinds for each in method.stages())
-            prepared[id] = kinds, method.prepare(case) if usable else {}
-        kinds, example = prepared[id]
-        if stage.inputs <= kinds:
-            count -= 1
-            yield example
-
-
-def _timed_compute(method: Method, stage: Stage, prepared: list[Example], device: str) -> Compute:
-    """The fastest number format and layout for the steps of a stage on this device."""
-    method.to(device)
-    names = set.intersection(*(set(example) for example in prepared))  # training too uses what all examples have
-    common = [{name: tensor for name, tensor in example.items() if name in names} for example in prepared]
-    examples = [method.encode(stage.name, example) for example in common] if stage.encoded else common
-    training = method.training_of(stage)
-    drawn = batches_of(examples, training.batch // training.accumulate, 0)(0)
-    batch = {key: tensor.to(device) for key, tensor in drawn.items()}
-    found: list[Tensor] = []
-    _fill_zeros(method, stage)
-
-    def step(candidate: Compute) -> float:
-        found.clear()
-        losses = []
-        for name in stage.parts:
-            candidate.apply_to(method.part(name))
-        for name in stage.parts:
-            method.zero_grad()
-            loss = method.loss(name, batch, torch.Generator().manual_seed(0))
-            torch.autograd.backward(loss)
-            found.extend(weight.grad for weight in method.part(name).parameters() if weight.grad is not None)
-            losses.append(float(loss.detach()))
-        return losses[0]
-
-    formats: tuple[Precision, ...] = (
-        ("float32", "bfloat16") if training.precision == "measured" else (training.precision,)
-    )
-    return fastest_compute(step, lambda: found, method.fingerprint.dimensions, device, formats=formats)
-
-
-def _fill_zeros(method: Method, stage: Stage) -> None:
-    """Random numbers for weights that begin at zero: behind them all gradients are 0, right or wrong."""
-    rng = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name in stage.parts:
-            for weight in method.part(name).parameters():
-                if not weight.any():
-                    weight.copy_(0.02 * torch.randn(weight.shape, generator=rng))
