@@ -189,7 +189,7 @@ def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) 
 @contextmanager
 def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
     """Writes the page of lesions where a call ends with fewer cases than it was asked for."""
-    from medsmith.cases.layouts import DATASET
+    from medsmith.cases.nnunet_folder import DATASET
     from medsmith.errors import SynthesisError
     from medsmith.synthesis import write_lesions_page
 

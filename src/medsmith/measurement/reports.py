@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.cases.layouts import REPORTS
+from medsmith.cases.nnunet_folder import REPORTS
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json

@@ -16,8 +16,8 @@ from typing import final
 
 import numpy as np
 
+from medsmith.cases.case_files import CaseFiles, ChannelFile
 from medsmith.cases.integrity import check_id, first_of
-from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError, counted
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
