@@ -6,8 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.comparing import Scenes
-from medsmith.cli.options import GeneratorCohort, PatientGroup, ResultsFolder, SyntheticForTraining, TestCohort
+from medsmith.cli.options import (
+    Gain,
+    GeneratorCohort,
+    PatientGroup,
+    ResultsFolder,
+    SyntheticForTraining,
+    TestCohort,
+    TestScenes,
+    Tolerance,
+)
 from medsmith.cli.terminal import terminal
 
 
@@ -36,14 +44,9 @@ def nnunet(  # noqa: PLR0913
         int | None, typer.Option(min=1, help="Processes of nnU-Net that read, augment and write; default: up to 8.")
     ] = None,
     group: PatientGroup = None,
-    scenes: Annotated[
-        Scenes,
-        typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
-    ] = "apart",
-    tolerance: Annotated[
-        float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
-    ] = 2.0,
-    gain: Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")] = 2.0,
+    scenes: TestScenes = "apart",
+    tolerance: Tolerance = 2.0,
+    gain: Gain = 2.0,
 ) -> None:
     """Train nnU-Net v2 on real cases, and on real and synthetic ones; compare the networks on test patients."""
     from medsmith.lazy_imports import import_monai
