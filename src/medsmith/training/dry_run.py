@@ -26,7 +26,7 @@ from medsmith.training.budget import Budget
 from medsmith.training.devices import check_batches, check_count
 from medsmith.training.plan import StagePlan
 from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
-from medsmith.training.start import RunRequest, check_folder, start_run
+from medsmith.training.start import RunRequest, check_folder, check_stage, start_run
 
 TRIAL_SECONDS = 240.0
 """A stage whose trial takes longer is too slow for this machine."""
@@ -134,12 +134,10 @@ def forecast(
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()
     check_batches(devices, built)
-    names = [stage.name for stage in built.stages()]
-    if budget.stage is not None and budget.stage not in names:
-        cure = similar(budget.stage, names)
-        raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}", cure)
+    stages = built.stages()
+    check_stage(method, stages, budget.stage)
     with temporary_folder("medsmith-dry-run-", f"{method} on {cohort.root}") as place:
-        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(names)
+        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(stages)
         costs = try_stages(choice, cohort, place, limits, seconds, progress)
         if isinstance(costs, str):
             raise RequestError(method, costs, cure="choose smaller settings: medsmith plan finds them")

@@ -1,7 +1,7 @@
 """Start of a run: its record, which must equal that of the folder it continues, and its number format."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -17,7 +17,7 @@ from medsmith.errors import CohortError, RequestError, RunError, TrainingError, 
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.opening import read_bytes
 from medsmith.methods import method_class
-from medsmith.methods.base import Method, MethodConfig
+from medsmith.methods.base import Method, MethodConfig, Stage
 from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.preparation.quality import check_image
@@ -88,7 +88,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         _check_same(folder, record, wanted, config)
         check_same_method(folder, record.method, record.versions)
         method = build_method(record, seed=0)
-        _check_stage(method, request.stage)
+        check_stage(request.method, method.stages(), request.stage)
         if unknown := {stage.name for stage in method.stages()} ^ record.compute.keys():
             found = f"compute and the stages differ in {', '.join(sorted(unknown))}"
             raise RunError(folder / "run.json", found, cure="restore it, or remove the folder to train anew")
@@ -106,7 +106,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     )
     _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)
-    _check_stage(method, request.stage)
+    check_stage(request.method, method.stages(), request.stage)
     with progress.task("try number formats", len(method.stages())) as advance:
         end = request.budget.end_of_trial(request.started, monotonic())
         trial = FormatTrial(request.device, request.budget.timed, end)
@@ -155,10 +155,15 @@ def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
         raise TrainingError(root, f"no case has {lacking}", f"the method learns from {needed}", "add such cases")
 
 
-def _check_stage(method: Method, stage: str | None) -> None:
-    names = [each.name for each in method.stages()]
-    if stage is not None and stage not in names:
-        raise RequestError(method.name, f"no stage '{stage}'", f"there are {', '.join(names)}", similar(stage, names))
+def check_stage(name: str, stages: Sequence[Stage], asked: str | None) -> None:
+    """Checks that the method of a name has a stage; None asks for all.
+
+    Raises:
+        RequestError: it has none of that name.
+    """
+    names = [stage.name for stage in stages]
+    if asked is not None and asked not in names:
+        raise RequestError(name, f"no stage '{asked}'", f"there are {', '.join(names)}", similar(asked, names))
 
 
 def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:

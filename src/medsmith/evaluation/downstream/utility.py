@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
@@ -79,12 +79,10 @@ def utility(  # noqa: PLR0913
         FileError: another file is in the place of the result.
     """
     config, options, progress = config or SegmenterConfig(), options or UtilityOptions(), progress or NullProgress()
-    further = (None if each is None else as_cohort(each) for each in (more, training))
-    cohorts, out = Cohorts(as_cohort(real), as_cohort(synthetic), as_cohort(test), *further), Path(out)
+    cohorts, out = Cohorts.of(real, synthetic, test, more, training), Path(out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
-    learned_from = [cohort for cohort in (cohorts.real, cohorts.more, cohorts.training) if cohort is not None]
-    generator = check_generator(cohorts.synthetic, cohorts.test, learned_from)
+    generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
     edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
     settings = settings_of(cohorts, edge, config, options)
     material, apart = _material(cohorts, edge, options, progress)
@@ -94,8 +92,7 @@ def utility(  # noqa: PLR0913
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
         train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress, report)
-        tested = Tested(apart.patients, material.structures, material.mm, options.gain)
-        summary = Summary(out, tested, config.steps)
+        summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
         lines = {**settings, "device": usual_device(), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)

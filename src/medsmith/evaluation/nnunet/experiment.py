@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
 from medsmith.evaluation.downstream.separation import (
@@ -67,14 +67,12 @@ def nnunet_utility(
         FileError: another file is in the place of the result.
     """
     options, progress, out = options or NnunetOptions(), progress or NullProgress(), Path(out)
-    generators = None if training is None else as_cohort(training)
-    cohorts = Cohorts(as_cohort(real), as_cohort(synthetic), as_cohort(test), None, generators)
+    cohorts = Cohorts.of(real, synthetic, test, None, training)
     environment = require_environment()
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
     ending = common_ending((cohorts.real, cohorts.synthetic, cohorts.test))
-    learned_from = [cohort for cohort in (cohorts.real, cohorts.training) if cohort is not None]
-    generator = check_generator(cohorts.synthetic, cohorts.test, learned_from)
+    generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
     apart = _apart(cohorts, options, progress)
     splits = _splits(cohorts, apart, options)
     settings = _settings(cohorts, options, environment)
