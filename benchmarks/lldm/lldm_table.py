@@ -21,7 +21,7 @@ from jaxtyping import Float64
 from lldm_shared import fingerprint_of
 
 from medsmith import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.compare_cohorts import default_extractors
 from medsmith.evaluation.fidelity.extractors import CachedExtractor, Extractor

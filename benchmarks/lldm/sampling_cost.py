@@ -23,7 +23,7 @@ from lldm_table import VOLUMES, distance, evenly, extractors_in, features_of
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.diffusion import Sampling, derive_seed
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.fidelity.radiomics import standardize

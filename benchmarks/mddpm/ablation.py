@@ -20,7 +20,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from medsmith import Cohort
 from medsmith.anatomy.context import find_context
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.diffusion import derive_seed
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.pages.image_grid import image_grid

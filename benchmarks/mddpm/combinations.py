@@ -17,7 +17,7 @@ from intervals import interval
 from rows import COMBINED
 
 from medsmith import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import write_json

@@ -26,7 +26,7 @@ from skimage.metrics import structural_similarity
 from medsmith import Cohort
 from medsmith.anatomy import ShapeSpace
 from medsmith.anatomy.writing import write_anatomies
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import MedsmithError
 from medsmith.evaluation.compare_cohorts import default_extractors

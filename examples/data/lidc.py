@@ -27,7 +27,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from medsmith import Case, Cohort
-from medsmith.cases.layouts import REPORTS
+from medsmith.cases.nnunet_folder import REPORTS
 from medsmith.errors import FileError
 from medsmith.formats.atomic import write_json
 from medsmith.measurement.describe import LabeledScan, describe_lesion

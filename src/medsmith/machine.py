@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 _PROCESSORS = Path("/proc/cpuinfo")
 
@@ -44,7 +45,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def usual_device() -> str:
+def usual_device() -> Literal["cpu", "cuda"]:
     """Where networks compute unless a device is named: ``cuda`` if PyTorch sees a GPU, else ``cpu``."""
     if torch_without_gpu():
         return "cpu"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, final, runtime_checkable
 
 from medsmith.errors import printable
@@ -47,6 +47,17 @@ class Progress(Protocol):
             limit: seconds after which the task ends, whatever its steps; asked whenever the time left is shown.
         """
         ...
+
+
+def clock_after(seconds: float, now: datetime) -> str:
+    """The time of day that comes after so many seconds, with the date if it is on another day."""
+    end = now + timedelta(seconds=seconds)
+    return end.strftime("%H:%M" if end.date() == now.date() else "%d %b %H:%M")
+
+
+def two_digits(seconds: float) -> str:
+    """Seconds of a step, to two digits."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 @final

@@ -9,7 +9,7 @@ import pytest
 
 from cohort_cases import make_case, new_cohort
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import UNFINISHED
+from medsmith.cases.nnunet_folder import UNFINISHED
 from medsmith.errors import CohortError, FileError
 from medsmith.formats import atomic
 

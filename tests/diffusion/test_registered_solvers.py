@@ -27,11 +27,11 @@ def numbers(step):
 def register(tmp_path, monkeypatch):
     """Leaves a package with a solver as pip would; its name is that of its value."""
 
-    def registered(value, name="halves"):
+    def registered(value, name="halves", package="my-solvers"):
         (tmp_path / "my_solvers.py").write_text(SOURCE)
-        facts = tmp_path / "my_solvers-1.2.dist-info"
+        facts = tmp_path / f"{package.replace('-', '_')}-1.2.dist-info"
         facts.mkdir()
-        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my-solvers\nVersion: 1.2\n")
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
         (facts / "entry_points.txt").write_text(f"[medsmith.solvers]\n{name} = {value}\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         return tmp_path
@@ -49,6 +49,22 @@ def test_a_registered_solver_gives_the_weights_and_its_version_is_known(register
     noise, signal = schedule.noise.tolist(), schedule.signal.tolist()
     np.testing.assert_allclose([each[:2] for each in found], [(noise[29] / 2, signal[10]), (noise[10] / 2, 1.0)])
     assert (solver_version_of("halves"), solver_version_of("ddim")) == ({"solver halves": "my-solvers 1.2"}, {})
+
+
+def test_a_solver_that_two_packages_register_is_refused_by_their_names(register):
+    register("my_solvers:halves")
+    register("my_solvers:numbers", package="other-solvers")
+    said = (
+        "halves: is registered by my-solvers 1.2 (my_solvers:halves) and by other-solvers 1.2 (my_solvers:numbers); "
+        "one package for each name of medsmith.solvers; uninstall the others"
+    )
+    with pytest.raises(RequestError) as error:
+        Sampling(solver="halves")
+    assert error.value.line == said
+    with pytest.raises(RequestError, match=r"is registered by my-solvers 1\.2 "):
+        solver_weights(NoiseSchedule.cosine(30), [29, 10, -1], "halves")
+    assert solver_names() == ("ddpm", "ddim", "dpm++2m", "euler", "halves")
+    assert Sampling(solver="ddim").solver == "ddim"  # what is not asked for disturbs nothing
 
 
 def test_another_process_finds_it(register):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
 from medsmith.evaluation.downstream import UtilityOptions, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
+from medsmith.evaluation.downstream.forecast import steps_line
+from medsmith.evaluation.downstream.inputs import check_settings
 from medsmith.evaluation.downstream.intervals import METHOD
 from medsmith.evaluation.downstream.measures import MEASURES
 from medsmith.evaluation.downstream.networks import jobs_of
@@ -122,10 +125,47 @@ def test_more_seeds_and_shares_keep_the_networks_that_are_done(cohorts, finished
 
 
 def test_results_of_other_settings_are_not_mixed(cohorts, finished):
-    with pytest.raises(RunError, match="another training"):
+    with pytest.raises(RunError, match=r"out: holds results of other settings \(training\); one folder"):
         of_all(cohorts, finished, config=QUICK.model_copy(update={"steps": 4}))
-    with pytest.raises(RunError, match="another options"):
+    with pytest.raises(RunError, match=r"of other settings \(options\)"):
         of_all(cohorts, finished, weight=0.5)
+
+
+def test_every_setting_that_differs_is_named(tmp_path):
+    check_settings(tmp_path, {"grid edge": "16", "options": "{}", "training": "{}"})
+    with pytest.raises(RunError, match=r"holds results of other settings \(grid edge, options\); one folder"):
+        check_settings(tmp_path, {"grid edge": "24", "options": "[]", "training": "{}"})
+
+
+def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
+    said: list[str] = []
+    real, synthetic, test = cohorts
+    config = SegmenterConfig(steps=30, batch=2, channels=2)
+    options = UtilityOptions(cases=(3,), subsets=1, seeds=1)
+
+    def call():
+        utility(real, synthetic, test, tmp_path, options=options, config=config, report=said.append)
+
+    call()
+    assert said[0].startswith("utility: trains 7 networks (resunet), 240 steps in all, on cpu (")
+    assert said[0].endswith("), which can take hours; the same command continues after an interruption")
+    assert re.fullmatch(r"utility: 220 steps of [\d.]+ s: .*, until \d\d:\d\d, and the time of the tests", said[1])
+    assert len(said) == 2
+    call()
+    assert len(said) == 2  # nothing is left to train
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.01, "utility: 500 steps of 0.01 s: less than 1 min, until 12:00"),
+        (36.0, "utility: 500 steps of 36 s: about 300 min, until 17:00"),
+        (360.0, "utility: 500 steps of 360 s: about 3,000 min, until 06 Mar 14:00"),
+    ],
+)
+def test_how_long_the_networks_take(seconds, said):
+    noon = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+    assert steps_line(500, seconds, noon) == f"{said}, and the time of the tests"
 
 
 def test_a_damaged_result_is_named(cohorts, finished, tmp_path):
@@ -169,7 +209,7 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
 @pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])
 def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
     (tmp_path / name).write_text("{}")
-    with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results with another"):
+    with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results of other settings"):
         of_all(cohorts, tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
 

@@ -144,7 +144,8 @@ class Elsewhere(torch.nn.Module):
 def test_networks_compute_where_training_does(network_file, tmp_path, monkeypatch):
     for module in (inception, resnet):
         monkeypatch.setattr(module, "usual_device", lambda: "meta")
-    assert next(RadImageNet(network_file)._network.parameters()).device.type == "meta"
+    network = RadImageNet(network_file)
+    assert next(network._network.parameters()).device.type == str(network.device) == "meta"
     there = Elsewhere(3)
     assert resnet._features(there, np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 3)
     assert there.seen == ["meta"]

@@ -1,6 +1,8 @@
 """Views, extractors and mask measures against closed forms and a second library."""
 
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from skimage.measure import label, regionprops
 from medsmith.cases.case import Case
 from medsmith.data.fingerprint import take_fingerprint
 from medsmith.errors import CohortError, FileError, RequestError
-from medsmith.evaluation.fidelity.extractors import CachedExtractor, planes
+from medsmith.evaluation.fidelity.computing import computed_line, exact_float32
+from medsmith.evaluation.fidelity.extractors import WHOLE, CachedExtractor, planes
 from medsmith.evaluation.fidelity.inception import SHA256, VARIABLE, Inception, find_inception
 from medsmith.evaluation.fidelity.masks import KolmogorovSmirnov, Measure, measure_label
 from medsmith.evaluation.fidelity.radiomics import Radiomics, features, standardize
@@ -168,6 +171,48 @@ def test_features_are_remembered_and_bound_to_what_they_describe(tmp_path):
     np.testing.assert_array_equal(both[0], first[0])
     np.testing.assert_array_equal(both, Radiomics()(views))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+class Brightness:
+    """The mean gray value, as computed on some device."""
+
+    name, identity, dimension = "brightness", "definition 1", 1
+
+    def __init__(self, device, offset):
+        self.device, self._offset = device, offset
+
+    def __call__(self, views):
+        return np.array([[view.image.mean() + self._offset] for view in views])
+
+    def parts(self, _view_spec):
+        return WHOLE
+
+
+def test_features_of_one_type_of_device_are_not_taken_for_those_of_another(tmp_path):
+    view = view_of(np.full((24, 24, 1), 100.0), np.zeros((24, 24, 1)))
+    on_cpu, on_gpu = (CachedExtractor(Brightness(*of), tmp_path) for of in (("cpu", 0.0), ("cuda", 0.25)))
+    assert [each([view]).item() for each in (on_cpu, on_gpu, on_cpu)] == [100.0, 100.25, 100.0]
+    assert computed_line([on_gpu, Radiomics()]) == f"brightness on cuda, {Radiomics.name} on cpu; float32, TF32 off"
+
+
+def _set():
+    matmul, cudnn = torch.backends.cuda.matmul, cast("Any", torch.backends.cudnn)
+    return cudnn.conv.fp32_precision, matmul.fp32_precision
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="the switches have other names before torch 2.9")
+def test_tf32_is_off_while_features_are_computed_and_then_as_it_was():
+    before = _set()
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        with exact_float32():
+            assert _set() == ("ieee", "ieee")
+        with suppress(RuntimeError), exact_float32():
+            raise RuntimeError("in the middle")
+        assert _set() == (before[0], "tf32")
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before[1]
+    assert _set() == before
 
 
 def test_foreign_weights_are_refused_before_they_are_opened(tmp_path, monkeypatch):

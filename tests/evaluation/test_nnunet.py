@@ -223,6 +223,14 @@ def test_options_out_of_range_are_refused(change):
         NnunetOptions(**change)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_nnunet_computes_where_everything_else_does(device, monkeypatch):
+    monkeypatch.setattr("medsmith.machine.torch_without_gpu", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: device == "cuda")
+    assert NnunetOptions().device == device
+    assert NnunetOptions(device="cpu").device == "cpu"
+
+
 @given(st.lists(st.integers(1, 4), min_size=5, max_size=30), st.integers(0, 3))
 def test_folds_hold_whole_groups_and_each_case_once(sizes, seed):
     groups = [[f"{group}-{number}" for number in range(size)] for group, size in enumerate(sizes)]

@@ -27,12 +27,12 @@ def _no_files(monkeypatch):
     monkeypatch.setenv(VARIABLE, "")
 
 
-def installed(folder, monkeypatch, name="shape_pair", value="my_methods:LatentPair"):
+def installed(folder, monkeypatch, name="shape_pair", value="my_methods:LatentPair", package="my-methods"):
     """A package with a method, as pip would leave it."""
     (folder / "my_methods.py").write_text(TOY.read_text())
-    facts = folder / "my_methods-1.2.dist-info"
+    facts = folder / f"{package.replace('-', '_')}-1.2.dist-info"
     facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my-methods\nVersion: 1.2\n")
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
     (facts / "entry_points.txt").write_text(f"[medsmith.methods]\n{name} = {value}\n")
     monkeypatch.syspath_prepend(str(folder))
     return folder
@@ -67,6 +67,19 @@ def test_what_is_registered_and_no_method_is_refused(tmp_path, monkeypatch, valu
     with pytest.raises(RequestError, match=re.escape(said)):
         method_class("shape_pair")
     sys.modules.pop("my_methods", None)
+
+
+def test_a_method_that_two_packages_register_is_refused_by_their_names(tmp_path, monkeypatch):
+    installed(tmp_path, monkeypatch)
+    installed(tmp_path, monkeypatch, package="other-methods", value="my_methods")
+    with pytest.raises(RequestError) as error:
+        method_class("shape_pair")
+    assert error.value.line == (
+        "shape_pair: is registered by my-methods 1.2 (my_methods:LatentPair) and by other-methods 1.2 (my_methods); "
+        "one package for each name of medsmith.methods; uninstall the others"
+    )
+    assert "shape_pair" in method_names()
+    assert method_class("pig").__name__ == "Pig"
 
 
 def test_no_method_takes_the_name_of_another(tmp_path, monkeypatch):

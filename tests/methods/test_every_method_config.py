@@ -76,7 +76,7 @@ def test_a_grid_of_other_dimensions_than_the_cohorts_is_refused(name, cohort, tm
     if "size" not in method_class(name).Config.model_fields:
         pytest.skip(f"{name} has no grid to set")
     settings = micro.micro_settings(name, method_class(name), 5 - dimensions)
-    with pytest.raises(RequestError, match=rf"the cohort is {dimensions}-D; set size=\[8,8"):
+    with pytest.raises(RequestError, match=rf"the cohort is {dimensions}-D; give --set size=\[8,8"):
         train(name, cohort, tmp_path / "run", settings=settings)
 
 

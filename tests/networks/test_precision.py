@@ -52,7 +52,7 @@ def test_a_broken_kernel_is_caught(dimensions, harm, monkeypatch):
         BFLOAT16.check(dimensions, "cpu")
     assert refusal.value.line == (
         f"bfloat16: {dimensions}-D convolutions are wrong on this cpu; "
-        "use another build of torch, or a new run with training.precision=float32"
+        "use another build of torch, or a new run with --set training.precision=float32"
     )
 
 
@@ -85,6 +85,29 @@ def test_the_faster_format_is_kept_and_both_rates_are_written_down(faster):
     assert set(chosen.steps_per_second) == {"float32", "bfloat16"}
     for label, rate in chosen.steps_per_second.items():
         assert 0 < rate <= 1 / seconds[label]
+
+
+@pytest.mark.usefixtures("native_bfloat16")
+@pytest.mark.parametrize(
+    ("limit", "steps"),
+    # of 10 s each: one to compare with, then for each format one that warms up and three that are timed
+    [(0, "f"), (29, "f"), (30, "fff"), (45, "ffff"), (69, "fffff"), (70, "fffffbb"), (1e9, "fffffbbbb")],
+)
+def test_trials_end_in_time(limit, steps, monkeypatch):
+    clock, tried = [1000.0], []
+    for name in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: clock[0])
+
+    def step(candidate):
+        tried.append(candidate.precision[0])
+        clock[0] += 10
+        return 1.0
+
+    chosen = fastest_compute(step, right_gradients, 2, "cpu", end=1000 + limit)
+    assert "".join(tried) == steps
+    assert chosen.precision == "float32"
+    assert chosen.seconds_per_step == pytest.approx(10)
+    assert clock[0] <= 1000 + max(limit, 10)
 
 
 @pytest.mark.parametrize("wrong", [1.2, float("nan"), float("inf")])
@@ -238,6 +261,8 @@ def test_the_choice_is_recorded_once_and_kept(tmp_path, monkeypatch):
     assert set(first["steps_per_second"]) == {"float32", "bfloat16"}
     rates = first["steps_per_second"]
     assert first["precision"] == max(rates, key=rates.get)
-    monkeypatch.setattr("medsmith.training.start.fastest_compute", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "medsmith.training.number_format.fastest_compute", lambda *_, **__: pytest.fail("measured again")
+    )
     train("ddpm", cohort, tmp_path / "run", settings=settings, budget=Budget(steps=2))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["compute"]["stack"] == first

@@ -93,6 +93,6 @@ def test_a_whole_sentence() -> None:
         features=("stone",),
         cavity="within the parenchymal organ",
     )
-    said = "kidney cyst in the right kidney, round-like, 20 mm, about -3.5 HU, stone, within the parenchymal organ"
+    said = "kidney cyst in the right kidney, round-like, 20 mm, about -3.5 HU, stone, within the right kidney"
     assert to_text(ScanReport(lesions=(report,))) == said
     assert to_text(ScanReport(lesions=(LesionReport(), report))) == f"lesion; {said}"

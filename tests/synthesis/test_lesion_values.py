@@ -30,6 +30,25 @@ def test_what_was_measured_and_not_requested_is_marked(attribute: str, value: An
     assert lesion_values(lesion) == (LesionValue(said[0], "not asked", said[1], None),)
 
 
+@pytest.mark.parametrize(
+    ("organ", "cavity", "said"),
+    [
+        ("soft_tissue", "within the parenchymal organ", "within the soft tissue"),
+        ("kidney_left", "protruding from the parenchymal organ", "protruding from the left kidney"),
+        (None, "within the parenchymal organ", "within the parenchymal organ"),
+        ("colon", "wall thickening", "wall thickening"),
+    ],
+)
+def test_a_place_is_said_with_the_name_of_what_is_known(organ: str | None, cavity: str, said: str) -> None:
+    measured = {"organ": organ, "cavity": cavity}
+    assert lesion_values({"requested": {}, "measured": measured, "verdicts": []}) == (
+        LesionValue("place in the organ", "not asked", said, None),
+    )
+    asked = {"requested": {"organ": organ, "cavity": cavity}, "measured": measured}
+    found = lesion_values({**asked, "verdicts": [verdict("cavity", cavity, cavity, True)]})
+    assert found == (LesionValue("place in the organ", said, said, True),)
+
+
 def test_features_beside_a_requested_one_are_marked_and_not_told_as_its_measure() -> None:
     found = verdict("features", SPICULATED, f"{CALCIFIED}, {SPICULATED}", True)
     lesion = {

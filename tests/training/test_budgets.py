@@ -352,3 +352,11 @@ def test_an_unknown_stage_is_refused(cohort, run):
         train("pig", cohort, run, settings=settings("pig"), budget=Budget(stage="images"))
     assert refusal.value.line == "pig: no stage 'images'; there are guider, image; did you mean 'image'?"
     assert not run.exists()
+
+
+def test_trials_of_number_formats_take_a_quarter_of_the_minutes_and_none_after_the_end():
+    assert Budget(steps=5).end_of_trial(0.0, 100.0) == math.inf
+    assert Budget(minutes=10).end_of_trial(0.0, 10_000.0) == 10_150.0
+    assert Budget(elapsed_minutes=10).end_of_trial(0.0, 100.0) == 250.0
+    assert Budget(elapsed_minutes=10).end_of_trial(0.0, 590.0) == 600.0
+    assert Budget(elapsed_minutes=10).end_of_trial(0.0, 700.0) == 600.0

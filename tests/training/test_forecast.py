@@ -37,8 +37,24 @@ def test_how_long_a_stage_takes(steps, seconds, allowed, said):
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(("minutes", "said"), [(1, "1 minute"), (0.5, "0.5 minutes"), (30, "30 minutes")])
 def test_the_limit_of_a_call_is_said_in_the_right_number(minutes, said):
-    method: Any = SimpleNamespace(name="pig", stages=list)
+    stage = SimpleNamespace(name="stack", parts=())
+    method: Any = SimpleNamespace(name="pig", stages=lambda: [stage])
     assert start_line(method, "tiny", "cpu", Budget(minutes=minutes)).endswith(f", at most {said} in all")
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"bank": ()}, "without steps: bank"),
+        ({"image": ("net",), "bank": (), "frame": ()}, "steps: image 1,500; without steps: bank, frame"),
+        ({"guider": ("net",), "image": ("net",)}, "steps: guider 1,500, image 1,500"),
+    ],
+)
+def test_a_stage_without_steps_is_named_without_a_count(parts, said):
+    stages = [SimpleNamespace(name=name, parts=of_stage) for name, of_stage in parts.items()]
+    method: Any = SimpleNamespace(name="mine", stages=lambda: stages, training_of=lambda _: SimpleNamespace(steps=1500))
+    assert start_line(method, "tiny", "cuda", Budget()) == f"mine, preset tiny, on cuda; {said}"
 
 
 def test_training_says_what_it_will_do_and_take(tmp_path):
@@ -54,5 +70,5 @@ def test_training_says_what_it_will_do_and_take(tmp_path):
 def test_a_grid_of_other_dimensions_is_refused_before_the_cases_are_read(tmp_path, monkeypatch):
     cohort = micro.micro_cohort(tmp_path / "cohort", 3)
     monkeypatch.setattr("medsmith.training.start._fingerprint", None)
-    with pytest.raises(RequestError, match=re.escape("size: [64, 64]; the cohort is 3-D; set size=[64,64,64]")):
+    with pytest.raises(RequestError, match=re.escape("size: [64, 64]; the cohort is 3-D; give --set size=[64,64,64]")):
         train("pig", cohort, tmp_path / "run")

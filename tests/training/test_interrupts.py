@@ -12,7 +12,6 @@ import medsmith.methods
 import medsmith.runs.checkpoints
 import medsmith.training.previews
 import medsmith.training.stage_loop
-import medsmith.training.start
 import micro
 from medsmith.cli import main
 from medsmith.interruption import SIGNALS
@@ -79,7 +78,7 @@ def test_an_interrupt_before_anything_is_saved_says_so_and_leaves_nothing(cohort
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(medsmith.training.start, "_timed_compute", interrupted)
+    monkeypatch.setattr("medsmith.training.number_format._timed_compute", interrupted)
     lines = [f"--set={line}" for line in (*settings(), "training.precision=measured")]
     assert main(["train", "ddpm", str(cohort.root), "--run", str(tmp_path / "new"), *lines]) == 130
     found = "interrupted before anything was saved; run the same command again to begin anew"

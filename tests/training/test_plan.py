@@ -175,7 +175,7 @@ def test_a_trial_in_a_process_answers_in_json_or_says_what_does_not_fit(cohort, 
     ended = subprocess.run(command, input=trial.model_dump_json(), capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     error = error_from_json(json.loads(ended.stdout)["error"])
-    assert error.line == "size: [8, 8, 8]; the cohort is 2-D; set size=[8,8]"
+    assert error.line == "size: [8, 8, 8]; the cohort is 2-D; give --set size=[8,8]"
 
 
 @pytest.mark.parametrize(

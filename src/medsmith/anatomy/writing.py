@@ -13,7 +13,7 @@ from medsmith.anatomy.shape_space import AnatomyMap, ShapeSpace, check_draw
 from medsmith.cases.case import Case, Json
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import MOST_CASES
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import CohortError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from medsmith.annotation.labeler import Labeler
 from medsmith.annotation.measured import Measured, mean_of_known
 from medsmith.annotation.rules import LabelRules
+from medsmith.cases.case_files import Layout
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.label_names import foreground_names
-from medsmith.cases.layouts import Layout
 from medsmith.measurement.overlap import dice
 from medsmith.preparation.provenance_fields import PREDICTED_LABELS
 from medsmith.preparation.recorded import recorded

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medsmith.cases.case import Case, lacks_image, lacks_labels
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.integrity import check_same_grid, relabel
-from medsmith.cases.layouts import PROVENANCE, REPORTS, CaseFiles, Layout
+from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS
 from medsmith.errors import ContentError, counted
 from medsmith.formats.atomic import remove, write_json
 from medsmith.formats.files import (

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import final
 
 from medsmith.cases.case import Case, Json
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import write_case_files
 from medsmith.cases.integrity import check_case_matches, check_id
-from medsmith.cases.layouts import PROVENANCE, REPORTS, UNFINISHED, CaseFiles, Layout, nnunet_files
+from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS, UNFINISHED, nnunet_files
 from medsmith.errors import MedsmithError
 from medsmith.formats.atomic import deferred_sync, mark, remove, sha256_of, write_json
 

@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 
 from medsmith.cases.canonical import canonical_case
 from medsmith.cases.case import Case
-from medsmith.cases.case_files import unpaired_notes
+from medsmith.cases.case_files import CaseFiles, Layout, unpaired_notes
 from medsmith.cases.case_io import (
     read_case,
     read_case_grid,
@@ -26,15 +26,8 @@ from medsmith.cases.case_writer import CaseWriter
 from medsmith.cases.datalists import monai_datalist, torchio_subjects
 from medsmith.cases.finishing import finish_folder, finish_known, write_dataset
 from medsmith.cases.integrity import check_declaration, first_of
-from medsmith.cases.layouts import (
-    DATASET,
-    PROVENANCE,
-    REPORTS,
-    CaseFiles,
-    Layout,
-    find_layout,
-    find_matching_layout,
-)
+from medsmith.cases.layouts import find_layout, find_matching_layout
+from medsmith.cases.nnunet_folder import DATASET, PROVENANCE, REPORTS
 from medsmith.errors import CohortError, counted
 from medsmith.formats.atomic import is_free, sha256_of
 from medsmith.formats.json_file import read_json

@@ -11,21 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medsmith.cases.case_files import CaseFiles as CaseFiles
-from medsmith.cases.case_files import ChannelFile as ChannelFile
-from medsmith.cases.case_files import Layout as Layout
+from medsmith.cases.case_files import CaseFiles, ChannelFile, Layout
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
-from medsmith.cases.nnunet_folder import DATASET as DATASET
-from medsmith.cases.nnunet_folder import IMAGES as IMAGES
-from medsmith.cases.nnunet_folder import LABELS as LABELS
-from medsmith.cases.nnunet_folder import PROVENANCE as PROVENANCE
-from medsmith.cases.nnunet_folder import REPORTS as REPORTS
-from medsmith.cases.nnunet_folder import UNFINISHED as UNFINISHED
-from medsmith.cases.nnunet_folder import CasesFoundLater
-from medsmith.cases.nnunet_folder import nnunet_files as nnunet_files
-from medsmith.cases.nnunet_folder import recorded_files as recorded_files
-from medsmith.cases.nnunet_folder import scan_nnunet as scan_nnunet
+from medsmith.cases.nnunet_folder import DATASET, CasesFoundLater, scan_nnunet
 from medsmith.errors import CohortError, FileError, counted
 from medsmith.formats.files import ENDINGS, ending_of, stem_of
 from medsmith.formats.folders import lies_in

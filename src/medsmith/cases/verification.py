@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import read_case, read_records
 from medsmith.cases.integrity import check_consecutive, first_of
-from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
+from medsmith.cases.layouts import find_layout
+from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import CohortError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from medsmith.cases.case_files import CaseFiles
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import CaseFiles
 from medsmith.errors import CohortError
 
 _ALIKE = ("channel_names", "label_names", "file_ending", "label_of")

@@ -14,6 +14,31 @@ from medsmith.errors import counted, similar
 if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
 
+SourceFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of NIfTI, NRRD, MetaImage or PNG files: nnU-Net, Decathlon, images/ and labels/, or files "
+        "paired by name; or of DICOM files, nested in any way."
+    ),
+]
+LabelValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted. In DICOM and "
+        ".seg.nrrd the value is the number or label of a segment, or the name of an ROI."
+    ),
+]
+Percentiles = Annotated[
+    str | None,
+    typer.Option(help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."),
+]
+ChosenSeries = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="DICOM series to take, by number, description or UID, where several fit: an image series, a "
+        "segmentation or a structure set. Repeatable."
+    ),
+]
 GrayOfColor = Annotated[
     bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
 ]
@@ -64,24 +89,12 @@ def phantom(
 
 @app.command()
 def prepare(  # noqa: PLR0913
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of NIfTI, NRRD, MetaImage or PNG files: nnU-Net, Decathlon, images/ and labels/, or files "
-            "paired by name; or of DICOM files, nested in any way."
-        ),
-    ],
+    source: SourceFolder,
     out: NewCohort,
     channel: Annotated[
         list[str] | None, typer.Option(help="Channel name, such as CT; repeat for each channel. Inferred if omitted.")
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted. In DICOM and "
-            ".seg.nrrd the value is the number or label of a segment, or the name of an ROI."
-        ),
-    ] = None,
+    label: LabelValues = None,
     leave_out: Annotated[
         list[str] | None,
         typer.Option(help="Skip empty cases (all background) or unpaired files (image or label missing). Repeatable."),
@@ -92,12 +105,7 @@ def prepare(  # noqa: PLR0913
     hu_offset: Annotated[
         float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
     ] = 0.0,
-    percentiles: Annotated[
-        str | None,
-        typer.Option(
-            help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."
-        ),
-    ] = None,
+    percentiles: Percentiles = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Write slices as PNG pictures, as radiologists view them; 8-bit.")
     ] = False,
@@ -106,13 +114,7 @@ def prepare(  # noqa: PLR0913
     nan_fill: NanFill = None,
     dataset_id: DatasetId = None,
     gray_of_color: GrayOfColor = False,
-    series: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="DICOM series to take, by number, description or UID, where several fit: an image series, a "
-            "segmentation or a structure set. Repeatable."
-        ),
-    ] = None,
+    series: ChosenSeries = None,
     fraction: Annotated[
         float, typer.Option(help="Least fraction at which a voxel of a fractional DICOM segment is labeled.")
     ] = 0.5,
@@ -256,7 +258,7 @@ def select(
     out: NewCohort,
     rule: Annotated[
         list[str] | None,
-        typer.Option(help="Threshold, such as 'not_a_copy<0.8'; a wrong measure lists the known ones. Repeatable."),
+        typer.Option(help="Threshold, such as 'foreground_share>0'; a wrong measure lists the known. Repeatable."),
     ] = None,
 ) -> None:
     """Keep the cases that pass every rule, and show what is lost by size and type: thresholds keep the easy cases."""

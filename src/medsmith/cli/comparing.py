@@ -8,19 +8,36 @@ import typer
 
 from medsmith.cli.app import app
 from medsmith.cli.options import (
+    Gain,
     GeneratorCohort,
     MethodFiles,
     PatientGroup,
     ResultsFolder,
+    SegmenterBatch,
+    SegmenterSteps,
     SyntheticForTraining,
     TestCohort,
+    TestScenes,
+    Tolerance,
 )
 from medsmith.cli.terminal import terminal
 
 Network = Literal["unet", "resunet", "wide_resunet", "dynunet", "vnet"]
 """``Architecture`` of medsmith.evaluation.downstream, which takes seconds to load."""
-Scenes = Literal["apart", "ignored"]
-"""As in ``UtilityOptions``."""
+Mirror = Annotated[
+    float | None,
+    typer.Option(
+        help="Probability of mirroring left to right; default: 0.5, or 0 where a label names a side of the body."
+    ),
+]
+GridEdge = Annotated[
+    int | None,
+    typer.Option(
+        min=16,
+        help="Edge of the training grid, a multiple of 8 (vnet: 16); default: the smaller image, at most 64 for "
+        "volumes.",
+    ),
+]
 
 
 @app.command()
@@ -95,9 +112,15 @@ def _everything(
     from medsmith.evaluation.overall import PAGE, evaluate_all
     from medsmith.evaluation.pages.overall_page import verdicts
 
-    chosen = extractors_named(extractors)
     found = evaluate_all(
-        real, synthetic, out, training=training, size=size, extractors=chosen, progress=terminal().progress
+        real,
+        synthetic,
+        out,
+        training=training,
+        size=size,
+        extractors=extractors_named(extractors),
+        progress=terminal().progress,
+        report=terminal().note,
     )
     lines = [*verdicts(found.evaluation, found.privacy, found.utility), f"report: {out / PAGE}"]
     terminal().result({**found.as_json(), "report": out / PAGE}, lines)
@@ -155,32 +178,15 @@ def utility(  # noqa: PLR0913
         typer.Option(help="Share of synthetic cases in each batch of R + S; repeat to compare several. Default: 0.5."),
     ] = None,
     weight: Annotated[float, typer.Option(help="Weight of the loss of a synthetic case; that of a real one is 1.")] = 1,
-    mirror: Annotated[
-        float | None,
-        typer.Option(
-            help="Probability of mirroring left to right; default: 0.5, or 0 where a label names a side of the body."
-        ),
-    ] = None,
+    mirror: Mirror = None,
     group: PatientGroup = None,
-    scenes: Annotated[
-        Scenes,
-        typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
-    ] = "apart",
-    tolerance: Annotated[
-        float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
-    ] = 2.0,
-    gain: Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")] = 2.0,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            help="Edge of the training grid, a multiple of 8 (vnet: 16); default: the smaller image, at most 64 for "
-            "volumes.",
-        ),
-    ] = None,
+    scenes: TestScenes = "apart",
+    tolerance: Tolerance = 2.0,
+    gain: Gain = 2.0,
+    size: GridEdge = None,
     network: Annotated[Network, typer.Option(help="Architecture of the segmentation networks.")] = "resunet",
-    steps: Annotated[int, typer.Option(min=2, help="Gradient steps of each network.")] = 1000,
-    batch: Annotated[int, typer.Option(min=1, help="Cases per step.")] = 16,
+    steps: SegmenterSteps = 1000,
+    batch: SegmenterBatch = 16,
 ) -> None:
     """Train segmentation networks on real, synthetic and mixed data with equal steps; compare them on test patients."""
     with terminal().loading():
@@ -206,6 +212,7 @@ def utility(  # noqa: PLR0913
         options=options,
         config=config,
         progress=terminal().progress,
+        report=terminal().note,
     )
     page = out / "utility.html"
     terminal().result({**result.as_json(), "report": page}, [*summary_lines(result), f"report: {page}"])

@@ -1,8 +1,11 @@
-"""The executor that a command asks for; Ray is imported only then."""
+"""How a command makes its cases: the executor, of which Ray is imported only where it is asked for, and the rest."""
 
 from typing import TYPE_CHECKING
 
+from medsmith.machine import usual_device
+
 if TYPE_CHECKING:
+    from medsmith.synthesis import SynthesisOptions
     from medsmith.synthesis.executors.base import StartExecutor
 
 
@@ -30,3 +33,22 @@ def executor_of(name: str, address: str | None, workers: int | None = None) -> "
     from medsmith.synthesis.executors.ray_cluster import RayOptions, ray_executor
 
     return ray_executor(RayOptions(address=address))
+
+
+def synthesis_options(
+    devices: list[str] | None, attempts: int, shard: str | None, executor: "StartExecutor", shard_cases: int
+) -> "SynthesisOptions":
+    """How cases are made, by the options of a command; without devices a GPU if PyTorch sees one.
+
+    Raises:
+        RequestError: the shard is none.
+    """
+    from medsmith.synthesis import Limits, Shard, SynthesisOptions
+
+    return SynthesisOptions(
+        devices=tuple(devices or (usual_device(),)),
+        limits=Limits(attempts=attempts),
+        shard=None if shard is None else Shard.parse(shard),
+        executor=executor,
+        shard_cases=shard_cases,
+    )

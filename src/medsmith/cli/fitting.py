@@ -8,18 +8,23 @@ from typing import Annotated
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, Preset, Seed
+from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, MethodName, Preset, Seed
 from medsmith.cli.terminal import terminal
+
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Minutes after which the command ends, with loading, reading, encoding and pictures; training of "
+        "earlier calls counts too. What comes before the first step of a stage is finished first. Default: no "
+        "limit.",
+    ),
+]
 
 
 @app.command()
 def train(  # noqa: PLR0913
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
-        ),
-    ],
+    method: MethodName,
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on; what its cases need depends on the method.")],
     run: Annotated[Path, typer.Option(help="Run folder for weights and checkpoints; run again to continue.")],
     preset: Preset = "tiny",
@@ -31,15 +36,7 @@ def train(  # noqa: PLR0913
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
     ] = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            help="Minutes after which the command ends, with loading, reading, encoding and pictures; training of "
-            "earlier calls counts too. What comes before the first step of a stage is finished first. Default: no "
-            "limit.",
-        ),
-    ] = None,
+    max_minutes: MaxMinutes = None,
     devices: Annotated[
         int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
     ] = 1,
@@ -108,12 +105,7 @@ def _planned(plan: Path | None, method: str, preset: str, settings: list[str]) -
 
 @app.command("plan")
 def make_plan(
-    method: Annotated[
-        str,
-        typer.Argument(
-            help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."
-        ),
-    ],
+    method: MethodName,
     cohort: Annotated[Path, typer.Argument(help="Cohort to train on.")],
     out: Annotated[Path, typer.Argument(help="Output file for the plan; edit it, then train with --plan.")],
     preset: Preset = "tiny",

@@ -60,6 +60,22 @@ PatientGroup = Annotated[
         help="Regular expression that extracts the patient from a case id. Each case is its own patient if omitted."
     ),
 ]
+Scenes = Literal["apart", "ignored"]
+"""As in ``UtilityOptions``."""
+TestScenes = Annotated[
+    Scenes,
+    typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
+]
+Gain = Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")]
+SegmenterSteps = Annotated[int, typer.Option(min=2, help="Gradient steps of each network.")]
+SegmenterBatch = Annotated[int, typer.Option(min=1, help="Cases per step.")]
+MethodName = Annotated[
+    str,
+    typer.Argument(help="Method: copypaste, ddpm, lesiondiffusion, lldm, mddpm, pig, segguided, or one of your own."),
+]
 ContextClasses = Annotated[
     str,
     typer.Option(

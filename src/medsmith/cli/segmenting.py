@@ -6,8 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from medsmith.cli.app import app
-from medsmith.cli.comparing import Scenes
-from medsmith.cli.options import GeneratorCohort, PatientGroup, ResultsFolder, SyntheticForTraining, TestCohort
+from medsmith.cli.options import (
+    Gain,
+    GeneratorCohort,
+    PatientGroup,
+    ResultsFolder,
+    SyntheticForTraining,
+    TestCohort,
+    TestScenes,
+    Tolerance,
+)
 from medsmith.cli.terminal import terminal
 
 
@@ -28,19 +36,17 @@ def nnunet(  # noqa: PLR0913
     share: Annotated[float, typer.Option(help="Share of synthetic cases in the batches of R + S, on average.")] = 0.5,
     alone: Annotated[bool, typer.Option("--alone", help="Add an arm that learns from synthetic cases alone.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and folds; nnU-Net is not deterministic.")] = 0,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Device that nnU-Net computes on.")] = "cpu",
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Device that nnU-Net computes on. Default: cuda if there is a GPU."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes of nnU-Net that read, augment and write; default: up to 8.")
     ] = None,
     group: PatientGroup = None,
-    scenes: Annotated[
-        Scenes,
-        typer.Option(help="apart: leave out test cases that show a scene of the training cases (near-duplicates)."),
-    ] = "apart",
-    tolerance: Annotated[
-        float, typer.Option(help="Tolerance of the surface Dice in mm, or in pixels where the files give no spacing.")
-    ] = 2.0,
-    gain: Annotated[float, typer.Option(help="Gain in points of Dice to compute the needed test patients for.")] = 2.0,
+    scenes: TestScenes = "apart",
+    tolerance: Tolerance = 2.0,
+    gain: Gain = 2.0,
 ) -> None:
     """Train nnU-Net v2 on real cases, and on real and synthetic ones; compare the networks on test patients."""
     from medsmith.lazy_imports import import_monai
@@ -51,7 +57,7 @@ def nnunet(  # noqa: PLR0913
 
     trained = {"configuration": configuration, "folds": tuple(fold or (0,)), "epochs": epochs, "iterations": iterations}
     drawn = {"share": share, "alone": alone, "seed": seed, "group": group, "scenes": scenes}
-    computed = {"device": device, **({"workers": workers} if workers else {})}
+    computed = {**({"device": device} if device else {}), **({"workers": workers} if workers else {})}
     measured = {"tolerance": tolerance, "gain": gain}
     options = validated(NnunetOptions, "nnunet", {**trained, **drawn, **computed, **measured})
     result = nnunet_utility(

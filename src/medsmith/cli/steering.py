@@ -125,7 +125,7 @@ def case_entry(option: str, text: str) -> dict[str, str]:
     Raises:
         RequestError: the text is neither.
     """
-    from medsmith.cases.layouts import DATASET
+    from medsmith.cases.nnunet_folder import DATASET
     from medsmith.errors import RequestError
 
     path = Path(text)

@@ -1,7 +1,5 @@
 """What synthesis by a method without networks costs: all that a plan can say of it."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,14 +23,15 @@ def synthesis_cost(method: str, cohort: "Cohort", plan: "TrainingPlan", progress
     Raises:
         MedsmithError: the settings do not fit the cohort, or no case can be made of it.
     """
+    from medsmith.formats.temporary import temporary_folder
     from medsmith.synthesis.forecast import forecast
     from medsmith.training.run import train_stages
 
     some = cohort.subset(cohort.ids[:: -(-len(cohort) // _MOST_CASES)])
-    with tempfile.TemporaryDirectory(prefix="medsmith-plan-") as place:
-        run = Path(place) / "run"
+    with temporary_folder("medsmith-plan-", f"{method} on {cohort.root}") as place:
+        run = place / "run"
         train_stages(method, some, run, preset=plan.preset, settings=plan.settings, progress=progress)
-        return forecast(run, Path(place) / "out", count=1, workers=1)
+        return forecast(run, place / "out", count=1, workers=1)
 
 
 def cost_line(cost: "Forecast") -> str:

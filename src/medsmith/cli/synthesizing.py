@@ -9,7 +9,7 @@ import typer
 
 from medsmith.cli import insertion, label_maps, pasting, steering
 from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs
-from medsmith.cli.executors import executor_of
+from medsmith.cli.executors import executor_of, synthesis_options
 from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
@@ -36,7 +36,6 @@ from medsmith.cli.options import (
 from medsmith.cli.pasting import PastingOptions
 from medsmith.cli.steering import SteeringOptions
 from medsmith.cli.terminal import terminal
-from medsmith.machine import usual_device
 
 if TYPE_CHECKING:
     from medsmith.synthesis import Summary
@@ -109,39 +108,30 @@ def synthesize(  # noqa: PLR0913
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     insertion.check_organs(requested)
-    from medsmith.synthesis import Limits, Shard, SynthesisOptions
-
-    options = SynthesisOptions(
-        devices=tuple(device or (usual_device(),)),
-        limits=Limits(attempts=attempts),
-        shard=None if shard is None else Shard.parse(shard),
-        executor=executor_of(executor, address, workers),
-        shard_cases=shard_cases,
-    )
-    asked: dict[str, Any] = {
-        "count": count,
-        "seed": seed,
-        "request": requested,
-        "solver": solver,
-        "steps": steps,
-        "workers": workers,
-    }
+    options = synthesis_options(device, attempts, shard, executor_of(executor, address, workers), shard_cases)
+    made = {"count": count, "seed": seed, "request": requested, "solver": solver, "steps": steps}
+    asked = {**made, "workers": workers, "options": options}
     place = _place(out, format_, dataset_id, executor)
+    _warn(run, _cohort_of(requested.get("templates")))
+    make = _forecast if dry_run else _make_shards if format_ == "shards" else _make_cases
+    make(run, place, asked, format_)
+
+
+def _make_shards(run: str, place: Path | str, asked: dict[str, Any], _format: str) -> None:
+    from medsmith.synthesis import synthesize_shards
+
+    shards = synthesize_shards(run, place, **asked, progress=terminal().progress)
+    terminal().result(shards.as_json(), [shards.line])
+
+
+def _make_cases(run: str, place: Path | str, asked: dict[str, Any], _format: str) -> None:
+    from medsmith.synthesis import synthesize as synthesize_cases
+
+    requested = asked["request"]
     cohort = _cohort_of(requested.get("templates"))
-    _warn(run, cohort)
-    if dry_run:
-        _forecast(run, place, {**asked, "options": options}, format_)
-    elif format_ == "shards":
-        from medsmith.synthesis import synthesize_shards
-
-        shards = synthesize_shards(run, place, **asked, options=options, progress=terminal().progress)
-        terminal().result(shards.as_json(), [shards.line])
-    else:
-        from medsmith.synthesis import synthesize as synthesize_cases
-
-        with _page_of_what_is_made(Path(place), cohort):
-            summary = synthesize_cases(run, place, **asked, options=options, progress=terminal().progress)
-        _tell(summary, cohort, requested)
+    with _page_of_what_is_made(Path(place), cohort):
+        summary = synthesize_cases(run, place, **asked, progress=terminal().progress)
+    _tell(summary, cohort, requested)
 
 
 def _place(out: str, format_: str, dataset_id: int | None, executor: str) -> Path | str:
@@ -189,7 +179,7 @@ def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) 
 @contextmanager
 def _page_of_what_is_made(out: Path, templates: Path | None) -> Iterator[None]:
     """Writes the page of lesions where a call ends with fewer cases than it was asked for."""
-    from medsmith.cases.layouts import DATASET
+    from medsmith.cases.nnunet_folder import DATASET
     from medsmith.errors import SynthesisError
     from medsmith.synthesis import write_lesions_page
 

@@ -7,9 +7,8 @@ Other packages register solvers as entry points of the group ``medsmith.solvers`
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, NamedTuple, final
 
 from pydantic import AfterValidator
@@ -17,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from medsmith.diffusion.schedule import NoiseSchedule
 from medsmith.errors import RequestError
+from medsmith.registration import registered, registered_names, registered_version
 
 GROUP = "medsmith.solvers"
 SOLVERS = ("ddpm", "ddim", "dpm++2m", "euler")
@@ -125,26 +125,18 @@ _SOLVER_WEIGHTS: dict[str, SolverFunction] = {
 }
 
 
-def registered_solvers() -> Mapping[str, EntryPoint]:
-    """Name of the solver -> entry point of an installed package; no solver takes a name of this package's."""
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in SOLVERS}
-
-
 def solver_names() -> tuple[str, ...]:
-    """The solvers of this package, then those of others."""
-    return (*SOLVERS, *sorted(registered_solvers()))
+    """The solvers of this package, then those of others; none of them takes a name of this package's."""
+    return (*SOLVERS, *sorted(registered_names(GROUP) - set(SOLVERS)))
 
 
 def solver_version_of(solver: str) -> dict[str, str]:
     """What a case records of a solver of another package: its package and version; nothing for one of this package."""
-    point = None if solver in SOLVERS else registered_solvers().get(solver)
-    return (
-        {} if point is None or point.dist is None else {f"solver {solver}": f"{point.dist.name} {point.dist.version}"}
-    )
+    return {} if solver in SOLVERS else registered_version(GROUP, solver, "solver")
 
 
 def _known(solver: str) -> str:
-    if solver not in SOLVERS and solver not in registered_solvers():
+    if solver not in SOLVERS and registered(GROUP, solver) is None:
         *first, last = (f"'{name}'" for name in solver_names())
         raise PydanticCustomError(
             "literal_error", "Input should be {expected}", {"expected": f"{', '.join(first)} or {last}"}
@@ -160,11 +152,13 @@ def _function(solver: str) -> SolverFunction:
     """A solver by its name.
 
     Raises:
-        RequestError: the function of another package cannot be imported.
+        RequestError: the function of another package cannot be imported, or several packages register one.
     """
     if solver in _SOLVER_WEIGHTS:
         return _SOLVER_WEIGHTS[solver]
-    point = registered_solvers()[solver]
+    point = registered(GROUP, solver)
+    if point is None:
+        raise RequestError(solver, "no such solver", f"there are {', '.join(solver_names())}", "name one of them")
     try:
         found = point.load()
     except (Exception, SystemExit) as error:

@@ -18,6 +18,7 @@ from medsmith.errors import counted
 from medsmith.evaluation.fidelity.bootstrap import Estimate, proportion
 from medsmith.evaluation.fidelity.cohort_features import CohortFeatures, extract_features
 from medsmith.evaluation.fidelity.comparison import ComparisonPlan, compare
+from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.diversity import compare_diversity
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.feature_rows import feature_rows
@@ -155,7 +156,7 @@ def compare_cohorts(
     evaluation = replace(
         evaluation,
         seams=seams,
-        facts={**_facts(fingerprints, training), **(facts or {})},
+        facts={**_facts(fingerprints, training, chosen), **(facts or {})},
         left_out=(*scope.left_out, *((NO_SEAMS,) if scope.images and seams is None else ())),
     )
     page = evaluation_page(evaluation, of_real, of_synthetic, of_training, (synthetic, training or real))
@@ -247,12 +248,16 @@ def _count_cases(columns: Mapping[str, np.ndarray]) -> int:
     return max((len(values) for values in columns.values()), default=0)
 
 
-def _facts(fingerprints: Mapping[str, Fingerprint], training: Cohort | None) -> dict[str, str]:
+def _facts(
+    fingerprints: Mapping[str, Fingerprint], training: Cohort | None, extractors: Sequence[Extractor]
+) -> dict[str, str]:
     lines = {
         f"{name} cohort": f"{counted(facts.count, 'case')}, content {facts.cohort_hash}"
         for name, facts in fingerprints.items()
     }
     if training is not None:
         lines["training cohort"] = f"{counted(len(training), 'case')}, content {training.content_hash()}"
+    if extractors:
+        lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
     return lines | {"versions": f"Python {platform.python_version()}, {versions}"}

@@ -1,6 +1,6 @@
 """One report on a synthetic cohort: is it real enough, does it leak, does it help, and what that cannot show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -16,7 +16,7 @@ from medsmith.evaluation.privacy.result import Privacy
 from medsmith.evaluation.result import Evaluation
 from medsmith.formats.atomic import remove_temporary_files, write_json
 from medsmith.formats.lock import hold_output
-from medsmith.progress import NullProgress, Progress
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "evaluation.json", "evaluation.html"
 PRIVACY, UTILITY = "privacy", "utility"
@@ -48,7 +48,7 @@ class Overall:
         }
 
 
-def evaluate_all(
+def evaluate_all(  # noqa: PLR0913
     real: CohortLike,
     synthetic: CohortLike,
     out: Path | str,
@@ -60,6 +60,7 @@ def evaluate_all(
     config: SegmenterConfig | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Overall:
     """Distances, copies and utility on one page; writes ``evaluation.json`` and ``evaluation.html``.
 
@@ -78,6 +79,7 @@ def evaluate_all(
         config: of its networks.
         facts: additional lines of the report.
         progress: display of the progress.
+        report: receives, before networks are trained, what is trained, and after the first steps how long that takes.
 
     Raises:
         MedsmithError: what ``evaluate``, ``measure_privacy`` and ``utility`` raise.
@@ -89,7 +91,9 @@ def evaluate_all(
         real, synthetic, out, training=training, size=size, extractors=extractors, facts=facts, progress=progress
     )
     privacy, privacy_page = privacy_and_page(synthetic, training, out / PRIVACY, held_out=real, progress=progress)
-    helped = utility(training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress)
+    helped = utility(
+        training, synthetic, real, out / UTILITY, options=options, config=config, progress=progress, report=report
+    )
     found = Overall(compared.evaluation, privacy, helped)
     with hold_output(out):
         remove_temporary_files(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.cases.layouts import REPORTS
+from medsmith.cases.nnunet_folder import REPORTS
 from medsmith.errors import CohortError, FileError, RequestError
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -19,7 +19,7 @@ from medsmith.reports.organs import is_lesion
 from medsmith.reports.rules import stated_attributes
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.vocabulary import ATTRIBUTES
-from medsmith.reports.wording import density_words
+from medsmith.reports.wording import density_words, place_words
 
 
 @final
@@ -128,6 +128,8 @@ def _summary(folder: Path, reports: list[ScanReport], kept: int, unlabeled: int)
 def _said(name: str, value: object, lesion: LesionReport) -> str:
     if name == "density":
         return density_words(str(value), lesion.organ, lesion.size_mm)
+    if name == "cavity":
+        return place_words(str(value), lesion.organ)
     return " + ".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -11,13 +11,13 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from medsmith.errors import FileError, MethodError, RequestError, printable
 from medsmith.formats.atomic import sha256_of
 from medsmith.methods.base import Method
+from medsmith.registration import registered, registered_version
 
 GROUP, VARIABLE = "medsmith.methods", "MEDSMITH_METHOD_FILES"
 _MODULE = "medsmith_method_file_"
@@ -52,21 +52,17 @@ def method_files() -> Mapping[str, Path]:
     return {path.stem: path for path in paths}
 
 
-def registered() -> Mapping[str, EntryPoint]:
-    """Name of the method -> entry point of an installed package."""
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
 def load_elsewhere(name: str) -> type[Method]:
-    """The class of a method of ``method_files`` or ``registered``.
+    """The class of a method of ``method_files``, or of a package.
 
     Raises:
-        RequestError: it cannot be imported, or defines no method, or several.
+        RequestError: it cannot be imported, defines no method, or several, or several packages register it.
     """
     path = method_files().get(name)
-    source = str(path or registered()[name].value)
+    point = registered(GROUP, name) if path is None else None
+    source = str(path if point is None else point.value)
     try:
-        found = registered()[name].load() if path is None else _module_of(path)
+        found = _module_of(Path(source)) if point is None else point.load()
     except (Exception, SystemExit) as error:
         # Foreign code may raise anything.
         reason = f"cannot be imported ({type(error).__name__}: {error})"
@@ -139,10 +135,7 @@ def version_of(name: str) -> dict[str, str]:
     """What a run records of a method from elsewhere: the hash of its file, or its package and version."""
     if name in method_files():
         return {f"method {name}": sha256_of(method_files()[name])}
-    point = registered().get(name)
-    if point is None or point.dist is None:
-        return {}
-    return {f"method {name}": f"{point.dist.name} {point.dist.version}"}
+    return registered_version(GROUP, name, "method")
 
 
 def _module_of(path: Path) -> ModuleType:

@@ -73,7 +73,7 @@ class Compute(BaseModel):
             TrainingError: it does not.
         """
         if self.precision == "bfloat16" and not bfloat16_is_accurate(dimensions, device):
-            cure = "use another build of torch, or a new run with training.precision=float32"
+            cure = "use another build of torch, or a new run with --set training.precision=float32"
             raise TrainingError("bfloat16", f"{dimensions}-D convolutions are wrong on this {device}", cure=cure)
 
     def apply_to(self, part: Module) -> Module:
@@ -159,6 +159,7 @@ def fastest_compute(
     device: str,
     repeats: int = 3,
     formats: Sequence[Precision] = ("float32", "bfloat16"),
+    end: float = math.inf,
 ) -> Compute:
     """Time one training step under each candidate; return the fastest that agrees with float32 in loss and gradients.
 
@@ -173,15 +174,23 @@ def fastest_compute(
         device: type of the device.
         repeats: timed steps of each candidate, after one warm-up step.
         formats: number formats that are tried.
+        end: by the monotonic clock; no step begins that would end after it, but for the first in float32. What is not
+            timed by then is not taken.
     """
+    started = time.monotonic()
     exact = step(Compute())
+    longest = time.monotonic() - started
     exact_gradients = [each.clone() for each in gradients()]
     candidates = [candidate for candidate in _candidates(dimensions, device) if candidate.precision in formats]
     rates: dict[str, float] = {}
     for candidate in candidates:
+        if time.monotonic() + 2 * longest > end:  # a warm-up and a step that is timed
+            break
         loss = step(candidate)  # warms up, and tests the whole network
         if abs(loss - exact) <= TOLERANCE * abs(exact) and _agree(gradients(), exact_gradients):
-            rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats), 3)
+            rates[candidate.label] = round(1 / _duration(partial(step, candidate), device, repeats, end), 3)
+    if not rates and math.isfinite(exact) and "float32" in formats:  # the one step is all that is known
+        rates["float32"] = round(1 / longest, 3)
     correct = [candidate for candidate in candidates if candidate.label in rates]
     fallback = Compute(precision=formats[0])
     fastest = max(correct, key=lambda candidate: rates[candidate.label], default=fallback)
@@ -209,10 +218,10 @@ def _candidates(dimensions: int, device: str) -> list[Compute]:
     return candidates
 
 
-def _duration(step: Callable[[], object], device: str, repeats: int) -> float:
-    """Shortest of several timed calls in seconds."""
-    durations = []
-    for _ in range(repeats):
+def _duration(step: Callable[[], object], device: str, repeats: int, end: float) -> float:
+    """Shortest of several timed calls in seconds; no further one begins that would end too late."""
+    durations: list[float] = []
+    while len(durations) < repeats and not (durations and time.monotonic() + durations[-1] > end):
         start = time.perf_counter()
         step()
         if device == "cuda":

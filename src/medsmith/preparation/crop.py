@@ -12,10 +12,10 @@ import numpy as np
 
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import Layout
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN, first_of
-from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError, counted
 from medsmith.formats.folders import check_disjoint_folders
 from medsmith.formats.nifti_geometry import MIN_AXIS_VOXELS

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from medsmith.cases.case_files import CaseFiles
 from medsmith.cases.integrity import first_of
 from medsmith.cases.label_names import label_names_of
-from medsmith.cases.layouts import CaseFiles
 from medsmith.errors import CohortError
 from medsmith.formats.files import stem_of
 from medsmith.preparation.roles import Key

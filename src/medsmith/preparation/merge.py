@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import Layout
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort, folder_of
 from medsmith.cases.integrity import ENDINGS_WRITTEN
-from medsmith.cases.layouts import Layout
 from medsmith.errors import CohortError, RequestError, counted
 from medsmith.formats.folders import check_disjoint_folders, real_path
 from medsmith.preparation.provenance_fields import lost_lines, with_known_provenance

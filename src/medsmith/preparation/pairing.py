@@ -16,8 +16,8 @@ from typing import final
 
 import numpy as np
 
+from medsmith.cases.case_files import CaseFiles, ChannelFile
 from medsmith.cases.integrity import check_id, first_of
-from medsmith.cases.layouts import CaseFiles, ChannelFile
 from medsmith.errors import CohortError, FileError, MedsmithError, counted
 from medsmith.formats.dicom.series import find_dicom_files
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
@@ -29,6 +29,8 @@ _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS, _MOST_SHOWN = 32, 3
 _NOT_READ = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm"}
 _NOT_IN_ID = re.compile(r"[^\w.\-]+")
+_CHANNEL_DECLARED, _LABELS_DECLARED = "a channel is declared and no label", "labels are declared and no channel"
+_BY_VALUES = "by their values"
 
 
 @final
@@ -62,6 +64,13 @@ class Declared:
     channels: int = 0
     labels: bool = False
 
+    @property
+    def kind(self) -> str:
+        """By what files of one kind are known to be images or label maps."""
+        if self.channels:
+            return _CHANNEL_DECLARED
+        return _LABELS_DECLARED if self.labels else _BY_VALUES
+
 
 def pair_files(root: Path, declared: Declared) -> Pairing:
     """Pairs the NIfTI, NRRD, MetaImage or PNG files under a folder by their names.
@@ -79,8 +88,8 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
     labels, by_file = joined_by_folder(images, labels)
     by = ""
     if not labels and not any(folders_of(root, path) & IMAGE_FOLDERS for path in files):
-        by = "as declared" if declared.channels or declared.labels else "by their values"
-        if (declared.labels and not declared.channels) or (by == "by their values" and _look_like_labels(files)):
+        by = declared.kind
+        if by == _LABELS_DECLARED or (by == _BY_VALUES and _look_like_labels(files)):
             images, labels = {}, images
     if (declared.labels and not labels) or (declared.channels and not images) or _pictures_unread(root, images, labels):
         raise _one_kind_only(root, files, declared, labels=bool(labels))

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import CaseFiles
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
-from medsmith.cases.layouts import CaseFiles
 from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import as_folder, check_disjoint_folders
 from medsmith.preparation.options import EMPTY, UNPAIRED, PrepareOptions

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.integrity import ENDINGS_WRITTEN, check_id
-from medsmith.cases.layouts import DATASET, CaseFiles, Layout
+from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import visible_names, write_json
 from medsmith.formats.json_file import read_json

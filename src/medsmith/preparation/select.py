@@ -57,7 +57,7 @@ class Rule:
         found = _RULE.fullmatch(text)
         if found is None:
             raise RequestError(
-                "--rule", f"'{text}'", "MEASURE, one of <= >= < >, NUMBER", "write 'not_a_copy<0.8', say"
+                "--rule", f"'{text}'", "MEASURE, one of <= >= < >, NUMBER", "write 'foreground_share>0', say"
             )
         return cls(found[1], found[2], float(found[3]))
 
@@ -151,7 +151,7 @@ def select(
     check_disjoint_folders((folder_of(source), Path(out)))
     cohort, chosen, progress = as_cohort(source), [Rule.parse(text) for text in rules], progress or NullProgress()
     if not chosen:
-        raise RequestError("--rule", "none is given", "at least one", "write --rule 'not_a_copy<0.8', say")
+        raise RequestError("--rule", "none is given", "at least one", "write --rule 'foreground_share>0', say")
     check_ids(cohort.ids)
     measures: dict[str, Mapping[str, float]] = {}
     types: dict[str, tuple[str, ...]] = {}

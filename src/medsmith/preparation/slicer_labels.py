@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import read_case
 from medsmith.cases.integrity import first_of
-from medsmith.cases.layouts import CaseFiles, Layout
 from medsmith.errors import CohortError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.files import ending_of

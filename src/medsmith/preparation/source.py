@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import final
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import read_case, read_records
-from medsmith.cases.layouts import CaseFiles, Layout
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.volume import ReadOptions
 from medsmith.preparation.provenance_fields import known_provenance

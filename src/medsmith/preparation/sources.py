@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, final
 
+from medsmith.cases.case_files import CaseFiles, Layout
 from medsmith.cases.case_io import label_options, read_case
 from medsmith.cases.integrity import check_id, declared_line, first_of
 from medsmith.cases.label_names import label_names_of, label_values, name_labels
-from medsmith.cases.layouts import DATASET, CaseFiles, Layout, find_layout
+from medsmith.cases.layouts import find_layout
+from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions

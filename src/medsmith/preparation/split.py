@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +76,17 @@ def split(
     for (side, members), out in zip(sides.items(), (Path(train), Path(test)), strict=True):
         record, lost = rule | {"side": side, "ids": members}, list[str]()
         written.append(write_subset(cohort, members, out, RECORD, record, lost, progress or NullProgress()))
-        count = sum(not set(members).isdisjoint(group_ids) for group_ids in groups.values())
-        held = f"{counted(len(members), 'case')} in {counted(count, 'group')}"
-        for line in (f"{side}: {held} -> {out}", *lost_lines(lost)):
+        for line in (f"{side}: {_held(members, groups)} -> {out}", *lost_lines(lost)):
             report(line)
     if len(sides["test"]) < FEW:
         report(f"{len(sides['test'])} test cases can show large differences only; a larger --test-fraction has more")
     return written[0], written[1]
+
+
+def _held(ids: Sequence[str], groups: Mapping[str, list[str]]) -> str:
+    """How many cases and groups there are of some."""
+    count = sum(not set(ids).isdisjoint(group_ids) for group_ids in groups.values())
+    return f"{counted(len(ids), 'case')} in {counted(count, 'group')}"
 
 
 def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from medsmith.cases.case_io import read_records
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import REPORTS
+from medsmith.cases.nnunet_folder import REPORTS
 from medsmith.errors import FileError, RequestError, similar
 from medsmith.formats.atomic import write_bytes
 from medsmith.formats.validation import first_problem

@@ -4,12 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from medsmith.reports.organs import members_of
+from medsmith.reports.organs import is_hollow, members_of
 from medsmith.reports.schema import LesionReport, ScanReport
 
 NODULE_MM: Final = 30.0
 """Longest edge of a nodule of the lung; larger ones are masses (Hansell et al. 2008, Fleischner Society)."""
 _CAVITIES = {"wall thickening": "from the wall of the organ"}
+_IN_PARENCHYMA: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "within the parenchymal organ": "within",
+        "protruding from the parenchymal organ": "protruding from",
+    }
+)
+"""Places in what has no lumen, which need not be an organ."""
 _LUNG: Final = frozenset(members_of("lung"))
 _IN_LUNG: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -60,6 +67,17 @@ def density_words(density: str, organ: str | None, size_mm: Sequence[float] | No
     return f"{_IN_LUNG[density]} {'nodule' if max(size_mm) <= NODULE_MM else 'mass'}"
 
 
+def place_words(cavity: str, organ: str | None) -> str:
+    """A place in an organ with the organ's own name: "within the soft tissue" and not "within the parenchymal organ".
+
+    Args:
+        cavity: an option of the vocabulary.
+        organ: of the lesion. None and a hollow organ leave the option as it is.
+    """
+    where = _IN_PARENCHYMA.get(cavity)
+    return cavity if where is None or organ is None or is_hollow(organ) else f"{where} the {organ_words(organ)}"
+
+
 def _parts(lesion: LesionReport) -> Iterator[str]:
     noun = lesion.lesion_type or "lesion"
     yield f"{noun} in the {organ_words(lesion.organ)}" if lesion.organ else noun
@@ -77,7 +95,7 @@ def _parts(lesion: LesionReport) -> Iterator[str]:
     yield from (word for word in (lesion.surface, lesion.relationship) if word)
     yield from lesion.features
     if lesion.cavity:
-        yield _CAVITIES.get(lesion.cavity, lesion.cavity)
+        yield _CAVITIES.get(lesion.cavity, place_words(lesion.cavity, lesion.organ))
 
 
 def _size(edges: tuple[float, float, float]) -> str:

@@ -37,6 +37,7 @@ from medsmith.formats.lock import hold_folder
 from medsmith.runs.checkpoints import pack, read_tensors, unpack
 from medsmith.runs.log_file import LOG
 
+METRICS = "metrics.jsonl"
 CHECKPOINTS, SAMPLES, EXAMPLES, INITIAL = "checkpoints", "samples", "examples", "initial.safetensors"
 DECODED = "decoded"
 """In ``examples/`` while a new run starts: see ``case_cache``."""
@@ -71,7 +72,8 @@ def lock_run(run: Path) -> Iterator[None]:
 def removed_if_refused(run: Path) -> Iterator[None]:
     """Removes what a call wrote to a new run and then refused, so that it does not block a corrected call.
 
-    What has trained steps stays, and so does what a disk or a signal stopped, which the same call continues.
+    What has trained steps stays with its log, even where no checkpoint was saved yet; and so does what a disk or a
+    signal stopped, which the same call continues.
 
     Args:
         run: a folder that is free, or that of a run.
@@ -82,12 +84,18 @@ def removed_if_refused(run: Path) -> Iterator[None]:
     except FileError:
         raise
     except MedsmithError:
-        if new and not any((run / CHECKPOINTS).glob("*/step-*")):
-            for name in ("run.json", "metrics.jsonl", LOG):
+        if new and not _has_steps(run):
+            for name in ("run.json", METRICS, LOG):
                 (run / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, SAMPLES, EXAMPLES):
                 shutil.rmtree(run / name, ignore_errors=True)
         raise
+
+
+def _has_steps(run: Path) -> bool:
+    """Whether a step was trained: a checkpoint or a line of the metrics tells of it."""
+    metrics = run / METRICS
+    return any((run / CHECKPOINTS).glob("*/step-*")) or (metrics.is_file() and metrics.stat().st_size > 0)
 
 
 def clean(run: Path) -> int:
@@ -227,7 +235,7 @@ class Metrics:
     """
 
     def __init__(self, run: Path) -> None:
-        self.path = run / "metrics.jsonl"
+        self.path = run / METRICS
 
     def rewind(self, stage: str, step: int) -> None:
         """Remove the lines of a stage after the step it continues from, and lines that are none."""

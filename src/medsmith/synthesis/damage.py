@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import FileError, RunError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.json_file import read_json

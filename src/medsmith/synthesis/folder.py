@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import (
+from medsmith.cases.nnunet_folder import (
     DATASET,
     IMAGES,
     LABELS,
     PROVENANCE,
     REPORTS,
     UNFINISHED,
+    names_in,
     nnunet_files,
     recorded_files,
 )
-from medsmith.cases.nnunet_folder import names_in
 from medsmith.errors import CohortError, FileError, SynthesisError, counted
 from medsmith.formats.atomic import remove_temporary_files, visible_names, write_bytes
 from medsmith.formats.json_file import read_json

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, final
 
 from medsmith.measurement.adherence import IN_WORDS
-from medsmith.reports.wording import density_words
+from medsmith.reports.wording import density_words, place_words
 
 NOT_ASKED: Final = "not asked"
 _NOT_FOUND: Final = "none"
@@ -59,8 +60,8 @@ def said_density(report: Json) -> str | None:
 def _asked(lesion: Json) -> Iterator[LesionValue]:
     for verdict in lesion.get("verdicts", ()):
         name, requested, measured = (verdict[key] for key in ("attribute", "requested", "measured"))
-        if name == "density":
-            requested, measured = (_density(word, lesion) for word in (requested, measured))
+        if name in _IN_WORDS:
+            requested, measured = (_IN_WORDS[name](word, lesion) for word in (requested, measured))
         elif name == "features":
             measured = requested if verdict["passed"] else _NOT_FOUND
         elif name == "without":
@@ -78,13 +79,22 @@ def _not_asked(lesion: Json) -> Iterator[LesionValue]:
             continue
         for word in _listed(measured.get(name)):
             if word not in (*wanted, *denied):
-                said = _density(word, lesion) if name == "density" else word
+                said = _IN_WORDS[name](word, lesion) if name in _IN_WORDS else word
                 yield LesionValue(attribute_in_words(name), NOT_ASKED, said, None)
 
 
 def _density(word: str, lesion: Json) -> str:
     report = lesion.get("measured") or lesion["requested"]
     return density_words(word, report.get("organ"), report.get("size_mm"))
+
+
+def _place(word: str, lesion: Json) -> str:
+    report = lesion.get("measured") or lesion["requested"]
+    return place_words(word, report.get("organ") or lesion["requested"].get("organ"))
+
+
+_IN_WORDS: Final = MappingProxyType({"density": _density, "cavity": _place})
+"""Attributes whose values are said in the words of the organ."""
 
 
 def _listed(value: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, UInt8
 from medsmith.cases.canonical import canonical_geometry, canonical_view, region_in_file
 from medsmith.cases.cohort import Cohort
 from medsmith.cases.display import displayed
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import counted
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page
 from medsmith.evaluation.pages.sheets import Tile, contact_sheet

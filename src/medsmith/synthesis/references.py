@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from medsmith.cases.case_ref import CaseRef
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import DATASET
+from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import FileError, RequestError
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.folders import check_outside

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.opening import read_bytes

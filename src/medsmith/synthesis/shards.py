@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import final
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import FileError, RequestError, SynthesisError, counted
 from medsmith.formats.atomic import deferred_sync, replacing, sha256_of, write_bytes
 from medsmith.formats.folders import check_disjoint_folders

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.diffusion import Sampling
 from medsmith.evaluation.pages.page import Page, Picture, Section, Table, write_page

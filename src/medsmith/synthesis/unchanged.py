@@ -15,7 +15,7 @@ from typing import TypeVar, final
 from pydantic import BaseModel
 
 from medsmith.cases.case_ref import CaseRef, open_cohort
-from medsmith.cases.layouts import DATASET, PROVENANCE, REPORTS
+from medsmith.cases.nnunet_folder import DATASET, PROVENANCE, REPORTS
 from medsmith.errors import SynthesisError
 from medsmith.formats.opening import noting_used
 from medsmith.synthesis.references import find_references, hash_references

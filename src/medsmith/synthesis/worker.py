@@ -147,8 +147,8 @@ def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -
 
 def writer_of(out: Path, spec: "CohortSpec") -> "CaseWriter":
     """Writes cases to the cohort that the coordinator has opened; its cases are not listed, however many there are."""
+    from medsmith.cases.case_files import Layout
     from medsmith.cases.case_writer import CaseWriter
-    from medsmith.cases.layouts import Layout
 
     return CaseWriter(out, Layout(spec.channel_names, spec.label_names, spec.file_ending, {}))
 

@@ -7,6 +7,9 @@ from typing import final
 
 from medsmith.errors import RequestError
 
+TRIAL_SHARE = 0.25
+"""Of the minutes, that trials of number formats may take, besides one step of each stage."""
+
 
 @final
 @dataclass(frozen=True)
@@ -45,6 +48,19 @@ class Budget:
     def timed(self) -> bool:
         """Whether minutes limit it."""
         return self.minutes is not None or self.elapsed_minutes is not None
+
+    def end_of_trial(self, started: float, now: float) -> float:
+        """When trials of number formats are to end, by the monotonic clock: they take a part of the minutes at most.
+
+        Args:
+            started: when the call started, by the same clock.
+            now: likewise.
+        """
+        minutes = self.minutes if self.elapsed_minutes is None else self.elapsed_minutes
+        if minutes is None:
+            return math.inf
+        end = now + TRIAL_SHARE * minutes * 60
+        return end if self.elapsed_minutes is None else min(end, started + minutes * 60)
 
     def end_of_call(self, started: float, trained: float) -> float:
         """When the call is to end, by the monotonic clock.

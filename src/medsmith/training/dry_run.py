@@ -1,10 +1,10 @@
 """What a call of training would do and take, from a few steps of each stage in a temporary folder."""
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +16,7 @@ from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, counted, similar
 from medsmith.formats.folders import check_can_be_made, check_outside
 from medsmith.formats.opening import format_bytes
+from medsmith.formats.temporary import temporary_folder
 from medsmith.methods import method_class
 from medsmith.methods.config import apply_settings
 from medsmith.progress import NullProgress, Progress
@@ -25,7 +26,7 @@ from medsmith.training.budget import Budget
 from medsmith.training.devices import check_batches, check_count
 from medsmith.training.plan import StagePlan
 from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
-from medsmith.training.start import RunRequest, check_folder, start_run
+from medsmith.training.start import RunRequest, check_folder, check_stage, start_run
 
 TRIAL_SECONDS = 240.0
 """A stage whose trial takes longer is too slow for this machine."""
@@ -128,21 +129,19 @@ def forecast(
     check_can_be_made(run)
     progress = progress or NullProgress()
     check_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget.timed)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic())
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()
     check_batches(devices, built)
-    names = [stage.name for stage in built.stages()]
-    if budget.stage is not None and budget.stage not in names:
-        cure = similar(budget.stage, names)
-        raise RequestError(method, f"no stage '{budget.stage}'", f"there are {', '.join(names)}", cure)
-    with tempfile.TemporaryDirectory(prefix="medsmith-dry-run-") as place:
-        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(names)
-        costs = try_stages(choice, cohort, Path(place), limits, seconds, progress)
+    stages = built.stages()
+    check_stage(method, stages, budget.stage)
+    with temporary_folder("medsmith-dry-run-", f"{method} on {cohort.root}") as place:
+        limits, seconds = Limits(math.inf, math.inf), TRIAL_SECONDS * len(stages)
+        costs = try_stages(choice, cohort, place, limits, seconds, progress)
         if isinstance(costs, str):
             raise RequestError(method, costs, cure="choose smaller settings: medsmith plan finds them")
-        examples, all_of_it = _size(Path(place) / RUN / EXAMPLES), _size(Path(place) / RUN)
+        examples, all_of_it = _size(place / RUN / EXAMPLES), _size(place / RUN)
     wanted = [stage for stage in costs if budget.stage in (None, stage.name)]
     done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
     left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)

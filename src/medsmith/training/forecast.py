@@ -9,6 +9,7 @@ from typing import Final
 import torch
 
 from medsmith.methods.base import Method
+from medsmith.progress import clock_after, two_digits
 from medsmith.training.budget import Budget
 
 AFTER: Final = 3
@@ -28,14 +29,16 @@ def start_line(method: Method, preset: str, device: str, budget: Budget) -> str:
         budget: of the call.
     """
     wanted = [stage for stage in method.stages() if budget.stage in (None, stage.name)]
-    steps = ", ".join(
-        f"{stage.name} {budget.steps or method.training_of(stage).steps if stage.parts else 0:,}" for stage in wanted
+    counts = ", ".join(
+        f"{stage.name} {budget.steps or method.training_of(stage).steps:,}" for stage in wanted if stage.parts
     )
+    rest = ", ".join(stage.name for stage in wanted if not stage.parts)
+    stages = "; ".join([f"steps: {counts}"] * bool(counts) + [f"without steps: {rest}"] * bool(rest))
     minutes = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
     limit = "" if minutes is None else f", at most {minutes:g} minute{'s' * (minutes != 1)} in all"
     count = torch.get_num_threads()
     threads = f" ({count} thread{'s' * (count > 1)})" if device == "cpu" else ""
-    return f"{method.name}, preset {preset}, on {device}{threads}; steps: {steps}{limit}"
+    return f"{method.name}, preset {preset}, on {device}{threads}; {stages}{limit}"
 
 
 def stage_line(name: str, steps: int, seconds: float, allowed: float, device: str, now: datetime) -> str:
@@ -50,15 +53,10 @@ def stage_line(name: str, steps: int, seconds: float, allowed: float, device: st
         now: local time.
     """
     planned, limit = steps * seconds, min(allowed, steps * seconds)
-    end = now + timedelta(seconds=limit)
-    clock = end.strftime("%H:%M" if end.date() == now.date() else "%d %b %H:%M")
+    clock = clock_after(limit, now)
     ended = f", ended after about {max(round(allowed / seconds), 1):,}" if allowed < planned else ""
-    line = f"{name}: {steps:,} steps of {_digits(seconds)} s{ended}: until {clock}, {memory_gib():.1f} GiB"
+    line = f"{name}: {steps:,} steps of {two_digits(seconds)} s{ended}: until {clock}, {memory_gib():.1f} GiB"
     return line + (_CURE if device == "cpu" and timedelta(seconds=limit) > LONG else "")
-
-
-def _digits(seconds: float) -> str:
-    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 def memory_gib() -> float:

@@ -1,11 +1,9 @@
 """The search for a plan: trials of a method's proposals until the time for planning is over."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from time import monotonic
 from typing import final
 
@@ -15,6 +13,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.fingerprint import Fingerprint
 from medsmith.errors import RequestError, similar
+from medsmith.formats.temporary import temporary_folder
 from medsmith.methods import method_class
 from medsmith.methods.base import Method
 from medsmith.methods.config import apply_settings
@@ -66,8 +65,7 @@ class Tries:
 
     def costs(self, settings: tuple[str, ...]) -> tuple[StagePlan, ...] | str:
         """The costs of all stages, or why the settings do not fit."""
-        with tempfile.TemporaryDirectory(prefix="medsmith-plan-") as folder:
-            place = Path(folder)
+        with temporary_folder("medsmith-plan-", f"{self.method} on {self.cohort.root}") as place:
             choice, seconds = self._choice(settings), self.seconds_left
             return try_stages(choice, self.cohort, place, self.limits, seconds, self.progress)
 

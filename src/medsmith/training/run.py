@@ -114,7 +114,7 @@ def train_stages(
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     check_count(devices, accelerator)
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget.timed)
+    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started)
     log = LogFile(folder / LOG)
     with lock_run(folder), ExitStack() as logged:
         check_folder(folder)

@@ -55,6 +55,8 @@ class StageLoop:
         """Whether ``train`` has divided the weights of the method among the processes."""
         self._step = self._saved = 0
         self._seconds = 0.0
+        self._last: Mapping[str, float] = {}
+        """Losses of the newest step of this call."""
 
     def load_trained(self) -> Checkpoint | None:
         """Load the averaged weights of the newest checkpoint into the method; None if there is no checkpoint."""
@@ -176,8 +178,12 @@ class StageLoop:
             started = monotonic()
             if self._fabric.is_global_zero and self._step == self._restored:
                 self._metrics.drop_ends(self.stage.name, LOG_EVERY)
-            losses = self._one_step(batches, ids)
-            self._step += 1
+            try:
+                losses = self._one_step(batches, ids)
+            except Exception:
+                self._log_last()
+                raise
+            self._step, self._last = self._step + 1, losses
             self._seconds += monotonic() - started
             before, share = share, self._share_spent()
             if self._fabric.is_global_zero:
@@ -186,6 +192,14 @@ class StageLoop:
                 self._save()
                 last_save = monotonic()
             yield losses
+
+    def _log_last(self) -> None:
+        """Log the step before one that failed: it shows how the losses went there."""
+        if self._last and self._fabric.is_global_zero and self._step % LOG_EVERY:
+            self._append(self._last)
+
+    def _append(self, losses: Mapping[str, float]) -> None:
+        self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
 
     def _seconds_left(self) -> float:
         return self._time.left(self._seconds, monotonic())
@@ -205,7 +219,7 @@ class StageLoop:
     def _report(self, losses: Mapping[str, float], before: float, share: float) -> None:
         """Log metrics, and write previews of the last stage, at equal shares of its budget."""
         if self._step % LOG_EVERY == 0 or share >= 1:
-            self._metrics.append(stage=self.stage.name, step=self._step, seconds=round(self._seconds, 2), **losses)
+            self._append(losses)
         pictured = self.stage == self.method.stages()[-1] and not self.divides_weights
         if pictured and int(share * self._time.previews) > int(before * self._time.previews):
             # a method may refuse an empty request; training goes on without previews
@@ -250,12 +264,13 @@ class StageLoop:
         return total
 
     def _not_finite(self, name: str, loss: float, cases: Sequence[str]) -> TrainingError:
-        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing is saved yet"
+        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "no checkpoint is saved yet"
+        elsewhere = " in another run folder" if self._step else ""
         return TrainingError(
             f"{self.folder}, step {self._step} of '{name}'",
             f"loss {loss}, gradient not finite" if math.isfinite(loss) else f"loss {loss}",
             f"batch: {', '.join(cases)}",
-            f"{kept}; look at these cases, or lower training.learning_rate",
+            f"{kept}; look at these cases, or lower training.learning_rate{elsewhere}",
         )
 
 

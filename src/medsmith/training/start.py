@@ -1,18 +1,16 @@
 """Start of a run: its record, which must equal that of the folder it continues, and its number format."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast, final
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
-from medsmith.cases.case import Case, Kind
+from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.data.batches import Example, batches_of
 from medsmith.data.case_cache import CaseCache
 from medsmith.data.fingerprint import Fingerprint, take_fingerprint
 from medsmith.errors import CohortError, RequestError, RunError, TrainingError, similar
@@ -22,14 +20,15 @@ from medsmith.methods import method_class
 from medsmith.methods.base import Method, MethodConfig, Stage
 from medsmith.methods.config import apply_settings, validated
 from medsmith.methods.elsewhere import version_of
-from medsmith.networks.precision import Compute, Precision, fastest_compute
 from medsmith.preparation.quality import check_image
-from medsmith.progress import Advance, Progress
+from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, build_method, check_record, library_versions, read_record
 from medsmith.runs.folder import CHECKPOINTS, DECODED, EXAMPLES
 from medsmith.runs.method_version import check_same_method
 from medsmith.runs.model_card import is_model_card
-from medsmith.training.examples import PREPARED, kinds_of
+from medsmith.training.budget import Budget
+from medsmith.training.examples import PREPARED
+from medsmith.training.number_format import FormatTrial, choose_compute
 
 _OTHER_FOLDER = "choose another run folder"
 _HASH_DIGITS = 16
@@ -47,7 +46,8 @@ class RunRequest:
         seed: of initial weights, batches and noise.
         stage: the one stage to train; None for all.
         device: type of the device.
-        timed: whether steps must be timed, to divide a budget in minutes over stages.
+        budget: of the call. Minutes are divided over stages by their steps, which must be timed for that.
+        started: when the call started, by the monotonic clock.
     """
 
     method: str
@@ -56,7 +56,8 @@ class RunRequest:
     seed: int
     stage: str | None
     device: str
-    timed: bool
+    budget: Budget
+    started: float
 
 
 def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCache, progress: Progress) -> RunRecord:
@@ -87,7 +88,7 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
         _check_same(folder, record, wanted, config)
         check_same_method(folder, record.method, record.versions)
         method = build_method(record, seed=0)
-        _check_stage(method, request.stage)
+        check_stage(request.method, method.stages(), request.stage)
         if unknown := {stage.name for stage in method.stages()} ^ record.compute.keys():
             found = f"compute and the stages differ in {', '.join(sorted(unknown))}"
             raise RunError(folder / "run.json", found, cure="restore it, or remove the folder to train anew")
@@ -105,9 +106,11 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     )
     _check_inputs(kind, record.fingerprint, cohort.root)
     method = build_method(record, seed=0)
-    _check_stage(method, request.stage)
+    check_stage(request.method, method.stages(), request.stage)
     with progress.task("try number formats", len(method.stages())) as advance:
-        compute = _choose_compute(method, cohort.ids, cases, request, advance)
+        end = request.budget.end_of_trial(request.started, monotonic())
+        trial = FormatTrial(request.device, request.budget.timed, end)
+        compute = choose_compute(method, cohort.ids, cases, trial, advance)
     record = record.model_copy(update={"compute": compute})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
@@ -152,10 +155,15 @@ def _check_inputs(kind: type[Method], facts: Fingerprint, root: Path) -> None:
         raise TrainingError(root, f"no case has {lacking}", f"the method learns from {needed}", "add such cases")
 
 
-def _check_stage(method: Method, stage: str | None) -> None:
-    names = [each.name for each in method.stages()]
-    if stage is not None and stage not in names:
-        raise RequestError(method.name, f"no stage '{stage}'", f"there are {', '.join(names)}", similar(stage, names))
+def check_stage(name: str, stages: Sequence[Stage], asked: str | None) -> None:
+    """Checks that the method of a name has a stage; None asks for all.
+
+    Raises:
+        RequestError: it has none of that name.
+    """
+    names = [stage.name for stage in stages]
+    if asked is not None and asked not in names:
+        raise RequestError(name, f"no stage '{asked}'", f"there are {', '.join(names)}", similar(asked, names))
 
 
 def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], config: BaseModel) -> None:
@@ -188,7 +196,7 @@ def _check_dimensions(name: str, config: BaseModel, dimensions: int) -> None:
         works = " and ".join(f"{count}-D" for count in kind.dimensions)
         raise RequestError(name, f"the cohort is {dimensions}-D", f"it works in {works}", "give another cohort")
     if size and len(size) != dimensions:
-        cure = f"set size={size[:1] * dimensions}".replace(", ", ",")
+        cure = f"give --set size={size[:1] * dimensions}".replace(", ", ",")
         raise RequestError("size", f"{size}", f"the cohort is {dimensions}-D", cure)
 
 
@@ -213,90 +221,3 @@ def _checked(cases: Iterable[Case], advance: Callable[[int, str], None]) -> Iter
             check_image(case)
         yield case
         advance(1, "")
-
-
-def _choose_compute(
-    method: Method, ids: tuple[str, ...], cases: CaseCache, request: RunRequest, advance: Advance
-) -> Mapping[str, Compute]:
-    """Number format and layout of each stage: as configured, or the fastest as timed over a few training steps."""
-    chosen: dict[str, Compute] = {}
-    prepared: dict[str, tuple[frozenset[Kind], Example]] = {}
-    for stage in method.stages():
-        advance(0, stage.name)
-        training = method.training_of(stage)
-        timed = bool(stage.parts) and (request.timed or training.precision == "measured")
-        wanted = 0 if not stage.parts else training.batch if timed else 1
-        examples = list(_first_examples(method, stage, ids, cases, prepared, wanted))
-        if not stage.parts:
-            chosen[stage.name] = Compute()
-        elif timed and examples:
-            chosen[stage.name] = _timed_compute(method, stage, examples, request.device)
-        else:
-            precision = "float32" if training.precision == "measured" else training.precision
-            chosen[stage.name] = Compute(precision=precision)
-        advance(1, "")
-    return chosen
-
-
-def _first_examples(
-    method: Method,
-    stage: Stage,
-    ids: tuple[str, ...],
-    cases: CaseCache,
-    prepared: dict[str, tuple[frozenset[Kind], Example]],
-    count: int,
-) -> Iterator[Example]:
-    """The first examples of a stage; an error in preparing them comes before the record is written."""
-    for id in ids:
-        if count == 0:
-            return
-        if id not in prepared:
-            case = cases(id)
-            kinds = kinds_of(case)
-            usable = any(each.inputs <= kinds for each in method.stages())
-            prepared[id] = kinds, method.prepare(case) if usable else {}
-        kinds, example = prepared[id]
-        if stage.inputs <= kinds:
-            count -= 1
-            yield example
-
-
-def _timed_compute(method: Method, stage: Stage, prepared: list[Example], device: str) -> Compute:
-    """The fastest number format and layout for the steps of a stage on this device."""
-    method.to(device)
-    names = set.intersection(*(set(example) for example in prepared))  # training too uses what all examples have
-    common = [{name: tensor for name, tensor in example.items() if name in names} for example in prepared]
-    examples = [method.encode(stage.name, example) for example in common] if stage.encoded else common
-    training = method.training_of(stage)
-    drawn = batches_of(examples, training.batch // training.accumulate, 0)(0)
-    batch = {key: tensor.to(device) for key, tensor in drawn.items()}
-    found: list[Tensor] = []
-    _fill_zeros(method, stage)
-
-    def step(candidate: Compute) -> float:
-        found.clear()
-        losses = []
-        for name in stage.parts:
-            candidate.apply_to(method.part(name))
-        for name in stage.parts:
-            method.zero_grad()
-            loss = method.loss(name, batch, torch.Generator().manual_seed(0))
-            torch.autograd.backward(loss)
-            found.extend(weight.grad for weight in method.part(name).parameters() if weight.grad is not None)
-            losses.append(float(loss.detach()))
-        return losses[0]
-
-    formats: tuple[Precision, ...] = (
-        ("float32", "bfloat16") if training.precision == "measured" else (training.precision,)
-    )
-    return fastest_compute(step, lambda: found, method.fingerprint.dimensions, device, formats=formats)
-
-
-def _fill_zeros(method: Method, stage: Stage) -> None:
-    """Random numbers for weights that begin at zero: behind them all gradients are 0, right or wrong."""
-    rng = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name in stage.parts:
-            for weight in method.part(name).parameters():
-                if not weight.any():
-                    weight.copy_(0.02 * torch.randn(weight.shape, generator=rng))

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from medsmith.cases.layouts import PROVENANCE, REPORTS
+from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS
 from medsmith.errors import FileError
 from medsmith.geometry import Geometry
 from medsmith.synthesis.lesion_values import lesion_values

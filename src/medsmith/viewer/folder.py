@@ -11,7 +11,7 @@ from typing import Any, final
 from medsmith import __version__
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import PROVENANCE, REPORTS
+from medsmith.cases.nnunet_folder import PROVENANCE, REPORTS
 from medsmith.errors import CohortError, FileError, RequestError, counted
 from medsmith.evaluation.pages.viewer_link import PAGE, STATE, relative_address, view_folder
 from medsmith.formats.atomic import is_free, remove, remove_temporary_files, sha256_of, write_json, write_parts

@@ -189,7 +189,7 @@ def test_a_cohort_is_trained_and_made_like_any_other(cases, tmp_path):
     cohort = written([*cases, replace(scan("bare"), labels=None)], tmp_path / "c")
     said: list[str] = []
     run = train("copypaste", cohort, tmp_path / "run", report=said.append)
-    assert said[0].endswith("steps: structures 0")
+    assert said[0].endswith("); without steps: structures")
     assert "No network, seed 0" in (run / "README.md").read_text()
     assert "Trained on 3 of 4 cases" in (run / "README.md").read_text()
     options = SynthesisOptions(executor=InProcessExecutor)

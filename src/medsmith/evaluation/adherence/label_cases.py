@@ -7,7 +7,7 @@ import numpy as np
 
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.diffusion import derive_seed
 from medsmith.errors import RequestError, counted
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS, Maker, most_draws

@@ -89,12 +89,7 @@ def adherence(
     """
     out, options, progress = Path(out), options or AdherenceOptions(), progress or NullProgress()
     method = load_method(run)
-    cohorts = {
-        name: as_cohort(each)
-        for name, each in (("templates", templates), ("pathology", pathology), ("real", real), ("test", test))
-        if each is not None
-    }
-    _check_given(cohorts)
+    cohorts = _given(templates=templates, pathology=pathology, real=real, test=test)
     space = None if anatomy is None else Path(anatomy)
     attributes = _chosen(method, options.attributes)
     if not attributes and "real" not in cohorts:
@@ -118,11 +113,18 @@ def adherence(
     return found
 
 
-def _check_given(cohorts: Mapping[str, Cohort]) -> None:
+def _given(**named: CohortLike | None) -> dict[str, Cohort]:
+    """The cohorts that are given.
+
+    Raises:
+        RequestError: one of real and test cohort without the other.
+    """
+    cohorts = {name: as_cohort(each) for name, each in named.items() if each is not None}
     if ("real" in cohorts) != ("test" in cohorts):
         given, missing = ("real", "test") if "real" in cohorts else ("test", "real")
         limit = "the label fidelity needs both"
         raise RequestError(missing, f"none given beside {given}", limit, "give both, or neither")
+    return cohorts
 
 
 def _left_out(labels: LabelFidelity | None) -> tuple[str, ...]:

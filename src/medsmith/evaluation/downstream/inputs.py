@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 
 from medsmith.cases.cohort import Cohort
+from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.errors import CohortError, RequestError, RunError, counted
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
@@ -41,11 +42,29 @@ class Cohorts:
     more: Cohort | None
     training: Cohort | None
 
+    @classmethod
+    def of(
+        cls,
+        real: CohortLike,
+        synthetic: CohortLike,
+        test: CohortLike,
+        more: CohortLike | None,
+        training: CohortLike | None,
+    ) -> "Cohorts":
+        """Those of cohorts or their folders."""
+        further = (None if each is None else as_cohort(each) for each in (more, training))
+        return cls(as_cohort(real), as_cohort(synthetic), as_cohort(test), *further)
+
     @property
     def learned_from(self) -> dict[str, Cohort]:
         """What networks learn from, by the words of messages."""
         found = {"real": self.real, "synthetic": self.synthetic}
         return found | ({"further real": self.more} if self.more else {})
+
+    @property
+    def of_generator(self) -> list[Cohort]:
+        """The real cohorts that the generator may have been trained on."""
+        return [cohort for cohort in (self.real, self.more, self.training) if cohort is not None]
 
     @property
     def named(self) -> dict[str, Cohort]:
@@ -127,6 +146,6 @@ def check_settings(out: Path, settings: Mapping[str, str]) -> None:
         stored = read_json(path)
         changed = sorted(name for name in {*settings, *stored} if stored.get(name) != settings.get(name))
         if changed:
-            found = f"holds results with another {changed[0]}"
+            found = f"holds results of other settings ({', '.join(changed)})"
             raise RunError(out, found, "one folder, one experiment", "choose another folder or delete this one")
     write_json(path, settings)

@@ -1,6 +1,6 @@
 """The networks of the utility experiment: each is trained and measured once, and its result kept as a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,6 +12,7 @@ from medsmith.errors import RunError
 from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
+from medsmith.evaluation.downstream.forecast import Forecast, start_line
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
@@ -117,13 +118,19 @@ def train_missing(
     options: UtilityOptions,
     config: SegmenterConfig,
     progress: Progress,
+    report: Callable[[str], None],
 ) -> None:
-    """Train the networks that have no result yet, and write the measures of each."""
+    """Train the networks that have no result yet, and write the measures of each.
+
+    ``report`` receives what will be trained, and after the first steps how long it takes.
+    """
     remaining = [job for job in jobs if not job.path(out).exists()]
-    total = sum(job.steps(config) for job in jobs)
-    done = total - sum(job.steps(config) for job in remaining)
+    total, left = (sum(job.steps(config) for job in some) for some in (jobs, remaining))
     mirror = options.mirror_of(material.structures)
-    with progress.task("train networks", total, done) as advance:
+    if remaining:
+        report(start_line(len(remaining), left, config))
+    with progress.task("train networks", total, total - left) as shown:
+        advance = Forecast(shown, left, report)
         for job in remaining:
             network = train_segmenter(
                 _phases(job, material, options.weight),

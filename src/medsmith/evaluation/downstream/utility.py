@@ -1,12 +1,12 @@
 """Measures whether synthetic cases help to train a segmentation network when there are real ones."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.architectures import grid_multiple
 from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
@@ -32,13 +32,14 @@ from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
-from medsmith.progress import NullProgress, Progress
+from medsmith.machine import usual_device
+from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "utility.json", "utility.html"
 _VERSIONS = ("medsmith", "monai", "numpy", "torch")
 
 
-def utility(
+def utility(  # noqa: PLR0913
     real: CohortLike,
     synthetic: CohortLike,
     test: CohortLike,
@@ -50,6 +51,7 @@ def utility(
     config: SegmenterConfig | None = None,
     facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Utility:
     """Networks trained on R, S, S then R, R + S and controls, tested on real patients that nothing learned from.
 
@@ -67,6 +69,7 @@ def utility(
         config: training settings, equal for all arms.
         facts: additional lines of the report, such as date and machine.
         progress: display of the progress and the remaining time.
+        report: receives what will be trained, and after the first steps how long that takes.
 
     Raises:
         CohortError: the cohorts are incompatible, a training image or patient is in the test cohort, too few test
@@ -76,12 +79,10 @@ def utility(
         FileError: another file is in the place of the result.
     """
     config, options, progress = config or SegmenterConfig(), options or UtilityOptions(), progress or NullProgress()
-    further = (None if each is None else as_cohort(each) for each in (more, training))
-    cohorts, out = Cohorts(as_cohort(real), as_cohort(synthetic), as_cohort(test), *further), Path(out)
+    cohorts, out = Cohorts.of(real, synthetic, test, more, training), Path(out)
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
-    learned_from = [cohort for cohort in (cohorts.real, cohorts.more, cohorts.training) if cohort is not None]
-    generator = check_generator(cohorts.synthetic, cohorts.test, learned_from)
+    generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
     edge = grid_edge(cohorts, options.size, grid_multiple(config.architecture))
     settings = settings_of(cohorts, edge, config, options)
     material, apart = _material(cohorts, edge, options, progress)
@@ -90,11 +91,10 @@ def utility(
         check_settings(out, settings)
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
-        train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress)
-        tested = Tested(apart.patients, material.structures, material.mm, options.gain)
-        summary = Summary(out, tested, config.steps)
+        train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress, report)
+        summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        lines = {**settings, **(facts or {}), "versions": _versions()}
+        lines = {**settings, "device": usual_device(), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)

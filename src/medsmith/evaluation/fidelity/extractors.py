@@ -9,6 +9,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
+from medsmith.evaluation.fidelity.computing import EXACT, device_of
 from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import write_bytes
@@ -46,6 +47,8 @@ class Extractor(Protocol):
         name: as shown in reports.
         identity: SHA-256 of its weights, or the version of its definition.
         dimension: number of features per view.
+
+    One that computes on a GPU names it as well: ``device``, the type of the device (``computing.device_of``).
     """
 
     name: str
@@ -71,11 +74,12 @@ class CachedExtractor:
 
     Args:
         extractor: the wrapped extractor.
-        folder: cache folder, one file per view, named by a hash of the view and the extractor.
+        folder: cache folder, one file per view, named by a hash of the view, the extractor and the type of the device.
     """
 
     def __init__(self, extractor: Extractor, folder: Path) -> None:
         self.name, self.identity, self.dimension = extractor.name, extractor.identity, extractor.dimension
+        self.device = device_of(extractor)
         self._extractor, self._folder = extractor, folder
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
@@ -93,7 +97,8 @@ class CachedExtractor:
         return self._extractor.parts(view_spec)
 
     def _key(self, view: View) -> str:
-        digest = hashlib.sha256(f"{self.name} {self.identity} {view.image.shape} {view.edges}".encode())
+        computed = f"{self.name} {self.identity} {self.device} {EXACT}"
+        digest = hashlib.sha256(f"{computed} {view.image.shape} {view.edges}".encode())
         digest.update(view.image.tobytes())
         digest.update(view.labels.tobytes())
         return digest.hexdigest()

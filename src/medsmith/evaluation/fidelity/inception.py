@@ -22,6 +22,7 @@ from jaxtyping import Float32, Float64
 from torch.nn.functional import interpolate
 
 from medsmith.errors import FileError
+from medsmith.evaluation.fidelity.computing import exact_float32
 from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, planes
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
@@ -73,8 +74,8 @@ class Inception:
         if found != SHA256:
             cure = f"{INSTALL}, or unset {VARIABLE}"
             raise FileError(weights, f"has SHA-256 {found[:12]}...", f"{SHA256[:12]}... is the FID network", cure)
-        self._device = usual_device()
-        self._network = _load(weights, self._device)
+        self.device = usual_device()
+        self._network = _load(weights, self.device)
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
         """One row of 2048 features per view."""
@@ -89,7 +90,8 @@ class Inception:
 
     @torch.inference_mode()
     def _features(self, slices: Float32[np.ndarray, "n x y"]) -> Float64[np.ndarray, "n d"]:
-        rows = [self._network(_input(part).to(self._device)).cpu().numpy() for part in _batches(slices)]
+        with exact_float32():
+            rows = [self._network(_input(part).to(self.device)).cpu().numpy() for part in _batches(slices)]
         return np.concatenate(rows).astype(np.float64)
 
 

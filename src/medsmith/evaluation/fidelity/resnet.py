@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float32, Float64
 
 from medsmith.errors import FileError, RequestError
+from medsmith.evaluation.fidelity.computing import exact_float32
 from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, averaged
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
@@ -50,7 +51,8 @@ class MedicalNet:
 
     def __init__(self, weights: Path | None = None) -> None:
         path = _weights_file(weights, MEDICALNET)
-        self._network = _load(path, {"spatial_dims": 3, "n_input_channels": 1})
+        self.device = usual_device()
+        self._network = _load(path, {"spatial_dims": 3, "n_input_channels": 1}).to(self.device)
         self.identity = f"sha256 {sha256_of(path)}"
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
@@ -81,7 +83,8 @@ class RadImageNet:
 
     def __init__(self, weights: Path | None = None) -> None:
         path = _weights_file(weights, RADIMAGENET)
-        self._network = _load(path, {"spatial_dims": 2, "n_input_channels": 3})
+        self.device = usual_device()
+        self._network = _load(path, {"spatial_dims": 2, "n_input_channels": 3}).to(self.device)
         self.identity = f"sha256 {sha256_of(path)}, {SLICES} slices of the central {CENTRAL:.0%} of each plane"
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
@@ -135,14 +138,16 @@ def _load(path: Path, shape: dict[str, int]) -> torch.nn.Module:
     # Old files lack the number of batches, which only training needs.
     counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     load_strict(network, counts | unpack(path), path)
-    module: torch.nn.Module = network.eval().to(usual_device())
+    module: torch.nn.Module = network.eval()
     return module
 
 
 @torch.inference_mode()
 def _features(network: torch.nn.Module, inputs: Float32[np.ndarray, "n c *space"]) -> Float64[np.ndarray, "n d"]:
     device = next(network.parameters()).device
-    found: Float64[np.ndarray, "n d"] = network(torch.from_numpy(inputs).to(device)).flatten(1).double().cpu().numpy()
+    with exact_float32():
+        features = network(torch.from_numpy(inputs).to(device)).flatten(1)
+    found: Float64[np.ndarray, "n d"] = features.double().cpu().numpy()
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.cohort_like import CohortLike, as_cohort
+from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
 from medsmith.evaluation.downstream.separation import (
@@ -67,14 +67,12 @@ def nnunet_utility(
         FileError: another file is in the place of the result.
     """
     options, progress, out = options or NnunetOptions(), progress or NullProgress(), Path(out)
-    generators = None if training is None else as_cohort(training)
-    cohorts = Cohorts(as_cohort(real), as_cohort(synthetic), as_cohort(test), None, generators)
+    cohorts = Cohorts.of(real, synthetic, test, None, training)
     environment = require_environment()
     check_results_folder(out, (RECORD, PAGE), [cohort.root for cohort in cohorts.named.values()])
     check_compatible(cohorts)
     ending = common_ending((cohorts.real, cohorts.synthetic, cohorts.test))
-    learned_from = [cohort for cohort in (cohorts.real, cohorts.training) if cohort is not None]
-    generator = check_generator(cohorts.synthetic, cohorts.test, learned_from)
+    generator = check_generator(cohorts.synthetic, cohorts.test, cohorts.of_generator)
     apart = _apart(cohorts, options, progress)
     splits = _splits(cohorts, apart, options)
     settings = _settings(cohorts, options, environment)
@@ -86,7 +84,8 @@ def nnunet_utility(
         trial.train(progress)
         trial.test_all(progress)
         counts = (len(cohorts.real), len(cohorts.synthetic))
-        result = summarized(trial, counts, apart.patients, (generator, *apart.notes), settings)
+        facts = {**settings, "device": options.device}
+        result = summarized(trial, counts, apart.patients, (generator, *apart.notes), facts)
         write_json(out / RECORD, result.as_json())
         write_page(nnunet_page(result), out / PAGE)
     return result

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from medsmith.evaluation.downstream.arms import REAL, Arm
 from medsmith.evaluation.nnunet.splits import FOLDS
-from medsmith.machine import usable_cores
+from medsmith.machine import usable_cores, usual_device
 from medsmith.nnunet_environment.trainer import EPOCHS, ITERATIONS
 
 Configuration = Literal["2d", "3d_fullres"]
@@ -25,7 +25,7 @@ class NnunetOptions(BaseModel):
         share: of synthetic cases in the batches of R + S, on average.
         alone: whether there is an arm that learns from synthetic cases alone.
         seed: of weights and of the choice of folds.
-        device: that nnU-Net computes on.
+        device: that nnU-Net computes on; by default ``cuda`` if there is a GPU.
         workers: processes of nnU-Net that read, augment and write.
         group: see ``UtilityOptions``; so are the following.
         scenes: the same.
@@ -42,7 +42,7 @@ class NnunetOptions(BaseModel):
     share: float = Field(default=0.5, gt=0, lt=1)
     alone: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda"] = Field(default_factory=usual_device)
     workers: int = Field(default_factory=lambda: min(usable_cores(), _MOST_WORKERS), ge=1, le=1000)
     group: str | None = None
     scenes: Literal["apart", "ignored"] = "apart"

@@ -11,6 +11,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.copies import Searchable
 from medsmith.errors import CohortError, RequestError, counted, similar
+from medsmith.evaluation.fidelity.computing import computed_line
 from medsmith.evaluation.fidelity.extractors import Extractor
 from medsmith.evaluation.fidelity.radiomics import Radiomics
 from medsmith.evaluation.pages.page import Page, check_results_folder, write_page
@@ -205,6 +206,8 @@ def _facts(named: Mapping[str, Cohort], label: str | None, extractors: Sequence[
         for name, cohort in named.items()
     }
     lines |= {"lesion label": label or "all"} | {each.name: each.identity for each in extractors}
+    if extractors:
+        lines["features"] = computed_line(extractors)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
     return lines | {"versions": f"Python {platform.python_version()}, {versions}"}
 

@@ -28,22 +28,22 @@ from medsmith.methods.base import Method, Stage
 from medsmith.methods.lldm.config import PRESETS, LldmConfig
 from medsmith.methods.lldm.controls import CONTROL, Condition, control_networks, visible
 from medsmith.methods.lldm.examples import class_weights, example_of, extent_range
+from medsmith.methods.lldm.image_coding import discriminator_loss, image_autoencoder, image_loss
 from medsmith.methods.lldm.label_bank import kept_map, kept_maps, number_kept
 from medsmith.methods.lldm.map_copies import MapGallery
 from medsmith.methods.lldm.proposals import advice, proposals
 from medsmith.methods.lldm.request import LldmRequest
 from medsmith.methods.lldm.synthesis import synthesize
 from medsmith.networks import UNet
-from medsmith.networks.autoencoder_losses import PlaneDistance, vqgan_discriminator_loss, vqgan_loss
+from medsmith.networks.autoencoder_losses import PlaneDistance
 from medsmith.networks.controlnet import ControlNet, add_residuals
 from medsmith.networks.discriminator import Discriminators
 from medsmith.networks.kl_autoencoder import KLAutoencoder
-from medsmith.networks.kl_losses import kl_autoencoder_loss, kl_discriminator_loss, label_autoencoder_loss
+from medsmith.networks.kl_losses import label_autoencoder_loss
 from medsmith.networks.labels import one_hot
 from medsmith.networks.latent import LatentSpace
 from medsmith.networks.perceptual import VARIABLE, perceptual_distance
 from medsmith.networks.tiling import encode_in_tiles
-from medsmith.networks.vqgan import VQGAN, VQGANConfig
 
 _LABELS: frozenset[Kind] = frozenset(("labels",))
 _PERCEPTUAL = "perceptual"
@@ -91,7 +91,7 @@ class Lldm(Method):
             self.label_autoencoder = KLAutoencoder(config.label_autoencoder, dimensions, self.classes)
             self.label_network = UNet(config.label_network, dimensions, latent, latent, modulation=modulation)
         if self.has_images:
-            self.image_autoencoder = _image_autoencoder(config, dimensions, channels)
+            self.image_autoencoder = image_autoencoder(config, dimensions, channels)
             self.discriminators = Discriminators(config.discriminator, dimensions, channels)
             latent = config.image_autoencoder.latent
             self.image_network = UNet(config.image_network, dimensions, latent, latent, modulation=modulation)
@@ -175,8 +175,12 @@ class Lldm(Method):
                 weights = None if weights is None else weights.to(self.device)
                 labels, config = batch["labels"][:, 0], self.config.label_loss
                 return label_autoencoder_loss(self.label_autoencoder, labels, config, rng, weights)
-            case "image_autoencoder" | "discriminators":
-                return self._image_autoencoder_loss(part, batch["image"].float(), rng)
+            case "image_autoencoder":
+                networks, distance = (self.image_autoencoder, self.discriminators), self._perceptual()
+                return image_loss(networks, batch["image"].float(), self.config.image_loss, rng, distance)
+            case "discriminators":
+                networks = self.image_autoencoder, self.discriminators
+                return discriminator_loss(networks, batch["image"].float(), self.config.image_loss, rng)
             case "label_network":
                 noised = self.process.noised(batch["label_state"], rng)
                 return self.process.loss(self.labels_from(batch["extent"])(noised.x, noised.t), noised)
@@ -277,18 +281,6 @@ class Lldm(Method):
     def _image_state(self, image: Float[Tensor, "c *space"]) -> Float[Tensor, "1 d *latent"]:
         return encode_in_tiles(self.image_autoencoder, image[None].float().to(self.device))
 
-    def _image_autoencoder_loss(
-        self, part: str, image: Float[Tensor, "b c *space"], rng: torch.Generator
-    ) -> Float[Tensor, ""]:
-        autoencoder, config = self.image_autoencoder, self.config.image_loss
-        if part == "discriminators":
-            if isinstance(autoencoder, VQGAN):
-                return vqgan_discriminator_loss(autoencoder, self.discriminators, image, config.image, rng)
-            return kl_discriminator_loss(autoencoder, self.discriminators, image, config, rng)
-        if isinstance(autoencoder, VQGAN):
-            return vqgan_loss(autoencoder, self.discriminators, image, config.image, rng, self._perceptual())
-        return kl_autoencoder_loss(autoencoder, self.discriminators, image, config, rng, self._perceptual())
-
     def _perceptual(self) -> PlaneDistance | None:
         """The perceptual distance where weights are at hand, the same in all parts of a training."""
         found = perceptual_distance(self.device) if self.config.image_loss.image.perceptual else None
@@ -301,10 +293,3 @@ class Lldm(Method):
 def _call(network: UNet, modulation: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
     predicted: Tensor = network(x, t, modulation=modulation)
     return predicted
-
-
-def _image_autoencoder(config: LldmConfig, dimensions: int, channels: int) -> KLAutoencoder | VQGAN:
-    shape = config.image_autoencoder
-    if isinstance(shape, VQGANConfig):
-        return VQGAN(shape, dimensions, channels)
-    return KLAutoencoder(shape, dimensions, channels)

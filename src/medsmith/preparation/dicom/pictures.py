@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import final
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import CaseFiles, ChannelFile, Layout
 from medsmith.cases.integrity import first_of
-from medsmith.cases.layouts import CaseFiles, ChannelFile, Layout
 from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats import png
 from medsmith.formats.atomic import sha256_of

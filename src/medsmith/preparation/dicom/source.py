@@ -9,8 +9,8 @@ from typing import final
 import numpy as np
 
 from medsmith.cases.case import Case
+from medsmith.cases.case_files import CaseFiles, ChannelFile, Layout
 from medsmith.cases.integrity import first_of
-from medsmith.cases.layouts import CaseFiles, ChannelFile, Layout
 from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats.atomic import sha256_of
 from medsmith.formats.dicom.labels import read_labels

@@ -117,7 +117,7 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
 
 
 def _made(task: Any, writer: Any, device: str) -> list[Mapping[str, Any]]:
-    from medsmith.cases.layouts import PROVENANCE
+    from medsmith.cases.nnunet_folder import PROVENANCE
     from medsmith.synthesis.case_synthesis import synthesize_case
     from medsmith.synthesis.rejected import keep_picture
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medsmith.cases.integrity import check_declaration, check_id
-from medsmith.cases.layouts import IMAGES, LABELS, PROVENANCE, REPORTS
+from medsmith.cases.nnunet_folder import IMAGES, LABELS, PROVENANCE, REPORTS
 from medsmith.errors import CohortError, FileError, SynthesisError
 from medsmith.formats.json_file import parse_json
 from medsmith.formats.storage import Storage

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from medsmith.cases.layouts import PROVENANCE, UNFINISHED
+from medsmith.cases.nnunet_folder import PROVENANCE, UNFINISHED
 from medsmith.errors import FileError
 from medsmith.formats.atomic import json_bytes, remove
 from medsmith.formats.hashing import HashingWriter

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from medsmith.cases.cohort import Cohort
-from medsmith.cases.layouts import PROVENANCE
+from medsmith.cases.nnunet_folder import PROVENANCE
 from medsmith.errors import FileError
 from medsmith.formats.atomic import deferred_sync, replacing, temporary_name, unwritable, write_bytes
 from medsmith.formats.folders import check_disjoint_folders
