@@ -112,9 +112,11 @@ def test_flagged_cases_exceed_chance_by_the_exact_test(flagged, n, alarms, m, be
     assert _chance(proportion(flagged, n), threshold).startswith(" More" if beyond else " No more")
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(0, 1000))
-def test_false_alarms_of_new_cases_are_rare(seed):
-    rng = np.random.default_rng(seed)
-    reference, new = rng.beta(20, 20, 200), rng.beta(20, 20, 400)
-    assert (new > Threshold.of(reference, IMAGES, 0).limit.value).mean() <= 0.08
+def test_false_alarms_of_new_cases_are_rare():
+    rates = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        reference, new = rng.beta(20, 20, 200), rng.beta(20, 20, 400)
+        rates.append((new > Threshold.of(reference, IMAGES, 0).limit.value).mean())
+    assert np.mean(rates) <= 0.05
+    assert np.mean(np.array(rates) > 0.05) <= 0.05
