@@ -306,18 +306,6 @@ def test_the_learning_rate_rises_on_a_line_and_stays():
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5])
 
 
-def test_processes_of_torchrun_are_refused_before_anything_is_written(cohort, run, monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(RequestError) as caught:
-        train("ddpm", cohort, run, settings=settings())
-    assert caught.value.line == (
-        "devices: torchrun started 4 processes; training starts its processes itself, on one machine; "
-        "run the command without torchrun: --devices 4"
-    )
-    assert not run.exists()
-
-
 def test_pictures_are_made_with_the_averages_and_the_weights_come_back():
     method = micro.build("ddpm")
     optimizer = StageOptimizer(method, ("network",), method.config.training)
