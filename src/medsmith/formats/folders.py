@@ -91,16 +91,17 @@ def paths_below(root: Path) -> list[Path]:
     Folders that cannot be listed are taken for empty.
     """
     found: list[Path] = []
-    seen, waiting = set[str](), [str(root)]
+    seen, waiting = set[tuple[int, int]](), [str(root)]
     while waiting:  # not os.walk, which in Python 3.11 calls itself for each level
         folder = waiting.pop()
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue  # a link to a folder that was visited, such as one of its own parents
-        seen.add(real)
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                found.append(Path(entry.path))
-                if os.path.isdir(entry.path):  # noqa: PTH112  # unlike the entry's own, never raises
-                    waiting.append(entry.path)
+        with suppress(OSError):
+            facts = os.stat(folder)  # noqa: PTH116
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue  # a link to a folder that was visited, such as one of its own parents
+            seen.add((facts.st_dev, facts.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found.append(Path(entry.path))
+                    if os.path.isdir(entry.path):  # noqa: PTH112  # unlike the entry's own, never raises
+                        waiting.append(entry.path)
     return sorted(found)
