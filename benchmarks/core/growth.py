@@ -165,7 +165,8 @@ def nothing(_folder: Path, _count: int) -> None:
     import medsmith.synthesis.tar_shards.unpacking  # noqa: F401
 
 
-STEPS: Mapping[str, Callable[[Path, int], None]] = {
+Step = Callable[[Path, int], None]
+STEPS: Mapping[str, Step] = {
     "ten cases": ten_cases,
     "nothing": nothing,
     "synthesize": synthesize,
@@ -179,7 +180,7 @@ STEPS: Mapping[str, Callable[[Path, int], None]] = {
 }
 
 
-def measured(step: str, folder: Path, count: int) -> dict[str, float]:
+def measured(name: str, step: Step, folder: Path, count: int) -> dict[str, float]:
     """A step in a process of its own: a fork, which has everything imported."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -194,17 +195,17 @@ def measured(step: str, folder: Path, count: int) -> dict[str, float]:
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
     if os.waitpid(child, 0)[1]:
-        raise SystemExit(f"{step} of {count} cases failed")
+        raise SystemExit(f"{name} of {count} cases failed")
     found: dict[str, float] = json.loads(answer)
-    print(f"{count} cases: {step}: {answer.decode()}", flush=True)
+    print(f"{count} cases: {name}: {answer.decode()}", flush=True)
     return found
 
 
-def taken_by(step: str, folder: Path, count: int) -> dict[str, float]:
+def taken_by(step: Step, folder: Path, count: int) -> dict[str, float]:
     """Time and memory of a step that runs here."""
     os.fsync = _not_synced
     started, before = time.monotonic(), time.process_time()
-    STEPS[step](folder, count)
+    step(folder, count)
     return {
         "seconds": round(time.monotonic() - started, 2),
         "processor_seconds": round(time.process_time() - before, 2),
@@ -216,26 +217,31 @@ def measure_all(folder: Path, count: int, rows: dict[str, dict[str, float]], sav
     """All steps for so many cases; ``rows`` receives each when it is done."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "run").mkdir(parents=True)
-    measured("ten cases", folder, 10)
+    measured("ten cases", ten_cases, folder, 10)
     for step in list(STEPS)[1:]:
-        if step == "join parts":  # all cases as the one part of a synthesis of one part
-            (folder / "whole").rename(folder / "part")
-            plan = folder / "part" / "synthesis.json"
-            plan.write_text(json.dumps(json.loads(plan.read_text()) | {"shard": "1/1"}))
-        rows[step] = measured(step, folder, count)
+        if step == "join parts":
+            as_one_part(folder)
+        rows[step] = measured(step, STEPS[step], folder, count)
         save()
         for made in ("merged", "joined", "unpacked"):
             shutil.rmtree(folder / made, ignore_errors=True)
     shutil.rmtree(folder)
 
 
-def result_of(cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+def as_one_part(folder: Path) -> None:
+    """Makes all cases the one part of a synthesis of one part."""
+    (folder / "whole").rename(folder / "part")
+    plan = folder / "part" / "synthesis.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"shard": "1/1"}))
+
+
+def result_of(script: str, cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
     """The result so far; growth is that of the steps that are done for all numbers of cases."""
     few, many = (cases[count] for count in (min(cases, key=int), max(cases, key=int)))
     added = int(max(cases, key=int)) - int(min(cases, key=int))
     both = [step for step in few if step in many]
     return {
-        "command": f"python benchmarks/core/growth.py FOLDER {' '.join(cases)}",
+        "command": f"python benchmarks/core/{script} FOLDER {' '.join(cases)}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
@@ -256,11 +262,11 @@ def main(folder: Path, counts: tuple[int, ...]) -> None:
     cases: dict[str, dict[str, dict[str, float]]] = {}
 
     def save() -> None:
-        (HERE / "growth.json").write_text(json.dumps(result_of(cases), indent=2) + "\n")
+        (HERE / "growth.json").write_text(json.dumps(result_of("growth.py", cases), indent=2) + "\n")
 
     for count in counts:
         measure_all(folder / str(count), count, cases.setdefault(str(count), {}), save)
-    print(json.dumps(result_of(cases), indent=2))
+    print(json.dumps(result_of("growth.py", cases), indent=2))
 
 
 if __name__ == "__main__":

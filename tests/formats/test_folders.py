@@ -171,6 +171,21 @@ def test_of_many_at_once_one_writes(tmp_path):
     assert held == [1]
 
 
+def test_folders_of_any_depth_are_walked(tmp_path, monkeypatch):
+    """More levels than Python has for calls, as deep as a path may be."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        os.mkdir("d")  # noqa: PTH102
+        os.chdir("d")
+    Path("scan.dcm").touch()
+    os.chdir(tmp_path)
+    found = paths_below(tmp_path)
+    assert len(found) == 1101
+    assert found[-1].name == "scan.dcm"
+    for path in reversed(found):  # too deep for pytest to remove
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
 def test_folders_behind_links_are_walked_once(tmp_path):
     real = tmp_path / "elsewhere"
     (real / "scans").mkdir(parents=True)

@@ -9,6 +9,7 @@ from monai.networks.nets.autoencoderkl import AEKLDownsample
 from medsmith.networks.autoencoder import AutoencoderConfig, Downsample
 from medsmith.networks.kl_autoencoder import KLAutoencoder
 from medsmith.networks.latent import LatentSpace, Scale, VoxelSpace, on_latent_grid
+from medsmith.networks.memory import made_in_pieces, noting_smaller_pieces
 from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
 from medsmith.networks.vqgan import VQGAN, VQGANConfig
 from medsmith.runs.checkpoints import pack
@@ -111,6 +112,61 @@ def test_a_vqgan_of_four_voxels_per_latent_has_no_seams(dimensions):
         z = space.encode(x)
         torch.testing.assert_close(encode_in_tiles(space, x, 6), z, atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(decode_in_tiles(space, z, 6), space.decode(z), atol=2e-5, rtol=1e-4)
+
+
+class Scarce:
+    """A latent space on a device that holds inputs of so many numbers."""
+
+    def __init__(self, space, most):
+        self.space, self.most, self.seen = space, most, []
+        self.factor, self.halo, self.scale, self.channels = space.factor, space.halo, space.scale, space.channels
+
+    def _checked(self, values):
+        self.seen.append(values.numel())
+        if values.numel() > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return values
+
+    def encode(self, x):
+        return self.space.encode(self._checked(x))
+
+    def decode(self, z):
+        return self.space.decode(self._checked(z))
+
+    def fit_scale(self, states):
+        """Not used."""
+
+
+def test_smaller_tiles_are_taken_and_noted_where_memory_is_exhausted():
+    space = kl(2)
+    halo, factor = space.halo, space.factor
+    x = drawn(7, 1, IMAGE_CHANNELS, factor * 64, factor)
+    most = IMAGE_CHANNELS * factor**2 * (8 + 2 * halo)
+    scarce = Scarce(space, most)
+    with noting_smaller_pieces() as pieces:
+        found = encode_in_tiles(scarce, x)
+    assert pieces == [16, 8]
+    with torch.inference_mode():
+        whole = space.encode(x)
+    torch.testing.assert_close(found, whole, atol=2e-5, rtol=1e-5)
+    scarce.most = whole.shape[1] * (4 + 2 * halo)
+    with noting_smaller_pieces() as pieces:
+        made = decode_in_tiles(scarce, whole, 8)
+    assert pieces == [4]
+    with torch.inference_mode():
+        torch.testing.assert_close(made, space.decode(whole), atol=2e-5, rtol=1e-5)
+    with noting_smaller_pieces() as pieces:  # a larger device takes the same call as ever
+        assert torch.equal(encode_in_tiles(space, x), encode_in_tiles(space, x))
+    assert pieces == []
+
+
+def test_memory_that_not_even_the_smallest_tile_has_is_an_error():
+    scarce = Scarce(kl(2), 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        encode_in_tiles(scarce, drawn(8, 1, IMAGE_CHANNELS, scarce.factor * 40, scarce.factor))
+    assert len(scarce.seen) == 4  # 32, 16, 8 and 4 latents
+    with pytest.raises(ZeroDivisionError):
+        made_in_pieces(lambda _: 1 // 0, 32, 4)
 
 
 def test_tiles_of_voxels_are_voxels():

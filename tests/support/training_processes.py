@@ -7,6 +7,7 @@ cohort and continues its run as a fresh process would.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +37,23 @@ class TrainingServer:
         """Run ``train(cohort, run)`` in a process as ``job`` says (see ``run_job``): its status, error and seconds."""
         print(json.dumps({"run": str(run), "cohort": str(cohort), **job}), file=self._jobs, flush=True)
         return SimpleNamespace(**json.loads(self._results.readline()))
+
+    def command(self, folder, starter, *arguments, **job):
+        """Run a command in two processes that a starter has started: exit code and output of each.
+
+        Args:
+            folder: receives the output, one file per process.
+            starter: "srun" or "torchrun".
+            arguments: of the command.
+            job: see ``_run_ranks``.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        asked = {"folder": str(folder), "starter": starter, "command": [str(each) for each in arguments], "port": port}
+        print(json.dumps(asked | job), file=self._jobs, flush=True)
+        codes = json.loads(json.loads(self._results.readline())["error"])
+        return [(code, (folder / f"output-{rank}.txt").read_text()) for rank, code in enumerate(codes)]
 
     def close(self):
         self._jobs.close()
@@ -80,6 +98,67 @@ def run_job(job):
     except MedsmithError as error:
         return error.line
     return ""
+
+
+def _run_ranks(job):
+    """Exit codes of a command in two processes, which are forked with the variables of their starter.
+
+    Job:
+        folder, starter, command: see ``TrainingServer.command``; port: where they meet.
+        interrupt_at: both receive SIGINT when this file is there.
+        alone: the one of them that is started.
+        meet_seconds: until all must have come.
+    """
+    import signal
+
+    import medsmith.started_processes
+    import medsmith.training.stage_loop
+
+    medsmith.training.stage_loop.LOG_EVERY = medsmith.training.previews.COUNT = 1
+    medsmith.started_processes.MEET_SECONDS = job.get("meet_seconds", 60.0)
+    children = []
+    for rank in [job["alone"]] if "alone" in job else range(2):
+        child = os.fork()
+        if child:
+            children.append(child)
+            continue
+        os.environ |= _variables(job["starter"], rank, job["port"])
+        output = os.open(Path(job["folder"]) / f"output-{rank}.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os._exit(_code_of(job["command"]))
+    if "interrupt_at" in job:
+        while not Path(job["interrupt_at"]).exists():
+            time.sleep(0.05)
+        for child in children:
+            os.kill(child, signal.SIGINT)
+    return json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+
+
+def _code_of(command):
+    from medsmith.cli import main
+
+    code = 1
+    try:
+        code = main(command)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def _variables(starter, rank, port):
+    """What torchrun, or srun in a batch script, sets; torchrun's agent keeps the store, here the first process does."""
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if starter == "torchrun":
+        ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        return meeting | ranks | {"GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "none"}
+    ranks = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_NODEID": "0", "SLURM_NTASKS": "2"}
+    step = {"SLURM_JOB_ID": "42", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "1"}
+    return meeting | ranks | step | {"SLURM_NODELIST": "localhost", "SLURM_NTASKS_PER_NODE": "4"}
 
 
 def _inject_faults(job):
@@ -131,12 +210,12 @@ def _hash_ranks(run):
 
     from torch.distributed.tensor import DTensor
 
-    import medsmith.training.run
+    import medsmith.training.devices
     import medsmith.training.stage_loop
     from medsmith.networks.divided import whole
     from medsmith.runs.checkpoints import pack
 
-    medsmith.training.run._parallel_strategy = _forked
+    medsmith.training.devices._parallel_strategy = _forked
     train_stage = medsmith.training.stage_loop.StageLoop.train
 
     def train_and_hash(loop, *arguments):
@@ -149,7 +228,7 @@ def _hash_ranks(run):
     medsmith.training.stage_loop.StageLoop.train = train_and_hash  # type: ignore[method-assign]  # in processes forked later
 
 
-def _forked(method):
+def _forked(method, _start_method):
     """Forked processes of several devices: spawned ones would import all again."""
     from lightning.fabric.strategies import DDPStrategy
 
@@ -174,7 +253,7 @@ def _import_all():
 
 def _run_child(job, writer):
     try:
-        os.write(writer, run_job(job).encode())
+        os.write(writer, (_run_ranks(job) if "command" in job else run_job(job)).encode())
         os._exit(0)
     except BaseException:
         traceback.print_exc()

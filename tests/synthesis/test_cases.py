@@ -24,6 +24,7 @@ from medsmith.errors import (
     error_from_json,
     error_to_json,
 )
+from medsmith.networks.memory import made_in_pieces
 from medsmith.synthesis.case_synthesis import load, resolve_request, synthesize_case
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
@@ -32,8 +33,9 @@ from medsmith.synthesis.executors.processes import ProcessExecutor
 from medsmith.synthesis.messages import encoded
 from medsmith.synthesis.plan import PLAN, Plan, read_plan, relative_run, resolve_run, write_plan
 from medsmith.synthesis.tasks import CaseTask, SynthesisRequest, first_difference
+from medsmith.synthesis.worker import _in_words
 from narrowing import present
-from synthesis_fakes import LOADER, case_seed, fingerprint, write_run
+from synthesis_fakes import LOADER, FakeMethod, case_seed, fingerprint, write_run
 
 
 @pytest.fixture
@@ -104,6 +106,27 @@ def test_provenance_says_what_it_must(asked, tmp_path):
     text = json.dumps(record)
     assert str(tmp_path) not in text
     assert os.uname().nodename not in text
+
+
+def test_smaller_tiles_are_recorded_and_a_case_that_fits_nowhere_is_told_in_words(asked, monkeypatch):
+    usual = present(made(task_of(asked, 2)).provenance)
+    whole = FakeMethod.synthesize
+
+    def tiled(method, *arguments):
+        def make(size):
+            if size > 8:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return whole(method, *arguments)
+
+        return made_in_pieces(make, 32, 4)
+
+    monkeypatch.setattr(FakeMethod, "synthesize", tiled)
+    record = present(made(task_of(asked, 2)).provenance)
+    assert record == usual | {"tile": 8}
+    assert "`tile`" in (Path(__file__).parents[2] / "docs" / "provenance.md").read_text()
+    words = "out of memory, in the smallest pieces too; use fewer workers, or a run with smaller settings"
+    assert _in_words(torch.OutOfMemoryError("CUDA out of memory")) == words
+    assert _in_words(ZeroDivisionError("a bug")) == "ZeroDivisionError: a bug"
 
 
 def test_a_solver_of_another_package_is_recorded_with_its_version(asked, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import medsmith.training.all_stages
 import medsmith.training.run
 import medsmith.training.stage_loop
 from medsmith.errors import RequestError, RunError
@@ -151,8 +152,8 @@ def test_a_call_ends_in_time_with_its_reading(budget, cohort, run, monkeypatch):
             clock[0] += 20 * (name in ("read", "prepare"))
             yield lambda _steps, _note: None
 
-    monkeypatch.setattr(medsmith.training.run, "monotonic", monotonic)
-    monkeypatch.setattr(medsmith.training.stage_loop, "monotonic", monotonic)
+    for module in (medsmith.training.run, medsmith.training.all_stages, medsmith.training.stage_loop):
+        monkeypatch.setattr(module, "monotonic", monotonic)
     monkeypatch.setattr(medsmith.training.stage_loop, "write_previews", lambda *_: None)
     train("ddpm", cohort, run, settings=settings(), budget=budget, progress=Slow())
     spent = clock[0] - 1000
@@ -172,11 +173,11 @@ def test_previews_take_no_steps_from_the_last_stage_of_a_short_call(cohort, run,
         clock[0] += 6
         drawn.append(step)
 
-    for module in (medsmith.training.run, medsmith.training.stage_loop):
+    for module in (medsmith.training.run, medsmith.training.all_stages, medsmith.training.stage_loop):
         monkeypatch.setattr(module, "monotonic", monotonic)
     monkeypatch.setattr(medsmith.training.stage_loop, "write_previews", preview)
     monkeypatch.setattr(
-        medsmith.training.run, "_expected_seconds", lambda _record, _method, stages, _: [1.0] * len(stages)
+        medsmith.training.all_stages, "_expected_seconds", lambda _record, _method, stages, _: [1.0] * len(stages)
     )
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(elapsed_minutes=1))
     steps = reached(run)
@@ -192,8 +193,8 @@ def test_a_stage_has_as_many_previews_as_its_time_allows():
 
 def test_the_command_counts_from_its_beginning(cohort, run, monkeypatch):
     """What was spent before the training began, such as loading libraries, counts."""
-    monkeypatch.setattr(medsmith.training.run, "monotonic", lambda: 1000.0)
-    monkeypatch.setattr(medsmith.training.stage_loop, "monotonic", lambda: 1000.0)
+    for module in (medsmith.training.run, medsmith.training.all_stages, medsmith.training.stage_loop):
+        monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
     train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=3, elapsed_minutes=1, started=930.0))
     assert not list(run.glob("checkpoints/*/step*"))
     train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=3, elapsed_minutes=1, started=950.0))

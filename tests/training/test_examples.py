@@ -175,7 +175,7 @@ def test_a_method_with_dear_steps_gets_more_of_the_minutes(cohort, run):
     """The image network of this pig is trained twice as long as the guider: need decides, not the number of stages."""
     from medsmith.networks.precision import Compute
     from medsmith.runs.checkpoints import read_record
-    from medsmith.training.run import _expected_seconds
+    from medsmith.training.all_stages import _expected_seconds
 
     train("pig", cohort, run, settings=settings("pig"), budget=Budget(steps=1))
     method, record = load_method(run), read_record(run)

@@ -18,7 +18,7 @@ import medsmith.training.stage_loop
 import micro
 from medsmith.data.batches import batches_of
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, RunError
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import build_method, load_method, read_record
 from medsmith.runs.folder import StageCheckpoints
@@ -29,8 +29,11 @@ from narrowing import present
 from run_state import reached, settings, state
 
 
-def literal_training(method, cohort, record, steps, world=1):
-    """One stage of one part, written out: what ``train`` must do, with the gradients of several devices averaged."""
+def literal_training(method, cohort, record, steps, world=1, worlds=None):
+    """One stage of one part, written out: what ``train`` must do, with the gradients of several devices averaged.
+
+    Their number is ``world``, or that of each step in ``worlds``.
+    """
     (stage,), training = method.stages(), method.config.training
     (name,) = stage.parts
     examples = [method.prepare(case) for case in cohort]
@@ -46,6 +49,7 @@ def literal_training(method, cohort, record, steps, world=1):
         adam.param_groups[0]["lr"] = training.learning_rate * min(1, (step + 1) / (training.warm_up + 1))
         adam.zero_grad()
         loss_sum = 0.0
+        world = worlds[step] if worlds else world
         for rank in range(world):
             batch = {key: tensor[rank::world] for key, tensor in batches(step).items()}
             seed = derive_seed(record.seed, stage.name, name, step, rank) % 2**63
@@ -180,6 +184,40 @@ def test_divided_weights_continue_where_they_were_and_on_one_device(server, coho
     assert reached(tmp_path / "parts") == {"stack": 6}
 
 
+@pytest.mark.parametrize("sharding", ["replicated", "sharded"])
+def test_a_run_continues_on_another_number_of_devices(sharding, server, cohort, run):
+    """The batches stay the same; the noise of a step is drawn by its parts, as many as there are devices."""
+    devices = {2: 2, 4: 1, 6: 2}
+    for steps, count in devices.items():
+        job = {"method": "ddpm", "devices": count, "hash_ranks": True, "seed": 9, "budget": {"steps": steps}}
+        chosen = settings("ddpm", f"training.sharding={sharding}")
+        ended = server.train(run, cohort.root, settings=chosen, **job)
+        assert (ended.status, ended.error) == (0, "")
+    record = read_record(run)
+    method = build_method(record, seed=9)
+    losses, weights, average = literal_training(method, cohort, record, 6, worlds=[2, 2, 1, 1, 2, 2])
+    tensors, entry = present(StageCheckpoints(run, "stack").newest())
+    assert entry.step == 6
+    names = [name for name, _ in method.part("network").named_parameters()]
+    for name, weight, mean in zip(names, weights, average, strict=True):
+        assert torch.allclose(tensors[f"weights.network.{name}"], weight, atol=1e-4)
+        assert torch.allclose(tensors[f"ema.network.{name}"], mean, atol=1e-4)
+    logged = [json.loads(line)["network"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert logged == pytest.approx(losses, rel=1e-3)
+
+
+def test_another_way_to_share_weights_is_another_run(cohort, run):
+    for before, after in (("sharded", "replicated"), ("replicated", "sharded")):
+        folder = run / before
+        train("ddpm", cohort, folder, settings=settings("ddpm", f"training.sharding={before}"), budget=Budget(steps=1))
+        found = (
+            f"{folder}: was started with training.sharding {before}; {after} is requested; choose another run folder"
+        )
+        with pytest.raises(RunError) as caught:
+            train("ddpm", cohort, folder, settings=settings("ddpm", f"training.sharding={after}"))
+        assert caught.value.line == found
+
+
 def test_stages_after_one_of_divided_weights_find_what_it_trained(server, cohort, run):
     ranks = two_devices(server, cohort, run, "pig", "training.sharding=sharded", budget={"steps": 2})
     assert [first == second for first, second in ranks] == [True, True]
@@ -304,18 +342,6 @@ def test_the_learning_rate_rises_on_a_line_and_stays():
         optimizer.set_rate(step)
         rates.append(optimizer.optimizers["network"].param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5])
-
-
-def test_processes_of_torchrun_are_refused_before_anything_is_written(cohort, run, monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(RequestError) as caught:
-        train("ddpm", cohort, run, settings=settings())
-    assert caught.value.line == (
-        "devices: torchrun started 4 processes; training starts its processes itself, on one machine; "
-        "run the command without torchrun: --devices 4"
-    )
-    assert not run.exists()
 
 
 def test_pictures_are_made_with_the_averages_and_the_weights_come_back():

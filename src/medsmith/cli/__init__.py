@@ -1,9 +1,11 @@
 """The command-line interface. Heavy modules are imported inside the commands, so that --help stays fast."""
 
+import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +33,7 @@ from medsmith.cli.streams import open_closed_streams, outlive_readers
 from medsmith.cli.terminal import Terminal, speaking
 from medsmith.errors import MedsmithError, is_out_of_memory, printable
 from medsmith.interruption import heeded_signals
+from medsmith.started_processes import StartedProcesses, started_processes
 
 __all__ = [
     "anatomy", "annotation", "app", "benching", "cohorts", "comparing", "dicom", "examining", "exporting", "fitting",
@@ -76,25 +79,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_closed_streams()
     outlive_readers()
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    group = None
     try:
-        code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
-    except MedsmithError as error:
-        print(error.line, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # whatever no command has foreseen: a path too long, a full disk, no permission
-        print(_system_message(error), file=sys.stderr)
-        return MedsmithError.exit_code
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        group = _processes_of(argv)
+        with _silent_unless_first(group):
+            code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
+    except Exception as error:
+        ended = _line_and_code(error)
+        if ended is None and not (group and group.another_speaks()):
             raise
-        print(_MEMORY.line, file=sys.stderr)
-        return MedsmithError.exit_code
-    except _UsageError as error:
-        print(printable(_usage_message(error)), file=sys.stderr)
-        return int(error.exit_code)
+        line, code = ended or ("", MedsmithError.exit_code)
+        _say_why(line, group)
+        return code
     if code == _INTERRUPTED:  # typer exits without a message
-        print("interrupted; run the same command again", file=sys.stderr)
+        _say_why("interrupted; run the same command again", group)
     sys.exit(code)
+
+
+def _processes_of(argv: Sequence[str]) -> StartedProcesses | None:
+    """The processes that train together, of which this is one."""
+    trains = next((each for each in argv if not each.startswith("-")), "") == "train"
+    return started_processes() if trains else None
+
+
+@contextmanager
+def _silent_unless_first(group: StartedProcesses | None) -> Iterator[None]:
+    """Inside, a process that others lead prints nothing."""
+    if group is None or group.is_first:
+        yield
+        return
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):  # noqa: PTH123
+        yield
+
+
+def _say_why(line: str, group: StartedProcesses | None) -> None:
+    """Prints the line of an error; where several processes end together, one of them does."""
+    if line and (group is None or group.speaks()):
+        print(line, file=sys.stderr, flush=True)
+    if group:
+        group.linger()
+
+
+def _line_and_code(error: Exception) -> tuple[str, int] | None:
+    """What is printed of an error, and the exit code; None for a fault of the program."""
+    if isinstance(error, MedsmithError):
+        return error.line, error.exit_code
+    if isinstance(error, OSError):  # whatever no command has foreseen: a path too long, a full disk, no permission
+        return _system_message(error), MedsmithError.exit_code
+    if isinstance(error, _UsageError):
+        return printable(_usage_message(error)), int(error.exit_code)
+    if is_out_of_memory(error):
+        return _MEMORY.line, MedsmithError.exit_code
+    return None
 
 
 def _system_message(error: OSError) -> str:

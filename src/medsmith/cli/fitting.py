@@ -10,6 +10,7 @@ import typer
 from medsmith.cli.app import app
 from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, MethodName, Preset, Seed
 from medsmith.cli.terminal import terminal
+from medsmith.started_processes import is_first_process
 
 MaxMinutes = Annotated[
     float | None,
@@ -38,8 +39,13 @@ def train(  # noqa: PLR0913
     ] = None,
     max_minutes: MaxMinutes = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="Number of training processes; one per GPU on a machine with GPUs.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of training processes; one per GPU on a machine with GPUs. Default: those that torchrun or "
+            "srun started, or one.",
+        ),
+    ] = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     method_file: MethodFiles = None,  # noqa: ARG001
@@ -51,6 +57,9 @@ def train(  # noqa: PLR0913
     A stage to which --max-minutes leaves less than 5 minutes is shown at its end alone.
     """
     started = monotonic()
+    first = is_first_process()
+    if dry_run and not first:
+        return
     with terminal().loading():
         from medsmith.cases.cohort import Cohort
         from medsmith.training import Budget
@@ -80,7 +89,8 @@ def train(  # noqa: PLR0913
         )
     except KeyboardInterrupt:
         raise _interrupted(run) from None
-    terminal().result(outcome.as_json(), outcome.lines)
+    if first:
+        terminal().result(outcome.as_json(), outcome.lines)
 
 
 def _interrupted(run: Path) -> Exception:

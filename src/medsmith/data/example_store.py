@@ -70,7 +70,7 @@ class ExampleStore(Sequence[Example]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.entries = _read_index(folder)
 
     def __len__(self) -> int:
@@ -92,7 +92,7 @@ class ExampleStore(Sequence[Example]):
         count = int(np.prod(shape)) * kind.itemsize
         if not count:
             return torch.empty(shape, dtype=kind)
-        mapped = np.memmap(self._folder / f"{name}.bin", np.uint8, "r", offset, (count,))
+        mapped = np.memmap(self.folder / f"{name}.bin", np.uint8, "r", offset, (count,))
         return torch.from_numpy(np.array(mapped)).view(kind).reshape(shape)
 
 

@@ -62,6 +62,11 @@ def temporary_name(ending: str = "") -> str:
     return f"{_TEMPORARY}{secrets.token_hex(8)}{ending}"
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one of ``temporary_name``."""
+    return _TEMPORARY_NAME.fullmatch(name) is not None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path that replaces ``path`` when the block succeeds.
@@ -286,5 +291,5 @@ def remove_temporary_files_below(folder: Path) -> None:
 def temporary_files(folder: Path) -> list[Path]:
     """Files that are being written, or that killed writers left."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
+        return [folder / entry.name for entry in entries if is_temporary(entry.name)]
     return []

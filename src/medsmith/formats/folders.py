@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,14 +86,22 @@ def check_disjoint_folders(folders: Iterable[Path]) -> None:
 
 
 def paths_below(root: Path) -> list[Path]:
-    """Everything below a folder, sorted; folders behind links too, each real folder once."""
+    """Everything below a folder, however deep, sorted; folders behind links too, each real folder once.
+
+    Folders that cannot be listed are taken for empty.
+    """
     found: list[Path] = []
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()  # a link to a folder that was visited, such as one of its own parents
-            continue
-        seen.add(real)
-        found += [Path(folder, name) for name in (*folders, *files)]
+    seen, waiting = set[tuple[int, int]](), [str(root)]
+    while waiting:  # not os.walk, which in Python 3.11 calls itself for each level
+        folder = waiting.pop()
+        with suppress(OSError):
+            facts = os.stat(folder)  # noqa: PTH116
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue  # a link to a folder that was visited, such as one of its own parents
+            seen.add((facts.st_dev, facts.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found.append(Path(entry.path))
+                    if os.path.isdir(entry.path):  # noqa: PTH112  # unlike the entry's own, never raises
+                        waiting.append(entry.path)
     return sorted(found)

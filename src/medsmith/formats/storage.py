@@ -5,7 +5,7 @@ A file that ``write`` has written has its name only when it is whole. fsspec: ht
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from fsspec.core import split_protocol
 from fsspec.utils import get_protocol
 
 from medsmith.errors import FileError, RequestError
-from medsmith.formats.atomic import temporary_name, unwritable
+from medsmith.formats.atomic import is_temporary, temporary_name, unwritable
 
 _LOCAL = ("file", "local")
 _CURE = "check the place and your access to it"
@@ -79,6 +79,23 @@ class Storage:
         Raises:
             FileError: it cannot be listed.
         """
+        return {name for name in self._listed() if not name.startswith(".")}
+
+    def remove_temporaries(self, names: Set[str]) -> None:
+        """Removes what killed calls of ``write`` left of some files, which no other call writes.
+
+        Args:
+            names: of the files.
+
+        Raises:
+            FileError: it cannot be listed, or one cannot be removed.
+        """
+        endings = tuple(map(_ending_for, names))
+        for name in filter(is_temporary, self._listed()):
+            if name.endswith(endings):
+                self.remove(name)
+
+    def _listed(self) -> set[str]:
         try:
             self.files.invalidate_cache()
             listed = self.files.ls(self.root, detail=False)
@@ -86,8 +103,7 @@ class Storage:
             return set()
         except Exception as error:  # of a file system's package: of its own kind, such as missing credentials
             raise FileError(self.location, f"cannot be listed ({error})", cure=_CURE) from error
-        names = {str(path).rstrip("/").rpartition("/")[2] for path in listed}
-        return {name for name in names if not name.startswith(".")}
+        return {str(path).rstrip("/").rpartition("/")[2] for path in listed}
 
     def size(self, name: str) -> int | None:
         """The bytes of a file; None where there is none."""
@@ -146,7 +162,7 @@ class Storage:
         Raises:
             FileError: it cannot be written.
         """
-        temporary = temporary_name()
+        temporary = temporary_name(_ending_for(name))
         try:
             with self.writing(temporary) as file:
                 file.write(data)
@@ -175,3 +191,8 @@ class Storage:
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
+
+
+def _ending_for(name: str) -> str:
+    """The ending of the temporary name of a file."""
+    return f".{name}"

@@ -2,7 +2,7 @@
 
 Each tile is computed with a halo as wide as the receptive field of the network, and the halo is cropped. At the border
 of the image tiles have no halo, so that padding acts as on the whole image. The result equals that of the whole image
-up to float32 rounding.
+up to float32 rounding. Where the device has no memory for a tile, smaller tiles are taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +13,12 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from medsmith.networks.latent import LatentSpace, check_grid
+from medsmith.networks.memory import made_in_pieces
 
 TILE = 32
 """Latents along each edge of a tile, halo not counted."""
+_SMALLEST = 4
+"""The same, where memory is exhausted; below it the halo takes most of the memory."""
 Slices = tuple[slice, ...]
 
 
@@ -28,13 +31,13 @@ def encode_in_tiles(
     Args:
         space: its encoder is used.
         x: image in model space.
-        tile: latents along each edge of a tile.
+        tile: latents along each edge of a tile; smaller ones where memory is exhausted.
 
     Raises:
         ValueError: a length of the grid is no multiple of the space's factor.
     """
     check_grid(x, space.factor)
-    return _tiled(space.encode, x, space, tile, (space.factor, 1))
+    return made_in_pieces(lambda size: _tiled(space.encode, x, space, size, (space.factor, 1)), tile, _SMALLEST)
 
 
 @torch.inference_mode()
@@ -46,9 +49,9 @@ def decode_in_tiles(
     Args:
         space: its decoder is used.
         z: state on the grid of ``encode_in_tiles``.
-        tile: latents along each edge of a tile.
+        tile: latents along each edge of a tile; smaller ones where memory is exhausted.
     """
-    return _tiled(space.decode, z, space, tile, (1, space.factor))
+    return made_in_pieces(lambda size: _tiled(space.decode, z, space, size, (1, space.factor)), tile, _SMALLEST)
 
 
 def _tiled(

@@ -19,6 +19,7 @@ from medsmith.diffusion.solvers import solver_version_of
 from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
+from medsmith.networks.memory import noting_smaller_pieces
 from medsmith.networks.threads import one_thread
 from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
@@ -197,11 +198,13 @@ def _checked(
     for attempt in range(limits.attempts):
         before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
-        case = _synthesize_once(method, request, seed, recipe)
+        with noting_smaller_pieces() as pieces:
+            case = _synthesize_once(method, request, seed, recipe)
         results = check_case(case, training, limits, checks)
         failed = [result.check for result in results if result.outcome == "failed"]
         if not failed:
             record = provenance(task, seed, attempt, refused, results) | dict(case.provenance or {})
+            record |= {"tile": min(pieces)} if pieces else {}
             return CaseResult(replace(case, id=task.id, provenance=record), dict(refused))
         refused.update(failed)
         missed.update(name for result in results for name in result.about)

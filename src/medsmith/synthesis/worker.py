@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from medsmith.errors import MedsmithError, error_to_json
+from medsmith.errors import MedsmithError, error_to_json, is_out_of_memory
 from medsmith.synthesis.messages import Message, encoded
 
 if TYPE_CHECKING:
@@ -106,15 +106,26 @@ def _work(channel: _Channel) -> None:
         except MedsmithError:
             raise
         except Exception as error:
-            channel.send(_broken(error))
+            answer = _broken(error)
+        else:
+            continue
+        from medsmith.networks.memory import free_memory
+
+        free_memory()  # before the case is tried again, here or by another worker on the same device
+        channel.send(answer)
 
 
 def _broken(error: Exception) -> Message:
     traceback.print_exception(error)
     sys.stderr.flush()
+    return {"type": "broken", "trace": _in_words(error)}
+
+
+def _in_words(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "out of memory, in the smallest pieces too; use fewer workers, or a run with smaller settings"
     fault = _fault(error)
-    named = f"{fault.subject} {fault.found}" if fault else traceback.format_exception_only(error)[-1].strip()
-    return {"type": "broken", "trace": named}
+    return f"{fault.subject} {fault.found}" if fault else traceback.format_exception_only(error)[-1].strip()
 
 
 def _fault(error: Exception) -> MedsmithError | None:

@@ -23,7 +23,7 @@ from medsmith.progress import NullProgress, Progress
 from medsmith.runs.checkpoints import build_method
 from medsmith.runs.folder import DECODED, EXAMPLES, StageCheckpoints
 from medsmith.training.budget import Budget
-from medsmith.training.devices import check_batches, check_count
+from medsmith.training.devices import check_batches, device_count
 from medsmith.training.plan import StagePlan
 from medsmith.training.stage_costs import RUN, Choice, Limits, read_facts, trial_ids, try_stages
 from medsmith.training.start import RunRequest, check_folder, check_stage, start_run
@@ -106,7 +106,7 @@ def forecast(
     settings: Sequence[str],
     seed: int,
     budget: Budget,
-    devices: int = 1,
+    devices: int | None = None,
     progress: Progress | None = None,
 ) -> TrainingForecast:
     """What ``train`` with these arguments would do and take.
@@ -119,7 +119,7 @@ def forecast(
         settings: changes to it.
         seed: of the run.
         budget: of the call.
-        devices: number of its processes; the trials are made in one.
+        devices: number of its processes, None as in ``train``; the trials are made in one.
         progress: of the trials.
 
     Raises:
@@ -128,12 +128,12 @@ def forecast(
     check_outside(run, (cohort.root,))
     check_can_be_made(run)
     progress = progress or NullProgress()
-    check_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
+    count = device_count(devices, "cuda" if torch.cuda.is_available() else "cpu")
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, "cpu", budget, monotonic())
     facts = _facts(request, cohort, run, progress)
     choice = Choice(method, preset, tuple(settings), facts)
     built = choice.built()
-    check_batches(devices, built)
+    check_batches(count, built)
     stages = built.stages()
     check_stage(method, stages, budget.stage)
     with temporary_folder("medsmith-dry-run-", f"{method} on {cohort.root}") as place:

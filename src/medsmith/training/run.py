@@ -1,43 +1,34 @@
-"""Training of any method; this module and ``stage_loop`` alone use the engine (Lightning Fabric)."""
+"""Training of any method: one call, from the lock of the run folder to what it reached."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
-from medsmith.data.batches import Batches
 from medsmith.data.case_cache import cached_cases
-from medsmith.data.example_store import ExampleStore
-from medsmith.errors import MedsmithError, RunError, counted
+from medsmith.data.example_store import COMPLETE, ExampleStore
+from medsmith.errors import MedsmithError, counted
 from medsmith.formats.folders import check_outside
 from medsmith.interruption import interrupting_children
-from medsmith.methods.base import Method, Stage
-from medsmith.methods.elsewhere import fault_of
 from medsmith.progress import NullProgress, Progress, silent
-from medsmith.runs.checkpoints import RunRecord, apply_compute, build_method, is_finished
-from medsmith.runs.folder import DECODED, EXAMPLES, Checkpoint, StageCheckpoints, lock_run, removed_if_refused
+from medsmith.runs.checkpoints import RunRecord, build_method, is_finished
+from medsmith.runs.folder import DECODED, EXAMPLES, lock_run, removed_if_refused
 from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.steps import StageSteps
+from medsmith.started_processes import StartedProcesses, started_processes
+from medsmith.training.all_stages import train_all_stages
 from medsmith.training.budget import Budget as Budget
-from medsmith.training.budget import StageTime
-from medsmith.training.devices import check_batches, check_count
-from medsmith.training.examples import (
-    encoded_batches,
-    examples_of,
-    plain_batches,
-    prepared_examples,
-)
-from medsmith.training.finish import finish, steps_of
+from medsmith.training.devices import check_batches, device_count, engine
+from medsmith.training.examples import prepared_examples
 from medsmith.training.forecast import start_line
 from medsmith.training.outcome import Outcome
-from medsmith.training.stage_loop import StageLoop
-from medsmith.training.start import RunRequest, check_folder, check_not_by_torchrun, start_run
+from medsmith.training.shared_folder import await_shared
+from medsmith.training.start import RunRequest, check_folder, start_run
 
 
 def train(
@@ -49,14 +40,15 @@ def train(
     settings: Sequence[str] = (),
     seed: int = 0,
     budget: Budget | None = None,
-    devices: int = 1,
+    devices: int | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> Path:
     """Train a method on a cohort, or continue where an earlier call was stopped; returns the run folder.
 
     Interruptions take effect when the current step is done and saved. With several devices a script must guard the call
-    by ``if __name__ == "__main__"``, since every process imports it.
+    by ``if __name__ == "__main__"``, since every process imports it. Where torchrun or srun starts the processes, each
+    makes the same call; the first alone writes and reports.
 
     Args:
         method: name of the method.
@@ -66,7 +58,7 @@ def train(
         settings: changes to it, ``key=value``.
         seed: of initial weights, batches and noise.
         budget: how long to train.
-        devices: processes, one per GPU where there are GPUs.
+        devices: processes, one per GPU where there are GPUs; None takes those that torchrun or srun started, or one.
         progress: where to show progress; None shows nothing.
         report: receives what is trained, what it takes, what can be done next, and which stages ended early.
 
@@ -103,71 +95,75 @@ def train_stages(
     settings: Sequence[str] = (),
     seed: int = 0,
     budget: Budget | None = None,
-    devices: int = 1,
+    devices: int | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] = silent,
 ) -> Outcome:
     """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
-    check_not_by_torchrun()
-    started = monotonic() if budget is None or budget.started is None else budget.started
-    cohort, folder, budget, progress = as_cohort(cohort), Path(run), budget or Budget(), progress or NullProgress()
+    group, budget = started_processes(), budget or Budget()
+    started = monotonic() if budget.started is None else budget.started
+    cohort, folder, progress = as_cohort(cohort), Path(run), progress or NullProgress()
     check_outside(folder, (cohort.root,))
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    check_count(devices, accelerator)
+    count = device_count(devices, accelerator)
+    if group and not group.is_first:
+        return _follow(group, folder, accelerator, budget, started)
     request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started)
-    log = LogFile(folder / LOG)
-    with lock_run(folder), ExitStack() as logged:
+    with _leading(group), lock_run(folder), ExitStack() as logged:
         check_folder(folder)
         logged.enter_context(removed_if_refused(folder))
+        log = LogFile(folder / LOG)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
-            what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(devices, 'device')}"
+            what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(count, 'device')}"
             logged.enter_context(log.call(what))
             progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
-            check_batches(devices, untrained)
+            check_batches(count, untrained)
             store = prepared_examples(record, untrained, cohort.ids, cases, folder, progress)
-        fabric = _fabric(untrained, accelerator, devices)
+        fabric = engine(untrained, accelerator, count, group)
         with interrupting_children():
             report(start_line(untrained, record.preset, accelerator, budget))
-            # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
-            job = partial(
-                _train_all,
-                record=record,
-                store=store,
-                folder=folder,
-                budget=budget,
-                started=started,
-                progress=progress,
-                report=report,
-            )
-            error, steps = fabric.launch(job)
-        if error is not None:
-            raise error
+            if group:
+                group.tell({"record": record.model_dump(mode="json"), "examples": store.folder.name})
+            steps = _trained(fabric, record, store, folder, budget, started, progress, report)
         outcome = Outcome(folder, steps, budget, is_finished(folder))
         for line in outcome.lines:
             log.line(line)
     return outcome
 
 
-def _check_compute(record: RunRecord, accelerator: str) -> None:
-    for compute in record.compute.values():
-        compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)
+@contextmanager
+def _leading(group: StartedProcesses | None) -> Iterator[None]:
+    """Inside, an error ends the other processes as well; at the end they are awaited."""
+    if group is None:
+        yield
+        return
+    group.meet()
+    try:
+        yield
+    except BaseException as error:
+        group.tell_error(error)
+        raise
+    group.end()
 
 
-def _fabric(method: Method, accelerator: str, devices: int) -> Fabric:
-    strategy = _parallel_strategy(method) if devices > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision="32-true")
+def _follow(group: StartedProcesses, folder: Path, accelerator: str, budget: Budget, started: float) -> Outcome:
+    """The part of a process that others lead: it trains as the first one says, and writes nothing."""
+    group.meet()
+    told = group.told()
+    record = RunRecord.model_validate(told["record"])
+    examples = folder / EXAMPLES / told["examples"]
+    await_shared(examples / COMPLETE, folder)
+    fabric = engine(build_method(record), accelerator, group.count, group)
+    store = ExampleStore(examples)
+    steps = _trained(fabric, record, store, folder, budget, started, NullProgress(), silent)
+    group.end()
+    return Outcome(folder, steps, budget, is_finished(folder))
 
 
-def _parallel_strategy(method: Method) -> DDPStrategy:
-    """One process per device. With several parts in a stage, the loss of one leaves the others without gradient."""
-    several = any(len(stage.parts) > 1 for stage in method.stages())
-    return DDPStrategy(start_method="spawn", find_unused_parameters=several)
-
-
-def _train_all(
+def _trained(
     fabric: Fabric,
     record: RunRecord,
     store: ExampleStore,
@@ -176,116 +172,27 @@ def _train_all(
     started: float,
     progress: Progress,
     report: Callable[[str], None],
-) -> tuple[MedsmithError | KeyboardInterrupt | None, dict[str, StageSteps]]:
-    """Train every stage in turn; the steps of all stages.
-
-    Errors for the user are returned, so that they cross process borders unchanged.
-    """
-    try:
-        method = _built(fabric, record)
-        reached: dict[str, Checkpoint] = {}
-        stages = method.stages()
-        trained = _trained_seconds(folder, stages)
-        end = budget.end_of_call(started, sum(trained))
-        fabric.barrier()  # the first process must not train before all have read what earlier calls trained
-        for place, stage in enumerate(stages):
-            loop = StageLoop(fabric, record, method, stage, folder)
-            if budget.stage in (None, stage.name):
-                spent = sum(checkpoint.seconds for checkpoint in reached.values())
-                needs = _expected_seconds(record, method, stages[place:], budget)
-                shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
-                found = _stage_batches(fabric, loop, store, shown)
-                now = monotonic()
-                stage_end = budget.end_of_stage(needs, trained[place:], now, end)
-                time = StageTime(budget.seconds_for(needs, spent), now, stage_end)
-                if found is not None:
-                    loop.train(*found, budget, time, shown, said)
-            fabric.barrier()  # all processes read what the first has saved
-            loop = _with_whole_weights(fabric, loop, stages[:place])
-            method = loop.method
-            checkpoint = loop.load_trained()
-            if checkpoint is not None:
-                loop.load_initial()
-                reached[stage.name] = checkpoint
-            elif budget.stage and stage.name in _required_stages(stages, budget.stage):
-                cure = f"train it first: --stage {stage.name}"
-                raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
-        if fabric.is_global_zero and len(reached) == len(stages):
-            with progress.task("finish", 1) as advance:
-                finish(record, method, store, folder, reached)
-                advance(1, "")
-    except (MedsmithError, KeyboardInterrupt) as error:
-        return error, {}
-    except Exception as error:
-        fault = fault_of(error) if fabric.world_size > 1 else None
-        if fault is None:
-            raise
-        return fault, {}
-    return None, steps_of(method, reached)
+) -> dict[str, StageSteps]:
+    """Trains all stages, in every process; the steps of each stage."""
+    # Lightning takes sequences and dataclasses among the arguments apart; those of a partial it leaves alone.
+    job = partial(
+        train_all_stages,
+        record=record,
+        store=store,
+        folder=folder,
+        budget=budget,
+        started=started,
+        progress=progress,
+        report=report,
+    )
+    error: MedsmithError | KeyboardInterrupt | None
+    steps: dict[str, StageSteps]
+    error, steps = fabric.launch(job)
+    if error is not None:
+        raise error
+    return steps
 
 
-def _built(fabric: Fabric, record: RunRecord) -> Method:
-    """The method with initial weights, on the device of this process."""
-    return apply_compute(build_method(record, seed=record.seed).to(fabric.device), record)
-
-
-def _with_whole_weights(fabric: Fabric, loop: StageLoop, earlier: Sequence[Stage]) -> StageLoop:
-    """The loop itself; a new one, of a new method with what earlier stages trained, where weights were divided."""
-    if not loop.divides_weights:  # which cannot be undone
-        return loop
-    method = _built(fabric, loop.record)
-    for stage in earlier:
-        before = StageLoop(fabric, loop.record, method, stage, loop.folder)
-        before.load_trained()
-        before.load_initial()
-    return StageLoop(fabric, loop.record, method, loop.stage, loop.folder)
-
-
-def _stage_batches(
-    fabric: Fabric, loop: StageLoop, store: ExampleStore, progress: Progress
-) -> tuple[Batches, Sequence[str]] | None:
-    """What one stage trains on, and the ids of its cases; the first process prepares what the others read.
-
-    None for a stage without parts, which is done when it has begun.
-    """
-    method, stage, record = loop.method.eval(), loop.stage, loop.record
-    view = examples_of(stage, store)
-    shown = NullProgress() if type(method).begin is Method.begin else progress
-    with shown.task(f"begin {stage.name}", 1) as advance:
-        loop.begin(view)
-        advance(1, "")
-    fabric.barrier()  # a process that begins the stage must not find its first checkpoint
-    if not stage.parts:
-        loop.finish_without_steps()
-        return None
-    if not stage.encoded:
-        batches = plain_batches(view, method, stage, record.seed)
-    else:
-        if not fabric.is_global_zero:
-            fabric.barrier()
-        batches = encoded_batches(view, method, stage, record.seed, loop.folder, progress)
-        if fabric.is_global_zero:
-            fabric.barrier()
-    return batches, view.ids
-
-
-def _expected_seconds(record: RunRecord, method: Method, stages: Sequence[Stage], budget: Budget) -> list[float]:
-    """Expected seconds of each stage; its number of steps if the time of a step is unknown in some stage."""
-    seconds = [record.compute[stage.name].seconds_per_step for stage in stages]
-    steps = [budget.steps or method.training_of(stage).steps for stage in stages]
-    known = [each for each in seconds if each is not None]
-    if len(known) < len(seconds):
-        return [float(count) for count in steps]
-    return [count * each for count, each in zip(steps, known, strict=True)]
-
-
-def _trained_seconds(folder: Path, stages: Sequence[Stage]) -> list[float]:
-    """Seconds of training of each stage so far."""
-    newest = (StageCheckpoints(folder, stage.name).entries()[:1] for stage in stages)
-    return [sum(checkpoint.seconds for checkpoint in found) for found in newest]
-
-
-def _required_stages(stages: Sequence[Stage], name: str) -> set[str]:
-    """Names of the stages that one needs, directly or through others."""
-    direct = {stage.name: stage.needs for stage in stages}[name]
-    return {*direct, *(deeper for each in direct for deeper in _required_stages(stages, each))}
+def _check_compute(record: RunRecord, accelerator: str) -> None:
+    for compute in record.compute.values():
+        compute.for_device(accelerator).check(record.fingerprint.dimensions, accelerator)

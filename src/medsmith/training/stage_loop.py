@@ -26,10 +26,11 @@ from medsmith.networks.divided import whole
 from medsmith.networks.recomputation import recomputed_activations
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
-from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints
+from medsmith.runs.folder import CHECKPOINTS, SAMPLES, Checkpoint, Metrics, StageCheckpoints
 from medsmith.training.budget import Budget, StageTime
 from medsmith.training.forecast import AFTER, stage_line
 from medsmith.training.previews import write_previews
+from medsmith.training.shared_folder import not_shared, seen_in_time
 from medsmith.training.sharing import Sharded, sharing_of
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
@@ -60,7 +61,7 @@ class StageLoop:
 
     def load_trained(self) -> Checkpoint | None:
         """Load the averaged weights of the newest checkpoint into the method; None if there is no checkpoint."""
-        found = self._checkpoints.newest()
+        found = self._newest()
         if found is None:
             return None
         tensors, checkpoint = found
@@ -70,7 +71,7 @@ class StageLoop:
 
     def begin(self, examples: Sequence[Example]) -> None:
         """Call the method's ``begin`` before the first step; restore what it set if the stage has a checkpoint."""
-        if self._checkpoints.newest() is None:
+        if self._newest() is None:
             before = _buffers(self.method, self.stage)
             memory = self.method.begin(self.stage.name, examples)
             set_buffers = {name: tensor for name, tensor in _buffers(self.method, self.stage).items()
@@ -148,8 +149,31 @@ class StageLoop:
         device, left = self._fabric.device.type, self._seconds_left()
         return stage_line(self.stage.name, target - self._step, seconds, left, device, datetime.now().astimezone())
 
-    def _restore(self) -> None:
+    def _newest(self) -> tuple[dict[str, Tensor], Checkpoint] | None:
+        """The newest checkpoint, the same in every process.
+
+        Raises:
+            RunError: a process on another machine does not see that of the first.
+        """
         found = self._checkpoints.newest()
+        if self._fabric.world_size == 1:
+            return found
+
+        def step() -> int:
+            return found[1].step if found else -1
+
+        def seen() -> bool:
+            nonlocal found
+            found = found if step() == newest else self._checkpoints.newest()
+            return step() == newest
+
+        newest = int(self._fabric.broadcast(step()))
+        if self._any_process(not seen_in_time(seen)):
+            raise not_shared(self.folder / CHECKPOINTS / self.stage.name / f"step {newest}", self.folder)
+        return found
+
+    def _restore(self) -> None:
+        found = self._newest()
         if found is not None:
             tensors, checkpoint = found
             self._step, self._seconds = checkpoint.step, checkpoint.seconds

@@ -1,6 +1,5 @@
 """Start of a run: its record, which must equal that of the folder it continues, and its number format."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,18 +113,6 @@ def start_run(request: RunRequest, cohort: Cohort, folder: Path, cases: CaseCach
     record = record.model_copy(update={"compute": compute})
     write_json(folder / "run.json", record.model_dump(mode="json"))
     return record
-
-
-def check_not_by_torchrun() -> None:
-    """Checks that this process is not one of several that torchrun started: training starts its processes itself.
-
-    Raises:
-        RequestError: it is.
-    """
-    count = os.environ.get("WORLD_SIZE", "1")
-    if "TORCHELASTIC_RUN_ID" in os.environ and count != "1":
-        found, limit = f"torchrun started {count} processes", "training starts its processes itself, on one machine"
-        raise RequestError("devices", found, limit, f"run the command without torchrun: --devices {count}")
 
 
 def check_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from medsmith.insertion.shape import Field, deformed_ellipsoid, inpainting_regio
 from medsmith.methods.lesiondiffusion.linet import LINet
 from medsmith.methods.lesiondiffusion.lmnet import LMNet, context_of_batch
 from medsmith.networks.latent import LatentSpace, on_latent_grid
+from medsmith.networks.tiling import decode_in_tiles, encode_in_tiles
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.typical import typically_homogeneous
 from medsmith.text.encoded_vocabulary import EncodedVocabulary
@@ -140,8 +141,8 @@ class LINetSampler:
         config, device = self.net.config, next(self.net.parameters()).device
         inpainted = inpainting_region(share, frame.spacing_mm, config.reach_mm).astype(np.float32)
         lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in (share, inpainted))
-        with torch.inference_mode():
-            background = self.space.encode(torch.from_numpy(hu_to_model(image))[None, None].to(device))
+        cube = torch.from_numpy(hu_to_model(image))[None, None].to(device)
+        background = encode_in_tiles(self.space, cube, frame.size)  # one tile, where memory holds it
         lesion, region = (on_latent_grid(each, self.space.factor) for each in (lesion, region))
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         state = self.net.process.sample_one(
@@ -154,6 +155,5 @@ class LINetSampler:
             corrections=(keep_outside(region, background),),
             observe=self.observe,
         )
-        with torch.inference_mode():
-            synthetic = self.space.decode(state[None].to(device)).cpu()[0, 0]
+        synthetic = decode_in_tiles(self.space, state[None].to(device), frame.size).cpu()[0, 0]
         return model_to_hu(synthetic.numpy())

@@ -196,9 +196,13 @@ def _fill(
 
 
 def _remove_temporaries(shards: ShardsOfCall) -> None:
-    """Removes half-written files of killed calls, unless another part may be writing: it has a folder of cases."""
+    """Removes half-written files of killed calls, unless another part may be writing: it has a folder of cases.
+
+    Behind a URL those of the manifests of this part.
+    """
     place = shards.storage.folder
     if place is None:
+        shards.storage.remove_temporaries({shards.index.manifest(number) for number in shards.numbers})
         return
     found = temporary_files(place)  # before the folders: what a part writes is never older than its own
     if not set(place.glob(f"{_CASES}*")) - {shards.cases}:

@@ -1,0 +1,148 @@
+"""Processes that torchrun or SLURM has started train together, and one of them speaks."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import medsmith.training.shared_folder
+from medsmith.errors import RequestError, RunError
+from medsmith.runs.folder import lock_run
+from medsmith.started_processes import started_processes
+from medsmith.training import Budget, train
+from medsmith.training.shared_folder import await_shared
+from run_state import reached, settings, state
+
+STEP = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS": "4"}
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """Sets variables of a starter, which are read once per process."""
+    started_processes.cache_clear()
+
+    def set_all(**values):
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    yield set_all
+    started_processes.cache_clear()
+
+
+def command(cohort, run, *more):
+    """A command of the smallest training."""
+    chosen = [part for setting in settings() for part in ("--set", setting.replace(" ", ""))]
+    return ["train", "ddpm", cohort.root, "--run", run, *chosen, "--seed", "9", *more]
+
+
+@pytest.mark.parametrize("starter", ["torchrun", "srun"])
+def test_started_processes_train_as_those_that_training_starts(starter, server, cohort, tmp_path):
+    job = {"method": "ddpm", "devices": 2, "hash_ranks": True, "seed": 9, "budget": {"steps": 4}}
+    ended = server.train(tmp_path / "usual", cohort.root, settings=settings(), **job)
+    assert (ended.status, ended.error) == (0, "")
+    run = tmp_path / "started"
+    first, second = server.command(tmp_path, starter, *command(cohort, run, "--max-steps", 4))
+    assert (first[0], second) == (0, (0, "")), first[1]
+    assert f"{run}: weights saved" in first[1]
+    assert state(run) == state(tmp_path / "usual")
+    assert "2 devices" in (run / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--max-steps", "0"), "medsmith train: Invalid value for '--max-steps'"),  # which each process reads
+        (("--set", "nothing=1"), "--set: unknown key 'nothing'"),  # which the first alone reads
+        (("--devices", "3"), "devices: 3, and srun started 2 processes; each process has one device; leave --devices"),
+    ],
+)
+def test_an_error_is_said_once_and_ends_both(options, line, server, cohort, tmp_path):
+    ended = server.command(tmp_path, "srun", *command(cohort, tmp_path / "run", *options))
+    assert [code for code, _ in ended] == [2, 2]
+    said = [each for _, text in ended for each in text.splitlines() if ": " in each and " of " not in each]
+    assert len(said) == 1
+    assert said[0].startswith(line)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_that_is_held_is_said_once(server, cohort, tmp_path):
+    with lock_run(tmp_path / "run"):
+        ended = server.command(tmp_path, "torchrun", *command(cohort, tmp_path / "run"))
+    assert [code for code, _ in ended] == [2, 2]
+    line = f"{tmp_path / 'run'}: another process is training here; one at a time; wait for it, or stop it"
+    assert [each for _, text in ended for each in text.splitlines()] == [line]
+
+
+def test_an_interrupt_saves_once_and_the_command_continues(server, cohort, tmp_path):
+    calm, run = tmp_path / "calm", tmp_path / "run"
+    server.command(tmp_path, "srun", *command(cohort, calm, "--max-steps", 40))
+    asked = command(cohort, run, "--max-steps", 40)
+    ended = server.command(tmp_path, "srun", *asked, interrupt_at=str(run / "metrics.jsonl"))
+    assert [code for code, _ in ended] == [130, 130]
+    said = [each for _, text in ended for each in text.splitlines() if "interrupted" in each]
+    assert said == [f"{run}: interrupted; what is finished is saved; run the same command again to continue"]
+    assert 0 < reached(run)["stack"] < 40
+    assert [code for code, _ in server.command(tmp_path, "srun", *asked)] == [0, 0]
+    assert state(run) == state(calm)
+
+
+def test_a_process_that_others_never_join_says_so(server, cohort, tmp_path):
+    ended = server.command(tmp_path, "srun", *command(cohort, tmp_path / "run"), alone=0, meet_seconds=1)
+    ((code, text),) = ended
+    assert code == 2
+    assert text.startswith(
+        "devices: srun starts 2 processes; some did not come within 1 s; all of them reach 127.0.0.1:"
+    )
+    assert text.endswith("start every process by srun\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"SLURM_NTASKS": "1"},
+        {"SLURM_JOB_NAME": "interactive"},
+        {"SLURM_STEP_ID": "4294967290"},  # salloc's shell
+        {"SLURM_STEP_ID": ""},  # a batch script
+    ],
+)
+def test_one_task_and_a_shell_train_as_usual(changed, cohort, run, variables):
+    variables(**STEP | changed)
+    assert started_processes() is None
+    train("ddpm", cohort, run, settings=settings(), budget=Budget(steps=1))
+    assert reached(run) == {"stack": 1}
+
+
+def test_machines_have_as_many_processes_each(variables):
+    variables(**STEP, SLURM_NNODES="3")
+    with pytest.raises(RequestError, match="devices: 4 processes were started on 3 machines; as many on each"):
+        started_processes()
+
+
+def test_tasks_on_two_machines_know_their_places(variables):
+    variables(**STEP | {"SLURM_PROCID": "3", "SLURM_NODEID": "1"}, SLURM_NNODES="2", SLURM_NTASKS_PER_NODE="8")
+    group = started_processes()
+    assert group is not None
+    assert (group.rank, group.count, group.nodes, group.on_this_node, group.is_first) == (3, 4, 2, 2, False)
+
+
+def test_a_run_folder_that_is_not_shared_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(medsmith.training.shared_folder, "PATIENCE_SECONDS", 0.0)
+    found = "complete.json is not seen on this machine; all processes see the files of the first; use a folder that all"
+    with pytest.raises(RunError, match=found):
+        await_shared(tmp_path / "complete.json", tmp_path)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_command(cohort, tmp_path):
+    run = tmp_path / "run"
+    launched = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", "--"]
+    asked = [sys.executable, "-m", "medsmith", *map(str, command(cohort, run, "--max-steps", 4))]
+    ended = subprocess.run(
+        [*launched, *asked], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("weights saved") == 1
+    train("ddpm", cohort, tmp_path / "usual", settings=settings(), seed=9, budget=Budget(steps=4), devices=2)
+    assert (run / "weights.safetensors").read_bytes() == (tmp_path / "usual" / "weights.safetensors").read_bytes()
