@@ -94,7 +94,8 @@ class DataSet:
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
         window: gray values to which images are clipped for the segmentation networks; None clips none.
-        phantoms: family of procedural phantoms with the same labels; None without one.
+        phantoms: family of procedural phantoms with the same labels, or with lesions among theirs; None without one.
+        phantom_edge: of their grid.
     """
 
     title: str
@@ -106,6 +107,7 @@ class DataSet:
     sizes: Sizes
     window: tuple[float, float] | None = None
     phantoms: str | None = None
+    phantom_edge: int = 64
 
     @property
     def makes(self) -> frozenset[str]:
@@ -221,5 +223,6 @@ DATA: Mapping[str, DataSet] = {
         },
         Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
+        phantoms="ct",
     ),
 }

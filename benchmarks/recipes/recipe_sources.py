@@ -98,10 +98,26 @@ class Subset:
         return made if 2 * len(made) >= self.count else None
 
     def _phantoms(self) -> Cohort:
-        """The same for every subset, since they are not made from one."""
+        """The same for every subset, since they are not made from one; with the labels of the data set alone."""
         assert self.data.phantoms is not None, "the data set has phantoms"
         family = find_family(self.data.phantoms)
-        return write_phantom(family, self.work / PHANTOMS, self.count, SEED, self.size[0], ConsoleProgress())
+        made = write_phantom(family, self.work / PHANTOMS, self.count, SEED, self.data.phantom_edge, ConsoleProgress())
+        return made if made.label_names == self.every.label_names else self._lesions_of(made)
+
+    def _lesions_of(self, phantoms: Cohort) -> Cohort:
+        """Phantoms whose lesions have the one label of the data set; their other labels become background."""
+        names = self.every.label_names
+        out = self.work / f"{PHANTOMS}-lesions"
+        written = Cohort.create(
+            out, channel_names=phantoms.channel_names, label_names=names, file_ending=phantoms.file_ending
+        )
+        for id in phantoms.ids:
+            if id not in written:
+                case = phantoms.stored(id)
+                lesion = case.require_labels() == phantoms.label_names["lesion"]
+                written.write(replace(case, labels=lesion.astype(np.uint8), label_names=names, report=None))
+        written.finish()
+        return Cohort.open(out)
 
     def _is_whole(self, out: Path) -> bool:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count
