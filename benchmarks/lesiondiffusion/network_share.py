@@ -23,7 +23,8 @@ from medsmith.cases.canonical import canonical_geometry, canonical_view
 from medsmith.cases.case import Case
 from medsmith.cases.case_ref import load_case
 from medsmith.diffusion import derive_seed
-from medsmith.errors import RequestError
+from medsmith.errors import MedsmithError, RequestError
+from medsmith.evaluation.adherence.pairs import most_draws
 from medsmith.evaluation.adherence.statistics import AttributeResult, corrected
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
@@ -187,9 +188,15 @@ def main(run: str, templates: Path, out: Path, pairs: int) -> None:
 def drawn(
     method: LesionDiffusion, templates: Path, out: Path, pairs: int, advance: Advance
 ) -> Iterator[Mapping[str, list[float | None]]]:
-    """The properties of the paintings of one mask after the other, kept in OUT; masks without a place are left out."""
+    """The properties of the paintings of one mask after the other, kept in OUT; masks without a place are left out.
+
+    Raises:
+        RequestError: too many draws had no place.
+    """
     made = number = 0
     while made < pairs:
+        if number == most_draws(pairs):
+            raise RequestError("templates", f"{made} of {number} draws had a place", f"{pairs} are needed")
         kept = out / f"{number:03d}.json"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -226,4 +233,7 @@ def one_mask(method: LesionDiffusion, templates: Path, number: int) -> Mapping[s
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else PAIRS)
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else PAIRS)
+    except MedsmithError as error:
+        sys.exit(error.line)

@@ -22,10 +22,11 @@ from matplotlib.figure import Figure
 
 from medsmith import Budget, Cohort, train
 from medsmith.diffusion import derive_seed
-from medsmith.errors import MedsmithError
+from medsmith.errors import MedsmithError, RequestError
 from medsmith.evaluation.pages.figures import REAL, SYNTHETIC
 from medsmith.evaluation.privacy.measuring import measure_privacy
 from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.formats.json_file import read_json
 from medsmith.machine import facts
 from medsmith.progress import ConsoleProgress
 from medsmith.runs.checkpoints import load_method
@@ -60,10 +61,12 @@ def drawn(asked: argparse.Namespace, cohort: Cohort, steps: int) -> Cohort:
     if not (out / "dataset.json").exists() or len(Cohort.open(out)) < asked.count:
         settings = [f"size=[{asked.size},{asked.size}]"]
         progress = ConsoleProgress()
-        train(
-            asked.method, cohort, asked.work / "run", settings=settings, budget=Budget(steps=steps), progress=progress
-        )
-        method = load_method(asked.work / "run")
+        run = asked.work / "run"
+        train(asked.method, cohort, run, settings=settings, budget=Budget(steps=steps), progress=progress)
+        trained = {name: each["done"] for name, each in read_json(run / "run.json")["steps"].items()}
+        if set(trained.values()) != {steps}:
+            raise RequestError("--steps", f"{run} has {trained}, {steps} asked for", cure="choose another WORK")
+        method = load_method(run)
         made = Cohort.create(out, channel_names=cohort.channel_names, label_names=cohort.label_names,
                              file_ending=cohort.file_ending)  # fmt: skip
         with progress.task(f"draw after {steps} steps", asked.count) as advance:

@@ -34,7 +34,7 @@ from recipe_sources import Subset, loaded
 from torch import Tensor, nn
 
 from medsmith import Cohort
-from medsmith.errors import MedsmithError
+from medsmith.errors import MedsmithError, RequestError
 from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentation, random_flip
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.intervals import hierarchical_mean
@@ -164,6 +164,22 @@ def cohorts(data: DataSet, source: Path, work: Path) -> None:
         split(every, work / "train", work / "test", test_fraction=data.test_share, seed=0, scenes=scenes, report=print)
 
 
+def check_options(asked: argparse.Namespace) -> None:
+    """What is kept in WORK is of equal settings.
+
+    Raises:
+        RequestError: WORK was begun with others.
+    """
+    now = {name: getattr(asked, name) for name in ("data", "edge", "steps", "count", "batch")}
+    path = asked.work / "options.json"
+    before = read_json(path) if path.exists() else now
+    for name in now:
+        if before[name] != now[name]:
+            limit = f"{asked.work} was begun with {before[name]}"
+            raise RequestError(f"--{name}", f"{now[name]}", limit, "choose another WORK")
+    write_json(path, now)
+
+
 def draws_of(asked: argparse.Namespace, size: int, real: LoadedCohort, test: LoadedCohort | None) -> list[Draw]:
     """The subsets of a size with their test cases."""
     data, work = DATA[asked.data], asked.work
@@ -215,6 +231,8 @@ def rows(draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarra
 def main(asked: argparse.Namespace) -> None:
     """Every size in turn."""
     torch.set_num_threads(1)
+    asked.work.mkdir(parents=True, exist_ok=True)
+    check_options(asked)
     cohorts(DATA[asked.data], asked.source, asked.work)
     data = DATA[asked.data]
     real = loaded(Cohort.open(asked.work / "train"), asked.edge, data.window)

@@ -16,9 +16,9 @@ from medsmith.formats.markdown import number, source, table
 HERE = Path(__file__).parent
 HEAD = """# Recipes: which use of synthetic cases helps?
 
-Segmentation networks on few real cases, tested on cases of other scenes or patients. Every generator learned from the
-real cases of its row and no others; half of each batch is synthetic; gradient steps are equal. Intervals are 95 % over
-subsets, seeds and test cases, in points of Dice. Synthetic research data, not for diagnosis.
+Segmentation networks on few real cases, tested on cases of other scenes or patients. Generators learned from the real
+cases of their row alone, where the table does not say otherwise; half of each batch is synthetic. Intervals are 95 %
+over subsets, seeds and test cases, in points of Dice. Synthetic research data, not for diagnosis.
 
 ```
 python benchmarks/recipes/compare_recipes.py breast FOLDER WORK
@@ -67,7 +67,10 @@ def main() -> None:
         name: read_json(HERE / f"recipes-{name}.json") for name in DATA if (HERE / f"recipes-{name}.json").exists()
     }
     notes = (HERE / "notes.md").read_text()
-    write_bytes(HERE / "README.md", (HEAD + "\n" + notes + "".join(page(*each) for each in results.items())).encode())
+    missing = "".join(f"\n## {data.title}\n\nNot measured yet.\n" for name, data in DATA.items() if name not in results)
+    write_bytes(
+        HERE / "README.md", (HEAD + "\n" + notes + "".join(page(*each) for each in results.items()) + missing).encode()
+    )
 
 
 if __name__ == "__main__":
