@@ -11,19 +11,15 @@ from medsmith.insertion.intensities import (
     EXTENSION_MM,
     HETEROGENEOUS_HU,
     HOMOGENEOUS_HU,
-    RIMS_HU,
     lesion_intensities,
     limited_beside,
     mask_to_synthesize,
     shift_to_ct_values,
 )
-from medsmith.measurement.density import measure_density
 from medsmith.measurement.words import THRESHOLDS
 from medsmith.reports.schema import LesionReport
 
 MM = (1.0, 1.0, 1.0)
-RING = "ring enhancement"
-PART_SOLID = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
 
 
 def ball(radius, edge=40):
@@ -82,44 +78,9 @@ def test_areas_of_another_density_are_as_far_from_the_mean_as_they_are_measured(
     assert np.percentile(values, 5) > -0.8 * AREAS_HU
 
 
-@pytest.mark.parametrize(("density", "rim"), [(RING, 100), (PART_SOLID, -600)])
-def test_a_rim_of_another_density_stays(density, rim):
-    mask = ball(10)
-    image = np.where(mask & ~ball(7), rim, np.where(mask, 20, 60)).astype(np.float32)
-    asked = LesionReport(density=density)
-    assert np.array_equal(mask_to_synthesize(mask, MM, asked), mask)
-    made = lesion_intensities(image, mask, MM, asked)
-    assert made[mask & ~ball(9)].mean() - made[ball(5)].mean() == pytest.approx(rim - 20, rel=0.3)
-
-
-@pytest.mark.parametrize(("density", "spacing"), [(RING, MM), (RING, (0.8, 0.8, 2.0)), (PART_SOLID, MM)])
-def test_a_rim_that_the_network_has_not_painted_is_as_far_from_the_core_as_it_is_measured(density, spacing):
-    mask, least = ball(12), RIMS_HU[density]
-    made = lesion_intensities(60 + blobs(5), mask, spacing, LesionReport(density=density))
-    found = measure_density(np.where(mask, made, 0), mask, None, spacing).rim_minus_core_hu
-    assert found == pytest.approx(least, rel=0.03)
-    assert made[~mask].std() < 60
-
-
-def test_a_rim_that_is_there_is_kept():
-    mask = ball(12)
-    image = np.where(mask & ~ball(8), 160.0, 60.0).astype(np.float32)
-    plain, ringed = (lesion_intensities(image, mask, MM, report(density=word)) for word in (None, RING))
-    assert ringed[ball(6)].mean() == pytest.approx(60, abs=5)
-    assert ringed[mask & ~ball(9)].mean() == pytest.approx(160, abs=10)
-    assert plain[ball(6)].mean() == pytest.approx(60, abs=5)
-
-
-def test_a_lesion_too_small_for_a_rim_has_none():
-    mask = ball(1.5)
-    np.testing.assert_allclose(
-        lesion_intensities(np.full(mask.shape, 70.0, np.float32), mask, MM, report(density=RING)), 70
-    )
-
-
-def test_any_other_lesion_is_synthesized_over_its_border():
+def test_a_lesion_is_synthesized_over_its_border():
     mask = ball(5)
-    painted = mask_to_synthesize(mask, MM, report())
+    painted = mask_to_synthesize(mask, MM)
     np.testing.assert_array_equal(painted, distance_transform_edt(~mask) <= EXTENSION_MM)
 
 

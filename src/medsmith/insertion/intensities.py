@@ -6,18 +6,16 @@ lesion's intensities are therefore taken from its inside alone and extended outw
 Axes: u v w voxels of a region of the scan, canonical; Hounsfield units.
 """
 
-import math
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR, RIM_MM, border_mm, zones_of
+from medsmith.measurement.density import CLEAR_VOXELS, FEWEST_CLEAR
 from medsmith.reports.schema import LesionReport
 from medsmith.reports.typical import typically_homogeneous
-from medsmith.reports.vocabulary import Density, Feature
+from medsmith.reports.vocabulary import Feature
 
 EXTENSION_MM: Final = 2.5
 """Distance by which a lesion is synthesized beyond its mask, so that the edge of the networks lies outside it."""
@@ -33,16 +31,6 @@ _LARGEST_GAIN: Final = 3.0
 """Largest factor on a texture; a network that paints almost none gives no more than this."""
 _EDGE_MM: Final = 1.5
 """Depth below the mask's border from which a lesion's intensities are taken, if it is twice as thick."""
-RIMS_HU: Final[Mapping[Density, float]] = {
-    "ring enhancement": 45.0,
-    "isodense soft tissue mass with peripheral low-density ground-glass opacity": -350.0,
-}
-"""Densities that differ between rim and core, and the least that the rim is above (or, negative, below) the core.
-
-Nothing of the rim is cut off.
-"""
-_RIM_SLOPE_MM: Final = 0.8
-"""Distance over which a rim passes into the core."""
 _AREAS: Final[tuple[tuple[Feature, float], ...]] = (
     ("presence of decreased density areas", -1.0),
     ("presence of increased density areas", 1.0),
@@ -52,16 +40,13 @@ Mask = Bool[np.ndarray, "u v w"]
 Image = Float32[np.ndarray, "u v w"]
 
 
-def mask_to_synthesize(mask: Mask, spacing: Spacing, report: LesionReport) -> Mask:
-    """The region to synthesize: the mask and ``EXTENSION_MM`` around it; the mask alone if its rim differs in density.
+def mask_to_synthesize(mask: Mask, spacing: Spacing) -> Mask:
+    """The region to synthesize: the mask and ``EXTENSION_MM`` around it.
 
     Args:
         mask: voxels of the lesion; not empty.
         spacing: edges of a voxel, mm.
-        report: of the lesion.
     """
-    if report.density in RIMS_HU:
-        return mask
     return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= EXTENSION_MM)
 
 
@@ -70,8 +55,7 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
 
     Inside they are those of the image, smoothed by ``BAND_MM``. Nearer than 1.5 mm to the border and beyond it they are
     those of the nearest voxel farther inside. The deviations from their mean are scaled to the texture that the report
-    asks for: homogeneous, heterogeneous, with areas of increased or decreased density; of mixed density it has both. A
-    rim of another density is raised or lowered to ``RIMS_HU`` where the network has painted less of it.
+    asks for: homogeneous, heterogeneous, with areas of increased or decreased density; of mixed density it has both.
 
     Args:
         image: the region as synthesized.
@@ -79,35 +63,15 @@ def lesion_intensities(image: Image, mask: Mask, spacing: Spacing, report: Lesio
         spacing: edges of a voxel, mm.
         report: of the lesion.
     """
-    inside = _inside(mask, spacing, report)
+    inside = _inside(mask, spacing)
     smooth = _smooth_within(image, inside, spacing)
     level = float(smooth[inside].mean())
     nearest = distance_transform_edt(~inside, sampling=spacing, return_distances=False, return_indices=True)
     texture = _textured((smooth - level)[tuple(nearest)], inside, report)
-    if report.density is not None and report.density in RIMS_HU:
-        texture = _with_rim(texture, mask, spacing, RIMS_HU[report.density])
     return np.asarray(level + texture, np.float32)
 
 
-def _with_rim(
-    texture: Float64[np.ndarray, "u v w"], mask: Mask, spacing: Spacing, least: float
-) -> Float64[np.ndarray, "u v w"]:
-    """A texture whose rim is at least so far above the core, both as they are measured (``density.zones_of``)."""
-    zones = zones_of(mask, None, spacing, border_mm(spacing))
-    if not zones.rim.any() or not zones.core.any():
-        return texture
-    depth = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-    width = min(border_mm(spacing) + RIM_MM, depth.max() / 2)
-    share = np.clip((width - depth) / _RIM_SLOPE_MM + 0.5, 0.0, 1.0)
-    found, reached = (float(each[zones.rim].mean() - each[zones.core].mean()) for each in (texture, share))
-    side = math.copysign(1.0, least)
-    missing = max(0.0, side * (least - found)) / max(reached, 0.5)
-    return np.asarray(texture + side * missing * share)
-
-
-def _inside(mask: Mask, spacing: Spacing, report: LesionReport) -> Mask:
-    if report.density in RIMS_HU:
-        return mask
+def _inside(mask: Mask, spacing: Spacing) -> Mask:
     depth = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
     return np.asarray(mask & (depth >= min(_EDGE_MM, depth.max() / 2)))
 
@@ -124,7 +88,7 @@ def _textured(
     texture: Float64[np.ndarray, "u v w"], inside: Mask, report: LesionReport
 ) -> Float64[np.ndarray, "u v w"]:
     spread = max(float(texture[inside].std()), 1e-6)
-    if typically_homogeneous(report) and report.density not in RIMS_HU:
+    if typically_homogeneous(report):
         return texture * min(1.0, HOMOGENEOUS_HU / spread)
     if report.density_variation == "heterogeneous":
         texture = texture * _gain(HETEROGENEOUS_HU, spread)

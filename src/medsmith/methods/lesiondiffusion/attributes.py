@@ -77,7 +77,7 @@ def _inner_attributes() -> tuple[Attribute, ...]:
     ring = _Asked({"hypodense": hypodense, "ring enhancement": {"density": "ring enhancement"}}, uneven)
     mixed = _Asked({"hypodense": hypodense, "mixed-density": {"density": "mixed-density"}}, uneven)
     found = [
-        _attribute("ring enhancement", ring, ("rim_minus_core_hu", "rim less core, HU"), "rim raised"),
+        _attribute("ring enhancement", ring, ("rim_minus_core_hu", "rim less core, HU"), "rim made after the network"),
         _attribute("mixed density", mixed, (_both_tails, "lesser of both tails beyond the organ, HU"), _SCALED),
     ]
     for kind, tail in (("decreased", _low_tail), ("increased", _high_tail)):

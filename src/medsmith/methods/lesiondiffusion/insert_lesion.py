@@ -25,6 +25,7 @@ from medsmith.insertion.intensities import (
 from medsmith.insertion.noise_matching import missing_noise
 from medsmith.insertion.organ_map import OrganMap, selected
 from medsmith.insertion.regions import allowed_region, target_of
+from medsmith.insertion.rim import with_rim
 from medsmith.insertion.shape import HALF, share_by_volume, stretch_to_box
 from medsmith.insertion.write_back import blend
 from medsmith.measurement.assessment import LesionAssessment, assess_lesion
@@ -144,12 +145,15 @@ def _attempt(
         return None
     before = scan.image[region].copy()
     cube = frame.resample_in(scan.image, AIR_HU)
-    painted = frame.on(region).resample_in(mask_to_synthesize(mask, spacing, report), 0.0)
+    painted = frame.on(region).resample_in(mask_to_synthesize(mask, spacing), 0.0)
     synthetic = generator.sample_intensities(cube, painted, frame, report, derive_seed(seed, "paint"))
     image = lesion_intensities(frame.resample_out(synthetic), mask, spacing, report)
     organ = selected(scan.organ_map.labels[region], target_of(report, scan.organ_map).organ)
     level = organ_level(before, mask, organ, spacing)
-    image += np.float32(shift_to_ct_values(image, mask, spacing, wanted_ct_values(report, level)))
+    wanted = wanted_ct_values(report, level)
+    image += np.float32(shift_to_ct_values(image, mask, spacing, wanted))
+    if report.density is not None:
+        image = with_rim(image, mask, spacing, report.density, level, wanted)
     width = edge_width_mm(report.surface, report.density)
     contrast = float(image[mask].mean()) - level if level is not None else None
     image += missing_noise(image, before, mask, spacing, derive_seed(seed, "grain"))
