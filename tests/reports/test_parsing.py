@@ -267,3 +267,12 @@ def test_unknown_words_are_all_listed(words: list[str]) -> None:
     parsed = parse_report(f"liver cyst, {', '.join(words)}, homogeneous {' '.join(words)}")
     listed = " ".join(item.phrase for item in parsed.unplaced)
     assert set(listed.split()) == set(words)
+
+
+@pytest.mark.parametrize("words", ["hypodense", "isodense"])
+@pytest.mark.parametrize(
+    "order", ["a 20 mm {0} liver lesion with rim enhancement", "a 20 mm rim-enhancing {0} liver lesion"]
+)
+def test_the_density_of_the_core_of_a_ring_is_no_second_density(words, order):
+    (lesion,) = parse_report(order.format(words)).report.lesions
+    assert lesion.density == "ring enhancement"

@@ -173,6 +173,11 @@ def _place_number(said: str, phrase: Phrase, draft: Draft, row: Row) -> None:
         draft.notes.append(number.note)
 
 
+_RING = "ring enhancement"
+_CORES_OF_RINGS = ("hypodense", "hypodense fluid-like", "isodense")
+"""Densities that are said of the core of a lesion whose rim enhances."""
+
+
 def _place(meaning: Meaning, said: str, draft: Draft) -> None:
     name, value = meaning.name, meaning.value
     if name == "excluded":
@@ -195,6 +200,8 @@ def _place(meaning: Meaning, said: str, draft: Draft) -> None:
 
 def _more_specific(kept: str, value: str) -> str | None:
     """The more specific of two options ("hypodense fluid-like", not "hypodense"); None if neither implies the other."""
+    if _RING in (kept, value) and {kept, value} <= {_RING, *_CORES_OF_RINGS}:
+        return _RING
     one, other = set(stems(kept)), set(stems(value))
     if other <= one:
         return kept
