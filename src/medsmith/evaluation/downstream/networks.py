@@ -12,7 +12,7 @@ from medsmith.errors import RunError
 from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
-from medsmith.evaluation.downstream.forecast import Forecast, start_line
+from medsmith.evaluation.downstream.forecast import TimedAdvance, networks_line
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
@@ -128,9 +128,9 @@ def train_missing(
     total, left = (sum(job.steps(config) for job in some) for some in (jobs, remaining))
     mirror = options.mirror_of(material.structures)
     if remaining:
-        report(start_line(len(remaining), left, config))
+        report(networks_line(len(remaining), left, config))
     with progress.task("train networks", total, total - left) as shown:
-        advance = Forecast(shown, left, report)
+        advance = TimedAdvance(shown, left, report)
         for job in remaining:
             network = train_segmenter(
                 _phases(job, material, options.weight),
