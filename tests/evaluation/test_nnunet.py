@@ -145,7 +145,7 @@ def test_folds_may_be_added_with_their_progress_and_other_settings_are_refused(c
         assert shown.tasks["train nnU-Net"] == (2 * 3 * done, 3 * networks, 3 * networks)
         assert shown.tasks["predict and measure"] == (2 * 5 * done, 5 * networks, 5 * networks)
     assert len(calls(fake)) == 2 + 2 * 2 * 2
-    with pytest.raises(RunError, match="another options"):
+    with pytest.raises(RunError, match=r"of other settings \(options\)"):
         of_all(cohorts, tmp_path / "out", epochs=4)
 
 

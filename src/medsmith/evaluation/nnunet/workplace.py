@@ -70,9 +70,9 @@ class Workplace:
         return self._record(step).exists()
 
     def device(self, step: str) -> str:
-        """The device of a step that is done; of a training that was continued, the last one."""
-        words = read_json(self._record(step))["command"]
-        return str(words[words.index("-device") + 1])
+        """The device of a step that is done; of a training that was continued, the last one; ``unknown`` if unnamed."""
+        words = read_json(self._record(step)).get("command", [])
+        return str(words[words.index("-device") + 1]) if "-device" in words[:-1] else "unknown"
 
     def run(
         self,
