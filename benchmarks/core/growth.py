@@ -4,7 +4,8 @@ Cases of 8 x 8 pixels from a method without a network, so that what is measured 
 the coordinator with its one worker, opening a folder, checking it, making nothing again, joining parts, merging, tar
 shards and back. Each step runs in a process of its own. Its processor seconds are those of that process, without the
 worker's; its memory is the largest resident set (ru_maxrss). Nothing is synced to the disk (fsync), whose speed is not
-in question. A step whose time is proportional to the number of cases has ten times the seconds for ten times the cases.
+in question. Each row names its number of cases; a step whose time is proportional to it has ten times the seconds for
+ten times the cases.
 
 Writes growth.json beside this file. Run: python benchmarks/core/growth.py FOLDER [COUNT ...]
 """
@@ -33,6 +34,8 @@ from medsmith.geometry import Geometry
 
 HERE = Path(__file__).parent
 COUNTS = (1000, 10_000)
+FEW = 10
+"""Cases that are merged with the others."""
 SHAPE = (8, 8, 1)
 LABELS = {"background": 0, "lesion": 1}
 
@@ -142,7 +145,7 @@ def check(folder: Path, _count: int) -> None:
 def merge(folder: Path, count: int) -> None:
     from medsmith.preparation import merge as write
 
-    assert len(write([folder / "whole", folder / "few"], folder / "merged")) == count + 10
+    assert len(write([folder / "whole", folder / "few"], folder / "merged")) == count + FEW
 
 
 def join(folder: Path, count: int) -> None:
@@ -217,11 +220,11 @@ def measure_all(folder: Path, count: int, rows: dict[str, dict[str, float]], sav
     """All steps for so many cases; ``rows`` receives each when it is done."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "run").mkdir(parents=True)
-    measured("ten cases", ten_cases, folder, 10)
+    measured("ten cases", ten_cases, folder, FEW)
     for step in list(STEPS)[1:]:
         if step == "join parts":
             as_one_part(folder)
-        rows[step] = measured(step, STEPS[step], folder, count)
+        rows[step] = {"cases": count + FEW * (step == "merge")} | measured(step, STEPS[step], folder, count)
         save()
         for made in ("merged", "joined", "unpacked"):
             shutil.rmtree(folder / made, ignore_errors=True)
@@ -236,22 +239,24 @@ def as_one_part(folder: Path) -> None:
 
 
 def result_of(script: str, cases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """The result so far; growth is that of the steps that are done for all numbers of cases."""
-    few, many = (cases[count] for count in (min(cases, key=int), max(cases, key=int)))
-    added = int(max(cases, key=int)) - int(min(cases, key=int))
-    both = [step for step in few if step in many]
+    """The result so far; growth of a step is from its first number of cases to its last."""
+    counts = sorted(cases, key=int)
+    rows = {step: [cases[count][step] for count in counts if step in cases[count]] for step in cases[counts[0]]}
+    ends = {step: (each[0], each[-1]) for step, each in rows.items() if len(each) > 1}
     return {
         "command": f"python benchmarks/core/{script} FOLDER {' '.join(cases)}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
         "cases": cases,
-        "times_the_cases": int(max(cases, key=int)) / int(min(cases, key=int)),
+        "times_the_cases": {step: round(many["cases"] / few["cases"], 1) for step, (few, many) in ends.items()},
         "times_the_processor_seconds": {
-            step: round(many[step]["processor_seconds"] / max(few[step]["processor_seconds"], 0.01), 1) for step in both
+            step: round(many["processor_seconds"] / max(few["processor_seconds"], 0.01), 1)
+            for step, (few, many) in ends.items()
         },
         "bytes_of_memory_per_case": {
-            step: round((many[step]["peak_mib"] - few[step]["peak_mib"]) * 2**20 / max(added, 1)) for step in both
+            step: round((many["peak_mib"] - few["peak_mib"]) * 2**20 / (many["cases"] - few["cases"]))
+            for step, (few, many) in ends.items()
         },
     }
 

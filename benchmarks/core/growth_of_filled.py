@@ -75,17 +75,24 @@ STEPS: Mapping[str, Step] = {
 }
 
 
+def cases_of(step: str, count: int) -> int:
+    """Cases that a step reads or writes."""
+    if step in ("nothing", "fill", "tar shards", "unpack"):
+        return count
+    return count + MORE + growth.FEW * (step == "merge")
+
+
 def measure_all(folder: Path, count: int, rows: dict[str, dict[str, float]], save: Callable[[], None]) -> None:
     """All steps for so many cases; ``rows`` receives each when it is done."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "run").mkdir(parents=True)
-    growth.measured("ten cases", growth.ten_cases, folder, 10)
+    growth.measured("ten cases", growth.ten_cases, folder, growth.FEW)
     for name, step in STEPS.items():
         if name == "join parts":
             growth.as_one_part(folder)
         if name in ("tar shards", "unpack") and count > MOST_SHARDED:
             continue
-        rows[name] = growth.measured(name, step, folder, count)
+        rows[name] = {"cases": cases_of(name, count)} | growth.measured(name, step, folder, count)
         save()
         for made in ("merged", "joined", "unpacked"):
             shutil.rmtree(folder / made, ignore_errors=True)

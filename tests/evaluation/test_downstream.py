@@ -1,20 +1,19 @@
+"""The utility experiment: arms, kept results, what is said."""
+
 import importlib
 import json
 import os
 import re
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 import micro
 from box_cohorts import a_case, make_cohort
 from medsmith import Budget, train
-from medsmith.cli import main
-from medsmith.errors import CohortError, MedsmithError, RequestError, RunError
+from medsmith.errors import CohortError, RunError
 from medsmith.evaluation.downstream import UtilityOptions, segmenter, summary_lines
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.forecast import steps_line
@@ -28,28 +27,13 @@ from medsmith.evaluation.downstream.separation import check_generator
 from medsmith.evaluation.downstream.tables import points
 from medsmith.evaluation.downstream.utility import utility
 from medsmith.evaluation.fidelity.bootstrap import Estimate
-from medsmith.formats.lock import hold_output
 from medsmith.methods import method_class
-
-QUICK = SegmenterConfig(steps=3, batch=4, channels=4)
+from quick_utility import QUICK, of_all, three_cohorts
 
 
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory):
-    root = tmp_path_factory.mktemp("utility")
-    return (
-        make_cohort(root / "real", 6, 0),
-        make_cohort(root / "synthetic", 12, 1, shape=(16, 16, 1), synthetic=True),
-        make_cohort(root / "test", 5, 2),
-    )
-
-
-QUICKLY = {"cases": (3,), "subsets": 2, "seeds": 1}
-
-
-def of_all(cohorts, out, *, config=QUICK, **options):
-    real, synthetic, test = cohorts
-    return utility(real, synthetic, test, out, options=UtilityOptions(**{**QUICKLY, **options}), config=config)
+    return three_cohorts(tmp_path_factory.mktemp("utility"))
 
 
 def test_a_gain_that_rounds_to_zero_has_no_minus():
@@ -124,6 +108,15 @@ def test_more_seeds_and_shares_keep_the_networks_that_are_done(cohorts, finished
     assert (len(found.sizes[0].cases), found.sizes[0].seeds, len(found.sizes[0].arms)) == (2, 2, 7)
 
 
+def test_the_devices_that_computed_the_results_are_named(cohorts, finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "out")
+    assert json.loads((out / "utility.json").read_text())["facts"]["device"] == "cpu"
+    for name, record in (("real-0", {"device": "cuda"}), ("synthetic-0", {})):
+        path = out / "networks" / "3-1" / f"{name}.json"
+        path.write_text(json.dumps(record | {"cases": json.loads(path.read_text())["cases"]}))
+    assert of_all(cohorts, out).facts["device"] == "cpu (12 networks), cuda (1 network), unknown (1 network)"
+
+
 def test_results_of_other_settings_are_not_mixed(cohorts, finished):
     with pytest.raises(RunError, match=r"out: holds results of other settings \(training\); one folder"):
         of_all(cohorts, finished, config=QUICK.model_copy(update={"steps": 4}))
@@ -188,37 +181,6 @@ def test_a_course_that_is_too_short_has_no_verdict(cohorts, tmp_path):
     assert f"--steps {size.convergence.proposed} " in (tmp_path / "utility.html").read_text()
 
 
-@pytest.mark.parametrize("place", ["real", "synthetic", "further real", "generator's"])
-def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
-    real, synthetic, test = cohorts
-    leaky = make_cohort(tmp_path / "leaky", 4, 5, copies=[test[test.ids[3]]], synthetic=place == "synthetic")
-    given = {"real": real, "synthetic": synthetic, "further real": None, "generator's": None, place: leaky}
-    with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
-        utility(
-            given["real"],
-            given["synthetic"],
-            test,
-            tmp_path / "out",
-            more=given["further real"],
-            training=given["generator's"],
-            config=QUICK,
-        )
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])
-def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results of other settings"):
-        of_all(cohorts, tmp_path)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
-
-
-def test_one_process_writes_results(cohorts, tmp_path):
-    with hold_output(tmp_path), pytest.raises(CohortError, match="another process is writing here"):
-        of_all(cohorts, tmp_path)
-
-
 def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
     _, synthetic, test = cohorts
     darker = [a_case("x", test[name].image[0] - 1, test[name].labels, test, False) for name in test.ids[:2]]
@@ -232,72 +194,6 @@ def test_test_cases_of_a_training_scene_are_left_out(cohorts, tmp_path):
     generators = make_cohort(tmp_path / "generators", 4, 6, copies=known)
     with pytest.raises(CohortError, match="1 test patients show no scene"):
         utility(cohorts[0], synthetic, test, tmp_path / "few", training=generators, config=QUICK)
-
-
-def test_a_patient_in_both_cohorts_is_refused(cohorts, tmp_path):
-    with pytest.raises(CohortError, match="5 patients are among those of the training cases, too \\(000\\)"):
-        of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"cases": (6,)}, "cases: 6; 6 real cases, the smallest patient or scene with 1"),
-        ({"cases": (7,)}, "ask for fewer than there are, or for 0"),
-        ({"size": 1_000_000}, "a multiple of 8, 16 to 1024"),
-        ({"size": 20}, "a multiple of 8"),
-        ({"group": "patient"}, "does not match 6 ids"),
-    ],
-)
-def test_impossible_requests_are_refused(cohorts, tmp_path, change, words):
-    with pytest.raises(RequestError, match=words):
-        of_all(cohorts, tmp_path / "out", **change)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"shares": (1.0,)}, {"shares": (float("nan"),)}, {"shares": ()}, {"seeds": 0}, {"cases": (-1,)}, {"weight": 0}],
-)
-def test_options_out_of_range_are_refused(change):
-    with pytest.raises(ValidationError):
-        UtilityOptions(**change)
-
-
-def test_the_command_says_which_option_is_wrong(cohorts, tmp_path, capsys):
-    real, synthetic, test = (str(cohort.root) for cohort in cohorts)
-    words = ["utility", real, synthetic, "--test", test, "--out", str(tmp_path / "out")]
-    assert main([*words, "--share", "1.5"]) == 2
-    assert "shares" in capsys.readouterr().err
-    assert main([*words, "--cases", "20;40"]) == 2
-    assert "--cases: '20;40'; whole numbers separated by commas" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_labels_are_refused(cohorts, tmp_path):
-    other = make_cohort(tmp_path / "other", 3, 0, label="cyst")
-    with pytest.raises(CohortError, match="cyst"):
-        of_all((*cohorts[:2], other), tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("missing", "words"),
-    [({"labels": None}, "1 of 5 cases have no labels"), ({"image": None}, "1 of 5 cases have no image")],
-)
-def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, words):
-    test = make_cohort(tmp_path / "test", 5, 7)
-    test.write(replace(test["case-002"], **missing))
-    with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
-        of_all((*cohorts[:2], test), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_test_cases_without_a_structure_are_refused(cohorts, tmp_path):
-    test = make_cohort(tmp_path / "test", 3, 7)
-    for case_id in test.ids[:2]:
-        test.write(replace(test[case_id], labels=test[case_id].labels * 0))
-    with pytest.raises(CohortError, match="1 test patients have a labeled voxel"):
-        of_all((*cohorts[:2], test), tmp_path / "out")
 
 
 def test_volumes_are_trained_on_too(tmp_path):
@@ -321,12 +217,6 @@ def test_arms_of_one_subset_start_alike_and_differ_by_subset_and_seed():
     assert all(len(seeds) == 1 for seeds in by_network.values())
     assert len(set().union(*by_network.values())) == 6
     assert len({job.path(Path("out")) for job in jobs}) == len(jobs) == 2 * 3 * 6 + 2
-
-
-def test_results_go_nowhere_into_what_is_read(cohorts):
-    with pytest.raises(CohortError, match="nothing is written into what is read"):
-        of_all(cohorts, cohorts[0].root / "utility")
-    assert not (cohorts[0].root / "utility").exists()
 
 
 def test_cases_that_the_generator_learned_from_are_no_test(cohorts, finished, tmp_path, monkeypatch):

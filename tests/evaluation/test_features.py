@@ -176,7 +176,7 @@ def test_features_are_remembered_and_bound_to_what_they_describe(tmp_path):
 class Brightness:
     """The mean gray value, as computed on some device."""
 
-    name, identity, dimension = "brightness", "definition 1", 1
+    name, identity, dimension, precision = "brightness", "definition 1", 1, "float32"
 
     def __init__(self, device, offset):
         self.device, self._offset = device, offset
@@ -192,7 +192,8 @@ def test_features_of_one_type_of_device_are_not_taken_for_those_of_another(tmp_p
     view = view_of(np.full((24, 24, 1), 100.0), np.zeros((24, 24, 1)))
     on_cpu, on_gpu = (CachedExtractor(Brightness(*of), tmp_path) for of in (("cpu", 0.0), ("cuda", 0.25)))
     assert [each([view]).item() for each in (on_cpu, on_gpu, on_cpu)] == [100.0, 100.25, 100.0]
-    assert computed_line([on_gpu, Radiomics()]) == f"brightness on cuda, {Radiomics.name} on cpu; float32, TF32 off"
+    assert computed_line([on_gpu, Radiomics()]) == f"brightness on cuda (float32), {Radiomics.name} on cpu"
+    assert computed_line([CachedExtractor(Radiomics(), tmp_path)]) == f"{Radiomics.name} on cpu"
 
 
 def _set():

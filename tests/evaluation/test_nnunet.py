@@ -149,6 +149,19 @@ def test_folds_may_be_added_with_their_progress_and_other_settings_are_refused(c
         of_all(cohorts, tmp_path / "out", epochs=4)
 
 
+def test_the_devices_that_computed_the_results_are_named(cohorts, fake, tmp_path):
+    out = tmp_path / "out"
+    assert of_all(cohorts, out, device="cpu").facts["device"] == "cpu"
+    found = of_all(cohorts, out, device="cuda", folds=(0, 1))
+    assert found.facts["device"] == "cpu (2 networks), cuda (2 networks)"
+    assert of_all(cohorts, out, device="cuda").facts["device"] == "cpu"
+    (out / "steps" / "predict-real-0.json").unlink()
+    (out / "networks" / "all-0" / "real-0.json").unlink()
+    found = of_all(cohorts, out, device="cuda")
+    assert found.facts["device"] == "cpu (1 network), cpu, predictions on cuda (1 network)"
+    assert fake.exists()
+
+
 def test_lines_of_programs_are_followed():
     seen = []
     follower = Follower(lambda count, note: seen.append((count, note)), 5, "R")

@@ -258,7 +258,9 @@ def select(
     out: NewCohort,
     rule: Annotated[
         list[str] | None,
-        typer.Option(help="Threshold, such as 'foreground_share>0'; a wrong measure lists the known. Repeatable."),
+        typer.Option(
+            help="Threshold, such as 'foreground_share>0'; an unknown measure lists the known ones. Repeatable."
+        ),
     ] = None,
 ) -> None:
     """Keep the cases that pass every rule, and show what is lost by size and type: thresholds keep the easy cases."""

@@ -21,6 +21,14 @@ MaxMinutes = Annotated[
         "limit.",
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of training processes; one per GPU on a machine with GPUs. Default: those that torchrun or srun "
+        "started, or one.",
+    ),
+]
 
 
 @app.command()
@@ -38,14 +46,7 @@ def train(  # noqa: PLR0913
         int | None, typer.Option(min=1, help="Training steps per stage; default: as configured.")
     ] = None,
     max_minutes: MaxMinutes = None,
-    devices: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Number of training processes; one per GPU on a machine with GPUs. Default: those that torchrun or "
-            "srun started, or one.",
-        ),
-    ] = None,
+    devices: Devices = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     method_file: MethodFiles = None,  # noqa: ARG001

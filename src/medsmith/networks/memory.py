@@ -1,4 +1,8 @@
-"""What is done where the memory of a device is exhausted: the same in smaller pieces, which is recorded."""
+"""What is done where the memory of a device is exhausted: the same in smaller pieces.
+
+Synthesis records the pieces in the provenance of the case. Encoding for training takes them without a record: they
+change latents by float32 rounding.
+"""
 
 import gc
 from collections.abc import Callable, Iterator

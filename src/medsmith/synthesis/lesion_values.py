@@ -60,8 +60,8 @@ def said_density(report: Json) -> str | None:
 def _asked(lesion: Json) -> Iterator[LesionValue]:
     for verdict in lesion.get("verdicts", ()):
         name, requested, measured = (verdict[key] for key in ("attribute", "requested", "measured"))
-        if name in _IN_WORDS:
-            requested, measured = (_IN_WORDS[name](word, lesion) for word in (requested, measured))
+        if name in _WORDS_OF_ORGAN:
+            requested, measured = (_WORDS_OF_ORGAN[name](word, lesion) for word in (requested, measured))
         elif name == "features":
             measured = requested if verdict["passed"] else _NOT_FOUND
         elif name == "without":
@@ -79,7 +79,7 @@ def _not_asked(lesion: Json) -> Iterator[LesionValue]:
             continue
         for word in _listed(measured.get(name)):
             if word not in (*wanted, *denied):
-                said = _IN_WORDS[name](word, lesion) if name in _IN_WORDS else word
+                said = _WORDS_OF_ORGAN[name](word, lesion) if name in _WORDS_OF_ORGAN else word
                 yield LesionValue(attribute_in_words(name), NOT_ASKED, said, None)
 
 
@@ -93,7 +93,7 @@ def _place(word: str, lesion: Json) -> str:
     return place_words(word, report.get("organ") or lesion["requested"].get("organ"))
 
 
-_IN_WORDS: Final = MappingProxyType({"density": _density, "cavity": _place})
+_WORDS_OF_ORGAN: Final = MappingProxyType({"density": _density, "cavity": _place})
 """Attributes whose values are said in the words of the organ."""
 
 

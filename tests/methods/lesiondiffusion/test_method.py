@@ -22,7 +22,7 @@ from medsmith.insertion.edge import SOFT_EDGE_MM
 from medsmith.insertion.frame import Frame
 from medsmith.insertion.memory import estimate_memory, memory_needed
 from medsmith.methods.config import apply_settings, validated
-from medsmith.methods.lesiondiffusion import LesionDiffusion
+from medsmith.methods.lesiondiffusion import LesionDiffusion, generator
 from medsmith.methods.lesiondiffusion.config import LesionDiffusionConfig
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.phantoms.families import find_family
@@ -274,7 +274,7 @@ def test_a_homogeneous_lesion_is_painted_evener_by_the_shipped_weights():
     assert spreads["homogeneous"] < 0.7 * spreads["heterogeneous"], spreads
 
 
-def test_the_latent_way_has_a_stage_more_and_paints_too(place):
+def test_the_latent_way_has_a_stage_more_and_paints_a_cube_in_one_tile(place, monkeypatch):
     settings = (
         *SETTINGS, "paint.space=latent", "vqgan.channels=8", "vqgan.codes=16", "discriminator.channels=4",
         "discriminator.layers=1",
@@ -284,8 +284,21 @@ def test_the_latent_way_has_a_stage_more_and_paints_too(place):
     train("lesiondiffusion", Cohort.open(place / "ct"), run, settings=settings, budget=Budget(steps=2))
     method = loaded(run)
     assert [stage.name for stage in method.stages()] == ["mask", "autoencoder", "paint"]
+    edges = []
+
+    def noting(made):
+        def noted(space, source, tile):
+            edges.append(tile * space.factor)
+            return made(space, source, tile)
+
+        return noted
+
+    for name in ("encode_in_tiles", "decode_in_tiles"):
+        monkeypatch.setattr(generator, name, noting(getattr(generator, name)))
     case = method.synthesize(method.Request(attempts=1), 1, Sampling(solver="ddim", steps=2))
     assert np.isfinite(case.require_image()).all()
+    assert edges == [method.config.paint.frame.size] * len(edges) != []
+    assert method.config.vqgan.shape.factor > 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "measured"])

@@ -13,7 +13,7 @@ from medsmith.machine import usual_device
 from medsmith.progress import Advance, clock_after, two_digits
 
 
-def start_line(networks: int, steps: int, config: SegmenterConfig) -> str:
+def networks_line(networks: int, steps: int, config: SegmenterConfig) -> str:
     """What will be trained, and where.
 
     Args:
@@ -43,7 +43,7 @@ def steps_line(steps: int, seconds: float, now: datetime) -> str:
 
 
 @final
-class Forecast:
+class TimedAdvance:
     """Advances a task and says once, after the first steps, how long all steps will take.
 
     The steps up to the first call warm up and are not counted.

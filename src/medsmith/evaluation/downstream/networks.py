@@ -1,6 +1,7 @@
 """The networks of the utility experiment: each is trained and measured once, and its result kept as a file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -8,11 +9,11 @@ from typing import Any, final
 import torch
 
 from medsmith.diffusion.noise import derive_seed
-from medsmith.errors import RunError
+from medsmith.errors import RunError, counted
 from medsmith.evaluation.downstream.arms import LONGER, Arm
 from medsmith.evaluation.downstream.augmentation import Augment, mirroring
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
-from medsmith.evaluation.downstream.forecast import Forecast, start_line
+from medsmith.evaluation.downstream.forecast import TimedAdvance, networks_line
 from medsmith.evaluation.downstream.lesions import size_limits
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
 from medsmith.evaluation.downstream.measures import FALSE_ALARMS, LESIONS, MEASURES, measured_case
@@ -128,9 +129,9 @@ def train_missing(
     total, left = (sum(job.steps(config) for job in some) for some in (jobs, remaining))
     mirror = options.mirror_of(material.structures)
     if remaining:
-        report(start_line(len(remaining), left, config))
+        report(networks_line(len(remaining), left, config))
     with progress.task("train networks", total, total - left) as shown:
-        advance = Forecast(shown, left, report)
+        advance = TimedAdvance(shown, left, report)
         for job in remaining:
             network = train_segmenter(
                 _phases(job, material, options.weight),
@@ -140,7 +141,16 @@ def train_missing(
                 advance,
                 material.augmentation(job.arm, mirror),
             )
-            write_json(job.path(out), {"cases": _measured(network, material, options.tolerance)})
+            device = str(next(network.parameters()).device.type)
+            write_json(job.path(out), {"device": device, "cases": _measured(network, material, options.tolerance)})
+
+
+def devices_line(out: Path, jobs: Iterable[Job]) -> str:
+    """Where kept results were computed: ``cpu``, or ``cpu (2 networks), cuda (12 networks)``."""
+    counts = Counter(str(read_json(job.path(out)).get("device", "unknown")) for job in jobs)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{device} ({counted(count, 'network')})" for device, count in sorted(counts.items()))
 
 
 def read_scores(out: Path, job: Job, ids: Sequence[str]) -> CaseScores:

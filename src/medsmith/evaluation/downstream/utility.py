@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 from medsmith.cases.cohort_like import CohortLike
@@ -12,7 +13,7 @@ from medsmith.evaluation.downstream.arm_results import Tested
 from medsmith.evaluation.downstream.arms import plan_arms
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings, grid_edge, settings_of
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort
-from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, jobs_of, train_missing
+from medsmith.evaluation.downstream.networks import FOLDER, Job, Material, devices_line, jobs_of, train_missing
 from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.page import utility_page
 from medsmith.evaluation.downstream.result import Utility
@@ -32,7 +33,6 @@ from medsmith.evaluation.downstream.summary import Summary
 from medsmith.evaluation.pages.page import check_results_folder, write_page
 from medsmith.formats.atomic import remove_temporary_files, remove_temporary_files_below, write_json
 from medsmith.formats.lock import hold_output
-from medsmith.machine import usual_device
 from medsmith.progress import NullProgress, Progress, silent
 
 RECORD, PAGE = "utility.json", "utility.html"
@@ -91,10 +91,10 @@ def utility(  # noqa: PLR0913
         check_settings(out, settings)
         remove_temporary_files(out)
         remove_temporary_files_below(out / FOLDER)
-        train_missing(out, [job for of_size in jobs for job in of_size], material, options, config, progress, report)
+        train_missing(out, list(chain(*jobs)), material, options, config, progress, report)
         summary = Summary(out, Tested(apart.patients, material.structures, material.mm, options.gain), config.steps)
         sizes, unit = tuple(map(summary.of_size, jobs)), "mm" if material.mm else "pixels"
-        lines = {**settings, "device": usual_device(), **(facts or {}), "versions": _versions()}
+        lines = {**settings, "device": devices_line(out, chain(*jobs)), **(facts or {}), "versions": _versions()}
         result = Utility(sizes, options.gain, unit, options.tolerance, (generator, *apart.notes), lines)
         write_json(out / RECORD, result.as_json())
         write_page(utility_page(result), out / PAGE)

@@ -1,4 +1,4 @@
-"""Where networks compute features, and how exactly: in float32 with TF32 off, on every device.
+"""Where features are computed, and how exactly: by networks in float32 with TF32 off, on every device.
 
 TF32 keeps 10 bits of the mantissa, so that a GPU would give other features than a CPU. What remains is the order of
 sums: features of two types of device agree to about 1e-5, and are kept apart.
@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import torch
 
 EXACT: Final = "float32, TF32 off"
+"""The precision that an extractor with a network names."""
 
 
 class Named(Protocol):
@@ -49,6 +50,16 @@ def device_of(extractor: object) -> str:
     return str(getattr(extractor, "device", "cpu"))
 
 
+def precision_of(extractor: object) -> str:
+    """How exactly the network of an extractor computes: its ``precision``; empty where it names none."""
+    return str(getattr(extractor, "precision", ""))
+
+
 def computed_line(extractors: Iterable[Named]) -> str:
-    """Where and how extractors compute their features, such as ``radiomics on cpu; float32, TF32 off``."""
-    return f"{', '.join(f'{each.name} on {device_of(each)}' for each in extractors)}; {EXACT}"
+    """Where and how extractors compute, such as ``inception on cuda (float32, TF32 off), radiomics on cpu``."""
+    return ", ".join(map(_computed, extractors))
+
+
+def _computed(extractor: Named) -> str:
+    precision = precision_of(extractor)
+    return f"{extractor.name} on {device_of(extractor)}" + (f" ({precision})" if precision else "")

@@ -9,7 +9,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
-from medsmith.evaluation.fidelity.computing import EXACT, device_of
+from medsmith.evaluation.fidelity.computing import device_of, precision_of
 from medsmith.evaluation.fidelity.statistic import Distance, Sampled, Statistic
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import write_bytes
@@ -48,7 +48,8 @@ class Extractor(Protocol):
         identity: SHA-256 of its weights, or the version of its definition.
         dimension: number of features per view.
 
-    One that computes on a GPU names it as well: ``device``, the type of the device (``computing.device_of``).
+    One with a network names as well its ``device``, the type of the device (``computing.device_of``), and its
+    ``precision`` (``computing.precision_of``).
     """
 
     name: str
@@ -79,7 +80,7 @@ class CachedExtractor:
 
     def __init__(self, extractor: Extractor, folder: Path) -> None:
         self.name, self.identity, self.dimension = extractor.name, extractor.identity, extractor.dimension
-        self.device = device_of(extractor)
+        self.device, self.precision = device_of(extractor), precision_of(extractor)
         self._extractor, self._folder = extractor, folder
 
     def __call__(self, views: Sequence[View]) -> Float64[np.ndarray, "n d"]:
@@ -97,7 +98,7 @@ class CachedExtractor:
         return self._extractor.parts(view_spec)
 
     def _key(self, view: View) -> str:
-        computed = f"{self.name} {self.identity} {self.device} {EXACT}"
+        computed = f"{self.name} {self.identity} {self.device} {self.precision}"
         digest = hashlib.sha256(f"{computed} {view.image.shape} {view.edges}".encode())
         digest.update(view.image.tobytes())
         digest.update(view.labels.tobytes())

@@ -22,7 +22,7 @@ from jaxtyping import Float32, Float64
 from torch.nn.functional import interpolate
 
 from medsmith.errors import FileError
-from medsmith.evaluation.fidelity.computing import exact_float32
+from medsmith.evaluation.fidelity.computing import EXACT, exact_float32
 from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, planes
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
@@ -67,6 +67,7 @@ class Inception:
 
     name = "FID Inception-v3"
     identity = f"sha256 {SHA256}"
+    precision = EXACT
     dimension = 2048
 
     def __init__(self, weights: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float32, Float64
 
 from medsmith.errors import FileError, RequestError
-from medsmith.evaluation.fidelity.computing import exact_float32
+from medsmith.evaluation.fidelity.computing import EXACT, exact_float32
 from medsmith.evaluation.fidelity.extractors import WHOLE, Parts, averaged
 from medsmith.evaluation.fidelity.views import View, ViewSpec
 from medsmith.formats.atomic import sha256_of
@@ -48,6 +48,7 @@ class MedicalNet:
 
     name = "MedicalNet ResNet-50"
     dimension = FEATURES
+    precision = EXACT
 
     def __init__(self, weights: Path | None = None) -> None:
         path = _weights_file(weights, MEDICALNET)
@@ -80,6 +81,7 @@ class RadImageNet:
 
     name = "RadImageNet ResNet-50"
     dimension = FEATURES
+    precision = EXACT
 
     def __init__(self, weights: Path | None = None) -> None:
         path = _weights_file(weights, RADIMAGENET)

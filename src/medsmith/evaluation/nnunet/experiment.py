@@ -8,6 +8,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.downstream.inputs import Cohorts, check_compatible, check_settings
+from medsmith.evaluation.downstream.networks import devices_line
 from medsmith.evaluation.downstream.separation import (
     Separation,
     check_generator,
@@ -84,7 +85,7 @@ def nnunet_utility(
         trial.train(progress)
         trial.test_all(progress)
         counts = (len(cohorts.real), len(cohorts.synthetic))
-        facts = {**settings, "device": options.device}
+        facts = {**settings, "device": devices_line(out, trial.jobs)}
         result = summarized(trial, counts, apart.patients, (generator, *apart.notes), facts)
         write_json(out / RECORD, result.as_json())
         write_page(nnunet_page(result), out / PAGE)

@@ -106,8 +106,13 @@ class Trial:
                 follower = Follower(advance, count, _name(job))
                 self._predict(job, follower.predicted)
                 measures = {"cases": self._measured(job), "validation_dice": self._validation(job)}
-                write_json(job.path(self.place.out), measures)
+                write_json(job.path(self.place.out), {"device": self._device(job), **measures})
                 follower.end()
+
+    def _device(self, job: Job) -> str:
+        """Where a network was trained, and where it predicted if that is another."""
+        trained, predicted = (self.place.device(_step(what, job)) for what in ("train", "predict"))
+        return trained if trained == predicted else f"{trained}, predictions on {predicted}"
 
     def _predict(self, job: Job, watch: Callable[[str], None]) -> None:
         place, options, step = self.place, self.place.options, _step("predict", job)

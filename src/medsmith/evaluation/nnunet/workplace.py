@@ -11,6 +11,7 @@ from medsmith.errors import RunError
 from medsmith.evaluation.downstream.arms import Arm
 from medsmith.evaluation.nnunet.options import NnunetOptions
 from medsmith.formats.atomic import write_bytes, write_json
+from medsmith.formats.json_file import read_json
 from medsmith.nnunet_environment import trainer
 from medsmith.nnunet_environment.environment import NnunetEnvironment
 from medsmith.nnunet_environment.programs import run_program
@@ -67,6 +68,11 @@ class Workplace:
     def is_done(self, step: str) -> bool:
         """Whether a step came to its end, now or in an earlier call."""
         return self._record(step).exists()
+
+    def device(self, step: str) -> str:
+        """The device of a step that is done; of a training that was continued, the last one; ``unknown`` if unnamed."""
+        words = read_json(self._record(step)).get("command", [])
+        return str(words[words.index("-device") + 1]) if "-device" in words[:-1] else "unknown"
 
     def run(
         self,

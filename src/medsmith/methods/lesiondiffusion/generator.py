@@ -142,7 +142,8 @@ class LINetSampler:
         inpainted = inpainting_region(share, frame.spacing_mm, config.reach_mm).astype(np.float32)
         lesion, region = (torch.from_numpy(each)[None, None].to(device) for each in (share, inpainted))
         cube = torch.from_numpy(hu_to_model(image))[None, None].to(device)
-        background = encode_in_tiles(self.space, cube, frame.size)  # one tile, where memory holds it
+        whole = frame.size // self.space.factor  # one tile, where memory holds it
+        background = encode_in_tiles(self.space, cube, whole)
         lesion, region = (on_latent_grid(each, self.space.factor) for each in (lesion, region))
         words, null = self.words.of(report).to(device), self.words.null.to(device)
         state = self.net.process.sample_one(
@@ -155,5 +156,5 @@ class LINetSampler:
             corrections=(keep_outside(region, background),),
             observe=self.observe,
         )
-        synthetic = decode_in_tiles(self.space, state[None].to(device), frame.size).cpu()[0, 0]
+        synthetic = decode_in_tiles(self.space, state[None].to(device), whole).cpu()[0, 0]
         return model_to_hu(synthetic.numpy())

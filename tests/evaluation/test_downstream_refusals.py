@@ -1,0 +1,122 @@
+"""What the utility experiment refuses, before it trains."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from box_cohorts import make_cohort
+from medsmith.cli import main
+from medsmith.errors import CohortError, MedsmithError, RequestError
+from medsmith.evaluation.downstream import UtilityOptions
+from medsmith.evaluation.downstream.utility import utility
+from medsmith.formats.lock import hold_output
+from quick_utility import QUICK, of_all, three_cohorts
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    return three_cohorts(tmp_path_factory.mktemp("utility"))
+
+
+@pytest.mark.parametrize("place", ["real", "synthetic", "further real", "generator's"])
+def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
+    real, synthetic, test = cohorts
+    leaky = make_cohort(tmp_path / "leaky", 4, 5, copies=[test[test.ids[3]]], synthetic=place == "synthetic")
+    given = {"real": real, "synthetic": synthetic, "further real": None, "generator's": None, place: leaky}
+    with pytest.raises(CohortError, match=f"1 test images are among the {place} ones \\(case-003 is copy-000\\)"):
+        utility(
+            given["real"],
+            given["synthetic"],
+            test,
+            tmp_path / "out",
+            more=given["further real"],
+            training=given["generator's"],
+            config=QUICK,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])
+def test_a_file_of_others_is_not_overwritten(cohorts, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(MedsmithError, match=r"exists and is no earlier result|holds results of other settings"):
+        of_all(cohorts, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "{}")]
+
+
+def test_one_process_writes_results(cohorts, tmp_path):
+    with hold_output(tmp_path), pytest.raises(CohortError, match="another process is writing here"):
+        of_all(cohorts, tmp_path)
+
+
+def test_a_patient_in_both_cohorts_is_refused(cohorts, tmp_path):
+    with pytest.raises(CohortError, match="5 patients are among those of the training cases, too \\(000\\)"):
+        of_all(cohorts, tmp_path / "out", group=r"case-(\d+)")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cases": (6,)}, "cases: 6; 6 real cases, the smallest patient or scene with 1"),
+        ({"cases": (7,)}, "ask for fewer than there are, or for 0"),
+        ({"size": 1_000_000}, "a multiple of 8, 16 to 1024"),
+        ({"size": 20}, "a multiple of 8"),
+        ({"group": "patient"}, "does not match 6 ids"),
+    ],
+)
+def test_impossible_requests_are_refused(cohorts, tmp_path, change, words):
+    with pytest.raises(RequestError, match=words):
+        of_all(cohorts, tmp_path / "out", **change)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"shares": (1.0,)}, {"shares": (float("nan"),)}, {"shares": ()}, {"seeds": 0}, {"cases": (-1,)}, {"weight": 0}],
+)
+def test_options_out_of_range_are_refused(change):
+    with pytest.raises(ValidationError):
+        UtilityOptions(**change)
+
+
+def test_the_command_says_which_option_is_wrong(cohorts, tmp_path, capsys):
+    real, synthetic, test = (str(cohort.root) for cohort in cohorts)
+    words = ["utility", real, synthetic, "--test", test, "--out", str(tmp_path / "out")]
+    assert main([*words, "--share", "1.5"]) == 2
+    assert "shares" in capsys.readouterr().err
+    assert main([*words, "--cases", "20;40"]) == 2
+    assert "--cases: '20;40'; whole numbers separated by commas" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_labels_are_refused(cohorts, tmp_path):
+    other = make_cohort(tmp_path / "other", 3, 0, label="cyst")
+    with pytest.raises(CohortError, match="cyst"):
+        of_all((*cohorts[:2], other), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [({"labels": None}, "1 of 5 cases have no labels"), ({"image": None}, "1 of 5 cases have no image")],
+)
+def test_cases_without_image_or_labels_are_refused(cohorts, tmp_path, missing, words):
+    test = make_cohort(tmp_path / "test", 5, 7)
+    test.write(replace(test["case-002"], **missing))
+    with pytest.raises(CohortError, match=f"{words}; a segmentation network needs both"):
+        of_all((*cohorts[:2], test), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_cases_without_a_structure_are_refused(cohorts, tmp_path):
+    test = make_cohort(tmp_path / "test", 3, 7)
+    for case_id in test.ids[:2]:
+        test.write(replace(test[case_id], labels=test[case_id].labels * 0))
+    with pytest.raises(CohortError, match="1 test patients have a labeled voxel"):
+        of_all((*cohorts[:2], test), tmp_path / "out")
+
+
+def test_results_go_nowhere_into_what_is_read(cohorts):
+    with pytest.raises(CohortError, match="nothing is written into what is read"):
+        of_all(cohorts, cohorts[0].root / "utility")
+    assert not (cohorts[0].root / "utility").exists()
