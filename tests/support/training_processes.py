@@ -7,13 +7,14 @@ cohort and continues its run as a fresh process would.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
+
+from process_stand_in import free_port
 
 HERE = Path(__file__).parent
 
@@ -23,7 +24,8 @@ class TrainingServer:
 
     def __init__(self):
         path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        # The level is what commands that torchrun or srun start set before they load PyTorch.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TORCH_CPP_LOG_LEVEL": "ERROR"}
         command = [sys.executable, str(Path(__file__))]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -44,16 +46,16 @@ class TrainingServer:
         Args:
             folder: receives the output, one file per process.
             starter: "srun" or "torchrun".
-            arguments: of the command.
+            arguments: of the command; "{rank}" is the number of the process.
             job: see ``_run_ranks``.
         """
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        asked = {"folder": str(folder), "starter": starter, "command": [str(each) for each in arguments], "port": port}
+        asked = {"folder": str(folder), "starter": starter, "command": [str(each) for each in arguments]}
+        asked["port"] = free_port()
         print(json.dumps(asked | job), file=self._jobs, flush=True)
         codes = json.loads(json.loads(self._results.readline())["error"])
-        return [(code, (folder / f"output-{rank}.txt").read_text()) for rank, code in enumerate(codes)]
+        return [
+            (code, (folder / f"output-{rank}.txt").read_text()) for rank, code in enumerate(codes, job.get("alone", 0))
+        ]
 
     def close(self):
         self._jobs.close()
@@ -69,6 +71,7 @@ def run_job(job):
         budget: fields of Budget.
         kill_at: number of the write event at which the process is killed by SIGKILL.
         file_bytes: largest size of a file.
+        broken: a fault of the program when the method is built.
         no_pickle: exit with status 7 if anything is unpickled.
         hash_ranks: each process writes the hash of its weights into the run folder after each stage.
     """
@@ -107,15 +110,19 @@ def _run_ranks(job):
         folder, starter, command: see ``TrainingServer.command``; port: where they meet.
         interrupt_at: both receive SIGINT when this file is there.
         alone: the one of them that is started.
-        meet_seconds: until all must have come.
+        meet_seconds, linger_seconds, patience_seconds: until all must have come, failed, and seen a file.
+        faults: number of a process -> what it suffers, see ``_inject_faults``.
     """
     import signal
 
     import medsmith.started_processes
+    import medsmith.training.shared_folder
     import medsmith.training.stage_loop
 
     medsmith.training.stage_loop.LOG_EVERY = medsmith.training.previews.COUNT = 1
     medsmith.started_processes.MEET_SECONDS = job.get("meet_seconds", 60.0)
+    medsmith.started_processes._LINGER_SECONDS = job.get("linger_seconds", 30.0)
+    medsmith.training.shared_folder.PATIENCE_SECONDS = job.get("patience_seconds", 60.0)
     children = []
     for rank in [job["alone"]] if "alone" in job else range(2):
         child = os.fork()
@@ -126,7 +133,8 @@ def _run_ranks(job):
         output = os.open(Path(job["folder"]) / f"output-{rank}.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os._exit(_code_of(job["command"]))
+        _inject_faults(job.get("faults", {}).get(str(rank), {}))
+        os._exit(_code_of([part.replace("{rank}", str(rank)) for part in job["command"]]))
     if "interrupt_at" in job:
         while not Path(job["interrupt_at"]).exists():
             time.sleep(0.05)
@@ -168,8 +176,16 @@ def _inject_faults(job):
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
+    if job.get("broken"):
+        import medsmith.training.run
+
+        medsmith.training.run.build_method = _broken  # type: ignore[attr-defined, assignment]
     if job.get("no_pickle"):
         sys.addaudithook(lambda event, _: os._exit(7) if event == "pickle.find_class" else None)
+
+
+def _broken(_record):
+    raise ZeroDivisionError("broken")
 
 
 def _kill_at(number):

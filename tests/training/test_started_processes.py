@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import medsmith.training.shared_folder
 from medsmith.errors import RequestError, RunError
 from medsmith.runs.folder import lock_run
-from medsmith.started_processes import started_processes
+from medsmith.started_processes import StartedProcesses, environment_of_one, started_processes, together
 from medsmith.training import Budget, train
 from medsmith.training.shared_folder import await_shared
+from process_stand_in import two_environments
 from run_state import reached, settings, state
 
 STEP = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS": "4"}
@@ -87,15 +90,86 @@ def test_an_interrupt_saves_once_and_the_command_continues(server, cohort, tmp_p
     assert state(run) == state(calm)
 
 
-def test_a_process_that_others_never_join_says_so(server, cohort, tmp_path):
-    ended = server.command(tmp_path, "srun", *command(cohort, tmp_path / "run"), alone=0, meet_seconds=1)
-    ((code, text),) = ended
-    assert code == 2
-    assert text.startswith(
-        "devices: srun starts 2 processes; some did not come within 1 s; all of them reach 127.0.0.1:"
-    )
-    assert text.endswith("start every process by srun\n")
+@pytest.mark.parametrize("starter", ["torchrun", pytest.param("srun", marks=pytest.mark.slow)])
+def test_a_dry_run_is_made_by_the_first_and_awaited_by_the_others(starter, server, cohort, tmp_path):
+    first, second = server.command(tmp_path, starter, *command(cohort, tmp_path / "run", "--max-steps", 4, "--dry-run"))
+    assert (first[0], second) == (0, (0, "")), first[1][-2000:]
+    assert "stack: 4 steps" in first[1]
     assert not (tmp_path / "run").exists()
+
+
+def test_trials_do_not_know_the_starter(variables):
+    variables(TORCHELASTIC_RUN_ID="none", SLURM_NTASKS="2", RANK="0", WORLD_SIZE="2", MASTER_ADDR="here", OTHER="kept")
+    found = environment_of_one()
+    assert found["OTHER"] == "kept"
+    assert found.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "RANK", "WORLD_SIZE", "MASTER_ADDR"} == set()
+
+
+@pytest.mark.parametrize("starter", ["torchrun", "srun"])
+@pytest.mark.parametrize(("alone", "found"), [(0, "1 came"), (1, "process 0 was not reached")])
+def test_a_process_that_others_never_join_says_so_once(alone, found, starter, server, cohort, tmp_path):
+    asked = command(cohort, tmp_path / "run")
+    began = time.monotonic()
+    ((code, text),) = server.command(tmp_path, starter, *asked, alone=alone, meet_seconds=3, linger_seconds=1)
+    assert time.monotonic() - began < 3 * 3  # it is not tried again
+    assert code == 2
+    limit = f"devices: {starter} starts 2 processes; {found} within 3 s; all of them reach 127.0.0.1:"
+    assert text.startswith(limit)
+    assert text.endswith(f"start every process by {starter}\n")
+    assert text.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fault", ["not shared", "broken"])
+def test_a_process_that_fails_before_the_first_step_ends_both(fault, server, cohort, tmp_path):
+    (tmp_path / "run-1").mkdir()
+    folder, faults = ("run", {"1": {"broken": True}}) if fault == "broken" else ("run-{rank}", {})
+    asked = command(cohort, tmp_path / folder, "--max-steps", 4)
+    ended = server.command(tmp_path, "srun", *asked, patience_seconds=0, linger_seconds=5, faults=faults)
+    first, second = ended
+    assert "another process failed" not in first[1] + second[1]
+    if fault == "broken":
+        assert [code for code, _ in ended] == [2, 1]
+        assert second[1].endswith("ZeroDivisionError: broken\n")
+        return
+    assert [code for code, _ in ended] == [2, 2]
+    assert second[1] == (
+        f"{tmp_path / 'run-1'}: complete.json is not seen on this machine; all processes see the files of the first; "
+        "use a folder that all machines share\n"
+    )
+
+
+def test_a_checkpoint_that_the_first_cannot_write_ends_the_other_without_a_traceback(server, cohort, tmp_path):
+    asked = command(cohort, tmp_path / "run", "--max-steps", 4)
+    faults = {"0": {"file_bytes": 20_000}}
+    ended = server.command(tmp_path, "srun", *asked, linger_seconds=1, faults=faults)
+    (first, text), (second, said) = ended
+    assert (first, second, said) == (2, 2, "")
+    assert "File too large" in text.splitlines()[-1]
+
+
+def test_a_call_after_one_that_failed_hears_nothing_of_it():
+    first, second = (StartedProcesses(environment, "srun", 1) for environment in two_environments())
+
+    def failing(group):
+        with together(group):
+            raise RequestError("first call", "refused") if group.is_first else ValueError(group.told())
+
+    def told(group):
+        with together(group):
+            if group.is_first:
+                group.tell({"call": 2})
+                return {"call": 2}
+            return group.told()
+
+    with ThreadPoolExecutor(2) as threads:
+        for call in [threads.submit(failing, group) for group in (first, second)]:
+            with pytest.raises(RequestError, match="first call: refused"):
+                call.result()
+        assert [each.result() for each in [threads.submit(told, group) for group in (first, second)]] == [
+            {"call": 2},
+            {"call": 2},
+        ]
 
 
 @pytest.mark.parametrize(

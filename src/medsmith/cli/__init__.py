@@ -85,8 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _silent_unless_first(group):
             code = app(argv, prog_name="medsmith", standalone_mode=False) or 0
     except Exception as error:
+        if group:
+            group.tell_error(error)
         ended = _line_and_code(error)
-        if ended is None and not (group and group.another_speaks()):
+        if ended is None and (group is None or group.speaks()):
             raise
         line, code = ended or ("", MedsmithError.exit_code)
         _say_why(line, group)

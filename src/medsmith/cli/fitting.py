@@ -3,14 +3,18 @@
 import os
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medsmith.cli.app import app
 from medsmith.cli.options import ConfigValues, DryRun, MethodFiles, MethodName, Preset, Seed
 from medsmith.cli.terminal import terminal
-from medsmith.started_processes import is_first_process
+from medsmith.started_processes import is_first_process, started_processes, together
+
+if TYPE_CHECKING:
+    from medsmith.cases.cohort import Cohort
+    from medsmith.training import Budget
 
 MaxMinutes = Annotated[
     float | None,
@@ -58,23 +62,29 @@ def train(  # noqa: PLR0913
     A stage to which --max-minutes leaves less than 5 minutes is shown at its end alone.
     """
     started = monotonic()
-    first = is_first_process()
-    if dry_run and not first:
-        return
     with terminal().loading():
         from medsmith.cases.cohort import Cohort
         from medsmith.training import Budget
-        from medsmith.training.run import train_stages
 
     budget = Budget(steps=max_steps, elapsed_minutes=max_minutes, stage=stage, started=started)
     preset, settings = _planned(plan, method, preset, set_ or [])
-    cases = Cohort.open(cohort)
-    if dry_run:
-        from medsmith.training.dry_run import forecast
+    call = _forecast if dry_run else _train
+    call(method, Cohort.open(cohort), run, preset, settings, seed, budget, devices)
 
-        found = forecast(method, cases, run, preset, settings, seed, budget, devices, terminal().progress)
-        terminal().result(found.as_json(), found.lines)
-        return
+
+def _train(
+    method: str,
+    cases: "Cohort",
+    run: Path,
+    preset: str,
+    settings: list[str],
+    seed: int,
+    budget: "Budget",
+    devices: int | None,
+) -> None:
+    with terminal().loading():
+        from medsmith.training.run import train_stages
+
     try:
         outcome = train_stages(
             method,
@@ -90,8 +100,33 @@ def train(  # noqa: PLR0913
         )
     except KeyboardInterrupt:
         raise _interrupted(run) from None
-    if first:
+    if is_first_process():
         terminal().result(outcome.as_json(), outcome.lines)
+
+
+def _forecast(
+    method: str,
+    cases: "Cohort",
+    run: Path,
+    preset: str,
+    settings: list[str],
+    seed: int,
+    budget: "Budget",
+    devices: int | None,
+) -> None:
+    """The dry run, which the first process makes while the others wait."""
+    with terminal().loading():
+        from medsmith.training.dry_run import forecast
+
+    group = started_processes()
+    with together(group):
+        if group and not group.is_first:
+            group.told()
+            return
+        found = forecast(method, cases, run, preset, settings, seed, budget, devices, terminal().progress)
+        terminal().result(found.as_json(), found.lines)
+        if group:
+            group.tell({})
 
 
 def _interrupted(run: Path) -> Exception:

@@ -1,7 +1,7 @@
 """Training of any method: one call, from the lock of the run folder to what it reached."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -9,6 +9,7 @@ from time import monotonic
 import torch
 from lightning.fabric import Fabric
 
+from medsmith.cases.cohort import Cohort
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.data.case_cache import cached_cases
 from medsmith.data.example_store import COMPLETE, ExampleStore
@@ -20,7 +21,7 @@ from medsmith.runs.checkpoints import RunRecord, build_method, is_finished
 from medsmith.runs.folder import DECODED, EXAMPLES, lock_run, removed_if_refused
 from medsmith.runs.log_file import LOG, LogFile, LoggedProgress
 from medsmith.runs.steps import StageSteps
-from medsmith.started_processes import StartedProcesses, started_processes
+from medsmith.started_processes import StartedProcesses, started_processes, together
 from medsmith.training.all_stages import train_all_stages
 from medsmith.training.budget import Budget as Budget
 from medsmith.training.devices import check_batches, device_count, engine
@@ -102,21 +103,36 @@ def train_stages(
     """As ``train``, arguments and errors included; how far the stages are trained is returned, not reported."""
     group, budget = started_processes(), budget or Budget()
     started = monotonic() if budget.started is None else budget.started
-    cohort, folder, progress = as_cohort(cohort), Path(run), progress or NullProgress()
-    check_outside(folder, (cohort.root,))
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    count = device_count(devices, accelerator)
-    if group and not group.is_first:
-        return _follow(group, folder, accelerator, budget, started)
-    request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started)
-    with _leading(group), lock_run(folder), ExitStack() as logged:
+    with together(group):
+        cohort, folder, progress = as_cohort(cohort), Path(run), progress or NullProgress()
+        check_outside(folder, (cohort.root,))
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        count = device_count(devices, accelerator)
+        if group and not group.is_first:
+            return _follow(group, folder, accelerator, budget, started)
+        request = RunRequest(method, preset, tuple(settings), seed, budget.stage, accelerator, budget, started)
+        return _lead(group, request, cohort, folder, count, progress, report)
+
+
+def _lead(
+    group: StartedProcesses | None,
+    request: RunRequest,
+    cohort: Cohort,
+    folder: Path,
+    count: int,
+    progress: Progress,
+    report: Callable[[str], None],
+) -> Outcome:
+    """The part of the process that locks, reads and writes: of the first, or of the one that is alone."""
+    accelerator, budget = request.device, request.budget
+    with lock_run(folder), ExitStack() as logged:
         check_folder(folder)
         logged.enter_context(removed_if_refused(folder))
         log = LogFile(folder / LOG)
         with cached_cases(cohort, folder / EXAMPLES / DECODED) as cases:
             record = start_run(request, cohort, folder, cases, progress)
-            what = f"train {method} on {counted(len(cohort), 'case')}, seed {seed}, {counted(count, 'device')}"
-            logged.enter_context(log.call(what))
+            trained_on = f"{counted(len(cohort), 'case')}, seed {request.seed}, {counted(count, 'device')}"
+            logged.enter_context(log.call(f"train {request.method} on {trained_on}"))
             progress, report = LoggedProgress(progress, log), log.with_report(report)
             _check_compute(record, accelerator)
             untrained = build_method(record)
@@ -127,39 +143,24 @@ def train_stages(
             report(start_line(untrained, record.preset, accelerator, budget))
             if group:
                 group.tell({"record": record.model_dump(mode="json"), "examples": store.folder.name})
-            steps = _trained(fabric, record, store, folder, budget, started, progress, report)
+                group.get_ready()
+            steps = _trained(fabric, record, store, folder, budget, request.started, progress, report)
         outcome = Outcome(folder, steps, budget, is_finished(folder))
         for line in outcome.lines:
             log.line(line)
     return outcome
 
 
-@contextmanager
-def _leading(group: StartedProcesses | None) -> Iterator[None]:
-    """Inside, an error ends the other processes as well; at the end they are awaited."""
-    if group is None:
-        yield
-        return
-    group.meet()
-    try:
-        yield
-    except BaseException as error:
-        group.tell_error(error)
-        raise
-    group.end()
-
-
 def _follow(group: StartedProcesses, folder: Path, accelerator: str, budget: Budget, started: float) -> Outcome:
     """The part of a process that others lead: it trains as the first one says, and writes nothing."""
-    group.meet()
     told = group.told()
     record = RunRecord.model_validate(told["record"])
     examples = folder / EXAMPLES / told["examples"]
     await_shared(examples / COMPLETE, folder)
     fabric = engine(build_method(record), accelerator, group.count, group)
     store = ExampleStore(examples)
+    group.get_ready()
     steps = _trained(fabric, record, store, folder, budget, started, NullProgress(), silent)
-    group.end()
     return Outcome(folder, steps, budget, is_finished(folder))
 
 

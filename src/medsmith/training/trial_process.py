@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from medsmith.errors import error_from_json
+from medsmith.started_processes import environment_of_one
 from medsmith.training.trial import Measured, Trial
 
 _EXIT_GRACE_SECONDS = 1.0
@@ -32,7 +33,14 @@ def measured(trial: Trial, seconds: float) -> Iterator[Measured | str]:
     end = monotonic() + seconds
     command = [sys.executable, "-P", "-m", "medsmith.training.trial"]
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment_of_one(),
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
