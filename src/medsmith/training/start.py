@@ -30,6 +30,7 @@ from medsmith.training.examples import PREPARED
 from medsmith.training.number_format import FormatTrial, choose_compute
 
 _OTHER_FOLDER = "choose another run folder"
+_CHANGED_COHORT = f"cases, labels or reports have changed since (describe writes reports); {_OTHER_FOLDER}"
 _HASH_DIGITS = 16
 
 
@@ -162,10 +163,10 @@ def _check_same(folder: Path, record: RunRecord, wanted: Mapping[str, Any], conf
         wanted = {**wanted, **_flatten(config.model_dump(mode="json"))}
     for key, value in found.items():
         if value != wanted[key]:
-            there, requested = (
-                str(text)[:_HASH_DIGITS] if key == "cohort" else str(text) for text in (value, wanted[key])
-            )
-            raise RunError(folder, f"was started with {key} {there}", f"{requested} is requested", _OTHER_FOLDER)
+            if key == "cohort":
+                there, now = (str(text)[:_HASH_DIGITS] for text in (value, wanted[key]))
+                raise RunError(folder, f"was started with cohort {there}", f"{now} is requested", _CHANGED_COHORT)
+            raise RunError(folder, f"was started with {key} {value}", f"{wanted[key]} is requested", _OTHER_FOLDER)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
