@@ -110,7 +110,7 @@ def check_organs(request: Mapping[str, Any]) -> None:
 
 
 def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
-    from medsmith.errors import RequestError
+    from medsmith.errors import RequestError, counted
     from medsmith.reports.collection import holds_reports, read_reports
     from medsmith.reports.reading import read_report
     from medsmith.reports.schema import MAX_LESIONS
@@ -118,7 +118,7 @@ def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:
     if holds_reports(report):
         path = Path(report.strip())
         count = len(read_reports(path))
-        terminal().remark(f"{path}: {count} reports; case i gets report i, beginning again after the last")
+        terminal().remark(f"{path}: {counted(count, 'report')}; case i gets report i, beginning again after the last")
         return {"reports": str(path)}
     parsed = read_report(report, lenient=lenient)
     for remark in parsed.remarks:

@@ -211,7 +211,7 @@ def coverage(
     import numpy as np
 
     from medsmith.cases.cohort import Cohort
-    from medsmith.errors import FileError
+    from medsmith.errors import FileError, counted
     from medsmith.reports.coverage import count_unplaced, lesions_of, missing_reports, write_reports
     from medsmith.reports.coverage import coverage as count_lesions
 
@@ -223,10 +223,10 @@ def coverage(
     cells = count_lesions(lesions, names, wanted, type_ or ())
     unplaced = count_unplaced(lesions, cells)
     missing = sum(cell.missing for cell in cells)
-    last = f"missing: {missing} lesions for {wanted} of each combination"
+    last = f"missing: {counted(missing, 'lesion')} for {wanted} of each combination"
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
-        last = f"{out}: {missing} reports"
+        last = f"{out}: {counted(missing, 'report')}"
     value = {"combinations": [cell.as_json() for cell in cells], "missing": missing, "unplaced": unplaced}
     lines = [cell.line for cell in cells]
     if unplaced:

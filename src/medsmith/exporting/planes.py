@@ -79,7 +79,7 @@ def planes_of(geometry: Geometry, subject: str) -> Planes:
         GeometryError: its spacing is unknown, or its axes are not perpendicular.
     """
     if not geometry.spacing_known:
-        cure = "export pictures as they are, or prepare them from NIfTI with a spacing"
+        cure = "export with --format nrrd, or prepare the cases from NIfTI, which has a spacing"
         raise GeometryError(subject, "voxel sizes in mm are unknown", "DICOM planes lie in the patient", cure)
     edges = BETWEEN_RAS_AND_LPS @ geometry.affine[:3, :3]
     units = edges / np.linalg.norm(edges, axis=0)
