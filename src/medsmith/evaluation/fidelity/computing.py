@@ -6,7 +6,7 @@ sums: features of two types of device agree to about 1e-5, and are kept apart.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 
@@ -14,6 +14,7 @@ EXACT: Final = "float32, TF32 off"
 """The precision that an extractor with a network names."""
 
 
+@runtime_checkable
 class Named(Protocol):
     """What has a name, as every extractor."""
 
