@@ -108,6 +108,7 @@ def test_provenance_says_what_it_must(asked, tmp_path):
     assert os.uname().nodename not in text
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_smaller_tiles_are_recorded_and_a_case_that_fits_nowhere_is_told_in_words(asked, monkeypatch):
     usual = present(made(task_of(asked, 2)).provenance)
     whole = FakeMethod.synthesize
