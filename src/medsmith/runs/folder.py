@@ -84,7 +84,7 @@ def removed_if_refused(run: Path) -> Iterator[None]:
     except FileError:
         raise
     except MedsmithError:
-        if new and not _has_steps(run):
+        if new and not has_steps(run):
             for name in ("run.json", METRICS, LOG):
                 (run / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, SAMPLES, EXAMPLES):
@@ -92,8 +92,8 @@ def removed_if_refused(run: Path) -> Iterator[None]:
         raise
 
 
-def _has_steps(run: Path) -> bool:
-    """Whether a step was trained: a checkpoint or a line of the metrics tells of it."""
+def has_steps(run: Path) -> bool:
+    """Whether a step was trained in a run folder: a checkpoint or a line of the metrics tells of it."""
     metrics = run / METRICS
     return any((run / CHECKPOINTS).glob("*/step-*")) or (metrics.is_file() and metrics.stat().st_size > 0)
 
@@ -216,14 +216,20 @@ class StageCheckpoints:
         """
         entries = self.entries()
         for entry in entries:
-            path = self._folder / entry.file
-            if path.is_file() and sha256_of(path) == entry.sha256:
-                return unpack(path), entry
+            tensors = self.read(entry)
+            if tensors is not None:
+                return tensors, entry
             self._damaged.add(entry.file)
+            path = self._folder / entry.file
             _log.warning("%s: is missing or damaged; an earlier checkpoint is looked for", path)
         if entries:
             raise RunError(self._folder, "every checkpoint is damaged", cure="remove the folder to train anew")
         return None
+
+    def read(self, entry: Checkpoint) -> dict[str, Tensor] | None:
+        """Tensors of a checkpoint; None where its file is not there, or not as it was written."""
+        path = self._folder / entry.file
+        return unpack(path) if path.is_file() and sha256_of(path) == entry.sha256 else None
 
 
 @final

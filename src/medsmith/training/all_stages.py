@@ -54,18 +54,17 @@ def train_all_stages(
         trained = _trained_seconds(folder, stages)
         end = budget.end_of_call(started, sum(trained))
         fabric.barrier()  # the first process must not train before all have read what earlier calls trained
+        shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
         for place, stage in enumerate(stages):
             loop = StageLoop(fabric, record, method, stage, folder)
-            if budget.stage in (None, stage.name):
+            found = _stage_batches(fabric, loop, store, shown) if budget.stage in (None, stage.name) else None
+            if found is not None:
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
                 needs = _expected_seconds(record, method, stages[place:], budget)
-                shown, said = (progress, report) if fabric.is_global_zero else (NullProgress(), silent)
-                found = _stage_batches(fabric, loop, store, shown)
                 now = monotonic()
                 stage_end = budget.end_of_stage(needs, trained[place:], now, end)
                 time = StageTime(budget.seconds_for(needs, spent), now, stage_end)
-                if found is not None:
-                    loop.train(*found, budget, time, shown, said)
+                loop.train(*found, budget, time, shown, said)
             fabric.barrier()  # all processes read what the first has saved
             loop = _with_whole_weights(fabric, loop, stages[:place])
             method = loop.method
@@ -77,9 +76,7 @@ def train_all_stages(
                 cure = f"train it first: --stage {stage.name}"
                 raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
         if fabric.is_global_zero and len(reached) == len(stages):
-            with progress.task("finish", 1) as advance:
-                finish(record, method, store, folder, reached)
-                advance(1, "")
+            finish(record, method, store, folder, reached, progress)
     except (MedsmithError, KeyboardInterrupt) as error:
         return error, {}
     except Exception as error:

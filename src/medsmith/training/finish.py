@@ -10,6 +10,7 @@ from medsmith.data.example_store import ExampleStore
 from medsmith.data.similarity import COPY_MEASURE, copy_threshold
 from medsmith.formats.atomic import write_bytes
 from medsmith.methods.base import Method
+from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, save_weights
 from medsmith.runs.folder import Checkpoint
 from medsmith.runs.model_card import Learned, model_card
@@ -51,7 +52,12 @@ def _known_to_checks(store: ExampleStore) -> dict[str, Tensor]:
 
 
 def finish(
-    record: RunRecord, method: Method, store: ExampleStore, folder: Path, reached: Mapping[str, Checkpoint]
+    record: RunRecord,
+    method: Method,
+    store: ExampleStore,
+    folder: Path,
+    reached: Mapping[str, Checkpoint],
+    progress: Progress,
 ) -> None:
     """Write the weights and the model card.
 
@@ -61,10 +67,13 @@ def finish(
         store: of the examples.
         folder: the run folder.
         reached: stage -> its newest checkpoint.
+        progress: where to show it.
     """
-    method.memory = {**method.memory, **_known_to_checks(store)}
-    record = record.model_copy(update={"steps": steps_of(method, reached)})
-    seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
-    card = model_card(record, seconds, _learned(method, store), method.config.size)
-    write_bytes(folder / "README.md", card.encode())
-    save_weights(folder, method, record)
+    with progress.task("finish", 1) as advance:
+        method.memory = {**method.memory, **_known_to_checks(store)}
+        record = record.model_copy(update={"steps": steps_of(method, reached)})
+        seconds = {name: checkpoint.seconds for name, checkpoint in reached.items()}
+        card = model_card(record, seconds, _learned(method, store), method.config.size)
+        write_bytes(folder / "README.md", card.encode())
+        save_weights(folder, method, record)
+        advance(1, "")

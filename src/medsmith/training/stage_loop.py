@@ -26,11 +26,11 @@ from medsmith.networks.divided import whole
 from medsmith.networks.recomputation import recomputed_activations
 from medsmith.progress import Progress
 from medsmith.runs.checkpoints import RunRecord, load_strict
-from medsmith.runs.folder import CHECKPOINTS, SAMPLES, Checkpoint, Metrics, StageCheckpoints
+from medsmith.runs.folder import SAMPLES, Checkpoint, Metrics, StageCheckpoints, has_steps
+from medsmith.training.agreement import any_process, newest_of_the_first
 from medsmith.training.budget import Budget, StageTime
 from medsmith.training.forecast import AFTER, stage_line
 from medsmith.training.previews import write_previews
-from medsmith.training.shared_folder import not_shared, seen_in_time
 from medsmith.training.sharing import Sharded, sharing_of
 from medsmith.training.stage_optimizer import StageOptimizer, strip_prefix
 
@@ -61,7 +61,7 @@ class StageLoop:
 
     def load_trained(self) -> Checkpoint | None:
         """Load the averaged weights of the newest checkpoint into the method; None if there is no checkpoint."""
-        found = self._newest()
+        found = newest_of_the_first(self._fabric, self._checkpoints, self.folder)
         if found is None:
             return None
         tensors, checkpoint = found
@@ -71,7 +71,7 @@ class StageLoop:
 
     def begin(self, examples: Sequence[Example]) -> None:
         """Call the method's ``begin`` before the first step; restore what it set if the stage has a checkpoint."""
-        if self._newest() is None:
+        if newest_of_the_first(self._fabric, self._checkpoints, self.folder) is None:
             before = _buffers(self.method, self.stage)
             memory = self.method.begin(self.stage.name, examples)
             set_buffers = {name: tensor for name, tensor in _buffers(self.method, self.stage).items()
@@ -136,7 +136,7 @@ class StageLoop:
                     report(self._forecast(target, (self._seconds - warm) / (AFTER - 1)))
                 advance(1, " ".join(f"{part} {loss:.4f}" for part, loss in losses.items()))
             self._save()
-            stopped = self._any_process(interrupted())
+            stopped = any_process(self._fabric, interrupted())
         if stopped:
             raise KeyboardInterrupt
 
@@ -149,31 +149,8 @@ class StageLoop:
         device, left = self._fabric.device.type, self._seconds_left()
         return stage_line(self.stage.name, target - self._step, seconds, left, device, datetime.now().astimezone())
 
-    def _newest(self) -> tuple[dict[str, Tensor], Checkpoint] | None:
-        """The newest checkpoint, the same in every process.
-
-        Raises:
-            RunError: a process on another machine does not see that of the first.
-        """
-        found = self._checkpoints.newest()
-        if self._fabric.world_size == 1:
-            return found
-
-        def step() -> int:
-            return found[1].step if found else -1
-
-        def seen() -> bool:
-            nonlocal found
-            found = found if step() == newest else self._checkpoints.newest()
-            return step() == newest
-
-        newest = int(self._fabric.broadcast(step()))
-        if self._any_process(not seen_in_time(seen)):
-            raise not_shared(self.folder / CHECKPOINTS / self.stage.name / f"step {newest}", self.folder)
-        return found
-
     def _restore(self) -> None:
-        found = self._newest()
+        found = newest_of_the_first(self._fabric, self._checkpoints, self.folder)
         if found is not None:
             tensors, checkpoint = found
             self._step, self._seconds = checkpoint.step, checkpoint.seconds
@@ -198,7 +175,7 @@ class StageLoop:
     ) -> Iterator[dict[str, float]]:
         """Yield the losses of each step, after it is logged and, if due, saved."""
         last_save, share = monotonic(), self._share_spent()
-        while not self._any_process(share >= 1 or interrupted()):
+        while not any_process(self._fabric, share >= 1 or interrupted()):
             started = monotonic()
             if self._fabric.is_global_zero and self._step == self._restored:
                 self._metrics.drop_ends(self.stage.name, LOG_EVERY)
@@ -212,7 +189,7 @@ class StageLoop:
             before, share = share, self._share_spent()
             if self._fabric.is_global_zero:
                 self._report(losses, before, share)
-            if self._any_process(monotonic() - last_save > self._budget.checkpoint_seconds):
+            if any_process(self._fabric, monotonic() - last_save > self._budget.checkpoint_seconds):
                 self._save()
                 last_save = monotonic()
             yield losses
@@ -232,13 +209,6 @@ class StageLoop:
         planned = self.method.training_of(self.stage).steps
         spent = self._budget.share_spent(self._step, self._seconds, planned, self._time.allowed)
         return max(spent, self._time.share_elapsed(monotonic()))
-
-    def _any_process(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all must stop together, or the others would wait."""
-        if self._fabric.world_size == 1:
-            return flag
-        most = self._fabric.all_reduce(torch.tensor(float(flag), device=self._fabric.device), reduce_op="max")
-        return bool(torch.as_tensor(most) > 0)
 
     def _report(self, losses: Mapping[str, float], before: float, share: float) -> None:
         """Log metrics, and write previews of the last stage, at equal shares of its budget."""
@@ -289,7 +259,7 @@ class StageLoop:
 
     def _not_finite(self, name: str, loss: float, cases: Sequence[str]) -> TrainingError:
         kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "no checkpoint is saved yet"
-        elsewhere = " in another run folder" if self._step else ""
+        elsewhere = " in another run folder" if has_steps(self.folder) else ""
         return TrainingError(
             f"{self.folder}, step {self._step} of '{name}'",
             f"loss {loss}, gradient not finite" if math.isfinite(loss) else f"loss {loss}",
