@@ -56,13 +56,14 @@ def with_rim(
     spacing: Spacing,
     density: Density,
     level: float | None,
-    wanted: tuple[float, float] | None,
+    wanted: Range | None,
 ) -> Image:
     """The intensities with a rim that stands out from the core and from the organ.
 
     The rim is brought to its distance from the organ, the mean to a value in the wanted range that leaves the core
-    plausible. Rim, core and mean are those that are measured (``measurement.density``). A lesion too small for both rim
-    and core stays as it is, as does one whose density has no rim.
+    plausible; of the network's own difference between rim and core nothing is left. Rim, core and mean are those that
+    are measured (``measurement.density``). A lesion too small for both rim and core stays as it is, as does one whose
+    density has no rim.
 
     Args:
         image: intensities of the lesion, HU, their mean in the wanted range.
