@@ -59,12 +59,10 @@ def train_all_stages(
             loop = StageLoop(fabric, record, method, stage, folder)
             found = _stage_batches(fabric, loop, store, shown) if budget.stage in (None, stage.name) else None
             if found is not None:
+                needs, now = _expected_seconds(record, method, stages[place:], budget), monotonic()
                 spent = sum(checkpoint.seconds for checkpoint in reached.values())
-                needs = _expected_seconds(record, method, stages[place:], budget)
-                now = monotonic()
-                stage_end = budget.end_of_stage(needs, trained[place:], now, end)
-                time = StageTime(budget.seconds_for(needs, spent), now, stage_end)
-                loop.train(*found, budget, time, shown, said)
+                ends = budget.end_of_stage(needs, trained[place:], now, end)
+                loop.train(*found, budget, StageTime(budget.seconds_for(needs, spent), now, ends), shown, said)
             fabric.barrier()  # all processes read what the first has saved
             loop = _with_whole_weights(fabric, loop, stages[:place])
             method = loop.method
@@ -73,18 +71,20 @@ def train_all_stages(
                 loop.load_initial()
                 reached[stage.name] = checkpoint
             elif budget.stage and stage.name in _required_stages(stages, budget.stage):
-                cure = f"train it first: --stage {stage.name}"
-                raise RunError(folder, f"stage '{stage.name}' is not trained", cure=cure)
+                raise _not_trained(folder, stage)
         if fabric.is_global_zero and len(reached) == len(stages):
             finish(record, method, store, folder, reached, progress)
     except (MedsmithError, KeyboardInterrupt) as error:
         return error, {}
     except Exception as error:
-        fault = fault_of(error) if fabric.world_size > 1 else None
-        if fault is None:
-            raise
-        return fault, {}
+        if fabric.world_size > 1 and (fault := fault_of(error)) is not None:
+            return fault, {}
+        raise
     return None, steps_of(method, reached)
+
+
+def _not_trained(folder: Path, stage: Stage) -> RunError:
+    return RunError(folder, f"stage '{stage.name}' is not trained", cure=f"train it first: --stage {stage.name}")
 
 
 def _built(fabric: Fabric, record: RunRecord) -> Method:
