@@ -1,6 +1,6 @@
 """Two commands at once on one folder: one is refused by a clear line, and what the other makes is whole.
 
-The first command is halted while it holds the folder, so that the second always meets it.
+The first command halts while it holds the folder, so that the second always meets it.
 """
 
 import json
@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -19,21 +18,33 @@ from medsmith.formats.lock import LOCK
 
 SECONDS = 300.0
 WRITING = "another process is writing here; one at a time; wait for it"
+HALTING = """
+import os, signal, sys
+from medsmith.cli import main
+from medsmith.formats import lock
+
+acquire = lock._acquired
+
+def halting(folder, busy):
+    held = acquire(folder, busy)
+    lock._acquired = acquire
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return held
+
+lock._acquired = halting
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @contextmanager
 def halted(folder, words):
-    """Another process that runs a command and is halted as soon as it holds the folder; goes on at the end."""
-    command = [sys.executable, "-m", "medsmith", *words]
+    """Another process that runs a command and halts as soon as it has locked the folder; goes on at the end."""
+    command = [sys.executable, "-c", HALTING, *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        ends = time.monotonic() + SECONDS
-        while not (folder / LOCK).exists():
-            assert process.poll() is None, "ended before it held the folder"
-            assert time.monotonic() < ends
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGSTOP)
-        assert (folder / LOCK).exists(), "ended before it was halted"
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), "ended before it held the folder"
+        assert (folder / LOCK).exists()
         yield
     finally:
         os.kill(process.pid, signal.SIGCONT)
