@@ -1,6 +1,7 @@
 """Which use of synthetic cases raises the Dice of a segmentation network, over strong augmentation and copy-paste?
 
     python benchmarks/recipes/compare_recipes.py breast FOLDER WORK [--sizes 20,40,80,160] [--subsets 5] [--seeds 1]
+    python benchmarks/recipes/compare_recipes.py chest FOLDER WORK
     python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
     python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
     python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
@@ -27,9 +28,10 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float64
-from recipe_data import DATA, PHANTOMS, DataSet
+from jaxtyping import Float64, Int64
+from recipe_data import DATA, DataSet
 from recipe_draws import Draw, Part, by_scene, in_turn, left_out_of, sharing
+from recipe_phantoms import PHANTOMS
 from recipe_sources import Subset, loaded
 from torch import Tensor, nn
 
@@ -39,6 +41,7 @@ from medsmith.evaluation.downstream.augmentation import Augment, StrongAugmentat
 from medsmith.evaluation.downstream.copy_paste import CopyPaste
 from medsmith.evaluation.downstream.intervals import hierarchical_mean
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort
+from medsmith.evaluation.downstream.scores import by_patient
 from medsmith.evaluation.downstream.segmenter import (
     Cases,
     Mixture,
@@ -206,11 +209,24 @@ def segmenter_of(asked: argparse.Namespace) -> SegmenterConfig:
     return SegmenterConfig(steps=asked.course, batch=asked.batch)
 
 
-def rows(draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarray]]]) -> list[dict[str, Any]]:
-    """Dice of every arm, and its gain over R and over copy-paste, over the draws that are done."""
+def owners(data: DataSet, work: Path) -> Int64[np.ndarray, " cases"]:
+    """The number of the scene or patient of each test case, in the order of the cases."""
+    tested = Cohort.open(work / ("train" if data.test_share is None else "test"))
+    scenes = data.scenes(tested)
+    return np.unique([scenes[id] for id in tested.ids], return_inverse=True)[1].astype(np.int64)
+
+
+def rows(
+    draws: Sequence[Draw], scores: Mapping[str, Sequence[Sequence[np.ndarray]]], owner: Int64[np.ndarray, " cases"]
+) -> list[dict[str, Any]]:
+    """Dice of every arm by scene or patient, and its gain over R and over copy-paste, over the draws that are done."""
     done = draws[: len(scores[BASE])]
     subsets, shared = [part.subset for draw in done for part in draw], sharing(done)
-    found = {arm: np.array(values) for arm, values in scores.items() if len(values) == len(done)}
+    found = {
+        arm: by_patient(np.array(values)[..., None], owner)
+        for arm, values in scores.items()
+        if len(values) == len(done)
+    }
     left_out = {each.name: each.left_out() for each in subsets if each.left_out()}
     about = {"cases": len(subsets[0].ids), "subsets": len(subsets), "seeds": found[BASE].shape[1], "left_out": left_out}
     return [
@@ -242,6 +258,7 @@ def main(asked: argparse.Namespace) -> None:
              "segmenter": segmenter_of(asked).model_dump()}  # fmt: skip
     path = HERE / f"recipes-{asked.data}.json"
     every: list[dict[str, Any]] = []
+    owner = owners(data, asked.work)
     for size in map(int, asked.sizes.split(",")):
         scores: dict[str, list[list[np.ndarray]]] = {arm: [] for arm in asked.arms.split(";")}
         draws = draws_of(asked, size, real, test)
@@ -250,7 +267,7 @@ def main(asked: argparse.Namespace) -> None:
                 sources = MIXED.get(arm, ())
                 if all(part.subset.synthetic(source) is not None for source in sources for part in draw):
                     scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
-            found = rows(draws, scores)
+            found = rows(draws, scores, owner)
             write_json(path, {**about, "rows": every + found, "facts": facts()})
         every += found
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)

@@ -1,12 +1,13 @@
 """The data sets that recipes are compared on: how each is prepared and split, and how synthetic cases are made."""
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from recipe_phantoms import PHANTOMS, STRETCHED, Procedural, chest_picture, lesions_alone, selected_labels
 
 from medsmith import Cohort
 from medsmith.cases.case import Case
@@ -14,12 +15,11 @@ from medsmith.data.scenes import scenes_of
 from medsmith.preparation import PrepareOptions, prepare, split
 from medsmith.progress import ConsoleProgress
 
-PHANTOMS = "phantoms"
-"""Name of the folder of procedural phantoms."""
+CHEST_LABELS: Mapping[str, int] = {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}
+SLICES = 4
+"""Of a patient's chest; neighboring ones are nearly equal."""
 INTACT = 0.6
 """Least correlation of neighboring voxels: intact volumes of the hippocampus have .88 to .95, the others at most .4."""
-STRETCHED = (0.5, 99.5)
-"""Percentiles that become the range of gray values, which has no unit in MR."""
 SMALL_3D = (
     "network.channels=[32,48,64]", "training.batch=4", "training.learning_rate=1e-3", "diffusion.prediction=clean",
     "sampling.steps=10",
@@ -94,8 +94,7 @@ class DataSet:
         sources: name of the folder -> what is made from a subset.
         sizes: by default.
         window: gray values to which images are clipped for the segmentation networks; None clips none.
-        phantoms: family of procedural phantoms with the same labels, or with lesions among theirs; None without one.
-        phantom_edge: of their grid.
+        phantoms: procedural phantoms of the same kind; None without a family of them.
     """
 
     title: str
@@ -106,8 +105,7 @@ class DataSet:
     sources: Mapping[str, Source]
     sizes: Sizes
     window: tuple[float, float] | None = None
-    phantoms: str | None = None
-    phantom_edge: int = 64
+    phantoms: Procedural | None = None
 
     @property
     def makes(self) -> frozenset[str]:
@@ -120,6 +118,25 @@ def similar_images(cohort: Cohort) -> Mapping[str, int]:
     return scenes_of(cohort, progress=ConsoleProgress())
 
 
+def in_groups(ids: Sequence[str], group_of: Callable[[str], str]) -> dict[str, list[str]]:
+    """Ids by their group."""
+    found: dict[str, list[str]] = {}
+    for id in ids:
+        found.setdefault(group_of(id), []).append(id)
+    return found
+
+
+def patient_of(id: str) -> str:
+    """The patient of a chest slice, Patient_NN_SLICE."""
+    return id.rsplit("_", 1)[0]
+
+
+def slices_of_patients(cohort: Cohort) -> Mapping[str, int]:
+    """The slices of a patient are one scene."""
+    groups = in_groups(cohort.ids, patient_of)
+    return {id: number for number, ids in enumerate(groups.values()) for id in ids}
+
+
 def each_alone(cohort: Cohort) -> Mapping[str, int]:
     """Every case is a patient."""
     return {id: number for number, id in enumerate(cohort.ids)}
@@ -128,6 +145,22 @@ def each_alone(cohort: Cohort) -> Mapping[str, int]:
 def breast(source: Path, work: Path) -> Cohort:
     """Pictures in 8 bits."""
     return prepare(source, work / "all", PrepareOptions(("ultrasound",), {"lesion": 1}), report=print)
+
+
+def chest(source: Path, work: Path) -> Cohort:
+    """Four slices of every patient, evenly spaced, without the trachea, which eight of all slices show."""
+    options = PrepareOptions(("gray",), CHEST_LABELS, percentiles=STRETCHED)
+    whole = prepare(source, work / "whole", options, report=print)
+    names = {"background": 0, "esophagus": 1, "heart": 2, "aorta": 3}
+    written = Cohort.create(work / "all", channel_names=("gray",), label_names=names, file_ending=whole.file_ending)
+    shown = {id: whole.stored(id) for id in whole.ids if id not in written}
+    plain = [id for id, case in shown.items() if not (case.require_labels() == CHEST_LABELS["trachea"]).any()]
+    for ids in in_groups(plain, patient_of).values():
+        for id in {ids[place] for place in np.linspace(0, len(ids) - 1, 2 + SLICES).round().astype(int)[1:-1]}:
+            labels = selected_labels(shown[id].require_labels(), whole.label_names, names)
+            written.write(replace(shown[id], labels=labels, label_names=names))
+    written.finish()
+    return Cohort.open(work / "all")
 
 
 def hippocampus(source: Path, work: Path) -> Cohort:
@@ -182,7 +215,17 @@ DATA: Mapping[str, DataSet] = {
             "segguided-unlabeled": segguided(unlabeled=True),
         },
         Sizes("20,40,80,160", edge=64, steps=2000, count=200, course=2000, batch=16),
-        phantoms="breast",
+        phantoms=Procedural("breast"),
+    ),
+    "chest": DataSet(
+        "organs in chest CT slices (SegTHOR)",
+        chest,
+        2,
+        slices_of_patients,
+        0.5,
+        {"segguided": segguided()},
+        Sizes("12,24", edge=96, steps=2000, count=200, course=2000, batch=8),
+        phantoms=Procedural("chest-healthy", edge=128, like_real=chest_picture),
     ),
     "hippocampus": DataSet(
         "hippocampus, MR crops (Medical Segmentation Decathlon, task 4)",
@@ -223,6 +266,6 @@ DATA: Mapping[str, DataSet] = {
         },
         Sizes("8", edge=32, steps=500, count=40, course=400, batch=4),
         window=(-160, 240),
-        phantoms="ct",
+        phantoms=Procedural("ct", like_real=lesions_alone),
     ),
 }

@@ -7,19 +7,18 @@ from typing import final
 
 import numpy as np
 import torch
-from recipe_data import PHANTOMS, DataSet, Source
+from recipe_data import DataSet, Source
+from recipe_phantoms import PHANTOMS, SEED
 
 from medsmith import Cohort, SynthesisOptions, synthesize, train
 from medsmith.errors import SynthesisError
 from medsmith.evaluation.downstream.loaded_cohort import LoadedCohort, load_cohort, standardized_image
 from medsmith.formats.atomic import write_bytes
-from medsmith.phantoms.families import find_family
-from medsmith.phantoms.family import write_phantom
 from medsmith.progress import ConsoleProgress
 from medsmith.synthesis import Limits
 from medsmith.training import Budget
 
-SEED, ATTEMPTS = 23, 10
+ATTEMPTS = 10
 
 
 @final
@@ -84,7 +83,8 @@ class Subset:
         kept beside the folder, and what was made is used.
         """
         if name == PHANTOMS:
-            return self._phantoms()
+            assert self.data.phantoms is not None, "the data set has phantoms"
+            return self.data.phantoms.write(self.work, self.count, self.every)  # the same for every subset
         out, given_up = self.folder / name, self.folder / f"{name}.txt"
         if not given_up.exists() and not self._is_whole(out):
             try:
@@ -96,28 +96,6 @@ class Subset:
             return None
         made = Cohort.open(out)
         return made if 2 * len(made) >= self.count else None
-
-    def _phantoms(self) -> Cohort:
-        """The same for every subset, since they are not made from one; with the labels of the data set alone."""
-        assert self.data.phantoms is not None, "the data set has phantoms"
-        family = find_family(self.data.phantoms)
-        made = write_phantom(family, self.work / PHANTOMS, self.count, SEED, self.data.phantom_edge, ConsoleProgress())
-        return made if made.label_names == self.every.label_names else self._lesions_of(made)
-
-    def _lesions_of(self, phantoms: Cohort) -> Cohort:
-        """Phantoms whose lesions have the one label of the data set; their other labels become background."""
-        names = self.every.label_names
-        out = self.work / f"{PHANTOMS}-lesions"
-        written = Cohort.create(
-            out, channel_names=phantoms.channel_names, label_names=names, file_ending=phantoms.file_ending
-        )
-        for id in phantoms.ids:
-            if id not in written:
-                case = phantoms.stored(id)
-                lesion = case.require_labels() == phantoms.label_names["lesion"]
-                written.write(replace(case, labels=lesion.astype(np.uint8), label_names=names, report=None))
-        written.finish()
-        return Cohort.open(out)
 
     def _is_whole(self, out: Path) -> bool:
         return (out / "dataset.json").exists() and len(Cohort.open(out)) == self.count

@@ -22,6 +22,7 @@ over subsets, seeds and test cases, in points of Dice. Synthetic research data, 
 
 ```
 python benchmarks/recipes/compare_recipes.py breast FOLDER WORK
+python benchmarks/recipes/compare_recipes.py chest FOLDER WORK
 python benchmarks/recipes/compare_recipes.py hippocampus FOLDER WORK
 python benchmarks/recipes/compare_recipes.py sarcoma FOLDER WORK
 python benchmarks/recipes/compare_recipes.py sarcoma-ct FOLDER WORK
