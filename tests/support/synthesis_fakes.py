@@ -99,6 +99,9 @@ class FakeMethod:
         self.fingerprint, self.memory = fingerprint(**facts.get("fingerprint", {})), {}
         self.weights_hash = hashlib.sha256(json.dumps(facts.get("weights", 0)).encode()).hexdigest()
 
+    def modules(self):
+        return iter(())
+
     def output_fingerprint(self, _request):
         return self.fingerprint
 
@@ -171,7 +174,7 @@ def write_run(folder, **facts):
 
 
 def options(**changes):
-    parts = {key: changes.pop(key) for key in ("executor", "devices", "shard") if key in changes}
+    parts = {key: changes.pop(key) for key in ("executor", "devices", "shard", "batch") if key in changes}
     limits = changes.pop("limits", Limits(attempts=20))
     return SynthesisOptions(loader=LOADER, limits=limits, timeouts=Timeouts(**changes), **parts)
 

@@ -101,8 +101,8 @@ def _unstarted(monkeypatch):
     """Workers that are never started, and always late."""
 
     def begin(self, _request, device, _events):
-        self.device, self.ready, self.task, self.hung = device, False, None, ""
-        self.last_heard = self.phase_start = 0.0
+        self.device, self.ready, self.tasks, self.hung = device, False, {}, ""
+        self.last_heard = 0.0
 
     monkeypatch.setattr(WorkerProcess, "__init__", begin)
     monkeypatch.setattr(WorkerProcess, "hang_reason", lambda *_: "late")

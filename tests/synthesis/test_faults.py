@@ -175,6 +175,14 @@ def test_bad_cases_are_set_aside_and_the_others_finish(tmp_path, monkeypatch, de
     assert_equal_to_undisturbed(tmp_path, 6)
 
 
+def test_a_case_that_kills_a_worker_takes_no_case_of_its_batch_along(tmp_path, monkeypatch):
+    monkeypatch.setattr("medsmith.synthesis.executors.processes.MAX_CONCURRENT_DEATHS", 1)
+    run = write_run(tmp_path / "run", poison=[case_seed(1)], **{"raise": [case_seed(4)]})
+    with pytest.raises(SynthesisError, match=r"2 of 6 cases failed; fake_00001: .* SIGKILL"):
+        synthesize(run, tmp_path / "out", count=6, workers=1, options=options(batch=3))
+    assert Cohort.open(tmp_path / "out").ids == ("fake_00000", "fake_00002", "fake_00003", "fake_00005")
+
+
 @pytest.mark.slow
 def test_a_stopped_worker_is_replaced(tmp_path):
     write_run(tmp_path / "run", seconds=0.3)

@@ -1,6 +1,7 @@
 """End to end with a real method: a run folder on disk, worker processes, the copy check, regeneration."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from medsmith.cases.cohort import Cohort
 from medsmith.data.similarity import copy_threshold, thumbnails
-from medsmith.errors import RequestError
+from medsmith.errors import RequestError, SynthesisError
 from medsmith.methods.pig import PigConfig
 from medsmith.runs.checkpoints import RunRecord, build_method, library_versions, save_weights
 from medsmith.synthesis import SynthesisOptions, regenerate, synthesize
@@ -65,6 +66,19 @@ def test_workers_and_this_process_make_the_same_bytes(made):
     finally:
         torch.set_num_threads(threads)
     assert contents(made / "here") == contents(made / "out")
+
+
+def test_a_batch_belongs_to_the_recipe_and_not_to_the_workers(made):
+    of_three = replace(SynthesisOptions(), batch=3)
+    synthesize(made / "run", made / "joint", count=5, workers=1, options=of_three)
+    synthesize(made / "run", made / "single", count=5, workers=1, options=replace(IN_PROCESS, batch=3))
+    assert contents(made / "joint") == contents(made / "single")
+    record = json.loads((made / "joint" / "provenance" / "pig_00004.json").read_text())
+    assert record["batch"] == 3
+    assert "batch" not in json.loads((made / "out" / "provenance" / "pig_00002.json").read_text())
+    assert regenerate(made / "joint", "pig_00004", options=IN_PROCESS)[-1] == "provenance/pig_00004.json"
+    with pytest.raises(SynthesisError, match=r"another plan: batch is 3 there and not given here"):
+        synthesize(made / "run", made / "joint", count=6, workers=1, options=IN_PROCESS)
 
 
 def test_a_case_is_made_again(made):

@@ -49,6 +49,20 @@ def test_a_task_makes_its_cases_once_and_reports_errors_of_all(tmp_path):
     assert ray_tasks.resolve(files, wrong, "cpu")["error"]["kind"] == "RequestError"
 
 
+def test_the_rows_of_a_batch_are_made_at_once(tmp_path):
+    run = write_run(tmp_path / "run")
+    request = SynthesisRequest(run=str(run), loader=LOADER, batch=3, limits=in_process().limits)
+    files = ray_tasks.RunFiles.of(str(run))
+    resolved = ray_tasks.resolve(files, request.model_dump_json(), "cpu")["resolved"]
+    shared = {"run": str(run), "loader": LOADER, "recipe": resolved["recipe"]}
+    tasks = [json.dumps(shared | {"index": index}) for index in range(5)]
+    found = ray_tasks.make_cases(files, tasks, str(tmp_path / "out"), json.dumps(resolved["spec"]), "cpu")["outcomes"]
+    assert sorted(each["id"] for each in found if each["status"] == "made") == [f"fake_{k:05d}" for k in range(5)]
+    synthesize(run, tmp_path / "calm", count=5, workers=1, options=in_process(batch=3))
+    made, calm = contents(tmp_path / "out"), contents(tmp_path / "calm")
+    assert {name: calm[name] for name in made} == made
+
+
 def test_a_failing_disk_is_for_ray_to_try_again(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run")
     request = SynthesisRequest(run=str(run), loader=LOADER, devices=("cpu",))

@@ -36,7 +36,12 @@ def executor_of(name: str, address: str | None, workers: int | None = None) -> "
 
 
 def synthesis_options(
-    devices: list[str] | None, attempts: int, shard: str | None, executor: "StartExecutor", shard_cases: int
+    devices: list[str] | None,
+    attempts: int,
+    batch: int,
+    shard: str | None,
+    executor: "StartExecutor",
+    shard_cases: int,
 ) -> "SynthesisOptions":
     """How cases are made, by the options of a command; without devices a GPU if PyTorch sees one.
 
@@ -51,4 +56,5 @@ def synthesis_options(
         shard=None if shard is None else Shard.parse(shard),
         executor=executor,
         shard_cases=shard_cases,
+        batch=batch,
     )

@@ -14,6 +14,7 @@ from medsmith.cli.insertion import InsertionOptions
 from medsmith.cli.label_maps import LabelMapOptions
 from medsmith.cli.options import (
     Attempts,
+    BatchOfCases,
     CaseCount,
     ClusterAddress,
     DatasetId,
@@ -93,6 +94,7 @@ def synthesize(  # noqa: PLR0913
     workers: Workers = None,
     attempts: Attempts = 50,
     device: Devices = None,
+    batch: BatchOfCases = 1,
     shard: ShardOfCases = None,
     executor: ExecutorName = "processes",
     address: ClusterAddress = None,
@@ -108,11 +110,12 @@ def synthesize(  # noqa: PLR0913
     given = LabelMapOptions(labels, maps, augment_labels)
     requested = _requested(request, steered, inserted, given, PastingOptions(structure, per_image, organ))
     insertion.check_organs(requested)
-    options = synthesis_options(device, attempts, shard, executor_of(executor, address, workers), shard_cases)
+    made_by = executor_of(executor, address, workers)
+    options = synthesis_options(device, attempts, batch, shard, made_by, shard_cases)
     made = {"count": count, "seed": seed, "request": requested, "solver": solver, "steps": steps}
     asked = {**made, "workers": workers, "options": options}
     place = _place(out, format_, dataset_id, executor)
-    _warn(run, _cohort_of(requested.get("templates")))
+    _warn(run, _cohort_of(requested.get("templates")), batch)
     make = _forecast if dry_run else _make_shards if format_ == "shards" else _make_cases
     make(run, place, asked, format_)
 
@@ -156,7 +159,7 @@ def _place(out: str, format_: str, dataset_id: int | None, executor: str) -> Pat
     return out if is_url(out) else Path(out)
 
 
-def _warn(run: str, cohort: Path | None) -> None:
+def _warn(run: str, cohort: Path | None, batch: int) -> None:
     """Says what is known of the run and of the memory before anything is made."""
     from medsmith.insertion.memory import memory_needed
     from medsmith.runs.method_version import changed_method_warnings
@@ -165,7 +168,7 @@ def _warn(run: str, cohort: Path | None) -> None:
     for warning in (*few_steps_warnings(run), *changed_method_warnings(run)):
         terminal().note(warning)
     if cohort and (needed := memory_needed(cohort)):
-        terminal().note(f"memory: at most {needed / 2**30:.1f} GiB per worker")
+        terminal().note(f"memory: at most {batch * needed / 2**30:.1f} GiB per worker")
 
 
 def _forecast(run: str, place: Path | str, asked: dict[str, Any], format_: str) -> None:

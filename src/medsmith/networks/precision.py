@@ -1,6 +1,7 @@
 """Number format and memory layout of network passes, chosen by timing and recorded with the run."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -101,7 +102,7 @@ class _Autocast:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._entered: list[torch.autocast] = []
+        self._of_thread = threading.local()
 
     @classmethod
     def install(cls, module: nn.Module, dtype: torch.dtype | None) -> None:
@@ -118,11 +119,11 @@ class _Autocast:
         """Enter autocast before the call."""
         context = torch.autocast(next(module.parameters()).device.type, self._dtype)
         context.__enter__()  # type: ignore[no-untyped-call]
-        self._entered.append(context)
+        vars(self._of_thread).setdefault("entered", []).append(context)
 
     def leave(self, _module: nn.Module, _inputs: object, output: object) -> object:
         """Leave autocast after the call, even if it raised."""
-        self._entered.pop().__exit__(None, None, None)
+        self._of_thread.entered.pop().__exit__(None, None, None)
         if isinstance(output, tuple):
             return tuple(_to_float32(each) for each in output)
         return _to_float32(output)

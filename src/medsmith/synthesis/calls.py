@@ -75,6 +75,7 @@ def checked_request(
         solver=sampled.solver,
         steps=sampled.steps,
         limits=options.limits,
+        batch=options.batch,
     )
 
 

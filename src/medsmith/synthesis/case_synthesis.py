@@ -5,6 +5,7 @@ import importlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -20,6 +21,7 @@ from medsmith.errors import RequestError, RunError, similar
 from medsmith.methods.config import validated
 from medsmith.methods.elsewhere import version_of
 from medsmith.networks.memory import noting_smaller_pieces
+from medsmith.networks.micro_batch import MicroBatch, let_join
 from medsmith.networks.threads import one_thread
 from medsmith.synthesis.checks.finished import check_case
 from medsmith.synthesis.checks.result import CheckResult, gave_up_on_misses
@@ -99,6 +101,7 @@ def resolve_request(request: SynthesisRequest, device: str) -> ResolvedRequest:
         solver=solver,
         steps=steps,
         limits=request.limits,
+        batch=request.batch,
     )
     spec = CohortSpec(channel_names=facts.channel_names, label_names=facts.label_names, file_ending=facts.file_ending)
     return ResolvedRequest(recipe=recipe, spec=spec, references=references)
@@ -156,8 +159,9 @@ def synthesize_case(
 ) -> CaseResult:
     """Synthesize a case, with new seeds until it passes every check.
 
-    The result depends on the task alone: each attempt has its own seed, and sampling runs on one thread with a batch
-    of one, since threads and batch size change the rounding.
+    The result depends on the task alone: each attempt has its own seed, and sampling runs on one thread in a row of a
+    batch of fixed size, since threads and batch size change the rounding. Threads that make cases of other rows at the
+    same time share its passes.
 
     Args:
         task: the case.
@@ -199,7 +203,7 @@ def _checked(
         before_attempt(attempt)
         seed = derive_seed(recipe.seed, task.id, attempt)
         with noting_smaller_pieces() as pieces:
-            case = _synthesize_once(method, request, seed, recipe)
+            case = _synthesize_once(method, request, seed, task)
         results = check_case(case, training, limits, checks)
         failed = [result.check for result in results if result.outcome == "failed"]
         if not failed:
@@ -214,9 +218,23 @@ def _checked(
     return CaseResult(None, dict(refused), dict(missed))
 
 
-def _synthesize_once(method: "Method", request: BaseModel, seed: int, recipe: Recipe) -> Case:
-    with one_thread():
-        return method.synthesize(request, seed, sampling_of(method, recipe))
+def _synthesize_once(method: "Method", request: BaseModel, seed: int, task: CaseTask) -> Case:
+    with one_thread(), _row_of(method, task):
+        return method.synthesize(request, seed, sampling_of(method, task.recipe))
+
+
+def _row_of(method: "Method", task: CaseTask) -> AbstractContextManager[None]:
+    """The row of the batch that the passes of a case are computed in."""
+    if task.recipe.batch == 1:
+        return nullcontext()
+    let_join(method)
+    return _micro_batch(task.recipe.batch).row(task.recipe.row(task.index))
+
+
+@cache
+def _micro_batch(size: int) -> MicroBatch:
+    """The one of this process."""
+    return MicroBatch(size)
 
 
 def sampling_of(method: "Method", recipe: Recipe) -> Sampling:

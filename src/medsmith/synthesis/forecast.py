@@ -201,7 +201,7 @@ def _try_one(run: Path | str, location: object, count: int, asked: dict[str, Any
                     raise SynthesisError(location, error.found, error.limit, _CURE) from None
                 missed |= found
             else:
-                return _trial(out, clock.seconds / number, number)
+                return _trial(out, clock.seconds / number / min(count, options.batch), number)
     raise not_made(location, 0, missed)
 
 

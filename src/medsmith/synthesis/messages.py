@@ -3,12 +3,15 @@
 coordinator -> worker   {"request": ..., "device": ...}, then {"out": ..., "task": ...} for each case
 worker -> coordinator   {"type": "ready", "resolved": ...}               the run is loaded
 {"type": "alive"}                               every second
-{"type": "attempt", "attempt": n}               before each attempt at a case
+{"type": "stop", "error": ...}                  a user error: no case can be made
+{"type": "unusable", "trace": ...}              loading the run raised an unexpected exception
+
+of the case with the number "index":
+{"type": "attempt", "attempt": n}               before each attempt at it
 {"type": "rejected", "checks": [...]}           the checks that refused the attempt
-{"type": "made"}                                the case is on disk
+{"type": "made"}                                it is on disk
 {"type": "refused", "refused": {...}, "missed": {...}}  every attempt failed a check
 {"type": "broken", "trace": ...}                synthesis raised an unexpected exception
-{"type": "stop", "error": ...}                  a user error: no case can be made
 """
 
 import json

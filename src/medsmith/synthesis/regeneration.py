@@ -96,6 +96,7 @@ def _original_request(
         solver=recipe.solver,
         steps=recipe.steps,
         limits=recipe.limits,
+        batch=recipe.batch,
     )
 
 

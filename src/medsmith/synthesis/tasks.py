@@ -5,12 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final, overload
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from medsmith.synthesis.checks.result import Limits
 
 LOADER = "medsmith.runs.checkpoints:load_method"
 NOTICE = "Synthetic research data. Not for diagnosis."
+MOST_BATCH = 256
 _MAX_SHOWN = 40
 
 
@@ -27,6 +28,7 @@ class SynthesisRequest(BaseModel):
         solver: of the sampler; None uses the method's default.
         steps: of the sampler; None uses the method's default.
         limits: tolerances of the checks.
+        batch: cases of a worker whose network passes are joined.
     """
 
     # NaN reaches the worker as NaN, so that the method refuses it by its name; the default would send null.
@@ -40,6 +42,7 @@ class SynthesisRequest(BaseModel):
     solver: str | None = None
     steps: int | None = None
     limits: Limits = Limits()
+    batch: int = Field(default=1, ge=1, le=MOST_BATCH)
 
 
 @final
@@ -59,6 +62,7 @@ class Recipe(BaseModel):
         solver: of the sampling loop.
         steps: evaluations of the denoiser.
         limits: tolerances of the checks.
+        batch: rows of the batch that the network passes of a case are computed in; not written where it is 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +79,16 @@ class Recipe(BaseModel):
     solver: str
     steps: int = Field(ge=1)
     limits: Limits
+    batch: int = Field(default=1, ge=1, le=MOST_BATCH)
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return written if self.batch > 1 else {key: value for key, value in written.items() if key != "batch"}
+
+    def row(self, index: int) -> int:
+        """The row of a case in its batch."""
+        return index % self.batch
 
 
 @final
@@ -216,5 +230,5 @@ def _by_index(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _shortened(value: Any) -> str:
-    text = json.dumps(value)
+    text = "not given" if value is None else json.dumps(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -78,7 +78,7 @@ def main() -> None:
         channel.send({"type": "stop", "error": error_to_json(error)})
     except Exception as error:
         fault = _fault(error)
-        channel.send({"type": "stop", "error": error_to_json(fault)} if fault else _broken(error))
+        channel.send({"type": "stop", "error": error_to_json(fault)} if fault else _trace(error) | {"type": "unusable"})
 
 
 def _work(channel: _Channel) -> None:
@@ -98,27 +98,63 @@ def _work(channel: _Channel) -> None:
 
     resolved = resolve_request(request, device)
     channel.send({"type": "ready", "resolved": resolved.model_dump(mode="json")})
+    rows = [_Row(channel, resolved.spec, device) for _ in range(resolved.recipe.batch)]
     while True:
         message = channel.receive()
-        writer = writer_of(Path(message["out"]), resolved.spec)
+        rows[resolved.recipe.row(message["task"]["index"])].give(message)
+
+
+@final
+class _Row:
+    """A thread that makes the cases of one row of the batch, one after the other.
+
+    Args:
+        channel: to the coordinator.
+        spec: of the cohort of the cases.
+        device: of the networks.
+    """
+
+    def __init__(self, channel: _Channel, spec: "CohortSpec", device: str) -> None:
+        self._channel, self._spec, self._device = channel, spec, device
+        self._given: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def give(self, message: Message) -> None:
+        """Takes one more task."""
+        self._given.put(message)
+
+    def _work(self) -> None:
         try:
-            channel.send(_run_task(channel, writer, message["task"], device))
+            while True:
+                self._make(self._given.get())
+        except MedsmithError as error:
+            self._channel.send({"type": "stop", "error": error_to_json(error)})
+        except BaseException as error:
+            traceback.print_exception(error)
+            sys.stderr.flush()
+            os._exit(1)
+
+    def _make(self, message: Message) -> None:
+        writer, index = writer_of(Path(message["out"]), self._spec), message["task"]["index"]
+        try:
+            self._channel.send(_run_task(self._channel, writer, message["task"], self._device) | {"index": index})
         except MedsmithError:
             raise
         except Exception as error:
-            answer = _broken(error)
+            answer = _trace(error) | {"type": "broken", "index": index}
         else:
-            continue
+            return
         from medsmith.networks.memory import free_memory
 
         free_memory()  # before the case is tried again, here or by another worker on the same device
-        channel.send(answer)
+        self._channel.send(answer)
 
 
-def _broken(error: Exception) -> Message:
+def _trace(error: Exception) -> dict[str, Any]:
+    """An unexpected exception in a line; the whole goes to the log."""
     traceback.print_exception(error)
     sys.stderr.flush()
-    return {"type": "broken", "trace": _in_words(error)}
+    return {"trace": _in_words(error)}
 
 
 def _in_words(error: Exception) -> str:
@@ -135,19 +171,19 @@ def _fault(error: Exception) -> MedsmithError | None:
     return fault_of(error)
 
 
-def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -> Message:
+def _run_task(channel: _Channel, writer: "CaseWriter", task: Any, device: str) -> dict[str, Any]:
     from medsmith.synthesis.case_synthesis import synthesize_case
     from medsmith.synthesis.rejected import keep_picture
     from medsmith.synthesis.tasks import CaseTask
 
-    def report_attempt(attempt: int) -> None:
-        channel.send({"type": "attempt", "attempt": attempt})
-
     asked = CaseTask.model_validate(task)
+
+    def report_attempt(attempt: int) -> None:
+        channel.send({"type": "attempt", "index": asked.index, "attempt": attempt})
 
     def report_refusal(attempt: int, case: "Case", checks: list[str]) -> None:
         keep_picture(writer.root, asked, attempt, case, checks)
-        channel.send({"type": "rejected", "checks": checks})
+        channel.send({"type": "rejected", "index": asked.index, "checks": checks})
 
     result = synthesize_case(asked, device, report_attempt, report_refusal)
     if result.case is None:

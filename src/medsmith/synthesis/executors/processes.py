@@ -65,20 +65,21 @@ class ProcessExecutor:
     def submit(self, tasks: Iterable[CaseTask], out: Path) -> Iterator[Outcome]:
         """As ``Executor.submit``."""
         source = iter(tasks)
-        while self._refill(source) or self._retry_alone or self._busy():
-            self._start_workers(min(self._size, len(self._waiting) + len(self._retry_alone) + self._busy()))
+        while self._refill(source) or self._retry_alone or self._running():
+            left = len(self._waiting) + len(self._retry_alone) + self._running()
+            self._start_workers(min(self._size, -(-left // self._request.batch)))
             self._assign_tasks(str(out.absolute()))
-            outcome = self._process_event()
-            if outcome is not None:
-                yield outcome
+            yield from self._process_event()
 
     def _refill(self, source: Iterator[CaseTask]) -> bool:
         """Takes as many tasks as the workers need next, so that memory does not grow with their number."""
-        self._waiting.extend(islice(source, max(0, 2 * self._size - len(self._waiting))))
+        most = 2 * self._size * self._request.batch
+        self._waiting.extend(islice(source, max(0, most - len(self._waiting))))
         return bool(self._waiting)
 
-    def _busy(self) -> int:
-        return sum(worker.task is not None for worker in self._workers)
+    def _running(self) -> int:
+        """Cases that are being made."""
+        return sum(len(worker.tasks) for worker in self._workers)
 
     def _start_workers(self, size: int) -> None:
         while len(self._workers) < size:
@@ -87,14 +88,18 @@ class ProcessExecutor:
             self._workers.add(WorkerProcess(self._request, device, self._events))
 
     def _assign_tasks(self, out: str) -> None:
-        idle = [worker for worker in self._workers if worker.ready and worker.task is None]
-        for worker in idle:
-            if self._waiting:
-                worker.assign(self._waiting.popleft(), out)
-            elif self._retry_alone and not self._busy():
-                worker.assign(self._retry_alone.popleft(), out)
+        for worker in self._workers:
+            for _ in range(len(self._waiting)):
+                task = self._waiting.popleft()
+                if worker.has_room_for(task):
+                    worker.assign(task, out)
+                else:
+                    self._waiting.append(task)
+        idle = next((worker for worker in self._workers if worker.ready), None)
+        if self._retry_alone and idle and not self._waiting and not self._running():
+            idle.assign(self._retry_alone.popleft(), out)
 
-    def _process_event(self) -> Outcome | None:
+    def _process_event(self) -> Iterable[Outcome]:
         """Wait briefly for one event and handle it; kill hung workers."""
         if self._stop():
             raise KeyboardInterrupt
@@ -103,10 +108,11 @@ class ProcessExecutor:
         try:
             worker, message = self._events.get(timeout=_TICK_SECONDS)
         except queue.Empty:
-            return None
+            return ()
         if worker not in self._workers:
-            return None
-        return self._handle_exit(worker) if message is None else self._handle_message(worker, message)
+            return ()
+        found = self._handle_exit(worker) if message is None else [self._handle_message(worker, message)]
+        return [outcome for outcome in found if outcome is not None]
 
     def _kill_hung_workers(self) -> None:
         for worker in self._workers:
@@ -121,47 +127,42 @@ class ProcessExecutor:
                 worker.ready, self._failed_starts = True, 0
                 self._resolved = ResolvedRequest.model_validate(message["resolved"])
             case "attempt":
-                self._record_time(worker, started=message["attempt"] > 0)
-            case "rejected" if worker.task is not None:
-                return Outcome(worker.task, "rejected", refused=dict.fromkeys(message["checks"], 1))
+                seconds = worker.end_attempt(message["index"])
+                self._record_time(seconds if message["attempt"] > 0 else 0.0)
+            case "rejected":
+                return Outcome(worker.tasks[message["index"]], "rejected", refused=dict.fromkeys(message["checks"], 1))
             case "made" | "refused":
-                self._record_time(worker, started=True)
-                return self._handle_result(worker, message)
+                self._record_time(worker.end_attempt(message["index"]))
+                return self._handle_result(worker.take_back(message["index"]), message)
             case "broken":
-                return self._handle_failure(worker, message["trace"])
+                return self._handle_failure(worker, worker.take_back(message["index"]), message["trace"])
+            case "unusable":
+                raise SynthesisError(self._request.run, f"cannot be loaded ({message['trace']})")
             case "stop":
                 raise error_from_json(message["error"])
         return None
 
-    def _record_time(self, worker: WorkerProcess, *, started: bool) -> None:
-        """Record the duration of the attempt that has just ended, if one had started."""
-        if started:
-            self._slowest = max(self._slowest or 0.0, worker.last_heard - worker.phase_start)
-        worker.phase_start = worker.last_heard
+    def _record_time(self, seconds: float) -> None:
+        """Record the duration of an attempt; 0 where none has ended."""
+        if seconds > 0:
+            self._slowest = max(self._slowest or 0.0, seconds)
 
-    def _handle_result(self, worker: WorkerProcess, message: Message) -> Outcome:
-        task, worker.task = worker.task, None
-        assert task is not None
+    def _handle_result(self, task: CaseTask, message: Message) -> Outcome:
         return Outcome(task, message["type"], refused=message.get("refused", {}), missed=message.get("missed", {}))
 
-    def _handle_exit(self, worker: WorkerProcess) -> Outcome | None:
-        """Handle a worker's exit: its case is queued again."""
+    def _handle_exit(self, worker: WorkerProcess) -> list[Outcome | None]:
+        """Handle a worker's exit: its cases are queued again."""
         reason = worker.exit_reason()
         self._workers.discard(worker)
         try:
-            if worker.task is not None:
-                return self._handle_failure(worker, reason)
             if not worker.ready:
                 self._failed_starts += 1
                 self._check_starts(reason, worker.log())
+            return [self._handle_failure(worker, worker.take_back(index), reason) for index in [*worker.tasks]]
         finally:
             worker.end()
-        return None
 
-    def _handle_failure(self, worker: WorkerProcess, reason: str) -> Outcome | None:
-        task, worker.task = worker.task, None
-        if task is None:
-            raise SynthesisError(self._request.run, f"cannot be loaded ({reason})")
+    def _handle_failure(self, worker: WorkerProcess, task: CaseTask, reason: str) -> Outcome | None:
         self._deaths[task.id] += 1
         if self._deaths[task.id] > MAX_CONCURRENT_DEATHS:
             return Outcome(task, "lost", reason=reason, log=worker.log())

@@ -163,7 +163,8 @@ class RayExecutor:
         """Starts tasks up to the bound; whether any runs."""
         bound = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while len(self._running) < bound:
-            tasks = tuple(islice(source, self._options.cases_per_task)) or ((alone.popleft(),) if alone else ())
+            most = max(self._options.cases_per_task, self._request.batch)
+            tasks = tuple(islice(source, most)) or ((alone.popleft(),) if alone else ())
             if not tasks:
                 break
             listed = [task.model_dump_json() for task in tasks]

@@ -4,12 +4,17 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from medsmith.errors import MedsmithError, error_to_json
 from medsmith.formats.atomic import sha256_of, write_bytes
+
+if TYPE_CHECKING:
+    from medsmith.synthesis.tasks import CaseTask
 
 
 @final
@@ -88,7 +93,7 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
 
     Args:
         files: of the run.
-        tasks: ``CaseTask``s as JSON.
+        tasks: ``CaseTask``s of one recipe as JSON, at least one.
         out: folder of the cohort.
         spec: its ``CohortSpec`` as JSON.
         device: of this node.
@@ -99,21 +104,36 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
     Raises:
         OSError: the storage failed.
     """
+    from medsmith.synthesis.case_synthesis import load
     from medsmith.synthesis.tasks import CaseTask, CohortSpec
     from medsmith.synthesis.worker import writer_of
 
     outcomes: list[Mapping[str, Any]] = []
+    asked = [CaseTask.model_validate_json(text) for text in tasks]
+    local = [task.model_copy(update={"run": files.located(task.run)}) for task in asked]
     try:
         writer = writer_of(Path(out), CohortSpec.model_validate_json(spec))
-        for text in tasks:
-            task = CaseTask.model_validate_json(text)
-            local = task.model_copy(update={"run": files.located(task.run)})
-            outcomes += _made(local, writer, device)
+        load(local[0].run, local[0].loader, device)  # once, before there are threads
+        rows = groupby(sorted(local, key=_row), key=_row)
+        with ThreadPoolExecutor(local[0].recipe.batch) as threads:
+            made = [threads.submit(_made_in_turn, list(row), writer, device, outcomes) for _, row in rows]
+        for each in made:
+            each.result()
     except MedsmithError as error:
         if isinstance(error.__cause__, OSError):  # of the storage: for Ray to try again
             raise error.__cause__ from error
         return {"outcomes": outcomes, "error": error_to_json(error)}
     return {"outcomes": outcomes}
+
+
+def _row(task: "CaseTask") -> int:
+    return task.recipe.row(task.index)
+
+
+def _made_in_turn(tasks: Sequence["CaseTask"], writer: Any, device: str, outcomes: list[Mapping[str, Any]]) -> None:
+    """Makes the cases of a row of the batch, and appends what became of them."""
+    for task in tasks:
+        outcomes.extend(_made(task, writer, device))
 
 
 def _made(task: Any, writer: Any, device: str) -> list[Mapping[str, Any]]:

@@ -48,10 +48,11 @@ class WorkerProcess:
             env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         self.device = device
-        self.task: CaseTask | None = None
+        self.tasks: dict[int, CaseTask] = {}
+        self._attempts_start: dict[int, float] = {}
         self.ready = False
         self.hung = ""
-        self.last_heard = self.phase_start = time.monotonic()
+        self.last_heard = self._start = time.monotonic()
         self._log_start = 0
         threading.Thread(target=self._watch, args=(events.put,), daemon=True).start()
         self._send({"request": request.model_dump(mode="json"), "device": device})
@@ -61,21 +62,39 @@ class WorkerProcess:
         """Process id."""
         return self._process.pid
 
+    def has_room_for(self, task: CaseTask) -> bool:
+        """Whether it is ready, and makes no other case of the same row of its batch."""
+        rows = {other.recipe.row(other.index) for other in self.tasks.values()}
+        return self.ready and task.recipe.row(task.index) not in rows
+
     def assign(self, task: CaseTask, out: str) -> None:
         """Send one case task to the worker."""
-        self.task, self.phase_start, self._log_start = task, time.monotonic(), os.fstat(self._log.fileno()).st_size
+        if not self.tasks:
+            self._log_start = os.fstat(self._log.fileno()).st_size
+        self.tasks[task.index], self._attempts_start[task.index] = task, time.monotonic()
         self._send({"out": out, "task": task.model_dump(mode="json")})
+
+    def end_attempt(self, index: int) -> float:
+        """Seconds of the attempt at a case that has just ended, by the last message; the next one begins."""
+        seconds = self.last_heard - self._attempts_start[index]
+        self._attempts_start[index] = self.last_heard
+        return seconds
+
+    def take_back(self, index: int) -> CaseTask:
+        """The task of a case that the worker has ended."""
+        del self._attempts_start[index]
+        return self.tasks.pop(index)
 
     def hang_reason(self, timeouts: Timeouts, slowest: float | None) -> str:
         """Why the worker counts as hung; empty if it does not."""
         now = time.monotonic()
         if not self.ready:
-            late = now - self.phase_start > timeouts.load
+            late = now - self._start > timeouts.load
             return f"did not load the run in {timeouts.load:.0f} s" if late else ""
         if now - self.last_heard > timeouts.heartbeat:
             return f"gave no sign of life for {timeouts.heartbeat:.0f} s"
         allowed = timeouts.for_attempt(slowest)
-        late = self.task is not None and now - self.phase_start > allowed
+        late = any(now - start > allowed for start in self._attempts_start.values())
         return f"one attempt took more than {allowed:.0f} s" if late else ""
 
     def kill_hung(self, reason: str) -> None:
@@ -86,7 +105,7 @@ class WorkerProcess:
         self._process.kill()
 
     def log(self) -> str:
-        """The last 20 kB that it wrote to standard error since its task was assigned."""
+        """The last 20 kB that it wrote to standard error since it was given a task while it had none."""
         descriptor = self._log.fileno()
         size = os.fstat(descriptor).st_size
         start = max(self._log_start, size - _LOG_BYTES)
