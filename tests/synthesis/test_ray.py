@@ -49,6 +49,7 @@ def test_a_task_makes_its_cases_once_and_reports_errors_of_all(tmp_path):
     assert ray_tasks.resolve(files, wrong, "cpu")["error"]["kind"] == "RequestError"
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_the_rows_of_a_batch_are_made_at_once(tmp_path):
     run = write_run(tmp_path / "run")
     request = SynthesisRequest(run=str(run), loader=LOADER, batch=3, limits=in_process().limits)

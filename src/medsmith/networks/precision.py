@@ -102,7 +102,7 @@ class _Autocast:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._of_thread = threading.local()
+        self._entered: dict[int, list[torch.autocast]] = {}  # by thread, of which each has its own autocast
 
     @classmethod
     def install(cls, module: nn.Module, dtype: torch.dtype | None) -> None:
@@ -119,11 +119,11 @@ class _Autocast:
         """Enter autocast before the call."""
         context = torch.autocast(next(module.parameters()).device.type, self._dtype)
         context.__enter__()  # type: ignore[no-untyped-call]
-        vars(self._of_thread).setdefault("entered", []).append(context)
+        self._entered.setdefault(threading.get_ident(), []).append(context)
 
     def leave(self, _module: nn.Module, _inputs: object, output: object) -> object:
         """Leave autocast after the call, even if it raised."""
-        self._of_thread.entered.pop().__exit__(None, None, None)
+        self._entered[threading.get_ident()].pop().__exit__(None, None, None)
         if isinstance(output, tuple):
             return tuple(_to_float32(each) for each in output)
         return _to_float32(output)

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final, overload
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from medsmith.synthesis.checks.result import Limits
 
@@ -82,8 +82,8 @@ class Recipe(BaseModel):
     batch: int = Field(default=1, ge=1, le=MOST_BATCH)
 
     @model_serializer(mode="wrap")
-    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
+    def _without_default(self, write: Callable[["Recipe"], dict[str, Any]]) -> dict[str, Any]:
+        written = write(self)
         return written if self.batch > 1 else {key: value for key, value in written.items() if key != "batch"}
 
     def row(self, index: int) -> int:
