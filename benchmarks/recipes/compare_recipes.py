@@ -81,6 +81,10 @@ MIXED: Mapping[str, tuple[str, ...]] = {
 }
 
 
+BEFORE: Mapping[str, str] = {"phantoms, then R": PHANTOMS}
+"""Arms that learn from a source in the first half of the steps, and from the real cases alone in the second."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -114,8 +118,8 @@ class Trial:
 
     def _measured(self, real: LoadedCohort, test: LoadedCohort) -> Float64[np.ndarray, "cases structures"]:
         classes = len(self.subset.every.label_names)
-        phase = self._phase(real, classes)
-        network = self._teacher(phase, classes) if self.arm == BASE else self._network(self.arm, phase, classes)
+        phases = self._phases(real, classes)
+        network = self._teacher(phases[0], classes) if self.arm == BASE else self._network(self.arm, phases, classes)
         return dice_of_cases(network, test, classes)
 
     def _teacher(self, real: Phase, classes: int) -> nn.Module:
@@ -123,33 +127,36 @@ class Trial:
         kept = self._kept("networks", BASE, "safetensors")
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(kept, pack(self._network(BASE, real, classes).state_dict()))
+            write_bytes(kept, pack(self._network(BASE, [real], classes).state_dict()))
         shape = (len(self.subset.size), len(self.subset.every.channel_names))
         network = build_segmenter(shape, classes, self.config, self.seed)
         network.load_state_dict(unpack(kept))
         return network.eval()
 
-    def _phase(self, every: LoadedCohort, classes: int) -> Phase:
+    def _phases(self, every: LoadedCohort, classes: int) -> list[Phase]:
         mine = torch.tensor([id in self.subset.ids for id in every.ids])
         real = (every.images[mine], every.labels[mine])
         if self.arm == SELF:
-            return Mixture(real, predicted(self._teacher(real, classes), every.images[~mine]))
+            return [Mixture(real, predicted(self._teacher(real, classes), every.images[~mine]))]
         if self.arm in AUGMENTED:
-            return real
+            return [real]
+        if self.arm in BEFORE:
+            before = self._synthetic(BEFORE[self.arm])
+            return [(before.images, before.labels), real]
         made = [self._synthetic(source) for source in MIXED[self.arm]]
         images, labels = (torch.cat([getattr(each, part) for each in made]) for part in ("images", "labels"))
-        return Mixture(real, (images, labels))
+        return [Mixture(real, (images, labels))]
 
     def _synthetic(self, source: str) -> LoadedCohort:
         made = self.subset.synthetic(source)
         assert made is not None, "arms without synthetic cases are left out"
         return loaded(made, self.edge, self.subset.data.window)
 
-    def _network(self, arm: str, phase: Phase, classes: int) -> nn.Module:
+    def _network(self, arm: str, phases: Sequence[Phase], classes: int) -> nn.Module:
         steps = self.config.steps * (2 if arm == LONGER else 1)
         config = self.config.model_copy(update={"steps": steps})
         with ConsoleProgress().task(f"{self.subset.name} seed {self.seed} {arm}", steps) as advance:
-            return train_segmenter([phase], classes, config, self.seed, advance, AUGMENTED.get(arm, STRONG))
+            return train_segmenter(phases, classes, config, self.seed, advance, AUGMENTED.get(arm, STRONG))
 
 
 def predicted(network: nn.Module, images: Tensor) -> Cases:
@@ -264,7 +271,7 @@ def main(asked: argparse.Namespace) -> None:
         draws = draws_of(asked, size, real, test)
         for draw in draws:
             for arm in scores:
-                sources = MIXED.get(arm, ())
+                sources = sources_of(arm)
                 if all(part.subset.synthetic(source) is not None for source in sources for part in draw):
                     scores[arm].append([dice_of(draw, arm, seed, asked, real) for seed in range(asked.seeds)])
             found = rows(draws, scores, owner)
@@ -273,9 +280,14 @@ def main(asked: argparse.Namespace) -> None:
         print(*(f"{row['cases']} {row['arm']}: {row['dice']['value']:.3f}" for row in found), sep="\n", flush=True)
 
 
+def sources_of(arm: str) -> tuple[str, ...]:
+    """What the synthetic cases of an arm are made by."""
+    return (BEFORE[arm],) if arm in BEFORE else MIXED.get(arm, ())
+
+
 def arms_of(data: DataSet) -> tuple[str, ...]:
     """The arms for which the data set has what they need."""
-    mixed = (arm for arm, sources in MIXED.items() if data.makes.issuperset(sources))
+    mixed = (arm for arm in (*MIXED, *BEFORE) if data.makes.issuperset(sources_of(arm)))
     # Where every case is tested, the images beside a subset are those of the test.
     return (*AUGMENTED, *mixed, *(() if data.test_share is None else (SELF,)))
 

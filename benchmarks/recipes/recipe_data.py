@@ -149,18 +149,23 @@ def breast(source: Path, work: Path) -> Cohort:
 
 def chest(source: Path, work: Path) -> Cohort:
     """Four slices of every patient, evenly spaced, without the trachea, which eight of all slices show."""
+    out = work / "all"
+    if (out / "dataset.json").exists():
+        return Cohort.open(out)
     options = PrepareOptions(("gray",), CHEST_LABELS, percentiles=STRETCHED)
     whole = prepare(source, work / "whole", options, report=print)
     names = {"background": 0, "esophagus": 1, "heart": 2, "aorta": 3}
-    written = Cohort.create(work / "all", channel_names=("gray",), label_names=names, file_ending=whole.file_ending)
-    shown = {id: whole.stored(id) for id in whole.ids if id not in written}
+    written = Cohort.create(out, channel_names=("gray",), label_names=names, file_ending=whole.file_ending)
+    shown = {id: whole.stored(id) for id in whole.ids}
     plain = [id for id, case in shown.items() if not (case.require_labels() == CHEST_LABELS["trachea"]).any()]
     for ids in in_groups(plain, patient_of).values():
-        for id in {ids[place] for place in np.linspace(0, len(ids) - 1, 2 + SLICES).round().astype(int)[1:-1]}:
-            labels = selected_labels(shown[id].require_labels(), whole.label_names, names)
-            written.write(replace(shown[id], labels=labels, label_names=names))
+        for place in sorted(set(np.linspace(0, len(ids) - 1, 2 + SLICES).round().astype(int)[1:-1])):
+            case = shown[ids[place]]
+            if case.id not in written:
+                labels = selected_labels(case.require_labels(), whole.label_names, names)
+                written.write(replace(case, labels=labels, label_names=names))
     written.finish()
-    return Cohort.open(work / "all")
+    return Cohort.open(out)
 
 
 def hippocampus(source: Path, work: Path) -> Cohort:
