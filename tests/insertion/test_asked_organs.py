@@ -16,7 +16,7 @@ from medsmith.geometry import Geometry
 from medsmith.insertion.asked_organs import AskedOrgans
 
 COARSE = "fat, soft_tissue, bone, lung, lung_left, lung_right"
-CURE = "name one of these, or give a map that has it: --organ-map"
+CURE = "there it counts as 'soft tissue': ask for that, or give a map that has it: --organ-map"
 
 
 def scans(folder, label_names):

@@ -1,9 +1,11 @@
 """The organ and the type of a lesion, from everything that was said of it."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from medsmith.reports.organs import ORGANS, members_of
 from medsmith.reports.parsing.draft import Draft
+from medsmith.reports.parsing.filler import KIDNEY_PARTS, LUNG_PARTS
 from medsmith.reports.parsing.sentence import NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import BROADER_NOUNS
@@ -25,6 +27,8 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
     if organ is None:
         implied = list(dict.fromkeys(value for value, _ in draft.of("implied")))
         organ = _narrowest(implied)
+        if organ is not None:
+            draft.notes += _by_parts(organ, draft)
         for other in implied if organ is None else ():
             draft.unplaced.append(Unplaced(other, reason="a second organ of the same lesion"))
     context = _beside(context, draft)
@@ -35,6 +39,14 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
     if organ is not None:
         draft.values["organ"] = organ
     _place_parts(organ, draft)
+
+
+def _by_parts(organ: str, draft: Draft) -> Iterator[str]:
+    """Notes on parts that other organs have as well ("apical", "pole"), by which an organ is taken."""
+    ambiguous = {stems(part) for part in (*LUNG_PARTS, *KIDNEY_PARTS)}
+    said = [part for _, part in draft.of("part") if stems(part) in ambiguous]
+    if said:
+        yield f"no organ is named: {organ} is taken for '{said[0]}'"
 
 
 def _place_parts(organ: str | None, draft: Draft) -> None:
