@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from tests.insertion.test_asked_organs import scans
 
 from medsmith.cli import main
 from medsmith.errors import RequestError
@@ -16,6 +15,7 @@ from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.reports import completed_report
 from medsmith.insertion.stand_ins import placed_in, stand_in, to_ask_for
 from medsmith.reports.schema import LesionReport
+from unread_scans import unread_scans
 
 SIDES = {"lung_left": 1, "lung_right": 2, "soft_tissue": 3, "bone": 4}
 WHOLE = {"lung": 1, "soft_tissue": 3}
@@ -109,7 +109,7 @@ def test_a_bare_scan_without_the_organ_says_what_it_has():
 
 
 def test_a_lobe_is_told_before_scans_are_read(tmp_path, capsys):
-    folder = scans(tmp_path / "scans", {"background": 0, "lesion": 1})
+    folder = unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1})
     asked = AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": "lung_lower_lobe_left"}] * 2})
     assert asked.check() == (TOLD,)
     assert AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": "lung_left"}]}).check() == ()

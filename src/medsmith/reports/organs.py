@@ -76,7 +76,7 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "kidney": ("renal",),
         "liver": ("hepatic",),
-        "lung": ("pulmonary",),
+        "lung": ("pulmonary", "pulm"),
         "pancreas": ("pancreatic",),
         "stomach": ("gastric",),
         "spleen": ("splenic",),

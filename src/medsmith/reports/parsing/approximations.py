@@ -49,7 +49,10 @@ def approximations() -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     yield from ((phrase, (("kind", "cyst"), ("read as", CYST))) for phrase in CYSTS)
     for phrase in ("ipmn", "intraductal papillary mucinous neoplasm"):
         yield phrase, (("kind", "cyst"), ("implied", "pancreas"), ("read as", CYST))
+    for phrase in ("hemorrhagic cyst", "proteinaceous cyst"):
+        yield phrase, (("kind", "cyst"), ("density", "hyperdense"), ("read as", "a hyperdense cyst"))
     yield from ((phrase, (("noun", "lesion"), ("density", "hypodense fluid-like"))) for phrase in FLUIDS)
+    yield "intramuscular", (("implied", "soft_tissue"), ("part", "intramuscular"))
     yield from ((phrase, (("features", _DARK), ("read as", NO_CAVITY))) for phrase in CAVITARY)
     yield "cavity", (("noun", "lesion"), ("features", _DARK), ("read as", NO_CAVITY))
     for phrase in ("invading", "infiltrating", "invade", "encasing"):

@@ -20,6 +20,7 @@ _FUNCTION_WORDS: Final = (
 )
 _REPORTING: Final = (
     "show shows showing shown demonstrate demonstrates demonstrated demonstrating reveal reveals seen see noted note "
+    "include includes including "
     "identified found detected visible visualized appreciated depicted located situated lying lies involving involve "
     "occupying appears appear appearing appearance contains contain containing arising originating evidence sign "
     "present presence finding impression conclusion technique comparison follow followup result report patient case "
@@ -144,8 +145,8 @@ HEDGES: Final = (
     *("cannot be excluded", "can not be excluded", "cannot be ruled out", "can not be ruled out", "cannot exclude"),
     *("can not exclude", "cannot rule out", "not excluded", "not be excluded", "not ruled out", "not be ruled out"),
     *("is not excluded", "is not ruled out", "rule out", "to rule out", "question of", "query", "ddx", "dd"),
-    *("vs", "versus"),
-    *("differential diagnosis", "differential", "ddx includes", "differential includes", "differential diagnosis includes", "until proven otherwise"),
+    *("vs", "versus", "either"),
+    *("differential diagnosis", "differential", "until proven otherwise"),
 )
 """Words of doubt. "Rule out" is a question; "ruled out" is an answer, and a negation."""
 
@@ -159,7 +160,7 @@ HEADERS: Final = (
 KIDNEY_PARTS: Final = (
     *(f"{which}pole" for which in ("", "upper ", "lower ", "mid ", "middle ")),
     *("interpolar", "interpolar region", "calyx", "calyce", "calix", "caliceal", "calyceal", "lower pole calyx"),
-    *("parapelvic", "peripelvic", "renal pelvis"),
+    *("parapelvic", "peripelvic", "renal pelvis", "upj", "ureteropelvic junction"),
 )
 """Parts of the kidney, unless another organ is named."""
 
@@ -189,7 +190,7 @@ PLACES: Final = (
     *("basal", "basilar", "base", "anterior", "posterior", "medial", "lateral", "superior"),
     *("inferior", "anterolateral", "posterolateral", "anteromedial", "posteromedial", "anteriorly", "posteriorly"),
     *("laterally", "medially", "head", "neck", "body", "tail", "fundus", "antrum"),
-    *("pylorus", "cardia", "tip", "distal"),
+    *("pylorus", "pyloric", "antral", "cardia", "tip", "distal"),
     *("proximal", "mid", "middle", "dependent", "lobe", "parenchyma", "upper", "lower", "segment", "subsegment"),
     *("anterior segment", "posterior segment", "superior segment", "caudate"),
 )

@@ -39,8 +39,8 @@ _REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
     # "2,5 cm" is a decimal; "12, 15 mm" is a list.
     (re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,2})(?=\s*-?\s*(?:mm|cm|x|by)\b)", re.IGNORECASE), r"\1.\2"),
     (re.compile(r"\b(seg|approx|ca|prev|diam|max|vs|incl|resp|rt|lt|st)\.(?=\s|\d|,)", re.IGNORECASE), r"\1"),
-    (re.compile(r"\b(?:R|RT|Rt|rt)\b(?=[ -]+[a-z])"), "right"),
-    (re.compile(r"\b(?:L|LT|Lt|lt)\b(?=[ -]+[a-z])"), "left"),
+    (re.compile(r"\b(?:R|RT|Rt|rt)\b(?=[ -]+[A-Za-z])"), "right"),
+    (re.compile(r"\b(?:L|LT|Lt|lt)\b(?=[ -]+[A-Za-z])"), "left"),
     (
         re.compile(
             r"(?:^|(?<=[.;\n]))[ \t]*(?:findings?|impressions?|conclusions?)[ \t]*:", re.IGNORECASE | re.MULTILINE

@@ -43,14 +43,19 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "stone": ("stone", "calculus", "calculi", "concrement", "concretion"),
         "cancer": (
             *("cancer", "tumor", "carcinoma", "adenocarcinoma", "malignancy", "neoplasm", "neoplasia"),
-            *("metastasis", "metastase", "metastatic deposit", "metastatic lesion", "met"),
+            *("squamous cell carcinoma", "small cell carcinoma", "large cell carcinoma", "clear cell carcinoma"),
+            *("malignant neoplasm", "malignant tumor"),
+            *("metastasis", "metastase", "metastatic deposit", "metastatic lesion", "metastatic disease", "met"),
         ),
         "hemorrhage": ("hemorrhage", "hematoma", "bleed", "bleeding"),
     }
 )
 """Kind of lesion type -> its nouns, as stems."""
 BROADER_NOUNS: Final = frozenset(
-    ("tumor", "neoplasm", "neoplasia", "metastasis", "metastase", "metastatic deposit", "metastatic lesion", "met")
+    (
+        *("tumor", "neoplasm", "neoplasia", "malignant tumor", "malignant neoplasm", "metastasis", "metastase"),
+        *("metastatic deposit", "metastatic lesion", "metastatic disease", "met"),
+    )
 )
 """Nouns of cancers, as stems, that also denote other lesions than a primary cancer of the organ."""
 NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule")
@@ -127,7 +132,17 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         Meaning("cavity", "within the lumen of a hollow organ"): ("inside the lumen", "within the lumen"),
         Meaning("cavity", "within the parenchymal organ"): ("endophytic",),
         Meaning("relationship", "close relationship with adjacent organs"): (
-            *("adjacent to", "next to", "abutting", "abut", "near", "in contact with", "touching"),
+            *(
+                "adjacent to",
+                "next to",
+                "abutting",
+                "abut",
+                "near",
+                "in contact with",
+                "touching",
+                "abutment",
+                "abutment of",
+            ),
             *("bordering", "contacting", "in close contact with", "in contact to"),
         ),
         Meaning("features", "presence of decreased density areas"): (
