@@ -111,6 +111,7 @@ NOT_KEPT: Final = (
     *("suspicious", "concerning", "worrisome", "fdg avid", "pet avid", "side branch", "capsule", "encapsulated"),
     *("septum", "septa", "septation", "septated", "loculated", "multilocular", "multiloculated", "unilocular"),
     *("scar", "central scar", "bilobed", "fluid level", "air fluid level", "gas fluid level", "fluid fluid level"),
+    *("nodular enhancement", "peripheral nodular enhancement", "pleural retraction", "pleural tag", "pleural tail"),
     *("mural nodule", "in situ", "infectious", "inflammatory", "postinflammatory", "neoplastic"),
     *("thin", "thin walled", "thin wall", "thick", "thick walled", "thick wall", "wall is thick", "wall are thick"),
     *("irregular wall", "thick irregular wall", "irregular thick wall", "mass like", "masslike", "mass effect"),
@@ -166,7 +167,7 @@ KIDNEY_PARTS: Final = (
 
 LUNG_PARTS: Final = (
     *("apical", "apex", "apices", "hilar", "perihilar", "subpleural", "juxtapleural", "pleural based", "perifissural"),
-    *("fissure", "major fissure", "minor fissure", "oblique fissure", "horizontal fissure", "lung base", "lung apex"),
+    *("fissure", "major fissure", "minor fissure", "oblique fissure", "horizontal fissure", "basilar", "bibasilar"),
     *("peribronchial", "peribronchovascular", "endobronchial"),
 )
 """Parts of the lung, unless another organ is named."""
@@ -187,7 +188,7 @@ PLACES: Final = (
         "centrally",
     ),
     *("cortex", "cortical", "renal cortex", "medulla", "hilum"),
-    *("basal", "basilar", "base", "anterior", "posterior", "medial", "lateral", "superior"),
+    *("basal", "base", "anterior", "posterior", "medial", "lateral", "superior"),
     *("inferior", "anterolateral", "posterolateral", "anteromedial", "posteromedial", "anteriorly", "posteriorly"),
     *("laterally", "medially", "head", "neck", "body", "tail", "fundus", "antrum"),
     *("pylorus", "pyloric", "antral", "cardia", "tip", "distal"),

@@ -9,7 +9,7 @@ from medsmith.reports.parsing.draft import Draft
 from medsmith.reports.parsing.hedges import hedged_claims
 from medsmith.reports.parsing.lexicon import nearest_options
 from medsmith.reports.parsing.phrases import Clause, Phrase
-from medsmith.reports.parsing.resolution import resolve_organ, resolve_type
+from medsmith.reports.parsing.resolution import resolve_consistency, resolve_organ, resolve_type
 from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
@@ -91,8 +91,7 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
     resolve_organ(draft, organ)
     resolve_type(draft)
     _resolve_untyped(draft)
-    for density, _ in draft.of("consistency"):
-        draft.values.setdefault("density", density)
+    resolve_consistency(draft)
     if draft.inside and "organ" in draft.values and not is_hollow(draft.values["organ"]):
         draft.values.setdefault("cavity", "within the parenchymal organ")
     named = bool(draft.of("kind") or draft.of("noun"))
@@ -206,6 +205,8 @@ def _place(meaning: Meaning, said: str, draft: Draft) -> None:
     elif name not in ATTRIBUTES or name == "organ":
         draft.named.setdefault(name, []).append((value, said))
     elif name in _LISTS:
+        if said.casefold().startswith("calcif"):
+            draft.named.setdefault("calcified", []).append((value, said))
         draft.values[name] = tuple(dict.fromkeys((*draft.values.get(name, ()), value)))
     else:
         kept = draft.values.get(name, value)

@@ -133,6 +133,25 @@ def _set_type(lesion_type: str, said: str, draft: Draft) -> None:
         draft.notes.append(
             f"no organ is named: {draft.values['organ']} is taken, the only one with a type for '{said}'"
         )
+    if LESION_TYPES[lesion_type].kind == "stone":
+        _leave_out_calcification(draft)
+
+
+def _leave_out_calcification(draft: Draft) -> None:
+    """Leaves out that a stone is calcified: it is dense throughout, not in areas."""
+    for feature, said in draft.of("calcified"):
+        draft.values["features"] = tuple(each for each in draft.values["features"] if each != feature)
+        draft.notes.append(f"'{said}' is left out: a stone is dense throughout, not in areas")
+
+
+def resolve_consistency(draft: Draft) -> None:
+    """Sets the density of a lesion that is called solid, unless another is named or the rules of its type have none."""
+    kind = draft.values.get("lesion_type")
+    for density, said in draft.of("consistency"):
+        if kind is None or density in {appearance.density for appearance in LESION_TYPES[kind].appearances}:
+            draft.values.setdefault("density", density)
+        elif "density" not in draft.values:
+            draft.notes.append(f"'{said}' tells no density of {kind}: it is left open")
 
 
 def _describe_kind(kind: str, said: str, organ: str, draft: Draft) -> None:

@@ -105,7 +105,14 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
         (Meaning("shape", "irregular"), Meaning("shape", "wall thickening")): ("irregular wall thickening",),
         (Meaning("density", _FLUID), Meaning("density_variation", "homogeneous")): ("simple",),
         (_ENHANCED, Meaning("density", "hyperdense")): (
-            *("hypervascular", "hyperenhancing", "hyper enhancing", "arterially enhancing", "hypervascularized"),
+            *(
+                "hypervascular",
+                "hyperenhancing",
+                "hyper enhancing",
+                "arterially enhancing",
+                "arterial enhancing",
+                "hypervascularized",
+            ),
             *("arterial hyperenhancement", "arterial phase hyperenhancement", "aphe"),
         ),
         (_ENHANCED, Meaning("density", "hypodense")): ("hypoenhancing", "hypo enhancing", "hypovascular"),
