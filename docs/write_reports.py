@@ -16,7 +16,7 @@ from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 PAGE = Path(__file__).with_name("reports.md")
 SCHEMA = Path(__file__).with_name("report.schema.json")
-_NOT_SHOWN = {"part", "unused", "unquantified", "header", "side"}
+_NOT_SHOWN = {"part", "unused", "unquantified", "header", "side", "hedged"}
 _MOST_TERMS = 8
 BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -69,6 +69,8 @@ def _meaning(meaning: Meaning) -> str:
         "consistency": f"{meaning.value}, unless another density is named",
         "excluded": f"not {meaning.value}",
         "sides": "one on each side",
+        "untyped": "no type: density, CT value or features must be said",
+        "read as": "told as an approximation",
     }.get(meaning.name, meaning.value)
 
 

@@ -5,35 +5,20 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from medsmith.cases.case import Case
-from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import FileError, RequestError
-from medsmith.geometry import Geometry
 from medsmith.insertion.asked_organs import AskedOrgans
+from unread_scans import unread_scans
 
 COARSE = "fat, soft_tissue, bone, lung, lung_left, lung_right"
-CURE = "name one of these, or give a map that has it: --organ-map"
-
-
-def scans(folder, label_names):
-    """A cohort whose only scan would be refused if it were read: it is no CT in Hounsfield units."""
-    cohort = Cohort.create(folder, channel_names=("CT",), label_names=label_names, file_ending=".nii.gz")
-    shape = (8, 8, 8)
-    labels = np.zeros(shape, np.uint8)
-    geometry = Geometry(shape, np.eye(4))
-    image = np.ones((1, *shape), np.float32)
-    cohort.write(Case("a", image, labels, geometry, ("CT",), label_names, np.dtype(np.int16)))
-    cohort.finish()
-    return folder
+CURE = "there it counts as 'soft tissue': ask for that, or give a map that has it: --organ-map"
 
 
 @pytest.fixture
 def unlabeled(tmp_path):
-    return scans(tmp_path / "scans", {"background": 0, "lesion": 1})
+    return unread_scans(tmp_path / "scans", {"background": 0, "lesion": 1})
 
 
 @pytest.mark.parametrize(
@@ -61,7 +46,7 @@ def test_each_of_several_reports_is_looked_at(unlabeled, tmp_path):
 
 
 def test_organs_of_the_labels_and_of_densities_pass(tmp_path):
-    folder = scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
+    folder = unread_scans(tmp_path / "organs", {"background": 0, "liver": 1, "liver_tumor": 2})
 
     def check(organ, **asked):
         AskedOrgans.model_validate({"templates": folder, "lesions": [{"organ": organ}], **asked}).check()

@@ -83,7 +83,7 @@ def test_an_organ_that_is_not_understood_never_means_anywhere(capsys: pytest.Cap
         assert main(["report", "parse", "a 20 mm lesion in the left elbow", *options]) == 2
         output = capsys.readouterr()
         assert output.out == ""
-        assert output.err.startswith("report: 'elbow' is not understood; nearest: small_bowel")
+        assert output.err.startswith("report: 'elbow' is not understood; the organs are those of")
         assert output.err.count("\n") == 1
 
 

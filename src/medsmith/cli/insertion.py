@@ -90,7 +90,7 @@ class InsertionOptions:
 
 
 def check_organs(request: Mapping[str, Any]) -> None:
-    """Refuses organs that no scan of the request can have, before scans and weights are loaded.
+    """Refuses organs that no scan of the request can have, before scans and weights are loaded; tells of stand-ins.
 
     Raises:
         RequestError: TotalSegmentator is asked for and not installed, or the organ map cannot have an organ.
@@ -106,7 +106,8 @@ def check_organs(request: Mapping[str, Any]) -> None:
         asked = AskedOrgans.model_validate(request)
     except ValidationError:  # the method says better what is wrong
         return
-    asked.check()
+    for remark in asked.check():
+        terminal().remark(remark)
 
 
 def _lesions(report: str, *, lenient: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a request asks of an organ map that no scan can give: refused before scans and weights are loaded."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 from typing import final
@@ -11,6 +12,7 @@ from medsmith.errors import FileError, RequestError
 from medsmith.insertion.coarse_map import NAMES, SOURCE
 from medsmith.insertion.organ_map import AIR, absent
 from medsmith.insertion.organ_sources import OrganSource
+from medsmith.insertion.stand_ins import placed_in, stand_in, to_ask_for
 from medsmith.insertion.totalsegmentator import COMMAND, not_installed
 from medsmith.reports.collection import read_reports
 from medsmith.reports.organs import is_lesion, labels_of
@@ -38,8 +40,11 @@ class AskedOrgans(BaseModel):
     lesion_type: str | None = None
     organ_map: OrganSource = "template"
 
-    def check(self) -> None:
+    def check(self) -> tuple[str, ...]:
         """Refuses what can be refused before a scan is read.
+
+        Returns:
+            What is placed in another organ than the one asked for, one line each.
 
         Raises:
             RequestError: TotalSegmentator is asked for and not installed, or no map of the source has an organ that is
@@ -47,7 +52,7 @@ class AskedOrgans(BaseModel):
             FileError, CohortError: a file or cohort that is named cannot be read.
         """
         if self.templates is None:
-            return
+            return ()
         if self.organ_map == "totalsegmentator" and which(COMMAND) is None:
             raise not_installed()
         if isinstance(self.organ_map, Path):
@@ -55,19 +60,24 @@ class AskedOrgans(BaseModel):
                 limit = "a label map, or template, totalsegmentator, coarse"
                 raise FileError(self.organ_map, "does not exist", limit, "name the label map of the organs")
         elif self.organ_map != "totalsegmentator":
-            self._check_organs(self.templates)
+            return tuple(dict.fromkeys(self._placed_elsewhere(self.templates)))
+        return ()
 
-    def _check_organs(self, templates: CaseRef) -> None:
+    def _placed_elsewhere(self, templates: CaseRef) -> Iterator[str]:
         known, source = _known(templates if self.organ_map == "template" else None)
         kinds = (LesionReport(lesion_type=self.lesion_type),) if self.lesion_type else ()
         listed = read_reports(self.reports) if self.reports else ()
         for report in (*self.lesions, *kinds, *(lesion for each in listed for lesion in each.lesions)):
             usual = LESION_TYPES[report.lesion_type].organ if report.lesion_type in LESION_TYPES else None
-            organs = [organ for organ in (report.organ, usual) if organ is not None]
-            if organs and not any(labels_of(organ, dict.fromkeys(known, 1)) for organ in organs):
-                found, limit = absent(organs[0], source), f"it knows {', '.join(known)}"
-                cure = "name one of these, or give a map that has it: --organ-map"
+            organ, names = report.organ or usual, dict.fromkeys(known, 1)
+            if organ is None or labels_of(organ, names):
+                continue
+            instead = stand_in(organ, names)
+            if instead is None:
+                found, limit = absent(organ, source), f"it knows {', '.join(known)}"
+                cure = f"{to_ask_for(organ, names)}, or give a map that has it: --organ-map"
                 raise RequestError("report", found, limit, cure)
+            yield placed_in(organ, instead)
 
 
 def _known(templates: CaseRef | None) -> tuple[tuple[str, ...], str]:

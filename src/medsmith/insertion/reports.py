@@ -6,6 +6,7 @@ import numpy as np
 
 from medsmith.errors import RequestError
 from medsmith.insertion.organ_map import OrganMap
+from medsmith.insertion.stand_ins import stand_in
 from medsmith.reports.lesion_label import organs_of_lesions, types_labeled
 from medsmith.reports.organs import labels_of
 from medsmith.reports.rules import LESION_TYPES
@@ -63,11 +64,9 @@ def unasked_report(trained: Mapping[str, int], organ_map: OrganMap, rng: np.rand
 
 
 def with_organ_in(report: LesionReport, organ_map: OrganMap) -> LesionReport:
-    """The report with an organ that the scan has, such as the right kidney if the left one is not in the scan."""
-    present = {name: organ_map.names[name] for name in organ_map.present}
-    if report.organ is None or report.lesion_type is None or labels_of(report.organ, present):
-        return report
-    return report.model_copy(update={"organ": LESION_TYPES[report.lesion_type].organ})
+    """The report with an organ that the map knows: a lung in place of its lobe, where the map has no lobes."""
+    instead = stand_in(report.organ, organ_map.names) if report.organ else None
+    return report if instead is None else report.model_copy(update={"organ": instead})
 
 
 def completed_report(

@@ -76,7 +76,7 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "kidney": ("renal",),
         "liver": ("hepatic",),
-        "lung": ("pulmonary",),
+        "lung": ("pulmonary", "pulm"),
         "pancreas": ("pancreatic",),
         "stomach": ("gastric",),
         "spleen": ("splenic",),
@@ -93,7 +93,12 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "inferior_vena_cava": ("ivc",),
         "superior_vena_cava": ("svc",),
         "soft_tissue": ("soft tissues",),
-        "bone": ("bony",),
+        "bone": ("bony", "osseous"),
+        "iliopsoas": ("psoas", "psoas muscle", "iliopsoas muscle"),
+        "gluteus_maximus": ("gluteus maximus muscle",),
+        "hip": ("iliac bone", "ilium", "iliac wing", "hip bone"),
+        "femur": ("femoral", "femoral head"),
+        "humerus": ("humeral", "humeral head"),
         "lung_upper_lobe": ("upper lobe",),
         "lung_lower_lobe": ("lower lobe",),
         "lung_middle_lobe_right": ("middle lobe", "rml"),
@@ -150,6 +155,8 @@ def _phrases_of(organ: str) -> Iterator[str]:
     elif side in ("left", "right"):
         words = (base.replace("_", " "), *_SYNONYMS.get(base, ()))
         yield from (f"{first} {second}" for word in words for first, second in ((side, word), (word, side)))
+    elif base == "vertebrae":
+        yield from (f"{side} vertebra", f"{side} vertebral body", f"vertebral body {side}", f"vertebra {side}")
     yield from _SYNONYMS.get(organ, ())
 
 

@@ -11,12 +11,15 @@ from medsmith.errors import FileError, RequestError
 from medsmith.formats.json_file import read_json
 from medsmith.formats.validation import first_problem
 from medsmith.reports.parsing.report import ParsedReport, parse_report
+from medsmith.reports.parsing.terms import KINDS
 from medsmith.reports.parsing.unplaced import NOT_UNDERSTOOD, Unplaced, shortened
 from medsmith.reports.schema import LesionReport, ScanReport
 from medsmith.reports.writing.authors import from_released
 
 _SCHEMA = "see medsmith report schema"
 _LENIENT = "say it in words of docs/reports.md, or go on without it: --lenient"
+_SAYABLE = f"a report can say {', '.join(KINDS)} or lesion, organ, size, shape, density, CT value, margin and features"
+_ORGANS_SAYABLE = "the organs are those of TotalSegmentator, soft tissue and bone"
 _LISTED = 12
 """Phrases that a message names."""
 _UNLOCATED = "name the organ of the lesion in words of docs/reports.md"
@@ -71,7 +74,9 @@ def check_report_text(parsed: ParsedReport, description: str, *, lenient: bool =
         others = [f"'{shortened(item.phrase)}': {item.reason}" for item in parsed.unplaced]
         found = _not_understood(unknown) or _first("; ", others)
         cure = _UNLOCATED if parsed.unlocated else _LENIENT
-        raise RequestError("report", found, _nearest_terms(unknown or parsed.unplaced), cure)
+        sayable = _ORGANS_SAYABLE if parsed.unlocated else _SAYABLE
+        limit = _nearest_terms(unknown or parsed.unplaced) or (sayable if unknown else "")
+        raise RequestError("report", found, limit, cure)
 
 
 def check_describes_lesion(parsed: ParsedReport, description: str) -> None:

@@ -144,7 +144,13 @@ def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json
         Tile(after, outline, "outlined", pixel=pixel),
     ]
     report = lesion["requested"]
-    words = [report.get("lesion_type"), *report.get("shape", ()), said_density(report), report.get("surface")]
+    words = [
+        report.get("lesion_type"),
+        *report.get("shape", ()),
+        said_density(report),
+        report.get("surface"),
+        lesion.get("note"),
+    ]
     return Picture(contact_sheet([tiles]), f"{id} in {template}: {', '.join(filter(None, words)) or 'a lesion'}")
 
 

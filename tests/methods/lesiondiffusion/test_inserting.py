@@ -20,6 +20,7 @@ from medsmith.methods.lesiondiffusion.insert_lesion import TargetScan, insert_le
 from medsmith.methods.lesiondiffusion.request import LesionDiffusionRequest
 from medsmith.methods.lesiondiffusion.synthesis import synthesize_from_template
 from medsmith.reports.schema import LesionReport
+from narrowing import present
 
 LIVER, FAT, BONE, LESION = 1, 2, 3, 9
 CUBES = (FrameConfig(), FrameConfig(finest_mm=1.0))
@@ -263,6 +264,20 @@ def test_what_the_scan_cannot_hold_is_refused_before_anything_is_drawn(tmp_path,
         synthesize_from_template(request, (names, "lesion"), generator(paint), seed=1)
     assert line in refused.value.line
     assert not paint.seeds
+
+
+def test_the_record_of_a_lesion_says_that_its_lobe_is_not_in_the_map(tmp_path):
+    made, names = scan(edge=80), {"background": 0, "lung_left": LIVER}
+    made.image[:3] = -1000  # air
+    cohort = Cohort.create(tmp_path / "scans", channel_names=("CT",), label_names=names, file_ending=".nii.gz")
+    cohort.write(scan_case(made, names))
+    cohort.finish()
+    asked = LesionReport(organ="lung_lower_lobe_left", size_mm=(12.0,) * 3, density="isodense soft tissue mass")
+    request = LesionDiffusionRequest(templates=CaseRef(cohort=tmp_path / "scans"), lesions=(asked,), attempts=1)
+    case = synthesize_from_template(request, (names, "lesion"), generator(Fill(40.0)), seed=1)
+    (record,) = present(case.provenance)["lesions"]
+    told = "lower lobe of the left lung: placed anywhere in the left lung; the organ map has no lobes"
+    assert (record["note"], record["requested"]["organ"]) == (told, "lung_left")
 
 
 def test_a_lesion_that_nobody_sees_does_not_pass_unless_it_was_to_be_isodense():

@@ -16,6 +16,7 @@ from medsmith.insertion.ct_values import check_ct_value, fitted_ct_value
 from medsmith.insertion.organ_map import OrganMap
 from medsmith.insertion.organ_sources import organ_map_of
 from medsmith.insertion.reports import completed_report, unasked_report, with_organ_in
+from medsmith.insertion.stand_ins import placed_in
 from medsmith.insertion.templates import image_file, templates_in_turn
 from medsmith.measurement.describe import LabeledScan
 from medsmith.methods.lesiondiffusion.generator import LesionGenerator
@@ -110,16 +111,19 @@ def insert_lesions(
         stored=scan.stored,
         enhancement=LabeledScan(image, organ_map.labels, organ_map.names, organ_map.geometry).enhancement,
     )
-    records = [
-        insert_lesion(
-            target,
-            report,
-            box,
-            generator,
-            derive_seed(seed, "lesion", number),
-            request.attempts,
-            request.denied(number),
-        )
+    records: list[Mapping[str, Any]] = [
+        {
+            **_placed(request, number, report),
+            **insert_lesion(
+                target,
+                report,
+                box,
+                generator,
+                derive_seed(seed, "lesion", number),
+                request.attempts,
+                request.denied(number),
+            ),
+        }
         for number, (report, box) in enumerate(zip(*lesions, strict=True))
     ]
     return Case(
@@ -133,6 +137,13 @@ def insert_lesions(
         report=_report(records),
         provenance={"template": scan.id, "organ_map": organ_map.source, "lesions": records},
     )
+
+
+def _placed(request: LesionDiffusionRequest, number: int, report: LesionReport) -> dict[str, Any]:
+    """A note for the record of a lesion in the stand-in of the organ that was asked for."""
+    asked = request.lesions[number].organ if number < len(request.lesions) else None
+    elsewhere = asked is not None and report.organ is not None and asked != report.organ
+    return {"note": placed_in(str(asked), str(report.organ))} if elsewhere else {}
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

@@ -13,7 +13,8 @@ class Draft:
 
     Attributes:
         values: attribute -> value.
-        named: name of a meaning without an attribute of its own ("kind", "organ", "side") -> (value, as said).
+        named: name of a meaning without an attribute of its own ("kind", "organ", "side"), or "calcified" -> (value, as
+            said).
         landmarks: what the lesion is near, as said.
         inside: whether the lesion is inside its organ.
         stones_are_features: whether a stone is a feature of another lesion.

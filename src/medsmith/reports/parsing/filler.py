@@ -20,32 +20,32 @@ _FUNCTION_WORDS: Final = (
 )
 _REPORTING: Final = (
     "show shows showing shown demonstrate demonstrates demonstrated demonstrating reveal reveals seen see noted note "
+    "include includes including "
     "identified found detected visible visualized appreciated depicted located situated lying lies involving involve "
     "occupying appears appear appearing appearance contains contain containing arising originating evidence sign "
     "present presence finding impression conclusion technique comparison follow followup result report patient case "
     "clinical man woman male female lady gentleman incidental incidentally typical characteristic pattern "
-    "mri ultrasound sonography radiograph etiology uncertain unclear undetermined significance suspect "
+    "mri ultrasound sonography radiograph etiology uncertain unclear undetermined significance "
     "type sort region area side sided wall tissue component single solitary isolated cluster group focal first second "
     "third similar additional additionally ct cta mdct scan study exam examination image imaging low dose"
 )
 _MEASURING: Final = (
     "measuring measures measure measured size sized dimension dimensional diameter maximum maximal max length long "
     "extending greatest overall total approximately approx about around roughly ca circa value mean average edge axis "
-    "larger largest smaller smallest bigger biggest thick slightly minimally highly mildly mild moderate moderately "
+    "larger largest smaller smallest bigger biggest slightly minimally highly mildly mild moderate moderately "
     "marked markedly very extremely quite rather fairly relatively somewhat mm cm ap tr cc tv si ml"
 )
-_HEDGING: Final = (
-    "likely probable probably possible possibly presumably most suspected suspicious suspicion concerning "
-    "concern worrisome consistent compatible suggestive suggesting suggest representing represent represents "
-    "indicating indicative keeping favor favored nontender normal unremarkable clear significant significantly"
+_JUDGING: Final = (
+    "most suspicion concern consistent compatible suggestive representing represent represents indicative keeping "
+    "nontender normal unremarkable clear significant significantly"
 )
 _TIME: Final = (
     "known again still otherwise unchanged stable now currently today current new newly interval increased decreased "
     "enlarged grown change changed growth increase decrease increasing decreasing previously previous prior formerly "
-    "former prev since earlier compared versus vs baseline before"
+    "former prev since earlier compared baseline before"
 )
 
-STOP_WORDS: Final = _words(" ".join((_FUNCTION_WORDS, _REPORTING, _MEASURING, _HEDGING, _TIME)))
+STOP_WORDS: Final = _words(" ".join((_FUNCTION_WORDS, _REPORTING, _MEASURING, _JUDGING, _TIME)))
 """Words without a meaning of their own."""
 
 SELECTING: Final = _words("larger largest bigger biggest smaller smallest one other second first third dominant up")
@@ -83,7 +83,16 @@ SIZE_WORDS: Final = (
 )
 """Sizes without a number, which a report cannot hold; they are set aside with a remark."""
 
+CATEGORIES: Final = (
+    *(f"bosniak {grade}" for grade in ("i", "ii", "iif", "ii f", "iii", "iv", "1", "2", "2 f", "3", "4")),
+    *(f"{name} {grade}" for name in ("li rads", "lirads", "lr") for grade in ("1", "2", "3", "4", "5", "m", "tiv")),
+    *(f"{name} {grade}" for name in ("lung rads", "lungrads") for grade in ("1", "2", "3", "4 a", "4 b", "4 x")),
+    *("fleischner", "too small to characterize", "too small to characterise"),
+)
+"""Categories of likelihood, which a report cannot hold."""
+
 NOT_KEPT: Final = (
+    *CATEGORIES,
     *("prominent", "subtle", "faint"),
     *("acute", "subacute", "chronic", "old", "recent", "benign", "malignant", "indeterminate", "nonspecific"),
     *("non specific", "obstructing", "obstructive", "non obstructing", "nonobstructing", "non obstructive"),
@@ -98,8 +107,14 @@ NOT_KEPT: Final = (
         "wash out",
         "primary",
     ),
-    *("secondary", "symptomatic", "asymptomatic", "bosniak i", "bosniak 1", "uncomplicated", "non complicated"),
-    *("thin", "thin walled", "thick walled", "too small to characterize", "mass like", "masslike", "mass effect"),
+    *("secondary", "symptomatic", "asymptomatic", "uncomplicated", "non complicated"),
+    *("suspicious", "concerning", "worrisome", "fdg avid", "pet avid", "side branch", "capsule", "encapsulated"),
+    *("septum", "septa", "septation", "septated", "loculated", "multilocular", "multiloculated", "unilocular"),
+    *("scar", "central scar", "bilobed", "fluid level", "air fluid level", "gas fluid level", "fluid fluid level"),
+    *("nodular enhancement", "peripheral nodular enhancement", "pleural retraction", "pleural tag", "pleural tail"),
+    *("mural nodule", "in situ", "infectious", "inflammatory", "postinflammatory", "neoplastic"),
+    *("thin", "thin walled", "thin wall", "thick", "thick walled", "thick wall", "wall is thick", "wall are thick"),
+    *("irregular wall", "thick irregular wall", "irregular thick wall", "mass like", "masslike", "mass effect"),
     *(
         "expansile",
         "regular",
@@ -109,10 +124,32 @@ NOT_KEPT: Final = (
         "mainly",
         "diffuse",
         "extensive",
-        "pleural based",
     ),
 )
 """Descriptions that a report cannot hold; they are set aside with a remark."""
+
+HEDGES: Final = (
+    *("likely", "most likely", "more likely", "less likely", "very likely", "probable", "probably", "most probably"),
+    *("possible", "possibly", "presumably", "presumed", "presumptive", "suspected", "suspect", "questionable"),
+    *(
+        "suspicious for",
+        "suspicious of",
+        "suspicion of",
+        "suspicion for",
+        "concerning for",
+        "concern for",
+        "concern of",
+    ),
+    *("worrisome for", "consistent with", "compatible with", "suggestive of", "suggesting", "suggest", "suggestion of"),
+    *("in keeping with", "keeping with", "favor", "favored", "favored to represent", "favoring", "indicative of"),
+    *("indicating", "may represent", "might represent", "could represent", "may be", "might be", "could be"),
+    *("cannot be excluded", "can not be excluded", "cannot be ruled out", "can not be ruled out", "cannot exclude"),
+    *("can not exclude", "cannot rule out", "not excluded", "not be excluded", "not ruled out", "not be ruled out"),
+    *("is not excluded", "is not ruled out", "rule out", "to rule out", "question of", "query", "ddx", "dd"),
+    *("vs", "versus", "either"),
+    *("differential diagnosis", "differential", "until proven otherwise"),
+)
+"""Words of doubt. "Rule out" is a question; "ruled out" is an answer, and a negation."""
 
 HEADERS: Final = (
     *(f"ct {part}" for part in ("chest", "thorax", "abdomen", "abdomen and pelvis", "abdomen pelvis", "head", "brain")),
@@ -124,9 +161,16 @@ HEADERS: Final = (
 KIDNEY_PARTS: Final = (
     *(f"{which}pole" for which in ("", "upper ", "lower ", "mid ", "middle ")),
     *("interpolar", "interpolar region", "calyx", "calyce", "calix", "caliceal", "calyceal", "lower pole calyx"),
-    *("parapelvic", "peripelvic", "renal pelvis"),
+    *("parapelvic", "peripelvic", "renal pelvis", "upj", "ureteropelvic junction"),
 )
 """Parts of the kidney, unless another organ is named."""
+
+LUNG_PARTS: Final = (
+    *("apical", "apex", "apices", "hilar", "perihilar", "subpleural", "juxtapleural", "pleural based", "perifissural"),
+    *("fissure", "major fissure", "minor fissure", "oblique fissure", "horizontal fissure", "basilar", "bibasilar"),
+    *("peribronchial", "peribronchovascular", "endobronchial"),
+)
+"""Parts of the lung, unless another organ is named."""
 
 PLACES: Final = (
     *(
@@ -143,24 +187,12 @@ PLACES: Final = (
         "central",
         "centrally",
     ),
-    *("cortex", "cortical", "renal cortex", "medulla", "hilar", "perihilar", "hilum"),
-    *(
-        "subpleural",
-        "apex",
-        "apices",
-        "apical",
-        "basal",
-        "base",
-        "anterior",
-        "posterior",
-        "medial",
-        "lateral",
-        "superior",
-    ),
+    *("cortex", "cortical", "renal cortex", "medulla", "hilum"),
+    *("basal", "base", "anterior", "posterior", "medial", "lateral", "superior"),
     *("inferior", "anterolateral", "posterolateral", "anteromedial", "posteromedial", "anteriorly", "posteriorly"),
-    *("laterally", "medially", "head", "neck", "body", "tail", "uncinate process", "uncinate", "fundus", "antrum"),
-    *("pylorus", "cardia", "tip", "distal"),
+    *("laterally", "medially", "head", "neck", "body", "tail", "fundus", "antrum"),
+    *("pylorus", "pyloric", "antral", "cardia", "tip", "distal"),
     *("proximal", "mid", "middle", "dependent", "lobe", "parenchyma", "upper", "lower", "segment", "subsegment"),
-    *("anterior segment", "posterior segment", "superior segment", "caudate lobe", "caudate", "quadrate lobe"),
+    *("anterior segment", "posterior segment", "superior segment", "caudate"),
 )
 """Parts of an organ, which a report does not tell apart; they are set aside with a remark."""

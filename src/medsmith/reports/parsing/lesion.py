@@ -6,9 +6,10 @@ from typing import Final, final
 
 from medsmith.reports.organs import is_hollow
 from medsmith.reports.parsing.draft import Draft
+from medsmith.reports.parsing.hedges import hedged_claims
 from medsmith.reports.parsing.lexicon import nearest_options
 from medsmith.reports.parsing.phrases import Clause, Phrase
-from medsmith.reports.parsing.resolution import resolve_organ, resolve_type
+from medsmith.reports.parsing.resolution import resolve_consistency, resolve_organ, resolve_type
 from medsmith.reports.parsing.rows import Row
 from medsmith.reports.parsing.sentence import DENIED, NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
@@ -89,8 +90,8 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
         _list_unmatched(fragment.clause, fragment.counted, draft)
     resolve_organ(draft, organ)
     resolve_type(draft)
-    for density, _ in draft.of("consistency"):
-        draft.values.setdefault("density", density)
+    _resolve_untyped(draft)
+    resolve_consistency(draft)
     if draft.inside and "organ" in draft.values and not is_hollow(draft.values["organ"]):
         draft.values.setdefault("cavity", "within the parenchymal organ")
     named = bool(draft.of("kind") or draft.of("noun"))
@@ -103,6 +104,18 @@ def read_lesion(row: Row, organ: str | None = None) -> ParsedLesion:
         tuple(dict.fromkeys(draft.set_aside)),
         tuple(draft.notes),
     )
+
+
+def _resolve_untyped(draft: Draft) -> None:
+    """Notes diagnoses without a lesion type; without a word on how they look, nothing is left of them."""
+    looks = bool(draft.values.keys() & {"density", "ct_value_hu", "features", "lesion_type"} or draft.of("consistency"))
+    for look, said in dict.fromkeys(draft.of("untyped")):
+        if looks:
+            draft.notes.append(f"there are no rules for '{said}': a lesion without a type, of what else is said of it")
+        else:
+            draft.unplaced.append(
+                Unplaced(said, reason=f"there are no rules for it: say how it looks, such as '{look}'")
+            )
 
 
 def _read_clause(clause: Clause, draft: Draft, row: Row) -> None:
@@ -119,6 +132,7 @@ def _read_clause(clause: Clause, draft: Draft, row: Row) -> None:
                 _place(meaning, said, draft)
             if phrase.about == "organ" and _is_inside(clause, phrase):
                 draft.inside = True
+    draft.notes += [f"'{said}': a report holds no doubt; read as certain" for said in hedged_claims(clause)]
     for first, end, reason in clause.aside:
         said = clause.words(first, end)
         if reason == NEIGHBOR:
@@ -184,11 +198,15 @@ def _place(meaning: Meaning, said: str, draft: Draft) -> None:
         draft.excluded.append(value)
     elif name == "unused":
         draft.set_aside.append(Unplaced(said, reason="a report does not hold it"))
+    elif name == "read as":
+        draft.notes.append(f"'{said}' is read as {value}")
     elif name == "unquantified":
         draft.set_aside.append(Unplaced(said, reason=UNQUANTIFIED))
     elif name not in ATTRIBUTES or name == "organ":
         draft.named.setdefault(name, []).append((value, said))
     elif name in _LISTS:
+        if said.casefold().startswith("calcif"):
+            draft.named.setdefault("calcified", []).append((value, said))
         draft.values[name] = tuple(dict.fromkeys((*draft.values.get(name, ()), value)))
     else:
         kept = draft.values.get(name, value)

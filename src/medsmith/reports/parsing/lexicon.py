@@ -1,20 +1,21 @@
 """The phrases that the report parser understands, and their meanings."""
 
-import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from medsmith.reports.organs import ORGAN_PHRASES
 from medsmith.reports.parsing.filler import STOP_WORDS, TITLES
+from medsmith.reports.parsing.spelling import misspelled
 from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import Meaning, terms
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
-_SIMILARITIES = (0.7, 0.5)
-"""Least similarity of an option that is named, and of one that is named where nothing is more similar."""
 _MAX_OPTIONS = 3
-_UNNAMED = ("side", "sides", "noun", "part", "unused", "unquantified", "header", "excluded")
+_LONG = 8
+"""Least letters of a word without a meaning that is named: shorter ones resemble too many others."""
+_UNNAMED = ("header", "unused", "unquantified")
 
 
 def _entries() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
@@ -41,29 +42,27 @@ LEXICON: Final = _lexicon()
 LONGEST_PHRASE: Final = max(len(words) for words in LEXICON)
 """Number of words in the longest phrase."""
 _OPTIONS: Final = {
-    " ".join(words): " ".join(words) if meanings[0].name in ("kind", "implied") else meanings[0].value
+    " ".join(words): meanings[0].value if meanings[0].name in ATTRIBUTES else " ".join(words)
     for words, meanings in LEXICON.items()
     if meanings[0].name not in _UNNAMED
-}
+} | {word: word for word in STOP_WORDS if len(word) >= _LONG}
+"""Words that may be misspelled -> what they mean, or themselves where they mean no option."""
 
 
 def nearest_options(phrase: str) -> tuple[str, ...]:
-    """The terms spelled most like a phrase, best first, three at most.
+    """The terms that a phrase may be a misspelling of, best first, three at most; those of its words if there is none.
 
     A phrase that resembles none but names an attribute ("spiky contour") gives the attribute's options.
     """
     words = stems(phrase)
     content = [word for word in words if word not in TITLES and word not in STOP_WORDS]
     titled = next((TITLES[word] for word in words if word in TITLES), None)
-    texts = dict.fromkeys(filter(None, (" ".join(words), " ".join(content))))
-    found = _similar(texts, _SIMILARITIES[0])
-    if found or titled:
-        return found or ATTRIBUTES[titled or ""].options
-    return _similar(texts, _SIMILARITIES[1]) or _similar(content, _SIMILARITIES[1])
+    plain = re.findall(r"[a-z0-9]+", phrase.casefold())
+    whole = dict.fromkeys(filter(None, (" ".join(plain), " ".join(words), " ".join(content))))
+    found = _misspelled(whole) or _misspelled([*plain, *content])
+    return found or (ATTRIBUTES[titled].options if titled else ())
 
 
-def _similar(texts: Iterable[str], similarity: float) -> tuple[str, ...]:
-    close = [
-        wording for text in texts for wording in difflib.get_close_matches(text, _OPTIONS, 3 * _MAX_OPTIONS, similarity)
-    ]
-    return tuple(dict.fromkeys(_OPTIONS[wording] for wording in close))[:_MAX_OPTIONS]
+def _misspelled(texts: Iterable[str]) -> tuple[str, ...]:
+    near = [wording for text in texts for wording in misspelled(text, _OPTIONS)]
+    return tuple(dict.fromkeys(_OPTIONS[wording] for wording in near))[:_MAX_OPTIONS]

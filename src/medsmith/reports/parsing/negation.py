@@ -20,7 +20,8 @@ _SEEN: Final = frozenset(
 _EITHER: Final = frozenset(("or", "nor"))
 _LOCATIVE: Final = frozenset(("in", "within", "inside", "at", "but", "with", "measuring", "which"))
 _PREPOSITIONS: Final = _LOCATIVE | {"of", "on", "from", "to", "for"}
-_PLACES: Final = ("organ", "side", "sides", "part", "implied", None)
+_WHERE: Final = ("organ", "side", "sides", "part", "implied")
+_PLACES: Final = (*_WHERE, "hedged", None)
 _MAX_GAP = 5
 _LONGEST_LIST = 40
 
@@ -60,6 +61,10 @@ def _backward(index: int, tokens: Sequence[Token]) -> int:
     words = [token.text for token in tokens[index : index + 3]] + ["", ""]
     if words[0] in _TRAILING:
         return 1
+    if words[0] == "unlikely" and (not words[1] or words[1] in PUNCTUATION):
+        return 1
+    if words[:2] in (["ruled", "out"], ["rules", "out"]):
+        return 2
     if words[:2] == ["no", "longer"]:
         return 3 if words[2] in _SEEN else 2
     before = tokens[index - 1].text if index else ""
@@ -85,7 +90,7 @@ def _forward(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> 
     after = tokens[index + 1].text
     determines = tokens[index].text in _DETERMINERS or phrases[hit].about in _PLACES
     determines |= tokens[index].text == "not" and after in ("a", "an")
-    noun = _noun_of(hit, tokens, phrases) if determines else hit
+    noun = _suspect_of(_noun_of(hit, tokens, phrases), tokens, phrases) if determines else hit
     return set(range(hit, noun)) | _list_after(noun, tokens, phrases)
 
 
@@ -110,6 +115,17 @@ def _noun_of(hit: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> in
             return hit
         at += 1
     return at
+
+
+def _suspect_of(noun: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int:
+    """What a denied lesion would be suspicious for, or else itself ("no nodule in the lung suspicious for cancer")."""
+    behind = range(noun + 1, len(phrases) - 1)
+    hedge = next((at for at in behind if phrases[at].about == "hedged" or phrases[at].about not in _WHERE), None)
+    if hedge is None or phrases[hedge].about != "hedged":
+        return noun
+    covered = {at for phrase in phrases[noun:hedge] for at in range(phrase.first, phrase.end)}
+    between = {tokens[at].text for at in range(phrases[noun].end, phrases[hedge].first) if at not in covered}
+    return _noun_of(hedge, tokens, phrases) if between <= STOP_WORDS else noun
 
 
 def _before(index: int, tokens: Sequence[Token], phrases: Sequence[Phrase]) -> int | None:

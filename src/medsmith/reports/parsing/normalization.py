@@ -39,8 +39,8 @@ _REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
     # "2,5 cm" is a decimal; "12, 15 mm" is a list.
     (re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,2})(?=\s*-?\s*(?:mm|cm|x|by)\b)", re.IGNORECASE), r"\1.\2"),
     (re.compile(r"\b(seg|approx|ca|prev|diam|max|vs|incl|resp|rt|lt|st)\.(?=\s|\d|,)", re.IGNORECASE), r"\1"),
-    (re.compile(r"\b(?:R|RT|Rt|rt)\b(?=[ -]+[a-z])"), "right"),
-    (re.compile(r"\b(?:L|LT|Lt|lt)\b(?=[ -]+[a-z])"), "left"),
+    (re.compile(r"\b(?:R|RT|Rt|rt)\b(?=[ -]+[A-Za-z])"), "right"),
+    (re.compile(r"\b(?:L|LT|Lt|lt)\b(?=[ -]+[A-Za-z])"), "left"),
     (
         re.compile(
             r"(?:^|(?<=[.;\n]))[ \t]*(?:findings?|impressions?|conclusions?)[ \t]*:", re.IGNORECASE | re.MULTILINE
@@ -71,6 +71,10 @@ _REPLACEMENTS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]]
     (re.compile(r"\b\d{1,2}[./-](?:\d{1,2}[./-])?(?:19|20)\d\d\b"), " "),
     (re.compile(r"\b(since|dated|in|to|with) (?:19|20)\d\d\b(?!\.?\d|\s*(?:[mc]m|x|hu)\b)", re.IGNORECASE), r"\1"),
     (re.compile(r"\bc/w\b", re.IGNORECASE), "consistent with"),
+    (re.compile(r"\br/o\b", re.IGNORECASE), "rule out"),
+    # "?RCC" and "RCC?" are both a guess.
+    (re.compile(r"(?:^|(?<=[\s(,;:]))\?+ ?(?=[A-Za-z])"), "possible "),
+    (re.compile(r"(?<=[A-Za-z])\?+"), " suspected."),
     (re.compile(r"\bb/l\b|\bbilat\b\.?", re.IGNORECASE), "bilateral"),
     (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
     (re.compile(r"\bw/(?=\s)", re.IGNORECASE), "with"),

@@ -35,7 +35,8 @@ _OTHER_BEFORE: Final = re.compile(
 )
 _DILATED_BEFORE: Final = re.compile(r"\bdilat\w*(?:\s+(?:of|to|up|is|measuring|about))*\s*$")
 _OTHER_AFTER: Final = re.compile(
-    r"\s*(?:(?:slice|section)s?(?: thickness)?|thick|(?:solid|soft tissue|cystic|invasive) components?"
+    r"\s*(?:(?:slice|section)s?(?: thickness)?|thick(?![ -]+walled)"
+    r"|(?:solid|soft tissue|cystic|invasive) components?"
     r"|(?:pancreatic |bile )?ducts?)\b"
 )
 _DISTANCE_AFTER: Final = re.compile(r"\s*(?:from|away|apart|off|deep|distal to|proximal to|above|below)\b")

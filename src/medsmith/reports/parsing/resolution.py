@@ -1,9 +1,11 @@
 """The organ and the type of a lesion, from everything that was said of it."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from medsmith.reports.organs import ORGANS, members_of
 from medsmith.reports.parsing.draft import Draft
+from medsmith.reports.parsing.filler import KIDNEY_PARTS, LUNG_PARTS
 from medsmith.reports.parsing.sentence import NEIGHBOR
 from medsmith.reports.parsing.stemming import stems
 from medsmith.reports.parsing.terms import BROADER_NOUNS
@@ -25,6 +27,8 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
     if organ is None:
         implied = list(dict.fromkeys(value for value, _ in draft.of("implied")))
         organ = _narrowest(implied)
+        if organ is not None:
+            draft.notes += _by_parts(organ, draft)
         for other in implied if organ is None else ():
             draft.unplaced.append(Unplaced(other, reason="a second organ of the same lesion"))
     context = _beside(context, draft)
@@ -35,6 +39,14 @@ def resolve_organ(draft: Draft, context: str | None) -> None:
     if organ is not None:
         draft.values["organ"] = organ
     _place_parts(organ, draft)
+
+
+def _by_parts(organ: str, draft: Draft) -> Iterator[str]:
+    """Notes on parts that other organs have as well ("apical", "pole"), by which an organ is taken."""
+    ambiguous = {stems(part) for part in (*LUNG_PARTS, *KIDNEY_PARTS)}
+    said = [part for _, part in draft.of("part") if stems(part) in ambiguous]
+    if said:
+        yield f"no organ is named: {organ} is taken for '{said[0]}'"
 
 
 def _place_parts(organ: str | None, draft: Draft) -> None:
@@ -121,6 +133,25 @@ def _set_type(lesion_type: str, said: str, draft: Draft) -> None:
         draft.notes.append(
             f"no organ is named: {draft.values['organ']} is taken, the only one with a type for '{said}'"
         )
+    if LESION_TYPES[lesion_type].kind == "stone":
+        _leave_out_calcification(draft)
+
+
+def _leave_out_calcification(draft: Draft) -> None:
+    """Leaves out that a stone is calcified: it is dense throughout, not in areas."""
+    for feature, said in draft.of("calcified"):
+        draft.values["features"] = tuple(each for each in draft.values["features"] if each != feature)
+        draft.notes.append(f"'{said}' is left out: a stone is dense throughout, not in areas")
+
+
+def resolve_consistency(draft: Draft) -> None:
+    """Sets the density of a lesion that is called solid, unless another is named or the rules of its type have none."""
+    kind = draft.values.get("lesion_type")
+    for density, said in draft.of("consistency"):
+        if kind is None or density in {appearance.density for appearance in LESION_TYPES[kind].appearances}:
+            draft.values.setdefault("density", density)
+        elif "density" not in draft.values:
+            draft.notes.append(f"'{said}' tells no density of {kind}: it is left open")
 
 
 def _describe_kind(kind: str, said: str, organ: str, draft: Draft) -> None:

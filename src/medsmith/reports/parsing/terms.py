@@ -6,7 +6,16 @@ from itertools import product
 from types import MappingProxyType
 from typing import Final, final
 
-from medsmith.reports.parsing.filler import HEADERS, KIDNEY_PARTS, NOT_KEPT, PLACES, SIZE_WORDS
+from medsmith.reports.parsing.approximations import approximations
+from medsmith.reports.parsing.filler import (
+    HEADERS,
+    HEDGES,
+    KIDNEY_PARTS,
+    LUNG_PARTS,
+    NOT_KEPT,
+    PLACES,
+    SIZE_WORDS,
+)
 
 
 @final
@@ -18,7 +27,9 @@ class Meaning:
         name: attribute of the template; or "kind" (noun of a lesion type), "noun" (of any lesion), "side", "sides"
             (both), "implied" (an organ unless another is named), "consistency" (a density unless another is named),
             "excluded" (an option that is ruled out), "part" (of an organ), "unused" (understood, but no report holds
-            it), "unquantified" (a size without a number) or "header" (of an examination).
+            it), "unquantified" (a size without a number), "header" (of an examination), "hedged" (a word of doubt),
+            "untyped" (how a diagnosis may look that has no lesion type) or "read as" (what stands for a phrase that a
+            report holds only in part).
         value: option, organ, kind or side.
     """
 
@@ -32,14 +43,19 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "stone": ("stone", "calculus", "calculi", "concrement", "concretion"),
         "cancer": (
             *("cancer", "tumor", "carcinoma", "adenocarcinoma", "malignancy", "neoplasm", "neoplasia"),
-            *("metastasis", "metastase", "metastatic deposit", "metastatic lesion", "met"),
+            *("squamous cell carcinoma", "small cell carcinoma", "large cell carcinoma", "clear cell carcinoma"),
+            *("malignant neoplasm", "malignant tumor"),
+            *("metastasis", "metastase", "metastatic deposit", "metastatic lesion", "metastatic disease", "met"),
         ),
         "hemorrhage": ("hemorrhage", "hematoma", "bleed", "bleeding"),
     }
 )
 """Kind of lesion type -> its nouns, as stems."""
 BROADER_NOUNS: Final = frozenset(
-    ("tumor", "neoplasm", "neoplasia", "metastasis", "metastase", "metastatic deposit", "metastatic lesion", "met")
+    (
+        *("tumor", "neoplasm", "neoplasia", "malignant tumor", "malignant neoplasm", "metastasis", "metastase"),
+        *("metastatic deposit", "metastatic lesion", "metastatic disease", "met"),
+    )
 )
 """Nouns of cancers, as stems, that also denote other lesions than a primary cancer of the organ."""
 NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity", "foci", "focus", "micronodule")
@@ -65,7 +81,7 @@ _STONE_OF_KIDNEY: Final = (Meaning("kind", "stone"), Meaning("organ", "kidney"))
 
 _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyType(
     {
-        _STONE_OF_GALLBLADDER: ("gallstone", "cholelithiasis", "cholecystolithiasis"),
+        _STONE_OF_GALLBLADDER: ("gallstone", "gall stone", "cholelithiasis", "cholecystolithiasis"),
         _STONE_OF_KIDNEY: ("nephrolithiasis", "nephrolith"),
         _cancer_of("kidney"): ("rcc", "renal cell carcinoma", "renal cell cancer", "hypernephroma"),
         _cancer_of("liver"): ("hcc", "hepatocellular carcinoma", "hepatoma", "cholangiocarcinoma"),
@@ -73,6 +89,7 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
             *("nsclc", "sclc", "non small cell lung cancer", "small cell lung cancer", "non small cell carcinoma"),
             *("bronchogenic carcinoma", "bronchial carcinoma"),
         ),
+        _cancer_of("urinary_bladder"): ("tcc", "transitional cell carcinoma", "urothelial carcinoma"),
         _cancer_of("pancreas"): ("pdac", "pancreatic ductal adenocarcinoma"),
         _cancer_of("colon"): ("crc",),
         (Meaning("kind", "hemorrhage"), Meaning("implied", "brain")): ("ich",),
@@ -80,6 +97,7 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
             *("ggn", "ground glass nodule", "ground glass mass", "non solid nodule", "nonsolid nodule"),
             "pure ground glass nodule",
         ),
+        (Meaning("noun", "nodule"), _IN_LUNG): ("spn",),
         _OPACITY: ("ggo", "ground glass opacity", "ground glass attenuation"),
         (Meaning("noun", "lesion"), Meaning("density", "hypodense")): (*("hypodensity", "hypoattenuation"),),
         (Meaning("noun", "lesion"), Meaning("density", "hyperdense")): ("hyperdensity",),
@@ -87,7 +105,14 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
         (Meaning("shape", "irregular"), Meaning("shape", "wall thickening")): ("irregular wall thickening",),
         (Meaning("density", _FLUID), Meaning("density_variation", "homogeneous")): ("simple",),
         (_ENHANCED, Meaning("density", "hyperdense")): (
-            *("hypervascular", "hyperenhancing", "hyper enhancing", "arterially enhancing", "hypervascularized"),
+            *(
+                "hypervascular",
+                "hyperenhancing",
+                "hyper enhancing",
+                "arterially enhancing",
+                "arterial enhancing",
+                "hypervascularized",
+            ),
             *("arterial hyperenhancement", "arterial phase hyperenhancement", "aphe"),
         ),
         (_ENHANCED, Meaning("density", "hypodense")): ("hypoenhancing", "hypo enhancing", "hypovascular"),
@@ -114,20 +139,21 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         Meaning("cavity", "within the lumen of a hollow organ"): ("inside the lumen", "within the lumen"),
         Meaning("cavity", "within the parenchymal organ"): ("endophytic",),
         Meaning("relationship", "close relationship with adjacent organs"): (
-            *("adjacent to", "next to", "abutting", "abut", "near", "in contact with", "touching", "invading"),
             *(
-                "bordering",
-                "contacting",
-                "infiltrating",
-                "invade",
-                "encasing",
-                "in close contact with",
-                "in contact to",
+                "adjacent to",
+                "next to",
+                "abutting",
+                "abut",
+                "near",
+                "in contact with",
+                "touching",
+                "abutment",
+                "abutment of",
             ),
+            *("bordering", "contacting", "in close contact with", "in contact to"),
         ),
         Meaning("features", "presence of decreased density areas"): (
             *("necrotic", "low density area", "hypodense area", "decreased density area", "central necrosis"),
-            *("cavitary", "cavitating", "cavitation", "cavitated"),
         ),
         Meaning("features", "presence of increased density areas"): (
             *("calcified", "high density area", "hyperdense area", "increased density area", "calcific"),
@@ -200,6 +226,7 @@ def terms() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
         yield from ((phrase, meanings) for phrase in phrases)
     for meaning, phrases in _MORE_PHRASES.items():
         yield from ((phrase, (meaning,)) for phrase in phrases)
+    yield from ((phrase, tuple(Meaning(*pair) for pair in pairs)) for phrase, pairs in approximations())
     for kind, phrases in KINDS.items():
         yield from ((phrase, (Meaning("kind", kind),)) for phrase in phrases)
     yield from ((noun, (Meaning("noun", noun),)) for noun in NOUNS)
@@ -208,6 +235,7 @@ def terms() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
     yield from ((phrase, (Meaning("unused", phrase),)) for phrase in NOT_KEPT)
     yield from ((phrase, (Meaning("unquantified", phrase),)) for phrase in SIZE_WORDS)
     yield from ((phrase, (Meaning("header", phrase),)) for phrase in HEADERS)
+    yield from ((phrase, (Meaning("hedged", phrase),)) for phrase in HEDGES)
 
 
 def _parts_of_organs() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
@@ -218,5 +246,8 @@ def _parts_of_organs() -> Iterator[tuple[str, tuple[Meaning, ...]]]:
         yield part, _of_part("brain", part)
         yield from ((f"{side} {part}", _of_part("brain", f"{side} {part}")) for side in ("left", "right"))
     yield from ((part, _of_part("kidney", part)) for part in KIDNEY_PARTS)
+    yield from ((part, _of_part("lung", part)) for part in LUNG_PARTS)
+    yield from ((part, _of_part("liver", part)) for part in ("caudate lobe", "quadrate lobe"))
+    yield from ((part, _of_part("pancreas", part)) for part in ("uncinate process", "uncinate"))
     yield "lingula", (Meaning("implied", "lung_upper_lobe_left"), Meaning("part", "lingula"))
     yield from ((phrase, (Meaning("part", phrase),)) for phrase in PLACES)
