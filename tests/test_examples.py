@@ -38,7 +38,7 @@ def test_the_demo_makes_lesions_pairs_and_reports(tmp_path: Path, capsys: pytest
     steered = Cohort.open(tmp_path / "steered")
     assert len(steered) == 1
     assert (steered[steered.ids[0]].require_labels() == steered.label_names["nodule"]).any()
-    assert "pathologies.0" in (tmp_path / "steered" / "guides.html").read_text()
+    assert "lesion 1" in (tmp_path / "steered" / "guides.html").read_text()
     (volume,) = Cohort.open(tmp_path / "liver")
     assert {name for name, value in volume.label_names.items() if (volume.require_labels() == value).any()} >= {
         "liver", "portal_vein", "hepatic_vein",
