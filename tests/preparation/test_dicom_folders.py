@@ -84,7 +84,9 @@ def structured_report(data):
 def test_files_that_are_no_dicom_are_told_by_kind_and_never_by_name(folder, tmp_path):
     said: list[str] = []
     cohort = prepare(with_others(folder), tmp_path / "out", report=said.append)
-    np.testing.assert_array_equal(cohort.stored("patient_001_study_1").image[0], voxels_of().transpose(2, 1, 0) - 1024)
+    np.testing.assert_array_equal(
+        cohort.stored("patient_001_study_1").require_image()[0], voxels_of().transpose(2, 1, 0) - 1024
+    )
     line = f"skipped, no DICOM or damaged: 7 files ({KINDS}); medsmith series FOLDER names them"
     assert line in said
     text = (cohort.root / RECORD).read_text()
@@ -146,7 +148,7 @@ def test_damaged_files_that_are_left_out_are_told(tmp_path):
     said: list[str] = []
     options = PrepareOptions(leave_out=frozenset({"unreadable"}))
     cohort = prepare(folder, tmp_path / "out", options, report=said.append)
-    assert cohort.stored("patient_001_study_1").image.shape == (1, 12, 11, 11)
+    assert cohort.stored("patient_001_study_1").require_image().shape == (1, 12, 11, 11)
     assert json.loads((cohort.root / RECORD).read_text())["skipped"] == ["1: lacks StudyInstanceUID"]
     assert any("skipped, no DICOM or damaged: 1 file (1 lacks StudyInstanceUID)" in line for line in said)
     damage(folder, 5)
@@ -207,22 +209,21 @@ def test_the_commands_show_progress(folder, monkeypatch, capsys):
 
 def test_each_file_is_looked_at_once_and_each_header_read_once(folder, tmp_path, monkeypatch):
     """So that time grows with the number of files: 100,000 take as long as 1,000 folders of 100."""
-    from medsmith.formats.dicom import folder as folder_module
-    from medsmith.formats.dicom import series as series_module
+    from medsmith.formats.dicom.headers import read_header
+    from medsmith.formats.opening import open_regular
 
     counts = {"open": 0, "header": 0}
-    true_open, true_header = folder_module.open_regular, series_module.read_header
 
     def opened(path):
         counts["open"] += 1
-        return true_open(path)
+        return open_regular(path)
 
     def headed(path, place):
         counts["header"] += 1
-        return true_header(path, place)
+        return read_header(path, place)
 
-    monkeypatch.setattr(folder_module, "open_regular", opened)
-    monkeypatch.setattr(series_module, "read_header", headed)
+    monkeypatch.setattr("medsmith.formats.dicom.folder.open_regular", opened)
+    monkeypatch.setattr("medsmith.formats.dicom.series.read_header", headed)
     deep = folder.joinpath(*"abcdefghij")
     save(deep, slices_of(voxels_of(1), patient="Q"))
     (deep / "note.txt").write_text("x")

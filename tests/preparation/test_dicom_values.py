@@ -7,7 +7,7 @@ import pytest
 
 from compressed_slices import PLANE
 from medsmith.preparation.prepare import RECORD, prepare
-from scan_files import run
+from scan_files import good_source, run
 
 pytest.importorskip("highdicom")
 from dicom_files import file_of, pydicom, save, slices_of, voxels_of
@@ -53,3 +53,23 @@ def test_a_series_that_claims_more_than_memory_is_refused_before_a_slice_is_deco
     monkeypatch.setattr("medsmith.formats.dicom.stacking.read_pixels", lambda *_: pytest.fail("decoded"))
     code, line = run(lambda: prepare(save(tmp_path / "in", slices), tmp_path / "out", report=lambda _: None))
     assert (code, "53.6 GiB; at most 8.0 GiB; crop or split it" in line) == (2, True)
+
+
+def test_a_scan_that_needs_more_memory_than_is_free_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    """Row 73, of DICOM and of NIfTI; the limit below which nothing is asked is lowered for small scans."""
+    scan = good_source(tmp_path / "nifti") / "labels" / "a.nii.gz"  # read before the image
+    save(tmp_path / "dicom", slices_of(voxels_of()))
+    monkeypatch.setattr("medsmith.formats.opening._SMALL", 0)
+    for free, code in ((9503, 2), (9504, 0)):
+        monkeypatch.setattr("medsmith.formats.opening.available_memory", lambda free=free: free)
+        found, line = run(lambda: prepare(tmp_path / "dicom", tmp_path / "out", report=lambda _: None))
+        assert found == code
+        assert code == 0 or line.endswith(
+            "series 2 (CT, 9 slices of 12 x 11): takes 9.3 KiB of memory; 9.3 KiB are free; "
+            "close other programs, or crop or split it"
+        )
+    monkeypatch.setattr("medsmith.formats.opening.available_memory", lambda: 1000)
+    found, line = run(lambda: prepare(scan.parents[1], tmp_path / "none", report=lambda _: None))
+    assert (found, f"{scan}: takes 6.4 KiB of memory; 1000 bytes are free" in line) == (2, True)
+    monkeypatch.setattr("medsmith.formats.opening.available_memory", lambda: None)
+    assert len(prepare(scan.parents[1], tmp_path / "none", report=lambda _: None)) == 1

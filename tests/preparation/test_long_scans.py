@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from medsmith.formats import nifti
+from medsmith.formats.nifti_writing import write_image
 from medsmith.geometry import Geometry
 
 pytest.importorskip("highdicom")
@@ -47,7 +47,7 @@ def write_nifti(folder):
     folder.mkdir()
     image = values.transpose(2, 0, 1).astype(np.float32)
     image -= 1024
-    nifti.write_image(folder / "long.nii.gz", image, Geometry(shape, np.eye(4)), np.dtype(np.int16), synthetic=False)
+    write_image(folder / "long.nii.gz", image, Geometry(shape, np.eye(4)), np.dtype(np.int16), synthetic=False)
 
 
 @pytest.mark.slow

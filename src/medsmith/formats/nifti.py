@@ -17,7 +17,7 @@ from medsmith.formats import gzip_stream
 from medsmith.formats.nifti_geometry import read_geometry
 from medsmith.formats.nifti_header import HEADER_BYTES, Header, parse_header
 from medsmith.formats.one_hot import joined_volumes
-from medsmith.formats.opening import format_bytes, open_regular, read_bytes
+from medsmith.formats.opening import check_memory, format_bytes, open_regular, read_bytes
 from medsmith.formats.values import as_float32, as_labels
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
@@ -152,6 +152,7 @@ def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[st
     data = read_bytes(header_path)
     compressed = data.startswith(gzip_stream.MAGIC)
     header = _header(data, compressed, header_path)
+    check_memory(path, header.array_bytes + math.prod(header.shape) * np.dtype(np.float32).itemsize)
     notes = header.notes + _name_notes(header_path, compressed)
     if header.in_pair:
         path = _other_half(header_path, ".img")

@@ -15,7 +15,7 @@ from medsmith.formats.dicom.slices import SPACING_TOLERANCE
 from medsmith.formats.dicom.stacking import Stack, no_volume, stack_slices
 from medsmith.formats.dicom.volumes import frames_line
 from medsmith.formats.nifti_geometry import check_affine, check_shape
-from medsmith.formats.opening import MAX_BYTES, format_bytes
+from medsmith.formats.opening import MAX_BYTES, check_memory, format_bytes
 from medsmith.formats.packages import quiet
 from medsmith.formats.values import as_float32
 from medsmith.formats.volume import ImageFile, ReadOptions
@@ -24,6 +24,8 @@ from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 _DEFAULT = ReadOptions()
 _TRANSFORMS = {"apply_real_world_transform": False, "apply_presentation_lut": False, "apply_icc_profile": False}
 """Stored values are rescaled (modality transform) and nothing more."""
+_COPIES = 2
+"""Of a volume that are in memory while it is read and checked."""
 
 
 def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
@@ -37,6 +39,7 @@ def read_volume(series: Series, options: ReadOptions = _DEFAULT) -> ImageFile:
     size = int(np.prod(series.first.size)) * max(len(series.headers), series.first.frames) * 4
     if size > MAX_BYTES:
         raise FileError(series.subject, format_bytes(size), f"at most {format_bytes(MAX_BYTES)}", "crop or split it")
+    check_memory(series.subject, _COPIES * size)
     with quiet():
         stack = _multi_frame(series) if series.first.frames else stack_slices(series, options.volume)
     values: Float32[np.ndarray, "x y z"] = stack.values.transpose(2, 1, 0)[:, :, ::-1]
