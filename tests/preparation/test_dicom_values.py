@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from compressed_slices import PLANE
+from medsmith.cli import main
 from medsmith.preparation.prepare import RECORD, prepare
 from scan_files import good_source, run
 
@@ -73,3 +74,16 @@ def test_a_scan_that_needs_more_memory_than_is_free_is_refused_before_it_is_read
     assert (found, f"{scan}: takes 6.4 KiB of memory; 1000 bytes are free" in line) == (2, True)
     monkeypatch.setattr("medsmith.formats.opening.available_memory", lambda: None)
     assert len(prepare(scan.parents[1], tmp_path / "none", report=lambda _: None)) == 1
+
+
+@pytest.mark.parametrize("name", ["pydicom.pixels.apply_modality_lut", "pydicom.dataset.Dataset.pixel_array"])
+def test_memory_that_ends_while_a_slice_is_read_is_no_damage(name, tmp_path, monkeypatch, capsys):
+    """Row 75."""
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(name, property(fail) if "Dataset" in name else fail)
+    assert main(["prepare", str(save(tmp_path / "in", slices_of(voxels_of()))), str(tmp_path / "out")]) == 2
+    assert "medsmith: out of memory; " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -22,12 +22,14 @@ def read_pixels(path: Path, place: str) -> Any:
 
     try:
         data = dcmread(path, force=True)
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom raises whatever a damaged value causes
         raise FileError(place, f"cannot be read as DICOM ({type(error).__name__})", cure=COPY_AGAIN) from None
     try:
         make_decodable(data, place)
         data.pixel_array  # noqa: B018  # decoded once, kept by pydicom
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except Exception as error:
         found = f"its voxels cannot be decoded ({type(error).__name__})"

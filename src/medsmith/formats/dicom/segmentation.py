@@ -57,7 +57,7 @@ def _open(series: Series) -> Any:
         data = dcmread(header.path, force=True)
         make_decodable(data, header.place)
         return Segmentation.from_dataset(data, copy=False)
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except Exception as error:  # highdicom and pydicom raise whatever a wrong value causes
         found = f"is no segmentation that can be read ({type(error).__name__})"

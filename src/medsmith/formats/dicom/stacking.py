@@ -107,6 +107,8 @@ def _fill(plane: Float32[np.ndarray, "r c"], header: Header, series: Series) -> 
     data = read_pixels(header.path, header.place)
     try:
         plane[...] = apply_modality_lut(data.pixel_array, data)
+    except MemoryError:
+        raise
     except Exception as error:
         raise no_volume(series, error) from None
     return count_padding(data)

@@ -69,6 +69,8 @@ def _multi_frame(series: Series) -> Stack:
     try:
         image = Image.from_dataset(data, copy=False)
         volume = image.get_volume(dtype=np.float32, rtol=SPACING_TOLERANCE, **_TRANSFORMS)
+    except MemoryError:
+        raise
     except Exception as error:
         if "Multiple frames found" in str(error):
             cure = "export one volume as a series of its own"
