@@ -152,7 +152,6 @@ def _read_array(path: Path) -> tuple[Header, Shaped[np.ndarray, "..."], tuple[st
     data = read_bytes(header_path)
     compressed = data.startswith(gzip_stream.MAGIC)
     header = _header(data, compressed, header_path)
-    check_memory(path, header.array_bytes + math.prod(header.shape) * np.dtype(np.float32).itemsize)
     notes = header.notes + _name_notes(header_path, compressed)
     if header.in_pair:
         path = _other_half(header_path, ".img")
@@ -195,6 +194,7 @@ def _unpacked(data: bytes, compressed: bool, header: Header, path: Path) -> tupl
         claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {format_bytes(expected)} in all"
         limit = f"the file has {format_bytes(len(data))}{' compressed' if compressed else ''}"
         raise FileError(path, claim, limit, "copy or download the file again")
+    check_memory(path, header.array_bytes + math.prod(header.shape[:3]) * np.dtype(np.float32).itemsize)
     notes: tuple[str, ...] = ()
     if compressed:
         data, notes = gzip_stream.inflate(data, expected + _SLACK, path)
