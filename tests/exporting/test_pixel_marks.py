@@ -68,3 +68,14 @@ def test_burned_in_annotation_is_refused_unless_identity_is_kept(scans, tmp_path
     options = ExportOptions(date="20260102", keep_identity=True)
     export(cohort, tmp_path / "kept", options, source=images[0].parent)
     assert stated(tmp_path / "kept")[0] == "YES"
+
+
+def test_a_transfer_syntax_that_always_loses_makes_what_follows_from_it_lossy(scans, tmp_path):
+    cohort, images = scans
+    state(images[1:], LossyImageCompression="00")
+    first = pydicom.dcmread(images[0])
+    first.compress(pydicom.uid.JPEGLSNearLossless, jls_error=1, generate_instance_uid=False)
+    assert "LossyImageCompression" not in first
+    first.save_as(images[0])
+    export(cohort, tmp_path / "out", ExportOptions(date="20260102"), source=images[0].parent)
+    assert stated(tmp_path / "out")[1] == "01"

@@ -102,3 +102,13 @@ def test_phantoms_pass_and_noise_is_refused(name):
         assert noise_levels(image)[0] <= limit
         assert noise_levels(twice)[0] > limit
         assert noise_levels(alone)[0] > limit
+
+
+@pytest.mark.parametrize("shape", [(28, 24, 20), (12, 11, 3), (9, 8, 2), (40, 30)])
+@pytest.mark.parametrize("voxels", [1, 700, 2000])
+def test_a_long_scan_in_parts_has_the_level_of_the_whole(shape, voxels, monkeypatch):
+    image = white(shape, 5)
+    image[0, :4] = image.min()  # air that was cut off
+    whole = noise_levels(image)
+    monkeypatch.setattr("medsmith.measurement.noise_level._PART", voxels)
+    np.testing.assert_allclose(noise_levels(image), whole, rtol=1e-6)

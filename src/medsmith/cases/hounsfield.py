@@ -65,12 +65,18 @@ class HounsfieldScores:
 
 def hounsfield_scores(values: Values) -> HounsfieldScores:
     """Scores of voxel values taken as Hounsfield units."""
-    inside = values[(values > _PADDING_BELOW) & (values < _PADDING_ABOVE)]
-    if not inside.size:
+    total = _between(values, _PADDING_BELOW, _PADDING_ABOVE)
+    if not total:
         return HounsfieldScores(0.0, 0.0, 0.0)
-    soft = float(((inside > _SOFT[0]) & (inside < _SOFT[1])).mean())
-    dense = float((inside > _DENSER_THAN_LUNG).mean())
-    return HounsfieldScores(soft, float((inside < _BELOW_WATER).mean()), soft / dense if dense else 0.0)
+    soft = _between(values, *_SOFT) / total
+    dense = _between(values, _DENSER_THAN_LUNG, _PADDING_ABOVE) / total
+    below_water = _between(values, _PADDING_BELOW, _BELOW_WATER) / total
+    return HounsfieldScores(soft, below_water, soft / dense if dense else 0.0)
+
+
+def _between(values: Values, low: float, high: float) -> int:
+    """Number of voxels between two values."""
+    return int(np.count_nonzero((values > low) & (values < high)))
 
 
 def is_ct(channel_name: str) -> bool:
@@ -125,6 +131,7 @@ def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
     if not count:
         return values, ()
     low, high = float(values.min()), float(values.max())
-    result = np.where(padded, np.clip(values, LOWEST_HU, HIGHEST_HU), values).astype(np.float32)
+    result = values.copy()
+    result[padded] = np.clip(values[padded], LOWEST_HU, HIGHEST_HU)
     note = f"{count} {PADDING} (values {low:g} to {high:g}) were set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU"
     return result, (note,)

@@ -97,7 +97,10 @@ def prepare(  # noqa: PLR0913
     label: LabelValues = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(help="Skip empty cases (all background) or unpaired files (image or label missing). Repeatable."),
+        typer.Option(
+            help="Skip empty cases (all background), unpaired files (image or label missing) or unreadable DICOM "
+            "files. Repeatable."
+        ),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="Keep empty or unpaired cases instead of refusing them. Repeatable.")

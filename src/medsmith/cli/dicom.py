@@ -23,8 +23,8 @@ def series(
     from medsmith.preparation.dicom.listing import list_series, nth_file
 
     if file is not None:
-        path = nth_file(folder, file)
+        path = nth_file(folder, file, terminal().progress)
         terminal().result({"file": path}, [str(path)])
         return
-    lines = list(list_series(folder))
+    lines = list(list_series(folder, terminal().progress))
     terminal().result(lines, lines)

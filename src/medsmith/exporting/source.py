@@ -18,8 +18,9 @@ from pydicom.sr.codedict import codes
 
 from medsmith.errors import GeometryError, RequestError
 from medsmith.exporting.planes import Planes, planes_of
+from medsmith.formats.dicom.decoding import is_lossy
+from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.dicom.series import find_dicom_files
-from medsmith.formats.dicom.volume import read_pixels
 from medsmith.formats.packages import quiet
 from medsmith.geometry import BETWEEN_RAS_AND_LPS, Geometry
 from medsmith.progress import Progress
@@ -103,11 +104,11 @@ class SourceSeries:
 
     @property
     def pixel_marks(self) -> Dataset:
-        """Burned-in annotation and lossy compression as far as the images state them; once lossy, always lossy."""
+        """Burned-in annotation and lossy compression as far as the images tell them; once lossy, always lossy."""
         found, headers = Dataset(), [image.header for image in self.images]
         if self.burned_in or all(header.get(_BURNED_IN) == "NO" for header in headers):
             found.BurnedInAnnotation = "YES" if self.burned_in else "NO"
-        lossy = [header for header in headers if header.get(_LOSS[0]) == "01"]
+        lossy = [header for header in headers if is_lossy(header)]
         if lossy or all(header.get(_LOSS[0]) == "00" for header in headers):
             found.LossyImageCompression = "01" if lossy else "00"
         for keyword in _LOSS[1:] if lossy else ():
@@ -164,7 +165,7 @@ def find_series(folder: Path, progress: Progress) -> tuple[SourceSeries, ...]:
         FileError: a file cannot be opened.
     """
     groups: Mapping[str, dict[str, SourceImage]] = defaultdict(dict)
-    files = find_dicom_files(folder)
+    files = find_dicom_files(folder, progress)
     with progress.task("read source", len(files)) as advance:
         for number, path in enumerate(files, start=1):
             image = _image(path, f"{folder}, file {number} of {len(files)}")

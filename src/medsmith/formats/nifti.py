@@ -17,7 +17,7 @@ from medsmith.formats import gzip_stream
 from medsmith.formats.nifti_geometry import read_geometry
 from medsmith.formats.nifti_header import HEADER_BYTES, Header, parse_header
 from medsmith.formats.one_hot import joined_volumes
-from medsmith.formats.opening import format_bytes, open_regular, read_bytes
+from medsmith.formats.opening import check_memory, format_bytes, open_regular, read_bytes
 from medsmith.formats.values import as_float32, as_labels
 from medsmith.formats.volume import ImageFile, LabelFile, ReadOptions, Region
 from medsmith.geometry import Geometry
@@ -194,6 +194,7 @@ def _unpacked(data: bytes, compressed: bool, header: Header, path: Path) -> tupl
         claim = f"the header claims {'x'.join(map(str, header.shape))} voxels, {format_bytes(expected)} in all"
         limit = f"the file has {format_bytes(len(data))}{' compressed' if compressed else ''}"
         raise FileError(path, claim, limit, "copy or download the file again")
+    check_memory(path, header.array_bytes + math.prod(header.shape[:3]) * np.dtype(np.float32).itemsize)
     notes: tuple[str, ...] = ()
     if compressed:
         data, notes = gzip_stream.inflate(data, expected + _SLACK, path)

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medsmith.errors import FileError
+from medsmith.machine import available_memory
 
 MAX_BYTES = 8 * 2**30
 """Largest file, and largest array that a header may claim, in bytes."""
+_SMALL = 2**28
+"""Bytes that every machine is taken to have."""
 
 _REASONS = {
     errno.ELOOP: ("a link that leads back to itself", "replace it by the file"),
@@ -51,6 +54,22 @@ def format_bytes(count: int) -> str:
             return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def check_memory(subject: object, size: int) -> None:
+    """Checks that reading something does not take more memory than is free; the system would swap, or end programs.
+
+    Args:
+        subject: names it in the error.
+        size: bytes that it takes.
+
+    Raises:
+        FileError: less is free.
+    """
+    free = available_memory() if size > _SMALL else None
+    if free is not None and size > free:
+        found, limit = f"takes {format_bytes(size)} of memory", f"{format_bytes(free)} are free"
+        raise FileError(subject, found, limit, "close other programs, or crop or split it")
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -1,16 +1,19 @@
 """The optional packages behind DICOM, NRRD and MetaImage, and their silence."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Final
 
 from medsmith.errors import FileError
 from medsmith.machine import install_line
 
 INSTALL = install_line("dicom")
 """The line that installs what this package needs."""
+_STDERR: Final = 2
 
 
 def require_dicom(subject: object) -> None:
@@ -48,3 +51,16 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps libraries in C from printing to standard error, as GDCM does for every JPEG that is not of 8 bits."""
+    before, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, _STDERR)
+        yield
+    finally:
+        os.dup2(before, _STDERR)
+        os.close(before)
+        os.close(nowhere)

@@ -35,7 +35,8 @@ def as_float32(
     if largest > float(np.finfo(np.float32).max):
         found = f"values up to {largest:.3g}"
         raise ContentError(path, found, "float32 ends at 3.4e38", "rescale the image")
-    result = values.astype(np.float32)
+    # A read-only array is a view of the file's bytes.
+    result = values.astype(np.float32, copy=not values.flags.writeable)
     if values.dtype.itemsize > 4 and not np.array_equal(result, values):
         notes += ("float64 values were rounded to float32",)
     return result, notes
@@ -52,10 +53,10 @@ def _from_integers(values: Num[np.ndarray, "x y z"], path: Path | str) -> Float3
 def _finite(
     values: Num[np.ndarray, "x y z"], path: Path | str, options: ReadOptions
 ) -> tuple[Num[np.ndarray, "x y z"], tuple[str, ...]]:
+    if np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0)):
+        return values, ()
     bad = ~np.isfinite(values)
     count = int(bad.sum())
-    if not count:
-        return values, ()
     found = f"{count} NaN or infinite voxels, the first at {first_true_index(bad)}"
     if options.nan_fill is None:
         raise ContentError(path, found, "all must be finite", "repair it or pass --nan-fill VALUE")

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from medsmith.formats.volume import ReadOptions
 
-EMPTY, UNPAIRED = "empty", "unpaired"
+EMPTY, UNPAIRED, UNREADABLE = "empty", "unpaired", "unreadable"
 _FRACTION = 0.5
 
 
@@ -20,7 +20,8 @@ class PrepareOptions:
         label_names: name -> value in the source; {} infers them.
         read: how to handle missing information in files.
         leave_out: "empty" skips cases whose label map is all background, "unpaired" skips images without labels and
-            labels without an image where other cases have both; otherwise such cases are refused.
+            labels without an image where other cases have both, "unreadable" damaged DICOM files; otherwise such cases
+            and files are refused.
         keep: "empty" and "unpaired" keep them instead, the latter as cases with only an image or only labels.
         hu_offset: HU added to CT values; -1024 restores a lost rescale intercept.
         percentiles: of each channel of each image that become 0 and 255, for images whose scales differ; None keeps

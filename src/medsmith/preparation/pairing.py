@@ -19,11 +19,12 @@ import numpy as np
 from medsmith.cases.case_files import CaseFiles, ChannelFile
 from medsmith.cases.integrity import check_id, first_of
 from medsmith.errors import CohortError, FileError, MedsmithError, counted
-from medsmith.formats.dicom.series import find_dicom_files
+from medsmith.formats.dicom.folder import DicomFolder, find_files
 from medsmith.formats.files import ENDINGS, ending_of, read_labels, stem_of
 from medsmith.formats.folders import paths_below
 from medsmith.preparation.label_files import joined_by_folder
 from medsmith.preparation.roles import IMAGE_FOLDERS, Key, by_role, folders_of
+from medsmith.progress import Progress
 
 _CHANNEL = re.compile(r"(?P<base>.+)_(?P<channel>\d{4})")
 _MOST_LABELS, _MOST_SHOWN = 32, 3
@@ -105,11 +106,11 @@ def pair_files(root: Path, declared: Declared) -> Pairing:
     return Pairing(paired, alone, _rule(root, paired or alone, by), by_file)
 
 
-def dicom_alone(root: Path) -> tuple[Path, ...]:
-    """The DICOM files below a folder that holds no file which is read by its ending; else ()."""
+def dicom_alone(root: Path, progress: Progress) -> DicomFolder:
+    """The files below a folder; without DICOM files where others are read by their endings."""
     if not root.is_dir() or any(ending_of(path) for path in paths_below(root) if not _hidden(path.relative_to(root))):
-        return ()
-    return tuple(find_dicom_files(root))
+        return DicomFolder((), ())
+    return find_files(root, progress)
 
 
 def _rule(root: Path, cases: Mapping[Key, CaseFiles], by: str) -> str:

@@ -16,7 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
 from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import as_folder, check_disjoint_folders
-from medsmith.preparation.options import EMPTY, UNPAIRED, PrepareOptions
+from medsmith.preparation.options import EMPTY, UNPAIRED, UNREADABLE, PrepareOptions
 from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.prepare_record import RECORD, CaseSummary, changed_values, inferred_lines, record_of
 from medsmith.preparation.quality import check_reported, inspect, looks_like_noise, refuse_empty
@@ -49,7 +49,7 @@ def prepare(
         out: a new folder, or the one started by an identical call.
         options: declarations about the source; None infers everything.
         report: receives one line per inferred fact, and per change of gray values.
-        progress: of reading and checking, then of writing.
+        progress: of reading DICOM headers, of reading and checking cases, then of writing.
 
     Raises:
         FileError: a file is damaged, or cannot be read or written.
@@ -62,10 +62,11 @@ def prepare(
     root, out, options = as_folder(source), Path(out), options or PrepareOptions()
     _check_options(options)
     check_disjoint_folders((root, out))
-    found = find_source(root, options, report)
+    progress = progress or NullProgress()
+    found = find_source(root, options, report, progress)
     if found.channels_known:
         _check_gray_scale(options, found.layout.channel_names)
-    progress, every = progress or NullProgress(), found
+    every = found
     with progress.task("check", len(found.cases)) as advance:
         check = advancing(lambda case_id: _summarize(every, case_id, options), advance)
         summaries = map_cases(root, found.cases, check, report)
@@ -87,15 +88,15 @@ def prepare(
 
 
 def _check_options(options: PrepareOptions) -> None:
-    for option, chosen in (("--leave-out", options.leave_out), ("--keep", options.keep)):
-        unknown = sorted(chosen - {EMPTY, UNPAIRED})
+    kinds = (EMPTY, UNPAIRED)
+    for option, chosen, known in (
+        ("--leave-out", options.leave_out, (*kinds, UNREADABLE)),
+        ("--keep", options.keep, kinds),
+    ):
+        unknown = sorted(chosen - set(known))
         if unknown:
-            raise RequestError(
-                option,
-                f"{unknown[0]!r}",
-                f"one of {EMPTY}, {UNPAIRED}",
-                similar(unknown[0], (EMPTY, UNPAIRED), "choose one"),
-            )
+            cure = similar(unknown[0], known, "choose one")
+            raise RequestError(option, f"{unknown[0]!r}", f"one of {', '.join(known)}", cure)
     both = sorted(options.keep & options.leave_out)
     if both:
         raise RequestError("--keep", f"{both[0]!r} is to be left out as well", "one of the two", "choose one")
@@ -123,11 +124,13 @@ def _repaired(case: Case, options: PrepareOptions) -> tuple[Case, tuple[str, ...
     """The case with CT channels in HU, offset added and padding clipped, or with other values stretched."""
     if case.image is None:
         return as_picture(case) if options.pictures else case, ()
-    image, notes = case.image.copy(), []
+    channels, notes = list(case.image), []
     for index, name in enumerate(case.channel_names):
         if is_ct(name):
-            image[index], found = clip_padding(image[index] + np.float32(options.hu_offset))
+            shifted = channels[index] + np.float32(options.hu_offset) if options.hu_offset else channels[index]
+            channels[index], found = clip_padding(shifted)
             notes += [f"{case.id}: {note}" for note in found]
+    image = channels[0][None] if len(channels) == 1 else np.stack(channels)
     unsigned = case.stored.kind == "u" and image.min() < 0
     case = replace(case, image=image, stored=np.dtype(np.int16) if unsigned else case.stored)
     case = case if options.percentiles is None else stretch(case, options.percentiles)

@@ -11,6 +11,7 @@ from medsmith.cases.case_files import parts_line
 from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING
 from medsmith.cases.integrity import declared_line, first_of
 from medsmith.errors import counted
+from medsmith.formats.dicom.folder import kinds_line
 from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.source import Source
 
@@ -48,8 +49,12 @@ class CaseSummary:
 
 def record_of(source: Source, summaries: Mapping[str, CaseSummary], options: PrepareOptions) -> dict[str, Any]:
     """The content of ``prepare.json``; identical sources and options give an identical record."""
-    kept = {"kept": source.kept} if source.kept else {}
-    return kept | {
+    facts: dict[str, Any] = {
+        "kept": source.kept,
+        "skipped": [f"{number}: {kind}" for number, kind in enumerate(source.skipped, start=1)],
+        "unused": source.unused,
+    }
+    return {name: found for name, found in facts.items() if found} | {
         "channel_names": source.layout.channel_names,
         "file_ending": source.layout.file_ending,
         "label_names": source.layout.label_names,
@@ -72,6 +77,7 @@ def inferred_lines(source: Source, summaries: Mapping[str, CaseSummary]) -> list
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
     joined = [] if source.layout.label_of_file else [id for id, files in source.cases.items() if files.extra_labels]
     names |= {"several label maps of one image, joined": joined}
+    names |= {"series that are not taken": source.unused}
     names |= {"images that look like noise, as where gray values above 255 wrap in 8 bits": noisy}
     return [
         f"{_cases(source, [case_id for case_id in summaries if case_id not in empty])}: {source.rule}",
@@ -80,9 +86,18 @@ def inferred_lines(source: Source, summaries: Mapping[str, CaseSummary]) -> list
         _spacing_line(kept),
         f"shapes: {_span([each.shape for each in kept])}; stored as {_counted(each.stored for each in kept)}",
         *(f"{what}: {first_of(found)}" for what, found in names.items() if found),
+        *_skipped(source.skipped),
         *(f"note: {note}" for note in notes[:_SHOWN]),
         *more,
     ]
+
+
+def _skipped(kinds: Sequence[str]) -> list[str]:
+    """The files that are not read, by kind; their names may identify patients."""
+    if not kinds:
+        return []
+    named = "medsmith series FOLDER names them"
+    return [f"skipped, no DICOM or damaged: {counted(len(kinds), 'file')} ({kinds_line(kinds)}); {named}"]
 
 
 def _cases(source: Source, kept: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Checks the voxel values of a case: refuses invalid images and labels, notes irregularities."""
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -79,12 +80,12 @@ def _empty(case_id: str, found: str) -> ContentError:
 
 def _repeated_slices(image: Float32[np.ndarray, "x y z"]) -> Iterable[str]:
     """Exact repeats among non-constant slices, for example a phase appended twice."""
-    first: dict[bytes, int] = {}
+    first: dict[bytes, int] = {}  # by hash: the slices of a long scan take as much memory as the scan
     repeats = []
     for z in range(image.shape[2]):
         plane = image[:, :, z]
         if plane.min() < plane.max():
-            seen = first.setdefault(plane.tobytes(), z)
+            seen = first.setdefault(hashlib.sha256(plane.tobytes()).digest(), z)
             repeats += [(z, seen)] if seen != z else []
     if repeats:
         z, seen = repeats[0]

@@ -30,6 +30,8 @@ class Source:
         label_reason: how the labels were determined.
         left_out: files that belong to no case.
         kept: files of cases with only an image or only labels, while others have both.
+        skipped: kinds of the files that are not read, being no DICOM or damaged.
+        unused: names of DICOM series that no case is made of.
         channel_reason: how the channels were determined, where neither declared nor inferred from values.
         reader: reads a case from its files.
         summed: case id -> part of the case -> hash, for the record; None hashes each file by its path in the folder.
@@ -43,6 +45,8 @@ class Source:
     label_reason: str
     left_out: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     channel_reason: str = ""
     reader: CaseReader = read_case
     summed: Callable[[str], Mapping[str, str]] | None = None

@@ -21,6 +21,7 @@ from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with
 from medsmith.preparation.roles import Key
 from medsmith.preparation.slicer_labels import name_segments, segment_reader, segment_sums, segmentations_of
 from medsmith.preparation.source import Source
+from medsmith.progress import Progress
 
 _SHOWN = 40
 """Characters of a value in a message."""
@@ -29,12 +30,18 @@ _MAX_REPORTED = 5
 Result = TypeVar("Result")
 
 
-def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None]) -> Source:
+def find_source(root: Path, options: PrepareOptions, report: Callable[[str], None], progress: Progress) -> Source:
     """Finds the cases of a folder, and names their channels and labels.
 
     A folder of only images or only labels gives cases of that kind (see ``pairing.pair_files``). DICOM files are read
     where there are no others (see ``preparation.dicom``). If some cases have both and some only one, the options decide
     about the latter.
+
+    Args:
+        root: the folder.
+        options: declarations and choices.
+        report: receives one line per bad case.
+        progress: of finding DICOM files and reading their headers.
 
     Raises:
         FileError: there is no such folder, a label map cannot be read, or the name of a file is no UTF-8.
@@ -42,11 +49,11 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         ContentError: undeclared label values that cannot be inferred.
         RequestError: an option is for another kind of source.
     """
-    dicom = () if (root / DATASET).exists() else dicom_alone(root)
-    if dicom:
+    dicom = None if (root / DATASET).exists() else dicom_alone(root, progress)
+    if dicom and dicom.files:
         from medsmith.preparation.dicom.source import find_dicom_source
 
-        return find_dicom_source(root, dicom, options)
+        return find_dicom_source(root, dicom, options, progress)
     _check_no_series(root, options)
     by_file: tuple[str, ...] = ()
     if (root / DATASET).exists():

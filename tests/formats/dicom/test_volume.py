@@ -160,34 +160,6 @@ def test_what_is_no_regular_volume_is_refused_with_folder_series_fact_and_cure(c
     assert str(slices[0].SeriesInstanceUID) not in line
 
 
-def test_a_compression_without_decoder_names_the_package(tmp_path, monkeypatch):
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
-
-    slices = slices_of(voxels_of())
-    for data in slices:
-        data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-        data.PixelData = pydicom.encaps.encapsulate([data.PixelData])
-        data["PixelData"].is_undefined_length = True
-    assert "is compressed: lossless JPEG; no installed package decodes this; pip install python-gdcm" in refusal(
-        save(tmp_path / "jpeg", slices)
-    )
-    monkeypatch.setattr(get_decoder(JPEG2000Lossless), "_available", {})
-    for data in slices:
-        data.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    assert "pip install pylibjpeg pylibjpeg-openjpeg" in refusal(save(tmp_path / "j2k", slices))
-
-
-@pytest.mark.parametrize("syntax", ["RLELossless", "JPEG2000Lossless", "JPEGLSLossless"])
-def test_compressed_series_hold_the_same_voxels(syntax, tmp_path):
-    slices = slices_of(np.kron(voxels_of()[:, :10], np.ones((1, 7, 6), np.int16)))  # codecs want more than a few voxels
-    plain = read_volume(series_in(save(tmp_path / "plain", slices)))
-    for data in slices:
-        data.compress(getattr(pydicom.uid, syntax), generate_instance_uid=False)
-    packed = read_volume(series_in(save(tmp_path / "packed", slices)))
-    np.testing.assert_array_equal(packed.values, plain.values)
-
-
 @pytest.mark.parametrize("name", ["RLE", "bigendian", "implicit", "jp2klossless", "jpeg_ls_lossless", "padded"])
 def test_pydicoms_own_files_hold_the_same_voxels(name, tmp_path):
     folder = Path(pydicom.__file__).parent / "data" / "test_files"

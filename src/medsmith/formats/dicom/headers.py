@@ -6,14 +6,11 @@ from typing import Any, final
 
 from medsmith.errors import FileError
 from medsmith.formats.dicom.pixel_spacing import pixel_spacing
-from medsmith.formats.opening import open_regular
 from medsmith.formats.packages import quiet
 
 SEG, STRUCTURES = "SEG", "RTSTRUCT"
 COPY_AGAIN = "copy or export it again (medsmith series FOLDER --file N gives its path)"
 """What to do about a damaged file."""
-_DIRECTORY = "1.2.840.10008.1.3.10"
-_PREAMBLE, _MAGIC = 128, b"DICM"
 _TAGS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "SeriesNumber",
     "SeriesDescription", "Rows", "Columns", "NumberOfFrames", "ImageType", "SamplesPerPixel", "ImagePositionPatient",
@@ -88,24 +85,8 @@ class Header:
     referenced: frozenset[str] = frozenset()
 
 
-def looks_like_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's magic, or begins with an element of group 0002 or 0008 where the preamble lacks.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    with open_regular(path) as file:
-        start = file.read(_PREAMBLE + len(_MAGIC))
-    if start[_PREAMBLE:] == _MAGIC:
-        return True
-    # Elements of these groups have small numbers, and a VR in capitals or a length below 64 KiB.
-    return (
-        start[:2] in (b"\x02\0", b"\x08\0") and start[3:4] == b"\0" and (start[4:6].isupper() or start[6:8] == b"\0\0")
-    )
-
-
-def read_header(path: Path, place: str) -> Header | None:
-    """The header of a DICOM file; None of a DICOMDIR.
+def read_header(path: Path, place: str) -> Header:
+    """The header of a DICOM file.
 
     Args:
         path: the file.
@@ -119,8 +100,6 @@ def read_header(path: Path, place: str) -> Header | None:
     with quiet():
         try:
             data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
-            if getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") == _DIRECTORY:
-                return None
             _check_complete(data, place)
             return _header(path, place, data)
         except FileError:
@@ -135,6 +114,8 @@ def _check_complete(data: Any, place: str) -> None:
     if missing:
         limit = "patient, study and series are told apart by UIDs"
         raise FileError(place, f"lacks {', '.join(missing)}", limit, COPY_AGAIN)
+    if "Image Storage" in getattr(data.get("SOPClassUID"), "name", "") and not data.get("Rows"):
+        raise FileError(place, "is an image that lacks Rows", "the file may end inside its header", COPY_AGAIN)
 
 
 def _header(path: Path, place: str, data: Any) -> Header:

@@ -14,7 +14,7 @@ from medsmith.errors import ContentError
 from medsmith.formats.dicom.headers import Header
 from medsmith.formats.dicom.pixel_facts import mark_notes
 from medsmith.formats.dicom.pixel_spacing import pixel_spacing
-from medsmith.formats.dicom.volume import read_pixels
+from medsmith.formats.dicom.pixels import read_pixels
 from medsmith.formats.nifti_geometry import check_affine, check_shape
 from medsmith.formats.packages import quiet
 from medsmith.formats.png import gray_of

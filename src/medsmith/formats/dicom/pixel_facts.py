@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from medsmith.formats.dicom.decoding import is_lossy
+
 _WHOLE = ("i2", "u2")
 
 
@@ -44,9 +46,19 @@ def _rescaling(data: Any) -> list[float]:
     ]
 
 
-def pixel_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tuple[str, ...]:
-    """One line each on padding, inverted display, lossy compression and burned-in annotation."""
-    notes = list(_padding_notes(data, values))
+def pixel_notes(data: Sequence[Any], padded: int, voxels: int) -> tuple[str, ...]:
+    """One line each on padding, inverted display, lossy compression and burned-in annotation.
+
+    Args:
+        data: pydicom datasets, with or without voxels.
+        padded: voxels of padding in all of them, which keep its value.
+        voxels: in all of them.
+    """
+    notes = []
+    if padded:
+        ends = [(one, pair) for one in data if (pair := _padding(one)) is not None]
+        shown = sorted({" to ".join(f"{_rescaled(one, end):g}" for end in dict.fromkeys(pair)) for one, pair in ends})
+        notes.append(f"padding of the value {' or '.join(shown[:2])} is in {padded} of {voxels} voxels")
     if any(one.get("PhotometricInterpretation") == "MONOCHROME1" for one in data):
         notes.append("low values are displayed white (MONOCHROME1); they are kept as stored")
     return (*notes, *mark_notes(data))
@@ -55,24 +67,20 @@ def pixel_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tu
 def mark_notes(data: Sequence[Any]) -> tuple[str, ...]:
     """One line each on lossy compression and burned-in annotation."""
     notes = []
-    lossy = sum(one.get("LossyImageCompression") == "01" for one in data)
-    if lossy:
-        notes.append(f"{lossy} of {len(data)} images went through lossy compression")
+    lossy = [is_lossy(one) for one in data]
+    if any(lossy):
+        notes.append(f"{lossy.count(True)} of {len(data)} images went through lossy compression")
+    if None in lossy:
+        notes.append(f"{lossy.count(None)} of {len(data)} images do not say whether their compression lost anything")
     if any(one.get("BurnedInAnnotation") == "YES" for one in data):
         notes.append("the images carry burned-in annotation, which may identify the patient")
     return tuple(notes)
 
 
-def _padding_notes(data: Sequence[Any], values: Float32[np.ndarray, "x y z"]) -> tuple[str, ...]:
-    """States the padding value, rescaled as the voxels are; they keep it."""
-    padded = [(one, ends) for one in data if (ends := _padding(one)) is not None]
-    if not padded:
-        return ()
-    count = sum(int(((one.pixel_array >= low) & (one.pixel_array <= high)).sum()) for one, (low, high) in padded)
-    if not count:
-        return ()
-    shown = sorted({" to ".join(f"{_rescaled(one, end):g}" for end in dict.fromkeys(ends)) for one, ends in padded})
-    return (f"padding of the value {' or '.join(shown[:2])} is in {count} of {values.size} voxels",)
+def count_padding(data: Any) -> int:
+    """Voxels of padding in an image, a pydicom dataset whose voxels are decoded."""
+    ends = _padding(data)
+    return 0 if ends is None else int(((data.pixel_array >= ends[0]) & (data.pixel_array <= ends[1])).sum())
 
 
 def _padding(data: Any) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
 from medsmith.errors import FileError, GeometryError
-from medsmith.formats.dicom.decoding import check_decodable
+from medsmith.formats.dicom.decoding import make_decodable
 from medsmith.formats.dicom.headers import COPY_AGAIN
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.packages import quiet
@@ -55,9 +55,9 @@ def _open(series: Series) -> Any:
     header = series.first
     try:
         data = dcmread(header.path, force=True)
-        check_decodable(data, header.place)
+        make_decodable(data, header.place)
         return Segmentation.from_dataset(data, copy=False)
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except Exception as error:  # highdicom and pydicom raise whatever a wrong value causes
         found = f"is no segmentation that can be read ({type(error).__name__})"

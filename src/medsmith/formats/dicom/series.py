@@ -1,15 +1,18 @@
 """Series of a folder: DICOM files at any depth, grouped by study and series."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import final
 
 from medsmith.errors import FileError, counted
-from medsmith.formats.dicom.headers import SEG, STRUCTURES, Header, looks_like_dicom, read_header
-from medsmith.formats.folders import paths_below
+from medsmith.formats.dicom.folder import find_files
+from medsmith.formats.dicom.headers import SEG, STRUCTURES, Header, read_header
+from medsmith.progress import NullProgress, Progress
+
+_SILENT = NullProgress()
 
 
 @final
@@ -62,10 +65,12 @@ class Series:
 
     @property
     def size(self) -> str:
-        """Such as ``236 slices of 512 x 512``."""
+        """Such as ``236 slices of 512 x 512``; objects without voxels are counted."""
         frames, count = self.first.frames, len(self.headers)
         if self.is_labels:
             return counted(len(self.first.segments), "segment" if self.first.modality == SEG else "ROI")
+        if not all(self.first.size):
+            return counted(count, "object")
         single = "image" if self.is_flat else "slice"
         slices = counted(frames, "frame") if frames > 1 and count == 1 else counted(count, single)
         return f"{slices} of {self.first.size[1]} x {self.first.size[0]}"
@@ -82,38 +87,55 @@ class Series:
         return f"{self.root}, {self.name}"
 
 
-def find_dicom_files(root: Path) -> list[Path]:
-    """The DICOM files below a folder, known by their content; hidden files are left out.
+def find_dicom_files(root: Path, progress: Progress = _SILENT) -> list[Path]:
+    """The DICOM files below a folder (see ``folder.find_files``).
 
     Raises:
         FileError: a file cannot be read.
     """
-    everything = [
-        path for path in paths_below(root) if not any(p.startswith(".") for p in path.relative_to(root).parts)
-    ]
-    return [path for path in everything if path.is_file() and path.stat().st_size and looks_like_dicom(path)]
+    return list(find_files(root, progress).files)
 
 
-def read_series_of(root: Path, files: Sequence[Path]) -> tuple[Series, ...]:
+def refuse_unreadable(_path: Path, error: FileError) -> None:
+    """Refuses a file that cannot be read.
+
+    Raises:
+        FileError: always.
+    """
+    raise error
+
+
+def read_series_of(
+    root: Path,
+    files: Sequence[Path],
+    progress: Progress = _SILENT,
+    unreadable: Callable[[Path, FileError], None] = refuse_unreadable,
+) -> tuple[Series, ...]:
     """The series that some files make up, in the order of their first files.
 
     Args:
         root: folder of the files.
         files: all DICOM files below it, sorted.
+        progress: of reading their headers.
+        unreadable: receives each damaged file, and its error.
 
     Raises:
-        FileError: a file is damaged, or one instance is there twice.
+        FileError: one instance is there twice; and what ``unreadable`` raises.
     """
     groups: dict[str, list[Header]] = defaultdict(list)
     seen: dict[str, int] = {}
-    for index, path in enumerate(files, start=1):
-        place = f"{root}, file {index} of {len(files)}"
-        header = read_header(path, place)
-        if header is None:
-            continue
-        if header.instance in seen:
-            found = f"is the same instance as file {seen[header.instance]}"
-            raise FileError(place, found, "each instance once, by the order of paths", "remove the copy")
-        seen[header.instance] = index
-        groups[header.instance if header.modality in (SEG, STRUCTURES) else header.series].append(header)
+    with progress.task("read headers", len(files)) as advance:
+        for index, path in enumerate(files, start=1):
+            place = f"{root}, file {index} of {len(files)}"
+            advance(1, "")
+            try:
+                header = read_header(path, place)
+            except FileError as error:
+                unreadable(path, error)
+                continue
+            if header.instance in seen:
+                found = f"is the same instance as file {seen[header.instance]}"
+                raise FileError(place, found, "each instance once, by the order of paths", "remove the copy")
+            seen[header.instance] = index
+            groups[header.instance if header.modality in (SEG, STRUCTURES) else header.series].append(header)
     return tuple(Series(root, tuple(headers)) for headers in groups.values())

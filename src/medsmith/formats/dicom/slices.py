@@ -1,6 +1,6 @@
 """Checks that the single-frame images of a series form one volume, and says what does not fit.
 
-highdicom refuses such series as well, but not with the place; its own checks act after these (``volume``).
+highdicom refuses such series as well, but not with the place; its own checks act after these (``stacking``).
 """
 
 from collections.abc import Sequence
@@ -46,10 +46,13 @@ def check_slices(slices: Sequence[Any], subject: str) -> None:
 
     Raises:
         FileError: slope or intercept of some slices is missing.
-        GeometryError: slices differ in size or direction, overlap, or leave gaps.
+        GeometryError: slices differ in size, direction or frame of reference, overlap, or leave gaps.
     """
     _check_rescaled(slices, subject)
     _check_equal(slices, subject)
+    if len({str(one.get("FrameOfReferenceUID") or "") for one in slices}) > 1:
+        found = "the slices have different frames of reference"
+        raise GeometryError(subject, found, "a volume lies in one", "export one volume as a series of its own")
     axes = np.array([one.ImageOrientationPatient for one in slices], dtype=np.float64).reshape(-1, 2, 3)
     turned = int(((axes * axes[0]).sum(axis=2).min(axis=1) < 1 - ORIENTATION_TOLERANCE).sum())
     if turned:

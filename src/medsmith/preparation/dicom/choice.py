@@ -53,7 +53,8 @@ def choose_series(
         if image is not None:
             chosen[study.id] = Chosen(image, _drawn_on(image, labels, wanted))
     if not chosen:
-        found = f"{len(everything)} series, none of gray slices that are placed in the patient"
+        names = first_of(series.name for series in everything)
+        found = f"{len(everything)} series, none of gray slices that are placed in the patient: {names}"
         raise CohortError(root, found, "one per study", "give the folder of the scans")
     left_out = tuple(study.id for study in studies if study.id not in chosen)
     known = frozenset[str]().union(*(series.uids for series in everything if not series.is_labels))

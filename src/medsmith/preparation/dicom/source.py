@@ -13,6 +13,7 @@ from medsmith.cases.case_files import CaseFiles, ChannelFile, Layout
 from medsmith.cases.integrity import first_of
 from medsmith.errors import CohortError, ContentError, counted
 from medsmith.formats.atomic import sha256_of
+from medsmith.formats.dicom.folder import DicomFolder
 from medsmith.formats.dicom.labels import read_labels
 from medsmith.formats.dicom.series import Series
 from medsmith.formats.dicom.volume import read_volume
@@ -23,9 +24,10 @@ from medsmith.preparation.dicom.channels import channel_of
 from medsmith.preparation.dicom.choice import Chosen, check_named, choose_series, names_images_alone
 from medsmith.preparation.dicom.pictures import picture_source, pictures_of
 from medsmith.preparation.dicom.segments import Drawn, map_segments
-from medsmith.preparation.dicom.studies import find_studies
+from medsmith.preparation.dicom.studies import Study, read_studies
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
 from medsmith.preparation.source import Source
+from medsmith.progress import Progress
 
 
 @final
@@ -73,28 +75,29 @@ class _DicomCases:
         return parts
 
 
-def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions) -> Source:
+def find_dicom_source(root: Path, found: DicomFolder, options: PrepareOptions, progress: Progress) -> Source:
     """The cases of a DICOM folder, one for each study, or for each single image where no slices are placed.
 
     Args:
         root: the folder.
-        files: its DICOM files.
+        found: its files.
         options: declarations and choices.
+        progress: of reading headers.
 
     Raises:
-        FileError: the extra is not installed, or a file is damaged.
+        FileError: the extra is not installed, or a file is damaged and not to be left out.
         CohortError: no one series fits a study, or segments cannot be mapped.
         RequestError: an option fits nothing.
     """
     require_dicom(root)
-    studies = find_studies(root, files)
+    studies, skipped = read_studies(root, found, options, progress)
     check_named(root, studies, options.series)
     if pictures := pictures_of(studies, options.series):
-        return picture_source(root, studies, pictures, options)
+        return replace(picture_source(root, studies, pictures, options), skipped=skipped)
     chosen, without_image, lost = choose_series(root, studies, options.series)
     if lost and UNPAIRED not in options.leave_out:
-        found = f"{first_of(lost)} refers to a series that is not in the folder"
-        raise CohortError(root, found, "labels have their image", "add it, or pass --leave-out unpaired")
+        said = f"{first_of(lost)} refers to a series that is not in the folder"
+        raise CohortError(root, said, "labels have their image", "add it, or pass --leave-out unpaired")
     declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
     if not declared and names_images_alone(studies, options.series):
         chosen = {case_id: replace(case, drawn=()) for case_id, case in chosen.items()}
@@ -113,6 +116,8 @@ def find_dicom_source(root: Path, files: Sequence[Path], options: PrepareOptions
         label_reason=reason,
         left_out=(*without_image, *lost, *(() if keeps else unlabeled)),
         kept=unlabeled if keeps else (),
+        skipped=skipped,
+        unused=_unused(studies, chosen, drawn, lost),
         channel_reason="" if options.channel_names else "by the modality",
         reader=reader.read,
         summed=reader.sums,
@@ -131,6 +136,16 @@ def _select(
         cure = "add them, or pass --leave-out unpaired or --keep unpaired"
         raise CohortError(root, found, "each image has labels", cure)
     return {case_id: case for case_id, case in chosen.items() if case_id not in unlabeled}, unlabeled
+
+
+def _unused(
+    studies: Sequence[Study], chosen: Mapping[str, Chosen], drawn: Mapping[str, Drawn], lost: Sequence[str]
+) -> tuple[str, ...]:
+    """Names of the series in the studies of the cases that are neither image nor labels."""
+    taken = {case.image.first.series for case in chosen.values()}
+    taken |= {series.first.series for rows in drawn.values() for series, _ in rows}
+    others = [one for study in studies if study.id in chosen for one in study.series if one.first.series not in taken]
+    return tuple(one.name for one in others if one.name not in lost)
 
 
 def _files(image: Series, drawn: Drawn) -> CaseFiles:

@@ -1,12 +1,16 @@
 """Studies of a DICOM folder, by ids that tell nothing about the patient."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from medsmith.errors import CohortError
-from medsmith.formats.dicom.series import Series, find_dicom_files, read_series_of
+from medsmith.errors import CohortError, FileError
+from medsmith.formats.dicom.folder import DicomFolder, kinds_line
+from medsmith.formats.dicom.headers import COPY_AGAIN
+from medsmith.formats.dicom.series import Series, read_series_of
+from medsmith.preparation.options import UNREADABLE, PrepareOptions
+from medsmith.progress import Progress
 
 
 @final
@@ -23,20 +27,70 @@ class Study:
     series: tuple[Series, ...]
 
 
-def find_studies(root: Path, files: Sequence[Path] | None = None) -> tuple[Study, ...]:
-    """The studies below a folder, patients and studies numbered in the order of their first paths.
+def find_studies(
+    root: Path, found: DicomFolder, progress: Progress
+) -> tuple[tuple[Study, ...], tuple[tuple[Path, FileError], ...]]:
+    """The studies below a folder, and its damaged files with their errors.
 
     Args:
         root: the folder.
-        files: its DICOM files; None searches for them.
+        found: its files.
+        progress: of reading their headers.
 
     Raises:
-        FileError: a file is damaged.
-        CohortError: there is none, or one study has two patients.
+        FileError: one instance is there twice.
+        CohortError: one study has two patients.
     """
-    series = read_series_of(root, find_dicom_files(root) if files is None else files)
-    if not series:
-        raise CohortError(root, "holds no DICOM series", "at least one", "check the path")
+    damaged: list[tuple[Path, FileError]] = []
+    series = read_series_of(root, found.files, progress, lambda path, error: damaged.append((path, error)))
+    return _grouped(series), tuple(damaged)
+
+
+def read_studies(
+    root: Path, found: DicomFolder, options: PrepareOptions, progress: Progress
+) -> tuple[tuple[Study, ...], tuple[str, ...]]:
+    """The studies below a folder, and the kinds of the files that are skipped.
+
+    Args:
+        root: the folder.
+        found: its files.
+        options: whether damaged files are left out.
+        progress: of reading headers.
+
+    Raises:
+        FileError: a file is damaged and not to be left out, or one instance is there twice.
+        CohortError: several are damaged; there is no series, or one study has two patients.
+    """
+    studies, damaged = find_studies(root, found, progress)
+    if damaged and UNREADABLE not in options.leave_out:
+        first, cure = damaged[0][1], f"{COPY_AGAIN}, or pass --leave-out {UNREADABLE}"
+        if len(damaged) == 1:
+            raise FileError(first.subject, first.found, first.limit, cure)
+        count = f"{len(damaged)} of {len(found.files)} DICOM files are damaged"
+        raise CohortError(root, f"{count}, the first: {first.subject}: {first.found}", first.limit, cure)
+    kinds = (*(one.kind for one in found.skipped), *(error.found for _, error in damaged))
+    check_any(root, studies, kinds)
+    return studies, kinds
+
+
+def check_any(root: Path, studies: Sequence[Study], kinds: Iterable[str]) -> None:
+    """Checks that there is a study.
+
+    Args:
+        root: the folder.
+        studies: in it.
+        kinds: of its other files.
+
+    Raises:
+        CohortError: there is none.
+    """
+    if not studies:
+        found = f"holds no DICOM series ({kinds_line(kinds) or 'nothing'})"
+        raise CohortError(root, found, "at least one", "check the path")
+
+
+def _grouped(series: Sequence[Series]) -> tuple[Study, ...]:
+    """The studies that some series make up, patients and studies numbered in the order of their first paths."""
     patients: dict[str, dict[str, list[Series]]] = {}
     for one in series:
         if {(header.patient, header.study) for header in one.headers} != {(one.first.patient, one.first.study)}:
@@ -45,7 +99,7 @@ def find_studies(root: Path, files: Sequence[Path] | None = None) -> tuple[Study
         patients.setdefault(patient, {}).setdefault(one.first.study, []).append(one)
     digits = max(3, len(str(len(patients))))
     return tuple(
-        Study(f"patient_{number:0{digits}d}_study_{index}", tuple(found))
+        Study(f"patient_{number:0{digits}d}_study_{index}", tuple(members))
         for number, studies in enumerate(patients.values(), start=1)
-        for index, found in enumerate(studies.values(), start=1)
+        for index, members in enumerate(studies.values(), start=1)
     )
