@@ -97,10 +97,16 @@ def prepare(  # noqa: PLR0913
     label: LabelValues = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(help="Skip empty cases (all background) or unpaired files (image or label missing). Repeatable."),
+        typer.Option(
+            metavar="<empty|unpaired>",
+            help="Skip empty cases (all background) or unpaired files (image or label missing). Repeatable.",
+        ),
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Keep empty or unpaired cases instead of refusing them. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."
+        ),
     ] = None,
     hu_offset: Annotated[
         float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
@@ -210,7 +216,11 @@ def crop(
         str, typer.Option(metavar="X,Y,Z", help="Edges of the crop in mm: left to right, front to back, foot to head.")
     ],
     place: Annotated[
-        str, typer.Option(help="foreground: around the labels; center: of the scan; sliding: crops that cover it.")
+        str,
+        typer.Option(
+            metavar="<foreground|center|sliding>",
+            help="foreground: around the labels; center: of the scan; sliding: crops that cover it.",
+        ),
     ] = "foreground",
     overlap: Annotated[float, typer.Option(help="Smallest share that sliding crops have in common.")] = 0.25,
 ) -> None:

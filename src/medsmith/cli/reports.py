@@ -121,7 +121,8 @@ def parse(
 def read(
     file: Annotated[Path, typer.Argument(help="JSON file in LesionDiffusion's released report format.")],
     lesion_type: Annotated[
-        str | None, typer.Option("--type", help="Lesion type, which the format does not state.")
+        str | None,
+        typer.Option("--type", help="Lesion type, which the format does not state; see: medsmith report types."),
     ] = None,
     output: Format = OutputFormat.JSON,
 ) -> None:
@@ -196,11 +197,19 @@ def types() -> None:
 def coverage(
     cohort: Annotated[Path, typer.Argument(help="Cohort with reports of its lesions.")],
     by: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Attributes to combine: density, shape, surface, features, ...")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Attributes to combine: enhancement, shape, density, density_variation, surface, relationship, "
+            "features, cavity.",
+        ),
     ] = "density",
     wanted: Annotated[int, typer.Option(help="Lesions that each combination should have.")] = 1,
     type_: Annotated[
-        list[str] | None, typer.Option("--type", help="Lesion type; default: those of the cohort. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--type", help="Lesion type (medsmith report types lists them); default: those of the cohort. Repeatable."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File for reports (.jsonl) that fill the gaps: synthesize --report FILE.")
