@@ -16,7 +16,7 @@ def turing(  # noqa: PLR0913
     synthetic: Annotated[Path, typer.Argument(help="Cohort of synthetic images with the same channels.")],
     out: Annotated[Path, typer.Argument(help="Output folder: study.html for the readers, key.json for the scoring.")],
     count: Annotated[
-        int | None, typer.Option(help="Images of each kind; default: 100, or as many as both cohorts have.")
+        int | None, typer.Option(help="Images of each kind, at least 5; default: 100, or as many as both cohorts have.")
     ] = None,
     synthetic_count: Annotated[int | None, typer.Option(help="Synthetic images, if not as many as real ones.")] = None,
     seed: Seed = 0,

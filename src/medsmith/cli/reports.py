@@ -240,8 +240,8 @@ def coverage(
         )
     untyped = count_untyped(lesions)
     if untyped.lesions == len(lesions) and not type_ and out is None:
-        value = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
-        terminal().result(value, untyped.lines)
+        counts: dict[str, Any] = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
+        terminal().result(counts, untyped.lines)
         return
     cells = count_lesions(lesions, names, wanted, type_ or ())
     unplaced = count_unplaced(lesions, cells)
@@ -250,8 +250,12 @@ def coverage(
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
         last = f"{out}: {counted(missing, 'report')}"
-    counts = {"missing": missing, "unplaced": unplaced, "untyped": untyped.as_json()}
-    value = {"combinations": [cell.as_json() for cell in cells], **counts}
+    value = {
+        "combinations": [cell.as_json() for cell in cells],
+        "missing": missing,
+        "unplaced": unplaced,
+        "untyped": untyped.as_json(),
+    }
     lines = [f"lesions of each type, {', '.join(names)}:", *(cell.line for cell in cells)]
     if unplaced:
         does, breaks = ("lesion does", "breaks") if unplaced == 1 else ("lesions do", "break")
