@@ -32,6 +32,7 @@ _SAME = "nothing: words that mean the same"
 _ROWS = (
     "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
+    "What a request left open was drawn by the rules of the lesion type, and counts as requested.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
 )
 Json = Mapping[str, Any]
