@@ -39,5 +39,5 @@ print([name for name in ("torch", "monai", "transformers", "matplotlib") if name
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (ended.stdout, ended.stderr) == (
         "[]\n",
-        "nowhere: no run.json in it; shipped weights: lesiondiffusion, lldm, mddpm, pig; train one first\n",
+        "nowhere: no folder of this name; shipped weights: lesiondiffusion, lldm, mddpm, pig; train one first\n",
     )

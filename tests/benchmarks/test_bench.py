@@ -11,7 +11,7 @@ import pytest
 from medsmith import Cohort, bench, phantom
 from medsmith.benchmarks import running
 from medsmith.benchmarks.lesions import lesions_alone
-from medsmith.benchmarks.page import bench_page
+from medsmith.benchmarks.page import bench_page, summary_lines
 from medsmith.benchmarks.papers import PAPERS, Inputs
 from medsmith.benchmarks.result import BenchResult, RowResult
 from medsmith.benchmarks.rows import Bench, stem
@@ -96,6 +96,13 @@ def test_the_page_puts_ours_beside_the_paper_and_says_what_was_not_made():
     assert "a &lt;b&gt;" in page
     assert "cannot be compared with ours" in page
     assert "holds here (15 (10 to 20) against 35 (30 to 40))" in page
+
+
+def test_a_trial_says_first_that_it_measures_no_method():
+    found = result(row("DDPM", 30, 40), row("PIG", 10, 20))
+    trial, *others = summary_lines(found)
+    assert trial.startswith("Scale smoke trains every row for a few steps")
+    assert others == summary_lines(replace(found, facts={"scale": "cpu"}))
 
 
 def test_lesions_become_one_label(tmp_path):

@@ -20,7 +20,7 @@ def test_a_space_is_fitted_shown_and_sampled(tmp_path, capsys):
     assert run("anatomy", "fit", tmp_path / "c", space, "--points", "12", "--gray", "organ=99") == 0
     fitted = capsys.readouterr().out
     assert "6 slices, 12 control points per contour" in fitted
-    assert "organ (label 1): 1 outlines, 0 holes; gray value 99" in fitted
+    assert "organ (label 1): 1 outline, 0 holes; gray value 99" in fitted
     assert ShapeSpace.load(space).record.gray_values["organ"] == (99,)
     assert run("anatomy", "show", space, "--out", tmp_path / "space.png") == 0
     assert fitted in capsys.readouterr().out

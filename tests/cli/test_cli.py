@@ -69,7 +69,7 @@ def test_help_takes_less_than_half_a_second() -> None:
             "phantom knee: no such family; "
             "there are breast, chest, chest-healthy, ct, ct-head, ct-head-healthy, ct-healthy, liver-mr",
         ),
-        (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no run.json in it"),
+        (["synthesize", "nowhere", "out", "--count", "1"], "nowhere: no folder of this name"),
         (["prepare", "nowhere", "out"], "nowhere: "),
         (["evaluate", "nowhere", "out", "--out", "report"], "nowhere: does not exist"),
         (["prepare", "nowhere", "out", "--label", "lesion"], "--label: 'lesion' has no '='; write name=value"),
@@ -111,7 +111,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         ),
         (
             ["synthesize", "lesiondifusion", "out"],
-            "lesiondifusion: no run.json in it; shipped weights: lesiondiffusion, ",
+            "lesiondifusion: no folder of this name; shipped weights: lesiondiffusion, ",
         ),
         (["describe", "x" * 300], "x" * 300 + ": File name too long; check path and disk"),
         (["--nothing"], "medsmith: No such option: --nothing"),

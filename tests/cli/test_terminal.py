@@ -79,7 +79,7 @@ def test_cohorts_are_one_json_object_and_all_else_is_on_standard_error(tmp_path,
     assert "channels: ultrasound (as declared)\n" in err
     code, out, err = say("--json", "split", phantoms, tmp_path / "a", tmp_path / "b", "--test-fraction", "0.25")
     assert json.loads(out) == {"train": facts(tmp_path / "a", 3), "test": facts(tmp_path / "b", 1)}
-    assert f"train: 3 cases in 3 groups -> {tmp_path / 'a'}" in err
+    assert f"train: 3 cases, each a group of its own -> {tmp_path / 'a'}" in err
     code, out, err = say("merge", tmp_path / "m", tmp_path / "a", tmp_path / "b", "--json")
     assert json.loads(out) == facts(tmp_path / "m")
     assert "a: 3 cases\n" in err

@@ -141,7 +141,7 @@ def test_the_training_is_announced_before_it_starts(cohorts, tmp_path):
 
     call()
     assert said[0].startswith("utility: trains 7 networks (resunet), 240 steps in all, on cpu (")
-    assert said[0].endswith("), which can take hours; the same command continues after an interruption")
+    assert re.search(r"\(\d+ threads?\); its first steps show how long; the same command continues after an", said[0])
     assert re.fullmatch(r"utility: 220 steps of [\d.]+ s: .*, until \d\d:\d\d, and the time of the tests", said[1])
     assert len(said) == 2
     call()

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from box_cohorts import make_cohort
+from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
 from medsmith.errors import CohortError, MedsmithError, RequestError
 from medsmith.evaluation.downstream import UtilityOptions
@@ -35,6 +36,29 @@ def test_a_test_image_in_training_is_refused_by_name(cohorts, tmp_path, place):
             config=QUICK,
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "cure"),
+    [
+        ("synthetic_lesion", "make it again so that all lesions have one label: synthesize --label-as mass"),
+        ("vessel", "make them alike"),
+    ],
+)
+def test_other_labels_are_refused_with_their_cure(cohorts, tmp_path, label, cure):
+    real, synthetic, test = cohorts
+    out = Cohort.create(
+        tmp_path / "other",
+        channel_names=synthetic.channel_names,
+        label_names={**real.label_names, label: 2},
+        file_ending=synthetic.file_ending,
+    )
+    out.write(replace(synthetic[synthetic.ids[0]], label_names=out.label_names))
+    out.finish()
+    with pytest.raises(CohortError) as caught:
+        utility(real, out, test, tmp_path / "out", config=QUICK)
+    assert caught.value.cure == cure
+    assert label in caught.value.found
 
 
 @pytest.mark.parametrize("name", ["utility.json", "utility.html", "settings.json"])

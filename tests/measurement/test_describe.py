@@ -117,7 +117,7 @@ def test_one_process_describes_a_cohort(cohort, tmp_path, capsys):
 def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
     run(cohort)
     said = capsys.readouterr().out
-    assert "1 reports written on 2 lesions, 1 kept" in said
+    assert "1 report written on 2 lesions, 1 kept as found (--replace measures anew)" in said
     assert "density: hypodense 1, hypodense fluid-like 1" in said
     reports = {case_id: json.loads((cohort / "reports" / f"{case_id}.json").read_text()) for case_id in "ab"}
     assert reports["b"] == {"note": "kept"}
@@ -136,7 +136,7 @@ def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path
     made.write(replace(scan(), id="alone", image=None))
     made.finish()
     run(tmp_path / "in")
-    assert "1 reports written on 2 lesions, 0 kept; cases without labels, left out: 1" in capsys.readouterr().out
+    assert "1 report written on 2 lesions; cases without labels, left out: 1" in capsys.readouterr().out
     found = json.loads((tmp_path / "in" / "reports" / "alone.json").read_text())
     assert found["lesions"][0]["size_mm"]
     assert "density" not in {key for key, value in found["lesions"][0].items() if value}

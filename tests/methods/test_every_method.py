@@ -269,4 +269,4 @@ def test_a_run_that_is_not_there_is_refused_with_the_shipped_ones(tmp_path):
     with pytest.raises(RunError) as refusal:
         load_method(tmp_path / "none")
     shipped = ", ".join(SHIPPED_NAMES) or "none"
-    assert refusal.value.line == f"{tmp_path}/none: no run.json in it; shipped weights: {shipped}; train one first"
+    assert refusal.value.line == f"{tmp_path}/none: no folder of this name; shipped weights: {shipped}; train one first"

@@ -232,6 +232,8 @@ def test_row_44_padding_is_said_also_where_ct_is_inferred(declared, tmp_path):
     cohort = prepare(tmp_path / "in", tmp_path / "out", options, report=said.append)
     assert cohort.channel_names == ("CT",)
     assert cohort["p03"].require_image().min() == -1024
-    assert said[-1] == "gray values: padding is set to -1024 or 3071 HU: p00, p01, p02 and 9 more"
+    note = "800 voxels of padding (value -2000) were set to -1024 HU"
+    assert said[-1] == f"note, 12 times: {note} (p00, p01, p02 and 9 more)"
+    assert sum("padding" in line for line in said) == 1
     notes = json.loads((tmp_path / "out" / RECORD).read_text())["notes"]
-    assert sum("800 voxels of padding (values -2000 to " in note for note in notes) == 12
+    assert notes == [f"p{number:02d}: {note}" for number in range(12)]

@@ -66,7 +66,8 @@ def test_a_planted_name_reaches_no_prepared_merged_or_split_cohort(tmp_path):
     assert records_of(prepared) == {"a": {"synthetic": False}, "b": PREDICTED, "c": {"synthetic": False}}
     assert records_of(merged)["two-a"] == PREDICTED
     assert {**records_of(sides[0]), **records_of(sides[1])} == records_of(prepared)
-    assert "note: a: 9 entries of its provenance that medsmith does not know: left out" in said["prepare"]
+    line = "9 entries of its provenance that medsmith does not know: left out (a, c)"
+    assert f"note, 2 times: {line}" in said["prepare"]
     what = "real cases: entries of the provenance that medsmith does not know are left out"
     assert said["merge"] == ["one: 3 cases", f"2 {what} (a, c)", "two: 1 case", f"1 {what} (a)"]
     assert sum(int(line[0]) for line in said["split"] if what in line) == 2

@@ -59,7 +59,7 @@ def test_counts_and_lines():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (([], ["density"], 1), "no lesion has a type of the rules; see medsmith report types"),
+        (([], ["density"], 1), "no lesion has a type that the rules know; combinations are those of a type; name a"),
         (([], ["color"], 1), "--by: no attribute 'color'; there are enhancement, shape"),
         (([], ["density"], 0), "--wanted: 0; at least 1; correct it"),
     ],
@@ -89,7 +89,8 @@ def test_the_command_counts_and_writes_reports_that_synthesize_takes(reported, t
         main(["coverage", str(reported), "--by", "density", "--wanted", "2", "--out", str(out)])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1", f"{out}: 3 reports"]
+    counts = ["liver cyst, hypodense fluid-like: 0", "liver cyst, hypodense: 1"]
+    assert lines == ["lesions of each type, density:", *counts, f"{out}: 3 reports"]
     densities = [str(report.lesions[0].density) for report in read_reports(out)]
     assert sorted(densities) == ["hypodense", "hypodense fluid-like", "hypodense fluid-like"]
     assert main(["coverage", str(reported), "--out", str(out)]) == 2
@@ -115,3 +116,77 @@ def test_a_damaged_report_is_named(reported, capsys):
     (reported / "reports" / "one.json").write_text('{"lesions": [{"density": "purple"}]}')
     assert main(["coverage", str(reported)]) == 2
     assert "one.json" in capsys.readouterr().err
+
+
+def reported_as(cohort, lesions, **more):
+    (cohort / "reports" / "one.json").write_text(json.dumps({"lesions": lesions, **more}))
+    return str(cohort)
+
+
+def said(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["coverage", *arguments])
+    assert ended.value.code == 0
+    return capsys.readouterr().out.splitlines()
+
+
+UNTYPED = [
+    {"organ": "kidney_left", "size_mm": [9.0, 10.0, 8.0]},
+    {"organ": "kidney_left", "size_mm": [9.9, 9.0, 8.0]},
+    {"organ": "liver", "size_mm": [30.0, 9.0, 8.0], "lesion_type": "hemangioma"},
+    {"measured": {"edge_x_pixels": 16.0, "edge_y_pixels": 31.9, "area_pixels": 400.0}},
+    {},
+]
+COUNTED_UNTYPED = [
+    "5 lesions without a type that the rules know (medsmith report types lists them): "
+    "their combinations of attributes cannot be counted, their sizes and organs can",
+    "longest edge under 10 mm: 1",
+    "longest edge 10 to under 20 mm: 1",
+    "longest edge 30 mm or more: 1",
+    "longest edge 16 to under 32 pixels: 1",
+    "longest edge not stated: 1",
+    "organ left kidney: 2",
+    "organ liver: 1",
+    "organ not stated: 2",
+]
+
+
+def test_lesions_without_a_type_are_counted_by_size_and_organ(reported, capsys):
+    cohort = reported_as(reported, UNTYPED)
+    assert said(capsys, cohort) == COUNTED_UNTYPED
+    record = json.loads(said(capsys, cohort, "--json")[0])
+    assert (record["combinations"], record["missing"], record["untyped"]["lesions"]) == ([], None, 5)
+    assert record["untyped"]["organ"] == {"left kidney": 2, "liver": 1, "not stated": 2}
+
+
+def test_lesions_without_a_type_are_told_beside_those_that_have_one(reported, capsys):
+    cohort = reported_as(reported, [*UNTYPED, {"lesion_type": "liver cyst", "density": "hypodense"}])
+    lines = said(capsys, cohort)
+    assert lines[:3] == [
+        "lesions of each type, density:",
+        "liver cyst, hypodense fluid-like: 0",
+        "liver cyst, hypodense: 1",
+    ]
+    assert lines[3:] == ["missing: 1 lesion, for at least 1 of each combination", *COUNTED_UNTYPED]
+    assert (
+        said(capsys, reported_as(reported, UNTYPED), "--type", "liver cyst")[-len(COUNTED_UNTYPED) :] == COUNTED_UNTYPED
+    )
+
+
+def test_what_cannot_be_counted_is_refused_with_its_cure(reported, tmp_path, capsys):
+    out = tmp_path / "gaps.jsonl"
+    assert main(["coverage", reported_as(reported, UNTYPED), "--out", str(out)]) == 2
+    assert "no lesion has a type that the rules know" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["coverage", reported_as(reported, []), "--by", "density"]) == 2
+    assert (
+        "no lesion in any report; the lesions of reports are counted; run medsmith describe" in capsys.readouterr().err
+    )
+    assert main(["coverage", reported_as(reported, UNTYPED), "--by", "color"]) == 2
+    assert "no attribute 'color'" in capsys.readouterr().err
+    phantom = reported_as(reported, [{"shape": "spiculated"}], phantom={"family": "breast"})
+    assert main(["coverage", phantom]) == 2
+    line = (
+        "reports its phantom in words of its own; coverage counts structured reports; measure the lesions: run medsmith"
+    )
+    assert f"{line} describe {reported} --replace" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from medsmith.synthesis.lesion_values import LesionValue, lesion_values, said_de
 
 SOLID = "isodense soft tissue mass"
 CALCIFIED, SPICULATED = "presence of increased density areas", "spiculated margins"
+OFF = "off by at most 15% of each edge, or 2 voxels"
 
 
 def verdict(attribute: str, requested: Any, measured: Any, passed: bool) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def verdict(attribute: str, requested: Any, measured: Any, passed: bool) -> dict
 )
 def test_what_was_measured_and_not_requested_is_marked(attribute: str, value: Any, said: tuple[str, str]) -> None:
     lesion = {"requested": {"organ": "liver"}, "measured": {"organ": "liver", attribute: value}, "verdicts": []}
-    assert lesion_values(lesion) == (LesionValue(said[0], "not asked", said[1], None),)
+    assert lesion_values(lesion) == (LesionValue(said[0], "not asked", said[1], "", None),)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +43,11 @@ def test_what_was_measured_and_not_requested_is_marked(attribute: str, value: An
 def test_a_place_is_said_with_the_name_of_what_is_known(organ: str | None, cavity: str, said: str) -> None:
     measured = {"organ": organ, "cavity": cavity}
     assert lesion_values({"requested": {}, "measured": measured, "verdicts": []}) == (
-        LesionValue("place in the organ", "not asked", said, None),
+        LesionValue("place in the organ", "not asked", said, "", None),
     )
     asked = {"requested": {"organ": organ, "cavity": cavity}, "measured": measured}
     found = lesion_values({**asked, "verdicts": [verdict("cavity", cavity, cavity, True)]})
-    assert found == (LesionValue("place in the organ", said, said, True),)
+    assert found == (LesionValue("place in the organ", said, said, said, True),)
 
 
 def test_features_beside_a_requested_one_are_marked_and_not_told_as_its_measure() -> None:
@@ -57,8 +58,8 @@ def test_features_beside_a_requested_one_are_marked_and_not_told_as_its_measure(
         "verdicts": [found],
     }
     assert lesion_values(lesion) == (
-        LesionValue("feature", SPICULATED, SPICULATED, True),
-        LesionValue("feature", "not asked", CALCIFIED, None),
+        LesionValue("feature", SPICULATED, SPICULATED, SPICULATED, True),
+        LesionValue("feature", "not asked", CALCIFIED, "", None),
     )
 
 
@@ -66,8 +67,8 @@ def test_a_denied_feature_is_told_once_whether_it_was_found_or_not() -> None:
     verdicts = [verdict("without", CALCIFIED, CALCIFIED, False), verdict("without", SPICULATED, "", True)]
     lesion = {"requested": {}, "measured": {"features": [CALCIFIED]}, "verdicts": verdicts}
     assert lesion_values(lesion) == (
-        LesionValue("denied", CALCIFIED, CALCIFIED, False),
-        LesionValue("denied", SPICULATED, "none", True),
+        LesionValue("denied", CALCIFIED, CALCIFIED, "its absence", False),
+        LesionValue("denied", SPICULATED, "none", "its absence", True),
     )
 
 
@@ -91,9 +92,9 @@ def test_numbers_have_units_and_what_was_requested_is_not_marked() -> None:
     }
     measured = {"organ": "liver", "size_mm": [8.2, 9.0, 10.0], "density": "isodense", "surface": "ill-defined margin"}
     assert lesion_values({"requested": requested, "measured": measured, "verdicts": verdicts}) == (
-        LesionValue("size", "8 x 9 x 10 mm", "8 x 9 x 10 mm", True),
-        LesionValue("mean CT value", "20 HU", "31 HU", True),
-        LesionValue("density", "hypodense", "isodense", False),
+        LesionValue("size", "8 x 9 x 10 mm", "8 x 9 x 10 mm", OFF, True),
+        LesionValue("mean CT value", "20 HU", "31 HU", "0 to 40 HU", True),
+        LesionValue("density", "hypodense", "isodense", "hypodense or hypodense fluid-like", False),
     )
 
 
@@ -108,6 +109,56 @@ def test_densities_are_named_by_organ_and_size(organ: str, edge: float, said: st
     )
     assert (value.requested, value.measured) == (said, said)
     assert said_density(report) == said
+
+
+NUMBERS = {
+    "sphericity": 0.976,
+    "contrast_hu": -99.45,
+    "mean_hu": 6.55,
+    "low_hu": -6.834,
+    "high_hu": 46.6,
+    "heterogeneity_hu": 0.04,
+    "margin_width_mm": 1.691,
+    "share_outside": 0.07,
+    "spicule_share": 0.00808,
+    "rim_minus_core_hu": 3.795,
+}
+ROUND = "round-like or cystic or punctate"
+WITHIN = "within the parenchymal organ"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "requested", "measured", "said", "met_by"),
+    [
+        ("shape", "cystic", "round-like", "round-like (sphericity 0.98)", ROUND),
+        ("density", "hyperdense", "hypodense", "hypodense (-99 HU against its surroundings)", "hyperdense"),
+        ("density", "ring enhancement", "hypodense", "hypodense (rim +4 HU against the core)", "ring enhancement"),
+        ("density_variation", "homogeneous", "homogeneous", "homogeneous (spread 0.0 HU)", "homogeneous"),
+        (
+            "surface",
+            "clear boundary with the renal parenchyma",
+            "well-defined margin",
+            "well-defined margin (edge 1.7 mm wide)",
+            "well-defined margin or clear boundary with the renal parenchyma",
+        ),
+        ("features", CALCIFIED, "", f"{CALCIFIED} (95th percentile 40 HU above the mean)", CALCIFIED),
+        ("cavity", WITHIN, WITHIN, "within the left kidney (7% of its surface outside)", "within the left kidney"),
+    ],
+)
+def test_a_measured_word_stands_beside_its_number_and_all_that_would_satisfy_the_request(
+    attribute: str, requested: str, measured: str, said: str, met_by: str
+) -> None:
+    report = {"organ": "kidney_left", "measured": NUMBERS}
+    lesion = {"requested": {}, "measured": report, "verdicts": [verdict(attribute, requested, measured, True)]}
+    (value,) = lesion_values(lesion)
+    assert (value.measured, value.met_by) == (said, met_by)
+
+
+def test_in_the_lung_and_in_walls_the_mean_decides_the_density() -> None:
+    for organ in ("lung_left", "colon"):
+        report = {"organ": organ, "measured": NUMBERS, "density": SOLID}
+        (value,) = lesion_values({"requested": {}, "measured": report, "verdicts": []})
+        assert value.measured.endswith("(mean 7 HU)")
 
 
 def test_a_lesion_that_was_not_made_has_no_values() -> None:

@@ -49,7 +49,8 @@ def record(**lesion):
         "passed": False,
         "verdicts": verdicts,
     }
-    return {"synthetic": True, "weights_hash": "a" * 64, "template": "scan", "lesions": [one | lesion]}
+    made = {"weights_hash": "a" * 64, "template": "scan", "attempt": 2, "refused": {"lesions_as_requested": 2}}
+    return {"synthetic": True, "limits": {"attempts": 50, "missed_attempts": 4}} | made | {"lesions": [one | lesion]}
 
 
 @pytest.mark.parametrize("flip", [1, -1])
@@ -61,11 +62,15 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
     page = present(write_lesions_page(made.root, scans.root))
     html = page.read_text()
     assert page == tmp_path / "out" / "lesions.html"
-    counts = "0 of 2 lesions as asked in every measured attribute, from 6 draws"
-    line = f"{counts}; visible, or asked to be isodense: 2."
+    line = "0 of 2 lesions as asked in every measured attribute; visible, or asked to be isodense: 2."
+    attempts = "Attempts at the 2 cases made: 6, of which the checks refused 4 (lesions_as_requested 4); in the 2 that"
+    assert f"{attempts} passed lesions were drawn 6 times." in html
+    assert "not made" not in html
     assert line in html
     assert lesions_line(made.root) == line
-    assert "15% of each edge, or 2 voxels" in html
+    assert "off by at most 15% of each edge, or 2 voxels" in html
+    met_by = "hypodense or hypodense fluid-like</td><td>no</td>"
+    assert f"<td>density</td><td>hypodense</td><td>&lt;isodense&gt;</td><td>{met_by}" in html
     assert all(MEASURED_BY[name] in html for name in ("size_mm", "density"))
     assert "size_mm" not in html
     assert html.count("data:image/png;base64,") == 2
@@ -80,14 +85,16 @@ def test_every_attribute_is_listed_with_pictures_and_names_are_escaped(tmp_path,
 def test_a_call_that_ends_with_fewer_cases_leaves_the_page_of_those_it_made(tmp_path):
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=record())
-    write_missed(made.root, {"b": {"density": 4}, "c": {"density": 1}})
+    write_missed(made.root, {"b": {"density": 4}, "c": {"density": 1, "size_mm": 4}})
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root / "synthesis.json", "another plan")
     assert not (made.root / "lesions.html").exists()
     with pytest.raises(SynthesisError), _page_of_what_is_made(made.root, scans.root):
         raise SynthesisError(made.root, "fewer cases")
-    line = "1 case made, 2 not made: lesions missed density in 5 attempts."
-    assert line in (made.root / "lesions.html").read_text()
+    line = "1 case made, 2 not made: lesions missed density in 5 attempts, size in 4 attempts."
+    html = (made.root / "lesions.html").read_text()
+    assert line in html
+    assert "At the 2 not made: 8 whose lesions missed the request, all refused." in html
     assert lesions_line(made.root).endswith(f": 1. {line}")
 
 
@@ -97,7 +104,7 @@ def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     both = record() | {"lesions": [one, one | {"box": [[2, 2, 2], [6, 6, 6]], "attempts": 1}]}
     made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=both)
     assert present(write_lesions_page(made.root, scans.root)).read_text().count("data:image/png;base64,") == 2
-    assert "0 of 2 lesions as asked in every measured attribute, from 4 draws" in lesions_line(made.root)
+    assert "0 of 2 lesions as asked in every measured attribute; visible" in lesions_line(made.root)
 
 
 def test_a_lesion_near_the_border_is_not_stretched(tmp_path, monkeypatch):

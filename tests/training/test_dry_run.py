@@ -4,6 +4,7 @@ import pytest
 
 import medsmith.training.stage_costs
 from medsmith.errors import FileError, RequestError, RunError
+from medsmith.runs.folder import StageCheckpoints
 from medsmith.training import Budget, train
 from medsmith.training.dry_run import forecast
 from medsmith.training.trial import Measured
@@ -60,12 +61,17 @@ def test_a_run_that_is_continued_needs_the_steps_that_are_left(cohort, tmp_path,
     found = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42))
     assert (found.stages[0].steps, found.done) == (40, {"stack": 2})
     assert found.minutes == 1.0
-    limited = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42, elapsed_minutes=0.25))
-    assert limited.minutes == 0.25
+    earlier = StageCheckpoints(run, "stack").entries()[0].seconds / 60
+    limited = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42, elapsed_minutes=0.25 + earlier))
+    assert limited.minutes == pytest.approx(0.25)
+    assert "about 0.2 min, all that the limit of time leaves, in one process" in limited.lines[2]
+    assert "time: about 1.0 min in one process" in found.lines[2]
+    spent = forecast("ddpm", cohort, run, "tiny", settings(), 0, Budget(steps=42, elapsed_minutes=earlier / 2))
+    assert spent.minutes == 0
     assert files(run) == before
     with pytest.raises(RunError, match="was started with seed 0; 1 is requested"):
         forecast("ddpm", cohort, run, "tiny", settings(), 1, Budget(steps=42))
-    assert len(tried) == 2
+    assert len(tried) == 3
 
 
 def test_what_the_call_would_refuse_is_refused(cohort, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
     [
         (600, 1.0, inf, "image: 600 steps of 1 s: until 12:10, "),
         (600, 0.123, inf, "image: 600 steps of 0.12 s: until 12:01, "),
-        (2000, 60.0, 3600.0, "image: 2,000 steps of 60 s, ended after about 60: until 13:00, "),
+        (2000, 60.0, 3600.0, "image: 2,000 steps of 60 s, of which the limit of time allows about 60: until 13:00, "),
         (200_000, 104.0, inf, "image: 200,000 steps of 104 s: until 31 Oct 05:46, "),
     ],
 )

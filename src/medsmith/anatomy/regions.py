@@ -23,7 +23,8 @@ def require_slice(case: Case) -> None:
     """
     if case.geometry.dimensions != 2:
         shape = " x ".join(map(str, case.geometry.shape))
-        raise GeometryError(f"case {case.id}", f"a volume of {shape}", "shape spaces are made of single slices")
+        limit, cure = "shape spaces are made of single slices", "give slices, as medsmith phantom chest makes them"
+        raise GeometryError(f"case {case.id}", f"a volume of {shape}", limit, cure)
 
 
 def class_masks(case: Case, label_names: Mapping[str, int], context_names: Mapping[str, int]) -> dict[int, Mask]:

@@ -18,6 +18,11 @@ NOT_COMPARABLE = (
     "with ours. Whether the order of the rows is the same can be."
 )
 
+_TRIAL = (
+    "Scale smoke trains every row for a few steps, to see that it runs: its images may be noise, and none of its "
+    "figures says anything of a method. --scale cpu, in another folder, measures."
+)
+
 
 def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
     """The page.
@@ -31,14 +36,15 @@ def bench_page(result: BenchResult, cases: Mapping[str, Path]) -> Page:
 
 
 def summary_lines(result: BenchResult) -> list[str]:
-    """What holds of each table, one line per rival."""
+    """What holds of each table, one line per rival; of a trial first that it says nothing of the methods."""
     lines = [
         f"{table.title}: that {result.paper.own} is better than {order.rival} {_in_words(order)}."
         for table in result.paper.tables
         for order in result.orders(table)
     ]
     missing = [f"{row.row}: nothing was made: {row.missing}" for row in result.rows if row.missing]
-    return [*lines, *missing]
+    trial = [_TRIAL] if result.facts.get("scale") == "smoke" else []
+    return [*trial, *lines, *missing]
 
 
 def _in_words(order: Order) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medsmith.cases.case import Case
-from medsmith.errors import ContentError
+from medsmith.errors import ContentError, counted
 
 CT = "ct"
 """The channel name, in lower case, that means Hounsfield units (nnU-Net normalizes by it)."""
@@ -29,7 +29,7 @@ _DENSER_THAN_LUNG = -600.0
 _LEAST_COMPACT = 0.8
 """Measured: .84 to .97 on 12 CT crops of soft-tissue sarcoma, .19 to .77 on 37 MR of the same cohort less 1024."""
 _OFFSET = 1024.0
-PADDING = "voxels of padding"
+PADDING = "of padding"
 """Words of the note on padding that was clipped."""
 Values = Float32[np.ndarray, "*space"]
 
@@ -126,12 +126,15 @@ def check_hounsfield(values: Values, subject: object) -> None:
 
 def clip_padding(values: Values) -> tuple[Values, tuple[str, ...]]:
     """Clips padding (-2000, -3024, 32767 and the like) to the HU range, with a note."""
-    padded = (values < _PADDING_BELOW) | (values >= _PADDING_ABOVE)
+    below, above = values < _PADDING_BELOW, values >= _PADDING_ABOVE
+    padded = below | above
     count = int(padded.sum())
     if not count:
         return values, ()
-    low, high = float(values.min()), float(values.max())
-    result = values.copy()
-    result[padded] = np.clip(values[padded], LOWEST_HU, HIGHEST_HU)
-    note = f"{count} {PADDING} (values {low:g} to {high:g}) were set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU"
-    return result, (note,)
+    result, changed = values.copy(), values[padded]
+    result[padded] = np.clip(changed, LOWEST_HU, HIGHEST_HU)
+    low, high = float(changed.min()), float(changed.max())
+    found = f"value {low:g}" if low == high else f"values {low:g} to {high:g}"
+    limits = [f"{limit:g}" for limit, some in ((LOWEST_HU, low < LOWEST_HU), (HIGHEST_HU, high > HIGHEST_HU)) if some]
+    were = "was" if count == 1 else "were"
+    return result, (f"{counted(count, 'voxel')} {PADDING} ({found}) {were} set to {' or '.join(limits)} HU",)

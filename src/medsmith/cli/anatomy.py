@@ -9,6 +9,7 @@ import typer
 from medsmith.cli.app import app, cohort_facts, pairs
 from medsmith.cli.options import CaseCount, ContextClasses, NewCohort, Seed
 from medsmith.cli.terminal import terminal
+from medsmith.errors import counted
 
 if TYPE_CHECKING:
     from medsmith.anatomy import ShapeSpace
@@ -126,9 +127,11 @@ def _lines(record: "SpaceRecord") -> Iterator[str]:
         holes = [slot for slot in record.slots if slot.value == value and slot.hole]
         kind = "context" if name in record.context_names else "label"
         gray = ", ".join(f"{number:.4g}" for number in record.gray_values.get(name, ()))
-        shapes = f"{len(outlines)} outlines, {len(holes)} holes" if value else "outside all classes"
+        drawn = f"{counted(len(outlines), 'outline')}, {counted(len(holes), 'hole')}"
+        shapes = drawn if value else "outside all classes"
         yield f"  {name} ({kind} {value}): {shapes}; gray value {gray or 'unknown'}"
-    yield f"left out: {record.fragments} fragments, {record.left_out} contours that too few slices have"
+    fragments, contours = counted(record.fragments, "fragment"), counted(record.left_out, "contour")
+    yield f"left out: {fragments}, {contours} that too few slices have"
     found = record.rejection
     counts = f"{found.crossing} cross themselves, {found.overlapping} overlap"
     yield f"rejected: {found.rate:.0%} of {found.drawn} drawn anatomies ({counts})"

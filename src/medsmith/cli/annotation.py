@@ -38,7 +38,10 @@ RunOption = Annotated[
 ]
 TrainOnOption = Annotated[
     str,
-    typer.Option(help="Training data of a turn: generated (as in the paper), generated+real, or generated-then-real."),
+    typer.Option(
+        metavar="<generated|generated+real|generated-then-real>",
+        help="Training data of a turn; the paper's is generated.",
+    ),
 ]
 MaxMinutesOption = Annotated[
     float | None,

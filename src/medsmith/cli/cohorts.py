@@ -98,12 +98,16 @@ def prepare(  # noqa: PLR0913
     leave_out: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="<empty|unpaired|unreadable>",
             help="Skip empty cases (all background), unpaired files (image or label missing) or unreadable DICOM "
-            "files. Repeatable."
+            "files. Repeatable.",
         ),
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Keep empty or unpaired cases instead of refusing them. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."
+        ),
     ] = None,
     hu_offset: Annotated[
         float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
@@ -213,7 +217,11 @@ def crop(
         str, typer.Option(metavar="X,Y,Z", help="Edges of the crop in mm: left to right, front to back, foot to head.")
     ],
     place: Annotated[
-        str, typer.Option(help="foreground: around the labels; center: of the scan; sliding: crops that cover it.")
+        str,
+        typer.Option(
+            metavar="<foreground|center|sliding>",
+            help="foreground: around the labels; center: of the scan; sliding: crops that cover it.",
+        ),
     ] = "foreground",
     overlap: Annotated[float, typer.Option(help="Smallest share that sliding crops have in common.")] = 0.25,
 ) -> None:

@@ -228,9 +228,14 @@ def adherence(  # noqa: PLR0913
     anatomy: Annotated[Path | None, typer.Option(help="Shape space of label maps, for mddpm.")] = None,
     pathology: Annotated[Path | None, typer.Option(help="Cohort of slices with lesions, for mddpm.")] = None,
     attribute: Annotated[
-        list[str] | None, typer.Option(help="Attribute to measure; repeat for several. Default: all of the method.")
+        list[str] | None,
+        typer.Option(
+            help="Attribute to measure, such as shape; an unknown name lists the known. Repeatable. Default: all."
+        ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=10, help="Pairs of each attribute; cases for the label fidelity.")] = 50,
+    pairs: Annotated[
+        int, typer.Option(min=10, help="Pairs of each attribute, at least 10; cases for the label fidelity.")
+    ] = 50,
     real: Annotated[
         Path | None,
         typer.Option(help="Labeled real cohort to train segmenters on, for the label fidelity; with --test."),

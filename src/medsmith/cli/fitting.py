@@ -208,7 +208,8 @@ def make_plan(
 @app.command()
 def clean(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Delete the cached training cases of a run. Weights and checkpoints are kept."""
+    from medsmith.formats.opening import format_bytes
     from medsmith.runs.folder import clean as clean_run
 
     freed = clean_run(run)
-    terminal().result({"run": run, "bytes_freed": freed}, [f"{run}: {freed / 2**20:.0f} MiB freed"])
+    terminal().result({"run": run, "bytes_freed": freed}, [f"{run}: {format_bytes(freed)} freed"])

@@ -22,16 +22,23 @@ LenientOption = Annotated[
     bool, typer.Option("--lenient", help="Go on without the words of --report that are not understood.")
 ]
 LesionTypeOption = Annotated[
-    str | None, typer.Option(help="Sample reports of this lesion type, such as 'kidney cyst'.")
+    str | None,
+    typer.Option(help="Sample reports of this lesion type, such as 'kidney cyst'; see: medsmith report types."),
 ]
 OrganMapOption = Annotated[
     str | None,
-    typer.Option(help="template (its own labels; default), totalsegmentator, coarse (by HU), or a label file."),
+    typer.Option(
+        metavar="<template|totalsegmentator|coarse|FILE>",
+        help="Where organs are: template (its own labels; default), totalsegmentator, coarse (by HU), or a label file.",
+    ),
 ]
 
 LabelAsOption = Annotated[
     str | None,
-    typer.Option(help="Label of inserted lesions; default: lesion, or synthetic_lesion beside labels of real lesions."),
+    typer.Option(
+        help="Label of inserted lesions; default: lesion, or synthetic_lesion where real scans have labels of lesions, "
+        "so that the two can be told apart. The real label's name gives all lesions one label."
+    ),
 ]
 KeepMissedOption = Annotated[
     bool,

@@ -22,7 +22,10 @@ AugmentLabelsOption = Annotated[
 ]
 MapsOption = Annotated[
     str | None,
-    typer.Option(help="Label maps without --labels (lldm): generated, or deformed from those of the training cohort."),
+    typer.Option(
+        metavar="<generated|deformed>",
+        help="Label maps without --labels (lldm): generated, or deformed from those of the training cohort.",
+    ),
 ]
 
 

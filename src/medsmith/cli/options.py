@@ -79,14 +79,16 @@ MethodName = Annotated[
 ContextClasses = Annotated[
     str,
     typer.Option(
+        metavar="<auto|none|NAME,...>",
         help="Classes that thresholds add below the labels: auto (body and lung where found), none, or names among "
-        "body, lung and bone, separated by commas."
+        "body, lung and bone, separated by commas.",
     ),
 ]
 Preset = Annotated[
     str,
     typer.Option(
-        help="Configuration of the generator: paper, released (as in the authors' code), best, or tiny (runs on a CPU)."
+        metavar="<tiny|best|paper|released>",
+        help="Configuration of the generator: tiny (runs on a CPU), best, paper, or released (the authors' code).",
     ),
 ]
 ConfigValues = Annotated[
@@ -97,7 +99,11 @@ RequestFile = Annotated[
     Path | None, typer.Option(help="JSON file with the request for each case; options override it.")
 ]
 Solver = Annotated[
-    str | None, typer.Option(help="Sampler: ddpm, ddim, dpm++2m, euler or a registered one; default: as configured.")
+    str | None,
+    typer.Option(
+        metavar="<ddpm|ddim|dpm++2m|euler|NAME>",
+        help="Sampler; NAME: one that another package registers. Default: as configured.",
+    ),
 ]
 SamplingSteps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; default: as configured.")]
 Attempts = Annotated[int, typer.Option(min=1, help="Largest number of attempts at a case that the checks refuse.")]
@@ -115,7 +121,8 @@ Devices = Annotated[
     list[str] | None,
     typer.Option(
         callback=_check_devices,
-        help="cpu, cuda or cuda:INDEX; repeat to share the work. Default: cuda if there is a GPU.",
+        metavar="<cpu|cuda|cuda:INDEX>",
+        help="Device that computes; repeat to share the work. Default: cuda if there is a GPU.",
     ),
 ]
 Workers = Annotated[

@@ -16,12 +16,15 @@ def turing(  # noqa: PLR0913
     synthetic: Annotated[Path, typer.Argument(help="Cohort of synthetic images with the same channels.")],
     out: Annotated[Path, typer.Argument(help="Output folder: study.html for the readers, key.json for the scoring.")],
     count: Annotated[
-        int | None, typer.Option(help="Images of each kind; default: 100, or as many as both cohorts have.")
+        int | None, typer.Option(help="Images of each kind, at least 5; default: 100, or as many as both cohorts have.")
     ] = None,
     synthetic_count: Annotated[int | None, typer.Option(help="Synthetic images, if not as many as real ones.")] = None,
     seed: Seed = 0,
     mode: Annotated[
-        str, typer.Option(help="single: one image, rated on five points; pairs: which of two is synthetic?")
+        str,
+        typer.Option(
+            metavar="<single|pairs>", help="single: one image, rated on five points; pairs: which of two is synthetic?"
+        ),
     ] = "single",
     repeats: Annotated[float, typer.Option(help="Share of the trials shown twice, for each reader's agreement.")] = 0.1,
     learning: Annotated[
@@ -31,7 +34,11 @@ def turing(  # noqa: PLR0913
         float, typer.Option(help="Equivalence margin: AUC (or share of right pairs) .5 +- this counts as chance.")
     ] = 0.1,
     windows: Annotated[
-        str, typer.Option(help="Windows of CT in HU, in the order of the key w: lung, bone, soft or name=level/width.")
+        str,
+        typer.Option(
+            metavar="<lung|bone|soft|NAME=LEVEL/WIDTH,...>",
+            help="Windows of CT in HU, in the order of the key w.",
+        ),
     ] = "lung,bone,soft",
     group: PatientGroup = None,
     channel: Annotated[str | None, typer.Option(help="Name of the channel shown; default: the first.")] = None,

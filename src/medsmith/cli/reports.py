@@ -121,7 +121,8 @@ def parse(
 def read(
     file: Annotated[Path, typer.Argument(help="JSON file in LesionDiffusion's released report format.")],
     lesion_type: Annotated[
-        str | None, typer.Option("--type", help="Lesion type, which the format does not state.")
+        str | None,
+        typer.Option("--type", help="Lesion type, which the format does not state; see: medsmith report types."),
     ] = None,
     output: Format = OutputFormat.JSON,
 ) -> None:
@@ -196,40 +197,67 @@ def types() -> None:
 def coverage(
     cohort: Annotated[Path, typer.Argument(help="Cohort with reports of its lesions.")],
     by: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Attributes to combine: density, shape, surface, features, ...")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Attributes to combine: enhancement, shape, density, density_variation, surface, relationship, "
+            "features, cavity.",
+        ),
     ] = "density",
     wanted: Annotated[int, typer.Option(help="Lesions that each combination should have.")] = 1,
     type_: Annotated[
-        list[str] | None, typer.Option("--type", help="Lesion type; default: those of the cohort. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--type", help="Lesion type (medsmith report types lists them); default: those of the cohort. Repeatable."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File for reports (.jsonl) that fill the gaps: synthesize --report FILE.")
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Count the lesions of a cohort by combinations of attributes that the rules allow, and fill the gaps."""
+    """Count the lesions of a cohort by combinations of attributes that the rules allow, and fill the gaps.
+
+    Lesions without a type of the rules are counted by size and organ.
+    """
     import numpy as np
 
     from medsmith.cases.cohort import Cohort
-    from medsmith.errors import FileError, counted
-    from medsmith.reports.coverage import count_unplaced, lesions_of, missing_reports, write_reports
+    from medsmith.errors import FileError, RequestError, counted
+    from medsmith.reports.coverage import check_asked, count_unplaced, lesions_of, missing_reports, write_reports
     from medsmith.reports.coverage import coverage as count_lesions
+    from medsmith.reports.untyped import count_untyped
 
     if out is not None and (out.exists() or out.suffix != ".jsonl"):
         found = "exists" if out.exists() else "does not end in .jsonl"
         raise FileError(out, found, "a new .jsonl file", "choose another name")
     names = [name.strip() for name in by.split(",") if name.strip()]
+    check_asked(names, wanted)
     lesions = lesions_of(Cohort.open(cohort))
+    if not lesions and not type_:
+        raise RequestError(
+            cohort, "no lesion in any report", "the lesions of reports are counted", f"run medsmith describe {cohort}"
+        )
+    untyped = count_untyped(lesions)
+    if untyped.lesions == len(lesions) and not type_ and out is None:
+        counts: dict[str, Any] = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
+        terminal().result(counts, untyped.lines)
+        return
     cells = count_lesions(lesions, names, wanted, type_ or ())
     unplaced = count_unplaced(lesions, cells)
     missing = sum(cell.missing for cell in cells)
-    last = f"missing: {counted(missing, 'lesion')} for {wanted} of each combination"
+    last = f"missing: {counted(missing, 'lesion')}, for at least {wanted} of each combination"
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
         last = f"{out}: {counted(missing, 'report')}"
-    value = {"combinations": [cell.as_json() for cell in cells], "missing": missing, "unplaced": unplaced}
-    lines = [cell.line for cell in cells]
+    value = {
+        "combinations": [cell.as_json() for cell in cells],
+        "missing": missing,
+        "unplaced": unplaced,
+        "untyped": untyped.as_json(),
+    }
+    lines = [f"lesions of each type, {', '.join(names)}:", *(cell.line for cell in cells)]
     if unplaced:
         does, breaks = ("lesion does", "breaks") if unplaced == 1 else ("lesions do", "break")
         lines.append(f"{unplaced} {does} not state {', '.join(names)}, or {breaks} the rules")
-    terminal().result(value, (*lines, last))
+    terminal().result(value, (*lines, last, *(untyped.lines if untyped.lesions else ())))

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from medsmith.cases.cohort_like import CohortLike, as_cohort
 from medsmith.cases.nnunet_folder import REPORTS
-from medsmith.errors import CohortError, FileError, RequestError
+from medsmith.errors import CohortError, FileError, RequestError, counted
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
 from medsmith.formats.lock import hold_output
@@ -48,7 +48,8 @@ class CohortSummary:
     @property
     def lines(self) -> tuple[str, ...]:
         """The summary as text lines."""
-        first = f"{self.written} reports written on {self.lesions} lesions, {self.kept} kept"
+        first = f"{counted(self.written, 'report')} written on {counted(self.lesions, 'lesion')}"
+        first += f", {self.kept} kept as found (--replace measures anew)" if self.kept else ""
         rows = [f"{name}: {_counted(counts)}" for name, counts in self.words.items() if counts]
         others = {"without lesion": self.empty, "without labels, left out": self.unlabeled}
         return ("; ".join([first, *(f"cases {what}: {count}" for what, count in others.items() if count)]), *rows)

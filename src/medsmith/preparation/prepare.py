@@ -16,6 +16,7 @@ from medsmith.cases.cohort import Cohort
 from medsmith.cases.hounsfield import clip_padding, hounsfield_scores, is_ct
 from medsmith.errors import CohortError, RequestError, similar
 from medsmith.formats.folders import as_folder, check_disjoint_folders
+from medsmith.preparation.notes import with_clipped
 from medsmith.preparation.options import EMPTY, UNPAIRED, UNREADABLE, PrepareOptions
 from medsmith.preparation.pictures import as_picture
 from medsmith.preparation.prepare_record import RECORD, CaseSummary, changed_values, inferred_lines, record_of
@@ -76,7 +77,7 @@ def prepare(
     if options.pictures:
         found = replace(found, layout=replace(found.layout, file_ending=".png"))
     record = record_of(found, summaries, options)
-    for line in (*inferred_lines(found, summaries), *changed_values(options, summaries)):
+    for line in (*inferred_lines(found, summaries), *changed_values(options)):
         report(line)
     with recorded(out, RECORD, record, found.layout) as cohort:
         pending = pending_ids(cohort, ((case_id, found.cases[case_id]) for case_id in kept))
@@ -150,7 +151,7 @@ def _summarize(source: Source, case_id: str, options: PrepareOptions) -> CaseSum
     if not left_out:
         if EMPTY not in options.keep:
             check_reported(case)
-        notes = (*notes, *repairs, *(f"{case_id}: {note}" for note in inspect(case)))
+        notes = (*with_clipped(notes, repairs), *(f"{case_id}: {note}" for note in inspect(case)))
     typical = None if case.image is None else len(case.image) == 1 and hounsfield_scores(case.image).typical
     return CaseSummary(
         shape=case.geometry.shape,
@@ -200,5 +201,7 @@ def _with_channels(source: Source, summaries: Mapping[str, CaseSummary]) -> tupl
     typical = [summary.typical_ct for summary in kept if summary.typical_ct is not None]
     if source.channels_known or not typical or not all(typical):
         return source, dict(summaries)
-    noted = {id: replace(summary, notes=(*summary.notes, *summary.padding)) for id, summary in summaries.items()}
+    noted = {
+        id: replace(summary, notes=with_clipped(summary.notes, summary.padding)) for id, summary in summaries.items()
+    }
     return replace(source, layout=replace(source.layout, channel_names=("CT",))), noted

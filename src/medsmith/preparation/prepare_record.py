@@ -8,10 +8,10 @@ from typing import Any, Final, final
 import numpy as np
 
 from medsmith.cases.case_files import parts_line
-from medsmith.cases.hounsfield import HIGHEST_HU, LOWEST_HU, PADDING
 from medsmith.cases.integrity import declared_line, first_of
 from medsmith.errors import counted
 from medsmith.formats.dicom.folder import kinds_line
+from medsmith.preparation.notes import note_lines
 from medsmith.preparation.options import PrepareOptions
 from medsmith.preparation.source import Source
 
@@ -71,7 +71,6 @@ def inferred_lines(source: Source, summaries: Mapping[str, CaseSummary]) -> list
     """The inferred facts, one line each."""
     layout, kept = source.layout, [summary for summary in summaries.values() if not summary.left_out]
     notes = [note for summary in summaries.values() for note in summary.notes]
-    more = [f"and {counted(len(notes) - _SHOWN, 'more note')} in {RECORD}"] if len(notes) > _SHOWN else []
     empty = [case_id for case_id, summary in summaries.items() if summary.left_out]
     noisy = [case_id for case_id, summary in summaries.items() if summary.noisy]
     names = {"kept without a pair": source.kept, "left out": source.left_out, "left out, all background": empty}
@@ -87,8 +86,7 @@ def inferred_lines(source: Source, summaries: Mapping[str, CaseSummary]) -> list
         f"shapes: {_span([each.shape for each in kept])}; stored as {_counted(each.stored for each in kept)}",
         *(f"{what}: {first_of(found)}" for what, found in names.items() if found),
         *_skipped(source.skipped),
-        *(f"note: {note}" for note in notes[:_SHOWN]),
-        *more,
+        *note_lines(notes, _SHOWN, RECORD),
     ]
 
 
@@ -108,12 +106,9 @@ def _cases(source: Source, kept: Sequence[str]) -> str:
     return counted(len(kept), "case") + ("" if alike else f" ({parts_line(len(kept), with_image, with_labels)})")
 
 
-def changed_values(options: PrepareOptions, summaries: Mapping[str, CaseSummary]) -> list[str]:
-    """What is done to gray values, one line each."""
-    padded = [id for id, summary in summaries.items() if any(PADDING in note for note in summary.notes)]
-    lines = [f"gray values: padding is set to {LOWEST_HU:g} or {HIGHEST_HU:g} HU: {first_of(padded)}"] if padded else []
-    if options.hu_offset:
-        lines.append(f"gray values: {options.hu_offset:+g} HU")
+def changed_values(options: PrepareOptions) -> list[str]:
+    """What is done to all gray values, one line each."""
+    lines = [f"gray values: {options.hu_offset:+g} HU"] if options.hu_offset else []
     if options.percentiles is not None:
         low, high = options.percentiles
         lines.append(f"gray values: percentiles {low:g} and {high:g} of each image become 0 and 255, others clipped")

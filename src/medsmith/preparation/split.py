@@ -86,7 +86,8 @@ def split(
 def _held(ids: Sequence[str], groups: Mapping[str, list[str]]) -> str:
     """How many cases and groups there are of some."""
     count = sum(not set(ids).isdisjoint(group_ids) for group_ids in groups.values())
-    return f"{counted(len(ids), 'case')} in {counted(count, 'group')}"
+    groups_of = f" in {counted(count, 'group')}" if count < len(ids) else ", each a group of its own"
+    return f"{counted(len(ids), 'case')}{groups_of}"
 
 
 def held_out_ids(ids: tuple[str, ...], test_fraction: float, seed: int, group: str | None) -> frozenset[str]:

@@ -75,6 +75,10 @@ def lesions_of(cohort: Cohort) -> tuple[LesionReport, ...]:
             except ValidationError as error:
                 problem = first_problem(error)
                 path = cohort.root / REPORTS / f"{id}.json"
+                if "phantom" in report:
+                    found_of, limit = "reports its phantom in words of its own", "coverage counts structured reports"
+                    cure = f"measure the lesions: run medsmith describe {cohort.root} --replace"
+                    raise FileError(path, found_of, limit, cure) from None
                 raise FileError(path, problem.found, problem.limit, "see medsmith report schema") from None
     return tuple(found)
 
@@ -93,23 +97,32 @@ def coverage(
     Raises:
         RequestError: an unknown attribute or type, or no lesion has a known type.
     """
-    for name in attributes:
-        if name not in COUNTED:
-            cure = similar(name, COUNTED, "name some of them")
-            raise RequestError("--by", f"no attribute '{name}'", f"there are {', '.join(COUNTED)}", cure)
-    if wanted < 1:
-        raise RequestError("--wanted", f"{wanted}", "at least 1", "correct it")
+    check_asked(attributes, wanted)
     known = [lesion for lesion in lesions if lesion.lesion_type in LESION_TYPES]
     named = [find_type(name).name for name in types] or sorted({str(lesion.lesion_type) for lesion in known})
     if not named:
-        cure = "name a type by --type, or run medsmith describe"
-        raise RequestError("coverage", "no lesion has a type of the rules", "see medsmith report types", cure)
+        limit, cure = "combinations are those of a type", "name a type by --type; medsmith report types lists them"
+        raise RequestError("coverage", "no lesion has a type that the rules know", limit, cure)
     found = Counter((str(lesion.lesion_type), _of(lesion, attributes)) for lesion in known)
     return tuple(
         Cell(name, dict(zip(attributes, cell, strict=True)), found[name, cell], wanted)
         for name in named
         for cell in dict.fromkeys(_of(choice, attributes) for choice in combinations(name))
     )
+
+
+def check_asked(attributes: Sequence[str], wanted: int) -> None:
+    """Refuses what ``coverage`` cannot count.
+
+    Raises:
+        RequestError: an unknown attribute, or a number below 1.
+    """
+    for name in attributes:
+        if name not in COUNTED:
+            cure = similar(name, COUNTED, "name some of them")
+            raise RequestError("--by", f"no attribute '{name}'", f"there are {', '.join(COUNTED)}", cure)
+    if wanted < 1:
+        raise RequestError("--wanted", f"{wanted}", "at least 1", "correct it")
 
 
 def count_unplaced(lesions: Iterable[LesionReport], cells: Sequence[Cell]) -> int:

@@ -19,4 +19,5 @@ def find_run(run: Path | str) -> Path:
     if str(run) in shipped:
         return SHIPPED / str(run)
     cure = similar(str(run), shipped, "train one first")
-    raise RunError(run, "no run.json in it", f"shipped weights: {', '.join(shipped) or 'none'}", cure)
+    found = "no run.json in it" if Path(run).exists() else "no folder of this name"
+    raise RunError(run, found, f"shipped weights: {', '.join(shipped) or 'none'}", cure)

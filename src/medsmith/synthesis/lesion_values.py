@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, final
 
 from medsmith.measurement.adherence import IN_WORDS
 from medsmith.reports.wording import density_words, place_words
+from medsmith.synthesis.lesion_numbers import met_by, number_behind
 
 NOT_ASKED: Final = "not asked"
 _NOT_FOUND: Final = "none"
+_RING: Final = "ring enhancement"
 _WORDS: Final = ("shape", "density", "density_variation", "surface", "features", "cavity")
 """Attributes that are listed where they were measured and not requested."""
 Json = Mapping[str, Any]
@@ -23,13 +26,15 @@ class LesionValue:
     Attributes:
         attribute: its name for people.
         requested: the requested value; "not asked" if there is none.
-        measured: the measured value.
-        passed: whether the one satisfies the other; None if it was not asked.
+        measured: the measured value, of a word with the number that decides it.
+        met_by: every measured value that satisfies the request; empty if it was not asked.
+        passed: whether the measured value is one of them; None if it was not asked.
     """
 
     attribute: str
     requested: str
     measured: str
+    met_by: str
     passed: bool | None
 
 
@@ -60,13 +65,20 @@ def said_density(report: Json) -> str | None:
 def _asked(lesion: Json) -> Iterator[LesionValue]:
     for verdict in lesion.get("verdicts", ()):
         name, requested, measured = (verdict[key] for key in ("attribute", "requested", "measured"))
-        if name in _WORDS_OF_ORGAN:
-            requested, measured = (_WORDS_OF_ORGAN[name](word, lesion) for word in (requested, measured))
-        elif name == "features":
+        word = requested if name in ("features", "without") or requested == _RING else measured
+        if name == "features":
             measured = requested if verdict["passed"] else _NOT_FOUND
         elif name == "without":
             measured = measured or _NOT_FOUND
-        yield LesionValue(attribute_in_words(name), _text(requested), _text(measured), verdict["passed"])
+        said = partial(_said, name, lesion)
+        organ = (lesion.get("measured") or {}).get("organ") or lesion["requested"].get("organ")
+        yield LesionValue(
+            attribute_in_words(name),
+            _text(said(requested)),
+            _with_number(_text(said(measured)), name, word, lesion),
+            met_by(name, requested, organ, said),
+            verdict["passed"],
+        )
 
 
 def _not_asked(lesion: Json) -> Iterator[LesionValue]:
@@ -79,8 +91,18 @@ def _not_asked(lesion: Json) -> Iterator[LesionValue]:
             continue
         for word in _listed(measured.get(name)):
             if word not in (*wanted, *denied):
-                said = _WORDS_OF_ORGAN[name](word, lesion) if name in _WORDS_OF_ORGAN else word
-                yield LesionValue(attribute_in_words(name), NOT_ASKED, said, None)
+                said = _with_number(_said(name, lesion, word), name, word, lesion)
+                yield LesionValue(attribute_in_words(name), NOT_ASKED, said, "", None)
+
+
+def _said(name: str, lesion: Json, value: Any) -> Any:
+    """The value of an attribute as it is said of the lesion's organ."""
+    return _WORDS_OF_ORGAN[name](value, lesion) if name in _WORDS_OF_ORGAN else value
+
+
+def _with_number(said: str, name: str, word: Any, lesion: Json) -> str:
+    number = number_behind(name, word, lesion.get("measured") or {}) if isinstance(word, str) else ""
+    return f"{said} ({number})" if number else said
 
 
 def _density(word: str, lesion: Json) -> str:

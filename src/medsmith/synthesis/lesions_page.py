@@ -1,7 +1,7 @@
 """A page of inserted lesions: requested and measured attributes, with pictures before and after."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,13 @@ HALF_MM = 48.0
 """Half the edge length of the pictures, mm."""
 LUNG_WINDOW, SOFT_WINDOW = (-1350.0, 150.0), (-160.0, 240.0)
 """Display windows, HU from black to white."""
-_SAME = "nothing: the same in words"
-_UNASKED = f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count."
+_SAME = "nothing: words that mean the same"
+_ROWS = (
+    "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
+    "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
+    "What a request left open was drawn by the rules of the lesion type, and counts as requested.",
+    f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
+)
 Json = Mapping[str, Any]
 
 
@@ -51,11 +56,16 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
     pictures = [_picture(cohort, scans, id, records[id]["template"], lesion) for id, lesion in lesions[:MAX_PICTURES]]
     page = Page(
         title="Lesions: requested and measured",
-        summary=[_summary([lesion for _, lesion in lesions]), *_not_made(out), *_unpictured(len(lesions))],
+        summary=[
+            _summary([lesion for _, lesion in lesions]),
+            _attempts(out, records.values()),
+            *_not_made(out),
+            *_unpictured(len(lesions)),
+        ],
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
-            Section("All lesions", [_UNASKED], tables=[_details(lesions)]),
+            Section("All lesions", _ROWS, tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
         links=[link_to_coming_view(out, out / PAGE)],
@@ -82,11 +92,28 @@ def _not_made(out: Path) -> list[str]:
 
 def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
-    draws = counted(sum(lesion["attempts"] for lesion in lesions), "draw")
     return (
-        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute, from {draws}; "
+        f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
         f"visible, or asked to be isodense: {visible}."
     )
+
+
+def _attempts(out: Path, records: Collection[Json]) -> str:
+    """How many attempts all cases took, how many were refused, and how often lesions were drawn in the others."""
+    made, refused = len(records), sum(record["attempt"] for record in records)
+    checks = sum((Counter(record["refused"]) for record in records), Counter[str]())
+    by = ", ".join(f"{check} {times}" for check, times in sorted(checks.items()))
+    draws = sum(lesion["attempts"] for record in records for lesion in record.get("lesions", ()))
+    said = (
+        f"Attempts at the {counted(made, 'case')} made: {made + refused}, of which the checks refused {refused}"
+        f"{f' ({by})' if by else ''}; in the {made} that passed lesions were drawn {counted(draws, 'time')}."
+    )
+    unmade = len(read_missed(out))
+    if not unmade:
+        return said
+    limits = next(iter(records))["limits"]
+    given_up = unmade * min(limits["attempts"], limits["missed_attempts"])
+    return f"{said} At the {unmade} not made: {given_up} whose lesions missed the request, all refused."
 
 
 def _unpictured(count: int) -> list[str]:
@@ -110,7 +137,7 @@ def _totals(lesions: Sequence[Json]) -> Table:
         )
         for name, count in requested.items()
     ]
-    return Table(("attribute", "measured by", "may be off by", "requested", "passed"), rows)
+    return Table(("attribute", "measured by", "may be off by", "requested", "met"), rows)
 
 
 def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
@@ -118,10 +145,10 @@ def _details(lesions: Sequence[tuple[str, Json]]) -> Table:
         for id, lesion in lesions:
             name = lesion["requested"].get("lesion_type") or lesion["requested"].get("organ") or "lesion"
             for value in lesion_values(lesion):
-                passed = "" if value.passed is None else "yes" if value.passed else "no"
-                yield (id, name, value.attribute, value.requested, value.measured, passed)
+                met = "" if value.passed is None else "yes" if value.passed else "no"
+                yield (id, name, value.attribute, value.requested, value.measured, value.met_by, met)
 
-    return Table(("case", "lesion", "attribute", "requested", "measured", "passed"), list(rows()))
+    return Table(("case", "lesion", "attribute", "requested", "measured", "met by", "met"), list(rows()))
 
 
 def _picture(cohort: Cohort, scans: Cohort, id: str, template: str, lesion: Json) -> Picture:

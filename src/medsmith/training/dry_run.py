@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, final
@@ -42,7 +43,7 @@ class TrainingForecast:
         cases: number of the cohort's.
         stages: measured costs; their steps are those that are left.
         done: stage -> steps that earlier calls made.
-        minutes: of all steps that are left, as far as the budget lets them.
+        minutes: of all steps that are left, as far as the budget lets them, less the training of earlier calls.
         examples_bytes: of the prepared cases, which ``medsmith clean`` removes.
         decoded_bytes: of the decoded cases while a new run starts.
         run_bytes: of weights and checkpoints.
@@ -63,6 +64,13 @@ class TrainingForecast:
         return max((stage.memory_gib for stage in self.stages), default=0.0)
 
     @property
+    def _limited(self) -> str:
+        """Says so where the budget ends the training before its last step."""
+        return (
+            ", all that the limit of time leaves," if self.minutes < sum(each.minutes for each in self.stages) else ""
+        )
+
+    @property
     def lines(self) -> list[str]:
         """The forecast in lines."""
         steps = (
@@ -72,7 +80,7 @@ class TrainingForecast:
         )
         examples, weights = format_bytes(self.examples_bytes), format_bytes(self.run_bytes)
         costs = (
-            f"time: about {self.minutes:.1f} min in one process, without reading the cases; "
+            f"time: about {self.minutes:.1f} min{self._limited} in one process, without reading the cases; "
             f"memory: {self.memory_gib:.1f} GiB"
         )
         return [
@@ -146,13 +154,14 @@ def forecast(
     done = {stage.name: _steps_done(run, stage.name) for stage in wanted}
     left = tuple(_left(stage, done[stage.name], budget) for stage in wanted)
     limit = budget.minutes if budget.elapsed_minutes is None else budget.elapsed_minutes
+    trained = sum(map(partial(_seconds_trained, run), (stage.name for stage in stages))) / 60
     tried = max(len(trial_ids(cohort, built)), 1)
     return TrainingForecast(
         run=run,
         cases=len(cohort),
         stages=left,
         done=done,
-        minutes=min(sum(stage.minutes for stage in left), math.inf if limit is None else limit),
+        minutes=min(sum(stage.minutes for stage in left), math.inf if limit is None else max(limit - trained, 0.0)),
         examples_bytes=examples * len(cohort) // tried,
         decoded_bytes=_decoded(facts, len(cohort)),
         run_bytes=all_of_it - examples,
@@ -183,6 +192,10 @@ def _left(stage: StagePlan, done: int, budget: Budget) -> StagePlan:
 
 def _steps_done(run: Path, stage: str) -> int:
     return next((checkpoint.step for checkpoint in StageCheckpoints(run, stage).entries()), 0)
+
+
+def _seconds_trained(run: Path, stage: str) -> float:
+    return next((checkpoint.seconds for checkpoint in StageCheckpoints(run, stage).entries()), 0.0)
 
 
 def _size(folder: Path) -> int:

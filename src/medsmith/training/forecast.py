@@ -54,7 +54,9 @@ def stage_line(name: str, steps: int, seconds: float, allowed: float, device: st
     """
     planned, limit = steps * seconds, min(allowed, steps * seconds)
     clock = clock_after(limit, now)
-    ended = f", ended after about {max(round(allowed / seconds), 1):,}" if allowed < planned else ""
+    ended = ""
+    if allowed < planned:
+        ended = f", of which the limit of time allows about {max(round(allowed / seconds), 1):,}"
     line = f"{name}: {steps:,} steps of {two_digits(seconds)} s{ended}: until {clock}, {memory_gib():.1f} GiB"
     return line + (_CURE if device == "cpu" and timedelta(seconds=limit) > LONG else "")
 

@@ -99,12 +99,12 @@ def _lesions(grid: Geometry, record: Json) -> list[Facts]:
     for number, lesion in enumerate(lesions_of(record), 1):
         title = f"Lesion {number}: {_kind_of(lesion['requested'])}"
         verdicts = [
-            Row((value.attribute, value.requested, value.measured), value.passed is False)
+            Row((value.attribute, value.requested, value.measured, value.met_by), value.passed is False)
             for value in lesion_values(lesion)
         ]
-        seen = Row(("visible", "yes", "yes" if lesion["visible"] else "no"), not lesion["visible"])
+        seen = Row(("visible", "yes", "yes" if lesion["visible"] else "no", "yes"), not lesion["visible"])
         place = _middle_of_box(grid, lesion["box"])
-        tables.append(Facts(title, ("attribute", "requested", "measured"), (*verdicts, seen), place))
+        tables.append(Facts(title, ("attribute", "requested", "measured", "met by"), (*verdicts, seen), place))
         numbers = _pairs((lesion.get("measured") or {}).get("measured", {}))
         tables.append(Facts(f"Lesion {number}: measurements", (), numbers))
     return tables

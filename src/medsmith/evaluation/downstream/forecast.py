@@ -14,7 +14,7 @@ from medsmith.progress import Advance, clock_after, two_digits
 
 
 def networks_line(networks: int, steps: int, config: SegmenterConfig) -> str:
-    """What will be trained, and where.
+    """What will be trained, and where; how long it takes is said by ``steps_line``, from steps that were measured.
 
     Args:
         networks: that have no result yet.
@@ -23,9 +23,9 @@ def networks_line(networks: int, steps: int, config: SegmenterConfig) -> str:
     """
     device, count = usual_device(), torch.get_num_threads()
     threads = f" ({counted(count, 'thread')})" if device == "cpu" else ""
-    slow = ", which can take hours" if device == "cpu" else ""
     what = f"{counted(networks, 'network')} ({config.architecture}), {steps:,} steps in all"
-    return f"utility: trains {what}, on {device}{threads}{slow}; the same command continues after an interruption"
+    later = "its first steps show how long; the same command continues after an interruption"
+    return f"utility: trains {what}, on {device}{threads}; {later}"
 
 
 def steps_line(steps: int, seconds: float, now: datetime) -> str:

@@ -15,6 +15,8 @@ from medsmith.evaluation.downstream.options import UtilityOptions
 from medsmith.evaluation.downstream.segmenter import SegmenterConfig
 from medsmith.formats.atomic import write_json
 from medsmith.formats.json_file import read_json
+from medsmith.reports.lesion_label import LESION, SYNTHETIC
+from medsmith.reports.organs import is_lesion
 
 LARGEST_VOLUME_EDGE = 64
 _LARGEST_EDGE = 1024
@@ -90,7 +92,14 @@ def check_compatible(cohorts: Cohorts) -> None:
         for what in ("label_names", "channel_names"):
             ours, theirs = getattr(cohorts.real, what), getattr(cohort, what)
             if ours != theirs:
-                raise CohortError(cohort.root, f"{what} {theirs}", f"{cohorts.real.root} has {ours}", "make them alike")
+                cure = _one_name(cohorts.real) if SYNTHETIC in {*theirs} - {*ours} else "make them alike"
+                raise CohortError(cohort.root, f"{what} {theirs}", f"{cohorts.real.root} has {ours}", cure)
+
+
+def _one_name(real: Cohort) -> str:
+    """The cure for lesions that have a label of their own beside those of real ones."""
+    name = next(filter(is_lesion, real.label_names), LESION)
+    return f"make it again so that all lesions have one label: synthesize --label-as {name}"
 
 
 def grid_edge(cohorts: Cohorts, size: int | None, multiple: int) -> int:
