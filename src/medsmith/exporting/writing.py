@@ -84,11 +84,11 @@ class Exported:
         """What is printed."""
         found = [f"{self.out}: {counted(len(self.cases), 'case')}"]
         if self.left_out:
-            found.append(f"{len(self.left_out)} cases without an image are left out")
+            found.append(f"left out, without an image: {counted(len(self.left_out), 'case')}")
         if self.largest_error:
             found.append(f"gray values are rounded to 16 bits, by {self.largest_error:.3g} at most")
         if self.with_source:
-            found.append(f"{len(self.with_source)} cases refer to their source series")
+            found.append(f"refer to their source series: {counted(len(self.with_source), 'case')}")
         return tuple(found)
 
     def as_json(self) -> Mapping[str, Any]:
