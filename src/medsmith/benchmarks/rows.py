@@ -10,7 +10,7 @@ from medsmith.benchmarks.papers import Generator, Inputs, Paper, Row
 from medsmith.benchmarks.result import RowResult
 from medsmith.benchmarks.scales import Scale
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import SynthesisError
+from medsmith.errors import SynthesisError, TrainingError
 from medsmith.evaluation import evaluate
 from medsmith.evaluation.downstream import SegmenterConfig, UtilityOptions, utility
 from medsmith.evaluation.fidelity.comparison import Comparison
@@ -56,13 +56,13 @@ class Bench:
         """The row, made or continued, and measured.
 
         Raises:
-            MedsmithError: training or measuring fails. A row whose cases no check lets pass is a result.
+            MedsmithError: measuring fails. A row whose generator cannot be trained on these cases is a result, as is one
+                whose cases no check lets pass.
         """
         generator = self.paper.generators[row.generator]
-        run = generator.weights or str(self._trained(row.generator, generator))
         try:
-            made = self._made(row, run)
-        except SynthesisError as error:
+            made = self._made(row, generator.weights or str(self._trained(row.generator, generator)))
+        except (SynthesisError, TrainingError) as error:
             self.report(f"{row.name}: {error.line}")
             return RowResult(row.name, missing=error.line)
         self.report(f"{row.name}: {made.line}")
