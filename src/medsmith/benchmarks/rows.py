@@ -56,8 +56,8 @@ class Bench:
         """The row, made or continued, and measured.
 
         Raises:
-            MedsmithError: measuring fails. A row whose generator cannot be trained on these cases is a result, as is one
-                whose cases no check lets pass.
+            MedsmithError: measuring fails. A row whose generator cannot be trained on these cases is a result, as is
+                one whose cases no check lets pass.
         """
         generator = self.paper.generators[row.generator]
         try:
