@@ -2,16 +2,18 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from medsmith.networks import UNet
+from medsmith.networks import UNet, micro_batch
 from medsmith.networks.controlnet import ControlNet
 from medsmith.networks.micro_batch import MicroBatch, let_join
 from medsmith.networks.precision import Compute
 from medsmith.networks.unet import NetworkConfig
+from medsmith.synthesis import case_synthesis
 
 SMALL = NetworkConfig(channels=(8, 16), attention=(False, True), residual_blocks=1, head_channels=8, groups=4)
 
@@ -148,6 +150,39 @@ def test_a_row_that_ends_in_between_keeps_no_other_waiting(pair):
 
     found, _ = together(MicroBatch(2), {0: 1, 1: 3}, late)
     assert len(found[1]) == 3
+
+
+def test_threads_that_begin_at_once_share_one_wrapper_and_one_batch(monkeypatch):
+    method, task = Pair(), SimpleNamespace(recipe=SimpleNamespace(batch=4, row=lambda index: index), index=0)
+    wrap, make, all_there, found = micro_batch._joining, MicroBatch.__init__, threading.Barrier(4), []
+
+    def late_wrap(network, compute):
+        all_there.wait(60)
+        joined = wrap(network, compute)
+        joined.inner = compute
+        return joined
+
+    def late_make(self, size):
+        all_there.wait(60)
+        make(self, size)
+
+    monkeypatch.setattr(micro_batch, "_joining", late_wrap)
+    monkeypatch.setattr(MicroBatch, "__init__", late_make)
+    monkeypatch.setattr(case_synthesis, "_BATCHES", {})
+
+    def begin():
+        with case_synthesis._row_of(method, task):
+            found.append(micro_batch._ROW.get()[0])
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1
+    assert not hasattr(method.network.forward.inner, "inner")
+    assert not hasattr(method.control.forward.inner, "inner")
 
 
 def test_outside_of_a_row_and_a_second_time_nothing_changes(pair):

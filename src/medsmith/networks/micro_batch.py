@@ -153,8 +153,8 @@ def let_join(module: nn.Module) -> None:
         module: changed in place; a second call changes nothing.
     """
     for network in module.modules():
-        if isinstance(network, _JOINED) and "forward" not in vars(network):
-            network.forward = _joining(network, network.forward)  # type: ignore[method-assign]
+        if isinstance(network, _JOINED):  # setdefault, since threads may come at once
+            vars(network).setdefault("forward", _joining(network, network.forward))
 
 
 def _joining(network: nn.Module, compute: Callable[..., Any]) -> Callable[..., Any]:
