@@ -3,6 +3,7 @@
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from medsmith.networks.micro_batch import MicroBatch, let_join
 from medsmith.networks.precision import Compute
 from medsmith.networks.unet import NetworkConfig
 from medsmith.synthesis import case_synthesis
+from narrowing import present
 
 SMALL = NetworkConfig(channels=(8, 16), attention=(False, True), residual_blocks=1, head_channels=8, groups=4)
 
@@ -153,12 +155,13 @@ def test_a_row_that_ends_in_between_keeps_no_other_waiting(pair):
 
 
 def test_threads_that_begin_at_once_share_one_wrapper_and_one_batch(monkeypatch):
-    method, task = Pair(), SimpleNamespace(recipe=SimpleNamespace(batch=4, row=lambda index: index), index=0)
+    method: Any = Pair()
+    task: Any = SimpleNamespace(recipe=SimpleNamespace(batch=4, row=lambda index: index), index=0)
     wrap, make, all_there, found = micro_batch._joining, MicroBatch.__init__, threading.Barrier(4), []
 
     def late_wrap(network, compute):
         all_there.wait(60)
-        joined = wrap(network, compute)
+        joined: Any = wrap(network, compute)
         joined.inner = compute
         return joined
 
@@ -172,7 +175,7 @@ def test_threads_that_begin_at_once_share_one_wrapper_and_one_batch(monkeypatch)
 
     def begin():
         with case_synthesis._row_of(method, task):
-            found.append(micro_batch._ROW.get()[0])
+            found.append(present(micro_batch._ROW.get())[0])
 
     threads = [threading.Thread(target=begin) for _ in range(4)]
     for thread in threads:
