@@ -120,6 +120,27 @@ def test_rows_in_the_same_step_share_a_pass(pair, monkeypatch):
     assert sizes == [4] * 5
 
 
+def test_a_row_of_another_size_has_its_turn_while_others_go_on(pair, monkeypatch):
+    widths = []
+    inside = pair.network.network.forward
+
+    def counted(x, **more):
+        widths.append(x.shape[-1])
+        return inside(x, **more)
+
+    def of_size(row, count):
+        x, vector = torch.ones(1, 1, 8, 16 if row == 2 else 8), torch.ones(1, 2)
+        with torch.inference_mode():
+            return [pair.network(x, torch.tensor([step]), modulation=vector) for step in range(count)]
+
+    monkeypatch.setattr(pair.network.network, "forward", counted)
+    found, _ = together(MicroBatch(3), {0: 40, 1: 40, 2: 3}, of_size)
+    assert [len(found[row]) for row in range(3)] == [40, 40, 3]
+    others = widths.index(max(widths))
+    assert widths == [*[min(widths)] * others, max(widths)] * 3 + [min(widths)] * (40 - 3 * others)
+    assert others == micro_batch._PATIENCE
+
+
 def test_the_weight_of_a_control_is_that_of_the_row(pair):
     def weighted(row, _count):
         x, t = torch.ones(1, 1, 8, 8), torch.tensor([1])
