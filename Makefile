@@ -32,7 +32,7 @@ shapes: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(SHAPES) $(PROCESSES:%=--ignore=tests/%.py)
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow $(SHAPES)
+	$(BIN)/python -m pytest -m slow --hypothesis-profile=new-examples $(SHAPES)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from medsmith.evaluation.adherence.pairs import LEAST_PAIRS
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.phantoms.families import FAMILIES
 from medsmith.preparation.crop import Place
-from medsmith.preparation.options import EMPTY, UNPAIRED
+from medsmith.preparation.options import EMPTY, UNPAIRED, UNREADABLE
 from medsmith.reports.coverage import COUNTED
 
 
@@ -41,7 +41,7 @@ HELPS = {
     [
         ("annotate", "--train-on", get_args(TrainedOn)),
         ("crop", "--place", get_args(Place)),
-        ("prepare", "--leave-out", (EMPTY, UNPAIRED)),
+        ("prepare", "--leave-out", (EMPTY, UNPAIRED, UNREADABLE)),
         ("prepare", "--keep", (EMPTY, UNPAIRED)),
         ("synthesize", "--solver", (*SOLVERS, "NAME")),
         ("sweep", "--solver", (*SOLVERS, "NAME")),

@@ -129,7 +129,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
     path = tmp_path / "x"
     for moment in range(12):
         process = subprocess.Popen([sys.executable, "-c", code, str(path)])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         first = path.stat().st_ino if path.exists() else 0
         while (not path.exists() or path.stat().st_ino == first) and time.monotonic() < deadline:
             time.sleep(0.002)

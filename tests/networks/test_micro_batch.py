@@ -2,16 +2,20 @@
 
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from medsmith.networks import UNet
+from medsmith.networks import UNet, micro_batch
 from medsmith.networks.controlnet import ControlNet
 from medsmith.networks.micro_batch import MicroBatch, let_join
 from medsmith.networks.precision import Compute
 from medsmith.networks.unet import NetworkConfig
+from medsmith.synthesis import case_synthesis
+from narrowing import present
 
 SMALL = NetworkConfig(channels=(8, 16), attention=(False, True), residual_blocks=1, head_channels=8, groups=4)
 
@@ -116,6 +120,27 @@ def test_rows_in_the_same_step_share_a_pass(pair, monkeypatch):
     assert sizes == [4] * 5
 
 
+def test_a_row_of_another_size_has_its_turn_while_others_go_on(pair, monkeypatch):
+    widths = []
+    inside = pair.network.network.forward
+
+    def counted(x, **more):
+        widths.append(x.shape[-1])
+        return inside(x, **more)
+
+    def of_size(row, count):
+        x, vector = torch.ones(1, 1, 8, 16 if row == 2 else 8), torch.ones(1, 2)
+        with torch.inference_mode():
+            return [pair.network(x, torch.tensor([step]), modulation=vector) for step in range(count)]
+
+    monkeypatch.setattr(pair.network.network, "forward", counted)
+    found, _ = together(MicroBatch(3), {0: 40, 1: 40, 2: 3}, of_size)
+    assert [len(found[row]) for row in range(3)] == [40, 40, 3]
+    others = widths.index(max(widths))
+    assert widths == [*[min(widths)] * others, max(widths)] * 3 + [min(widths)] * (40 - 3 * others)
+    assert others == micro_batch._PATIENCE
+
+
 def test_the_weight_of_a_control_is_that_of_the_row(pair):
     def weighted(row, _count):
         x, t = torch.ones(1, 1, 8, 8), torch.tensor([1])
@@ -148,6 +173,40 @@ def test_a_row_that_ends_in_between_keeps_no_other_waiting(pair):
 
     found, _ = together(MicroBatch(2), {0: 1, 1: 3}, late)
     assert len(found[1]) == 3
+
+
+def test_threads_that_begin_at_once_share_one_wrapper_and_one_batch(monkeypatch):
+    method: Any = Pair()
+    task: Any = SimpleNamespace(recipe=SimpleNamespace(batch=4, row=lambda index: index), index=0)
+    wrap, make, all_there, found = micro_batch._joining, MicroBatch.__init__, threading.Barrier(4), []
+
+    def late_wrap(network, compute):
+        all_there.wait(60)
+        joined: Any = wrap(network, compute)
+        joined.inner = compute
+        return joined
+
+    def late_make(self, size):
+        all_there.wait(60)
+        make(self, size)
+
+    monkeypatch.setattr(micro_batch, "_joining", late_wrap)
+    monkeypatch.setattr(MicroBatch, "__init__", late_make)
+    monkeypatch.setattr(case_synthesis, "_BATCHES", {})
+
+    def begin():
+        with case_synthesis._row_of(method, task):
+            found.append(present(micro_batch._ROW.get())[0])
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1
+    assert not hasattr(method.network.forward.inner, "inner")
+    assert not hasattr(method.control.forward.inner, "inner")
 
 
 def test_outside_of_a_row_and_a_second_time_nothing_changes(pair):

@@ -76,11 +76,19 @@ def test_a_scan_that_needs_more_memory_than_is_free_is_refused_before_it_is_read
     assert len(prepare(scan.parents[1], tmp_path / "none", report=lambda _: None)) == 1
 
 
-@pytest.mark.parametrize("name", ["pydicom.pixels.apply_modality_lut", "pydicom.dataset.Dataset.pixel_array"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pydicom.pixels.apply_modality_lut",
+        "pydicom.dataset.Dataset.pixel_array",
+        "medsmith.formats.dicom.headers._header",
+        "highdicom.spatial.get_series_volume_positions",
+    ],
+)
 def test_memory_that_ends_while_a_slice_is_read_is_no_damage(name, tmp_path, monkeypatch, capsys):
     """Row 75."""
 
-    def fail(*_):
+    def fail(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(name, property(fail) if "Dataset" in name else fail)

@@ -1,11 +1,14 @@
 """Parts of a synthesis, made apart and joined to what a single call makes."""
 
+from collections import Counter
+
 import pytest
 
 from medsmith.cases.cohort import Cohort
 from medsmith.errors import FileError, RequestError, SynthesisError
 from medsmith.synthesis import Shard, SynthesisOptions, join_shards, synthesize
 from medsmith.synthesis.shards import are_shards
+from medsmith.synthesis.tasks import Recipe
 from synthesis_fakes import contents, in_process, write_run
 
 COUNT = 7
@@ -34,6 +37,19 @@ def shards(folder):
 def cases_of(out):
     """Every file of a cohort but pictures of what was refused."""
     return {name: content for name, content in contents(out).items() if not name.startswith("rejected")}
+
+
+@pytest.mark.parametrize("of", [1, 2, 4, 7, 8, 9, 16])
+def test_the_cases_of_a_shard_have_all_rows_of_a_batch(of):
+    recipe = Recipe.model_construct(batch=8)
+    counts = Counter(map(recipe.row, Shard(1, of).indices(160 * of)))
+    assert sorted(counts) == list(range(8))
+    assert max(counts.values()) <= 2 * 160 / 8
+
+
+def test_consecutive_cases_have_different_rows():
+    recipe = Recipe.model_construct(batch=8)
+    assert all({*map(recipe.row, range(first, first + 8))} == {*range(8)} for first in range(0, 800, 8))
 
 
 def test_joined_shards_are_the_bytes_of_a_single_call(folder, shards):

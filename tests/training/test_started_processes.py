@@ -111,7 +111,7 @@ def test_a_process_that_others_never_join_says_so_once(alone, found, starter, se
     asked = command(cohort, tmp_path / "run")
     began = time.monotonic()
     ((code, text),) = server.command(tmp_path, starter, *asked, alone=alone, meet_seconds=3, linger_seconds=1)
-    assert time.monotonic() - began < 3 * 3  # it is not tried again
+    assert time.monotonic() - began < 5 * 3  # PyTorch would try for minutes; 5 s where the machine is busy
     assert code == 2
     limit = f"devices: {starter} starts 2 processes; {found} within 3 s; all of them reach 127.0.0.1:"
     assert text.startswith(limit)

@@ -87,6 +87,12 @@ def phantom(
     _tell(write_cohort(family, out, count, seed=seed, size=size, progress=terminal().progress))
 
 
+KeptKinds = Annotated[
+    list[str] | None,
+    typer.Option(metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."),
+]
+
+
 @app.command()
 def prepare(  # noqa: PLR0913
     source: SourceFolder,
@@ -103,12 +109,7 @@ def prepare(  # noqa: PLR0913
             "files. Repeatable.",
         ),
     ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."
-        ),
-    ] = None,
+    keep: KeptKinds = None,
     hu_offset: Annotated[
         float, typer.Option(help="HU added to CT values; -1024 restores a lost rescale intercept.")
     ] = 0.0,

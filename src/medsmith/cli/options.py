@@ -135,7 +135,7 @@ BatchOfCases = Annotated[
         "--batch",
         min=1,
         max=256,
-        help="Cases that a worker makes at once, in joint network passes: faster on a GPU, with more memory. "
+        help="Cases that a worker makes at once, in joint network passes: meant for GPUs, takes more memory. "
         "Changes the cases by rounding, and is recorded.",
     ),
 ]

@@ -9,6 +9,13 @@ from medsmith.cli.app import app
 from medsmith.cli.options import PatientGroup, Seed
 from medsmith.cli.terminal import terminal
 
+DisplayWindows = Annotated[
+    str,
+    typer.Option(
+        metavar="<lung|bone|soft|NAME=LEVEL/WIDTH,...>", help="Windows of CT in HU, in the order of the key w."
+    ),
+]
+
 
 @app.command()
 def turing(  # noqa: PLR0913
@@ -33,13 +40,7 @@ def turing(  # noqa: PLR0913
     margin: Annotated[
         float, typer.Option(help="Equivalence margin: AUC (or share of right pairs) .5 +- this counts as chance.")
     ] = 0.1,
-    windows: Annotated[
-        str,
-        typer.Option(
-            metavar="<lung|bone|soft|NAME=LEVEL/WIDTH,...>",
-            help="Windows of CT in HU, in the order of the key w.",
-        ),
-    ] = "lung,bone,soft",
+    windows: DisplayWindows = "lung,bone,soft",
     group: PatientGroup = None,
     channel: Annotated[str | None, typer.Option(help="Name of the channel shown; default: the first.")] = None,
     slices: Annotated[

@@ -193,17 +193,20 @@ def types() -> None:
     terminal().results(map(facts, LESION_TYPES.values()), line)
 
 
+AttributesToCombine = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,...",
+        help="Attributes to combine: enhancement, shape, density, density_variation, surface, relationship, "
+        "features, cavity.",
+    ),
+]
+
+
 @app.command()
 def coverage(
     cohort: Annotated[Path, typer.Argument(help="Cohort with reports of its lesions.")],
-    by: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...",
-            help="Attributes to combine: enhancement, shape, density, density_variation, surface, relationship, "
-            "features, cavity.",
-        ),
-    ] = "density",
+    by: AttributesToCombine = "density",
     wanted: Annotated[int, typer.Option(help="Lesions that each combination should have.")] = 1,
     type_: Annotated[
         list[str] | None,
@@ -235,9 +238,8 @@ def coverage(
     check_asked(names, wanted)
     lesions = lesions_of(Cohort.open(cohort))
     if not lesions and not type_:
-        raise RequestError(
-            cohort, "no lesion in any report", "the lesions of reports are counted", f"run medsmith describe {cohort}"
-        )
+        limit, cure = "the lesions of reports are counted", f"run medsmith describe {cohort}"
+        raise RequestError(cohort, "no lesion in any report", limit, cure)
     untyped = count_untyped(lesions)
     if untyped.lesions == len(lesions) and not type_ and out is None:
         counts: dict[str, Any] = {"combinations": [], "missing": None, "unplaced": 0, "untyped": untyped.as_json()}
@@ -250,12 +252,8 @@ def coverage(
     if out is not None and missing:
         write_reports(out, missing_reports(cells, np.random.default_rng(seed)))
         last = f"{out}: {counted(missing, 'report')}"
-    value = {
-        "combinations": [cell.as_json() for cell in cells],
-        "missing": missing,
-        "unplaced": unplaced,
-        "untyped": untyped.as_json(),
-    }
+    combinations = [cell.as_json() for cell in cells]
+    value = {"combinations": combinations, "missing": missing, "unplaced": unplaced, "untyped": untyped.as_json()}
     lines = [f"lesions of each type, {', '.join(names)}:", *(cell.line for cell in cells)]
     if unplaced:
         does, breaks = ("lesion does", "breaks") if unplaced == 1 else ("lesions do", "break")

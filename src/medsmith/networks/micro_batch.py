@@ -22,6 +22,8 @@ from medsmith.networks.unet import UNet
 
 _JOINED = (UNet, ControlNet)
 """Networks that are called in every step of sampling."""
+_PATIENCE = 8
+"""Passes of other kinds that a pass lets go first; more than a step of sampling has, so that rows meet again."""
 
 
 @final
@@ -35,6 +37,7 @@ class _Pass:
         inputs: tensors with b rows, and plain values.
         output: with b rows, as soon as it is there.
         error: what the pass raised.
+        skipped: passes of other kinds that went first.
     """
 
     kind: tuple[Any, ...]
@@ -42,6 +45,7 @@ class _Pass:
     inputs: tuple[Any, ...]
     output: Any = None
     error: BaseException | None = None
+    skipped: int = 0
 
     @property
     def done(self) -> bool:
@@ -103,15 +107,22 @@ class MicroBatch:
         return asked.output
 
     def _chosen(self) -> tuple[Any, ...]:
-        """The kind of pass that most rows wait for; of several, that of the lowest row."""
-        kinds = [self._waiting[number].kind for number in sorted(self._waiting)]
-        return max(kinds, key=kinds.count)
+        """The kind of pass that most rows wait for; of several, that of the lowest row.
+
+        One that has waited too long goes first: rows of another size would not have their turn as long as others come.
+        """
+        passes = [self._waiting[number] for number in sorted(self._waiting)]
+        longest = max(passes, key=lambda asked: asked.skipped)
+        kinds = [asked.kind for asked in passes]
+        return longest.kind if longest.skipped >= _PATIENCE else max(kinds, key=kinds.count)
 
     def _compute(self, chosen: tuple[Any, ...]) -> None:
         """Computes the passes of a kind, in a thread that waits for one: autocast is a setting of the thread."""
         rows = {number: asked for number, asked in self._waiting.items() if asked.kind == chosen}
         for number in rows:
             del self._waiting[number]
+        for other in self._waiting.values():
+            other.skipped += 1
         first = next(iter(rows.values()))
         try:
             places = range(len(first.inputs))
@@ -153,8 +164,8 @@ def let_join(module: nn.Module) -> None:
         module: changed in place; a second call changes nothing.
     """
     for network in module.modules():
-        if isinstance(network, _JOINED) and "forward" not in vars(network):
-            network.forward = _joining(network, network.forward)  # type: ignore[method-assign]
+        if isinstance(network, _JOINED):  # setdefault, since threads may come at once
+            vars(network).setdefault("forward", _joining(network, network.forward))
 
 
 def _joining(network: nn.Module, compute: Callable[..., Any]) -> Callable[..., Any]:

@@ -72,17 +72,11 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     cases = _checked_ids(chosen) if names else with_ids(root, chosen)
     keeps = UNPAIRED in options.keep
     cases, labels = _named_labels(root, cases, names or {}, by_file, options, report)
+    named, of_file = _channels(root, cases, options.channel_names or channels), labels.names if by_file else {}
     return Source(
         root=root,
         cases=cases,
-        layout=Layout(
-            _channels(root, cases, options.channel_names or channels),
-            labels.names,
-            ".png" if next(iter(cases.values())).paths[-1].name.lower().endswith(".png") else ".nii.gz",
-            cases,
-            labels.label_of,
-            label_of_file=labels.names if by_file else {},
-        ),
+        layout=Layout(named, labels.names, _ending(cases), cases, labels.label_of, label_of_file=of_file),
         rule=rule,
         channels_known=bool(options.channel_names or channels),
         label_reason=labels.reason,
@@ -188,6 +182,12 @@ def _channels(root: Path, cases: Mapping[str, CaseFiles], names: tuple[str, ...]
         found = f"{len(names)} channel names ({', '.join(names)})"
         raise CohortError(root, found, f"each case has {count} channels", "name each channel once")
     return names
+
+
+def _ending(cases: Mapping[str, CaseFiles]) -> str:
+    """Of the files that are written: pictures stay pictures."""
+    first = next(iter(cases.values())).paths[-1]
+    return ".png" if first.name.lower().endswith(".png") else ".nii.gz"
 
 
 def _labels(

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from medsmith.methods.base import Method
 
 _LIBRARIES = ("medsmith", "torch", "monai", "numpy", "scipy", "nibabel", "pillow")
+_BATCHES: dict[int, MicroBatch] = {}
+"""Number of rows -> the batch that the threads of this process share."""
 
 
 @final
@@ -228,13 +230,8 @@ def _row_of(method: "Method", task: CaseTask) -> AbstractContextManager[None]:
     if task.recipe.batch == 1:
         return nullcontext()
     let_join(method)
-    return _micro_batch(task.recipe.batch).row(task.recipe.row(task.index))
-
-
-@cache
-def _micro_batch(size: int) -> MicroBatch:
-    """The one of this process."""
-    return MicroBatch(size)
+    size = task.recipe.batch
+    return _BATCHES.setdefault(size, MicroBatch(size)).row(task.recipe.row(task.index))
 
 
 def sampling_of(method: "Method", recipe: Recipe) -> Sampling:

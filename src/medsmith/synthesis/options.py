@@ -24,7 +24,7 @@ class SynthesisOptions:
         loader: ``module:function`` that loads the run.
         executor: creates the executor; by default worker processes on this machine.
         shard: the part of the cases to make; None makes all.
-        batch: cases of a worker whose network passes are joined, each in a row of its own: faster on GPUs, with the
+        batch: cases of a worker whose network passes are joined, each in a row of its own: meant for GPUs, with the
             memory of as many workers for activations.
         shard_cases: cases of a tar shard (``synthesize_shards``), at most 1,000.
     """

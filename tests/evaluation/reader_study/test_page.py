@@ -26,7 +26,7 @@ def start(browser, page, name="Åsa Ö."):
 def saved(browser):
     browser.wait("screenName === 'done'")
     browser.press("Enter")
-    for _ in range(100):
+    for _ in range(1200):
         files = list(browser.downloads.glob("*.json"))
         if files:
             return files[0]

@@ -102,7 +102,7 @@ def read_header(path: Path, place: str) -> Header:
             data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             _check_complete(data, place)
             return _header(path, place, data)
-        except FileError:
+        except (FileError, MemoryError):
             raise
         except Exception as error:  # pydicom raises whatever a damaged value causes, and quotes the value
             found = f"cannot be read as DICOM ({type(error).__name__})"

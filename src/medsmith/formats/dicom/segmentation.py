@@ -144,6 +144,8 @@ def _pixels(image: Any, index: int, series: Series) -> Shaped[np.ndarray, "y x"]
     with quiet():
         try:
             pixels: Shaped[np.ndarray, "y x"] = image.get_stored_frame(index + 1)
+        except MemoryError:
+            raise
         except Exception as error:
             found = f"frame {index + 1} cannot be decoded ({type(error).__name__})"
             raise FileError(series.first.place, found, cure=COPY_AGAIN) from None

@@ -70,6 +70,8 @@ def _head(header: Header) -> Any:
 
     try:
         return dcmread(header.path, stop_before_pixels=True, force=True)
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom raises whatever a damaged value causes
         found = f"cannot be read as DICOM ({type(error).__name__})"
         raise FileError(header.place, found, cure=COPY_AGAIN) from None
@@ -95,6 +97,8 @@ def _grid(heads: Sequence[Any], series: Series) -> tuple[list[int], Float64[np.n
             coordinate_system="PATIENT",
             frame_of_reference_uid=_PLACEHOLDER,
         )
+    except MemoryError:
+        raise
     except Exception as error:  # None in place of positions that form no volume
         raise no_volume(series, error) from None
     return places, grid.affine

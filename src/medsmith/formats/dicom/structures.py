@@ -56,6 +56,8 @@ def _contours(series: Series) -> dict[int, list[tuple[str, Float64[np.ndarray, "
                 for contour in roi.get("ContourSequence") or ():
                     points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
                     rows.append((str(contour.ContourGeometricType), points @ BETWEEN_RAS_AND_LPS))
+        except MemoryError:
+            raise
         except Exception as error:  # pydicom raises whatever a damaged value causes
             said = f"its contours cannot be read ({type(error).__name__})"
             raise FileError(series.first.place, said, cure=COPY_AGAIN) from None

@@ -22,7 +22,8 @@ UNTYPED: Final[Mapping[str | None, Mapping[str, str]]] = MappingProxyType(
                 ("sarcoma", "leiomyosarcoma", "leiomyoma", "fibroma", "schwannoma", "gist"), "soft tissue mass"
             ),
             **dict.fromkeys(("neuroendocrine tumor", "neuroendocrine neoplasm", "net", "pnet"), "hyperdense"),
-            **dict.fromkeys(("meningioma", "teratoma"), "hyperdense"),
+            "meningioma": "hyperdense",
+            "teratoma": "calcification",
         },
         "liver": dict.fromkeys(("fnh", "focal nodular hyperplasia", "hepatocellular adenoma"), "hyperdense"),
         "kidney": {**dict.fromkeys(("angiomyolipoma", "aml"), "-50 HU"), "oncocytoma": "isodense"},

@@ -21,6 +21,8 @@ MAX_CONCURRENT_DEATHS = 2
 # Consecutive workers that die while loading: the fault is not in a case.
 MAX_FAILED_STARTS = 10
 _TICK_SECONDS = 0.2
+_WAITING_OF_A_ROW = 8
+"""Tasks that wait for each row on average: rows of a shard's cases are random, and with fewer some would be idle."""
 
 
 @final
@@ -73,7 +75,8 @@ class ProcessExecutor:
 
     def _refill(self, source: Iterator[CaseTask]) -> bool:
         """Takes as many tasks as the workers need next, so that memory does not grow with their number."""
-        most = 2 * self._size * self._request.batch
+        rows = self._size * self._request.batch
+        most = (2 if self._request.batch == 1 else _WAITING_OF_A_ROW) * rows
         self._waiting.extend(islice(source, max(0, most - len(self._waiting))))
         return bool(self._waiting)
 
@@ -89,9 +92,12 @@ class ProcessExecutor:
 
     def _assign_tasks(self, out: str) -> None:
         for worker in self._workers:
-            for _ in range(len(self._waiting)):
+            free = worker.free_rows(self._request.batch)
+            for _ in range(len(self._waiting) if free else 0):
                 task = self._waiting.popleft()
-                if worker.has_room_for(task):
+                row = task.recipe.row(task.index)
+                if row in free:
+                    free.remove(row)
                     worker.assign(task, out)
                 else:
                     self._waiting.append(task)

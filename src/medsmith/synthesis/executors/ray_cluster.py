@@ -163,7 +163,7 @@ class RayExecutor:
         """Starts tasks up to the bound; whether any runs."""
         bound = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while len(self._running) < bound:
-            most = max(self._options.cases_per_task, self._request.batch)
+            most = -(-self._options.cases_per_task // self._request.batch) * self._request.batch  # whole batches
             tasks = tuple(islice(source, most)) or ((alone.popleft(),) if alone else ())
             if not tasks:
                 break

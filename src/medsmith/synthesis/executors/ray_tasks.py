@@ -104,6 +104,7 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
     Raises:
         OSError: the storage failed.
     """
+    from medsmith.networks.threads import one_thread
     from medsmith.synthesis.case_synthesis import load
     from medsmith.synthesis.tasks import CaseTask, CohortSpec
     from medsmith.synthesis.worker import writer_of
@@ -115,7 +116,8 @@ def make_cases(files: RunFiles, tasks: Sequence[str], out: str, spec: str, devic
         writer = writer_of(Path(out), CohortSpec.model_validate_json(spec))
         load(local[0].run, local[0].loader, device)  # once, before there are threads
         rows = groupby(sorted(local, key=_row), key=_row)
-        with ThreadPoolExecutor(local[0].recipe.batch) as threads:
+        # The number of threads of a network is one of the process: no row may set it back while another samples.
+        with one_thread(), ThreadPoolExecutor(local[0].recipe.batch) as threads:
             made = [threads.submit(_made_in_turn, list(row), writer, device, outcomes) for _, row in rows]
         for each in made:
             each.result()

@@ -62,10 +62,10 @@ class WorkerProcess:
         """Process id."""
         return self._process.pid
 
-    def has_room_for(self, task: CaseTask) -> bool:
-        """Whether it is ready, and makes no other case of the same row of its batch."""
-        rows = {other.recipe.row(other.index) for other in self.tasks.values()}
-        return self.ready and task.recipe.row(task.index) not in rows
+    def free_rows(self, batch: int) -> set[int]:
+        """Rows of its batch, of so many, that it makes no case of; none before it is ready."""
+        taken = {task.recipe.row(task.index) for task in self.tasks.values()}
+        return set(range(batch)) - taken if self.ready else set()
 
     def assign(self, task: CaseTask, out: str) -> None:
         """Send one case task to the worker."""
