@@ -150,6 +150,27 @@ def test_a_row_that_ends_in_between_keeps_no_other_waiting(pair):
     assert len(found[1]) == 3
 
 
+def test_a_row_of_another_size_is_not_passed_over_for_ever(pair):
+    """Two rows of one size could go on without end, and outnumber the third."""
+    done, most = threading.Event(), 200
+
+    def work(row, count):
+        if row == 2:
+            pair.steps(row, count)
+            done.set()
+            return []
+        x, passes = torch.ones(1, 1, 16, 16), 0
+        with torch.inference_mode():
+            while not done.is_set() and passes < most:
+                pair.network(x, torch.tensor([1]), modulation=torch.ones(1, 2))
+                passes += 1
+        return passes
+
+    found, errors = together(MicroBatch(3), {0: 0, 1: 0, 2: 2}, work)
+    assert not errors
+    assert max(found[0], found[1]) < most
+
+
 def test_outside_of_a_row_and_a_second_time_nothing_changes(pair):
     before = pair.network.forward
     let_join(pair)

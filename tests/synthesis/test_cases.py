@@ -4,6 +4,9 @@ import json
 import os
 import pickle
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +28,8 @@ from medsmith.errors import (
     error_to_json,
 )
 from medsmith.networks.memory import made_in_pieces
+from medsmith.networks.micro_batch import MicroBatch
+from medsmith.synthesis import case_synthesis
 from medsmith.synthesis.case_synthesis import load, resolve_request, synthesize_case
 from medsmith.synthesis.checks.result import Limits
 from medsmith.synthesis.coordinator import with_hashes
@@ -83,6 +88,33 @@ def test_a_refused_attempt_is_repeated_with_the_next_seed(asked):
         assert record["case_seed"] == case_seed(index, record["attempt"])
         assert record["refused"].get("mask_not_empty", 0) == record["attempt"]
         assert {check["outcome"] for check in record["checks"]} == {"passed", "not made"}
+
+
+def test_the_threads_of_all_rows_share_one_batch_and_join_the_networks_once(asked, monkeypatch):
+    """They start at once: with a batch each they would share no pass; joined twice, a pass would wait for itself."""
+    sizes, joined, inside = [], [], threading.Lock()
+
+    def slow_batch(size):
+        sizes.append(size)
+        time.sleep(0.05)
+        return MicroBatch(size)
+
+    def join(method):
+        assert inside.acquire(blocking=False)
+        joined.append(method)
+        time.sleep(0.01)
+        inside.release()
+
+    monkeypatch.setattr(case_synthesis, "MicroBatch", slow_batch)
+    monkeypatch.setattr(case_synthesis, "let_join", join)
+    case_synthesis._micro_batch.cache_clear()
+    tasks = [task_of(asked.model_copy(update={"batch": 3}), index) for index in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(lambda one: synthesize_case(one, "cpu"), tasks))
+    case_synthesis._micro_batch.cache_clear()
+    assert all(result.case is not None for result in made)
+    assert sizes == [3]
+    assert len(joined) >= 3
 
 
 def test_attempts_are_limited(tmp_path):

@@ -22,6 +22,8 @@ from medsmith.networks.unet import UNet
 
 _JOINED = (UNet, ControlNet)
 """Networks that are called in every step of sampling."""
+_PATIENCE = 8
+"""Passes of another kind that a row waits for at most: with networks of several sizes one could wait for ever."""
 
 
 @final
@@ -33,6 +35,7 @@ class _Pass:
         kind: what is equal in passes that can be joined: network, shapes, types and plain values.
         compute: the pass for a batch.
         inputs: tensors with b rows, and plain values.
+        passed_over: number of passes of other kinds that were computed while it waited.
         output: with b rows, as soon as it is there.
         error: what the pass raised.
     """
@@ -40,6 +43,7 @@ class _Pass:
     kind: tuple[Any, ...]
     compute: Callable[..., Any]
     inputs: tuple[Any, ...]
+    passed_over: int = 0
     output: Any = None
     error: BaseException | None = None
 
@@ -103,7 +107,10 @@ class MicroBatch:
         return asked.output
 
     def _chosen(self) -> tuple[Any, ...]:
-        """The kind of pass that most rows wait for; of several, that of the lowest row."""
+        """The kind of pass that most rows wait for, of several that of the lowest row; one often passed over first."""
+        longest = max(self._waiting.values(), key=lambda asked: asked.passed_over)
+        if longest.passed_over >= _PATIENCE:
+            return longest.kind
         kinds = [self._waiting[number].kind for number in sorted(self._waiting)]
         return max(kinds, key=kinds.count)
 
@@ -112,6 +119,8 @@ class MicroBatch:
         rows = {number: asked for number, asked in self._waiting.items() if asked.kind == chosen}
         for number in rows:
             del self._waiting[number]
+        for asked in self._waiting.values():
+            asked.passed_over += 1
         first = next(iter(rows.values()))
         try:
             places = range(len(first.inputs))

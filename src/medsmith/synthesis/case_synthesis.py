@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import platform
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -227,8 +228,14 @@ def _row_of(method: "Method", task: CaseTask) -> AbstractContextManager[None]:
     """The row of the batch that the passes of a case are computed in."""
     if task.recipe.batch == 1:
         return nullcontext()
-    let_join(method)
-    return _micro_batch(task.recipe.batch).row(task.recipe.row(task.index))
+    with _ONE_BY_ONE:
+        let_join(method)
+        batch = _micro_batch(task.recipe.batch)
+    return batch.row(task.recipe.row(task.index))
+
+
+_ONE_BY_ONE = threading.Lock()
+"""Of the threads of all rows, which start at once, one alone changes the networks and makes the batch."""
 
 
 @cache
