@@ -1,7 +1,7 @@
 """Splits sentences into fragments, the parts between commas, brackets, colons and "and"."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, final
@@ -61,7 +61,7 @@ class Fragment:
         """Nouns for a lesion, and "soft tissue mass"."""
         return tuple(phrase for phrase in self.held if phrase.is_noun or _is_mass(phrase))
 
-    @property
+    @cached_property
     def kinds(self) -> frozenset[str]:
         """Kinds of lesion that are named."""
         return frozenset(self.values("kind"))
@@ -72,7 +72,7 @@ class Fragment:
         numbers = (phrase.number for phrase in self.held)
         return tuple(number for number in numbers if number is not None and number.attribute == "size_mm")
 
-    @property
+    @cached_property
     def places(self) -> bool:
         """Whether an organ or a side is named."""
         return bool(self.values("organ") or self.values("side"))
@@ -137,12 +137,12 @@ class Fragment:
         """Whether it has a noun such as "margin"."""
         return any(token.text in TITLES for token in self.clause.tokens)
 
-    @property
+    @cached_property
     def is_plural(self) -> bool:
         """Whether a noun for a lesion is in the plural."""
         return any(is_plural(self.clause.tokens[phrase.end - 1].word) for phrase in self.nouns if phrase.is_noun)
 
-    @property
+    @cached_property
     def counted(self) -> int | None:
         """Index of the word before a noun that counts lesions; None if there is none."""
         nouns = [phrase for phrase in self.nouns if phrase.is_noun]
@@ -153,14 +153,23 @@ class Fragment:
                     return index if not word.isdigit() or word == "1" or self.is_plural else None
         return None
 
-    @property
+    @cached_property
     def count(self) -> int | None:
         """The number of lesions that it names; None if it does not say."""
         return None if self.counted is None else _COUNTS[self.clause.tokens[self.counted].text]
 
     def values(self, name: str) -> tuple[str, ...]:
         """Values of all meanings of a name."""
-        return tuple(meaning.value for phrase in self.held for meaning in phrase.meanings if meaning.name == name)
+        return tuple(self._values.get(name, ()))
+
+    @cached_property
+    def _values(self) -> Mapping[str, Sequence[str]]:
+        """Name -> values of its meanings; asked for once for each fragment of a lesion."""
+        found: dict[str, list[str]] = {}
+        for phrase in self.held:
+            for meaning in phrase.meanings:
+                found.setdefault(meaning.name, []).append(meaning.value)
+        return found
 
 
 def fragments_of(text: str) -> tuple[Fragment, ...]:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +15,8 @@ from medsmith.reports.parsing.terms import Meaning, terms
 from medsmith.reports.vocabulary import ATTRIBUTES, SYNONYMS
 
 _MAX_OPTIONS = 3
+_MAX_WORDS = 24
+"""Words of a phrase that are compared with all terms, which takes milliseconds each."""
 _LONG = 8
 """Least letters of a word without a meaning that is named: shorter ones resemble too many others."""
 _UNNAMED = ("header", "unused", "unquantified")
@@ -59,10 +63,15 @@ def nearest_options(phrase: str) -> tuple[str, ...]:
     titled = next((TITLES[word] for word in words if word in TITLES), None)
     plain = re.findall(r"[a-z0-9]+", phrase.casefold())
     whole = dict.fromkeys(filter(None, (" ".join(plain), " ".join(words), " ".join(content))))
-    found = _misspelled(whole) or _misspelled([*plain, *content])
+    found = _misspelled(whole) or _misspelled(islice(dict.fromkeys([*plain, *content]), _MAX_WORDS))
     return found or (ATTRIBUTES[titled].options if titled else ())
 
 
 def _misspelled(texts: Iterable[str]) -> tuple[str, ...]:
-    near = [wording for text in texts for wording in misspelled(text, _OPTIONS)]
+    near = [wording for text in texts for wording in _near(text)]
     return tuple(dict.fromkeys(_OPTIONS[wording] for wording in near))[:_MAX_OPTIONS]
+
+
+@lru_cache(maxsize=4096)
+def _near(text: str) -> tuple[str, ...]:
+    return tuple(misspelled(text, _OPTIONS))

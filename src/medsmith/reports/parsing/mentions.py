@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import final
 
 from medsmith.reports.parsing.boundaries import (
@@ -42,8 +43,8 @@ def find_mentions(fragments: Sequence[Fragment]) -> Mentions:
     ("no stone on the left") says nothing of the next.
     """
     grouping = _Grouping()
-    for sentence in sorted({fragment.sentence for fragment in fragments}):
-        grouping.add_sentence([fragment for fragment in fragments if fragment.sentence == sentence])
+    for _, sentence in groupby(fragments, lambda fragment: fragment.sentence):
+        grouping.add_sentence(list(sentence))
     return Mentions(tuple(mention for mention in grouping.found if mention.shared), tuple(grouping.denied))
 
 

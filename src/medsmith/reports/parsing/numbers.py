@@ -10,7 +10,7 @@ from medsmith.reports.parsing.measurements import NUMBER, Box, Edges, box_of, fi
 _SIGNED = rf"(?:(?<![\w.])[-+]|minus )?{NUMBER}"
 _HU = r"(?:hu|hounsfield units?|hounsfield)\b"
 _HU_PATTERNS: Final = (
-    re.compile(rf"(?P<low>{_SIGNED})\s*(?:-|to)\s*(?P<value>{_SIGNED})\s*{_HU}"),
+    re.compile(rf"(?<!\d)(?P<low>{_SIGNED})\s*(?:-|to)\s*(?P<value>{_SIGNED})\s*{_HU}"),
     re.compile(rf"(?<![\w.,])(?P<value>{_SIGNED})\s*{_HU}(?P<low>)"),
     re.compile(rf"\b{_HU}(?:\s+value)?\s*(?:of|is|=|:)?\s*(?P<value>{_SIGNED})(?![\w.])(?P<low>)"),
 )

@@ -1,8 +1,9 @@
 """The known phrases of a sentence, longest match first; which are negated, and which are not about the lesion."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 from medsmith.reports.parsing.filler import STOP_WORDS, TITLES
 from medsmith.reports.parsing.lexicon import LEXICON, LONGEST_PHRASE
@@ -84,16 +85,24 @@ class Clause:
 
     def part(self, first: int, end: int) -> "Clause":
         """The clause of a range of tokens, which cuts no phrase."""
-        phrases = (phrase.moved(-first) for phrase in self.phrases if first <= phrase.first and phrase.end <= end)
-        unmatched = ((max(one, first) - first, min(other, end) - first) for one, other in self.unmatched)
-        aside = ((max(one, first) - first, min(other, end) - first, reason) for one, other, reason in self.aside)
-        return Clause(
-            self.text,
-            self.tokens[first:end],
-            tuple(phrases),
-            tuple(run for run in unmatched if run[0] < run[1]),
-            tuple(run for run in aside if run[0] < run[1]),
+        begin, stop = (bisect_left(self.phrases, at, key=lambda phrase: phrase.first) for at in (first, end))
+        phrases = (phrase.moved(-first) for phrase in self.phrases[begin:stop] if phrase.end <= end)
+        unmatched = (
+            (max(run[0], first) - first, min(run[1], end) - first) for run in _among(self.unmatched, first, end)
         )
+        aside = (
+            (max(run[0], first) - first, min(run[1], end) - first, run[2]) for run in _among(self.aside, first, end)
+        )
+        return Clause(self.text, self.tokens[first:end], tuple(phrases), tuple(unmatched), tuple(aside))
+
+
+_Run = TypeVar("_Run", tuple[int, int], tuple[int, int, str])
+
+
+def _among(runs: Sequence[_Run], first: int, end: int) -> Sequence[_Run]:
+    """Of runs in order, none of which overlap, those with tokens in a range."""
+    begin = bisect_right(runs, first, key=lambda run: run[1])
+    return runs[begin : bisect_left(runs, end, key=lambda run: run[0])]
 
 
 def join(clauses: Sequence[Clause]) -> Clause:

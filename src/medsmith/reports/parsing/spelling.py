@@ -29,6 +29,8 @@ def most_slips(word: str) -> int:
 
 def misspelled(word: str, known: Iterable[str]) -> list[str]:
     """The known words that a word may be a misspelling of, fewest slips first."""
-    compared = get_close_matches(word, known, _MOST_COMPARED, _LEAST_LIKE)
+    most = most_slips(word)
+    as_long = [each for each in known if abs(len(each) - len(word)) <= most]  # the comparison is slow
+    compared = get_close_matches(word, as_long, _MOST_COMPARED, _LEAST_LIKE)
     ranked = sorted((slips(word, each), number, each) for number, each in enumerate(compared))
-    return [each for count, _, each in ranked if count <= most_slips(word)]
+    return [each for count, _, each in ranked if count <= most]
