@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lesion_bodies import positions
+from lesion_bodies import positions, scan_of_ball
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
@@ -57,6 +57,24 @@ def cohort(tmp_path):
         made.write(replace(case, image=np.rint(case.image), report={"note": "kept"} if case_id == "b" else None))
     made.finish()
     return tmp_path / "in"
+
+
+@pytest.mark.parametrize(("spacing", "surface"), [((1.0, 1.0, 1.0), "ill-defined margin"), ((0.7, 0.7, 5.0), None)])
+def test_a_blurred_margin_is_named_where_voxels_resolve_it(spacing, surface):
+    rng = np.random.Generator(np.random.PCG64(2))
+    image, mask = scan_of_ball(rng, 10.0, spacing, width_mm=5.0, noise=5.0)
+    case = Case(
+        id="a",
+        image=image[None] - 100,
+        labels=mask.astype(np.uint8),
+        geometry=Geometry(mask.shape, np.diag([*spacing, 1.0])),
+        channel_names=("CT",),
+        label_names={"background": 0, "lesion": 1},
+        stored=np.dtype(np.int16),
+    )
+    (lesion,) = describe_case(case).lesions
+    assert lesion.surface == surface
+    assert lesion.measured["margin_width_mm"] > 3
 
 
 def test_every_lesion_is_described_the_largest_first():
