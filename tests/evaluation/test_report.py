@@ -153,7 +153,8 @@ def test_masks_that_are_not_told_apart_are_said_with_the_measure_that_is_farthes
     (line,) = (line for line in summary_lines(alike[0]) if line.startswith("Masks of mass"))
     assert line == (
         "Masks of mass: at this sample size no measure of size, position or shape distinguishes the cohorts; the "
-        f"farthest apart is {name} (Kolmogorov-Smirnov distance {widest.synthetic.value:.2f}, floor {widest.floor.value:.2f})."
+        f"farthest apart is {name} (Kolmogorov-Smirnov distance {widest.synthetic.value:.2f}, "
+        f"floor {widest.floor.value:.2f})."
     )
 
 

@@ -145,6 +145,15 @@ def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
     assert "0 reports written on 0 lesions, 2 kept" in capsys.readouterr().out
 
 
+def test_scans_alone_lack_label_maps_and_not_a_name(tmp_path, capsys):
+    only = {"background": 0}
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=only, file_ending=".nii.gz")
+    made.write(replace(scan(), id="bare", labels=None, label_names=only))
+    made.finish()
+    assert main(["describe", str(tmp_path / "in")]) == 2
+    assert "no case has labels; lesions are measured in their labels; add label maps" in capsys.readouterr().err
+
+
 def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path, capsys):
     made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=scan().label_names, file_ending=".nii.gz")
     made.write(replace(scan(), id="bare", labels=None))
