@@ -145,6 +145,19 @@ def test_the_copy_check_looks_at_the_training_cohort(cohorts, tmp_path):
     assert found.held_out.value == 0
 
 
+def test_masks_that_are_not_told_apart_are_said_with_the_measure_that_is_farthest_apart(alike):
+    comparison = alike[0].masks["mass"]
+    compared = {name: each.distance for name, each in comparison.measures.items() if each.distance}
+    assert all(each.excess.low <= 0 for each in compared.values())
+    name, widest = max(compared.items(), key=lambda item: item[1].excess.value)
+    (line,) = (line for line in summary_lines(alike[0]) if line.startswith("Masks of mass"))
+    assert line == (
+        "Masks of mass: at this sample size no measure of size, position or shape distinguishes the cohorts; the "
+        f"farthest apart is {name} (Kolmogorov-Smirnov distance {widest.synthetic.value:.2f}, "
+        f"floor {widest.floor.value:.2f})."
+    )
+
+
 def test_the_summary_names_what_was_compared_and_where_measures_disagree(alike, other):
     alike, other = alike[0], other[0]
     copies = [next(line for line in summary_lines(found) if "more similar" in line) for found in (alike, other)]

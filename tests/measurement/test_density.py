@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from lesion_bodies import ball, scan_of_ball
 from medsmith.measurement.density import border_mm, measure_density, zones_of
+from medsmith.measurement.margin import resolves_margin
+from medsmith.measurement.words import THRESHOLDS
 from narrowing import present
 
 MM = (1.0, 1.0, 1.0)
@@ -62,6 +64,32 @@ def test_the_width_of_a_margin_is_the_planted_one(width, edge):
     image, mask = scan_of_ball(rng_of(5), 10.0, (edge,) * 3, width_mm=width, contrast=80.0)
     found = measure_density(image, mask, None, (edge,) * 3).margin_width_mm
     assert found == pytest.approx(width, rel=0.15, abs=0.35)
+
+
+@pytest.mark.parametrize(
+    ("fine", "joined", "resolved"),
+    [
+        ((0.5, 0.5, 0.5), (2, 2, 2), True),
+        ((0.8, 0.8, 1.0), (1, 1, 3), True),
+        ((0.7, 0.7, 1.0), (1, 1, 5), False),
+        ((1.0, 1.0, 1.0), (3, 3, 3), False),
+    ],
+)
+def test_the_margin_of_a_sharp_ball_measures_as_sharp_where_voxels_resolve_it(fine, joined, resolved):
+    sharp, ball_of_fine = scan_of_ball(rng_of(5), 10.0, fine, width_mm=0.4, noise=0.0)
+    image, share = (_means_of_blocks(values.astype(np.float64), joined) for values in (sharp, ball_of_fine))
+    spacing = tuple(edge * number for edge, number in zip(fine, joined, strict=True))
+    assert resolves_margin(spacing) is resolved
+    noisy = image + 5 * rng_of(6).standard_normal(image.shape)
+    width = present(measure_density(noisy, share >= 0.5, None, spacing).margin_width_mm)
+    assert (width < THRESHOLDS.ill_defined_mm) is resolved
+
+
+def _means_of_blocks(values, edges):
+    """Voxels of a coarser scan: the means of blocks of a finer one, whose rest is cut."""
+    kept = values[tuple(slice(length // edge * edge) for length, edge in zip(values.shape, edges, strict=True))]
+    split = [part for length, edge in zip(kept.shape, edges, strict=True) for part in (length // edge, edge)]
+    return kept.reshape(split).mean(axis=(1, 3, 5))
 
 
 @pytest.mark.parametrize("contrast", [60.0, -60.0])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lesion_bodies import positions
+from lesion_bodies import positions, scan_of_ball
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
 from medsmith.cli import main
@@ -57,6 +57,24 @@ def cohort(tmp_path):
         made.write(replace(case, image=np.rint(case.image), report={"note": "kept"} if case_id == "b" else None))
     made.finish()
     return tmp_path / "in"
+
+
+@pytest.mark.parametrize(("spacing", "surface"), [((1.0, 1.0, 1.0), "ill-defined margin"), ((0.7, 0.7, 5.0), None)])
+def test_a_blurred_margin_is_named_where_voxels_resolve_it(spacing, surface):
+    rng = np.random.Generator(np.random.PCG64(2))
+    image, mask = scan_of_ball(rng, 10.0, spacing, width_mm=5.0, noise=5.0)
+    case = Case(
+        id="a",
+        image=image[None] - 100,
+        labels=mask.astype(np.uint8),
+        geometry=Geometry(mask.shape, np.diag([*spacing, 1.0])),
+        channel_names=("CT",),
+        label_names={"background": 0, "lesion": 1},
+        stored=np.dtype(np.int16),
+    )
+    (lesion,) = describe_case(case).lesions
+    assert lesion.surface == surface
+    assert lesion.measured["margin_width_mm"] > 3
 
 
 def test_every_lesion_is_described_the_largest_first():
@@ -125,6 +143,15 @@ def test_describe_writes_missing_reports_and_keeps_the_others(cohort, capsys):
     assert Cohort.open(cohort)["a"].report == reports["a"]
     run(cohort)
     assert "0 reports written on 0 lesions, 2 kept" in capsys.readouterr().out
+
+
+def test_scans_alone_lack_label_maps_and_not_a_name(tmp_path, capsys):
+    only = {"background": 0}
+    made = Cohort.create(tmp_path / "in", channel_names=["CT"], label_names=only, file_ending=".nii.gz")
+    made.write(replace(scan(), id="bare", labels=None, label_names=only))
+    made.finish()
+    assert main(["describe", str(tmp_path / "in")]) == 2
+    assert "no case has labels; lesions are measured in their labels; add label maps" in capsys.readouterr().err
 
 
 def test_cases_without_labels_are_left_out_of_a_description_and_counted(tmp_path, capsys):

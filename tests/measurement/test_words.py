@@ -154,6 +154,12 @@ def test_stones():
     assert said("features", label="stone") == ()
 
 
+def test_a_wide_margin_is_not_called_ill_defined_where_voxels_are_as_wide():
+    assert said("surface", density_margin_width_mm=3.5) == "ill-defined margin"
+    assert said("surface", density_margin_width_mm=3.5, margin_resolved=False) is None
+    assert said("surface", density_margin_width_mm=1.5, margin_resolved=False) == "well-defined margin"
+
+
 def test_nothing_is_said_of_what_was_not_measured():
     bare = Measures(
         "nodule",

@@ -7,6 +7,9 @@ import pytest
 from medsmith.reports.parsing.report import parse_report
 
 FLUID = "hypodense fluid-like"
+SOFT_TISSUE = "isodense soft tissue mass"
+GROUND_GLASS = "low-density ground-glass opacity"
+PART_SOLID = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
 
 
 def lesions(text: str) -> list[tuple[str | None, str | None, Any]]:
@@ -137,3 +140,35 @@ def test_a_plural_without_a_number_is_one_lesion_and_says_so() -> None:
     parsed = parse_report("liver metastases, hypodense")
     assert len(parsed.report.lesions) == 1
     assert parsed.notes[-1] == "the number of lesions is not said: one is taken"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "a 15 mm part-solid nodule in the left upper lobe and a 20 mm mass in the right lower lobe",
+            [("lung_upper_lobe_left", 15, PART_SOLID), ("lung_lower_lobe_right", 20, None)],
+        ),
+        (
+            "8 mm GGO in the right upper lobe and a 12 mm solid nodule in the left lower lobe",
+            [("lung_upper_lobe_right", 8, GROUND_GLASS), ("lung_lower_lobe_left", 12, SOFT_TISSUE)],
+        ),
+        (
+            "Part-solid nodule of 15 mm in the left upper lobe. Cyst in the liver, 20 mm.",
+            [("lung_upper_lobe_left", 15, PART_SOLID), ("liver", 20, None)],
+        ),
+        (
+            "a 20 mm soft tissue mass in the pancreas and a 10 mm cyst in the left kidney",
+            [("pancreas", 20, SOFT_TISSUE), ("kidney_left", 10, None)],
+        ),
+        (
+            "a 20 mm subsolid nodule in the left upper lobe and a 9 mm subsolid nodule in the right upper lobe",
+            [("lung_upper_lobe_left", 20, PART_SOLID), ("lung_upper_lobe_right", 9, PART_SOLID)],
+        ),
+    ],
+)
+def test_a_lesion_called_by_its_density_stays_beside_others(text: str, expected: list[Any]) -> None:
+    parsed = parse_report(text)
+    found = [(lesion.organ, _size(lesion.size_mm), lesion.density) for lesion in parsed.report.lesions]
+    assert found == expected
+    assert parsed.set_aside == ()

@@ -13,6 +13,7 @@ from medsmith.cases.hounsfield import check_units, is_ct
 from medsmith.geometry import Geometry
 from medsmith.measurement.density import measure_density
 from medsmith.measurement.lesions import Lesion, box_around, find_lesions
+from medsmith.measurement.margin import resolves_margin
 from medsmith.measurement.measures import Measures
 from medsmith.measurement.place import REACH_MM, measure_place, organ_mask
 from medsmith.measurement.shape import measure_outline, measure_shape
@@ -112,6 +113,7 @@ def measure_lesion(scan: LabeledScan, lesion: Lesion) -> Measures:
         density=None if scan.image is None else measure_density(scan.image[box], mask, organ, spacing),
         enhancement=scan.enhancement,
         spacing_known=scan.geometry.spacing_known,
+        margin_resolved=resolves_margin(spacing[:2] if flat else spacing),
     )
 
 

@@ -18,6 +18,8 @@ REACH_MM = 7.0
 """Length of a profile outwards, and inwards if the lesion is that deep."""
 SHIFT_MM = 2.0
 """Largest distance of the fitted edge from the mask's border."""
+COARSEST_MM = 2.0
+"""Largest root mean square of the voxel edges at which a sharp edge does not measure as an ill-defined one."""
 SMALLEST_CONTRAST = 3.0
 """Smallest ratio of a patch's contrast to the standard error of its profile and to the residual of the fit; below it,
 the patch has no measurable edge."""
@@ -29,6 +31,11 @@ _MOST = 3000
 _SHARE_IN_ORGAN = 0.95
 
 Directions = Float64[np.ndarray, "p 3"]
+
+
+def resolves_margin(spacing: tuple[float, ...]) -> bool:
+    """Whether a sharp edge measures as sharp on voxels of these edges in mm: their root mean square is small enough."""
+    return float(np.sqrt(np.mean(np.square(spacing)))) <= COARSEST_MM
 
 
 def margin_width(

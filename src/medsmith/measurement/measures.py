@@ -28,6 +28,7 @@ class Measures:
         density: None without CT.
         enhancement: of the scan; None if no organ decides it.
         spacing_known: whether lengths are in mm; False in images without spacing (PNG), where they are in pixels.
+        margin_resolved: whether voxels are fine enough to tell an ill-defined margin from a sharp one.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Measures:
     density: DensityMeasures | None
     enhancement: Enhancement | None
     spacing_known: bool = True
+    margin_resolved: bool = True
 
     @property
     def numbers(self) -> Mapping[str, float]:

@@ -84,13 +84,13 @@ def describe(
     cohort = as_cohort(cohort)
     if not len(cohort):
         raise CohortError(cohort.root, "has no cases", "at least one", "give the cohort that holds the scans")
+    labeled = cohort.ids_with_labels
+    if not labeled:
+        raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
     if not any(is_lesion(name) for name in cohort.label_names):
         found = f"no label is a lesion ({', '.join(cohort.label_names)})"
         cure = f"rename it: run medsmith prepare {cohort.root} OUT with --label NAME=VALUE for each"
         raise RequestError(cohort.root, found, "called lesion, tumour, cyst, nodule, stone ...", cure)
-    labeled = cohort.ids_with_labels
-    if not labeled:
-        raise RequestError(cohort.root, "no case has labels", "lesions are measured in their labels", "add label maps")
     folder = cohort.root / REPORTS if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise FileError(folder, "a file, not a folder", cure="choose another folder: --out")

@@ -222,11 +222,13 @@ def _variation(density: DensityMeasures, thresholds: Thresholds) -> DensityVaria
 
 
 def _surface(measures: Measures, thresholds: Thresholds) -> Surface | None:
-    """None if the margin could not be measured."""
+    """None if the margin could not be measured, or its width may be that of the voxels."""
     density = measures.density
     if density is None or density.margin_width_mm is None or not measures.spacing_known:
         return None
-    return "ill-defined margin" if density.margin_width_mm >= thresholds.ill_defined_mm else "well-defined margin"
+    if density.margin_width_mm < thresholds.ill_defined_mm:
+        return "well-defined margin"
+    return "ill-defined margin" if measures.margin_resolved else None
 
 
 def _relationship(measures: Measures, thresholds: Thresholds) -> Relationship | None:

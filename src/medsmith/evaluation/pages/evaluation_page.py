@@ -91,7 +91,12 @@ def _mask_sentence(label: str, comparison: LabelComparison) -> str:
     if not compared:
         return f"Masks of {label}: too few cases have the label for a comparison."
     if not differing:
-        return f"Masks of {label}: no measure of size, position or shape differs by more than chance."
+        widest = max(compared, key=lambda name: compared[name].excess.value)
+        return (
+            f"Masks of {label}: at this sample size no measure of size, position or shape distinguishes the cohorts; "
+            f"the farthest apart is {widest} (Kolmogorov-Smirnov distance {compared[widest].synthetic.value:.2f}, "
+            f"floor {compared[widest].floor.value:.2f})."
+        )
     largest = sorted(differing, key=lambda name: -differing[name])
     listed = ", ".join(f"{name} ({differing[name]:.2f})" for name in largest[:3])
     return f"Masks of {label} differ in {listed} (Kolmogorov-Smirnov distance, 0 equal to 1 disjoint)."

@@ -16,6 +16,11 @@ from medsmith.reports.parsing.unplaced import Unplaced
 from medsmith.reports.schema import LesionReport, ScanReport
 
 MAX_CHARACTERS = 20_000
+DENSITIES_OF_LESIONS = (
+    *("isodense soft tissue mass", "low-density ground-glass opacity"),
+    "isodense soft tissue mass with peripheral low-density ground-glass opacity",
+)
+"""Densities that are said of lesions alone, without a noun for one ("8 mm GGO in the right upper lobe")."""
 ANYWHERE = "no organ is named: such a lesion is put into any soft tissue"
 
 
@@ -95,7 +100,12 @@ def parse_report(text: str) -> ParsedReport:
 def _described(lesions: Sequence[ParsedLesion]) -> list[ParsedLesion]:
     """Lesions that are described; a bare size is that of an organ ("spleen 10 cm") where the text names lesions."""
     named = any(lesion.is_named for lesion in lesions)
-    return [lesion for lesion in lesions if lesion.is_named or (lesion.describes_lesion and not named)]
+    return [lesion for lesion in lesions if _is_lesion(lesion) or (lesion.describes_lesion and not named)]
+
+
+def _is_lesion(lesion: ParsedLesion) -> bool:
+    """Whether it is called a lesion, or looks as no organ does."""
+    return lesion.is_named or lesion.report.density in DENSITIES_OF_LESIONS
 
 
 def _read(mention: Mention) -> _Reading:

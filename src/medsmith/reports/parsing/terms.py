@@ -63,6 +63,7 @@ NOUNS: Final = ("lesion", "mass", "nodule", "finding", "abnormality", "opacity",
 
 _GROUND_GLASS: Final = "low-density ground-glass opacity"
 _PART_SOLID: Final = "isodense soft tissue mass with peripheral low-density ground-glass opacity"
+_SOFT_TISSUE: Final = "isodense soft tissue mass"
 _FLUID: Final = "hypodense fluid-like"
 _WELL_DEFINED: Final = "well-defined margin"
 _ILL_DEFINED: Final = "ill-defined margin"
@@ -96,6 +97,12 @@ _COMPOUND: Final[Mapping[tuple[Meaning, ...], tuple[str, ...]]] = MappingProxyTy
         (Meaning("noun", "nodule"), Meaning("density", _GROUND_GLASS), _IN_LUNG): (
             *("ggn", "ground glass nodule", "ground glass mass", "non solid nodule", "nonsolid nodule"),
             "pure ground glass nodule",
+        ),
+        (Meaning("noun", "nodule"), Meaning("density", _PART_SOLID), _IN_LUNG): (
+            *("part solid nodule", "subsolid nodule", "semisolid nodule", "sub solid nodule"),
+        ),
+        (Meaning("noun", "mass"), Meaning("density", _SOFT_TISSUE)): (
+            *("soft tissue mass", "soft tissue nodule", "soft tissue lesion"),
         ),
         (Meaning("noun", "nodule"), _IN_LUNG): ("spn",),
         _OPACITY: ("ggo", "ground glass opacity", "ground glass attenuation"),
@@ -159,7 +166,7 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
             *("calcified", "high density area", "hyperdense area", "increased density area", "calcific"),
         ),
         Meaning("features", "retention of pancreatic fluid"): tuple(_duct_dilatation()),
-        Meaning("consistency", "isodense soft tissue mass"): ("solid",),
+        Meaning("consistency", _SOFT_TISSUE): ("solid",),
         Meaning("density", _GROUND_GLASS): ("non solid", "nonsolid", "pure ground glass"),
         Meaning("density", _PART_SOLID): ("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass"),
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
