@@ -132,6 +132,10 @@ def _more(change: str) -> tuple[str, ...]:
     return f"{change} attenuation", f"{change} density"
 
 
+def _with_noun(*phrases: str) -> tuple[str, ...]:
+    return tuple(f"{phrase}{noun}" for phrase in phrases for noun in ("", " opacity", " attenuation"))
+
+
 def _duct_dilatation() -> Iterator[str]:
     ducts = ("ductal", "duct", "pancreatic duct", "main pancreatic duct", "pancreatic ductal", "mpd")
     for upstream, duct, noun in product(("", "upstream "), ducts, ("dilatation", "dilation", "ectasia")):
@@ -168,7 +172,13 @@ _MORE_PHRASES: Final[Mapping[Meaning, tuple[str, ...]]] = MappingProxyType(
         Meaning("features", "retention of pancreatic fluid"): tuple(_duct_dilatation()),
         Meaning("consistency", _SOFT_TISSUE): ("solid",),
         Meaning("density", _GROUND_GLASS): ("non solid", "nonsolid", "pure ground glass"),
-        Meaning("density", _PART_SOLID): ("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass"),
+        Meaning("density", _PART_SOLID): (
+            *("part solid", "subsolid", "semisolid", "sub solid", "mixed ground glass", "halo sign"),
+            *_with_noun(
+                "ground glass halo", "halo of ground glass", "peripheral ground glass", "ground glass component"
+            ),
+            *_with_noun("surrounding ground glass", "surrounded by ground glass", "perilesional ground glass"),
+        ),
         Meaning("density", _FLUID): ("fluid attenuation", "water attenuation", "fluid filled", "fluid containing"),
         Meaning("density", "ring enhancement"): ("peripherally enhancing", "peripheral enhancement"),
         Meaning("density", "hypodense"): ("hypo dense", "hypo attenuating", "low attenuating", *_more("decreased")),
