@@ -176,7 +176,8 @@ def forecast_shards(
 def _forecast(
     location: str, there: int, total: int, workers: int | None, options: SynthesisOptions, tried: _Trial
 ) -> Forecast:
-    size = max(1, min(workers or default_workers(options.devices), total - there))
+    batches = -(-(total - there) // options.batch)
+    size = max(1, min(workers or default_workers(options.devices), batches))
     return Forecast(location, there, total - there, size, tried.seconds, tried.memory, tried.bytes, tried.tried)
 
 
