@@ -39,8 +39,8 @@ def digest_of(out: Path) -> tuple[str, int]:
 
 
 def made(asked: argparse.Namespace, name: str, options: SynthesisOptions, workers: int | None) -> dict[str, Any]:
-    """A cohort of the experiment, and what it took."""
-    out, began = asked.folder / name, time.monotonic()
+    """A cohort of the experiment."""
+    out = asked.folder / name
     synthesize(
         asked.method,
         out,
@@ -51,7 +51,7 @@ def made(asked: argparse.Namespace, name: str, options: SynthesisOptions, worker
         progress=ConsoleProgress(),
     )
     digest, files = digest_of(out)
-    return {"made by": name, "sha256": digest, "files": files, "seconds": round(time.monotonic() - began, 1)}
+    return {"made by": name, "sha256": digest, "files": files}
 
 
 def on_a_cluster(asked: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
