@@ -18,7 +18,7 @@ HEAD = """# Recipes: which use of synthetic cases helps?
 
 Segmentation networks on few real cases, tested on cases of other scenes or patients. Generators learned from the real
 cases of their row alone, where the table does not say otherwise; half of each batch is synthetic. Intervals are 95 %
-over subsets, seeds and test cases, in points of Dice. Synthetic research data, not for diagnosis.
+over subsets, seeds and test scenes or patients, in points of Dice. Synthetic research data, not for diagnosis.
 
 ```
 python benchmarks/recipes/compare_recipes.py breast FOLDER WORK
@@ -50,7 +50,7 @@ def page(name: str, result: Mapping[str, Any]) -> str:
     head = ("real cases", "subsets", "trained on", "Dice", "over R", "over R + copy-paste")
     about = ", ".join(f"{key} {result[key]}" for key in SETTINGS)
     course = "segmentation networks: {architecture}, {steps} steps of {batch} cases".format(**result["segmenter"])
-    tested = f"{result['rows'][0]['dice']['n']} test cases"
+    tested = f"{result['rows'][0]['dice']['n']} test scenes or patients"
     missing = {
         f"{subset}: {reason}" for row in result["rows"] for subset, each in row["left_out"].items()
         for reason in each.values()
