@@ -82,7 +82,11 @@ def prepare(  # noqa: PLR0913
     ] = 0.0,
     percentiles: Percentiles = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Write slices as PNG pictures, as radiologists view them; 8-bit.")
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Write slices as 8-bit PNG, turned as radiologists view them, without spacing; needs --percentiles.",
+        ),
     ] = False,
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
@@ -96,7 +100,7 @@ def prepare(  # noqa: PLR0913
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
-    What is inferred is printed and recorded in prepare.json.
+    What is inferred is printed and recorded in OUT/prepare.json.
     """
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
@@ -258,7 +262,10 @@ def describe(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing reports.")] = False,
 ) -> None:
-    """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
+    """Measure every lesion and write structured reports. Run the command again to continue after an interruption.
+
+    Lesions are the labels that are named so (lesion, tumor, nodule, cyst, ...); all others are organs.
+    """
     from medsmith.measurement.reports import describe as describe_cohort
 
     found = describe_cohort(cohort, out, replace=replace, progress=terminal().progress)
