@@ -12,7 +12,7 @@ from pydantic import BaseModel
 import medsmith
 from medsmith.cases.case import Case
 from medsmith.cases.cohort import Cohort
-from medsmith.errors import CohortError, RequestError
+from medsmith.errors import CohortError, FileError, MethodError, RequestError
 from medsmith.geometry import Geometry
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -124,3 +124,16 @@ def test_a_cohort_given_to_prepare_is_told_what_to_pass(tmp_path):
     empty = Cohort.create(tmp_path / "empty", channel_names=("MR",), label_names=NAMES, file_ending=".nii.gz")
     with pytest.raises(CohortError, match="has no cases"):
         medsmith.describe(empty)
+
+
+def test_a_notebook_shows_the_line_of_the_cell_and_the_message(tmp_path):
+    try:
+        Cohort.open(tmp_path / "nowhere")
+    except FileError as error:
+        shown = error._render_traceback_()
+    number = inspect.getsourcelines(test_a_notebook_shows_the_line_of_the_cell_and_the_message)[1] + 2
+    message = f"FileError: {tmp_path / 'nowhere'}: does not exist; give the folder of a cohort"
+    assert shown == [f'line {number}: Cohort.open(tmp_path / "nowhere")', message]
+    fault = MethodError("method mine", "raised KeyError")
+    fault.add_note("the traceback of the method")
+    assert fault._render_traceback_() == ["the traceback of the method", "MethodError: method mine: raised KeyError"]

@@ -14,7 +14,9 @@ MedsmithError
 """
 
 import difflib
+import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, final
 
 _NO_MEMORY = ("allocate memory", "bad_alloc")
@@ -71,6 +73,14 @@ class MedsmithError(Exception):
     def line(self) -> str:
         """The message on a single line, control characters escaped."""
         return printable(f"{self.subject}: " + "; ".join(filter(None, (self.found, self.limit, self.cure))))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show: the caller's line and the message; the frames within medsmith say no more."""
+        frames = traceback.extract_tb(self.__traceback__)
+        own = Path(__file__).parent
+        first = next((index for index, frame in enumerate(frames) if own in Path(frame.filename).parents), len(frames))
+        called = [f"line {frame.lineno}: {frame.line}" for frame in frames[max(first - 1, 0) : first]]
+        return [*called, *getattr(self, "__notes__", ()), f"{type(self).__name__}: {self.line}"]
 
 
 @final

@@ -13,6 +13,7 @@ from medsmith.diffusion.solvers import SOLVERS
 from medsmith.evaluation.adherence.pairs import LEAST_PAIRS
 from medsmith.evaluation.reader_study.plan import Mode
 from medsmith.phantoms.families import FAMILIES
+from medsmith.preparation.class_maps import CLASS_MAPS
 from medsmith.preparation.crop import Place
 from medsmith.preparation.options import EMPTY, UNPAIRED, UNREADABLE
 from medsmith.reports.coverage import COUNTED
@@ -42,6 +43,7 @@ HELPS = {
         ("annotate", "--train-on", get_args(TrainedOn)),
         ("crop", "--place", get_args(Place)),
         ("prepare", "--leave-out", (EMPTY, UNPAIRED, UNREADABLE)),
+        ("prepare", "--class-map", tuple(CLASS_MAPS)),
         ("prepare", "--keep", (EMPTY, UNPAIRED)),
         ("synthesize", "--solver", (*SOLVERS, "NAME")),
         ("sweep", "--solver", (*SOLVERS, "NAME")),

@@ -16,6 +16,7 @@ SAME_GRID_MM = 1e-3
 """Largest distance in mm between matching corners of an image and its label."""
 _ID = re.compile(r"\w[\w.\-]*")
 _ID_BYTES = 200
+_LABELS_SHOWN = 20
 _SHOWN = 3
 
 
@@ -31,8 +32,10 @@ def first_of(names: Iterable[object]) -> str:
 
 
 def declared_line(label_names: Mapping[str, int]) -> str:
-    """Label names and values for an error line: ``"background = 0, lesion = 1"``."""
-    return ", ".join(f"{name} = {value}" for name, value in label_names.items())
+    """The first labels with their values, and how many more there are: ``"background = 0, lesion = 1"``."""
+    listed = [f"{name} = {value}" for name, value in label_names.items()]
+    more = f" and {len(listed) - _LABELS_SHOWN} more" if len(listed) > _LABELS_SHOWN else ""
+    return ", ".join(listed[:_LABELS_SHOWN]) + more
 
 
 def check_id(case_id: str) -> None:

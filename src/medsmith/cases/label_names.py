@@ -83,6 +83,6 @@ def name_labels(found: Mapping[Path, frozenset[int]]) -> tuple[dict[int, int], d
             next(path for path, file in found.items() if odd in file),
             f"label value {odd} among {shown}",
             f"undeclared values must be 0, 1, ..., n (n < {_MOST_UNDECLARED}), or 0 and 255",
-            "is this the image? else run medsmith prepare with --label NAME=VALUE for each",
+            "is this the image? else run medsmith prepare with --label NAME=VALUE for each, or --class-map",
         )
     return {value: value for value in values}, {"background": 0} | {f"label_{v}": v for v in values[1:]}

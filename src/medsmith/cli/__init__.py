@@ -68,7 +68,11 @@ def _common(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis."""
+    """Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis.
+
+    A cohort is a folder of cases, each an image, a label map or both (nnU-Net's raw format). The usual order: prepare,
+    split, train, synthesize, evaluate.
+    """
     context.with_resource(speaking(chosen(Terminal(), quiet=quiet, verbose=verbose, as_json=as_json)))
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="medsmith",
-    help="Generate annotated medical images from a few labeled ones. Synthetic research data, not for diagnosis.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

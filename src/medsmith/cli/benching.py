@@ -29,7 +29,7 @@ def bench(
         typer.Option(help="Cohort of scans without lesions, for lesiondiffusion; default: phantoms."),
     ] = None,
 ) -> None:
-    """Make a paper's tables in shape: every row trained alike, made and measured; the paper's figures beside ours."""
+    """Make tables like a paper's: every row trained alike, made and measured; the paper's figures beside ours."""
     from medsmith.lazy_imports import import_monai
 
     import_monai()

@@ -8,52 +8,24 @@ import typer
 
 from medsmith.cli.app import all_numbers, app, cohort_facts, named_for_nnunet, pairs, two_numbers
 from medsmith.cli.options import CaseCount, DatasetId, NewCohort, PatientGroup, Seed
+from medsmith.cli.preparing import (
+    AssumeSpacing,
+    ChosenSeries,
+    ClassMap,
+    GrayOfColor,
+    KeptKinds,
+    LabelValues,
+    NanFill,
+    Percentiles,
+    SourceFolder,
+    VolumeIndex,
+)
 from medsmith.cli.terminal import terminal
 from medsmith.errors import counted, similar
 
 if TYPE_CHECKING:
     from medsmith.cases.cohort import Cohort
 
-SourceFolder = Annotated[
-    Path,
-    typer.Argument(
-        help="Folder of NIfTI, NRRD, MetaImage or PNG files: nnU-Net, Decathlon, images/ and labels/, or files "
-        "paired by name; or of DICOM files, nested in any way."
-    ),
-]
-LabelValues = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Label as name=value, such as lesion=1; repeat for each label. Inferred if omitted. In DICOM and "
-        ".seg.nrrd the value is the number or label of a segment, or the name of an ROI."
-    ),
-]
-Percentiles = Annotated[
-    str | None,
-    typer.Option(help="Percentiles of each image, such as 0.5,99.5, that become 0 and 255, where gray scales differ."),
-]
-ChosenSeries = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="DICOM series to take, by number, description or UID, where several fit: an image series, a "
-        "segmentation or a structure set. Repeatable."
-    ),
-]
-GrayOfColor = Annotated[
-    bool, typer.Option("--gray-of-color", help="Read the luminance of pictures in color, such as those with marks.")
-]
-AssumeSpacing = Annotated[
-    bool,
-    typer.Option(
-        "--assume-spacing",
-        help="Use the stored voxel sizes in mm, axes as R, A, S, where a file gives no orientation.",
-    ),
-]
-VolumeIndex = Annotated[
-    int | None,
-    typer.Option(min=0, help="Index, from 0, of the volume to read from four-dimensional files and DICOM series."),
-]
-NanFill = Annotated[float | None, typer.Option(help="Value that replaces NaN and infinite voxels; refused if omitted.")]
 _DIGITS, _SHOWN = 9, 40
 """Of the value of a label, and of what a message shows of it."""
 
@@ -87,12 +59,6 @@ def phantom(
     _tell(write_cohort(family, out, count, seed=seed, size=size, progress=terminal().progress))
 
 
-KeptKinds = Annotated[
-    list[str] | None,
-    typer.Option(metavar="<empty|unpaired>", help="Keep empty or unpaired cases instead of refusing them. Repeatable."),
-]
-
-
 @app.command()
 def prepare(  # noqa: PLR0913
     source: SourceFolder,
@@ -101,6 +67,7 @@ def prepare(  # noqa: PLR0913
         list[str] | None, typer.Option(help="Channel name, such as CT; repeat for each channel. Inferred if omitted.")
     ] = None,
     label: LabelValues = None,
+    class_map: ClassMap = None,
     leave_out: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,7 +82,11 @@ def prepare(  # noqa: PLR0913
     ] = 0.0,
     percentiles: Percentiles = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Write slices as PNG pictures, as radiologists view them; 8-bit.")
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Write slices as 8-bit PNG, turned as radiologists view them, without spacing; needs --percentiles.",
+        ),
     ] = False,
     assume_spacing: AssumeSpacing = False,
     volume: VolumeIndex = None,
@@ -129,7 +100,7 @@ def prepare(  # noqa: PLR0913
 ) -> None:
     """Convert a folder of images, label maps or both to a cohort.
 
-    What is inferred is printed and recorded in prepare.json.
+    What is inferred is printed and recorded in OUT/prepare.json.
     """
     from medsmith.preparation import PrepareOptions, ReadOptions
     from medsmith.preparation import prepare as prepare_cohort
@@ -139,6 +110,7 @@ def prepare(  # noqa: PLR0913
         channel_names=tuple(channel or ()),
         label_names=_label_values(labels),
         segment_names={name: value for name, value in labels.items() if not (value.isdecimal() and value.isascii())},
+        class_map=class_map,
         series=tuple(series or ()),
         fraction=fraction,
         leave_out=frozenset(leave_out or ()),
@@ -290,7 +262,10 @@ def describe(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing reports.")] = False,
 ) -> None:
-    """Measure every lesion and write structured reports. Run the command again to continue after an interruption."""
+    """Measure every lesion and write structured reports. Run the command again to continue after an interruption.
+
+    Lesions are the labels that are named so (lesion, tumor, nodule, cyst, ...); all others are organs.
+    """
     from medsmith.measurement.reports import describe as describe_cohort
 
     found = describe_cohort(cohort, out, replace=replace, progress=terminal().progress)

@@ -51,7 +51,10 @@ def evaluate(
     size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=4096, help="Edge of the common grid, pixels or voxels; default: the smaller median image size."
+            min=16,
+            max=4096,
+            help="Edge in pixels or voxels of the square or cube that all images are resampled to; default: the "
+            "smaller median image size.",
         ),
     ] = None,
     extractor: Annotated[
@@ -66,11 +69,11 @@ def evaluate(
         typer.Option(
             "--all",
             help="Everything on one page: distances, privacy (--training, REAL held out) and utility (trained on "
-            "--training, tested on REAL); run again to continue.",
+            "--training, tested on REAL). Trains networks for hours; run again to continue.",
         ),
     ] = False,
 ) -> None:
-    """Compare a synthetic cohort with a real one: feature distances, memorization, masks, example images."""
+    """Compare a synthetic cohort with a real one: feature distances, copied cases, masks, example images."""
     if all_:
         _everything(real, synthetic, out, training, size, extractor or ())
         return

@@ -1,25 +1,22 @@
 """An organ map from a file in TotalSegmentator's labels."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 
 from medsmith.cases.canonical import canonical_geometry
 from medsmith.cases.integrity import check_same_grid, first_of
 from medsmith.errors import ContentError
 from medsmith.formats.files import read_labels
+from medsmith.formats.label_table import label_table
 from medsmith.geometry import Geometry
 from medsmith.insertion.organ_map import OrganMap, organ_map_from_labels
 from medsmith.reports.organs import V1, V2
 
 Version = Literal["v1", "v2"]
 CLASSES: Mapping[Version, Mapping[int, str]] = {"v1": V1, "v2": V2}
-_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d{1,3})"[^>]*>\s*(?:<!\[CDATA\[)?\s*([\w .-]+?)\s*(?:\]\]>)?\s*</Label>')
-_NIFTI = (".nii", ".nii.gz")
 
 
 def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version = "v2") -> OrganMap:
@@ -41,7 +38,7 @@ def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version 
     """
     read = read_labels(path)
     check_same_grid(scan, canonical_geometry(geometry), path, canonical_geometry(read.geometry))
-    written = _table_in(path)
+    written = label_table(path)
     known = written or CLASSES[version]
     counts = np.zeros(256, dtype=np.int64)
     for part in np.moveaxis(read.values, 2, 0):
@@ -57,15 +54,3 @@ def read_organ_map(path: Path, scan: Path, geometry: Geometry, version: Version 
     names = {known[value]: value for value in values}
     named = "names written in it" if written else f"TotalSegmentator {version}"
     return organ_map_from_labels(read.values, read.geometry, names, f"a label map, {named}")
-
-
-def _table_in(path: Path) -> dict[int, str]:
-    """Value -> name as TotalSegmentator 2 writes them into the header's extension; empty where there is none."""
-    if not path.name.lower().endswith(_NIFTI):
-        return {}
-    table: dict[int, str] = {}
-    for extension in nib.load(path).header.extensions:
-        content = extension.get_content()
-        text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
-        table |= {int(value): name for value, name in _LABEL.findall(text)}
-    return {value: name for value, name in table.items() if value}

@@ -18,6 +18,8 @@ class PrepareOptions:
     Attributes:
         channel_names: one per channel; () infers them.
         label_names: name -> value in the source; {} infers them.
+        class_map: name of the class map whose classes are declared beside ``label_names`` (see ``class_maps``); None
+            for no others.
         read: how to handle missing information in files.
         leave_out: "empty" skips cases whose label map is all background, "unpaired" skips images without labels and
             labels without an image where other cases have both, "unreadable" damaged DICOM files; otherwise such cases
@@ -45,12 +47,14 @@ class PrepareOptions:
     segment_names: Mapping[str, str] = field(default_factory=dict)
     series: tuple[str, ...] = ()
     fraction: float = _FRACTION
+    class_map: str | None = None
 
     @property
     def recorded(self) -> dict[str, Any]:
         """The options as JSON, without those that may quote a source (the record has their effect) or are not used."""
-        quoting = ("segment_names", "series", *(() if self.fraction != _FRACTION else ("fraction",)))
-        facts = {name: value for name, value in asdict(self).items() if name not in quoting}
+        unused = {"fraction": self.fraction == _FRACTION, "class_map": self.class_map is None}
+        left_out = {"segment_names", "series", *(name for name, without in unused.items() if without)}
+        facts = {name: value for name, value in asdict(self).items() if name not in left_out}
         if not self.read.segments:
             facts["read"].pop("segments")
         return facts | {"leave_out": sorted(self.leave_out), "keep": sorted(self.keep)}

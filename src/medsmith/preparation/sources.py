@@ -15,6 +15,7 @@ from medsmith.cases.nnunet_folder import DATASET
 from medsmith.errors import CohortError, FileError, MedsmithError, RequestError, counted
 from medsmith.formats.json_file import read_json
 from medsmith.formats.volume import ReadOptions
+from medsmith.preparation.class_maps import check_no_class_map, with_declared_classes
 from medsmith.preparation.label_files import choose_labels
 from medsmith.preparation.options import UNPAIRED, PrepareOptions
 from medsmith.preparation.pairing import Declared, dicom_alone, pair_files, with_ids
@@ -53,6 +54,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
     if dicom and dicom.files:
         from medsmith.preparation.dicom.source import find_dicom_source
 
+        check_no_class_map(root, options)
         return find_dicom_source(root, dicom, options, progress)
     _check_no_series(root, options)
     by_file: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ def find_source(root: Path, options: PrepareOptions, report: Callable[[str], Non
         found: dict[Key, CaseFiles] = {Key(id): files for id, files in layout.cases.items()}
         channels, names = layout.channel_names, layout.label_names
     else:
-        pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names)))
+        pairing = pair_files(root, Declared(len(options.channel_names), bool(options.label_names or options.class_map)))
         rule, strays, found = pairing.rule, (), {**pairing.paired, **pairing.alone}
         channels, names, by_file = (), {}, pairing.labels_by_file
     chosen, alone = _select_cases(root, found, options)
@@ -108,12 +110,15 @@ def _named_labels(
 ) -> tuple[dict[str, CaseFiles], _Labels]:
     """The cases with the label files that are used, and how their labels are named."""
     if not names and (maps := segmentations_of(cases)):
+        check_no_class_map(root, options)
         declared: dict[str, int | str] = {**options.label_names, **options.segment_names}
         found, segments = name_segments(root, maps, declared)
         return cases, _Labels({}, found, "as declared" if declared else "as the segments are called", segments)
     if by_file:
+        check_no_class_map(root, options)
         cases, found = choose_labels(root, cases, by_file, options.label_names)
         return cases, _Labels({}, found, "each has a file of its own")
+    options = with_declared_classes(options, (path for files in cases.values() for path in files.label_paths))
     return cases, _Labels(*_labels(root, cases, options.label_names or names, options, report))
 
 
