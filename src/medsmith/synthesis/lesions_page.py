@@ -65,6 +65,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
             Section("Before, after, outlined", pictures=pictures),
+            *_closest(out),
             Section("All lesions", _ROWS, tables=[_details(lesions)]),
         ],
         facts={"weights": str(next(iter(records.values()))["weights_hash"])[:16]},
@@ -88,6 +89,18 @@ def _not_made(out: Path) -> list[str]:
     missed = read_missed(out)
     made = len(list((out / PROVENANCE).glob("*.json")))
     return [f"{missed_line(made, missed)}."] if missed else []
+
+
+def _closest(out: Path) -> Iterator[Section]:
+    """What was measured at the cases that are not made."""
+    rows = [
+        (id, value.attribute, value.requested, value.measured, value.met_by)
+        for id, misses in read_missed(out).items()
+        for value in misses.closest
+    ]
+    if rows:
+        head = ("case", "attribute", "requested", "measured", "met by")
+        yield Section("Not made: what the closest attempt missed", tables=[Table(head, rows)])
 
 
 def _summary(lesions: Sequence[Json]) -> str:
