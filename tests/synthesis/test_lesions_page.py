@@ -104,6 +104,18 @@ def test_a_call_that_ends_with_fewer_cases_leaves_the_page_of_those_it_made(tmp_
     assert lesions_line(made.root).endswith(f": 1. {line}")
 
 
+def test_what_the_rules_drew_is_listed_and_counts_for_nothing(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    given = record(drawn=["density", "surface"], passed=True)
+    made = cohort(tmp_path / "out", ["a"], lesion=True, affine=np.eye(4), provenance=given)
+    html = present(write_lesions_page(made.root, scans.root)).read_text()
+    assert "<td>density</td><td>hypodense (drawn by the rules)</td><td>&lt;isodense&gt;</td><td></td><td></td>" in html
+    assert "<td>1 (100%)</td>" in html  # the size
+    assert "0 (0%)" not in html
+    line = "1 of 1 lesion as asked in every measured attribute; visible, or asked to be isodense: 1; "
+    assert lesions_line(made.root) == f"{line}drawn by the rules and not counted: 1 value, 0 met."
+
+
 def test_every_lesion_of_a_case_has_its_picture(tmp_path):
     scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
     (one,) = record()["lesions"]

@@ -19,7 +19,14 @@ from medsmith.evaluation.pages.viewer_link import link_to_coming_view
 from medsmith.formats.json_file import read_json
 from medsmith.geometry import Geometry
 from medsmith.measurement.adherence import MEASURED_BY, TOLERANCES
-from medsmith.synthesis.lesion_values import NOT_ASKED, attribute_in_words, lesion_values, said_density
+from medsmith.synthesis.lesion_values import (
+    DRAWN,
+    NOT_ASKED,
+    asked_verdicts,
+    attribute_in_words,
+    lesion_values,
+    said_density,
+)
 from medsmith.synthesis.missed import missed_line, read_missed
 
 PAGE = "lesions.html"
@@ -32,7 +39,7 @@ _SAME = "nothing: words that mean the same"
 _ROWS = (
     "A request is met if what was measured is listed under 'met by'. Words that no image tells apart, such as cystic "
     "and round-like, count as one; the table of attributes says how each is measured, and where its words part.",
-    "What a request left open was drawn by the rules of the lesion type, and counts as requested.",
+    f"What a request left open was {DRAWN} of the lesion type, and does not count.",
     f"Rows with '{NOT_ASKED}' were measured and not requested; they do not count.",
 )
 Json = Mapping[str, Any]
@@ -107,8 +114,19 @@ def _summary(lesions: Sequence[Json]) -> str:
     passed, visible = (sum(bool(lesion[key]) for lesion in lesions) for key in ("passed", "visible"))
     return (
         f"{passed} of {counted(len(lesions), 'lesion')} as asked in every measured attribute; "
-        f"visible, or asked to be isodense: {visible}."
+        f"visible, or asked to be isodense: {visible}{_drawn(lesions)}."
     )
+
+
+def _drawn(lesions: Sequence[Json]) -> str:
+    """How much of what nobody asked for is as it was drawn; empty if nothing was drawn."""
+    drawn = [
+        bool(verdict["passed"])
+        for lesion in lesions
+        for verdict in lesion.get("verdicts", ())
+        if verdict["attribute"] in lesion.get("drawn", ())
+    ]
+    return f"; {DRAWN} and not counted: {counted(len(drawn), 'value')}, {sum(drawn)} met" if drawn else ""
 
 
 def _attempts(out: Path, records: Collection[Json]) -> str:
@@ -137,7 +155,7 @@ def _totals(lesions: Sequence[Json]) -> Table:
     requested: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for lesion in lesions:
-        for verdict in lesion.get("verdicts", ()):
+        for verdict in asked_verdicts(lesion):
             requested[verdict["attribute"]] += 1
             passed[verdict["attribute"]] += verdict["passed"]
     rows = [

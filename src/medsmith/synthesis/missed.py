@@ -155,10 +155,7 @@ def not_made(subject: object, made: int, missed: Missed) -> SynthesisError:
         made: number of cases that are made.
         missed: those that are not; at least one.
     """
-    cure = (
-        "ask for less or for something else (what a lesion type leaves open is drawn by its rules and counts as well: "
-        "'lesion' has none), or keep such lesions: --keep-missed"
-    )
+    cure = "ask for less or for something else, or keep such lesions: --keep-missed"
     return SynthesisError(subject, missed_line(made, missed), cure=cure)
 
 
