@@ -3,6 +3,7 @@
 import json
 import re
 import tracemalloc
+from html import unescape
 
 import nibabel as nib
 import numpy as np
@@ -114,6 +115,17 @@ def test_what_the_rules_drew_is_listed_and_counts_for_nothing(tmp_path):
     assert "0 (0%)" not in html
     line = "1 of 1 lesion as asked in every measured attribute; visible, or asked to be isodense: 1; "
     assert lesions_line(made.root) == f"{line}drawn by the rules and not counted: 1 value, 0 met."
+
+
+def test_words_that_a_report_does_not_hold_stand_beside_what_is_as_asked(tmp_path):
+    scans = cohort(tmp_path / "scans", ["scan"], lesion=False, affine=np.eye(4))
+    remarks = ["'cavitating' is read as dark areas", "set aside: 'thick wall'"]
+    given = record() | {"request": {"remarks": remarks}}
+    made = cohort(tmp_path / "out", ["a", "b"], lesion=True, affine=np.eye(4), provenance=given)
+    html = present(write_lesions_page(made.root, scans.root)).read_text()
+    line = "Of the words of the request: 'cavitating' is read as dark areas; set aside: 'thick wall'."
+    assert unescape(html).count(line) == 1
+    assert lesions_line(made.root).endswith(f": 2. {line}")
 
 
 def test_every_lesion_of_a_case_has_its_picture(tmp_path):

@@ -1,7 +1,7 @@
 """A page of inserted lesions: requested and measured attributes, with pictures before and after."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def write_lesions_page(out: Path, templates: Path) -> Path | None:
             _attempts(out, records.values()),
             *_not_made(out),
             *_unpictured(len(lesions)),
+            *_remarks(records.values()),
         ],
         sections=[
             Section("Attributes", tables=[_totals([lesion for _, lesion in lesions])]),
@@ -87,9 +88,9 @@ def lesions_line(out: Path) -> str:
 
     Empty if its cases have no record of lesions.
     """
-    records = (read_json(path) for path in sorted((out / PROVENANCE).glob("*.json")))
+    records = [read_json(path) for path in sorted((out / PROVENANCE).glob("*.json"))]
     lesions = [lesion for record in records for lesion in record.get("lesions", ())]
-    return " ".join([_summary(lesions), *_not_made(out)]) if lesions else ""
+    return " ".join([_summary(lesions), *_remarks(records), *_not_made(out)]) if lesions else ""
 
 
 def _not_made(out: Path) -> list[str]:
@@ -145,6 +146,12 @@ def _attempts(out: Path, records: Collection[Json]) -> str:
     limits = next(iter(records))["limits"]
     given_up = unmade * min(limits["attempts"], limits["missed_attempts"])
     return f"{said} At the {unmade} not made: {given_up} whose lesions missed the request, all refused."
+
+
+def _remarks(records: Iterable[Json]) -> list[str]:
+    """How the words of the request were read where a report does not hold them as said, in one line or none."""
+    remarks = dict.fromkeys(said for record in records for said in record.get("request", {}).get("remarks", ()))
+    return [f"Of the words of the request: {'; '.join(remarks)}."] if remarks else []
 
 
 def _unpictured(count: int) -> list[str]:
